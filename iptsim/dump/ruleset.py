@@ -1,0 +1,173 @@
+"""The ruleset of one address family: tables, chains and rules, as typed models with source positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from iptsim.errors import RulesetError, Span
+from iptsim.extensions.base import Match, Target
+from iptsim.extensions.parameters import Parameters
+from iptsim.packet import Family
+
+#: Tables in the order in which the kernel knows them, with their built-in chains.
+BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}
+
+
+class Counters(NamedTuple):
+    """How many packets and octets a rule or policy has seen: `[packets:octets]`."""
+
+    packets: int
+    octets: int
+
+    def __str__(self) -> str:
+        return f"[{self.packets}:{self.octets}]"
+
+
+@dataclass(slots=True)
+class Jump:
+    """`-j CHAIN` or `-g CHAIN`: go on in a user chain, coming back (jump) or not (goto)."""
+
+    chain: str
+    goto: bool = False
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return f"go on in chain {self.chain}" + (" and do not come back here" if self.goto else "")
+
+
+@dataclass(slots=True)
+class Rule:
+    """One rule. Treat it as immutable.
+
+    Attributes:
+        table: the table's name.
+        chain: the chain's name.
+        position: place in its chain, from 1, as `iptables -L --line-numbers` shows it.
+        parameters: the conditions without `-m`.
+        matches: the `-m` matches in the order in which they are tested.
+        target: what to do; None for a rule that only counts.
+        counters: as in the dump, None where the dump has none.
+        source: name of the file it was read from.
+        line: its line there, from 1; 0 for a rule that was made in memory.
+        text: the rule as the dump has it, without counters: `-A FORWARD -j DOCKER-USER`.
+    """
+
+    table: str
+    chain: str
+    position: int
+    parameters: Parameters
+    matches: tuple[Match, ...] = ()
+    target: Target | Jump | None = None
+    counters: Counters | None = None
+    source: str = field(default="<memory>", compare=False)
+    line: int = field(default=0, compare=False)
+    text: str = field(default="", compare=False)
+
+    @property
+    def span(self) -> Span:
+        """Where the rule stands in its source."""
+        return Span(self.source, self.line, 0, len(self.text))
+
+    @property
+    def target_name(self) -> str:
+        """Name of the extension or chain after `-j`/`-g`, empty for a rule without a target."""
+        if isinstance(self.target, Jump):
+            return self.target.chain
+        return self.target.name if self.target else ""
+
+
+@dataclass(slots=True)
+class Chain:
+    """A chain and its rules in order.
+
+    Attributes:
+        policy: ACCEPT or DROP for a built-in chain, None for a user chain.
+        declared: the dump has a `:CHAIN` line for it (hand-written files may leave that out).
+    """
+
+    table: str
+    name: str
+    policy: str | None = None
+    counters: Counters | None = None
+    rules: list[Rule] = field(default_factory=list)
+    line: int = field(default=0, compare=False)
+    declared: bool = True
+
+    @property
+    def builtin(self) -> bool:
+        """Whether the chain hangs at a hook."""
+        return self.name in BUILTIN_CHAINS.get(self.table, ())
+
+
+@dataclass(slots=True)
+class Table:
+    """A table: its chains by name, in the order of the dump.
+
+    Attributes:
+        comments: the comment lines before `*table`, without the line end.
+    """
+
+    name: str
+    chains: dict[str, Chain] = field(default_factory=dict)
+    comments: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
+
+    def rules(self) -> Iterator[Rule]:
+        """Yield all rules, chain by chain."""
+        for chain in self.chains.values():
+            yield from chain.rules
+
+
+@dataclass(slots=True)
+class Ruleset:
+    """All tables of one address family and one backend.
+
+    Attributes:
+        family: 4 or 6.
+        tables: by name, in the order of the dump.
+        backend: "nf_tables" or "legacy", from the dump's header; nf_tables where it says nothing and
+            the version is not older than 1.8.
+        version: of the iptables that wrote the dump, e.g. "1.8.9", or None.
+        source: the file's name.
+        trailer: the comment lines after the last COMMIT.
+        warnings: what was odd but understood, one sentence each.
+    """
+
+    family: Family = 4
+    tables: dict[str, Table] = field(default_factory=dict)
+    backend: str = "nf_tables"
+    version: str | None = None
+    source: str = field(default="<memory>", compare=False)
+    trailer: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list, compare=False)
+
+    def chain(self, table: str, name: str) -> Chain | None:
+        """Return a chain, or None."""
+        found = self.tables.get(table)
+        return found.chains.get(name) if found else None
+
+    def rules(self) -> Iterator[Rule]:
+        """Yield all rules, table by table and chain by chain."""
+        for table in self.tables.values():
+            yield from table.rules()
+
+    def rule(self, table: str, chain: str, position: int) -> Rule:
+        """Return a rule by its place.
+
+        Raises:
+            RulesetError: there is none.
+        """
+        found = self.chain(table, chain)
+        if found is None:
+            raise RulesetError(f"there is no chain {chain} in table {table}")
+        if not 1 <= position <= len(found.rules):
+            raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
+        return found.rules[position - 1]

@@ -1,0 +1,114 @@
+"""The exceptions of iptsim, and the source positions that they point at.
+
+Every error that a user can cause is an :class:`IptsimError`. Its text says what is wrong, where, and
+what to do; the command line prints it on standard error and exits with status 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+#: Longest piece of a source line that an error shows, in characters.
+CONTEXT = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a source text.
+
+    Attributes:
+        source: the file's name, or ``<string>``.
+        line: line number, from 1.
+        start: first column, from 0 (shown from 1).
+        end: column after the last character.
+    """
+
+    source: str
+    line: int
+    start: int = 0
+    end: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.start + 1}"
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters made visible, so that it is inert on a terminal.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class IptsimError(Exception):
+    """Root of all errors that iptsim raises on purpose."""
+
+
+class UsageError(IptsimError, ValueError):
+    """A question that can't be asked as it stands: unknown name, bad field, contradictory options."""
+
+
+class CaptureError(IptsimError):
+    """A file of a capture is missing, damaged or not what its name says."""
+
+
+class WalkLimitError(IptsimError):
+    """A walk took more steps than any real ruleset needs; the ruleset is built to explode."""
+
+
+class RulesetError(IptsimError):
+    """A ruleset that the kernel would refuse: a jump to a missing chain, a loop, jumps nested too deep."""
+
+
+@dataclass(eq=False)
+class DumpSyntaxError(IptsimError):
+    """A line of a dump that iptables-restore would not take.
+
+    Attributes:
+        message: what is wrong, one sentence.
+        span: where.
+        text: the source line.
+        hint: what was expected, or the nearest known word; may be empty.
+    """
+
+    message: str
+    span: Span
+    text: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.span}: {self.message}"]
+        if self.text:
+            # Show a window of the line around the place, with the caret below it.
+            first = max(0, self.span.start - CONTEXT // 2)
+            shown = self.text[first : first + CONTEXT]
+            lead = printable(shown[: self.span.start - first])
+            marked = printable(shown[self.span.start - first : max(self.span.end, self.span.start + 1) - first])
+            lines.append(f"    {printable(shown)}")
+            lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+@dataclass(eq=False)
+class DumpErrors(IptsimError):
+    """Several errors of one dump, in the order of its lines.
+
+    Attributes:
+        errors: the errors that are shown.
+        more: how many further ones were found and left out.
+    """
+
+    errors: Sequence[IptsimError]
+    more: int = field(default=0)
+
+    def __str__(self) -> str:
+        texts = [str(error) for error in self.errors]
+        if self.more:
+            texts.append(f"... and {self.more} more errors")
+        return "\n".join(texts)

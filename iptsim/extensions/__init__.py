@@ -1,0 +1,1 @@
+"""What each match and target of iptables is: options, model, meaning, words."""

@@ -1,0 +1,300 @@
+"""What a match or target extension is made of: options, a typed model, a meaning, words.
+
+An extension is one module in :mod:`iptsim.extensions.matches` or :mod:`iptsim.extensions.targets`,
+named like the extension in lower case. It holds
+
+* the options, as rows of :class:`Option`: how each is written, read and printed,
+* the model, a frozen pydantic class with one field an option, named like the option,
+* the meaning: a match's :meth:`Match.predicates`, a target's :meth:`Target.apply`,
+* the words: :meth:`Extension.says`.
+
+Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from iptsim.packet import Context, Truth, Unknown, negate
+
+#: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
+#: given: decided when the capture or the question holds a fact; unknown: no dump and no question tells.
+Status = Literal["exact", "given", "unknown"]
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def quote(text: str) -> str:
+    """Quote a word as iptables-save does (xtables_save_string in libxtables).
+
+    >>> quote("web"), quote("IN drop: "), quote('say "hi"')
+    ('web', '"IN drop: "', '"say \\\\"hi\\\\""')
+    """
+    if text and _PLAIN.issuperset(text):
+        return text
+    escaped = "".join("\\" + c if c in "\"\\'" else c for c in text)
+    return f'"{escaped}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """How the words after an option are read and printed.
+
+    Attributes:
+        expected: what belongs there, for error messages: "a port or a range of ports (80, 1024:65535)".
+        parse: the words -> the value; raises ValueError with a reason. With `needs_family`, the
+            address family (4 or 6) is passed last.
+        format: the value -> its words, quoted, as iptables-save prints them.
+        words: how many words the option takes.
+    """
+
+    expected: str
+    parse: Callable[..., Any]
+    format: Callable[[Any], str] = str
+    words: int = 1
+    needs_family: bool = False
+
+    def read(self, words: Iterable[str], family: int) -> Any:
+        """Return the value that `words` mean.
+
+        Raises:
+            ValueError: they mean none; the text says why.
+        """
+        if self.needs_family:
+            return self.parse(*words, family)
+        return self.parse(*words)
+
+
+class Option(NamedTuple):
+    """One option of an extension.
+
+    Attributes:
+        flag: as iptables-save prints it: "--dport", "-s".
+        field: the model's field that it sets.
+        value: how its words are read; None for an option without words, which sets the field to True.
+        negatable: `!` may stand before it.
+        aliases: other spellings.
+        constant: what an option without words sets its field to.
+    """
+
+    flag: str
+    field: str
+    value: Value | None = None
+    negatable: bool = False
+    aliases: tuple[str, ...] = ()
+    constant: Any = True
+
+
+class Extension(BaseModel):
+    """The options that one `-m NAME` or `-j NAME` was given.
+
+    A field is None (or False) where its option was not given. `negated` names the fields whose option
+    stood behind a `!`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+    #: 4 or 6 where the extension exists for one family only
+    family: ClassVar[int | None] = None
+    status: ClassVar[Status] = "exact"
+
+    negated: frozenset[str] = frozenset()
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them, without `-m NAME`; may be empty."""
+        return " ".join(self.clauses())
+
+    def clauses(self) -> list[str]:
+        """Return one string an option that was given, `!` included, in the order of `options`."""
+        clauses, seen = [], set()
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is None or value is False or option.field in seen:
+                continue
+            if option.value is None and value != option.constant:
+                continue
+            seen.add(option.field)
+            clauses.append(self.clause(option, value))
+        return clauses
+
+    def clause(self, option: Option, value: Any) -> str:
+        """Return one option with its value as iptables-save prints it."""
+        words = option.flag if option.value is None else f"{option.flag} {option.value.format(value)}"
+        return f"! {words}" if option.field in self.negated else words
+
+    def says(self) -> str:
+        """Return the meaning in plain words: a match completes "packets ...", a target is an order."""
+        raise NotImplementedError
+
+
+#: Sets of integers that a predicate lets a header field have.
+Ranges = tuple[tuple[int, int], ...]
+
+
+class Masked(NamedTuple):
+    """The integers x with x & mask == value."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """One condition of a rule, evaluated in three-valued logic.
+
+    Attributes:
+        text: as the rule writes it, `!` included: "! -i docker0".
+        test: the condition. It must not change the context, except `consulted`.
+        got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
+        field: the packet field that it constrains, when that is all it does.
+        allowed: the values of `field` that satisfy it before negation: ranges or a masked value.
+        negated: whether the allowed values are the complement.
+    """
+
+    text: str
+    test: Callable[[Context], Truth]
+    got: Callable[[Context], str]
+    field: str | None = None
+    allowed: Ranges | Masked | None = None
+    negated: bool = False
+
+
+def look(context: Context, field: str) -> Any:
+    """Return a packet field, noting when the question left it open."""
+    if field in context.packet.defaults:
+        context.consulted.add(field)
+    return getattr(context.packet, field)
+
+
+def field_predicate(
+    text: str,
+    field: str,
+    allowed: Ranges | Masked,
+    *,
+    negated: bool = False,
+    name: str | None = None,
+    show: Callable[[int], str] = str,
+    absent: Truth = False,
+) -> Predicate:
+    """Make a predicate on one integer field of the packet.
+
+    Args:
+        text: as the rule writes it.
+        field: attribute of :class:`~iptsim.packet.Packet`.
+        allowed: the values that satisfy it.
+        negated: whether it stood behind a `!`.
+        name: the field in plain words, for "its {name} is {value}".
+        show: how a value is shown.
+        absent: the answer for a packet that has no such field, after negation.
+    """
+    name = name or field
+
+    def inside(value: int) -> bool:
+        if isinstance(allowed, Masked):
+            return value & allowed.mask == allowed.value
+        return any(low <= value <= high for low, high in allowed)
+
+    def test(context: Context) -> Truth:
+        packet = context.packet
+        if field in packet.defaults:
+            context.consulted.add(field)
+        value = getattr(packet, field)
+        if value is None:
+            return absent
+        return inside(value) is not negated
+
+    def got(context: Context) -> str:
+        value = getattr(context.packet, field)
+        return f"it has no {name}" if value is None else f"its {name} is {show(value)}"
+
+    return Predicate(text, test, got, field, allowed, negated)
+
+
+def fact_predicate(
+    text: str,
+    test: Callable[[Context], Truth],
+    got: Callable[[Context], str],
+    *,
+    negated: bool = False,
+) -> Predicate:
+    """Make a predicate from any function; `negated` inverts what `test` returns."""
+    if not negated:
+        return Predicate(text, test, got)
+    return Predicate(text, lambda context: negate(test(context)), got, negated=True)
+
+
+class Match(Extension):
+    """A `-m NAME` with its options."""
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the conditions, in the order in which the kernel tests them; all must hold."""
+        raise NotImplementedError
+
+
+VerdictKind = Literal["CONTINUE", "ACCEPT", "DROP", "REJECT", "RETURN", "JUMP", "GOTO", "QUEUE", "STOLEN"]
+
+
+class Verdict(NamedTuple):
+    """What a target decides.
+
+    Attributes:
+        kind: what the walk does next. QUEUE: handed to user space; STOLEN: the target keeps the packet
+            and answers itself.
+        chain: where to, for JUMP and GOTO.
+        detail: what the target did, in a few words, for the trace ("icmp-port-unreachable").
+    """
+
+    kind: VerdictKind
+    chain: str | None = None
+    detail: str = ""
+
+
+class Translation(NamedTuple):
+    """A network address translation that a nat target asks for; the walker carries it out.
+
+    Attributes:
+        target: DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP.
+        side: "dst" or "src", what is rewritten.
+        addresses: first and last address, or None to keep (MASQUERADE and REDIRECT: the host's own).
+        ports: first and last port, or None to keep.
+        base_port: the port that the range is shifted from (`5000-5010/4000`).
+        netmap: prefix mask, where the host part is kept.
+        random: the kernel picks the port at random.
+        persistent: the address choice depends on the source alone.
+    """
+
+    target: str
+    side: Literal["dst", "src"]
+    addresses: tuple[int, int] | None = None
+    ports: tuple[int, int] | None = None
+    base_port: int | None = None
+    netmap: int | None = None
+    random: bool = False
+    persistent: bool = False
+
+
+class Target(Extension):
+    """A `-j NAME` with its options.
+
+    `tables` and `hooks` say where the kernel takes it (None: anywhere); `changes` says whether it
+    alters the packet, the connection or the surroundings, so that a rule with an undecided match and
+    this target makes a difference. `terminal` says that no later rule of the chain is looked at.
+    """
+
+    tables: ClassVar[frozenset[str] | None] = None
+    hooks: ClassVar[frozenset[str] | None] = None
+    changes: ClassVar[bool] = True
+    terminal: ClassVar[bool] = False
+
+    def apply(self, context: Context) -> Verdict | Translation | Unknown:
+        """Do to the packet in `context` what the kernel does, and return what comes next."""
+        raise NotImplementedError
+
+
+CONTINUE = Verdict("CONTINUE")

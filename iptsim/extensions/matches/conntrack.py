@@ -1,0 +1,201 @@
+"""`-m conntrack`: what connection tracking knows of the packet's flow (net/netfilter/xt_conntrack.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.parameters import PROTOCOL
+from iptsim.extensions.values import NETWORK, PORT_RANGE, Network, any_of, choice, choices, integer, range_text
+from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
+
+STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
+STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
+
+
+def state_holds(context: Context, states: tuple[str, ...]) -> bool:
+    """Tell whether the packet is in one of the ctstates; SNAT and DNAT look at the connection."""
+    if context.state is None:
+        return False
+    if context.state in states:
+        return True
+    status: frozenset[str] = context.connection.status if context.connection else frozenset()
+    return any(state in status for state in ("SNAT", "DNAT") if state in states)
+
+
+def state_got(context: Context) -> str:
+    """Return the packet's state for explanations."""
+    if context.state is None:
+        return "connection tracking is off"
+    status = sorted(context.connection.status & {"SNAT", "DNAT"}) if context.connection else []
+    return f"its connection state is {','.join([context.state, *status])}"
+
+
+def _expire(text: str) -> tuple[int, int]:
+    first, colon, last = text.partition(":")
+    low = integer(first)
+    return low, integer(last) if colon else low
+
+
+class Conntrack(Match):
+    """State, direction and original or reply addresses of the packet's connection."""
+
+    name: ClassVar[str] = "conntrack"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--ctstate", "ctstate", choices(f"states of {', '.join(STATES)}", STATES), True),
+        Option("--ctproto", "ctproto", PROTOCOL, True),
+        Option("--ctorigsrc", "ctorigsrc", NETWORK, True),
+        Option("--ctorigdst", "ctorigdst", NETWORK, True),
+        Option("--ctreplsrc", "ctreplsrc", NETWORK, True),
+        Option("--ctrepldst", "ctrepldst", NETWORK, True),
+        Option("--ctorigsrcport", "ctorigsrcport", PORT_RANGE, True),
+        Option("--ctorigdstport", "ctorigdstport", PORT_RANGE, True),
+        Option("--ctreplsrcport", "ctreplsrcport", PORT_RANGE, True),
+        Option("--ctrepldstport", "ctrepldstport", PORT_RANGE, True),
+        Option("--ctstatus", "ctstatus", choices(f"statuses of {', '.join(STATUSES)}", STATUSES), True),
+        Option("--ctexpire", "ctexpire", Value("seconds, or a range (60:120)", _expire, range_text), True),
+        Option("--ctdir", "ctdir", choice("ORIGINAL or REPLY", ("ORIGINAL", "REPLY"))),
+    )
+
+    ctstate: tuple[str, ...] | None = None
+    ctproto: int | None = None
+    ctorigsrc: Network | None = None
+    ctorigdst: Network | None = None
+    ctreplsrc: Network | None = None
+    ctrepldst: Network | None = None
+    ctorigsrcport: tuple[int, int] | None = None
+    ctorigdstport: tuple[int, int] | None = None
+    ctreplsrcport: tuple[int, int] | None = None
+    ctrepldstport: tuple[int, int] | None = None
+    ctstatus: tuple[str, ...] | None = None
+    ctexpire: tuple[int, int] | None = None
+    ctdir: str | None = None
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition an option; without an entry all but `--ctstate` are false, negated or not."""
+        found = []
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is not None:
+                make = _PREDICATES.get(option.field, _flow_predicate)
+                text = self.clause(option, value)
+                found.append(make(text, option.field, value, option.field in self.negated))
+        return tuple(found)
+
+    def says(self) -> str:
+        """Return the conditions in words."""
+        phrases = []
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is None:
+                continue
+            not_ = "not " if option.field in self.negated else ""
+            if option.field == "ctstate":
+                phrases.append(f"whose connection state is {not_}{any_of(value)}")
+            elif option.field == "ctdir":
+                phrases.append(f"in the {value.lower()} direction")
+            elif option.field == "ctstatus":
+                phrases.append(f"whose connection is {not_}{any_of(value)}")
+            else:
+                shown = option.value.format(value) if option.value else value
+                phrases.append(f"whose {_NAMES[option.field]} is {not_}{shown}")
+        return " ".join(phrases)
+
+
+_NAMES = {
+    "ctproto": "connection's protocol", "ctorigsrc": "original source", "ctorigdst": "original destination",
+    "ctreplsrc": "answering address", "ctrepldst": "address answered to",
+    "ctorigsrcport": "original source port", "ctorigdstport": "original destination port",
+    "ctreplsrcport": "answering port", "ctrepldstport": "port answered to",
+    "ctexpire": "connection's remaining lifetime in seconds",
+}  # fmt: skip
+
+
+def _state_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:
+    return fact_predicate(text, lambda context: state_holds(context, value), state_got, negated=negated)
+
+
+def _entry_predicate(
+    text: str, test: Callable[[Connection, Context], Truth], shown: Callable[[Connection, Context], str]
+) -> Predicate:
+    def whole(context: Context) -> Truth:
+        return False if context.connection is None else test(context.connection, context)
+
+    def got(context: Context) -> str:
+        if context.connection is None:
+            return "it belongs to no tracked connection"
+        return shown(context.connection, context)
+
+    return Predicate(text, whole, got)
+
+
+def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], negated: bool) -> Predicate:
+    """Make a condition on an address or port of the original or reply flow."""
+    reply, side = field.startswith("ctrepl"), "src" if "src" in field else "dst"
+    part = side[0] + "port" if field.endswith("port") else side
+
+    def flow_value(connection: Connection) -> int | None:
+        flow: Flow = connection.reply if reply else connection.original
+        found: int | None = getattr(flow, part)
+        return found
+
+    def test(connection: Connection, context: Context) -> Truth:
+        number = flow_value(connection)
+        if number is None:
+            return Unknown("a port that is picked at random", "", (field,))
+        inside = number in value if isinstance(value, Network) else value[0] <= number <= value[1]
+        return inside is not negated
+
+    def shown(connection: Connection, context: Context) -> str:
+        number = flow_value(connection)
+        is_address = part in ("src", "dst") and number is not None
+        return f"its {_NAMES[field]} is {address_text(connection.family, number or 0) if is_address else number}"
+
+    return _entry_predicate(text, test, shown)
+
+
+def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predicate:
+    return _entry_predicate(
+        text,
+        lambda connection, context: (connection.original.proto == value) is not negated,
+        lambda connection, context: f"its connection's protocol is {protocol_name(connection.original.proto)}",
+    )
+
+
+def _status_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:
+    return _entry_predicate(
+        text,
+        lambda connection, context: (not connection.status.isdisjoint(value)) is not negated,
+        lambda connection, context: f"its connection's status is {','.join(sorted(connection.status)) or 'empty'}",
+    )
+
+
+def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bool) -> Predicate:
+    def test(connection: Connection, context: Context) -> Truth:
+        # a connection that is not confirmed yet has no timer: 0
+        expires = 0 if "CONFIRMED" not in connection.status else connection.expires
+        if expires is None:
+            return Unknown("the remaining lifetime of the connection", "a line of conntrack -L", (field,))
+        return (value[0] <= expires <= value[1]) is not negated
+
+    return _entry_predicate(text, test, lambda connection, context: f"its connection expires in {connection.expires}")
+
+
+def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Predicate:
+    return _entry_predicate(
+        text,
+        lambda connection, context: context.direction.upper() == value,
+        lambda connection, context: f"it goes in the {context.direction} direction",
+    )
+
+
+_PREDICATES: dict[str, Callable[..., Predicate]] = {
+    "ctstate": _state_predicate,
+    "ctproto": _proto_predicate,
+    "ctstatus": _status_predicate,
+    "ctexpire": _expire_predicate,
+    "ctdir": _direction_predicate,
+}
+
+EXTENSIONS = (Conntrack,)

@@ -1,0 +1,135 @@
+"""`-m tcp`: ports, flags and options of the TCP header (net/netfilter/xt_tcpudp.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from iptsim.extensions.base import (
+    Masked,
+    Match,
+    Option,
+    Predicate,
+    Value,
+    fact_predicate,
+    field_predicate,
+    look,
+)
+from iptsim.extensions.ports import port_predicate, port_says
+from iptsim.extensions.values import PORT_RANGE, integer_value
+from iptsim.packet import ACK, FIN, RST, SYN, TCP_FLAGS, Context, Truth
+
+_ALL = {**{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")}, "NONE": 0, "ALL": 0x3F}
+
+
+class TcpFlags(NamedTuple):
+    """The flags that are looked at, and those of them that must be set; bit masks."""
+
+    mask: int
+    set: int
+
+
+def _flags(text: str) -> int:
+    bits = 0
+    for name in text.split(","):
+        if name.upper() not in _ALL:
+            raise ValueError(f"{name!r} is not a TCP flag: one of {', '.join(_ALL)}")
+        bits |= _ALL[name.upper()]
+    return bits
+
+
+def flags_text(bits: int) -> str:
+    """Print TCP flags as iptables-save does.
+
+    >>> flags_text(0x17), flags_text(0)
+    ('FIN,SYN,RST,ACK', 'NONE')
+    """
+    return ",".join(name for name, bit in TCP_FLAGS.items() if bits & bit and bit <= 0x20) or "NONE"
+
+
+def _parse_flags(mask: str, required: str) -> TcpFlags:
+    return TcpFlags(_flags(mask), _flags(required))
+
+
+_SYN_ONLY = TcpFlags(FIN | SYN | RST | ACK, SYN)
+
+
+class Tcp(Match):
+    """The TCP header. Without options it holds for every TCP packet."""
+
+    name: ClassVar[str] = "tcp"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
+        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        Option("--tcp-option", "tcp_option", integer_value("a TCP option's number", 1, 255), True),
+        Option(
+            "--tcp-flags",
+            "tcp_flags",
+            Value(
+                "the flags to look at and those that must be set (SYN,RST,ACK SYN)",
+                _parse_flags,
+                lambda flags: f"{flags_text(flags.mask)} {flags_text(flags.set)}",
+                words=2,
+            ),
+            True,
+        ),
+        Option("--syn", "tcp_flags", None, True, constant=_SYN_ONLY),
+    )
+
+    source_port: tuple[int, int] | None = None
+    destination_port: tuple[int, int] | None = None
+    tcp_option: int | None = None
+    tcp_flags: TcpFlags | None = None
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the conditions in the kernel's order: source port, destination port, flags, option."""
+        found = []
+        for option in self.options[:-1]:
+            value = getattr(self, option.field)
+            if value is None:
+                continue
+            text, negated = self.clause(option, value), option.field in self.negated
+            if option.field in ("source_port", "destination_port"):
+                found.append(port_predicate(text, option.field, value, negated))
+            elif option.field == "tcp_flags":
+                found.append(
+                    field_predicate(
+                        text,
+                        "tcp_flags",
+                        Masked(value.set, value.mask),
+                        negated=negated,
+                        name="TCP flags",
+                        show=flags_text,
+                    )
+                )
+            else:
+                found.append(_option_predicate(text, value, negated))
+        return tuple(found)
+
+    def says(self) -> str:
+        """Return the ports and flags in words."""
+        phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
+        if self.tcp_flags is not None:
+            not_ = "not " if "tcp_flags" in self.negated else ""
+            if self.tcp_flags == _SYN_ONLY:
+                phrases.append(f"{not_}opening a connection (SYN)")
+            else:
+                phrases.append(
+                    f"{not_}with {flags_text(self.tcp_flags.set)} set of the flags {flags_text(self.tcp_flags.mask)}"
+                )
+        if self.tcp_option is not None:
+            phrases.append(f"{'without' if 'tcp_option' in self.negated else 'with'} TCP option {self.tcp_option}")
+        return " ".join(filter(None, phrases))
+
+
+def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
+    def test(context: Context) -> Truth:
+        return number in look(context, "tcp_options")
+
+    def got(context: Context) -> str:
+        present = ", ".join(map(str, context.packet.tcp_options)) or "none"
+        return f"its TCP options are: {present}"
+
+    return fact_predicate(text, test, got, negated=negated)
+
+
+EXTENSIONS = (Tcp,)

@@ -1,0 +1,166 @@
+"""The conditions that every rule may have without `-m`: `-s -d -i -o -p -f` (iptables(8), PARAMETERS)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
+from iptsim.extensions.base import Masked as MaskedField
+from iptsim.extensions.values import NETWORK, Network, integer
+from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
+
+_IFNAMSIZ = 16
+
+
+def parse_protocol(text: str) -> int:
+    """Read a protocol name (any case) or number; `all` is 0.
+
+    Raises:
+        ValueError: neither.
+    """
+    name = text.lower()
+    if name[:1].isdigit():
+        return integer(name, 0, 255)
+    known = {"all": 0, "icmpv6": 58, "mh": 135, **PROTOCOLS}
+    if name not in known:
+        raise ValueError(f"{text!r} is not a known protocol name; its number works as well")
+    return known[name]
+
+
+def format_protocol(number: int) -> str:
+    """Print a protocol as iptables-save does: by name where it has one."""
+    return "all" if number == 0 else protocol_name(number)
+
+
+def parse_interface(text: str) -> str:
+    """Read an interface name; a `+` at its end stands for any rest.
+
+    Raises:
+        ValueError: longer than the kernel allows.
+    """
+    if len(text.encode()) >= _IFNAMSIZ:
+        raise ValueError(f"the interface name {text!r} is longer than {_IFNAMSIZ - 1} characters")
+    return text
+
+
+def interface_matches(pattern: str, interface: str | None) -> bool:
+    """Tell whether an interface fits a pattern; no interface is an empty name.
+
+    >>> interface_matches("eth+", "eth0"), interface_matches("eth", "eth0"), interface_matches("+", None)
+    (True, False, True)
+    """
+    name = interface or ""
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+INTERFACE = Value("an interface name (eth0, veth+)", parse_interface, quote)
+PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
+
+
+class Parameters(Match):
+    """Addresses, interfaces, protocol and fragment bit of a rule."""
+
+    name: ClassVar[str] = ""
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("-s", "source", NETWORK, True, ("--source", "--src")),
+        Option("-d", "destination", NETWORK, True, ("--destination", "--dst")),
+        Option("-i", "in_interface", INTERFACE, True, ("--in-interface",)),
+        Option("-o", "out_interface", INTERFACE, True, ("--out-interface",)),
+        Option("-p", "protocol", PROTOCOL, True, ("--protocol", "--proto")),
+        Option("-f", "fragment", None, True, ("--fragment",)),
+    )
+
+    source: Network | None = None
+    destination: Network | None = None
+    in_interface: str | None = None
+    out_interface: str | None = None
+    #: protocol number, None for any
+    protocol: int | None = None
+    fragment: bool = False
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the conditions in the kernel's order: addresses, interfaces, protocol, fragment."""
+        found: list[Predicate] = []
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is None or value is False:
+                continue
+            text, negated = self.clause(option, value), option.field in self.negated
+            if option.field in ("source", "destination"):
+                found.append(_address_predicate(text, option.field, value, negated))
+            elif option.field in ("in_interface", "out_interface"):
+                found.append(_interface_predicate(text, option.field, value, negated))
+            elif option.field == "protocol":
+                if value != 0:
+                    found.append(
+                        field_predicate(
+                            text, "proto", ((value, value),), negated=negated, name="protocol", show=protocol_name
+                        )
+                    )
+            else:
+                found.append(_fragment_predicate(text, negated))
+        return tuple(found)
+
+    def says(self) -> str:
+        """Return the conditions as a phrase that follows "packets"."""
+        phrases = []
+        for field, phrase in (
+            ("protocol", "{not_}of protocol {value}"),
+            ("source", "{not_}from {value}"),
+            ("destination", "{not_}to {value}"),
+            ("in_interface", "{not_}arriving on {value}"),
+            ("out_interface", "{not_}leaving by {value}"),
+        ):
+            value = getattr(self, field)
+            if value is None or (field == "protocol" and value == 0):
+                continue
+            shown = format_protocol(value) if field == "protocol" else _plain(value)
+            phrases.append(phrase.format(not_="not " if field in self.negated else "", value=shown))
+        if self.fragment:
+            phrases.append("first fragments or whole" if "fragment" in self.negated else "later fragments")
+        return " ".join(phrases)
+
+
+def _plain(value: object) -> str:
+    """Show a whole-address network without its mask."""
+    text = str(value)
+    return text.removesuffix("/32").removesuffix("/128") if isinstance(value, Network) else text
+
+
+def _address_predicate(text: str, field: str, network: Network, negated: bool) -> Predicate:
+    packet_field = "src" if field == "source" else "dst"
+    return field_predicate(
+        text,
+        packet_field,
+        MaskedField(network.address, network.mask),
+        negated=negated,
+        name=field,
+        show=lambda address: address_text(network.family, address),
+    )
+
+
+def _interface_predicate(text: str, field: str, pattern: str, negated: bool) -> Predicate:
+    arriving = field == "in_interface"
+
+    def test(context: Context) -> Truth:
+        interface = context.in_interface if arriving else context.out_interface
+        return interface_matches(pattern, interface)
+
+    def got(context: Context) -> str:
+        interface = context.in_interface if arriving else context.out_interface
+        if interface is None:
+            return f"{context.hook} has no {'input' if arriving else 'output'} interface"
+        return f"it {'arrives on' if arriving else 'leaves by'} {interface}"
+
+    return fact_predicate(text, test, got, negated=negated)
+
+
+def _fragment_predicate(text: str, negated: bool) -> Predicate:
+    return fact_predicate(
+        text,
+        lambda context: context.packet.fragment in ("middle", "last"),
+        lambda context: f"it is a {context.packet.fragment} fragment" if context.packet.fragment else "it is whole",
+        negated=negated,
+    )
+
+

@@ -1,0 +1,72 @@
+"""Port conditions that tcp, udp, sctp, dccp and multiport share."""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import Extension, Predicate, Ranges
+from iptsim.extensions.values import range_text
+from iptsim.packet import Context, Truth, Unknown
+
+
+def ports_predicate(
+    text: str, fields: tuple[str, ...], allowed: Ranges, negated: bool
+) -> Predicate:
+    """Make a condition on one or either of the packet's ports ("sport", "dport").
+
+    A later fragment carries no ports: no condition on them holds, negated or not.
+    """
+
+    def test(context: Context) -> Truth:
+        packet = context.packet
+        if packet.fragment in ("middle", "last"):
+            return False
+        unknown: Truth = False
+        for field in fields:
+            if field in packet.defaults:
+                context.consulted.add(field)
+            value = getattr(packet, field)
+            if value is None:
+                side = "source" if field == "sport" else "destination"
+                unknown = Unknown(f"the {side} port, which is picked at random", f"--set {field}=N", (field,))
+            elif any(low <= value <= high for low, high in allowed):
+                return not negated
+        return unknown or negated
+
+    def got(context: Context) -> str:
+        packet = context.packet
+        if packet.fragment in ("middle", "last"):
+            return "a later fragment carries no ports"
+        names = {"sport": "source port", "dport": "destination port"}
+        return " and ".join(f"its {names[field]} is {getattr(packet, field)}" for field in fields)
+
+    single = fields[0] if len(fields) == 1 else None
+    return Predicate(text, test, got, single, allowed if single else None, negated)
+
+
+def port_predicate(text: str, option_field: str, allowed: tuple[int, int], negated: bool) -> Predicate:
+    """Make a condition on the port that an option field ("source_port", "destination_port") names."""
+    field = "sport" if option_field == "source_port" else "dport"
+    if negated and allowed == (0, 65535):
+        return _negated_full_range(text, field)
+    return ports_predicate(text, (field,), (allowed,), negated)
+
+
+def _negated_full_range(text: str, field: str) -> Predicate:
+    """Make `! --dport 0:65535`: iptables-nft drops such a test, legacy never matches it."""
+    return Predicate(
+        text,
+        lambda context: context.backend == "nf_tables",
+        lambda context: f"the {context.backend} backend makes this {context.backend == 'nf_tables'}".lower(),
+        field,
+        ((0, 65535),),
+        True,
+    )
+
+
+def port_says(extension: Extension, field: str) -> str:
+    """Return "to port 80", "not from ports 1000 to 2000" or nothing."""
+    value = getattr(extension, field)
+    if value is None:
+        return ""
+    preposition = "from" if field == "source_port" else "to"
+    ports = f"port {value[0]}" if value[0] == value[1] else f"ports {range_text(value, ' to ')}"
+    return f"{'not ' if field in extension.negated else ''}{preposition} {ports}"

@@ -1,0 +1,68 @@
+"""Finds an extension by the name that stands after `-m` or `-j`, as xtables finds its plug-ins.
+
+The module's file name is the extension's name in lower case; modules load on first use, so that a
+dump pays only for the extensions that it has.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
+
+from iptsim.extensions.base import Extension, Match, Target
+
+#: Protocols whose options `-p` loads by itself, under the name of their match.
+PROTOCOL_MATCHES = {
+    "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "udplite": "udplite", "136": "udplite",
+    "icmp": "icmp", "1": "icmp", "icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6",
+    "sctp": "sctp", "132": "sctp", "dccp": "dccp", "33": "dccp", "esp": "esp", "50": "esp",
+    "ah": "ah", "51": "ah", "ipv6-mh": "mh", "mobility-header": "mh", "135": "mh", "mh": "mh",
+}  # fmt: skip
+#: Targets that are verdicts by themselves; they share a module.
+STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
+_ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "mobility-header": "mh", "ipv6-mh": "mh"}
+
+
+@cache
+def module_names(kind: str) -> frozenset[str]:
+    """Return the names of the modules that hold extensions of a kind, "matches" or "targets"."""
+    folder = Path(__file__).parent / kind
+    return frozenset(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+
+
+def _find(kind: str, name: str, family: int) -> type[Extension] | None:
+    module_name = "standard" if kind == "targets" and name in STANDARD else name.lower()
+    if module_name not in module_names(kind):
+        return None
+    module = import_module(f"iptsim.extensions.{kind}.{module_name}")
+    for extension in module.EXTENSIONS:
+        if extension.name == name and extension.family in (None, family):
+            found: type[Extension] = extension
+            return found
+    return None
+
+
+@lru_cache(maxsize=512)
+def find_match(name: str, family: int) -> type[Match] | None:
+    """Return the match called `name` for an address family, or None."""
+    found = _find("matches", _ALIASES.get(name, name), family)
+    assert found is None or issubclass(found, Match)
+    return found
+
+
+@lru_cache(maxsize=65536)
+def find_target(name: str, family: int) -> type[Target] | None:
+    """Return the target called `name` for an address family, or None (it may be a chain)."""
+    found = _find("targets", name, family)
+    assert found is None or issubclass(found, Target)
+    return found
+
+
+def all_extensions() -> list[type[Extension]]:
+    """Return every extension, matches first, by name. Imports them all."""
+    found: list[type[Extension]] = []
+    for kind in ("matches", "targets"):
+        for name in sorted(module_names(kind)):
+            found.extend(import_module(f"iptsim.extensions.{kind}.{name}").EXTENSIONS)
+    return found

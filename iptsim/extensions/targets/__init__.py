@@ -1,0 +1,1 @@
+"""The target extensions, one module each, named like the target in lower case."""

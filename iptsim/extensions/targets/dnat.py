@@ -1,0 +1,47 @@
+"""`-j DNAT`: rewrite the destination of a connection (net/netfilter/xt_nat.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Option, Target, Translation
+from iptsim.extensions.nat import NAT_RANGE, NatRange
+from iptsim.packet import Context
+
+
+class Dnat(Target):
+    """Send the connection's packets to another address, port or both."""
+
+    name: ClassVar[str] = "DNAT"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--to-destination", "to_destination", NAT_RANGE, aliases=("--to",)),
+        Option("--random", "random"),
+        Option("--persistent", "persistent"),
+    )
+    tables: ClassVar[frozenset[str] | None] = frozenset({"nat"})
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
+    terminal: ClassVar[bool] = True
+
+    to_destination: NatRange | None = None
+    random: bool = False
+    persistent: bool = False
+
+    def apply(self, context: Context) -> Translation:
+        """Ask for the translation of the destination."""
+        wanted = self.to_destination or NatRange()
+        return Translation(
+            "DNAT",
+            "dst",
+            wanted.addresses,
+            wanted.ports,
+            wanted.base_port,
+            random=self.random,
+            persistent=self.persistent,
+        )
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return f"change the destination to {self.to_destination}"
+
+
+EXTENSIONS = (Dnat,)

@@ -1,0 +1,75 @@
+"""The targets that are verdicts by themselves: ACCEPT, DROP, RETURN, QUEUE."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Target, Verdict
+from iptsim.packet import Context
+
+
+class Accept(Target):
+    """Let the packet through this chain's hook and table."""
+
+    name: ClassVar[str] = "ACCEPT"
+    changes: ClassVar[bool] = False
+    terminal: ClassVar[bool] = True
+
+    def apply(self, context: Context) -> Verdict:
+        """Accept."""
+        return Verdict("ACCEPT")
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "accept"
+
+
+class Drop(Target):
+    """Drop the packet without an answer."""
+
+    name: ClassVar[str] = "DROP"
+    changes: ClassVar[bool] = False
+    terminal: ClassVar[bool] = True
+
+    def apply(self, context: Context) -> Verdict:
+        """Drop."""
+        return Verdict("DROP")
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "drop"
+
+
+class Return(Target):
+    """Leave the chain: go on after the rule that jumped here, or with the policy."""
+
+    name: ClassVar[str] = "RETURN"
+    changes: ClassVar[bool] = False
+    terminal: ClassVar[bool] = True
+
+    def apply(self, context: Context) -> Verdict:
+        """Return."""
+        return Verdict("RETURN")
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "go back to the calling chain"
+
+
+class Queue(Target):
+    """Hand the packet to a program that reads queue 0."""
+
+    name: ClassVar[str] = "QUEUE"
+    changes: ClassVar[bool] = False
+    terminal: ClassVar[bool] = True
+
+    def apply(self, context: Context) -> Verdict:
+        """Queue."""
+        return Verdict("QUEUE", detail="queue 0")
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "hand to the program that reads queue 0"
+
+
+EXTENSIONS = (Accept, Drop, Return, Queue)

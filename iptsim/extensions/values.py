@@ -1,0 +1,238 @@
+"""Values that several extensions share: networks, ports, marks, integers, words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+from iptsim.extensions.base import Ranges, Value, quote
+from iptsim.extensions.services import PORTS
+from iptsim.packet import address_text
+
+_INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
+
+
+def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
+    """Read a number as strtoul(3) with base 0 does: decimal, 0x hexadecimal, 0 octal.
+
+    Raises:
+        ValueError: not a number, or outside `low` to `high`.
+    """
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a number")
+    digits = text.lstrip("+")
+    try:
+        number = int(digits, 8 if digits.startswith("0") and digits[1:2] not in ("x", "X") and len(digits) > 1 else 0)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not low <= number <= high:
+        raise ValueError(f"{number} is not between {low} and {high}")
+    return number
+
+
+def integer_value(expected: str, low: int = 0, high: int = 0xFFFFFFFF) -> Value:
+    """Make the value of an option that takes one number."""
+    return Value(expected, lambda text: integer(text, low, high))
+
+
+class Network(NamedTuple):
+    """Addresses x with x & mask == address & mask; the mask need not be a prefix."""
+
+    family: int
+    address: int
+    mask: int
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, int) and address & self.mask == self.address & self.mask
+
+    def __str__(self) -> str:
+        text = address_text(self.family, self.address)
+        length = prefix_length(self.mask, 32 if self.family == 4 else 128)
+        return f"{text}/{address_text(self.family, self.mask) if length is None else length}"
+
+
+def prefix_length(mask: int, width: int) -> int | None:
+    """Return the length of a prefix mask, None for a mask with holes."""
+    length = mask.bit_count()
+    return length if mask == ((1 << length) - 1) << (width - length) else None
+
+
+@lru_cache(maxsize=1 << 17)
+def parse_network(text: str, family: int) -> Network:
+    """Read `address`, `address/length` or `address/mask`; host bits are cleared as iptables does.
+
+    Raises:
+        ValueError: not an address of that family.
+    """
+    address, slash, mask_text = text.partition("/")
+    width = 32 if family == 4 else 128
+    if not slash:
+        mask = (1 << width) - 1
+    elif mask_text.isascii() and mask_text.isdigit():
+        length = int(mask_text)
+        if length > width:
+            raise ValueError(f"the prefix length {length} is over {width}")
+        mask = ((1 << length) - 1) << (width - length)
+    else:
+        mask = one_address(mask_text, family)
+    return Network(family, one_address(address, family) & mask, mask)
+
+
+def one_address(text: str, family: int) -> int:
+    """Read one address of a family (IPv4 also in iptables' short forms `10.1`, `10`).
+
+    Raises:
+        ValueError: not an address of that family.
+    """
+    try:
+        if family == 6:
+            return int(ipaddress.IPv6Address(text))
+        parts = text.split(".")
+        if 0 < len(parts) < 4 and all(part.isascii() and part.isdigit() for part in parts):
+            # xtables pads "10" and "10.1" with zeros behind (numeric_to_ipaddr)
+            text = ".".join(parts + ["0"] * (4 - len(parts)))
+        return int(ipaddress.IPv4Address(text))
+    except ValueError:
+        other = 4 if family == 6 else 6
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            if re.fullmatch(r"[A-Za-z0-9._-]+", text) and re.search(r"[A-Za-z]", text):
+                raise ValueError(
+                    f"{text!r} is a host name; iptables would look it up once, so write its address instead"
+                ) from None
+            raise ValueError(f"{text!r} is not an IPv{family} address") from None
+        raise ValueError(f"{text!r} is an IPv{other} address in an IPv{family} ruleset") from None
+
+
+NETWORK = Value("an address, with /length or /mask", parse_network, str, needs_family=True)
+
+
+def port(text: str) -> int:
+    """Read a port: a number or a service name.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text[:1].isdigit():
+        return integer(text, 0, 65535)
+    if text in PORTS:
+        return PORTS[text]
+    raise ValueError(f"{text!r} is neither a port number nor a known service name")
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """Read `80`, `1024:`, `:1023` or `1000:2000`.
+
+    Raises:
+        ValueError: not a port or range, or a range that ends before it starts.
+    """
+    first, colon, last = text.partition(":")
+    if not colon:
+        return (number := port(first)), number
+    low, high = port(first) if first else 0, port(last) if last else 65535
+    if low > high:
+        raise ValueError(f"the range {text} ends before it starts")
+    return low, high
+
+
+def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
+    """Print one number or a range.
+
+    >>> range_text((80, 80)), range_text((1, 9))
+    ('80', '1:9')
+    """
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}{joiner}{pair[1]}"
+
+
+PORT_RANGE = Value("a port or a range of ports (80, 1024:65535, http)", port_range, range_text)
+
+
+class MaskedNumber(NamedTuple):
+    """A number with a mask, as marks are written: `0x1/0xff`."""
+
+    value: int
+    mask: int = 0xFFFFFFFF
+
+    def __str__(self) -> str:
+        return f"{self.value:#x}" if self.mask == 0xFFFFFFFF else f"{self.value:#x}/{self.mask:#x}"
+
+
+def masked_number(text: str) -> MaskedNumber:
+    """Read `value` or `value/mask`.
+
+    Raises:
+        ValueError: not numbers of 32 bits.
+    """
+    value, slash, mask = text.partition("/")
+    return MaskedNumber(integer(value), integer(mask) if slash else 0xFFFFFFFF)
+
+
+MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number)
+
+
+def word_value(expected: str) -> Value:
+    """Make the value of an option that takes one word of free text."""
+    return Value(expected, str, quote)
+
+
+def choice(expected: str, choices: tuple[str, ...]) -> Value:
+    """Make the value of an option that takes one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return Value(expected, parse)
+
+
+def choices(expected: str, known: tuple[str, ...]) -> Value:
+    """Make the value of an option that takes a comma list of known words, kept in the order written."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = tuple(word.upper() for word in text.split(","))
+        for word in words:
+            if word not in known:
+                raise ValueError(f"{word!r} is not one of {', '.join(known)}")
+        return words
+
+    return Value(expected, parse, ",".join)
+
+
+def complement(ranges: Ranges, high: int) -> Ranges:
+    """Return the integers from 0 to `high` that lie in none of the ranges.
+
+    >>> complement(((3, 5),), 9)
+    ((0, 2), (6, 9))
+    """
+    out, start = [], 0
+    for low, end in sorted(ranges):
+        if low > start:
+            out.append((start, low - 1))
+        start = max(start, end + 1)
+    if start <= high:
+        out.append((start, high))
+    return tuple(out)
+
+
+def any_of(words: tuple[str, ...]) -> str:
+    """Join words with commas and "or".
+
+    >>> any_of(("a", "b", "c"))
+    'a, b or c'
+    """
+    if len(words) < 2:
+        return "".join(words)
+    return ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def negatable(text: str, negated: bool) -> str:
+    """Return an option's text with `!` before it where it is negated."""
+    return f"! {text}" if negated else text
+
+
+Formatter = Callable[[int], str]

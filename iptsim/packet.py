@@ -1,0 +1,264 @@
+"""The simulated packet, its connection, and the context in which a rule looks at it.
+
+Addresses are plain integers beside an address family (4 or 6), as the kernel compares them;
+:func:`address_text` and :func:`parse_address` convert at the edges. Nothing here decides a verdict.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol
+
+Family = Literal[4, 6]
+Direction = Literal["original", "reply"]
+
+#: Transport protocols by the names that iptables prints for them (/etc/protocols, xtables' own table).
+PROTOCOLS: dict[str, int] = {
+    "ip": 0, "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41,
+    "ipv6-route": 43, "ipv6-frag": 44, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58,
+    "ipv6-nonxt": 59, "ipv6-opts": 60, "ospf": 89, "ipip": 94, "etherip": 97, "pim": 103,
+    "vrrp": 112, "l2tp": 115, "sctp": 132, "ipv6-mh": 135, "mobility-header": 135, "udplite": 136,
+}  # fmt: skip
+PROTOCOL_NAMES: dict[int, str] = {
+    number: name for name, number in PROTOCOLS.items() if name not in ("mobility-header", "ip")
+}
+#: Protocols whose header starts with a source and a destination port.
+PORT_PROTOCOLS = frozenset({6, 17, 33, 132, 136})
+ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+TCP_FLAGS: dict[str, int] = {
+    "FIN": FIN, "SYN": SYN, "RST": RST, "PSH": PSH, "ACK": ACK, "URG": URG, "ECE": ECE, "CWR": CWR,
+}  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def address_text(family: int, address: int) -> str:
+    """Return the usual text of an address.
+
+    >>> address_text(4, 0xAC110002)
+    '172.17.0.2'
+    """
+    if family == 4:
+        return str(ipaddress.IPv4Address(address))
+    return str(ipaddress.IPv6Address(address))
+
+
+@lru_cache(maxsize=65536)
+def parse_address(text: str) -> tuple[Family, int]:
+    """Read an IPv4 or IPv6 address.
+
+    Raises:
+        ValueError: `text` is not an address.
+    """
+    address = ipaddress.ip_address(text)
+    return (4 if address.version == 4 else 6), int(address)
+
+
+def protocol_name(number: int) -> str:
+    """Return a protocol's name, or its number where it has none."""
+    return PROTOCOL_NAMES.get(number, str(number))
+
+
+class Flow(NamedTuple):
+    """One direction of a connection: what conntrack keys on. For ICMP echo, the ports hold the id."""
+
+    src: int
+    sport: int | None
+    dst: int
+    dport: int | None
+    proto: int
+
+    def reversed(self) -> Flow:
+        """Return the flow of the answers."""
+        return Flow(self.dst, self.dport, self.src, self.sport, self.proto)
+
+
+@dataclass(slots=True)
+class Packet:
+    """A packet's header, payload and the kernel's notes on it (mark, owner, how the frame came).
+
+    A value of ``None`` means: this packet has none (a forwarded packet has no owner), except for
+    ports of a port protocol, where it means that nobody can know it beforehand (a port that the
+    kernel picks at random). `defaults` names the fields that the question left open and that hold a
+    stated default.
+    """
+
+    family: Family
+    src: int
+    dst: int
+    proto: int = TCP
+    sport: int | None = None
+    dport: int | None = None
+    #: bit mask of :data:`TCP_FLAGS`
+    tcp_flags: int = SYN
+    #: kinds of TCP option present -> their data, e.g. {2: b"\\x05\\xb4"} for an MSS of 1460
+    tcp_options: dict[int, bytes] = field(default_factory=dict)
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    ttl: int = 64
+    #: the whole TOS / traffic class octet, ECN bits included
+    tos: int = 0
+    #: total length of the IP packet in octets (IPv6: header included)
+    length: int = 60
+    #: what follows the transport header
+    payload: bytes = b""
+    #: "first", "middle" or "last" for a fragment, None for a whole packet
+    fragment: str | None = None
+    #: IPv6 extension headers before the transport header, as (protocol number, content) pairs
+    extension_headers: tuple[tuple[int, bytes], ...] = ()
+    #: SPI of ESP/AH, verification tag and chunks of SCTP, type of DCCP ... by the option's name
+    extra: dict[str, Any] = field(default_factory=dict)
+    mark: int = 0
+    secmark: str | None = None
+    #: owner of the local socket that sent it; None: no local socket, or nobody said
+    uid: int | None = None
+    gid: int | None = None
+    #: whether a local socket sent the packet
+    local_socket: bool = False
+    src_mac: str | None = None
+    dst_mac: str | None = None
+    #: "unicast", "broadcast" or "multicast" as the frame was addressed
+    pkttype: str = "unicast"
+    #: set by the CLASSIFY target, as "major:minor"
+    priority: str | None = None
+    defaults: frozenset[str] = frozenset()
+
+    def copy(self) -> Packet:
+        """Return an independent copy."""
+        return copy.copy(self)
+
+    @property
+    def flow(self) -> Flow:
+        """The packet's own tuple, as conntrack would look it up."""
+        return Flow(self.src, self.sport, self.dst, self.dport, self.proto)
+
+
+@dataclass(slots=True)
+class Connection:
+    """A conntrack entry.
+
+    Attributes:
+        original: the first packet's flow, before any translation.
+        reply: the flow that answers will have on the wire.
+        status: among "SEEN_REPLY", "ASSURED", "CONFIRMED", "EXPECTED", "SNAT", "DNAT".
+        related: the connection was expected by, or belongs to, another one (ctstate RELATED for its
+            first packet).
+        accounting: octets and packets so far by direction, if known (`-m connbytes`).
+        nat_done: of "src", "dst": which translations are settled, so that no nat chain is asked again.
+    """
+
+    family: Family
+    original: Flow
+    reply: Flow
+    mark: int = 0
+    zone: int = 0
+    helper: str | None = None
+    #: helper of the connection that expected this one (`-m helper` looks at it)
+    master_helper: str | None = None
+    labels: frozenset[int] = frozenset()
+    status: frozenset[str] = frozenset()
+    related: bool = False
+    secmark: str | None = None
+    expires: int | None = None
+    packets: dict[Direction, int] | None = None
+    octets: dict[Direction, int] | None = None
+    nat_done: frozenset[str] = frozenset()
+
+    def copy(self) -> Connection:
+        """Return an independent copy."""
+        return copy.copy(self)
+
+
+class Unknown(NamedTuple):
+    """The third truth value: nobody can tell from the dump, the capture and the question.
+
+    Attributes:
+        reason: why, as a phrase that follows "depends on": "the contents of ipset blocklist".
+        decide: what would settle it, e.g. "--assume limit=yes" or "ipset-save.txt in the capture".
+        key: equal keys must go the same way within one walk (set membership, the owner); an empty
+            key stands for a new decision each time (limit, statistic).
+    """
+
+    reason: str
+    decide: str = ""
+    key: tuple[Any, ...] = ()
+
+
+#: True, False, or Unknown with its reason. There is no other way to say "maybe".
+Truth = bool | Unknown
+
+
+def negate(truth: Truth) -> Truth:
+    """Return the negation; a negated Unknown is Unknown."""
+    return truth if isinstance(truth, Unknown) else not truth
+
+
+class Surroundings(Protocol):
+    """What a match may ask about the world around the rules. The walker provides it."""
+
+    def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
+        """Return addrtype's name of an address: LOCAL, UNICAST, BROADCAST, MULTICAST, BLACKHOLE ...
+
+        With `interface`, only that interface's own addresses are LOCAL (`--limit-iface-in/out`).
+        """
+
+    def reverse_path(
+        self, context: Context, *, loose: bool, validmark: bool, accept_local: bool
+    ) -> Truth:
+        """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
+
+    def set_contains(
+        self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
+    ) -> Truth:
+        """Tell whether the packet is in an ipset; `options` are those of `-m set`."""
+
+    def fact(self, name: str) -> Any:
+        """Return what the question or the capture says about `name` (e.g. "time", "cpu"), else None."""
+
+    def recent(self, name: str) -> dict[int, list[float]] | None:
+        """Return the entries of a `-m recent` list (address -> ages in seconds), None if unknown."""
+
+    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
+        """Note that the packet's entry was added to ("add") or deleted from ("del") an ipset."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a rule sees at its place: the packet, its connection, the interfaces, the surroundings.
+
+    Attributes:
+        hook: PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING.
+        table: raw, mangle, nat, filter or security.
+        in_interface / out_interface: None where the hook has none (OUTPUT has no input).
+        physical_in / physical_out: bridge ports, when br_netfilter hands the packet to iptables.
+        bridged: the frame is switched, not routed.
+        state: ctstate of the packet: NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; None when
+            conntrack is off.
+        connection: the entry; None for INVALID and UNTRACKED packets or when conntrack is off.
+        direction: which way the packet goes in its connection.
+        backend: "nf_tables" or "legacy"; a few matches differ.
+        consulted: names of packet fields that were looked at while holding a default.
+        notrack / zone / helper: what a CT target in the raw table asked of conntrack.
+    """
+
+    packet: Packet
+    hook: str
+    table: str
+    surroundings: Surroundings
+    in_interface: str | None = None
+    out_interface: str | None = None
+    physical_in: str | None = None
+    physical_out: str | None = None
+    bridged: bool = False
+    state: str | None = None
+    connection: Connection | None = None
+    direction: Direction = "original"
+    backend: str = "nf_tables"
+    consulted: set[str] = field(default_factory=set)
+    notrack: bool = False
+    zone: int = 0
+    helper: str | None = None
