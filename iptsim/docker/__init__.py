@@ -1,0 +1,1 @@
+"""What Docker's own rules are for."""

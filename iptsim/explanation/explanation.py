@@ -1,0 +1,137 @@
+"""The answer to a question, as data: what :mod:`iptsim.render` prints and the JSON contract holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.host.model import Host
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Trace
+from iptsim.packet import Packet, address_text
+
+#: Header fields by the words that name them, for defaults that a rule looked at.
+_FIELD_NAMES = {
+    "sport": "source port", "dport": "destination port", "tcp_flags": "TCP flags", "tcp_options": "TCP options",
+    "icmp_type": "ICMP type", "icmp_code": "ICMP code", "ttl": "TTL", "tos": "TOS", "length": "length",
+    "payload": "payload", "src_mac": "source MAC address", "dst_mac": "destination MAC address",
+    "pkttype": "frame's kind (unicast, broadcast, multicast)",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Explanation:
+    """An answered question.
+
+    Attributes:
+        verdict: ACCEPT, DROP, REJECT or DEPENDS.
+        reason: why, with its stable code, sentences and deciding step.
+        question: what was asked.
+        sender / target: names of both ends as the answer calls them, with addresses: "web 172.17.0.2".
+        trace: the walk.
+        assumptions: sentences on what was taken for granted.
+        branches: one explanation a way, when undecided matches lead to different ends.
+    """
+
+    verdict: FinalVerdict
+    reason: Reason
+    question: Question
+    sender: str
+    target: str
+    trace: Trace
+    host: Host = field(repr=False)
+    assumptions: list[str] = field(default_factory=list)
+    branches: list[Explanation] = field(default_factory=list)
+
+    def as_json(self, verbose: bool = False) -> dict[str, Any]:
+        """Return the trace in its JSON form, schema `iptsim.trace/1`.
+
+        Args:
+            verbose: add to each step the rules that were looked at in vain before it.
+        """
+        out: dict[str, Any] = {"schema": SCHEMA}
+        if self.trace.id is not None:
+            out["id"] = self.trace.id
+        out["verdict"] = self.verdict
+        out["reason"] = self.reason.as_json()
+        out["assumptions"] = self.assumptions
+        if self.trace.decisions:
+            out["decided"] = [decision_json(decision) for decision in self.trace.decisions]
+        out["legs"] = [leg.as_json(verbose) for leg in self.trace.legs]
+        out["branches"] = [branch.as_json(verbose) for branch in self.branches]
+        return out
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return how an undecided match went on one way."""
+    rule = decision.rule
+    return {
+        "table": rule.table,
+        "chain": rule.chain,
+        "rule": rule.position,
+        "line": rule.line,
+        "match": decision.match,
+        "depends_on": decision.unknown.reason,
+        "taken": decision.value,
+    }
+
+
+def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
+    """Put a trace into words."""
+    leg = trace.legs[0]
+    assumptions = list(trace.assumptions)
+    packet = leg.packet
+    assumptions.extend(
+        f"the question leaves the {_FIELD_NAMES.get(name, name)} open, and a rule looks at it: {_shown(packet, name)} is taken"
+        for name in sorted(trace.consulted)
+    )
+    branches = [explain_trace(host, question, branch) for branch in trace.branches]
+    return Explanation(
+        trace.verdict,
+        reason_of(host, question, trace),
+        question,
+        _end(leg.sender, packet, packet.src),
+        _target(host, question, leg),
+        trace,
+        host,
+        assumptions,
+        branches,
+    )
+
+
+def _shown(packet: Packet, name: str) -> str:
+    value = getattr(packet, name)
+    if name == "tcp_flags":
+        return "a SYN" if value == 2 else f"{value:#x}"
+    if name == "tcp_options":
+        return "an MSS of 1460" if value else "none"
+    if name in ("payload", "src_mac", "dst_mac") and not value:
+        return "none"
+    return str(value)
+
+
+def _end(name: str, packet: Packet, address: int) -> str:
+    text = address_text(packet.family, address)
+    return text if name == text else f"{name} {text}"
+
+
+def _target(host: Host, question: Question, leg: Leg) -> str:
+    packet = leg.packet
+    owner = host.owner_of(packet.family, packet.dst)
+    if isinstance(owner, tuple):
+        return _end(owner[0].name, packet, packet.dst)
+    if owner == "host":
+        return _end("host", packet, packet.dst)
+    if question.to == "internet":
+        return _end("internet", packet, packet.dst)
+    return address_text(packet.family, packet.dst)
+
+
+def delivered_text(delivered: Delivery) -> str:
+    """Return where a packet arrived: "web 172.17.0.2:80"."""
+    packet = delivered.packet
+    text = address_text(packet.family, packet.dst)
+    if packet.dport is not None:
+        text = f"[{text}]:{packet.dport}" if packet.family == 6 else f"{text}:{packet.dport}"
+    return text if delivered.kind == "outside" else f"{delivered.name} {text}"

@@ -1,0 +1,485 @@
+"""Why it is so: one stable code and a few plain sentences for each way that a walk can end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from iptsim.docker.roles import Role, is_dockers, network_name, role_of
+from iptsim.dump.ruleset import Rule
+from iptsim.host.model import Container, Host
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.packet import Packet, address_text, protocol_name
+
+#: All reason codes and what they mean. `docs/reasons.md` is made from this table.
+REASONS: dict[str, str] = {
+    "icc-enabled": "Both containers are on one bridge and Docker's icc rule lets them talk.",
+    "link": "icc is off, but `--link` opens this port between the two containers.",
+    "outgoing": "Docker lets the containers of this network talk to the outside.",
+    "published-port": "The port is published: Docker's DNAT rule forwards it to the container.",
+    "docker-proxy": "The port is published, no DNAT rule takes the packet, and docker-proxy answers it.",
+    "bypasses-iptables": "The traffic is switched below IP, where iptables does not see it.",
+    "inside-namespace": "The packet stays inside the sender's own network namespace.",
+    "no-rules": "No table of the ruleset has a chain that the packet passes.",
+    "rule-accept": "A rule accepts the packet.",
+    "policy-accept": "No rule decides, and the chains' policy is ACCEPT.",
+    "icc-disabled": "Docker keeps the containers of one bridge apart: icc is off and no link helps.",
+    "isolated-networks": "Docker keeps its networks apart.",
+    "internal-network": "The network was created with `--internal`: nothing goes in or out.",
+    "direct-route-drop": "Docker (28 on) drops packets from elsewhere to a container's own address.",
+    "loopback-port": "The port is published on the host's loopback address only.",
+    "unpublished-port": "Docker (28 on) drops what comes from outside to a port that is not published.",
+    "policy-drop": "No rule accepts the packet, and the chain's policy is DROP.",
+    "rule-drop": "A rule drops the packet.",
+    "rule-reject": "A rule refuses the packet and tells the sender.",
+    "queued": "A rule hands the packet to a program; the rules alone do not tell its fate.",
+    "ip-forward-off": "The host does not route between interfaces: ip_forward is 0.",
+    "no-route": "There is no route to the destination.",
+    "no-source": "The sender has no address to send from.",
+    "no-neighbour": "Nobody on the link answers for the destination address.",
+    "martian": "The kernel drops packets with such addresses by itself.",
+    "rp-filter": "Reverse path filtering: the way back to the source leaves by another interface.",
+    "ttl-exceeded": "The TTL has run out.",
+    "hairpin-off": "The packet would go back out of the bridge port that it came from.",
+    "isolated-ports": "Both bridge ports are isolated from each other.",
+    "macvlan-host": "A macvlan or ipvlan child can't talk to its own parent host.",
+    "reply-not-recognised": "The answer comes from another address than the sender asked.",
+    "reply-dropped": "The request arrives, but its answer does not come back.",
+    "proxy-cut-off": "docker-proxy takes the connection but can't reach the container.",
+    "undecided-match": "The verdict hinges on something that neither dump, capture nor question tells.",
+}
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why a packet met its fate.
+
+    Attributes:
+        code: a key of :data:`REASONS`.
+        text: one or more sentences.
+        step: the deciding step, None when no rule or policy decided.
+        leg: the leg in which it stands.
+        advice: how people usually change it, one sentence; may be empty.
+    """
+
+    code: str
+    text: str
+    step: Step | None = None
+    leg: Leg | None = None
+    advice: str = ""
+    #: roles of Docker's rules that the packet met, by step number
+    roles: dict[int, Role] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the reason in the trace schema."""
+        out: dict[str, Any] = {"code": self.code, "text": self.text, "rule": None}
+        step = self.step
+        if step is not None and step.table is not None:
+            out["rule"] = {"table": step.table, "chain": step.chain, "rule": None}
+            if step.rule is not None:
+                out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.text)
+            else:
+                out["rule"]["policy"] = step.verdict
+        if self.advice:
+            out["advice"] = self.advice
+        return out
+
+
+@dataclass(slots=True)
+class _Case:
+    """What the sentences are made of."""
+
+    host: Host
+    question: Question
+    trace: Trace
+    leg: Leg
+    step: Step | None
+    role: Role | None
+
+    @property
+    def packet(self) -> Packet:
+        return self.leg.packet
+
+    @property
+    def what(self) -> str:
+        """Protocol and port of the request: "80/tcp"."""
+        packet = self.trace.legs[0].packet
+        name = "icmpv6" if packet.proto == 58 else protocol_name(packet.proto)
+        return f"{packet.dport}/{name}" if packet.dport is not None else name
+
+    def name(self, address: int) -> str:
+        """Name an address's owner, or show the address."""
+        owner = self.host.owner_of(self.packet.family, address)
+        if isinstance(owner, tuple):
+            return owner[0].name
+        return "the host" if owner == "host" else address_text(self.packet.family, address)
+
+
+def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
+    """Find the reason of a trace's verdict."""
+    if trace.verdict == "DEPENDS":
+        return _depends(trace)
+    leg = trace.deciding_leg
+    if trace.verdict == "ACCEPT":
+        return _accepted(host, question, trace)
+    step = leg.deciding
+    role = role_of(step.rule, host) if step is not None and step.rule is not None else None
+    case = _Case(host, question, trace, leg, step, role)
+    reason = _refused(case)
+    if leg is not trace.legs[0]:
+        return _lost_answer(case, reason)
+    return reason
+
+
+# -- DEPENDS ---------------------------------------------------------------------------------------
+
+
+def _depends(trace: Trace) -> Reason:
+    hinges = trace.hinges
+    first = hinges[0]
+    rule = first.rule
+    texts = []
+    for hinge in hinges[:3]:
+        place = f"{hinge.rule.table} {hinge.rule.chain} rule {hinge.rule.position}"
+        texts.append(f"{hinge.unknown.reason} ({place})")
+    more = f", and {len(hinges) - 3} more" if len(hinges) > 3 else ""
+    text = f"It depends on {'; on '.join(texts)}{more}."
+    decide = "; or ".join(dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide))
+    step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
+    if step is None:
+        step = Step("", "", rule.table, rule.chain, rule)
+    return Reason("undecided-match", text, step, trace.legs[0], f"To decide it: {decide}." if decide else "")
+
+
+# -- ACCEPT ----------------------------------------------------------------------------------------
+
+
+def _accepted(host: Host, question: Question, trace: Trace) -> Reason:
+    leg = trace.legs[0]
+    bypass = next((step for step in leg.steps if step.code == "bypasses-iptables"), None)
+    step = _accepting(leg)
+    role = role_of(step.rule, host) if step is not None and step.rule is not None else None
+    case = _Case(host, question, trace, leg, step, role)
+    roles = {index: found for index, one in enumerate(leg.steps) if one.rule and (found := role_of(one.rule, host))}
+    forward = next((index for index, found in roles.items() if found.code == "port-forward"), None)
+    if bypass is not None:
+        return Reason("bypasses-iptables", _bypass_text(case, bypass), bypass, leg)
+    if any(one.proxy for one in trace.legs):
+        return _proxied(case, roles)
+    if forward is not None and leg.delivered is not None:
+        return _published(case, leg.steps[forward], roles[forward])
+    if not leg.steps:
+        return _unseen(case)
+    if role is not None and (maker := _ACCEPTED_BY.get(role.code)):
+        code, text = maker(case)
+        return Reason(code, text, step, leg)
+    if step is None or step.policy:
+        return _by_policy(case)
+    return Reason("rule-accept", _accept_text(case), step, leg)
+
+
+def _accepting(leg: Leg) -> Step | None:
+    """Return the step that let the packet through: the last rule of the filter table, else its policy."""
+    steps = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table == "filter" and not step.maybe]
+    rules = [step for step in steps if step.rule is not None]
+    found = rules or steps or [step for step in leg.steps if step.verdict == "ACCEPT" and step.table]
+    return found[-1] if found else None
+
+
+def _is_same_bridge(case: _Case) -> bool:
+    step = case.step
+    return step is not None and step.interfaces[0] is not None and step.interfaces[0] == step.interfaces[1]
+
+
+def _icc(case: _Case) -> tuple[str, str]:
+    step = case.step
+    bridge = network_name(case.host, (step.interfaces[0] if step else None) or "")
+    return "icc-enabled", f"Both are on {bridge}, and containers there may talk to each other on all ports: icc is on."
+
+
+def _outgoing(case: _Case) -> tuple[str, str]:
+    if _is_same_bridge(case):
+        return _icc(case)
+    role = case.role
+    network = role.network if role else ""
+    return "outgoing", f"Containers on {network} may talk to the outside.{_masquerade_text(case)}"
+
+
+def _masquerade_text(case: _Case) -> str:
+    for step in case.leg.steps:
+        if step.verdict in ("MASQUERADE", "SNAT") and "src" in step.changes:
+            before, after = step.changes["src"]
+            return f" On the way out its source {before} becomes {after} ({step.verdict})."
+    delivered = case.leg.delivered
+    if delivered is not None and delivered.kind == "outside" and case.packet.src == delivered.packet.src:
+        return f" No rule changes its source: the other side sees {address_text(case.packet.family, case.packet.src)}."
+    return ""
+
+
+def _link(case: _Case) -> tuple[str, str]:
+    packet, role = case.packet, case.role
+    sender, target = case.name(packet.src), case.name(packet.dst)
+    port = role.port if role else case.what
+    text = f"{sender} has a link to {target} (--link), which opens {port} between the two although icc is off."
+    reply = next((leg for leg in case.trace.legs if leg.direction == "reply"), None)
+    twin = _accepting(reply) if reply is not None else None
+    if twin is not None and twin.rule is not None:
+        text += f" The answer comes back by {twin.chain} rule {twin.rule.position}."
+    return "link", text
+
+
+def _published_direct(case: _Case) -> tuple[str, str]:
+    target = case.name(case.packet.dst)
+    return (
+        "published-port",
+        f"{case.what} of {target} is published, so Docker also lets packets to the container's own address in.",
+    )
+
+
+def _answer(case: _Case) -> tuple[str, str]:
+    return "rule-accept", "The packet belongs to a connection that is already established."
+
+
+def _routed(case: _Case) -> tuple[str, str]:
+    return "rule-accept", f"{case.role.text[0].upper() + case.role.text[1:] if case.role else ''}."
+
+
+_ACCEPTED_BY: dict[str, Callable[[_Case], tuple[str, str]]] = {
+    "icc-on": _icc,
+    "outgoing": _outgoing,
+    "link": _link,
+    "link-answer": _link,
+    "published-port": _published_direct,
+    "answers": _answer,
+    "routed": _routed,
+}
+
+
+def _published(case: _Case, forward: Step, role: Role) -> Reason:
+    delivered = case.leg.delivered
+    assert delivered is not None
+    packet = delivered.packet
+    place = f"{address_text(packet.family, packet.dst)}:{packet.dport}"
+    text = f"Port {role.port} of the host is published: it is sent on to {role.container} {place}."
+    if any(step.hook == "FORWARD" for step in case.leg.steps):
+        text += " It is forwarded, not delivered to the host, so rules in INPUT are never asked."
+    text += _masquerade_text(case) if any(step.verdict == "MASQUERADE" for step in case.leg.steps) else ""
+    return Reason("published-port", text, case.step if case.step and case.step.rule else forward, case.leg)
+
+
+def _proxied(case: _Case, roles: dict[int, Role]) -> Reason:
+    packet = case.packet
+    second = next(leg for leg in case.trace.legs if leg.proxy)
+    container = second.delivered.name if second.delivered else ""
+    own = next((index for index, role in roles.items() if role.code == "own-bridge"), None)
+    if own is not None:
+        why = (
+            f"{case.what} is published, but the request comes from {roles[own].network} itself, "
+            "so Docker's nat rule leaves it alone."
+        )
+    elif packet.family == 4 and packet.dst >> 24 == 127:
+        why = f"{case.what} is published, but Docker's nat rules leave 127.0.0.0/8 alone."
+    else:
+        why = f"{case.what} is published, but no nat rule takes this packet."
+    source = address_text(second.packet.family, second.packet.src)
+    text = (
+        f"{why} It ends on the host, where docker-proxy listens and opens a second connection to {container}; "
+        f"{container} sees {source} as its client."
+    )
+    return Reason("docker-proxy", text, case.step, case.leg)
+
+
+def _bypass_text(case: _Case, step: Step) -> str:
+    note = step.note[0].upper() + step.note[1:]
+    tail = ""
+    if "bridge-nf" in step.note:
+        tail = " icc=false and links have no effect on it."
+    return f"{note}.{tail}"
+
+
+def _unseen(case: _Case) -> Reason:
+    leg = case.leg
+    if leg.delivered is not None and leg.delivered.kind == "container" and leg.delivered.name == leg.sender:
+        if case.packet.family == 4 and case.packet.dst == 0x7F00000B:
+            return Reason(
+                "inside-namespace",
+                f"127.0.0.11 is Docker's own resolver, inside {leg.sender}'s network namespace: the host's rules do "
+                "not see the question. dockerd passes it on to the servers that the host is set up with.",
+                leg=leg,
+            )
+        return Reason("inside-namespace", f"The packet stays inside {leg.sender}'s own network namespace.", leg=leg)
+    return Reason("no-rules", "The ruleset has no chain that this packet passes, so nothing stops it.", leg=leg)
+
+
+def _by_policy(case: _Case) -> Reason:
+    step = case.step
+    chain = f"{step.table} {step.chain}" if step is not None else ""
+    met = any(one.rule is not None and one.verdict not in ("CONTINUE",) for one in case.leg.steps)
+    what = "No rule decides" if met else "No rule applies"
+    text = f"{what}, and the policy of {chain} is ACCEPT." if chain else "Nothing stops it."
+    return Reason("policy-accept", text + _masquerade_text(case), step, case.leg)
+
+
+def _accept_text(case: _Case) -> str:
+    step = case.step
+    assert step is not None
+    rule = step.rule
+    assert rule is not None
+    text = f"{rule.table} {rule.chain} rule {rule.position} accepts {_packets(rule)}."
+    translated = next((one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP")), None)
+    if translated is not None and translated.rule is not None and translated.changes:
+        moved = case.leg.delivered.packet if case.leg.delivered else case.packet
+        place = f"{address_text(moved.family, moved.dst)}" + (f":{moved.dport}" if moved.dport is not None else "")
+        text = f"{translated.table} {translated.chain} rule {translated.rule.position} sends it to {place}. {text}"
+    return text + _masquerade_text(case)
+
+
+def _packets(rule: Rule) -> str:
+    """Say which packets a rule is for."""
+    phrases = [rule.parameters.says(), *(match.says() for match in rule.matches)]
+    words = " ".join(phrase for phrase in phrases if phrase)
+    return f"packets {words}" if words else "all packets"
+
+
+# -- DROP and REJECT -------------------------------------------------------------------------------
+
+
+def _refused(case: _Case) -> Reason:
+    step, leg = case.step, case.leg
+    if step is None:
+        return Reason("rule-drop", "The packet is dropped.", None, leg)
+    if step.table is None:
+        code = step.code if step.code in REASONS else "no-route"
+        note = step.note[0].upper() + step.note[1:]
+        return Reason(code, f"{note}.", step, leg, _ADVICE.get(code, ""))
+    if step.policy:
+        return _policy_drop(case)
+    role = case.role
+    if role is not None and (maker := _REFUSED_BY.get(role.code)):
+        code, text = maker(case)
+        return Reason(code, text, step, leg, _ADVICE.get(code, ""))
+    rule = step.rule
+    assert rule is not None
+    place = f"{rule.table} {rule.chain} rule {rule.position}"
+    if step.verdict == "REJECT":
+        return Reason("rule-reject", f"{place} refuses {_packets(rule)} ({step.note}).", step, leg)
+    if step.verdict in ("QUEUE", "STOLEN"):
+        return Reason("queued", f"{place} takes {_packets(rule)} away: {step.note or step.verdict}.", step, leg)
+    text = f"{place} drops {_packets(rule)}."
+    if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
+        text += (
+            " After DNAT it has the container's address and port; the port that was asked is what "
+            "--ctorigdstport looks at."
+        )
+    return Reason("rule-drop", text, step, leg)
+
+
+def _policy_drop(case: _Case) -> Reason:
+    step = case.step
+    assert step is not None
+    text = f"No rule lets it through, so the policy of {step.table} {step.chain} decides: DROP."
+    advice = ""
+    if step.table == "filter" and step.chain == "FORWARD":
+        out = step.interfaces[1]
+        docker = any(is_dockers(rule) for rule in _rules(case, "FORWARD"))
+        if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
+            text += " Docker sets this policy when it switches ip_forward on."
+        advice = f"A rule in DOCKER-USER or FORWARD that accepts it would let it through to {out}." if out else ""
+    return Reason("policy-drop", text, step, case.leg, advice)
+
+
+def _rules(case: _Case, chain: str) -> list[Rule]:
+    family = case.packet.family
+    ruleset = case.host.rulesets.get(family)
+    found = ruleset.chain("filter", chain) if ruleset else None
+    return found.rules if found else []
+
+
+def _icc_off(case: _Case) -> tuple[str, str]:
+    packet, step = case.packet, case.step
+    bridge = network_name(case.host, (step.interfaces[0] if step else None) or "")
+    sender, target = case.name(packet.src), case.name(packet.dst)
+    found = case.host.container(sender)
+    link = _link_to(case.host, found[0], target) if found else False
+    if link:
+        have = f"{sender}'s link to {target} does not open {case.what}"
+    else:
+        have = f"{sender} has no link to {target}"
+    return "icc-disabled", f"Containers on {bridge} may not talk to each other: icc is off, and {have}."
+
+
+def _link_to(host: Host, container: Container, target: str) -> bool:
+    for link in container.links:
+        found = host.container(link.target)
+        if link.target == target or (found is not None and found[0].name == target):
+            return True
+    return False
+
+
+def _isolated(case: _Case) -> tuple[str, str]:
+    step = case.step
+    from_, to = (network_name(case.host, name or "") for name in (step.interfaces if step else (None, None)))
+    return "isolated-networks", f"{from_} and {to} are two networks of Docker, and Docker keeps them apart."
+
+
+def _internal(case: _Case) -> tuple[str, str]:
+    network = case.role.network if case.role else ""
+    return "internal-network", f"{network} was created with --internal: nothing goes in or out of it."
+
+
+def _direct(case: _Case) -> tuple[str, str]:
+    role = case.role
+    assert role is not None
+    address = address_text(case.packet.family, case.packet.dst)
+    step = case.step
+    came = step.interfaces[0] if step else ""
+    return (
+        "direct-route-drop",
+        f"{address} is {role.container}'s own address on {role.network}. Docker lets only {role.network} itself send "
+        f"to it; this packet comes in on {came} and is dropped in the raw table, before any other rule.",
+    )
+
+
+def _loopback_port(case: _Case) -> tuple[str, str]:
+    return "loopback-port", f"{case.what} is published on 127.0.0.1 only, and this packet does not come from the host."
+
+
+def _unpublished(case: _Case) -> tuple[str, str]:
+    role = case.role
+    network = role.network if role else ""
+    target = case.name(case.leg.packet.dst)
+    return "unpublished-port", f"{case.what} of {target} is not published, so it stays closed to everybody outside {network}."
+
+
+_REFUSED_BY: dict[str, Callable[[_Case], tuple[str, str]]] = {
+    "icc-off": _icc_off,
+    "isolation": _isolated,
+    "internal": _internal,
+    "direct-routing": _direct,
+    "loopback-port": _loopback_port,
+    "unpublished": _unpublished,
+}
+
+_ADVICE = {
+    "icc-disabled": "A network of their own for both, --link, or icc=true would let it through.",
+    "isolated-networks": "Connect one of them to the other's network, or publish the port and ask the host's address.",
+    "internal-network": "A second network that is not internal would give the container a way out.",
+    "direct-route-drop": "Publish the port and ask the host's address, or set the network's gateway mode to routed.",
+    "unpublished-port": "Publish the port (-p) to open it.",
+    "loopback-port": "Publish it without 127.0.0.1 to open it to other hosts.",
+    "ip-forward-off": "sysctl -w net.ipv4.ip_forward=1 lets the host route.",
+    "hairpin-off": "Ask the container's own address, or use docker-proxy or hairpin mode.",
+    "rp-filter": "rp_filter=2 (loose) or 0 on the interface lets it in.",
+}
+
+
+def _lost_answer(case: _Case, cause: Reason) -> Reason:
+    leg = case.leg
+    if leg.proxy and leg.direction == "original":
+        text = f"docker-proxy takes the connection, but its own connection to the container fails. {cause.text}"
+        return Reason("proxy-cut-off", text, cause.step, leg, cause.advice)
+    text = f"The request arrives, but its answer is lost on the way back. {cause.text}"
+    code = cause.code if cause.code == "reply-not-recognised" else "reply-dropped"
+    return Reason(code, text, cause.step, leg, cause.advice)

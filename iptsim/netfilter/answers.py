@@ -1,0 +1,75 @@
+"""The packets that come back: replies of a socket or a stack, and what the REJECT target sends."""
+
+from __future__ import annotations
+
+from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
+from iptsim.host import fib
+from iptsim.host.model import Host
+from iptsim.netfilter import conntrack
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
+
+_BROADCAST = 0xFFFFFFFF
+
+
+def reply_to(packet: Packet) -> Packet | None:
+    """Return the first answer to a delivered packet, None where none is due.
+
+    A SYN is answered by SYN,ACK, an echo request by its reply, anything else by a packet of the same
+    protocol with addresses and ports swapped.
+    """
+    if packet.dst == _BROADCAST and packet.family == 4:
+        return None
+    reply = Packet(
+        packet.family,
+        packet.dst,
+        packet.src,
+        packet.proto,
+        sport=packet.dport,
+        dport=packet.sport,
+        tcp_flags=0,
+        defaults=packet.defaults,
+    )
+    if packet.proto == TCP:
+        if packet.tcp_flags & RST:
+            return None
+        reply.tcp_flags = SYN | ACK if packet.tcp_flags & SYN else ACK
+    elif packet.proto in (ICMP, ICMPV6):
+        known = conntrack.ICMP_ANSWERS if packet.proto == ICMP else conntrack.ICMPV6_ANSWERS
+        answer = known.get(packet.icmp_type or 0)
+        if answer is None:
+            return None
+        reply.icmp_type, reply.icmp_code = answer, 0
+        reply.length = packet.length
+    return reply
+
+
+def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
+    """Return the packet that REJECT sends back, None where it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
+    packet = context.packet
+    if kind == TCP_RESET:
+        if packet.proto != TCP or packet.tcp_flags & RST:
+            return None
+        flags = RST if packet.tcp_flags & ACK else RST | ACK
+        return Packet(
+            packet.family, packet.dst, packet.src, TCP, sport=packet.dport, dport=packet.sport, tcp_flags=flags, length=40
+        )
+    answer = ANSWERS[packet.family].get(kind)
+    if answer is None or answer.icmp is None or conntrack.is_icmp_error(packet) or packet.fragment in ("middle", "last"):
+        return None
+    if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
+        return None
+    local = fib.address_type(host.namespace, packet.family, packet.dst) == "LOCAL"
+    source = packet.dst if local else _facing(host, packet)
+    if source is None:
+        return None
+    number, code = answer.icmp
+    proto = ICMP if packet.family == 4 else ICMPV6
+    return Packet(
+        packet.family, source, packet.src, proto, tcp_flags=0, icmp_type=number, icmp_code=code, tos=packet.tos | 0xC0
+    )
+
+
+def _facing(host: Host, packet: Packet) -> int | None:
+    """Return the host's address on the side of the sender."""
+    route = fib.lookup(host.namespace, packet.family, packet.src)
+    return fib.source_address(host.namespace, packet.family, route, packet.src)

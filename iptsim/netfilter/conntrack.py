@@ -1,0 +1,114 @@
+"""Connection tracking: the state of a packet, and the entry it makes (net/netfilter/nf_conntrack_*.c).
+
+Only what rules can see is modelled. Checksums are taken to be right and TCP windows to fit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.packet import (
+    ACK,
+    FIN,
+    ICMP,
+    ICMPV6,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    URG,
+    Connection,
+    Direction,
+    Packet,
+)
+
+#: Matches and targets that make the kernel switch connection tracking on.
+USERS = frozenset({
+    "conntrack", "state", "connmark", "connlimit", "connbytes", "connlabel", "helper", "cluster",
+    "CONNMARK", "CONNSECMARK", "CT", "NOTRACK", "SYNPROXY",
+    "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "CLUSTERIP",
+})  # fmt: skip
+
+#: ICMP requests, their answers, and errors about other packets.
+ICMP_ANSWERS = {8: 0, 13: 14, 15: 16, 17: 18}
+ICMPV6_ANSWERS = {128: 129, 139: 140}
+ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
+ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
+ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
+
+
+def switched_on(ruleset: Ruleset) -> bool:
+    """Tell whether any rule makes the kernel track connections for this address family."""
+    for rule in ruleset.rules():
+        if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
+            return True
+    return False
+
+
+class State(NamedTuple):
+    """What conntrack says of a packet: its ctstate, its entry, and its direction in it."""
+
+    state: str
+    connection: Connection | None
+    direction: Direction = "original"
+
+
+def is_icmp_error(packet: Packet) -> bool:
+    """Tell whether the packet is an ICMP error about another packet."""
+    if packet.proto == ICMP:
+        return packet.icmp_type in ICMP_ERRORS
+    return packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_ERRORS
+
+
+def find(packet: Packet, connections: list[Connection], zone: int) -> State | None:
+    """Return the state of a packet that belongs to a known connection, None for any other."""
+    flow = packet.flow
+    for connection in connections:
+        if connection.zone != zone or connection.family != packet.family:
+            continue
+        if flow == connection.reply:
+            return State("ESTABLISHED", connection, "reply")
+        if flow == connection.original:
+            if "SEEN_REPLY" in connection.status:
+                return State("ESTABLISHED", connection)
+            return State("RELATED" if connection.related else "NEW", connection)
+    return None
+
+
+def first_state(packet: Packet, *, zone: int, tcp_loose: bool) -> State:
+    """Return the state of a packet that belongs to no known connection."""
+    if packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_UNTRACKED:
+        return State("UNTRACKED", None)
+    if is_icmp_error(packet) or not _may_open(packet, tcp_loose):
+        return State("INVALID", None)
+    flow = packet.flow
+    return State("NEW", Connection(packet.family, flow, flow.reversed(), zone=zone))
+
+
+def _may_open(packet: Packet, tcp_loose: bool) -> bool:
+    """Tell whether a packet without an entry may begin one."""
+    if packet.fragment in ("middle", "last"):
+        return True
+    if packet.proto == TCP:
+        return _tcp_may_open(packet.tcp_flags & 0x3F, tcp_loose)
+    if packet.proto == ICMP:
+        return packet.icmp_type in ICMP_ANSWERS
+    if packet.proto == ICMPV6:
+        return packet.icmp_type in ICMPV6_ANSWERS
+    if packet.proto == SCTP:
+        return "INIT" in packet.extra.get("sctp_chunks", ("INIT",))
+    return True
+
+
+_PSH = 8
+
+
+def _tcp_may_open(flags: int, loose: bool) -> bool:
+    """Judge flags as tcp_new and the table of valid combinations do; PSH does not count."""
+    core = flags & ~_PSH
+    if core == SYN:
+        return True
+    if core == SYN | URG:
+        return True
+    return loose and core in (ACK, ACK | URG) and not flags & (FIN | RST)

@@ -1,0 +1,58 @@
+"""Published ports that a process on the host answers: docker-proxy, the userland proxy of dockerd.
+
+It listens on the host's address and port of each published port and opens a second connection to the
+container (moby cmd/docker-proxy). nat rules usually take packets away before they reach it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iptsim.host.model import Host
+from iptsim.netfilter.trace import Delivery
+from iptsim.packet import Family, parse_address
+
+
+class Behind(NamedTuple):
+    """Where docker-proxy connects to.
+
+    Attributes:
+        answers_from_any: its UDP answers leave with whatever source address the route gives (before
+            engine 28, which keeps the address that was asked).
+    """
+
+    container: str
+    family: Family
+    address: int
+    port: int
+    proto: int
+    answers_from_any: bool
+
+
+def answered_by_proxy(host: Host, delivered: Delivery) -> Behind | None:
+    """Return what docker-proxy does with a packet that the host received, None if it has no part in it."""
+    if delivered.kind != "host":
+        return None
+    daemon = host.daemon
+    if daemon is not None and daemon.userland_proxy is False:
+        return None
+    packet = delivered.packet
+    for container in host.containers.values():
+        if container.daemon != "docker" and not host.inferred:
+            continue
+        for port in container.published:
+            if port.proto != packet.proto or port.host_port != packet.dport or port.family != packet.family:
+                continue
+            if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
+                continue
+            family = packet.family
+            address = container.address(family)
+            if address is None:
+                family = 4 if family == 6 else 6
+                address = container.address(family)
+            if address is None:
+                continue
+            old = daemon is not None and daemon.generation in ("20.10", "26")
+            any_source = old and port.host_address is None
+            return Behind(container.name, family, address, port.container_port, port.proto, any_source)
+    return None

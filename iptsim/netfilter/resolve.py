@@ -1,0 +1,401 @@
+"""From names to a packet: who `client`, `internet` or `192.0.2.10` is, and how the packet sets out."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+
+from iptsim.errors import UsageError
+from iptsim.host import fib
+from iptsim.host.model import Container, Endpoint, Host
+from iptsim.netfilter.question import Question
+from iptsim.packet import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    TCP,
+    TCP_FLAGS,
+    Family,
+    Packet,
+    address_text,
+    parse_address,
+)
+
+#: Addresses outside that stand for "internet" (documentation ranges, RFC 5737 and 3849).
+INTERNET: dict[Family, tuple[str, ...]] = {
+    4: ("198.51.100.7", "203.0.113.5", "192.0.2.1"),
+    6: ("2001:db8:ffff::7", "2001:db8:fffe::7"),
+}
+DEFAULT_SPORT = 40000
+
+
+@dataclass(slots=True)
+class Start:
+    """A packet ready to go.
+
+    Attributes:
+        sender: the container that sends it, "host", or "outside".
+        sender_name / target_name: as the answer calls them.
+        packet: the packet; its source is settled unless `pick_source`.
+        interface: on which it arrives, for a sender outside.
+        next_hop: address whose MAC the frame carries, when it arrives on a bridge port.
+        pick_source: the sender's kernel still picks the source address.
+        notes: what was taken for granted while resolving names.
+    """
+
+    sender: Container | str
+    sender_name: str
+    target_name: str
+    packet: Packet
+    interface: str | None = None
+    next_hop: int | None = None
+    pick_source: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def resolve(host: Host, question: Question) -> Start:
+    """Turn a question into a packet and its way in.
+
+    Raises:
+        UsageError: a name is unknown, an address is bad, or parts of the question contradict.
+    """
+    if question.in_interface is not None:
+        return _arriving(host, question)
+    if question.sender is None or (question.to is None and question.dst is None):
+        raise UsageError("who sends to whom? give --from and --to (or -i INTERFACE with src and dst)")
+    notes: list[str] = []
+    sender = _party(host, question.sender, "sender")
+    family = question.family or _family(host, question, sender)
+    target_name, destination = _destination(host, question, sender, family, notes)
+    packet = _packet(question, family, 0, destination)
+    if isinstance(sender, tuple):
+        container, endpoint = sender
+        return _from_container(host, question, container, endpoint, target_name, packet, notes)
+    if sender in ("host", "localhost"):
+        if question.src is not None:
+            packet.src = _address(question.src, family, "src")
+        elif sender == "localhost":
+            packet.src = 0x7F000001 if family == 4 else 1
+        pick = question.src is None and sender == "host"
+        return Start("host", "host", target_name, packet, pick_source=pick, notes=notes)
+    return _from_outside(host, question, sender, family, target_name, packet, notes)
+
+
+def people(host: Host) -> list[str]:
+    """Return the names that a question may use."""
+    return [*host.containers, "host", "localhost", "internet"]
+
+
+def _party(host: Host, name: str, role: str) -> tuple[Container, Endpoint | None] | str:
+    """Return a container, "host", "localhost", "internet", or an address as text."""
+    if name in ("host", "localhost", "internet", "dns"):
+        return name
+    try:
+        family, address = parse_address(name)
+    except ValueError:
+        pass
+    else:
+        owner = host.owner_of(family, address)
+        if isinstance(owner, tuple):
+            return owner
+        if role == "sender" and (owner == "host" or (family == 4 and address >> 24 == 127) or address == 1):
+            return "host"
+        return name
+    found = host.container(name)
+    if found is not None:
+        return _real(host, found)
+    raise UsageError(_unknown(host, name))
+
+
+def _real(
+    host: Host, found: tuple[Container, Endpoint | None]
+) -> tuple[Container, Endpoint | None] | str:
+    """Follow `network_mode`: a container may use the host's or another container's namespace."""
+    container, endpoint = found
+    if container.network_mode == "host":
+        return "host"
+    if container.network_mode.startswith("container:"):
+        other = host.container(container.network_mode.partition(":")[2])
+        if other is not None and other[0] is not container:
+            return _real(host, other)
+    if not container.running:
+        raise UsageError(f"container {container.name} is not running: it has no address")
+    return container, endpoint
+
+
+def _unknown(host: Host, name: str) -> str:
+    known = people(host)
+    wanted, _, network = name.partition("@")
+    if network and (found := host.container(wanted)):
+        return f"container {found[0].name} is not on a network {network!r}: it is on {', '.join(found[0].endpoints)}"
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f"nobody here is called {name!r}{hint} Known are: {listed}, or any IP address"
+
+
+def _family(host: Host, question: Question, sender: tuple[Container, Endpoint | None] | str) -> Family:
+    for text in (question.dst, question.src, question.to, question.sender):
+        if text:
+            try:
+                return parse_address(text)[0]
+            except ValueError:
+                continue
+    if question.protocol == ICMPV6:
+        return 6
+    if isinstance(sender, tuple) and sender[0].address(4) is None and sender[0].address(6) is not None:
+        return 6
+    return 4
+
+
+def _destination(
+    host: Host,
+    question: Question,
+    sender: tuple[Container, Endpoint | None] | str,
+    family: Family,
+    notes: list[str],
+) -> tuple[str, int]:
+    if question.dst is not None:
+        return question.dst, _address(question.dst, family, "dst")
+    assert question.to is not None
+    target = _target(host, question.to, sender)
+    if isinstance(target, tuple):
+        container, endpoint = target
+        address = endpoint.address(family) if endpoint else _common_address(host, sender, container, family)
+        if address is None:
+            raise UsageError(f"container {container.name} has no IPv{family} address")
+        return container.name, address
+    if target == "localhost":
+        return "localhost", 0x7F000001 if family == 4 else 1
+    if target == "host":
+        return "host", _host_address(host, family)
+    if target == "internet":
+        return "internet", _outside_address(host, family)
+    if target == "dns":
+        return _resolver(host, sender, family)
+    return question.to, _address(target, family, "--to")
+
+
+def _target(
+    host: Host, name: str, sender: tuple[Container, Endpoint | None] | str
+) -> tuple[Container, Endpoint | None] | str:
+    """Return whom a name means, from the sender's point of view: links and network aliases count."""
+    if isinstance(sender, tuple):
+        for link in sender[0].links:
+            if name == link.alias and (found := host.container(link.target)):
+                return found
+        if host.container(name) is None:
+            for network in sender[0].endpoints:
+                for container in host.containers.values():
+                    endpoint = container.endpoints.get(network)
+                    if endpoint is not None and name in endpoint.aliases:
+                        return container, endpoint
+    return _party(host, name, "target")
+
+
+def _common_address(
+    host: Host, sender: tuple[Container, Endpoint | None] | str, container: Container, family: Family
+) -> int | None:
+    """Prefer the address on a network that both are on."""
+    if isinstance(sender, tuple):
+        networks = [sender[1].network] if sender[1] else list(sender[0].endpoints)
+        for network in networks:
+            if (address := container.address(family, network)) is not None and network in container.endpoints:
+                return address
+    return container.address(family)
+
+
+def _host_address(host: Host, family: Family) -> int:
+    route = fib.lookup(host.namespace, family, _outside_address(host, family))
+    source = fib.source_address(host.namespace, family, route, _outside_address(host, family))
+    if source is not None:
+        return source
+    for interface, address in host.namespace.addresses(family):
+        if interface.kind != "loopback" and address.scope == "global":
+            return address.address
+    raise UsageError(f"the host has no IPv{family} address that is known; give the address itself")
+
+
+def _outside_address(host: Host, family: Family) -> int:
+    """Return an address that is nobody's and that the default route leads to, if there is one."""
+    first: int | None = None
+    for text in INTERNET[family]:
+        address = parse_address(text)[1]
+        if host.owner_of(family, address) is not None:
+            continue
+        first = address if first is None else first
+        found = fib.lookup(host.namespace, family, address)
+        if found.route is not None and found.route.prefix_length == 0:
+            return address
+    assert first is not None
+    return first
+
+
+def _resolver(
+    host: Host, sender: tuple[Container, Endpoint | None] | str, family: Family
+) -> tuple[str, int]:
+    namespace = sender[0].namespace if isinstance(sender, tuple) else host.namespace
+    for text in namespace.nameservers():
+        try:
+            kind, address = parse_address(text)
+        except ValueError:
+            continue
+        if kind == family:
+            return f"dns {text}", address
+    raise UsageError("the sender's resolv.conf is not in the capture, or names no server of this family")
+
+
+def _address(text: str, family: Family, what: str) -> int:
+    try:
+        kind, address = parse_address(text)
+    except ValueError:
+        raise UsageError(f"{what}: {text!r} is not an IP address") from None
+    if kind != family:
+        raise UsageError(f"{what}: {text} is an IPv{kind} address, but the question is about IPv{family}")
+    return address
+
+
+def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
+    """Make the packet's header from the question; what it leaves open gets a default and is noted."""
+    proto = question.protocol
+    if family == 6 and proto == ICMP:
+        proto = ICMPV6
+    packet = Packet(family, src, dst, proto)
+    defaults = set()
+
+    def fill(name: str, given: object, default: object) -> None:
+        if given is None:
+            defaults.add(name)
+        setattr(packet, name, default if given is None else given)
+
+    if proto in PORT_PROTOCOLS:
+        fill("sport", question.sport, DEFAULT_SPORT)
+        fill("dport", question.dport, 80 if proto == TCP else 53)
+    if proto == TCP:
+        packet.tcp_flags = _flags(question)
+        if question.tcp_flags is None:
+            defaults.add("tcp_flags")
+        mss = question.mss if question.mss is not None else 1460
+        options = {2: mss.to_bytes(2, "big")} if packet.tcp_flags & TCP_FLAGS["SYN"] else {}
+        if question.tcp_options is not None:
+            options.update({kind: bytes.fromhex(data) for kind, data in question.tcp_options.items()})
+        fill("tcp_options", options if question.mss is not None or question.tcp_options is not None else None, options)
+    else:
+        packet.tcp_flags = 0
+    if proto in (ICMP, ICMPV6):
+        fill("icmp_type", question.icmp_type, 8 if proto == ICMP else 128)
+        fill("icmp_code", question.icmp_code, 0)
+    fill("ttl", question.ttl, 64)
+    fill("tos", question.tos, 0)
+    fill("length", question.length, _usual_length(packet))
+    fill("payload", bytes.fromhex(question.payload_hex) if question.payload_hex is not None else None, b"")
+    fill("mark", question.mark, 0)
+    packet.fragment = question.fragment
+    packet.uid, packet.gid = question.uid, question.gid
+    fill("src_mac", question.src_mac, None)
+    fill("dst_mac", question.dst_mac, None)
+    fill("pkttype", question.pkttype, "unicast")
+    packet.extra = dict(question.extra)
+    # a mark of 0 is what every packet has that nobody marked: not worth a remark
+    packet.defaults = frozenset(defaults - {"mark", "icmp_code"})
+    return packet
+
+
+def _flags(question: Question) -> int:
+    if question.tcp_flags is None:
+        return TCP_FLAGS["ACK"] if question.state == "established" else TCP_FLAGS["SYN"]
+    bits = 0
+    for name in question.tcp_flags.split(","):
+        bits |= TCP_FLAGS.get(name.strip().upper(), 0)
+    return bits
+
+
+def _usual_length(packet: Packet) -> int:
+    header = 20 if packet.family == 4 else 40
+    body = {TCP: 40 if packet.tcp_flags & TCP_FLAGS["SYN"] else 32, ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
+    return header + body
+
+
+def _from_container(
+    host: Host,
+    question: Question,
+    container: Container,
+    endpoint: Endpoint | None,
+    target_name: str,
+    packet: Packet,
+    notes: list[str],
+) -> Start:
+    if question.src is not None:
+        packet.src = _address(question.src, packet.family, "src")
+    elif endpoint is not None and (own := endpoint.address(packet.family)) is not None:
+        packet.src = own
+    pick = packet.src == 0
+    return Start(container, container.name, target_name, packet, pick_source=pick, notes=notes)
+
+
+def _from_outside(
+    host: Host,
+    question: Question,
+    name: str,
+    family: Family,
+    target_name: str,
+    packet: Packet,
+    notes: list[str],
+) -> Start:
+    if name == "internet":
+        packet.src = _outside_address(host, family)
+        if packet.src == packet.dst:
+            packet.src += 1
+    else:
+        packet.src = _address(name, family, "--from")
+    route = fib.lookup(host.namespace, family, packet.src)
+    interface = route.device
+    if route.type != "unicast" or interface is None:
+        default = fib.lookup(host.namespace, family, _outside_address(host, family))
+        interface = default.device
+        if interface is None:
+            raise UsageError(
+                f"no route leads to {address_text(family, packet.src)}, so nobody can tell on which interface "
+                "its packet arrives; say it with -i"
+            )
+    if route.multipath:
+        notes.append(f"the route to {name} has several ways; its packet is taken to arrive on {interface}")
+    return Start("outside", name, target_name, packet, interface=interface, notes=notes)
+
+
+def _arriving(host: Host, question: Question) -> Start:
+    """Make the start of a packet that is given as it arrives on an interface."""
+    interface = question.in_interface or ""
+    src_text = question.src or (question.sender if question.sender not in (None, "internet") else None)
+    dst_text = question.dst or question.to
+    if dst_text is None or (src_text is None and question.sender is None):
+        raise UsageError("a packet that arrives on an interface needs src and dst (or --from and --to)")
+    if host.namespace.interfaces and interface not in host.namespace.interfaces and not host.inferred:
+        near = difflib.get_close_matches(interface, list(host.namespace.interfaces), 1)
+        raise UsageError(
+            f"the host has no interface {interface!r}" + (f"; did you mean {near[0]}?" if near else "")
+        )
+    sender = _party(host, src_text or "internet", "target")
+    family = question.family or _family(host, question, sender)
+    notes: list[str] = []
+    target_name, destination = _destination(host, question, sender, family, notes)
+    if isinstance(sender, tuple):
+        container, endpoint = sender
+        source = endpoint.address(family) if endpoint else container.address(family)
+        if question.src is not None:
+            source = _address(question.src, family, "src")
+    elif sender == "internet":
+        source = _outside_address(host, family)
+    else:
+        source = _address(src_text or "", family, "src")
+    if source is None:
+        raise UsageError(f"{src_text} has no IPv{family} address")
+    packet = _packet(question, family, source, destination)
+    port = host.namespace.interfaces.get(interface)
+    next_hop = None
+    if port is not None and port.master is not None:
+        owner = host.owner_of(family, destination)
+        on_bridge = fib.lookup(host.namespace, family, destination).device == port.master
+        next_hop = destination if isinstance(owner, tuple) and on_bridge else None
+    name = src_text or "internet"
+    return Start("outside", name, target_name, packet, interface=interface, next_hop=next_hop, notes=notes)

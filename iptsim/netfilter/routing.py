@@ -1,0 +1,145 @@
+"""The kernel's decision on a packet that came in: for us, onwards, or nowhere (net/ipv4/route.c).
+
+What dies here meets no rule; the step that says so carries a stable code.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from iptsim.host import fib
+from iptsim.host.model import Namespace
+from iptsim.packet import Packet
+
+LOOPBACK4 = range(0x7F000000, 0x80000000)
+MULTICAST4 = range(0xE0000000, 0xF0000000)
+BROADCAST4 = 0xFFFFFFFF
+
+
+class Decision(NamedTuple):
+    """Where a packet goes after PREROUTING.
+
+    Attributes:
+        kind: "local", "forward" or "drop".
+        device: output interface, for "forward".
+        gateway: next hop, None when the destination itself is on the link.
+        code / note: why it is dropped, as a stable word and in words.
+    """
+
+    kind: Literal["local", "forward", "drop"]
+    device: str | None = None
+    gateway: int | None = None
+    code: str = ""
+    note: str = ""
+
+
+def drop(code: str, note: str) -> Decision:
+    """Make the decision to drop."""
+    return Decision("drop", code=code, note=note)
+
+
+def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
+    """Tell whether net.ipv4.conf.{all,INTERFACE}.NAME is on in either (IN_DEV_ORCONF)."""
+    return any(
+        namespace.interface_sysctl(4, scope, name, 0) != 0 for scope in ("all", interface)
+    )
+
+
+def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
+    """Tell whether packets from an interface may be forwarded."""
+    if family == 6:
+        everywhere = namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
+        return everywhere != 0
+    everywhere = namespace.sysctl_number("net.ipv4.ip_forward", 1 if not namespace.sysctls else 0)
+    return namespace.interface_sysctl(4, interface, "forwarding", everywhere) != 0
+
+
+def route_localnet(namespace: Namespace, interface: str) -> bool:
+    """Tell whether 127.0.0.0/8 may be routed over an interface."""
+    return _interface_switch(namespace, interface, "route_localnet")
+
+
+def route_input(namespace: Namespace, packet: Packet, interface: str) -> Decision:
+    """Decide on a packet that arrived on `interface`."""
+    if packet.family == 6:
+        return _route_input6(namespace, packet, interface)
+    martian = _martian(namespace, packet, interface)
+    if martian is not None:
+        return martian
+    if packet.dst == BROADCAST4:
+        return Decision("local")
+    if packet.dst in MULTICAST4:
+        return Decision("local")
+    found = fib.lookup(
+        namespace, 4, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
+        sport=packet.sport, dport=packet.dport, tos=packet.tos,
+    )  # fmt: skip
+    if found.type in ("local", "broadcast"):
+        bad = _bad_source(namespace, packet, interface) if packet.src else None
+        return bad or Decision("local")
+    if not forwarding(namespace, 4, interface):
+        return drop("ip-forward-off", "ip_forward is 0: the host does not route between interfaces")
+    failure = _no_way(found.type)
+    if failure is not None:
+        return failure
+    return _bad_source(namespace, packet, interface) or Decision("forward", found.device, found.gateway)
+
+
+def _no_way(route_type: str | None) -> Decision | None:
+    if route_type in ("unicast", "anycast"):
+        return None
+    if route_type == "blackhole":
+        return drop("no-route", "the route to the destination is a blackhole")
+    if route_type in ("unreachable", "prohibit"):
+        return drop("no-route", f"the route to the destination says {route_type}")
+    return drop("no-route", "the host has no route to the destination")
+
+
+def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
+    src, dst = packet.src, packet.dst
+    if src in MULTICAST4 or src == BROADCAST4:
+        return drop("martian", "the source is a multicast or broadcast address")
+    if dst == BROADCAST4:
+        return None
+    if src == 0:
+        return drop("martian", "the source is 0.0.0.0")
+    if dst == 0:
+        return drop("martian", "the destination is 0.0.0.0")
+    if dst in LOOPBACK4 and not route_localnet(namespace, interface):
+        return drop("martian", f"127.0.0.0/8 is not routed: route_localnet is 0 on {interface}")
+    if src in LOOPBACK4 and not route_localnet(namespace, interface):
+        return drop("martian", "the source is a loopback address")
+    return None
+
+
+def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
+    """Check the source as fib_validate_source does: not our own address, and rp_filter."""
+    mode = max(
+        namespace.sysctl_number("net.ipv4.conf.all.rp_filter"),
+        namespace.interface_sysctl(4, interface, "rp_filter", 0),
+    )
+    own = fib.address_type(namespace, 4, packet.src) == "LOCAL"
+    if own and not (
+        namespace.interface_sysctl(4, "all", "accept_local", 0) or namespace.interface_sysctl(4, interface, "accept_local", 0)
+    ):
+        return drop("martian", "the source is one of the host's own addresses")
+    if mode == 0 or own:
+        return None
+    mark = packet.mark if _interface_switch(namespace, interface, "src_valid_mark") else 0
+    if fib.reverse_path(namespace, 4, packet.src, interface, strict=mode == 1, mark=mark):
+        return None
+    return drop("rp-filter", f"rp_filter: the way back to the source does not leave by {interface}")
+
+
+def _route_input6(namespace: Namespace, packet: Packet, interface: str) -> Decision:
+    if packet.dst >> 120 == 0xFF:
+        return Decision("local")
+    found = fib.lookup(
+        namespace, 6, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
+        sport=packet.sport, dport=packet.dport, tos=packet.tos,
+    )  # fmt: skip
+    if found.type in ("local", "anycast"):
+        return Decision("local")
+    if not forwarding(namespace, 6, interface):
+        return drop("ip-forward-off", "net.ipv6.conf.all.forwarding is 0: the host does not route IPv6")
+    return _no_way(found.type) or Decision("forward", found.device, found.gateway)

@@ -1,0 +1,139 @@
+"""The world around the rules, as matches and the walk ask about it: host facts, the question's facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.host import fib
+from iptsim.host.model import Container, Host, Namespace
+from iptsim.netfilter.conntrack import State
+from iptsim.netfilter.question import Question
+from iptsim.packet import Connection, Context, Family, Truth, Unknown, address_text
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Who answers for an address on a link.
+
+    Attributes:
+        container: the container, None for somebody outside.
+        name: its name, or the address.
+        port: the bridge port behind which it is, None where there is no bridge or nobody knows.
+    """
+
+    container: Container | None
+    name: str
+    port: str | None
+
+
+class World:
+    """What one namespace's rules may ask about; implements :class:`iptsim.packet.Surroundings`."""
+
+    def __init__(
+        self,
+        host: Host,
+        question: Question,
+        namespace: Namespace,
+        known: tuple[Connection, ...] = (),
+    ) -> None:
+        self.host = host
+        self.question = question
+        self.namespace = namespace
+        self.known_connections = known
+        self._forced: State | None = None
+        self._set_changes: dict[tuple[str, str], bool] = {}
+
+    # -- what the walk asks ------------------------------------------------------------------------
+
+    def assumed(self, match: str, rule: Rule) -> bool | None:
+        """Return how the question wants an undecided match to go, None where it says nothing."""
+        assume = self.question.assume
+        if not assume:
+            return None
+        place = f"{rule.table}:{rule.chain}:{rule.position}"
+        return assume.get(place, assume.get(match))
+
+    def force(self, state: State) -> None:
+        """Give the next packet a state that conntrack would not find by itself."""
+        self._forced = state
+
+    def forced_state(self) -> State | None:
+        """Return the state that the next packet was given; only that packet has it."""
+        forced, self._forced = self._forced, None
+        return forced
+
+    def neighbour(self, family: Family, address: int, device: str) -> Neighbour | None:
+        """Return who gets a packet for `address` on a link, None when nobody answers for it."""
+        interface = self.namespace.interfaces.get(device)
+        owner = self.host.owner_of(family, address)
+        if isinstance(owner, tuple):
+            container, endpoint = owner
+            port = endpoint.bridge_port if endpoint else None
+            return Neighbour(container, container.name, port)
+        network = self.host.network_of_bridge(device)
+        if network is not None and network.covers(family, address) and self.host.containers:
+            return None
+        port = None
+        if interface is not None and interface.kind == "bridge":
+            taken = {
+                endpoint.bridge_port
+                for container in self.host.containers.values()
+                for endpoint in container.endpoints.values()
+            }
+            free = [port.name for port in self.namespace.ports(device) if port.name not in taken]
+            port = free[0] if len(free) == 1 else None
+        return Neighbour(None, address_text(family, address), port)
+
+    # -- what matches ask --------------------------------------------------------------------------
+
+    def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
+        """Return addrtype's name of an address."""
+        return fib.address_type(self.namespace, family, address, interface)
+
+    def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
+        """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
+        packet = context.packet
+        return fib.reverse_path(
+            self.namespace,
+            packet.family,
+            packet.src,
+            context.in_interface or "lo",
+            strict=not loose,
+            mark=packet.mark if validmark else 0,
+            accept_local=accept_local,
+        )
+
+    def set_contains(
+        self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
+    ) -> Truth:
+        """Tell whether the packet is in an ipset."""
+        changed = self._set_changes.get((name, _element(directions, context)))
+        if changed is not None:
+            return changed
+        from iptsim.host import ipsets
+
+        return ipsets.contains(self.host.ipsets, name, directions, context, options)
+
+    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
+        """Note that the packet's entry was added to or deleted from an ipset."""
+        self._set_changes[name, _element(directions, context)] = action == "add"
+
+    def fact(self, name: str) -> Any:
+        """Return what the question says about `name`, else None."""
+        if name in self.question.facts:
+            return self.question.facts[name]
+        if name == "time":
+            return self.question.at
+        return None
+
+    def recent(self, name: str) -> dict[int, list[float]] | None:
+        """Return the entries of a `-m recent` list, None if nobody saved them."""
+        return None if self.host.recent is None else self.host.recent.get(name, {})
+
+
+def _element(directions: tuple[str, ...], context: Context) -> str:
+    packet = context.packet
+    parts = [(packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions]
+    return repr(parts)

@@ -1,0 +1,230 @@
+"""What a walk found: legs, steps, verdict; and their JSON form, schema `iptsim.trace/1`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from iptsim.dump.ruleset import Rule
+from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
+
+SCHEMA = "iptsim.trace/1"
+FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]
+
+
+@dataclass(slots=True)
+class Skipped:
+    """A rule that was looked at and did not match, with the first condition that failed."""
+
+    table: str
+    chain: str
+    rule: Rule
+    condition: str
+    got: str
+
+
+@dataclass(slots=True)
+class Step:
+    """One thing that happened to the packet: a rule matched, a policy applied, the kernel decided.
+
+    Attributes:
+        hook: PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING; or ROUTING, BRIDGE, SOCKET ... for what
+            happens outside iptables.
+        verdict: JUMP:chain, GOTO:chain, RETURN, CONTINUE, ACCEPT, DROP, REJECT, or the nat target's name.
+        rule: the rule; None for a policy or a step outside iptables.
+        policy: the base chain ended and its policy decided.
+        maybe: an undecided match stands before this step and makes no difference to the verdict.
+        changes: field -> (before, after), as texts or numbers.
+        note: what happened, for steps outside iptables; the target's detail for others.
+        code: a stable word for what the kernel itself decided ("ip-forward-off", "no-route" ...).
+        skipped: the rules that were looked at in vain before this step; only when asked for.
+        depth: how many jumps deep the chain was called.
+        interfaces: input and output interface at this step
+    """
+
+    hook: str
+    verdict: str
+    table: str | None = None
+    chain: str | None = None
+    rule: Rule | None = None
+    policy: bool = False
+    maybe: bool = False
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    note: str = ""
+    code: str = ""
+    skipped: list[Skipped] = field(default_factory=list)
+    depth: int = 0
+    interfaces: tuple[str | None, str | None] = (None, None)
+
+    def key(self) -> tuple[Any, ...]:
+        """Return what makes two steps of different ways the same step."""
+        return (self.hook, self.table, self.chain, self.rule.position if self.rule else None, self.verdict, self.note)
+
+    def as_json(self, verbose: bool = False) -> dict[str, Any]:
+        """Return the step in the trace schema."""
+        out: dict[str, Any] = {"hook": self.hook, "table": self.table, "chain": self.chain}
+        if self.rule is not None:
+            out.update(rule=self.rule.position, line=self.rule.line, text=self.rule.text)
+        else:
+            out["rule"] = None
+        out["verdict"] = self.verdict
+        if self.policy:
+            out["policy"] = True
+        if self.maybe:
+            out["maybe"] = True
+        if self.changes:
+            out["changes"] = {name: list(pair) for name, pair in self.changes.items()}
+        if self.note:
+            out["note"] = self.note
+        if self.code:
+            out["code"] = self.code
+        if verbose:
+            out["skipped"] = [
+                {
+                    "table": skip.table,
+                    "chain": skip.chain,
+                    "rule": skip.rule.position,
+                    "line": skip.rule.line,
+                    "text": skip.rule.text,
+                    "failed": skip.condition,
+                    "why": skip.got,
+                }
+                for skip in self.skipped
+            ]
+        return out
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Where a packet arrived.
+
+    Attributes:
+        kind: "container", "host" or "outside".
+        name: the container, "host", or the address outside.
+        interface: by which it came in there (host), or left the host (outside).
+        packet: as it arrives, after all translation.
+    """
+
+    kind: Literal["container", "host", "outside"]
+    name: str
+    packet: Packet
+    interface: str | None = None
+
+
+@dataclass(slots=True)
+class Leg:
+    """One packet's way: a request, its reply, or those of docker-proxy's second connection.
+
+    Attributes:
+        direction: "original" or "reply", within its connection.
+        sender: who sends it: a container, "host", or an address outside.
+        packet: as it was sent.
+        steps: what the host's kernel did, in order.
+        own_steps: what the sender's own network namespace did before (rules of a container).
+        verdict: what became of it.
+        delivered: where it arrived, None when it did not.
+        proxy: the leg belongs to docker-proxy's own connection to the container.
+    """
+
+    direction: Literal["original", "reply"]
+    sender: str
+    packet: Packet
+    steps: list[Step] = field(default_factory=list)
+    own_steps: list[Step] = field(default_factory=list)
+    verdict: FinalVerdict = "ACCEPT"
+    delivered: Delivery | None = None
+    proxy: bool = False
+    #: rules looked at in vain after the last step
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def deciding(self) -> Step | None:
+        """The step that ended the packet's way, or the last firm step of its way through."""
+        firm = [step for step in self.steps + self.own_steps if not step.maybe] or self.steps
+        if self.verdict in ("DROP", "REJECT"):
+            for step in reversed(firm):
+                if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN"):
+                    return step
+        return firm[-1] if firm else None
+
+    def as_json(self, verbose: bool = False) -> dict[str, Any]:
+        """Return the leg in the trace schema."""
+        out: dict[str, Any] = {
+            "direction": self.direction,
+            "from": self.sender,
+            "verdict": self.verdict,
+            "packet": packet_json(self.packet),
+            "delivered": None,
+            "steps": [step.as_json(verbose) for step in self.steps],
+        }
+        if self.delivered is not None:
+            out["delivered"] = {
+                "kind": self.delivered.kind,
+                "name": self.delivered.name,
+                "packet": packet_json(self.delivered.packet),
+            }
+        if self.own_steps:
+            out["own_steps"] = [step.as_json(verbose) for step in self.own_steps]
+        if self.proxy:
+            out["proxy"] = True
+        return out
+
+
+@dataclass(slots=True)
+class Decision:
+    """How an undecided match went on one way of the walk."""
+
+    unknown: Unknown
+    match: str
+    step: tuple[str, str, int]
+    rule: Rule
+    value: bool
+
+
+@dataclass(slots=True)
+class Trace:
+    """The answer to one question, before it is put into words.
+
+    Attributes:
+        verdict: of the whole: DROP or REJECT also when only the reply is lost.
+        legs: in the order in which the packets go.
+        branches: one trace a way that undecided matches can go, when ways differ.
+        decisions: how the undecided matches went on this way.
+        hinges: the undecided matches on which the verdict hinges.
+        consulted: packet fields that a rule looked at while they held a default.
+        assumptions: sentences on what was taken for granted.
+    """
+
+    verdict: FinalVerdict
+    legs: list[Leg]
+    id: str | None = None
+    branches: list[Trace] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    hinges: list[Decision] = field(default_factory=list)
+    consulted: frozenset[str] = frozenset()
+    assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def deciding_leg(self) -> Leg:
+        """The leg that decided: the first one that did not arrive, else the first."""
+        return next((leg for leg in self.legs if leg.verdict != "ACCEPT"), self.legs[0])
+
+
+def packet_json(packet: Packet) -> dict[str, Any]:
+    """Return the fields of a packet that say something, as the trace schema names them."""
+    out: dict[str, Any] = {
+        "src": address_text(packet.family, packet.src),
+        "dst": address_text(packet.family, packet.dst),
+        "proto": "icmpv6" if packet.proto == 58 else protocol_name(packet.proto),
+    }
+    if packet.proto in PORT_PROTOCOLS:
+        out.update(sport=packet.sport, dport=packet.dport)
+    if packet.proto == TCP:
+        out["tcp_flags"] = ",".join(name for name, bit in TCP_FLAGS.items() if packet.tcp_flags & bit)
+    if packet.icmp_type is not None:
+        out.update(icmp_type=packet.icmp_type, icmp_code=packet.icmp_code)
+    if packet.mark:
+        out["mark"] = packet.mark
+    if packet.fragment:
+        out["fragment"] = packet.fragment
+    return out

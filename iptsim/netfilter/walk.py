@@ -1,0 +1,526 @@
+"""Follow a question to its end: the request, its reply, docker-proxy's second connection, all the ways.
+
+The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared between questions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from iptsim.dump import loads
+from iptsim.errors import UsageError
+from iptsim.host.model import Container, Endpoint, Host, Namespace
+from iptsim.netfilter import answers, published
+from iptsim.netfilter.conntrack import State
+from iptsim.netfilter.journey import Budget, Fate, Journey
+from iptsim.netfilter.program import Program
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.resolve import Start, resolve
+from iptsim.netfilter.surroundings import World
+from iptsim.netfilter.trace import Decision, Delivery, Leg, Step, Trace
+from iptsim.packet import SYN, TCP, Connection, Direction, Family, Flow, Packet, address_text, parse_address
+
+#: How many ways an undecided ruleset may branch into before the answer stops counting them.
+WAY_LIMIT = 256
+#: Drivers whose containers reach each other and the outside without the host's rules.
+BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})
+
+
+def walk(host: Host, question: Question) -> Trace:
+    """Answer one question.
+
+    Raises:
+        UsageError: the question can't be understood.
+        RulesetError: the rules loop or jump to a chain that is not there.
+        WalkLimitError: the rules are built to explode.
+    """
+    return Simulator(host).walk(question)
+
+
+class Simulator:
+    """A host made ready for many questions."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        tracked = bool(host.conntrack)
+        self._programs: dict[int, list[Program]] = {}
+        for rulesets in (host.rulesets, host.extra_rulesets):
+            for family, ruleset in rulesets.items():
+                self._programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
+        self._container_programs: dict[str, dict[int, list[Program]]] = {}
+
+    def programs_of(self, namespace: Namespace) -> dict[int, list[Program]]:
+        """Return the rules of a namespace, ready to run."""
+        if namespace is self.host.namespace:
+            return self._programs
+        found = self._container_programs.get(namespace.name)
+        if found is None:
+            found = {}
+            families: tuple[tuple[Family, str | None], ...] = ((4, namespace.iptables), (6, namespace.ip6tables))
+            for family, text in families:
+                if text and text.strip():
+                    source = f"iptables-save of {namespace.name}"
+                    found[family] = [Program(loads(text, source=source, family=family))]
+            self._container_programs[namespace.name] = found
+        return found
+
+    def walk(self, question: Question) -> Trace:
+        """Answer one question; see :func:`walk`."""
+        start = resolve(self.host, question)
+        ways = _Ways(self, question, start)
+        trace = ways.explore(())
+        trace.id = None if question.id is None else str(question.id)
+        trace.assumptions = [*self.host.assumptions, *start.notes, *ways.notes]
+        return trace
+
+
+@dataclass(slots=True)
+class _Run:
+    """The namespaces of one run, each with its journey, so that replies meet the same connections."""
+
+    simulator: Simulator
+    question: Question
+    start: Start
+    budget: Budget
+    host_journey: Journey
+    containers: dict[str, Journey]
+
+    def journey_of(self, container: Container) -> Journey:
+        found = self.containers.get(container.name)
+        if found is None:
+            namespace = container.namespace
+            world = World(self.simulator.host, self.question, namespace)
+            found = Journey(world, namespace, self.simulator.programs_of(namespace), budget=self.budget)
+            self.containers[container.name] = found
+        return found
+
+
+class _Ways:
+    """All the ways that a question can go, by running it once for each."""
+
+    def __init__(self, simulator: Simulator, question: Question, start: Start) -> None:
+        self.simulator = simulator
+        self.question = question
+        self.start = start
+        self.budget = Budget()
+        self.runs = 0
+        self.notes: list[str] = []
+
+    def explore(self, plan: tuple[bool, ...]) -> Trace:
+        """Run a plan and every way that parts from it later, and merge what ends alike."""
+        trace = self._run(plan)
+        taken = trace.decisions
+        for index in range(len(taken) - 1, len(plan) - 1, -1):
+            if self.runs >= WAY_LIMIT:
+                if not self.notes:
+                    self.notes.append(
+                        f"the rules branch into more than {WAY_LIMIT} ways; only the first ones are told"
+                    )
+                break
+            other = self.explore((*(decision.value for decision in taken[:index]), not taken[index].value))
+            trace = merge(trace, other, taken[index], index)
+        return trace
+
+    def _run(self, plan: tuple[bool, ...]) -> Trace:
+        self.runs += 1
+        host = self.simulator.host
+        stated, known = _stated(self.question, self.start.packet, host)
+        world = World(host, self.question, host.namespace, known)
+        journey = Journey(
+            world,
+            host.namespace,
+            self.simulator.programs_of(host.namespace),
+            plan=plan,
+            budget=self.budget,
+            verbose=self.question.verbose,
+        )
+        run = _Run(self.simulator, self.question, self.start, self.budget, journey, {})
+        if self.question.state == "established" and self.question.ct is None:
+            _open_connection(run)
+        elif stated is not None:
+            world.force(stated)
+        legs = _legs(run)
+        broken = next((leg for leg in legs if leg.verdict != "ACCEPT"), None)
+        if legs[0].verdict == "REJECT":
+            broken = legs[0]
+        verdict = broken.verdict if broken else "ACCEPT"
+        return Trace(
+            verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted)
+        )
+
+
+def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | None, tuple[Connection, ...]]:
+    """Return what the question or the capture's conntrack table says of the first packet's connection."""
+    facts, state = question.ct, question.state
+    if state == "invalid":
+        return State("INVALID", None), ()
+    if state == "untracked":
+        return State("UNTRACKED", None), ()
+    if state is None and facts is None:
+        if question.sport is not None:
+            flow = packet.flow
+            for entry in host.conntrack:
+                if flow in (entry.connection.original, entry.connection.reply):
+                    return None, (entry.connection.copy(),)
+        return None, ()
+    flow = packet.flow
+    connection = Connection(packet.family, flow, flow.reversed())
+    direction: Direction = "original"
+    if facts is not None:
+        connection.mark, connection.zone, connection.helper = facts.mark, facts.zone, facts.helper
+        connection.labels = frozenset(facts.labels)
+        connection.expires = facts.expires
+        connection.status = frozenset(facts.status)
+        if facts.packets is not None:
+            connection.packets = {"original": facts.packets, "reply": facts.packets}
+        if facts.bytes is not None:
+            connection.octets = {"original": facts.bytes, "reply": facts.bytes}
+        if facts.orig is not None:
+            connection.original = _flow(facts.orig, packet, "ct.orig")
+            connection.reply = connection.original.reversed()
+        if facts.reply is not None:
+            connection.reply = _flow(facts.reply, packet, "ct.reply")
+        expected = connection.original.reversed()
+        if (connection.reply.dst, connection.reply.dport) != (expected.dst, expected.dport):
+            connection.status |= {"SNAT"}
+        if (connection.reply.src, connection.reply.sport) != (expected.src, expected.sport):
+            connection.status |= {"DNAT"}
+        if flow == connection.reply and flow != connection.original:
+            direction = "reply"
+        if connection.zone:
+            # the entry lies in its own zone: the packet finds it only if a CT rule puts it there
+            connection.status |= {"SEEN_REPLY", "ASSURED", "CONFIRMED"}
+            return None, (connection,)
+    if state == "established":
+        connection.status |= {"SEEN_REPLY", "ASSURED", "CONFIRMED"}
+        connection.nat_done = frozenset({"src", "dst"})
+        return State("ESTABLISHED", connection, direction), ()
+    if state == "related":
+        connection.status |= {"EXPECTED"}
+        connection.related = True
+        return State("RELATED", connection), ()
+    return State("NEW", connection), ()
+
+
+def _flow(fields: dict[str, Any], packet: Packet, what: str) -> Flow:
+    """Read one direction of a connection from a question."""
+    try:
+        return Flow(
+            parse_address(str(fields["src"]))[1],
+            fields.get("sport"),
+            parse_address(str(fields["dst"]))[1],
+            fields.get("dport"),
+            packet.proto,
+        )
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{what}: needs src and dst addresses and their ports ({error})") from None
+
+
+def _open_connection(run: _Run) -> None:
+    """Let the first packet of an established connection pass before, so that it is translated as that was.
+
+    Where the rules would not let it begin, it is an established connection without translation.
+    """
+    packet = run.start.packet.copy()
+    if packet.proto == TCP:
+        packet.tcp_flags = SYN
+    journey = run.host_journey
+    before = len(journey.connections)
+    leg, _ = _send(run, run.start.sender, run.start.sender_name, packet, first=True)
+    made = journey.connections[before:]
+    if leg.verdict == "ACCEPT" and made:
+        for connection in made:
+            connection.status |= {"SEEN_REPLY", "ASSURED"}
+        return
+    flow = leg.packet.flow
+    status = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
+    connection = Connection(packet.family, flow, flow.reversed(), status=status)
+    connection.nat_done = frozenset({"src", "dst"})
+    run.host_journey.world.force(State("ESTABLISHED", connection))
+
+
+# -- legs ------------------------------------------------------------------------------------------
+
+
+def _legs(run: _Run) -> list[Leg]:
+    """Follow the request, and what it sets off."""
+    start, question = run.start, run.question
+    request, fate = _send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
+    legs = [request]
+    if not question.reply or question.state not in (None, "new"):
+        return legs
+    if request.verdict == "REJECT":
+        answer = _reject_answer(run, request, fate)
+        return [request, answer] if answer else legs
+    if request.verdict != "ACCEPT" or request.delivered is None:
+        return legs
+    reply = answers.reply_to(request.delivered.packet)
+    if reply is None:
+        return legs
+    behind = published.answered_by_proxy(run.simulator.host, request.delivered)
+    if behind is None:
+        legs.append(_reply(run, request, reply))
+        return legs
+    second = _second_connection(run, behind)
+    if reply.proto == 17:
+        # docker-proxy answers a datagram only after the container has
+        if all(leg.verdict == "ACCEPT" for leg in second):
+            reply_leg = _reply(run, request, reply, pick_source=behind.answers_from_any)
+            return [request, *second, reply_leg]
+        return [request, *second]
+    return [request, _reply(run, request, reply), *second]
+
+
+def _second_connection(run: _Run, behind: published.Behind) -> list[Leg]:
+    packet = Packet(
+        behind.family,
+        0,
+        behind.address,
+        behind.proto,
+        sport=run.start.packet.sport,
+        dport=behind.port,
+        tcp_flags=run.start.packet.tcp_flags,
+        defaults=frozenset({"sport"}),
+    )
+    leg, _ = _send(run, "host", "docker-proxy", packet, pick_source=True)
+    leg.proxy = True
+    legs = [leg]
+    if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        reply = answers.reply_to(leg.delivered.packet)
+        if reply is not None:
+            reply_leg = _reply(run, leg, reply)
+            reply_leg.proxy = True
+            legs.append(reply_leg)
+    return legs
+
+
+def _reply(run: _Run, request: Leg, packet: Packet, *, pick_source: bool = False) -> Leg:
+    """Follow the answer to a delivered packet, back to who sent that."""
+    delivered = request.delivered
+    assert delivered is not None
+    leg, _ = _send_from(run, delivered, packet, pick_source)
+    leg.direction = "reply"
+    if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        _check_recognised(request, leg)
+    return leg
+
+
+def _check_recognised(request: Leg, reply: Leg) -> None:
+    """Drop an answer that does not come from where its receiver asked: its socket does not know it."""
+    got = reply.delivered.packet if reply.delivered else reply.packet
+    asked = request.packet
+    if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:
+        if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
+            return
+        came = f"{address_text(got.family, got.src)}" + (f":{got.sport}" if got.sport is not None else "")
+        wanted = f"{address_text(asked.family, asked.dst)}" + (f":{asked.dport}" if asked.dport is not None else "")
+        note = f"the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer"
+        reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
+        reply.verdict, reply.delivered = "DROP", None
+
+
+def _send_from(run: _Run, place: Delivery, packet: Packet, pick_source: bool = False) -> tuple[Leg, Fate]:
+    """Send a packet from where another one was delivered."""
+    host = run.simulator.host
+    if place.kind == "host":
+        return _send(run, "host", "host", packet, pick_source=pick_source)
+    if place.kind == "container":
+        return _send(run, host.containers[place.name], place.name, packet)
+    return _send(run, "outside", place.name, packet, interface=place.interface)
+
+
+def _send(
+    run: _Run,
+    sender: Container | str,
+    name: str,
+    packet: Packet,
+    *,
+    first: bool = False,
+    interface: str | None = None,
+    pick_source: bool | None = None,
+) -> tuple[Leg, Fate]:
+    """Send one packet and follow it to its end."""
+    start, journey = run.start, run.host_journey
+    pick = start.pick_source if first and pick_source is None else bool(pick_source)
+    leg = Leg("original", name, packet.copy())
+    journey.begin()
+    if isinstance(sender, Container):
+        fate = _out_of_container(run, leg, sender, packet, pick)
+    elif sender == "host":
+        fate = journey.send(packet, keep_source=not pick)
+        leg.packet = journey.sent or leg.packet
+    else:
+        arrival = start.interface if first else interface
+        fate = journey.receive(packet, arrival or "", start.next_hop if first else None)
+    leg.steps, leg.skipped = journey.steps, journey.skipped
+    leg.verdict, leg.delivered = fate.verdict, fate.delivered
+    if fate.delivered is not None and fate.delivered.kind == "container" and not leg.own_steps:
+        _into_container(run, leg, fate.delivered)
+    return leg, fate
+
+
+def _out_of_container(run: _Run, leg: Leg, container: Container, packet: Packet, pick: bool) -> Fate:
+    """Follow a packet out of a container: its own routes and rules, then the host's side of the link."""
+    host, own = run.simulator.host, run.journey_of(container)
+    own.begin()
+    fate = own.send(packet, keep_source=not pick)
+    leg.packet = own.sent or leg.packet
+    leg.own_steps = own.steps
+    if fate.delivered is None or fate.delivered.kind != "outside":
+        return fate
+    device = fate.delivered.interface or ""
+    endpoint = next((one for one in container.endpoints.values() if one.interface == device), None)
+    if endpoint is None and len(container.endpoints) == 1:
+        endpoint = next(iter(container.endpoints.values()))
+    packet.local_socket, packet.uid, packet.gid, packet.mark = False, None, None, 0
+    network = host.networks.get(endpoint.network) if endpoint else None
+    if network is not None and network.driver in BYPASSING_DRIVERS:
+        return _bypass(run, packet, network.driver, fate.next_hop or packet.dst)
+    if endpoint is not None and endpoint.mac and "src_mac" in packet.defaults:
+        packet.src_mac = endpoint.mac
+    port = _host_side(host, container, endpoint)
+    if port is None:
+        return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
+    return run.host_journey.receive(packet, port, fate.next_hop)
+
+
+def _host_side(host: Host, container: Container, endpoint: Endpoint | None) -> str | None:
+    """Return the host's interface at the other end of a container's link."""
+    if endpoint is None:
+        return None
+    if endpoint.bridge_port is not None:
+        return endpoint.bridge_port
+    network = host.networks.get(endpoint.network)
+    return network.bridge if network is not None else None
+
+
+def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
+    """Deliver a packet of a network whose traffic the host's rules never see."""
+    host, journey = run.simulator.host, run.host_journey
+    journey.steps.append(
+        Step(
+            "BRIDGE",
+            "ACCEPT",
+            note=f"{driver} traffic does not pass the host's iptables",
+            code="bypasses-iptables",
+        )
+    )
+    owner = host.owner_of(packet.family, next_hop)
+    if isinstance(owner, tuple):
+        return Fate("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
+    if owner == "host" and driver != "overlay":
+        note = f"a {driver} child can't talk to its own parent host"
+        journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
+        return Fate("DROP")
+    return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))
+
+
+def _into_container(run: _Run, leg: Leg, delivered: Delivery) -> None:
+    """Let the rules of a container's own namespace judge what reaches it."""
+    container = run.simulator.host.containers[delivered.name]
+    if not run.simulator.programs_of(container.namespace).get(delivered.packet.family):
+        return
+    own = run.journey_of(container)
+    own.begin()
+    packet = delivered.packet
+    device = next((name for name in container.namespace.interfaces if name != "lo"), "eth0")
+    found = container.namespace.interface_of(packet.family, packet.dst)
+    fate = own.receive(packet, found.name if found else device)
+    leg.own_steps = own.steps
+    if fate.verdict != "ACCEPT":
+        leg.verdict, leg.delivered = fate.verdict, None
+
+
+def _reject_answer(run: _Run, request: Leg, fate: Fate) -> Leg | None:
+    """Follow what REJECT sends back."""
+    context = fate.context
+    if context is None:
+        return None
+    packet = answers.reject_answer(context, fate.reject, run.simulator.host)
+    if packet is None:
+        return None
+    journey = run.host_journey
+    journey.begin()
+    leg = Leg("reply", "host", packet.copy())
+    if packet.proto == 6 and context.physical_in is not None:
+        # br_netfilter sends the RST straight back out of the port: no hook sees it
+        leg.delivered = Delivery("outside", request.sender, packet)
+        return leg
+    answer = journey.answer_reject(packet, context.connection)
+    leg.steps, leg.skipped = journey.steps, journey.skipped
+    leg.verdict, leg.delivered = answer.verdict, answer.delivered
+    return leg
+
+
+# -- ways ------------------------------------------------------------------------------------------
+
+
+def alike(one: Trace, other: Trace) -> bool:
+    """Tell whether two ways end alike: the same verdict for the whole and for each leg."""
+    return one.verdict == other.verdict != "DEPENDS" and len(one.legs) == len(other.legs) and all(
+        left.verdict == right.verdict for left, right in zip(one.legs, other.legs, strict=True)
+    )
+
+
+def _same_delivery(one: Trace, other: Trace) -> bool:
+    def places(trace: Trace) -> list[Any]:
+        return [
+            (leg.delivered.name, leg.delivered.packet.dst, leg.delivered.packet.dport, leg.delivered.packet.src)
+            if leg.delivered
+            else None
+            for leg in trace.legs
+        ]
+
+    return places(one) == places(other)
+
+
+def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
+    """Make one answer of two ways that part at a decision."""
+    legs = [_merge_legs(left, right) for left, right in zip(yes.legs, no.legs, strict=False)]
+    longer = yes.legs if len(yes.legs) > len(no.legs) else no.legs
+    legs += [replace(leg, verdict="DEPENDS") for leg in longer[len(legs) :]]
+    consulted = yes.consulted | no.consulted
+    if alike(yes, no) and _same_delivery(yes, no):
+        hinges = [*yes.hinges, *(hinge for hinge in no.hinges if hinge not in yes.hinges)]
+        return Trace(
+            yes.verdict, legs, branches=yes.branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
+        )
+    branches = [*_ways(yes, decision, True), *_ways(no, decision, False)]
+    verdict = yes.verdict if alike(yes, no) else "DEPENDS"
+    hinges = [decision]
+    for trace in (yes, no):
+        hinges.extend(hinge for hinge in trace.hinges if hinge.step not in {known.step for known in hinges})
+    return Trace(verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted)
+
+
+def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
+    """Return the ways within a trace, each told to begin with this decision."""
+    taken = replace(decision, value=value)
+    if trace.branches:
+        return [
+            way if any(known.step == taken.step for known in way.decisions) else replace(way, decisions=[taken, *way.decisions])
+            for way in trace.branches
+        ]
+    return [replace(trace, decisions=[taken], branches=[])]
+
+
+def _merge_legs(yes: Leg, no: Leg) -> Leg:
+    """Make one leg of two: steps that only one of them has are "maybe"."""
+    left, right = [step.key() for step in yes.steps], [step.key() for step in no.steps]
+    if left == right:
+        steps = [
+            replace(one, maybe=one.maybe or other.maybe) if one.maybe != other.maybe else one
+            for one, other in zip(yes.steps, no.steps, strict=True)
+        ]
+    else:
+        steps = []
+        for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+            if tag == "equal":
+                steps.extend(yes.steps[a:b])
+            else:
+                steps.extend(replace(step, maybe=True) for step in (*yes.steps[a:b], *no.steps[c:d]))
+    verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
+    delivered = yes.delivered or no.delivered
+    return replace(yes, steps=steps, verdict=verdict, delivered=delivered if verdict in ("ACCEPT", "DEPENDS") else None)

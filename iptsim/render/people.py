@@ -1,0 +1,96 @@
+"""Whom one can ask about on a host: containers, networks, the host itself, the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from iptsim.errors import printable
+from iptsim.host import Host
+from iptsim.host.model import Container
+from iptsim.packet import Family, address_text, protocol_name
+
+FAMILIES: tuple[Family, ...] = (4, 6)
+
+
+def people_json(host: Host) -> dict[str, Any]:
+    """Return everybody by name, schema `iptsim.people/1`."""
+    return {
+        "schema": "iptsim.people/1",
+        "inferred": host.inferred,
+        "assumptions": host.assumptions,
+        "people": [
+            {"name": "host", "kind": "host", "addresses": _host_addresses(host)},
+            {"name": "internet", "kind": "outside", "addresses": []},
+            *(
+                {
+                    "name": container.name,
+                    "kind": "container",
+                    "running": container.running,
+                    "networks": list(container.endpoints),
+                    "addresses": _addresses(container),
+                    "published": _published(container),
+                }
+                for container in host.containers.values()
+            ),
+        ],
+    }
+
+
+def people_lines(host: Host) -> Iterator[Text]:
+    """Yield the lines of the listing."""
+    yield Text("One can ask about", "bold")
+    rows = [("host", ", ".join(_host_addresses(host)) or "no address is known", "also: localhost")]
+    rows.append(("internet", "an address outside, by the default route", ""))
+    for container in host.containers.values():
+        where = ", ".join(_addresses(container)) or ("no address" if container.running else "not running")
+        networks = ", ".join(container.endpoints) or container.network_mode
+        published = ", ".join(_published(container))
+        rows.append((container.name, where, networks + (f"; published {published}" if published else "")))
+    width = min(max(len(name) for name, _, _ in rows), 30)
+    middle = min(max(len(where) for _, where, _ in rows), 44)
+    for name, where, more in rows:
+        yield Text.assemble(
+            "  ",
+            (f"{printable(name):{width}}", "bold"),
+            f"  {printable(where):{middle}}  ",
+            (printable(more), "dim"),
+        )
+    yield Text("and any IP address.  For example:")
+    names = [container.name for container in host.containers.values() if container.running]
+    sender = names[1] if len(names) > 1 else "internet"
+    target = names[0] if names else "host"
+    yield Text(
+        f"  iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}:80"
+    )
+    for sentence in host.assumptions:
+        yield Text.assemble(("Assumed   ", "dim"), printable(sentence))
+
+
+def _host_addresses(host: Host) -> list[str]:
+    return [
+        address_text(family, address.address)
+        for family in FAMILIES
+        for interface, address in host.namespace.addresses(family)
+        if interface.kind != "loopback" and address.scope == "global"
+    ]
+
+
+def _addresses(container: Container) -> list[str]:
+    return [
+        address_text(family, address)
+        for endpoint in container.endpoints.values()
+        for family in FAMILIES
+        if (address := endpoint.address(family)) is not None
+    ]
+
+
+def _published(container: Container) -> list[str]:
+    """Return the published ports as Docker writes them: "8080->80/tcp", each once for both families."""
+    texts = {}
+    for port in container.published:
+        place = f"{port.host_address}:{port.host_port}" if port.host_address else str(port.host_port)
+        texts[f"{place}->{port.container_port}/{protocol_name(port.proto)}"] = None
+    return list(texts)

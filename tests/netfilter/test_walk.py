@@ -1,0 +1,315 @@
+"""The walker against what the kernel was measured to do (traces of kernel 6.18, both backends)."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.errors import RulesetError, UsageError, WalkLimitError
+from tests.netfilter.hosts import ask, dump, route_of, router
+
+FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
+IN = {"sender": "10.1.0.9", "to": "10.1.0.1"}
+ACROSS = {"sender": "10.1.0.9", "to": "10.2.0.9"}
+
+
+def input_route(rules: str) -> list[str]:
+    return route_of(ask(router(dump(filter=FILTER + rules)), **IN).legs[0])
+
+
+class TestFlowOfControl:
+    def test_only_matching_rules_leave_a_step(self) -> None:
+        assert input_route("-A INPUT -p udp -j DROP\n-A INPUT -p tcp -j ACCEPT") == ["filter:INPUT:2=ACCEPT"]
+
+    def test_a_base_chain_that_decides_nothing_ends_with_its_policy(self) -> None:
+        assert input_route("-A INPUT -p udp -j DROP") == ["filter:INPUT:policy=ACCEPT"]
+
+    def test_falling_off_a_user_chain_goes_on_after_the_jump(self) -> None:
+        rules = ":A - [0:0]\n-A INPUT -j A\n-A INPUT -j ACCEPT\n-A A -p udp -j DROP"
+        assert input_route(rules) == ["filter:INPUT:1=JUMP:A", "filter:INPUT:2=ACCEPT"]
+
+    def test_return_in_a_base_chain_applies_the_policy(self) -> None:
+        rules = "-A INPUT -j RETURN\n-A INPUT -j DROP"
+        assert input_route(rules) == ["filter:INPUT:1=RETURN", "filter:INPUT:policy=ACCEPT"]
+
+    def test_goto_does_not_come_back(self) -> None:
+        """At the end of the goto'ed chain evaluation goes on where the chain that did the goto came from."""
+        rules = (
+            ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A INPUT -j ACCEPT\n"
+            "-A A -g B\n-A A -j DROP\n-A B -p udp -j DROP"
+        )
+        assert input_route(rules) == ["filter:INPUT:1=JUMP:A", "filter:A:1=GOTO:B", "filter:INPUT:2=ACCEPT"]
+
+    def test_goto_from_a_base_chain_ends_at_the_policy(self) -> None:
+        rules = ":B - [0:0]\n-A INPUT -g B\n-A INPUT -j DROP\n-A B -p udp -j DROP"
+        assert input_route(rules) == ["filter:INPUT:1=GOTO:B", "filter:INPUT:policy=ACCEPT"]
+
+    def test_a_rule_without_target_continues(self) -> None:
+        assert input_route("-A INPUT\n-A INPUT -j ACCEPT") == ["filter:INPUT:1=CONTINUE", "filter:INPUT:2=ACCEPT"]
+
+    def test_accept_ends_only_this_table_at_this_hook(self) -> None:
+        rules = dump(mangle=":INPUT ACCEPT\n-A INPUT -j ACCEPT", filter=FILTER + "-A INPUT -j DROP")
+        trace = ask(router(rules), **IN)
+        assert route_of(trace.legs[0]) == ["mangle:INPUT:1=ACCEPT", "filter:INPUT:1=DROP"]
+        assert trace.verdict == "DROP"
+
+    def test_a_loop_is_a_clear_error(self) -> None:
+        rules = dump(filter=FILTER + ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -j A")
+        with pytest.raises(RulesetError, match="loop"):
+            ask(router(rules), **IN)
+
+    def test_a_ruleset_built_to_explode_ends(self) -> None:
+        chains = "".join(f":C{level} - [0:0]\n" for level in range(14))
+        jumps = "-A INPUT -j C0\n" + "".join(f"-A C{level} -j C{level + 1}\n" * 10 for level in range(13))
+        with pytest.raises(WalkLimitError, match="explode"):
+            ask(router(dump(filter=FILTER + chains + jumps)), **IN)
+
+
+class TestHooks:
+    EVERY = (
+        "raw", ":PREROUTING ACCEPT\n:OUTPUT ACCEPT"), (
+        "mangle", ":PREROUTING ACCEPT\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT"), (
+        "nat", ":PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT"), (
+        "filter", FILTER + "-A FORWARD -m conntrack --ctstate INVALID -j DROP"), (
+        "security", ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT")  # fmt: skip
+
+    def tables(self, **fields: str) -> list[str]:
+        trace = ask(router(dump(**dict(self.EVERY))), **fields)
+        return [f"{step.table}:{step.chain}" for step in trace.legs[0].steps]
+
+    def test_forwarded(self) -> None:
+        assert self.tables(**ACROSS) == [
+            "raw:PREROUTING", "mangle:PREROUTING", "nat:PREROUTING",
+            "mangle:FORWARD", "filter:FORWARD", "security:FORWARD",
+            "mangle:POSTROUTING", "nat:POSTROUTING",
+        ]  # fmt: skip
+
+    def test_delivered_nf_tables_asks_nat_before_security(self) -> None:
+        assert self.tables(**IN) == [
+            "raw:PREROUTING", "mangle:PREROUTING", "nat:PREROUTING",
+            "mangle:INPUT", "filter:INPUT", "nat:INPUT", "security:INPUT",
+        ]  # fmt: skip
+
+    def test_to_itself_passes_four_hooks_and_nat_only_on_the_way_out(self) -> None:
+        assert self.tables(sender="host", to="10.2.0.1") == [
+            "raw:OUTPUT", "mangle:OUTPUT", "nat:OUTPUT", "filter:OUTPUT", "security:OUTPUT",
+            "mangle:POSTROUTING", "nat:POSTROUTING",
+            "raw:PREROUTING", "mangle:PREROUTING", "mangle:INPUT", "filter:INPUT", "security:INPUT",
+        ]  # fmt: skip
+
+    def test_the_reply_passes_no_nat_chain(self) -> None:
+        trace = ask(router(dump(**dict(self.EVERY))), **ACROSS)
+        assert not [step for step in trace.legs[1].steps if step.table == "nat"]
+
+    def test_without_a_rule_that_needs_conntrack_nat_chains_are_not_asked(self) -> None:
+        rules = dump(nat=":PREROUTING DROP\n:POSTROUTING ACCEPT", filter=FILTER)
+        assert route_of(ask(router(rules), **IN).legs[0]) == ["filter:INPUT:policy=ACCEPT"]
+
+    def test_with_conntrack_a_nat_policy_drop_drops_new_packets(self) -> None:
+        rules = dump(
+            nat=":PREROUTING DROP\n:POSTROUTING ACCEPT",
+            filter=FILTER + "-A INPUT -m conntrack --ctstate NEW -j ACCEPT",
+        )
+        assert route_of(ask(router(rules), **IN).legs[0]) == ["nat:PREROUTING:policy=DROP"]
+
+
+class TestKernelDecisions:
+    @pytest.mark.parametrize(
+        ("fields", "sysctls", "code"),
+        [
+            (ACROSS, {"net.ipv4.ip_forward": "0"}, "ip-forward-off"),
+            ({"in_": "eth0", "src": "127.0.0.5", "dst": "10.1.0.1"}, {}, "martian"),
+            ({"in_": "eth0", "src": "10.1.0.9", "dst": "127.0.0.1"}, {}, "martian"),
+            ({"in_": "eth0", "src": "224.0.0.5", "dst": "10.1.0.1"}, {}, "martian"),
+            ({"in_": "eth0", "src": "10.2.0.1", "dst": "10.1.0.1"}, {}, "martian"),
+            ({"in_": "eth1", "src": "10.1.0.9", "dst": "10.2.0.1"}, {"net.ipv4.conf.all.rp_filter": "1"}, "rp-filter"),
+            ({**ACROSS, "ttl": 1}, {}, "ttl-exceeded"),
+        ],
+    )
+    def test_dropped_by_the_kernel_itself(self, fields: dict[str, object], sysctls: dict[str, str], code: str) -> None:
+        trace = ask(router(dump(filter=FILTER), sysctls=sysctls), **fields)
+        assert route_of(trace.legs[0]) == [f"ROUTING={code}"]
+        assert trace.verdict == "DROP"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"in_": "eth0", "src": "240.0.0.1", "dst": "10.1.0.1"},  # class E is no martian
+            {"in_": "eth0", "src": "10.1.0.9", "dst": "10.2.0.1"},  # weak host model
+            {"in_": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "ttl": 1},  # TTL does not matter locally
+            {"in_": "eth1", "src": "10.1.0.9", "dst": "10.2.0.1"},  # no rp_filter
+        ],
+    )
+    def test_accepted_in_spite_of_folklore(self, fields: dict[str, object]) -> None:
+        trace = ask(router(dump(filter=FILTER)), **fields, reply=False)
+        assert trace.legs[0].delivered is not None
+        assert trace.legs[0].delivered.kind == "host"
+
+    def test_forward_sees_the_ttl_already_counted_down(self) -> None:
+        rules = dump(filter=FILTER + "-A FORWARD -m ttl --ttl-eq 63 -j DROP")
+        assert ask(router(rules), **ACROSS, ttl=64).verdict == "DROP"
+
+
+class TestNat:
+    DNAT = dump(
+        nat=":PREROUTING ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
+        "-A PREROUTING -i eth0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 10.2.0.9:80\n"
+        "-A POSTROUTING -o eth1 -j MASQUERADE",
+        filter=":INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\n"
+        "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n"
+        "-A FORWARD -d 10.2.0.9/32 -p tcp -m tcp --dport 80 -m conntrack --ctorigdstport 8080 --ctstate DNAT -j ACCEPT",
+    )
+
+    def test_request_is_translated_and_the_reply_back(self) -> None:
+        trace = ask(router(self.DNAT), **IN, dport=8080, sport=1234)
+        request, reply = trace.legs
+        assert route_of(request) == [
+            "nat:PREROUTING:1=DNAT", "filter:FORWARD:2=ACCEPT", "nat:POSTROUTING:1=MASQUERADE",
+        ]  # fmt: skip
+        assert request.steps[0].changes == {"dst": ("10.1.0.1", "10.2.0.9"), "dport": (8080, 80)}
+        assert request.steps[2].changes == {"src": ("10.1.0.9", "10.2.0.1")}
+        assert route_of(reply) == ["filter:FORWARD:1=ACCEPT"]
+        assert reply.delivered is not None
+        back = reply.delivered.packet
+        assert (back.src, back.sport, back.dport) == (request.packet.dst, 8080, 1234)
+        assert trace.verdict == "ACCEPT"
+
+    def test_an_established_packet_is_translated_without_asking(self) -> None:
+        trace = ask(router(self.DNAT), **IN, dport=8080, state="established")
+        assert route_of(trace.legs[0]) == ["filter:FORWARD:1=ACCEPT"]
+        assert trace.legs[0].delivered is not None
+        assert trace.legs[0].delivered.packet.dport == 80
+
+    def test_local_dnat_keeps_the_old_out_interface_in_filter_output(self) -> None:
+        rules = dump(
+            nat=":OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n-A OUTPUT -d 10.1.0.9/32 -j DNAT --to-destination 10.2.0.9",
+            filter=FILTER + "-A OUTPUT -d 10.2.0.9/32 -o eth0\n-A OUTPUT -o eth1 -j DROP",
+            mangle=":POSTROUTING ACCEPT\n-A POSTROUTING -o eth1",
+        )
+        trace = ask(router(rules), sender="host", to="10.1.0.9")
+        assert route_of(trace.legs[0])[:4] == [
+            "nat:OUTPUT:1=DNAT", "filter:OUTPUT:1=CONTINUE", "filter:OUTPUT:policy=ACCEPT",
+            "mangle:POSTROUTING:1=CONTINUE",
+        ]  # fmt: skip
+
+    def test_redirect_sends_to_the_address_of_the_arrival_interface(self) -> None:
+        rules = dump(nat=":PREROUTING ACCEPT\n-A PREROUTING -p tcp -j REDIRECT --to-ports 99")
+        trace = ask(router(rules), **ACROSS)
+        assert trace.legs[0].steps[0].changes == {"dst": ("10.2.0.9", "10.1.0.1"), "dport": (80, 99)}
+
+    @pytest.mark.parametrize(
+        ("src", "dst", "chosen"),
+        [(9, 9, 103), (9, 10, 103), (9, 11, 104), (10, 9, 103), (11, 9, 106), (12, 9, 106)],
+    )
+    def test_an_address_range_is_chosen_by_the_kernels_hash(self, src: int, dst: int, chosen: int) -> None:
+        """Measured for 10.2.0.100-10.2.0.107."""
+        rules = dump(
+            nat=":POSTROUTING ACCEPT\n-A POSTROUTING -o eth1 -j SNAT --to-source 10.2.0.100-10.2.0.107",
+        )
+        trace = ask(router(rules), sender=f"10.1.0.{src}", to=f"10.2.0.{dst}")
+        assert trace.legs[0].steps[0].changes == {"src": (f"10.1.0.{src}", f"10.2.0.{chosen}")}
+
+
+class TestBridge:
+    ICC_OFF = dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A FORWARD -i br0 -o br0 -j DROP")
+
+    def test_the_bridge_shows_packets_to_iptables(self) -> None:
+        trace = ask(router(self.ICC_OFF), sender="a", to="b")
+        assert route_of(trace.legs[0]) == ["filter:FORWARD:1=DROP"]
+
+    def test_with_bridge_nf_off_iptables_never_sees_them(self) -> None:
+        host = router(self.ICC_OFF, sysctls={"net.bridge.bridge-nf-call-iptables": "0"})
+        trace = ask(host, sender="a", to="b")
+        assert trace.verdict == "ACCEPT"
+        assert route_of(trace.legs[0]) == ["BRIDGE=bypasses-iptables"]
+
+    def test_physdev(self) -> None:
+        rules = dump(
+            filter=FILTER + "-A FORWARD -m physdev --physdev-in veth-a --physdev-out veth-b --physdev-is-bridged\n"
+            "-A FORWARD -i veth-a -j DROP"
+        )
+        assert route_of(ask(router(rules), sender="a", to="b").legs[0]) == [
+            "filter:FORWARD:1=CONTINUE", "filter:FORWARD:policy=ACCEPT",
+        ]  # fmt: skip
+
+    def test_dnat_back_out_of_the_same_port_needs_hairpin_mode(self) -> None:
+        rules = dump(nat=":PREROUTING ACCEPT\n-A PREROUTING -d 10.1.0.1/32 -j DNAT --to-destination 10.9.0.2")
+        trace = ask(router(rules), sender="a", to="10.1.0.1")
+        assert route_of(trace.legs[0]) == ["nat:PREROUTING:1=DNAT", "BRIDGE=hairpin-off"]
+
+    def test_dnat_to_another_port_stays_bridged(self) -> None:
+        rules = dump(
+            nat=":PREROUTING ACCEPT\n-A PREROUTING -d 10.1.0.1/32 -j DNAT --to-destination 10.9.0.3",
+            filter=FILTER + "-A FORWARD -i br0 -o br0 -m physdev --physdev-is-bridged",
+        )
+        trace = ask(router(rules), sender="a", to="10.1.0.1")
+        assert route_of(trace.legs[0])[:2] == ["nat:PREROUTING:1=DNAT", "filter:FORWARD:1=CONTINUE"]
+
+    def test_neighbour_discovery_is_dropped_with_icc_off(self) -> None:
+        rules = dump(filter=FILTER + "-A FORWARD -i br0 -o br0 -p tcp -j ACCEPT\n-A FORWARD -i br0 -o br0 -j DROP")
+        trace = ask(router(rules, family=6), sender="a", to="fd09::3")
+        assert trace.verdict == "DROP"
+        assert route_of(trace.legs[0]) == ["filter:FORWARD:2=DROP"]
+
+
+class TestReject:
+    def test_the_answer_is_a_packet_of_the_host_that_passes_output(self) -> None:
+        rules = dump(
+            filter=FILTER + "-A INPUT -p tcp -j REJECT --reject-with tcp-reset\n-A OUTPUT -p tcp --tcp-flags RST RST -j DROP"
+        )
+        trace = ask(router(rules), **IN)
+        assert trace.verdict == "REJECT"
+        assert [route_of(leg) for leg in trace.legs] == [["filter:INPUT:1=REJECT"], ["filter:OUTPUT:1=DROP"]]
+        assert trace.legs[1].packet.tcp_flags == 0x14  # RST,ACK to a SYN
+
+    def test_no_answer_to_a_reset(self) -> None:
+        rules = dump(filter=FILTER + "-A INPUT -p tcp -j REJECT --reject-with tcp-reset")
+        assert len(ask(router(rules), **IN, tcp_flags="RST").legs) == 1
+
+
+class TestUndecided:
+    LIMITED = "-A INPUT -p tcp -m limit --limit 3/min -j ACCEPT\n"
+
+    def test_both_ways_are_told(self) -> None:
+        trace = ask(router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j DROP")), **IN)
+        assert trace.verdict == "DEPENDS"
+        assert [branch.verdict for branch in trace.branches] == ["ACCEPT", "DROP"]
+        assert [hinge.match for hinge in trace.hinges] == ["limit"]
+
+    def test_no_difference_no_depends(self) -> None:
+        trace = ask(router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j ACCEPT")), **IN)
+        assert trace.verdict == "ACCEPT"
+        assert not trace.branches
+        assert [step.maybe for step in trace.legs[0].steps] == [True, True]
+
+    def test_a_limited_log_is_maybe(self) -> None:
+        rules = FILTER + "-A INPUT -m limit --limit 3/min -j LOG\n-A INPUT -j DROP"
+        trace = ask(router(dump(filter=rules)), **IN)
+        assert trace.verdict == "DROP"
+        assert [(step.verdict, step.maybe) for step in trace.legs[0].steps] == [("CONTINUE", True), ("DROP", False)]
+
+    @pytest.mark.parametrize(("key", "value", "verdict"), [("limit", True, "ACCEPT"), ("filter:INPUT:1", False, "DROP")])
+    def test_the_question_may_decide(self, key: str, value: bool, verdict: str) -> None:
+        trace = ask(router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j DROP")), **IN, assume={key: value})
+        assert trace.verdict == verdict
+
+    def test_equal_facts_go_the_same_way(self) -> None:
+        """Who owns the packet does not change between two rules."""
+        rules = ":OUTPUT ACCEPT\n:INPUT ACCEPT\n-A OUTPUT -m owner --uid-owner 33 -j ACCEPT\n-A OUTPUT -m owner ! --uid-owner 33 -j DROP"
+        trace = ask(router(dump(filter=rules)), sender="host", to="10.2.0.9", reply=False)
+        assert trace.verdict == "DEPENDS"
+        assert len(trace.branches) == 2
+
+
+class TestQuestions:
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"sender": "nobody", "to": "a"}, "nobody here is called 'nobody'"),
+            ({"sender": "a"}, "who sends to whom"),
+            ({"sender": "a", "src": "10.9.0.2", "dst": "fd00::1"}, "src: 10.9.0.2 is an IPv4 address"),
+            ({"in_": "eth7", "src": "10.1.0.9", "dst": "10.1.0.1"}, "no interface 'eth7'; did you mean eth"),
+        ],
+    )
+    def test_bad_questions(self, fields: dict[str, object], message: str) -> None:
+        with pytest.raises(UsageError, match=message):
+            ask(router(dump(filter=FILTER)), **fields)
