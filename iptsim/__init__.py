@@ -1,0 +1,73 @@
+"""Simulate and explain iptables: what happens to this packet, which rule decides, and why.
+
+    >>> import iptsim
+    >>> answer = iptsim.explain("capture/", "client", "web", dport=80)  # doctest: +SKIP
+    >>> answer.verdict  # doctest: +SKIP
+    'DROP'
+
+Names load on first use, so that `import iptsim` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iptsim.api import explain
+    from iptsim.dump import dumps, load, loads
+    from iptsim.dump.ruleset import Ruleset
+    from iptsim.errors import IptsimError
+    from iptsim.explanation import Explanation
+    from iptsim.host import Host, load_host
+    from iptsim.netfilter.question import Question
+    from iptsim.netfilter.trace import Trace
+    from iptsim.netfilter.walk import walk
+    from iptsim.packet import Packet
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Explanation": "iptsim.explanation",
+    "Host": "iptsim.host",
+    "IptsimError": "iptsim.errors",
+    "Packet": "iptsim.packet",
+    "Question": "iptsim.netfilter.question",
+    "Ruleset": "iptsim.dump.ruleset",
+    "Trace": "iptsim.netfilter.trace",
+    "dumps": "iptsim.dump",
+    "explain": "iptsim.api",
+    "load": "iptsim.dump",
+    "load_host": "iptsim.host",
+    "loads": "iptsim.dump",
+    "walk": "iptsim.netfilter.walk",
+}
+
+__all__ = [
+    "Explanation",
+    "Host",
+    "IptsimError",
+    "Packet",
+    "Question",
+    "Ruleset",
+    "Trace",
+    "__version__",
+    "dumps",
+    "explain",
+    "load",
+    "load_host",
+    "loads",
+    "walk",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'iptsim' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import socket
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
@@ -37,14 +38,14 @@ TCP_FLAGS: dict[str, int] = {
 
 @lru_cache(maxsize=65536)
 def address_text(family: int, address: int) -> str:
-    """Return the usual text of an address.
+    """Return the text of an address, as inet_ntop(3) and so iptables prints it.
 
-    >>> address_text(4, 0xAC110002)
-    '172.17.0.2'
+    >>> address_text(4, 0xAC110002), address_text(6, 0xFFFF01020304)
+    ('172.17.0.2', '::ffff:1.2.3.4')
     """
     if family == 4:
-        return str(ipaddress.IPv4Address(address))
-    return str(ipaddress.IPv6Address(address))
+        return socket.inet_ntop(socket.AF_INET, address.to_bytes(4, "big"))
+    return socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, "big"))
 
 
 @lru_cache(maxsize=65536)
@@ -243,6 +244,7 @@ class Context:
         backend: "nf_tables" or "legacy"; a few matches differ.
         consulted: names of packet fields that were looked at while holding a default.
         notrack / zone / helper: what a CT target in the raw table asked of conntrack.
+        template: whether such a target was met: conntrack listens to the first one only.
     """
 
     packet: Packet
@@ -262,3 +264,4 @@ class Context:
     notrack: bool = False
     zone: int = 0
     helper: str | None = None
+    template: bool = False

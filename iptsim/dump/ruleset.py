@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from iptsim.errors import RulesetError, Span
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.packet import Family
+
+if TYPE_CHECKING:
+    from iptsim.graph import ChainGraph
 
 #: Tables in the order in which the kernel knows them, with their built-in chains.
 BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
@@ -57,7 +60,6 @@ class Rule:
         counters: as in the dump, None where the dump has none.
         source: name of the file it was read from.
         line: its line there, from 1; 0 for a rule that was made in memory.
-        text: the rule as the dump has it, without counters: `-A FORWARD -j DOCKER-USER`.
     """
 
     table: str
@@ -69,7 +71,21 @@ class Rule:
     counters: Counters | None = None
     source: str = field(default="<memory>", compare=False)
     line: int = field(default=0, compare=False)
-    text: str = field(default="", compare=False)
+    _text: str = field(default="", init=False, compare=False, repr=False)
+
+    @property
+    def text(self) -> str:
+        """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`."""
+        if not self._text:
+            words = [f"-A {self.chain}", self.parameters.save()]
+            for match in self.matches:
+                words += [f"-m {match.name}", match.save()]
+            if isinstance(self.target, Jump):
+                words.append(f"-{'g' if self.target.goto else 'j'} {self.target.chain}")
+            elif self.target is not None:
+                words += [f"-j {self.target.name}", self.target.save()]
+            self._text = " ".join(filter(None, words))
+        return self._text
 
     @property
     def span(self) -> Span:
@@ -171,3 +187,9 @@ class Ruleset:
         if not 1 <= position <= len(found.rules):
             raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
         return found.rules[position - 1]
+
+    def graph(self) -> ChainGraph:
+        """Return the chains as a networkx graph; see :mod:`iptsim.graph`."""
+        from iptsim.graph import ruleset_graph
+
+        return ruleset_graph(self)

@@ -8,6 +8,7 @@ from typing import Any
 
 from iptsim.docker.roles import Role, is_dockers, network_name, role_of
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
@@ -337,10 +338,17 @@ def _accept_text(case: _Case) -> str:
 
 
 def _packets(rule: Rule) -> str:
-    """Say which packets a rule is for."""
-    phrases = [rule.parameters.says(), *(match.says() for match in rule.matches)]
-    words = " ".join(phrase for phrase in phrases if phrase)
-    return f"packets {words}" if words else "all packets"
+    """Say which packets a rule is for: "tcp packets from 10.0.0.9 to port 80"."""
+    parameters = rule.parameters
+    plain = parameters.says()
+    kind = "packets"
+    if parameters.protocol and "protocol" not in parameters.negated:
+        name = format_protocol(parameters.protocol)
+        kind, plain = f"{name} packets", plain.removeprefix(f"of protocol {name}").strip()
+    words = " ".join(phrase for phrase in (plain, *(match.says() for match in rule.matches)) if phrase)
+    if not words and kind == "packets":
+        return "all packets"
+    return f"{kind} {words}".strip()
 
 
 # -- DROP and REJECT -------------------------------------------------------------------------------

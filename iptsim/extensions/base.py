@@ -13,6 +13,7 @@ Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -25,7 +26,9 @@ from iptsim.packet import Context, Truth, Unknown, negate
 #: given: decided when the capture or the question holds a fact; unknown: no dump and no question tells.
 Status = Literal["exact", "given", "unknown"]
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_SPECIAL = re.compile(r"[\"\\']")
+
 
 
 def quote(text: str) -> str:
@@ -34,10 +37,11 @@ def quote(text: str) -> str:
     >>> quote("web"), quote("IN drop: "), quote('say "hi"')
     ('web', '"IN drop: "', '"say \\\\"hi\\\\""')
     """
-    if text and _PLAIN.issuperset(text):
+    if _PLAIN.fullmatch(text):
         return text
-    escaped = "".join("\\" + c if c in "\"\\'" else c for c in text)
-    return f'"{escaped}"'
+    if _SPECIAL.search(text):
+        text = _SPECIAL.sub(r"\\\g<0>", text)
+    return f'"{text}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Value:
             address family (4 or 6) is passed last.
         format: the value -> its words, quoted, as iptables-save prints them.
         words: how many words the option takes.
+        optional: the words may be left out; the option then sets its field to its constant.
     """
 
     expected: str
@@ -57,6 +62,7 @@ class Value:
     format: Callable[[Any], str] = str
     words: int = 1
     needs_family: bool = False
+    optional: bool = False
 
     def read(self, words: Iterable[str], family: int) -> Any:
         """Return the value that `words` mean.
@@ -89,6 +95,14 @@ class Option(NamedTuple):
     constant: Any = True
 
 
+class Given(NamedTuple):
+    """An option as a rule gives it: the row, the value that its words mean, whether a `!` stood before it."""
+
+    option: Option
+    value: Any
+    negated: bool = False
+
+
 class Extension(BaseModel):
     """The options that one `-m NAME` or `-j NAME` was given.
 
@@ -105,6 +119,26 @@ class Extension(BaseModel):
     status: ClassVar[Status] = "exact"
 
     negated: frozenset[str] = frozenset()
+
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the model's fields for the options of one `-m` or `-j`, in the order written.
+
+        Raises:
+            ValueError: an option is given twice, or one that must be given is missing.
+        """
+        fields: dict[str, Any] = {}
+        negated = set()
+        for option, value, inverted in given:
+            if option.field in fields:
+                raise ValueError(f"{option.flag} is given twice, or beside an option that excludes it")
+            fields[option.field] = value
+            if inverted:
+                negated.add(option.field)
+        for option in cls.options:
+            if option.field not in fields and cls.model_fields[option.field].is_required():
+                raise ValueError(f"{cls.name} needs {option.flag}")
+        return {**fields, "negated": frozenset(negated)} if negated else fields
 
     def save(self) -> str:
         """Return the options as iptables-save prints them, without `-m NAME`; may be empty."""
@@ -155,6 +189,8 @@ class Predicate:
         field: the packet field that it constrains, when that is all it does.
         allowed: the values of `field` that satisfy it before negation: ranges or a masked value.
         negated: whether the allowed values are the complement.
+        effect: what the kernel does to the connection or the surroundings when it has asked, whatever
+            the answer was; None for nothing.
     """
 
     text: str
@@ -163,6 +199,7 @@ class Predicate:
     field: str | None = None
     allowed: Ranges | Masked | None = None
     negated: bool = False
+    effect: Callable[[Context], None] | None = None
 
 
 def look(context: Context, field: str) -> Any:
@@ -230,7 +267,23 @@ def fact_predicate(
 
 
 class Match(Extension):
-    """A `-m NAME` with its options."""
+    """A `-m NAME` with its options.
+
+    `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
+    which hooks, beside which `-p` (by number).
+    """
+
+    tables: ClassVar[frozenset[str] | None] = None
+    hooks: ClassVar[frozenset[str] | None] = None
+    protocols: ClassVar[frozenset[int] | None] = None
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks at which the kernel takes it with these options; None for any."""
+        return self.hooks
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return the protocols of which the rule must name one with these options; None for any."""
+        return self.protocols
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the conditions, in the order in which the kernel tests them; all must hold."""
@@ -282,15 +335,29 @@ class Translation(NamedTuple):
 class Target(Extension):
     """A `-j NAME` with its options.
 
-    `tables` and `hooks` say where the kernel takes it (None: anywhere); `changes` says whether it
-    alters the packet, the connection or the surroundings, so that a rule with an undecided match and
-    this target makes a difference. `terminal` says that no later rule of the chain is looked at.
+    `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
+    which hooks, beside which `-p` (by number). `changes` says whether it alters the packet, the
+    connection or the surroundings, so that a rule with an undecided match and this target makes a
+    difference. `terminal` says that no later rule of the chain is looked at.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
     hooks: ClassVar[frozenset[str] | None] = None
+    protocols: ClassVar[frozenset[int] | None] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
+
+    def allowed_tables(self) -> frozenset[str] | None:
+        """Return the tables in which the kernel takes it with these options; None for any."""
+        return self.tables
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks at which the kernel takes it with these options; None for any."""
+        return self.hooks
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return the protocols of which the rule must name one with these options; None for any."""
+        return self.protocols
 
     def apply(self, context: Context) -> Verdict | Translation | Unknown:
         """Do to the packet in `context` what the kernel does, and return what comes next."""

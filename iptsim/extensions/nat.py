@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from iptsim.extensions.base import Value
-from iptsim.extensions.values import integer, one_address, port, range_text
-from iptsim.packet import address_text
+from iptsim.extensions.values import full_address, integer, port, range_text
+from iptsim.packet import ICMP, SCTP, TCP, UDP, address_text
+
+DCCP = 33
 
 
 class NatRange(NamedTuple):
@@ -38,54 +41,97 @@ class NatRange(NamedTuple):
         return text
 
 
+#: What a rule must name by `-p` when a nat target has ports; iptables lets ICMP pass too.
+NAT_PORT_PROTOCOLS = frozenset({ICMP, TCP, UDP, DCCP, SCTP})
+
+
 def parse_ports(text: str) -> tuple[tuple[int, int], int | None]:
-    """Read `80`, `80-90` or `80-90/70`.
+    """Read `80`, `http`, `80-90` or `80-90/70`.
 
     Raises:
         ValueError: not ports.
     """
     span, slash, base = text.partition("/")
+    if ":" in span:
+        raise ValueError(f"a range of ports has a dash here: {span.replace(':', '-')}")
     first, dash, last = span.partition("-")
+    if not first[:1].isdigit():
+        # a service name, which may hold dashes, stands for a single port
+        first, dash, last = span, "", ""
     low = port(first)
-    high = port(last) if dash else low
+    high = integer(last, 0, 65535) if dash else low
     if low > high:
         raise ValueError(f"the port range {text} ends before it starts")
-    return (low, high), integer(base, 0, 65535) if slash else None
+    if slash and not dash:
+        raise ValueError(f"only a range of ports can be shifted, not {span}")
+    return (low, high), port(base) if slash else None
+
+
+def parse_plain_ports(text: str) -> tuple[int, int]:
+    """Read the value of `--to-ports`: `80`, `http` or `80-90`.
+
+    Raises:
+        ValueError: not ports, or a shifted range.
+    """
+    ports, base = parse_ports(text)
+    if base is not None:
+        raise ValueError("shifted ranges of ports work with DNAT only")
+    return ports
+
+
+def _parse_range(text: str, family: int) -> NatRange:
+    if family == 6 and text.startswith("["):
+        addresses_text, bracket, rest = text[1:].partition("]")
+        if not bracket:
+            raise ValueError(f"{text!r} has no closing bracket")
+        if rest and not rest.startswith(":"):
+            raise ValueError(f"{rest!r} behind the address is not :port")
+        colon, port_text = rest[:1], rest[1:]
+    elif family == 6 and (text.startswith("::") or not text.startswith(":")):
+        addresses_text, colon, port_text = text, "", ""
+    else:
+        addresses_text, colon, port_text = text.partition(":")
+    addresses = None
+    if addresses_text:
+        first, dash, last = addresses_text.partition("-")
+        low = full_address(first, family)
+        addresses = (low, full_address(last, family) if dash else low)
+    elif not colon:
+        raise ValueError("neither an address nor a port")
+    ports, base = parse_ports(port_text) if colon else (None, None)
+    return NatRange(addresses, ports, base, family)
 
 
 def parse_nat_range(text: str, family: int) -> NatRange:
-    """Read the value of `--to-destination` or `--to-source`.
+    """Read the value of `--to-destination`.
 
     Raises:
         ValueError: not an address range with ports.
     """
-    if family == 6:
-        if text.startswith("["):
-            addresses_text, _, rest = text[1:].partition("]")
-            if rest and not rest.startswith(":"):
-                raise ValueError(f"{rest!r} behind the address is not :port")
-            port_text = rest[1:]
-        elif text.startswith(":") and not text.startswith("::"):
-            addresses_text, port_text = "", text[1:]
-        else:
-            addresses_text, port_text = text, ""
-    else:
-        addresses_text, _, port_text = text.partition(":")
-    addresses = None
-    if addresses_text:
-        first, dash, last = addresses_text.partition("-")
-        low = one_address(first, family)
-        addresses = (low, one_address(last, family) if dash else low)
-        if addresses[1] < addresses[0]:
-            raise ValueError(f"the address range {addresses_text} ends before it starts")
-    elif not port_text:
-        raise ValueError("neither an address nor a port")
-    ports, base = parse_ports(port_text) if port_text else (None, None)
-    return NatRange(addresses, ports, base, family)
+    wanted = _parse_range(text, family)
+    if wanted.base_port == 0:
+        raise ValueError("a range of ports can't be shifted from port 0")
+    return wanted
 
 
 NAT_RANGE = Value(
     "an address or range with optional ports (10.0.0.5, 10.0.0.5-10.0.0.9:80, :8080)",
     parse_nat_range,
     needs_family=True,
+)
+
+
+def parse_source(text: str, family: int) -> NatRange:
+    """Read the value of `--to-source`. iptables takes a shifted range there, but always from port 0.
+
+    Raises:
+        ValueError: not an address range with ports.
+    """
+    wanted = _parse_range(text, family)
+    return wanted if wanted.base_port is None else wanted._replace(base_port=0)
+
+
+NAT_SOURCE = Value(NAT_RANGE.expected, parse_source, needs_family=True)
+NAT_PORTS = Value(
+    "a port or a range of ports (8080, 1024-2048, http)", parse_plain_ports, partial(range_text, joiner="-")
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -81,12 +82,25 @@ def parse_network(text: str, family: int) -> Network:
     return Network(family, one_address(address, family) & mask, mask)
 
 
+def parse_host_mask(text: str, family: int) -> Network:
+    """Read an address as :func:`parse_network` does, but keep its host bits (XTTYPE_HOSTMASK of libxtables).
+
+    Raises:
+        ValueError: not an address of that family.
+    """
+    return parse_network(text, family)._replace(address=one_address(text.partition("/")[0], family))
+
+
 def one_address(text: str, family: int) -> int:
     """Read one address of a family (IPv4 also in iptables' short forms `10.1`, `10`).
 
     Raises:
         ValueError: not an address of that family.
     """
+    try:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big")
+    except (OSError, ValueError):
+        pass  # another form, or none
     try:
         if family == 6:
             return int(ipaddress.IPv6Address(text))
@@ -109,6 +123,30 @@ def one_address(text: str, family: int) -> int:
 
 
 NETWORK = Value("an address, with /length or /mask", parse_network, str, needs_family=True)
+
+
+class Address(NamedTuple):
+    """One address."""
+
+    family: int
+    address: int
+
+    def __str__(self) -> str:
+        return address_text(self.family, self.address)
+
+
+def full_address(text: str, family: int) -> int:
+    """Read one address of a family that is written in full, as targets want it.
+
+    Raises:
+        ValueError: not an address of that family.
+    """
+    if family == 4 and text.count(".") != 3:
+        raise ValueError(f"{text!r} is not an IPv4 address")
+    return one_address(text, family)
+
+
+ADDRESS = Value("an address", lambda text, family: Address(family, full_address(text, family)), needs_family=True)
 
 
 def port(text: str) -> int:
@@ -172,6 +210,46 @@ def masked_number(text: str) -> MaskedNumber:
 
 
 MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number)
+
+
+def bare(text: str) -> str:
+    """Print a word as it is; in quotes only if it would not read back otherwise.
+
+    >>> bare("web.example"), bare("a b")
+    ('web.example', '"a b"')
+    """
+    return quote(text) if not text or re.search(r'[\s"]', text) else text
+
+
+def bare_value(expected: str, longest: int | None = None) -> Value:
+    """Make the value of an option that takes one word, which iptables-save prints without quotes.
+
+    Args:
+        expected: what belongs there.
+        longest: the greatest number of octets that the kernel keeps.
+    """
+
+    def parse(text: str) -> str:
+        if not text:
+            raise ValueError("the name is empty")
+        if longest is not None and len(text.encode()) > longest:
+            raise ValueError(f"{text!r} is longer than {longest} characters")
+        return text
+
+    return Value(expected, parse, bare)
+
+
+def number_range(text: str, high: int) -> tuple[int, int]:
+    """Read `5`, `5:9`, `5:` or `:9` (XTTYPE_UINT*RC of libxtables); the order is the caller's concern.
+
+    Raises:
+        ValueError: not a number or range up to `high`.
+    """
+    first, colon, last = text.partition(":")
+    low = integer(first, 0, high) if first else 0
+    if not colon:
+        return low, low
+    return low, integer(last, 0, high) if last else high
 
 
 def word_value(expected: str) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from iptsim.dump.loops import refuse_loops
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Predicate, Target
 from iptsim.netfilter import conntrack
@@ -39,6 +40,7 @@ class Program:
     """A ruleset ready to run."""
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
+        refuse_loops(ruleset)
         self.ruleset = ruleset
         self.backend = ruleset.backend
         #: whether the kernel tracks connections for these rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import groupby
 
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
@@ -31,7 +32,7 @@ _DOT_SHAPES = {"hook": "hexagon", "base": "box3d", "user": "box", "verdict": "el
 
 
 def tree(ruleset: Ruleset, table: str | None = None) -> str:
-    """Return the chains as a tree below each built-in chain; a chain that was shown is not unfolded again."""
+    """Return the chains as a tree below each built-in chain; none is unfolded twice in a table."""
     return "".join(f"{line}\n" for line in _tree_lines(ruleset, table))
 
 
@@ -75,8 +76,8 @@ def _below(table: Table, chain: Chain, shown: set[str]) -> Iterator[str]:
             remark = "   (see above)"
         elif not called.rules:
             remark = "   (empty)"
-        arrow = "⇒" if target.goto else "→"
-        yield f"{prefix}{branch}{rules[0].position} {arrow} {printable(target.chain)}{_when(rules[0])}{remark}"
+        jump = f"{rules[0].position} {'⇒' if target.goto else '→'} {printable(target.chain)}"
+        yield f"{prefix}{branch}{jump}{_when(rules[0])}{remark}"
         if called is not None and not remark:
             shown.add(target.chain)
             todo.append((prefix + below, _entries(called)))
@@ -88,7 +89,10 @@ def _entries(chain: Chain) -> Iterator[tuple[bool, list[Rule]]]:
     """Yield the jumps of a chain one by one, the rules between them together; with whether it is the last."""
     groups: list[list[Rule]] = []
     for is_jump, rules in groupby(chain.rules, key=lambda rule: isinstance(rule.target, Jump)):
-        groups.extend([rule] for rule in rules) if is_jump else groups.append(list(rules))
+        if is_jump:
+            groups.extend([rule] for rule in rules)
+        else:
+            groups.append(list(rules))
     for number, group in enumerate(groups, 1):
         yield number == len(groups), group
 
@@ -143,19 +147,15 @@ def dot(ruleset: Ruleset, table: str | None = None) -> str:
 
 
 def _drawn(ruleset: Ruleset, table: str | None) -> tuple[ChainGraph, dict[Node, str]]:
-    """Return the graph of a table, or of all, and a short name for each node that is drawn."""
-    graph = ruleset_graph(ruleset)
+    """Return the graph of a table, or of all, and a short name for each of its nodes."""
     if table is not None:
-        kept = [node for node in graph if node.place == table]
-        reached = {
-            neighbour for node in kept for neighbour in (*graph.successors(node), *graph.predecessors(node))
-        }
-        graph = graph.subgraph({*kept, *reached})
+        ruleset = replace(ruleset, tables={table: ruleset.tables[table]})
+    graph = ruleset_graph(ruleset)
     return graph, {node: f"n{number}" for number, node in enumerate(graph)}
 
 
 def _drawn_edges(graph: ChainGraph) -> Iterator[tuple[Node, Node, str, str]]:
-    """Yield one edge for all rules that lead from one node to another alike, with their positions as label."""
+    """Yield one edge for all rules that lead from one node to another alike, labelled by position."""
     positions: dict[tuple[Node, Node, str], list[int]] = {}
     for source, target, key, kind in graph.edges(keys=True, data="kind"):
         if kind in _ARROWS:

@@ -89,7 +89,7 @@ def _addresses(container: Container) -> list[str]:
 
 def _published(container: Container) -> list[str]:
     """Return the published ports as Docker writes them: "8080->80/tcp", each once for both families."""
-    texts = {}
+    texts: dict[str, None] = {}
     for port in container.published:
         place = f"{port.host_address}:{port.host_port}" if port.host_address else str(port.host_port)
         texts[f"{place}->{port.container_port}/{protocol_name(port.proto)}"] = None

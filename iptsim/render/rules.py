@@ -60,7 +60,7 @@ def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
         policy = f"policy {chain.policy or 'ACCEPT'}"
         about = f"built in, {policy}{_counted(chain.counters)}"
     else:
-        about = f"made by {_owner_text(chain_owner(chain.name))}"
+        about = f"made {_owner_text(chain_owner(chain.name))}"
     yield Text.assemble((f"{chain.table} {printable(chain.name)}", "bold"), f"   {about}")
     if not chain.rules:
         yield Text("  no rules", "dim")
@@ -74,10 +74,10 @@ def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
 
 
 def _owner_text(owner: str) -> str:
-    return {"user": "somebody by hand, or an unknown program", "kernel": "the kernel"}.get(owner, owner)
+    return "by hand, or by an unknown program" if owner == "user" else f"by {owner}"
 
 
 def _counted(counters: Counters | None) -> str:
     if counters is None:
         return ""
-    return f"; seen {counters.packets:,} packets, {counters.octets:,} octets"
+    return f" · {counters.packets:,} packets" + (f", {counters.octets:,} octets" if counters.octets else "")

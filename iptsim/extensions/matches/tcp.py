@@ -16,7 +16,7 @@ from iptsim.extensions.base import (
 )
 from iptsim.extensions.ports import port_predicate, port_says
 from iptsim.extensions.values import PORT_RANGE, integer_value
-from iptsim.packet import ACK, FIN, RST, SYN, TCP_FLAGS, Context, Truth
+from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
 
 _ALL = {**{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")}, "NONE": 0, "ALL": 0x3F}
 
@@ -57,6 +57,7 @@ class Tcp(Match):
     """The TCP header. Without options it holds for every TCP packet."""
 
     name: ClassVar[str] = "tcp"
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     options: ClassVar[tuple[Option, ...]] = (
         Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
         Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),

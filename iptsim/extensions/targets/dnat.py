@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import model_validator
+
 from iptsim.extensions.base import Option, Target, Translation
-from iptsim.extensions.nat import NAT_RANGE, NatRange
+from iptsim.extensions.checks import demand
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NatRange
 from iptsim.packet import Context
 
 
@@ -25,6 +28,15 @@ class Dnat(Target):
     to_destination: NatRange | None = None
     random: bool = False
     persistent: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Dnat:
+        demand(self, "to_destination")
+        return self
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return the protocols with ports where ports are given."""
+        return NAT_PORT_PROTOCOLS if self.to_destination is not None and self.to_destination.ports else None
 
     def apply(self, context: Context) -> Translation:
         """Ask for the translation of the destination."""

@@ -1,0 +1,58 @@
+# make demo        explain one packet on a real capture
+# make test        everything that a change must pass
+# make wheel-test  the wheel works outside the repository
+# make benchmark   how fast it is here
+# make fuzz N=2000 random rules and packets against this machine's kernel (root)
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   := fixtures/captures/docker-28.5/icc-off
+N      ?= 2000
+# pytest's own options, e.g. make test PYTEST='-k graph'
+PYTEST ?= -n auto
+
+.PHONY: demo test wheel-test benchmark fuzz fuzz-selftest support clean
+
+demo: $(VENV)/.installed
+	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(PYTEST)
+
+wheel-test: $(VENV)/.dev
+	rm -rf build/wheel
+	$(BIN)/python -m build --wheel --outdir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
+	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim --version
+	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
+
+benchmark: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.kernel.fuzz --packets $(N)
+
+fuzz-selftest: $(VENV)/.dev
+	$(BIN)/python -m tests.kernel.fuzz --selftest
+
+support: $(VENV)/.dev
+	$(BIN)/python -m iptsim.extensions.support > docs/support.md
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iptsim needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

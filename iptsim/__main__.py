@@ -1,0 +1,7 @@
+"""`python -m iptsim` is `iptsim`."""
+
+import sys
+
+from iptsim.cli import main
+
+sys.exit(main())

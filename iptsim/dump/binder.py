@@ -1,0 +1,430 @@
+"""Finds out which option each word of a rule line belongs to, as getopt_long and xtables do.
+
+What a word is depends on the option words and module names before it, not on the values between them.
+So the outcome is a :class:`~iptsim.dump.plan.Plan` that serves every line of the same shape.
+
+Sources: do_parse, command_match, command_jump and command_default in iptables/xshared.c,
+xtables_find_match and xtables_options_xfrm in libxtables/xtables.c.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from iptsim.dump.options import (
+    COMMANDS,
+    LISTED,
+    PARAMETERS,
+    WITH_ARGUMENT,
+    WITHOUT_ARGUMENT,
+    Ambiguous,
+    find_long,
+    long_options,
+)
+from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step
+from iptsim.dump.ruleset import Jump
+from iptsim.dump.syntax import Word
+from iptsim.extensions.base import Extension, Match, Option, Target, quote
+from iptsim.extensions.registry import (
+    PROTOCOL_MATCHES,
+    all_extensions,
+    find_match,
+    find_target,
+    module_names,
+)
+from iptsim.extensions.unknown import UnknownMatch, UnknownTarget, unknown_match, unknown_target
+
+#: Chains whose packets have no such interface; a rule there can't ask for it.
+_WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
+
+
+class Binder:
+    """Makes plans for one address family, and keeps what they share."""
+
+    def __init__(self, family: int) -> None:
+        self.family = family
+        self._jumps: dict[tuple[str, bool], Jump] = {}
+        self._recipes: dict[Any, Recipe] = {}
+
+    def plan(self, line: list[Word]) -> Plan:
+        """Find out what each word of a line is.
+
+        Args:
+            line: the words. A value that is glued to its option (`--dport=80`) is split off in place.
+
+        Raises:
+            BindError: a word can't stand where it stands.
+        """
+        plan = _Getopt(self.family, line).run()
+        plan.jumps = self._jumps
+        for step in plan.steps():
+            if issubclass(step.extension, UnknownMatch | UnknownTarget):
+                self._keep_words(plan, step, line)
+            else:
+                step.cook_by(self._recipe(step))
+        plan.make_ready()
+        return plan
+
+    def _recipe(self, step: Step) -> Recipe:
+        rows = step.rows()
+        shape = (step.extension, tuple((id(row[0]), *row[1:]) for row in rows))
+        recipe = self._recipes.get(shape)
+        if recipe is None:
+            try:
+                recipe = self._recipes[shape] = Recipe(step.extension, rows, self.family)
+            except ValueError as error:
+                raise BindError(str(error), step.clauses[-1].at if step.clauses else step.at) from None
+        return recipe
+
+    def _keep_words(self, plan: Plan, step: Step, line: list[Word]) -> None:
+        """Make the model of an unknown extension at once: how many words it has is not the shape's to say."""
+        words = tuple(line[index].raw for index in step.raw)
+        model = step.extension(words=words)  # type: ignore[call-arg]
+        step.cook_by(Recipe(step.extension, (), self.family))
+        step.recipe.memo[()] = Reading(model)
+        plan.unknown.append(step)
+        plan.cacheable = False
+
+
+class _Getopt:
+    """One pass over the words of a line."""
+
+    def __init__(self, family: int, line: list[Word]) -> None:
+        self.family = family
+        self.line = line
+        self.words = [word.text for word in line]
+        self.plan = Plan()
+        #: extension classes, latest loaded first
+        self.loaded: list[type[Extension]] = []
+        self.at = 0
+        self.protocol: str | None = None
+        self.jumped = False
+        #: index of a value that was split off its option
+        self.glued: int | None = None
+
+    def run(self) -> Plan:
+        words, plan = self.words, self.plan
+        negated = False
+        while self.at < len(words):
+            at, word = self.at, words[self.at]
+            self.at += 1
+            plan.keep.add(at)
+            if word == "!":
+                if negated:
+                    raise BindError("! stands twice", at)
+                negated = True
+                continue
+            if word == "--":
+                raise BindError("-- ends the options, but words follow", at)
+            if word[:2] == "--":
+                self._long(word, at, negated)
+            elif word[:1] == "-" and word != "-":
+                self._short(word, at, negated)
+            else:
+                raise self._stray(at)
+            if plan.ignored:
+                return plan
+            negated = False
+        if negated:
+            raise BindError("! stands before nothing", len(words) - 1)
+        if not plan.command:
+            raise BindError(
+                "the line has no command", 0, "expected: -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."
+            )
+        self._finish()
+        return plan
+
+    def _finish(self) -> None:
+        plan = self.plan
+        if plan.command not in "ADCIR" and (plan.parameters.clauses or plan.matches or self.jumped):
+            raise BindError(
+                f"-{plan.command} takes no conditions or target",
+                min(self._rule_words()),
+                "only -A -I -R -D -C do",
+            )
+
+    def _rule_words(self) -> list[int]:
+        plan = self.plan
+        steps = (*plan.matches, *([plan.target] if plan.target else []))
+        found = [clause.at for clause in plan.parameters.clauses] + [step.at for step in steps]
+        return [*found, *([plan.jump] if plan.jump is not None else [])]
+
+    def _stray(self, at: int) -> BindError:
+        word = self.words[at]
+        previous = self.words[at - 1] if at else ""
+        if previous[:1] == "-":
+            return BindError(f"{word!r} is no option, and {previous} takes no (further) word", at)
+        hint = ""
+        if word[:1] in ("'", "’", "“", "”"):
+            hint = 'only straight double quotes hold words together: "a b"'
+        return BindError(f"{word!r} is not an option", at, hint)
+
+    # -- looking up -------------------------------------------------------------------------------
+
+    def _long(self, word: str, at: int, negated: bool) -> None:
+        name, equals, _ = word[2:].partition("=")
+        try:
+            found = find_long(name, self.loaded)
+            if found is None and self._load_protocol(name):
+                found = find_long(name, self.loaded)
+        except Ambiguous as error:
+            names = ", ".join(f"--{full}" for full in error.names)
+            raise BindError(f"--{name} is short for several options", at, f"they are {names}") from None
+        if found is None:
+            if not self._unknown_option(at, negated):
+                raise self._unknown_option_error(f"--{name}", at)
+            return
+        extension, option = found
+        if equals:
+            takes = option in WITH_ARGUMENT | LISTED if isinstance(option, str) else option.value is not None
+            if not takes:
+                raise BindError(f"--{name} takes no value", at)
+            self._split_off(at, len(name) + 2, 1)
+        if extension is None:
+            assert isinstance(option, str)
+            self._common(option, at, negated)
+        else:
+            assert isinstance(option, Option)
+            self._extension_option(extension, option, at, negated)
+
+    def _short(self, word: str, at: int, negated: bool) -> None:
+        letter, rest = word[1], word[2:]
+        if letter not in WITH_ARGUMENT and letter not in LISTED and letter not in WITHOUT_ARGUMENT:
+            if not self._unknown_option(at, negated):
+                raise self._unknown_option_error(word, at)
+            return
+        if rest:
+            if any(word[1:] in long_options(extension) for extension in self.loaded):
+                raise BindError(f"{word} is written with two dashes", at, f"write -{word}")
+            if letter not in WITH_ARGUMENT | LISTED:
+                raise BindError(f"{word} is not an option", at, "a long option begins with two dashes")
+            self._split_off(at, 2, 0)
+        self._common(letter, at, negated)
+
+    def _split_off(self, at: int, length: int, gap: int) -> None:
+        """Split the value off in `--option=value` or `-ovalue`, as a word of its own."""
+        word = self.line[at]
+        value = word.text[length + gap :]
+        start = min(word.start + length + gap, word.end - 1)
+        self.line[at : at + 1] = [
+            Word(word.text[:length], word.text[:length], word.start, start),
+            Word(quote(value), value, start, word.end),
+        ]
+        self.words[at : at + 1] = [word.text[:length], value]
+        self.plan.cacheable = False
+        self.glued = at + 1
+
+    def _argument(self, at: int, expected: str) -> int:
+        """Take the next word, whatever it looks like."""
+        if self.at >= len(self.words):
+            raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected: {expected}")
+        self.at += 1
+        return self.at - 1
+
+    def _optional(self) -> int | None:
+        """Take the next word if it does not look like an option."""
+        if self.at < len(self.words) and (self.at == self.glued or self.words[self.at][:1] not in ("-", "!")):
+            self.at += 1
+            return self.at - 1
+        return None
+
+    # -- options that need no extension -----------------------------------------------------------
+
+    def _common(self, letter: str, at: int, negated: bool) -> None:
+        plan = self.plan
+        if letter in COMMANDS:
+            if negated:
+                raise BindError(f"! can't stand before -{letter}", at)
+            self._command(letter, at)
+        elif letter in PARAMETERS:
+            self._parameter(PARAMETERS[letter], at, negated)
+        elif negated:
+            raise BindError(f"! can't stand before {self.words[at]}", at)
+        elif letter == "m":
+            self._match(self._argument(at, "the name of a match"))
+        elif letter in "jg":
+            if self.jumped:
+                raise BindError("a rule has one target", at)
+            self.jumped = True
+            self._jump(self._argument(at, "a target or a chain"), letter == "g")
+        elif letter == "c":
+            first = self._argument(at, "packets and octets")
+            second = None if "," in self.words[first] else self._optional()
+            plan.counters = (first,) if second is None else (first, second)
+            if second is None:
+                plan.cacheable = False
+                if "," not in self.words[first]:
+                    raise BindError("-c needs packets and octets", at, "expected: -c PACKETS OCTETS")
+        elif letter in "46":
+            plan.ignored = int(letter) != self.family
+        elif letter == "t":
+            raise BindError("-t can't stand in a dump", at, "the table is named by the line *TABLE above")
+        else:
+            raise BindError(f"{self.words[at]} has no place in a dump", at)
+
+    def _command(self, letter: str, at: int) -> None:
+        plan = self.plan
+        if plan.command:
+            raise BindError(f"-{letter} can't stand beside -{plan.command}", at, "one command a line")
+        plan.command, plan.command_at = letter, at
+        if letter in LISTED:
+            chain = self._optional()
+            plan.arguments = [] if chain is None else [chain]
+        else:
+            plan.arguments = [self._argument(at, "the name of a chain")]
+        if letter in "IDRPELSZ" and plan.arguments:
+            second = self._optional()
+            if second is not None:
+                plan.arguments.append(second)
+            elif letter in "RPE":
+                wanted = {"R": "the rule's number", "P": "a policy, ACCEPT or DROP", "E": "the new name"}[
+                    letter
+                ]
+                raise BindError(f"-{letter} needs two words", at, f"expected: {wanted} after the chain")
+
+    def _parameter(self, option: Option, at: int, negated: bool) -> None:
+        clauses = self.plan.parameters.clauses
+        if any(clause.option is option for clause in clauses):
+            raise BindError(f"{option.flag} stands twice", at)
+        values: tuple[int, ...] = ()
+        if option.value is not None:
+            value = self._argument(at, option.value.expected)
+            if self.words[value] == "!" and not negated:
+                # how iptables wrote a negation before 1.4.3
+                self.plan.keep.add(value)
+                negated = True
+                value = self._argument(at, option.value.expected)
+            values = (value,)
+        elif self.family == 6:
+            raise BindError("-f is not for IPv6", at, "-m frag is")
+        if option.field == "protocol":
+            self.protocol = self.words[values[0]].lower()
+            self.plan.keep.add(values[0])
+            if negated and self.protocol in ("all", "0"):
+                raise BindError("! -p all holds for no packet", at)
+        for chain in _WITHOUT.get(option.field, ()):
+            self.plan.misplaced[chain] = at
+        clauses.append(Clause(option, negated, at, values))
+
+    # -- extensions -------------------------------------------------------------------------------
+
+    def _match(self, at: int) -> None:
+        name = self.words[at]
+        self.plan.keep.add(at)
+        extension: type[Match] | None = find_match(name, self.family)
+        self._load(extension or unknown_match(name), at)
+
+    def _load(self, extension: type[Match], at: int) -> None:
+        for step in self.plan.matches:
+            if step.extension is extension:
+                step.complete = True
+        self.plan.matches.append(Step(extension, at, f"-m {extension.name}"))
+        if extension not in self.loaded:
+            self.loaded.insert(0, extension)
+
+    def _jump(self, at: int, goto: bool) -> None:
+        plan, name = self.plan, self.words[at]
+        plan.goto = goto
+        target = None if goto else find_target(name, self.family)
+        if target is None:
+            plan.jump = at
+            return
+        plan.keep.add(at)
+        plan.target = Step(target, at, f"-j {name}")
+        self.loaded.insert(0, target)
+
+    def _load_protocol(self, name: str) -> bool:
+        """Load the match of the rule's protocol, as xtables does at an option that nobody knows."""
+        if self.protocol is None or self.protocol not in PROTOCOL_MATCHES:
+            return False
+        extension = find_match(PROTOCOL_MATCHES[self.protocol], self.family)
+        if extension is None or extension in self.loaded:
+            return False
+        if not any(full.startswith(name) for full in long_options(extension)):
+            return False
+        self._load(extension, self.at - 1)
+        return True
+
+    def _extension_option(self, extension: type[Extension], option: Option, at: int, negated: bool) -> None:
+        plan = self.plan
+        if plan.target is not None and plan.target.extension is extension:
+            step = plan.target
+        else:
+            step = next(one for one in plan.matches if one.extension is extension and not one.complete)
+        values: list[int] = []
+        if option.value is not None:
+            if option.value.optional:
+                first = self._optional()
+                if first is not None:
+                    values.append(first)
+                plan.cacheable = False
+            else:
+                first = self._argument(at, option.value.expected)
+                if (
+                    self.words[first] == "!"
+                    and not negated
+                    and option.negatable
+                    and self.at < len(self.words)
+                ):
+                    plan.keep.add(first)
+                    negated = True
+                    first = self._argument(at, option.value.expected)
+                values.append(first)
+            while values and len(values) < option.value.words:
+                values.append(self._argument(at, option.value.expected))
+        if negated and not option.negatable:
+            raise BindError(f"! can't stand before {option.flag}", at)
+        step.clauses.append(Clause(option, negated, at, tuple(values)))
+
+    def _unknown_option(self, at: int, negated: bool) -> bool:
+        """Give an option that nobody knows to the unknown extension that was loaded last."""
+        plan = self.plan
+        step = next((one for one in reversed(plan.matches) if issubclass(one.extension, UnknownMatch)), None)
+        if plan.target is not None and issubclass(plan.target.extension, UnknownTarget):
+            step = plan.target
+        elif plan.jump is not None and is_target_name(self.words[plan.jump]) and not plan.goto:
+            name = self.words[plan.jump]
+            step = plan.target = Step(unknown_target(name), plan.jump, f"-j {name}")
+            plan.keep.add(plan.jump)
+            plan.jump = None
+        if step is None:
+            return False
+        if negated:
+            step.raw.append(at - 1)
+        step.raw.append(at)
+        while (value := self._optional()) is not None:
+            step.raw.append(value)
+        return True
+
+    def _unknown_option_error(self, flag: str, at: int) -> BindError:
+        known = [f"--{name}" for extension in self.loaded for name in long_options(extension)]
+        if self.protocol in PROTOCOL_MATCHES:
+            extension = find_match(PROTOCOL_MATCHES[self.protocol], self.family)
+            known += [f"--{name}" for name in long_options(extension)] if extension else []
+        near = difflib.get_close_matches(flag, known, 1, 0.75)
+        if near:
+            return BindError(f"unknown option {flag}", at, f"did you mean {near[0]}?")
+        homes = [
+            f"-{'j' if issubclass(extension, Target) else 'm'} {extension.name}"
+            for extension in all_extensions()
+            if flag.lstrip("-") in long_options(extension) and extension.family in (None, self.family)
+        ]
+        if homes:
+            return BindError(
+                f"unknown option {flag}",
+                at,
+                f"{' and '.join(homes)} {'has' if len(homes) == 1 else 'have'} it",
+            )
+        return BindError(f"unknown option {flag}", at, "no loaded extension has it")
+
+
+def is_target_name(name: str) -> bool:
+    """Tell whether an unknown name after `-j` is rather a target than a chain: capitals and digits."""
+    return name.isascii() and name.isalnum() and name.isupper()
+
+
+def nearest_match(name: str) -> str:
+    """Return a hint at a known match with a similar name, or nothing."""
+    near = difflib.get_close_matches(name, module_names("matches"), 1, 0.7)
+    return f"did you mean -m {near[0]}?" if near else ""

@@ -1,0 +1,246 @@
+"""What the commands of a rule line do to a table: -A -I -D -R -N -X -E -F -Z -P -C (iptables(8), COMMANDS)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
+
+#: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
+MAX_CHAIN_NAME = 28
+POLICIES = ("ACCEPT", "DROP")
+
+
+class CommandError(Exception):
+    """A command that can't be carried out.
+
+    Attributes:
+        message: what is wrong.
+        argument: which word of the command, from 0; None for the command itself.
+        hint: what would be right; may be empty.
+    """
+
+    def __init__(self, message: str, argument: int | None = 0, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.argument = argument
+        self.hint = hint
+
+
+def find_chain(table: Table, name: str, line: int) -> Chain:
+    """Return a chain; a built-in one comes into being when it is first named.
+
+    Raises:
+        CommandError: a user chain that is not declared.
+    """
+    chain = table.chains.get(name)
+    if chain is None:
+        if name not in BUILTIN_CHAINS[table.name]:
+            raise CommandError(
+                f"there is no chain {name} in table {table.name}", hint=chain_hint(table, name)
+            )
+        chain = table.chains[name] = Chain(table.name, name, "ACCEPT", line=line, declared=False)
+    return chain
+
+
+def chain_hint(table: Table, name: str) -> str:
+    """Return a hint at the chain that may be meant."""
+    import difflib
+
+    near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
+    if near:
+        return f"did you mean {near[0]}?"
+    for other, chains in BUILTIN_CHAINS.items():
+        if name in chains:
+            return f"{name} is a chain of table {other}, not of {table.name}"
+    return f"a chain is declared by a line :{name} - [0:0] before its first use"
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no chain can have.
+
+    Raises:
+        CommandError: too long, or beginning with - or !.
+    """
+    if len(name.encode("utf-8", "surrogateescape")) > MAX_CHAIN_NAME:
+        raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters")
+    if name[:1] in ("-", "!", ""):
+        raise CommandError("a chain name can't begin with - or ! or be empty")
+
+
+def new_chain(table: Table, name: str, line: int) -> Chain:
+    """Carry out `-N`.
+
+    Raises:
+        CommandError: there is such a chain, or it can't have that name.
+    """
+    check_name(name)
+    if name in table.chains or name in BUILTIN_CHAINS[table.name]:
+        raise CommandError(f"chain {name} exists already")
+    chain = table.chains[name] = Chain(table.name, name, line=line)
+    return chain
+
+
+def set_policy(table: Table, name: str, policy: str, counters: Counters | None, line: int) -> None:
+    """Carry out `-P`.
+
+    Raises:
+        CommandError: not a built-in chain, or not a policy.
+    """
+    if name not in BUILTIN_CHAINS[table.name]:
+        raise CommandError(
+            f"{name} is no built-in chain of table {table.name}", hint="only built-in chains have a policy"
+        )
+    if policy not in POLICIES:
+        raise CommandError(f"{policy} is no policy", 1, "expected: ACCEPT or DROP")
+    if table.name == "nat" and policy == "DROP":
+        raise CommandError("table nat is not for filtering: no DROP there", 1, "drop in table filter")
+    chain = find_chain(table, name, line)
+    chain.policy, chain.counters, chain.declared = policy, counters, True
+
+
+def rule_number(text: str, last: int) -> int:
+    """Read a rule's number.
+
+    Raises:
+        CommandError: not a number from 1 to `last`.
+    """
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise CommandError(f"{text!r} is not a rule's number", 1)
+    if int(text) > last:
+        raise CommandError(f"rule number {text} is too big", 1, f"the highest is {last}")
+    return int(text)
+
+
+def insert(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
+    """Carry out `-I`: each rule goes to the same place, so that the last one ends up first.
+
+    Raises:
+        CommandError: no such place.
+    """
+    place = rule_number(number, len(chain.rules) + 1) if number else 1
+    for rule in rules:
+        chain.rules.insert(place - 1, rule)
+    renumber(chain)
+
+
+def replace(chain: Chain, rules: list[Rule], number: str) -> None:
+    """Carry out `-R`.
+
+    Raises:
+        CommandError: no such rule, or several addresses.
+    """
+    if len(rules) != 1:
+        raise CommandError("a rule can't be replaced by several", None, "give one source and one destination")
+    chain.rules[rule_number(number, len(chain.rules)) - 1] = rules[0]
+    renumber(chain)
+
+
+def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
+    """Carry out `-D`: by number, or the first rule that is equal.
+
+    Raises:
+        CommandError: no such rule.
+    """
+    if number is not None:
+        del chain.rules[rule_number(number, len(chain.rules)) - 1]
+    else:
+        for rule in rules:
+            del chain.rules[find_rule(chain, rule)]
+    renumber(chain)
+
+
+def find_rule(chain: Chain, wanted: Rule) -> int:
+    """Return the index of the first rule that does the same, counters aside.
+
+    Raises:
+        CommandError: there is none.
+    """
+    for index, rule in enumerate(chain.rules):
+        if (rule.parameters, rule.matches, rule.target) == (wanted.parameters, wanted.matches, wanted.target):
+            return index
+    raise CommandError(f"chain {chain.name} has no such rule", None)
+
+
+def renumber(chain: Chain) -> None:
+    """Give the rules of a chain their positions."""
+    for position, rule in enumerate(chain.rules, 1):
+        rule.position = position
+
+
+def delete_chain(table: Table, name: str | None) -> None:
+    """Carry out `-X`: one chain, or all empty ones that nothing points to.
+
+    Raises:
+        CommandError: the chain is built in, has rules or is in use.
+    """
+    used = {rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)}
+    if name is None:
+        for chain in [chain for chain in table.chains.values() if not chain.builtin]:
+            if chain.rules or chain.name in used:
+                raise CommandError(f"chain {chain.name} is {'not empty' if chain.rules else 'in use'}", None)
+            del table.chains[chain.name]
+        return
+    found = table.chains.get(name)
+    if found is None or found.builtin:
+        raise CommandError(
+            f"there is no user chain {name} in table {table.name}", hint=chain_hint(table, name)
+        )
+    if found.rules or name in used:
+        raise CommandError(f"chain {name} is {'not empty' if found.rules else 'in use'}")
+    del table.chains[name]
+
+
+def rename_chain(table: Table, old: str, new: str) -> None:
+    """Carry out `-E`: rules that point to the chain follow.
+
+    Raises:
+        CommandError: no user chain `old`, or `new` exists.
+    """
+    found = table.chains.get(old)
+    if found is None or found.builtin:
+        raise CommandError(f"there is no user chain {old} in table {table.name}", hint=chain_hint(table, old))
+    check_name(new)
+    if new in table.chains or new in BUILTIN_CHAINS[table.name]:
+        raise CommandError(f"chain {new} exists already", 1)
+    table.chains = {new if name == old else name: chain for name, chain in table.chains.items()}
+    found.name = new
+    for rule in found.rules:
+        rule.chain = new
+    for chain in table.chains.values():
+        for index, rule in enumerate(chain.rules):
+            target = rule.target
+            if isinstance(target, Jump) and target.chain == old:
+                target = Jump(new, target.goto)
+            chain.rules[index] = dataclasses.replace(rule, target=target)
+
+
+def flush(table: Table, name: str | None) -> None:
+    """Carry out `-F`: take the rules from one chain or from all.
+
+    Raises:
+        CommandError: no such chain.
+    """
+    if name is None:
+        for chain in table.chains.values():
+            chain.rules.clear()
+    else:
+        find_chain(table, name, 0).rules.clear()
+
+
+def zero(table: Table, name: str | None, number: str | None) -> None:
+    """Carry out `-Z`: set counters to zero.
+
+    Raises:
+        CommandError: no such chain or rule.
+    """
+    chains = list(table.chains.values()) if name is None else [find_chain(table, name, 0)]
+    if number is not None:
+        rule = chains[0].rules[rule_number(number, len(chains[0].rules)) - 1]
+        rule.counters = rule.counters and Counters(0, 0)
+        return
+    for chain in chains:
+        chain.counters = chain.counters and Counters(0, 0)
+        for rule in chain.rules:
+            rule.counters = rule.counters and Counters(0, 0)

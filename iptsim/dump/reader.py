@@ -1,0 +1,571 @@
+"""Reads the text of iptables-save, of files for iptables-restore, and of `iptables -S`, into a Ruleset."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from iptsim.dump import commands
+from iptsim.dump.binder import Binder, is_target_name, nearest_match
+from iptsim.dump.checks import misplaced
+from iptsim.dump.commands import CommandError
+from iptsim.dump.header import guess_family, read_header, warns_of_legacy
+from iptsim.dump.plan import BindError, Bound, Plan
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
+from iptsim.dump.syntax import Line, Word, parse_counters, read_line
+from iptsim.dump.words import split
+from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span
+from iptsim.extensions.base import Target
+from iptsim.extensions.unknown import unknown_target
+from iptsim.packet import Family
+
+#: Limits of iptables-restore: octets of a line and of a word, words of a line.
+MAX_LINE, MAX_WORD, MAX_WORDS = 10239, 1023, 250
+#: How many errors of one dump are shown.
+MAX_ERRORS = 10
+#: How many line shapes are remembered.
+_MAX_PLANS = 8192
+
+#: A chain's line as iptables-save prints it.
+_CHAIN = re.compile(r":([A-Za-z0-9_.][!-~]{0,27}) (ACCEPT|DROP|-) \[([0-9]{1,20}):([0-9]{1,20})\]")
+_COUNTERS = re.compile(r"\[([0-9]{1,20}):([0-9]{1,20})\]")
+
+
+def load(
+    path: str | Path, *, family: Family | None = None, lenient: bool = False, table: str = "filter"
+) -> Ruleset:
+    """Read a dump from a file. The arguments are those of :func:`loads`.
+
+    Raises:
+        CaptureError: the file can't be read, or is no text.
+        DumpSyntaxError: a line that iptables-restore would not take.
+        DumpErrors: several of them.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror or error}") from None
+    return loads(
+        decode(data, str(path), lenient), source=str(path), family=family, lenient=lenient, table=table
+    )
+
+
+def decode(data: bytes, source: str, lenient: bool = False) -> str:
+    """Return the text of a dump's octets; with `lenient`, U+FFFD stands for what is not UTF-8.
+
+    Raises:
+        CaptureError: not UTF-8.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise CaptureError(f"{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8")
+    try:
+        return data.decode("utf-8", "replace" if lenient else "strict")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CaptureError(
+            f"{source}:{line}: octet {data[error.start]:#04x} is not UTF-8; is this a dump?"
+        ) from None
+
+
+def loads(
+    text: str,
+    *,
+    source: str = "<string>",
+    family: Family | None = None,
+    lenient: bool = False,
+    table: str = "filter",
+) -> Ruleset:
+    """Read a dump from a text.
+
+    Args:
+        text: the output of `iptables-save`, `ip6tables-save` or `iptables -S`, or what iptables-restore takes.
+        source: the file's name, for messages.
+        family: 4 or 6; without it, as the header says or the addresses show.
+        lenient: skip what is no line of a dump (prompts, other output) with a warning instead of an error.
+            Rules that can't be read are errors all the same.
+        table: the table that an `iptables -S` listing shows.
+
+    Raises:
+        DumpSyntaxError: a line that iptables-restore would not take.
+        DumpErrors: several of them.
+    """
+    with _paused_gc():
+        return _Reader(source, family, lenient, table).read(text)
+
+
+@contextmanager
+def _paused_gc() -> Iterator[None]:
+    """Keep the cyclic garbage collector off: it would walk the growing ruleset again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            if not gc.get_freeze_count():
+                # Move what was read to the oldest generation, so that it is not scanned as if it were new.
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+class _Reader:
+    """The state of one reading."""
+
+    def __init__(self, source: str, family: Family | None, lenient: bool, listed_table: str) -> None:
+        self.source = source
+        self.wanted = family
+        self.lenient = lenient
+        self.listed_table = listed_table
+        self.ruleset = Ruleset(source=source)
+        self.warnings = self.ruleset.warnings
+        self.errors: list[DumpSyntaxError] = []
+        self.more_errors = 0
+        self.comments: list[str] = []
+        self.table: Table | None = None
+        #: the open table was not named by a line `*table`: the text is a listing
+        self.listing = False
+        #: the blocks that follow belong to the other address family
+        self.skipping = False
+        #: rules of the open table that are restricted to some tables or hooks
+        self.placed: list[Rule] = []
+        #: a rule of the open table may have been taken out again
+        self.edited = False
+        self.named: set[str] = set()
+        self.plans: dict[tuple[str | None, ...], Plan] = {}
+        self.keep: dict[str, str] = {"!": "!"}
+
+    def read(self, text: str) -> Ruleset:
+        text = self._clean(text)
+        lines = text.split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        self.lines = lines
+        self.ruleset.family = self.wanted or guess_family(text)
+        self.binder = Binder(self.ruleset.family)
+        self._read_lines()
+        if self.table is not None:
+            if not self.listing:
+                self._fail(
+                    f"table {self.table.name} is not finished",
+                    len(lines),
+                    lines[-1],
+                    hint="expected COMMIT; was the file cut off?",
+                )
+            self._close()
+        self.ruleset.trailer = tuple(self.comments)
+        if len(self.errors) == 1 and not self.more_errors:
+            raise self.errors[0]
+        if self.errors:
+            raise DumpErrors(self.errors, self.more_errors)
+        return self.ruleset
+
+    # -- errors -----------------------------------------------------------------------------------
+
+    def _fail(
+        self, message: str, number: int, line: str, start: int = 0, end: int | None = None, hint: str = ""
+    ) -> None:
+        span = Span(self.source, number, start, len(line) if end is None else end)
+        self._add(DumpSyntaxError(message, span, line, hint))
+
+    def _add(self, error: DumpSyntaxError) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(error)
+        else:
+            self.more_errors += 1
+
+    def _clean(self, text: str) -> str:
+        """Refuse, or with `lenient` repair, what no line of a dump can hold."""
+        nul = text.find("\0")
+        if nul >= 0:
+            number = text.count("\n", 0, nul) + 1
+            raise DumpSyntaxError("a NUL character: this is no text", Span(self.source, number))
+        if text.startswith("\ufeff"):
+            if not self.lenient:
+                raise DumpSyntaxError(
+                    "the text begins with a byte order mark",
+                    Span(self.source, 1),
+                    hint="iptables-restore refuses it; save the file as UTF-8 without BOM",
+                )
+            self.warnings.append("the text began with a byte order mark")
+            text = text[1:]
+        at = text.find("\r\n")
+        if at >= 0:
+            number = text.count("\n", 0, at) + 1
+            if not self.lenient:
+                line = text[text.rfind("\n", 0, at) + 1 : at]
+                raise DumpSyntaxError(
+                    "the line ends with a carriage return, as Windows tools write it",
+                    Span(self.source, number, len(line), len(line) + 1),
+                    line,
+                    "iptables-restore refuses such a file; convert it with dos2unix",
+                )
+            self.warnings.append(f"line {number} and others ended with a carriage return")
+            text = text.replace("\r\n", "\n")
+        return text
+
+    # -- lines ------------------------------------------------------------------------------------
+
+    def _read_lines(self) -> None:
+        for number, line in enumerate(self.lines, 1):
+            first = line[:1]
+            if self.table is not None and not self.skipping:
+                if first == ":":
+                    if self._plain_chain(self.table, line, number):
+                        continue
+                elif (first == "-" or first == "[") and self._known_shape(self.table, line, number):
+                    continue
+            if first == "#":
+                self._comment(line, number)
+            elif first == "*" or line == "COMMIT" or (line and not self.skipping):
+                self._by_grammar(line, number)
+
+    def _plain_chain(self, table: Table, line: str, number: int) -> bool:
+        """Read a chain's declaration as iptables-save prints it; return whether it is one."""
+        found = _CHAIN.fullmatch(line)
+        if found is None:
+            return False
+        name, policy, packets, octets = found.groups()
+        if name in table.chains or (policy == "-") is (name in BUILTIN_CHAINS[table.name]):
+            return False
+        counters = Counters(int(packets), int(octets))
+        table.chains[name] = Chain(table.name, name, None if policy == "-" else policy, counters, [], number)
+        return True
+
+    def _known_shape(self, table: Table, line: str, number: int) -> bool:
+        """Read a rule by the plan of its shape; return whether that went well."""
+        if len(line) > MAX_WORD or (len(line) > MAX_WORD // 4 and not line.isascii()):
+            return False
+        counters = None
+        rest = line
+        if line[0] == "[":
+            found = _COUNTERS.match(line)
+            if found is None:
+                return False
+            counters = Counters(int(found[1]), int(found[2]))
+            rest = line[found.end() :]
+        words = split(rest)
+        if words is None:
+            return False
+        plan = self.plans.get(tuple(map(self.keep.get, words)))
+        if plan is None:
+            return False
+        name = words[plan.arguments[0]]
+        chain = table.chains.get(name)
+        if chain is None or name in plan.misplaced:
+            return False
+        try:
+            parameters, matches, target, placed = plan.run(words)
+        except BindError:
+            return False
+        if type(target) is Jump and (target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]):
+            return False
+        rules = chain.rules
+        for model in parameters:
+            rule = Rule(
+                table.name, name, len(rules) + 1, model, matches, target, counters, self.source, number
+            )
+            rules.append(rule)
+            if placed:
+                self.placed.append(rule)
+        return True
+
+    def _comment(self, line: str, number: int) -> None:
+        header = read_header(line)
+        if header is not None:
+            self.skipping = header.family not in (None, self.ruleset.family)
+            if self.skipping and "family" not in self.named:
+                self.named.add("family")
+                self.warnings.append(
+                    f"line {number}: the tables of IPv{header.family} that begin here were left out;"
+                    f" this is the IPv{self.ruleset.family} ruleset"
+                )
+            if not self.skipping and self.ruleset.version is None:
+                self.ruleset.version, self.ruleset.backend = header.version, header.backend
+        elif warns_of_legacy(line):
+            self.warnings.append(
+                f"line {number}: the host also has rules of iptables-legacy; they apply too and are not in this dump"
+            )
+        if self.table is None and not self.skipping:
+            self.comments.append(line)
+
+    def _by_grammar(self, text: str, number: int) -> None:
+        """Read one line with the grammar, and note what is wrong with it."""
+        try:
+            if len(text) > MAX_LINE:
+                raise DumpSyntaxError(
+                    f"the line is longer than the {MAX_LINE} characters that iptables-restore reads",
+                    Span(self.source, number, MAX_LINE, MAX_LINE + 1),
+                    text[: MAX_LINE + 1],
+                )
+            line = read_line(text, self.source, number)
+            if line.kind == "table":
+                self._begin(line, text, number)
+            elif line.kind == "commit":
+                self._commit(text, number)
+            elif self.skipping:
+                return
+            elif line.kind == "chain":
+                self._chain(line, text, number)
+            elif line.kind == "rule":
+                self._rule(line, text, number)
+        except DumpSyntaxError as error:
+            if self.lenient and not text.startswith(("-", "[", ":", "*")):
+                self.warnings.append(f"line {number} was skipped: {error.message}")
+            else:
+                self._add(error)
+
+    def _error(
+        self, message: str, text: str, number: int, word: Word | None = None, hint: str = ""
+    ) -> DumpSyntaxError:
+        start, end = (word.start, word.end) if word else (0, len(text))
+        return DumpSyntaxError(message, Span(self.source, number, start, end), text, hint)
+
+    # -- tables -----------------------------------------------------------------------------------
+
+    def _begin(self, line: Line, text: str, number: int) -> None:
+        name = line.words[0]
+        if self.table is not None and not self.listing:
+            unfinished = self.table.name
+            self._close()
+            self._add(
+                self._error(
+                    f"table {unfinished} is not finished", text, number, hint="expected COMMIT before"
+                )
+            )
+        elif self.table is not None:
+            self._close()
+        if name.text not in BUILTIN_CHAINS:
+            self.table = Table("filter")  # so that the rest of the block makes no further errors
+            self.skipping = True
+            raise self._error(
+                f"there is no table {name.text}",
+                text,
+                number,
+                name,
+                f"expected one of {', '.join(BUILTIN_CHAINS)}",
+            )
+        self.listing = False
+        table = Table(name.text, comments=tuple(self.comments), line=number)
+        self.comments.clear()
+        if self.skipping:
+            self.table = table
+            return
+        before = self.ruleset.tables.get(name.text)
+        if before is not None:
+            self.warnings.append(
+                f"line {number}: table {name.text} stands twice (before in line {before.line});"
+                " the second one replaces the rules of the first"
+            )
+            table.comments = before.comments or table.comments
+            if self.ruleset.backend == "legacy":
+                for chain in before.chains.values():
+                    if chain.builtin:
+                        table.chains[chain.name] = Chain(
+                            table.name,
+                            chain.name,
+                            chain.policy,
+                            chain.counters,
+                            [],
+                            chain.line,
+                            chain.declared,
+                        )
+        self.table = self.ruleset.tables[name.text] = table
+
+    def _commit(self, text: str, number: int) -> None:
+        if self.table is None:
+            raise self._error("COMMIT without a table", text, number, hint="expected *TABLE before")
+        self._close()
+
+    def _close(self) -> None:
+        """Finish the open table: check what only the whole table shows."""
+        table = self.table
+        assert table is not None
+        if self.edited:
+            present = {id(rule) for rule in table.rules()}
+            self.placed = [rule for rule in self.placed if id(rule) in present]
+        for rule, name, reason in misplaced(table, self.placed) if self.placed else ():
+            text = self.lines[rule.line - 1]
+            start = max(text.find(name), 0)
+            self._fail(reason, rule.line, text, start, start + len(name))
+        self.placed = []
+        self.edited = False
+        self.table = None
+        self.listing = False
+
+    def _chain(self, line: Line, text: str, number: int) -> None:
+        table = self.table
+        if table is None:
+            raise self._error("a chain outside a table", text, number, hint="expected *TABLE before")
+        name, policy = line.words[0], line.words[1]
+        if len(line.words) > 2:
+            raise self._error(
+                "the line is too long", text, number, line.words[2], "expected [packets:octets]"
+            )
+        if name.text in BUILTIN_CHAINS[table.name]:
+            if policy.text not in (*commands.POLICIES, "-"):
+                raise self._error(
+                    f"{policy.text} is no policy", text, number, policy, "expected: ACCEPT or DROP"
+                )
+            chain = table.chains.get(name.text)
+            if chain is None:
+                chain = table.chains[name.text] = Chain(table.name, name.text, "ACCEPT")
+            chain.line, chain.declared, chain.counters = number, True, line.counters
+            if policy.text != "-":
+                chain.policy = policy.text
+            return
+        if name.text in table.chains:
+            self._add(self._error(f"chain {name.text} is declared twice", text, number, name))
+            return
+        if policy.text != "-":
+            self.warnings.append(f"line {number}: only a built-in chain has a policy; {name.text} has none")
+        try:
+            chain = commands.new_chain(table, name.text, number)
+        except CommandError as error:
+            raise self._error(error.message, text, number, name, error.hint) from None
+        chain.counters = line.counters
+
+    # -- rules ------------------------------------------------------------------------------------
+
+    def _rule(self, line: Line, text: str, number: int) -> None:
+        if self.table is None:
+            if self.ruleset.tables or self.listed_table not in BUILTIN_CHAINS:
+                raise self._error("a rule outside a table", text, number, hint="expected *TABLE before")
+            self.listing = True
+            self.table = self.ruleset.tables[self.listed_table] = Table(self.listed_table, line=number)
+        words = list(line.words)
+        self._check_sizes(words, text, number)
+        try:
+            plan = self.binder.plan(words)
+            if plan.ignored:
+                return
+            texts = [word.text for word in words]
+            bound = plan.run(texts)
+            counters = plan.read_counters(texts) or line.counters
+            self._command(plan, texts, bound, counters, number)
+        except BindError as error:
+            raise self._error(error.message, text, number, words[error.at], error.hint) from None
+        if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
+            for index in plan.keep:
+                self.keep[texts[index]] = texts[index]
+            self.plans[tuple(map(self.keep.get, texts))] = plan
+
+    def _check_sizes(self, words: Sequence[Word], text: str, number: int) -> None:
+        if len(words) > MAX_WORDS:
+            raise self._error(
+                f"the line has over {MAX_WORDS} words, more than iptables-restore takes",
+                text,
+                number,
+                words[MAX_WORDS],
+            )
+        for word in words:
+            if len(word.text) > MAX_WORD:
+                raise self._error(
+                    f"the word is longer than the {MAX_WORD} characters that iptables-restore takes",
+                    text,
+                    number,
+                    word,
+                )
+
+    def _command(
+        self, plan: Plan, words: Sequence[str], bound: Bound, counters: Counters | None, number: int
+    ) -> None:
+        """Carry out a line's command.
+
+        Raises:
+            BindError: it can't be.
+        """
+        table = self.table
+        assert table is not None
+        names = [words[index] for index in plan.arguments]
+        name = names[0] if names else None
+        second = names[1] if len(names) > 1 else None
+        try:
+            if plan.command in "ADCIR":
+                assert name is not None
+                chain = commands.find_chain(table, name, number)
+                if chain.name in plan.misplaced:
+                    at = plan.misplaced[chain.name]
+                    raise BindError(f"{words[at]} can't be used in {chain.name}", at)
+                rules = self._rules(plan, bound, chain, counters, number)
+                if plan.command == "A":
+                    for rule in rules:
+                        rule.position = len(chain.rules) + 1
+                        chain.rules.append(rule)
+                elif plan.command == "I":
+                    commands.insert(chain, rules, second)
+                elif plan.command == "R":
+                    commands.replace(chain, rules, second or "")
+                elif plan.command == "D":
+                    commands.delete(chain, rules, second)
+                else:
+                    for rule in rules:
+                        commands.find_rule(chain, rule)
+                if bound.placed:
+                    self.placed += rules
+                self.edited = self.edited or plan.command != "A"
+            elif plan.command == "P":
+                commands.set_policy(table, name or "", second or "", counters, number)
+            elif plan.command == "N":
+                commands.new_chain(table, name or "", number)
+            elif plan.command == "E":
+                commands.rename_chain(table, name or "", second or "")
+            elif plan.command == "X":
+                commands.delete_chain(table, name)
+            elif plan.command == "F":
+                commands.flush(table, name)
+                self.edited = True
+            elif plan.command == "Z":
+                commands.zero(table, name, second)
+            else:
+                self.warnings.append(f"line {number}: -{plan.command} only lists rules and was passed over")
+        except CommandError as error:
+            at = plan.command_at if error.argument is None else plan.arguments[error.argument]
+            raise BindError(error.message, at, error.hint) from None
+
+    def _rules(
+        self, plan: Plan, bound: Bound, chain: Chain, counters: Counters | None, number: int
+    ) -> list[Rule]:
+        """Make the rules of a line: one per pair of addresses."""
+        target = bound.target
+        if plan.jump is not None:
+            target = self._resolve(plan, plan.jump, target, number)
+        for step in plan.unknown:
+            self._warn_unknown(step.name, number)
+        return [
+            Rule(chain.table, chain.name, 0, model, bound.matches, target, counters, self.source, number)
+            for model in bound.parameters
+        ]
+
+    def _resolve(self, plan: Plan, at: int, target: Target | Jump | None, number: int) -> Target | Jump:
+        """Return what a name after `-j` or `-g` that is no known target stands for.
+
+        Raises:
+            BindError: nothing, or a chain that can't be jumped to.
+        """
+        table = self.table
+        assert table is not None
+        assert isinstance(target, Jump)
+        name = target.chain
+        if name in BUILTIN_CHAINS[table.name]:
+            raise BindError(f"{name} is a built-in chain; only a hook leads there", at)
+        if name in table.chains:
+            return target
+        if is_target_name(name) and not plan.goto:
+            self._warn_unknown(f"-j {name}", number)
+            return unknown_target(name)()
+        raise BindError(
+            f"there is no chain {name} in table {table.name}", at, commands.chain_hint(table, name)
+        )
+
+    def _warn_unknown(self, name: str, number: int) -> None:
+        """Say once that an extension is unknown."""
+        if name in self.named:
+            return
+        self.named.add(name)
+        hint = nearest_match(name[3:]) if name.startswith("-m") else ""
+        text = f"line {number}: iptsim does not know {name}; what it does stays open"
+        self.warnings.append(f"{text} ({hint})" if hint else text)

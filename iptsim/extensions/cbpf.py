@@ -1,0 +1,300 @@
+"""The classic packet filter of BSD and Linux: its bytecode as iptables writes it, and an interpreter.
+
+Sources: the kernel's net/core/filter.c (which instructions it takes and what they do) and
+Documentation/networking/filter.rst. The packet's octets may be open in part, see
+:mod:`iptsim.extensions.wire`; the interpreter follows single bits and gives up only where the way that the
+program takes hangs on an open one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from iptsim.extensions.wire import Octets, octets
+from iptsim.packet import Context, Unknown
+
+_ALL = 0xFFFFFFFF
+_MOST = 64
+_INSTRUCTION = re.compile(r"\s*([0-9]+) +([0-9]+) +([0-9]+) +(-?[0-9]+)\s*", re.ASCII)
+
+_LD, _LDX, _ST, _STX, _ALU, _JMP, _RET, _MISC = range(8)
+_SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
+_IMM, _ABS, _IND, _MEM, _LEN, _MSH = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
+_X = 0x08
+_ADD, _SUB, _MUL, _DIV, _OR, _AND, _LSH, _RSH, _NEG, _MOD, _XOR = range(0x00, 0xB0, 0x10)
+_JA, _JEQ, _JGT, _JGE, _JSET = range(0x00, 0x50, 0x10)
+_TAX, _TXA = 0x07, 0x87
+_WORDS_OF_MEMORY = 16
+
+_ALLOWED = frozenset(
+    [
+        _ALU | operation | source
+        for operation in range(0x00, 0xB0, 0x10)
+        for source in (0, _X)
+        if operation != _NEG
+    ]
+    + [_ALU | _NEG, _LD | _IMM, _LD | _MEM, _LD | _LEN, _ST, _STX, _TAX, _TXA, _RET, _RET | 0x10, _JMP | _JA]
+    + [_LD | mode | size for mode in (_ABS, _IND) for size in _SIZES]
+    + [_LDX | _IMM, _LDX | _MEM, _LDX | _LEN, _LDX | _MSH | 0x10]
+    + [_JMP | test | source for test in (_JEQ, _JGT, _JGE, _JSET) for source in (0, _X)]
+)
+#: Offsets that do not mean the packet's data: the kernel's notes on it, its network and link-layer header.
+_NOTES, _NETWORK, _LINK = (offset & _ALL for offset in (-0x1000, -0x100000, -0x200000))
+_NOTE_PROTOCOL, _NOTE_PKTTYPE, _NOTE_MARK, _NOTE_CPU, _NOTE_XOR_X = 0, 4, 20, 36, 40
+_LAST_NOTE = 60
+_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+_PKTTYPES = {"unicast": 0, "broadcast": 1, "multicast": 2}
+
+
+class Instruction(NamedTuple):
+    """One instruction: operation, jumps if true and if false, and a number."""
+
+    code: int
+    jt: int
+    jf: int
+    k: int
+
+
+class _Bits(NamedTuple):
+    """A number of 32 bits of which those in `known` are sure; the others are 0 in `value`."""
+
+    value: int
+    known: int = _ALL
+
+    @property
+    def most(self) -> int:
+        """The greatest number that it may be."""
+        return self.value | ~self.known & _ALL
+
+
+def parse_program(text: str) -> tuple[Instruction, ...]:
+    """Read a program: the number of instructions, then each as `code jt jf k`, between commas.
+
+    Raises:
+        ValueError: not a program.
+
+    >>> parse_program("2,48 0 0 9,22 0 0 0")[0]
+    Instruction(code=48, jt=0, jf=0, k=9)
+    """
+    count_text, *parts = text.split(",")
+    if parts and not parts[-1].strip():
+        parts.pop()
+    if not (count_text.isascii() and count_text.isdigit()) or not 0 < int(count_text) <= _MOST:
+        raise ValueError(f"a program starts with the number of its instructions, 1 to {_MOST}")
+    if len(parts) != int(count_text):
+        raise ValueError(f"the program has {len(parts)} instructions, and says that it has {count_text}")
+    program = []
+    for number, part in enumerate(parts):
+        found = _INSTRUCTION.fullmatch(part)
+        code, jt, jf, k = (int(word) for word in found.groups()) if found else (-1, 0, 0, 0)
+        if not (0 <= code <= 0xFFFF and jt <= 0xFF and jf <= 0xFF and -0x80000000 <= k <= _ALL):
+            raise ValueError(f"instruction {number}, {part!r}, is not four numbers: code jt jf k")
+        program.append(Instruction(code, jt, jf, k & _ALL))
+    return tuple(program)
+
+
+def program_text(program: Sequence[Instruction]) -> str:
+    """Print a program as iptables-save does, without quotes."""
+    return ",".join([str(len(program)), *(" ".join(map(str, instruction)) for instruction in program)])
+
+
+def check_program(program: Sequence[Instruction]) -> None:
+    """Raise unless the kernel takes the program.
+
+    Raises:
+        ValueError: an instruction is unknown, or may lead out of the program or its memory.
+    """
+    for place, (code, jt, jf, k) in enumerate(program):
+        left = len(program) - place - 1
+        kind, operation = code & 0x07, code & 0xF0
+        if code not in _ALLOWED:
+            raise ValueError(f"instruction {place} has the unknown code {code}")
+        if kind == _JMP and (k if operation == _JA else max(jt, jf)) >= left:
+            raise ValueError(f"instruction {place} jumps out of the program")
+        if code in (_ALU | _DIV, _ALU | _MOD) and k == 0:
+            raise ValueError(f"instruction {place} divides by 0")
+        if code in (_ALU | _LSH, _ALU | _RSH) and k >= 32:
+            raise ValueError(f"instruction {place} shifts by {k} bits")
+        if code in (_LD | _MEM, _LDX | _MEM, _ST, _STX) and k >= _WORDS_OF_MEMORY:
+            raise ValueError(f"instruction {place} uses word {k} of a memory of {_WORDS_OF_MEMORY}")
+        if kind == _LD and code & 0xE0 == _ABS and k >= _NOTES and (k - _NOTES > _LAST_NOTE or k % 4):
+            raise ValueError(f"instruction {place} reads a note on the packet that does not exist")
+    if program[-1].code & 0x07 != _RET:
+        raise ValueError("the last instruction does not return")
+    _check_memory(program)
+
+
+def _check_memory(program: Sequence[Instruction]) -> None:
+    """Raise if a word of memory may be read before it is written."""
+    written = [(1 << _WORDS_OF_MEMORY) - 1] * len(program)
+    here = 0
+    for place, (code, jt, jf, k) in enumerate(program):
+        here &= written[place]
+        if code in (_ST, _STX):
+            here |= 1 << k
+        elif code in (_LD | _MEM, _LDX | _MEM) and not here >> k & 1:
+            raise ValueError(f"instruction {place} reads word {k} of the memory before it is written")
+        elif code & 0x07 == _JMP:
+            for jump in (k,) if code == _JMP | _JA else (jt, jf):
+                written[place + 1 + jump] &= here
+            here = -1
+
+
+class _Depends(Exception):  # noqa: N818 - not an error: the answer hangs on octets that are open
+    pass
+
+
+class _Stop(Exception):  # noqa: N818 - not an error: the program ends at once and returns 0
+    pass
+
+
+class _Machine:
+    """The state of a running program: accumulator, index register, memory."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.octets: Octets = octets(context.packet)
+        self.accumulator = _Bits(0)
+        self.index = _Bits(0)
+        self.memory = [_Bits(0)] * _WORDS_OF_MEMORY
+        self.looked_at = "the packet's data"
+
+    def run(self, program: Sequence[Instruction]) -> _Bits:
+        """Run a checked program and return what it returns."""
+        place = 0
+        while True:
+            code, jt, jf, k = program[place]
+            place += 1
+            kind = code & 0x07
+            if kind == _RET:
+                return self.accumulator if code & 0x10 else _Bits(k)
+            if kind == _JMP:
+                place += k if code == _JMP | _JA else jt if self.jumps(code, k) else jf
+            elif kind == _LD:
+                self.accumulator = self.load(code, k)
+            elif kind == _LDX:
+                self.index = self.load(code, k)
+            elif kind in (_ST, _STX):
+                self.memory[k] = self.accumulator if kind == _ST else self.index
+            elif kind == _ALU:
+                operand = self.index if code & _X else _Bits(k)
+                self.accumulator = _calculate(code & 0xF0, self.accumulator, operand)
+            elif code == _TAX:
+                self.index = self.accumulator
+            else:
+                self.accumulator = self.index
+
+    def load(self, code: int, k: int) -> _Bits:
+        """Return what a load instruction puts into its register."""
+        mode = code & 0xE0
+        if mode == _IMM:
+            return _Bits(k)
+        if mode == _MEM:
+            return self.memory[k]
+        if mode == _LEN:
+            self.context.consulted.update(self.context.packet.defaults & {"length"})
+            return _Bits(len(self.octets.data))
+        if mode == _MSH:
+            value, known = self.data(k, 1)
+            return _Bits((value & 0xF) << 2, (known & 0xF) << 2 | ~0x3C & _ALL)
+        size = _SIZES[code & 0x18]
+        if mode == _ABS:
+            return self.note(k - _NOTES) if k >= _NOTES else self.data(k, size)
+        if self.index.known != _ALL:
+            raise _Depends(self.looked_at)
+        return self.data(self.index.value + k & _ALL, size)
+
+    def data(self, offset: int, size: int) -> _Bits:
+        """Return octets of the packet; beyond its end the program stops."""
+        if offset >= _NETWORK:
+            offset -= _NETWORK
+        elif offset >= _LINK:
+            raise _Depends("the frame's link-layer header")
+        found = self.octets.number(self.context, offset, size)
+        if found is None:
+            raise _Stop
+        self.looked_at = f"octets {offset} to {offset + size - 1} of the packet"
+        value, known = found
+        return _Bits(value, known | ~((1 << 8 * size) - 1) & _ALL)
+
+    def note(self, number: int) -> _Bits:
+        """Return one of the kernel's notes on the packet."""
+        packet = self.context.packet
+        if number == _NOTE_PROTOCOL:
+            return _Bits(_ETHERTYPES[packet.family])
+        if number == _NOTE_PKTTYPE:
+            return _Bits(_PKTTYPES[packet.pkttype])
+        if number == _NOTE_MARK:
+            return _Bits(packet.mark)
+        if number == _NOTE_XOR_X:
+            return _calculate(_XOR, self.accumulator, self.index)
+        cpu = self.context.surroundings.fact("cpu") if number == _NOTE_CPU else None
+        self.looked_at = f"the kernel's note {number} on the packet"
+        return _Bits(0, 0) if cpu is None else _Bits(cpu)
+
+    def jumps(self, code: int, k: int) -> bool:
+        """Tell whether a conditional jump's condition holds."""
+        left = self.accumulator
+        right = self.index if code & _X else _Bits(k)
+        test = code & 0xF0
+        if test == _JSET:
+            common = _calculate(_AND, left, right)
+            if common.value or common.known == _ALL:
+                return common.value != 0
+        elif test == _JEQ:
+            if (left.value ^ right.value) & left.known & right.known:
+                return False
+            if left.known == right.known == _ALL:
+                return True
+        else:
+            # JGE is "not less", JGT is "greater"
+            equal = test == _JGE
+            if left.value > right.most or (equal and left.value == right.most):
+                return True
+            if left.most < right.value or (not equal and left.most == right.value):
+                return False
+        raise _Depends(self.looked_at)
+
+
+def _calculate(operation: int, left: _Bits, right: _Bits) -> _Bits:
+    """Return the result of an arithmetic instruction."""
+    a, b = left.value, right.value
+    if operation == _AND:
+        return _Bits(a & b, left.known & right.known | left.known & ~a | right.known & ~b)
+    if operation == _OR:
+        return _Bits(a | b, left.known & right.known | a | b)
+    if operation == _XOR:
+        known = left.known & right.known
+        return _Bits((a ^ b) & known, known)
+    if operation in (_LSH, _RSH) and right.known == _ALL:
+        shift = b & 31
+        if operation == _LSH:
+            return _Bits(a << shift & _ALL, (left.known << shift | (1 << shift) - 1) & _ALL)
+        return _Bits(a >> shift, left.known >> shift | ~(_ALL >> shift) & _ALL)
+    if operation in (_DIV, _MOD) and right == _Bits(0):
+        raise _Stop
+    if left.known != _ALL or right.known != _ALL:
+        return _Bits(0, 0)
+    if operation == _NEG:
+        return _Bits(-a & _ALL)
+    if operation in (_DIV, _MOD):
+        return _Bits(a // b if operation == _DIV else a % b)
+    return _Bits((a + b if operation == _ADD else a - b if operation == _SUB else a * b) & _ALL)
+
+
+def run_program(program: Sequence[Instruction], context: Context) -> int | Unknown:
+    """Run a program that :func:`check_program` takes on the packet, and return its result."""
+    machine = _Machine(context)
+    try:
+        result = machine.run(program)
+    except _Stop:
+        return 0
+    except _Depends as depends:
+        reason = str(depends)
+    else:
+        if result.value or result.known == _ALL:
+            return result.value
+        reason = machine.looked_at
+    return Unknown(reason, "--assume bpf=yes", ("bpf", tuple(program)))

@@ -1,0 +1,42 @@
+"""Demands on the options of one extension that several extensions share."""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import Extension
+
+
+def given(extension: Extension, *fields: str) -> list[str]:
+    """Return those of `fields` whose options were given, in that order."""
+    values = ((field, getattr(extension, field)) for field in fields)
+    return [field for field, value in values if value is not None and value is not False]
+
+
+def demand(extension: Extension, *fields: str) -> None:
+    """Raise unless each of `fields` was given.
+
+    Raises:
+        ValueError: an option is missing.
+    """
+    for field in fields:
+        if not given(extension, field):
+            raise ValueError(f"{extension.name} needs {_flags(extension, (field,))}")
+
+
+def demand_one(extension: Extension, *fields: str) -> None:
+    """Raise unless exactly one of `fields` was given.
+
+    Raises:
+        ValueError: none was, or several were.
+    """
+    found = given(extension, *fields)
+    if not found:
+        raise ValueError(f"{extension.name} needs one of {_flags(extension, fields)}")
+    if len(found) > 1:
+        raise ValueError(f"of {_flags(extension, found)} only one may be given")
+
+
+def _flags(extension: Extension, fields: tuple[str, ...] | list[str]) -> str:
+    """Return the options that set `fields`, as they are written."""
+    return ", ".join(
+        next(option.flag for option in extension.options if option.field == field) for field in fields
+    )

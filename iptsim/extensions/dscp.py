@@ -1,0 +1,35 @@
+"""DSCP values as `-m dscp` and `-j DSCP` write them: numbers and DiffServ classes."""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import Value
+from iptsim.extensions.values import integer
+
+#: DiffServ classes by name (extensions/dscp_helper.c).
+CLASSES: dict[str, int] = {
+    **{f"CS{number}": number << 3 for number in range(8)},
+    "BE": 0,
+    **{f"AF{number}{drop}": number << 3 | drop << 1 for number in range(1, 5) for drop in range(1, 4)},
+    "EF": 0x2E,
+}
+
+
+def dscp_text(dscp: int) -> str:
+    """Show a DSCP, with the class that it stands for.
+
+    >>> dscp_text(0x0A), dscp_text(3)
+    ('0x0a (AF11)', '0x03')
+    """
+    name = next((name for name, value in CLASSES.items() if value == dscp), None)
+    return f"{dscp:#04x} ({name})" if name else f"{dscp:#04x}"
+
+
+def _parse_class(text: str) -> str:
+    if text.upper() not in CLASSES:
+        raise ValueError(f"{text!r} is not a DiffServ class: one of {', '.join(CLASSES)}")
+    return text.upper()
+
+
+DSCP = Value("a DSCP from 0 to 63", lambda text: integer(text, 0, 63), lambda value: f"{value:#04x}")
+#: A class keeps its name: iptables prints the number, but a file may have it by name.
+DSCP_CLASS = Value("a DiffServ class (AF11, CS1, EF, BE)", _parse_class)

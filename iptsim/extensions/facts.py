@@ -1,0 +1,15 @@
+"""Facts that only the question or a capture can know, asked by name (`--set nfqueue_reader=no`)."""
+
+from __future__ import annotations
+
+from iptsim.packet import Context
+
+_NO = frozenset({"", "0", "no", "false", "off", "none"})
+
+
+def told(context: Context, name: str) -> bool | None:
+    """Return what is said about a yes-or-no fact, None where nobody said anything."""
+    value = context.surroundings.fact(name)
+    if value is None:
+        return None
+    return value.lower() not in _NO if isinstance(value, str) else bool(value)

@@ -1,0 +1,86 @@
+"""Header fields that only a few matches look at, held in :attr:`Packet.extra` under documented keys.
+
+What the question left out there is unknown: no default would be right for the SPI of an IPsec packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from iptsim.extensions.base import Predicate, Ranges, Value
+from iptsim.extensions.values import number_range, range_text
+from iptsim.packet import Context, Packet, Truth, Unknown
+
+WHOLE = (0, 0xFFFFFFFF)
+#: A number of 32 bits or a range. A range that ends before it starts is taken, and nothing lies in it.
+NUMBER_RANGE = Value(
+    "a number or a range (5, 5:9, 5:, :9)", lambda text: number_range(text, WHOLE[1]), range_text
+)
+
+
+def drop_whole_range(fields: dict[str, Any], field: str) -> dict[str, Any]:
+    """Leave out an option that allows every number, as iptables-save does."""
+    if fields.get(field) == WHOLE and field not in fields.get("negated", ()):
+        del fields[field]
+    return fields
+
+
+def is_later_fragment(packet: Packet) -> bool:
+    """Tell whether a packet is a fragment without a transport header."""
+    return packet.fragment in ("middle", "last")
+
+
+def number_predicate(
+    text: str,
+    key: str,
+    allowed: Ranges,
+    find: Callable[[Packet], int | None],
+    *,
+    negated: bool = False,
+    name: str,
+    has_header: Callable[[Packet], bool],
+    header: str,
+) -> Predicate:
+    """Make a predicate on a number of a rare header.
+
+    Args:
+        text: as the rule writes it.
+        key: of :attr:`Packet.extra`, named in what would decide it.
+        allowed: the numbers that satisfy it.
+        find: the number; None if nobody stated it.
+        negated: whether it stood behind a `!`.
+        name: the number in plain words, for "its {name} is {value}".
+        has_header: whether the packet has that header at all; without it the predicate is false,
+            negated or not.
+        header: the header in plain words, for "it has no {header}".
+    """
+
+    def test(context: Context) -> Truth:
+        if not has_header(context.packet):
+            return False
+        number = find(context.packet)
+        if number is None:
+            return Unknown(f"the packet's {name}", f"--set {key}=N", (key, allowed))
+        return any(low <= number <= high for low, high in allowed) is not negated
+
+    def got(context: Context) -> str:
+        if not has_header(context.packet):
+            return f"it has no {header}"
+        number = find(context.packet)
+        return f"its {name} was not stated" if number is None else f"its {name} is {number}"
+
+    return Predicate(text, test, got, negated=negated)
+
+
+def header_predicate(text: str, has_header: Callable[[Packet], bool], header: str) -> Predicate:
+    """Make a predicate that holds for packets with a header, whatever is in it."""
+    return Predicate(
+        text,
+        lambda context: has_header(context.packet),
+        lambda context: (
+            f"it has {'an' if header[0] in 'AEIO' else 'a'} {header}"
+            if has_header(context.packet)
+            else f"it has no {header}"
+        ),
+    )

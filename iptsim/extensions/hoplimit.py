@@ -1,0 +1,20 @@
+"""What TTL and HL share: the number of hops that a packet has left (net/netfilter/xt_HL.c)."""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import CONTINUE, Verdict
+from iptsim.packet import Context
+
+
+def change_hops(context: Context, set_to: int | None, decrease: int | None, increase: int | None) -> Verdict:
+    """Set, decrease or increase the packet's TTL or hop limit; it stays between 0 and 255."""
+    hops = context.packet.ttl if set_to is None else set_to
+    context.packet.ttl = min(255, max(0, hops - (decrease or 0) + (increase or 0)))
+    return CONTINUE
+
+
+def says_hops(what: str, set_to: int | None, decrease: int | None, increase: int | None) -> str:
+    """Return the change in words; `what` is "TTL" or "hop limit"."""
+    if set_to is not None:
+        return f"set the {what} to {set_to}"
+    return f"lower the {what} by {decrease}" if decrease is not None else f"raise the {what} by {increase}"

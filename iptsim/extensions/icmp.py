@@ -1,0 +1,114 @@
+"""ICMP types and codes by number and by name, for `-m icmp` and `-m icmp6`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from iptsim.extensions.base import Predicate, Value
+from iptsim.extensions.headers import is_later_fragment
+from iptsim.extensions.values import integer
+from iptsim.packet import Context, Truth, Unknown
+
+#: Type and code by name; the code is None where a name stands for every code of its type.
+Names = Mapping[str, tuple[int, int | None]]
+#: The type that `any` stands for in `-m icmp`: it fits every ICMP packet.
+ANY = 255
+
+
+class IcmpType(NamedTuple):
+    """What `--icmp-type` asks for.
+
+    Attributes:
+        type: the ICMP type.
+        code: the code, None for any.
+        name: the name that it was written by, empty for numbers.
+    """
+
+    type: int
+    code: int | None = None
+    name: str = ""
+
+    def __str__(self) -> str:
+        if self.name:
+            return self.name
+        return str(self.type) if self.code is None else f"{self.type}/{self.code}"
+
+
+def icmp_value(names: Names, expected: str) -> Value:
+    """Make the value of an option that takes an ICMP type: a number, `type/code` or a name."""
+
+    def parse(text: str) -> IcmpType:
+        if text[:1].isdigit():
+            type_text, slash, code_text = text.partition("/")
+            number = integer(type_text, 0, 255)
+            code = integer(code_text, 0, 255) if slash else None
+            if number == ANY and "any" in names:
+                return IcmpType(ANY, None, "any")
+            return IcmpType(number, code)
+        found = [name for name in names if name.lower().startswith(text.lower())]
+        exact = [name for name in found if len(name) == len(text)] or found
+        if not exact:
+            raise ValueError(f"{text!r} is not an ICMP type: its number or type/code works as well")
+        if len(exact) > 1:
+            raise ValueError(f"{text!r} may be {' or '.join(exact)}")
+        return IcmpType(*names[exact[0]], exact[0])
+
+    return Value(expected, parse)
+
+
+def icmp_text(names: Names, number: int, code: int | None) -> str:
+    """Show a type and code with their name.
+
+    >>> icmp_text({"echo-request": (8, None)}, 8, 0)
+    '8/0 (echo-request)'
+    """
+    numbers = str(number) if code is None else f"{number}/{code}"
+    for wanted in (code, None):
+        for name, known in names.items():
+            if known == (number, wanted):
+                return f"{numbers} ({name})"
+    return numbers
+
+
+def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, negated: bool) -> Predicate:
+    """Make a predicate on type and code; a later fragment has neither, and it is false, negated or not."""
+    fits_all = wanted.type == ANY and "any" in names
+
+    def test(context: Context) -> Truth:
+        packet = context.packet
+        if packet.proto != protocol or is_later_fragment(packet):
+            return False
+        if fits_all:
+            return not negated
+        context.consulted.update(packet.defaults & {"icmp_type", "icmp_code"})
+        if packet.icmp_type is None:
+            return Unknown("the packet's ICMP type", "--set icmp_type=N", ("icmp", wanted))
+        if packet.icmp_type != wanted.type or wanted.code is None:
+            return (packet.icmp_type == wanted.type) is not negated
+        if packet.icmp_code is None:
+            return Unknown("the packet's ICMP code", "--set icmp_code=N", ("icmp", wanted))
+        return (packet.icmp_code == wanted.code) is not negated
+
+    def got(context: Context) -> str:
+        packet = context.packet
+        if packet.proto != protocol:
+            return "it is no ICMP packet"
+        if is_later_fragment(packet):
+            return "a later fragment carries no ICMP type"
+        if packet.icmp_type is None:
+            return "its ICMP type was not stated"
+        shown = icmp_text(names, packet.icmp_type, packet.icmp_code if wanted.code is not None else None)
+        return f"its ICMP type is {shown}"
+
+    if wanted.code is None and not fits_all:
+        span = ((wanted.type, wanted.type),)
+        return Predicate(text, test, got, "icmp_type", span, negated)
+    return Predicate(text, test, got, negated=negated)
+
+
+def icmp_says(wanted: IcmpType, names: Names, negated: bool) -> str:
+    """Return the type in words."""
+    if wanted.type == ANY and "any" in names:
+        return "of no ICMP type at all" if negated else "of any ICMP type"
+    return f"{'not ' if negated else ''}of ICMP type {icmp_text(names, wanted.type, wanted.code)}"

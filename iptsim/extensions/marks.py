@@ -1,0 +1,78 @@
+"""The options by which MARK and CONNMARK change a mark: all of them clear bits and flip others."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Option, Target, Value
+from iptsim.extensions.values import MARK, MaskedNumber, integer
+
+ALL_BITS = 0xFFFFFFFF
+BITS = Value("a number of 32 bits (0xff)", integer, hex)
+
+
+def clear_and_flip(mark: int, change: MaskedNumber) -> int:
+    """Return a mark with the bits of the mask cleared, and then those of the value flipped.
+
+    >>> hex(clear_and_flip(0x0F, MaskedNumber(0x3, 0x1)))
+    '0xd'
+    """
+    return (mark & ~change.mask & ALL_BITS) ^ change.value
+
+
+def change_text(change: MaskedNumber) -> str:
+    """Print a change as `--set-xmark` does, always with its mask."""
+    return f"{change.value:#x}/{change.mask:#x}"
+
+
+class MarkChange(Target):
+    """A target that changes a mark by `--set-xmark` or one of the mnemonics for it."""
+
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--set-xmark", "set_xmark", MARK),
+        Option("--set-mark", "set_mark", MARK),
+        Option("--and-mark", "and_mark", BITS),
+        Option("--or-mark", "or_mark", BITS),
+        Option("--xor-mark", "xor_mark", BITS),
+    )
+
+    set_xmark: MaskedNumber | None = None
+    set_mark: MaskedNumber | None = None
+    and_mark: int | None = None
+    or_mark: int | None = None
+    xor_mark: int | None = None
+
+    @property
+    def change(self) -> MaskedNumber | None:
+        """The bits to clear and to flip, as iptables stores all five forms; None for none of them."""
+        if self.set_xmark is not None:
+            return self.set_xmark
+        if self.set_mark is not None:
+            return MaskedNumber(self.set_mark.value, self.set_mark.mask | self.set_mark.value)
+        if self.and_mark is not None:
+            return MaskedNumber(0, ~self.and_mark & ALL_BITS)
+        if self.or_mark is not None:
+            return MaskedNumber(self.or_mark, self.or_mark)
+        if self.xor_mark is not None:
+            return MaskedNumber(self.xor_mark, 0)
+        return None
+
+
+def says_change(change: MaskedNumber, what: str) -> str:
+    """Return a change of a mark in plain words; `what` names the mark.
+
+    >>> says_change(MaskedNumber(0x4000, 0x4000), "the packet's mark")
+    "set bits 0x4000 of the packet's mark"
+    """
+    value, mask = change
+    if mask == ALL_BITS:
+        return f"set {what} to {value:#x}"
+    if mask == 0:
+        return f"flip bits {value:#x} of {what}" if value else f"leave {what} as it is"
+    if value == 0:
+        return f"clear bits {mask:#x} of {what}"
+    if value == mask:
+        return f"set bits {value:#x} of {what}"
+    if value & ~mask == 0:
+        return f"set bits {mask:#x} of {what} to {value:#x}"
+    return f"clear bits {mask:#x} of {what}, then flip bits {value:#x}"

@@ -1,0 +1,79 @@
+"""`-m bpf`: a program that looks at the packet (net/netfilter/xt_bpf.c).
+
+Bytecode of the classic packet filter is run here as the kernel runs it, on the packet from its IP
+header on. What an eBPF object pinned in a file system does, no dump tells.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.cbpf import Instruction, check_program, parse_program, program_text, run_program
+from iptsim.extensions.checks import demand_one
+from iptsim.extensions.values import word_value
+from iptsim.packet import Context, Truth, Unknown
+
+
+class Bpf(Match):
+    """A program in bytecode, or in a file."""
+
+    name: ClassVar[str] = "bpf"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--bytecode",
+            "bytecode",
+            Value(
+                "a program as nfbpf_compile prints it",
+                parse_program,
+                lambda program: f'"{program_text(program)}"',
+            ),
+        ),
+        Option(
+            "--object-pinned",
+            "object_pinned",
+            word_value("the path of a pinned program"),
+            aliases=("--pinned",),
+        ),
+    )
+
+    bytecode: tuple[Instruction, ...] | None = None
+    object_pinned: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Bpf:
+        demand_one(self, "bytecode", "object_pinned")
+        if self.bytecode is not None:
+            check_program(self.bytecode)
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition that the program returns another number than 0."""
+        return (Predicate(self.save(), self._test, self._got),)
+
+    def _test(self, context: Context) -> Truth:
+        if self.bytecode is None:
+            return Unknown(
+                f"what the program {self.object_pinned} returns",
+                "--assume bpf=yes",
+                ("bpf", self.object_pinned),
+            )
+        result = run_program(self.bytecode, context)
+        return result if isinstance(result, Unknown) else result != 0
+
+    def _got(self, context: Context) -> str:
+        result = self._test(context)
+        if isinstance(result, Unknown):
+            return "what the program returns for it is not known"
+        return f"the program returns {'a number other than 0' if result else '0'} for it"
+
+    def says(self) -> str:
+        """Return what decides in words."""
+        if self.bytecode is None:
+            return f"that the program {self.object_pinned} takes"
+        return f"that a packet filter program of length {len(self.bytecode)} takes"
+
+
+EXTENSIONS = (Bpf,)

@@ -1,0 +1,49 @@
+"""`-m connmark`: the mark of the packet's connection (net/netfilter/xt_connmark.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.checks import demand
+from iptsim.extensions.values import MARK, MaskedNumber
+from iptsim.packet import Context, Truth
+
+
+class Connmark(Match):
+    """The connection's mark; without a connection it never holds, negated or not."""
+
+    name: ClassVar[str] = "connmark"
+    options: ClassVar[tuple[Option, ...]] = (Option("--mark", "mark", MARK, True),)
+
+    mark: MaskedNumber | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Connmark:
+        demand(self, "mark")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the connection's mark."""
+        return (Predicate(self.save(), self._test, _got),)
+
+    def _test(self, context: Context) -> Truth:
+        connection, mark = context.connection, self.mark
+        if connection is None or mark is None:
+            return False
+        return (connection.mark & mark.mask == mark.value) is not ("mark" in self.negated)
+
+    def says(self) -> str:
+        """Return the mark in words."""
+        return f"whose connection {'does not have' if self.negated else 'has'} mark {self.mark}"
+
+
+def _got(context: Context) -> str:
+    if context.connection is None:
+        return "it belongs to no tracked connection"
+    return f"its connection's mark is {context.connection.mark:#x}"
+
+
+EXTENSIONS = (Connmark,)

@@ -1,0 +1,54 @@
+"""`-m cpu`: the processor that handles the packet (net/netfilter/xt_cpu.c).
+
+Fact: `cpu`, the processor's number.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, fact_predicate
+from iptsim.extensions.checks import demand
+from iptsim.extensions.values import integer_value
+from iptsim.packet import Context, Truth, Unknown
+
+
+class Cpu(Match):
+    """The processor that handles the packet."""
+
+    name: ClassVar[str] = "cpu"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--cpu", "cpu", integer_value("a processor's number, from 0"), True),
+    )
+    status: ClassVar[Status] = "given"
+
+    cpu: int | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Cpu:
+        demand(self, "cpu")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the processor."""
+        return (fact_predicate(self.save(), self._test, _got, negated="cpu" in self.negated),)
+
+    def _test(self, context: Context) -> Truth:
+        cpu = context.surroundings.fact("cpu")
+        if cpu is None:
+            return Unknown("the processor that handles the packet", "--set cpu=N", ("cpu", self.cpu))
+        return bool(cpu == self.cpu)
+
+    def says(self) -> str:
+        """Return the processor in words."""
+        return f"{'not ' if 'cpu' in self.negated else ''}handled by processor {self.cpu}"
+
+
+def _got(context: Context) -> str:
+    cpu = context.surroundings.fact("cpu")
+    return "its processor was not stated" if cpu is None else f"processor {cpu} handles it"
+
+
+EXTENSIONS = (Cpu,)

@@ -1,0 +1,134 @@
+"""`-m dccp`: ports, packet type and options of DCCP (net/netfilter/xt_dccp.c).
+
+Keys of :attr:`Packet.extra`: `dccp_type`, a name such as "REQUEST" or its number; `dccp_options`, the
+numbers of the options present (a text with commas will do).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.headers import header_predicate, is_later_fragment
+from iptsim.extensions.ports import port_says, ports_predicate
+from iptsim.extensions.values import PORT_RANGE, any_of, integer_value
+from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
+from iptsim.packet import Context, Packet, Truth, Unknown
+
+
+def _parse_types(text: str) -> tuple[str, ...]:
+    words = {word.upper() for word in text.split(",")}
+    for word in words:
+        if word not in DCCP_TYPES:
+            raise ValueError(f"{word!r} is not a DCCP packet type: one of {', '.join(DCCP_TYPES)}")
+    return tuple(name for name in DCCP_TYPES if name in words)
+
+
+class Dccp(Match):
+    """The header of a DCCP packet."""
+
+    name: ClassVar[str] = "dccp"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
+        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        Option("--dccp-types", "dccp_types", Value("DCCP packet types", _parse_types, ",".join), True),
+        Option("--dccp-option", "dccp_option", integer_value("a DCCP option's number", 1, 255), True),
+    )
+    protocols: ClassVar[frozenset[int] | None] = frozenset({DCCP})
+
+    source_port: tuple[int, int] | None = None
+    destination_port: tuple[int, int] | None = None
+    dccp_types: tuple[str, ...] | None = None
+    dccp_option: int | None = None
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the conditions in the kernel's order: ports, type, option."""
+        found = []
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is None:
+                continue
+            text, negated = self.clause(option, value), option.field in self.negated
+            if option.field == "dccp_types":
+                found.append(_types_predicate(text, value, negated))
+            elif option.field == "dccp_option":
+                found.append(_option_predicate(text, value, negated))
+            else:
+                field = "sport" if option.field == "source_port" else "dport"
+                found.append(ports_predicate(text, (field,), (value,), negated))
+        return tuple(found) or (header_predicate("-m dccp", _has_header, "DCCP header"),)
+
+    def says(self) -> str:
+        """Return the ports, types and option in words."""
+        phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
+        if self.dccp_types is not None:
+            phrases.append(
+                f"{'not ' if 'dccp_types' in self.negated else ''}of DCCP type {any_of(self.dccp_types)}"
+            )
+        if self.dccp_option is not None:
+            with_ = "without" if "dccp_option" in self.negated else "with"
+            phrases.append(f"{with_} DCCP option {self.dccp_option}")
+        return " ".join(filter(None, phrases)) or "with a DCCP header"
+
+
+def _has_header(packet: Packet) -> bool:
+    return packet.proto == DCCP and not is_later_fragment(packet)
+
+
+def _type_name(number: int) -> str:
+    # INVALID stands for every number that has no name
+    return DCCP_TYPES[min(number, len(DCCP_TYPES) - 1)]
+
+
+def _types_predicate(text: str, types: tuple[str, ...], negated: bool) -> Predicate:
+    def test(context: Context) -> Truth:
+        if not _has_header(context.packet):
+            return False
+        number = dccp_type(context.packet)
+        if number is None:
+            return Unknown("the packet's DCCP type", "--set dccp_type=REQUEST", ("dccp_type", types))
+        return (_type_name(number) in types) is not negated
+
+    def got(context: Context) -> str:
+        if not _has_header(context.packet):
+            return "it has no DCCP header"
+        number = dccp_type(context.packet)
+        if number is None:
+            return "its DCCP type was not stated"
+        return f"its DCCP type is {_type_name(number)}"
+
+    return Predicate(text, test, got, negated=negated)
+
+
+def _present_options(packet: Packet) -> frozenset[int] | None:
+    stated = packet.extra.get("dccp_options")
+    if stated is None:
+        return None
+    if isinstance(stated, str):
+        stated = [int(number) for number in stated.split(",") if number]
+    return frozenset([stated] if isinstance(stated, int) else stated)
+
+
+def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
+    def test(context: Context) -> Truth:
+        if not _has_header(context.packet):
+            return False
+        if not _has_header(context.packet):
+            return False
+        present = _present_options(context.packet)
+        if present is None:
+            return Unknown(
+                "the packet's DCCP options", f"--set dccp_options={number}", ("dccp_options", number)
+            )
+        return (number in present) is not negated
+
+    def got(context: Context) -> str:
+        present = _present_options(context.packet)
+        if present is None:
+            return "its DCCP options were not stated"
+        return f"its DCCP options are: {', '.join(map(str, sorted(present))) or 'none'}"
+
+    return Predicate(text, test, got, negated=negated)
+
+
+EXTENSIONS = (Dccp,)

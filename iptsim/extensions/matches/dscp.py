@@ -1,0 +1,54 @@
+"""`-m dscp`: the six DSCP bits of the TOS octet or traffic class (net/netfilter/xt_dscp.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.checks import demand_one
+from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
+
+
+class Dscp(Match):
+    """The DSCP value, by number or by class; the ECN bits do not matter."""
+
+    name: ClassVar[str] = "dscp"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--dscp", "dscp", DSCP, True),
+        Option("--dscp-class", "dscp_class", DSCP_CLASS, True),
+    )
+
+    dscp: int | None = None
+    dscp_class: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Dscp:
+        demand_one(self, "dscp", "dscp_class")
+        return self
+
+    @property
+    def value(self) -> int:
+        """The DSCP that is asked for."""
+        return self.dscp if self.dscp is not None else CLASSES[self.dscp_class or "BE"]
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the upper six bits of the octet."""
+        return (
+            field_predicate(
+                self.save(),
+                "tos",
+                Masked(self.value << 2, 0xFC),
+                negated=bool(self.negated),
+                name="DSCP",
+                show=lambda tos: dscp_text(tos >> 2),
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the value in words."""
+        return f"whose DSCP is {'not ' if self.negated else ''}{dscp_text(self.value)}"
+
+
+EXTENSIONS = (Dscp,)

@@ -1,0 +1,67 @@
+"""`-m esp`: the SPI of IPsec's encapsulated packets (net/netfilter/xt_esp.c).
+
+Key of :attr:`Packet.extra`: `esp_spi`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from iptsim.extensions.base import Given, Match, Option, Predicate
+from iptsim.extensions.headers import (
+    NUMBER_RANGE,
+    drop_whole_range,
+    header_predicate,
+    is_later_fragment,
+    number_predicate,
+)
+from iptsim.extensions.values import range_text
+from iptsim.extensions.wire import ESP
+from iptsim.packet import Packet
+
+
+class Esp(Match):
+    """The SPI of an ESP packet."""
+
+    name: ClassVar[str] = "esp"
+    options: ClassVar[tuple[Option, ...]] = (Option("--espspi", "espspi", NUMBER_RANGE, True),)
+    protocols: ClassVar[frozenset[int] | None] = frozenset({ESP})
+
+    espspi: tuple[int, int] | None = None
+
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the model's fields; an SPI range that allows everything is no condition."""
+        return drop_whole_range(super().gather(given), "espspi")
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the SPI; a later fragment has no header."""
+        if self.espspi is None:
+            return (header_predicate("-m esp", _has_header, "ESP header"),)
+        return (
+            number_predicate(
+                self.save(),
+                "esp_spi",
+                (self.espspi,),
+                lambda packet: packet.extra.get("esp_spi"),
+                negated="espspi" in self.negated,
+                name="ESP SPI",
+                has_header=_has_header,
+                header="ESP header",
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the SPI in words."""
+        if self.espspi is None:
+            return "with an ESP header"
+        has = "does not have" if "espspi" in self.negated else "has"
+        return f"whose ESP header {has} SPI {range_text(self.espspi, ' to ')}"
+
+
+def _has_header(packet: Packet) -> bool:
+    return packet.proto == ESP and not is_later_fragment(packet)
+
+
+EXTENSIONS = (Esp,)

@@ -1,0 +1,53 @@
+"""`-m eui64`: whether an IPv6 source address was made from the sender's MAC (ip6t_eui64.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.packet import Context, Truth, Unknown
+
+_INTERFACE_ID = 0xFFFFFFFFFFFFFFFF
+_UNIVERSAL_LOCAL = 0x02 << 56
+
+
+def interface_id(mac: str) -> int:
+    """Return the lower half of the address that a host with this MAC makes for itself (RFC 4291, EUI-64).
+
+    >>> hex(interface_id("02:42:ac:11:00:02"))
+    '0x42acfffe110002'
+    """
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(octets[:3] + b"\xff\xfe" + octets[3:], "big") ^ _UNIVERSAL_LOCAL
+
+
+class Eui64(Match):
+    """The source address's interface identifier is that of the frame's source MAC."""
+
+    name: ClassVar[str] = "eui64"
+    family: ClassVar[int | None] = 6
+    options: ClassVar[tuple[Option, ...]] = ()
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on source address and MAC."""
+        return (Predicate("-m eui64", _test, _got),)
+
+    def says(self) -> str:
+        """Return the condition in words."""
+        return "whose source address is made from the sender's MAC address"
+
+
+def _test(context: Context) -> Truth:
+    packet = context.packet
+    if packet.src_mac is None:
+        return Unknown("the sender's MAC address", "--set src_mac=...", ("eui64",))
+    return packet.src & _INTERFACE_ID == interface_id(packet.src_mac)
+
+
+def _got(context: Context) -> str:
+    mac = context.packet.src_mac
+    return "its source MAC was not stated" if mac is None else f"its source MAC is {mac}"
+
+
+EXTENSIONS = (Eui64,)

@@ -1,0 +1,260 @@
+"""`-m hashlimit`: the rate of packets or octets, by address and port (net/netfilter/xt_hashlimit.c).
+
+How full a bucket is at that moment no dump tells, so that this match depends.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.checks import demand, demand_one
+from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
+from iptsim.extensions.values import bare_value, integer, integer_value
+from iptsim.packet import Context, Unknown
+
+_UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
+_ALL_ONES = 0xFFFFFFFF
+#: The kernel counts octets in chunks of 16.
+_CHUNK_BITS = 4
+_DEFAULT_BURST, _MOST_BURST = 5, 1_000_000
+#: Seconds after which an idle entry expires: with a limit of octets, without and with a burst.
+_BYTE_EXPIRE, _BYTE_BURST_EXPIRE = 15, 60
+_DEFAULT_COLLECTION = 1000
+
+
+class ByteRate(NamedTuple):
+    """A number of octets in a second, as what an octet costs."""
+
+    cost: int
+
+    @property
+    def octets(self) -> int:
+        """Octets in a second, as far as the kernel keeps them."""
+        return (_ALL_ONES // self.cost - 1) << _CHUNK_BITS
+
+    @classmethod
+    def of(cls, octets: int) -> ByteRate:
+        """Return the nearest rate that the kernel can keep."""
+        return cls(_ALL_ONES // ((octets >> _CHUNK_BITS & _ALL_ONES) + 1))
+
+    def __str__(self) -> str:
+        for unit, size in _UNITS.items():
+            # the greatest unit in which the kernel keeps the same rate
+            if size == 1 or (
+                self.octets >= size and ByteRate.of(self.octets & _ALL_ONES & ~(size - 1)) == self
+            ):
+                return f"{self.octets // size}{unit}b/s"
+        raise AssertionError("the last unit is one octet")
+
+    def says(self) -> str:
+        """Return the rate in words."""
+        return f"{str(self).removesuffix('b/s')} octets a second" if self.octets else "an octet a second"
+
+
+class ByteBurst(NamedTuple):
+    """A burst in octets."""
+
+    octets: int
+
+    def __str__(self) -> str:
+        unit, size = next((unit, size) for unit, size in _UNITS.items() if self.octets >= size or not unit)
+        return f"{self.octets // size}{unit}b"
+
+
+class _Written(NamedTuple):
+    """A rate of packets as it is written: ticks between two packets, seconds of its unit."""
+
+    ticks: int
+    seconds: int
+
+
+def _parse_limit(text: str) -> ByteRate | _Written:
+    found = re.fullmatch(r"([0-9]+)([km]?)b/s(ec(ond)?)?", text)
+    if not found:
+        return _Written(*parse_ticks(text, HASHLIMIT_SCALE))
+    octets = int(found[1]) * _UNITS[found[2]]
+    if not octets:
+        raise ValueError("a rate of 0 lets nothing through; iptables refuses it")
+    return ByteRate.of(octets)
+
+
+def _parse_burst(text: str) -> int:
+    found = re.fullmatch(r"([0-9]+|0x[0-9a-fA-F]+)([km]?b?)", text)
+    number = integer(found[1], 0, 1 << 44) if found else 0
+    if not found or number == 0 or (not found[2] and number > _MOST_BURST):
+        raise ValueError(f"{text!r} is not a burst of 1 to {_MOST_BURST} packets, or octets such as 15kb")
+    return number * _UNITS[found[2].rstrip("b")]
+
+
+_MODES = ("srcip", "srcport", "dstip", "dstport")
+
+
+def _parse_mode(text: str) -> tuple[str, ...] | None:
+    words = {word for word in re.split(r"[,|]", text) if word}
+    for word in words:
+        if word not in _MODES:
+            raise ValueError(f"{word!r} is not one of {', '.join(_MODES)}")
+    return tuple(mode for mode in _MODES if mode in words) or None
+
+
+def _parse_mask(text: str, family: int) -> int | None:
+    width = 32 if family == 4 else 128
+    length = integer(text, 0, width)
+    return None if length == width else length
+
+
+def _optional(expected: str, low: int, default: int) -> Value:
+    """Make the value of an option that iptables leaves out where it has its default."""
+
+    def parse(text: str) -> int | None:
+        number = integer(text, low)
+        return None if number == default else number
+
+    return Value(expected, parse)
+
+
+_LIMIT = Value("a rate of packets (10/second, 3/minute) or of octets (512kb/s)", _parse_limit)
+_MASK = Value("a prefix length", _parse_mask, needs_family=True)
+
+
+class Hashlimit(Match):
+    """A limit of packets or octets in a time, counted for each address, port or network by itself."""
+
+    name: ClassVar[str] = "hashlimit"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--hashlimit-upto", "hashlimit_upto", _LIMIT, True, ("--hashlimit",)),
+        Option("--hashlimit-above", "hashlimit_above", _LIMIT, True),
+        Option("--hashlimit-burst", "hashlimit_burst", Value("a number of packets, or octets", _parse_burst)),
+        Option(
+            "--hashlimit-mode",
+            "hashlimit_mode",
+            Value("some of srcip, srcport, dstip, dstport", _parse_mode, ",".join),
+        ),
+        Option("--hashlimit-name", "hashlimit_name", bare_value("a name for the table of entries", 255)),
+        Option("--hashlimit-htable-size", "hashlimit_htable_size", _optional("a number of buckets", 0, 0)),
+        Option("--hashlimit-htable-max", "hashlimit_htable_max", _optional("a number of entries", 0, 0)),
+        Option(
+            "--hashlimit-htable-gcinterval",
+            "hashlimit_htable_gcinterval",
+            _optional("milliseconds", 1, _DEFAULT_COLLECTION),
+        ),
+        Option("--hashlimit-htable-expire", "hashlimit_htable_expire", integer_value("milliseconds", 1)),
+        Option("--hashlimit-srcmask", "hashlimit_srcmask", _MASK),
+        Option("--hashlimit-dstmask", "hashlimit_dstmask", _MASK),
+        Option("--hashlimit-rate-match", "hashlimit_rate_match"),
+        Option("--hashlimit-rate-interval", "hashlimit_rate_interval", integer_value("seconds", 1)),
+    )
+    status: ClassVar[Status] = "unknown"
+
+    hashlimit_upto: Rate | ByteRate | None = None
+    hashlimit_above: Rate | ByteRate | None = None
+    hashlimit_burst: int | ByteBurst | None = None
+    hashlimit_mode: tuple[str, ...] | None = None
+    hashlimit_name: str | None = None
+    hashlimit_htable_size: int | None = None
+    hashlimit_htable_max: int | None = None
+    hashlimit_htable_gcinterval: int | None = None
+    #: None where it follows from the rate
+    hashlimit_htable_expire: int | None = None
+    #: None for single addresses
+    hashlimit_srcmask: int | None = None
+    hashlimit_dstmask: int | None = None
+    hashlimit_rate_match: bool = False
+    #: None for one second
+    hashlimit_rate_interval: int | None = None
+
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the model's fields as iptables stores the options and prints them again."""
+        fields = super().gather(given)
+        for field in fields.pop("negated", frozenset()):
+            opposite = "hashlimit_above" if field == "hashlimit_upto" else "hashlimit_upto"
+            fields[opposite] = fields.pop(field)
+        for field in ("hashlimit_upto", "hashlimit_above"):
+            limit = fields.get(field)
+            if isinstance(limit, _Written):
+                fields[field] = _store_packets(fields, limit)
+            elif isinstance(limit, ByteRate):
+                _store_octets(fields, limit)
+        return {field: value for field, value in fields.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Hashlimit:
+        demand_one(self, "hashlimit_upto", "hashlimit_above")
+        demand(self, "hashlimit_name")
+        if "/" in (self.hashlimit_name or ""):
+            raise ValueError("the name of a hashlimit may not contain a slash: it names a file in /proc")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition, which nobody can decide from a dump."""
+        return (Predicate(self.save(), self._test, self._got),)
+
+    def _test(self, context: Context) -> Unknown:
+        return Unknown(
+            f"the rate at that moment{self._grouping()} (hashlimit {self.hashlimit_name})",
+            "--assume hashlimit=yes",
+        )
+
+    def _got(self, context: Context) -> str:
+        return "the rate at that moment is not known"
+
+    def _grouping(self) -> str:
+        sides = []
+        for mode in self.hashlimit_mode or ():
+            side = "source" if mode.startswith("src") else "destination"
+            mask = getattr(self, f"hashlimit_{mode[:3]}mask")
+            if mode.endswith("port"):
+                sides.append(f"{side} port")
+            else:
+                sides.append(f"{side} address" if mask is None else f"/{mask} network of the {side}")
+        return f" by {' and '.join(sides)}" if sides else ""
+
+    def says(self) -> str:
+        """Return the limit in words."""
+        limit = self.hashlimit_above or self.hashlimit_upto
+        bound = "more than" if self.hashlimit_above else "up to"
+        rate = limit.says() if limit else ""
+        burst = f", after a first burst of {self.hashlimit_burst}" if self.hashlimit_burst else ""
+        return f"while their rate{self._grouping()} is {bound} {rate}{burst}"
+
+
+def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:
+    """Store what follows from a rate of packets, and return it as it is printed."""
+    expire = fields.pop("hashlimit_htable_expire", None) or limit.seconds * 1000
+    interval = fields.pop("hashlimit_rate_interval", None)
+    ticks = limit.ticks
+    if fields.get("hashlimit_rate_match"):
+        ticks //= limit.seconds
+        interval = interval or limit.seconds
+        fields["hashlimit_rate_interval"] = None if interval == 1 else interval
+    rate = rate_from_ticks(ticks, HASHLIMIT_SCALE)
+    burst = fields.setdefault("hashlimit_burst", _DEFAULT_BURST)
+    if burst > _MOST_BURST:
+        raise ValueError(f"the burst {burst} is over {_MOST_BURST} packets")
+    fields["hashlimit_htable_expire"] = None if expire == rate.unit_seconds * 1000 else expire
+    return rate
+
+
+def _store_octets(fields: dict[str, Any], limit: ByteRate) -> None:
+    """Store what follows from a rate of octets: a burst is a multiple of it."""
+    burst = fields.pop("hashlimit_burst", None)
+    default = _BYTE_EXPIRE if burst is None else _BYTE_BURST_EXPIRE
+    if burst is not None:
+        if burst < limit.octets:
+            raise ValueError(f"the burst of {burst} octets is below the limit of {limit.octets} in a second")
+        fields["hashlimit_burst"] = ByteBurst(-(-burst // max(limit.octets, 1)) * limit.octets)
+    expire = fields.pop("hashlimit_htable_expire", None)
+    fields["hashlimit_htable_expire"] = None if expire == default * 1000 else expire
+    interval = fields.pop("hashlimit_rate_interval", None)
+    fields["hashlimit_rate_interval"] = (
+        interval if fields.get("hashlimit_rate_match") and interval != 1 else None
+    )
+
+
+EXTENSIONS = (Hashlimit,)

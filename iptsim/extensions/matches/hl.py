@@ -1,0 +1,55 @@
+"""`-m hl`: the hop limit of IPv6 (net/netfilter/xt_hl.c); for IPv4 see `-m ttl`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, field_predicate
+from iptsim.extensions.checks import demand_one
+from iptsim.extensions.values import integer_value
+
+_HOPS = integer_value("a number of hops from 0 to 255", 0, 255)
+_WORDS = {"hl_eq": "", "hl_lt": "below ", "hl_gt": "above "}
+
+
+class Hl(Match):
+    """The hop limit; lower and greater are strict."""
+
+    name: ClassVar[str] = "hl"
+    family: ClassVar[int | None] = 6
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--hl-eq", "hl_eq", _HOPS, True, ("--hl",)),
+        Option("--hl-lt", "hl_lt", _HOPS),
+        Option("--hl-gt", "hl_gt", _HOPS),
+    )
+
+    hl_eq: int | None = None
+    hl_lt: int | None = None
+    hl_gt: int | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Hl:
+        demand_one(self, *_WORDS)
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the hop limit."""
+        if self.hl_eq is not None:
+            allowed = (self.hl_eq, self.hl_eq)
+        elif self.hl_lt is not None:
+            allowed = (0, self.hl_lt - 1)
+        else:
+            allowed = ((self.hl_gt or 0) + 1, 255)
+        negated = "hl_eq" in self.negated
+        return (field_predicate(self.save(), "ttl", (allowed,), negated=negated, name="hop limit"),)
+
+    def says(self) -> str:
+        """Return the hop limit in words."""
+        field = next(field for field in _WORDS if getattr(self, field) is not None)
+        not_ = "not " if field in self.negated else ""
+        return f"whose hop limit is {not_}{_WORDS[field]}{getattr(self, field)}"
+
+
+EXTENSIONS = (Hl,)

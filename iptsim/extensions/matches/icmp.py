@@ -1,0 +1,66 @@
+"""`-m icmp`: type and code of ICMP for IPv4 (icmp_match in the kernel's net/ipv4/netfilter/ip_tables.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.checks import demand
+from iptsim.extensions.icmp import ANY, IcmpType, Names, icmp_predicate, icmp_says, icmp_value
+from iptsim.packet import ICMP
+
+NAMES: Names = {
+    "any": (ANY, None),
+    "echo-reply": (0, None), "pong": (0, None),
+    "destination-unreachable": (3, None),
+    "network-unreachable": (3, 0), "host-unreachable": (3, 1), "protocol-unreachable": (3, 2),
+    "port-unreachable": (3, 3), "fragmentation-needed": (3, 4), "source-route-failed": (3, 5),
+    "network-unknown": (3, 6), "host-unknown": (3, 7), "network-prohibited": (3, 9),
+    "host-prohibited": (3, 10), "TOS-network-unreachable": (3, 11), "TOS-host-unreachable": (3, 12),
+    "communication-prohibited": (3, 13), "host-precedence-violation": (3, 14), "precedence-cutoff": (3, 15),
+    "source-quench": (4, None),
+    "redirect": (5, None),
+    "network-redirect": (5, 0), "host-redirect": (5, 1), "TOS-network-redirect": (5, 2),
+    "TOS-host-redirect": (5, 3),
+    "echo-request": (8, None), "ping": (8, None),
+    "router-advertisement": (9, None), "router-solicitation": (10, None),
+    "time-exceeded": (11, None), "ttl-exceeded": (11, None),
+    "ttl-zero-during-transit": (11, 0), "ttl-zero-during-reassembly": (11, 1),
+    "parameter-problem": (12, None), "ip-header-bad": (12, 0), "required-option-missing": (12, 1),
+    "timestamp-request": (13, None), "timestamp-reply": (14, None),
+    "address-mask-request": (17, None), "address-mask-reply": (18, None),
+}  # fmt: skip
+
+
+class Icmp(Match):
+    """Type and code of an ICMP packet."""
+
+    name: ClassVar[str] = "icmp"
+    family: ClassVar[int | None] = 4
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--icmp-type", "icmp_type", icmp_value(NAMES, "an ICMP type: a number, type/code or a name"), True
+        ),
+    )
+    protocols: ClassVar[frozenset[int] | None] = frozenset({ICMP})
+
+    icmp_type: IcmpType | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Icmp:
+        demand(self, "icmp_type")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on type and code."""
+        wanted = self.icmp_type or IcmpType(ANY)
+        return (icmp_predicate(self.save(), wanted, ICMP, NAMES, "icmp_type" in self.negated),)
+
+    def says(self) -> str:
+        """Return the type in words."""
+        return icmp_says(self.icmp_type or IcmpType(ANY), NAMES, "icmp_type" in self.negated)
+
+
+EXTENSIONS = (Icmp,)

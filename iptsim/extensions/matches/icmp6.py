@@ -1,0 +1,64 @@
+"""`-m icmp6`: type and code of ICMPv6 (icmp6_match in the kernel's net/ipv6/netfilter/ip6_tables.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.checks import demand
+from iptsim.extensions.icmp import IcmpType, Names, icmp_predicate, icmp_says, icmp_value
+from iptsim.packet import ICMPV6
+
+NAMES: Names = {
+    "destination-unreachable": (1, None),
+    "no-route": (1, 0), "communication-prohibited": (1, 1), "beyond-scope": (1, 2),
+    "address-unreachable": (1, 3), "port-unreachable": (1, 4), "failed-policy": (1, 5),
+    "reject-route": (1, 6),
+    "packet-too-big": (2, None),
+    "time-exceeded": (3, None), "ttl-exceeded": (3, None),
+    "ttl-zero-during-transit": (3, 0), "ttl-zero-during-reassembly": (3, 1),
+    "parameter-problem": (4, None),
+    "bad-header": (4, 0), "unknown-header-type": (4, 1), "unknown-option": (4, 2),
+    "echo-request": (128, None), "ping": (128, None), "echo-reply": (129, None), "pong": (129, None),
+    "router-solicitation": (133, None), "router-advertisement": (134, None),
+    "neighbour-solicitation": (135, None), "neighbor-solicitation": (135, None),
+    "neighbour-advertisement": (136, None), "neighbor-advertisement": (136, None),
+    "redirect": (137, None),
+}  # fmt: skip
+
+
+class Icmp6(Match):
+    """Type and code of an ICMPv6 packet; here type 255 is a type like any other."""
+
+    name: ClassVar[str] = "icmp6"
+    family: ClassVar[int | None] = 6
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--icmpv6-type",
+            "icmpv6_type",
+            icmp_value(NAMES, "an ICMPv6 type: a number, type/code or a name"),
+            True,
+        ),
+    )
+    protocols: ClassVar[frozenset[int] | None] = frozenset({ICMPV6})
+
+    icmpv6_type: IcmpType | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Icmp6:
+        demand(self, "icmpv6_type")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on type and code."""
+        wanted = self.icmpv6_type or IcmpType(0)
+        return (icmp_predicate(self.save(), wanted, ICMPV6, NAMES, "icmpv6_type" in self.negated),)
+
+    def says(self) -> str:
+        """Return the type in words."""
+        return icmp_says(self.icmpv6_type or IcmpType(0), NAMES, "icmpv6_type" in self.negated)
+
+
+EXTENSIONS = (Icmp6,)

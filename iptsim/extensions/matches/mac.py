@@ -1,0 +1,65 @@
+"""`-m mac`: the Ethernet address of the frame's sender (net/netfilter/xt_mac.c)."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, look
+from iptsim.packet import Context, Truth, Unknown
+
+
+def parse_mac(text: str) -> str:
+    """Read an Ethernet address; an octet may have one digit.
+
+    Capitals stay if all letters are: iptables before 1.8.8 printed them so.
+
+    Raises:
+        ValueError: not six octets.
+
+    >>> parse_mac("0:aa:BB:1:2:03"), parse_mac("00:AA:BB:CC:DD:EE")
+    ('00:aa:bb:01:02:03', '00:AA:BB:CC:DD:EE')
+    """
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{1,2}:){5}[0-9A-Fa-f]{1,2}", text):
+        raise ValueError(f"{text!r} is not an Ethernet address such as 02:42:ac:11:00:02")
+    address = ":".join(part.zfill(2) for part in text.split(":"))
+    return address if address == address.upper() else address.lower()
+
+
+MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
+
+
+class Mac(Match):
+    """The source address of the Ethernet frame; a packet without one never matches, `!` or not."""
+
+    name: ClassVar[str] = "mac"
+    options: ClassVar[tuple[Option, ...]] = (Option("--mac-source", "mac_source", MAC, True),)
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+
+    mac_source: str
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the frame's source."""
+        wanted, negated = self.mac_source.lower(), bool(self.negated)
+        unknown = Unknown("the Ethernet address of the sender", "--set src_mac=ADDRESS", ("src_mac", wanted))
+
+        def test(context: Context) -> Truth:
+            if context.in_interface in (None, "lo"):
+                return False
+            address = look(context, "src_mac")
+            return unknown if address is None else (address.lower() == wanted) is not negated
+
+        def got(context: Context) -> str:
+            if context.in_interface in (None, "lo"):
+                return "it came in no Ethernet frame"
+            address = context.packet.src_mac
+            return f"its sender's Ethernet address is {address or 'not known'}"
+
+        return (Predicate(self.save(), test, got, negated=negated),)
+
+    def says(self) -> str:
+        """Return the address in words."""
+        return f"{'not ' if self.negated else ''}sent by the Ethernet address {self.mac_source}"
+
+
+EXTENSIONS = (Mac,)

@@ -1,0 +1,92 @@
+"""`-m mh`: the type of an IPv6 mobility header (net/ipv6/netfilter/ip6t_mh.c).
+
+Key of :attr:`Packet.extra`: `mh_type`, the header's type as a number.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import integer, range_text
+from iptsim.packet import Context, Truth, Unknown
+
+#: Names of the types with their short forms, by number.
+_NAMES = (
+    ("binding-refresh-request", "brr"), ("home-test-init", "hoti"), ("careof-test-init", "coti"),
+    ("home-test", "hot"), ("careof-test", "cot"), ("binding-update", "bu"),
+    ("binding-acknowledgement", "ba"), ("binding-error", "be"),
+)  # fmt: skip
+
+
+def _type(text: str) -> int:
+    """Read a type: a whole name, the beginning of one (the last that fits counts), or a number."""
+    found = None
+    for number, names in enumerate(_NAMES):
+        for name in names:
+            if name.startswith(text.lower()) and (found is None or name == text.lower()):
+                found = number
+    return integer(text, 0, 255) if found is None else found
+
+
+def _types(text: str) -> tuple[int, int]:
+    first, colon, last = text.partition(":")
+    if not colon:
+        return (number := _type(first)), number
+    low, high = _type(first) if first else 0, _type(last) if last else 255
+    if low > high:
+        raise ValueError(f"the range {text} ends before it starts")
+    return low, high
+
+
+class Mh(Match):
+    """The mobility header's type; a later fragment never matches, `!` or not."""
+
+    name: ClassVar[str] = "mh"
+    family: ClassVar[int | None] = 6
+    status: ClassVar[Status] = "given"
+    protocols: ClassVar[frozenset[int] | None] = frozenset({135})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--mh-type",
+            "mh_type",
+            Value("a mobility header type or a range of them (5, binding-update, 1:3)", _types, range_text),
+            True,
+        ),
+    )
+
+    mh_type: tuple[int, int] | None = None
+
+    def clauses(self) -> list[str]:
+        """Return the option, but not for the full range: ip6tables-save leaves that out, `!` or not."""
+        return [] if self.mh_type == (0, 255) else super().clauses()
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the type; without an option, that the header is there to be read."""
+        (low, high), negated = self.mh_type or (0, 255), bool(self.negated)
+        unknown = Unknown("the type of its mobility header", "--set mh_type=N", ("mh_type", low, high))
+
+        def test(context: Context) -> Truth:
+            if context.packet.fragment in ("middle", "last"):
+                return False
+            if (low, high) == (0, 255):
+                return not negated
+            kind = context.packet.extra.get("mh_type")
+            return unknown if kind is None else (low <= kind <= high) is not negated
+
+        def got(context: Context) -> str:
+            if context.packet.fragment in ("middle", "last"):
+                return "a later fragment carries no mobility header"
+            return f"its mobility header type is {context.packet.extra.get('mh_type', 'not known')}"
+
+        return (Predicate(self.save() or "-m mh", test, got, negated=negated),)
+
+    def says(self) -> str:
+        """Return the types in words."""
+        if self.mh_type is None:
+            return "with a mobility header"
+        not_ = "not " if self.negated else ""
+        return f"whose mobility header type is {not_}{range_text(self.mh_type, ' to ')}"
+
+
+EXTENSIONS = (Mh,)

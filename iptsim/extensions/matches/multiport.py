@@ -1,0 +1,83 @@
+"""`-m multiport`: up to 15 ports, a range counting two (net/netfilter/xt_multiport.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Ranges, Value
+from iptsim.extensions.ports import ports_predicate
+from iptsim.extensions.values import any_of, port, range_text
+from iptsim.packet import PORT_PROTOCOLS
+
+_MOST = 15
+
+
+def _parse(text: str) -> Ranges:
+    ports, count = [], 0
+    for part in text.split(","):
+        first, colon, last = part.partition(":")
+        low = port(first)
+        high = port(last) if colon else low
+        if colon and low >= high:
+            raise ValueError(f"the range {part} must end after it starts")
+        ports.append((low, high))
+        count += 2 if colon else 1
+    if count > _MOST:
+        raise ValueError(f"more than {_MOST} ports, a range counting as two")
+    return tuple(ports)
+
+
+_PORTS = Value(
+    f"up to {_MOST} ports and ranges (80,443,8000:8100)",
+    _parse,
+    lambda ports: ",".join(range_text(pair) for pair in ports),
+)
+_FIELDS = {"source_ports": ("sport",), "destination_ports": ("dport",), "ports": ("sport", "dport")}
+
+
+class Multiport(Match):
+    """A list of source ports, of destination ports, or of ports of which either may be one."""
+
+    name: ClassVar[str] = "multiport"
+    protocols: ClassVar[frozenset[int] | None] = PORT_PROTOCOLS
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--sports", "source_ports", _PORTS, True, ("--source-ports",)),
+        Option("--dports", "destination_ports", _PORTS, True, ("--destination-ports",)),
+        Option("--ports", "ports", _PORTS, True),
+    )
+
+    source_ports: Ranges | None = None
+    destination_ports: Ranges | None = None
+    ports: Ranges | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Multiport:
+        if len([field for field in _FIELDS if getattr(self, field) is not None]) != 1:
+            raise ValueError("multiport needs exactly one of --sports, --dports and --ports")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the ports."""
+        return tuple(
+            ports_predicate(self.save(), names, getattr(self, field), bool(self.negated))
+            for field, names in _FIELDS.items()
+            if getattr(self, field) is not None
+        )
+
+    def says(self) -> str:
+        """Return the ports in words."""
+        for field, preposition in (
+            ("source_ports", "from port"),
+            ("destination_ports", "to port"),
+            ("ports", "from or to port"),
+        ):
+            ports = getattr(self, field)
+            if ports is not None:
+                shown = any_of(tuple(range_text(pair, " to ") for pair in ports))
+                return f"{'not ' if self.negated else ''}{preposition} {shown}"
+        raise AssertionError("checked when made")
+
+
+EXTENSIONS = (Multiport,)

@@ -1,0 +1,46 @@
+"""`-m nfacct`: counts the packet in a named accounting object (net/netfilter/xt_nfacct.c).
+
+An object without a quota matches every packet; one with a quota only from the moment it is used up.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.values import bare_value
+from iptsim.packet import Unknown
+
+
+class Nfacct(Match):
+    """Count the packet in an accounting object that nfacct(8) made."""
+
+    name: ClassVar[str] = "nfacct"
+    status: ClassVar[Status] = "unknown"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--nfacct-name", "nfacct_name", bare_value("the name of an accounting object", 31)),
+    )
+
+    nfacct_name: str
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the one condition: that the object has no quota, or has used it up."""
+        unknown = Unknown(
+            f"whether the accounting object {self.nfacct_name} has a quota that is not used up",
+            "--assume nfacct=yes",
+            ("nfacct", self.nfacct_name),
+        )
+        return (
+            Predicate(
+                self.save(),
+                lambda context: unknown,
+                lambda context: "the accounting object is not in the dump",
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the effect in words."""
+        return f"counted in the accounting object {self.nfacct_name}"
+
+
+EXTENSIONS = (Nfacct,)

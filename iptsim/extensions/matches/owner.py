@@ -1,0 +1,154 @@
+"""`-m owner`: whose program sends the packet (net/netfilter/xt_owner.c).
+
+A packet without a local socket (forwarded, or made by the kernel itself) satisfies the negated
+conditions and no other.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.values import bare, integer, range_text
+from iptsim.packet import Context, Truth, Unknown
+
+_LAST_ID = 0xFFFFFFFE
+
+
+def _owner(text: str) -> tuple[int, int] | str:
+    """Read an id, a range of ids (with `-` or `:`), or a name; a name stays, but root is 0."""
+    if not text[:1].isdigit():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.$-]*", text):
+            raise ValueError(f"{text!r} is neither an id, a range of ids nor a name")
+        return (0, 0) if text == "root" else text
+    first, separator, last = re.fullmatch(r"([^:-]*)([:-]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    low = integer(first, 0, _LAST_ID)
+    high = integer(last, 0, _LAST_ID) if separator else low
+    if low > high:
+        raise ValueError(f"the range {text} ends before it starts")
+    return low, high
+
+
+def _owner_text(owner: tuple[int, int] | str) -> str:
+    return bare(owner) if isinstance(owner, str) else range_text(owner, "-")
+
+
+class Owner(Match):
+    """User and group of the socket that sends the packet."""
+
+    name: ClassVar[str] = "owner"
+    status: ClassVar[Status] = "given"
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"OUTPUT", "POSTROUTING"})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--socket-exists", "socket_exists", None, True),
+        Option(
+            "--uid-owner",
+            "uid_owner",
+            Value("a user id, a range (0-999) or a name", _owner, _owner_text),
+            True,
+        ),
+        Option(
+            "--gid-owner",
+            "gid_owner",
+            Value("a group id, a range (0-999) or a name", _owner, _owner_text),
+            True,
+        ),
+        Option("--suppl-groups", "suppl_groups"),
+    )
+
+    socket_exists: bool = False
+    uid_owner: tuple[int, int] | str | None = None
+    gid_owner: tuple[int, int] | str | None = None
+    suppl_groups: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Owner:
+        if self.suppl_groups and self.gid_owner is None:
+            raise ValueError("--suppl-groups needs --gid-owner")
+        if not self.socket_exists and self.uid_owner is None and self.gid_owner is None:
+            raise ValueError("owner needs one of --uid-owner, --gid-owner and --socket-exists")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition an option."""
+        found = []
+        if self.socket_exists:
+            found.append(
+                _socket_predicate(self.clause(self.options[0], True), "socket_exists" in self.negated)
+            )
+        for option, owner in ((self.options[1], self.uid_owner), (self.options[2], self.gid_owner)):
+            if owner is not None:
+                groups = self.suppl_groups and option.field == "gid_owner"
+                text, negated = self.clause(option, owner), option.field in self.negated
+                found.append(_id_predicate(text, option.field[:3], owner, groups, negated))
+        if self.suppl_groups:
+            found.append(_socket_predicate("--suppl-groups", False))
+        return tuple(found)
+
+    def says(self) -> str:
+        """Return the owners in words."""
+        phrases = []
+        if self.socket_exists:
+            phrases.append(f"{'not ' if 'socket_exists' in self.negated else ''}sent by a local program")
+        for field, who in (("uid_owner", "user"), ("gid_owner", "group")):
+            owner = getattr(self, field)
+            if owner is not None:
+                not_ = "not " if field in self.negated else ""
+                shown = owner if isinstance(owner, str) else range_text(owner, " to ")
+                phrases.append(f"{not_}sent by a program of {who} {shown}")
+        return " and ".join(phrases)
+
+
+def _socket_predicate(text: str, negated: bool) -> Predicate:
+    return Predicate(
+        text,
+        lambda context: context.packet.local_socket is not negated,
+        lambda context: f"{'a' if context.packet.local_socket else 'no'} local socket sends it",
+        negated=negated,
+    )
+
+
+def _id_predicate(
+    text: str, field: str, owner: tuple[int, int] | str, groups: bool, negated: bool
+) -> Predicate:
+    """Make a condition on the `uid` or `gid` of the sending socket.
+
+    Args:
+        text: as the rule writes it.
+        field: the packet's field.
+        owner: the ids, or a name whose id nobody told.
+        groups: whether the process's supplementary groups count as well.
+        negated: whether it stood behind a `!`.
+    """
+    who = "user" if field == "uid" else "group"
+    unknown = Unknown(f"the {who} whose program sends it", f"--set {field}=N", (field, owner))
+
+    def test(context: Context) -> Truth:
+        if not context.packet.local_socket:
+            return negated
+        number = look(context, field)
+        if number is None:
+            return unknown
+        if isinstance(owner, str):
+            return Unknown(f"which {who} id {owner} has", f"the number instead of {owner}", (field, owner))
+        if owner[0] <= number <= owner[1]:
+            return not negated
+        if groups:
+            return Unknown(
+                "the supplementary groups of the program that sends it", "--assume owner=yes", unknown.key
+            )
+        return negated
+
+    def got(context: Context) -> str:
+        if not context.packet.local_socket:
+            return "no local program sends it"
+        number = getattr(context.packet, field)
+        return f"the sending program's {who} is {'not known' if number is None else number}"
+
+    return Predicate(text, test, got, negated=negated)
+
+
+EXTENSIONS = (Owner,)

@@ -1,0 +1,104 @@
+"""`-m physdev`: bridge ports of a packet that br_netfilter shows to iptables (net/netfilter/xt_physdev.c).
+
+A packet that no bridge port is known of satisfies the negated conditions and no other, not even `+`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.parameters import interface_matches, parse_interface
+from iptsim.extensions.values import bare
+from iptsim.packet import Context, Truth
+
+_PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare)
+_HOOKS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+
+
+class Physdev(Match):
+    """The bridge ports by which the packet arrives and leaves."""
+
+    name: ClassVar[str] = "physdev"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--physdev-is-in", "physdev_is_in", None, True),
+        Option("--physdev-in", "physdev_in", _PORT, True),
+        Option("--physdev-is-out", "physdev_is_out", None, True),
+        Option("--physdev-out", "physdev_out", _PORT, True),
+        Option("--physdev-is-bridged", "physdev_is_bridged", None, True),
+    )
+
+    physdev_is_in: bool = False
+    physdev_in: str | None = None
+    physdev_is_out: bool = False
+    physdev_out: str | None = None
+    physdev_is_bridged: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Physdev:
+        if not any(getattr(self, option.field) not in (None, False) for option in self.options):
+            raise ValueError("physdev needs at least one option")
+        return self
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks: OUTPUT knows no outgoing port, so the kernel refuses to be asked there."""
+        outgoing = self.physdev_out is not None or self.physdev_is_out
+        bridged = self.physdev_is_bridged and "physdev_is_bridged" not in self.negated
+        return _HOOKS - {"OUTPUT"} if outgoing and not bridged else None
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition an option, in the kernel's order."""
+        found = []
+        for field in ("physdev_is_bridged", "physdev_is_in", "physdev_is_out", "physdev_in", "physdev_out"):
+            option = next(option for option in self.options if option.field == field)
+            value = getattr(self, field)
+            if value not in (None, False):
+                pattern = value if isinstance(value, str) else None
+                incoming = field in ("physdev_is_in", "physdev_in")
+                text, negated = self.clause(option, value), field in self.negated
+                found.append(_port_predicate(text, incoming, pattern, negated))
+        return tuple(found)
+
+    def says(self) -> str:
+        """Return the ports in words."""
+        phrases = []
+        for field, phrase in (
+            ("physdev_is_in", "arriving by a bridge port"),
+            ("physdev_in", "arriving by bridge port {}"),
+            ("physdev_is_out", "leaving by a bridge port"),
+            ("physdev_out", "leaving by bridge port {}"),
+            ("physdev_is_bridged", "bridged, not routed"),
+        ):
+            value = getattr(self, field)
+            if value not in (None, False):
+                phrases.append(("not " if field in self.negated else "") + phrase.format(value))
+        return " ".join(phrases)
+
+
+def _port_predicate(text: str, incoming: bool, pattern: str | None, negated: bool) -> Predicate:
+    """Make a condition on a port: that there is one, or that its name fits a pattern.
+
+    The kernel takes a packet as bridged when it knows the port that it leaves by.
+    """
+
+    def test(context: Context) -> Truth:
+        if context.physical_in is None and context.physical_out is None:
+            return negated
+        port = context.physical_in if incoming else context.physical_out
+        if pattern is None:
+            return (port is not None) is not negated
+        # While only the other port is known, no name is the one it goes out by, `!` or not.
+        return incoming if port is None else interface_matches(pattern, port) is not negated
+
+    def got(context: Context) -> str:
+        port = context.physical_in if incoming else context.physical_out
+        if port is None:
+            return f"it {'came in' if incoming else 'goes out'} by no bridge port that iptables knows of"
+        return f"it {'came in' if incoming else 'goes out'} by bridge port {port}"
+
+    return Predicate(text, test, got, negated=negated)
+
+
+EXTENSIONS = (Physdev,)

@@ -1,0 +1,60 @@
+"""`-m pkttype`: how the frame was addressed (net/netfilter/xt_pkttype.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
+from iptsim.packet import Context, Truth
+
+_TYPES = {
+    "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "bcast": "broadcast",
+    "multicast": "multicast", "mcast": "multicast", "otherhost": "otherhost",
+}  # fmt: skip
+
+
+def _parse(text: str) -> str:
+    if text.lower() not in _TYPES:
+        raise ValueError(f"{text!r} is not one of unicast, broadcast, multicast")
+    return _TYPES[text.lower()]
+
+
+class Pkttype(Match):
+    """Unicast, broadcast or multicast, by the frame's destination; a packet of this host is unicast."""
+
+    name: ClassVar[str] = "pkttype"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--pkt-type", "pkt_type", Value("unicast, broadcast or multicast", _parse), True),
+    )
+
+    pkt_type: str
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the frame's type."""
+
+        def test(context: Context) -> Truth:
+            return _seen(context) == self.pkt_type
+
+        return (
+            fact_predicate(
+                self.save(),
+                test,
+                lambda context: f"its frame type is {_seen(context)}",
+                negated=bool(self.negated),
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the type in words."""
+        return f"whose frame is {'not ' if self.negated else ''}{self.pkt_type}"
+
+
+def _seen(context: Context) -> str:
+    """Return the type that the kernel has noted: nothing but unicast before the packet left or came in."""
+    sent_here = context.in_interface is None and not context.bridged
+    if context.hook == "OUTPUT" or (context.hook == "POSTROUTING" and sent_here):
+        return "unicast"
+    return str(look(context, "pkttype"))
+
+
+EXTENSIONS = (Pkttype,)

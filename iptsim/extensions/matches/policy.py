@@ -1,0 +1,198 @@
+"""`-m policy`: the IPsec policy that handled, or will handle, the packet (net/netfilter/xt_policy.c).
+
+Key of :attr:`Packet.extra`: `ipsec`, the directions in which IPsec handles the packet, as "in", "out" or
+"in,out". Without it, the packet is an ordinary one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import Network, choice, integer, integer_value, parse_host_mask
+from iptsim.packet import Context, Truth, Unknown
+
+_PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
+_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_MOST_ELEMENTS = 4
+
+
+def _protocol(text: str) -> int:
+    number = integer(text, 0, 255) if text[:1].isdigit() else _PROTOCOLS.get(text.lower(), 0)
+    if number not in _PROTOCOL_NAMES:
+        raise ValueError(f"{text!r} is not one of ah, esp, ipcomp")
+    return number
+
+
+def _endpoint_text(network: Network) -> str:
+    """Print an end point; a whole address without its mask."""
+    return str(network).removesuffix("/32" if network.family == 4 else "/128")
+
+
+_ENDPOINT = Value(
+    "an address of a tunnel's end, with or without /length",
+    parse_host_mask,
+    _endpoint_text,
+    needs_family=True,
+)
+_ELEMENT = (
+    Option("--reqid", "reqid", integer_value("a number"), True),
+    Option("--spi", "spi", Value("a number", integer, hex), True),
+    Option("--proto", "proto", Value("ah, esp or ipcomp", _protocol, _PROTOCOL_NAMES.__getitem__), True),
+    Option("--mode", "mode", choice("tunnel or transport", ("tunnel", "transport")), True),
+    Option("--tunnel-dst", "tunnel_dst", _ENDPOINT, True),
+    Option("--tunnel-src", "tunnel_src", _ENDPOINT, True),
+)
+
+
+class Element(NamedTuple):
+    """A further element of the policy: fields and `negated` as in :class:`Policy`."""
+
+    reqid: int | None = None
+    spi: int | None = None
+    proto: int | None = None
+    mode: str | None = None
+    tunnel_dst: Network | None = None
+    tunnel_src: Network | None = None
+    negated: frozenset[str] = frozenset()
+
+
+class Policy(Match):
+    """The IPsec policy of the packet; `next` holds the elements after the first one."""
+
+    name: ClassVar[str] = "policy"
+    status: ClassVar[Status] = "given"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--dir", "dir", choice("in or out", ("in", "out"))),
+        Option("--pol", "pol", choice("none or ipsec", ("none", "ipsec"))),
+        Option("--strict", "strict"),
+        *_ELEMENT,
+        Option("--next", "next", constant=()),
+    )
+
+    dir: str
+    pol: str = "ipsec"
+    strict: bool = False
+    reqid: int | None = None
+    spi: int | None = None
+    proto: int | None = None
+    mode: str | None = None
+    tunnel_dst: Network | None = None
+    tunnel_src: Network | None = None
+    next: tuple[Element, ...] = ()
+
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the fields; each `--next` begins another element.
+
+        Raises:
+            ValueError: an option is given twice, in the whole or in an element.
+        """
+        parts: list[list[Given]] = [[]]
+        common: list[Given] = []
+        for one in given:
+            if one.option.field == "next":
+                parts.append([])
+            elif one.option in _ELEMENT:
+                parts[-1].append(one)
+            else:
+                common.append(one)
+        fields = super().gather([*common, *parts[0]])
+        further = [super(Policy, cls).gather([*common, *part]) for part in parts[1:]]
+        fields["next"] = tuple(
+            Element(**{name: part[name] for name in Element._fields if name in part}) for part in further
+        )
+        return fields
+
+    @model_validator(mode="after")
+    def _check(self) -> Policy:
+        if self.next and not self.strict:
+            raise ValueError("--next needs --strict")
+        if self.pol == "none" and self.strict:
+            raise ValueError("--pol none can't be combined with --strict")
+        if len(self.next) >= _MOST_ELEMENTS:
+            raise ValueError(f"a policy has at most {_MOST_ELEMENTS} elements")
+        for element in self._elements():
+            given = [option.field for option in _ELEMENT if getattr(element, option.field) is not None]
+            if self.strict and not given:
+                raise ValueError(
+                    f"with --strict each element needs one of {', '.join(o.flag for o in _ELEMENT)}"
+                )
+            tunnel = element.mode is None or (element.mode == "tunnel") is not ("mode" in element.negated)
+            if {"tunnel_src", "tunnel_dst"} & set(given) and (element.mode is None or not tunnel):
+                raise ValueError("--tunnel-src and --tunnel-dst need --mode tunnel")
+        return self
+
+    def _elements(self) -> tuple[Element, ...]:
+        """Return all elements, the first included."""
+        first = {option.field: getattr(self, option.field) for option in _ELEMENT}
+        return (Element(**first, negated=self.negated), *self.next)
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks at which a policy of this direction is known."""
+        if self.dir == "in":
+            return frozenset({"PREROUTING", "INPUT", "FORWARD"})
+        return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
+
+    def clauses(self) -> list[str]:
+        """Return the options, element by element; `--pol none` has no element."""
+        common = [f"--dir {self.dir}", f"--pol {self.pol}", *(["--strict"] if self.strict else [])]
+        if self.pol == "none":
+            return common
+        shown = [" ".join(self._element_clauses(element)) for element in self._elements()]
+        return [*common, *filter(None, [shown[0], *(f"--next {text}" for text in shown[1:])])]
+
+    def _element_clauses(self, element: Element) -> list[str]:
+        found = []
+        for option in _ELEMENT:
+            value = getattr(element, option.field)
+            if value is not None and option.value is not None:
+                not_ = "! " if option.field in element.negated else ""
+                found.append(f"{not_}{option.flag} {option.value.format(value)}")
+        return found
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the packet's policy."""
+        unknown = Unknown("the IPsec policy of the packet", "--assume policy=yes", ("policy", self.save()))
+        detailed = self._elements() != (Element(),)
+
+        def secured(context: Context) -> bool:
+            return self.dir in str(context.packet.extra.get("ipsec", "")).split(",")
+
+        def test(context: Context) -> Truth:
+            if self.pol == "none":
+                return not secured(context)
+            if not secured(context):
+                return False
+            # A policy that is there, but asked for nothing in particular, fits any.
+            return unknown if detailed else True
+
+        def got(context: Context) -> str:
+            done = "came in" if self.dir == "in" else "goes out"
+            return f"it {done} {'by' if secured(context) else 'without'} IPsec"
+
+        return (Predicate(self.save(), test, got),)
+
+    def says(self) -> str:
+        """Return the policy in words."""
+        done = "that came in" if self.dir == "in" else "that go out"
+        if self.pol == "none":
+            return f"{done} without IPsec"
+        details = [self._element_says(element) for element in self._elements()]
+        shown = ", then ".join(filter(None, details))
+        return f"{done} by IPsec" + (f" ({shown})" if shown else "")
+
+    def _element_says(self, element: Element) -> str:
+        phrases = []
+        for option in _ELEMENT:
+            value = getattr(element, option.field)
+            if value is not None and option.value is not None:
+                not_ = "not " if option.field in element.negated else ""
+                phrases.append(f"{option.field.replace('_', ' ')} {not_}{option.value.format(value)}")
+        return ", ".join(phrases)
+
+
+EXTENSIONS = (Policy,)

@@ -1,0 +1,42 @@
+"""`-m quota`: so many octets, counted down since the rules were loaded (net/netfilter/xt_quota.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, look
+from iptsim.extensions.values import integer_value
+from iptsim.packet import Context, Truth, Unknown
+
+_LAST = 0xFFFFFFFFFFFFFFFF
+
+
+class Quota(Match):
+    """Match until the octets are used up; negated, match from then on."""
+
+    name: ClassVar[str] = "quota"
+    status: ClassVar[Status] = "unknown"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--quota", "quota", integer_value("a number of octets", 0, _LAST), True),
+    )
+
+    quota: int
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition: what is left covers the packet. A quota below its length never did."""
+        unknown = Unknown(f"whether the quota of {self.quota} octets is used up", "--assume quota=yes")
+
+        def test(context: Context) -> Truth:
+            return bool(self.negated) if look(context, "length") > self.quota else unknown
+
+        def got(context: Context) -> str:
+            return f"it is {context.packet.length} octets long; what is left of the quota is not known"
+
+        return (Predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def says(self) -> str:
+        """Return the quota in words."""
+        return f"{'after' if self.negated else 'until'} {self.quota} octets have passed here"
+
+
+EXTENSIONS = (Quota,)

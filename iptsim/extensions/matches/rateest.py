@@ -1,0 +1,131 @@
+"""`-m rateest`: rates that the RATEEST target measures (net/netfilter/xt_rateest.c)."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import bare, bare_value, integer
+from iptsim.packet import Unknown
+
+_PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_PREFIXES |= {"ki": 1024, "mi": 1024**2, "gi": 1024**3, "ti": 1024**4}
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([kmgt]?i?)(bit|bps))?", re.IGNORECASE)
+_LAST = 0xFFFFFFFF
+
+
+def _bytes_per_second(text: str) -> int:
+    """Read `2.5mbit`, `100KBps` or so; a bare number has always meant an eighth of it (libxt_rateest.c)."""
+    found = _RATE.fullmatch(text)
+    prefix = (found[2] or "").lower() if found else ""
+    if not found or prefix not in _PREFIXES:
+        raise ValueError(f"{text!r} is not a rate such as 2.5mbit or 100KBps")
+    octets = (found[3] or "bit").lower() == "bps"
+    rate = int(float(found[1]) * _PREFIXES[prefix] * (8 if octets else 1) / 8)
+    if rate > _LAST:
+        raise ValueError(f"{text} is more than {_LAST} octets a second")
+    return rate
+
+
+def _rate_text(octets: int) -> str:
+    """Print a rate as iptables does, rounded to a whole number of its unit."""
+    bits = octets * 8
+    if bits >= 1000 * 1000**2:
+        return f"{bits / 1000**2:.0f}Mbit"
+    return f"{bits / 1000:.0f}Kbit" if bits >= 1000**2 else f"{bits}bit"
+
+
+_BPS = Value("a rate (2.5mbit, 100KBps)", _bytes_per_second, _rate_text, optional=True)
+_PPS = Value("a number of packets a second", lambda text: integer(text, 0, _LAST), optional=True)
+_ESTIMATOR = bare_value("the name of a rate estimator", 15)
+_COMPARISONS = {"rateest_lt": "less than", "rateest_gt": "more than", "rateest_eq": "equal to"}
+
+
+class Rateest(Match):
+    """Compare a measured rate with a number, or with another measured rate."""
+
+    name: ClassVar[str] = "rateest"
+    status: ClassVar[Status] = "unknown"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--rateest-delta", "rateest_delta"),
+        Option("--rateest1", "rateest1", _ESTIMATOR, aliases=("--rateest",)),
+        Option("--rateest-bps1", "rateest_bps1", _BPS, constant=0),
+        Option("--rateest-pps1", "rateest_pps1", _PPS, constant=0),
+        Option("--rateest-lt", "rateest_lt", None, True),
+        Option("--rateest-gt", "rateest_gt", None, True),
+        Option("--rateest-eq", "rateest_eq", None, True),
+        Option("--rateest-bps2", "rateest_bps2", _BPS, aliases=("--rateest-bps",), constant=0),
+        Option("--rateest-pps2", "rateest_pps2", _PPS, aliases=("--rateest-pps",), constant=0),
+        Option("--rateest2", "rateest2", _ESTIMATOR),
+    )
+
+    rateest_delta: bool = False
+    rateest1: str
+    #: octets per second
+    rateest_bps1: int | None = None
+    rateest_pps1: int | None = None
+    rateest_lt: bool = False
+    rateest_gt: bool = False
+    rateest_eq: bool = False
+    #: octets per second
+    rateest_bps2: int | None = None
+    rateest_pps2: int | None = None
+    rateest2: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Rateest:
+        if len([field for field in _COMPARISONS if getattr(self, field)]) != 1:
+            raise ValueError("rateest needs one of --rateest-lt, --rateest-gt and --rateest-eq")
+        if not self._kinds():
+            raise ValueError("rateest needs rates to compare: --rateest-bps or --rateest-pps")
+        return self
+
+    def _kinds(self) -> list[str]:
+        """Return what is compared: "bps", "pps" or both."""
+        return [
+            kind
+            for kind in ("bps", "pps")
+            if getattr(self, f"rateest_{kind}1") is not None or getattr(self, f"rateest_{kind}2") is not None
+        ]
+
+    def clauses(self) -> list[str]:
+        """Return the options in iptables' order, the comparison between the two rates."""
+        relative = self.rateest2 is not None
+        field = next(field for field in _COMPARISONS if getattr(self, field))
+        comparison = ("! " if field in self.negated else "") + "--" + field.replace("_", "-")
+        found = ["--rateest-delta"] if self.rateest_delta else []
+        found.append(f"--rateest{'1' if relative else ''} {bare(self.rateest1)}")
+        for kind in self._kinds():
+            show = _rate_text if kind == "bps" else str
+            first, second = (getattr(self, f"rateest_{kind}{number}") or 0 for number in (1, 2))
+            if self.rateest_delta:
+                found += [f"--rateest-{kind}1 {show(first)}", comparison, f"--rateest-{kind}2 {show(second)}"]
+            else:
+                found += [comparison, f"--rateest-{kind}" + ("" if relative else f" {show(second)}")]
+        return [*found, f"--rateest2 {bare(self.rateest2)}"] if self.rateest2 is not None else found
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the one condition that nobody can decide: the rate at that moment."""
+        unknown = Unknown(f"the rate that the estimator {self.rateest1} measures", "--assume rateest=yes")
+        return (Predicate(self.save(), lambda context: unknown, lambda context: "the rate is not known"),)
+
+    def says(self) -> str:
+        """Return the comparison in words."""
+        field = next(field for field in _COMPARISONS if getattr(self, field))
+        comparison = ("not " if field in self.negated else "") + _COMPARISONS[field]
+        if self.rateest2 is not None:
+            other = f"that of {self.rateest2}"
+        else:
+            other = " and ".join(
+                _rate_text(self.rateest_bps2 or 0)
+                if kind == "bps"
+                else f"{self.rateest_pps2 or 0} packets a second"
+                for kind in self._kinds()
+            )
+        return f"while the rate of the estimator {self.rateest1} is {comparison} {other}"
+
+
+EXTENSIONS = (Rateest,)

@@ -1,0 +1,72 @@
+"""`-m realm`: the realm of the packet's route (net/netfilter/xt_realm.c).
+
+The fact `realm` is the number of that realm; 0 where the routes have none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import MaskedNumber, bare, masked_number
+from iptsim.packet import Context, Truth, Unknown
+
+
+def _parse(text: str) -> MaskedNumber | str:
+    """Read a number with or without mask, or a name of /etc/iproute2/rt_realms."""
+    if text[:1].isdigit():
+        return masked_number(text)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
+        raise ValueError(f"{text!r} is neither a realm's number nor a name")
+    return text
+
+
+class Realm(Match):
+    """The routing realm; every system has the name cosmos, for 0."""
+
+    name: ClassVar[str] = "realm"
+    family: ClassVar[int | None] = 4
+    status: ClassVar[Status] = "given"
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--realm",
+            "realm",
+            Value(
+                "a realm's number with or without /mask, or its name",
+                _parse,
+                lambda realm: bare(realm) if isinstance(realm, str) else str(realm),
+            ),
+            True,
+        ),
+    )
+
+    realm: MaskedNumber | str
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the route's realm."""
+        wanted = MaskedNumber(0) if self.realm == "cosmos" else self.realm
+        negated = bool(self.negated)
+        key = ("realm", self.realm)
+
+        def test(context: Context) -> Truth:
+            if isinstance(wanted, str):
+                return Unknown(f"the number of the realm {wanted}", "the number in the rule", key)
+            number = context.surroundings.fact("realm")
+            if number is None:
+                return Unknown("the realm of its route", "--set realm=N", key)
+            return (int(number) & wanted.mask == wanted.value) is not negated
+
+        def got(context: Context) -> str:
+            number = context.surroundings.fact("realm")
+            return f"the realm of its route is {'not known' if number is None else number}"
+
+        return (Predicate(self.save(), test, got, negated=negated),)
+
+    def says(self) -> str:
+        """Return the realm in words."""
+        return f"whose route is {'not ' if self.negated else ''}of realm {self.realm}"
+
+
+EXTENSIONS = (Realm,)

@@ -1,0 +1,163 @@
+"""`-m recent`: lists of addresses that were seen lately (net/netfilter/xt_recent.c)."""
+
+from __future__ import annotations
+
+import socket
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.values import bare, integer_value, one_address
+from iptsim.packet import Context, Truth, Unknown, address_text
+
+_DEFAULT_NAME = "DEFAULT"
+_ACTIONS = ("set", "rcheck", "update", "remove")
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) < 200 or "/" in text:
+        raise ValueError("a list's name has 1 to 199 characters and no slash: it becomes a file's name")
+    return text
+
+
+def _mask(text: str, family: int) -> tuple[int, int]:
+    """Read a mask as an address; an IPv4 one like inet_aton(3), so that `24` is 0.0.0.24."""
+    if family == 4 and text.isascii() and text.isdigit():
+        return 4, int.from_bytes(socket.inet_aton(text), "big")
+    return family, one_address(text, family)
+
+
+class Recent(Match):
+    """Enter the packet's source (or destination) in a list, look it up, or take it out."""
+
+    name: ClassVar[str] = "recent"
+    status: ClassVar[Status] = "given"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--set", "set", None, True),
+        Option("--rcheck", "rcheck", None, True),
+        Option("--update", "update", None, True),
+        Option("--remove", "remove", None, True),
+        Option("--seconds", "seconds", integer_value("a number of seconds", 1)),
+        Option("--reap", "reap"),
+        Option("--hitcount", "hitcount", integer_value("a number of packets", 0, 65535)),
+        Option("--rttl", "rttl"),
+        Option("--name", "list_name", Value("the name of a list", _name, bare)),
+        Option(
+            "--mask",
+            "mask",
+            Value(
+                "a network mask (255.255.255.0)", _mask, lambda mask: address_text(*mask), needs_family=True
+            ),
+        ),
+        Option("--rsource", "rsource"),
+        Option("--rdest", "rdest"),
+    )
+
+    set: bool = False
+    rcheck: bool = False
+    update: bool = False
+    remove: bool = False
+    seconds: int | None = None
+    reap: bool = False
+    hitcount: int | None = None
+    rttl: bool = False
+    #: `--name`
+    list_name: str | None = None
+    #: the mask's family and its bits
+    mask: tuple[int, int] | None = None
+    rsource: bool = False
+    rdest: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Recent:
+        if len([action for action in _ACTIONS if getattr(self, action)]) != 1:
+            raise ValueError("recent needs exactly one of --set, --rcheck, --update and --remove")
+        if (self.set or self.remove) and (self.seconds or self.hitcount or self.rttl or self.reap):
+            raise ValueError("--seconds, --hitcount, --rttl and --reap need --rcheck or --update")
+        if self.reap and not self.seconds:
+            raise ValueError("--reap needs --seconds")
+        return self
+
+    @property
+    def _list(self) -> str:
+        return self.list_name or _DEFAULT_NAME
+
+    @property
+    def _action(self) -> str:
+        return next(action for action in _ACTIONS if getattr(self, action))
+
+    def clauses(self) -> list[str]:
+        """Return the options, list name and side also where they are the default, as iptables does."""
+        shown = self.model_copy(
+            update={"list_name": self._list, "rsource": not self.rdest, "hitcount": self.hitcount or None}
+        )
+        return super(Recent, shown).clauses()
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the list; `--set` always holds."""
+        negated = bool(self.negated)
+        side = "dst" if self.rdest else "src"
+
+        def address(context: Context) -> int:
+            found: int = look(context, side)
+            return found & self.mask[1] if self.mask else found
+
+        def test(context: Context) -> Truth:
+            if self.set:
+                return not negated
+            entries = context.surroundings.recent(self._list)
+            if entries is None:
+                return self._unknown(
+                    context, f"whether {{}} is in the recent list {self._list}", address(context)
+                )
+            ages = entries.get(address(context))
+            if ages is None or not self._enough(ages):
+                return negated
+            if self.rttl:
+                return self._unknown(
+                    context, f"the TTL that {{}} had when list {self._list} took it", address(context)
+                )
+            return not negated
+
+        def got(context: Context) -> str:
+            shown = address_text(context.packet.family, address(context))
+            entries = context.surroundings.recent(self._list)
+            if entries is None:
+                return f"what the list {self._list} holds is not known"
+            ages = entries.get(address(context))
+            if ages is None:
+                return f"{shown} is not in the list {self._list}"
+            return f"{shown} was seen {len(ages)} times, last {min(ages):g} seconds ago"
+
+        return (Predicate(self.save(), test, got, negated=negated),)
+
+    def _enough(self, ages: list[float]) -> bool:
+        """Tell whether enough packets of an entry are young enough."""
+        young = [age for age in ages if not self.seconds or age <= self.seconds]
+        return self.remove or len(young) >= max(1, self.hitcount or 0)
+
+    def _unknown(self, context: Context, reason: str, address: int) -> Unknown:
+        """Return what nobody tells; only a mere look is repeatable, so only that has a key."""
+        shown = address_text(context.packet.family, address)
+        key = ("recent", self._list, self.seconds, self.hitcount, self.rttl, address) if self.rcheck else ()
+        return Unknown(reason.format(shown), "--assume recent=yes", key)
+
+    def says(self) -> str:
+        """Return the action in words."""
+        who = "destination" if self.rdest else "source"
+        limits = []
+        if self.hitcount:
+            limits.append(f" at least {self.hitcount} times")
+        if self.seconds:
+            limits.append(f" in the last {self.seconds} seconds")
+        seen = f"{'not ' if self.negated else ''}listed{''.join(limits)}"
+        return {
+            "set": f"{'never, but ' if self.negated else ''}entering their {who} in the list {self._list}",
+            "rcheck": f"whose {who} is {seen} in the list {self._list}",
+            "update": f"whose {who} is {seen} in the list {self._list}, which notes them again",
+            "remove": f"whose {who} is {seen} in the list {self._list}, which forgets them",
+        }[self._action]
+
+
+EXTENSIONS = (Recent,)

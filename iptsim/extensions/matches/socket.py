@@ -1,0 +1,72 @@
+"""`-m socket`: an open socket of this host is found for the packet (net/netfilter/xt_socket.c).
+
+Fact: `socket`, whether there is one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.facts import told
+from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
+
+#: ICMP messages that quote the packet they are about.
+_ERRORS = frozenset({3, 4, 5, 11, 12})
+
+
+def _looked_up(packet: Packet) -> bool:
+    """Tell whether the kernel looks for a socket: TCP, UDP, or an ICMP error about one."""
+    if packet.proto == ICMP:
+        return packet.icmp_type in _ERRORS
+    if packet.proto == ICMPV6:
+        return packet.icmp_type is not None and packet.icmp_type < 128
+    return packet.proto in (TCP, UDP)
+
+
+class Socket(Match):
+    """A socket of this host, connected or listening, is there for the packet."""
+
+    name: ClassVar[str] = "socket"
+    status: ClassVar[Status] = "given"
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT"})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--transparent", "transparent"),
+        Option("--nowildcard", "nowildcard"),
+        Option("--restore-skmark", "restore_skmark"),
+    )
+
+    transparent: bool = False
+    nowildcard: bool = False
+    restore_skmark: bool = False
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition that a socket is found."""
+
+        def test(context: Context) -> Truth:
+            if not _looked_up(context.packet):
+                return False
+            found = told(context, "socket")
+            if found is None:
+                key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
+                return Unknown("whether a program here has a socket open for it", "--assume socket=yes", key)
+            return found
+
+        def got(context: Context) -> str:
+            if not _looked_up(context.packet):
+                return "no socket is looked up for its protocol"
+            found = told(context, "socket")
+            return (
+                "the open sockets are not known"
+                if found is None
+                else f"{'a' if found else 'no'} socket is open for it"
+            )
+
+        return (Predicate(f"-m socket {self.save()}".strip(), test, got),)
+
+    def says(self) -> str:
+        """Return the socket in words."""
+        return f"for which a {'transparent ' if self.transparent else ''}socket of this host is open"
+
+
+EXTENSIONS = (Socket,)

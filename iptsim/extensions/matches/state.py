@@ -1,0 +1,49 @@
+"""`-m state`: the connection state, an older form of `-m conntrack --ctstate` (net/netfilter/xt_state.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.matches.conntrack import state_got, state_holds
+from iptsim.extensions.values import any_of
+
+#: In the order in which iptables prints them.
+STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
+
+
+def _states(text: str) -> tuple[str, ...]:
+    given = [word.upper() for word in text.split(",")]
+    for word in given:
+        if word not in STATES:
+            raise ValueError(f"{word!r} is not one of {', '.join(STATES)}")
+    return tuple(state for state in STATES if state in given)
+
+
+class State(Match):
+    """The packet's connection state."""
+
+    name: ClassVar[str] = "state"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--state", "state", Value(f"states of {', '.join(STATES)}", _states, ",".join), True),
+    )
+
+    state: tuple[str, ...]
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the state."""
+        return (
+            fact_predicate(
+                self.save(),
+                lambda context: state_holds(context, self.state),
+                state_got,
+                negated=bool(self.negated),
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the states in words."""
+        return f"whose connection state is {'not ' if self.negated else ''}{any_of(self.state)}"
+
+
+EXTENSIONS = (State,)

@@ -1,0 +1,116 @@
+"""`-m statistic`: by chance, or every nth packet (net/netfilter/xt_statistic.c).
+
+Fact: `nth`, how many packets have come to this match since the rules were loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar, NamedTuple
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import choice, integer_value
+from iptsim.packet import Context, Truth, Unknown
+
+#: The kernel draws a number of 31 bits.
+_CERTAIN = 0x80000000
+
+
+class Probability(NamedTuple):
+    """A probability in the kernel's steps of 1/2**31, and as iptables printed it."""
+
+    steps: int
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _probability(text: str) -> Probability:
+    """Read a probability; digits as some version of iptables prints them (six, or eleven) stay."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise ValueError(f"{text!r} is not a number from 0 to 1")
+    steps = int(_CERTAIN * number + 0.5)
+    return Probability(steps, text if re.fullmatch(r"[01]\.[0-9]{6}", text) else f"{steps / _CERTAIN:.11f}")
+
+
+class Statistic(Match):
+    """A share of the packets: random ones, or the nth of each n."""
+
+    name: ClassVar[str] = "statistic"
+    status: ClassVar[Status] = "given"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--mode", "mode", choice("random or nth", ("random", "nth"))),
+        Option("--probability", "probability", Value("a number from 0 to 1", _probability), True),
+        Option("--every", "every", integer_value("a number of packets", 1), True),
+        Option("--packet", "packet", integer_value("a packet's number, below --every", 0)),
+    )
+
+    mode: str
+    probability: Probability | None = None
+    every: int | None = None
+    packet: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Statistic:
+        if self.mode == "random" and (self.probability is None or self.every or self.packet is not None):
+            raise ValueError("--mode random needs --probability, without --every and --packet")
+        if self.mode == "nth":
+            if self.every is None or self.packet is None or self.probability is not None:
+                raise ValueError("--mode nth needs --every and --packet, without --probability")
+            if self.packet >= self.every:
+                raise ValueError(f"--packet must be below {self.every}, the number after --every")
+        return self
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition; where all packets or none match, it is no chance."""
+        negated = bool(self.negated)
+        text = self.save()
+        return (
+            _nth(text, self.every, self.packet or 0, negated) if self.every else self._random(text, negated),
+        )
+
+    def _random(self, text: str, negated: bool) -> Predicate:
+        steps = self.probability.steps if self.probability else 0
+        truth: Truth
+        if steps in (0, _CERTAIN):
+            truth = (steps == _CERTAIN) is not negated
+        else:
+            truth = Unknown(f"chance: {steps / _CERTAIN:.2%} of the packets match", "--assume statistic=yes")
+        return Predicate(
+            text, lambda context: truth, lambda context: "it is a matter of chance", negated=negated
+        )
+
+    def says(self) -> str:
+        """Return the share in words."""
+        if self.every:
+            shown = f"number {(self.packet or 0) + 1} of each {self.every}"
+            return f"that are {'not ' if self.negated else ''}{shown} that come here"
+        steps = self.probability.steps if self.probability else 0
+        share = (_CERTAIN - steps if self.negated else steps) / _CERTAIN
+        return f"picked at random, {share:.2%} of them"
+
+
+def _nth(text: str, every: int, packet: int, negated: bool) -> Predicate:
+    unknown = Unknown(f"how many packets came to {text} before", "--set nth=N, or --assume statistic=yes")
+
+    def test(context: Context) -> Truth:
+        before = 0 if every == 1 else context.surroundings.fact("nth")
+        return unknown if before is None else (int(before) % every == packet) is not negated
+
+    def got(context: Context) -> str:
+        before = context.surroundings.fact("nth")
+        return (
+            "how many came before is not known" if before is None else f"{before} packets came here before it"
+        )
+
+    return Predicate(text, test, got, negated=negated)
+
+
+EXTENSIONS = (Statistic,)

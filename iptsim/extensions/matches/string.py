@@ -1,0 +1,194 @@
+"""`-m string`: a pattern somewhere in the packet (net/netfilter/xt_string.c).
+
+Offsets count from the IP header. The whole pattern must lie between `--from` and `--to`. A payload that the
+question leaves open may hold it; then the answer is unknown. Numbers in the headers that nobody states (the
+TCP sequence number, checksums) may look like a pattern by chance, too; three octets or more of it are taken
+as not there: the chance is less than one in ten million.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.values import choice, integer_value
+from iptsim.extensions.wire import octets
+from iptsim.packet import Context, Truth, Unknown
+
+_LONGEST = 128
+_LAST_OFFSET = 65535
+#: Octets of a pattern that open header fields may well hold by chance.
+_BY_CHANCE = 2
+#: Upper case as the kernel's toupper() has it, for Latin-1.
+_UPPER = bytes(
+    code - 32 if 0x61 <= code <= 0x7A or (code >= 0xDF and code != 0xF7) else code for code in range(256)
+)
+
+
+def _limited(pattern: bytes) -> bytes:
+    if not 0 < len(pattern) <= _LONGEST:
+        raise ValueError(f"a pattern has 1 to {_LONGEST} characters")
+    return pattern
+
+
+def _plain(text: str) -> bytes:
+    return _limited(text.encode("utf-8", "surrogateescape"))
+
+
+def _hexadecimal(text: str) -> bytes:
+    r"""Read `|0d 0a|` blocks between plain characters, of which `\` makes the next one plain.
+
+    It follows iptables to the letter, also where that is odd: after the `|` that ends a block, one
+    character is taken as it is.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    found, in_block, at = bytearray(), False, 0
+    while at < len(data):
+        escaped = data[at : at + 1] == b"\\"
+        if escaped and in_block:
+            raise ValueError("a hexadecimal block can't hold a backslash")
+        if not escaped and data[at : at + 1] == b"|":
+            in_block = not in_block
+            while in_block and data[at + 1 : at + 2] == b" ":
+                at += 1
+            at += 1
+            if at >= len(data):
+                break
+        if escaped:
+            if at + 1 >= len(data):
+                raise ValueError("nothing follows the backslash at the end")
+            found.append(data[at + 1])
+            at += 2
+        elif in_block:
+            pair = data[at : at + 2].decode("latin-1")
+            if at + 2 >= len(data):
+                raise ValueError("a hexadecimal block has pairs of digits and ends with |")
+            if any(digit not in "0123456789abcdefABCDEF" for digit in pair):
+                raise ValueError(f"{pair!r} are not two hexadecimal digits")
+            found.append(int(pair, 16))
+            at += 3 if data[at + 2 : at + 3] == b" " else 2
+        else:
+            found.append(data[at])
+            at += 1
+    return _limited(bytes(found))
+
+
+def _printable(pattern: bytes) -> bool:
+    """Tell whether iptables prints the pattern as a text: ASCII without controls, no backslash at its end."""
+    return all(0x20 <= code < 0x7F for code in pattern) and not pattern.endswith(b"\\")
+
+
+def _pattern_text(pattern: bytes) -> str:
+    text = pattern.decode("ascii").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+class String(Match):
+    """Search the packet for a pattern."""
+
+    name: ClassVar[str] = "string"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--string", "string", Value("a pattern of up to 128 characters", _plain, _pattern_text), True),
+        Option(
+            "--hex-string",
+            "hex_string",
+            Value("a pattern with |hexadecimal| parts", _hexadecimal, lambda pattern: f'"|{pattern.hex()}|"'),
+            True,
+        ),
+        Option("--algo", "algo", choice("bm or kmp", ("bm", "kmp"))),
+        Option("--from", "from_", integer_value("an offset up to 65535", 0, _LAST_OFFSET)),
+        Option("--to", "to", integer_value("an offset up to 65535", 0, _LAST_OFFSET)),
+        Option("--icase", "icase"),
+    )
+
+    string: bytes | None = None
+    hex_string: bytes | None = None
+    algo: str
+    #: `--from`
+    from_: int | None = None
+    to: int | None = None
+    icase: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> String:
+        if (self.string is None) == (self.hex_string is None):
+            raise ValueError("string needs one of --string and --hex-string")
+        if (self.from_ or 0) > (_LAST_OFFSET if self.to is None else self.to):
+            raise ValueError("--from is greater than --to")
+        return self
+
+    @property
+    def pattern(self) -> bytes:
+        """The octets that are searched for."""
+        return self.string if self.string is not None else self.hex_string or b""
+
+    def clauses(self) -> list[str]:
+        """Return the options; the pattern as a text if it can be printed, else in hexadecimal."""
+        printable = _printable(self.pattern)
+        negated = {"string" if printable else "hex_string"} if self.negated else set()
+        shown = self.model_copy(
+            update={
+                "string": self.pattern if printable else None,
+                "hex_string": None if printable else self.pattern,
+                "from_": self.from_ or None,
+                "negated": frozenset(negated),
+            }
+        )
+        return super(String, shown).clauses()
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the packet's octets."""
+        shown = self.pattern.decode("latin-1") if _printable(self.pattern) else self.pattern.hex(" ")
+        unknown = Unknown(
+            f"whether the packet's data holds {shown!r}", "--set payload_hex=...", ("string", self)
+        )
+
+        def test(context: Context) -> Truth:
+            return self._search(context, unknown)
+
+        def got(context: Context) -> str:
+            found = test(context)
+            if isinstance(found, Unknown):
+                return "the question leaves its data open"
+            return f"its data {'holds' if found else 'does not hold'} {shown!r}"
+
+        return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def _search(self, context: Context, unknown: Unknown) -> Truth:
+        """Try the pattern at each offset: octets that are open may be any."""
+        data, known, fields = octets(context.packet)
+        pattern = self.pattern.translate(_UPPER) if self.icase else self.pattern
+        shown = data.translate(_UPPER) if self.icase else data
+        first = self.from_ or 0
+        end = min(len(data), _LAST_OFFSET if self.to is None else self.to)
+        context.consulted.update(context.packet.defaults.intersection(fields[first:end]))
+        possible = False
+        for start in range(first, end - len(pattern) + 1):
+            stop = start + len(pattern)
+            if shown[start:stop] == pattern and known[start:stop].count(0xFF) == len(pattern):
+                return True
+            if not possible and all(map(self._may_be, data[start:stop], known[start:stop], pattern)):
+                open_fields = (fields[at] for at in range(start, stop) if known[at] != 0xFF)
+                possible = sum(field != "payload" for field in open_fields) <= _BY_CHANCE
+        return unknown if possible else False
+
+    def _may_be(self, data: int, known: int, wanted: int) -> bool:
+        """Tell whether an octet with these known bits can be the wanted one."""
+        if known == 0:
+            return True
+        if not self.icase:
+            return not (data ^ wanted) & known
+        return any(not (data ^ code) & known for code in range(256) if _UPPER[code] == wanted)
+
+    def says(self) -> str:
+        """Return the pattern in words."""
+        shown = repr(self.pattern.decode("ascii")) if _printable(self.pattern) else self.pattern.hex(" ")
+        where = ""
+        if self.from_ or self.to is not None:
+            where = f" between octets {self.from_ or 0} and {_LAST_OFFSET if self.to is None else self.to}"
+        return f"whose data {'does not hold' if self.negated else 'holds'} {shown}{where}"
+
+
+EXTENSIONS = (String,)

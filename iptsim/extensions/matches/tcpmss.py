@@ -1,0 +1,63 @@
+"""`-m tcpmss`: the maximum segment size that a TCP packet offers (net/netfilter/xt_tcpmss.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
+from iptsim.extensions.values import number_range, range_text
+from iptsim.packet import TCP, Context, Truth, Unknown
+
+_MSS = 2
+
+
+def _sizes(text: str) -> tuple[int, int]:
+    low, high = number_range(text, 0xFFFF)
+    if low > high:
+        raise ValueError(f"the range {text} ends before it starts")
+    return low, high
+
+
+class Tcpmss(Match):
+    """The MSS option of TCP; a packet without one matches only the negated form."""
+
+    name: ClassVar[str] = "tcpmss"
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--mss", "mss", Value("a number of octets or a range (1460, 1400:1500)", _sizes, range_text), True
+        ),
+    )
+
+    mss: tuple[int, int]
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the option."""
+        unknown = Unknown(
+            "what the match reads where a later fragment has no TCP header", "--assume tcpmss=yes"
+        )
+
+        def test(context: Context) -> Truth:
+            if context.packet.fragment in ("middle", "last"):
+                return unknown
+            size = _size(context)
+            return size is not None and self.mss[0] <= size <= self.mss[1]
+
+        def got(context: Context) -> str:
+            size = _size(context)
+            return "it has no MSS option" if size is None else f"its MSS is {size}"
+
+        return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def says(self) -> str:
+        """Return the sizes in words."""
+        return f"whose MSS is {'not ' if self.negated else ''}{range_text(self.mss, ' to ')}"
+
+
+def _size(context: Context) -> int | None:
+    """Return the packet's MSS; an option of another length does not count."""
+    data = look(context, "tcp_options").get(_MSS, b"")
+    return int.from_bytes(data, "big") if len(data) == 2 else None
+
+
+EXTENSIONS = (Tcpmss,)

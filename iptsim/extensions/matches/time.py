@@ -1,0 +1,240 @@
+"""`-m time`: the moment at which the packet passes (net/netfilter/xt_time.c).
+
+Facts: `time`, that moment, as a datetime or ISO text; without a zone it is UTC. For `--kerneltz` also
+`kernel_timezone`, the minutes by which the kernel's time zone is ahead of UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.values import any_of
+from iptsim.packet import Context, Truth, Unknown
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_DAY = 86400
+_EPOCH = datetime(1970, 1, 1)
+#: The last date that the match takes, and what it holds where no `--datestop` is given.
+_LAST = datetime(2038, 1, 19, 3, 14, 7)
+_FIRSTS = (1970, 1, 1, 0, 0, 0)
+_LASTS = (2038, 12, 31, 23, 59, 59)
+_DATE = re.compile(r"(\d+)(?:-(\d*)(?:-(\d*)(?:T(\d*)(?::(\d*)(?::(\d*))?)?)?)?)?", re.ASCII)
+_TIME = re.compile(r"(\d*):(\d*)(?::(\d*))?", re.ASCII)
+
+
+def _date(text: str) -> datetime:
+    """Read `YYYY[-MM[-DD[Thh[:mm[:ss]]]]]`; a day that the month lacks runs over, as mktime(3) has it."""
+    found = _DATE.fullmatch(text)
+    # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) has it
+    parts = (
+        [
+            first if part is None else int(part or 0)
+            for part, first in zip(found.groups(), _FIRSTS, strict=True)
+        ]
+        if found
+        else []
+    )
+    if not parts or any(part > last for part, last in zip(parts, _LASTS, strict=True)) or parts[0] < 1970:
+        raise ValueError(f"{text!r} is not a date from 1970 to 2038 such as 2024-12-24T18:00:00")
+    year, month, day, hour, minute, second = parts
+    years, months = divmod(month - 1, 12)
+    first = datetime(year + years, months + 1, 1)
+    moment = first + timedelta(days=day - 1, hours=hour, minutes=minute, seconds=second)
+    if moment < _EPOCH:
+        raise ValueError(f"{text!r} is before 1970")
+    return moment
+
+
+def _daytime(text: str) -> int:
+    """Read `hh:mm[:ss]` as seconds of the day."""
+    found = _TIME.fullmatch(text)
+    hour, minute, second = (int(part or 0) for part in found.groups("0")) if found else (24, 0, 0)
+    if hour > 23 or minute > 59 or second > 59:
+        raise ValueError(f"{text!r} is not a time of day from 00:00 to 23:59:59")
+    return 3600 * hour + 60 * minute + second
+
+
+def _daytime_text(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _month_days(text: str) -> tuple[int, ...]:
+    days = {int(part) if re.fullmatch(r"[0-9]{1,2}", part) else 0 for part in text.split(",")}
+    if not all(1 <= day <= 31 for day in days):
+        raise ValueError(f"{text!r} are not days from 1 to 31")
+    return tuple(sorted(days))
+
+
+def _week_days(text: str) -> tuple[str, ...]:
+    """Read days by number (1 is Monday), or by the first two letters of their names."""
+    days = set()
+    for part in text.split(","):
+        known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
+        if not known:
+            raise ValueError(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7")
+        days.add(known[0])
+    return tuple(name for name in _DAYS if name in days)
+
+
+_DATE_VALUE = Value("a date (2024-12-24, 2024-12-24T18:00:00)", _date, lambda date: date.isoformat())
+_TIME_VALUE = Value("a time of day (08:00, 23:59:59)", _daytime, _daytime_text)
+
+
+class Time(Match):
+    """Dates, days and times of day, all of which must fit."""
+
+    name: ClassVar[str] = "time"
+    status: ClassVar[Status] = "given"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--timestart", "timestart", _TIME_VALUE),
+        Option("--timestop", "timestop", _TIME_VALUE),
+        Option(
+            "--monthdays",
+            "monthdays",
+            Value("days of the month (1,15,31)", _month_days, lambda days: ",".join(map(str, days))),
+            True,
+        ),
+        Option("--weekdays", "weekdays", Value("days of the week (Mon,Sat)", _week_days, ",".join), True),
+        Option("--datestart", "datestart", _DATE_VALUE),
+        Option("--datestop", "datestop", _DATE_VALUE),
+        Option("--kerneltz", "kerneltz"),
+        Option("--localtz", "localtz"),
+        Option("--utc", "utc"),
+        Option("--contiguous", "contiguous"),
+    )
+
+    #: seconds of the day
+    timestart: int | None = None
+    timestop: int | None = None
+    monthdays: tuple[int, ...] | None = None
+    weekdays: tuple[str, ...] | None = None
+    #: UTC
+    datestart: datetime | None = None
+    datestop: datetime | None = None
+    kerneltz: bool = False
+    #: an older name of `--kerneltz`
+    localtz: bool = False
+    #: the default
+    utc: bool = False
+    contiguous: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Time:
+        start, stop = self._daytime
+        if self.contiguous and start < stop:
+            raise ValueError("--contiguous needs a --timestop that is before --timestart")
+        if self.utc and (self.kerneltz or self.localtz):
+            raise ValueError("--utc can't be combined with --kerneltz")
+        return self
+
+    @property
+    def _daytime(self) -> tuple[int, int]:
+        return self.timestart or 0, _DAY - 1 if self.timestop is None else self.timestop
+
+    @property
+    def _month_days(self) -> frozenset[int]:
+        every = frozenset(range(1, 32))
+        days = every if self.monthdays is None else frozenset(self.monthdays)
+        return every - days if "monthdays" in self.negated else days
+
+    @property
+    def _week_days(self) -> frozenset[str]:
+        days = frozenset(_DAYS if self.weekdays is None else self.weekdays)
+        return frozenset(_DAYS) - days if "weekdays" in self.negated else days
+
+    def clauses(self) -> list[str]:
+        """Return the options as iptables keeps them: both times, the days that match, nothing that is all."""
+        start, stop = self._daytime
+        limited = (start, stop) != (0, _DAY - 1)
+        shown = self.model_copy(
+            update={
+                "timestart": start if limited else None,
+                "timestop": stop if limited else None,
+                "monthdays": tuple(sorted(self._month_days)) if len(self._month_days) < 31 else None,
+                "weekdays": tuple(day for day in _DAYS if day in self._week_days)
+                if len(self._week_days) < len(_DAYS)
+                else None,
+                "datestart": None if self.datestart == _EPOCH else self.datestart,
+                "negated": frozenset(),
+            }
+        )
+        return super(Time, shown).clauses()
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the moment."""
+        unknown = Unknown("the moment at which it passes", "--set time=2024-12-24T18:00:00", ("time", self))
+        unknown_zone = Unknown("the kernel's time zone", "--set kernel_timezone=MINUTES", ("time", self))
+
+        def test(context: Context) -> Truth:
+            moment = _moment(context)
+            if moment is None:
+                return unknown
+            if self.kerneltz or self.localtz:
+                ahead = context.surroundings.fact("kernel_timezone")
+                if ahead is None:
+                    return unknown_zone
+                moment += timedelta(minutes=int(ahead))
+            return self.holds_at(moment)
+
+        def got(context: Context) -> str:
+            moment = _moment(context)
+            return (
+                "the moment is not known"
+                if moment is None
+                else f"it passes at {moment:%a %Y-%m-%d %H:%M:%S} UTC"
+            )
+
+        return (Predicate(f"-m time {self.save()}".strip(), test, got),)
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Tell whether the match holds at a moment of the clock that it goes by."""
+        if not (self.datestart or _EPOCH) <= moment.replace(microsecond=0) <= (self.datestop or _LAST):
+            return False
+        start, stop = self._daytime
+        second = 3600 * moment.hour + 60 * moment.minute + moment.second
+        if start < stop:
+            if not start <= second <= stop:
+                return False
+        elif stop < second < start:
+            return False
+        elif self.contiguous and second <= stop:
+            # after midnight it is still the day on which the time began
+            moment -= timedelta(days=1)
+        return _DAYS[moment.weekday()] in self._week_days and moment.day in self._month_days
+
+    def says(self) -> str:
+        """Return the times in words."""
+        phrases = []
+        start, stop = self._daytime
+        if (start, stop) != (0, _DAY - 1):
+            phrases.append(f"from {_daytime_text(start)} to {_daytime_text(stop)}")
+        if self.weekdays is not None:
+            phrases.append(f"{'not ' if 'weekdays' in self.negated else ''}on {any_of(self.weekdays)}")
+        if self.monthdays is not None:
+            days = any_of(tuple(map(str, self.monthdays)))
+            phrases.append(f"{'not ' if 'monthdays' in self.negated else ''}on day {days} of the month")
+        if self.datestart is not None:
+            phrases.append(f"since {self.datestart.isoformat(' ')}")
+        if self.datestop is not None and self.datestop != _LAST:
+            phrases.append(f"until {self.datestop.isoformat(' ')}")
+        zone = "the kernel's time zone" if self.kerneltz or self.localtz else "UTC"
+        return f"that pass {' '.join(phrases)} ({zone})" if phrases else "at any time"
+
+
+def _moment(context: Context) -> datetime | None:
+    """Return the moment that the question states, as UTC without a zone."""
+    moment = context.surroundings.fact("time")
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if moment is None:
+        return None
+    stated: datetime = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return stated
+
+
+EXTENSIONS = (Time,)

@@ -1,0 +1,38 @@
+"""`-m tos`: the TOS octet of IPv4, the traffic class of IPv6 (net/netfilter/xt_dscp.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.tos import TOS
+from iptsim.extensions.tos import Tos as TosValue
+
+
+class Tos(Match):
+    """The TOS octet under a mask; a number alone looks at all bits, those of ECN included."""
+
+    name: ClassVar[str] = "tos"
+    options: ClassVar[tuple[Option, ...]] = (Option("--tos", "tos", TOS, True),)
+
+    tos: TosValue
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return the condition on the octet."""
+        return (
+            field_predicate(
+                self.save(),
+                "tos",
+                Masked(self.tos.value, self.tos.mask),
+                negated=bool(self.negated),
+                name="TOS",
+                show=lambda value: f"{value:#04x}",
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the value in words."""
+        return f"whose TOS is {'not ' if self.negated else ''}{self.tos.says()}"
+
+
+EXTENSIONS = (Tos,)

@@ -1,0 +1,49 @@
+"""`-m udp`: the ports of UDP (net/netfilter/xt_tcpudp.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.ports import port_predicate, port_says
+from iptsim.extensions.values import PORT_RANGE
+from iptsim.packet import UDP
+
+
+class Udp(Match):
+    """The UDP header. Without options it holds for every UDP packet but later fragments."""
+
+    name: ClassVar[str] = "udp"
+    protocols: ClassVar[frozenset[int] | None] = frozenset({UDP})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
+        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+    )
+
+    source_port: tuple[int, int] | None = None
+    destination_port: tuple[int, int] | None = None
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition a port; without any, that the header is there."""
+        found = []
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is not None:
+                text, negated = self.clause(option, value), option.field in self.negated
+                found.append(port_predicate(text, option.field, value, negated))
+        if found:
+            return tuple(found)
+        return (
+            Predicate(
+                "-m udp",
+                lambda context: context.packet.fragment not in ("middle", "last"),
+                lambda context: "a later fragment carries no UDP header",
+            ),
+        )
+
+    def says(self) -> str:
+        """Return the ports in words."""
+        return " ".join(filter(None, (port_says(self, "source_port"), port_says(self, "destination_port"))))
+
+
+EXTENSIONS = (Udp,)

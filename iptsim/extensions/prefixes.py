@@ -1,0 +1,104 @@
+"""What SNPT and DNPT share: the translation of IPv6 prefixes (RFC 6296; net/ipv6/netfilter/ip6t_NPT.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Option, Target, Value
+from iptsim.extensions.checks import demand
+from iptsim.extensions.values import integer, one_address
+from iptsim.packet import address_text
+
+_LONGEST = 64
+_ALL = (1 << 128) - 1
+_MANGLED_ZERO = 0xFFFF
+
+
+class Prefix(NamedTuple):
+    """An IPv6 prefix."""
+
+    address: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{address_text(6, self.address)}/{self.length}"
+
+
+def parse_prefix(text: str) -> Prefix:
+    """Read a prefix of up to 64 bits.
+
+    Raises:
+        ValueError: longer, or with bits behind its end.
+    """
+    address_part, slash, length_part = text.partition("/")
+    address, length = one_address(address_part, 6), integer(length_part, 0, 128) if slash else 128
+    if length > _LONGEST:
+        raise ValueError(f"the prefix {text} is longer than {_LONGEST} bits")
+    if address & (_ALL >> length):
+        raise ValueError(f"the address of {text} has bits behind the prefix")
+    return Prefix(address, length)
+
+
+def add16(first: int, second: int) -> int:
+    """Add 16-bit numbers as the internet checksum does.
+
+    >>> add16(0xFFFF, 2)
+    2
+    """
+    total = first + second
+    return (total & 0xFFFF) + (total >> 16)
+
+
+def checksum(address: int) -> int:
+    """Return the ones' complement sum of an address's eight words."""
+    total = 0
+    while address:
+        total, address = add16(total, address & 0xFFFF), address >> 16
+    return total
+
+
+def translate(address: int, source: Prefix, target: Prefix) -> int | None:
+    """Return an address with its prefix replaced, so that checksums over it stay right.
+
+    None: no word of the address can take up the difference.
+    """
+    length = max(source.length, target.length)
+    kept = _ALL >> length
+    new = address & kept | target.address & ~kept
+    for index in [3] if length <= 48 else [4, 5, 6, 7]:
+        shift = 112 - 16 * index
+        word = new >> shift & 0xFFFF
+        if index > 3 and word == _MANGLED_ZERO:
+            continue
+        word = add16(word, add16(checksum(source.address), ~checksum(target.address) & 0xFFFF))
+        if word == _MANGLED_ZERO:
+            word = 0
+        return new & ~(0xFFFF << shift) | word << shift
+    return None
+
+
+class PrefixTranslation(Target):
+    """A target that replaces a prefix."""
+
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--src-pfx", "src_pfx", Value("an IPv6 prefix of up to 64 bits", parse_prefix)),
+        Option("--dst-pfx", "dst_pfx", Value("an IPv6 prefix of up to 64 bits", parse_prefix)),
+    )
+    family: ClassVar[int | None] = 6
+    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
+
+    src_pfx: Prefix | None = None
+    dst_pfx: Prefix | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> PrefixTranslation:
+        demand(self, "src_pfx", "dst_pfx")
+        return self
+
+    def translated(self, address: int) -> int | None:
+        """Return an address with the prefix replaced; None where that can't be done."""
+        assert self.src_pfx is not None
+        assert self.dst_pfx is not None
+        return translate(address, self.src_pfx, self.dst_pfx)

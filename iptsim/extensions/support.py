@@ -1,0 +1,64 @@
+"""The table of supported extensions, as Markdown: `python -m iptsim.extensions.support > docs/support.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from iptsim.extensions.base import Extension, Match
+from iptsim.extensions.registry import all_extensions
+
+#: What each status means to a reader.
+STATUSES = {
+    "exact": "decided from the packet and the capture",
+    "given": "decided when the capture or the question holds the fact; else the answer depends on it",
+    "unknown": "nobody can tell beforehand; the answer depends on it, or `--assume` decides",
+}
+_INTRODUCTION = """\
+# Supported matches and targets
+
+Made by `python -m iptsim.extensions.support`; a test keeps it true.
+
+iptsim reads any other extension too. It keeps its options as they are, writes them back unchanged, and
+says that the answer depends on it.
+
+"""
+
+
+def support_table() -> str:
+    """Return the document."""
+    return "".join(f"{line}\n" for line in _lines())
+
+
+def counts() -> tuple[int, int]:
+    """Return how many matches and how many targets there are, each name once."""
+    names = {(issubclass(extension, Match), extension.name) for extension in all_extensions()}
+    matches = sum(is_match for is_match, _ in names)
+    return matches, len(names) - matches
+
+
+def _lines() -> Iterator[str]:
+    yield _INTRODUCTION.rstrip("\n")
+    yield ""
+    for status, text in STATUSES.items():
+        yield f"* **{status}**: {text}."
+    for title, kind in (("Matches", True), ("Targets", False)):
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield "| name | family | status | options | what it is about |"
+        yield "|---|---|---|---|---|"
+        for extension in all_extensions():
+            if issubclass(extension, Match) is kind:
+                yield _row(extension)
+
+
+def _row(extension: type[Extension]) -> str:
+    family = f"IPv{extension.family}" if extension.family else "both"
+    flags = " ".join(dict.fromkeys(f"`{option.flag}`" for option in extension.options))
+    about = (extension.__doc__ or "").strip().partition("\n")[0].rstrip(".").replace("|", r"\|")
+    return f"| `{extension.name}` | {family} | {extension.status} | {flags} | {about} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(support_table())

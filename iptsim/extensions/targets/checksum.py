@@ -1,0 +1,38 @@
+"""`-j CHECKSUM`: fill in a checksum that was left to the network card (net/netfilter/xt_CHECKSUM.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.checks import demand
+from iptsim.packet import Context
+
+
+class Checksum(Target):
+    """Fill in the checksum of a packet that has none yet."""
+
+    name: ClassVar[str] = "CHECKSUM"
+    options: ClassVar[tuple[Option, ...]] = (Option("--checksum-fill", "checksum_fill"),)
+    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
+    changes: ClassVar[bool] = False
+
+    checksum_fill: bool = False
+
+    @model_validator(mode="after")
+    def _complete(self) -> Checksum:
+        demand(self, "checksum_fill")
+        return self
+
+    def apply(self, context: Context) -> Verdict:
+        """Go on: no rule looks at checksums."""
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "fill in the checksum if the packet has none"
+
+
+EXTENSIONS = (Checksum,)

@@ -1,0 +1,90 @@
+"""`-j CLUSTERIP`: let several hosts share an address (net/ipv4/netfilter/ipt_CLUSTERIP.c, now gone)."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
+from iptsim.extensions.checks import demand, given
+from iptsim.extensions.facts import told
+from iptsim.extensions.values import choice, integer_value
+from iptsim.packet import ICMP, Context, Unknown
+
+_MODES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
+_NODE = integer_value("a node's number, 1 to 16", 0, 16)
+
+
+def parse_mac(text: str) -> str:
+    """Read a link-layer multicast address.
+
+    Raises:
+        ValueError: not an address, or not a multicast one.
+    """
+    if not re.fullmatch(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", text):
+        raise ValueError(f"{text!r} is not a link-layer address such as 01:00:5E:00:00:20")
+    octets = [int(octet, 16) for octet in text.split(":")]
+    if not octets[0] & 1:
+        raise ValueError(f"{text!r} is not a multicast address: its first octet is even")
+    return ":".join(f"{octet:02X}" for octet in octets)
+
+
+class Clusterip(Target):
+    """Keep the packet only if a hash of its connection falls to this node of the cluster."""
+
+    name: ClassVar[str] = "CLUSTERIP"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--new", "new"),
+        Option("--hashmode", "hashmode", choice(f"one of {', '.join(_MODES)}", _MODES)),
+        Option("--clustermac", "clustermac", Value("a link-layer multicast address", parse_mac)),
+        Option("--total-nodes", "total_nodes", _NODE),
+        Option("--local-node", "local_node", _NODE),
+        Option("--hash-init", "hash_init", integer_value("the seed of the hash")),
+    )
+    family: ClassVar[int | None] = 4
+    status: ClassVar[Status] = "given"
+
+    new: bool = False
+    hashmode: str | None = None
+    clustermac: str | None = None
+    total_nodes: int | None = None
+    local_node: int | None = None
+    hash_init: int | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Clusterip:
+        if given(self, "new", "hashmode", "clustermac", "total_nodes", "local_node", "hash_init"):
+            demand(self, "new", "hashmode", "clustermac", "total_nodes", "local_node")
+        return self
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them, the seed always."""
+        if not self.new:
+            return ""
+        words = super().save()
+        return words if self.hash_init is not None else f"{words} --hash-init 0"
+
+    def apply(self, context: Context) -> Verdict | Unknown:
+        """Drop or go on. Which nodes this host serves can change at any time; a fact says whether it does."""
+        if context.connection is None:
+            return Verdict("DROP", detail="no connection")
+        if context.packet.proto == ICMP and context.state == "RELATED":
+            return CONTINUE
+        serves = told(context, "clusterip_node")
+        if serves is None:
+            return Unknown(
+                "whether this node of the cluster serves the connection", "--set clusterip_node=yes"
+            )
+        if not serves:
+            return Verdict("DROP", detail="another node serves it")
+        context.packet.pkttype = "unicast"
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "drop unless this node of the cluster serves the connection"
+
+
+EXTENSIONS = (Clusterip,)

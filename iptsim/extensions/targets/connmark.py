@@ -1,0 +1,117 @@
+"""`-j CONNMARK`: change the connection's mark, or copy marks (net/netfilter/xt_connmark.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Verdict
+from iptsim.extensions.checks import demand_one, given
+from iptsim.extensions.marks import ALL_BITS, BITS, MarkChange, change_text, clear_and_flip, says_change
+from iptsim.extensions.values import MaskedNumber, integer_value
+from iptsim.packet import Context
+
+_SHIFT = integer_value("how many bits to shift", 0, 31)
+
+
+class Connmark(MarkChange):
+    """Change the mark that all packets of the connection share. A packet without a connection passes."""
+
+    name: ClassVar[str] = "CONNMARK"
+    options: ClassVar[tuple[Option, ...]] = (
+        *MarkChange.options,
+        Option("--save-mark", "save_mark"),
+        Option("--restore-mark", "restore_mark"),
+        Option("--nfmask", "nfmask", BITS),
+        Option("--ctmask", "ctmask", BITS),
+        Option("--mask", "mask", BITS),
+        Option("--left-shift-mark", "left_shift_mark", _SHIFT),
+        Option("--right-shift-mark", "right_shift_mark", _SHIFT),
+    )
+
+    save_mark: bool = False
+    restore_mark: bool = False
+    nfmask: int | None = None
+    ctmask: int | None = None
+    mask: int | None = None
+    left_shift_mark: int | None = None
+    right_shift_mark: int | None = None
+
+    @model_validator(mode="after")
+    def _one_operation(self) -> Connmark:
+        demand_one(
+            self, "set_xmark", "set_mark", "and_mark", "or_mark", "xor_mark", "save_mark", "restore_mark"
+        )
+        if self.mask is not None and given(self, "nfmask", "ctmask"):
+            raise ValueError("--mask stands for --nfmask and --ctmask, and can't be given beside them")
+        return self
+
+    @property
+    def change(self) -> MaskedNumber | None:
+        """The bits to clear and to flip in the connection's mark; None for a copy."""
+        change = super().change
+        mask = self.mask if self.mask is not None else self.ctmask
+        return change if change is None or mask is None else MaskedNumber(change.value, mask)
+
+    @property
+    def masks(self) -> tuple[int, int]:
+        """The bits of the packet's and of the connection's mark that a copy is about."""
+        default = ALL_BITS if self.mask is None else self.mask
+        return (
+            default if self.nfmask is None else self.nfmask,
+            default if self.ctmask is None else self.ctmask,
+        )
+
+    def _shifted(self, bits: int) -> int:
+        # iptables keeps one shift; of two, the right one overrides
+        if self.right_shift_mark:
+            return bits >> self.right_shift_mark
+        return bits << (self.left_shift_mark or 0) & ALL_BITS
+
+    def save(self) -> str:
+        """Return the operation as iptables-save prints it, masks spelled out."""
+        if self.change is not None:
+            words = f"--set-xmark {change_text(self.change)}"
+        else:
+            nfmask, ctmask = self.masks
+            verb = "--save-mark" if self.save_mark else "--restore-mark"
+            words = f"{verb} --nfmask {nfmask:#x} --ctmask {ctmask:#x}"
+        if self.right_shift_mark:
+            return f"{words} --right-shift-mark {self.right_shift_mark}"
+        return f"{words} --left-shift-mark {self.left_shift_mark}" if self.left_shift_mark else words
+
+    def apply(self, context: Context) -> Verdict:
+        """Change or copy the mark."""
+        connection, packet = context.connection, context.packet
+        if connection is None:
+            return CONTINUE
+        nfmask, ctmask = self.masks
+        if self.change is not None:
+            connection.mark = self._shifted(clear_and_flip(connection.mark, self.change))
+        elif self.save_mark:
+            copied = self._shifted(packet.mark & nfmask)
+            connection.mark = clear_and_flip(connection.mark, MaskedNumber(copied, ctmask))
+        else:
+            copied = self._shifted(connection.mark & ctmask)
+            packet.mark = clear_and_flip(packet.mark, MaskedNumber(copied, nfmask))
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        if self.change is not None:
+            text = says_change(self.change, "the connection's mark")
+        else:
+            source, target = ("packet", "connection") if self.save_mark else ("connection", "packet")
+            nfmask, ctmask = self.masks
+            taken, written = (nfmask, ctmask) if self.save_mark else (ctmask, nfmask)
+            bits = "" if taken == ALL_BITS else f"bits {taken:#x} of "
+            text = f"copy {bits}the {source}'s mark to the {target}"
+            if written not in (ALL_BITS, taken):
+                text += f", clearing bits {written:#x} there first"
+        if self.right_shift_mark:
+            return f"{text}, shifted right by {self.right_shift_mark} bits"
+        return f"{text}, shifted left by {self.left_shift_mark} bits" if self.left_shift_mark else text
+
+
+EXTENSIONS = (Connmark,)

@@ -1,0 +1,130 @@
+"""`-j CT`: tell connection tracking how to treat the packet (net/netfilter/xt_CT.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdict
+from iptsim.extensions.texts import text_value
+from iptsim.extensions.values import bare, integer
+from iptsim.packet import Context
+
+EVENTS = (
+    "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark",
+)  # fmt: skip
+Zone = int | Literal["mark"]
+
+
+def parse_zone(text: str) -> Zone:
+    """Read a zone's number, or `mark` for the packet's mark.
+
+    Raises:
+        ValueError: neither.
+    """
+    return "mark" if text.lower() == "mark" else integer(text, 0, 0xFFFF)
+
+
+def _events(*known: str) -> Value:
+    def parse(text: str) -> tuple[str, ...]:
+        words = text.split(",")
+        for word in words:
+            if word not in known:
+                raise ValueError(f"{word!r} is not an event: one of {', '.join(known)}")
+        return tuple(event for event in known if event in words)
+
+    return Value(f"events among {', '.join(known)}", parse, ",".join)
+
+
+_ZONE = Value("a zone's number, or mark", parse_zone)
+_ZONES = ("zone", "zone_orig", "zone_reply")
+_NO_ZONE = ("--zone 0", "--zone-orig 0", "--zone-reply 0")
+
+
+class Ct(Target):
+    """Give the packet a template from which conntrack makes, or looks up, its connection."""
+
+    name: ClassVar[str] = "CT"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--notrack", "notrack"),
+        Option("--helper", "helper", text_value("the name of a helper", 15, bare)),
+        Option("--timeout", "timeout", text_value("the name of a timeout policy", 31, bare)),
+        Option("--ctevents", "ctevents", _events(*EVENTS)),
+        Option("--expevents", "expevents", _events("new")),
+        Option("--zone-orig", "zone_orig", _ZONE),
+        Option("--zone-reply", "zone_reply", _ZONE),
+        Option("--zone", "zone", _ZONE),
+    )
+    tables: ClassVar[frozenset[str] | None] = frozenset({"raw"})
+
+    notrack: bool = False
+    helper: str | None = None
+    timeout: str | None = None
+    ctevents: tuple[str, ...] | None = None
+    expevents: tuple[str, ...] | None = None
+    zone_orig: Zone | None = None
+    zone_reply: Zone | None = None
+    zone: Zone | None = None
+
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the fields; of several zone options, iptables keeps one zone for all their directions."""
+        fields = super().gather(given)
+        zones = [field for field in fields if field in _ZONES]
+        if len(zones) > 1:
+            last = next((fields[field] for field in zones if fields[field] == "mark"), fields[zones[-1]])
+            directions = set(zones) - {"zone"}
+            for field in zones:
+                del fields[field]
+            fields[directions.pop() if len(directions) == 1 else "zone"] = last
+        return fields
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return all protocols but 0: with a helper or a timeout policy, a rule must name one."""
+        return None if self.helper is None and self.timeout is None else frozenset(range(1, 256))
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them: zone 0 is no zone."""
+        return " ".join(clause for clause in self.clauses() if clause not in _NO_ZONE)
+
+    def apply(self, context: Context) -> Verdict:
+        """Note what conntrack shall do, unless the packet has a connection or template already."""
+        if context.connection is not None or context.template:
+            return CONTINUE
+        context.template = True
+        if self.notrack:
+            context.notrack = True
+            return CONTINUE
+        if self.helper is not None:
+            context.helper = self.helper
+        zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)
+        context.zone = context.packet.mark & 0xFFFF if zone == "mark" else zone
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        if self.notrack:
+            return "do not track the connection"
+        phrases = []
+        if self.helper is not None:
+            phrases.append(f"let the helper {self.helper} watch the connection")
+        for field, where in (
+            ("zone", ""),
+            ("zone_orig", " for the original direction"),
+            ("zone_reply", " for the reply direction"),
+        ):
+            zone = getattr(self, field)
+            if zone is not None:
+                phrases.append(
+                    f"track in {'the zone that the mark names' if zone == 'mark' else f'zone {zone}'}{where}"
+                )
+        if self.timeout is not None:
+            phrases.append(f"use the timeout policy {self.timeout}")
+        if self.ctevents is not None:
+            phrases.append(f"report only the events {', '.join(self.ctevents)}")
+        if self.expevents is not None:
+            phrases.append(f"report only the expectation events {', '.join(self.expevents)}")
+        return " and ".join(phrases) or "track the connection as usual"
+
+
+EXTENSIONS = (Ct,)

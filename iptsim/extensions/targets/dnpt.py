@@ -1,0 +1,31 @@
+"""`-j DNPT`: replace the prefix of an IPv6 destination address (net/ipv6/netfilter/ip6t_NPT.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import CONTINUE, Verdict
+from iptsim.extensions.prefixes import PrefixTranslation
+from iptsim.packet import Context
+
+
+class Dnpt(PrefixTranslation):
+    """Replace the destination's prefix, without connection tracking."""
+
+    name: ClassVar[str] = "DNPT"
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"OUTPUT", "PREROUTING"})
+
+    def apply(self, context: Context) -> Verdict:
+        """Rewrite the destination; a parameter problem answers an address that can't be translated."""
+        address = self.translated(context.packet.dst)
+        if address is None:
+            return Verdict("DROP", detail="the destination can't be translated")
+        context.packet.dst = address
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return f"change the destination's prefix from {self.src_pfx} to {self.dst_pfx}"
+
+
+EXTENSIONS = (Dnpt,)

@@ -1,0 +1,86 @@
+"""`-j ECN`: work around hosts that choke on congestion notification (net/ipv4/netfilter/ipt_ECN.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.checks import given
+from iptsim.extensions.values import integer_value
+from iptsim.packet import CWR, ECE, TCP, Context
+
+_BIT = integer_value("0 or 1", 0, 1)
+
+
+class Ecn(Target):
+    """Clear or set the ECN bits of the TCP or IP header."""
+
+    name: ClassVar[str] = "ECN"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--ecn-tcp-remove", "ecn_tcp_remove"),
+        # three more that iptables takes without naming them in its help
+        Option("--ecn-tcp-ece", "ecn_tcp_ece", _BIT),
+        Option("--ecn-tcp-cwr", "ecn_tcp_cwr", _BIT),
+        Option("--ecn-ip-ect", "ecn_ip_ect", integer_value("a number of two bits", 0, 3)),
+    )
+    family: ClassVar[int | None] = 4
+    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
+
+    ecn_tcp_remove: bool = False
+    ecn_tcp_ece: int | None = None
+    ecn_tcp_cwr: int | None = None
+    ecn_ip_ect: int | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Ecn:
+        tcp = given(self, "ecn_tcp_ece", "ecn_tcp_cwr")
+        if self.ecn_tcp_remove and tcp:
+            raise ValueError("--ecn-tcp-remove excludes --ecn-tcp-ece and --ecn-tcp-cwr")
+        if not (self.ecn_tcp_remove or tcp or self.ecn_ip_ect is not None):
+            raise ValueError("ECN needs an operation: --ecn-tcp-remove")
+        return self
+
+    @property
+    def _bits(self) -> tuple[int | None, int | None]:
+        """What ECE and CWR are set to; None to keep."""
+        return (0, 0) if self.ecn_tcp_remove else (self.ecn_tcp_ece, self.ecn_tcp_cwr)
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return TCP where the TCP header is changed."""
+        return None if self._bits == (None, None) else frozenset({TCP})
+
+    def save(self) -> str:
+        """Return the operation as iptables-save prints it."""
+        ece, cwr = self._bits
+        if (ece, cwr, self.ecn_ip_ect) == (0, 0, None):
+            return "--ecn-tcp-remove"
+        words = (("--ecn-tcp-ece", ece), ("--ecn-tcp-cwr", cwr), ("--ecn-ip-ect", self.ecn_ip_ect))
+        return " ".join(f"{flag} {value}" for flag, value in words if value is not None)
+
+    def apply(self, context: Context) -> Verdict:
+        """Change the bits."""
+        packet = context.packet
+        if self.ecn_ip_ect is not None:
+            packet.tos = packet.tos & ~3 | self.ecn_ip_ect
+        if packet.proto == TCP:
+            for flag, value in zip((ECE, CWR), self._bits, strict=True):
+                if value is not None:
+                    packet.tcp_flags = packet.tcp_flags | flag if value else packet.tcp_flags & ~flag
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        if self.save() == "--ecn-tcp-remove":
+            return "clear the ECN bits of the TCP header"
+        ece, cwr = self._bits
+        named = (
+            ("the TCP flag ECE", ece),
+            ("the TCP flag CWR", cwr),
+            ("the ECN bits of the IP header", self.ecn_ip_ect),
+        )
+        return "set " + " and ".join(f"{name} to {value}" for name, value in named if value is not None)
+
+
+EXTENSIONS = (Ecn,)

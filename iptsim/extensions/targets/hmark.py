@@ -1,0 +1,268 @@
+"""`-j HMARK`: set the mark to a hash of addresses, ports and protocol (net/netfilter/xt_HMARK.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
+from iptsim.extensions.checks import demand, given
+from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
+
+MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
+#: The option that each member but "ct" stands for.
+_STANDS_FOR = {
+    "src": "hmark_src_prefix", "dst": "hmark_dst_prefix", "sport": "hmark_sport_mask",
+    "dport": "hmark_dport_mask", "proto": "hmark_proto_mask", "spi": "hmark_spi_mask",
+}  # fmt: skip
+_ESP, _AH = 50, 51
+_ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
+
+
+class Selectors(NamedTuple):
+    """What the hash is made of: both address words and both ports, in either order, and the protocol."""
+
+    src: int
+    dst: int
+    ports: int
+    proto: int
+
+
+def parse_tuple(text: str) -> tuple[str, ...]:
+    """Read a comma list of members, each in full or abbreviated.
+
+    Raises:
+        ValueError: an unknown member.
+    """
+    found = []
+    for word in text.split(","):
+        member = next((name for name in MEMBERS if word and name.startswith(word.lower())), None)
+        if member is None:
+            raise ValueError(f"{word!r} is not one of {', '.join(MEMBERS)}")
+        found.append(member)
+    return tuple(member for member in MEMBERS if member in found)
+
+
+def parse_prefix(text: str, family: int) -> int:
+    """Read a prefix length, or a mask that is one.
+
+    Raises:
+        ValueError: neither.
+    """
+    width = 32 if family == 4 else 128
+    if text.isascii() and text.isdigit():
+        return min(int(text), width)
+    length = prefix_length(one_address(text, family), width)
+    return width if length is None else length
+
+
+def _hexadecimal(digits: int) -> Value:
+    high = (1 << 4 * digits) - 1
+    return Value(
+        f"a number of {4 * digits} bits",
+        lambda text: integer(text, 0, high),
+        lambda number: f"{number:#0{digits + 2}x}",
+    )
+
+
+_PREFIX = Value("a prefix length", parse_prefix, needs_family=True)
+_PORT = _hexadecimal(4)
+_WORD = _hexadecimal(8)
+_PROTO = Value("a number of 16 bits", lambda text: integer(text, 0, 0xFFFF), lambda number: f"{number:#04x}")
+
+
+class Hmark(Target):
+    """Spread packets over a range of marks. The IPv4 form; :class:`Hmark6` is the other."""
+
+    name: ClassVar[str] = "HMARK"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--hmark-src-prefix", "hmark_src_prefix", _PREFIX),
+        Option("--hmark-dst-prefix", "hmark_dst_prefix", _PREFIX),
+        Option("--hmark-sport-mask", "hmark_sport_mask", _PORT),
+        Option("--hmark-dport-mask", "hmark_dport_mask", _PORT),
+        Option("--hmark-spi-mask", "hmark_spi_mask", _WORD),
+        Option("--hmark-sport", "hmark_sport", _PORT),
+        Option("--hmark-dport", "hmark_dport", _PORT),
+        Option("--hmark-spi", "hmark_spi", _WORD),
+        Option("--hmark-proto-mask", "hmark_proto_mask", _PROTO),
+        Option("--hmark-rnd", "hmark_rnd", _WORD),
+        Option("--hmark-mod", "hmark_mod", integer_value("a number of marks, at least 1", 1)),
+        Option("--hmark-offset", "hmark_offset", integer_value("the first mark")),
+        Option(
+            "--hmark-tuple", "hmark_tuple", Value(f"members of {', '.join(MEMBERS)}", parse_tuple, ",".join)
+        ),
+    )
+    family: ClassVar[int | None] = 4
+
+    hmark_src_prefix: int | None = None
+    hmark_dst_prefix: int | None = None
+    hmark_sport_mask: int | None = None
+    hmark_dport_mask: int | None = None
+    hmark_spi_mask: int | None = None
+    hmark_sport: int | None = None
+    hmark_dport: int | None = None
+    hmark_spi: int | None = None
+    hmark_proto_mask: int | None = None
+    hmark_rnd: int | None = None
+    hmark_mod: int | None = None
+    hmark_offset: int | None = None
+    hmark_tuple: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Hmark:
+        demand(self, "hmark_mod", "hmark_rnd")
+        for member in self.hmark_tuple or ():
+            if member != "ct" and given(self, _STANDS_FOR[member]):
+                raise ValueError(f"--hmark-tuple with {member} and its mask exclude each other")
+        masks = self._masks
+        if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
+            raise ValueError("--hmark-spi-mask and a mask for a port exclude each other")
+        if self.hmark_spi is not None and given(self, "hmark_sport", "hmark_dport"):
+            raise ValueError("--hmark-spi excludes --hmark-sport and --hmark-dport")
+        if not (masks or self._of_connection or given(self, "hmark_sport", "hmark_dport", "hmark_spi")):
+            raise ValueError("HMARK needs --hmark-tuple, or a prefix or mask for what to hash")
+        return self
+
+    @property
+    def _of_connection(self) -> bool:
+        """Whether the connection's tuples are hashed, and not the packet's."""
+        return "ct" in (self.hmark_tuple or ())
+
+    @property
+    def _masks(self) -> dict[str, int]:
+        """The prefixes and masks by field, those of the tuple's members included."""
+        width = 32 if self.family == 4 else 128
+        whole = {
+            "hmark_src_prefix": width, "hmark_dst_prefix": width, "hmark_sport_mask": 0xFFFF,
+            "hmark_dport_mask": 0xFFFF, "hmark_proto_mask": 0xFFFF, "hmark_spi_mask": 0xFFFFFFFF,
+        }  # fmt: skip
+        asked = {_STANDS_FOR[member] for member in self.hmark_tuple or () if member != "ct"}
+        written = {field: getattr(self, field) for field in whole}
+        return {
+            field: whole[field] if value is None else value
+            for field, value in written.items()
+            if value is not None or field in asked
+        }
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them: the tuple's members by their masks."""
+        masks, clauses = self._masks, []
+        for option in self.options:
+            value = masks.get(option.field, getattr(self, option.field))
+            if option.field == "hmark_tuple":
+                value = ("ct",) if self._of_connection else None
+            if value is not None:
+                clauses.append(self.clause(option, value))
+        return " ".join(clauses)
+
+    def apply(self, context: Context) -> Verdict | Unknown:
+        """Set the mark to the hash."""
+        if self._of_connection:
+            if context.connection is None:
+                return CONTINUE
+            selectors = self._of(context.connection)
+        else:
+            selectors = self._of_packet(context)
+        if isinstance(selectors, Unknown):
+            return selectors
+        low, high = sorted((selectors.src, selectors.dst))
+        value = jhash_words([low, high, selectors.ports], self.hmark_rnd or 0)
+        value ^= selectors.proto & self._masks.get("hmark_proto_mask", 0)
+        context.packet.mark = ((value * (self.hmark_mod or 1) >> 32) + (self.hmark_offset or 0)) & 0xFFFFFFFF
+        return CONTINUE
+
+    def _of(self, connection: Connection) -> Selectors | Unknown:
+        """Return what a connection gives: its source and the source of its answers."""
+        original, reply = connection.original, connection.reply
+        ports: int | Unknown = 0
+        if original.proto in PORT_PROTOCOLS:
+            ports = self._ports(original.sport, reply.sport)
+        elif original.proto == ICMPV6:
+            # both tuples have the echo request's identifier there; the kernel leaves out ICMP alone
+            ports = self._ports(original.sport, original.sport)
+        if isinstance(ports, Unknown):
+            return ports
+        return Selectors(
+            self._word(original.src, "hmark_src_prefix"),
+            self._word(reply.src, "hmark_dst_prefix"),
+            ports,
+            original.proto,
+        )
+
+    def _of_packet(self, context: Context) -> Selectors | Unknown:
+        """Return what a packet gives, or for an ICMP error the packet that it quotes."""
+        packet = context.packet
+        errors = _ERRORS.get(packet.proto, frozenset())
+        if errors and packet.fragment is None and look(context, "icmp_type") in errors:
+            return Unknown("the packet that the ICMP error quotes")
+        ports: int | Unknown = 0
+        if packet.fragment is None:
+            ports = self._packet_ports(packet)
+        if isinstance(ports, Unknown):
+            return ports
+        return Selectors(
+            self._word(packet.src, "hmark_src_prefix"),
+            self._word(packet.dst, "hmark_dst_prefix"),
+            ports,
+            packet.proto,
+        )
+
+    def _packet_ports(self, packet: Packet) -> int | Unknown:
+        if packet.proto in PORT_PROTOCOLS:
+            return self._ports(packet.sport, packet.dport)
+        if packet.proto in (_ESP, _AH):
+            spi = packet.extra.get("esp_spi" if packet.proto == _ESP else "ah_spi")
+            if spi is None and self._port_mask:
+                return Unknown("the SPI of the packet", "--set esp_spi=N")
+            return self._in_order(spi or 0)
+        return 0
+
+    def _ports(self, first: int | None, second: int | None) -> int | Unknown:
+        mask = self._port_mask
+        if (first is None and mask >> 16) or (second is None and mask & 0xFFFF):
+            return Unknown("a port that is picked at random", "--set sport=N")
+        return self._in_order((first or 0) << 16 | (second or 0))
+
+    @property
+    def _port_mask(self) -> int:
+        """The bits that count of both ports, the source port's first; or those of the SPI."""
+        masks = self._masks
+        ports = masks.get("hmark_sport_mask", 0) << 16 | masks.get("hmark_dport_mask", 0)
+        return masks.get("hmark_spi_mask", ports)
+
+    def _in_order(self, ports: int) -> int:
+        """Mask two ports, set what `--hmark-sport` and so on ask for, and put the greater first."""
+        fixed = (self.hmark_sport or 0) << 16 | (self.hmark_dport or 0) | (self.hmark_spi or 0)
+        ports = ports & self._port_mask | fixed
+        first, second = ports >> 16, ports & 0xFFFF
+        return max(first, second) << 16 | min(first, second)
+
+    def _word(self, address: int, field: str) -> int:
+        """Return a masked address as one word; the four words of an IPv6 address are folded."""
+        length = self._masks.get(field, 0)
+        width = 32 if self.family == 4 else 128
+        masked = address & ((1 << length) - 1) << (width - length)
+        word = 0
+        while masked:
+            word ^= masked & 0xFFFFFFFF
+            masked >>= 32
+        return word
+
+    def says(self) -> str:
+        """Return the order in words."""
+        first = self.hmark_offset or 0
+        last = first + (self.hmark_mod or 1) - 1
+        whose = "connection" if self._of_connection else "packet"
+        return f"set the mark to {first:#x} to {last:#x} by a hash of the {whose}"
+
+
+class Hmark6(Hmark):
+    """The IPv6 form of :class:`Hmark`."""
+
+    family: ClassVar[int | None] = 6
+
+
+EXTENSIONS = (Hmark, Hmark6)

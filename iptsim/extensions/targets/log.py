@@ -1,0 +1,70 @@
+"""`-j LOG`: write a line to the kernel log (net/netfilter/xt_LOG.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.texts import text_value
+from iptsim.extensions.values import integer
+from iptsim.packet import Context
+
+LEVELS = {
+    "panic": 0, "emerg": 0, "alert": 1, "crit": 2, "error": 3,
+    "warning": 4, "notice": 5, "info": 6, "debug": 7,
+}  # fmt: skip
+_WARNING = LEVELS["warning"]
+
+
+def parse_level(text: str) -> int:
+    """Read a log level: 0 to 7, or its name.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text[:1].isdigit():
+        return integer(text, 0, 7)
+    if text not in LEVELS:
+        raise ValueError(f"{text!r} is not a log level: 0 to 7, or one of {', '.join(LEVELS)}")
+    return LEVELS[text]
+
+
+class Log(Target):
+    """Write a line to the kernel log and go on."""
+
+    name: ClassVar[str] = "LOG"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--log-prefix", "log_prefix", text_value("a text of up to 29 characters", 29)),
+        Option("--log-level", "log_level", Value("a log level, 0 to 7 or a name (debug)", parse_level)),
+        Option("--log-tcp-sequence", "log_tcp_sequence"),
+        Option("--log-tcp-options", "log_tcp_options"),
+        Option("--log-ip-options", "log_ip_options"),
+        Option("--log-uid", "log_uid"),
+        Option("--log-macdecode", "log_macdecode"),
+    )
+    changes: ClassVar[bool] = False
+
+    log_prefix: str | None = None
+    log_level: int | None = None
+    log_tcp_sequence: bool = False
+    log_tcp_options: bool = False
+    log_ip_options: bool = False
+    log_uid: bool = False
+    log_macdecode: bool = False
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them: the level "warning" is the default."""
+        return " ".join(clause for clause in self.clauses() if clause != f"--log-level {_WARNING}")
+
+    def apply(self, context: Context) -> Verdict:
+        """Go on."""
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        if self.log_prefix is None:
+            return "write a log line"
+        return f'write a log line with the prefix "{self.log_prefix}"'
+
+
+EXTENSIONS = (Log,)

@@ -1,0 +1,44 @@
+"""`-j MASQUERADE`: hide a connection behind the host's address (net/netfilter/xt_MASQUERADE.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import Option, Target, Translation
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
+from iptsim.extensions.values import range_text
+from iptsim.packet import Context
+
+
+class Masquerade(Target):
+    """Change the source of the connection's packets to the outgoing interface's address."""
+
+    name: ClassVar[str] = "MASQUERADE"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--to-ports", "to_ports", NAT_PORTS),
+        Option("--random", "random"),
+        Option("--random-fully", "random_fully"),
+    )
+    tables: ClassVar[frozenset[str] | None] = frozenset({"nat"})
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"POSTROUTING"})
+    terminal: ClassVar[bool] = True
+
+    to_ports: tuple[int, int] | None = None
+    random: bool = False
+    random_fully: bool = False
+
+    def allowed_protocols(self) -> frozenset[int] | None:
+        """Return the protocols with ports where ports are given."""
+        return NAT_PORT_PROTOCOLS if self.to_ports is not None else None
+
+    def apply(self, context: Context) -> Translation:
+        """Ask for the translation of the source."""
+        return Translation("MASQUERADE", "src", None, self.to_ports, random=self.random or self.random_fully)
+
+    def says(self) -> str:
+        """Return the order in words."""
+        text = "change the source to the address of the outgoing interface"
+        return text if self.to_ports is None else f"{text}, its port to {range_text(self.to_ports, ' to ')}"
+
+
+EXTENSIONS = (Masquerade,)

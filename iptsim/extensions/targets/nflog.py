@@ -1,0 +1,61 @@
+"""`-j NFLOG`: hand a copy of the packet to a logging program (net/netfilter/xt_NFLOG.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.texts import text_value
+from iptsim.extensions.values import integer_value
+from iptsim.packet import Context
+
+#: Octets of a prefix: what iptables-nft keeps; the xtables structure (legacy) holds only half of it.
+_LONGEST = 127
+
+
+class Nflog(Target):
+    """Send the packet's beginning to the programs that listen at a netlink group, and go on."""
+
+    name: ClassVar[str] = "NFLOG"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--nflog-prefix", "nflog_prefix", text_value("a text of up to 64 characters", _LONGEST)),
+        Option("--nflog-group", "nflog_group", integer_value("a netlink group, 0 to 65535", 0, 0xFFFF)),
+        Option("--nflog-range", "nflog_range", integer_value("how many octets to copy")),
+        Option("--nflog-size", "nflog_size", integer_value("how many octets to copy")),
+        Option(
+            "--nflog-threshold", "nflog_threshold", integer_value("how many packets to collect", 0, 0xFFFF)
+        ),
+    )
+    changes: ClassVar[bool] = False
+
+    nflog_prefix: str | None = None
+    nflog_group: int | None = None
+    #: has never had an effect
+    nflog_range: int | None = None
+    nflog_size: int | None = None
+    nflog_threshold: int | None = None
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Nflog:
+        if self.nflog_range is not None and self.nflog_size is not None:
+            raise ValueError("--nflog-range and --nflog-size exclude each other")
+        return self
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them: zeros are defaults, but for the size."""
+        defaults = ("--nflog-group 0", "--nflog-range 0", "--nflog-threshold 0")
+        return " ".join(clause for clause in self.clauses() if clause not in defaults)
+
+    def apply(self, context: Context) -> Verdict:
+        """Go on."""
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        text = f"send a copy to the log group {self.nflog_group or 0}"
+        return text if self.nflog_prefix is None else f'{text} with the prefix "{self.nflog_prefix}"'
+
+
+EXTENSIONS = (Nflog,)

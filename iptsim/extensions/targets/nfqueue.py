@@ -1,0 +1,85 @@
+"""`-j NFQUEUE`: let a program decide (net/netfilter/xt_NFQUEUE.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Option, Status, Target, Value, Verdict
+from iptsim.extensions.facts import told
+from iptsim.extensions.values import integer_value, number_range, range_text
+from iptsim.packet import Context, Unknown
+
+
+def parse_balance(text: str) -> tuple[int, int]:
+    """Read `first:last`, two queues.
+
+    Raises:
+        ValueError: not two queues in ascending order, or more than the kernel can spread over.
+    """
+    first, last = number_range(text, 0xFFFF)
+    if ":" not in text:
+        raise ValueError(f"{text!r} is not a range of queues such as 0:3")
+    if first >= last:
+        raise ValueError(f"{first} is not less than {last}")
+    if last - first == 0xFFFF:
+        raise ValueError("at most 65535 queues can share the load")
+    return first, last
+
+
+class Nfqueue(Target):
+    """Hand the packet to the program that reads a queue. No later rule of the chain is looked at."""
+
+    name: ClassVar[str] = "NFQUEUE"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--queue-num", "queue_num", integer_value("a queue's number, 0 to 65535", 0, 0xFFFF)),
+        Option("--queue-balance", "queue_balance", Value("two queues (0:3)", parse_balance, range_text)),
+        Option("--queue-bypass", "queue_bypass"),
+        Option("--queue-cpu-fanout", "queue_cpu_fanout"),
+    )
+    status: ClassVar[Status] = "given"
+    terminal: ClassVar[bool] = True
+
+    queue_num: int | None = None
+    queue_balance: tuple[int, int] | None = None
+    queue_bypass: bool = False
+    queue_cpu_fanout: bool = False
+
+    @model_validator(mode="after")
+    def _one_queue(self) -> Nfqueue:
+        if self.queue_num is not None and self.queue_balance is not None:
+            raise ValueError("--queue-num and --queue-balance exclude each other")
+        if self.queue_cpu_fanout and self.queue_balance is None:
+            raise ValueError("--queue-cpu-fanout needs --queue-balance")
+        return self
+
+    @property
+    def _queues(self) -> str:
+        if self.queue_balance is not None:
+            return f"queues {range_text(self.queue_balance, ' to ')}"
+        return f"queue {self.queue_num or 0}"
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them, the queue always."""
+        clauses = self.clauses()
+        if self.queue_num is None and self.queue_balance is None:
+            clauses.insert(0, "--queue-num 0")
+        return " ".join(clauses)
+
+    def apply(self, context: Context) -> Verdict | Unknown:
+        """Queue the packet. With nobody to read the queue it is lost, or with `--queue-bypass` accepted."""
+        read = told(context, "nfqueue_reader")
+        if read is False:
+            return Verdict("ACCEPT" if self.queue_bypass else "DROP", detail=f"nobody reads {self._queues}")
+        if read is None and self.queue_bypass:
+            return Unknown(f"whether a program reads {self._queues}", "--set nfqueue_reader=yes")
+        return Verdict("QUEUE", detail=self._queues)
+
+    def says(self) -> str:
+        """Return the order in words."""
+        text = f"hand to the program that reads {self._queues}"
+        return f"{text}, or accept if there is none" if self.queue_bypass else text
+
+
+EXTENSIONS = (Nfqueue,)

@@ -1,0 +1,31 @@
+"""`-j SNPT`: replace the prefix of an IPv6 source address (net/ipv6/netfilter/ip6t_NPT.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import CONTINUE, Verdict
+from iptsim.extensions.prefixes import PrefixTranslation
+from iptsim.packet import Context
+
+
+class Snpt(PrefixTranslation):
+    """Replace the source's prefix, without connection tracking."""
+
+    name: ClassVar[str] = "SNPT"
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "POSTROUTING"})
+
+    def apply(self, context: Context) -> Verdict:
+        """Rewrite the source; a parameter problem answers an address that can't be translated."""
+        address = self.translated(context.packet.src)
+        if address is None:
+            return Verdict("DROP", detail="the source can't be translated")
+        context.packet.src = address
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return f"change the source's prefix from {self.src_pfx} to {self.dst_pfx}"
+
+
+EXTENSIONS = (Snpt,)

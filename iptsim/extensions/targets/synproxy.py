@@ -1,0 +1,54 @@
+"""`-j SYNPROXY`: do the TCP handshake in the server's place (net/ipv4/netfilter/ipt_SYNPROXY.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
+from iptsim.extensions.facts import told
+from iptsim.extensions.values import integer_value
+from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context
+
+
+class Synproxy(Target):
+    """Answer a SYN with a cookie; open the connection to the server when the cookie comes back."""
+
+    name: ClassVar[str] = "SYNPROXY"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--sack-perm", "sack_perm"),
+        Option("--timestamp", "timestamp"),
+        Option("--wscale", "wscale", integer_value("a window scale", 0, 255)),
+        Option("--mss", "mss", integer_value("a segment size", 0, 0xFFFF)),
+        Option("--ecn", "ecn"),
+    )
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "FORWARD"})
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
+    status: ClassVar[Status] = "given"
+
+    sack_perm: bool = False
+    timestamp: bool = False
+    wscale: int | None = None
+    mss: int | None = None
+    ecn: bool = False
+
+    def apply(self, context: Context) -> Verdict:
+        """Take the packets of a handshake, which end here; others pass.
+
+        The fact `synproxy_cookie` says whether an ACK brings back a cookie of this host. With a wrong one
+        it is dropped, with a right one the host opens the connection to the server.
+        """
+        flags = look(context, "tcp_flags") & (FIN | SYN | RST | ACK)
+        if flags == SYN:
+            return Verdict("STOLEN", detail="answered with a SYN cookie")
+        if flags != ACK:
+            return CONTINUE
+        if told(context, "synproxy_cookie") is False:
+            return Verdict("DROP", detail="not a SYN cookie of this host")
+        return Verdict("STOLEN", detail="a right SYN cookie opens the connection to the server")
+
+    def says(self) -> str:
+        """Return the order in words."""
+        return "answer the TCP handshake in the server's place"
+
+
+EXTENSIONS = (Synproxy,)

@@ -1,0 +1,90 @@
+"""`-j TCPMSS`: lower the segment size that a TCP SYN announces (net/netfilter/xt_TCPMSS.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
+from iptsim.extensions.checks import given
+from iptsim.extensions.values import integer_value
+from iptsim.packet import TCP, Context
+
+#: The option's number and its length in octets; octets that all options may take.
+_MSS, _MSS_LENGTH, _LONGEST_OPTIONS = 2, 4, 40
+#: Octets of the IP and TCP headers, which a path MTU includes.
+_HEADERS = {4: 40, 6: 60}
+#: What TCP assumes of a peer that announces nothing.
+_UNANNOUNCED = {4: 536, 6: 1220}
+
+
+class Tcpmss(Target):
+    """Lower the maximum segment size, or announce one where the packet has none. It is never raised.
+
+    The kernel does that to every TCP packet that it gets; the legacy backend demands a match on SYN.
+    """
+
+    name: ClassVar[str] = "TCPMSS"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--set-mss", "set_mss", integer_value("a segment size", 0, 0xFFFF)),
+        Option("--clamp-mss-to-pmtu", "clamp_mss_to_pmtu"),
+    )
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
+    status: ClassVar[Status] = "given"
+
+    set_mss: int | None = None
+    clamp_mss_to_pmtu: bool = False
+
+    @model_validator(mode="after")
+    def _something(self) -> Tcpmss:
+        if not given(self, "set_mss", "clamp_mss_to_pmtu"):
+            raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
+        return self
+
+    def allowed_hooks(self) -> frozenset[str] | None:
+        """Return the hooks behind the routing decision where the size depends on the path."""
+        return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.set_mss is None else None
+
+    def save(self) -> str:
+        """Return the option as iptables-save prints it; a size overrides the path's."""
+        return "--clamp-mss-to-pmtu" if self.set_mss is None else f"--set-mss {self.set_mss}"
+
+    def apply(self, context: Context) -> Verdict:
+        """Change the option. The fact `path_mtu` is the smaller MTU of the routes to both ends."""
+        packet = context.packet
+        if packet.fragment in ("middle", "last"):
+            return CONTINUE
+        wanted = self.set_mss
+        if wanted is None:
+            mtu = context.surroundings.fact("path_mtu")
+            if mtu is None:
+                return Verdict(
+                    "CONTINUE", detail="the path's MTU is not known; the segment size stays as it is"
+                )
+            wanted = int(mtu) - _HEADERS[packet.family]
+            if wanted <= 0:
+                return Verdict("DROP", detail="the path's MTU is too small for TCP")
+        options = look(context, "tcp_options")
+        if _MSS in options:
+            wanted = min(wanted, int.from_bytes(options[_MSS], "big"))
+            packet.tcp_options = {**options, _MSS: wanted.to_bytes(2, "big")}
+        elif not packet.payload and _length(options) + _MSS_LENGTH <= _LONGEST_OPTIONS:
+            wanted = min(wanted, _UNANNOUNCED[packet.family])
+            packet.tcp_options = {_MSS: wanted.to_bytes(2, "big"), **options}
+            packet.length += _MSS_LENGTH
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        size = "what the path's MTU allows" if self.set_mss is None else self.set_mss
+        return f"lower the segment size that TCP announces to {size}"
+
+
+def _length(options: dict[int, bytes]) -> int:
+    """Return how many octets TCP options take, padding included; the first two kinds have no length octet."""
+    used = sum(1 if kind < _MSS else 2 + len(data) for kind, data in options.items())
+    return -(-used // 4) * 4
+
+
+EXTENSIONS = (Tcpmss,)

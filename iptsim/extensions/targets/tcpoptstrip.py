@@ -1,0 +1,66 @@
+"""`-j TCPOPTSTRIP`: blank out TCP options (net/netfilter/xt_TCPOPTSTRIP.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
+from iptsim.extensions.values import integer
+from iptsim.packet import TCP, Context
+
+OPTION_NAMES = {"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
+_NOP = 1
+
+
+def parse_options(text: str) -> tuple[int, ...]:
+    """Read a comma list of TCP options, by number or name.
+
+    Raises:
+        ValueError: an unknown name, a number that is no option's, or one twice.
+    """
+    numbers = [
+        OPTION_NAMES[word] if word in OPTION_NAMES else integer(word, 2, 255) for word in text.split(",")
+    ]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"{text} names an option twice")
+    return tuple(sorted(numbers))
+
+
+def _format(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
+
+
+class Tcpoptstrip(Target):
+    """Overwrite TCP options with NOPs."""
+
+    name: ClassVar[str] = "TCPOPTSTRIP"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--strip-options", "strip_options", Value("TCP options (mss,wscale,19)", parse_options, _format)
+        ),
+    )
+    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
+
+    strip_options: tuple[int, ...] | None = None
+
+    def apply(self, context: Context) -> Verdict:
+        """Overwrite the options; a later fragment has none."""
+        packet = context.packet
+        if packet.fragment not in ("middle", "last"):
+            present = look(context, "tcp_options")
+            stripped = set(present).intersection(self.strip_options or ())
+            if stripped:
+                packet.tcp_options = {kind: data for kind, data in present.items() if kind not in stripped}
+                packet.tcp_options[_NOP] = b""
+        return CONTINUE
+
+    def says(self) -> str:
+        """Return the order in words."""
+        if not self.strip_options:
+            return "strip no TCP option"
+        names = {number: name for name, number in OPTION_NAMES.items()}
+        return "strip the TCP options " + ", ".join(names.get(kind, str(kind)) for kind in self.strip_options)
+
+
+EXTENSIONS = (Tcpoptstrip,)

@@ -1,0 +1,93 @@
+"""`-j TPROXY`: hand the packet to a local proxy without changing it (net/netfilter/xt_TPROXY.c)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import model_validator
+
+from iptsim.extensions.base import Option, Status, Target, Value, Verdict
+from iptsim.extensions.checks import demand
+from iptsim.extensions.facts import told
+from iptsim.extensions.marks import change_text, clear_and_flip
+from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
+from iptsim.packet import TCP, UDP, Context, Unknown
+
+
+def parse_port(text: str) -> int:
+    """Read a port: a decimal number or a service name.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text[:1].isdigit() and not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is neither a decimal number nor a service name")
+    return port(text)
+
+
+class Tproxy(Target):
+    """Give the packet to the transparent socket that serves it, and mark it; drop it if there is none."""
+
+    name: ClassVar[str] = "TPROXY"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--on-port", "on_port", Value("a port; 0 for the packet's own", parse_port)),
+        Option("--on-ip", "on_ip", ADDRESS),
+        Option("--tproxy-mark", "tproxy_mark", MARK),
+    )
+    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING"})
+    protocols: ClassVar[frozenset[int] | None] = frozenset({TCP, UDP})
+    status: ClassVar[Status] = "given"
+    terminal: ClassVar[bool] = True
+    #: the address that iptables prints for none
+    nowhere: ClassVar[Address] = Address(4, 0)
+    family: ClassVar[int | None] = 4
+
+    on_port: int | None = None
+    on_ip: Address | None = None
+    tproxy_mark: MaskedNumber | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Tproxy:
+        demand(self, "on_port")
+        return self
+
+    @property
+    def _mark(self) -> MaskedNumber:
+        return self.tproxy_mark or MaskedNumber(0, 0)
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them, all three always."""
+        address = self.on_ip or self.nowhere
+        return f"--on-port {self.on_port} --on-ip {address} --tproxy-mark {change_text(self._mark)}"
+
+    def apply(self, context: Context) -> Verdict | Unknown:
+        """Mark and accept the packet if a socket serves it, else drop it; a fact says whether one does."""
+        served = told(context, "tproxy_listener")
+        if served is False:
+            return Verdict("DROP", detail=f"no transparent proxy listens {self._where}")
+        # A packet that will be accepted is marked; if nobody knows, that is the way on which the mark counts.
+        context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
+        if served is None:
+            return Unknown(f"whether a transparent proxy listens {self._where}", "--set tproxy_listener=yes")
+        return Verdict("ACCEPT", detail=f"to the transparent proxy {self._where}")
+
+    @property
+    def _where(self) -> str:
+        where = f"on port {self.on_port}" if self.on_port else "on the packet's own port"
+        return where if self.on_ip in (None, self.nowhere) else f"{where} of {self.on_ip}"
+
+    def says(self) -> str:
+        """Return the order in words."""
+        text = f"hand to the transparent proxy {self._where}"
+        return text if self.tproxy_mark is None else f"{text}, marked {self.tproxy_mark}"
+
+
+class Tproxy6(Tproxy):
+    """The IPv6 form of :class:`Tproxy`."""
+
+    nowhere: ClassVar[Address] = Address(6, 0)
+    family: ClassVar[int | None] = 6
+
+
+EXTENSIONS = (Tproxy, Tproxy6)

@@ -1,0 +1,35 @@
+"""Words of free text that the kernel keeps in a field of fixed size; iptables cuts off what is too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iptsim.extensions.base import Value, quote
+
+
+def cut(text: str, longest: int) -> str:
+    """Return the part of `text` that fits in `longest` octets.
+
+    >>> cut("abcdef", 4)
+    'abcd'
+    """
+    return text.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
+
+
+def text_value(expected: str, longest: int, form: Callable[[str], str] = quote) -> Value:
+    """Make the value of an option that takes a word of up to `longest` octets.
+
+    Args:
+        expected: what belongs there.
+        longest: how many octets the kernel keeps.
+        form: how it is printed, in quotes where needed or bare.
+    """
+
+    def parse(text: str) -> str:
+        if not text:
+            raise ValueError("the text is empty")
+        if "\n" in text:
+            raise ValueError("a line break is not allowed here")
+        return cut(text, longest)
+
+    return Value(expected, parse, form)

@@ -1,0 +1,67 @@
+"""Values of the TOS octet (IPv6: traffic class) as `-m tos` and `-j TOS` write them: `0x10/0x3f`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iptsim.extensions.base import Value
+from iptsim.extensions.values import integer
+
+#: Symbolic names that iptables knows, by their value.
+TOS_NAMES = {
+    "Minimize-Delay": 0x10,
+    "Maximize-Throughput": 0x08,
+    "Maximize-Reliability": 0x04,
+    "Minimize-Cost": 0x02,
+    "Normal-Service": 0x00,
+}
+#: The mask that a symbolic name implies: all but the ECN bits, as iptables has it.
+SYMBOLIC_MASK = 0x3F
+
+
+class Tos(NamedTuple):
+    """A TOS value and the bits that count.
+
+    Attributes:
+        value: the octet's bits.
+        mask: which bits are looked at or set.
+    """
+
+    value: int
+    mask: int = 0xFF
+
+    def __str__(self) -> str:
+        return f"{self.value:#04x}/{self.mask:#04x}"
+
+    def says(self) -> str:
+        """Return the value in words: its name where it has one.
+
+        >>> Tos(0x10, 0x3F).says(), Tos(0x10).says()
+        ('0x10 (Minimize-Delay)', '0x10')
+        """
+        if self.mask == SYMBOLIC_MASK:
+            for name, value in TOS_NAMES.items():
+                if value == self.value:
+                    return f"{self.value:#04x} ({name})"
+        return f"{self.value:#04x}" if self.mask == 0xFF else str(self)
+
+
+def parse_tos(text: str) -> Tos:
+    """Read `value`, `value/mask` or a symbolic name.
+
+    Raises:
+        ValueError: neither.
+
+    >>> str(parse_tos("minimize-delay")), str(parse_tos("16"))
+    ('0x10/0x3f', '0x10/0xff')
+    """
+    if text[:1].isdigit():
+        value, slash, mask = text.partition("/")
+        return Tos(integer(value, 0, 0xFF), integer(mask, 0, 0xFF) if slash else 0xFF)
+    for name, number in TOS_NAMES.items():
+        if name.lower() == text.lower():
+            return Tos(number, SYMBOLIC_MASK)
+    raise ValueError(f"{text!r} is neither a number nor one of {', '.join(TOS_NAMES)}")
+
+
+TOS = Value("a TOS value with or without /mask (0x10/0x3f), or a name (Minimize-Delay)", parse_tos)

@@ -1,0 +1,82 @@
+"""Extensions that iptsim does not know: their words are kept, their effect is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, ClassVar
+
+from iptsim.extensions.base import Match, Predicate, Status, Target
+from iptsim.packet import Context, Truth, Unknown
+
+
+class UnknownMatch(Match):
+    """A `-m NAME` that nobody can decide. Make the class for a name with :func:`unknown_match`."""
+
+    status: ClassVar[Status] = "unknown"
+
+    #: the options as the dump writes them, quotes included
+    words: tuple[str, ...] = ()
+
+    def save(self) -> str:
+        """Return the words as they were."""
+        return " ".join(self.words)
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition that is unknown."""
+        text = " ".join(("-m", self.name, *self.words))
+
+        def test(context: Context) -> Truth:
+            return self._unknown()
+
+        return (Predicate(text, test, lambda context: f"iptsim does not know -m {self.name}"),)
+
+    def says(self) -> str:
+        """Return the name."""
+        return f"for which -m {self.name} holds"
+
+    def _unknown(self) -> Unknown:
+        return Unknown(f"-m {self.name}, which iptsim does not know", f"--assume {self.name}=yes")
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _remake, (unknown_match, self.name, self.words)
+
+
+class UnknownTarget(Target):
+    """A `-j NAME` with an effect that nobody can tell. Make the class for a name with :func:`unknown_target`."""
+
+    status: ClassVar[Status] = "unknown"
+
+    #: the options as the dump writes them, quotes included
+    words: tuple[str, ...] = ()
+
+    def save(self) -> str:
+        """Return the words as they were."""
+        return " ".join(self.words)
+
+    def apply(self, context: Context) -> Unknown:
+        """Return that the effect is unknown."""
+        return Unknown(f"-j {self.name}, which iptsim does not know", f"--assume {self.name}=yes")
+
+    def says(self) -> str:
+        """Return the name."""
+        return f"do what target {self.name} does"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _remake, (unknown_target, self.name, self.words)
+
+
+@cache
+def unknown_match(name: str) -> type[UnknownMatch]:
+    """Return the class of the unknown match `name`."""
+    return type("UnknownMatch", (UnknownMatch,), {"name": name, "__module__": __name__})
+
+
+@cache
+def unknown_target(name: str) -> type[UnknownTarget]:
+    """Return the class of the unknown target `name`."""
+    return type("UnknownTarget", (UnknownTarget,), {"name": name, "__module__": __name__})
+
+
+def _remake(make: Callable[[str], Callable[..., Any]], name: str, words: tuple[str, ...]) -> Any:
+    return make(name)(words=words)

@@ -1,0 +1,227 @@
+"""From words to a question: what `--set`, `--assume`, `--to` and the fields of a batch line mean."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from iptsim.errors import UsageError
+from iptsim.netfilter.question import Question, parse_question
+
+#: What a question may say about the world around the packet, beyond the packet itself.
+FACTS: dict[str, str] = {
+    "cgroup": "path of the sending process' control group",
+    "classid": "net_cls class of the sending process",
+    "clusterip_node": "whether this node answers for the CLUSTERIP address",
+    "connlabels": "names of connection labels, as {name: number}",
+    "cpu": "number of the CPU that handles the packet",
+    "interface_groups": "groups of interfaces, as {interface: number}",
+    "ipvs": "whether the packet belongs to a virtual service",
+    "kernel_timezone": "minutes by which the kernel's time zone is ahead of UTC",
+    "nfqueue_reader": "whether a program reads the queue",
+    "nth": "how many packets the statistic rule has counted",
+    "path_mtu": "MTU of the way to the destination",
+    "realm": "routing realm",
+    "socket": "whether a program here has a socket open for the packet",
+    "synproxy_cookie": "whether the packet carries a cookie of SYNPROXY",
+    "tproxy_listener": "whether a program listens where TPROXY leads",
+}
+#: Header fields that only a few matches look at.
+EXTRAS: dict[str, str] = {
+    "ah_length": "length of the AH header in octets",
+    "ah_reserved": "reserved field of the AH header",
+    "ah_spi": "security parameter index of the AH header",
+    "dccp_options": "DCCP options that are present, by number",
+    "dccp_type": "DCCP packet type",
+    "esp_spi": "security parameter index of the ESP header",
+    "flow_label": "flow label of the IPv6 header",
+    "fragment_id": "identification of the IPv6 fragment header",
+    "fragment_offset": "offset of a fragment in octets",
+    "icmp_id": "identifier of an ICMP echo",
+    "icmp_seq": "sequence number of an ICMP echo",
+    "ip_df": "don't-fragment bit, 0 or 1",
+    "ip_id": "identification of the IPv4 header",
+    "ipsec": "whether IPsec protects it: in, out, or in,out",
+    "mh_type": "type of the Mobile IPv6 header",
+    "sctp_chunks": "SCTP chunks that it carries: INIT,DATA",
+    "tcp_ack": "TCP acknowledgement number",
+    "tcp_seq": "TCP sequence number",
+    "tcp_window": "TCP window",
+}
+#: Fields of a question that are no property of the packet, and have options of their own.
+_CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
+#: Parts of `ct` that hold a flow, and the numbers in it.
+_FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
+_TRUTHS = {
+    "yes": True, "true": True, "1": True, "on": True,
+    "no": False, "false": False, "0": False, "off": False,
+}  # fmt: skip
+
+
+def _header_fields() -> dict[str, str]:
+    """Return the question's fields that `--set` takes, by each name that they have."""
+    names = {name: name for name in Question.model_fields if name not in _CONTROL}
+    names.update({field.alias: name for name, field in Question.model_fields.items() if field.alias})
+    return names
+
+
+_HEADER = _header_fields()
+_KNOWN = frozenset({*_HEADER, *_CONTROL})
+_NUMBERS = frozenset(
+    name
+    for name, field in Question.model_fields.items()
+    if int in get_args(field.annotation) and name != "id"
+)
+
+
+def settable() -> list[str]:
+    """Return every name that `--set` takes."""
+    return sorted({*_HEADER, *FACTS, *EXTRAS, "ct.mark", "ct.zone", "ct.helper", "ct.orig.src"})
+
+
+def make_question(fields: Mapping[str, Any]) -> Question:
+    """Make a question from the fields of a batch line, or the like.
+
+    Facts and rare header fields may stand beside the usual ones, numbers may be written 0x10, and the
+    port may stand behind `to`: "web:80".
+
+    Raises:
+        UsageError: an unknown field or a bad value.
+    """
+    known, facts, extra = {}, {}, {}
+    for name, value in fields.items():
+        if name in _KNOWN:
+            if isinstance(value, str) and name in _NUMBERS:
+                value = _number(value)
+            known[name] = value
+        elif name in FACTS:
+            facts[name] = value
+        elif name in EXTRAS:
+            extra[name] = value
+        else:
+            raise UsageError(unknown_field(name))
+    target = known.get("to")
+    if isinstance(target, str) and ":" in target:
+        known["to"], port = split_port(target)
+        if port is not None and known.setdefault("dport", port) != port:
+            raise UsageError(f"the question names two destination ports: {port} and {known['dport']}")
+    if facts:
+        known["facts"] = {**(known.get("facts") or {}), **facts}
+    if extra:
+        known["extra"] = {**(known.get("extra") or {}), **extra}
+    return parse_question(known)
+
+
+def unknown_field(name: str) -> str:
+    """Return what to say of a field that does not exist."""
+    near = difflib.get_close_matches(name, settable(), 1)
+    return f"there is no field {name!r}" + (
+        f"; did you mean {near[0]}?" if near else f"; known are {', '.join(settable())}"
+    )
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Read `--set field=value` words into fields for :func:`make_question`.
+
+    A dot leads into `ct` and `tcp_options`: `ct.mark=7`, `ct.orig.src=10.0.0.1`.
+
+    >>> read_settings(["mark=0x10", "ct.mark=7", "cpu=2"])
+    {'mark': '0x10', 'ct': {'mark': '7'}, 'cpu': 2}
+
+    Raises:
+        UsageError: a word without `=`, or an unknown field.
+    """
+    fields: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--set {setting}: write it as field=value")
+        first, *rest = path.strip().split(".")
+        if not rest and first in FACTS:
+            fields[first] = _fact(setting, value)
+        elif not rest and first in EXTRAS:
+            fields[first] = _number(value)
+        elif not rest and first in _HEADER:
+            fields[first] = value
+        elif rest and first in ("ct", "tcp_options"):
+            place = fields
+            for part in (first, *rest[:-1]):
+                place = place.setdefault(part, {})
+            port = len(rest) == 2 and rest[0] in _FLOWS and rest[1] in _PORTS
+            place[rest[-1]] = _number(value) if port else value
+        else:
+            raise UsageError(f"--set {setting}: {unknown_field(path)}")
+    return fields
+
+
+def read_assumptions(words: Iterable[str]) -> dict[str, bool]:
+    """Read `--assume WHAT=yes|no` words.
+
+    >>> read_assumptions(["limit=yes", "filter:INPUT:7=no"])
+    {'limit': True, 'filter:INPUT:7': False}
+
+    Raises:
+        UsageError: not of that form.
+    """
+    found = {}
+    for word in words:
+        what, equals, value = word.rpartition("=")
+        if not equals or not what or value.lower() not in _TRUTHS:
+            raise UsageError(f"--assume {word}: write it as MATCH=yes, or TABLE:CHAIN:N=no")
+        if ":" in what and not _is_place(what):
+            raise UsageError(f"--assume {word}: a rule is named TABLE:CHAIN:N, as in filter:INPUT:7")
+        found[what] = _TRUTHS[value.lower()]
+    return found
+
+
+def _is_place(text: str) -> bool:
+    """Tell whether a text names a rule; a chain's name may hold colons itself."""
+    table, _, rest = text.partition(":")
+    chain, _, position = rest.rpartition(":")
+    return bool(table and chain and position.isdigit())
+
+
+def split_port(who: str) -> tuple[str, int | None]:
+    """Split `WHO[:PORT]`; an IPv6 address with a port stands in brackets.
+
+    >>> split_port("web:80"), split_port("2001:db8::1"), split_port("[2001:db8::1]:80")
+    (('web', 80), ('2001:db8::1', None), ('2001:db8::1', 80))
+
+    Raises:
+        UsageError: what stands behind the colon is not a port.
+    """
+    if who.startswith("["):
+        name, bracket, rest = who[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise UsageError(f"{who}: write it as [ADDRESS] or [ADDRESS]:PORT")
+        port = rest[1:]
+    elif who.count(":") == 1:
+        name, _, port = who.partition(":")
+    else:
+        return who, None
+    if not port:
+        return name, None
+    if not (port.isascii() and port.isdecimal()) or int(port) > 0xFFFF:
+        raise UsageError(f"{who}: {port!r} is not a port (0 to 65535)")
+    return name, int(port)
+
+
+def _number(value: str) -> int | str:
+    """Read a text as a number, decimal or 0x10; the question complains about anything else."""
+    try:
+        return int(value, 0)
+    except ValueError:
+        return value
+
+
+def _fact(setting: str, value: str) -> Any:
+    """Read a fact: a number, a truth, an object in JSON, or plain text."""
+    if value.startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise UsageError(f"--set {setting}: {error}") from None
+    number = _number(value)
+    return _TRUTHS.get(value.lower(), value) if isinstance(number, str) else number

@@ -1,0 +1,269 @@
+"""Reading a capture or a bare dump into a :class:`Host`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import CaptureError
+from iptsim.host import daemon as dockerd
+from iptsim.host import engine, flows, infer, iproute
+from iptsim.host.files import FILES, Source, read_source
+from iptsim.host.foreign import (
+    ForwardingEntry,
+    GuestEntry,
+    LinkEntry,
+    NeighbourEntry,
+    RouteEntry,
+    RuleEntry,
+)
+from iptsim.host.ipsets import read_ipsets
+from iptsim.host.model import DockerDaemon, Host, Namespace, Route
+from iptsim.packet import Family
+
+T = TypeVar("T")
+E = TypeVar("E", bound=BaseModel)
+
+#: The dump of each family, and its name on the other backend.
+_DUMPS: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
+
+
+def load_host(path: str | Path, *, lenient: bool = False, docker_inspect: str | Path | None = None) -> Host:
+    """Read a host from a capture or a dump.
+
+    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" stands for standard input. From a
+    bare dump, and where a capture lacks files, the host is inferred from the rules; every assumption
+    is a sentence in :attr:`Host.assumptions`.
+
+    Args:
+        path: where it is.
+        lenient: skip what is no line of a dump with a warning instead of an error.
+        docker_inspect: a file with the output of `docker inspect`, for a source without one.
+
+    Raises:
+        CaptureError: something is missing or damaged; the text names the file and the place.
+        DumpSyntaxError: a line of the dump that iptables-restore would not take.
+        DumpErrors: several of them.
+    """
+    source = read_source(path)
+    if docker_inspect is not None:
+        source = _with_containers(source, Path(docker_inspect))
+    if source.dump is None:
+        return _Reader(source, lenient).read()
+    ruleset = _ruleset(source.dump, source.name, None, lenient)
+    host = Host(rulesets={ruleset.family: ruleset}, inferred=True, source=source.name)
+    infer.complete(host, ())
+    return host
+
+
+def _with_containers(source: Source, path: Path) -> Source:
+    """Return a source with the output of `docker inspect` beside what it has; a dump becomes a capture."""
+    from iptsim.dump.header import guess_family
+    from iptsim.dump.reader import decode
+
+    try:
+        files = {**source.files, "docker-inspect.json": path.read_bytes()}
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror or error}") from None
+    if source.dump is not None:
+        family = guess_family(decode(source.dump, source.name, lenient=True))
+        files["iptables-save.txt" if family == 4 else "ip6tables-save.txt"] = source.dump
+    return source._replace(files=files, dump=None)
+
+
+def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> Ruleset:
+    # Imported here: the grammar takes a while to load, and not every reader of hosts needs it.
+    from iptsim.dump.reader import decode, loads
+
+    return loads(decode(data, source, lenient), source=source, family=family, lenient=lenient)
+
+
+@cache
+def _list_of(kind: type[E]) -> TypeAdapter[list[E]]:
+    return TypeAdapter(list[kind])  # type: ignore[valid-type]
+
+
+class _Reader:
+    """Reads the files of one capture."""
+
+    def __init__(self, source: Source, lenient: bool) -> None:
+        self.source = source
+        self.lenient = lenient
+
+    def read(self) -> Host:
+        """Return the host."""
+        host = Host(namespace=self._namespace(), source=self.source.name)
+        self._rulesets(host)
+        networks = [
+            *map(engine.network, self._entries("docker-network-inspect.json", engine.NetworkEntry)),
+            *map(
+                engine.podman_network, self._entries("podman-network-inspect.json", engine.PodmanNetworkEntry)
+            ),
+        ]
+        host.networks = {network.name: network for network in networks}
+        for program in ("docker", "podman"):
+            with self._in(f"{program}-inspect.json") as name:
+                for entry in self._entries(name, engine.ContainerEntry):
+                    container = engine.container(entry, program)
+                    host.containers[container.name] = container
+        host.daemon = self._daemon(host)
+        host.ipsets = self._text("ipset-save.txt", read_ipsets)
+        host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
+        host.recent = self._text("xt-recent.txt", flows.recent_lists)
+        infer.complete(host, self.source.files, self._guests(), self._forwarding())
+        return host
+
+    # -- one file ----------------------------------------------------------------------------------
+
+    def _decoded(self, name: str) -> str | None:
+        data = self.source.files.get(name)
+        if data is None:
+            return None
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise self._error(name, f"octet {error.start + 1} is not UTF-8") from None
+
+    def _text(self, name: str, read: Callable[[str], T]) -> T | None:
+        """Return what `read` makes of a text file, None without the file."""
+        text = self._decoded(name)
+        if text is None:
+            return None
+        with self._in(name):
+            return read(text)
+
+    @contextmanager
+    def _in(self, name: str) -> Iterator[str]:
+        """Turn what a reader of the file says into an error that names the file."""
+        try:
+            yield name
+        except (ValueError, LookupError) as error:
+            raise self._error(name, str(error)) from None
+
+    def _json(self, name: str, adapter: TypeAdapter[T]) -> T | None:
+        """Return the contents of a JSON file, None without the file or where it is empty."""
+        text = self._decoded(name)
+        if not text or not text.strip():
+            return None
+        try:
+            return adapter.validate_python(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise self._error(name, f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+            raise self._error(name, f"{place.lstrip('.') or 'the whole'}: {first['msg']}") from None
+
+    def _entries(self, name: str, kind: type[E]) -> list[E]:
+        return self._json(name, _list_of(kind)) or []
+
+    def _error(self, name: str, what: str) -> CaptureError:
+        return CaptureError(
+            f"{self.source.name}: {name}: {what}\n  make the file again with `{FILES[name]}`, or leave it out"
+        )
+
+    # -- parts of the host -------------------------------------------------------------------------
+
+    def _rulesets(self, host: Host) -> None:
+        files = self.source.files
+        for family, tool in _DUMPS:
+            main = f"{tool}-save.txt"
+            others = [name for name in (f"{tool}-legacy-save.txt", f"{tool}-nft-save.txt") if name in files]
+            if main in files:
+                host.rulesets[family] = self._ruleset(main, family)
+            for name in others:
+                ruleset = self._ruleset(name, family)
+                if family not in host.rulesets:
+                    host.rulesets[family] = ruleset
+                elif ruleset.tables and ruleset.backend != host.rulesets[family].backend:
+                    host.extra_rulesets[family] = ruleset
+
+    def _ruleset(self, name: str, family: Family) -> Ruleset:
+        path = f"{self.source.name}/{name}"
+        return _ruleset(self.source.files[name], path, family, self.lenient)
+
+    def _namespace(self) -> Namespace:
+        links, ports = (self._entries(name, LinkEntry) for name in ("ip-link.json", "bridge-link.json"))
+        with self._in("ip-addr.json") as name:
+            interfaces = iproute.interfaces(self._entries(name, LinkEntry), links, ports)
+        with self._in("ip-rule.json") as name:
+            rules = iproute.rules(self._entries(name, RuleEntry), 4)
+        with self._in("ip6-rule.json") as name:
+            rules += iproute.rules(self._entries(name, RuleEntry), 6)
+        with self._in("ip-neigh.json") as name:
+            neighbours = iproute.neighbours(self._entries(name, NeighbourEntry))
+        return Namespace(
+            name="host",
+            interfaces=interfaces,
+            routes=self._routes(),
+            rules=rules,
+            sysctls=self._text("sysctl.txt", iproute.sysctls) or {},
+            neighbours=neighbours,
+        )
+
+    def _routes(self) -> list[Route]:
+        """Return all routes; `ip route show table all` prints those of IPv6 too where no -4 is given."""
+        with self._in("ip-route.json") as name:
+            routes = iproute.routes(self._entries(name, RouteEntry), 4)
+        if "ip6-route.json" in self.source.files:
+            with self._in("ip6-route.json") as name:
+                own = iproute.routes(self._entries(name, RouteEntry), 6)
+            routes = [route for route in routes if route.family == 4] + own
+        return routes
+
+    def _guests(self) -> dict[str, Namespace]:
+        with self._in("container-netns.json") as name:
+            entries = self._json(name, TypeAdapter(dict[str, GuestEntry])) or {}
+            return {guest: _guest(guest, entry) for guest, entry in entries.items()}
+
+    def _forwarding(self) -> dict[str, str]:
+        """Return the bridge ports by the MAC addresses that were learnt on them."""
+        return {
+            entry.mac: entry.ifname
+            for entry in self._entries("bridge-fdb.json", ForwardingEntry)
+            if entry.mac and entry.ifname and entry.master and entry.state != "permanent"
+        }
+
+    def _daemon(self, host: Host) -> DockerDaemon | None:
+        info = self._json("docker-info.json", TypeAdapter(dockerd.InfoEntry))
+        version = self._text("docker-version.txt", dockerd.engine_version)
+        command = self._text("dockerd-cmdline.txt", lambda text: dockerd.options_of(text.split()))
+        settings = self._json("daemon.json", TypeAdapter(dict[str, Any])) or {}
+        with self._in("daemon.json") as name:
+            sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd.file_options(settings))]
+        if command is None:
+            # The command line has these words already.
+            sources.append(("default-docker", self._text("default-docker", dockerd.shell_options) or {}))
+        if info is not None:
+            told = {
+                "live-restore": info.live_restore,
+                "firewall-backend": info.backend and info.backend.driver,
+            }
+            found = {name: value for name, value in told.items() if value is not None}
+            sources.append(("docker-info.json", found))
+        if info is None and version is None and not any(options for _, options in sources):
+            return None
+        return dockerd.make_daemon(
+            sources, version or (info.version if info else None), host.networks.values()
+        )
+
+
+def _guest(name: str, entry: GuestEntry) -> Namespace:
+    routes = [*iproute.routes(entry.route or (), 4), *iproute.routes(entry.route6 or (), 6)]
+    return Namespace(
+        name=name,
+        interfaces=iproute.interfaces(entry.addr),
+        routes=routes,
+        rules=[*iproute.rules(entry.rule, 4), *iproute.rules(entry.rule6, 6)],
+        sysctls=iproute.sysctls(entry.sysctl or ""),
+        iptables=entry.iptables,
+        ip6tables=entry.ip6tables,
+        resolv_conf=entry.resolv_conf,
+    )

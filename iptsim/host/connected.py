@@ -1,0 +1,116 @@
+"""The routes that addresses bring with them.
+
+When an interface gets an address, the kernel adds a local route, a route to the subnet, and broadcast
+or multicast routes (fib_add_ifaddr in net/ipv4/fib_frontend.c, addrconf_add_dev and __ipv6_ifa_notify
+in net/ipv6/addrconf.c). Captures of containers often lack the local table; this makes it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.host.model import BITS, Interface, InterfaceAddress, Namespace, Route, RouteType, prefix_mask
+from iptsim.packet import Family
+
+#: Metric of the IPv6 routes that the kernel adds by itself (IP6_RT_PRIO_ADDRCONF).
+KERNEL_METRIC = 256
+
+
+def connected_routes(namespace: Namespace, family: Family) -> Iterator[Route]:
+    """Yield the routes that the addresses of a namespace bring."""
+    for interface, address in namespace.addresses(family):
+        yield from _routes4(interface, address) if family == 4 else _routes6(namespace, interface, address)
+    if family == 6:
+        for interface in namespace.interfaces.values():
+            if (
+                interface.up
+                and interface.kind != "loopback"
+                and any(a.family == 6 for a in interface.addresses)
+            ):
+                yield Route(
+                    family=6,
+                    destination=0xFF << 120,
+                    prefix_length=8,
+                    type="multicast",
+                    device=interface.name,
+                    table="local",
+                    metric=KERNEL_METRIC,
+                )
+
+
+def _routes4(interface: Interface, address: InterfaceAddress) -> Iterator[Route]:
+    def route(destination: int, length: int, kind: RouteType, table: str, scope: str) -> Route:
+        return Route(
+            family=4,
+            destination=destination,
+            prefix_length=length,
+            type=kind,
+            device=interface.name,
+            table=table,
+            source=source,
+            scope=scope,
+            flags=_flags(interface, kind),
+        )
+
+    loopback = interface.kind == "loopback"
+    source = _primary(interface, address).address
+    yield route(address.address, 32, "local", "local", "host")
+    if not interface.up:
+        return
+    if address.broadcast is not None and address.broadcast != 0xFFFFFFFF:
+        yield route(address.broadcast, 32, "broadcast", "local", "link")
+    if address.secondary:
+        return
+    network, length = address.network, address.prefix_length
+    if network != address.address or length < 32:
+        if loopback:
+            yield route(network, length, "local", "local", "host")
+        else:
+            yield route(network, length, "unicast", "main", "link")
+    last = network | ~prefix_mask(4, length) & 0xFFFFFFFF
+    if length < 31 and last != address.broadcast:
+        yield route(last, 32, "broadcast", "local", "link")
+
+
+def _flags(interface: Interface, kind: RouteType) -> frozenset[str]:
+    return frozenset() if interface.carrier or kind == "local" else frozenset({"linkdown"})
+
+
+def _primary(interface: Interface, address: InterfaceAddress) -> InterfaceAddress:
+    """Return the first address of the same subnet: the source of the routes to it."""
+    if not address.secondary:
+        return address
+    same = (
+        other
+        for other in interface.addresses
+        if not other.secondary
+        and (other.family, other.prefix_length, other.network) == (4, address.prefix_length, address.network)
+    )
+    return next(same, address)
+
+
+def _routes6(namespace: Namespace, interface: Interface, address: InterfaceAddress) -> Iterator[Route]:
+    def route(destination: int, length: int, kind: RouteType, table: str, metric: int) -> Route:
+        return Route(
+            family=6,
+            destination=destination,
+            prefix_length=length,
+            type=kind,
+            device=interface.name,
+            table=table,
+            metric=metric,
+            flags=_flags(interface, kind),
+        )
+
+    if not interface.up or address.duplicate:
+        return
+    yield route(address.address, BITS[6], "local", "local", 0)
+    if interface.kind == "loopback":
+        return
+    if address.peer is not None:
+        yield route(address.peer, BITS[6], "unicast", "main", KERNEL_METRIC)
+    yield route(address.network, address.prefix_length, "unicast", "main", KERNEL_METRIC)
+    # A router answers for the subnet's first address (RFC 4291, 2.6.1).
+    forwarding = namespace.interface_sysctl(6, "all", "forwarding")
+    if forwarding and address.prefix_length < 127 and address.network != address.address:
+        yield route(address.network, BITS[6], "anycast", "local", 0)

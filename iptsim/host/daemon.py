@@ -1,0 +1,153 @@
+"""The settings of dockerd: its command line, daemon.json, DOCKER_OPTS, `docker info`, `docker version`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field
+
+from iptsim.host.foreign import Foreign
+from iptsim.host.model import DockerDaemon, Network
+
+#: Options of dockerd (daemon.json has the same names) and the fields that they set.
+SETTINGS = {
+    "userland-proxy": "userland_proxy", "icc": "icc", "iptables": "iptables", "ip6tables": "ip6tables",
+    "ip-forward": "ip_forward", "ip-forward-no-drop": "ip_forward_no_drop", "ip-masq": "ip_masq",
+    "ipv6": "ipv6", "allow-direct-routing": "allow_direct_routing", "bridge": "bridge", "bip": "bip",
+    "bip6": "bip6", "fixed-cidr": "fixed_cidr", "fixed-cidr-v6": "fixed_cidr_v6", "ip": "host_binding",
+    "default-gateway": "default_gateway", "firewall-backend": "firewall_backend",
+    "live-restore": "live_restore", "dns": "dns",
+}  # fmt: skip
+_SHORT = {"b": "bridge"}
+_BOOLEAN = frozenset(
+    name for name, field in SETTINGS.items() if "bool" in str(DockerDaemon.model_fields[field].annotation)
+)
+_TRUE, _FALSE = frozenset({"true", "1", "t"}), frozenset({"false", "0", "f"})
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+
+
+class BackendEntry(Foreign):
+    """`FirewallBackend` of `docker info`."""
+
+    driver: str = Field("", alias="Driver")
+
+
+class InfoEntry(Foreign):
+    """`docker info` in JSON."""
+
+    version: str = Field("", alias="ServerVersion")
+    backend: BackendEntry | None = Field(None, alias="FirewallBackend")
+    live_restore: bool | None = Field(None, alias="LiveRestoreEnabled")
+
+
+def generation_of(version: str) -> str | None:
+    """Return the generation of rules that an engine writes.
+
+    >>> generation_of("20.10.24+dfsg1"), generation_of("27.5.1"), generation_of("28.5.2")
+    ('20.10', '26', '28')
+    """
+    found = _VERSION.match(version)
+    if found is None:
+        return None
+    major = int(found[0].split(".")[0])
+    return "28" if major >= 28 else "26" if major >= 23 else "20.10"
+
+
+def options_of(words: Iterable[str]) -> dict[str, Any]:
+    """Read command line options of dockerd; those that do not bear on packets are left out.
+
+    Raises:
+        ValueError: an option that is on or off has another value.
+    """
+    found: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            continue
+        name, given, value = word.lstrip("-").partition("=")
+        name = _SHORT.get(name, name)
+        if name in _BOOLEAN:
+            found[name] = _switch(name, value if given else "true")
+        elif name in SETTINGS:
+            value = value if given else next(rest, "")
+            if name == "dns":
+                found.setdefault(name, []).append(value)
+            else:
+                found[name] = value
+    return found
+
+
+def _switch(name: str, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise ValueError(f"{name} is {value!r}, but it is on or off: true or false")
+    return text in _TRUE
+
+
+def shell_options(text: str) -> dict[str, Any]:
+    """Read DOCKER_OPTS of /etc/default/docker.
+
+    Raises:
+        ValueError: the quotes of the assignment do not match.
+    """
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        name, _, value = line.strip().removeprefix("export ").partition("=")
+        if name.strip() == "DOCKER_OPTS":
+            words = shlex.split(value, comments=True)
+            found.update(options_of(shlex.split(" ".join(words))))
+    return found
+
+
+def file_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """Pick the settings that bear on packets from daemon.json.
+
+    Raises:
+        ValueError: a setting that is on or off has another value.
+    """
+    return {
+        name: _switch(name, value) if name in _BOOLEAN else value
+        for name, value in settings.items()
+        if name in SETTINGS
+    }
+
+
+def engine_version(text: str) -> str | None:
+    """Return the server's version in the output of `docker version`."""
+    server = text.partition("Server")[2]
+    found = re.search(r"Version:[ \t]*(\S+)", server)
+    return found[1] if found else None
+
+
+def make_daemon(
+    sources: Iterable[tuple[str, dict[str, Any]]], version: str | None, networks: Iterable[Network]
+) -> DockerDaemon:
+    """Put the daemon's settings together.
+
+    Args:
+        sources: (file, options) pairs; where two name the same setting, the earlier one holds.
+        version: of the engine.
+        networks: the default bridge's options tell what was in force when it was made.
+    """
+    fields: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for file, options in sources:
+        for name, value in options.items():
+            field = SETTINGS[name]
+            if field not in fields:
+                fields[field], origin[field] = (tuple(value) if field == "dns" else value), file
+    default = next((network for network in networks if network.is_default_bridge), None)
+    if default is not None:
+        told = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}
+        for field, value in told.items():
+            if field not in fields and value is not None:
+                fields[field], origin[field] = value, "docker-network-inspect.json"
+    return DockerDaemon(
+        version=version,
+        generation=generation_of(version) if version else None,
+        sources=origin,
+        **fields,
+    )

@@ -1,0 +1,292 @@
+"""What Docker and Podman print about containers and networks, as models.
+
+Docker: `docker inspect`, `docker network inspect` (Engine API, /containers/ID/json and /networks/ID).
+Podman: `podman inspect`, `podman network inspect`, which differ in a few names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from iptsim.host.foreign import Foreign
+from iptsim.host.iproute import prefix
+from iptsim.host.model import (
+    Container,
+    Endpoint,
+    ExposedPort,
+    Link,
+    Network,
+    PublishedPort,
+    Subnet,
+    prefix_mask,
+)
+from iptsim.packet import PROTOCOLS, Family, parse_address
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+#: How Docker writes "all addresses of the host".
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104
+_BRIDGE = "com.docker.network.bridge."
+
+
+def _or_empty(empty: Any) -> BeforeValidator:
+    """Return what makes the null of a Go program an empty value."""
+    return BeforeValidator(lambda value: empty if value is None else value)
+
+
+Names = Annotated[list[str], _or_empty([])]
+Options = Annotated[dict[str, str], _or_empty({})]
+
+
+class EndpointEntry(Foreign):
+    """A container's settings in one network."""
+
+    address: str = Field("", alias="IPAddress")
+    prefix_length: int = Field(0, alias="IPPrefixLen")
+    gateway: str = Field("", alias="Gateway")
+    address6: str = Field("", alias="GlobalIPv6Address")
+    prefix_length6: int = Field(0, alias="GlobalIPv6PrefixLen")
+    gateway6: str = Field("", alias="IPv6Gateway")
+    mac: str = Field("", alias="MacAddress")
+    aliases: Names = Field([], alias="Aliases")
+    dns_names: Names = Field([], alias="DNSNames")
+    links: Names = Field([], alias="Links")
+    gateway_priority: int = Field(0, alias="GwPriority")
+    network_id: str = Field("", alias="NetworkID")
+
+
+class BindingEntry(Foreign):
+    """Where a port is published on the host."""
+
+    address: str = Field("", alias="HostIp")
+    port: str = Field("", alias="HostPort")
+
+
+Ports = Annotated[dict[str, Annotated[list[BindingEntry], _or_empty([])]], _or_empty({})]
+Endpoints = Annotated[dict[str, EndpointEntry], _or_empty({})]
+
+
+class SettingsEntry(EndpointEntry):
+    """`NetworkSettings`; engines before 1.9 have the only endpoint right here."""
+
+    ports: Ports = Field(default_factory=dict, alias="Ports")
+    networks: Endpoints = Field(default_factory=dict, alias="Networks")
+
+
+class HostConfigEntry(Foreign):
+    """`HostConfig`."""
+
+    network_mode: str = Field("", alias="NetworkMode")
+    links: Names = Field([], alias="Links")
+    dns: Names = Field([], alias="Dns")
+
+
+class ConfigEntry(Foreign):
+    """`Config`."""
+
+    exposed: Annotated[dict[str, Any], _or_empty({})] = Field({}, alias="ExposedPorts")
+
+
+class StateEntry(Foreign):
+    """`State`."""
+
+    running: bool = Field(True, alias="Running")
+
+
+class ContainerEntry(Foreign):
+    """An element of `docker inspect` or `podman inspect`."""
+
+    id: str = Field("", alias="Id")
+    name: str = Field("", alias="Name")
+    state: StateEntry = Field(default_factory=StateEntry, alias="State")
+    host_config: HostConfigEntry = Field(default_factory=HostConfigEntry, alias="HostConfig")
+    config: ConfigEntry = Field(default_factory=ConfigEntry, alias="Config")
+    settings: SettingsEntry = Field(default_factory=SettingsEntry, alias="NetworkSettings")
+
+
+class PoolEntry(Foreign):
+    """A subnet of a Docker network."""
+
+    subnet: str = Field("", alias="Subnet")
+    gateway: str = Field("", alias="Gateway")
+
+
+class PodmanPoolEntry(Foreign):
+    """A subnet of a Podman network."""
+
+    subnet: str = ""
+    gateway: str = ""
+
+
+class AddressManagementEntry(Foreign):
+    """`IPAM`."""
+
+    config: Annotated[list[PoolEntry], _or_empty([])] = Field([], alias="Config")
+
+
+class NetworkEntry(Foreign):
+    """An element of `docker network inspect`."""
+
+    id: str = Field("", alias="Id")
+    name: str = Field("", alias="Name")
+    driver: str = Field("bridge", alias="Driver")
+    internal: bool = Field(False, alias="Internal")
+    ipam: AddressManagementEntry = Field(default_factory=AddressManagementEntry, alias="IPAM")
+    options: Options = Field({}, alias="Options")
+
+
+class PodmanNetworkEntry(Foreign):
+    """An element of `podman network inspect`."""
+
+    id: str = ""
+    name: str = ""
+    driver: str = "bridge"
+    network_interface: str | None = None
+    internal: bool = False
+    subnets: Annotated[list[PodmanPoolEntry], _or_empty([])] = Field(default_factory=list)
+    options: Options = Field(default_factory=dict)
+
+
+def container(entry: ContainerEntry, daemon: str) -> Container:
+    """Make a container, without its namespace.
+
+    Raises:
+        ValueError: an address or a port is none.
+    """
+    settings = entry.settings
+    networks = settings.networks or ({"bridge": settings} if settings.address else {})
+    links = [*entry.host_config.links, *(link for one in networks.values() for link in one.links)]
+    return Container(
+        name=entry.name.removeprefix("/"),
+        id=entry.id,
+        endpoints={name: endpoint(name, one) for name, one in networks.items()},
+        published=list(_published(settings.ports)),
+        exposed=[ExposedPort(proto=proto, port=port) for port, proto in map(_port, entry.config.exposed)],
+        links=list(dict.fromkeys(map(_link, links))),
+        network_mode=_network_mode(entry.host_config.network_mode),
+        running=entry.state.running,
+        dns=entry.host_config.dns,
+        daemon=daemon,
+    )
+
+
+def endpoint(network: str, entry: EndpointEntry) -> Endpoint:
+    """Make an endpoint; the interface and the bridge port are not known here."""
+    told = (
+        (entry.address, entry.prefix_length, entry.gateway),
+        (entry.address6, entry.prefix_length6, entry.gateway6),
+    )
+    addresses: dict[Family, int] = {}
+    lengths: dict[Family, int] = {}
+    gateways: dict[Family, int] = {}
+    for family, (address, length, gateway) in zip(FAMILIES, told, strict=True):
+        if address:
+            addresses[family], lengths[family] = parse_address(address)[1], length
+        if gateway:
+            gateways[family] = parse_address(gateway)[1]
+    return Endpoint(
+        network=network,
+        addresses=addresses,
+        prefix_lengths=lengths,
+        gateways=gateways,
+        mac=entry.mac or None,
+        aliases=tuple(dict.fromkeys([*entry.aliases, *entry.dns_names])),
+        gateway_priority=entry.gateway_priority,
+        network_id=entry.network_id,
+    )
+
+
+def _network_mode(mode: str) -> str:
+    return "bridge" if mode in ("", "default") else mode
+
+
+def _link(text: str) -> Link:
+    """Read "/web:/client/db" (container web is known to client as db) or "web:db"."""
+    target, _, alias = text.partition(":")
+    return Link(target=target.strip("/").split("/")[-1], alias=alias.split("/")[-1] or target.strip("/"))
+
+
+def _port(text: str) -> tuple[int, int]:
+    """Read "80/tcp" into the port and the protocol's number."""
+    port, _, proto = text.partition("/")
+    return int(port), PROTOCOLS[proto or "tcp"]
+
+
+def _published(ports: dict[str, list[BindingEntry]]) -> Iterator[PublishedPort]:
+    for text, bindings in ports.items():
+        port, proto = _port(text)
+        for binding in bindings:
+            if not binding.port:
+                continue
+            family, address = parse_address(binding.address or ANY_ADDRESS)
+            yield PublishedPort(
+                proto=proto,
+                container_port=port,
+                host_address=binding.address if address else None,
+                host_port=int(binding.port),
+                family=family,
+            )
+
+
+def _pools(pools: Iterable[tuple[str, str]]) -> tuple[Subnet, ...]:
+    found = []
+    for subnet, gateway in pools:
+        if subnet:
+            family, address, length = prefix(subnet, 4)
+            found.append(
+                Subnet(
+                    family=family,
+                    address=address & prefix_mask(family, length),
+                    prefix_length=length,
+                    gateway=parse_address(gateway.partition("/")[0])[1] if gateway else None,
+                )
+            )
+    return tuple(found)
+
+
+def network(entry: NetworkEntry) -> Network:
+    """Make a network from what Docker says.
+
+    Raises:
+        ValueError: a subnet is none.
+    """
+    options = entry.options
+    is_default = options.get(_BRIDGE + "default_bridge") == "true"
+    bridge = None
+    if entry.driver == "bridge":
+        bridge = options.get(_BRIDGE + "name") or ("docker0" if is_default else f"br-{entry.id[:12]}")
+    binding = options.get(_BRIDGE + "host_binding_ipv4", ANY_ADDRESS)
+    modes = {family: options.get(f"{_BRIDGE}gateway_mode_ipv{family}") for family in FAMILIES}
+    return Network(
+        name=entry.name,
+        id=entry.id,
+        driver=entry.driver,
+        bridge=bridge,
+        subnets=_pools((pool.subnet, pool.gateway) for pool in entry.ipam.config),
+        internal=entry.internal,
+        icc=options.get(_BRIDGE + "enable_icc") != "false",
+        masquerade=options.get(_BRIDGE + "enable_ip_masquerade") != "false",
+        gateway_mode={family: mode for family, mode in modes.items() if mode},
+        host_binding=None if binding == ANY_ADDRESS else binding,
+        is_default_bridge=is_default,
+        options=options,
+    )
+
+
+def podman_network(entry: PodmanNetworkEntry) -> Network:
+    """Make a network from what Podman says.
+
+    Raises:
+        ValueError: a subnet is none.
+    """
+    return Network(
+        name=entry.name,
+        id=entry.id,
+        driver=entry.driver,
+        bridge=entry.network_interface if entry.driver == "bridge" else None,
+        subnets=_pools((pool.subnet, pool.gateway) for pool in entry.subnets),
+        internal=entry.internal,
+        options=entry.options,
+    )

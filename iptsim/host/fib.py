@@ -1,0 +1,309 @@
+"""Routing decisions, and what hangs on them: source addresses, address types, reverse paths.
+
+IPv4 follows net/ipv4/{route,fib_frontend,devinet}.c, IPv6 net/ipv6/{route,addrconf}.c, the matches
+net/netfilter/xt_addrtype.c and {ipt,ip6t}_rpfilter.c. Nothing here drops a packet; the walker does that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.host.model import Namespace, Route, RoutingRule
+from iptsim.host.policy import fitting, own_rules, suppressed
+from iptsim.host.source import is_multicast, select_source
+from iptsim.host.tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
+from iptsim.packet import Family
+
+LIMITED_BROADCAST = 0xFFFFFFFF
+#: Lookups that are remembered per namespace.
+CACHE_SIZE = 200_000
+#: What a sender is told when a route or rule forwards nothing.
+_ERRORS = {"unreachable": "EHOSTUNREACH", "prohibit": "EACCES", "blackhole": "EINVAL", "none": "ENETUNREACH"}
+
+
+class RouteResult(NamedTuple):
+    """A routing decision.
+
+    Attributes:
+        type: "unicast", "local", "broadcast", "multicast", "anycast", "unreachable", "prohibit",
+            "blackhole", or "none" when no route fits.
+        device: where the packet leaves; "lo" for one that is delivered here. None where nothing goes out.
+        gateway: the next hop's address, None for a neighbour on the link.
+        gateway_family: family of the gateway (an IPv4 route may have an IPv6 gateway).
+        source: the route's preferred source address; see :func:`source_address` for the choice itself.
+        table: the table that decided, None for no route.
+        route: the route that decided.
+        rule: the policy rule that decided by itself (unreachable, prohibit, blackhole).
+        multipath: there are further next hops; the kernel picks one by a hash of the flow.
+    """
+
+    type: str
+    device: str | None = None
+    gateway: int | None = None
+    gateway_family: Family | None = None
+    source: int | None = None
+    table: str | None = None
+    route: Route | None = None
+    rule: RoutingRule | None = None
+    multipath: bool = False
+
+    @property
+    def error(self) -> str | None:
+        """Name of the error that a sender gets; ICMP answers follow from it. None for a usable route."""
+        if self.rule is not None and self.type == "unreachable":
+            return "ENETUNREACH"
+        return _ERRORS.get(self.type)
+
+
+_NO_ROUTE = RouteResult("none")
+
+
+def lookup(
+    namespace: Namespace,
+    family: Family,
+    destination: int,
+    *,
+    source: int | None = None,
+    iif: str | None = None,
+    oif: str | None = None,
+    mark: int = 0,
+    proto: int | None = None,
+    sport: int | None = None,
+    dport: int | None = None,
+    tos: int = 0,
+    uid: int | None = None,
+) -> RouteResult:
+    """Decide where a packet goes.
+
+    `source` is its source address, None when the kernel is still to choose one. `iif` is the interface
+    on which it arrived (for a bridged frame the bridge), None for packets that this host makes; `oif`
+    the interface that the sending socket is bound to. Packets without an owner `uid` count as root's.
+    """
+    flow = Flow(destination, source, iif, oif, mark, proto, sport, dport, tos, uid)
+    cached: RouteResult | None = namespace.cache.get((family, flow))
+    if cached is None:
+        if len(namespace.cache) > CACHE_SIZE:
+            namespace.cache.clear()
+        cached = _decide4(namespace, flow) if family == 4 else _decide(namespace, 6, flow)
+        namespace.cache[family, flow] = cached
+    return cached
+
+
+def _decide4(namespace: Namespace, flow: Flow) -> RouteResult:
+    """Add to the tables' answer what IPv4 decides by the address alone (ip_route_{in,out}put*)."""
+    broadcast, multicast = flow.destination == LIMITED_BROADCAST, is_multicast(4, flow.destination)
+    if flow.iif is not None:
+        if broadcast or (flow.destination == 0 and flow.source == 0):
+            return RouteResult("broadcast", device="lo")
+        if multicast:
+            return RouteResult("multicast", device="lo")
+        result = _decide(namespace, 4, flow)
+        return result._replace(device="lo") if result.type == "broadcast" else result
+    if flow.destination == 0:  # an old way to say "this host"
+        return RouteResult("local", device="lo")
+    if flow.oif is None and flow.source and (broadcast or multicast):
+        own = namespace.interface_of(4, flow.source)
+        flow = flow._replace(oif=own.name if own else None)
+    result = _decide(namespace, 4, flow)
+    if result.error and flow.oif is not None:  # a bound socket may send without a route
+        result = RouteResult("unicast", device=flow.oif)
+    if result.type == "unicast" and (broadcast or multicast):
+        return result._replace(
+            type="broadcast" if broadcast else "multicast", gateway=None, gateway_family=None
+        )
+    return result
+
+
+def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
+    """Ask the policy rules and their tables."""
+    for rule, found in _answers(namespace, family, flow):
+        if found is None:
+            return RouteResult(rule.action, rule=rule) if rule is not None else _NO_ROUTE
+        if found.hop is None:
+            return RouteResult(found.route.type, table=found.route.table, route=found.route)
+        route, hop = found.route, found.hop
+        device = hop.device
+        if route.type in ("local", "anycast") and not (family == 6 and needs_device(route.destination)):
+            device = "lo"
+        return RouteResult(
+            route.type,
+            device,
+            hop.gateway,
+            hop.gateway_family,
+            route.source,
+            route.table,
+            route,
+            multipath=len(route.nexthops) > 1,
+        )
+    return _NO_ROUTE
+
+
+def _answers(
+    namespace: Namespace, family: Family, flow: Flow
+) -> Iterator[tuple[RoutingRule | None, Found | None]]:
+    """Yield the routes that hold, or the rule that refuses; the first one decides."""
+    tables = tables_of(namespace, family)
+    rules = own_rules(namespace, family)
+    if rules is None:
+        # Without rules of one's own, IPv4 keeps local and main in one trie: the longer prefix wins.
+        asked: Iterator[tuple[RoutingRule | None, str]] = (
+            (None, name) for name in ((LOCAL_AND_MAIN, "default") if family == 4 else ("local", "main"))
+        )
+    else:
+        asked = ((rule, rule.table) for rule in fitting(rules, flow))
+    for rule, name in asked:
+        if rule is not None and rule.action != "to_table":
+            yield rule, None
+            continue
+        found = tables[name].find(flow) if name in tables else None
+        if found is None or found.route.type == "throw":
+            continue
+        if rule is None or not suppressed(namespace, rule, found):
+            yield rule, found
+
+
+def source_address(namespace: Namespace, family: Family, route: RouteResult, destination: int) -> int | None:
+    """Return the source address that the kernel puts into a packet for this route; None if it has none."""
+    if route.source is not None:
+        return route.source
+    if route.type == "local" and family == 4:
+        return destination
+    device = route.device
+    if route.type == "local" and route.route is not None:
+        device = route.route.device
+    gateway = route.gateway if route.gateway_family == 4 else None
+    scope = route.route.scope if route.route is not None else "link"
+    return select_source(namespace, family, device, destination, gateway=gateway, scope=scope)
+
+
+def address_type(namespace: Namespace, family: Family, address: int, interface: str | None = None) -> str:
+    """Return the type of an address as `-m addrtype` names it: LOCAL, UNICAST, BROADCAST, MULTICAST ...
+
+    With `interface`, only its own addresses are LOCAL. IPv6 addresses have several types at once
+    (:func:`address_types`); this is the most special one.
+    """
+    if family == 6:
+        types = address_types(namespace, 6, address, interface)
+        order = ("UNSPEC", "MULTICAST", "LOCAL", "ANYCAST", "UNREACHABLE", "UNICAST")
+        return next((name for name in order if name in types), "UNICAST")
+    if address in (0, LIMITED_BROADCAST):
+        return "BROADCAST"
+    if is_multicast(4, address):
+        return "MULTICAST"
+    name = LOCAL_AND_MAIN if own_rules(namespace, 4) is None else "local"
+    table = tables_of(namespace, 4).get(name)
+    found = table.find(Flow(address)) if table is not None else None
+    if found is None or found.hop is None or interface not in (None, found.hop.device):
+        return "UNICAST"
+    return found.route.type.upper()
+
+
+def address_types(
+    namespace: Namespace, family: Family, address: int, interface: str | None = None
+) -> frozenset[str]:
+    """Return all types of an address; `-m addrtype` in IPv6 tests them one by one (match_type6)."""
+    if family == 4:
+        return frozenset({address_type(namespace, 4, address, interface)})
+    types = set()
+    if address == 0:
+        types.add("UNSPEC")
+    elif is_multicast(6, address):
+        types.add("MULTICAST")
+    elif address >> 32 != 0xFFFF:  # IPv4-mapped addresses count as neither
+        types.add("UNICAST")
+    route = lookup(namespace, 6, address, oif=interface)
+    if route.error is not None:
+        types.add("UNREACHABLE")
+    elif interface is None and route.type == "local":
+        types.add("LOCAL")
+    elif route.type == "anycast":
+        types.add("ANYCAST")
+    if interface is not None:
+        own = namespace.interfaces.get(interface)
+        if own is not None and any((a.family, a.address) == (6, address) for a in own.addresses):
+            types.add("LOCAL")
+    return frozenset(types)
+
+
+def reverse_path(
+    namespace: Namespace,
+    family: Family,
+    source: int,
+    iif: str,
+    *,
+    strict: bool,
+    destination: int | None = None,
+    mark: int = 0,
+    tos: int = 0,
+    accept_local: bool = False,
+) -> bool:
+    """Tell whether a packet's source is reached by the interface on which it came (`-m rpfilter`).
+
+    Not strict: by any interface. `destination` is the packet's, which policy rules may look at, `mark`
+    its mark where that takes part (`--validmark`, src_valid_mark).
+    """
+    if family == 6 and strict:
+        route = _backwards(namespace, 6, source, destination, mark, tos, oif=iif)
+    else:
+        route = _backwards(namespace, family, source, destination, mark, tos)
+    if route.type == "local":
+        return accept_local and (family == 6 or not strict or _uses(route, iif))
+    return route.type == "unicast" and (not strict or _uses(route, iif))
+
+
+def _backwards(
+    namespace: Namespace,
+    family: Family,
+    source: int,
+    destination: int | None,
+    mark: int,
+    tos: int,
+    oif: str | None = None,
+) -> RouteResult:
+    """Look up the route of an answer, from the packet's destination to its source."""
+    special = destination is None or is_multicast(family, destination) or destination == LIMITED_BROADCAST
+    flow = Flow(source, None if special else destination, oif=oif, mark=mark, tos=tos)
+    return _decide(namespace, family, flow)
+
+
+def _uses(route: RouteResult, interface: str) -> bool:
+    return route.route is not None and any(hop.device == interface for hop in hops(route.route))
+
+
+def source_problem(
+    namespace: Namespace, source: int, destination: int, iif: str, *, mark: int = 0, tos: int = 0
+) -> str | None:
+    """Tell why the kernel drops an arriving IPv4 packet for its source address (fib_validate_source).
+
+    Returns:
+        "martian" for an address of our own, "rp_filter" when the way back is another, None if all is well.
+    """
+
+    def setting(name: str) -> int:
+        return max(namespace.interface_sysctl(4, place, name) for place in ("all", iif))
+
+    rp_filter, accept_local = setting("rp_filter"), bool(setting("accept_local"))
+    if not rp_filter and own_rules(namespace, 4) is None and not _local_routes_of_its_own(namespace):
+        return "martian" if not accept_local and namespace.has_address(4, source) else None
+    valid_mark = mark if setting("src_valid_mark") else 0
+    route = _backwards(namespace, 4, source, destination, valid_mark, tos)
+    if route.error is not None:
+        return "rp_filter" if rp_filter else None
+    if route.type != "unicast" and not (route.type == "local" and accept_local):
+        return "martian"
+    if _uses(route, iif) or (route.type == "local" and iif == "lo"):
+        return None
+    addressless = not any(interface.name == iif for interface, _ in namespace.addresses(4))
+    return "rp_filter" if rp_filter == 1 or (rp_filter and addressless) else None
+
+
+def _local_routes_of_its_own(namespace: Namespace) -> bool:
+    """Tell whether somebody added routes of type local by hand (fib_has_custom_local_routes)."""
+    key = "local routes of its own"
+    if key not in namespace.cache:
+        namespace.cache[key] = any(
+            route.family == 4 and route.type == "local" and route.protocol != "kernel"
+            for route in namespace.routes
+        )
+    return bool(namespace.cache[key])

@@ -1,0 +1,338 @@
+"""Filling in what a capture lacks, or all of a host where there is only a dump.
+
+Everything that is taken for granted here becomes a sentence in :attr:`Host.assumptions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from iptsim.host.connected import connected_routes
+from iptsim.host.daemon import generation_of
+from iptsim.host.evidence import Evidence, Member, Prefix
+from iptsim.host.model import (
+    Container,
+    DockerDaemon,
+    Endpoint,
+    ExposedPort,
+    Host,
+    Interface,
+    InterfaceAddress,
+    InterfaceKind,
+    Namespace,
+    Network,
+    Subnet,
+    prefix_mask,
+)
+from iptsim.host.wiring import LOOPBACK, default_route, wire
+from iptsim.packet import Family, address_text
+
+#: The host's address outside and the length of its subnet, where nothing tells (RFC 5737, RFC 3849).
+OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
+#: The subnet that Docker gives its default bridge.
+DOCKER0 = Prefix(4, 0xAC110000, 16)
+#: Parameters that a host of containers has.
+SYSCTLS = {
+    "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
+    "net.bridge.bridge-nf-call-iptables": "1",
+    "net.bridge.bridge-nf-call-ip6tables": "1",
+}
+#: Files that tell of containers or other guests.
+GUEST_FILES = frozenset({"docker-inspect.json", "podman-inspect.json", "container-netns.json"})
+NETWORK_FILES = frozenset({"docker-network-inspect.json", "podman-network-inspect.json"})
+#: Names of containers in one sentence.
+_SHOWN = 5
+
+
+def complete(
+    host: Host,
+    known: Collection[str],
+    guests: Mapping[str, Namespace] | None = None,
+    forwarding: Mapping[str, str] | None = None,
+) -> None:
+    """Fill in what is missing, and wire containers to bridges.
+
+    Args:
+        host: as far as its files tell.
+        known: names of the files that were there.
+        guests: namespaces that were saved, by container.
+        forwarding: bridge ports by the MAC address behind them.
+    """
+    evidence = Evidence(host.rulesets.values())
+    with_addresses = "ip-addr.json" in known
+    if not NETWORK_FILES & set(known):
+        if host.containers:
+            _networks_of_endpoints(host, evidence)
+        elif not GUEST_FILES & set(known):
+            _networks_of_rules(host, evidence, existing_only=with_addresses)
+    _gateways(host)
+    if not with_addresses:
+        _interfaces(host, evidence)
+    if "ip-route.json" not in known:
+        _default_routes(host)
+    if not GUEST_FILES & set(known):
+        _containers_of_rules(host, evidence)
+    made_up = wire(host, guests or {}, forwarding or {})
+    if made_up and known:
+        host.assumptions.append(
+            f"The interfaces and routes inside {_names(made_up)} were not saved; "
+            "they are taken from the addresses that the engine gave them."
+        )
+    _ports(host)
+    _parameters(host, known)
+    _docker(host, evidence)
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more containers" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
+    """Make the networks that containers say they are in."""
+    for container in host.containers.values():
+        for endpoint in container.endpoints.values():
+            if endpoint.network in host.networks:
+                continue
+            bridge = "docker0" if endpoint.network == "bridge" else f"br-{endpoint.network_id[:12]}"
+            for name, prefixes in evidence.subnets.items():
+                if any(p.covers(f, a) for p in prefixes for f, a in endpoint.addresses.items()):
+                    bridge = name
+            host.networks[endpoint.network] = Network(
+                name=endpoint.network,
+                id=endpoint.network_id,
+                bridge=bridge,
+                subnets=tuple(
+                    Subnet(
+                        family=family,
+                        address=address & prefix_mask(family, length),
+                        prefix_length=length,
+                        gateway=endpoint.gateways.get(family),
+                    )
+                    for family, address in endpoint.addresses.items()
+                    if (length := endpoint.prefix_lengths.get(family))
+                ),
+                internal=bridge in evidence.internal,
+                icc=bridge not in evidence.isolated,
+                masquerade=bridge in evidence.masqueraded or not evidence.masqueraded,
+                is_default_bridge=bridge == "docker0",
+            )
+            host.assumptions.append(f"The network {endpoint.network} is behind the bridge {bridge}.")
+
+
+def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -> None:
+    """Make the networks that the rules tell of; with `existing_only`, none whose bridge is not there."""
+    for bridge in evidence.bridges:
+        interface = host.namespace.interfaces.get(bridge)
+        if existing_only and (interface is None or interface.kind != "bridge"):
+            continue
+        prefixes = list(evidence.subnets.get(bridge, ()))
+        source = "as its rules say"
+        if not prefixes:
+            prefixes, source = _guessed_subnets(bridge, evidence), "a guess"
+        subnets = tuple(
+            Subnet(family=family, address=address, prefix_length=length)
+            for family, address, length in prefixes
+        )
+        network = Network(
+            name={"docker0": "bridge", "podman0": "podman"}.get(bridge, bridge),
+            bridge=bridge,
+            subnets=subnets,
+            internal=bridge in evidence.internal,
+            icc=bridge not in evidence.isolated,
+            masquerade=bridge in evidence.masqueraded,
+            is_default_bridge=bridge == "docker0",
+        )
+        host.networks[network.name] = network
+        where = " and ".join(map(str, subnets))
+        host.assumptions.append(
+            f"{bridge} is a bridge with the subnet {where} ({source})."
+            if where
+            else f"{bridge} is a bridge; nothing tells its subnet."
+        )
+
+
+def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
+    """Return the subnet around a member's address, as wide as Docker makes it."""
+    for (family, address), place in evidence.members.items():
+        if place == bridge:
+            length = 64 if family == 6 else 16 if address >> 20 == 0xAC1 else 24
+            return [Prefix(family, address & prefix_mask(family, length), length)]
+    return [DOCKER0] if bridge == "docker0" else []
+
+
+def _gateways(host: Host) -> None:
+    """Give every subnet a gateway: the bridge's address in it, else the first one."""
+    for name, network in host.networks.items():
+        bridge = host.namespace.interfaces.get(network.bridge or "")
+        subnets = []
+        for subnet in network.subnets:
+            if subnet.gateway is None and network.driver == "bridge":
+                own = next(
+                    (a.address for a in bridge.addresses if subnet.covers(a.family, a.address))
+                    if bridge
+                    else iter(()),
+                    subnet.address + 1,
+                )
+                subnet = subnet.model_copy(update={"gateway": own})
+            subnets.append(subnet)
+        host.networks[name] = network.model_copy(update={"subnets": tuple(subnets)})
+
+
+def _interfaces(host: Host, evidence: Evidence) -> None:
+    """Make up the host's interfaces: loopback, one to the outside, the bridges, others that rules name."""
+    interfaces = host.namespace.interfaces
+    interfaces["lo"] = LOOPBACK
+    outside = evidence.outside or "eth0"
+    families: list[Family] = sorted({4, *host.rulesets})
+    addresses = []
+    for family in families:
+        own = [address for address in evidence.host_addresses if address.family == family]
+        own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
+        length = OUTSIDE[family][1]
+        for address in own or [Member(family, OUTSIDE[family][0])]:
+            addresses.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
+    interfaces[outside] = Interface(name=outside, index=2, kind="physical", addresses=tuple(addresses))
+    shown = " and ".join(f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
+    host.assumptions.append(f"The host reaches the outside by {outside} and has the address {shown} there.")
+    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
+    for name in dict.fromkeys([*bridges, *evidence.interfaces]):
+        if name in interfaces:
+            continue
+        if name in bridges:
+            gateways = [
+                (s.family, s.gateway, s.prefix_length) for s in bridges[name].subnets if s.gateway is not None
+            ]
+        else:
+            gateways = [(link.family, link.address + 1, link.length) for link in evidence.links.get(name, ())]
+            behind = " and ".join(map(str, evidence.links.get(name, ())))
+            host.assumptions.append(
+                f"{name} leads to {behind}, as rules say."
+                if behind
+                else f"{name}, which rules name, has no address."
+            )
+        interfaces[name] = Interface(
+            name=name,
+            index=len(interfaces) + 1,
+            kind="bridge" if name in bridges else _kind(name),
+            addresses=tuple(
+                InterfaceAddress(family=family, address=address, prefix_length=length)
+                for family, address, length in gateways
+            ),
+        )
+
+
+def _kind(name: str) -> InterfaceKind:
+    kinds: tuple[tuple[str, InterfaceKind], ...] = (
+        ("tun", "tun"), ("tap", "tun"), ("ppp", "tun"), ("wg", "wireguard"), ("veth", "veth"),
+        ("bond", "bond"), ("vxlan", "vxlan"), ("eth", "physical"), ("en", "physical"), ("wl", "physical"),
+    )  # fmt: skip
+    return next((kind for start, kind in kinds if name.startswith(start)), "other")
+
+
+def _default_routes(host: Host) -> None:
+    """Make up the default route: by the first address of the subnet of the interface to the outside."""
+    namespace = host.namespace
+    bridges = {network.bridge for network in host.networks.values()}
+    families: tuple[Family, Family] = (4, 6)
+    for family in families:
+        if any(route.family == family and route.table == "main" for route in namespace.routes):
+            continue
+        for interface, address in namespace.addresses(family):
+            inside = interface.kind in ("loopback", "bridge") or interface.name in bridges
+            if inside or not interface.up or address.scope != "global":
+                continue
+            gateway = address.network + (1 if address.address != address.network + 1 else 2)
+            main = [route for route in connected_routes(namespace, family) if route.table == "main"]
+            namespace.routes += [*main, default_route(family, gateway, interface.name)]
+            host.assumptions.append(
+                f"The default route leads to {address_text(family, gateway)} by {interface.name}."
+            )
+            break
+
+
+def _containers_of_rules(host: Host, evidence: Evidence) -> None:
+    """Make the containers whose addresses rules mention; they are called by their addresses."""
+    found: dict[str, Container] = {}
+    for member, bridge in evidence.members.items():
+        network = _network_of(host, member, bridge)
+        if network is None or member.address in network.gateways.values():
+            continue
+        subnet = next(one for one in network.subnets if one.covers(*member))
+        name = address_text(*member)
+        found[name] = Container(
+            name=name,
+            endpoints={
+                network.name: Endpoint(
+                    network=network.name,
+                    addresses={member.family: member.address},
+                    prefix_lengths={member.family: subnet.prefix_length},
+                    gateways={} if subnet.gateway is None else {member.family: subnet.gateway},
+                )
+            },
+            published=evidence.published.get(member, []),
+            exposed=[ExposedPort(proto=proto, port=port) for proto, port in evidence.exposed.get(member, [])],
+            network_mode="bridge" if network.is_default_bridge else network.name,
+            daemon="docker" if evidence.docker else "",
+        )
+    host.containers.update(found)
+    if found:
+        host.assumptions.append(
+            f"There are containers that rules mention ({_names(list(found))}), called by their addresses; "
+            "others may exist that no rule mentions."
+        )
+
+
+def _network_of(host: Host, member: Member, bridge: str | None) -> Network | None:
+    fitting = [network for network in host.networks.values() if network.covers(*member)]
+    return next((network for network in fitting if network.bridge == bridge), fitting[0] if fitting else None)
+
+
+def _ports(host: Host) -> None:
+    """Make bridge ports up for containers on a bridge of which none is known."""
+    made = False
+    for network in host.networks.values():
+        interfaces = host.namespace.interfaces
+        if network.bridge not in interfaces or host.bridge_ports(network.bridge):
+            continue
+        for container in host.containers.values():
+            endpoint = container.endpoints.get(network.name)
+            if endpoint is None or endpoint.bridge_port is not None or not container.running:
+                continue
+            name = f"veth{len(interfaces)}"
+            interfaces[name] = Interface(
+                name=name, index=len(interfaces) + 1, kind="veth", master=network.bridge
+            )
+            container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": name})
+            made = True
+    if made:
+        host.assumptions.append(
+            "The names of the bridge ports are not known; here they are called veth and a number."
+        )
+
+
+def _parameters(host: Host, known: Iterable[str]) -> None:
+    if "sysctl.txt" in known:
+        return
+    host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
+    host.assumptions.append(
+        "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
+        "(bridge-nf-call-iptables=1); rp_filter is off."
+    )
+
+
+def _docker(host: Host, evidence: Evidence) -> None:
+    """Add what Docker's rules tell of its daemon."""
+    if not evidence.docker:
+        return
+    daemon = host.daemon or DockerDaemon()
+    changes: dict[str, object] = {}
+    sources = dict(daemon.sources)
+    if daemon.generation is None and "DOCKER-FORWARD" in evidence.chains:
+        changes["generation"] = generation_of("28")
+        sources["generation"] = "iptables-save.txt"
+    if daemon.userland_proxy is None and evidence.userland_proxy is not None:
+        changes["userland_proxy"] = evidence.userland_proxy
+        sources["userland_proxy"] = "iptables-save.txt"
+    host.daemon = daemon.model_copy(update={**changes, "sources": sources})

@@ -1,0 +1,189 @@
+"""ipset(8): reading `ipset save`, and whether a packet is in a set.
+
+How an element is made from a packet by the directions of `-m set --match-set NAME src,dst` follows
+net/netfilter/ipset/ip_set_core.c, ip_set_getport.c and the ip_set_*.c of each type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from iptsim.host.ipset_members import ADDRESSES, Members
+from iptsim.host.model import BITS, IpSet, prefix_mask
+from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
+
+UDPLITE = 136
+#: Options of `create` and `add` that a value follows; the others are flags.
+_VALUED = frozenset(
+    {
+        "family", "hashsize", "maxelem", "timeout", "range", "netmask", "bitmask", "markmask", "size",
+        "bucketsize", "initval", "packets", "bytes", "comment", "skbmark", "skbprio", "skbqueue", "before",
+        "after",
+    }
+)  # fmt: skip
+#: Types whose elements are of no address family.
+_FAMILYLESS = frozenset({"bitmap:port", "hash:mac", "list:set"})
+_WORD = re.compile(r'"[^"]*"|[^ \t"]+')
+
+
+def read_ipsets(text: str) -> dict[str, IpSet]:
+    """Read the output of `ipset save`.
+
+    Raises:
+        ValueError: a line is no `create` or `add`, or its element can't be one; the text says which.
+    """
+    created: dict[str, tuple[str, dict[str, str]]] = {}
+    entries: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = [word.strip('"') for word in _WORD.findall(line)]
+        if not words or words[0].startswith("#"):
+            continue
+        command, name = words[0].lstrip("-"), words[1] if len(words) > 1 else ""
+        if command in ("create", "N") and len(words) >= 3:
+            created[name], entries[name] = (words[2], _options(words[3:])), []
+        elif command in ("add", "A") and len(words) >= 3:
+            if name not in created:
+                raise ValueError(f"line {number} adds to the set {name!r}, which no line before it creates")
+            entries[name].append((words[2], _options(words[3:])))
+        else:
+            raise ValueError(
+                f"line {number} is neither `create SET TYPE` nor `add SET ELEMENT`: {line[:80]!r}"
+            )
+    return {name: _set(name, kind, options, entries[name]) for name, (kind, options) in created.items()}
+
+
+def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str, dict[str, str]]]) -> IpSet:
+    family: Family = 6 if options.get("family") == "inet6" else 4
+    ipset = IpSet(
+        name=name,
+        type=kind,
+        family=None if kind in _FAMILYLESS else family,
+        options=options,
+        entries=tuple(entries),
+    )
+    try:
+        members_of(ipset)
+    except ValueError as error:
+        raise ValueError(f"the set {name} of type {kind}: {error}") from None
+    return ipset
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        found[word] = next(rest, "") if word in _VALUED else ""
+    return found
+
+
+def members_of(ipset: IpSet) -> Members:
+    """Return the elements of a set, indexed.
+
+    Raises:
+        ValueError: an element can't be one of the set's type.
+    """
+    if ipset._index is None:
+        ipset._index = Members(ipset)
+    members: Members = ipset._index
+    return members
+
+
+def contains(
+    sets: Mapping[str, IpSet] | None,
+    name: str,
+    directions: tuple[str, ...],
+    context: Context,
+    options: Mapping[str, Any],
+) -> Truth:
+    """Tell whether a packet is in a set, as `-m set --match-set NAME DIRECTIONS` asks.
+
+    Args:
+        sets: all sets, None when nobody saved them.
+        name: of the set.
+        directions: "src" or "dst" for each part of an element.
+        context: the packet and its interfaces.
+        options: of the match; `return_nomatch` turns hits and holes (nomatch) around.
+    """
+    ipset = sets.get(name) if sets is not None else None
+    if sets is None or ipset is None:
+        why = f"the contents of ipset {name}" if sets is None else f"ipset {name}, which ipset-save.txt lacks"
+        key = ("set", name, directions, tuple(_sides(context.packet, directions)))
+        return Unknown(why, "ipset-save.txt in the capture", key)
+    members = members_of(ipset)
+    if members.parts == ("set",):
+        undecided: Truth = False
+        for member in members.lists:
+            truth = contains(sets, member, directions, context, options)
+            if truth is True:
+                return True
+            undecided = undecided or truth
+        return undecided
+    # A set asks for no more directions than the rule gives, and takes packets of its family alone.
+    if len(directions) < len(members.parts) or ipset.family not in (None, context.packet.family):
+        return False
+    element: dict[int, Any] = {}
+    for place, part in enumerate(members.parts):
+        value = _value(ipset, part, directions[place], context, members.parts == ("port",))
+        if value is None or isinstance(value, Unknown):
+            return False if value is None else value
+        element[place] = value
+    found = members.find(element)
+    return found is False if options.get("return_nomatch") else found is True
+
+
+def _sides(packet: Packet, directions: tuple[str, ...]) -> list[Any]:
+    return [
+        (packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions
+    ]
+
+
+def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port: bool) -> Any:
+    """Return the packet's value of one part of an element, None where it has none."""
+    packet, source = context.packet, direction == "src"
+    if part in ADDRESSES:
+        return (packet.src if source else packet.dst) & _mask(ipset)
+    if part == "port":
+        return _port(packet, source, bare_port)
+    if part == "mac":
+        if context.in_interface in (None, "lo"):
+            return None
+        mac = packet.src_mac if source else packet.dst_mac
+        unknown = Unknown(
+            f"the Ethernet address of the {'sender' if source else 'receiver'}",
+            f"--set {direction}_mac=ADDRESS",
+            ("mac", direction),
+        )
+        return unknown if mac is None else mac.lower()
+    if part == "mark":
+        return packet.mark & int(ipset.options.get("markmask", "0xffffffff"), 0)
+    if source:
+        return context.in_interface, context.physical_in
+    return context.out_interface, context.physical_out
+
+
+def _mask(ipset: IpSet) -> int:
+    family = ipset.family or 4
+    if "bitmask" in ipset.options:
+        return parse_address(ipset.options["bitmask"])[1]
+    return prefix_mask(family, int(ipset.options.get("netmask", BITS[family])))
+
+
+def _port(packet: Packet, source: bool, bare: bool) -> Any:
+    """Return (protocol, port), or the port alone; ICMP has type and code in its place."""
+    proto = packet.proto
+    if bare and proto not in (TCP, UDP):
+        return None
+    if proto in (TCP, UDP, SCTP, UDPLITE):
+        if packet.fragment not in (None, "first"):
+            return None
+        port = packet.sport if source else packet.dport
+        if port is None:
+            return Unknown("a port that the kernel picks by chance", f"--set {'s' if source else 'd'}port=N")
+        return port if bare else (proto, port)
+    if proto in (ICMP, ICMPV6):
+        if packet.fragment not in (None, "first") and proto == ICMP:
+            return None
+        return proto, (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0)
+    return proto, 0

@@ -1,0 +1,87 @@
+"""Policy routing rules, as net/core/fib_rules.c with net/ipv4/fib_rules.c and net/ipv6/fib6_rules.c."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.host.model import Namespace, RoutingRule, prefix_mask
+from iptsim.host.tables import TOS_MASK, Flow, Found
+
+#: What the kernel has when nobody touched `ip rule`, as (priority, table).
+DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {
+    4: ((0, "local"), (32766, "main"), (32767, "default")),
+    6: ((0, "local"), (32766, "main")),
+}
+
+
+def own_rules(namespace: Namespace, family: int) -> list[RoutingRule] | None:
+    """Return the policy rules in order, or None where they are the kernel's default ones."""
+    key = ("rules", family)
+    if key not in namespace.cache:
+        rules = sorted(
+            (rule for rule in namespace.rules if rule.family == family), key=lambda rule: rule.priority
+        )
+        default = [
+            RoutingRule(family=rule.family, priority=priority, table=table)
+            for rule in rules[:1]
+            for priority, table in DEFAULT_RULES[family]
+        ]
+        namespace.cache[key] = None if rules == default else rules
+    found: list[RoutingRule] | None = namespace.cache[key]
+    return found
+
+
+def fitting(rules: list[RoutingRule], flow: Flow) -> Iterator[RoutingRule]:
+    """Yield the rules that a packet meets, following every goto."""
+    position = 0
+    while position < len(rules):
+        rule = rules[position]
+        position += 1
+        if rule.action == "nop" or _fits(rule, flow) is rule.negated:
+            continue
+        if rule.action != "goto":
+            yield rule
+            continue
+        # A goto that leads nowhere is passed over.
+        later = (place for place in range(position, len(rules)) if rules[place].priority == rule.target)
+        position = next(later, position)
+
+
+def _fits(rule: RoutingRule, flow: Flow) -> bool:
+    if rule.l3mdev or (rule.iif is not None and rule.iif != (flow.iif or "lo")):
+        return False
+    if rule.oif is not None and rule.oif != flow.oif:
+        return False
+    if rule.fwmark is not None and (rule.fwmark ^ flow.mark) & rule.fwmask:
+        return False
+    if rule.uidrange is not None and not rule.uidrange[0] <= (flow.uid or 0) <= rule.uidrange[1]:
+        return False
+    if not _in_prefix(rule.family, rule.src, rule.src_length, flow.source or 0):
+        return False
+    if not _in_prefix(rule.family, rule.dst, rule.dst_length, flow.destination):
+        return False
+    if rule.tos and rule.tos != flow.tos & (TOS_MASK if rule.family == 4 else 0xFC):
+        return False
+    if rule.ipproto is not None and rule.ipproto != flow.proto:
+        return False
+    return _port_fits(rule.sport, flow.sport) and _port_fits(rule.dport, flow.dport)
+
+
+def _in_prefix(family: int, base: int | None, length: int, address: int) -> bool:
+    return base is None or (base ^ address) & prefix_mask(family, length) == 0
+
+
+def _port_fits(wanted: tuple[int, int] | None, port: int | None) -> bool:
+    return wanted is None or (port is not None and wanted[0] <= port <= wanted[1])
+
+
+def suppressed(namespace: Namespace, rule: RoutingRule, found: Found) -> bool:
+    """Tell whether a rule's suppress_* options take its table's answer back; a refusal stands."""
+    if found.hop is None:
+        return False
+    if rule.suppress_prefixlength is not None and found.route.prefix_length <= rule.suppress_prefixlength:
+        return True
+    if rule.suppress_ifgroup is None:
+        return False
+    device = namespace.interfaces.get(found.hop.device or "")
+    return device is not None and str(device.group) == rule.suppress_ifgroup

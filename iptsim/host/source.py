@@ -1,0 +1,135 @@
+"""Which source address the kernel picks for a packet that has none.
+
+IPv4: inet_select_addr in net/ipv4/devinet.c. IPv6: RFC 6724 as ipv6_get_saddr_eval in
+net/ipv6/addrconf.c has it (without home addresses and optimistic duplicate address detection).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Network
+
+from iptsim.host.model import BITS, Interface, InterfaceAddress, Namespace, Subnet
+from iptsim.packet import Family
+
+#: IPv4 scopes as the kernel numbers them; a smaller number reaches further.
+SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
+
+
+def _subnet(text: str) -> Subnet:
+    network = IPv6Network(text)
+    return Subnet(family=6, address=int(network.network_address), prefix_length=network.prefixlen)
+
+
+LINK_LOCAL = _subnet("fe80::/10")
+_SITE_LOCAL = _subnet("fec0::/10")
+#: The kernel's default policy table (ip6addrlbl_init_table), longest prefix first.
+_LABELS = tuple(
+    (_subnet(prefix), label)
+    for prefix, label in (
+        ("::1/128", 0), ("::/96", 3), ("::ffff:0:0/96", 4), ("2001:0::/32", 6), ("2001:10::/28", 7),
+        ("2002::/16", 2), ("3ffe::/16", 12), ("fec0::/10", 11), ("fc00::/7", 5), ("::/0", 1),
+    )
+)  # fmt: skip
+
+
+def is_multicast(family: int, address: int) -> bool:
+    """Tell whether an address is a multicast group."""
+    return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
+
+
+def select_source(
+    namespace: Namespace,
+    family: Family,
+    device: str | None,
+    destination: int,
+    *,
+    gateway: int | None = None,
+    scope: str = "global",
+) -> int | None:
+    """Return the address for packets that leave by `device`, None if there is none.
+
+    IPv4 prefers an address of the subnet of `gateway`, and uses none that reaches less far than the
+    route's `scope`.
+    """
+    if family == 4:
+        return _select4(namespace, device, gateway, SCOPES4.get(scope, 0))
+    return _select6(namespace, device, destination)
+
+
+def _select4(namespace: Namespace, device: str | None, gateway: int | None, scope: int) -> int | None:
+    interface = namespace.interfaces.get(device or "")
+    chosen: int | None = None
+    if interface is not None:
+        localnet = (namespace.interface_sysctl(4, name, "route_localnet") for name in ("all", interface.name))
+        narrowest = 253 if any(localnet) else 254
+        for address in interface.addresses:
+            if address.family != 4 or address.secondary:
+                continue
+            if min(SCOPES4.get(address.scope, 0), narrowest) > scope:
+                continue
+            if gateway is None or address.covers(gateway):
+                return address.address
+            chosen = address.address if chosen is None else chosen
+    if chosen is not None:
+        return chosen
+    for _, address in namespace.addresses(4):
+        if not address.secondary and address.scope != "link" and SCOPES4.get(address.scope, 0) <= scope:
+            return address.address
+    return None
+
+
+def _select6(namespace: Namespace, device: str | None, destination: int) -> int | None:
+    own_device_only = is_multicast(6, destination) or _scope6(destination) <= 2
+    interfaces = list(namespace.interfaces.values())
+    interfaces.sort(key=lambda interface: interface.name != device)
+    best: tuple[tuple[int, ...], int] | None = None
+    for interface in interfaces:
+        if own_device_only and device is not None and interface.name != device:
+            continue
+        prefer_temporary = namespace.interface_sysctl(6, interface.name, "use_tempaddr") >= 2
+        for address in interface.addresses:
+            if address.family != 6 or address.duplicate or is_multicast(6, address.address):
+                continue
+            score = _score6(interface, address, device, destination, prefer_temporary)
+            if best is None or score > best[0]:
+                best = score, address.address
+    return None if best is None else best[1]
+
+
+def _score6(
+    interface: Interface,
+    address: InterfaceAddress,
+    device: str | None,
+    destination: int,
+    prefer_temporary: bool,
+) -> tuple[int, ...]:
+    """Rank a candidate by the rules of RFC 6724, section 5; the greater the better."""
+    own, wanted = _scope6(address.address), _scope6(destination)
+    common = BITS[6] - (address.address ^ destination).bit_length()
+    return (
+        address.address == destination,
+        -own if own >= wanted else own - 128,
+        not address.deprecated,
+        interface.name == device,
+        _label6(address.address) == _label6(destination),
+        address.temporary is prefer_temporary,
+        _orchid(address.address) is _orchid(destination),
+        min(common, address.prefix_length),
+    )
+
+
+def _scope6(address: int) -> int:
+    """Return the scope of an address: 1 node, 2 link, 5 site, 14 global (ipv6_addr_scope)."""
+    if is_multicast(6, address):
+        return address >> 112 & 0xF
+    if LINK_LOCAL.covers(6, address) or address == 1:
+        return 2
+    return 5 if _SITE_LOCAL.covers(6, address) else 14
+
+
+def _label6(address: int) -> int:
+    return next(label for prefix, label in _LABELS if prefix.covers(6, address))
+
+
+def _orchid(address: int) -> bool:
+    return address >> 100 == 0x2001001

@@ -1,0 +1,178 @@
+"""Routing tables: longest prefix match as fib_table_lookup (IPv4) and fib6_table_lookup (IPv6) do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from iptsim.host.connected import connected_routes
+from iptsim.host.model import Namespace, NextHop, Route, prefix_mask
+from iptsim.host.source import LINK_LOCAL, is_multicast
+from iptsim.packet import Family
+
+#: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
+TOS_MASK = 0x1C
+REFUSALS = frozenset({"unreachable", "prohibit", "blackhole", "throw"})
+#: Name of the one trie that holds both tables as long as nobody touched `ip rule` in IPv4.
+LOCAL_AND_MAIN = "local+main"
+
+_PREFERENCE = {"low": 0, "medium": 1, "high": 2}
+
+
+class Flow(NamedTuple):
+    """What a routing decision looks at. `iif` is None for locally made packets."""
+
+    destination: int
+    source: int | None = None
+    iif: str | None = None
+    oif: str | None = None
+    mark: int = 0
+    proto: int | None = None
+    sport: int | None = None
+    dport: int | None = None
+    tos: int = 0
+    uid: int | None = None
+
+
+class Found(NamedTuple):
+    """The route that a table answers with, and the way it goes; no way for a refusal."""
+
+    route: Route
+    hop: NextHop | None
+
+
+class Table:
+    """A routing table of one family, by prefix length and destination."""
+
+    def __init__(self, namespace: Namespace, family: Family, routes: Iterable[Route]) -> None:
+        self.family = family
+        #: interfaces whose routes do not count while their link is down
+        self.particular = {
+            name
+            for name in namespace.interfaces
+            if namespace.interface_sysctl(family, name, "ignore_routes_with_linkdown")
+        }
+        by_length: dict[int, dict[int, list[Route]]] = {}
+        for route in routes:
+            by_length.setdefault(route.prefix_length, {}).setdefault(route.destination, []).append(route)
+        self.lengths: list[tuple[int, dict[int, list[Route]]]] = []
+        for length in sorted(by_length, reverse=True):
+            for same in by_length[length].values():
+                same.sort(key=_order4 if family == 4 else _order6)
+            self.lengths.append((prefix_mask(family, length), by_length[length]))
+
+    def find(self, flow: Flow) -> Found | None:
+        """Return the route for a flow, None where the table has none."""
+        pick = self._first if self.family == 4 else self._best
+        for mask, routes in self.lengths:
+            same = routes.get(flow.destination & mask)
+            found = pick(same, flow) if same else None
+            if found is not None:
+                return found
+        return None
+
+    def _first(self, routes: list[Route], flow: Flow) -> Found | None:
+        """IPv4: the first route that is alive and leaves where it must."""
+        for route in routes:
+            if route.tos and route.tos != flow.tos & TOS_MASK:
+                continue
+            if route.type in REFUSALS:
+                return Found(route, None)
+            for hop in hops(route):
+                if self._alive(hop) and (flow.oif is None or flow.oif == hop.device):
+                    return Found(route, hop)
+        return None
+
+    def _best(self, routes: list[Route], flow: Flow) -> Found | None:
+        """IPv6: of the lowest metric, the route with the best score (find_rr_leaf, rt6_score_route)."""
+        device = flow.iif or flow.oif
+        strict = needs_device(flow.destination) or (flow.iif is None and flow.source is None)
+        if routes[0].from_length:
+            routes = [route for route in routes if not route.from_length or _comes_from(route, flow.source)]
+            if not (routes and routes[0].from_length):
+                # Where a prefix has source-specific routes, its plain one serves no other sources
+                # (fib6_node_lookup_1 goes up from the subtree).
+                return None
+        rank: tuple[int, int] | None = None
+        best, best_score = None, -1
+        for route in routes:
+            if best is not None and rank != (route.from_length, route.metric):
+                break
+            rank = route.from_length, route.metric
+            for hop in hops(route):
+                fits = device is None or hop.device == device
+                if not self._alive(hop) or (strict and not fits):
+                    continue
+                score = 2 * fits + 4 * _PREFERENCE.get(route.preference, 1)
+                if score > best_score:
+                    best, best_score = Found(route, None if route.type in REFUSALS else hop), score
+        return best
+
+    def _alive(self, hop: NextHop) -> bool:
+        return not ("dead" in hop.flags or ("linkdown" in hop.flags and hop.device in self.particular))
+
+
+def _order4(route: Route) -> tuple[bool, int, int]:
+    # fib_insert_alias: at one prefix the local table first, then the higher TOS, then the lower metric.
+    return (route.table != "local", -route.tos, route.metric)
+
+
+def _order6(route: Route) -> tuple[int, int]:
+    return (-route.from_length, route.metric)
+
+
+def _comes_from(route: Route, source: int | None) -> bool:
+    if source is None or route.from_address is None:
+        return False
+    return (source ^ route.from_address) & prefix_mask(route.family, route.from_length) == 0
+
+
+def hops(route: Route) -> tuple[NextHop, ...]:
+    """Return the ways of a route: one, or several for a multipath route."""
+    if route.nexthops:
+        return route.nexthops
+    return (
+        NextHop(
+            device=route.device,
+            gateway=route.gateway,
+            gateway_family=route.gateway_family,
+            flags=route.flags,
+        ),
+    )
+
+
+def needs_device(address: int) -> bool:
+    """Tell whether an IPv6 address means nothing without an interface (rt6_need_strict)."""
+    return is_multicast(6, address) or LINK_LOCAL.covers(6, address) or address == 1
+
+
+def routes_of(namespace: Namespace, family: Family) -> Iterator[Route]:
+    """Yield the routes of a family; where a table is not known, those that the addresses bring.
+
+    The kernel adds an IPv6 address's local route only after a second or two (duplicate address
+    detection); a capture made in between lacks it, and it is added here.
+    """
+    known, local = set(), set()
+    for route in namespace.routes:
+        if route.family == family:
+            known.add(route.table)
+            if route.type == "local":
+                local.add(route.destination)
+            yield route
+    for route in connected_routes(namespace, family):
+        late = family == 6 and route.type == "local" and route.destination not in local
+        if late or route.table not in known:
+            yield route
+
+
+def tables_of(namespace: Namespace, family: Family) -> dict[str, Table]:
+    """Return the tables of a family by name, :data:`LOCAL_AND_MAIN` among them."""
+    key = ("tables", family)
+    if key not in namespace.cache:
+        by_name: dict[str, list[Route]] = {}
+        for route in routes_of(namespace, family):
+            by_name.setdefault(route.table, []).append(route)
+        by_name[LOCAL_AND_MAIN] = [*by_name.get("local", ()), *by_name.get("main", ())]
+        namespace.cache[key] = {name: Table(namespace, family, routes) for name, routes in by_name.items()}
+    found: dict[str, Table] = namespace.cache[key]
+    return found

@@ -1,0 +1,1 @@
+"""Matches and targets, each by itself."""

@@ -1,0 +1,381 @@
+# Clauses as they are written, and as iptables-save 1.8.9 prints them (= for the same); FAIL: refused.
+# A line `:FAMILY CHAIN` says where the clauses below it stand, in table mangle.
+:4 PREROUTING
+-m addrtype --src-type LOCAL;=;OK
+-m addrtype ! --src-type LOCAL;=;OK
+-m addrtype --dst-type local,unicast;-m addrtype --dst-type UNICAST,LOCAL;OK
+-m addrtype --dst-type UNICAST,LOCAL,BROADCAST;=;OK
+-m addrtype --dst-type LOC;-m addrtype --dst-type LOCAL;OK
+-m addrtype --dst-type U;-m addrtype --dst-type UNSPEC;OK
+-m addrtype --dst-type UN;-m addrtype --dst-type UNSPEC;OK
+-m addrtype --dst-type UNS;-m addrtype --dst-type UNSPEC;OK
+-m addrtype --dst-type LOCAL,LOCAL;-m addrtype --dst-type LOCAL;OK
+-m addrtype --src-type UNSPEC,UNICAST,LOCAL,BROADCAST,ANYCAST,MULTICAST,BLACKHOLE,UNREACHABLE,PROHIBIT,THROW,NAT,XRESOLVE;=;OK
+-m addrtype --src-type LOCAL ! --dst-type LOCAL --limit-iface-in;=;OK
+-m addrtype --limit-iface-in --dst-type LOCAL;-m addrtype --dst-type LOCAL --limit-iface-in;OK
+-p ah -m ah;=;OK
+-p ah -m ah --ahspi 1;=;OK
+-p ah -m ah ! --ahspi 1;=;OK
+-p ah -m ah --ahspi 1:5;=;OK
+-p ah -m ah --ahspi 0x10:0xffffffff;-p ah -m ah --ahspi 16:4294967295;OK
+-p ah -m ah --ahspi :5;-p ah -m ah --ahspi 0:5;OK
+-p ah -m ah --ahspi 5:;-p ah -m ah --ahspi 5:4294967295;OK
+-p ah -m ah --ahspi 0:4294967295;-p ah -m ah;OK
+-p ah -m ah --ahspi 5:1;=;OK
+-p ah -m ah --ahspi 5:5;-p ah -m ah --ahspi 5;OK
+-m bpf --bytecode "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0";=;OK
+-m bpf --bytecode "1,6 0 0 65535";=;OK
+-m bpf --bytecode "1,6 0 0 65535,";-m bpf --bytecode "1,6 0 0 65535";OK
+-m bpf --bytecode "1, 6 0 0 1";-m bpf --bytecode "1,6 0 0 1";OK
+-m bpf --bytecode "1,6 0 0 4294967295";=;OK
+-m bpf --bytecode "1,6 0 0 -1";-m bpf --bytecode "1,6 0 0 4294967295";OK
+-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-hash-seed 0xdeadbeef;-m cluster --cluster-local-nodemask 0x00000001 --cluster-total-nodes 2 --cluster-hash-seed 0xdeadbeef;OK
+-m cluster --cluster-total-nodes 2 ! --cluster-local-node 1 --cluster-hash-seed 5;-m cluster ! --cluster-local-nodemask 0x00000001 --cluster-total-nodes 2 --cluster-hash-seed 0x00000005;OK
+-m cluster --cluster-total-nodes 8 --cluster-local-nodemask 5 --cluster-hash-seed 5;-m cluster --cluster-local-nodemask 0x00000005 --cluster-total-nodes 8 --cluster-hash-seed 0x00000005;OK
+-m cluster --cluster-total-nodes 8 ! --cluster-local-nodemask 0x5 --cluster-hash-seed 5;-m cluster ! --cluster-local-nodemask 0x00000005 --cluster-total-nodes 8 --cluster-hash-seed 0x00000005;OK
+-m cluster --cluster-total-nodes 1 --cluster-local-node 1 --cluster-hash-seed 1;-m cluster --cluster-local-nodemask 0x00000001 --cluster-total-nodes 1 --cluster-hash-seed 0x00000001;OK
+-m cluster --cluster-total-nodes 32 --cluster-local-node 32 --cluster-hash-seed 1;-m cluster --cluster-local-nodemask 0x80000000 --cluster-total-nodes 32 --cluster-hash-seed 0x00000001;OK
+-m connbytes --connbytes 10 --connbytes-dir both --connbytes-mode packets;-m connbytes --connbytes 10 --connbytes-mode packets --connbytes-dir both;OK
+-m connbytes --connbytes 10: --connbytes-dir original --connbytes-mode bytes;-m connbytes --connbytes 10 --connbytes-mode bytes --connbytes-dir original;OK
+-m connbytes --connbytes 10:20 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes --connbytes 10:20 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes ! --connbytes 10:20 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes ! --connbytes 10:20 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes ! --connbytes 10 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes ! --connbytes 10 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes ! --connbytes 10:10 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes --connbytes 10:10 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes --connbytes :20 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes --connbytes 0:20 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes ! --connbytes :20 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes ! --connbytes 0:20 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes --connbytes 0x10:0x20 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes --connbytes 16:32 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connbytes --connbytes 0:18446744073709551615 --connbytes-dir reply --connbytes-mode avgpkt;-m connbytes --connbytes 0 --connbytes-mode avgpkt --connbytes-dir reply;OK
+-m connlabel --label 5;-m connlabel --label "5";OK
+-m connlabel ! --label 5;-m connlabel ! --label "5";OK
+-m connlabel --label 5 --set;-m connlabel --label "5" --set;OK
+-m connlabel ! --label 0x7f --set;-m connlabel ! --label "127" --set;OK
+-m connlimit --connlimit-above 2;-m connlimit --connlimit-above 2 --connlimit-mask 32 --connlimit-saddr;OK
+-m connlimit --connlimit-upto 2;-m connlimit --connlimit-upto 2 --connlimit-mask 32 --connlimit-saddr;OK
+-m connlimit ! --connlimit-above 2;-m connlimit --connlimit-upto 2 --connlimit-mask 32 --connlimit-saddr;OK
+-m connlimit ! --connlimit-upto 2;-m connlimit --connlimit-above 2 --connlimit-mask 32 --connlimit-saddr;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 24;-m connlimit --connlimit-above 2 --connlimit-mask 24 --connlimit-saddr;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 0 --connlimit-daddr;=;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 32 --connlimit-saddr;=;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 255.255.0.0;-m connlimit --connlimit-above 2 --connlimit-mask 16 --connlimit-saddr;OK
+-m connlimit --connlimit-above 0;-m connlimit --connlimit-above 0 --connlimit-mask 32 --connlimit-saddr;OK
+-m connlimit --connlimit-above 0x10;-m connlimit --connlimit-above 16 --connlimit-mask 32 --connlimit-saddr;OK
+-m connmark --mark 5;-m connmark --mark 0x5;OK
+-m connmark ! --mark 5;-m connmark ! --mark 0x5;OK
+-m connmark --mark 0x5/0xff;=;OK
+-m connmark ! --mark 0x5/0xff;=;OK
+-m connmark --mark 0x1ff/0xff;=;OK
+-m connmark --mark 0xffffffff/0;-m connmark --mark 0xffffffff/0x0;OK
+-m connmark --mark 010;-m connmark --mark 0x8;OK
+-m cpu --cpu 1;=;OK
+-m cpu ! --cpu 1;=;OK
+-m cpu --cpu 0x1;-m cpu --cpu 1;OK
+-m cpu --cpu 100000;=;OK
+-m devgroup --src-group 0x1;=;OK
+-m devgroup --src-group 1/0xff;-m devgroup --src-group 0x1/0xff;OK
+-m devgroup ! --src-group 1/0xff;-m devgroup ! --src-group 0x1/0xff;OK
+-m devgroup --src-group default;=;OK
+-m devgroup --src-group 0/0;-m devgroup --src-group 0x0/0x0;OK
+-m devgroup --src-group 0x1ff/0xff;=;OK
+-m dscp --dscp 10;-m dscp --dscp 0x0a;OK
+-m dscp ! --dscp 0x0a;=;OK
+-p tcp -m ecn --ecn-tcp-cwr;=;OK
+-p tcp -m ecn ! --ecn-tcp-cwr;=;OK
+-p tcp -m ecn --ecn-tcp-ece ! --ecn-tcp-cwr;=;OK
+-m ecn --ecn-ip-ect 0;=;OK
+-m ecn ! --ecn-ip-ect 3;=;OK
+-p tcp -m ecn --ecn-tcp-ece --ecn-ip-ect 2 ! --ecn-tcp-cwr;-p tcp -m ecn --ecn-tcp-ece ! --ecn-tcp-cwr --ecn-ip-ect 2;OK
+-p esp -m esp;=;OK
+-p esp -m esp --espspi 1;=;OK
+-p esp -m esp ! --espspi 1;=;OK
+-p esp -m esp --espspi 1:5;=;OK
+-p esp -m esp --espspi :5;-p esp -m esp --espspi 0:5;OK
+-p esp -m esp --espspi 5:;-p esp -m esp --espspi 5:4294967295;OK
+-p esp -m esp --espspi 0:4294967295;-p esp -m esp;OK
+-p esp -m esp --espspi 5:1;=;OK
+-p esp -m esp --espspi 0xff:0xffff;-p esp -m esp --espspi 255:65535;OK
+-p dccp -m dccp;=;OK
+-p dccp -m dccp --sport 1;=;OK
+-p dccp -m dccp ! --sport 1:5 --dport :80;-p dccp -m dccp ! --sport 1:5 --dport 0:80;OK
+-p dccp -m dccp --dport 80: ! --sport http;-p dccp -m dccp ! --sport 80 --dport 80:65535;OK
+-p dccp -m dccp --source-port 1 --destination-port 2;-p dccp -m dccp --sport 1 --dport 2;OK
+-p dccp -m dccp --dccp-types REQUEST,RESPONSE;=;OK
+-p dccp -m dccp ! --dccp-types reset,SYNC,SYNCACK,INVALID,DATA,ACK,DATAACK,CLOSEREQ,CLOSE;-p dccp -m dccp ! --dccp-types DATA,ACK,DATAACK,CLOSEREQ,CLOSE,RESET,SYNC,SYNCACK,INVALID;OK
+-p dccp -m dccp --dccp-types REQUEST,REQUEST;-p dccp -m dccp --dccp-types REQUEST;OK
+-p dccp -m dccp --dccp-option 5;=;OK
+-p dccp -m dccp ! --dccp-option 0x5;-p dccp -m dccp ! --dccp-option 5;OK
+-p dccp -m dccp --sport 0:65535;=;OK
+-p dccp -m dccp ! --sport 0:65535;=;OK
+-m helper --helper ftp;=;OK
+-m helper ! --helper ftp-2121;=;OK
+-m helper --helper "a b";=;OK
+-m helper --helper "";=;OK
+-m helper --helper aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;-m helper --helper aaaaaaaaaaaaaaaaaaaaaaaaaaaaa;OK
+-m helper --helper aaaaaaaaaaaaaaaaaaaaaaaaaaaaa;=;OK
+-m helper --helper foo.bar;-m helper --helper "foo.bar";OK
+-p icmp -m icmp --icmp-type 8;=;OK
+-p icmp -m icmp ! --icmp-type 8;=;OK
+-p icmp -m icmp --icmp-type any;=;OK
+-p icmp -m icmp ! --icmp-type any;=;OK
+-p icmp -m icmp --icmp-type 255;-p icmp -m icmp --icmp-type any;OK
+-p icmp -m icmp --icmp-type 255/3;-p icmp -m icmp --icmp-type any;OK
+-p icmp -m icmp --icmp-type 255/255;-p icmp -m icmp --icmp-type any;OK
+-p icmp -m icmp --icmp-type 3/4;=;OK
+-p icmp -m icmp --icmp-type 3/0;=;OK
+-p icmp -m icmp --icmp-type 3/255;=;OK
+-p icmp -m icmp --icmp-type 8/0;=;OK
+-p icmp -m icmp --icmp-type 0x8;-p icmp -m icmp --icmp-type 8;OK
+-m iprange --src-range 10.0.0.1-10.0.0.9;=;OK
+-m iprange ! --src-range 10.0.0.1-10.0.0.9;=;OK
+-m iprange --dst-range 10.0.0.1-10.0.0.9 ! --src-range 10.0.0.0-10.0.0.1;-m iprange ! --src-range 10.0.0.0-10.0.0.1 --dst-range 10.0.0.1-10.0.0.9;OK
+-m iprange --dst-range 10.0.0.1;-m iprange --dst-range 10.0.0.1-10.0.0.1;OK
+-m iprange --dst-range 10.0.0.9-10.0.0.1;=;OK
+-m iprange --dst-range 10.1-10.2;-m iprange --dst-range 10.1.0.0-10.2.0.0;OK
+-m iprange --dst-range 10.0.0.1-10.0.0.1;=;OK
+-m length --length 100;=;OK
+-m length ! --length 100;=;OK
+-m length --length 100:200;=;OK
+-m length --length :200;-m length --length 0:200;OK
+-m length --length 100:;-m length --length 100:65535;OK
+-m length --length 100:65535;=;OK
+-m length --length 0:65535;=;OK
+-m length --length 200:100;=;OK
+-m length --length 0x10:0x20;-m length --length 16:32;OK
+-m length --length :;-m length --length 0:65535;OK
+-m length ! --length 0:65535;=;OK
+-m addrtype --dst-type LOCAL,;;FAIL
+-m addrtype --dst-type LOCAL --limit-iface-out;;FAIL
+-m addrtype --limit-iface-in;;FAIL
+-m addrtype;;FAIL
+-m addrtype --dst-type LOCAL ! --limit-iface-in;;FAIL
+-p ah -m ah --ahspi 4294967296;;FAIL
+-m ah --ahspi 1;;FAIL
+-m bpf --bytecode "2,6 0 0 65535";;FAIL
+-m bpf --bytecode "2,6 0 0 1,99 0 0 1";;FAIL
+-m bpf --bytecode "1,48 0 0 9";;FAIL
+-m bpf --bytecode "4,48 0 0 9,21 0 9 6,6 0 0 1,6 0 0 0";;FAIL
+-m bpf --bytecode "0,";;FAIL
+-m bpf;;FAIL
+-m bpf --bytecode "1,0x6 0 0 1";;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-local-node 3 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 33 --cluster-local-node 3 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-local-node 0 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-local-nodemask 0 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-local-node 1;;FAIL
+-m cluster --cluster-local-node 1 --cluster-hash-seed 1;;FAIL
+-m cluster --cluster-total-nodes 2 --cluster-local-node 1 --cluster-local-nodemask 1 --cluster-hash-seed 5;;FAIL
+-m cluster --cluster-total-nodes 4 --cluster-local-nodemask 32 --cluster-hash-seed 5;;FAIL
+-m connbytes --connbytes 20:10 --connbytes-dir reply --connbytes-mode avgpkt;;FAIL
+-m connbytes --connbytes 0:18446744073709551616 --connbytes-dir reply --connbytes-mode avgpkt;;FAIL
+-m connbytes --connbytes 10 --connbytes-mode packets;;FAIL
+-m connbytes --connbytes 10 --connbytes-dir both;;FAIL
+-m connbytes --connbytes-dir both --connbytes-mode packets;;FAIL
+-m connbytes --connbytes 10 --connbytes-dir BOTH --connbytes-mode packets;;FAIL
+-m connlabel --label 128;;FAIL
+-m connlabel;;FAIL
+-m connlabel --set;;FAIL
+-m connlimit --connlimit-above 2 --connlimit-saddr --connlimit-daddr;;FAIL
+-m connlimit --connlimit-above 2 --connlimit-upto 5;;FAIL
+-m connlimit --connlimit-mask 24;;FAIL
+-m connlimit;;FAIL
+-m connmark --mark 4294967296;;FAIL
+-m connmark;;FAIL
+-m cpu;;FAIL
+-m devgroup --dst-group 1;;FAIL
+-m devgroup;;FAIL
+-m dscp --dscp 64;;FAIL
+-m dscp --dscp-class XX;;FAIL
+-m dscp --dscp 1 --dscp-class EF;;FAIL
+-m dscp;;FAIL
+-m ecn --ecn-ip-ect 4;;FAIL
+-m ecn --ecn-tcp-ece;;FAIL
+-m ecn;;FAIL
+-m esp --espspi 5;;FAIL
+-p dccp -m dccp --dccp-types REQ;;FAIL
+-p dccp -m dccp --dccp-option 256;;FAIL
+-p dccp -m dccp --dccp-option 0;;FAIL
+-m dccp --sport 5;;FAIL
+-m helper;;FAIL
+-p icmp -m icmp --icmp-type Echo;;FAIL
+-p icmp -m icmp --icmp-type echo-re;;FAIL
+-p icmp -m icmp --icmp-type 256;;FAIL
+-p icmp -m icmp --icmp-type 3/256;;FAIL
+-p icmp -m icmp --icmp-type 3/;;FAIL
+-p icmp -m icmp --icmp-type foo;;FAIL
+-p icmp -m icmp;;FAIL
+-m icmp --icmp-type 8;;FAIL
+-m iprange --dst-range 10.0.0.1-;;FAIL
+-m iprange;;FAIL
+-m length --length 65536;;FAIL
+-m length;;FAIL
+:6 PREROUTING
+-m ah;=;OK
+-m ah --ahspi 1;=;OK
+-m ah ! --ahspi 1:5;=;OK
+-m ah --ahspi 0:4294967295;-m ah;OK
+-m ah --ahlen 24;=;OK
+-m ah ! --ahlen 24;=;OK
+-m ah --ahlen 0;-m ah;OK
+-m ah --ahres;=;OK
+-m ah --ahspi 5: --ahlen 12 --ahres;-m ah --ahspi 5:4294967295 --ahlen 12 --ahres;OK
+-m dst;=;OK
+-m dst --dst-len 8;=;OK
+-m dst ! --dst-len 8;=;OK
+-m dst --dst-opts 1;=;OK
+-m dst --dst-opts 1:4;=;OK
+-m dst --dst-opts 1:4,0,5:2;=;OK
+-m dst --dst-len 0 --dst-opts 0xc2:4;-m dst --dst-len 0 --dst-opts 194:4;OK
+-m dst --dst-opts 1:255;-m dst --dst-opts 1;OK
+-m dst --dst-opts 1:256;-m dst --dst-opts 1:0;OK
+-m dst --dst-opts 256;-m dst --dst-opts 0;OK
+-m dst --dst-opts 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16;=;OK
+-m dst --dst-len 2049;=;OK
+-m dst --dst-len 4294967295;=;OK
+-m hbh;=;OK
+-m hbh --hbh-len 8;=;OK
+-m hbh ! --hbh-len 8;=;OK
+-m hbh --hbh-opts 1;=;OK
+-m hbh --hbh-opts 1:4,0,5:2;=;OK
+-m eui64;=;OK
+-m frag;=;OK
+-m frag --fragid 1;=;OK
+-m frag ! --fragid 1;=;OK
+-m frag --fragid 1:5;=;OK
+-m frag --fragid :5;-m frag --fragid 0:5;OK
+-m frag --fragid 5:;-m frag --fragid 5:4294967295;OK
+-m frag --fragid 0:4294967295;-m frag;OK
+-m frag --fragid 5:1;=;OK
+-m frag --fraglen 8;=;OK
+-m frag ! --fraglen 8;=;OK
+-m frag --fraglen 0;=;OK
+-m frag --fragres;=;OK
+-m frag --fragfirst;=;OK
+-m frag --fragmore;=;OK
+-m frag --fraglast;=;OK
+-m frag --fragid 1 --fragres --fragfirst --fragmore;=;OK
+-m frag --fragfirst --fraglast;=;OK
+-m hl --hl-eq 5;=;OK
+-m hl ! --hl-eq 5;=;OK
+-m hl --hl-lt 5;=;OK
+-m hl --hl-gt 5;=;OK
+-m hl --hl 5;-m hl --hl-eq 5;OK
+-m hl --hl-lt 0;=;OK
+-m hl --hl-gt 255;=;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 128;=;OK
+-p ipv6-icmp -m icmp6 ! --icmpv6-type 128;=;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 128/0;=;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 1/4;=;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 255;=;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 1/255;=;OK
+-p icmpv6 -m icmpv6 --icmpv6-type 128;-p ipv6-icmp -m icmp6 --icmpv6-type 128;OK
+-p icmpv6 -m ipv6-icmp --icmpv6-type 128;-p ipv6-icmp -m icmp6 --icmpv6-type 128;OK
+-m ipv6header --header protocol;=;OK
+-m ipv6header --header ipv6-frag;=;OK
+-m addrtype --src-type LOCAL;=;OK
+-m addrtype ! --dst-type UNICAST,MULTICAST,ANYCAST,UNREACHABLE;-m addrtype ! --dst-type UNICAST,ANYCAST,MULTICAST,UNREACHABLE;OK
+-p ah -m ah --ahspi 1;=;OK
+-m iprange --src-range fd00::1-fd00::9;=;OK
+-m iprange --src-range fd00::1;-m iprange --src-range fd00::1-fd00::1;OK
+-m connlimit --connlimit-above 2;-m connlimit --connlimit-above 2 --connlimit-mask 128 --connlimit-saddr;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 64;-m connlimit --connlimit-above 2 --connlimit-mask 64 --connlimit-saddr;OK
+-m connlimit --connlimit-above 2 --connlimit-mask 128 --connlimit-daddr;=;OK
+-p esp -m esp --espspi 4;=;OK
+-p tcp -m ecn --ecn-tcp-cwr;=;OK
+-m ecn --ecn-ip-ect 1;=;OK
+-m dscp --dscp 3;-m dscp --dscp 0x03;OK
+-m length --length 40:;-m length --length 40:65535;OK
+-m ah ! --ahres;;FAIL
+-m dst ! --dst-opts 1:4;;FAIL
+-m dst --dst-opts 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17;;FAIL
+-m dst --dst-not-strict --dst-opts 1;;FAIL
+-m hbh ! --hbh-opts 1;;FAIL
+-m hbh --hbh-opts 1:;;FAIL
+-m hbh --hbh-opts "";;FAIL
+-m hbh --hbh-not-strict --hbh-opts 1;;FAIL
+-m frag --fragmore --fraglast;;FAIL
+-m frag ! --fragres;;FAIL
+-m frag ! --fragfirst;;FAIL
+-m hl ! --hl-lt 5;;FAIL
+-m hl --hl-eq 256;;FAIL
+-m hl --hl-eq 5 --hl-lt 6;;FAIL
+-m hl;;FAIL
+-p ipv6-icmp -m icmp6 --icmpv6-type any;;FAIL
+-p ipv6-icmp -m icmp6 --icmpv6-type 256;;FAIL
+-p ipv6-icmp -m icmp6;;FAIL
+-m icmp6 --icmpv6-type 128;;FAIL
+-m ipv6header --header tcp;;FAIL
+-m ipv6header --header 6;;FAIL
+-m ipv6header --header proto;;FAIL
+-m ipv6header --header hopopts;;FAIL
+-m ipv6header --header HOP;;FAIL
+-m ipv6header --header udp,tcp;;FAIL
+-m ipv6header --header xyz;;FAIL
+-m ipv6header --soft;;FAIL
+-m ipv6header;;FAIL
+-m addrtype --src-type BROADCAST;;FAIL
+-m addrtype --src-type BLACKHOLE;;FAIL
+-m addrtype --src-type PROHIBIT;;FAIL
+:4 POSTROUTING
+-m hashlimit --hashlimit 3/min --hashlimit-name x;-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 5 --hashlimit-name x;OK
+-m hashlimit --hashlimit-upto 5 --hashlimit-name x;-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 5 --hashlimit-name x;OK
+-m hashlimit ! --hashlimit-upto 5/s --hashlimit-name x;-m hashlimit --hashlimit-above 5/sec --hashlimit-burst 5 --hashlimit-name x;OK
+-m hashlimit ! --hashlimit-above 5/s --hashlimit-name x;-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 5 --hashlimit-name x;OK
+-m hashlimit --hashlimit-above 60/min --hashlimit-burst 10 --hashlimit-mode dstport,srcip --hashlimit-name web;-m hashlimit --hashlimit-above 1/sec --hashlimit-burst 10 --hashlimit-mode srcip,dstport --hashlimit-name web --hashlimit-htable-expire 60000;OK
+-m hashlimit --hashlimit-above 60/min --hashlimit-name web --hashlimit-htable-expire 1000;-m hashlimit --hashlimit-above 1/sec --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 60/min --hashlimit-name web --hashlimit-htable-expire 60000;-m hashlimit --hashlimit-above 1/sec --hashlimit-burst 5 --hashlimit-name web --hashlimit-htable-expire 60000;OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-htable-expire 60000;-m hashlimit --hashlimit-above 3/min --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-htable-gcinterval 1000 --hashlimit-srcmask 32;-m hashlimit --hashlimit-above 3/min --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-mode srcip,srcip;-m hashlimit --hashlimit-above 3/min --hashlimit-burst 5 --hashlimit-mode srcip --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-mode srcip|srcport;-m hashlimit --hashlimit-above 3/min --hashlimit-burst 5 --hashlimit-mode srcip,srcport --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-mode "";-m hashlimit --hashlimit-above 3/min --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-above 512kb/s --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-above 512kb/s --hashlimit-burst 1mb --hashlimit-name web --hashlimit-mode dstip;-m hashlimit --hashlimit-above 512kb/s --hashlimit-burst 1mb --hashlimit-mode dstip --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 1mb/s --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 1000b/s --hashlimit-name web;-m hashlimit --hashlimit-upto 992b/s --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 1500b/s --hashlimit-name web;-m hashlimit --hashlimit-upto 1488b/s --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 100kb --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 150kb --hashlimit-name web;-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 200kb --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 1000000 --hashlimit-name web;-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 1000kb --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 100kb/sec --hashlimit-name web;-m hashlimit --hashlimit-upto 100kb/s --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 4095mb/s --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 4096mb/s --hashlimit-name web;-m hashlimit --hashlimit-upto 4581298432b/s --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 1000000/s --hashlimit-name web;-m hashlimit --hashlimit-upto 1000000/sec --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 3/hour --hashlimit-name web;-m hashlimit --hashlimit-upto 3/hour --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 2/day --hashlimit-name web;-m hashlimit --hashlimit-upto 2/day --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 333333/s --hashlimit-name web;-m hashlimit --hashlimit-upto 333333/sec --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 999999/s --hashlimit-name web;-m hashlimit --hashlimit-upto 1000000/sec --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 12345/min --hashlimit-name web;-m hashlimit --hashlimit-upto 12345/min --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 12345/day --hashlimit-name web;-m hashlimit --hashlimit-upto 12345/day --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 10000 --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 10001 --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 1000000 --hashlimit-name web;=;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 5kb --hashlimit-name web;-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 5120 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-rate-match --hashlimit-name web;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web --hashlimit-htable-expire 60000 --hashlimit-rate-match --hashlimit-rate-interval 60;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-rate-match --hashlimit-rate-interval 5 --hashlimit-name web;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web --hashlimit-htable-expire 60000 --hashlimit-rate-match --hashlimit-rate-interval 5;OK
+-m hashlimit --hashlimit-upto 3/min --hashlimit-rate-interval 5 --hashlimit-name web;-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 3/s --hashlimit-rate-match --hashlimit-rate-interval 1 --hashlimit-name web;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web --hashlimit-rate-match;OK
+-m hashlimit --hashlimit-upto 512kb/s --hashlimit-rate-match --hashlimit-name web;-m hashlimit --hashlimit-upto 512kb/s --hashlimit-name web --hashlimit-rate-match;OK
+-m hashlimit --hashlimit-upto 512kb/s --hashlimit-rate-match --hashlimit-rate-interval 10 --hashlimit-name web;-m hashlimit --hashlimit-upto 512kb/s --hashlimit-name web --hashlimit-rate-match --hashlimit-rate-interval 10;OK
+-m hashlimit --hashlimit-upto 3/s --hashlimit-srcmask 0 --hashlimit-name web;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web --hashlimit-srcmask 0;OK
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa;OK
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name web --hashlimit-htable-size 0;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web;OK
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name web.x;-m hashlimit --hashlimit-upto 3/sec --hashlimit-burst 5 --hashlimit-name web.x;OK
+-m cgroup --cgroup 1;=;OK
+-m cgroup ! --cgroup 0x100001;-m cgroup ! --cgroup 1048577;OK
+-m cgroup --path /;-m cgroup --path "/";OK
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-htable-expire 0;;FAIL
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-mode none;;FAIL
+-m hashlimit --hashlimit-above 3/min --hashlimit-name web --hashlimit-mode foo;;FAIL
+-m hashlimit --hashlimit-upto 100kb/s --hashlimit-burst 1kb --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 1000001/s --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 0 --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 1000001 --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/min;;FAIL
+-m hashlimit --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/min --hashlimit-above 3/min --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/s --hashlimit-srcmask 33 --hashlimit-name web;;FAIL
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name a/b;;FAIL
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name "";;FAIL
+-m hashlimit --hashlimit-upto 3/s --hashlimit-name web --hashlimit-htable-gcinterval 0;;FAIL
+-m cgroup --path a --cgroup 1;;FAIL
+-m cgroup;;FAIL

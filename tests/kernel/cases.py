@@ -1,0 +1,109 @@
+"""A case: a host, a packet, and what the kernel did with it; kept in `fixtures/kernel` when iptsim differed."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from iptsim.errors import IptsimError
+from tests.kernel.compare import Iptsim, differences
+from tests.kernel.conversation import reply
+from tests.kernel.description import Probe, World
+from tests.kernel.laboratory import Laboratory, Observation
+
+FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "kernel"
+
+
+class Case(BaseModel):
+    """What the kernel said.
+
+    Attributes:
+        note: what was wrong when it was found.
+        capture: the files of a capture of the host, from which iptsim reads it.
+        answer: of the kernel, to the packet.
+        reply: of the kernel, to the answer that the other side sent, if it sent one.
+
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    note: str = ""
+    world: World
+    probe: Probe
+    capture: dict[str, str]
+    answer: Observation
+    reply: Observation | None = None
+
+    def differences(self, iptsim: Iptsim | None = None) -> list[str]:
+        """Ask iptsim, and return where it parts from the kernel's stored answer.
+
+        Args:
+            iptsim: what read the capture before; it is read here by default.
+        """
+        try:
+            trace = (iptsim or Iptsim(self.capture)).ask(self.world, self.probe, self.answer)
+        except IptsimError as error:
+            return [f"iptsim refuses: {error}"]
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            return [f"iptsim crashes: {error!r} in {Path(place.filename).name}, {place.name}"]
+        return differences(trace, self.answer, reply=self.reply)
+
+
+def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observation | None]:
+    """Send a packet, and what the other side would answer; return both observations."""
+    first = laboratory.send(probe)
+    answer = None if probe.connection or probe.fragment else reply(probe, first)
+    return first, None if answer is None else laboratory.send(answer, fresh=False)
+
+
+def run_case(world: World, probe: Probe, note: str = "") -> Case:
+    """Run a host and a packet in the kernel.
+
+    Raises:
+        CommandError: the kernel or its tools refuse the host or its rules.
+
+    """
+    with Laboratory(world) as laboratory:
+        answer, back = observe(laboratory, probe)
+        return Case(
+            note=note, world=world, probe=probe, capture=laboratory.capture(), answer=answer, reply=back
+        )
+
+
+def stored_cases() -> list[Path]:
+    """Return the files of the cases that were kept."""
+    return sorted(FOLDER.glob("*.json"))
+
+
+def load_case(path: Path) -> Case:
+    """Read a case."""
+    return Case.model_validate_json(path.read_text())
+
+
+def store_case(case: Case, name: str) -> Path:
+    """Write a case, without what says nothing."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    path.write_text(case.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+    return path
+
+
+def same_answer(one: Observation, other: Observation) -> bool:
+    """Tell whether two observations agree in all that does not change from run to run."""
+    return _lasting(one) == _lasting(other)
+
+
+def _lasting(observation: Observation) -> tuple[Any, ...]:
+    return (
+        observation.steps,
+        observation.verdict,
+        [(arrival.interface, arrival.header._replace(cookie=0)) for arrival in observation.arrivals],
+        [
+            (arrival.interface, arrival.header.proto, arrival.header.icmp_type)
+            for arrival in observation.answers
+        ],
+    )

@@ -1,0 +1,308 @@
+"""The same question for iptsim and the kernel, and where their answers part.
+
+Only :func:`question_of` and :func:`Iptsim.ask` know how iptsim is asked.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from iptsim.host import load_host
+from iptsim.netfilter.question import parse_question
+from iptsim.netfilter.trace import Leg, Trace
+from iptsim.netfilter.trace import Step as SimulatedStep
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS, Packet, address_text
+from tests.kernel.description import Flow, Probe, World
+from tests.kernel.frames import OFFSETS, Header, packet
+from tests.kernel.laboratory import NEIGHBOUR_MAC, Observation
+from tests.kernel.tracing import Step
+
+#: What a trace of the kernel calls the verdicts of these targets.
+_SHOWN = {"REJECT": "DROP", "DNAT": "ACCEPT", "SNAT": "ACCEPT", "MASQUERADE": "ACCEPT", "REDIRECT": "ACCEPT", "NETMAP": "ACCEPT", "TPROXY": "ACCEPT"}  # fmt: skip
+
+Key = tuple[str, str, str, int | None, str]
+
+
+class Iptsim:
+    """iptsim, ready for questions about one host."""
+
+    def __init__(self, capture: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in capture.items():
+                (Path(folder) / name).write_text(text)
+            self._simulator = Simulator(load_host(folder))
+
+    def ask(self, world: World, probe: Probe, observation: Observation) -> Trace:
+        """Return iptsim's answer for a packet in the circumstances in which the kernel had it."""
+        return self._simulator.walk(parse_question(question_of(world, probe, observation)))
+
+
+def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
+    """Return a packet as a batch line, with the time and the processor of the observation."""
+    data = packet(probe, 1)
+    question: dict[str, Any] = {
+        "src": probe.src,
+        "dst": probe.dst,
+        "proto": str(probe.proto),
+        "ttl": probe.ttl,
+        "tos": probe.tos,
+        "length": len(data),
+        "payload_hex": _payload(probe, data).hex(),
+        "at": observation.at,
+        "facts": {"cpu": observation.cpu},
+    }
+    if probe.has_ports:
+        question.update(sport=probe.sport, dport=probe.dport)
+    if probe.proto == TCP and probe.fragment not in ("middle", "last"):
+        question["tcp_flags"] = (
+            ",".join(name for name, bit in TCP_FLAGS.items() if probe.tcp_flags & bit) or "NONE"
+        )
+        question["tcp_options"] = {kind: data for kind, data in probe.tcp_options.items() if kind != 1}
+    if probe.proto in (ICMP, ICMPV6):
+        question.update(icmp_type=probe.icmp_type, icmp_code=probe.icmp_code)
+    if probe.fragment:
+        question["fragment"] = probe.fragment
+    if probe.local:
+        question.update({"from": "host", "mark": probe.mark, "uid": probe.uid, "gid": probe.gid})
+    else:
+        own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
+        question.update({"in": probe.source, "src_mac": probe.src_mac or own})
+        if probe.dst_mac:
+            question["dst_mac"] = probe.dst_mac
+            question["pkttype"] = _packet_type(probe.dst_mac)
+    if probe.bad_checksum:
+        question["state"] = "invalid"
+    if probe.connection is not None:
+        entry = probe.connection
+        status = [
+            name for name, held in (("SEEN_REPLY", entry.seen_reply), ("ASSURED", entry.assured)) if held
+        ]
+        question["state"] = "established" if entry.seen_reply else "new"
+        question["ct"] = {
+            "orig": _flow(entry.original),
+            "reply": _flow(entry.reply),
+            "mark": entry.mark,
+            "zone": entry.zone,
+            "status": [*status, "CONFIRMED"],
+        }
+    question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
+    if probe.extension_headers:
+        # iptsim's contents begin after the length octet
+        question["extension_headers"] = [[kind, text[2:]] for kind, text in probe.extension_headers]
+    return question
+
+
+#: What makes of a packet the headers before its transport header.
+_EMPTY: dict[str, Any] = {"proto": 254, "length": 0, "payload": "", "body": ""}
+
+
+def _payload(probe: Probe, data: bytes) -> bytes:
+    """Return what follows the transport header, padding included."""
+    bare = packet(probe.model_copy(update={"length": 0, "payload": ""}), 1)
+    return data[len(bare) :]
+
+
+def _packet_type(mac: str) -> str:
+    return "broadcast" if mac == "ff:ff:ff:ff:ff:ff" else "multicast" if int(mac[:2], 16) & 1 else "unicast"
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    return {"src": flow.src, "dst": flow.dst, "sport": flow.sport, "dport": flow.dport}
+
+
+def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
+    """Return the header fields that only a few matches look at.
+
+    Args:
+        probe: the packet.
+        transport: its octets from the transport header on.
+    """
+    extra: dict[str, Any] = {} if probe.fragment else {"ip_df": 0, "fragment_offset": 0}
+    if probe.fragment:
+        extra["fragment_offset"] = OFFSETS[probe.fragment] * 8
+    if probe.fragment in ("middle", "last"):
+        return extra
+    number = int.from_bytes
+    if probe.proto == TCP:
+        extra.update(
+            tcp_seq=number(transport[4:8], "big"), tcp_ack=number(transport[8:12], "big"), tcp_window=8192
+        )
+    elif probe.proto == 50:
+        extra["esp_spi"] = number(transport[:4], "big")
+    elif probe.proto == 51:
+        extra.update(ah_spi=number(transport[4:8], "big"), ah_length=(transport[1] + 2) * 4)
+        extra["ah_reserved"] = number(transport[2:4], "big")
+    elif probe.proto == 132:
+        extra["sctp_chunks"] = _chunks(transport[12:])
+    elif probe.proto == 33 and len(transport) > 8:
+        extra["dccp_type"] = transport[8] >> 1 & 15
+        extra["dccp_options"] = [transport[28]] if transport[4] == 8 and transport[28] else []
+    elif probe.proto == 135:
+        extra["mh_type"] = transport[2]
+    return extra
+
+
+_CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT_ACK", 6: "ABORT", 10: "COOKIE_ECHO"}
+
+
+def _chunks(data: bytes) -> list[str]:
+    """Return the names of the chunks of an SCTP packet."""
+    names = []
+    while len(data) >= 4:
+        names.append(_CHUNK_NAMES[data[0]])
+        data = data[max(4, int.from_bytes(data[2:4], "big") + 3 & ~3) :]
+    return names
+
+
+# -- comparing ----------------------------------------------------------------------------------------
+
+
+def differences(
+    trace: Trace, observation: Observation, *, reply: Observation | None = None, decided: bool = False
+) -> list[str]:
+    """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
+
+    Args:
+        trace: iptsim's answer.
+        observation: of the packet.
+        reply: of its answer, if one was sent.
+        decided: nothing may be left open; else the kernel's way must be one of iptsim's ways.
+
+    """
+    ways = list(leaves(trace))
+    if decided and len(ways) > 1:
+        return [f"iptsim leaves {len(ways)} ways open"]
+    found = [_way_differences(way, observation, reply) for way in ways]
+    return min(found, key=len)
+
+
+def leaves(trace: Trace) -> Iterator[Trace]:
+    """Yield the ways that a trace leaves open; itself if it is decided."""
+    if not trace.branches:
+        yield trace
+    for branch in trace.branches:
+        yield from leaves(branch)
+
+
+def _way_differences(trace: Trace, observation: Observation, reply: Observation | None) -> list[str]:
+    request = trace.legs[0]
+    found = _leg_differences(request, observation)
+    if found:
+        return found
+    if request.verdict == "REJECT":
+        return _answer_differences(trace.legs[1:], observation)
+    back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
+    if reply is not None and back is not None:
+        return [f"reply: {line}" for line in _leg_differences(back, reply)]
+    return []
+
+
+def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
+    found = _step_differences(leg.steps, observation.steps)
+    if found:
+        return found
+    kernel = observation.verdict
+    ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
+    unrecognised = any(step.code == "reply-not-recognised" for step in leg.steps)
+    if leg.verdict != ours and not unrecognised:
+        notes = "; ".join(step.note for step in leg.steps if step.table is None)
+        return [f"verdict: kernel {kernel}{_place(observation)}, iptsim {leg.verdict} {notes}".rstrip()]
+    if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        return _delivery_differences(leg, observation)
+    return []
+
+
+def _place(observation: Observation) -> str:
+    last = observation.sightings[-1] if observation.sightings else None
+    return f" after {last.hook} {last.place}" if last else " before any hook"
+
+
+def _step_differences(simulated: list[SimulatedStep], observed: tuple[Step, ...]) -> list[str]:
+    """Compare steps; those that iptsim marks "maybe" may be missing in the kernel's."""
+    want = [_observed_key(step) for step in observed if step.policy or step.rule is not None]
+    got = [(_simulated_key(step), step.maybe) for step in simulated if step.table is not None]
+    place = 0
+    for key, maybe in got:
+        if place < len(want) and want[place] == key:
+            place += 1
+        elif not maybe:
+            there = _text(want[place]) if place < len(want) else "the end"
+            return [f"step {place + 1}: kernel {there}, iptsim {_text(key)}"]
+    if place < len(want):
+        return [f"step {place + 1}: kernel {_text(want[place])}, iptsim the end"]
+    return []
+
+
+def _observed_key(step: Step) -> Key:
+    return step.hook, step.table, step.chain, step.rule, step.verdict
+
+
+def _simulated_key(step: SimulatedStep) -> Key:
+    rule = step.rule.position if step.rule is not None else None
+    return step.hook, step.table or "", step.chain or "", rule, _SHOWN.get(step.verdict, step.verdict)
+
+
+def _text(key: Key) -> str:
+    hook, table, chain, rule, verdict = key
+    return f"{hook} {table}:{chain}:{'policy' if rule is None else rule}={verdict}"
+
+
+def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
+    delivered = leg.delivered
+    assert delivered is not None
+    if delivered.kind == "host":
+        header = observation.delivered
+    else:
+        header = observation.arrivals[0].header if observation.arrivals else None
+    if header is None:
+        return [
+            f"delivery: iptsim to {delivered.kind} {delivered.name}, kernel{_place(observation)} elsewhere"
+        ]
+    return _header_differences(delivered.packet, header)
+
+
+def _header_differences(ours: Packet, header: Header) -> list[str]:
+    pairs: list[tuple[str, Any, Any]] = [
+        ("src", address_text(ours.family, ours.src), header.src),
+        ("dst", address_text(ours.family, ours.dst), header.dst),
+        ("ttl", ours.ttl, header.ttl),
+        ("tos", ours.tos, header.tos),
+    ]
+    if ours.sport is not None and ours.dport is not None and header.fragment_offset == 0:
+        pairs += [("sport", ours.sport, header.sport), ("dport", ours.dport, header.dport)]
+    wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
+    return [f"arrives with {', '.join(wrong)}"] if wrong else []
+
+
+def _answer_differences(legs: list[Leg], observation: Observation) -> list[str]:
+    """Compare what REJECT sends back."""
+    expected = legs[0] if legs else None
+    if expected is None:
+        return [f"answer: kernel {observation.caused[0].header}, iptsim none"] if observation.caused else []
+    silent = expected.verdict == "ACCEPT" and not expected.steps
+    if not observation.caused and not observation.answers:
+        return [] if silent or expected.verdict != "ACCEPT" else ["answer: kernel none, iptsim one"]
+    if observation.caused:
+        found = _step_differences(expected.steps, observation.caused[0].steps)
+        if found:
+            return [f"answer: {line}" for line in found]
+    if expected.verdict == "ACCEPT" and not observation.answers:
+        return ["answer: iptsim delivers it, the kernel does not"]
+    if expected.verdict != "ACCEPT":
+        return ["answer: the kernel delivers it, iptsim does not"] if observation.answers else []
+    header = observation.answers[0].header
+    ours = (expected.delivered or expected).packet
+    pairs = [
+        ("src", address_text(ours.family, ours.src), header.src),
+        ("dst", address_text(ours.family, ours.dst), header.dst),
+        ("protocol", ours.proto, header.proto),
+        ("type", ours.icmp_type or 0, header.icmp_type),
+        ("code", ours.icmp_code or 0, header.icmp_code),
+        ("flags", ours.tcp_flags, header.tcp_flags),
+    ]
+    wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
+    return [f"answer with {', '.join(wrong)}"] if wrong else []

@@ -1,0 +1,31 @@
+"""The packets after the first: what the other side would answer, sent from where the first one arrived."""
+
+from __future__ import annotations
+
+from iptsim.packet import ACK, ICMP, ICMPV6, TCP
+from tests.kernel.description import Probe
+from tests.kernel.laboratory import Observation
+
+#: ICMP requests and their answers.
+_ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
+
+
+def reply(probe: Probe, observation: Observation) -> Probe | None:
+    """Return the answer to a packet as it arrived, None if it arrived nowhere or has no answer."""
+    if observation.delivered is not None:
+        source, header = "host", observation.delivered
+    elif observation.arrivals:
+        source, header = observation.arrivals[0].interface, observation.arrivals[0].header
+    else:
+        return None
+    changes: dict[str, object] = {"length": 60, "payload": "", "tos": 0, "tcp_options": {}, "extension_headers": ()}
+    if probe.proto in (ICMP, ICMPV6):
+        answer = _ECHOES.get((probe.proto, probe.icmp_type))
+        if answer is None:
+            return None
+        changes.update(icmp_type=answer, length=header.length)
+    elif probe.proto == TCP:
+        changes["tcp_flags"] = header.tcp_flags | ACK
+    changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
+    changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
+    return probe.model_copy(update=changes)

@@ -1,0 +1,150 @@
+"""What the laboratory is told: a host under test, and the packets to send. Plain data, kept as JSON in fixtures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from iptsim.packet import PORT_PROTOCOLS, TCP_FLAGS
+
+#: Transport header lengths in octets, for protocols that the laboratory builds; others are all payload.
+HEADER_LENGTHS = {1: 8, 6: 20, 17: 8, 33: 16, 50: 8, 51: 12, 58: 8, 132: 12, 136: 8}
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Interface(_Plain):
+    """An interface of the host under test.
+
+    Attributes:
+        kind: "veth" has a far end from which packets are sent; "bridge" and "dummy" have none.
+        master: the bridge that it is a port of.
+        isolated: an isolated port of the bridge.
+        hairpin: the bridge may send a frame back out of this port.
+
+    """
+
+    name: str
+    kind: Literal["veth", "bridge", "dummy"] = "veth"
+    addresses: tuple[str, ...] = ()
+    master: str | None = None
+    isolated: bool = False
+    hairpin: bool = False
+    mtu: int = 1500
+
+
+class Guest(_Plain):
+    """A machine at the far end of a bridge port."""
+
+    port: str
+    address: str
+    mac: str
+
+
+class World(_Plain):
+    """The host under test.
+
+    Attributes:
+        routes: as after `ip route add`; of the family's own.
+        ip_rules: as after `ip rule add`.
+        sysctls: by their dotted names.
+        ipsets: text for `ipset restore`.
+        dump: text for iptables-restore.
+
+    """
+
+    family: Literal[4, 6] = 4
+    backend: Literal["nft", "legacy"] = "nft"
+    interfaces: tuple[Interface, ...] = ()
+    guests: tuple[Guest, ...] = ()
+    routes: tuple[str, ...] = ()
+    ip_rules: tuple[str, ...] = ()
+    sysctls: dict[str, int] = Field(default_factory=dict)
+    ipsets: str = ""
+    dump: str = ""
+
+    def interface(self, name: str) -> Interface:
+        """Return the interface of that name."""
+        return next(interface for interface in self.interfaces if interface.name == name)
+
+    def mac(self, name: str) -> str:
+        """Return the hardware address that the laboratory gives an interface."""
+        names = [interface.name for interface in self.interfaces]
+        return f"02:00:00:00:00:{names.index(name) + 1:02x}"
+
+
+class Flow(_Plain):
+    """One direction of a connection."""
+
+    src: str
+    dst: str
+    sport: int = 0
+    dport: int = 0
+
+
+class Entry(_Plain):
+    """A connection that conntrack knows before the packet comes."""
+
+    original: Flow
+    reply: Flow
+    mark: int = 0
+    zone: int = 0
+    seen_reply: bool = True
+    assured: bool = True
+
+
+class Probe(_Plain):
+    """A packet to send: header fields as the sender sets them.
+
+    Attributes:
+        source: the interface that it arrives on (a bridge port for a guest), or "host".
+        length: total length of the IP packet; 0 stands for header and payload.
+        fragment: "first", "middle" or "last"; later fragments hold payload only.
+        payload: what follows the transport header, in hexadecimal.
+        tcp_options: kind -> data in hexadecimal.
+        extension_headers: IPv6 headers before the transport header: (protocol number, all octets after
+            the next-header field's, in hexadecimal).
+        body: for ICMP the four octets after the checksum, for other headers that have no fields here
+            the whole transport header, in hexadecimal.
+        bad_checksum: send it with a wrong transport checksum.
+        connection: an entry that conntrack has when the packet comes.
+
+    """
+
+    source: str
+    src: str
+    dst: str
+    proto: int = 6
+    sport: int = 0
+    dport: int = 0
+    tcp_flags: int = TCP_FLAGS["SYN"]
+    tcp_options: dict[int, str] = Field(default_factory=dict)
+    icmp_type: int = 0
+    icmp_code: int = 0
+    ttl: int = 64
+    tos: int = 0
+    length: int = 0
+    fragment: Literal["first", "middle", "last"] | None = None
+    payload: str = ""
+    extension_headers: tuple[tuple[int, str], ...] = ()
+    body: str = ""
+    mark: int = 0
+    uid: int = 0
+    gid: int = 0
+    src_mac: str | None = None
+    dst_mac: str | None = None
+    bad_checksum: bool = False
+    connection: Entry | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether the host itself sends it."""
+        return self.source == "host"
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether its first octets are a source and a destination port."""
+        return self.proto in PORT_PROTOCOLS and self.fragment not in ("middle", "last")

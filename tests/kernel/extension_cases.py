@@ -1,0 +1,157 @@
+"""Each option of each match, alone in a rule, on packets that should make it true and false.
+
+`python -m tests.kernel.extension_cases` runs them through the kernel and iptsim, and writes how often each
+was seen true and false, and answered alike, to `docs/kernel-verified.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.kernel.cases import Case, observe
+from tests.kernel.clauses import MAKERS, Clause, Maker
+from tests.kernel.clauses.surroundings import ipsets
+from tests.kernel.compare import Iptsim
+from tests.kernel.description import Entry, Flow, Probe, World
+from tests.kernel.generate import STATEFUL, base_packet, finish, rule_text
+from tests.kernel.laboratory import Laboratory, Observation, missing
+from tests.kernel.namespaces import CommandError
+from tests.kernel.scenes import Scene, make_scene
+
+RESULT = Path(__file__).resolve().parents[2] / "docs" / "kernel-verified.json"
+HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+SCENES = ("router4", "bridge4", "router6", "bridge6")
+#: Rules made of one option, and packets for each.
+RULES, PACKETS = 6, 16
+
+
+@dataclass
+class Tally:
+    """How often a condition was seen."""
+
+    true: int = 0
+    false: int = 0
+    differs: list[tuple[str, Case]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def count(self, observation: Observation) -> None:
+        """Count at each hook that the packet reached whether the rule matched."""
+        reached = {sighting.hook for sighting in observation.sightings if sighting.place == "head"}
+        matched = {step.hook for step in observation.steps if step.rule is not None}
+        self.true += len(matched)
+        self.false += len(reached - matched)
+
+
+def makers() -> dict[tuple[str, str], list[Maker]]:
+    """Return the makers of clauses that do not depend on chance or memory, by module and option."""
+    found: dict[tuple[str, str], list[Maker]] = defaultdict(list)
+    for maker in MAKERS:
+        if maker.module not in STATEFUL:
+            found[maker.module, maker.option].append(maker)
+    return found
+
+
+def verify(module: str, option: str, negated: bool) -> Tally:
+    """Try an option in rules of its own."""
+    tally = Tally()
+    for number in range(RULES):
+        random = Random(f"{module} {option} {negated} {number}")
+        maker = random.choice(makers()[module, option])
+        names = [name for name in SCENES if maker.family in (None, make_scene(name).family)]
+        scene = make_scene(names[number % len(names)])
+        clause = maker.clause(random, scene, negated)
+        _run(tally, _world(scene, maker, clause), list(_probes(random, scene, clause)))
+    return tally
+
+
+def _world(scene: Scene, maker: Maker, clause: Clause) -> World:
+    rule = rule_text([clause], clause.needs.get("proto"))
+    if maker.module == "rpfilter":
+        lines = ["*raw", ":PREROUTING ACCEPT [0:0]", f"-A PREROUTING {rule}"]
+    else:
+        hooks = [hook for hook in HOOKS if maker.hooks is None or hook in maker.hooks]
+        lines = [
+            "*mangle",
+            *(f":{hook} ACCEPT [0:0]" for hook in HOOKS),
+            *(f"-A {hook} {rule}" for hook in hooks),
+        ]
+    dump = "\n".join([*lines, "COMMIT", ""])
+    sets = ipsets(scene) if maker.module == "set" else ""
+    return scene.world.model_copy(update={"dump": dump, "ipsets": sets})
+
+
+def _probes(random: Random, scene: Scene, clause: Clause) -> Iterator[Probe]:
+    changes = [*clause.inside, *clause.outside] or [{}]
+    for number in range(PACKETS):
+        fields = {**base_packet(random, scene), **clause.needs, **changes[number % len(changes)]}
+        probe = finish(fields, scene, random)
+        yield _known(random, probe) if number % 4 == 3 and probe.proto in (6, 17) else probe
+
+
+def _known(random: Random, probe: Probe) -> Probe:
+    """Return the packet as one of a known connection, perhaps a translated one, in either direction."""
+    flow = Flow(src=probe.src, dst=probe.dst, sport=probe.sport, dport=probe.dport)
+    back = Flow(src=probe.dst, dst=probe.src, sport=probe.dport, dport=probe.sport)
+    if random.random() < 0.5:
+        flow, back = back, flow
+    entry = Entry(original=flow, reply=back, mark=random.choice((0, 1, 5, 0x25)))
+    changes: dict[str, object] = {"connection": entry}
+    if probe.proto == 6:
+        changes["tcp_flags"] = 0x10
+    return probe.model_copy(update=changes)
+
+
+def _run(tally: Tally, world: World, probes: list[Probe]) -> None:
+    try:
+        with Laboratory(world) as laboratory:
+            capture = laboratory.capture()
+            iptsim = Iptsim(capture)
+            for probe in probes:
+                answer, back = observe(laboratory, probe)
+                tally.count(answer)
+                case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)
+                if what := case.differences(iptsim):
+                    tally.differs.append((what[0], case))
+    except CommandError as error:
+        tally.refused.append(str(error))
+
+
+def verify_all() -> dict[str, dict[str, dict[str, int]]]:
+    """Try every option and its negation; return the counts by match and option, and print what differs."""
+    result: dict[str, dict[str, dict[str, int]]] = defaultdict(dict)
+    for (module, option), known in sorted(makers().items()):
+        for negated in (False, True) if known[0].negatable else (False,):
+            tally = verify(module, option, negated)
+            words = f"! {option}".strip() if negated else option
+            result[module or "parameters"][words] = {
+                "true": tally.true,
+                "false": tally.false,
+                "differs": len(tally.differs),
+            }
+            for text in tally.refused:
+                print(f"{module} {words}: refused: {text}")
+            for what, case in tally.differs[:1]:
+                print(f"{module} {words}: {what}\n  {case.world.dump}  {case.probe}")
+            if not tally.true or not tally.false:
+                print(f"{module} {words}: true {tally.true}, false {tally.false}")
+    return dict(result)
+
+
+def main() -> int:
+    """Run from the command line."""
+    if reason := missing():
+        print(reason, file=sys.stderr)
+        return 2
+    result = verify_all()
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

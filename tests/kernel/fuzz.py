@@ -1,0 +1,168 @@
+"""Random rules and packets, through the kernel and through iptsim: `python -m tests.kernel.fuzz`.
+
+A difference is made small and kept in `fixtures/kernel`. Exit status 1 if there was one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from random import Random
+
+from iptsim.errors import IptsimError
+from tests.kernel.cases import Case, observe, store_case
+from tests.kernel.compare import Iptsim
+from tests.kernel.description import Probe
+from tests.kernel.generate import Rulebook, established, make_probe, make_rulebook
+from tests.kernel.laboratory import Laboratory, missing
+from tests.kernel.namespaces import CommandError
+from tests.kernel.shrink import shrink
+
+PACKETS_PER_RULESET = 20
+#: Names of matches and targets in a rule.
+_NAMES = re.compile(r"-[mj] ([A-Za-z0-9]+)")
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        extensions: packets that met a ruleset with the extension.
+        verdicts: the kernel's.
+        refused: rulesets that the real tools did not take, by their complaint.
+        found: differences, as (what, case).
+
+    """
+
+    packets: int = 0
+    rulesets: int = 0
+    steps: int = 0
+    extensions: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    found: list[tuple[str, Case]] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take in the report of another part of the run."""
+        self.packets += other.packets
+        self.rulesets += other.rulesets
+        self.steps += other.steps
+        self.extensions += other.extensions
+        self.verdicts += other.verdicts
+        self.refused += other.refused
+        self.found += other.found
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.packets} packets over {self.rulesets} rulesets, {self.steps} steps, "
+            f"{len(self.found)} differences",
+            "verdicts: " + _counts(self.verdicts),
+            "extensions: " + _counts(self.extensions),
+        ]
+        lines += [f"refused {count} times: {text}" for text, count in self.refused.most_common()]
+        return "\n".join(lines)
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
+
+
+def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
+    """Make one ruleset, load it, send packets, and compare."""
+    random, report = Random(seed), Report()
+    book = make_rulebook(random, stateful=random.random() < 0.15)
+    world = book.world().model_copy(update={"backend": "legacy" if random.random() < 0.15 else "nft"})
+    try:
+        with Laboratory(world) as laboratory:
+            capture = laboratory.capture()
+            iptsim = Iptsim(capture)
+            report.rulesets = 1
+            names = set(_NAMES.findall(world.dump))
+            for _ in range(packets):
+                probe = _probe(random, book)
+                answer, back = observe(laboratory, probe)
+                report.packets += 1
+                report.steps += len(answer.steps)
+                report.verdicts[answer.verdict] += 1
+                report.extensions.update(names)
+                case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)
+                if what := case.differences(iptsim):
+                    report.found.append((what[0], case))
+    except CommandError as error:
+        report.refused[str(error).strip()[:300]] += 1
+    except IptsimError as error:
+        report.refused[f"iptsim refuses the ruleset: {error}"[:300]] += 1
+    return report
+
+
+def _probe(random: Random, book: Rulebook) -> Probe:
+    probe = make_probe(random, book)
+    return established(random, probe) if random.random() < 0.12 and probe.proto in (6, 17) else probe
+
+
+def fuzz(packets: int, seed: str, jobs: int = 1) -> Report:
+    """Run rulesets until `packets` packets were compared."""
+    report, number = Report(), 0
+    with ProcessPoolExecutor(jobs) as pool:
+        while report.packets < packets:
+            count = min(jobs * 8, (packets - report.packets) // PACKETS_PER_RULESET + 1)
+            seeds = [f"{seed}/{number + offset}" for offset in range(count)]
+            number += count
+            for part in pool.map(run_ruleset, seeds):
+                report.add(part)
+    return report
+
+
+def kind_of(what: str) -> str:
+    """Return a difference without its particulars, to tell kinds apart."""
+    return re.sub(r"[0-9a-f:.]*[0-9][0-9a-f:.]*", "N", what)
+
+
+def keep_smallest(report: Report, limit: int = 10) -> list[tuple[str, Case]]:
+    """Shrink one difference of each kind and keep it in `fixtures/kernel`; return them."""
+    kept: dict[str, tuple[str, Case]] = {}
+    for what, case in report.found:
+        if kind_of(what) not in kept and len(kept) < limit:
+            small = shrink(case, lambda smaller: bool(smaller.differences()))
+            complaint = small.differences()[0]
+            small = small.model_copy(update={"note": complaint})
+            digest = hashlib.sha256((small.world.dump + str(small.probe)).encode()).hexdigest()[:10]
+            store_case(small, f"found-{digest}")
+            kept[kind_of(what)] = (complaint, small)
+    return list(kept.values())
+
+
+def main(arguments: list[str]) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kernel.fuzz", description=__doc__)
+    parser.add_argument("--packets", type=int, default=2000)
+    parser.add_argument("--seed", default=None, help="any text; the time by default")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--show", type=int, default=10, help="how many differences to shrink and keep")
+    options = parser.parse_args(arguments)
+    if reason := missing():
+        print(reason, file=sys.stderr)
+        return 2
+    seed = options.seed or str(int(time.time()))
+    start = time.monotonic()
+    report = fuzz(options.packets, seed, options.jobs)
+    seconds = time.monotonic() - start
+    print(f"seed {seed}: {report}\n{report.packets / seconds:.0f} packets a second")
+    kinds = Counter(kind_of(what) for what, _ in report.found)
+    for what, count in kinds.most_common(40):
+        print(f"{count:5} {what}")
+    for what, case in keep_smallest(report, options.show):
+        print(f"\n=== {what}\n{case.world.dump}{case.probe.model_dump_json(exclude_defaults=True)}")
+        print("kernel:", "; ".join(map(str, case.answer.steps)), "->", case.answer.verdict)
+    return 1 if report.found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,266 @@
+"""Random rulesets that the real tools accept, and packets on the boundaries of their rules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, NamedTuple
+
+from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
+from tests.kernel.clauses.surroundings import ipsets
+from tests.kernel.description import Entry, Flow, Probe, World
+from tests.kernel.scenes import Scene, random_scene
+from tests.kernel.targets import make_target
+
+#: Base chains by table, in the order in which iptables-save prints them.
+BASE_CHAINS = {
+    "raw": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+    "security": ("INPUT", "FORWARD", "OUTPUT"),
+}
+#: Matches that remember: what they say depends on all packets before.
+STATEFUL = frozenset({"limit", "statistic", "recent", "connlimit", "hashlimit", "quota"})
+_IMPLICIT = {6: "tcp", 17: "udp", 136: "udplite", 132: "sctp", 33: "dccp", 1: "icmp", 58: "ipv6-icmp", 50: "esp", 51: "ah"}  # fmt: skip
+
+
+class MadeRule(NamedTuple):
+    """A rule with what is known of its clauses."""
+
+    text: str
+    clauses: tuple[Clause, ...]
+
+
+@dataclass
+class Rulebook:
+    """A random ruleset.
+
+    Attributes:
+        chains: rules by (table, chain), in order.
+        policies: by (table, base chain).
+
+    """
+
+    scene: Scene
+    chains: dict[tuple[str, str], list[MadeRule]] = field(default_factory=dict)
+    policies: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def dump(self) -> str:
+        """Return the ruleset as text for iptables-restore."""
+        tables: dict[str, list[str]] = defaultdict(list)
+        rules: dict[str, list[str]] = defaultdict(list)
+        for (table, chain), made in self.chains.items():
+            tables[table].append(f":{chain} {self.policies.get((table, chain), '-')} [0:0]\n")
+            rules[table] += [f"-A {chain} {rule.text}\n" for rule in made]
+        return "".join(
+            f"*{table}\n{''.join(chains)}{''.join(rules[table])}COMMIT\n" for table, chains in tables.items()
+        )
+
+    def world(self) -> World:
+        """Return the host with these rules."""
+        dump = self.dump()
+        sets = ipsets(self.scene) if "--match-set" in dump or "-j SET" in dump else ""
+        return self.scene.world.model_copy(update={"dump": dump, "ipsets": sets})
+
+    def rules(self) -> list[MadeRule]:
+        """Return all rules."""
+        return [rule for rules in self.chains.values() for rule in rules]
+
+
+def make_rulebook(random: Random, scene: Scene | None = None, *, stateful: bool = False) -> Rulebook:
+    """Make a random ruleset on a host; `stateful` lets in matches that remember earlier packets."""
+    book = Rulebook(scene or random_scene(random))
+    makers = [maker for maker in MAKERS if stateful or maker.module not in STATEFUL]
+    tables = [name for name in BASE_CHAINS if random.random() < {"filter": 0.95, "nat": 0.6}.get(name, 0.4)]
+    for table in tables or ["filter"]:
+        _make_table(random, book, table, makers)
+    return book
+
+
+def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker]) -> None:
+    bases = BASE_CHAINS[table]
+    named = bases if random.random() < 0.9 else tuple(random.sample(bases, random.randint(1, len(bases))))
+    for chain in named:
+        drops = random.random() < (0.3 if table == "filter" else 0.03)
+        book.policies[table, chain] = "DROP" if drops else "ACCEPT"
+        book.chains[table, chain] = []
+    # a user chain hangs below one base chain, and jumps only go to later chains: no loops
+    homes: dict[str, str] = {}
+    for number in range(random.choice((0, 1, 2, 4))):
+        homes[f"U{number}"] = random.choice(named)
+        book.chains[table, f"U{number}"] = []
+    for chain in (*named, *homes):
+        home = homes.get(chain, chain)
+        below = [name for name in homes if homes[name] == home and (chain not in homes or name > chain)]
+        for _ in range(random.choice((0, 1, 2, 4, 7))):
+            book.chains[table, chain].append(_make_rule(random, book.scene, table, home, below, makers))
+        if below and random.random() < 0.7:
+            place = random.randint(0, len(book.chains[table, chain]))
+            jump = MadeRule(f"-j {random.choice(below)}", ())
+            book.chains[table, chain].insert(place, jump)
+
+
+def _make_rule(
+    random: Random, scene: Scene, table: str, home: str, below: list[str], makers: list[Maker]
+) -> MadeRule:
+    clauses: list[Clause] = []
+    needs: Changes = {}
+    for _ in range(random.choice((0, 1, 1, 2, 2, 3))):
+        usable = [maker for maker in makers if _fits(maker, scene, table, home, needs, clauses)]
+        maker = random.choices(usable, [maker.weight for maker in usable])[0]
+        clauses.append(maker.clause(random, scene, maker.negatable and random.random() < 0.3))
+        needs.update(maker.needs)
+    named = next((clause for clause in clauses if clause.option == "-p"), None)
+    target = make_target(random, scene, table, home, below, -1 if named else needs.get("proto"))
+    proto = needs.get("proto", target.needs_proto)
+    return MadeRule(f"{rule_text(clauses, proto)} {target.text}".strip(), tuple(clauses))
+
+
+def _fits(
+    maker: Maker, scene: Scene, table: str, home: str, needs: Changes, clauses: Iterable[Clause]
+) -> bool:
+    wanted = dict(maker.needs)
+    if maker.family not in (None, scene.family) or (maker.hooks is not None and home not in maker.hooks):
+        return False
+    if maker.module == "rpfilter" and table not in ("raw", "mangle"):
+        return False
+    if any(clause.option == maker.option or conflicts(clause, maker) for clause in clauses):
+        return False
+    if maker.option == "-p" and "proto" in needs:
+        return False
+    if "proto" in wanted and any(clause.option == "-p" for clause in clauses):
+        return False
+    return all(needs.get(name, value) == value for name, value in wanted.items())
+
+
+#: Matches that take one of their options at a time.
+_SINGLE = frozenset({"multiport", "ttl", "hl", "dscp", "recent", "statistic", "addrtype", "string", "physdev", "rt", "srh", "frag", "ah", "ipv6header", "time", "cluster", "connbytes", "set", "connlimit", "hashlimit", "sctp", "dccp", "rpfilter"})  # fmt: skip
+
+
+def conflicts(clause: Clause, maker: Maker) -> bool:
+    """Tell whether a rule that has the clause can't take one of the maker's as well."""
+    if clause.module != maker.module:
+        return False
+    return maker.module in _SINGLE or {clause.option, maker.option} == {"--syn", "--tcp-flags"}
+
+
+def rule_text(clauses: Iterable[Clause], proto: int | None) -> str:
+    """Put clauses together as a rule, each match loaded once."""
+    parameters, matches = [], defaultdict(list)
+    for clause in clauses:
+        if clause.module:
+            matches[clause.module].append(clause.text)
+        else:
+            parameters.append(clause.text)
+    if proto is not None:
+        parameters.append(f"-p {_IMPLICIT.get(proto, proto)}")
+    words = [*parameters]
+    for module, options in matches.items():
+        words.append(f"-m {module} {' '.join(options)}")
+    return " ".join(words)
+
+
+# -- packets ------------------------------------------------------------------------------------------
+
+
+def make_probe(random: Random, book: Rulebook) -> Probe:
+    """Make a packet that is likely to meet one of the rules at its boundary."""
+    scene = book.scene
+    fields = base_packet(random, scene)
+    rules = [rule for rule in book.rules() if rule.clauses]
+    if rules and random.random() < 0.9:
+        clauses = random.choice(rules).clauses
+        false = random.choice(clauses) if random.random() < 0.4 else None
+        for clause in clauses:
+            fields.update(clause.needs)
+            choices = clause.outside if clause is false else clause.inside
+            if choices:
+                fields.update(random.choice(choices))
+    for name, values, chance in _TWISTS:
+        if random.random() < chance:
+            fields[name] = random.choice(values)
+    return finish(fields, scene, random)
+
+
+#: Changes that any packet may get on top.
+_TWISTS: tuple[tuple[str, tuple[Any, ...], float], ...] = (
+    ("ttl", (1, 2, 63, 255), 0.04),
+    ("tos", (0x10, 0x08, 0xB8, 0x01, 0x03), 0.04),
+    ("tcp_flags", (0x02, 0x10, 0x12, 0x04, 0x11, 0x18, 0, 0x29, 0xC2), 0.1),
+    ("dport", (80, 443, 22, 53, 8080), 0.1),
+    ("payload", ("", "00" * 4, "61626364" * 3), 0.1),
+)
+
+
+def base_packet(random: Random, scene: Scene) -> Changes:
+    """Return the fields of an ordinary packet from somewhere to somewhere."""
+    source = random.choice(list(scene.senders))
+    kinds: tuple[int, ...] = (6, 6, 6, 17, 17, 1 if scene.family == 4 else 58, 47)
+    proto = random.choice(kinds)
+    targets = [text for addresses in scene.beyond.values() for text in addresses]
+    kind = random.random()
+    pool = targets if kind < 0.55 else scene.own if kind < 0.9 else scene.odd
+    return {
+        "source": source,
+        "src": random.choice(scene.senders[source]),
+        "dst": random.choice(pool),
+        "proto": proto,
+        "sport": random.choice((40000, 1024, 500, 53)),
+        "dport": random.choice((80, 443, 53, 22, 8080)),
+        "icmp_type": {1: 8, 58: 128}.get(proto, 0),
+    }
+
+
+def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
+    """Make a packet of loose changes: fields that contradict each other are put right."""
+    source = fields["source"]
+    if fields["proto"] == 47:
+        fields.setdefault("payload", "00000800" + "00" * 8)
+    if fields["proto"] in (1, 58):
+        kind = fields.setdefault("icmp_type", 8 if fields["proto"] == 1 else 128)
+        if "body" not in fields or fields["body"] == "":
+            fields["body"] = "00070001" if kind in (0, 8, 13, 14, 17, 18, 128, 129) else "00000000"
+    if fields["proto"] == 17 and source == "host":
+        fields.setdefault("payload", "00" * 4)
+    if fields["proto"] == 132:
+        fields.setdefault("body", "00000000")
+        fields.setdefault("payload", "01000014" + "11" * 16)
+    if fields["proto"] == 33:
+        fields.setdefault("body", "07000000" + "01000000" + "00000001")
+        fields.setdefault("payload", "00" * 12)
+    if fields["proto"] in (50, 51):
+        fields.setdefault("body", "0000000100000001" if fields["proto"] == 50 else "3b0400000000000100000001" + "00" * 12)  # fmt: skip
+    if source != "host":
+        for name in ("mark", "uid", "gid"):
+            fields.pop(name, None)
+    elif "src_mac" in fields or "dst_mac" in fields:
+        fields.pop("src_mac", None)
+        fields.pop("dst_mac", None)
+    if fields.get("fragment") is not None:
+        # all but the last fragment hold a multiple of 8 octets
+        fields.pop("length", None)
+        fields["payload"] = "00" * 24 if fields["fragment"] != "first" or fields["proto"] == 17 else "00" * 28
+        if fields["proto"] not in (6, 17):
+            fields["proto"] = 17
+            fields["payload"] = "00" * 24
+            fields.pop("body", None)
+        if fields["fragment"] == "first":
+            fields["payload"] = "00" * (24 if fields["proto"] == 17 else 28)
+            fields.pop("tcp_options", None)
+    return Probe.model_validate(fields)
+
+
+def established(random: Random, probe: Probe) -> Probe:
+    """Return the packet as one of a connection that conntrack knows, in either direction."""
+    flow = Flow(src=probe.src, dst=probe.dst, sport=probe.sport, dport=probe.dport)
+    back = Flow(src=probe.dst, dst=probe.src, sport=probe.dport, dport=probe.sport)
+    if random.random() < 0.5:
+        flow, back = back, flow
+    entry = Entry(original=flow, reply=back, mark=random.choice((0, 0, 1, 0x25)))
+    changes: dict[str, Any] = {"connection": entry}
+    if probe.proto == 6:
+        changes["tcp_flags"] = random.choice((0x10, 0x18, 0x11, 0x04))
+    return probe.model_copy(update=changes)

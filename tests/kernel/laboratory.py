@@ -1,0 +1,477 @@
+"""A host under test in a network namespace of its own, packets sent at it, and what its kernel did.
+
+    with Laboratory(world) as laboratory:
+        observation = laboratory.send(probe)
+
+The far ends of all interfaces lie in a second namespace that has no addresses, so nothing there answers.
+Needs root, the iptables, nftables, iproute2, ipset and conntrack tools.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import ipaddress
+import os
+import select
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from tests.kernel import netlink
+from tests.kernel.capture import capture_host
+from tests.kernel.description import Entry, Probe, World
+from tests.kernel.frames import Header, packet, read_header
+from tests.kernel.namespaces import CommandError, Namespace
+from tests.kernel.rules import read_chains
+from tests.kernel.tracing import Sighting, Step, Tracer, Tracked, own_rules
+
+TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
+_SYS_SETFSUID, _SYS_SETFSGID = 122, 123
+_SO_MARK, _IPV6_HDRINCL = 36, 36
+_ETHERTYPE = {4: 0x0800, 6: 0x86DD}
+#: Hardware address of whoever sends from beyond an interface that is no bridge port.
+NEIGHBOUR_MAC = "02:00:00:00:01:01"
+#: How long to wait for what a packet may still cause, in seconds.
+_PATIENCE = 0.005
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def missing() -> str:
+    """Return why the laboratory can't work here, in one line; empty if it can."""
+    if os.geteuid() != 0:
+        return "the kernel laboratory needs root"
+    absent = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if absent:
+        return f"the kernel laboratory needs {', '.join(absent)}"
+    try:
+        Namespace().close()
+    except OSError as error:
+        return f"the kernel laboratory can't make a network namespace: {error.strerror}"
+    return ""
+
+
+class Arrival(NamedTuple):
+    """A packet that came out at the far end of an interface."""
+
+    interface: str
+    header: Header
+
+
+class Caused(NamedTuple):
+    """A packet that the host made because of another, as the hooks saw it first, and its steps."""
+
+    header: Header
+    steps: tuple[Step, ...]
+
+
+class Observation(NamedTuple):
+    """What the kernel did with one packet.
+
+    Attributes:
+        steps: rules that matched, ends of user chains and policies, in order.
+        sightings: the packet at the head and tail of each hook that it reached.
+        arrivals: the far ends where it came out.
+        answers: packets that the host made because of it, where they came out ("lo": at the host).
+        caused: the same packets, and those that did not come out, in the host's own hooks.
+        error: name of the error that sending gave ("EPERM"), empty for none.
+        at: when it was sent.
+        cpu: the processor that handled it.
+        rejected: the rule that dropped it is a REJECT.
+
+    """
+
+    steps: tuple[Step, ...]
+    sightings: tuple[Sighting, ...]
+    arrivals: tuple[Arrival, ...]
+    answers: tuple[Arrival, ...]
+    caused: tuple[Caused, ...] = ()
+    error: str = ""
+    rejected: bool = False
+    at: datetime | None = None
+    cpu: int = 0
+
+    @property
+    def delivered(self) -> Header | None:
+        """The packet as the host itself got it, None if it did not."""
+        for sighting in reversed(self.sightings):
+            if (sighting.hook, sighting.place) == ("INPUT", "tail"):
+                return sighting.header
+        return None
+
+    @property
+    def verdict(self) -> str:
+        """ACCEPT, DROP or REJECT by a rule or policy, QUEUE, STOLEN, or LOST: the kernel itself let it go."""
+        if self.rejected:
+            return "REJECT"
+        if self.delivered or self.arrivals:
+            return "ACCEPT"
+        if self.steps and self.steps[-1].verdict in ("DROP", "QUEUE", "STOLEN"):
+            return self.steps[-1].verdict
+        return "LOST"
+
+
+class Laboratory:
+    """A running host under test; a context manager."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._exit = ExitStack()
+        self._chains = read_chains(world.dump)
+        self._cookie = 0
+        self._senders: dict[tuple[int, int, int], socket.socket] = {}
+
+    def __enter__(self) -> Laboratory:
+        with self._exit:
+            self._host = self._exit.enter_context(Namespace())
+            self._far = self._exit.enter_context(Namespace())
+            self._exit.enter_context(_one_processor())
+            self._build()
+            self._load()
+            self._open()
+            self._exit = self._exit.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    # -- set-up ---------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        world, host, far = self.world, self._host, self._far
+        lines = ["link set lo up"]
+        with far.entered():
+            for kind in ("all", "default"):
+                Path(f"/proc/sys/net/ipv6/conf/{kind}/disable_ipv6").write_text("1")
+        with host.entered():
+            for name, value in _QUIET.items():
+                _write_sysctl(name, value)
+        for interface in world.interfaces:
+            name, mac = interface.name, world.mac(interface.name)
+            if interface.kind == "veth":
+                lines.append(f"link add {name} address {mac} type veth peer name {name} netns {far.path}")
+            else:
+                lines.append(f"link add {name} address {mac} type {interface.kind}")
+            # a veth without ARP sends to its own address: any next hop is reachable, and the far end sees it
+            quiet = "arp off" if interface.kind == "veth" and interface.master is None else ""
+            lines.append(f"link set {name} mtu {interface.mtu} addrgenmode none {quiet}")
+        for interface in world.interfaces:
+            if interface.master:
+                lines.append(f"link set {interface.name} master {interface.master}")
+                if interface.isolated or interface.hairpin:
+                    isolated, hairpin = (
+                        "on" if flag else "off" for flag in (interface.isolated, interface.hairpin)
+                    )
+                    lines.append(
+                        f"link set {interface.name} type bridge_slave isolated {isolated} hairpin {hairpin}"
+                    )
+            lines.append(f"link set {interface.name} up")
+            lines += [
+                f"addr add {address} dev {interface.name} {_nodad(address)}"
+                for address in interface.addresses
+            ]
+        for guest in world.guests:
+            bridge = world.interface(guest.port).master
+            lines.append(f"neigh replace {guest.address} lladdr {guest.mac} dev {bridge} nud permanent")
+        version = f"-{world.family}"
+        lines_by_family = [f"route add {route}" for route in world.routes]
+        lines_by_family += [f"rule add {rule}" for rule in world.ip_rules]
+        far_lines = [f"link set {i.name} mtu {i.mtu} up" for i in world.interfaces if i.kind == "veth"]
+        host.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
+        far.run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in far_lines))
+        with host.entered():
+            for interface in world.interfaces:
+                # a neighbour that nobody is fails at once and silently
+                _write_sysctl(f"net.ipv4.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
+                _write_sysctl(f"net.ipv6.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
+            for name, value in world.sysctls.items():
+                _write_sysctl(name, value)
+        if lines_by_family:
+            host.run(["ip", version, "-batch", "-"], "\n".join(lines_by_family) + "\n")
+        for guest in world.guests:
+            bridge_line = f"fdb replace {guest.mac} dev {guest.port} master static\n"
+            host.run(["bridge", "-batch", "-"], bridge_line)
+
+    def _load(self) -> None:
+        world, host = self.world, self._host
+        if world.ipsets:
+            host.run(["ipset", "restore"], world.ipsets)
+        # before the dump: of equal priorities the hook that comes later runs first
+        host.run(["nft", "-f", "-"], own_rules(world.family))
+        if world.dump:
+            host.run([f"{'ip' if world.family == 4 else 'ip6'}tables-{world.backend}-restore"], world.dump)
+
+    def _open(self) -> None:
+        world = self.world
+        family = socket.AF_INET if world.family == 4 else socket.AF_INET6
+        self._sources: list[netlink.NetlinkSocket] = []
+        with self._host.entered():
+            self._control = self._closing(netlink.NetlinkSocket())
+            self._sources.append(self._closing(netlink.trace_socket()))
+            if world.backend == "legacy":
+                Path(f"/proc/sys/net/netfilter/nf_log/{int(family)}").write_text("nfnetlink_log")
+                self._sources.insert(0, self._closing(netlink.nflog_socket(family)))
+            self._count = os.open("/proc/sys/net/netfilter/nf_conntrack_count", os.O_RDONLY | os.O_CLOEXEC)
+            self._exit.callback(os.close, self._count)
+            names = dict(socket.if_nameindex())
+        self._tracer = Tracer(netlink.rule_positions(self._control, family), names, self._chains)
+        with self._far.entered():
+            # one socket for all interfaces: closing one costs the kernel milliseconds
+            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+            self._wire = socket.socket(socket.AF_PACKET, kind, socket.htons(_ETHERTYPE[world.family]))
+            self._exit.callback(self._wire.close)
+
+    def _closing(self, opened: netlink.NetlinkSocket) -> netlink.NetlinkSocket:
+        self._exit.callback(opened.close)
+        return opened
+
+    def capture(self) -> dict[str, str]:
+        """Return the files of a capture of the host, by name."""
+        return capture_host(self._host, self.world)
+
+    # -- packets --------------------------------------------------------------------------------------
+
+    def send(self, probe: Probe, *, fresh: bool = True) -> Observation:
+        """Send one packet and return what became of it.
+
+        Args:
+            probe: the packet.
+            fresh: forget all tracked connections first; False for a packet that goes on with what
+                the ones before it began.
+
+        """
+        if fresh:
+            self.forget_connections()
+        if probe.connection:
+            self.insert(probe.connection, probe.proto)
+        for _ in range(3):
+            try:
+                return self._send(probe)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+        raise RuntimeError("trace events were lost three times in a row")
+
+    def forget_connections(self) -> None:
+        """Empty the conntrack table."""
+        if os.pread(self._count, 16, 0).strip() != b"0":
+            netlink.empty_conntrack(self._control)
+
+    def insert(self, entry: Entry, proto: int) -> None:
+        """Make a connection known to conntrack, as if its packets had passed."""
+        original, reply = entry.original, entry.reply
+        command = ["conntrack", "-I", "-t", "600", "-p", str(proto)]
+        command += ["-s", original.src, "-d", original.dst, "-r", reply.src, "-q", reply.dst]
+        if proto in (1, 58):
+            kind = "icmp" if proto == 1 else "icmpv6"
+            command += [f"--{kind}-type", "8" if proto == 1 else "128", f"--{kind}-code", "0"]
+            command += [f"--{kind}-id", str(original.sport)]
+        else:
+            command += ["--sport", str(original.sport), "--dport", str(original.dport)]
+            command += ["--reply-port-src", str(reply.sport), "--reply-port-dst", str(reply.dport)]
+        if proto == 6:
+            command += ["--state", "ESTABLISHED"]
+        status = [
+            name for name, held in (("SEEN_REPLY", entry.seen_reply), ("ASSURED", entry.assured)) if held
+        ]
+        if status:
+            command += ["-u", ",".join(status)]
+        if entry.mark:
+            command += ["--mark", str(entry.mark)]
+        if entry.zone:
+            command += ["--zone", str(entry.zone)]
+        self._host.run(command)
+
+    def _send(self, probe: Probe) -> Observation:
+        self._cookie = self._cookie % 60000 + 1
+        cookie = self._cookie
+        self._drain()
+        tracer = self._tracer
+        tracer.expect(cookie, local=probe.local)
+        data = packet(probe, cookie)
+        error = ""
+        try:
+            if probe.local:
+                self._sender(probe).sendto(data, (probe.dst, 0))
+            else:
+                self._wire.sendto(self._frame(probe, data), (probe.source, _ETHERTYPE[self.world.family]))
+        except OSError as problem:
+            if problem.errno not in _SENDING_ERRORS:
+                raise
+            error = errno.errorcode[problem.errno or 0]
+        arrived = self._collect(cookie, hurry=bool(error))
+        tracked = tracer.packets.get(cookie, Tracked())
+        answers = [
+            arrival for arrival in arrived if arrival.header.cookie != cookie and _speaks(arrival.header)
+        ]
+        caused = []
+        for other in tracer.others.values():
+            if other.sightings and _speaks(other.sightings[0].header):
+                caused.append(Caused(other.sightings[0].header, tuple(other.steps)))
+            last = other.last
+            if last and last.hook == "INPUT" and last.place == "tail" and _speaks(last.header):
+                answers.append(Arrival("lo", last.header))
+        return Observation(
+            tuple(tracked.steps),
+            tuple(tracked.sightings),
+            tuple(arrival for arrival in arrived if arrival.header.cookie == cookie),
+            tuple(answers),
+            tuple(caused),
+            error,
+            self._rejects(tracked.steps[-1]) if tracked.steps else False,
+            datetime.now(UTC),
+            min(os.sched_getaffinity(0)),
+        )
+
+    def _rejects(self, step: Step) -> bool:
+        if step.rule is None or step.verdict != "DROP":
+            return False
+        return self._chains.targets[step.table, step.chain][step.rule - 1] == "REJECT"
+
+    def _frame(self, probe: Probe, data: bytes) -> bytes:
+        """Put the hardware addresses before a packet."""
+        world, interface = self.world, self.world.interface(probe.source)
+        to = probe.dst_mac or _group_mac(probe.dst)
+        if to is None and interface.master:
+            to = next((guest.mac for guest in world.guests if guest.address == probe.dst), None)
+        to = to or world.mac(interface.master or interface.name)
+        own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
+        addresses = bytes.fromhex((to + (probe.src_mac or own)).replace(":", ""))
+        return addresses + _ETHERTYPE[world.family].to_bytes(2, "big") + data
+
+    def _sender(self, probe: Probe) -> socket.socket:
+        """Return a raw socket of the host that belongs to the packet's user and has its mark."""
+        key = (probe.uid, probe.gid, probe.mark)
+        if key not in self._senders:
+            family = socket.AF_INET if self.world.family == 4 else socket.AF_INET6
+            with self._host.entered(), _acting_as(probe.uid, probe.gid):
+                opened = socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW)
+            self._exit.callback(opened.close)
+            if family == socket.AF_INET:
+                opened.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            else:
+                opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+            opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, probe.mark)
+            self._senders[key] = opened
+        return self._senders[key]
+
+    # -- events ---------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Throw away what is left of earlier packets."""
+        for source in self._sources:
+            for _ in source.waiting():
+                pass
+        for _ in _frames(self._wire):
+            pass
+
+    def _collect(self, cookie: int, *, hurry: bool) -> list[Arrival]:
+        """Read events and far ends until the packet has come to its end, or nothing more comes."""
+        arrived: list[Arrival] = []
+        deadline = time.monotonic() + _PATIENCE
+        waiting = [*(source.fileno() for source in self._sources), self._wire.fileno()]
+        while True:
+            for source in self._sources:
+                self._tracer.read(source.waiting())
+            arrived += _frames(self._wire)
+            tracked = self._tracer.packets.get(cookie)
+            if hurry or (tracked and tracked.ended and _has_come_out(tracked, arrived, cookie)):
+                return arrived
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select(waiting, [], [], left)[0]:
+                return arrived
+
+
+def _has_come_out(tracked: Tracked, arrived: list[Arrival], cookie: int) -> bool:
+    last = tracked.last
+    if last is None or last.hook != "POSTROUTING" or last.place != "tail":
+        return True
+    return any(arrival.header.cookie == cookie for arrival in arrived)
+
+
+def _frames(wire: socket.socket) -> Iterator[Arrival]:
+    while True:
+        try:
+            data, (interface, *_) = wire.recvfrom(1 << 16)
+        except BlockingIOError:
+            return
+        header = read_header(data[14:])
+        if header is not None:
+            yield Arrival(interface, header)
+
+
+def _speaks(header: Header) -> bool:
+    """Tell whether a packet is more than neighbour discovery or a multicast report."""
+    return not (header.proto == 58 and 130 <= header.icmp_type <= 143) and header.proto != 2
+
+
+def _group_mac(address: str) -> str | None:
+    """Return the hardware address of a broadcast or multicast address, None for others."""
+    if ":" in address:
+        packed = ipaddress.ip_address(address).packed
+        return "33:33:" + packed[12:].hex(":") if packed[0] == 0xFF else None
+    octets = [int(part) for part in address.split(".")]
+    if 224 <= octets[0] <= 239:
+        return f"01:00:5e:{octets[1] & 127:02x}:{octets[2]:02x}:{octets[3]:02x}"
+    return "ff:ff:ff:ff:ff:ff" if address == "255.255.255.255" else None
+
+
+def _nodad(address: str) -> str:
+    return "nodad" if ":" in address else ""
+
+
+def _write_sysctl(name: str, value: int) -> None:
+    # an interface's name may hold dots, which sysctl(8) then writes as slashes
+    Path("/proc/sys", *(part.replace("/", ".") for part in name.split("."))).write_text(str(value))
+
+
+@contextmanager
+def _one_processor() -> Iterator[None]:
+    """Keep this thread on one processor: what a packet causes has then happened when sending returns."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(before)[os.getpid() % len(before)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Open files as another user; only the calling thread changes."""
+    _libc.syscall(_SYS_SETFSGID, gid)
+    _libc.syscall(_SYS_SETFSUID, uid)
+    try:
+        yield
+    finally:
+        _libc.syscall(_SYS_SETFSUID, 0)
+        _libc.syscall(_SYS_SETFSGID, 0)
+
+
+#: Sending errors that are answers of the rules or of routing.
+_SENDING_ERRORS = frozenset(
+    {errno.EPERM, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES, errno.EMSGSIZE, errno.ECONNREFUSED}
+)  # fmt: skip
+#: No limits on ICMP answers, no reverse-path filter unless asked for, no ICMP redirects.
+_QUIET = {
+    "net.ipv4.icmp_ratelimit": 0,
+    "net.ipv4.icmp_ratemask": 0,
+    "net.ipv6.icmp.ratelimit": 0,
+    "net.ipv4.conf.all.rp_filter": 0,
+    "net.ipv4.conf.default.rp_filter": 0,
+    "net.ipv4.conf.all.send_redirects": 0,
+    "net.ipv4.conf.default.send_redirects": 0,
+    "net.ipv4.ip_forward": 1,
+    "net.ipv6.conf.all.forwarding": 1,
+}
+
+__all__ = ["Arrival", "CommandError", "Laboratory", "Observation", "missing"]

@@ -1,0 +1,91 @@
+"""Makes a difference small: drops rules, chains, clauses and packet fields while iptsim still differs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tests.kernel.cases import Case, run_case
+from tests.kernel.description import Probe, World
+from tests.kernel.namespaces import CommandError
+
+#: Runs of the kernel that one difference may cost.
+BUDGET = 400
+_PLAIN: dict[str, Any] = {
+    "ttl": 64, "tos": 0, "length": 0, "payload": "", "mark": 0, "uid": 0, "gid": 0, "fragment": None,
+    "tcp_options": {}, "src_mac": None, "dst_mac": None, "connection": None, "extension_headers": (),
+}  # fmt: skip
+
+
+def shrink(case: Case, still: Callable[[Case], bool]) -> Case:
+    """Return the smallest case that `still` holds for."""
+    left = BUDGET
+    progress = True
+    while progress and left > 0:
+        progress = False
+        for world, probe in _smaller(case.world, case.probe):
+            left -= 1
+            if left < 0:
+                break
+            try:
+                smaller = run_case(world, probe, case.note)
+            except (CommandError, OSError, ValueError):
+                continue
+            if still(smaller):
+                case, progress = smaller, True
+                break
+    return case
+
+
+def _smaller(world: World, probe: Probe) -> Iterator[tuple[World, Probe]]:
+    for dump in smaller_dumps(world.dump):
+        yield world.model_copy(update={"dump": dump}), probe
+    if world.ipsets and "-match-set" not in world.dump and "SET " not in world.dump:
+        yield world.model_copy(update={"ipsets": ""}), probe
+    for name in world.sysctls:
+        kept = {other: value for other, value in world.sysctls.items() if other != name}
+        yield world.model_copy(update={"sysctls": kept}), probe
+    for field, value in _PLAIN.items():
+        if getattr(probe, field) != value:
+            yield world, probe.model_copy(update={field: value})
+
+
+def smaller_dumps(dump: str) -> Iterator[str]:
+    """Yield dumps with less in them: halves of the rules first, then single rules, chains, clauses."""
+    lines = dump.splitlines()
+    rules = [number for number, line in enumerate(lines) if line.startswith("-A")]
+    for size in (len(rules) // 2, len(rules) // 4, 1):
+        for first in range(0, len(rules), size) if size else ():
+            dropped = set(rules[first : first + size])
+            yield _joined(line for number, line in enumerate(lines) if number not in dropped)
+    for number, line in enumerate(lines):
+        if line.startswith(":") and not any(other.split()[1:2] == [line[1:].split()[0]] for other in lines):
+            yield _joined(other for place, other in enumerate(lines) if place != number)
+        elif line.startswith("*") and lines[number + 1] == "COMMIT":
+            yield _joined(other for place, other in enumerate(lines) if place not in (number, number + 1))
+    for number in rules:
+        for text in _shorter_rules(lines[number]):
+            yield _joined(text if place == number else line for place, line in enumerate(lines))
+
+
+def _joined(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _shorter_rules(rule: str) -> Iterator[str]:
+    """Yield a rule without one of its options, and without one of its matches."""
+    words = shlex.split(rule, posix=False)
+    starts = [
+        place
+        for place, word in enumerate(words)
+        if word.startswith("-") and not word[1:2].isdigit() and place > 1
+    ]
+    starts = [place - 1 if words[place - 1] == "!" else place for place in starts]
+    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+        if words[start] != "-m":
+            yield " ".join(words[:start] + words[end:])
+    modules = [place for place in starts if words[place] == "-m"]
+    for place in modules:
+        following = [start for start in starts if start > place and words[start] in ("-m", "-j", "-g")]
+        yield " ".join(words[:place] + words[following[0] if following else len(words) :])

@@ -1,0 +1,132 @@
+"""Targets for random rules, by the table and base chain in which the kernel takes them."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from tests.kernel.scenes import Scene
+
+
+class MadeTarget(NamedTuple):
+    """The end of a rule.
+
+    Attributes:
+        needs_proto: the protocol that the rule must name for it, None for any.
+
+    """
+
+    text: str
+    needs_proto: int | None = None
+
+
+_REJECTS4 = ("icmp-net-unreachable", "icmp-host-unreachable", "icmp-port-unreachable", "icmp-proto-unreachable", "icmp-net-prohibited", "icmp-host-prohibited", "icmp-admin-prohibited")  # fmt: skip
+_REJECTS6 = ("icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable")
+
+
+def make_target(
+    random: Random, scene: Scene, table: str, home: str, below: list[str], proto: int | None
+) -> MadeTarget:
+    """Make a target for a rule below the base chain `home`.
+
+    Args:
+        below: chains to jump to.
+        proto: the protocol that the rule names, None for none, -1 if it can't name one any more.
+
+    """
+    kind = random.random()
+    if below and kind < 0.25:
+        return MadeTarget(f"-{random.choice('jjg')} {random.choice(below)}")
+    if kind < 0.35:
+        return MadeTarget("")
+    if kind < 0.45:
+        return MadeTarget("-j RETURN")
+    if kind < 0.6:
+        return MadeTarget("-j ACCEPT")
+    if table == "nat":
+        return _nat(random, scene, home, proto)
+    if table == "raw" and kind < 0.75:
+        return MadeTarget(random.choice(("-j CT --notrack", "-j CT --zone 3", "-j NOTRACK")))
+    if kind < 0.72:
+        return _changing(random, scene, table, home, proto)
+    if table == "filter" and kind < 0.88:
+        return _reject(random, scene, proto)
+    if table == "filter" or kind > 0.93:
+        return MadeTarget("-j DROP")
+    return _changing(random, scene, table, home, proto)
+
+
+def _reject(random: Random, scene: Scene, proto: int | None) -> MadeTarget:
+    if proto in (None, 6) and random.random() < 0.4:
+        return MadeTarget("-j REJECT --reject-with tcp-reset", 6)
+    kinds = _REJECTS4 if scene.family == 4 else _REJECTS6
+    with_kind = f" --reject-with {random.choice(kinds)}" if random.random() < 0.7 else ""
+    return MadeTarget(f"-j REJECT{with_kind}")
+
+
+def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | None) -> MadeTarget:
+    """Make a target that goes on with the next rule."""
+    value = random.choice((0, 1, 2, 3, 0x10, 0x25))
+    mask = random.choice((0xFFFFFFFF, 0xFF, 0xF, 0xF0))
+    texts = [
+        f"-j MARK --set-xmark 0x{value:x}/0x{mask:x}",
+        f"-j MARK --set-mark 0x{value:x}",
+        f"-j MARK --{random.choice(('or', 'and', 'xor'))}-mark 0x{value:x}",
+        f"-j CONNMARK --set-xmark 0x{value:x}/0x{mask:x}",
+        "-j CONNMARK --save-mark",
+        "-j CONNMARK --restore-mark",
+        '-j LOG --log-prefix "x: "',
+        "-j NFLOG --nflog-group 9",
+        "-j SET --add-set ips src --exist",
+        "-j AUDIT --type accept",
+    ]
+    if table == "mangle":
+        hops = "HL --hl" if scene.family == 6 else "TTL --ttl"
+        texts += [
+            f"-j {hops}-set {random.choice((1, 64))}",
+            f"-j {hops}-dec 1",
+            f"-j {hops}-inc 2",
+            f"-j TOS --set-tos 0x{random.choice((0, 8, 0x10, 0xB8)):02x}/0x{random.choice((0xFF, 0x3F)):02x}",
+            f"-j DSCP --set-dscp {random.choice((0, 10, 46))}",
+        ]
+        if home in ("FORWARD", "OUTPUT", "POSTROUTING"):
+            texts.append("-j CLASSIFY --set-class 1:2")
+        if proto in (None, 6):
+            texts.append(
+                "-j ECN --ecn-tcp-remove" if scene.family == 4 else "-j TCPOPTSTRIP --strip-options 2"
+            )
+    text = random.choice(texts)
+    needs = 6 if "ECN" in text or "TCPOPTSTRIP" in text else None
+    return MadeTarget(text, needs)
+
+
+def _nat(random: Random, scene: Scene, home: str, proto: int | None) -> MadeTarget:
+    ported = random.random() < 0.5 and proto in (None, 6, 17)
+    needs = None if not ported else proto or random.choice((6, 17))
+    if random.random() < 0.12 and home in ("PREROUTING", "OUTPUT", "POSTROUTING", "INPUT"):
+        network = "10.2.0.0/24" if scene.family == 4 else "2001:db8:2::/64"
+        return MadeTarget(f"-j NETMAP --to {network}")
+    if home in ("PREROUTING", "OUTPUT"):
+        if random.random() < 0.25:
+            return MadeTarget("-j REDIRECT" + (" --to-ports 8080" if ported else ""), needs)
+        pool = [text for addresses in scene.beyond.values() for text in addresses] + list(scene.own)
+        return MadeTarget(
+            f"-j DNAT --to-destination {_address(random, scene, pool, ported, shift=True)}", needs
+        )
+    if home == "POSTROUTING" and random.random() < 0.5:
+        return MadeTarget("-j MASQUERADE" + (" --to-ports 6000" if ported else ""), needs)
+    return MadeTarget(f"-j SNAT --to-source {_address(random, scene, list(scene.own), ported)}", needs)
+
+
+def _address(random: Random, scene: Scene, pool: list[str], ported: bool, *, shift: bool = False) -> str:
+    """Make the value of `--to-destination` or `--to-source`; port ranges are only exact for DNAT."""
+    address = random.choice(pool)
+    if random.random() < 0.15 and scene.family == 4:
+        last = int(address.rpartition(".")[2])
+        address = f"{address}-{address.rpartition('.')[0]}.{min(254, last + 3)}"
+    if not ported:
+        return address
+    port = random.choice(("80", "8080") + (("5000-5010", "80-90") if shift else ()))
+    if scene.family == 4:
+        return f":{port}" if random.random() < 0.15 else f"{address}:{port}"
+    return f"[{address}]:{port}"

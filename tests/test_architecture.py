@@ -1,0 +1,65 @@
+"""The parts keep their order, and what is not needed is not loaded."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("lark", "networkx", "pydantic", "rich")
+CAPTURE = ROOT / "fixtures/captures/docker-28.5/icc-off"
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return which heavy packages a fresh interpreter has loaded after running some code."""
+    tail = f"\nimport sys\nprint('loaded:', *(name for name in {HEAVY!r} if name in sys.modules))"
+    run = subprocess.run(
+        [sys.executable, "-c", code + tail], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    return set(run.stdout.rpartition("loaded:")[2].split())
+
+
+def command(*words: str) -> str:
+    return f"from iptsim.cli import main\ntry:\n  main({list(words)!r})\nexcept SystemExit:\n  pass"
+
+
+def test_imports_go_one_way() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    run = subprocess.run([linter, "--no-cache"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import iptsim", command("--help"), command("explain", "--help"), command("--version")],
+    ids=["import", "help", "explain-help", "version"],
+)
+def test_a_start_loads_nothing_heavy(code: str) -> None:
+    assert loaded_by(code) == set()
+
+
+def test_an_explanation_needs_no_graph() -> None:
+    words = ("explain", str(CAPTURE), "--from", "client", "--to", "web:80")
+    assert loaded_by(command(*words)) == set(HEAVY) - {"networkx"}
+    assert "rich" not in loaded_by(command(*words, "--json"))
+
+
+def test_every_module_says_what_it_is() -> None:
+    modules = [path for path in (ROOT / "iptsim").rglob("*.py") if path.read_text("utf-8").strip()]
+    assert [path for path in modules if not path.read_text("utf-8").startswith(('"""', 'r"""'))] == []
+
+
+def test_settings_cover_what_extensions_ask_for() -> None:
+    """`--set` takes every fact and every rare header field that an extension looks up."""
+    from iptsim.fields import EXTRAS, FACTS
+
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "iptsim/extensions").rglob("*.py"))
+    facts = set(re.findall(r'(?:\bfact\(|\btold\(context, )\s*"(\w+)"', source)) - {"time"}
+    extras = set(re.findall(r'\bextra\.get\(\s*"(\w+)"', source))
+    assert facts - FACTS.keys() == set()
+    assert extras - EXTRAS.keys() == set()
+    assert {name for name in FACTS.keys() | EXTRAS.keys() if f'"{name}"' not in source} == set()

@@ -1,0 +1,409 @@
+"""The command line: what it prints where, and its exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import iptsim
+from iptsim.cli import main
+
+ROOT = Path(__file__).parent.parent
+CAPTURES = ROOT / "fixtures/captures"
+ICC_OFF = str(CAPTURES / "docker-28.5/icc-off")
+PUBLISHED = str(CAPTURES / "docker-28.5/published")
+ASK = ("--from", "client", "--to", "web:80")
+
+Capture = pytest.CaptureFixture[str]
+
+
+def run(capsys: Capture, *words: str) -> tuple[int, str, str]:
+    """Run a command; return its status and what it printed on both streams."""
+    try:
+        status = main(words)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def start(*words: str, **more: Any) -> subprocess.Popen[bytes]:
+    """Start a command as a process of its own."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen([sys.executable, "-m", "iptsim", *words], cwd=ROOT, **pipes)
+
+
+def batch(capsys: Capture, tmp_path: Path, lines: list[bytes], *words: str) -> list[dict[str, Any]]:
+    file = tmp_path / "questions.jsonl"
+    file.write_bytes(b"\n".join(lines))
+    status, out, err = run(capsys, "explain", ICC_OFF, "--batch", str(file), "--json", *words)
+    assert (status, err) == (0, "")
+    return [json.loads(line) for line in out.splitlines()]
+
+
+# -- explain ---------------------------------------------------------------------------------------
+
+
+def test_an_answer_begins_with_its_verdict(capsys: Capture) -> None:
+    """The kernel dropped this connection: icc is off."""
+    status, out, err = run(capsys, "explain", ICC_OFF, *ASK)
+    assert (status, err) == (0, "")
+    assert out.startswith("DROP")
+    assert "DOCKER-FORWARD rule 4" in out
+
+
+def test_quiet_is_the_verdict_alone(capsys: Capture) -> None:
+    assert run(capsys, "explain", ICC_OFF, *ASK, "-q") == (0, "DROP\n", "")
+
+
+def test_verbose_shows_rules_that_did_not_match(capsys: Capture) -> None:
+    _, normal, _ = run(capsys, "explain", ICC_OFF, *ASK)
+    _, verbose, _ = run(capsys, "explain", ICC_OFF, *ASK, "-v")
+    assert "--ctstate RELATED,ESTABLISHED" not in normal
+    assert "--ctstate RELATED,ESTABLISHED" in verbose
+
+
+def test_json_is_the_trace(capsys: Capture) -> None:
+    status, out, _ = run(capsys, "explain", ICC_OFF, *ASK, "--json")
+    trace = json.loads(out)
+    assert status == 0
+    assert out.count("\n") == 1
+    assert trace["schema"] == "iptsim.trace/1"
+    assert trace["verdict"] == "DROP"
+    assert trace["reason"]["rule"]["chain"] == "DOCKER-FORWARD"
+    assert trace["reason"]["rule"]["rule"] == 4
+    assert "skipped" not in json.dumps(trace)
+    _, out, _ = run(capsys, "explain", ICC_OFF, *ASK, "--json", "-v")
+    assert '"skipped"' in out
+
+
+@pytest.mark.parametrize(("expected", "status"), [("drop", 0), ("accept", 1), ("reject", 1), ("depends", 1)])
+def test_expectations_set_the_status(capsys: Capture, expected: str, status: int) -> None:
+    got, out, err = run(capsys, "explain", ICC_OFF, *ASK, "-q", "--expect", expected)
+    assert (got, out) == (status, "DROP\n")
+    assert (f"expected {expected.upper()}" in err) is (status == 1)
+
+
+def test_no_reply_leaves_the_answer_out(capsys: Capture) -> None:
+    words = ("explain", ICC_OFF, "--from", "client", "--to", "internet:443", "--json")
+    assert len(json.loads(run(capsys, *words)[1])["legs"]) == 2
+    assert len(json.loads(run(capsys, *words, "--no-reply")[1])["legs"]) == 1
+
+
+def test_every_field_reaches_the_packet(capsys: Capture) -> None:
+    words = ("explain", ICC_OFF, "--from", "client", "--to", "8.8.8.8", "--json")
+    packet = json.loads(
+        run(capsys, *words, "-p", "udp", "--sport", "99", "--dport", "53", "--set", "mark=0x7")[1]
+    )
+    sent = packet["legs"][0]["packet"]
+    assert (sent["proto"], sent["sport"], sent["dport"], sent["mark"]) == ("udp", 99, 53, 7)
+    flags = json.loads(run(capsys, *words, "--set", "tcp_flags=FIN,ACK")[1])["legs"][0]["packet"]["tcp_flags"]
+    assert flags == "FIN,ACK"
+
+
+def test_a_packet_as_it_arrives(capsys: Capture) -> None:
+    words = (
+        "explain",
+        PUBLISHED,
+        "-i",
+        "eth0",
+        "--set",
+        "src=198.51.100.7",
+        "--set",
+        "dst=192.0.2.10",
+        "--json",
+    )
+    trace = json.loads(run(capsys, *words, "--dport", "8080")[1])
+    assert trace["verdict"] == "ACCEPT"
+    assert trace["legs"][0]["delivered"]["name"] == "web"
+    assert trace["legs"][0]["delivered"]["packet"]["dport"] == 80
+
+
+def test_ipv6_with_a_port(capsys: Capture) -> None:
+    status, out, _ = run(
+        capsys, "explain", PUBLISHED, "--from", "internet", "--to", "[2001:db8:2::10]:22", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["legs"][0]["packet"]["dst"] == "2001:db8:2::10"
+
+
+def test_docker_inspect_may_stand_beside_a_bare_dump(capsys: Capture) -> None:
+    dump, inspect = f"{ICC_OFF}/iptables-save.txt", f"{ICC_OFF}/docker-inspect.json"
+    assert run(capsys, "explain", dump, *ASK)[0] == 2
+    status, out, _ = run(capsys, "explain", dump, "--docker-inspect", inspect, *ASK, "-q")
+    assert (status, out) == (0, "DROP\n")
+
+
+def test_without_a_question_it_lists_whom_one_can_ask_about(capsys: Capture) -> None:
+    status, out, _ = run(capsys, "explain", PUBLISHED)
+    assert status == 0
+    for word in ("web", "172.17.0.2", "client", "host", "192.0.2.10", "internet", "8080->80/tcp"):
+        assert word in out
+    status, out, _ = run(capsys, "explain", PUBLISHED, "--json")
+    names = [person["name"] for person in json.loads(out)["people"]]
+    assert status == 0
+    assert {"host", "internet", "web", "client"} <= set(names)
+
+
+# -- bad usage and bad input -----------------------------------------------------------------------
+
+BAD = {
+    "unknown name": (["explain", ICC_OFF, "--from", "clent", "--to", "web"], "did you mean client"),
+    "unknown field": (["explain", ICC_OFF, *ASK, "--set", "makr=1"], "did you mean mark"),
+    "bad port": (["explain", ICC_OFF, "--from", "client", "--to", "web:http"], "not a port"),
+    "bad state": (["explain", ICC_OFF, *ASK, "--state", "old"], "state"),
+    "bad protocol": (["explain", ICC_OFF, *ASK, "-p", "tpc"], "proto"),
+    "bad assumption": (["explain", ICC_OFF, *ASK, "--assume", "limit"], "--assume limit"),
+    "half a question": (["explain", ICC_OFF, "--from", "client"], "--to"),
+    "contradiction": (["explain", ICC_OFF, *ASK, "--sport", "1", "--set", "sport=2"], "contradicts"),
+    "no such source": (["explain", "/nowhere/at/all", *ASK], "/nowhere/at/all"),
+    "no capture": (["explain", str(ROOT / "tests"), *ASK], "iptables-save.txt"),
+    "batch without json": (["explain", ICC_OFF, "--batch", "-"], "--json"),
+    "no such batch": (["explain", ICC_OFF, "--batch", "/nowhere", "--json"], "/nowhere"),
+    "one stream twice": (["explain", "-", "--batch", "-", "--json"], "standard input"),
+    "unknown chain": (["rules", ICC_OFF, "DOCKERS"], "no chain DOCKERS"),
+    "unknown table": (["rules", ICC_OFF, "-t", "flter"], "no table flter"),
+    "unknown picture": (["graph", ICC_OFF, "-o", "x.gif"], ".mmd"),
+    "unwritable": (["graph", ICC_OFF, "-o", "/nowhere/x.dot"], "/nowhere/x.dot"),
+    "no command": ([], "COMMAND"),
+    "unknown option": (["explain", ICC_OFF, "--form", "client"], "--form"),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
+def test_bad_usage_is_said_on_standard_error(capsys: Capture, words: list[str], message: str) -> None:
+    status, out, err = run(capsys, *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+INPUTS = {
+    "binary": bytes(range(256)) * 8,
+    "damaged archive": b"\x1f\x8b\x08\x00 this is no gzip",
+    "not a dump": b"Chain INPUT (policy ACCEPT)\n",
+    "loop": b"*filter\n:INPUT ACCEPT\n:A - [0:0]\n-A INPUT -j A\n-A A -j A\nCOMMIT\n",
+    "unknown option": b"*filter\n:INPUT ACCEPT\n-A INPUT --dports 80 -j ACCEPT\nCOMMIT\n",
+}
+
+
+@pytest.mark.parametrize("data", INPUTS.values(), ids=INPUTS)
+def test_bad_input_is_said_on_standard_error(capsys: Capture, tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "rules.txt"
+    file.write_bytes(data)
+    status, out, err = run(capsys, "explain", str(file), "--from", "10.1.2.3", "--to", "10.1.2.4")
+    assert (status, out) == (2, "")
+    assert "rules.txt" in err
+    assert "Traceback" not in err
+
+
+def test_a_loop_is_shown_with_its_lines(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "rules.txt"
+    file.write_bytes(INPUTS["loop"])
+    _, _, err = run(capsys, "explain", str(file), "--from", "10.1.2.3", "--to", "10.1.2.4")
+    assert "loop" in err
+    assert "rules.txt:5: -A A -j A" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_file(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "rules.txt"
+    file.touch(mode=0)
+    assert run(capsys, "explain", str(file), *ASK)[0] == 2
+
+
+def test_warnings_go_to_standard_error(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "rules.txt"
+    file.write_bytes(b"*filter\r\n:INPUT DROP [0:0]\r\nCOMMIT\r\n")
+    words = (str(file), "--from", "internet", "--to", "host", "-q")
+    assert run(capsys, "explain", *words)[0] == 2
+    status, out, err = run(capsys, "explain", "--lenient", *words)
+    assert (status, out) == (0, "DROP\n")
+    assert "warning" in err
+
+
+# -- batch -----------------------------------------------------------------------------------------
+
+
+def test_one_answer_a_line_in_order(capsys: Capture, tmp_path: Path) -> None:
+    lines = [
+        b'{"id": "a", "from": "client", "to": "web", "proto": "tcp", "dport": 80}',
+        b'{"id": 2, "from": "client", "to": "internet:443"}',
+        b'{"from": "web", "to": "client", "proto": "icmp", "verbose": true}',
+    ]
+    answers = batch(capsys, tmp_path, lines)
+    assert [answer.get("id") for answer in answers] == ["a", 2, None]
+    assert [answer["verdict"] for answer in answers] == ["DROP", "ACCEPT", "DROP"]
+    assert {answer["schema"] for answer in answers} == {"iptsim.trace/1"}
+    assert [any("skipped" in step for step in answer["legs"][0]["steps"]) for answer in answers] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_bad_lines_give_errors_in_their_place(capsys: Capture, tmp_path: Path) -> None:
+    lines = [
+        b"not json",
+        b"[1, 2]",
+        b"{",
+        b"\xff\xfe\x00",
+        b"",
+        b'{"id": "x", "from": "nobody", "to": "web"}',
+        b'{"id": "y", "from": "client", "to": "web", "dport": 700000}',
+        b'{"id": "z", "from": "client", "to": "web", "color": "red"}',
+        b"[" * 100_000,
+        b'{"id": "last", "from": "client", "to": "web"}',
+    ]
+    answers = batch(capsys, tmp_path, lines)
+    assert [answer["id"] for answer in answers] == [None, None, None, None, "x", "y", "z", None, "last"]
+    assert ["error" in answer for answer in answers] == [True] * 8 + [False]
+    assert "dport" in answers[5]["error"]
+
+
+def test_options_stand_for_what_a_line_leaves_out(capsys: Capture, tmp_path: Path) -> None:
+    lines = [
+        b'{"to": "internet", "assume": {"limit": true}}',
+        b'{"to": "internet", "from": "host", "dport": 22}',
+    ]
+    answers = batch(capsys, tmp_path, lines, "--from", "client", "--dport", "443", "--assume", "recent=no")
+    assert [answer["legs"][0]["from"] for answer in answers] == ["client", "host"]
+    assert [answer["legs"][0]["packet"]["dport"] for answer in answers] == [443, 22]
+
+
+def test_whoever_waits_for_an_answer_gets_it() -> None:
+    process = start("explain", ICC_OFF, "--batch", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for name in ("one", "two"):
+        process.stdin.write(b'{"id": "%s", "from": "client", "to": "web"}\n' % name.encode())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["id"] == name
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_expectations_of_a_batch(capsys: Capture, tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"from": "client", "to": "web"}\n{"from": "client", "to": "internet"}\n')
+    assert run(capsys, "explain", ICC_OFF, "--batch", str(file), "--json", "--expect", "drop")[0] == 1
+
+
+# -- rules, graph, collect -------------------------------------------------------------------------
+
+
+def test_rules_in_words(capsys: Capture) -> None:
+    status, out, _ = run(capsys, "rules", ICC_OFF, "-t", "filter", "DOCKER-FORWARD")
+    assert status == 0
+    assert "filter DOCKER-FORWARD" in out
+    assert "packets arriving on docker0 leaving by docker0: drop" in out
+    assert "docker: " in out
+    assert "DOCKER-CT" in out
+    assert "filter FORWARD" not in out
+
+
+def test_rules_of_a_whole_capture(capsys: Capture) -> None:
+    for family in ([], ["-6"]):
+        status, out, _ = run(capsys, "rules", PUBLISHED, *family)
+        assert status == 0
+        assert "nat PREROUTING" in out
+        assert "policy ACCEPT" in out
+
+
+def test_graph_as_a_tree(capsys: Capture) -> None:
+    status, out, _ = run(capsys, "graph", ICC_OFF, "-t", "filter")
+    assert status == 0
+    assert "filter FORWARD   policy DROP\n├─ 1 → DOCKER-USER" in out
+    assert "nat " not in out
+
+
+@pytest.mark.parametrize(
+    ("suffix", "first"), [("mmd", "flowchart LR"), ("dot", "digraph iptables {"), ("txt", "raw ")]
+)
+def test_graph_as_a_file(capsys: Capture, tmp_path: Path, suffix: str, first: str) -> None:
+    file = tmp_path / f"chains.{suffix}"
+    assert run(capsys, "graph", ICC_OFF, "-o", str(file)) == (0, "", "")
+    assert file.read_text("utf-8").startswith(first)
+
+
+def test_collect_prints_a_shell_script(capsys: Capture, tmp_path: Path) -> None:
+    status, out, _ = run(capsys, "collect")
+    assert status == 0
+    assert out.startswith("#!/bin/sh\n")
+    script = tmp_path / "collect.sh"
+    script.write_text(out)
+    subprocess.run(["/bin/sh", "-n", str(script)], check=True)
+
+
+def test_version(capsys: Capture) -> None:
+    assert run(capsys, "--version") == (0, f"iptsim {iptsim.__version__}\n", "")
+
+
+# -- as a process ----------------------------------------------------------------------------------
+
+
+def test_rules_from_standard_input() -> None:
+    dump = (Path(ICC_OFF) / "iptables-save.txt").read_bytes()
+    process = start("explain", "-", "--from", "172.17.0.3", "--to", "172.17.0.2:80", "-q")
+    out, _ = process.communicate(dump)
+    assert (process.returncode, out) == (0, b"DROP\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    process = start("rules", PUBLISHED)
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.stdin is not None
+    process.stdin.close()
+    assert (process.wait(), err) == (141, b"")
+
+
+def test_an_interrupt_ends_quietly() -> None:
+    process = start("explain", ICC_OFF, "--batch", "-", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b'{"from": "client", "to": "web"}\n')
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    _, err = process.communicate()
+    assert err == b""
+
+
+@pytest.mark.parametrize(
+    ("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["plain", "NO_COLOR"]
+)
+def test_colours_only_on_a_terminal(more: dict[str, str], coloured: bool) -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")
+    }
+    reader, writer = pty.openpty()
+    words = ("explain", ICC_OFF, *ASK)
+    process = start(*words, stdout=writer, env={**environment, "TERM": "xterm-256color", **more})
+    os.close(writer)
+    shown = b""
+    with io.FileIO(reader) as terminal:
+        try:
+            while piece := terminal.read(4096):
+                shown += piece
+        except OSError:
+            pass
+    process.communicate()
+    assert b"DROP" in shown
+    assert (b"\x1b[1;31m" in shown) is coloured
+    piped, _ = start(*words, env=environment).communicate()
+    assert b"\x1b" not in piped

@@ -1,0 +1,47 @@
+"""What the documents show is what the program does."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+
+import pytest
+
+import iptsim
+from iptsim.extensions.support import counts, support_table
+from tests.readme import DOCUMENTS, ROOT, rendered
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_console_sessions_are_real(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert rendered(text) == text, "write them anew with: python -m tests.readme"
+
+
+def test_python_sessions_are_real() -> None:
+    with contextlib.chdir(ROOT):
+        failed, tried = doctest.testfile("README.md", module_relative=False)
+    assert failed == 0
+    assert tried > 0
+
+
+def test_the_support_table_is_true() -> None:
+    assert (ROOT / "docs/support.md").read_text("utf-8") == support_table(), (
+        "write it anew with: make support"
+    )
+
+
+def test_the_readme_counts_extensions_right() -> None:
+    matches, targets = counts()
+    assert f"{matches} matches and {targets} targets" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_changelog_names_the_version() -> None:
+    assert f"## [{iptsim.__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_every_capture_is_listed() -> None:
+    listed = (ROOT / "fixtures/README.md").read_text("utf-8")
+    folder = ROOT / "fixtures/captures"
+    captures = [str(path.parent.relative_to(folder)) for path in folder.rglob("iptables-save.txt")]
+    assert [capture for capture in captures if capture not in listed] == []

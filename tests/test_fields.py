@@ -1,0 +1,118 @@
+"""From words to a question."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.errors import UsageError
+from iptsim.fields import make_question, read_assumptions, read_settings, settable, split_port
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web", ("web", None)),
+        ("web:80", ("web", 80)),
+        ("web:", ("web", None)),
+        ("172.17.0.2:65535", ("172.17.0.2", 65535)),
+        ("2001:db8::1", ("2001:db8::1", None)),
+        ("::1", ("::1", None)),
+        ("[2001:db8::1]:80", ("2001:db8::1", 80)),
+        ("[2001:db8::1]", ("2001:db8::1", None)),
+        ("web@back:443", ("web@back", 443)),
+    ],
+)
+def test_split_port(text: str, expected: tuple[str, int | None]) -> None:
+    assert split_port(text) == expected
+
+
+@pytest.mark.parametrize("text", ["web:http", "web:65536", "web:-1", "[::1", "[::1]80", "web:٣"])
+def test_split_port_refuses(text: str) -> None:
+    with pytest.raises(UsageError):
+        split_port(text)
+
+
+def test_settings_of_every_kind() -> None:
+    fields = read_settings(
+        ["mark=0x10", "tcp_flags=SYN,ACK", "cpu=2", "socket=no", "esp_spi=0x100", "ct.mark=7",
+         "ct.orig.src=10.0.0.1", "ct.orig.sport=99", "tcp_options.2=05b4", 'interface_groups={"eth0": 3}']
+    )  # fmt: skip
+    question = make_question({"from": "host", "to": "10.0.0.9", **fields})
+    assert question.mark == 0x10
+    assert question.tcp_flags == "SYN,ACK"
+    assert question.facts == {"cpu": 2, "socket": False, "interface_groups": {"eth0": 3}}
+    assert question.extra == {"esp_spi": 0x100}
+    assert question.ct is not None
+    assert question.ct.mark == 7
+    assert question.ct.orig == {"src": "10.0.0.1", "sport": 99}
+    assert question.tcp_options == {2: "05b4"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("makr=1", "did you mean mark"),
+        ("tcp_flag=SYN", "did you mean tcp_flags"),
+        ("mark", "write it as field=value"),
+        ("=1", "write it as field=value"),
+        ("id=1", "there is no field 'id'"),
+        ("interface_groups={", "Expecting"),
+    ],
+)
+def test_bad_settings_say_what_is_meant(setting: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_settings([setting])
+
+
+@pytest.mark.parametrize("name", ["mark", "sport", "state", "cpu", "esp_spi", "ct.mark", "fragment"])
+def test_settable_names(name: str) -> None:
+    assert name in settable()
+
+
+def test_assumptions() -> None:
+    words = ["limit=yes", "filter:INPUT:7=no", "recent=FALSE", "filter:a:b:1=on"]
+    assert read_assumptions(words) == {
+        "limit": True,
+        "filter:INPUT:7": False,
+        "recent": False,
+        "filter:a:b:1": True,
+    }
+
+
+@pytest.mark.parametrize("word", ["limit", "limit=maybe", "=yes", "filter:INPUT=yes", "filter::1=yes"])
+def test_bad_assumptions(word: str) -> None:
+    with pytest.raises(UsageError, match="--assume"):
+        read_assumptions([word])
+
+
+def test_facts_and_rare_fields_may_stand_beside_the_others() -> None:
+    question = make_question({"from": "a", "to": "b:80", "cpu": 1, "ah_spi": 5, "facts": {"nth": 2}})
+    assert question.facts == {"nth": 2, "cpu": 1}
+    assert question.extra == {"ah_spi": 5}
+    assert question.dport == 80
+
+
+def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
+    assert make_question({"from": "a", "to": "b:80", "dport": 80}).dport == 80
+    with pytest.raises(UsageError, match="two destination ports"):
+        make_question({"from": "a", "to": "b:80", "dport": 81})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dports": 80}, "did you mean dport"),
+        ({"dport": 70000}, "dport"),
+        ({"dport": "x"}, "dport"),
+        ({"proto": "tpc"}, "proto"),
+        ({"tcp_flags": "SYM"}, "SYM"),
+        ({"state": "old"}, "state"),
+        ({"mark": -1}, "mark"),
+        ({"from": 5}, "from"),
+        ({"assume": {"limit": "perhaps"}}, "assume"),
+        ({"to": "b:x"}, "not a port"),
+    ],
+)
+def test_bad_fields_are_named(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_question({"from": "a", "to": "b", **fields})

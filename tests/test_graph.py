@@ -1,0 +1,237 @@
+"""The chain graph: what is a node and an edge, what it answers, and that every walk is a path of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iptsim.dump import load, loads
+from iptsim.dump.loops import find_loop
+from iptsim.errors import RulesetError
+from iptsim.graph import ChainGraph, Node, dangling_jumps, loops, path_of, ruleset_graph, unreferenced_chains
+from iptsim.render.graph import dot, mermaid, tree
+from tests.netfilter.hosts import ask, dump, router
+
+DOCKER = "fixtures/captures/docker-28.5/icc-off/iptables-save.txt"
+HEAD = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
+
+
+def graph_of(rules: str) -> ChainGraph:
+    return ruleset_graph(loads(dump(filter=HEAD + rules)))
+
+
+def edges(graph: ChainGraph, kind: str) -> set[tuple[str, str, int | str]]:
+    return {
+        (str(source), str(target), key)
+        for source, target, key, found in graph.edges(keys=True, data="kind")
+        if found == kind
+    }
+
+
+# -- nodes and edges -------------------------------------------------------------------------------
+
+
+def test_hooks_chains_and_verdicts_are_nodes() -> None:
+    graph = graph_of(":WEB - [0:0]\n-A INPUT -p tcp -j WEB\n-A WEB -j DROP\n")
+    kinds = {str(node): kind for node, kind in graph.nodes(data="kind")}
+    assert kinds["INPUT"] == "hook"
+    assert kinds["filter:INPUT"] == "base"
+    assert kinds["filter:WEB"] == "user"
+    assert kinds["DROP"] == kinds["ACCEPT"] == "verdict"
+
+
+def test_an_edge_carries_its_rule_under_its_position() -> None:
+    graph = graph_of(":WEB - [0:0]\n-A INPUT -p udp -j DROP\n-A INPUT -p tcp -j WEB\n")
+    edge = graph.get_edge_data(Node("filter", "INPUT"), Node("filter", "WEB"), 2)
+    assert edge["kind"] == "jump"
+    assert edge["rule"].text == "-A INPUT -p tcp -j WEB"
+
+
+def test_the_end_of_a_user_chain_leads_back_to_every_caller() -> None:
+    graph = graph_of(":WEB - [0:0]\n-A INPUT -j WEB\n-A FORWARD -j WEB\n-A WEB -p tcp -j RETURN\n")
+    assert edges(graph, "return") == {("filter:WEB", "filter:INPUT", 1), ("filter:WEB", "filter:FORWARD", 1)}
+    assert edges(graph, "fall-through") == {
+        ("filter:WEB", "filter:INPUT", 2),
+        ("filter:WEB", "filter:FORWARD", 2),
+    }
+
+
+def test_a_goto_leaves_no_return_point() -> None:
+    """Where the chain with the goto would have returned to, the other chain returns to (measured)."""
+    graph = graph_of(":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -g B\n-A B -p tcp -j RETURN\n")
+    assert edges(graph, "goto") == {("filter:A", "filter:B", 1)}
+    assert ("filter:B", "filter:INPUT", 1) in edges(graph, "return")
+    assert not any(
+        target == "filter:A" for source, target, _ in edges(graph, "fall-through") if source == "filter:B"
+    )
+
+
+def test_policy_and_return_of_a_built_in_chain_lead_to_the_policy() -> None:
+    graph = ruleset_graph(loads("*filter\n:INPUT DROP [5:300]\n-A INPUT -p tcp -j RETURN\nCOMMIT\n"))
+    assert edges(graph, "policy") == {("filter:INPUT", "DROP", 2)}
+    assert edges(graph, "return") == {("filter:INPUT", "DROP", 1)}
+    assert graph.nodes[Node("filter", "INPUT")]["counters"].packets == 5
+
+
+def test_a_rule_that_decides_nothing_is_a_way_back_to_its_chain() -> None:
+    graph = graph_of("-A INPUT -j LOG\n-A INPUT -p tcp\n")
+    assert edges(graph, "continue") == {
+        ("filter:INPUT", "filter:INPUT", 1),
+        ("filter:INPUT", "filter:INPUT", 2),
+    }
+
+
+def test_chains_have_owners() -> None:
+    graph = load(DOCKER).graph()
+    assert graph.nodes[Node("filter", "DOCKER-FORWARD")]["owner"] == "docker"
+    assert graph.nodes[Node("filter", "FORWARD")]["owner"] == "kernel"
+
+
+# -- what it answers -------------------------------------------------------------------------------
+
+
+def test_unreferenced_chains() -> None:
+    graph = graph_of(":USED - [0:0]\n:LEFT - [0:0]\n-A INPUT -j USED\n-A LEFT -j DROP\n")
+    assert unreferenced_chains(graph) == [Node("filter", "LEFT")]
+    assert unreferenced_chains(load(DOCKER).graph()) == []
+
+
+def test_dangling_jumps() -> None:
+    ruleset = loads(dump(filter=HEAD + ":GONE - [0:0]\n-A INPUT -j GONE\n"))
+    del ruleset.tables["filter"].chains["GONE"]
+    assert [rule.text for rule in dangling_jumps(ruleset.graph())] == ["-A INPUT -j GONE"]
+
+
+LOOPS = {
+    "jumps": "-A INPUT -j A\n-A A -j B\n-A B -j A\n",
+    "gotos": "-A INPUT -g A\n-A A -g B\n-A B -g A\n",
+    "both": "-A INPUT -j A\n-A A -g B\n-A B -j A\n",
+    "itself": "-A INPUT -j A\n-A A -j A\n",
+}
+
+
+@pytest.mark.parametrize("rules", LOOPS.values(), ids=LOOPS)
+def test_a_loop_that_a_packet_can_reach_is_refused(rules: str) -> None:
+    """Both backends refuse these at load: nft with "Too many links", legacy with "line N failed"."""
+    ruleset = loads(dump(filter=HEAD + ":A - [0:0]\n:B - [0:0]\n" + rules), source="rules.txt")
+    with pytest.raises(RulesetError, match=r"(?s)loop.*A → .*A.*rules\.txt:\d+: -A A -[jg] "):
+        loops(ruleset)
+
+
+def test_a_loop_that_no_packet_can_reach_is_only_told() -> None:
+    """Both backends load it."""
+    ruleset = loads(
+        dump(filter=HEAD + ":A - [0:0]\n:B - [0:0]\n:C - [0:0]\n-A A -j B\n-A B -j A\n-A C -j C\n")
+    )
+    found = loops(ruleset)
+    assert sorted([node.name for node in group] for group in found) == [["A", "B"], ["C"]]
+
+
+def test_a_chain_that_is_called_twice_is_no_loop() -> None:
+    rules = ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A INPUT -j B\n-A A -j B\n-A FORWARD -j A\n"
+    assert find_loop(loads(dump(filter=HEAD + rules)).tables["filter"]) == []
+
+
+def test_very_deep_rules_need_no_recursion() -> None:
+    depth = 5000
+    chains = "".join(f":C{number} - [0:0]\n" for number in range(depth))
+    jumps = "-A INPUT -j C0\n" + "".join(f"-A C{number} -j C{number + 1}\n" for number in range(depth - 1))
+    ruleset = loads(dump(filter=HEAD + chains + jumps))
+    assert loops(ruleset) == []
+    assert tree(ruleset).count("\n") >= depth
+
+
+# -- drawings --------------------------------------------------------------------------------------
+
+
+def test_the_tree_unfolds_each_chain_once() -> None:
+    ruleset = loads(
+        dump(filter=":INPUT DROP\n:A - [0:0]\n-A INPUT -p tcp -j A\n-A INPUT -j A\n-A A -j ACCEPT\n")
+    )
+    assert tree(ruleset).splitlines() == [
+        "filter INPUT   policy DROP",
+        "├─ 1 → A   -p tcp",
+        "│  └─ 1 ACCEPT",
+        "└─ 2 → A   (see above)",
+    ]
+
+
+def test_drawings_escape_names() -> None:
+    """A chain's name may hold the drawing languages' own signs."""
+    ruleset = loads(dump(filter=":INPUT ACCEPT\n:a]-->x; - [0:0]\n-A INPUT -j a]-->x;\n"))
+    assert '["filter a#93;--#62;x#59; (0 rules)"]' in mermaid(ruleset)
+    assert '[label="filter a]-->x; (0 rules)", shape=box]' in dot(ruleset)
+
+
+# -- walks are paths -------------------------------------------------------------------------------
+
+NAMES = ("A", "B", "C", "D")
+CONDITIONS = (
+    "",
+    "-p tcp",
+    "-p udp",
+    "-s 10.1.0.9",
+    "! -s 10.1.0.9",
+    "-m limit --limit 1/sec",
+    "-m conntrack --ctstate NEW",
+)
+ENDS = ("-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-mark 1", "", "-j REJECT")
+
+
+@st.composite
+def rules_of(draw: st.DrawFn, table: str, heads: tuple[str, ...]) -> str:
+    """Make a table whose chains lead only to later ones, so that nothing loops."""
+    lines = [f":{head} {draw(st.sampled_from(['ACCEPT', 'ACCEPT', 'DROP']))}" for head in heads]
+    lines += [f":{name} - [0:0]" for name in NAMES]
+    ends = [end for end in ENDS if (table == "mangle") == ("MARK" in end) or end in ENDS[:4]]
+    for number, chain in enumerate((*heads, *NAMES)):
+        later = NAMES[max(0, number - len(heads) + 1) :]
+        for _ in range(draw(st.integers(0, 3))):
+            targets = [*ends, *(f"-{letter} {name}" for letter in "jg" for name in later)]
+            condition, target = draw(st.sampled_from(CONDITIONS)), draw(st.sampled_from(targets))
+            lines.append(" ".join(filter(None, ("-A", chain, condition, target))))
+    return "\n".join(lines)
+
+
+FORWARDED = {"sender": "10.1.0.9", "to": "10.2.0.9"}
+QUESTIONS = (
+    {"sender": "10.1.0.9", "to": "10.1.0.1"},
+    FORWARDED,
+    {**FORWARDED, "proto": "udp"},
+    {"sender": "host", "to": "10.2.0.9"},
+    {"sender": "a", "to": "b"},
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    filter_rules=rules_of("filter", ("INPUT", "FORWARD", "OUTPUT")),
+    mangle_rules=rules_of("mangle", ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")),
+    question=st.sampled_from(QUESTIONS),
+    limit=st.booleans(),
+)
+def test_every_walk_is_a_path(
+    filter_rules: str, mangle_rules: str, question: dict[str, str], limit: bool
+) -> None:
+    host = router(dump(mangle=mangle_rules, filter=filter_rules))
+    graph = host.rulesets[4].graph()
+    trace = ask(host, **question, assume={"limit": limit})
+    for leg in trace.legs:
+        paths = path_of(graph, leg.steps)
+        for path in paths:
+            assert path[0][0].place == "hook"
+            assert path[-1][1].place == "verdict"
+            assert all(first[1] == second[0] for first, second in pairwise(path))
+        taken = [graph.edges[edge]["rule"] for path in paths for edge in path]
+        walked = [step.rule for step in leg.steps if step.rule is not None]
+        assert [rule for rule in taken if rule is not None] == walked
+
+
+def test_steps_of_other_rules_are_no_path() -> None:
+    host = router(dump(filter=HEAD + "-A INPUT -p tcp -j ACCEPT\n"))
+    steps = ask(host, sender="10.1.0.9", to="10.1.0.1").legs[0].steps
+    with pytest.raises(ValueError, match="no edge"):
+        path_of(graph_of("-A INPUT -j DROP\n"), steps)
