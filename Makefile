@@ -33,7 +33,8 @@ wheel-test: $(VENV)/.dev
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
 
 benchmark: $(VENV)/.dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.batch
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.fuzz --packets $(N)

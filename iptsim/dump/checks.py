@@ -60,11 +60,11 @@ def reached_from(table: Table) -> dict[str, set[str]]:
         if not chain.builtin:
             continue
         todo, seen = [base], {base}
-        while todo:
-            current = todo.pop()
-            found.setdefault(current, set()).add(base)
-            if current in callees:
-                new = callees[current] - seen
-                seen |= new
-                todo += new
+        for current in todo:
+            for callee in callees.get(current, ()):
+                if callee not in seen:
+                    seen.add(callee)
+                    todo.append(callee)
+        for name in seen:
+            found.setdefault(name, set()).add(base)
     return found

@@ -23,6 +23,7 @@ from iptsim.extensions.values import any_of
 _Key = Callable[[Sequence[str]], Any]
 #: Looks up what was read from them before.
 _Known = Callable[[Any], Any]
+_Parse = Callable[..., Any]
 
 
 class BindError(Exception):
@@ -105,9 +106,15 @@ class Recipe:
         self.rows = rows
         self.memo: dict[Any, Any] = {}
         self.limits: Callable[[Any], Reading] = Reading if extension is Parameters else _limits
-        #: for each option: its row, the arguments of its parser besides the words, and how many words it has
-        self.readers: list[tuple[Option, tuple[int, ...], int]] = [
-            (option, (family,) if option.value and option.value.needs_family else (), count)
+        #: for each option: its field, parser, the parser's arguments besides the words, how many words, constant
+        self.readers: list[tuple[str, _Parse, tuple[int, ...], int, Any]] = [
+            (
+                option.field,
+                option.value.parse if option.value else str,
+                (family,) if option.value and option.value.needs_family else (),
+                count,
+                option.constant,
+            )
             for option, _, count in rows
         ]
         #: the extension's own gather() sees the values, so it must be asked each time
@@ -125,30 +132,29 @@ class Recipe:
             Misread: one means nothing, or they do not go together.
         """
         values: list[Any] = []
+        fields = self.fixed.copy()
         at = 0
         try:
-            for option, more, count in self.readers:
+            for name, parse, more, count, constant in self.readers:
                 if count == 1:
-                    values.append(option.value.parse(texts[at], *more))  # type: ignore[union-attr]
+                    value = parse(texts[at], *more)
                 elif count:
                     words = texts[at : at + count]
                     if any(word[:1] in ("-", "!") for word in words[1:]):
-                        raise ValueError(f"{option.flag} takes {count} words")
-                    values.append(option.value.parse(*words, *more))  # type: ignore[union-attr]
+                        raise ValueError(f"{count} words belong here")
+                    value = parse(*words, *more)
                 else:
-                    values.append(option.constant)
+                    value = constant
                 at += count
+                values.append(value)
+                fields[name] = value
         except ValueError as error:
-            raise Misread(str(error), at, expected(option)) from None
+            raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
         try:
             if self.gathers:
                 given = (Given(row[0], value, row[1]) for row, value in zip(self.rows, values, strict=True))
-                model = self.extension(**self.extension.gather(given))
-            else:
-                fields = self.fixed.copy()
-                for row, value in zip(self.rows, values, strict=True):
-                    fields[row[0].field] = value
-                model = self.extension(**fields)
+                fields = self.extension.gather(given)
+            model = self.extension(**fields)
         except ValidationError as error:
             raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         except ValueError as error:
@@ -203,18 +209,18 @@ class Step:
         """Return what a recipe needs to know of the clauses."""
         return tuple((clause.option, clause.negated, len(clause.values)) for clause in self.clauses)
 
-    def read(self, words: Sequence[str]) -> Reading:
-        """Read the values and remember the outcome.
+    def read(self, key: Any) -> Reading:
+        """Read the values, as :attr:`key` picks them, and remember the outcome.
 
         Raises:
             BindError: one means nothing, or they do not go together.
         """
         recipe = self.recipe
         try:
-            reading = recipe.make([words[index] for index in self.indexes()])
+            reading = recipe.make((key,) if isinstance(key, str) else key)
         except Misread as error:
             raise self.error(error) from None
-        recipe.memo[self.key(words)] = reading
+        recipe.memo[key] = reading
         return reading
 
     def error(self, error: Misread) -> BindError:
@@ -223,31 +229,38 @@ class Step:
             return BindError(error.message, self.indexes()[error.value], error.hint)
         return BindError(error.message, self.clauses[-1].at if self.clauses else self.at, error.hint)
 
-    def read_all(self, words: Sequence[str]) -> tuple[Parameters, ...]:
+    def read_all(self, key: Any) -> tuple[Parameters, ...]:
         """Read the common parameters: once per pair of a source and a destination of the lists.
 
         Raises:
             BindError: as in :meth:`read`.
         """
-        recipe = self.recipe
-        places = [index for index in self.indexes()]
-        lists = []
-        for clause in self.clauses:
-            if clause.option.field in ("source", "destination") and "," in words[clause.values[0]]:
-                if clause.negated:
-                    raise BindError("! can't stand before several addresses", clause.at, "write a rule for each")
-                lists.append((clause.option.field, places.index(clause.values[0])))
-        texts = [[words[index] for index in places]]
-        for _, place in sorted(lists, reverse=True):  # sources first: destinations vary faster
-            texts = [
-                [*line[:place], address, *line[place + 1 :]] for line in texts for address in line[place].split(",")
-            ]
+        texts = (key,) if isinstance(key, str) else key
+        lines = [texts]
+        if any("," in text for text in texts):
+            lines = self._pairs(texts)
         try:
-            models = tuple(_without_idle(recipe.make(line).model) for line in texts)
+            models = tuple(_without_idle(self.recipe.make(line).model) for line in lines)
         except Misread as error:
             raise self.error(error) from None
-        recipe.memo[self.key(words)] = models
+        self.recipe.memo[key] = models
         return models
+
+    def _pairs(self, texts: Sequence[str]) -> list[Sequence[str]]:
+        """Take lists of addresses apart: for each source, each destination."""
+        lines: list[Sequence[str]] = [texts]
+        places = {clause.option.field: place for place, clause in enumerate(c for c in self.clauses if c.values)}
+        for name in ("source", "destination"):
+            place = places.get(name)
+            if place is None or "," not in texts[place]:
+                continue
+            clause = next(clause for clause in self.clauses if clause.option.field == name)
+            if clause.negated:
+                raise BindError("! can't stand before several addresses", clause.at, "write a rule for each")
+            lines = [
+                [*line[:place], address, *line[place + 1 :]] for line in lines for address in texts[place].split(",")
+            ]
+        return lines
 
 
 def _without_idle(model: Parameters) -> Parameters:
@@ -338,15 +351,17 @@ class Plan:
         Raises:
             BindError: a value means nothing, or a match is not for the rule's protocol.
         """
-        parameters = self.known(self.key(words))
+        values = self.key(words)
+        parameters = self.known(values)
         if parameters is None:
-            parameters = self.parameters.read_all(words)
+            parameters = self.parameters.read_all(values)
         model: Parameters = parameters[0]
         matches, placed = [], False
         for key, known, step in self.tests:
-            reading = known(key(words))
+            values = key(words)
+            reading = known(values)
             if reading is None:
-                reading = step.read(words)
+                reading = step.read(values)
             found, protocols, somewhere = reading
             matches.append(found)
             if somewhere:

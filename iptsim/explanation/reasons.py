@@ -45,7 +45,7 @@ REASONS: dict[str, str] = {
     "ttl-exceeded": "The TTL has run out.",
     "hairpin-off": "The packet would go back out of the bridge port that it came from.",
     "isolated-ports": "Both bridge ports are isolated from each other.",
-    "macvlan-host": "A macvlan or ipvlan child can't talk to its own parent host.",
+    "macvlan-host": "A macvlan or ipvlan interface can't talk to the host that carries it.",
     "reply-not-recognised": "The answer comes from another address than the sender asked.",
     "reply-dropped": "The request arrives, but its answer does not come back.",
     "proxy-cut-off": "docker-proxy takes the connection but can't reach the container.",

@@ -146,7 +146,9 @@ def full_address(text: str, family: int) -> int:
     return one_address(text, family)
 
 
-ADDRESS = Value("an address", lambda text, family: Address(family, full_address(text, family)), needs_family=True)
+ADDRESS = Value(
+    "an address", lambda text, family: Address(family, full_address(text, family)), needs_family=True
+)
 
 
 def port(text: str) -> int:

@@ -263,7 +263,8 @@ def _backwards(
 ) -> RouteResult:
     """Look up the route of an answer, from the packet's destination to its source."""
     special = destination is None or is_multicast(family, destination) or destination == LIMITED_BROADCAST
-    flow = Flow(source, None if special else destination, oif=oif, mark=mark, tos=tos)
+    answered = None if special else destination
+    flow = Flow(source, answered, oif=oif, mark=mark, tos=tos, metric=False)
     return _decide(namespace, family, flow)
 
 

@@ -20,7 +20,11 @@ _PREFERENCE = {"low": 0, "medium": 1, "high": 2}
 
 
 class Flow(NamedTuple):
-    """What a routing decision looks at. `iif` is None for locally made packets."""
+    """What a routing decision looks at.
+
+    `iif` is None for locally made packets. In IPv6, `oif` is only a wish once the packet has a source;
+    `metric` says whether a lower metric counts more than that wish.
+    """
 
     destination: int
     source: int | None = None
@@ -32,6 +36,7 @@ class Flow(NamedTuple):
     dport: int | None = None
     tos: int = 0
     uid: int | None = None
+    metric: bool = True
 
 
 class Found(NamedTuple):
@@ -96,9 +101,9 @@ class Table:
         rank: tuple[int, int] | None = None
         best, best_score = None, -1
         for route in routes:
-            if best is not None and rank != (route.from_length, route.metric):
+            if best is not None and rank != (route.from_length, route.metric if flow.metric else 0):
                 break
-            rank = route.from_length, route.metric
+            rank = route.from_length, route.metric if flow.metric else 0
             for hop in hops(route):
                 fits = device is None or hop.device == device
                 if not self._alive(hop) or (strict and not fits):

@@ -490,6 +490,8 @@ class Journey:
         undecided: list[tuple[Unknown, Condition]] = []
         for condition in prepared.conditions:
             truth = condition.test(context)
+            if condition.predicate.effect is not None:
+                condition.predicate.effect(context)
             if truth is True:
                 continue
             if truth is False:

@@ -126,6 +126,8 @@ class World:
             return self.question.facts[name]
         if name == "time":
             return self.question.at
+        if name == "interface_groups":
+            return {interface.name: interface.group for interface in self.namespace.interfaces.values()}
         return None
 
     def recent(self, name: str) -> dict[int, list[float]] | None:

@@ -351,9 +351,17 @@ def _send(
     elif sender == "host":
         fate = journey.send(packet, keep_source=not pick)
         leg.packet = journey.sent or leg.packet
+    elif (driver := _bypassing_driver(run.simulator.host, packet)) is not None:
+        fate = _bypass(run, packet, driver, packet.dst)
     else:
         arrival = start.interface if first else interface
         fate = journey.receive(packet, arrival or "", start.next_hop if first else None)
+    if sender == "host" and fate.delivered is not None and fate.delivered.kind == "container":
+        driver = _bypassing_driver(run.simulator.host, fate.delivered.packet)
+        if driver in ("macvlan", "ipvlan"):
+            note = f"a {driver} interface can't talk to the host that carries it"
+            journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
+            fate = Fate("DROP")
     leg.steps, leg.skipped = journey.steps, journey.skipped
     leg.verdict, leg.delivered = fate.verdict, fate.delivered
     if fate.delivered is not None and fate.delivered.kind == "container" and not leg.own_steps:
@@ -396,6 +404,19 @@ def _host_side(host: Host, container: Container, endpoint: Endpoint | None) -> s
     return network.bridge if network is not None else None
 
 
+def _bypassing_driver(host: Host, packet: Packet) -> str | None:
+    """Return the driver of the destination's network, where packets from outside do not pass the host."""
+    owner = host.owner_of(packet.family, packet.dst)
+    if not isinstance(owner, tuple):
+        return None
+    container, endpoint = owner
+    found = endpoint or next(
+        (one for one in container.endpoints.values() if one.address(packet.family) == packet.dst), None
+    )
+    network = host.networks.get(found.network) if found else None
+    return network.driver if network is not None and network.driver in BYPASSING_DRIVERS else None
+
+
 def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
     """Deliver a packet of a network whose traffic the host's rules never see."""
     host, journey = run.simulator.host, run.host_journey
@@ -411,7 +432,7 @@ def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
     if isinstance(owner, tuple):
         return Fate("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
     if owner == "host" and driver != "overlay":
-        note = f"a {driver} child can't talk to its own parent host"
+        note = f"a {driver} interface can't talk to the host that carries it"
         journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
         return Fate("DROP")
     return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iptsim.dump.words import split
+from iptsim.errors import UsageError
 from iptsim.extensions.base import Given, Match
 from iptsim.extensions.matches.u32 import _least
 from iptsim.extensions.registry import find_match
@@ -918,6 +919,22 @@ def test_time_unknown_and_by_the_kernel_zone() -> None:
     ahead = World({"time": night, "kernel_timezone": 60})
     assert truth(bind("time --weekdays Mon --kerneltz"), packet(), ahead) is False
     assert truth(bind("time --weekdays Mon"), packet(), ahead) is True
+
+
+@pytest.mark.parametrize(
+    ("clause", "facts", "extra"),
+    [
+        ("statistic --mode nth --every 3 --packet 0", {"nth": "many"}, {}),
+        ("time --weekdays Mon", {"time": "noon"}, {}),
+        ("realm --realm 0", {"realm": "isp"}, {}),
+        ("sctp --chunk-types any DATA", {}, {"sctp_chunks": "DATUM"}),
+    ],
+)
+def test_a_fact_that_makes_no_sense_is_named(
+    clause: str, facts: dict[str, Any], extra: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=next(iter([*facts, *extra]))):
+        truth(bind(clause), packet(extra=extra), World(facts))
 
 
 #: Clauses, and those of them that hold for a packet's chunks; the negated ones hold for the others.

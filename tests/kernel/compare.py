@@ -202,6 +202,8 @@ def _way_differences(trace: Trace, observation: Observation, reply: Observation 
 
 
 def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
+    if _held(observation):
+        return []
     found = _step_differences(leg.steps, observation.steps)
     if found:
         return found
@@ -214,6 +216,14 @@ def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         return _delivery_differences(leg, observation)
     return []
+
+
+def _held(observation: Observation) -> bool:
+    """Tell whether the kernel waits for a fragment's siblings before any rule may see it."""
+    last = observation.sightings[-1] if observation.sightings else None
+    if last is None or last.place != "head" or observation.steps:
+        return False
+    return bool(last.header.fragment_offset or last.header.more_fragments)
 
 
 def _place(observation: Observation) -> str:

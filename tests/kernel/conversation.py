@@ -6,6 +6,8 @@ from iptsim.packet import ACK, ICMP, ICMPV6, TCP
 from tests.kernel.description import Probe
 from tests.kernel.laboratory import Observation
 
+#: Protocols whose first packet must be of a certain kind: there is no plain answer.
+_OPENING = frozenset({33, 132})
 #: ICMP requests and their answers.
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 
@@ -18,12 +20,20 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
         return None
-    changes: dict[str, object] = {"length": 60, "payload": "", "tos": 0, "tcp_options": {}, "extension_headers": ()}
+    changes: dict[str, object] = {
+        "length": 60,
+        "payload": "",
+        "tos": 0,
+        "tcp_options": {},
+        "extension_headers": (),
+    }
     if probe.proto in (ICMP, ICMPV6):
         answer = _ECHOES.get((probe.proto, probe.icmp_type))
         if answer is None:
             return None
         changes.update(icmp_type=answer, length=header.length)
+    elif probe.proto in _OPENING:
+        return None
     elif probe.proto == TCP:
         changes["tcp_flags"] = header.tcp_flags | ACK
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)

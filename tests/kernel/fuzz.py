@@ -78,7 +78,7 @@ def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
     """Make one ruleset, load it, send packets, and compare."""
     random, report = Random(seed), Report()
     book = make_rulebook(random, stateful=random.random() < 0.15)
-    world = book.world().model_copy(update={"backend": "legacy" if random.random() < 0.15 else "nft"})
+    world = book.world()
     try:
         with Laboratory(world) as laboratory:
             capture = laboratory.capture()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
@@ -45,6 +45,7 @@ class Rulebook:
     """
 
     scene: Scene
+    backend: Literal["nft", "legacy"] = "nft"
     chains: dict[tuple[str, str], list[MadeRule]] = field(default_factory=dict)
     policies: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ class Rulebook:
         """Return the host with these rules."""
         dump = self.dump()
         sets = ipsets(self.scene) if "--match-set" in dump or "-j SET" in dump else ""
-        return self.scene.world.model_copy(update={"dump": dump, "ipsets": sets})
+        return self.scene.world.model_copy(update={"dump": dump, "ipsets": sets, "backend": self.backend})
 
     def rules(self) -> list[MadeRule]:
         """Return all rules."""
@@ -72,7 +73,7 @@ class Rulebook:
 
 def make_rulebook(random: Random, scene: Scene | None = None, *, stateful: bool = False) -> Rulebook:
     """Make a random ruleset on a host; `stateful` lets in matches that remember earlier packets."""
-    book = Rulebook(scene or random_scene(random))
+    book = Rulebook(scene or random_scene(random), "legacy" if random.random() < 0.15 else "nft")
     makers = [maker for maker in MAKERS if stateful or maker.module not in STATEFUL]
     tables = [name for name in BASE_CHAINS if random.random() < {"filter": 0.95, "nat": 0.6}.get(name, 0.4)]
     for table in tables or ["filter"]:
@@ -82,7 +83,9 @@ def make_rulebook(random: Random, scene: Scene | None = None, *, stateful: bool 
 
 def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker]) -> None:
     bases = BASE_CHAINS[table]
-    named = bases if random.random() < 0.9 else tuple(random.sample(bases, random.randint(1, len(bases))))
+    # a legacy table always has all its base chains
+    whole = book.backend == "legacy" or random.random() < 0.9
+    named = bases if whole else tuple(random.sample(bases, random.randint(1, len(bases))))
     for chain in named:
         drops = random.random() < (0.3 if table == "filter" else 0.03)
         book.policies[table, chain] = "DROP" if drops else "ACCEPT"

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from tests.kernel import netlink
 from tests.kernel.capture import capture_host
-from tests.kernel.description import Entry, Probe, World
+from tests.kernel.description import Entry, Guest, Interface, Probe, World
 from tests.kernel.frames import Header, packet, read_header
 from tests.kernel.namespaces import CommandError, Namespace
 from tests.kernel.rules import read_chains
@@ -107,10 +107,19 @@ class Observation(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """ACCEPT, DROP or REJECT by a rule or policy, QUEUE, STOLEN, or LOST: the kernel itself let it go."""
+        """ACCEPT, DROP or REJECT by a rule or policy, QUEUE, STOLEN, or LOST: the kernel itself let it go.
+
+        A packet that has passed POSTROUTING is accepted, whether or not a neighbour is there to get it.
+        """
         if self.rejected:
             return "REJECT"
-        if self.delivered or self.arrivals:
+        last = self.sightings[-1] if self.sightings else None
+        sent = (
+            last is not None
+            and (last.hook, last.place) == ("POSTROUTING", "tail")
+            and last.out_interface != "lo"
+        )
+        if self.delivered or self.arrivals or sent:
             return "ACCEPT"
         if self.steps and self.steps[-1].verdict in ("DROP", "QUEUE", "STOLEN"):
             return self.steps[-1].verdict
@@ -313,7 +322,7 @@ class Laboratory:
             arrival for arrival in arrived if arrival.header.cookie != cookie and _speaks(arrival.header)
         ]
         caused = []
-        for other in tracer.others.values():
+        for other in {id(other): other for other in tracer.others.values()}.values():
             if other.sightings and _speaks(other.sightings[0].header):
                 caused.append(Caused(other.sightings[0].header, tuple(other.steps)))
             last = other.last
@@ -341,11 +350,19 @@ class Laboratory:
         world, interface = self.world, self.world.interface(probe.source)
         to = probe.dst_mac or _group_mac(probe.dst)
         if to is None and interface.master:
-            to = next((guest.mac for guest in world.guests if guest.address == probe.dst), None)
+            to = next(
+                (guest.mac for guest in self._neighbours(interface) if guest.address == probe.dst), None
+            )
         to = to or world.mac(interface.master or interface.name)
         own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
         addresses = bytes.fromhex((to + (probe.src_mac or own)).replace(":", ""))
         return addresses + _ETHERTYPE[world.family].to_bytes(2, "big") + data
+
+    def _neighbours(self, port: Interface) -> Iterator[Guest]:
+        """Yield the guests on the same bridge as a port."""
+        for guest in self.world.guests:
+            if self.world.interface(guest.port).master == port.master:
+                yield guest
 
     def _sender(self, probe: Probe) -> socket.socket:
         """Return a raw socket of the host that belongs to the packet's user and has its mark."""

@@ -149,7 +149,7 @@ class Tracer:
         """Find whose run of a base chain begins, by what its header says."""
         cookie = header.cookie
         if cookie not in self._cookies:
-            return self.others.setdefault(trace, Tracked())
+            return self.others.setdefault(trace, self._looped(hook) or Tracked())
         if cookie not in self._local and table == OWN_TABLE and hook == "OUTPUT":
             # what came from outside does not pass OUTPUT: this is the clone of a TEE rule
             return self.packets.setdefault(-cookie, Tracked())
@@ -157,6 +157,14 @@ class Tracer:
         if known is not None and known is self.packets.get(-cookie):
             return known
         return self.packets.setdefault(cookie, Tracked())
+
+    def _looped(self, hook: str) -> Tracked | None:
+        """Return the packet that has just left by lo, and comes in again under another trace number."""
+        for other in self.others.values():
+            last = other.last
+            if hook == "PREROUTING" and last and last.hook == "POSTROUTING" and last.out_interface == "lo":
+                return other
+        return None
 
     def _event(self, event: netlink.Attributes) -> None:
         table, chain = netlink.text(event[_TABLE]), netlink.text(event[_CHAIN])

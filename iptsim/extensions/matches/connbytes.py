@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Value
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand
 from iptsim.extensions.values import choice, integer
 from iptsim.packet import Context, Direction, Truth, Unknown
@@ -66,6 +66,8 @@ class Connbytes(Match):
             choice("original, reply or both", ("original", "reply", "both")),
         ),
     )
+
+    status: ClassVar[Status] = "given"
 
     connbytes: Amount | None = None
     connbytes_mode: str | None = None

@@ -231,6 +231,8 @@ def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:
     ticks = limit.ticks
     if fields.get("hashlimit_rate_match"):
         ticks //= limit.seconds
+        if ticks == 0:
+            raise ValueError("the rate is too fast for --hashlimit-rate-match")
         interval = interval or limit.seconds
         fields["hashlimit_rate_interval"] = None if interval == 1 else interval
     rate = rate_from_ticks(ticks, HASHLIMIT_SCALE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import integer, range_text
 from iptsim.packet import Context, Truth, Unknown
 
@@ -71,7 +72,7 @@ class Mh(Match):
                 return False
             if (low, high) == (0, 255):
                 return not negated
-            kind = context.packet.extra.get("mh_type")
+            kind = stated_number("mh_type", context.packet.extra.get("mh_type"))
             return unknown if kind is None else (low <= kind <= high) is not negated
 
         def got(context: Context) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked_number
 from iptsim.packet import Context, Truth, Unknown
 
@@ -53,10 +54,10 @@ class Realm(Match):
         def test(context: Context) -> Truth:
             if isinstance(wanted, str):
                 return Unknown(f"the number of the realm {wanted}", "the number in the rule", key)
-            number = context.surroundings.fact("realm")
+            number = stated_number("realm", context.surroundings.fact("realm"))
             if number is None:
                 return Unknown("the realm of its route", "--set realm=N", key)
-            return (int(number) & wanted.mask == wanted.value) is not negated
+            return (number & wanted.mask == wanted.value) is not negated
 
         def got(context: Context) -> str:
             number = context.surroundings.fact("realm")

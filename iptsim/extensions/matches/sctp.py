@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
+from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.ports import port_predicate, port_says
 from iptsim.extensions.values import PORT_RANGE
@@ -91,11 +92,18 @@ def _chunk_types(how: str, text: str) -> ChunkTypes:
 
 
 def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
-    """Return the chunks of the packet, with their set flags; None where nobody said."""
+    """Return the chunks of the packet, with their set flags; None where nobody said.
+
+    Raises:
+        UsageError: the question names a chunk that there is none of.
+    """
     chunks = context.packet.extra.get("sctp_chunks")
     if chunks is None:
         return (Chunk(CHUNKS["INIT"]),) if context.state == "NEW" else None
-    return tuple(_chunk(part) for part in (chunks.split(",") if isinstance(chunks, str) else chunks))
+    try:
+        return tuple(_chunk(part) for part in (chunks.split(",") if isinstance(chunks, str) else chunks))
+    except ValueError as error:
+        raise UsageError(f"sctp_chunks: {error}") from None
 
 
 class Sctp(Match):

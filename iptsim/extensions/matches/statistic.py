@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import choice, integer_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -101,8 +102,8 @@ def _nth(text: str, every: int, packet: int, negated: bool) -> Predicate:
     unknown = Unknown(f"how many packets came to {text} before", "--set nth=N, or --assume statistic=yes")
 
     def test(context: Context) -> Truth:
-        before = 0 if every == 1 else context.surroundings.fact("nth")
-        return unknown if before is None else (int(before) % every == packet) is not negated
+        before = 0 if every == 1 else stated_number("nth", context.surroundings.fact("nth"))
+        return unknown if before is None else (before % every == packet) is not negated
 
     def got(context: Context) -> str:
         before = context.surroundings.fact("nth")

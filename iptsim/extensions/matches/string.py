@@ -141,9 +141,8 @@ class String(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the packet's octets."""
         shown = self.pattern.decode("latin-1") if _printable(self.pattern) else self.pattern.hex(" ")
-        unknown = Unknown(
-            f"whether the packet's data holds {shown!r}", "--set payload_hex=...", ("string", self)
-        )
+        key = ("string", self.pattern, self.from_, self.to, self.icase)
+        unknown = Unknown(f"whether the packet's data holds {shown!r}", "--set payload_hex=...", key)
 
         def test(context: Context) -> Truth:
             return self._search(context, unknown)

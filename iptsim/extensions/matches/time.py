@@ -12,7 +12,9 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
+from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import any_of
 from iptsim.packet import Context, Truth, Unknown
 
@@ -30,24 +32,18 @@ _TIME = re.compile(r"(\d*):(\d*)(?::(\d*))?", re.ASCII)
 def _date(text: str) -> datetime:
     """Read `YYYY[-MM[-DD[Thh[:mm[:ss]]]]]`; a day that the month lacks runs over, as mktime(3) has it."""
     found = _DATE.fullmatch(text)
-    # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) has it
-    parts = (
-        [
-            first if part is None else int(part or 0)
-            for part, first in zip(found.groups(), _FIRSTS, strict=True)
-        ]
-        if found
-        else []
-    )
-    if not parts or any(part > last for part, last in zip(parts, _LASTS, strict=True)) or parts[0] < 1970:
-        raise ValueError(f"{text!r} is not a date from 1970 to 2038 such as 2024-12-24T18:00:00")
-    year, month, day, hour, minute, second = parts
-    years, months = divmod(month - 1, 12)
-    first = datetime(year + years, months + 1, 1)
-    moment = first + timedelta(days=day - 1, hours=hour, minutes=minute, seconds=second)
-    if moment < _EPOCH:
-        raise ValueError(f"{text!r} is before 1970")
-    return moment
+    if found:
+        # a part that is left out is the first of its kind; an empty one is 0, as strtoul(3) has it
+        groups = zip(found.groups(), _FIRSTS, strict=True)
+        parts = [first if part is None else int(part or 0) for part, first in groups]
+        if all(part <= last for part, last in zip(parts, _LASTS, strict=True)) and parts[0] >= 1970:
+            year, month, day, hour, minute, second = parts
+            years, months = divmod(month - 1, 12)
+            first_day = datetime(year + years, months + 1, 1)
+            moment = first_day + timedelta(days=day - 1, hours=hour, minutes=minute, seconds=second)
+            if moment >= _EPOCH:
+                return moment
+    raise ValueError(f"{text!r} is not a date from 1970 to 2038 such as 2024-12-24T18:00:00")
 
 
 def _daytime(text: str) -> int:
@@ -175,10 +171,10 @@ class Time(Match):
             if moment is None:
                 return unknown
             if self.kerneltz or self.localtz:
-                ahead = context.surroundings.fact("kernel_timezone")
+                ahead = stated_number("kernel_timezone", context.surroundings.fact("kernel_timezone"))
                 if ahead is None:
                     return unknown_zone
-                moment += timedelta(minutes=int(ahead))
+                moment += timedelta(minutes=ahead)
             return self.holds_at(moment)
 
         def got(context: Context) -> str:
@@ -229,10 +225,13 @@ class Time(Match):
 def _moment(context: Context) -> datetime | None:
     """Return the moment that the question states, as UTC without a zone."""
     moment = context.surroundings.fact("time")
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
     if moment is None:
         return None
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            raise UsageError(f"time={moment} is not a moment such as 2024-12-24T18:00:00") from None
     stated: datetime = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return stated
 

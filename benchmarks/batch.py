@@ -1,0 +1,58 @@
+"""Measures how many questions a second `iptsim explain --batch` answers, as a whole process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CAPTURE = ROOT / "fixtures/captures/docker-28.5/published"
+SENDERS = ("client", "web", "host", "internet", "192.0.2.20")
+TARGETS = ("web", "client", "internet", "192.0.2.10", "8.8.8.8")
+PORTS = (22, 53, 80, 443, 8080)
+
+
+def questions(count: int) -> Iterator[str]:
+    """Yield batch lines; the same ones each time."""
+    source = random.Random(1)
+    for number in range(count):
+        question = {
+            "id": number,
+            "from": source.choice(SENDERS),
+            "to": source.choice(TARGETS),
+            "proto": source.choice(("tcp", "udp")),
+            "dport": source.choice((*PORTS, source.randrange(1, 65536))),
+        }
+        yield json.dumps(question) + "\n"
+
+
+def seconds(*words: str) -> float:
+    """Return how long a command takes, start-up included."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "iptsim", *words], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--questions", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    print(f"iptsim --help: {min(seconds('--help') for _ in range(arguments.runs)) * 1000:.0f} ms")
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.writelines(questions(arguments.questions))
+        file.flush()
+        words = ("explain", str(CAPTURE), "--batch", file.name, "--json")
+        best = min(seconds(*words) for _ in range(arguments.runs))
+    print(f"{arguments.questions:,} questions: {best:.2f} s, {arguments.questions / best:,.0f} a second")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""iptsim against the kernel: every connection that was really made on the captured hosts.
+
+`probes.json` of a capture holds what came of each connection and which rules the kernel's own trace says
+that the first packet of each direction matched. The tests hold iptsim to all of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iptsim.host import load_host
+from iptsim.netfilter.question import parse_question
+from iptsim.netfilter.trace import Leg, Trace
+from iptsim.netfilter.walk import Simulator
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "captures"
+CAPTURES = sorted(file.parent for file in FIXTURES.rglob("probes.json"))
+
+#: A step as (table, chain, position), None for a policy.
+Place = tuple[str, str, int | None]
+
+
+@cache
+def simulator(capture: Path) -> Simulator:
+    return Simulator(load_host(capture))
+
+
+def probes(capture: Path) -> list[dict[str, Any]]:
+    """The probes that tell something: packets were seen, or an answer came."""
+    found = json.loads((capture / "probes.json").read_text())
+    return [probe for probe in found if probe.get("packets") or probe["outcome"] in ("open", "refused")]
+
+
+def ask(capture: Path, probe: dict[str, Any]) -> Trace:
+    first = probe["packets"][0] if probe.get("packets") else {}
+    sender = probe["from"]
+    if sender in ("internet", "lan"):
+        sender = probe.get("bind") or first.get("src") or probe.get("src")
+    fields: dict[str, Any] = {"from": sender, "to": probe["dst_ip"], "assume": {"limit": True}}
+    if probe.get("uid"):
+        fields["uid"] = int(probe["uid"])
+    if probe.get("proto") == "icmp":
+        fields.update(proto="icmpv6" if probe.get("v6") else "icmp", icmp_type=128 if probe.get("v6") else 8)
+    else:
+        fields.update(proto=probe.get("proto", "tcp"), dport=probe["port"])
+        if probe.get("sport"):
+            fields["sport"] = probe["sport"]
+    return simulator(capture).walk(parse_question(fields))
+
+
+def verdict_of(probe: dict[str, Any]) -> str | None:
+    """What the connection met, None where the packet was lost elsewhere than in a rule."""
+    events = probe["packets"][0]["events"] if probe.get("packets") else []
+    if any("-j REJECT" in event.get("text", "") for event in events):
+        return "REJECT"
+    if probe["outcome"] in ("open", "refused"):
+        return "ACCEPT"
+    dropped = any("-j DROP" in event.get("text", "") or event.get("policy") == "DROP" for event in events)
+    return "DROP" if probe["outcome"] == "filtered" and dropped else None
+
+
+def kernel_places(capture: Path, packet: dict[str, Any]) -> list[Place]:
+    """The kernel's trace; the policy of an empty chain leaves none, and a resent packet leaves it twice."""
+    ruleset = simulator(capture).host.rulesets[6 if packet["family"] == "ipv6" else 4]
+    places: list[Place] = []
+    for event in packet["events"]:
+        chain = ruleset.chain(event["table"], event["chain"])
+        if event.get("rule") is None and not (chain and chain.rules):
+            continue
+        place = (event["table"], event["chain"], event.get("rule"))
+        if not places or places[-1] != place:
+            places.append(place)
+    return places
+
+
+def own_places(capture: Path, leg: Leg) -> list[tuple[Place, bool]]:
+    ruleset = simulator(capture).host.rulesets[leg.packet.family]
+    found = []
+    for step in leg.steps:
+        if step.table is None or step.chain is None:
+            continue
+        chain = ruleset.chain(step.table, step.chain)
+        if step.rule is None and not (chain and chain.rules):
+            continue
+        found.append(((step.table, step.chain, step.rule.position if step.rule else None), step.maybe))
+    return found
+
+
+def assert_same(own: list[tuple[Place, bool]], kernel: list[Place], what: str) -> None:
+    """Equal, but for own steps that are only maybe taken."""
+    left = list(kernel)
+    for place, maybe in own:
+        if left and left[0] == place:
+            left.pop(0)
+        else:
+            assert maybe, f"{what}: iptsim takes {place}, the kernel {left[:1]}\nkernel: {kernel}\niptsim: {own}"
+    assert not left, f"{what}: the kernel goes on with {left}\niptsim: {own}"
+
+
+def directions(probe: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The packets of a probe that are legs of it, numbered.
+
+    Left out are what follows a REJECT, packets of an earlier probe that came late, and a reply that shows
+    up a second time in INPUT, after its translation was undone.
+    """
+    packets = probe["packets"][:4]
+    if not packets:
+        return
+    rejected = any("-j REJECT" in event.get("text", "") for event in packets[0]["events"])
+    number = 0
+    for index, packet in enumerate(packets):
+        if index and (rejected or (packet["sport"] is None and probe.get("proto") != "icmp")):
+            continue
+        if probe.get("proto") == "icmp" and packet["sport"] is not None:
+            continue
+        ports = (packet["sport"], packet["dport"])
+        if index > 1 and not packet["events"] and ports == (packets[1]["sport"], packets[1]["dport"]):
+            continue
+        yield number, packet
+        number += 1
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: f"{capture.parent.name}/{capture.name}")
+def test_every_probe_goes_as_in_the_kernel(capture: Path) -> None:
+    for probe in probes(capture):
+        what = f"{probe['from']} -> {probe['dst_ip']} {probe.get('proto', 'tcp')} {probe.get('port', '')}"
+        trace = ask(capture, probe)
+        wanted = verdict_of(probe)
+        if probe.get("stateful"):
+            assert trace.verdict in (wanted, "DEPENDS"), what
+            continue
+        if wanted is not None:
+            assert trace.verdict == wanted, what
+        for number, packet in directions(probe):
+            assert number < len(trace.legs), f"{what}: the kernel saw a further packet {packet['src']}"
+            assert_same(own_places(capture, trace.legs[number]), kernel_places(capture, packet), f"{what}, leg {number}")
+        if not probe["packets"]:
+            assert own_places(capture, trace.legs[0]) == [], what
