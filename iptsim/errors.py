@@ -34,10 +34,10 @@ class Span:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters made visible, so that it is inert on a terminal.
+    r"""Return `text` with control characters made visible, so that it is inert on a terminal.
 
-    >>> printable("a\\x1b[31mb")
-    'a\\\\x1b[31mb'
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
     """
     if text.isprintable():
         return text

@@ -226,7 +226,10 @@ class Surroundings(Protocol):
         """Return what the question or the capture says about `name` (e.g. "time", "cpu"), else None."""
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
-        """Return the entries of a `-m recent` list (address -> ages in seconds), None if unknown."""
+        """Return the entries of a `-m recent` list (address -> ages in seconds), None if unknown.
+
+        What the caller changes there is remembered for the rest of the walk.
+        """
 
     def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
         """Note that the packet's entry was added to ("add") or deleted from ("del") an ipset."""

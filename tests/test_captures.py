@@ -99,7 +99,9 @@ def assert_same(own: list[tuple[Place, bool]], kernel: list[Place], what: str) -
         if left and left[0] == place:
             left.pop(0)
         else:
-            assert maybe, f"{what}: iptsim takes {place}, the kernel {left[:1]}\nkernel: {kernel}\niptsim: {own}"
+            assert maybe, (
+                f"{what}: iptsim takes {place}, the kernel {left[:1]}\nkernel: {kernel}\niptsim: {own}"
+            )
     assert not left, f"{what}: the kernel goes on with {left}\niptsim: {own}"
 
 
@@ -139,6 +141,10 @@ def test_every_probe_goes_as_in_the_kernel(capture: Path) -> None:
             assert trace.verdict == wanted, what
         for number, packet in directions(probe):
             assert number < len(trace.legs), f"{what}: the kernel saw a further packet {packet['src']}"
-            assert_same(own_places(capture, trace.legs[number]), kernel_places(capture, packet), f"{what}, leg {number}")
+            assert_same(
+                own_places(capture, trace.legs[number]),
+                kernel_places(capture, packet),
+                f"{what}, leg {number}",
+            )
         if not probe["packets"]:
             assert own_places(capture, trace.legs[0]) == [], what

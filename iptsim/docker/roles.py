@@ -69,7 +69,9 @@ def _plumbing(rule: Rule, chain: str) -> Role:
         "DOCKER-ISOLATION-STAGE-2": "keeps Docker's networks apart: is it entering another bridge?",
         "DOCKER-INTERNAL": "leads to the rules of internal networks",
         "DOCKER-INGRESS": "leads to the rules of swarm's published ports",
-        "DOCKER": "leads to published ports and links" if rule.table == "filter" else "leads to port forwarding",
+        "DOCKER": "leads to published ports and links"
+        if rule.table == "filter"
+        else "leads to port forwarding",
     }
     return Role("plumbing", texts.get(chain, f"leads to {chain}"))
 
@@ -132,12 +134,18 @@ def _forward_role(
             return Role("icc-off", f"containers on {name} may not talk to each other: icc is off", name)
         if target == "ACCEPT":
             return Role("icc-on", f"containers on {name} may talk to each other: icc is on", name)
-    if in_ is not None and target == "ACCEPT" and (out is None or (out == in_ and negated == {"out_interface"})):
+    if (
+        in_ is not None
+        and target == "ACCEPT"
+        and (out is None or (out == in_ and negated == {"out_interface"}))
+    ):
         if out is None:
             return Role("outgoing", f"lets containers on {name} talk to each other and to the outside", name)
         return Role("outgoing", f"lets containers on {name} talk to the outside", name)
     if out is not None and in_ is None and target == "ACCEPT" and own:
-        return Role("routed", f"lets packets into {name}: its gateway mode is routed or nat-unprotected", name)
+        return Role(
+            "routed", f"lets packets into {name}: its gateway mode is routed or nat-unprotected", name
+        )
     return None
 
 
@@ -162,7 +170,11 @@ def _docker_chain_role(rule: Rule, host: Host | None) -> Role | None:
         return Role("link-answer", text, name, other, port)
     if port:
         return Role(
-            "published-port", f"lets packets from outside to {container} on {port}: a published port", name, container, port
+            "published-port",
+            f"lets packets from outside to {container} on {port}: a published port",
+            name,
+            container,
+            port,
         )
     return None
 
@@ -171,7 +183,11 @@ def _nat_role(rule: Rule, host: Host | None) -> Role | None:
     parameters, negated = rule.parameters, rule.parameters.negated
     target = rule.target_name
     if rule.chain == "DOCKER":
-        if isinstance(rule.target, Dnat) and rule.target.to_destination and rule.target.to_destination.addresses:
+        if (
+            isinstance(rule.target, Dnat)
+            and rule.target.to_destination
+            and rule.target.to_destination.addresses
+        ):
             address = rule.target.to_destination.addresses[0]
             family: Family = 6 if rule.target.to_destination.family == 6 else 4
             container = _owner(host, family, address)
@@ -194,7 +210,9 @@ def _nat_role(rule: Rule, host: Host | None) -> Role | None:
         return Role("masquerade", f"gives packets that leave {name} the host's address", name)
     if source is not None and source == parameters.destination:
         container = _name(host, source)
-        return Role("hairpin-masquerade", f"lets {container} reach itself through its published port", "", container)
+        return Role(
+            "hairpin-masquerade", f"lets {container} reach itself through its published port", "", container
+        )
     if source is None and out is not None and _is_bridge(host, out):
         name = network_name(host, out)
         return Role("host-masquerade", f"gives the host's own packets into {name} the bridge's address", name)
@@ -209,11 +227,15 @@ def _raw_role(rule: Rule, host: Host | None) -> Role | None:
         return None
     if parameters.in_interface == "lo":
         port = _port(rule, "destination_port")
-        return Role("loopback-port", f"{port} is published on the loopback address: not for other hosts", port=port)
+        return Role(
+            "loopback-port", f"{port} is published on the loopback address: not for other hosts", port=port
+        )
     if _is_bridge(host, parameters.in_interface):
         container = _name(host, parameters.destination)
         name = network_name(host, parameters.in_interface or "")
-        text = f"only {name} itself may send to {container}'s own address; from elsewhere use a published port"
+        text = (
+            f"only {name} itself may send to {container}'s own address; from elsewhere use a published port"
+        )
         return Role("direct-routing", text, name, container)
     return None
 
@@ -234,4 +256,3 @@ def _name(host: Host | None, prefix: Prefix) -> str:
 def _owner(host: Host | None, family: Family, address: int) -> str:
     owner = host.owner_of(family, address) if host else None
     return owner[0].name if isinstance(owner, tuple) else address_text(family, address)
-

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
+from iptsim.extensions.registry import find_target
 
 #: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
@@ -46,8 +48,6 @@ def find_chain(table: Table, name: str, line: int) -> Chain:
 
 def chain_hint(table: Table, name: str) -> str:
     """Return a hint at the chain that may be meant."""
-    import difflib
-
     near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
     if near:
         return f"did you mean {near[0]}?"
@@ -57,16 +57,28 @@ def chain_hint(table: Table, name: str) -> str:
     return f"a chain is declared by a line :{name} - [0:0] before its first use"
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, argument: int = 0) -> None:
     """Refuse a name that no chain can have.
 
     Raises:
-        CommandError: too long, or beginning with - or !.
+        CommandError: too long, beginning with - or !, or with blanks.
     """
     if len(name.encode("utf-8", "surrogateescape")) > MAX_CHAIN_NAME:
-        raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters")
+        raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters", argument)
     if name[:1] in ("-", "!", ""):
-        raise CommandError("a chain name can't begin with - or ! or be empty")
+        raise CommandError("a chain name can't begin with - or ! or be empty", argument)
+    if any(mark in " \t\n\v\f\r" for mark in name):
+        raise CommandError("a chain name can't hold blanks", argument)
+
+
+def check_target_name(name: str, argument: int = 0) -> None:
+    """Refuse the name of a target.
+
+    Raises:
+        CommandError: there is such a target.
+    """
+    if find_target(name, 4) or find_target(name, 6):
+        raise CommandError(f"{name} is a target; a chain can't be called so", argument)
 
 
 def new_chain(table: Table, name: str, line: int) -> Chain:
@@ -76,6 +88,7 @@ def new_chain(table: Table, name: str, line: int) -> Chain:
         CommandError: there is such a chain, or it can't have that name.
     """
     check_name(name)
+    check_target_name(name)
     if name in table.chains or name in BUILTIN_CHAINS[table.name]:
         raise CommandError(f"chain {name} exists already")
     chain = table.chains[name] = Chain(table.name, name, line=line)
@@ -201,7 +214,8 @@ def rename_chain(table: Table, old: str, new: str) -> None:
     found = table.chains.get(old)
     if found is None or found.builtin:
         raise CommandError(f"there is no user chain {old} in table {table.name}", hint=chain_hint(table, old))
-    check_name(new)
+    check_name(new, 1)
+    check_target_name(new, 1)
     if new in table.chains or new in BUILTIN_CHAINS[table.name]:
         raise CommandError(f"chain {new} exists already", 1)
     table.chains = {new if name == old else name: chain for name, chain in table.chains.items()}

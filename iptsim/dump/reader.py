@@ -418,15 +418,15 @@ class _Reader:
                 chain.policy = policy.text
             return
         if name.text in table.chains:
-            self._add(self._error(f"chain {name.text} is declared twice", text, number, name))
+            self.warnings.append(f"line {number}: chain {name.text} is declared twice")
             return
         if policy.text != "-":
             self.warnings.append(f"line {number}: only a built-in chain has a policy; {name.text} has none")
         try:
-            chain = commands.new_chain(table, name.text, number)
+            commands.check_name(name.text)
         except CommandError as error:
             raise self._error(error.message, text, number, name, error.hint) from None
-        chain.counters = line.counters
+        table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
 
     # -- rules ------------------------------------------------------------------------------------
 

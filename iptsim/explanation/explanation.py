@@ -83,7 +83,8 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
     assumptions = list(trace.assumptions)
     packet = leg.packet
     assumptions.extend(
-        f"the question leaves the {_FIELD_NAMES.get(name, name)} open, and a rule looks at it: {_shown(packet, name)} is taken"
+        f"The question leaves the {_FIELD_NAMES.get(name, name)} open, and a rule looks at it: "
+        f"{_shown(packet, name)} is taken."
         for name in sorted(trace.consulted)
     )
     branches = [explain_trace(host, question, branch) for branch in trace.branches]

@@ -163,7 +163,9 @@ def _accepted(host: Host, question: Question, trace: Trace) -> Reason:
     step = _accepting(leg)
     role = role_of(step.rule, host) if step is not None and step.rule is not None else None
     case = _Case(host, question, trace, leg, step, role)
-    roles = {index: found for index, one in enumerate(leg.steps) if one.rule and (found := role_of(one.rule, host))}
+    roles = {
+        index: found for index, one in enumerate(leg.steps) if one.rule and (found := role_of(one.rule, host))
+    }
     forward = next((index for index, found in roles.items() if found.code == "port-forward"), None)
     if bypass is not None:
         return Reason("bypasses-iptables", _bypass_text(case, bypass), bypass, leg)
@@ -183,7 +185,9 @@ def _accepted(host: Host, question: Question, trace: Trace) -> Reason:
 
 def _accepting(leg: Leg) -> Step | None:
     """Return the step that let the packet through: the last rule of the filter table, else its policy."""
-    steps = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table == "filter" and not step.maybe]
+    steps = [
+        step for step in leg.steps if step.verdict == "ACCEPT" and step.table == "filter" and not step.maybe
+    ]
     rules = [step for step in steps if step.rule is not None]
     found = rules or steps or [step for step in leg.steps if step.verdict == "ACCEPT" and step.table]
     return found[-1] if found else None
@@ -197,7 +201,10 @@ def _is_same_bridge(case: _Case) -> bool:
 def _icc(case: _Case) -> tuple[str, str]:
     step = case.step
     bridge = network_name(case.host, (step.interfaces[0] if step else None) or "")
-    return "icc-enabled", f"Both are on {bridge}, and containers there may talk to each other on all ports: icc is on."
+    return (
+        "icc-enabled",
+        f"Both are on {bridge}, and containers there may talk to each other on all ports: icc is on.",
+    )
 
 
 def _outgoing(case: _Case) -> tuple[str, str]:
@@ -223,7 +230,9 @@ def _link(case: _Case) -> tuple[str, str]:
     packet, role = case.packet, case.role
     sender, target = case.name(packet.src), case.name(packet.dst)
     port = role.port if role else case.what
-    text = f"{sender} has a link to {target} (--link), which opens {port} between the two although icc is off."
+    text = (
+        f"{sender} has a link to {target} (--link), which opens {port} between the two although icc is off."
+    )
     reply = next((leg for leg in case.trace.legs if leg.direction == "reply"), None)
     twin = _accepting(reply) if reply is not None else None
     if twin is not None and twin.rule is not None:
@@ -310,8 +319,12 @@ def _unseen(case: _Case) -> Reason:
                 "not see the question. dockerd passes it on to the servers that the host is set up with.",
                 leg=leg,
             )
-        return Reason("inside-namespace", f"The packet stays inside {leg.sender}'s own network namespace.", leg=leg)
-    return Reason("no-rules", "The ruleset has no chain that this packet passes, so nothing stops it.", leg=leg)
+        return Reason(
+            "inside-namespace", f"The packet stays inside {leg.sender}'s own network namespace.", leg=leg
+        )
+    return Reason(
+        "no-rules", "The ruleset has no chain that this packet passes, so nothing stops it.", leg=leg
+    )
 
 
 def _by_policy(case: _Case) -> Reason:
@@ -332,7 +345,9 @@ def _accept_text(case: _Case) -> str:
     translated = next((one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP")), None)
     if translated is not None and translated.rule is not None and translated.changes:
         moved = case.leg.delivered.packet if case.leg.delivered else case.packet
-        place = f"{address_text(moved.family, moved.dst)}" + (f":{moved.dport}" if moved.dport is not None else "")
+        place = f"{address_text(moved.family, moved.dst)}" + (
+            f":{moved.dport}" if moved.dport is not None else ""
+        )
         text = f"{translated.table} {translated.chain} rule {translated.rule.position} sends it to {place}. {text}"
     return text + _masquerade_text(case)
 
@@ -374,7 +389,9 @@ def _refused(case: _Case) -> Reason:
     if step.verdict == "REJECT":
         return Reason("rule-reject", f"{place} refuses {_packets(rule)} ({step.note}).", step, leg)
     if step.verdict in ("QUEUE", "STOLEN"):
-        return Reason("queued", f"{place} takes {_packets(rule)} away: {step.note or step.verdict}.", step, leg)
+        return Reason(
+            "queued", f"{place} takes {_packets(rule)} away: {step.note or step.verdict}.", step, leg
+        )
     text = f"{place} drops {_packets(rule)}."
     if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
         text += (
@@ -394,7 +411,9 @@ def _policy_drop(case: _Case) -> Reason:
         docker = any(is_dockers(rule) for rule in _rules(case, "FORWARD"))
         if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
             text += " Docker sets this policy when it switches ip_forward on."
-        advice = f"A rule in DOCKER-USER or FORWARD that accepts it would let it through to {out}." if out else ""
+        advice = (
+            f"A rule in DOCKER-USER or FORWARD that accepts it would let it through to {out}." if out else ""
+        )
     return Reason("policy-drop", text, step, case.leg, advice)
 
 
@@ -411,10 +430,8 @@ def _icc_off(case: _Case) -> tuple[str, str]:
     sender, target = case.name(packet.src), case.name(packet.dst)
     found = case.host.container(sender)
     link = _link_to(case.host, found[0], target) if found else False
-    if link:
-        have = f"{sender}'s link to {target} does not open {case.what}"
-    else:
-        have = f"{sender} has no link to {target}"
+    lacks = f"{sender} has no link to {target}"
+    have = f"{sender}'s link to {target} does not open {case.what}" if link else lacks
     return "icc-disabled", f"Containers on {bridge} may not talk to each other: icc is off, and {have}."
 
 
@@ -451,14 +468,20 @@ def _direct(case: _Case) -> tuple[str, str]:
 
 
 def _loopback_port(case: _Case) -> tuple[str, str]:
-    return "loopback-port", f"{case.what} is published on 127.0.0.1 only, and this packet does not come from the host."
+    return (
+        "loopback-port",
+        f"{case.what} is published on 127.0.0.1 only, and this packet does not come from the host.",
+    )
 
 
 def _unpublished(case: _Case) -> tuple[str, str]:
     role = case.role
     network = role.network if role else ""
     target = case.name(case.leg.packet.dst)
-    return "unpublished-port", f"{case.what} of {target} is not published, so it stays closed to everybody outside {network}."
+    return (
+        "unpublished-port",
+        f"{case.what} of {target} is not published, so it stays closed to everybody outside {network}.",
+    )
 
 
 _REFUSED_BY: dict[str, Callable[[_Case], tuple[str, str]]] = {
@@ -486,7 +509,9 @@ _ADVICE = {
 def _lost_answer(case: _Case, cause: Reason) -> Reason:
     leg = case.leg
     if leg.proxy and leg.direction == "original":
-        text = f"docker-proxy takes the connection, but its own connection to the container fails. {cause.text}"
+        text = (
+            f"docker-proxy takes the connection, but its own connection to the container fails. {cause.text}"
+        )
         return Reason("proxy-cut-off", text, cause.step, leg, cause.advice)
     text = f"The request arrives, but its answer is lost on the way back. {cause.text}"
     code = cause.code if cause.code == "reply-not-recognised" else "reply-dropped"

@@ -32,10 +32,10 @@ _SPECIAL = re.compile(r"[\"\\']")
 
 
 def quote(text: str) -> str:
-    """Quote a word as iptables-save does (xtables_save_string in libxtables).
+    r"""Quote a word as iptables-save does (xtables_save_string in libxtables).
 
     >>> quote("web"), quote("IN drop: "), quote('say "hi"')
-    ('web', '"IN drop: "', '"say \\\\"hi\\\\""')
+    ('web', '"IN drop: "', '"say \\"hi\\""')
     """
     if _PLAIN.fullmatch(text):
         return text

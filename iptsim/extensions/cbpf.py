@@ -142,11 +142,11 @@ def _check_memory(program: Sequence[Instruction]) -> None:
             here = -1
 
 
-class _Depends(Exception):  # noqa: N818 - not an error: the answer hangs on octets that are open
+class _Depends(Exception):
     pass
 
 
-class _Stop(Exception):  # noqa: N818 - not an error: the program ends at once and returns 0
+class _Stop(Exception):
     pass
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
 from iptsim.extensions.base import Masked as MaskedField
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
 from iptsim.extensions.values import NETWORK, Network, integer
 from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
 
@@ -43,6 +43,11 @@ def parse_interface(text: str) -> str:
     return text
 
 
+def format_interface(name: str) -> str:
+    """Print an interface name bare, as iptables-save does; quoted where it could not be read back."""
+    return quote(name) if not name or any(mark in name for mark in ' "\t') else name
+
+
 def interface_matches(pattern: str, interface: str | None) -> bool:
     """Tell whether an interface fits a pattern; no interface is an empty name.
 
@@ -53,7 +58,7 @@ def interface_matches(pattern: str, interface: str | None) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-INTERFACE = Value("an interface name (eth0, veth+)", parse_interface, quote)
+INTERFACE = Value("an interface name (eth0, veth+)", parse_interface, format_interface)
 PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
 
 

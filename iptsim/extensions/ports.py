@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iptsim.extensions.base import Extension, Predicate, Ranges
 from iptsim.extensions.values import range_text
 from iptsim.packet import Context, Truth, Unknown
 
 
-def ports_predicate(
-    text: str, fields: tuple[str, ...], allowed: Ranges, negated: bool
-) -> Predicate:
+def ports_predicate(text: str, fields: tuple[str, ...], allowed: Ranges, negated: bool) -> Predicate:
     """Make a condition on one or either of the packet's ports ("sport", "dport").
 
     A later fragment carries no ports: no condition on them holds, negated or not.
@@ -43,11 +43,42 @@ def ports_predicate(
 
 
 def port_predicate(text: str, option_field: str, allowed: tuple[int, int], negated: bool) -> Predicate:
-    """Make a condition on the port that an option field ("source_port", "destination_port") names."""
+    """Make a condition on the port that an option field ("source_port", "destination_port") names.
+
+    The nf_tables backend tests it natively and reads what stands where the ports of a whole packet would;
+    so a later fragment's data counts there. The legacy backend knows better.
+    """
     field = "sport" if option_field == "source_port" else "dport"
     if negated and allowed == (0, 65535):
         return _negated_full_range(text, field)
-    return ports_predicate(text, (field,), (allowed,), negated)
+    whole = ports_predicate(text, (field,), (allowed,), negated)
+
+    def test(context: Context) -> Truth:
+        if context.packet.fragment in ("middle", "last") and context.backend == "nf_tables":
+            data = transport_data(context, 4)
+            if isinstance(data, Unknown) or data is None:
+                return data or False
+            number = int.from_bytes(data[:2] if field == "sport" else data[2:], "big")
+            return (allowed[0] <= number <= allowed[1]) is not negated
+        return whole.test(context)
+
+    return replace(whole, test=test)
+
+
+def transport_data(context: Context, length: int) -> bytes | Unknown | None:
+    """Return the first octets that nf_tables takes for a later fragment's transport header.
+
+    IPv6 finds no transport header there and reads the packet's own start. None: the fragment is shorter.
+    """
+    packet = context.packet
+    if packet.family == 6:
+        label = int(packet.extra.get("flow_label", 0)) & 0xFFFFF
+        start = (6 << 28 | packet.tos << 20 | label).to_bytes(4, "big")
+        head = start + packet.length.to_bytes(2, "big") + bytes((packet.proto, packet.ttl))
+        return head[:length] if length <= len(head) else None
+    if "payload" in packet.defaults:
+        return Unknown("the data of the fragment", "--set payload_hex=...", ("fragment",))
+    return packet.payload[:length] if len(packet.payload) >= length else None
 
 
 def _negated_full_range(text: str, field: str) -> Predicate:

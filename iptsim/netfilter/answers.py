@@ -51,10 +51,22 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
             return None
         flags = RST if packet.tcp_flags & ACK else RST | ACK
         return Packet(
-            packet.family, packet.dst, packet.src, TCP, sport=packet.dport, dport=packet.sport, tcp_flags=flags, length=40
+            packet.family,
+            packet.dst,
+            packet.src,
+            TCP,
+            sport=packet.dport,
+            dport=packet.sport,
+            tcp_flags=flags,
+            length=40,
         )
     answer = ANSWERS[packet.family].get(kind)
-    if answer is None or answer.icmp is None or conntrack.is_icmp_error(packet) or packet.fragment in ("middle", "last"):
+    if (
+        answer is None
+        or answer.icmp is None
+        or conntrack.is_icmp_error(packet)
+        or packet.fragment in ("middle", "last")
+    ):
         return None
     if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
@@ -65,7 +77,14 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     number, code = answer.icmp
     proto = ICMP if packet.family == 4 else ICMPV6
     return Packet(
-        packet.family, source, packet.src, proto, tcp_flags=0, icmp_type=number, icmp_code=code, tos=packet.tos | 0xC0
+        packet.family,
+        source,
+        packet.src,
+        proto,
+        tcp_flags=0,
+        icmp_type=number,
+        icmp_code=code,
+        tos=packet.tos | 0xC0,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from iptsim.errors import RulesetError, WalkLimitError
-from iptsim.extensions.base import Translation, Verdict
+from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Namespace
 from iptsim.host.source import select_source
@@ -90,6 +90,8 @@ class Journey:
         self.decisions: list[Decision] = []
         self.settled: dict[Any, bool] = {}
         self.consulted: set[str] = set()
+        #: what was taken for granted on the way, in sentences
+        self.notes: list[str] = []
         #: what the packet that is under way has met so far
         self.steps: list[Step] = []
         self.skipped: list[Skipped] = []
@@ -179,7 +181,9 @@ class Journey:
     def _forward(self, context: Context, decision: routing.Decision) -> Fate:
         packet = context.packet
         if packet.ttl <= 1:
-            return self._kernel_drop("ttl-exceeded", "the TTL has run out; the host answers with time exceeded")
+            return self._kernel_drop(
+                "ttl-exceeded", "the TTL has run out; the host answers with time exceeded"
+            )
         packet.ttl -= 1
         context.out_interface = decision.device
         fate = self._hook(context, hooks.FORWARD)
@@ -194,7 +198,9 @@ class Journey:
     def _refused_before_rules(self, packet: Packet) -> Fate | None:
         """Drop what ip6_rcv refuses before any hook: multicast or loopback sources, loopback targets."""
         if packet.src >> 120 == 0xFF or packet.src == 1 or packet.dst == 1:
-            return self._kernel_drop("martian", "IPv6 drops it before any rule: a loopback or multicast address")
+            return self._kernel_drop(
+                "martian", "IPv6 drops it before any rule: a loopback or multicast address"
+            )
         return None
 
     # -- output path -------------------------------------------------------------------------------
@@ -341,7 +347,9 @@ class Journey:
         if target.port is not None:
             if target.port == port.name and not port.hairpin:
                 return self._kernel_drop(
-                    "hairpin-off", f"the way goes back out of port {port.name}, which has no hairpin mode", "BRIDGE"
+                    "hairpin-off",
+                    f"the way goes back out of port {port.name}, which has no hairpin mode",
+                    "BRIDGE",
                 )
             out = self.namespace.interfaces.get(target.port)
             if port.isolated and out is not None and out.isolated:
@@ -398,10 +406,19 @@ class Journey:
         programs = self.programs.get(context.packet.family, [])
         backend = programs[0].backend if programs else "nf_tables"
         packet = context.packet
+        tracks = any(program.tracks for program in programs)
+        if packet.fragment is not None and self._defragments(hook, tracks):
+            packet.fragment = None
+            self._note(
+                hook,
+                "CONTINUE",
+                "the kernel puts the fragments together first; rules see the whole packet",
+                "defragmented",
+            )
         for table in hooks.tables_at(hook, backend):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
             if table == hooks.CONNTRACK:
-                if any(program.tracks for program in programs):
+                if tracks:
                     self._track(context)
                 continue
             if table == "nat":
@@ -419,6 +436,10 @@ class Journey:
                 if fate is not None:
                     return fate
         return None
+
+    def _defragments(self, hook: str, tracks: bool) -> bool:
+        """Tell whether fragments are joined before a hook: by conntrack, else for local delivery."""
+        return (tracks and hook in (hooks.PREROUTING, hooks.OUTPUT)) or hook == hooks.INPUT
 
     def _table(self, context: Context, program: Program, table: str) -> Fate | None:
         chain = program.chain(table, context.hook)
@@ -457,10 +478,14 @@ class Journey:
             maybe = matched is None
             if prepared.jump is not None:
                 jump = prepared.jump
-                self._step(context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=len(stack))
+                self._step(
+                    context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=len(stack)
+                )
                 target_chain = program.chain(table, jump.chain)
                 if target_chain is None:
-                    raise RulesetError(f"{prepared.rule.span}: there is no chain {jump.chain} in table {table}")
+                    raise RulesetError(
+                        f"{prepared.rule.span}: there is no chain {jump.chain} in table {table}"
+                    )
                 if not jump.goto:
                     stack.append((chain, rules, index))
                     if len(stack) > JUMP_LIMIT:
@@ -481,7 +506,14 @@ class Journey:
                 return outcome
         policy = base.policy or "ACCEPT"
         self._append(
-            Step(hook, policy, table, hook, policy=True, interfaces=(context.in_interface, context.out_interface))
+            Step(
+                hook,
+                policy,
+                table,
+                hook,
+                policy=True,
+                interfaces=(context.in_interface, context.out_interface),
+            )
         )
         return Verdict("ACCEPT" if policy == "ACCEPT" else "DROP")
 
@@ -534,13 +566,12 @@ class Journey:
             return Verdict("CONTINUE")
         before = _fields(context) if target.changes else None
         outcome = target.apply(context)
+        if isinstance(outcome, Verdict) and outcome.kind == "QUEUE":
+            outcome = Unknown(
+                f"what the program that reads {outcome.detail} decides", f"--assume {target.name}=yes"
+            )
         if isinstance(outcome, Unknown):
-            passes = self._decide(outcome, None, prepared)
-            reason = outcome.reason
-            if passes:
-                outcome = Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=reason)
-            else:
-                outcome = Verdict("DROP", detail=reason)
+            outcome = self._undecided_target(target, outcome, prepared)
         if isinstance(outcome, Translation):
             if self._translate(context, outcome) is None:
                 self._step(context, prepared, "DROP", depth=depth, note="there is no address to translate to")
@@ -552,6 +583,19 @@ class Journey:
         changes = _changes(before, _fields(context), context.packet.family) if before is not None else {}
         self._step(context, prepared, shown, maybe=maybe, depth=depth, note=note, changes=changes)
         return outcome
+
+    def _undecided_target(self, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
+        """Go on after a target whose effect nobody can tell: it lets the packet go on, or it does not."""
+        passes = self.world.assumed(target.name, prepared.rule)
+        if passes is None and not target.terminal and target.status != "unknown":
+            # only a value is unknown (a mark that is not saved): the packet goes on in any case
+            self.notes.append(f"{unknown.reason} is not known; the packet is taken to keep what it has")
+            return Verdict("CONTINUE", detail=unknown.reason)
+        if passes is None:
+            passes = self._decide(unknown, None, prepared)
+        if passes:
+            return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
+        return Verdict("DROP", detail=unknown.reason)
 
     # -- conntrack and nat -------------------------------------------------------------------------
 
@@ -665,7 +709,9 @@ class Journey:
             step.skipped, self.skipped = self.skipped, []
         self.steps.append(step)
         if len(self.steps) > STEP_LIMIT:
-            raise WalkLimitError(f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode")
+            raise WalkLimitError(
+                f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode"
+            )
 
     def _skip(self, context: Context, prepared: Prepared, condition: Condition) -> None:
         self.budget.spend(1)
@@ -694,4 +740,3 @@ def _changes(before: tuple[Any, ...], after: tuple[Any, ...], family: int) -> di
                 old, new = address_text(family, old), address_text(family, new)
             changes[name] = (old, new)
     return changes
-

@@ -25,7 +25,9 @@ def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, 
     if current.proto in PORT_PROTOCOLS:
         port = _choose_port(port, wanted, connection.original.dport)
     new = (
-        current._replace(dst=address, dport=port) if side == "dst" else current._replace(src=address, sport=port)
+        current._replace(dst=address, dport=port)
+        if side == "dst"
+        else current._replace(src=address, sport=port)
     )
     if new != current:
         connection.reply = new.reversed()

@@ -63,7 +63,9 @@ class Program:
 def _prepare(rule: Rule) -> Prepared:
     conditions = [Condition(predicate.test, predicate, "") for predicate in rule.parameters.predicates()]
     for match in rule.matches:
-        conditions.extend(Condition(predicate.test, predicate, match.name) for predicate in match.predicates())
+        conditions.extend(
+            Condition(predicate.test, predicate, match.name) for predicate in match.predicates()
+        )
     jump = rule.target if isinstance(rule.target, Jump) else None
     target = None if isinstance(rule.target, Jump) else rule.target
     quiet = jump is None and (target is None or not (target.changes or target.terminal))

@@ -107,9 +107,7 @@ def _party(host: Host, name: str, role: str) -> tuple[Container, Endpoint | None
     raise UsageError(_unknown(host, name))
 
 
-def _real(
-    host: Host, found: tuple[Container, Endpoint | None]
-) -> tuple[Container, Endpoint | None] | str:
+def _real(host: Host, found: tuple[Container, Endpoint | None]) -> tuple[Container, Endpoint | None] | str:
     """Follow `network_mode`: a container may use the host's or another container's namespace."""
     container, endpoint = found
     if container.network_mode == "host":
@@ -231,9 +229,7 @@ def _outside_address(host: Host, family: Family) -> int:
     return first
 
 
-def _resolver(
-    host: Host, sender: tuple[Container, Endpoint | None] | str, family: Family
-) -> tuple[str, int]:
+def _resolver(host: Host, sender: tuple[Container, Endpoint | None] | str, family: Family) -> tuple[str, int]:
     namespace = sender[0].namespace if isinstance(sender, tuple) else host.namespace
     for text in namespace.nameservers():
         try:
@@ -279,7 +275,11 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
         options = {2: mss.to_bytes(2, "big")} if packet.tcp_flags & TCP_FLAGS["SYN"] else {}
         if question.tcp_options is not None:
             options.update({kind: bytes.fromhex(data) for kind, data in question.tcp_options.items()})
-        fill("tcp_options", options if question.mss is not None or question.tcp_options is not None else None, options)
+        fill(
+            "tcp_options",
+            options if question.mss is not None or question.tcp_options is not None else None,
+            options,
+        )
     else:
         packet.tcp_flags = 0
     if proto in (ICMP, ICMPV6):
@@ -312,7 +312,9 @@ def _flags(question: Question) -> int:
 
 def _usual_length(packet: Packet) -> int:
     header = 20 if packet.family == 4 else 40
-    body = {TCP: 40 if packet.tcp_flags & TCP_FLAGS["SYN"] else 32, ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
+    body = {TCP: 40 if packet.tcp_flags & TCP_FLAGS["SYN"] else 32, ICMP: 64, ICMPV6: 64}.get(
+        packet.proto, 40
+    )
     return header + body
 
 

@@ -40,15 +40,15 @@ def drop(code: str, note: str) -> Decision:
 
 def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
     """Tell whether net.ipv4.conf.{all,INTERFACE}.NAME is on in either (IN_DEV_ORCONF)."""
-    return any(
-        namespace.interface_sysctl(4, scope, name, 0) != 0 for scope in ("all", interface)
-    )
+    return any(namespace.interface_sysctl(4, scope, name, 0) != 0 for scope in ("all", interface))
 
 
 def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
     """Tell whether packets from an interface may be forwarded."""
     if family == 6:
-        everywhere = namespace.sysctl_number("net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0)
+        everywhere = namespace.sysctl_number(
+            "net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0
+        )
         return everywhere != 0
     everywhere = namespace.sysctl_number("net.ipv4.ip_forward", 1 if not namespace.sysctls else 0)
     return namespace.interface_sysctl(4, interface, "forwarding", everywhere) != 0
@@ -120,7 +120,8 @@ def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decisio
     )
     own = fib.address_type(namespace, 4, packet.src) == "LOCAL"
     if own and not (
-        namespace.interface_sysctl(4, "all", "accept_local", 0) or namespace.interface_sysctl(4, interface, "accept_local", 0)
+        namespace.interface_sysctl(4, "all", "accept_local", 0)
+        or namespace.interface_sysctl(4, interface, "accept_local", 0)
     ):
         return drop("martian", "the source is one of the host's own addresses")
     if mode == 0 or own:

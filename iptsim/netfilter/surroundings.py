@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host import fib
+from iptsim.host import fib, ipsets
 from iptsim.host.model import Container, Host, Namespace
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import Question
@@ -43,6 +43,7 @@ class World:
         self.namespace = namespace
         self.known_connections = known
         self._forced: State | None = None
+        self._recent: dict[str, dict[int, list[float]]] = {}
         self._set_changes: dict[tuple[str, str], bool] = {}
 
     # -- what the walk asks ------------------------------------------------------------------------
@@ -112,8 +113,6 @@ class World:
         changed = self._set_changes.get((name, _element(directions, context)))
         if changed is not None:
             return changed
-        from iptsim.host import ipsets
-
         return ipsets.contains(self.host.ipsets, name, directions, context, options)
 
     def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
@@ -132,10 +131,17 @@ class World:
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
         """Return the entries of a `-m recent` list, None if nobody saved them."""
-        return None if self.host.recent is None else self.host.recent.get(name, {})
+        if self.host.recent is None:
+            return None
+        if name not in self._recent:
+            saved = self.host.recent.get(name, {})
+            self._recent[name] = {address: list(ages) for address, ages in saved.items()}
+        return self._recent[name]
 
 
 def _element(directions: tuple[str, ...], context: Context) -> str:
     packet = context.packet
-    parts = [(packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions]
+    parts = [
+        (packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions
+    ]
     return repr(parts)

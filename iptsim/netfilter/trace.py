@@ -58,7 +58,14 @@ class Step:
 
     def key(self) -> tuple[Any, ...]:
         """Return what makes two steps of different ways the same step."""
-        return (self.hook, self.table, self.chain, self.rule.position if self.rule else None, self.verdict, self.note)
+        return (
+            self.hook,
+            self.table,
+            self.chain,
+            self.rule.position if self.rule else None,
+            self.verdict,
+            self.note,
+        )
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the step in the trace schema."""

@@ -58,7 +58,10 @@ class Simulator:
         found = self._container_programs.get(namespace.name)
         if found is None:
             found = {}
-            families: tuple[tuple[Family, str | None], ...] = ((4, namespace.iptables), (6, namespace.ip6tables))
+            families: tuple[tuple[Family, str | None], ...] = (
+                (4, namespace.iptables),
+                (6, namespace.ip6tables),
+            )
             for family, text in families:
                 if text and text.strip():
                     source = f"iptables-save of {namespace.name}"
@@ -114,10 +117,9 @@ class _Ways:
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
-                if not self.notes:
-                    self.notes.append(
-                        f"the rules branch into more than {WAY_LIMIT} ways; only the first ones are told"
-                    )
+                note = f"the rules branch into more than {WAY_LIMIT} ways; only the first ones are told"
+                if note not in self.notes:
+                    self.notes.append(note)
                 break
             other = self.explore((*(decision.value for decision in taken[:index]), not taken[index].value))
             trace = merge(trace, other, taken[index], index)
@@ -146,9 +148,10 @@ class _Ways:
         if legs[0].verdict == "REJECT":
             broken = legs[0]
         verdict = broken.verdict if broken else "ACCEPT"
-        return Trace(
-            verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted)
-        )
+        for note in journey.notes:
+            if note not in self.notes:
+                self.notes.append(note)
+        return Trace(verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted))
 
 
 def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | None, tuple[Connection, ...]]:
@@ -315,8 +318,12 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
         if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
             return
         came = f"{address_text(got.family, got.src)}" + (f":{got.sport}" if got.sport is not None else "")
-        wanted = f"{address_text(asked.family, asked.dst)}" + (f":{asked.dport}" if asked.dport is not None else "")
-        note = f"the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer"
+        wanted = f"{address_text(asked.family, asked.dst)}" + (
+            f":{asked.dport}" if asked.dport is not None else ""
+        )
+        note = (
+            f"the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer"
+        )
         reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
         reply.verdict, reply.delivered = "DROP", None
 
@@ -480,15 +487,22 @@ def _reject_answer(run: _Run, request: Leg, fate: Fate) -> Leg | None:
 
 def alike(one: Trace, other: Trace) -> bool:
     """Tell whether two ways end alike: the same verdict for the whole and for each leg."""
-    return one.verdict == other.verdict != "DEPENDS" and len(one.legs) == len(other.legs) and all(
-        left.verdict == right.verdict for left, right in zip(one.legs, other.legs, strict=True)
+    return (
+        one.verdict == other.verdict != "DEPENDS"
+        and len(one.legs) == len(other.legs)
+        and all(left.verdict == right.verdict for left, right in zip(one.legs, other.legs, strict=True))
     )
 
 
 def _same_delivery(one: Trace, other: Trace) -> bool:
     def places(trace: Trace) -> list[Any]:
         return [
-            (leg.delivered.name, leg.delivered.packet.dst, leg.delivered.packet.dport, leg.delivered.packet.src)
+            (
+                leg.delivered.name,
+                leg.delivered.packet.dst,
+                leg.delivered.packet.dport,
+                leg.delivered.packet.src,
+            )
             if leg.delivered
             else None
             for leg in trace.legs
@@ -506,14 +520,21 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
     if alike(yes, no) and _same_delivery(yes, no):
         hinges = [*yes.hinges, *(hinge for hinge in no.hinges if hinge not in yes.hinges)]
         return Trace(
-            yes.verdict, legs, branches=yes.branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
+            yes.verdict,
+            legs,
+            branches=yes.branches,
+            decisions=yes.decisions[:depth],
+            hinges=hinges,
+            consulted=consulted,
         )
     branches = [*_ways(yes, decision, True), *_ways(no, decision, False)]
     verdict = yes.verdict if alike(yes, no) else "DEPENDS"
     hinges = [decision]
     for trace in (yes, no):
         hinges.extend(hinge for hinge in trace.hinges if hinge.step not in {known.step for known in hinges})
-    return Trace(verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted)
+    return Trace(
+        verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
+    )
 
 
 def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
@@ -521,7 +542,9 @@ def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
     taken = replace(decision, value=value)
     if trace.branches:
         return [
-            way if any(known.step == taken.step for known in way.decisions) else replace(way, decisions=[taken, *way.decisions])
+            way
+            if any(known.step == taken.step for known in way.decisions)
+            else replace(way, decisions=[taken, *way.decisions])
             for way in trace.branches
         ]
     return [replace(trace, decisions=[taken], branches=[])]
@@ -544,4 +567,6 @@ def _merge_legs(yes: Leg, no: Leg) -> Leg:
                 steps.extend(replace(step, maybe=True) for step in (*yes.steps[a:b], *no.steps[c:d]))
     verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
     delivered = yes.delivered or no.delivered
-    return replace(yes, steps=steps, verdict=verdict, delivered=delivered if verdict in ("ACCEPT", "DEPENDS") else None)
+    return replace(
+        yes, steps=steps, verdict=verdict, delivered=delivered if verdict in ("ACCEPT", "DEPENDS") else None
+    )

@@ -68,7 +68,11 @@ def _headline(explanation: Explanation) -> Text:
     what = question.what()
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
-    kind = f"{what}, {state} connection" if state in ("new", "established", "related") else f"{what}, state {state}"
+    kind = (
+        f"{what}, {state} connection"
+        if state in ("new", "established", "related")
+        else f"{what}, state {state}"
+    )
     return Text.assemble(
         (explanation.verdict, _COLOURS[explanation.verdict]),
         "   ",
@@ -148,7 +152,9 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         brief = number > 1 and leg.verdict == "ACCEPT" and not verbose
         yield from _brief(steps) if brief else _steps(steps, leg, verbose)
         if leg.delivered is not None and number == 1:
-            yield Text.assemble(" " * _INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered)))
+            yield Text.assemble(
+                " " * _INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered))
+            )
     yield Text("")
 
 

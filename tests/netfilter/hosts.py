@@ -62,9 +62,7 @@ def router(dump: str, *, sysctls: dict[str, str] | None = None, family: Family =
         Route(family=4, destination=0, prefix_length=0, device="eth0", gateway=number("10.1.0.254"))
     )
     containers = {name: container(name, *BRIDGE_PORTS[name]) for name in BRIDGE_PORTS}
-    return Host(
-        namespace=namespace, containers=containers, rulesets={family: loads(dump, family=family)}
-    )
+    return Host(namespace=namespace, containers=containers, rulesets={family: loads(dump, family=family)})
 
 
 def container(name: str, address: str, port: str) -> Container:
@@ -107,5 +105,7 @@ def route_of(leg: Leg) -> list[str]:
         if step.table is None:
             shown.append(f"{step.hook}={step.code}")
         else:
-            shown.append(f"{step.table}:{step.chain}:{step.rule.position if step.rule else 'policy'}={step.verdict}")
+            shown.append(
+                f"{step.table}:{step.chain}:{step.rule.position if step.rule else 'policy'}={step.verdict}"
+            )
     return shown

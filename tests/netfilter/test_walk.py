@@ -44,7 +44,10 @@ class TestFlowOfControl:
         assert input_route(rules) == ["filter:INPUT:1=GOTO:B", "filter:INPUT:policy=ACCEPT"]
 
     def test_a_rule_without_target_continues(self) -> None:
-        assert input_route("-A INPUT\n-A INPUT -j ACCEPT") == ["filter:INPUT:1=CONTINUE", "filter:INPUT:2=ACCEPT"]
+        assert input_route("-A INPUT\n-A INPUT -j ACCEPT") == [
+            "filter:INPUT:1=CONTINUE",
+            "filter:INPUT:2=ACCEPT",
+        ]
 
     def test_accept_ends_only_this_table_at_this_hook(self) -> None:
         rules = dump(mangle=":INPUT ACCEPT\n-A INPUT -j ACCEPT", filter=FILTER + "-A INPUT -j DROP")
@@ -121,11 +124,17 @@ class TestKernelDecisions:
             ({"in_": "eth0", "src": "10.1.0.9", "dst": "127.0.0.1"}, {}, "martian"),
             ({"in_": "eth0", "src": "224.0.0.5", "dst": "10.1.0.1"}, {}, "martian"),
             ({"in_": "eth0", "src": "10.2.0.1", "dst": "10.1.0.1"}, {}, "martian"),
-            ({"in_": "eth1", "src": "10.1.0.9", "dst": "10.2.0.1"}, {"net.ipv4.conf.all.rp_filter": "1"}, "rp-filter"),
+            (
+                {"in_": "eth1", "src": "10.1.0.9", "dst": "10.2.0.1"},
+                {"net.ipv4.conf.all.rp_filter": "1"},
+                "rp-filter",
+            ),
             ({**ACROSS, "ttl": 1}, {}, "ttl-exceeded"),
         ],
     )
-    def test_dropped_by_the_kernel_itself(self, fields: dict[str, object], sysctls: dict[str, str], code: str) -> None:
+    def test_dropped_by_the_kernel_itself(
+        self, fields: dict[str, object], sysctls: dict[str, str], code: str
+    ) -> None:
         trace = ask(router(dump(filter=FILTER), sysctls=sysctls), **fields)
         assert route_of(trace.legs[0]) == [f"ROUTING={code}"]
         assert trace.verdict == "DROP"
@@ -224,7 +233,8 @@ class TestBridge:
 
     def test_physdev(self) -> None:
         rules = dump(
-            filter=FILTER + "-A FORWARD -m physdev --physdev-in veth-a --physdev-out veth-b --physdev-is-bridged\n"
+            filter=FILTER
+            + "-A FORWARD -m physdev --physdev-in veth-a --physdev-out veth-b --physdev-is-bridged\n"
             "-A FORWARD -i veth-a -j DROP"
         )
         assert route_of(ask(router(rules), sender="a", to="b").legs[0]) == [
@@ -245,7 +255,9 @@ class TestBridge:
         assert route_of(trace.legs[0])[:2] == ["nat:PREROUTING:1=DNAT", "filter:FORWARD:1=CONTINUE"]
 
     def test_neighbour_discovery_is_dropped_with_icc_off(self) -> None:
-        rules = dump(filter=FILTER + "-A FORWARD -i br0 -o br0 -p tcp -j ACCEPT\n-A FORWARD -i br0 -o br0 -j DROP")
+        rules = dump(
+            filter=FILTER + "-A FORWARD -i br0 -o br0 -p tcp -j ACCEPT\n-A FORWARD -i br0 -o br0 -j DROP"
+        )
         trace = ask(router(rules, family=6), sender="a", to="fd09::3")
         assert trace.verdict == "DROP"
         assert route_of(trace.legs[0]) == ["filter:FORWARD:2=DROP"]
@@ -254,7 +266,8 @@ class TestBridge:
 class TestReject:
     def test_the_answer_is_a_packet_of_the_host_that_passes_output(self) -> None:
         rules = dump(
-            filter=FILTER + "-A INPUT -p tcp -j REJECT --reject-with tcp-reset\n-A OUTPUT -p tcp --tcp-flags RST RST -j DROP"
+            filter=FILTER
+            + "-A INPUT -p tcp -j REJECT --reject-with tcp-reset\n-A OUTPUT -p tcp --tcp-flags RST RST -j DROP"
         )
         trace = ask(router(rules), **IN)
         assert trace.verdict == "REJECT"
@@ -285,16 +298,26 @@ class TestUndecided:
         rules = FILTER + "-A INPUT -m limit --limit 3/min -j LOG\n-A INPUT -j DROP"
         trace = ask(router(dump(filter=rules)), **IN)
         assert trace.verdict == "DROP"
-        assert [(step.verdict, step.maybe) for step in trace.legs[0].steps] == [("CONTINUE", True), ("DROP", False)]
+        assert [(step.verdict, step.maybe) for step in trace.legs[0].steps] == [
+            ("CONTINUE", True),
+            ("DROP", False),
+        ]
 
-    @pytest.mark.parametrize(("key", "value", "verdict"), [("limit", True, "ACCEPT"), ("filter:INPUT:1", False, "DROP")])
+    @pytest.mark.parametrize(
+        ("key", "value", "verdict"), [("limit", True, "ACCEPT"), ("filter:INPUT:1", False, "DROP")]
+    )
     def test_the_question_may_decide(self, key: str, value: bool, verdict: str) -> None:
-        trace = ask(router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j DROP")), **IN, assume={key: value})
+        trace = ask(
+            router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j DROP")), **IN, assume={key: value}
+        )
         assert trace.verdict == verdict
 
     def test_equal_facts_go_the_same_way(self) -> None:
         """Who owns the packet does not change between two rules."""
-        rules = ":OUTPUT ACCEPT\n:INPUT ACCEPT\n-A OUTPUT -m owner --uid-owner 33 -j ACCEPT\n-A OUTPUT -m owner ! --uid-owner 33 -j DROP"
+        rules = (
+            ":OUTPUT ACCEPT\n:INPUT ACCEPT\n"
+            "-A OUTPUT -m owner --uid-owner 33 -j ACCEPT\n-A OUTPUT -m owner ! --uid-owner 33 -j DROP"
+        )
         trace = ask(router(dump(filter=rules)), sender="host", to="10.2.0.9", reply=False)
         assert trace.verdict == "DEPENDS"
         assert len(trace.branches) == 2

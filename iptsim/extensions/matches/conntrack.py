@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.parameters import PROTOCOL
-from iptsim.extensions.values import NETWORK, PORT_RANGE, Network, any_of, choice, choices, integer, range_text
+from iptsim.extensions.values import (
+    NETWORK,
+    PORT_RANGE,
+    Network,
+    any_of,
+    choice,
+    choices,
+    integer,
+    range_text,
+)
 from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
 
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")

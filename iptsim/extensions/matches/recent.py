@@ -95,7 +95,7 @@ class Recent(Match):
         return super(Recent, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the list; `--set` always holds."""
+        """Return the condition on the list; `--set` always holds. The list remembers, as in the kernel."""
         negated = bool(self.negated)
         side = "dst" if self.rdest else "src"
 
@@ -104,9 +104,11 @@ class Recent(Match):
             return found & self.mask[1] if self.mask else found
 
         def test(context: Context) -> Truth:
-            if self.set:
-                return not negated
             entries = context.surroundings.recent(self._list)
+            if self.set:
+                if entries is not None:
+                    entries.setdefault(address(context), []).insert(0, 0.0)
+                return not negated
             if entries is None:
                 return self._unknown(
                     context, f"whether {{}} is in the recent list {self._list}", address(context)
@@ -114,6 +116,10 @@ class Recent(Match):
             ages = entries.get(address(context))
             if ages is None or not self._enough(ages):
                 return negated
+            if self.update:
+                ages.insert(0, 0.0)
+            elif self.remove:
+                del entries[address(context)]
             if self.rttl:
                 return self._unknown(
                     context, f"the TTL that {{}} had when list {self._list} took it", address(context)

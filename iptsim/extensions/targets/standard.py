@@ -28,6 +28,8 @@ class Drop(Target):
     """Drop the packet without an answer."""
 
     name: ClassVar[str] = "DROP"
+    #: iptables refuses it in table nat, which is not for filtering
+    tables: ClassVar[frozenset[str] | None] = frozenset({"filter", "mangle", "raw", "security"})
     changes: ClassVar[bool] = False
     terminal: ClassVar[bool] = True
 
