@@ -13,10 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-try:
-    from benchmarks.kube import dump
-except ModuleNotFoundError:  # run as a script
-    from kube import dump
+from benchmarks.kube import dump
 
 LOAD = """
 import resource, sys

@@ -16,7 +16,7 @@ def explain(
     src: str | None = None,
     dst: str | None = None,
     *,
-    proto: str = "tcp",
+    proto: str | None = None,
     dport: int | None = None,
     **fields: Any,
 ) -> Explanation:

@@ -39,12 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IptsimError as error:
         print(f"iptsim: {error}", file=sys.stderr)
         return BAD
-    except BrokenPipeError:
-        # whoever read the output has seen enough; keep the interpreter from flushing into the void again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except OSError as error:
+        # inputs that can't be read are errors of their own above: this is an output that can't be written;
+        # keep the interpreter from flushing into it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return _BROKEN_PIPE
+        print(f"iptsim: the output can't be written: {error.strerror or error}", file=sys.stderr)
+        return BAD
     return status
 
 

@@ -87,7 +87,9 @@ class DumpSyntaxError(IptsimError):
             first = max(0, self.span.start - CONTEXT // 2)
             shown = self.text[first : first + CONTEXT]
             lead = printable(shown[: self.span.start - first])
-            marked = printable(shown[self.span.start - first : max(self.span.end, self.span.start + 1) - first])
+            marked = printable(
+                shown[self.span.start - first : max(self.span.end, self.span.start + 1) - first]
+            )
             lines.append(f"    {printable(shown)}")
             lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
         if self.hint:

@@ -319,8 +319,8 @@ class _Replay:
         self.ended = True
 
     def _go(self, target: Node, key: str | int, kind: EdgeKind) -> None:
-        attributes = self.graph.get_edge_data(self.node, target, key)
-        if attributes is None or attributes["kind"] != kind:
+        edge = (self.node, target, key)
+        if not self.graph.has_edge(*edge) or self.graph.edges[edge]["kind"] != kind:
             raise ValueError(f"there is no edge {kind} {key} from {self.node} to {target}")
-        self.edges.append((self.node, target, key))
+        self.edges.append(edge)
         self.node = target

@@ -212,9 +212,7 @@ class Surroundings(Protocol):
         With `interface`, only that interface's own addresses are LOCAL (`--limit-iface-in/out`).
         """
 
-    def reverse_path(
-        self, context: Context, *, loose: bool, validmark: bool, accept_local: bool
-    ) -> Truth:
+    def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
         """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
 
     def set_contains(

@@ -26,8 +26,8 @@ def graph_of(rules: str) -> ChainGraph:
 def edges(graph: ChainGraph, kind: str) -> set[tuple[str, str, int | str]]:
     return {
         (str(source), str(target), key)
-        for source, target, key, found in graph.edges(keys=True, data="kind")
-        if found == kind
+        for source, target, key, attributes in graph.edges(keys=True, data=True)
+        if attributes["kind"] == kind
     }
 
 
@@ -36,7 +36,7 @@ def edges(graph: ChainGraph, kind: str) -> set[tuple[str, str, int | str]]:
 
 def test_hooks_chains_and_verdicts_are_nodes() -> None:
     graph = graph_of(":WEB - [0:0]\n-A INPUT -p tcp -j WEB\n-A WEB -j DROP\n")
-    kinds = {str(node): kind for node, kind in graph.nodes(data="kind")}
+    kinds = {str(node): attributes["kind"] for node, attributes in graph.nodes(data=True)}
     assert kinds["INPUT"] == "hook"
     assert kinds["filter:INPUT"] == "base"
     assert kinds["filter:WEB"] == "user"

@@ -100,6 +100,8 @@ class _Getopt:
         self.at = 0
         self.protocol: str | None = None
         self.jumped = False
+        #: indexes of words that an option took as its argument -> index of the option
+        self.taken: dict[int, int] = {}
         #: index of a value that was split off its option
         self.glued: int | None = None
 
@@ -151,13 +153,17 @@ class _Getopt:
         return [*found, *([plan.jump] if plan.jump is not None else [])]
 
     def _stray(self, at: int) -> BindError:
+        """Explain a word where only an option can stand."""
         word = self.words[at]
-        previous = self.words[at - 1] if at else ""
-        if previous[:1] == "-":
-            return BindError(f"{word!r} is no option, and {previous} takes no (further) word", at)
-        hint = ""
-        if word[:1] in ("'", "’", "“", "”"):
+        before = self.words[at - 1] if at else ""
+        if at - 1 in self.taken and before[:1] == "-":
+            hint = f"{self.words[self.taken[at - 1]]} took {before} as its argument"
+        elif word[:1] in "'‘’“”":
             hint = 'only straight double quotes hold words together: "a b"'
+        elif before[:1] == "-" and at - 1 not in self.taken:
+            hint = f"{before} takes no argument"
+        else:
+            hint = ""
         return BindError(f"{word!r} is not an option", at, hint)
 
     # -- looking up -------------------------------------------------------------------------------
@@ -219,6 +225,7 @@ class _Getopt:
         """Take the next word, whatever it looks like."""
         if self.at >= len(self.words):
             raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected: {expected}")
+        self.taken[self.at] = at
         self.at += 1
         return self.at - 1
 

@@ -249,7 +249,9 @@ class Step:
     def _pairs(self, texts: Sequence[str]) -> list[Sequence[str]]:
         """Take lists of addresses apart: for each source, each destination."""
         lines: list[Sequence[str]] = [texts]
-        places = {clause.option.field: place for place, clause in enumerate(c for c in self.clauses if c.values)}
+        places = {
+            clause.option.field: place for place, clause in enumerate(c for c in self.clauses if c.values)
+        }
         for name in ("source", "destination"):
             place = places.get(name)
             if place is None or "," not in texts[place]:
@@ -258,7 +260,9 @@ class Step:
             if clause.negated:
                 raise BindError("! can't stand before several addresses", clause.at, "write a rule for each")
             lines = [
-                [*line[:place], address, *line[place + 1 :]] for line in lines for address in texts[place].split(",")
+                [*line[:place], address, *line[place + 1 :]]
+                for line in lines
+                for address in texts[place].split(",")
             ]
         return lines
 
@@ -390,11 +394,15 @@ class Plan:
         if len(texts) == 1:
             texts = texts[0].split(",", 1)
         if not all(text.isascii() and text.isdigit() for text in texts):
-            raise BindError("the counters are not two numbers", self.counters[0], "expected -c PACKETS OCTETS")
+            raise BindError(
+                "the counters are not two numbers", self.counters[0], "expected -c PACKETS OCTETS"
+            )
         return Counters(int(texts[0]), int(texts[1]))
 
 
 def _wrong_protocol(step: Step, protocols: frozenset[int]) -> BindError:
     names = any_of(tuple(format_protocol(number) for number in sorted(protocols)))
     what = f"{step.name} with these options" if step.clauses else step.name
-    return BindError(f"{what} works only in a rule for one protocol: {names}", step.at, f"expected -p {names} in the rule")
+    return BindError(
+        f"{what} works only in a rule for one protocol: {names}", step.at, f"expected -p {names} in the rule"
+    )

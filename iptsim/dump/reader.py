@@ -261,7 +261,9 @@ class _Reader:
             parameters, matches, target, placed = plan.run(words)
         except BindError:
             return False
-        if type(target) is Jump and (target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]):
+        if type(target) is Jump and (
+            target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]
+        ):
             return False
         rules = chain.rules
         for model in parameters:

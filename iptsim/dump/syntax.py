@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from iptsim.dump.grammar import parse_line
@@ -44,7 +45,7 @@ _EXPECTED = {
     "_COMMIT": "COMMIT",
 }
 #: Programs whose command lines are pasted instead of a dump.
-_PROGRAMS = ("iptables", "ip6tables", "sudo", "/sbin/iptables", "/usr/sbin/iptables", "iptables-save", "$")
+_PROGRAMS = r"sudo|ip6?tables(?:-(?:nft|legacy))?(?:-(?:save|restore))?"
 
 
 def parse_counters(text: str) -> Counters:
@@ -106,12 +107,12 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
         return found(
             "blanks before the line", "it must begin in the first column", 0, len(text) - len(text.lstrip())
         )
-    if first.rpartition("/")[2] in _PROGRAMS:
+    program = re.search(rf"(^|[/ \t])({_PROGRAMS})(?![^ \t])", text)
+    if program and text[:1] not in "-[:":
         return found(
             "this is a shell command, not a line of a dump",
             "expected the output of iptables-save; in a dump a rule is written without the program's name",
-            0,
-            len(first),
+            *program.span(2),
         )
     if first[:1] == "[" and start == 0:
         return found("the counters are not [packets:octets]", "expected: [12:720] -A CHAIN ...")

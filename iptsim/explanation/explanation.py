@@ -124,8 +124,8 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
         return _end(owner[0].name, packet, packet.dst)
     if owner == "host":
         return _end("host", packet, packet.dst)
-    if question.to == "internet":
-        return _end("internet", packet, packet.dst)
+    if question.to in ("internet", "dns"):
+        return _end(question.to, packet, packet.dst)
     return address_text(packet.family, packet.dst)
 
 

@@ -221,8 +221,19 @@ def _masquerade_text(case: _Case) -> str:
             before, after = step.changes["src"]
             return f" On the way out its source {before} becomes {after} ({step.verdict})."
     delivered = case.leg.delivered
-    if delivered is not None and delivered.kind == "outside" and case.packet.src == delivered.packet.src:
-        return f" No rule changes its source: the other side sees {address_text(case.packet.family, case.packet.src)}."
+    packet = case.packet
+    inside = isinstance(case.host.owner_of(packet.family, packet.src), tuple)
+    if (
+        inside
+        and delivered is not None
+        and delivered.kind == "outside"
+        and packet.src == delivered.packet.src
+    ):
+        source = address_text(packet.family, packet.src)
+        return (
+            f" No rule changes its source: the other side sees {source}, and its answer only comes back if it "
+            "knows the way there."
+        )
     return ""
 
 
@@ -322,9 +333,11 @@ def _unseen(case: _Case) -> Reason:
         return Reason(
             "inside-namespace", f"The packet stays inside {leg.sender}'s own network namespace.", leg=leg
         )
-    return Reason(
-        "no-rules", "The ruleset has no chain that this packet passes, so nothing stops it.", leg=leg
-    )
+    text = "The ruleset has no chain that this packet passes, so nothing stops it."
+    daemon = case.host.daemon
+    if daemon is not None and daemon.iptables is False:
+        text = "dockerd runs with iptables=false, so it wrote no rules, and there are no others: nothing stops it."
+    return Reason("no-rules", text + _masquerade_text(case), leg=leg)
 
 
 def _by_policy(case: _Case) -> Reason:

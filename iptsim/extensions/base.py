@@ -30,7 +30,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _SPECIAL = re.compile(r"[\"\\']")
 
 
-
 def quote(text: str) -> str:
     r"""Quote a word as iptables-save does (xtables_save_string in libxtables).
 

@@ -99,7 +99,12 @@ class Parameters(Match):
                 if value != 0:
                     found.append(
                         field_predicate(
-                            text, "proto", ((value, value),), negated=negated, name="protocol", show=protocol_name
+                            text,
+                            "proto",
+                            ((value, value),),
+                            negated=negated,
+                            name="protocol",
+                            show=protocol_name,
                         )
                     )
             else:
@@ -164,8 +169,8 @@ def _fragment_predicate(text: str, negated: bool) -> Predicate:
     return fact_predicate(
         text,
         lambda context: context.packet.fragment in ("middle", "last"),
-        lambda context: f"it is a {context.packet.fragment} fragment" if context.packet.fragment else "it is whole",
+        lambda context: (
+            f"it is a {context.packet.fragment} fragment" if context.packet.fragment else "it is whole"
+        ),
         negated=negated,
     )
-
-

@@ -26,7 +26,9 @@ def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
         raise ValueError(f"{text!r} is not a number")
     digits = text.lstrip("+")
     try:
-        number = int(digits, 8 if digits.startswith("0") and digits[1:2] not in ("x", "X") and len(digits) > 1 else 0)
+        number = int(
+            digits, 8 if digits.startswith("0") and digits[1:2] not in ("x", "X") and len(digits) > 1 else 0
+        )
     except ValueError:
         raise ValueError(f"{text!r} is not a number") from None
     if not low <= number <= high:
@@ -98,7 +100,9 @@ def one_address(text: str, family: int) -> int:
         ValueError: not an address of that family.
     """
     try:
-        return int.from_bytes(socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big")
+        return int.from_bytes(
+            socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big"
+        )
     except (OSError, ValueError):
         pass  # another form, or none
     try:

@@ -60,7 +60,11 @@ class Members:
                 continue
             for lengths, key in self._elements(text, options):
                 groups.setdefault(lengths, {})[key] = "nomatch" in options
-        self.groups = sorted(groups.items(), reverse=True)
+        self.groups = sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        #: of a hash:net,iface set, the networks by prefix length
+        self.nets = {
+            lengths[0]: {key[0] for key in keys} for lengths, keys in self.groups if "iface" in self.parts
+        }
         self.wildcards = sorted(
             {
                 part
@@ -115,6 +119,9 @@ class Members:
             for key in self._keys(lengths, element):
                 if key in keys:
                     return not keys[key]
+            # In a hash:net,iface set, the longest prefix that is there for any interface decides.
+            if self.nets and element[0] & prefix_mask(self.family or 4, lengths[0]) in self.nets[lengths[0]]:
+                return None
         return None
 
     def _keys(self, lengths: Lengths, element: Mapping[int, Any]) -> Iterator[Key]:

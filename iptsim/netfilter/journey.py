@@ -367,13 +367,9 @@ class Journey:
                 return fate
             self._confirm(context)
         else:
-            self._note(
-                "BRIDGE",
-                "ACCEPT",
-                f"{bridge} switches it; bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables is off, "
-                "so iptables never sees it",
-                "bypasses-iptables",
-            )
+            switch = f"bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables"
+            note = f"it is switched by {bridge}; {switch} is off, so iptables never sees it"
+            self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
         return self._hand_over(packet, target.container, target.name, bridge)
 
     # -- the way out -------------------------------------------------------------------------------

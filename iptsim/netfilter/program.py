@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from iptsim.dump.loops import refuse_loops
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
-from iptsim.extensions.base import Predicate, Target
+from iptsim.extensions.base import Match, Predicate, Target
 from iptsim.netfilter import conntrack
 from iptsim.packet import Context, Truth
 
@@ -46,6 +46,7 @@ class Program:
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
         self._chains: dict[tuple[str, str], list[Prepared]] = {}
+        self._conditions: dict[int, tuple[Condition, ...]] = {}
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as the dump has it."""
@@ -56,17 +57,26 @@ class Program:
         key = (chain.table, chain.name)
         found = self._chains.get(key)
         if found is None:
-            found = self._chains[key] = [_prepare(rule) for rule in chain.rules]
+            found = self._chains[key] = [self._prepare(rule) for rule in chain.rules]
         return found
 
-
-def _prepare(rule: Rule) -> Prepared:
-    conditions = [Condition(predicate.test, predicate, "") for predicate in rule.parameters.predicates()]
-    for match in rule.matches:
-        conditions.extend(
-            Condition(predicate.test, predicate, match.name) for predicate in match.predicates()
+    def _prepare(self, rule: Rule) -> Prepared:
+        conditions = self._conditions_of(rule.parameters)
+        for match in rule.matches:
+            conditions += self._conditions_of(match)
+        target = rule.target
+        if isinstance(target, Jump):
+            return Prepared(rule, conditions, None, target, quiet=False)
+        return Prepared(
+            rule, conditions, target, None, quiet=target is None or not (target.changes or target.terminal)
         )
-    jump = rule.target if isinstance(rule.target, Jump) else None
-    target = None if isinstance(rule.target, Jump) else rule.target
-    quiet = jump is None and (target is None or not (target.changes or target.terminal))
-    return Prepared(rule, tuple(conditions), target, jump, quiet)
+
+    def _conditions_of(self, match: Match) -> tuple[Condition, ...]:
+        """Return a match's conditions; the reader makes equal matches one object, so each is done once."""
+        found = self._conditions.get(id(match))
+        if found is None:
+            found = tuple(
+                Condition(predicate.test, predicate, match.name) for predicate in match.predicates()
+            )
+            self._conditions[id(match)] = found
+        return found

@@ -40,9 +40,11 @@ class Question(BaseModel):
     Attributes:
         sender / to: a container, "host", "localhost", "internet", "dns" (`to` only), or an address.
         in_interface: the interface on which the packet arrives; then `src` and `dst` say its addresses.
-        proto: protocol name or number.
+        proto: protocol name or number; TCP where it is left open, and UDP to a resolver.
         assume: how undecided matches go: module name or TABLE:CHAIN:N -> yes or no.
         facts: what `--set NAME=VALUE` says beyond header fields ("cpu", "tproxy_listener" ...).
+        extra: rare header fields ("ah_spi", "sctp_chunks" ...), see the extensions that look at them.
+        extension_headers: IPv6 headers before the transport header, as protocol number and hex content.
         reply: whether answers are followed too.
         verbose: keep the rules that were looked at in vain.
     """
@@ -54,7 +56,7 @@ class Question(BaseModel):
     to: str | None = None
     in_interface: str | None = Field(None, alias="in")
     family: Literal[4, 6] | None = None
-    proto: str = "tcp"
+    proto: str | None = None
     src: str | None = None
     dst: str | None = None
     sport: int | None = Field(None, ge=0, le=65535)
@@ -81,14 +83,14 @@ class Question(BaseModel):
     assume: dict[str, bool] = {}
     facts: dict[str, Any] = {}
     extra: dict[str, Any] = {}
+    extension_headers: tuple[tuple[int, str], ...] = ()
     reply: bool = True
     verbose: bool = False
 
     @field_validator("proto")
     @classmethod
-    def _known_protocol(cls, value: str) -> str:
-        number = parse_protocol(value)
-        if number == 0:
+    def _known_protocol(cls, value: str | None) -> str | None:
+        if value is not None and parse_protocol(value) == 0:
             raise ValueError("a packet has one protocol: tcp, udp, icmp, or a number")
         return value
 
@@ -110,7 +112,7 @@ class Question(BaseModel):
     @property
     def protocol(self) -> int:
         """The protocol's number."""
-        return parse_protocol(self.proto)
+        return parse_protocol(self.proto or ("udp" if self.to == "dns" else "tcp"))
 
     def what(self) -> str:
         """Return protocol and port as people write them: "tcp/80", "icmp"."""

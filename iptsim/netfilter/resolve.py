@@ -296,6 +296,7 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
     fill("dst_mac", question.dst_mac, None)
     fill("pkttype", question.pkttype, "unicast")
     packet.extra = dict(question.extra)
+    packet.extension_headers = tuple((kind, bytes.fromhex(data)) for kind, data in question.extension_headers)
     # a mark of 0 is what every packet has that nobody marked: not worth a remark
     packet.defaults = frozenset(defaults - {"mark", "icmp_code"})
     return packet

@@ -78,7 +78,7 @@ def route_input(namespace: Namespace, packet: Packet, interface: str) -> Decisio
         bad = _bad_source(namespace, packet, interface) if packet.src else None
         return bad or Decision("local")
     if not forwarding(namespace, 4, interface):
-        return drop("ip-forward-off", "ip_forward is 0: the host does not route between interfaces")
+        return drop("ip-forward-off", "the host does not route between interfaces: ip_forward is 0")
     failure = _no_way(found.type)
     if failure is not None:
         return failure
@@ -106,7 +106,7 @@ def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision |
     if dst == 0:
         return drop("martian", "the destination is 0.0.0.0")
     if dst in LOOPBACK4 and not route_localnet(namespace, interface):
-        return drop("martian", f"127.0.0.0/8 is not routed: route_localnet is 0 on {interface}")
+        return drop("martian", f"packets to 127.0.0.0/8 are not routed: route_localnet is 0 on {interface}")
     if src in LOOPBACK4 and not route_localnet(namespace, interface):
         return drop("martian", "the source is a loopback address")
     return None
@@ -129,7 +129,9 @@ def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decisio
     mark = packet.mark if _interface_switch(namespace, interface, "src_valid_mark") else 0
     if fib.reverse_path(namespace, 4, packet.src, interface, strict=mode == 1, mark=mark):
         return None
-    return drop("rp-filter", f"rp_filter: the way back to the source does not leave by {interface}")
+    return drop(
+        "rp-filter", f"the way back to the source does not leave by {interface}, and rp_filter wants that"
+    )
 
 
 def _route_input6(namespace: Namespace, packet: Packet, interface: str) -> Decision:
@@ -142,5 +144,5 @@ def _route_input6(namespace: Namespace, packet: Packet, interface: str) -> Decis
     if found.type in ("local", "anycast"):
         return Decision("local")
     if not forwarding(namespace, 6, interface):
-        return drop("ip-forward-off", "net.ipv6.conf.all.forwarding is 0: the host does not route IPv6")
+        return drop("ip-forward-off", "the host does not route IPv6: net.ipv6.conf.all.forwarding is 0")
     return _no_way(found.type) or Decision("forward", found.device, found.gateway)

@@ -128,9 +128,11 @@ class Leg:
         packet: as it was sent.
         steps: what the host's kernel did, in order.
         own_steps: what the sender's own network namespace did before (rules of a container).
+        arrival_steps: what the receiver's own network namespace did after.
         verdict: what became of it.
         delivered: where it arrived, None when it did not.
         proxy: the leg belongs to docker-proxy's own connection to the container.
+        inside: the packet never left its sender's network namespace.
     """
 
     direction: Literal["original", "reply"]
@@ -138,16 +140,19 @@ class Leg:
     packet: Packet
     steps: list[Step] = field(default_factory=list)
     own_steps: list[Step] = field(default_factory=list)
+    arrival_steps: list[Step] = field(default_factory=list)
     verdict: FinalVerdict = "ACCEPT"
     delivered: Delivery | None = None
     proxy: bool = False
+    inside: bool = False
     #: rules looked at in vain after the last step
     skipped: list[Skipped] = field(default_factory=list)
 
     @property
     def deciding(self) -> Step | None:
         """The step that ended the packet's way, or the last firm step of its way through."""
-        firm = [step for step in self.steps + self.own_steps if not step.maybe] or self.steps
+        whole = [*self.own_steps, *self.steps, *self.arrival_steps]
+        firm = [step for step in whole if not step.maybe] or whole
         if self.verdict in ("DROP", "REJECT"):
             for step in reversed(firm):
                 if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN"):
@@ -170,8 +175,9 @@ class Leg:
                 "name": self.delivered.name,
                 "packet": packet_json(self.delivered.packet),
             }
-        if self.own_steps:
-            out["own_steps"] = [step.as_json(verbose) for step in self.own_steps]
+        for name, steps in (("own_steps", self.own_steps), ("arrival_steps", self.arrival_steps)):
+            if steps:
+                out[name] = [step.as_json(verbose) for step in steps]
         if self.proxy:
             out["proxy"] = True
         return out

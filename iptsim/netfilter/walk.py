@@ -371,7 +371,7 @@ def _send(
             fate = Fate("DROP")
     leg.steps, leg.skipped = journey.steps, journey.skipped
     leg.verdict, leg.delivered = fate.verdict, fate.delivered
-    if fate.delivered is not None and fate.delivered.kind == "container" and not leg.own_steps:
+    if fate.delivered is not None and fate.delivered.kind == "container" and not leg.inside:
         _into_container(run, leg, fate.delivered)
     return leg, fate
 
@@ -384,6 +384,7 @@ def _out_of_container(run: _Run, leg: Leg, container: Container, packet: Packet,
     leg.packet = own.sent or leg.packet
     leg.own_steps = own.steps
     if fate.delivered is None or fate.delivered.kind != "outside":
+        leg.inside = True
         return fate
     device = fate.delivered.interface or ""
     endpoint = next((one for one in container.endpoints.values() if one.interface == device), None)
@@ -456,7 +457,7 @@ def _into_container(run: _Run, leg: Leg, delivered: Delivery) -> None:
     device = next((name for name in container.namespace.interfaces if name != "lo"), "eth0")
     found = container.namespace.interface_of(packet.family, packet.dst)
     fate = own.receive(packet, found.name if found else device)
-    leg.own_steps = own.steps
+    leg.arrival_steps = own.steps
     if fate.verdict != "ACCEPT":
         leg.verdict, leg.delivered = fate.verdict, None
 

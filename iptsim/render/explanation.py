@@ -144,13 +144,15 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         if len(legs) > 1:
             yield _leg_title(explanation, leg, number)
         steps = leg.steps
-        if leg.own_steps:
-            yield Text(f"{' ' * _INDENT}inside {printable(_inside(leg))}", "dim")
-            yield from _steps(leg.own_steps, leg, verbose)
-        if not steps and not leg.own_steps:
+        yield from _inside(leg.sender, leg.own_steps, leg, verbose)
+        if leg.inside and leg.verdict == "ACCEPT":
+            stays = f"{' ' * _INDENT}stays inside {printable(leg.sender)}: no rule of the host sees it"
+            yield Text(stays, "dim")
+        elif not steps and not leg.inside:
             yield Text(f"{' ' * _INDENT}no rule sees it", "dim")
         brief = number > 1 and leg.verdict == "ACCEPT" and not verbose
         yield from _brief(steps) if brief else _steps(steps, leg, verbose)
+        yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
         if leg.delivered is not None and number == 1:
             yield Text.assemble(
                 " " * _INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered))
@@ -158,8 +160,11 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     yield Text("")
 
 
-def _inside(leg: Leg) -> str:
-    return leg.sender if leg.delivered is None or leg.delivered.kind != "container" else leg.delivered.name
+def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
+    """Show what a container's own rules did, when they did anything."""
+    if any(verbose or _is_worth(step, False) for step in steps):
+        yield Text(f"{' ' * _INDENT}inside {printable(name or 'the receiver')}", "dim")
+        yield from _steps(steps, leg, verbose)
 
 
 def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
@@ -179,7 +184,8 @@ def _brief(steps: list[Step]) -> Iterator[Text]:
         if step.table == "filter" and step.verdict == "ACCEPT"
     ]
     notes = [printable(step.note) for step in steps if step.table is None]
-    yield Text(f"{' ' * _INDENT}accepted by {', '.join(shown) or 'every policy'}", "dim")
+    if shown or (steps and not notes):
+        yield Text(f"{' ' * _INDENT}accepted by {', '.join(shown) or 'every policy'}", "dim")
     for note in notes:
         yield Text(f"{' ' * _INDENT}{note}", "dim")
 

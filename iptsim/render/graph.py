@@ -157,7 +157,8 @@ def _drawn(ruleset: Ruleset, table: str | None) -> tuple[ChainGraph, dict[Node, 
 def _drawn_edges(graph: ChainGraph) -> Iterator[tuple[Node, Node, str, str]]:
     """Yield one edge for all rules that lead from one node to another alike, labelled by position."""
     positions: dict[tuple[Node, Node, str], list[int]] = {}
-    for source, target, key, kind in graph.edges(keys=True, data="kind"):
+    for source, target, key, attributes in graph.edges(keys=True, data=True):
+        kind: str = attributes["kind"]
         if kind in _ARROWS:
             positions.setdefault((source, target, kind), []).extend(
                 [key] if kind not in ("hook", "policy") else []

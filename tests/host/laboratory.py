@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from pydantic import TypeAdapter
@@ -39,6 +41,30 @@ ip route add default via 192.0.2.1
 ip -6 route add default via 2001:db8:2::1
 """
 
+#: Sends UDP packets from the far end of `port`: argv = port, then SOURCE DESTINATION pairs.
+SENDER = """
+import fcntl, ipaddress, socket, struct, sys
+port, pairs = sys.argv[1], sys.argv[2:]
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind(("p" + port, 0))
+mac = fcntl.ioctl(out, 0x8927, struct.pack("256s", port.encode()))[18:24]  # SIOCGIFHWADDR
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 65535) + (total >> 16)
+    return ~total & 65535
+for source, destination in zip(pairs[::2], pairs[1::2]):
+    src, dst = ipaddress.ip_address(source), ipaddress.ip_address(destination)
+    if src.version == 4:
+        head = struct.pack("!BBHHHBBH4s4s", 69, 0, 28, 1, 0, 64, 17, 0, src.packed, dst.packed)
+        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
+        frame, kind = head + struct.pack("!HHHH", 1, 2, 8, 0), 0x0800
+    else:
+        udp = struct.pack("!HHHH", 1, 2, 8, 0)
+        pseudo = src.packed + dst.packed + struct.pack("!IxxxB", 8, 17)
+        udp = struct.pack("!HHHH", 1, 2, 8, checksum(pseudo + udp))
+        frame, kind = struct.pack("!IHBB", 6 << 28, 8, 17, 64) + src.packed + dst.packed + udp, 0x86DD
+    out.send(mac + b"\\2\\0\\0\\0\\0\\1" + struct.pack("!H", kind) + frame)
+"""
 _SAVED = (
     "ip -j addr",
     "ip -j -d link",
@@ -78,3 +104,15 @@ def run(setup: str, commands: list[str]) -> tuple[Namespace, list[str]]:
         sysctls=iproute.sysctls(parts[6]),
     )
     return namespace, parts[len(_SAVED) :]
+
+
+def send(port: str, pairs: list[tuple[str, str]]) -> str:
+    """Return the command that makes packets arrive on an interface of BASE."""
+    words = " ".join(f"{source} {destination}" for source, destination in pairs)
+    return f"{sys.executable} - {port} {words} <<'EOF'\n{SENDER}\nEOF\nsleep 0.2"
+
+
+def counters(text: str) -> dict[str, int]:
+    """Read `iptables-save -c`: the comment of a rule -> its packets."""
+    found = re.findall(r'^\[([0-9]+):[0-9]+\] .*--comment "?([^ "]+)', text, re.MULTILINE)
+    return {name: int(packets) for packets, name in found}

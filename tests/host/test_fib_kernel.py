@@ -203,15 +203,15 @@ class Query:
 def queries(seed: int) -> list[Query]:
     """Return every destination plainly, from each side, and in random combinations."""
     draw = random.Random(seed)
-    made = []
+    made: list[Query] = []
     for destination in DESTINATIONS:
         family = parse_address(destination)[0]
         made.append(Query(family, destination))
         made.append(Query(family, destination, source=draw.choice(SOURCES[family])))
         if destination in OUTPUT_ONLY:
             continue
-        for iif, neighbours in NEIGHBOURS.items():
-            made.append(Query(family, destination, source=neighbours[family], iif=iif))
+        for side, neighbours in NEIGHBOURS.items():
+            made.append(Query(family, destination, source=neighbours[family], iif=side))
         for _ in range(8):
             inside = draw.random() < 0.5
             iif = draw.choice(list(NEIGHBOURS)) if inside else None

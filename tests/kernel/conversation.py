@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.packet import ACK, ICMP, ICMPV6, TCP
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
 from tests.kernel.description import Probe
 from tests.kernel.laboratory import Observation
 
@@ -35,7 +35,9 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
     elif probe.proto in _OPENING:
         return None
     elif probe.proto == TCP:
-        changes["tcp_flags"] = header.tcp_flags | ACK
+        if header.tcp_flags & RST:
+            return None
+        changes["tcp_flags"] = SYN | ACK if header.tcp_flags & SYN else ACK
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
     return probe.model_copy(update=changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from tests.kernel.cases import Case, run_case
@@ -49,7 +50,8 @@ def _smaller(world: World, probe: Probe) -> Iterator[tuple[World, Probe]]:
         kept = {other: value for other, value in world.sysctls.items() if other != name}
         yield world.model_copy(update={"sysctls": kept}), probe
     for field, value in _PLAIN.items():
-        if getattr(probe, field) != value:
+        # a GRE header too short to be rewritten is dropped by nat: another matter
+        if getattr(probe, field) != value and not (field == "payload" and probe.proto == 47):
             yield world, probe.model_copy(update={field: value})
 
 
@@ -84,7 +86,7 @@ def _shorter_rules(rule: str) -> Iterator[str]:
         if word.startswith("-") and not word[1:2].isdigit() and place > 1
     ]
     starts = [place - 1 if words[place - 1] == "!" else place for place in starts]
-    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
+    for start, end in pairwise([*starts, len(words)]):
         if words[start] != "-m":
             yield " ".join(words[:start] + words[end:])
     modules = [place for place in starts if words[place] == "-m"]

@@ -159,7 +159,9 @@ def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], neg
     def shown(connection: Connection, context: Context) -> str:
         number = flow_value(connection)
         is_address = part in ("src", "dst") and number is not None
-        return f"its {_NAMES[field]} is {address_text(connection.family, number or 0) if is_address else number}"
+        return (
+            f"its {_NAMES[field]} is {address_text(connection.family, number or 0) if is_address else number}"
+        )
 
     return _entry_predicate(text, test, shown)
 
@@ -168,7 +170,9 @@ def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predic
     return _entry_predicate(
         text,
         lambda connection, context: (connection.original.proto == value) is not negated,
-        lambda connection, context: f"its connection's protocol is {protocol_name(connection.original.proto)}",
+        lambda connection, context: (
+            f"its connection's protocol is {protocol_name(connection.original.proto)}"
+        ),
     )
 
 
@@ -176,7 +180,9 @@ def _status_predicate(text: str, field: str, value: tuple[str, ...], negated: bo
     return _entry_predicate(
         text,
         lambda connection, context: (not connection.status.isdisjoint(value)) is not negated,
-        lambda connection, context: f"its connection's status is {','.join(sorted(connection.status)) or 'empty'}",
+        lambda connection, context: (
+            f"its connection's status is {','.join(sorted(connection.status)) or 'empty'}"
+        ),
     )
 
 
@@ -188,7 +194,9 @@ def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bo
             return Unknown("the remaining lifetime of the connection", "a line of conntrack -L", (field,))
         return (value[0] <= expires <= value[1]) is not negated
 
-    return _entry_predicate(text, test, lambda connection, context: f"its connection expires in {connection.expires}")
+    return _entry_predicate(
+        text, test, lambda connection, context: f"its connection expires in {connection.expires}"
+    )
 
 
 def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Predicate:

@@ -18,7 +18,11 @@ from iptsim.extensions.ports import port_predicate, port_says
 from iptsim.extensions.values import PORT_RANGE, integer_value
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
 
-_ALL = {**{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")}, "NONE": 0, "ALL": 0x3F}
+_ALL = {
+    **{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")},
+    "NONE": 0,
+    "ALL": 0x3F,
+}
 
 
 class TcpFlags(NamedTuple):
@@ -118,7 +122,9 @@ class Tcp(Match):
                     f"{not_}with {flags_text(self.tcp_flags.set)} set of the flags {flags_text(self.tcp_flags.mask)}"
                 )
         if self.tcp_option is not None:
-            phrases.append(f"{'without' if 'tcp_option' in self.negated else 'with'} TCP option {self.tcp_option}")
+            phrases.append(
+                f"{'without' if 'tcp_option' in self.negated else 'with'} TCP option {self.tcp_option}"
+            )
         return " ".join(filter(None, phrases))
 
 

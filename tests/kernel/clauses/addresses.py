@@ -147,7 +147,9 @@ def mac_source(random: Random, scene: Scene) -> Draft:
 @maker("pkttype", "--pkt-type", weight=0.7)
 def packet_type(random: Random, scene: Scene) -> Draft:
     kind = random.choice(("unicast", "broadcast", "multicast"))
-    name = random.choice([name for name in scene.senders if name != "host"])
+    # a bridge would send such a frame to all its ports
+    ports = {interface.name for interface in scene.world.interfaces if interface.master}
+    name = random.choice([name for name in scene.senders if name != "host" and name not in ports])
     frames = {"unicast": None, "broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:05"}
     packet = {"source": name, "src": scene.senders[name][0]}
     return Draft(

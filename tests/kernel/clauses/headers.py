@@ -218,14 +218,18 @@ def ecn_ece(random: Random, scene: Scene) -> Draft:
     return Draft("", each("tcp_flags", 0x42, 0xC2), each("tcp_flags", 0x82, 2))
 
 
-@maker("sctp", "--chunk-types", proto=132, body="00000001", weight=0.3)
+@maker("sctp", "--chunk-types", proto=132, weight=0.3)
 def chunk_types(random: Random, scene: Scene) -> Draft:
     numbers = {"DATA": 0, "INIT": 1, "INIT_ACK": 2, "ABORT": 6, "COOKIE_ECHO": 10}
     names = random.sample(list(numbers), random.randint(1, 2))
     how = random.choice(("all", "any", "only"))
 
     def chunks(*wanted: str) -> dict[str, str]:
-        return {"payload": "".join(f"{numbers[name]:02x}000008" + "00000000" for name in wanted)}
+        # only an INIT has no verification tag
+        return {
+            "body": "00000000" if wanted == ("INIT",) else "00000001",
+            "payload": "".join(f"{numbers[name]:02x}000014" + "11" * 16 for name in wanted),
+        }
 
     other = next(name for name in numbers if name not in names)
     return Draft(

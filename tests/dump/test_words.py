@@ -1,0 +1,85 @@
+"""The fast way to cut a line into words agrees with the grammar."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from lark.exceptions import UnexpectedInput
+
+from iptsim.dump.grammar import dump_parser, parse_line
+from iptsim.dump.words import split, unquote
+from tests.strategies import rule_text
+
+
+def by_grammar(line: str) -> list[str] | None:
+    """Return the words of a rule line by the grammar, None where it refuses the line."""
+    try:
+        rule = parse_line(line).children[0]
+    except UnexpectedInput:
+        return None
+    return [unquote(str(word)) for word in rule.children]  # type: ignore[union-attr]
+
+
+@given(rule_text)
+@example('-m comment --comment "a \\"b\\" c" -j x')
+@example('-m comment --comment "" -j x')
+@example('a"b c"d')
+@example('"open')
+@example('"a\\"')
+@example("a\\ b")
+@example("\xa0 \x0b \r")
+@example('a "b"c "d" "e"')
+def test_same_words_as_the_grammar(text: str) -> None:
+    line = f"-A {text}"
+    fast, slow = split(line), by_grammar(line)
+
+    assert fast == slow or fast is None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        # read by iptables-restore 1.8.9, which printed the arguments in its errors
+        ('-A INPUT --comment a"b c" -j ACCEPT', ["-A", "INPUT", "--comment", "ab c", "-j", "ACCEPT"]),
+        ('-A INPUT a"b c"d', ["-A", "INPUT", "ab c", "d"]),
+        ("-A INPUT 'a b'", ["-A", "INPUT", "'a", "b'"]),
+        ('-A INPUT "a\\\\b\\"c"', ["-A", "INPUT", 'a\\b"c']),
+        ("-A INPUT a\\ b", ["-A", "INPUT", "a\\", "b"]),
+        ('-A INPUT ""', ["-A", "INPUT", ""]),
+        ("-A \t INPUT  ", ["-A", "INPUT"]),
+        ("-A INPUT a\xa0b", ["-A", "INPUT", "a\xa0b"]),
+    ],
+)
+def test_words(line: str, words: list[str]) -> None:
+    assert split(line) == words
+    assert by_grammar(line) == words
+
+
+def test_grammar_is_strict() -> None:
+    """No two rules or terminals of the grammar compete (Lark checks it where interegular is installed)."""
+    pytest.importorskip("interegular")
+    from lark import Lark
+
+    from iptsim.dump.grammar import grammar_file
+
+    Lark(grammar_file("dump.lark").read_text(), parser="lalr", start=["dump", "line"], strict=True)
+
+
+def test_grammar_reads_whole_dumps() -> None:
+    text = '# c\n*filter\n:INPUT ACCEPT [1:2]\n[3:4] -A INPUT -m comment --comment "a # b" -j ACCEPT\nCOMMIT\n'
+    tree = dump_parser().parse(text, start="dump")
+
+    assert [line.children[0].data for line in tree.find_data("line")] == [  # type: ignore[union-attr]
+        "comment",
+        "table",
+        "chain",
+        "rule",
+        "commit",
+    ]
+
+
+def test_option_is_no_prefix_of_another() -> None:
+    """`--dports` is not `--dport` and an `s`; `--dport=80` is one word."""
+    rule = parse_line("-A X --dports 80 --dport=80 -").children[0]
+
+    assert [str(word) for word in rule.children] == ["-A", "X", "--dports", "80", "--dport=80", "-"]  # type: ignore[union-attr]
