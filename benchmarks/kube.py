@@ -39,7 +39,9 @@ def _lines(services: int, endpoints: int) -> Iterator[str]:
             share = 1 / (endpoints - endpoint)
             random = f" -m statistic --mode random --probability {share:.11f}" if share < 1 else ""
             chains.append(target)
-            service_rules.append(f'-A {chain} -m comment --comment "{title} -> {pod}:8080"{random} -j {target}')
+            service_rules.append(
+                f'-A {chain} -m comment --comment "{title} -> {pod}:8080"{random} -j {target}'
+            )
             remark = f'-m comment --comment "{title}"'
             endpoint_rules.append(f"-A {target} -s {pod}/32 {remark} -j KUBE-MARK-MASQ")
             endpoint_rules.append(f"-A {target} -p tcp {remark} -m tcp -j DNAT --to-destination {pod}:8080")

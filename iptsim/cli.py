@@ -191,7 +191,7 @@ def _add_collect(commands: Any) -> None:
         "collect",
         _collect,
         "print the shell script that captures a host",
-        epilog="Run it on the host as root: sh collect.sh. It only reads, and leaves a capture for SOURCE.",
+        epilog="Run it on the host as root: sh collect.sh. It only reads, and leaves a .tar.gz to give as SOURCE.",
     )
 
 
@@ -321,34 +321,41 @@ def _batch(arguments: argparse.Namespace) -> int:
     gc.freeze()
     status = ANSWERED
 
-    def answer(line: bytes) -> str:
+    def answer(line: bytes) -> dict[str, Any]:
         nonlocal status
-        name: Any = None
+        name = None
         try:
-            fields = json.loads(line)
-            if not isinstance(fields, dict):
-                raise UsageError("a question is a JSON object")
-            name = fields.get("id")
+            fields = _batch_fields(line)
+            name = fields.get("id") if isinstance(fields.get("id"), str | int) else None
             question = make_question(_merged(defaults, fields))
             explanation = explain_trace(host, question, simulator.walk(question))
         except IptsimError as error:
-            return json.dumps({"id": name, "error": str(error)})
-        except (ValueError, RecursionError) as error:
-            if name is not None:
-                raise
-            return json.dumps({"id": None, "error": f"not JSON: {error}"})
+            return {"id": name, "error": str(error)}
         if arguments.expect is not None:
             status = max(status, _status(arguments, explanation.verdict))
         out = explanation.as_json(verbose=question.verbose)
-        return json.dumps(out if name is None else {**out, "id": name})
+        return out if name is None else {**out, "id": name}
 
     with _batch_stream(arguments.batch) as stream:
         for lines in _pieces(stream):
             for line in lines:
                 if line.strip():
-                    sys.stdout.write(answer(line) + "\n")
+                    sys.stdout.write(json.dumps(answer(line)) + "\n")
             sys.stdout.flush()
     return status
+
+
+def _batch_fields(line: bytes) -> dict[str, Any]:
+    """Read a batch line."""
+    import json
+
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the line is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise UsageError('a question is a JSON object: {"from": "client", "to": "web"}')
+    return fields
 
 
 def _merged(defaults: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -373,12 +380,15 @@ def _batch_stream(name: str) -> BinaryIO:
 
 def _pieces(stream: BinaryIO) -> Iterator[list[bytes]]:
     """Yield the lines that are there, as they come: whoever waits for an answer before asking on gets it."""
-    rest = b""
+    begun: list[bytes] = []
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
-        *lines, rest = (rest + piece).split(b"\n")
-        yield lines
-    if rest:
-        yield [rest]
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*begun, lines[0]])
+            begun = []
+            yield lines
+        begun.append(rest)
+    yield [b"".join(begun)]
 
 
 def _rules(arguments: argparse.Namespace) -> int:

@@ -81,7 +81,7 @@ class DumpSyntaxError(IptsimError):
     hint: str = ""
 
     def __str__(self) -> str:
-        lines = [f"{self.span}: {self.message}"]
+        lines = [printable(f"{self.span}: {self.message}")]
         if self.text:
             # Show a window of the line around the place, with the caret below it.
             first = max(0, self.span.start - CONTEXT // 2)
@@ -93,7 +93,7 @@ class DumpSyntaxError(IptsimError):
             lines.append(f"    {printable(shown)}")
             lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
         if self.hint:
-            lines.append(f"  {self.hint}")
+            lines.append(f"  {printable(self.hint)}")
         return "\n".join(lines)
 
 

@@ -54,6 +54,8 @@ EXTRAS: dict[str, str] = {
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
 #: Parts of `ct` that hold a flow, and the numbers in it.
 _FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
+#: A field's name is shown up to this length.
+_LONGEST = 40
 _TRUTHS = {
     "yes": True, "true": True, "1": True, "on": True,
     "no": False, "false": False, "0": False, "off": False,
@@ -116,10 +118,10 @@ def make_question(fields: Mapping[str, Any]) -> Question:
 
 def unknown_field(name: str) -> str:
     """Return what to say of a field that does not exist."""
-    near = difflib.get_close_matches(name, settable(), 1)
-    return f"there is no field {name!r}" + (
-        f"; did you mean {near[0]}?" if near else f"; known are {', '.join(settable())}"
-    )
+    known = settable()
+    near = difflib.get_close_matches(name[:_LONGEST], known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    return f"there is no field {name[:_LONGEST]!r}; {hint}"
 
 
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:

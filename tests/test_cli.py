@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import iptsim
-from iptsim.cli import main
+from iptsim.cli import _pieces, main
 
 ROOT = Path(__file__).parent.parent
 CAPTURES = ROOT / "fixtures/captures"
@@ -371,6 +373,17 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert (process.wait(), err) == (141, b"")
 
 
+@pytest.mark.parametrize(
+    "words", [("rules", PUBLISHED), ("explain", ICC_OFF, *ASK, "--json")], ids=["rules", "json"]
+)
+def test_a_full_disk_is_an_error(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start(*words, stdout=full)
+        _, err = process.communicate()
+    assert process.returncode == 2
+    assert err == b"iptsim: the output can't be written: No space left on device\n"
+
+
 def test_an_interrupt_ends_quietly() -> None:
     process = start("explain", ICC_OFF, "--batch", "-", "--json")
     assert process.stdin is not None
@@ -407,3 +420,19 @@ def test_colours_only_on_a_terminal(more: dict[str, str], coloured: bool) -> Non
     assert (b"\x1b[1;31m" in shown) is coloured
     piped, _ = start(*words, env=environment).communicate()
     assert b"\x1b" not in piped
+
+
+class Trickle(io.RawIOBase):
+    """A stream that gives what it is given, piece by piece."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+
+    def read1(self, size: int) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+@given(st.lists(st.binary(min_size=1).map(lambda data: data.replace(b"a", b"\n"))))
+def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
+    lines = [line for group in _pieces(cast("Any", Trickle(list(pieces)))) for line in group]
+    assert lines == b"".join(pieces).split(b"\n")

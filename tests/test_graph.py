@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,12 +11,14 @@ from hypothesis import strategies as st
 
 from iptsim.dump import load, loads
 from iptsim.dump.loops import find_loop
+from iptsim.dump.owners import chain_owner
 from iptsim.errors import RulesetError
 from iptsim.graph import ChainGraph, Node, dangling_jumps, loops, path_of, ruleset_graph, unreferenced_chains
 from iptsim.render.graph import dot, mermaid, tree
 from tests.netfilter.hosts import ask, dump, router
 
-DOCKER = "fixtures/captures/docker-28.5/icc-off/iptables-save.txt"
+CAPTURES = Path(__file__).parent.parent / "fixtures/captures"
+DOCKER = CAPTURES / "docker-28.5/icc-off/iptables-save.txt"
 HEAD = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
 
 
@@ -235,3 +238,26 @@ def test_steps_of_other_rules_are_no_path() -> None:
     steps = ask(host, sender="10.1.0.9", to="10.1.0.1").legs[0].steps
     with pytest.raises(ValueError, match="no edge"):
         path_of(graph_of("-A INPUT -j DROP\n"), steps)
+
+
+# -- owners ----------------------------------------------------------------------------------------
+
+OWNERS = {
+    "docker-many": {"docker"},
+    "fail2ban": {"fail2ban"},
+    "ferm": set(),
+    "firewalld": {"firewalld"},
+    "kube": {"kubernetes", "flannel"},
+    "libvirt": {"libvirt"},
+    "podman-netavark": {"netavark"},
+    "ufw": {"ufw"},
+    "ufw-docker-28.5": {"ufw", "docker"},
+}
+
+
+@pytest.mark.parametrize(("host", "owners"), OWNERS.items(), ids=OWNERS)
+def test_chains_of_known_programs_are_theirs(host: str, owners: set[str]) -> None:
+    """On these hosts nobody else made chains; ferm's are named by its user."""
+    ruleset = load(CAPTURES / f"hosts/{host}/iptables-save.txt")
+    chains = [chain.name for table in ruleset.tables.values() for chain in table.chains.values()]
+    assert {chain_owner(name) for name in chains} - {"kernel"} == (owners or {"user"})

@@ -15,6 +15,7 @@ from typing import Any
 from iptsim.dump.options import (
     COMMANDS,
     LISTED,
+    LONG,
     PARAMETERS,
     WITH_ARGUMENT,
     WITHOUT_ARGUMENT,
@@ -22,7 +23,7 @@ from iptsim.dump.options import (
     find_long,
     long_options,
 )
-from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step
+from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step, expected
 from iptsim.dump.ruleset import Jump
 from iptsim.dump.syntax import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
@@ -37,6 +38,9 @@ from iptsim.extensions.unknown import UnknownMatch, UnknownTarget, unknown_match
 
 #: Chains whose packets have no such interface; a rule there can't ask for it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
+
+
+_WRONG_QUOTES = "'‘’“”"
 
 
 class Binder:
@@ -132,7 +136,7 @@ class _Getopt:
             raise BindError("! stands before nothing", len(words) - 1)
         if not plan.command:
             raise BindError(
-                "the line has no command", 0, "expected: -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."
+                "the line has no command", 0, "expected -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."
             )
         self._finish()
         return plan
@@ -158,7 +162,9 @@ class _Getopt:
         before = self.words[at - 1] if at else ""
         if at - 1 in self.taken and before[:1] == "-":
             hint = f"{self.words[self.taken[at - 1]]} took {before} as its argument"
-        elif word[:1] in "'‘’“”":
+        elif any(
+            one[:1] in _WRONG_QUOTES or one[-1:] in _WRONG_QUOTES for one in self.words[: at + 1] if one
+        ):
             hint = 'only straight double quotes hold words together: "a b"'
         elif before[:1] == "-" and at - 1 not in self.taken:
             hint = f"{before} takes no argument"
@@ -174,7 +180,11 @@ class _Getopt:
             found = find_long(name, self.loaded)
             if found is None and self._load_protocol(name):
                 found = find_long(name, self.loaded)
+            if found is not None and not self._spelled_out(name) and self._unknown_option(at, negated):
+                return
         except Ambiguous as error:
+            if self._unknown_option(at, negated):
+                return
             names = ", ".join(f"--{full}" for full in error.names)
             raise BindError(f"--{name} is short for several options", at, f"they are {names}") from None
         if found is None:
@@ -201,7 +211,7 @@ class _Getopt:
                 raise self._unknown_option_error(word, at)
             return
         if rest:
-            if any(word[1:] in long_options(extension) for extension in self.loaded):
+            if word[1:] in LONG or any(word[1:] in long_options(extension) for extension in all_extensions()):
                 raise BindError(f"{word} is written with two dashes", at, f"write -{word}")
             if letter not in WITH_ARGUMENT | LISTED:
                 raise BindError(f"{word} is not an option", at, "a long option begins with two dashes")
@@ -221,13 +231,21 @@ class _Getopt:
         self.plan.cacheable = False
         self.glued = at + 1
 
-    def _argument(self, at: int, expected: str) -> int:
+    def _argument(self, at: int, wanted: str) -> int:
         """Take the next word, whatever it looks like."""
         if self.at >= len(self.words):
-            raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected: {expected}")
+            raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected {wanted}")
         self.taken[self.at] = at
         self.at += 1
         return self.at - 1
+
+    def _old_negation(self, at: int) -> bool:
+        """Tell whether an argument is a `!` before the real one, as iptables wrote it before 1.4.3."""
+        following = self.words[at + 1] if at + 1 < len(self.words) else "-"
+        if self.words[at] != "!" or following[:1] == "-":
+            return False
+        self.plan.cacheable = False
+        return True
 
     def _optional(self) -> int | None:
         """Take the next word if it does not look like an option."""
@@ -262,7 +280,7 @@ class _Getopt:
             if second is None:
                 plan.cacheable = False
                 if "," not in self.words[first]:
-                    raise BindError("-c needs packets and octets", at, "expected: -c PACKETS OCTETS")
+                    raise BindError("-c needs packets and octets", at, "expected -c PACKETS OCTETS")
         elif letter in "46":
             plan.ignored = int(letter) != self.family
         elif letter == "t":
@@ -288,7 +306,7 @@ class _Getopt:
                 wanted = {"R": "the rule's number", "P": "a policy, ACCEPT or DROP", "E": "the new name"}[
                     letter
                 ]
-                raise BindError(f"-{letter} needs two words", at, f"expected: {wanted} after the chain")
+                raise BindError(f"-{letter} needs two words", at, f"expected {wanted} after the chain")
 
     def _parameter(self, option: Option, at: int, negated: bool) -> None:
         clauses = self.plan.parameters.clauses
@@ -297,9 +315,7 @@ class _Getopt:
         values: tuple[int, ...] = ()
         if option.value is not None:
             value = self._argument(at, option.value.expected)
-            if self.words[value] == "!" and not negated:
-                # how iptables wrote a negation before 1.4.3
-                self.plan.keep.add(value)
+            if not negated and self._old_negation(value):
                 negated = True
                 value = self._argument(at, option.value.expected)
             values = (value,)
@@ -368,18 +384,15 @@ class _Getopt:
                 plan.cacheable = False
             else:
                 first = self._argument(at, option.value.expected)
-                if (
-                    self.words[first] == "!"
-                    and not negated
-                    and option.negatable
-                    and self.at < len(self.words)
-                ):
-                    plan.keep.add(first)
+                if not negated and option.negatable and self._old_negation(first):
                     negated = True
                     first = self._argument(at, option.value.expected)
                 values.append(first)
             while values and len(values) < option.value.words:
-                values.append(self._argument(at, option.value.expected))
+                value = self._optional()
+                if value is None:
+                    raise BindError(f"{option.flag} takes {option.value.words} words", at, expected(option))
+                values.append(value)
         if negated and not option.negatable:
             raise BindError(f"! can't stand before {option.flag}", at)
         step.clauses.append(Clause(option, negated, at, tuple(values)))
@@ -404,14 +417,15 @@ class _Getopt:
             step.raw.append(value)
         return True
 
+    def _spelled_out(self, name: str) -> bool:
+        """Tell whether a long option is written in full. An abbreviation may be an unknown extension's own."""
+        return name in LONG or any(name in long_options(extension) for extension in self.loaded)
+
     def _unknown_option_error(self, flag: str, at: int) -> BindError:
         known = [f"--{name}" for extension in self.loaded for name in long_options(extension)]
         if self.protocol in PROTOCOL_MATCHES:
             extension = find_match(PROTOCOL_MATCHES[self.protocol], self.family)
             known += [f"--{name}" for name in long_options(extension)] if extension else []
-        near = difflib.get_close_matches(flag, known, 1, 0.75)
-        if near:
-            return BindError(f"unknown option {flag}", at, f"did you mean {near[0]}?")
         homes = [
             f"-{'j' if issubclass(extension, Target) else 'm'} {extension.name}"
             for extension in all_extensions()
@@ -423,7 +437,9 @@ class _Getopt:
                 at,
                 f"{' and '.join(homes)} {'has' if len(homes) == 1 else 'have'} it",
             )
-        return BindError(f"unknown option {flag}", at, "no loaded extension has it")
+        near = difflib.get_close_matches(flag, known, 1, 0.75)
+        hint = f"did you mean {near[0]}?" if near else "no extension has it"
+        return BindError(f"unknown option {flag}", at, hint)
 
 
 def is_target_name(name: str) -> bool:

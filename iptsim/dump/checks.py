@@ -40,7 +40,8 @@ def misplaced(table: Table, rules: Iterable[Rule]) -> Iterator[tuple[Rule, str, 
                 wrong = min(above - allowed)
                 way = "" if chain == wrong else f"; chain {chain} is reached from {wrong}"
                 places = any_of(tuple(hook for hook in HOOKS if hook in allowed))
-                reason = f"with these options works only in {places}{way}"
+                options = "" if allowed == extension.hooks else "with these options "
+                reason = f"{options}works only in {places}{way}"
             else:
                 continue
             name = f"-{'j' if isinstance(extension, Target) else 'm'} {extension.name}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
 from iptsim.extensions.registry import find_target
+from iptsim.extensions.values import any_of
 
 #: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
@@ -51,9 +52,9 @@ def chain_hint(table: Table, name: str) -> str:
     near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
     if near:
         return f"did you mean {near[0]}?"
-    for other, chains in BUILTIN_CHAINS.items():
-        if name in chains:
-            return f"{name} is a chain of table {other}, not of {table.name}"
+    others = tuple(other for other, chains in BUILTIN_CHAINS.items() if name in chains)
+    if others:
+        return f"{name} is a chain of table {any_of(others)}"
     return f"a chain is declared by a line :{name} - [0:0] before its first use"
 
 
@@ -106,7 +107,7 @@ def set_policy(table: Table, name: str, policy: str, counters: Counters | None, 
             f"{name} is no built-in chain of table {table.name}", hint="only built-in chains have a policy"
         )
     if policy not in POLICIES:
-        raise CommandError(f"{policy} is no policy", 1, "expected: ACCEPT or DROP")
+        raise CommandError(f"{policy} is no policy", 1, "expected ACCEPT or DROP")
     if table.name == "nat" and policy == "DROP":
         raise CommandError("table nat is not for filtering: no DROP there", 1, "drop in table filter")
     chain = find_chain(table, name, line)
@@ -120,7 +121,7 @@ def rule_number(text: str, last: int) -> int:
         CommandError: not a number from 1 to `last`.
     """
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise CommandError(f"{text!r} is not a rule's number", 1)
+        raise CommandError(f"{text!r} is not a rule's number", 1, "rules are counted from 1")
     if int(text) > last:
         raise CommandError(f"rule number {text} is too big", 1, f"the highest is {last}")
     return int(text)

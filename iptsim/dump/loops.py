@@ -7,7 +7,7 @@ Both backends refuse a loop of jumps and gotos, if a packet can come to it from 
 from __future__ import annotations
 
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
-from iptsim.errors import RulesetError
+from iptsim.errors import RulesetError, printable
 
 
 def refuse_loops(ruleset: Ruleset) -> None:
@@ -19,8 +19,8 @@ def refuse_loops(ruleset: Ruleset) -> None:
     for table in ruleset.tables.values():
         loop = find_loop(table)
         if loop:
-            way = " → ".join([rule.chain for rule in loop] + [loop[0].chain])
-            rules = "".join(f"\n    {rule.source}:{rule.line}: {rule.text}" for rule in loop)
+            way = printable(" → ".join([rule.chain for rule in loop] + [loop[0].chain]))
+            rules = "".join(f"\n    {rule.source}:{rule.line}: {printable(rule.text)}" for rule in loop)
             raise RulesetError(
                 f"table {table.name} goes round in a loop, and no kernel loads it: {way}{rules}"
             )
@@ -39,7 +39,7 @@ def _loop_from(table: Table, start: Chain, done: set[str]) -> list[Rule]:
     """Look for a loop depth first, without recursion: dumps may nest as deep as they like."""
     if start.name in done:
         return []
-    names = [start.name]
+    places = {start.name: 0}
     path: list[Rule] = []
     todo = [iter(start.rules)]
     while todo:
@@ -47,18 +47,18 @@ def _loop_from(table: Table, start: Chain, done: set[str]) -> list[Rule]:
             if not isinstance(rule.target, Jump):
                 continue
             name = rule.target.chain
-            if name in names:
-                return [*path[names.index(name) :], rule]
+            if name in places:
+                return [*path[places[name] :], rule]
             chain = table.chains.get(name)
             if chain is None or name in done:
                 continue
             path.append(rule)
-            names.append(name)
+            places[name] = len(path)
             todo.append(iter(chain.rules))
             break
         else:
             todo.pop()
-            done.add(names.pop())
+            done.add(places.popitem()[0])
             if path:
                 path.pop()
     return []

@@ -240,7 +240,7 @@ class Step:
         if any("," in text for text in texts):
             lines = self._pairs(texts)
         try:
-            models = tuple(_without_idle(self.recipe.make(line).model) for line in lines)
+            models = tuple(without_idle(self.recipe.make(line).model) for line in lines)
         except Misread as error:
             raise self.error(error) from None
         self.recipe.memo[key] = models
@@ -267,7 +267,7 @@ class Step:
         return lines
 
 
-def _without_idle(model: Parameters) -> Parameters:
+def without_idle(model: Parameters) -> Parameters:
     """Leave out parameters that restrict nothing, as iptables-save does: `-s 0.0.0.0/0`, `-i +`, `-p all`."""
     idle = []
     if model.source is not None and model.source.mask == 0:
@@ -401,8 +401,8 @@ class Plan:
 
 
 def _wrong_protocol(step: Step, protocols: frozenset[int]) -> BindError:
+    extension = step.extension
+    assert issubclass(extension, Match | Target)
     names = any_of(tuple(format_protocol(number) for number in sorted(protocols)))
-    what = f"{step.name} with these options" if step.clauses else step.name
-    return BindError(
-        f"{what} works only in a rule for one protocol: {names}", step.at, f"expected -p {names} in the rule"
-    )
+    what = step.name if extension.protocols == protocols else f"{step.name} with these options"
+    return BindError(f"{what} works only in a rule with -p {names}", step.at)

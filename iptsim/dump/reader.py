@@ -17,7 +17,7 @@ from iptsim.dump.plan import BindError, Bound, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line, Word, parse_counters, read_line
 from iptsim.dump.words import split
-from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span
+from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.unknown import unknown_target
 from iptsim.packet import Family
@@ -171,6 +171,9 @@ class _Reader:
         span = Span(self.source, number, start, len(line) if end is None else end)
         self._add(DumpSyntaxError(message, span, line, hint))
 
+    def _warn(self, number: int, text: str) -> None:
+        self.warnings.append(printable(f"line {number}: {text}"))
+
     def _add(self, error: DumpSyntaxError) -> None:
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error)
@@ -190,7 +193,7 @@ class _Reader:
                     Span(self.source, 1),
                     hint="iptables-restore refuses it; save the file as UTF-8 without BOM",
                 )
-            self.warnings.append("the text began with a byte order mark")
+            self._warn(1, "the text began with a byte order mark")
             text = text[1:]
         at = text.find("\r\n")
         if at >= 0:
@@ -203,7 +206,7 @@ class _Reader:
                     line,
                     "iptables-restore refuses such a file; convert it with dos2unix",
                 )
-            self.warnings.append(f"line {number} and others ended with a carriage return")
+            self._warn(number, "this line and others ended with a carriage return")
             text = text.replace("\r\n", "\n")
         return text
 
@@ -281,15 +284,16 @@ class _Reader:
             self.skipping = header.family not in (None, self.ruleset.family)
             if self.skipping and "family" not in self.named:
                 self.named.add("family")
-                self.warnings.append(
-                    f"line {number}: the tables of IPv{header.family} that begin here were left out;"
-                    f" this is the IPv{self.ruleset.family} ruleset"
+                self._warn(
+                    number,
+                    f"the tables of IPv{header.family} that begin here were left out;"
+                    f" this is the IPv{self.ruleset.family} ruleset",
                 )
             if not self.skipping and self.ruleset.version is None:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
         elif warns_of_legacy(line):
-            self.warnings.append(
-                f"line {number}: the host also has rules of iptables-legacy; they apply too and are not in this dump"
+            self._warn(
+                number, f"the host also has rules of iptables-legacy; they apply too and are not in this dump"
             )
         if self.table is None and not self.skipping:
             self.comments.append(line)
@@ -316,7 +320,7 @@ class _Reader:
                 self._rule(line, text, number)
         except DumpSyntaxError as error:
             if self.lenient and not text.startswith(("-", "[", ":", "*")):
-                self.warnings.append(f"line {number} was skipped: {error.message}")
+                self._warn(number, f"skipped: {error.message}")
             else:
                 self._add(error)
 
@@ -358,9 +362,10 @@ class _Reader:
             return
         before = self.ruleset.tables.get(name.text)
         if before is not None:
-            self.warnings.append(
-                f"line {number}: table {name.text} stands twice (before in line {before.line});"
-                " the second one replaces the rules of the first"
+            self._warn(
+                number,
+                f"table {name.text} stands twice (before in line {before.line});"
+                " the second one replaces the rules of the first",
             )
             table.comments = before.comments or table.comments
             if self.ruleset.backend == "legacy":
@@ -410,7 +415,7 @@ class _Reader:
         if name.text in BUILTIN_CHAINS[table.name]:
             if policy.text not in (*commands.POLICIES, "-"):
                 raise self._error(
-                    f"{policy.text} is no policy", text, number, policy, "expected: ACCEPT or DROP"
+                    f"{policy.text} is no policy", text, number, policy, "expected ACCEPT or DROP"
                 )
             chain = table.chains.get(name.text)
             if chain is None:
@@ -420,10 +425,10 @@ class _Reader:
                 chain.policy = policy.text
             return
         if name.text in table.chains:
-            self.warnings.append(f"line {number}: chain {name.text} is declared twice")
+            self._warn(number, f"chain {name.text} is declared twice")
             return
         if policy.text != "-":
-            self.warnings.append(f"line {number}: only a built-in chain has a policy; {name.text} has none")
+            self._warn(number, f"only a built-in chain has a policy; {name.text} has none")
         try:
             commands.check_name(name.text)
         except CommandError as error:
@@ -523,7 +528,7 @@ class _Reader:
             elif plan.command == "Z":
                 commands.zero(table, name, second)
             else:
-                self.warnings.append(f"line {number}: -{plan.command} only lists rules and was passed over")
+                self._warn(number, f"-{plan.command} only lists rules and was passed over")
         except CommandError as error:
             at = plan.command_at if error.argument is None else plan.arguments[error.argument]
             raise BindError(error.message, at, error.hint) from None
@@ -536,6 +541,9 @@ class _Reader:
         if plan.jump is not None:
             target = self._resolve(plan, plan.jump, target, number)
         for step in plan.unknown:
+            if self.table is not None and step is plan.target and step.extension.name in self.table.chains:
+                name = step.extension.name
+                raise BindError("unknown option", step.raw[0], f"{name} is a chain, and takes no options")
             self._warn_unknown(step.name, number)
         return [
             Rule(chain.table, chain.name, 0, model, bound.matches, target, counters, self.source, number)
@@ -569,5 +577,5 @@ class _Reader:
             return
         self.named.add(name)
         hint = nearest_match(name[3:]) if name.startswith("-m") else ""
-        text = f"line {number}: iptsim does not know {name}; what it does stays open"
-        self.warnings.append(f"{text} ({hint})" if hint else text)
+        text = f"iptsim does not know {name}; what it does stays open"
+        self._warn(number, f"{text} ({hint})" if hint else text)

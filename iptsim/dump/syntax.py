@@ -115,7 +115,7 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
             *program.span(2),
         )
     if first[:1] == "[" and start == 0:
-        return found("the counters are not [packets:octets]", "expected: [12:720] -A CHAIN ...")
+        return found("the counters are not [packets:octets]", "expected [12:720] -A CHAIN ...")
     expected = (
         getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
     )

@@ -118,10 +118,20 @@ class Journey:
         if port is not None and port.master is not None and self._is_bridge(port.master):
             return self._receive_from_port(context, port, next_hop)
         context.in_interface = interface
+        if self._is_for_others(packet, port):
+            return self._kernel_drop(
+                "not-for-host", "the frame's destination MAC address is not the host's", "LINK"
+            )
         if packet.family == 6 and (refused := self._refused_before_rules(packet)):
             return refused
         fate = self._hook(context, hooks.PREROUTING)
         return fate or self._route(context)
+
+    def _is_for_others(self, packet: Packet, interface: Interface | None) -> bool:
+        """Tell whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
+        if packet.dst_mac is None or interface is None or interface.mac is None:
+            return False
+        return packet.pkttype == "unicast" and packet.dst_mac.lower() != interface.mac.lower()
 
     def send(self, packet: Packet, *, keep_source: bool = True) -> Fate:
         """Follow a packet that a program of this namespace sends.
@@ -160,7 +170,9 @@ class Journey:
     # -- input path --------------------------------------------------------------------------------
 
     def _route(self, context: Context) -> Fate:
-        decision = routing.route_input(self.namespace, context.packet, context.in_interface or "lo")
+        joined = bool(self.world.fact("joined"))
+        interface = context.in_interface or "lo"
+        decision = routing.route_input(self.namespace, context.packet, interface, joined=joined)
         if decision.kind == "drop":
             return self._kernel_drop(decision.code, decision.note)
         if decision.kind == "local":
@@ -180,6 +192,8 @@ class Journey:
 
     def _forward(self, context: Context, decision: routing.Decision) -> Fate:
         packet = context.packet
+        if packet.pkttype != "unicast":
+            return self._kernel_drop("not-for-host", f"a {packet.pkttype} frame is not forwarded")
         if packet.ttl <= 1:
             return self._kernel_drop(
                 "ttl-exceeded", "the TTL has run out; the host answers with time exceeded"
@@ -569,7 +583,7 @@ class Journey:
         if isinstance(outcome, Unknown):
             outcome = self._undecided_target(target, outcome, prepared)
         if isinstance(outcome, Translation):
-            if self._translate(context, outcome) is None:
+            if not self._translate(context, outcome):
                 self._step(context, prepared, "DROP", depth=depth, note="there is no address to translate to")
                 return Verdict("DROP")
             shown, note = outcome.target, ""
@@ -637,11 +651,14 @@ class Journey:
                 if side in connection.nat_done:
                     break
             connection.nat_done |= {side}
-        nat.translate(context.packet, connection, side, context.direction)
+        if not nat.translate(context.packet, connection, side, context.direction):
+            return self._kernel_drop(
+                "nat-failed", "the GRE header is too short to be translated", context.hook
+            )
         return None
 
-    def _translate(self, context: Context, wanted: Translation) -> bool | None:
-        """Carry out what a nat target asks for. Returns None when there is no address to use."""
+    def _translate(self, context: Context, wanted: Translation) -> bool:
+        """Carry out what a nat target asks for. Returns False when there is no address to use."""
         connection = context.connection
         if connection is None:
             return True
@@ -649,7 +666,7 @@ class Journey:
         if addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
             own = self._own_address(context, wanted.target)
             if own is None:
-                return None
+                return False
             addresses = (own, own)
         nat.set_up(connection, wanted, addresses)
         connection.nat_done |= {wanted.side}

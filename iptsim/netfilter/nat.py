@@ -5,6 +5,9 @@ from __future__ import annotations
 from iptsim.extensions.base import Translation
 from iptsim.packet import PORT_PROTOCOLS, Connection, Family, Flow, Packet
 
+GRE = 47
+_GRE_HEADER = 8
+
 
 def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, int] | None) -> None:
     """Bind a translation to a connection: work out the flow that answers will have.
@@ -94,12 +97,17 @@ def _swap(word: int) -> int:
     return int.from_bytes(word.to_bytes(4, "big"), "little")
 
 
-def translate(packet: Packet, connection: Connection, side: str, direction: str) -> None:
-    """Rewrite one side ("src" or "dst") of a packet as its connection's entry says."""
+def translate(packet: Packet, connection: Connection, side: str, direction: str) -> bool:
+    """Rewrite one side ("src" or "dst") of a packet as its connection's entry says.
+
+    Returns False for a packet that can't be rewritten: a GRE header of less than 8 octets.
+    """
     kinds = {"src": "SNAT", "dst": "DNAT"}
     kind = kinds[side] if direction == "original" else kinds["dst" if side == "src" else "src"]
     if kind not in connection.status:
-        return
+        return True
+    if packet.proto == GRE and "payload" not in packet.defaults and len(packet.payload) < _GRE_HEADER:
+        return False
     target = (connection.reply if direction == "original" else connection.original).reversed()
     if side == "src":
         packet.src = target.src
@@ -109,6 +117,7 @@ def translate(packet: Packet, connection: Connection, side: str, direction: str)
         packet.dst = target.dst
         if packet.proto in PORT_PROTOCOLS:
             packet.dport = target.dport
+    return True
 
 
 def jhash2(words: list[int], initval: int) -> int:

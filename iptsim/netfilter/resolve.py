@@ -294,12 +294,21 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
     packet.uid, packet.gid = question.uid, question.gid
     fill("src_mac", question.src_mac, None)
     fill("dst_mac", question.dst_mac, None)
-    fill("pkttype", question.pkttype, "unicast")
+    fill("pkttype", question.pkttype or _frame_kind(question.dst_mac), "unicast")
     packet.extra = dict(question.extra)
     packet.extension_headers = tuple((kind, bytes.fromhex(data)) for kind, data in question.extension_headers)
     # a mark of 0 is what every packet has that nobody marked: not worth a remark
     packet.defaults = frozenset(defaults - {"mark", "icmp_code"})
     return packet
+
+
+def _frame_kind(mac: str | None) -> str | None:
+    """Return how a frame to a MAC address is addressed, None where nobody said."""
+    if mac is None:
+        return None
+    if mac.lower() == "ff:ff:ff:ff:ff:ff":
+        return "broadcast"
+    return "multicast" if int(mac.split(":")[0], 16) & 1 else "unicast"
 
 
 def _flags(question: Question) -> int:

@@ -14,6 +14,8 @@ from iptsim.packet import Packet
 LOOPBACK4 = range(0x7F000000, 0x80000000)
 MULTICAST4 = range(0xE0000000, 0xF0000000)
 BROADCAST4 = 0xFFFFFFFF
+#: 224.0.0.1, the group of all hosts, which every host is in
+ALL_HOSTS4 = 0xE0000001
 
 
 class Decision(NamedTuple):
@@ -59,17 +61,21 @@ def route_localnet(namespace: Namespace, interface: str) -> bool:
     return _interface_switch(namespace, interface, "route_localnet")
 
 
-def route_input(namespace: Namespace, packet: Packet, interface: str) -> Decision:
-    """Decide on a packet that arrived on `interface`."""
+def route_input(namespace: Namespace, packet: Packet, interface: str, *, joined: bool = False) -> Decision:
+    """Decide on a packet that arrived on `interface`.
+
+    Args:
+        joined: a program of the host has joined the multicast group that the packet goes to.
+    """
     if packet.family == 6:
-        return _route_input6(namespace, packet, interface)
+        return _route_input6(namespace, packet, interface, joined)
     martian = _martian(namespace, packet, interface)
     if martian is not None:
         return martian
     if packet.dst == BROADCAST4:
         return Decision("local")
     if packet.dst in MULTICAST4:
-        return Decision("local")
+        return _multicast(packet.dst == ALL_HOSTS4 or joined)
     found = fib.lookup(
         namespace, 4, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos,
@@ -134,9 +140,26 @@ def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decisio
     )
 
 
-def _route_input6(namespace: Namespace, packet: Packet, interface: str) -> Decision:
-    if packet.dst >> 120 == 0xFF:
+def _multicast(joined: bool) -> Decision:
+    if joined:
         return Decision("local")
+    return drop(
+        "not-joined", "the host is not taken to have joined the multicast group (--set joined=yes if it has)"
+    )
+
+
+def _solicited(namespace: Namespace, packet: Packet) -> bool:
+    """Tell whether a group is the solicited-node address of one of the host's addresses."""
+    return packet.dst >> 24 == 0xFF0200000000000000000001FF and any(
+        address.address & 0xFFFFFF == packet.dst & 0xFFFFFF for _, address in namespace.addresses(6)
+    )
+
+
+def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: bool) -> Decision:
+    if packet.dst >> 120 == 0xFF:
+        return _multicast(
+            packet.dst & ~(0xFF << 112) == 0xFF00 << 112 | 1 or _solicited(namespace, packet) or joined
+        )
     found = fib.lookup(
         namespace, 6, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos,

@@ -33,7 +33,7 @@ def people_json(host: Host) -> dict[str, Any]:
                     "addresses": _addresses(container),
                     "published": _published(container),
                 }
-                for container in host.containers.values()
+                for container in _containers(host)
             ),
         ],
     }
@@ -42,15 +42,16 @@ def people_json(host: Host) -> dict[str, Any]:
 def people_lines(host: Host) -> Iterator[Text]:
     """Yield the lines of the listing."""
     yield Text("One can ask about", "bold")
-    rows = [("host", ", ".join(_host_addresses(host)) or "no address is known", "also: localhost")]
+    rows = [("host", ", ".join(_host_addresses(host)) or "its addresses are not known", "also: localhost")]
     rows.append(("internet", "an address outside, by the default route", ""))
-    for container in host.containers.values():
-        where = ", ".join(_addresses(container)) or ("no address" if container.running else "not running")
+    for container in _containers(host):
+        addresses = ", ".join(address for address in _addresses(container) if address != container.name)
         networks = ", ".join(container.endpoints) or container.network_mode
         published = ", ".join(_published(container))
-        rows.append((container.name, where, networks + (f"; published {published}" if published else "")))
+        more = f"{networks}; published {published}" if published else networks
+        rows.append((container.name, addresses if container.running else "not running", more))
     width = min(max(len(name) for name, _, _ in rows), 30)
-    middle = min(max(len(where) for _, where, _ in rows), 44)
+    middle = max(len(where) for _, where, _ in rows[1:])
     for name, where, more in rows:
         yield Text.assemble(
             "  ",
@@ -59,14 +60,18 @@ def people_lines(host: Host) -> Iterator[Text]:
             (printable(more), "dim"),
         )
     yield Text("and any IP address.  For example:")
-    names = [container.name for container in host.containers.values() if container.running]
-    sender = names[1] if len(names) > 1 else "internet"
-    target = names[0] if names else "host"
+    names = [container.name for container in _containers(host) if container.running]
+    sender = names[0] if len(names) > 1 else "internet"
+    target = names[-1] if names else "host"
     yield Text(
         f"  iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}:80"
     )
     for sentence in host.assumptions:
         yield Text.assemble(("Assumed   ", "dim"), printable(sentence))
+
+
+def _containers(host: Host) -> list[Container]:
+    return sorted(host.containers.values(), key=lambda container: container.name)
 
 
 def _host_addresses(host: Host) -> list[str]:

@@ -17,7 +17,9 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "captures"
 DUMPS = sorted(FIXTURES.glob("**/ip*tables-save.txt"))
 
 
-@pytest.mark.parametrize("file", DUMPS, ids=lambda file: f"{file.parent.parent.name}-{file.parent.name}-{file.name}")
+@pytest.mark.parametrize(
+    "file", DUMPS, ids=lambda file: f"{file.parent.parent.name}-{file.parent.name}-{file.name}"
+)
 def test_real_dumps_come_back_word_for_word(file: Path) -> None:
     assert DUMPS
     ruleset = load(file)
@@ -28,13 +30,18 @@ def test_real_dumps_come_back_word_for_word(file: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
 @given(rulesets())
-def test_made_rulesets_come_back_equal(ruleset: Ruleset) -> None:
-    assert loads(dumps(ruleset), family=ruleset.family) == ruleset
+def test_made_rulesets_come_back(ruleset: Ruleset) -> None:
+    """What is printed reads as what prints so; iptables fills in defaults, so the first reading may differ."""
+    text = dumps(ruleset)
+    read = loads(text, family=ruleset.family)
+
+    assert dumps(read) == text
+    assert loads(text, family=ruleset.family) == read
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None)
-@given(rulesets(), st.randoms(use_true_random=False))
-def test_known_shapes_read_as_unknown_ones_do(ruleset: Ruleset, random: object) -> None:
+@given(rulesets())
+def test_known_shapes_read_as_unknown_ones_do(ruleset: Ruleset) -> None:
     """A rule reads the same whether its shape was seen before or not."""
     lines = dumps(ruleset, counters=False).splitlines()
     doubled = [copy for line in lines for copy in ([line, line] if line.startswith("-A") else [line])]
@@ -59,7 +66,9 @@ def test_damaged_dumps_give_errors_that_are_meant(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 20))
-        new = data.draw(st.sampled_from(words) | st.text(max_size=3) | st.sampled_from(['"', "\\", "\n", " ", "!", "-"]))
+        new = data.draw(
+            st.sampled_from(words) | st.text(max_size=3) | st.sampled_from(['"', "\\", "\n", " ", "!", "-"])
+        )
         text = text[:at] + new + text[at + cut :]
     try:
         ruleset = loads(text, lenient=data.draw(st.booleans()))

@@ -8,7 +8,7 @@ from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.grammar import dump_parser, parse_line
 from iptsim.dump.words import split, unquote
-from tests.strategies import rule_text
+from tests.strategies import line_text
 
 
 def by_grammar(line: str) -> list[str] | None:
@@ -20,7 +20,7 @@ def by_grammar(line: str) -> list[str] | None:
     return [unquote(str(word)) for word in rule.children]  # type: ignore[union-attr]
 
 
-@given(rule_text)
+@given(line_text)
 @example('-m comment --comment "a \\"b\\" c" -j x')
 @example('-m comment --comment "" -j x')
 @example('a"b c"d')
@@ -66,7 +66,9 @@ def test_grammar_is_strict() -> None:
 
 
 def test_grammar_reads_whole_dumps() -> None:
-    text = '# c\n*filter\n:INPUT ACCEPT [1:2]\n[3:4] -A INPUT -m comment --comment "a # b" -j ACCEPT\nCOMMIT\n'
+    text = (
+        '# c\n*filter\n:INPUT ACCEPT [1:2]\n[3:4] -A INPUT -m comment --comment "a # b" -j ACCEPT\nCOMMIT\n'
+    )
     tree = dump_parser().parse(text, start="dump")
 
     assert [line.children[0].data for line in tree.find_data("line")] == [  # type: ignore[union-attr]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from iptsim.host.connected import connected_routes
 from iptsim.host.fib import RouteResult, lookup, source_address
-from iptsim.host.model import Namespace
+from iptsim.host.model import Namespace, Route
 from iptsim.packet import Family, address_text, parse_address
 from tests.host.laboratory import NEEDS_KERNEL, run
 
@@ -141,6 +142,7 @@ DESTINATIONS = [
     "2001:db8:9:1::1", "2001:db8:9:2::1", "2001:db8:9:9::1", "fd00:2::1", "fd00:3::1", "fd00:4::1",
     "fd00:5::1", "fd00:5::1:2", "2002:505::1", "fc00::9", "::1", "2001:4860:4860::8888",
 ]  # fmt: skip
+FAMILIES: tuple[Family, Family] = (4, 6)
 #: Destinations that an arriving packet may not have, or only when a socket joined the group.
 OUTPUT_ONLY = {"127.0.0.1", "127.1.2.3", "224.0.0.251", "::1"}
 SOURCES = {
@@ -280,3 +282,26 @@ def test_lookup_agrees_with_the_kernel(scenario: str) -> None:
         if (problem := check(query, answer, namespace))
     ]
     assert not different, f"{len(different)} of {len(asked)}:\n" + "\n".join(different[:20])
+
+
+@pytest.mark.parametrize("scenario", ["plain", "more sources", "down links"])
+def test_routes_that_addresses_bring(scenario: str) -> None:
+    namespace, _ = run(SCENARIOS[scenario], [])
+    theirs = {place(route) for route in namespace.routes if route.protocol == "kernel"}
+    ours = {place(route) for family in FAMILIES for route in connected_routes(namespace, family)}
+    assert ours == theirs
+
+
+def place(route: Route) -> tuple[object, ...]:
+    """Return what makes a route of the kernel's own: IPv4 anycast and scopes aside."""
+    return (
+        route.family,
+        address_text(route.family, route.destination),
+        route.prefix_length,
+        route.type,
+        route.device,
+        route.table,
+        route.source and address_text(route.family, route.source),
+        route.metric,
+        "linkdown" in route.flags,
+    )

@@ -18,7 +18,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS, Packet, address_text
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, Header, packet
-from tests.kernel.laboratory import NEIGHBOUR_MAC, Observation
+from tests.kernel.laboratory import NEIGHBOUR_MAC, Observation, group_mac
 from tests.kernel.tracing import Step
 
 #: What a trace of the kernel calls the verdicts of these targets.
@@ -71,9 +71,9 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
     else:
         own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
         question.update({"in": probe.source, "src_mac": probe.src_mac or own})
-        if probe.dst_mac:
-            question["dst_mac"] = probe.dst_mac
-            question["pkttype"] = _packet_type(probe.dst_mac)
+        mac = probe.dst_mac or group_mac(probe.dst)
+        if mac:
+            question.update(dst_mac=mac, pkttype=_packet_type(mac))
     if probe.bad_checksum:
         question["state"] = "invalid"
     if probe.connection is not None:
@@ -153,7 +153,7 @@ def _chunks(data: bytes) -> list[str]:
     """Return the names of the chunks of an SCTP packet."""
     names = []
     while len(data) >= 4:
-        names.append(_CHUNK_NAMES[data[0]])
+        names.append(_CHUNK_NAMES.get(data[0], str(data[0])))
         data = data[max(4, int.from_bytes(data[2:4], "big") + 3 & ~3) :]
     return names
 
@@ -271,6 +271,11 @@ def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
         header = observation.delivered
     else:
         header = observation.arrivals[0].header if observation.arrivals else None
+    if header is None and observation.verdict == "ACCEPT" and not observation.delivered:
+        # it left, but nobody is there to get it
+        header = observation.sightings[-1].header if observation.sightings else None
+        if header is None:
+            return []
     if header is None:
         return [
             f"delivery: iptsim to {delivered.kind} {delivered.name}, kernel{_place(observation)} elsewhere"
@@ -285,7 +290,8 @@ def _header_differences(ours: Packet, header: Header) -> list[str]:
         ("ttl", ours.ttl, header.ttl),
         ("tos", ours.tos, header.tos),
     ]
-    if ours.sport is not None and ours.dport is not None and header.fragment_offset == 0:
+    ported = header.proto == ours.proto and not header.fragment_offset
+    if ours.sport is not None and ours.dport is not None and ported:
         pairs += [("sport", ours.sport, header.sport), ("dport", ours.dport, header.dport)]
     wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
     return [f"arrives with {', '.join(wrong)}"] if wrong else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
 from tests.kernel.description import Probe
 from tests.kernel.laboratory import Observation
@@ -12,6 +14,10 @@ _OPENING = frozenset({33, 132})
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 
 
+def _is_group(address: str) -> bool:
+    return address.endswith(".255") or ipaddress.ip_address(address).is_multicast
+
+
 def reply(probe: Probe, observation: Observation) -> Probe | None:
     """Return the answer to a packet as it arrived, None if it arrived nowhere or has no answer."""
     if observation.delivered is not None:
@@ -19,6 +25,8 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
     elif observation.arrivals:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
+        return None
+    if header.src == header.dst or _is_group(header.dst):
         return None
     changes: dict[str, object] = {
         "length": 60,

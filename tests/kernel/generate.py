@@ -183,7 +183,7 @@ def make_probe(random: Random, book: Rulebook) -> Probe:
             if choices:
                 fields.update(random.choice(choices))
     for name, values, chance in _TWISTS:
-        if random.random() < chance:
+        if random.random() < chance and not (name == "payload" and fields["proto"] == 47):
             fields[name] = random.choice(values)
     return finish(fields, scene, random)
 

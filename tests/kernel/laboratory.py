@@ -79,7 +79,8 @@ class Observation(NamedTuple):
         sightings: the packet at the head and tail of each hook that it reached.
         arrivals: the far ends where it came out.
         answers: packets that the host made because of it, where they came out ("lo": at the host).
-        caused: the same packets, and those that did not come out, in the host's own hooks.
+        caused: the same packets, and those that did not come out, in the host's own hooks; not with the
+            legacy backend, whose trace is only read for the laboratory's own packets.
         error: name of the error that sending gave ("EPERM"), empty for none.
         at: when it was sent.
         cpu: the processor that handled it.
@@ -323,7 +324,7 @@ class Laboratory:
         ]
         caused = []
         for other in {id(other): other for other in tracer.others.values()}.values():
-            if other.sightings and _speaks(other.sightings[0].header):
+            if other.sightings and _speaks(other.sightings[0].header) and self.world.backend == "nft":
                 caused.append(Caused(other.sightings[0].header, tuple(other.steps)))
             last = other.last
             if last and last.hook == "INPUT" and last.place == "tail" and _speaks(last.header):
@@ -348,7 +349,7 @@ class Laboratory:
     def _frame(self, probe: Probe, data: bytes) -> bytes:
         """Put the hardware addresses before a packet."""
         world, interface = self.world, self.world.interface(probe.source)
-        to = probe.dst_mac or _group_mac(probe.dst)
+        to = probe.dst_mac or group_mac(probe.dst)
         if to is None and interface.master:
             to = next(
                 (guest.mac for guest in self._neighbours(interface) if guest.address == probe.dst), None
@@ -431,7 +432,7 @@ def _speaks(header: Header) -> bool:
     return not (header.proto == 58 and 130 <= header.icmp_type <= 143) and header.proto != 2
 
 
-def _group_mac(address: str) -> str | None:
+def group_mac(address: str) -> str | None:
     """Return the hardware address of a broadcast or multicast address, None for others."""
     if ":" in address:
         packed = ipaddress.ip_address(address).packed

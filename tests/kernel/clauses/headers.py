@@ -13,7 +13,7 @@ _CLASSIC = ("FIN", "SYN", "RST", "PSH", "ACK", "URG")
 
 @maker("", "-p", weight=2)
 def protocol(random: Random, scene: Scene) -> Draft:
-    names = {"tcp": 6, "udp": 17, "icmp": 1, "47": 47, "sctp": 132, "esp": 50, "200": 200, "udplite": 136}
+    names = {"tcp": 6, "udp": 17, "icmp": 1, "47": 47, "sctp": 132, "esp": 50, "200": 200}
     if scene.family == 6:
         names["ipv6-icmp"] = 58
         del names["icmp"]

@@ -1,0 +1,359 @@
+#!/bin/sh
+# Save what decides the fate of packets on this host, for iptsim: rules, addresses, routes, sets, containers.
+#
+#   sudo sh collect.sh [--without-connections] [DIRECTORY]
+#
+# Makes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz beside it; nothing is sent anywhere.
+# It only reads. Reading has two side effects that can't be avoided: iptables-save and ipset may load their
+# kernel modules, and the reading of connections loads nf_conntrack_netlink.
+# Left out on purpose: environment variables, labels and commands of containers, settings of dockerd that do
+# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers;
+# --without-connections leaves out the connections and neighbours of this moment.
+
+set -u
+umask 077
+LC_ALL=C
+export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export PATH
+
+connections=yes
+if [ "${1:-}" = --without-connections ]; then
+    connections=no
+    shift
+fi
+case ${1:-} in
+-*)
+    echo "usage: $0 [--without-connections] [DIRECTORY]" >&2
+    exit 2
+    ;;
+esac
+if [ "$(id -u)" -ne 0 ]; then
+    echo "$0: only root may read the rules; run it with sudo" >&2
+    exit 2
+fi
+directory=${1:-iptsim-$(uname -n)-$(date +%Y%m%d-%H%M%S)}
+if ! mkdir "$directory"; then
+    echo "$0: give the name of a directory that does not exist yet" >&2
+    exit 2
+fi
+
+# A shell of busybox may prefer an ip of its own, which knows no JSON.
+ip=ip
+for folder in /bin /sbin /usr/bin /usr/sbin; do
+    [ -x $folder/ip ] && ip=$folder/ip
+done
+
+say() { echo "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# save FILE COMMAND...: keep what the command prints, unless it fails.
+save() {
+    file=$1
+    shift
+    if ! have "$1"; then
+        say "left out $file: there is no $1 here"
+    elif "$@" >"$directory/$file" 2>"$directory/.error"; then
+        say "saved $file"
+        return 0
+    else
+        say "left out $file: $1 said: $(head -n 1 "$directory/.error")"
+        rm -f "$directory/$file"
+    fi
+    return 1
+}
+
+# json_text: standard input as a JSON string.
+json_text() {
+    tab=$(printf '\t')
+    printf '"'
+    tr -d '\000-\010\013-\037' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e "s/$tab/\\\\t/g" | awk '{ printf "%s\\n", $0 }'
+    printf '"'
+}
+
+# json_list: lines as the elements of a JSON list.
+json_list() {
+    echo '['
+    sed '$!s/$/,/'
+    echo ']'
+}
+
+# json_or NOTHING COMMAND...: what the command prints, or NOTHING where that is no JSON.
+json_or() {
+    nothing=$1
+    shift
+    printed=$("$@" 2>/dev/null)
+    case $printed in
+    '['* | '{'*) printf '%s\n' "$printed" ;;
+    *) printf '%s\n' "$nothing" ;;
+    esac
+}
+
+# -- the rules ----------------------------------------------------------------------------------------
+
+save iptables-save.txt iptables-save -c || {
+    say "$0: without the rules there is nothing to ask iptsim about"
+    exit 1
+}
+save ip6tables-save.txt ip6tables-save -c
+# The other backend's rules apply as well; it is asked only where it is in use.
+[ -s /proc/net/ip_tables_names ] && save iptables-legacy-save.txt iptables-legacy-save -c
+[ -s /proc/net/ip6_tables_names ] && save ip6tables-legacy-save.txt ip6tables-legacy-save -c
+case $(iptables-save --version 2>/dev/null) in
+*legacy*)
+    save iptables-nft-save.txt iptables-nft-save -c
+    save ip6tables-nft-save.txt ip6tables-nft-save -c
+    ;;
+esac
+have ipset && save ipset-save.txt ipset save
+if [ -d /proc/net/xt_recent ]; then
+    {
+        jiffies=$(awk '/^jiffies:/ { print $2; exit }' /proc/timer_list 2>/dev/null)
+        uptime=$(cut -d ' ' -f 1 /proc/uptime)
+        [ -n "$jiffies" ] && echo "# jiffies $jiffies uptime $uptime"
+        for list in /proc/net/xt_recent/*; do
+            [ -f "$list" ] && echo "== ${list##*/}" && cat "$list"
+        done
+    } >"$directory/xt-recent.txt"
+    say "saved xt-recent.txt"
+fi
+
+# -- interfaces, addresses, routes --------------------------------------------------------------------
+
+save ip-addr.json "$ip" -j addr
+save ip-link.json "$ip" -j -d link
+save ip-route.json "$ip" -j -4 route show table all
+save ip6-route.json "$ip" -j -6 route show table all
+save ip-rule.json "$ip" -j -4 rule
+save ip6-rule.json "$ip" -j -6 rule
+save bridge-link.json bridge -j -d link
+save bridge-fdb.json bridge -j fdb
+if [ $connections = yes ]; then
+    save ip-neigh.json "$ip" -j neigh
+    # Only where connections are tracked anyway.
+    [ -e /proc/sys/net/netfilter/nf_conntrack_count ] && save conntrack.txt conntrack -L
+fi
+
+# sysctls: as sysctl prints them, with a slash for a dot in an interface's name.
+sysctls() {
+    for name in net/ipv4/ip_forward net/ipv4/ip_default_ttl net/ipv4/ip_local_port_range net/ipv4/fwmark_reflect \
+        net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables \
+        net/bridge/bridge-nf-call-arptables net/bridge/bridge-nf-filter-vlan-tagged \
+        net/netfilter/nf_conntrack_tcp_loose net/netfilter/nf_conntrack_tcp_be_liberal \
+        net/netfilter/nf_conntrack_checksum net/netfilter/nf_conntrack_acct \
+        net/netfilter/nf_conntrack_helper; do
+        [ -r "/proc/sys/$name" ] && echo "$(echo "$name" | tr / .) = $(cat "/proc/sys/$name")"
+    done
+    for folder in /proc/sys/net/ipv4/conf/* /proc/sys/net/ipv6/conf/*; do
+        version=${folder#/proc/sys/net/}
+        interface=$(echo "${folder##*/}" | tr . /)
+        for name in forwarding rp_filter route_localnet accept_local src_valid_mark ignore_routes_with_linkdown \
+            proxy_arp disable_ipv6 use_tempaddr; do
+            [ -r "$folder/$name" ] && echo "net.${version%%/*}.conf.$interface.$name = $(cat "$folder/$name")"
+        done
+    done
+}
+sysctls >"$directory/sysctl.txt"
+say "saved sysctl.txt"
+
+# -- Docker and Podman --------------------------------------------------------------------------------
+
+network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver}},"Internal":{{json .Internal}},'
+network=$network'"EnableIPv6":{{json .EnableIPv6}},"IPAM":{{json .IPAM}},"Options":{{json .Options}}}'
+# Docker's client looks at the plain JSON here, where unset members are missing; Podman's at its own types.
+docker_container='{"Id":{{json .Id}},"Name":{{json .Name}},"State":{"Running":{{json .State.Running}}},'
+docker_container=$docker_container'"HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}},'
+docker_container=$docker_container'"Links":{{json (index .HostConfig "Links")}},"Dns":{{json (index .HostConfig "Dns")}}},'
+docker_container=$docker_container'"Config":{"ExposedPorts":{{json (index .Config "ExposedPorts")}}},'
+docker_container=$docker_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
+docker_container=$docker_container'"Networks":{{json .NetworkSettings.Networks}}}}'
+podman_container='{"Id":{{json .ID}},"Name":{{json .Name}},"State":{"Running":{{json .State.Running}}},'
+podman_container=$podman_container'"HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}},'
+podman_container=$podman_container'"Links":{{json .HostConfig.Links}},"Dns":{{json .HostConfig.Dns}}},'
+podman_container=$podman_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
+podman_container=$podman_container'"Networks":{{json .NetworkSettings.Networks}}}}'
+
+# containers ENGINE TEMPLATE: what `inspect` says of all of them, without their environment.
+containers() {
+    ids=$("$1" ps -aq --no-trunc) || return 1
+    # shellcheck disable=SC2086 # one word an id
+    [ -z "$ids" ] || lines=$("$1" inspect --type container -f "$2" $ids) || return 1
+    if [ -n "$ids" ]; then printf '%s\n' "$lines" | json_list; else echo '[]'; fi
+}
+docker_networks() {
+    ids=$(docker network ls -q --no-trunc) || return 1
+    # shellcheck disable=SC2086
+    lines=$(docker network inspect -f "$network" $ids) || return 1
+    printf '%s\n' "$lines" | json_list
+}
+docker_info() {
+    version=$(docker info -f '{{json .ServerVersion}}') || return 1
+    backend=$(docker info -f '{{json .FirewallBackend}}' 2>/dev/null) || backend=null
+    restore=$(docker info -f '{{json .LiveRestoreEnabled}}')
+    printf '{"ServerVersion":%s,"FirewallBackend":%s,"LiveRestoreEnabled":%s}\n' "$version" "$backend" "$restore"
+}
+podman_networks() {
+    # shellcheck disable=SC2046
+    podman network inspect $(podman network ls -q)
+}
+
+if have docker && docker version >"$directory/docker-version.txt" 2>/dev/null; then
+    say "saved docker-version.txt"
+    save docker-info.json docker_info
+    save docker-network-inspect.json docker_networks
+    save docker-inspect.json containers docker "$docker_container"
+else
+    rm -f "$directory/docker-version.txt"
+    have docker && say "left out what docker knows: no daemon answers"
+fi
+if have podman; then
+    save podman-network-inspect.json podman_networks
+    save podman-inspect.json containers podman "$podman_container"
+fi
+
+# network_options: of the words on standard input, one a line, the options that bear on packets.
+known='userland-proxy icc iptables ip6tables ip-forward ip-forward-no-drop ip-masq ipv6 allow-direct-routing
+    bridge bip bip6 fixed-cidr fixed-cidr-v6 ip default-gateway firewall-backend live-restore dns'
+network_options() {
+    awk -v known="$known b" '
+        BEGIN {
+            count = split(known, names, /[ \n]+/)
+            for (i = 1; i <= count; i++) wanted[names[i]] = 1
+            split("userland-proxy icc iptables ip6tables ip-forward ip-forward-no-drop ip-masq ipv6 " \
+                "allow-direct-routing live-restore", switches, " ")
+            for (i in switches) is_switch[switches[i]] = 1
+        }
+        value { print; value = 0; next }
+        /^-/ {
+            name = $0
+            sub(/^--?/, "", name)
+            given = sub(/=.*/, "", name)
+            if (name in wanted) {
+                print
+                value = !given && !(name in is_switch)
+            }
+        }'
+}
+for process in /proc/[0-9]*; do
+    if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ]; then
+        {
+            printf 'dockerd'
+            tr '\000' '\n' <"$process/cmdline" | network_options | while read -r word; do printf ' %s' "$word"; done
+            echo
+        } >"$directory/dockerd-cmdline.txt"
+        say "saved dockerd-cmdline.txt"
+        break
+    fi
+done
+if [ -r /etc/default/docker ]; then
+    sed -n 's/^[ \t]*\(export[ \t][ \t]*\)\{0,1\}DOCKER_OPTS=//p' /etc/default/docker | tr -d "\"'" | tr -s ' \t' '\n\n' |
+        network_options | awk '{ words = words " " $0 } END { print "DOCKER_OPTS=\"" words "\"" }' \
+        >"$directory/default-docker"
+    say "saved default-docker"
+fi
+# daemon.json: its top-level members that are known, by a walk over the characters.
+if [ -r /etc/docker/daemon.json ]; then
+    tr '\n\t\r' '   ' </etc/docker/daemon.json | awk -v known="$known" '
+        function member() {
+            if (key in wanted) out = out (out == "" ? "" : ",\n ") "\"" key "\": " text
+            key = text = ""
+        }
+        BEGIN {
+            count = split(known, names, /[ \n]+/)
+            for (i = 1; i <= count; i++) wanted[names[i]] = 1
+        }
+        {
+            for (i = 1; i <= length($0); i++) {
+                c = substr($0, i, 1)
+                if (quoted) {
+                    text = text c
+                    if (escaped) escaped = 0
+                    else if (c == "\\") escaped = 1
+                    else if (c == "\"") quoted = 0
+                    continue
+                }
+                if (c == "\"") quoted = 1
+                if ((c == "{" || c == "[") && depth++ == 0) continue
+                if ((c == "}" || c == "]") && --depth == 0) { member(); continue }
+                if (depth == 1 && c == ",") { member(); continue }
+                if (depth == 1 && c == ":" && key == "") {
+                    key = text
+                    gsub(/^[ ]*"|"[ ]*$/, "", key)
+                    text = ""
+                    continue
+                }
+                text = text c
+            }
+        }
+        END { print "{" out "}" }' >"$directory/daemon.json"
+    say "saved daemon.json"
+fi
+
+# -- network namespaces of containers and other guests -------------------------------------------------
+
+# namespace NAME RESOLV_CONF COMMAND...: what COMMAND (which enters it) sees, as a member of a JSON object.
+namespace() {
+    name=$1
+    resolv=$2
+    shift 2
+    printf '%s' "$separator"
+    separator=','
+    printf '%s' "$name" | json_text | tr -d '\n' | sed 's/\\n"$/"/'
+    printf ': {\n "addr": '
+    json_or '[]' "$@" "$ip" -j addr
+    printf ', "route": '
+    json_or '[]' "$@" "$ip" -j -4 route show table all
+    printf ', "route6": '
+    json_or '[]' "$@" "$ip" -j -6 route show table all
+    printf ', "rule": '
+    json_or '[]' "$@" "$ip" -j -4 rule
+    printf ', "rule6": '
+    json_or '[]' "$@" "$ip" -j -6 rule
+    printf ', "iptables-save": '
+    "$@" iptables-save -c 2>/dev/null | json_text
+    printf ', "ip6tables-save": '
+    "$@" ip6tables-save -c 2>/dev/null | json_text
+    if [ -n "$resolv" ] && [ -r "$resolv" ]; then
+        printf ', "resolv.conf": '
+        json_text <"$resolv"
+    fi
+    echo '}'
+}
+guests() {
+    separator=''
+    seen=" $(readlink /proc/self/ns/net) "
+    echo '{'
+    for engine in docker podman; do
+        [ -e "$directory/$engine-inspect.json" ] || continue
+        for id in $("$engine" ps -q --no-trunc); do
+            # shellcheck disable=SC2046
+            set -- $("$engine" inspect --type container -f '{{.State.Pid}} {{.Name}} {{.ResolvConfPath}}' "$id")
+            inside=$(readlink "/proc/$1/ns/net") || continue
+            case $seen in
+            *" $inside "*) continue ;;
+            esac
+            seen="$seen$inside "
+            namespace "${2#/}" "${3:-}" nsenter -t "$1" -n
+        done
+    done
+    for path in /run/netns/*; do
+        [ -e "$path" ] || continue
+        # shellcheck disable=SC2012
+        inside="net:[$(ls -i "$path" | awk '{ print $1 }')]"
+        case $seen in
+        *" $inside "*) continue ;;
+        esac
+        namespace "${path##*/}" "" "$ip" netns exec "${path##*/}"
+    done
+    echo '}'
+}
+if have nsenter; then
+    save container-netns.json guests
+else
+    say "left out container-netns.json: there is no nsenter here"
+fi
+
+# -- pack ----------------------------------------------------------------------------------------------
+
+rm -f "$directory/.error"
+tar -cf - "$directory" | gzip >"$directory.tar.gz" && say "packed $directory.tar.gz: give that to iptsim"

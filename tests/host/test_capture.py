@@ -1,0 +1,199 @@
+"""Whole captures of real hosts, partial ones, and damaged files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from iptsim.errors import CaptureError
+from iptsim.host import load_host
+from iptsim.host.model import ExposedPort, Link, PublishedPort
+from iptsim.packet import TCP, UDP, address_text
+
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+
+
+def copy(name: str, target: Path, *left_out: str) -> Path:
+    shutil.copytree(CAPTURES / name, target, ignore=shutil.ignore_patterns(*left_out))
+    return target
+
+
+def test_published_ports() -> None:
+    host = load_host(CAPTURES / "docker-28.5" / "published")
+    assert host.assumptions == []
+    web = host.containers["web"]
+    assert {(p.proto, p.host_address, p.host_port, p.container_port, p.family) for p in web.published} == {
+        (UDP, None, 5353, 53, 4),
+        (UDP, None, 5353, 53, 6),
+        (TCP, None, 8080, 80, 4),
+        (TCP, None, 8080, 80, 6),
+        (TCP, "127.0.0.1", 8081, 81, 4),
+    }
+    assert host.owner_of(4, 0xAC110002) == (web, web.endpoints["bridge"])
+    assert host.owner_of(4, 0xC000020A) == "host"
+    assert host.owner_of(4, 0x08080808) is None
+
+
+def test_links_and_icc() -> None:
+    host = load_host(CAPTURES / "docker-28.5" / "icc-off-link")
+    assert host.containers["client"].links == [Link(target="web", alias="db")]
+    assert not host.networks["bridge"].icc
+    assert host.daemon is not None
+    assert (host.daemon.icc, host.daemon.generation) == (False, "28")
+    assert host.daemon.sources["icc"] == "dockerd-cmdline.txt"
+
+
+def test_a_container_in_two_networks() -> None:
+    host = load_host(CAPTURES / "docker-26.1" / "two-networks")
+    app = host.containers["app"]
+    links = json.loads((CAPTURES / "docker-26.1" / "two-networks" / "ip-link.json").read_text())
+    inside = json.loads((CAPTURES / "docker-26.1" / "two-networks" / "container-netns.json").read_text())[
+        "app"
+    ]
+    for network, endpoint in app.endpoints.items():
+        entry = next(one for one in inside["addr"] if one["ifname"] == endpoint.interface)
+        port = next(one for one in links if one["ifindex"] == entry["link_index"])
+        assert endpoint.bridge_port == port["ifname"]
+        assert port["master"] == host.networks[network].bridge
+        assert entry["address"] == endpoint.mac
+    assert host.container("app@back") == (app, app.endpoints["back"])
+    assert host.container(app.id[:8]) == (app, None)
+    assert host.container("app@nowhere") is None
+    assert host.container("nobody") is None
+
+
+def test_the_forwarding_table_tells_ports_where_indexes_do_not(tmp_path: Path) -> None:
+    name = "docker-26.1/two-networks"
+    expected = load_host(CAPTURES / name)
+    path = copy(name, tmp_path / "c", "container-netns.json")
+    forwarding = [
+        {"mac": endpoint.mac, "ifname": endpoint.bridge_port, "master": "any", "state": ""}
+        for container in expected.containers.values()
+        for endpoint in container.endpoints.values()
+    ]
+    (path / "bridge-fdb.json").write_text(json.dumps(forwarding))
+    host = load_host(path)
+    for name, container in expected.containers.items():
+        for network, endpoint in container.endpoints.items():
+            assert host.containers[name].endpoints[network].bridge_port == endpoint.bridge_port
+    assert len(host.assumptions) == 1
+    assert "were not saved" in host.assumptions[0]
+
+
+def test_only_the_dump_and_docker_inspect(tmp_path: Path) -> None:
+    whole = load_host(CAPTURES / "docker-26.1" / "two-networks")
+    path = tmp_path / "c"
+    path.mkdir()
+    for name in ("iptables-save.txt", "docker-inspect.json"):
+        shutil.copy(CAPTURES / "docker-26.1" / "two-networks" / name, path)
+    host = load_host(path)
+    assert {n.name: n.bridge for n in host.networks.values()} == {
+        name: whole.networks[name].bridge for name in ("bridge", "front", "back")
+    }
+    for name, container in whole.containers.items():
+        ours = host.containers[name]
+        assert {e.network: e.addresses for e in ours.endpoints.values()} == {
+            e.network: e.addresses for e in container.endpoints.values()
+        }
+        default = [route for route in ours.namespace.routes if route.prefix_length == 0]
+        theirs = [route for route in container.namespace.routes if route.prefix_length == 0]
+        assert [route.gateway for route in default] == [route.gateway for route in theirs]
+        assert all(e.bridge_port in host.namespace.interfaces for e in ours.endpoints.values())
+    assert host.namespace.interfaces["br-back"].addresses[0].address == 0xAC1F0001
+    assert host.namespace.sysctl("net.ipv4.ip_forward") == "1"
+    assert any("ip_forward=1" in sentence for sentence in host.assumptions)
+
+
+@pytest.mark.parametrize(
+    "name", ["docker-20.10/icc-off", "docker-28.5/published", "docker-28.5/icc-off-link"]
+)
+def test_a_bare_dump_tells_the_host(name: str) -> None:
+    whole, bare = load_host(CAPTURES / name), load_host(CAPTURES / name / "iptables-save.txt")
+    assert bare.inferred
+    network, real = bare.networks["bridge"], whole.networks["bridge"]
+    assert (network.bridge, network.icc, network.internal, network.masquerade) == (
+        real.bridge, real.icc, real.internal, real.masquerade,
+    )  # fmt: skip
+    assert [str(subnet) for subnet in network.subnets] == [str(subnet) for subnet in real.subnets]
+    assert network.gateways == {4: whole.namespace.interfaces["docker0"].addresses[0].address}
+    by_address = {container.address(4): container for container in whole.containers.values()}
+    for container in bare.containers.values():
+        address = container.address(4)
+        assert address is not None
+        assert container.name == address_text(4, address)
+        published = [port for port in by_address[address].published if port.family == 4]
+        assert sorted(container.published, key=repr) == sorted(published, key=repr)
+        exposed = set(by_address[address].exposed)
+        assert set(container.exposed) <= exposed | {
+            ExposedPort(proto=p.proto, port=p.container_port) for p in published
+        }
+    assert len(bare.assumptions) >= 4
+
+
+def test_a_bare_dump_tells_published_ports() -> None:
+    host = load_host(CAPTURES / "docker-28.5" / "published" / "iptables-save.txt")
+    assert PublishedPort(
+        proto=TCP, container_port=81, host_address="127.0.0.1", host_port=8081, family=4
+    ) in (host.containers["172.17.0.2"].published)
+    assert host.daemon is not None
+    assert (host.daemon.generation, host.daemon.userland_proxy) == ("28", True)
+
+
+DAMAGE = [
+    ("ip-addr.json", "[{", r"line 1, column 3"),
+    ("ip-addr.json", '[{"ifname": "a", "mtu": "x"}]', r"\[0\]\.mtu: "),
+    ("ip-addr.json", '{"ifname": "a"}', "the whole: "),
+    ("ip-route.json", '[{"dst": "10.0.0.0/8", "type": "odd"}]', "'odd' is not a type of route"),
+    ("ip-route.json", '[{"dst": "ten"}]', "'ten' does not appear to be"),
+    (
+        "docker-inspect.json",
+        '[{"Name": "/a", "NetworkSettings": {"Ports": {"x/tcp": null}}}]',
+        "invalid literal",
+    ),
+    ("docker-network-inspect.json", '[{"Name": "a", "IPAM": {"Config": [{"Subnet": "x"}]}}]', "'x' does not"),
+    ("container-netns.json", "[]", "the whole: "),
+    ("ipset-save.txt", "add nowhere 10.0.0.1", "line 1 adds to the set 'nowhere'"),
+    ("ipset-save.txt", "create a hash:ip\nadd a here", "the set a of type hash:ip: 'here' does not"),
+    ("conntrack.txt", "tcp 6 1 ESTABLISHED src=10.0.0.1 dst=x", "line 1 is no conntrack entry"),
+    ("daemon.json", '{"icc": "maybe"}', "icc is 'maybe'"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), DAMAGE)
+def test_damaged_files(name: str, text: str, message: str, tmp_path: Path) -> None:
+    path = copy("docker-28.5/icc-on", tmp_path / "c")
+    (path / name).write_text(text)
+    with pytest.raises(CaptureError, match=message) as caught:
+        load_host(path)
+    assert name in str(caught.value)
+    assert "make the file again with `" in str(caught.value)
+
+
+def test_octets_that_are_no_text(tmp_path: Path) -> None:
+    path = copy("docker-28.5/icc-on", tmp_path / "c")
+    (path / "sysctl.txt").write_bytes(b"a = \xff")
+    with pytest.raises(CaptureError, match=r"sysctl.txt: octet 5 is not UTF-8"):
+        load_host(path)
+
+
+def test_every_file_but_the_dump_is_optional(tmp_path: Path) -> None:
+    names = [
+        path.name
+        for path in (CAPTURES / "docker-28.5" / "icc-on").iterdir()
+        if path.name != "iptables-save.txt"
+    ]
+    for name in names:
+        host = load_host(copy("docker-28.5/icc-on", tmp_path / name, name))
+        assert set(host.containers) == {"web", "client"}
+
+
+def test_a_second_backend(tmp_path: Path) -> None:
+    path = copy("docker-28.5/icc-on", tmp_path / "c")
+    legacy = "# Generated by iptables-save v1.8.9 on Tue\n*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
+    (path / "iptables-legacy-save.txt").write_text(legacy)
+    host = load_host(path)
+    assert host.rulesets[4].backend == "nf_tables"
+    assert host.extra_rulesets[4].backend == "legacy"
