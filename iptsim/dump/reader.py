@@ -407,11 +407,7 @@ class _Reader:
         table = self.table
         if table is None:
             raise self._error("a chain outside a table", text, number, hint="expected *TABLE before")
-        name, policy = line.words[0], line.words[1]
-        if len(line.words) > 2:
-            raise self._error(
-                "the line is too long", text, number, line.words[2], "expected [packets:octets]"
-            )
+        name, policy = line.words
         if name.text in BUILTIN_CHAINS[table.name]:
             if policy.text not in (*commands.POLICIES, "-"):
                 raise self._error(

@@ -286,7 +286,8 @@ def _published(case: _Case, forward: Step, role: Role) -> Reason:
     assert delivered is not None
     packet = delivered.packet
     place = f"{address_text(packet.family, packet.dst)}:{packet.dport}"
-    text = f"Port {role.port} of the host is published: it is sent on to {role.container} {place}."
+    name = role.container if role.container != address_text(packet.family, packet.dst) else ""
+    text = f"Port {role.port} of the host is published: it is sent on to {name} {place}.".replace("  ", " ")
     if any(step.hook == "FORWARD" for step in case.leg.steps):
         text += " It is forwarded, not delivered to the host, so rules in INPUT are never asked."
     text += _masquerade_text(case) if any(step.verdict == "MASQUERADE" for step in case.leg.steps) else ""

@@ -174,15 +174,18 @@ class _Reader:
     def _rulesets(self, host: Host) -> None:
         files = self.source.files
         for family, tool in _DUMPS:
-            main = f"{tool}-save.txt"
-            others = [name for name in (f"{tool}-legacy-save.txt", f"{tool}-nft-save.txt") if name in files]
-            if main in files:
-                host.rulesets[family] = self._ruleset(main, family)
-            for name in others:
+            if f"{tool}-save.txt" in files:
+                host.rulesets[family] = self._ruleset(f"{tool}-save.txt", family)
+            for backend, name in (
+                ("legacy", f"{tool}-legacy-save.txt"),
+                ("nf_tables", f"{tool}-nft-save.txt"),
+            ):
+                if name not in files:
+                    continue
                 ruleset = self._ruleset(name, family)
-                if family not in host.rulesets:
-                    host.rulesets[family] = ruleset
-                elif ruleset.tables and ruleset.backend != host.rulesets[family].backend:
+                ruleset.backend = backend
+                main = host.rulesets.setdefault(family, ruleset)
+                if ruleset.tables and ruleset.tables != main.tables and backend != main.backend:
                     host.extra_rulesets[family] = ruleset
 
     def _ruleset(self, name: str, family: Family) -> Ruleset:

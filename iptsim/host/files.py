@@ -7,6 +7,7 @@ does no harm; sizes are bounded, so an archive that blows up does not either.
 from __future__ import annotations
 
 import io
+import lzma
 import sys
 import tarfile
 import zipfile
@@ -58,14 +59,9 @@ MEMBER_LIMIT = 10_000
 DEPTH = 2
 
 _DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
-)
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    RuntimeError, OSError,
+)  # fmt: skip
 
 
 class Source(NamedTuple):

@@ -199,13 +199,15 @@ def _steps(steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
         if not worth:
             yield Text.assemble(title, ("nothing applies", "dim"))
             continue
+        margin = " " * len(title)
+        lines: list[Text] = []
         for number, step in enumerate(worth):
-            lead = title if number == 0 else " " * len(title)
             if verbose:
-                for skip in step.skipped:
-                    yield _skipped_line(" " * len(title), skip)
+                lines.extend(_skipped_line(margin, skip) for skip in step.skipped)
             follower = worth[number + 1] if number + 1 < len(worth) else None
-            yield _step_line(lead, step, follower, step is deciding)
+            lines.append(_step_line(margin, step, follower, step is deciding, verbose))
+        yield Text(title) + lines[0][len(margin) :]
+        yield from lines[1:]
     if verbose:
         for skip in leg.skipped:
             yield _skipped_line(" " * (_INDENT + _HOOK_WIDTH), skip)
@@ -218,7 +220,7 @@ def _is_worth(step: Step, deciding: bool) -> bool:
     return not (step.policy and step.verdict == "ACCEPT")
 
 
-def _step_line(lead: str, step: Step, follower: Step | None, deciding: bool) -> Text:
+def _step_line(lead: str, step: Step, follower: Step | None, deciding: bool, verbose: bool) -> Text:
     line = Text(lead)
     line.append("  " * step.depth)
     if step.table is None:
@@ -234,7 +236,7 @@ def _step_line(lead: str, step: Step, follower: Step | None, deciding: bool) -> 
     if jump in ("JUMP", "GOTO"):
         line.append(f"→ {printable(chain)}")
         entered = follower is not None and follower.chain == chain
-        if not entered:
+        if not entered and not verbose:
             line.append("   nothing applies", "dim")
         return line
     if step.policy:

@@ -23,9 +23,10 @@ NEEDS_KERNEL = [
 #: Two links to the outside, a bridge-like LAN, and the settings that let `ip route get ... iif` pass.
 BASE = """
 ip link set lo up
+sysctl -qw net.ipv6.conf.default.accept_dad=0
 for d in eth0 eth1 lan; do
   ip link add $d type veth peer name p$d
-  sysctl -qw net.ipv6.conf.$d.accept_dad=0 net.ipv4.conf.$d.rp_filter=0
+  sysctl -qw net.ipv4.conf.$d.rp_filter=0
   ip link set $d up; ip link set p$d up
 done
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0

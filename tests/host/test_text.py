@@ -50,7 +50,20 @@ def test_recent_lists() -> None:
 
 
 def test_daemon_options() -> None:
-    words = ["dockerd", "-H", "fd://", "--icc=false", "--bip", "10.5.0.1/24", "-b=br9", "--iptables", "--dns", "1.1.1.1", "--dns=2.2.2.2", "--tls"]
+    words = [
+        "dockerd",
+        "-H",
+        "fd://",
+        "--icc=false",
+        "--bip",
+        "10.5.0.1/24",
+        "-b=br9",
+        "--iptables",
+        "--dns",
+        "1.1.1.1",
+        "--dns=2.2.2.2",
+        "--tls",
+    ]
     assert daemon.options_of(words) == {
         "icc": False, "bip": "10.5.0.1/24", "bridge": "br9", "iptables": True, "dns": ["1.1.1.1", "2.2.2.2"],
     }  # fmt: skip

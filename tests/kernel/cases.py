@@ -56,7 +56,7 @@ class Case(BaseModel):
 def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observation | None]:
     """Send a packet, and what the other side would answer; return both observations."""
     first = laboratory.send(probe)
-    answer = None if probe.connection or probe.fragment else reply(probe, first)
+    answer = None if probe.connection or probe.fragment or probe.extension_headers else reply(probe, first)
     return first, None if answer is None else laboratory.send(answer, fresh=False)
 
 

@@ -34,7 +34,7 @@ from tests.kernel.tracing import Sighting, Step, Tracer, Tracked, own_rules
 
 TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
 _SYS_SETFSUID, _SYS_SETFSGID = 122, 123
-_SO_MARK, _IPV6_HDRINCL = 36, 36
+_SO_MARK, _IPV6_HDRINCL, _IP_FREEBIND, _IPV6_FREEBIND = 36, 36, 15, 78
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 #: Hardware address of whoever sends from beyond an interface that is no bridge port.
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
@@ -135,7 +135,7 @@ class Laboratory:
         self._exit = ExitStack()
         self._chains = read_chains(world.dump)
         self._cookie = 0
-        self._senders: dict[tuple[int, int, int], socket.socket] = {}
+        self._senders: dict[tuple[int, int, int, str], socket.socket] = {}
 
     def __enter__(self) -> Laboratory:
         with self._exit:
@@ -366,8 +366,11 @@ class Laboratory:
                 yield guest
 
     def _sender(self, probe: Probe) -> socket.socket:
-        """Return a raw socket of the host that belongs to the packet's user and has its mark."""
-        key = (probe.uid, probe.gid, probe.mark)
+        """Return a raw socket of the host that has the packet's source, user and mark.
+
+        It is bound to the source, because routing goes by the socket's address, not by the header's.
+        """
+        key = (probe.uid, probe.gid, probe.mark, probe.src)
         if key not in self._senders:
             family = socket.AF_INET if self.world.family == 4 else socket.AF_INET6
             with self._host.entered(), _acting_as(probe.uid, probe.gid):
@@ -375,10 +378,13 @@ class Laboratory:
             self._exit.callback(opened.close)
             if family == socket.AF_INET:
                 opened.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
+                opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             else:
                 opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+                opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
             opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, probe.mark)
+            opened.bind((probe.src, 0))
             self._senders[key] = opened
         return self._senders[key]
 

@@ -1,0 +1,321 @@
+"""What the reader says about lines that iptables-restore would not take: the whole text, caret included."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+from iptsim.dump import loads
+from iptsim.errors import DumpSyntaxError, IptsimError
+
+LINES = [
+    (
+        "-A INPUT -p tcp --dports 80 -j ACCEPT",
+        """\
+        x:4:17: unknown option --dports
+            -A INPUT -p tcp --dports 80 -j ACCEPT
+                            ^~~~~~~~
+          -m multiport has it""",
+    ),
+    (
+        "-A INPUT -p tcp --dprot 80 -j ACCEPT",
+        """\
+        x:4:17: unknown option --dprot
+            -A INPUT -p tcp --dprot 80 -j ACCEPT
+                            ^~~~~~~
+          did you mean --dport?""",
+    ),
+    (
+        "-A INPUT -m conntrack --ctstat NEW",
+        """\
+        x:4:23: --ctstat is short for several options
+            -A INPUT -m conntrack --ctstat NEW
+                                  ^~~~~~~~
+          they are --ctstate, --ctstatus""",
+    ),
+    (
+        "-A INPUT -p tcp -dport 80",
+        """\
+        x:4:17: -dport is written with two dashes
+            -A INPUT -p tcp -dport 80
+                            ^~~~~~
+          write --dport""",
+    ),
+    (
+        "-A INPUT -p tcp --dport",
+        """\
+        x:4:17: --dport needs a word behind it
+            -A INPUT -p tcp --dport
+                            ^~~~~~~
+          expected a port or a range of ports (80, 1024:65535, http)""",
+    ),
+    (
+        "-A INPUT -p tcp --dport 99999",
+        """\
+        x:4:25: 99999 is not between 0 and 65535
+            -A INPUT -p tcp --dport 99999
+                                    ^~~~~
+          expected a port or a range of ports (80, 1024:65535, http)""",
+    ),
+    (
+        "-A INPUT -p tcp --dport=http0",
+        """\
+        x:4:25: 'http0' is neither a port number nor a known service name
+            -A INPUT -p tcp --dport=http0
+                                    ^~~~~
+          expected a port or a range of ports (80, 1024:65535, http)""",
+    ),
+    (
+        "[12:720] -A INPUT -j c11",
+        """\
+        x:4:22: there is no chain c11 in table filter
+            [12:720] -A INPUT -j c11
+                                 ^~~
+          did you mean c1?""",
+    ),
+    (
+        "-A INPUT -g other",
+        """\
+        x:4:13: there is no chain other in table filter
+            -A INPUT -g other
+                        ^~~~~
+          a chain is declared by a line :other - [0:0] before its first use""",
+    ),
+    (
+        "-A POSTROUTING -j c1",
+        """\
+        x:4:4: there is no chain POSTROUTING in table filter
+            -A POSTROUTING -j c1
+               ^~~~~~~~~~~
+          POSTROUTING is a chain of table mangle or nat""",
+    ),
+    (
+        "-A INPUT -j OUTPUT",
+        """\
+        x:4:13: OUTPUT is a built-in chain; only a hook leads there
+            -A INPUT -j OUTPUT
+                        ^~~~~~""",
+    ),
+    (
+        '-A INPUT -m comment --comment "open -j ACCEPT',
+        """\
+        x:4:31: the quote is never closed
+            -A INPUT -m comment --comment "open -j ACCEPT
+                                          ^~~~~~~~~~~~~~~
+          a " inside quotes is written \\\"""",
+    ),
+    (
+        "-A INPUT -m comment --comment 'a b'",
+        """\
+        x:4:34: "b'" is not an option
+            -A INPUT -m comment --comment 'a b'
+                                             ^~
+          only straight double quotes hold words together: "a b\"""",
+    ),
+    (
+        "-A INPUT -o  -j MARK --or-mark 1",
+        """\
+        x:4:17: 'MARK' is not an option
+            -A INPUT -o  -j MARK --or-mark 1
+                            ^~~~
+          -o took -j as its argument""",
+    ),
+    (
+        "-A INPUT -o eth0 -j ACCEPT",
+        """\
+        x:4:10: -o can't be used in INPUT
+            -A INPUT -o eth0 -j ACCEPT
+                     ^~""",
+    ),
+    (
+        "-A INPUT -m tcp --dport 80",
+        """\
+        x:4:13: -m tcp works only in a rule with -p tcp
+            -A INPUT -m tcp --dport 80
+                        ^~~""",
+    ),
+    (
+        "[0:0] -A c1 -j DNAT --to-destination 10.0.0.1",
+        """\
+        x:4:13: -j DNAT works only in table nat
+            [0:0] -A c1 -j DNAT --to-destination 10.0.0.1
+                        ^~~~~~~""",
+    ),
+    (
+        "-A INPUT ! -s 10.0.0.1,10.0.0.2",
+        """\
+        x:4:12: ! can't stand before several addresses
+            -A INPUT ! -s 10.0.0.1,10.0.0.2
+                       ^~
+          write a rule for each""",
+    ),
+    (
+        "-A INPUT -s example.com",
+        """\
+        x:4:13: 'example.com' is a host name; iptables would look it up once, so write its address instead
+            -A INPUT -s example.com
+                        ^~~~~~~~~~~
+          expected an address, with /length or /mask""",
+    ),
+    (
+        "iptables -A INPUT -j ACCEPT",
+        """\
+        x:4:1: this is a shell command, not a line of a dump
+            iptables -A INPUT -j ACCEPT
+            ^~~~~~~~
+          expected the output of iptables-save; in a dump a rule is written without the program's name""",
+    ),
+    (
+        "[12] -A INPUT",
+        """\
+        x:4:1: the counters are not [packets:octets]
+            [12] -A INPUT
+            ^~~~
+          expected [12:720] -A CHAIN ...""",
+    ),
+    (
+        "-I INPUT 3 -j ACCEPT",
+        """\
+        x:4:10: rule number 3 is too big
+            -I INPUT 3 -j ACCEPT
+                     ^
+          the highest is 1""",
+    ),
+    (
+        "-A INPUT -j c1 --set-mark 1",
+        """\
+        x:4:16: unknown option --set-mark
+            -A INPUT -j c1 --set-mark 1
+                           ^~~~~~~~~~
+          -j CONNMARK and -j MARK have it""",
+    ),
+    (
+        "-A INPUT -j \x1b[31mred",
+        """\
+        x:4:13: there is no chain \\x1b[31mred in table filter
+            -A INPUT -j \\x1b[31mred
+                        ^~~~~~~~~~~
+          a chain is declared by a line :\\x1b[31mred - [0:0] before its first use""",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "text"), LINES)
+def test_line(line: str, text: str) -> None:
+    with pytest.raises(DumpSyntaxError) as caught:
+        loads(f"*filter\n:INPUT ACCEPT [0:0]\n:c1 - [0:0]\n{line}\nCOMMIT\n", source="x")
+
+    assert str(caught.value) == dedent(text)
+
+
+#: Refused by both iptables-legacy-restore and iptables-nft-restore 1.8.9.
+REFUSED = [
+    "-A INPUT -- -j ACCEPT",
+    "-A INPUT -d 1.2.3.4 -d 1.2.3.5",
+    "-A INPUT ! -j ACCEPT",
+    "-A INPUT ! -m tcp",
+    "-A INPUT !",
+    "-A INPUT ! ! -i eth0",
+    "-A INPUT -g DROP",
+    "-A INPUT -j nope",
+    "-A INPUT -j c2\n-N c2",
+    "-A c3 -j ACCEPT",
+    "-A INPUT -j INPUT",
+    "-A INPUT -j ACCEPT -j DROP",
+    "-A INPUT -j c1 --foo",
+    "-A INPUT -w -j ACCEPT",
+    "-A INPUT -n -j ACCEPT",
+    "-A INPUT -t filter -j ACCEPT",
+    "-A INPUT ! -p all",
+    "-A INPUT -p udp -m tcp",
+    "-A INPUT -N c2",
+    "-P c1 ACCEPT",
+    "-P INPUT REJECT",
+    "-P INPUT",
+    "-N LOG",
+    "-N c1",
+    "-N abcdefghijklmnopqrstuvwxyz012",
+    '-N "a b"',
+    "-N -x",
+    ":abcdefghijklmnopqrstuvwxyz012 - [0:0]",
+    "-E c1 INPUT",
+    "-E c2 c3",
+    "-A c1 -j ACCEPT\n-X c1",
+    "-A INPUT -j c1\n-X c1",
+    "-A c1 -j ACCEPT\n-X",
+    "-X INPUT",
+    "-F c2",
+    "-C INPUT -j c1",
+    "-D INPUT 1",
+    "-D INPUT -j c1",
+    "-I INPUT 0",
+    "-I INPUT 1x",
+    "-R INPUT 1",
+    "-R INPUT",
+    "-A INPUT -p tcp --tcp-flags SYN -j ACCEPT",
+    "-A INPUT -p tcp --syn=1",
+    "-A INPUT -c 1 -j ACCEPT",
+    "-A INPUT -c a b -j ACCEPT",
+    "-A INPUT -m",
+    "-A INPUT extra",
+    "-A",
+    "-i eth0 -j ACCEPT",
+    "X-A INPUT",
+    " COMMIT",
+    "  # remark",
+    "*nat",
+    "-A INPUT -m comment --comment " + "x" * 1024,
+]
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_refused(line: str) -> None:
+    with pytest.raises(IptsimError):
+        loads(f"*filter\n:INPUT ACCEPT [0:0]\n:c1 - [0:0]\n{line}\nCOMMIT\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("*filter\n:INPUT ACCEPT [0:0]", "x:2:1: table filter is not finished"),
+        ("*filter\n*nat\nCOMMIT\n", "x:2:1: table filter is not finished"),
+        ("*filte\nCOMMIT\n", "x:1:2: there is no table filte"),
+        ("*\n", "x:1:2: the line ends too early"),
+        ("*filter\n:INPUT\nCOMMIT\n", "x:2:7: the line ends too early"),
+        ("*filter\n:INPUT MAYBE\nCOMMIT\n", "x:2:8: MAYBE is no policy"),
+        ("*filter\n:INPUT ACCEPT [0:0] x\nCOMMIT\n", "x:2:21: 'x' does not belong here"),
+        ("*filter\n:INPUT ACCEPT x\nCOMMIT\n", "x:2:15: 'x' does not belong here"),
+        ("COMMIT\n", "x:1:1: COMMIT without a table"),
+        (":INPUT ACCEPT [0:0]\n", "x:1:1: a chain outside a table"),
+        ("*filter\nCOMMIT\n-A INPUT\n", "x:3:1: a rule outside a table"),
+        ("*filter\r\nCOMMIT\r\n", "x:1:8: the line ends with a carriage return, as Windows tools write it"),
+        ("\ufeff*filter\nCOMMIT\n", "x:1:1: the text begins with a byte order mark"),
+        ("*filter\n\0\nCOMMIT\n", "x:2:1: a NUL character: this is no text"),
+        ("*filter\n" + "x" * 11000 + "\nCOMMIT\n", "x:2:10240: the line is longer than the 10239 characters"),
+        ("*filter\n-A INPUT" + " -4" * 300 + "\nCOMMIT\n", "x:2:754: the line has over 250 words"),
+        ("hello\n", "x:1:1: 'hello' does not belong here"),
+    ],
+)
+def test_text(text: str, error: str) -> None:
+    with pytest.raises(DumpSyntaxError) as caught:
+        loads(text, source="x")
+
+    assert str(caught.value).startswith(error)
+
+
+def test_wrong_hook_is_found_through_user_chains() -> None:
+    with pytest.raises(DumpSyntaxError) as caught:
+        loads(
+            "*nat\n:OUTPUT ACCEPT [0:0]\n:PREROUTING ACCEPT [0:0]\n:c1 - [0:0]\n:c2 - [0:0]\n"
+            "-A PREROUTING -j c1\n-A c1 -g c2\n-A c2 -j MASQUERADE\nCOMMIT\n"
+        )
+
+    assert (
+        caught.value.message == "-j MASQUERADE works only in POSTROUTING; chain c2 is reached from PREROUTING"
+    )
+    assert (caught.value.span.line, caught.value.span.start) == (8, 6)
+
+
+def test_a_rule_that_is_taken_back_may_be_wrong() -> None:
+    loads("*filter\n:INPUT ACCEPT [0:0]\n:c1 - [0:0]\n-A c1 -j MASQUERADE\n-F c1\nCOMMIT\n")

@@ -1,0 +1,137 @@
+"""Would the comparison notice? Seeds faults into copies of iptsim: `python -m tests.kernel.selftest`.
+
+Packets go through the kernel once. Each fault is one change of iptsim's source, made in a copy; the
+packets on which iptsim agreed with the kernel before are asked again there, and some must differ now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.kernel.cases import Case
+from tests.kernel.compare import Iptsim
+from tests.kernel.fuzz import run_ruleset
+from tests.kernel.laboratory import missing
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKETS = 2000
+
+
+class Fault(NamedTuple):
+    """A change of one place in iptsim's source that makes it wrong."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+FAULTS = (
+    Fault("the last port of a range does not count", "extensions/ports.py", "low <= value <= high", "low <= value < high"),
+    Fault("a negated field condition is not negated", "extensions/base.py", "inside(value) is not negated", "inside(value)"),
+    Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
+    Fault("the first address of a network is outside", "extensions/base.py", "value & allowed.mask == allowed.value", "value & allowed.mask == allowed.value != value"),
+    Fault("mangle is skipped", "netfilter/hooks.py", '"mangle", ', ""),
+    Fault("goto comes back like a jump", "netfilter/journey.py", "if not jump.goto:", "if True:"),
+    Fault("RETURN is ignored", "netfilter/journey.py", 'if outcome.kind == "RETURN":', 'if outcome.kind == "NEVER":'),
+    Fault("policies always accept", "netfilter/journey.py", 'policy = base.policy or "ACCEPT"', 'policy = "ACCEPT"'),
+    Fault("translations are not carried out", "netfilter/nat.py", "return None", "return None"),
+    Fault("chains of one name in two tables are one", "netfilter/program.py", "key = (chain.table, chain.name)", 'key = ("", chain.name)'),
+    Fault("the TTL is not decremented", "netfilter/journey.py", "packet.ttl -= 1", "pass"),
+    Fault("an ACK without a connection is invalid", "netfilter/conntrack.py", "return loose and", "return False and"),
+    Fault("`eth+` needs a rest", "extensions/parameters.py", "name.startswith(pattern[:-1])", "name.startswith(pattern[:-1]) and name != pattern[:-1]"),
+    Fault("MARK forgets its mask", "extensions/targets/mark.py", "", ""),
+)  # fmt: skip
+
+
+def record(packets: int, seed: str) -> list[Case]:
+    """Return cases on which iptsim and the kernel agree."""
+    cases: list[Case] = []
+    number = 0
+    while len(cases) < packets:
+        report = run_ruleset(f"{seed}/{number}", keep=True)
+        cases += report.agreed
+        number += 1
+    return cases[:packets]
+
+
+def caught_by(cases: list[Case]) -> Case | None:
+    """Return the first case on which iptsim differs now, None if there is none."""
+    ready: dict[int, Iptsim] = {}
+    for case in cases:
+        known = id(case.capture)
+        if known not in ready:
+            ready = {known: Iptsim(case.capture)}
+        if case.differences(ready[known]):
+            return case
+    return None
+
+
+def _child(path: str) -> int:
+    """Ask the recorded packets again; say how many it took to notice. Runs in the copy."""
+    cases: list[Case] = pickle.loads(Path(path).read_bytes())
+    found = caught_by(cases)
+    if found is None:
+        print(f"NOT CAUGHT within {len(cases)} packets")
+        return 1
+    print(f"caught by packet {cases.index(found) + 1}")
+    return 0
+
+
+def run_fault(fault: Fault, recorded: Path) -> tuple[bool, str]:
+    """Make a copy of iptsim with the fault, and ask it the recorded packets."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "iptsim"
+        shutil.copytree(ROOT / "iptsim", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "grammars", Path(folder) / "grammars")
+        place = copy / fault.file
+        text = place.read_text()
+        if text.count(fault.old) != 1:
+            return False, f"{fault.file} holds {fault.old!r} {text.count(fault.old)} times: adapt the fault"
+        place.write_text(text.replace(fault.old, fault.new))
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.kernel.selftest", "--recorded", str(recorded)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONSAFEPATH": "1"},
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+    said = done.stdout.strip() or done.stderr.strip()[-300:]
+    return done.returncode == 0, said
+
+
+def main(arguments: list[str]) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kernel.selftest", description=__doc__)
+    parser.add_argument("--packets", type=int, default=PACKETS)
+    parser.add_argument("--seed", default="selftest")
+    parser.add_argument("--recorded", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.recorded:
+        return _child(options.recorded)
+    if reason := missing():
+        print(reason, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as folder:
+        recorded = Path(folder) / "cases"
+        recorded.write_bytes(pickle.dumps(record(options.packets, options.seed)))
+        missed = 0
+        for fault in FAULTS:
+            caught, said = run_fault(fault, recorded)
+            missed += not caught
+            print(f"{fault.name}: {said}", flush=True)
+    print(f"{len(FAULTS) - missed} of {len(FAULTS)} faults caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
