@@ -25,47 +25,52 @@ def misplaced(table: Table, rules: Iterable[Rule]) -> Iterator[tuple[Rule, str, 
     Yields:
         The rule, the extension as the rule names it ("-j DNAT"), and the reason.
     """
-    hooks = reached_from(table)
+    reached = reached_chains(table)
     for rule in rules:
-        chain = rule.chain
-        above = hooks.get(chain, _NOWHERE)
-        for extension in (rule.target, *rule.matches):
-            if not isinstance(extension, Match | Target):
-                continue
-            tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
-            allowed = extension.allowed_hooks()
-            if tables is not None and table.name not in tables:
-                reason = f"works only in table {any_of(tuple(sorted(tables)))}"
-            elif allowed is not None and not above <= allowed:
-                wrong = min(above - allowed)
-                way = "" if chain == wrong else f"; chain {chain} is reached from {wrong}"
-                places = any_of(tuple(hook for hook in HOOKS if hook in allowed))
-                options = "" if allowed == extension.hooks else "with these options "
-                reason = f"{options}works only in {places}{way}"
-            else:
-                continue
-            name = f"-{'j' if isinstance(extension, Target) else 'm'} {extension.name}"
-            yield rule, name, f"{name} {reason}"
-            break
+        target = rule.target
+        if target is not None and not isinstance(target, Jump):
+            reason = _objection(target, target.allowed_tables(), rule, reached)
+            if reason:
+                yield rule, f"-j {target.name}", f"-j {target.name} {reason}"
+        for match in rule.matches:
+            reason = _objection(match, match.tables, rule, reached)
+            if reason:
+                yield rule, f"-m {match.name}", f"-m {match.name} {reason}"
 
 
-def reached_from(table: Table) -> dict[str, set[str]]:
-    """Return for each chain the built-in chains from which a packet can come to it."""
+def _objection(
+    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, reached: dict[str, set[str]]
+) -> str:
+    """Return why an extension that goes into some tables only can't stand in a rule, or nothing."""
+    if tables is not None and rule.table not in tables:
+        return f"works only in table {any_of(tuple(sorted(tables)))}"
+    allowed = extension.allowed_hooks()
+    if allowed is None:
+        return ""
+    for hook, chains in reached.items():
+        if hook not in allowed and rule.chain in chains:
+            options = "" if allowed == extension.hooks else "with these options "
+            way = "" if rule.chain == hook else f"; chain {rule.chain} is reached from {hook}"
+            return (
+                f"{options}works only in {any_of(tuple(place for place in HOOKS if place in allowed))}{way}"
+            )
+    return ""
+
+
+def reached_chains(table: Table) -> dict[str, set[str]]:
+    """Return for each built-in chain the chains to which a packet can come from it, itself included."""
     callees: dict[str, set[str]] = {}
     for name, chain in table.chains.items():
-        for rule in chain.rules:
-            if type(rule.target) is Jump:
-                callees.setdefault(name, set()).add(rule.target.chain)
-    found: dict[str, set[str]] = {}
-    for base, chain in table.chains.items():
-        if not chain.builtin:
-            continue
-        todo, seen = [base], {base}
-        for current in todo:
-            for callee in callees.get(current, ()):
-                if callee not in seen:
-                    seen.add(callee)
-                    todo.append(callee)
-        for name in seen:
-            found.setdefault(name, set()).add(base)
-    return found
+        called = {rule.target.chain for rule in chain.rules if type(rule.target) is Jump}
+        if called:
+            callees[name] = called
+    reached = {}
+    for hook, chain in table.chains.items():
+        if chain.builtin:
+            todo, seen = [hook], {hook}
+            while todo:
+                new = callees.get(todo.pop(), _NOWHERE) - seen
+                seen |= new
+                todo += new
+            reached[hook] = seen
+    return reached

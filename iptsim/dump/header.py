@@ -48,23 +48,14 @@ def read_header(comment: str) -> Header | None:
     program, version, backend = found.group("program", "version", "backend")
     family: Family | None = 6 if "ip6tables" in program else 4 if "iptables" in program else None
     if backend is None:
-        backend = "legacy" if _is_old(version) or "legacy" in program else "nf_tables"
-        if "nft" in program or program.startswith("xtables"):
-            backend = "nf_tables"
+        # the nf_tables flavour always says so; before 1.8 there was only the other
+        backend = "nf_tables" if version is None or "nft" in program else "legacy"
     return Header(family, version, backend)
 
 
 def warns_of_legacy(comment: str) -> bool:
     """Tell whether a comment is iptables' own warning that there are rules of the other backend."""
     return _OTHER_BACKEND.match(comment) is not None
-
-
-def _is_old(version: str | None) -> bool:
-    """Tell whether a version is older than 1.8, the first with an nf_tables backend of that name."""
-    if version is None:
-        return False
-    parts = [int(part) for part in re.findall(r"[0-9]+", version)[:2]]
-    return parts < [1, 8]
 
 
 def guess_family(text: str) -> Family:

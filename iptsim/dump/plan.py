@@ -105,7 +105,7 @@ class Recipe:
         self.extension = extension
         self.rows = rows
         self.memo: dict[Any, Any] = {}
-        self.limits: Callable[[Any], Reading] = Reading if extension is Parameters else _limits
+        self.limits = _limits(extension)
         #: for each option: its field, parser, the parser's arguments besides the words, how many words, constant
         self.readers: list[tuple[str, _Parse, tuple[int, ...], int, Any]] = [
             (
@@ -162,9 +162,19 @@ class Recipe:
         return self.limits(model)
 
 
-def _limits(model: Match | Target) -> Reading:
-    tables = model.allowed_tables() if isinstance(model, Target) else model.tables
-    return Reading(model, model.allowed_protocols(), tables is not None or model.allowed_hooks() is not None)
+def _limits(extension: type[Extension]) -> Callable[[Any], Reading]:
+    """Return how a model becomes a reading, with what restricts it."""
+    if extension is Parameters:
+        return Reading
+    if issubclass(extension, Target):
+        return lambda model: Reading(
+            model,
+            model.allowed_protocols(),
+            model.allowed_tables() is not None or model.allowed_hooks() is not None,
+        )
+    return lambda model: Reading(
+        model, model.allowed_protocols(), model.tables is not None or model.allowed_hooks() is not None
+    )
 
 
 def expected(option: Option) -> str:
@@ -236,11 +246,11 @@ class Step:
             BindError: as in :meth:`read`.
         """
         texts = (key,) if isinstance(key, str) else key
-        lines = [texts]
-        if any("," in text for text in texts):
-            lines = self._pairs(texts)
         try:
-            models = tuple(without_idle(self.recipe.make(line).model) for line in lines)
+            if "," in "".join(texts):
+                models = tuple([without_idle(self.recipe.make(line).model) for line in self._pairs(texts)])
+            else:
+                models = (without_idle(self.recipe.make(texts).model),)
         except Misread as error:
             raise self.error(error) from None
         self.recipe.memo[key] = models
@@ -269,10 +279,11 @@ class Step:
 
 def without_idle(model: Parameters) -> Parameters:
     """Leave out parameters that restrict nothing, as iptables-save does: `-s 0.0.0.0/0`, `-i +`, `-p all`."""
+    source, destination = model.source, model.destination
     idle = []
-    if model.source is not None and model.source.mask == 0:
+    if source is not None and not source.mask:
         idle.append("source")
-    if model.destination is not None and model.destination.mask == 0:
+    if destination is not None and not destination.mask:
         idle.append("destination")
     if model.in_interface == "+":
         idle.append("in_interface")
@@ -280,6 +291,8 @@ def without_idle(model: Parameters) -> Parameters:
         idle.append("out_interface")
     if model.protocol == 0:
         idle.append("protocol")
+    if not idle:
+        return model
     idle = [name for name in idle if name not in model.negated]
     return model.model_copy(update=dict.fromkeys(idle)) if idle else model
 

@@ -101,12 +101,11 @@ class _Reader:
         """Return the host."""
         host = Host(namespace=self._namespace(), source=self.source.name)
         self._rulesets(host)
-        networks = [
-            *map(engine.network, self._entries("docker-network-inspect.json", engine.NetworkEntry)),
-            *map(
-                engine.podman_network, self._entries("podman-network-inspect.json", engine.PodmanNetworkEntry)
-            ),
-        ]
+        with self._in("docker-network-inspect.json") as name:
+            networks = [engine.network(entry) for entry in self._entries(name, engine.NetworkEntry)]
+        with self._in("podman-network-inspect.json") as name:
+            podman = self._entries(name, engine.PodmanNetworkEntry)
+            networks += [engine.podman_network(entry) for entry in podman]
         host.networks = {network.name: network for network in networks}
         for program in ("docker", "podman"):
             with self._in(f"{program}-inspect.json") as name:

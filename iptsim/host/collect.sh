@@ -159,10 +159,12 @@ say "saved sysctl.txt"
 # -- Docker and Podman --------------------------------------------------------------------------------
 
 network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver}},"Internal":{{json .Internal}},'
-network=$network'"EnableIPv6":{{json .EnableIPv6}},"IPAM":{{json .IPAM}},"Options":{{json .Options}}}'
+network=$network'"Created":{{json .Created}},"EnableIPv6":{{json .EnableIPv6}},"IPAM":{{json .IPAM}},"Options":{{json .Options}}}'
 # Docker's client looks at the plain JSON here, where unset members are missing; Podman's at its own types.
-docker_container='{"Id":{{json .Id}},"Name":{{json .Name}},"State":{"Running":{{json .State.Running}}},'
+docker_container='{"Id":{{json .Id}},"Name":{{json .Name}},'
+docker_container=$docker_container'"State":{"Running":{{json .State.Running}},"StartedAt":{{json .State.StartedAt}}},'
 docker_container=$docker_container'"HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}},'
+docker_container=$docker_container'"PortBindings":{{json (index .HostConfig "PortBindings")}},'
 docker_container=$docker_container'"Links":{{json (index .HostConfig "Links")}},"Dns":{{json (index .HostConfig "Dns")}}},'
 docker_container=$docker_container'"Config":{"ExposedPorts":{{json (index .Config "ExposedPorts")}}},'
 docker_container=$docker_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
@@ -213,7 +215,8 @@ fi
 
 # network_options: of the words on standard input, one a line, the options that bear on packets.
 known='userland-proxy icc iptables ip6tables ip-forward ip-forward-no-drop ip-masq ipv6 allow-direct-routing
-    bridge bip bip6 fixed-cidr fixed-cidr-v6 ip default-gateway firewall-backend live-restore dns'
+    bridge bip bip6 fixed-cidr fixed-cidr-v6 ip default-gateway firewall-backend live-restore dns
+    default-address-pools default-address-pool'
 network_options() {
     awk -v known="$known b" '
         BEGIN {

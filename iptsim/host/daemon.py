@@ -19,9 +19,11 @@ SETTINGS = {
     "ipv6": "ipv6", "allow-direct-routing": "allow_direct_routing", "bridge": "bridge", "bip": "bip",
     "bip6": "bip6", "fixed-cidr": "fixed_cidr", "fixed-cidr-v6": "fixed_cidr_v6", "ip": "host_binding",
     "default-gateway": "default_gateway", "firewall-backend": "firewall_backend",
-    "live-restore": "live_restore", "dns": "dns",
+    "live-restore": "live_restore", "dns": "dns", "default-address-pools": "default_address_pools",
 }  # fmt: skip
-_SHORT = {"b": "bridge"}
+_SHORT = {"b": "bridge", "default-address-pool": "default-address-pools"}
+#: Settings that may be given more than once.
+_LISTS = frozenset({"dns", "default-address-pools"})
 _BOOLEAN = frozenset(
     name for name, field in SETTINGS.items() if "bool" in str(DockerDaemon.model_fields[field].annotation)
 )
@@ -73,7 +75,7 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
             found[name] = _switch(name, value if given else "true")
         elif name in SETTINGS:
             value = value if given else next(rest, "")
-            if name == "dns":
+            if name in _LISTS:
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
@@ -106,13 +108,36 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
     """Pick the settings that bear on packets from daemon.json.
 
     Raises:
-        ValueError: a setting that is on or off has another value.
+        ValueError: a setting has a value of another kind.
     """
-    return {
-        name: _switch(name, value) if name in _BOOLEAN else value
-        for name, value in settings.items()
-        if name in SETTINGS
-    }
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in _BOOLEAN:
+            found[name] = _switch(name, value)
+        elif name in _LISTS:
+            if not isinstance(value, list):
+                raise ValueError(f"{name} is {value!r}, but it is a list")
+            found[name] = value
+        elif name in SETTINGS:
+            if not isinstance(value, str):
+                raise ValueError(f"{name} is {value!r}, but it is a text")
+            found[name] = value
+    return found
+
+
+def _pool(given: Any) -> tuple[str, int]:
+    """Read `base=10.0.0.0/8,size=24`, or the object that daemon.json has in its place.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    pool = given if isinstance(given, dict) else dict(part.split("=", 1) for part in str(given).split(","))
+    try:
+        return str(pool["base"]), int(pool["size"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(
+            f"default-address-pools holds {given!r}, but a pool has a base and a size"
+        ) from None
 
 
 def engine_version(text: str) -> str | None:
@@ -120,6 +145,12 @@ def engine_version(text: str) -> str | None:
     server = text.partition("Server")[2]
     found = re.search(r"Version:[ \t]*(\S+)", server)
     return found[1] if found else None
+
+
+def _as_field(name: str, value: Any) -> Any:
+    if name == "default-address-pools":
+        return tuple(map(_pool, value))
+    return tuple(map(str, value)) if name in _LISTS else value
 
 
 def make_daemon(
@@ -138,7 +169,7 @@ def make_daemon(
         for name, value in options.items():
             field = SETTINGS[name]
             if field not in fields:
-                fields[field], origin[field] = (tuple(value) if field == "dns" else value), file
+                fields[field], origin[field] = _as_field(name, value), file
     default = next((network for network in networks if network.is_default_bridge), None)
     if default is not None:
         told = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}

@@ -81,6 +81,7 @@ class HostConfigEntry(Foreign):
     network_mode: str = Field("", alias="NetworkMode")
     links: Names = Field([], alias="Links")
     dns: Names = Field([], alias="Dns")
+    bindings: Ports = Field(default_factory=dict, alias="PortBindings")
 
 
 class ConfigEntry(Foreign):
@@ -93,6 +94,7 @@ class StateEntry(Foreign):
     """`State`."""
 
     running: bool = Field(True, alias="Running")
+    started: str = Field("", alias="StartedAt")
 
 
 class ContainerEntry(Foreign):
@@ -135,6 +137,7 @@ class NetworkEntry(Foreign):
     internal: bool = Field(False, alias="Internal")
     ipam: AddressManagementEntry = Field(default_factory=AddressManagementEntry, alias="IPAM")
     options: Options = Field({}, alias="Options")
+    created: str = Field("", alias="Created")
 
 
 class PodmanNetworkEntry(Foreign):
@@ -162,13 +165,20 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
         name=entry.name.removeprefix("/"),
         id=entry.id,
         endpoints={name: endpoint(name, one) for name, one in networks.items()},
-        published=list(_published(settings.ports)),
+        published=list(_published(settings.ports, entry.host_config.bindings)),
         exposed=[ExposedPort(proto=proto, port=port) for port, proto in map(_port, entry.config.exposed)],
         links=list(dict.fromkeys(map(_link, links))),
         network_mode=_network_mode(entry.host_config.network_mode),
         running=entry.state.running,
+        opened=[
+            ExposedPort(proto=proto, port=port)
+            for text, bindings in settings.ports.items()
+            if any(not binding.port for binding in bindings)
+            for port, proto in [_port(text)]
+        ],
         dns=entry.host_config.dns,
         daemon=daemon,
+        started=entry.state.started,
     )
 
 
@@ -214,9 +224,12 @@ def _port(text: str) -> tuple[int, int]:
     return int(port), PROTOCOLS[proto or "tcp"]
 
 
-def _published(ports: dict[str, list[BindingEntry]]) -> Iterator[PublishedPort]:
+def _published(
+    ports: dict[str, list[BindingEntry]], requested: dict[str, list[BindingEntry]]
+) -> Iterator[PublishedPort]:
     for text, bindings in ports.items():
         port, proto = _port(text)
+        wanted = [binding.port for binding in requested.get(text, [])]
         for binding in bindings:
             if not binding.port:
                 continue
@@ -227,7 +240,19 @@ def _published(ports: dict[str, list[BindingEntry]]) -> Iterator[PublishedPort]:
                 host_address=binding.address if address else None,
                 host_port=int(binding.port),
                 family=family,
+                requested=_requested(wanted, int(binding.port)),
             )
+
+
+def _requested(wanted: list[str], port: int) -> str | None:
+    """Return what was asked for where the engine chose: a range, "" for any; None for this very port."""
+    if str(port) in wanted:
+        return None
+    for text in wanted:
+        first, _, last = text.partition("-")
+        if first.isdecimal() and last.isdecimal() and int(first) <= port <= int(last):
+            return text
+    return ""
 
 
 def _pools(pools: Iterable[tuple[str, str]]) -> tuple[Subnet, ...]:
@@ -272,6 +297,7 @@ def network(entry: NetworkEntry) -> Network:
         host_binding=None if binding == ANY_ADDRESS else binding,
         is_default_bridge=is_default,
         options=options,
+        created=entry.created,
     )
 
 

@@ -130,16 +130,15 @@ class Evidence:
     def _masquerade(self, rule: Rule) -> None:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""
         parameters = rule.parameters
-        prefix = _prefix(parameters, "source")
-        bridge = parameters.out_interface
-        if (
-            rule.target_name in ("MASQUERADE", "SNAT")
-            and prefix
-            and bridge
-            and _negated(parameters, "out_interface")
-        ):
-            self._add_subnet(self.subnets, bridge, prefix)
-            self.masqueraded.add(bridge)
+        prefix, name = _prefix(parameters, "source"), parameters.out_interface
+        if rule.target_name not in ("MASQUERADE", "SNAT") or not name or name.endswith("+"):
+            return
+        if "out_interface" in parameters.negated:
+            if prefix is not None:
+                self._add_subnet(self.subnets, name, prefix)
+                self.masqueraded.add(name)
+        elif not _BRIDGE.fullmatch(name):
+            self._translated[name] = None
 
     def _drop(self, rule: Rule) -> None:
         """Docker: ! -s 172.18.0.0/16 -o br-x -j DROP (internal); -i br-x -o br-x -j DROP (icc=false)."""
@@ -181,7 +180,7 @@ class Evidence:
             if prefix is None or prefix.length != BITS[prefix.family] or _is_loopback(prefix):
                 continue
             bridge = getattr(parameters, interface) if interface not in parameters.negated else None
-            if bridge is None and side == "destination" and _negated(parameters, "in_interface"):
+            if bridge is None and side == "destination" and "in_interface" in parameters.negated:
                 bridge = parameters.in_interface
             if bridge is None or not (_BRIDGE.fullmatch(bridge) or bridge in self.subnets):
                 continue
@@ -200,7 +199,7 @@ class Evidence:
             return
         family = _family(wanted.family)
         member = Member(family, wanted.addresses[0])
-        bridge = parameters.in_interface if _negated(parameters, "in_interface") else None
+        bridge = parameters.in_interface if "in_interface" in parameters.negated else None
         self._add_member(member, bridge)
         port = _destination_port(rule)
         asked = _prefix(parameters, "destination")
@@ -235,10 +234,6 @@ class Evidence:
 
 def _family(number: int) -> Family:
     return 4 if number == 4 else 6
-
-
-def _negated(parameters: Parameters, field: str) -> bool:
-    return field in parameters.negated
 
 
 def _as_prefix(network: Network) -> Prefix | None:

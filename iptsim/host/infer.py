@@ -184,43 +184,56 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     """Make up the host's interfaces: loopback, one to the outside, the bridges, others that rules name."""
     interfaces = host.namespace.interfaces
     interfaces["lo"] = LOOPBACK
-    outside = evidence.outside or "eth0"
+    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
+    outside = evidence.outside or next(
+        (name for name, one in interfaces.items() if one.kind == "physical"), "eth0"
+    )
+    addresses = _outside_addresses(host, evidence)
+    _place(interfaces, outside, "physical", addresses)
+    shown = " and ".join(f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
+    host.assumptions.append(f"The host reaches the outside by {outside} and has the address {shown} there.")
+    for name, network in bridges.items():
+        gateways = [
+            InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
+            for subnet in network.subnets
+            if subnet.gateway is not None
+        ]
+        _place(interfaces, name, "bridge", gateways)
+    for name in evidence.interfaces:
+        if name == outside or name in bridges or name == "lo":
+            continue
+        links = evidence.links.get(name, [])
+        firsts = [
+            InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
+        ]
+        _place(interfaces, name, _kind(name), firsts)
+        behind = " and ".join(map(str, links))
+        host.assumptions.append(
+            f"{name} leads to {behind}, as rules say."
+            if behind
+            else f"{name}, which rules name, has no address."
+        )
+
+
+def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]:
+    """Return the host's addresses outside: those that rules translate to or forward from, else examples."""
     families: list[Family] = sorted({4, *host.rulesets})
-    addresses = []
+    found = []
     for family in families:
         own = [address for address in evidence.host_addresses if address.family == family]
         own = [address for address in own if not any(n.covers(*address) for n in host.networks.values())]
         length = OUTSIDE[family][1]
         for address in own or [Member(family, OUTSIDE[family][0])]:
-            addresses.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
-    interfaces[outside] = Interface(name=outside, index=2, kind="physical", addresses=tuple(addresses))
-    shown = " and ".join(f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
-    host.assumptions.append(f"The host reaches the outside by {outside} and has the address {shown} there.")
-    bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
-    for name in dict.fromkeys([*bridges, *evidence.interfaces]):
-        if name in interfaces:
-            continue
-        if name in bridges:
-            gateways = [
-                (s.family, s.gateway, s.prefix_length) for s in bridges[name].subnets if s.gateway is not None
-            ]
-        else:
-            gateways = [(link.family, link.address + 1, link.length) for link in evidence.links.get(name, ())]
-            behind = " and ".join(map(str, evidence.links.get(name, ())))
-            host.assumptions.append(
-                f"{name} leads to {behind}, as rules say."
-                if behind
-                else f"{name}, which rules name, has no address."
-            )
-        interfaces[name] = Interface(
-            name=name,
-            index=len(interfaces) + 1,
-            kind="bridge" if name in bridges else _kind(name),
-            addresses=tuple(
-                InterfaceAddress(family=family, address=address, prefix_length=length)
-                for family, address, length in gateways
-            ),
-        )
+            found.append(InterfaceAddress(family=family, address=address.address, prefix_length=length))
+    return found
+
+
+def _place(
+    interfaces: dict[str, Interface], name: str, kind: InterfaceKind, addresses: list[InterfaceAddress]
+) -> None:
+    """Give an interface its addresses, making it where `ip link` did not tell of it."""
+    known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
+    interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
 
 
 def _kind(name: str) -> InterfaceKind:

@@ -320,6 +320,7 @@ class PublishedPort(Frozen):
         proto: the protocol's number.
         host_address: the address on the host, None for all of them.
         family: of the host's address.
+        requested: what was asked for where the engine chose the host port: a range, "" for any.
     """
 
     proto: int
@@ -327,6 +328,7 @@ class PublishedPort(Frozen):
     host_address: str | None
     host_port: int
     family: Family
+    requested: str | None = None
 
 
 class Link(Frozen):
@@ -343,8 +345,10 @@ class Container:
     Attributes:
         endpoints: by network name, in the engine's order.
         network_mode: as the engine says: "bridge", "host", "none", "container:ID", a network's name.
+        opened: published ports without one on the host, as in networks whose gateway mode is "routed".
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
+        started: when it was started last, as the engine writes it; "" if nobody said.
     """
 
     name: str
@@ -356,8 +360,10 @@ class Container:
     links: list[Link] = field(default_factory=list)
     network_mode: str = "bridge"
     running: bool = True
+    opened: list[ExposedPort] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
     daemon: str = ""
+    started: str = ""
 
     def address(self, family: Family, network: str | None = None) -> int | None:
         """Return its address in a network, or its first one."""
@@ -396,6 +402,7 @@ class Network(Frozen):
         gateway_mode: by family: "nat", "routed", "nat-unprotected" or "isolated".
         host_binding: default host address of published ports, None for all.
         options: the driver's options as they were given.
+        created: when, as the engine writes it; "" if nobody said.
     """
 
     name: str
@@ -410,6 +417,7 @@ class Network(Frozen):
     host_binding: str | None = None
     is_default_bridge: bool = False
     options: dict[str, str] = {}
+    created: str = ""
 
     @property
     def gateways(self) -> dict[Family, int]:
@@ -430,6 +438,7 @@ class DockerDaemon(Frozen):
         firewall_backend: "iptables" or "nftables".
         bridge: name of the default bridge (`--bridge`), "none" for no default network.
         host_binding: default address of published ports (`--ip`).
+        default_address_pools: where networks get their subnets: (prefix, length of a subnet).
         sources: where each setting was found: field -> file.
     """
 
@@ -453,6 +462,7 @@ class DockerDaemon(Frozen):
     default_gateway: str | None = None
     firewall_backend: str | None = None
     live_restore: bool | None = None
+    default_address_pools: tuple[tuple[str, int], ...] = ()
     dns: tuple[str, ...] = ()
     sources: dict[str, str] = {}
 

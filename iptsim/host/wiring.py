@@ -52,11 +52,12 @@ def wire(host: Host, guests: Mapping[str, Namespace], forwarding: Mapping[str, s
     left = dict(guests)
     for container in host.containers.values():
         key = next((key for key in left if key == container.name or _is_id(key, container.id)), None)
-        if key is not None:
-            container.namespace = left.pop(key)
-            _add_gateways(host, container)
-        elif container.network_mode == "host":
+        saved = left.pop(key) if key is not None else None
+        if container.network_mode == "host":
             container.namespace = host.namespace
+        elif saved is not None:
+            container.namespace = saved
+            _add_gateways(host, container)
         elif not container.network_mode.startswith("container:"):
             _make_up(host, container)
             if container.running:

@@ -9,6 +9,8 @@ from iptsim.netfilter import conntrack
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
+#: Owner of the kernel's own sockets: no user or group has this number.
+NOBODY = -1
 
 
 def reply_to(packet: Packet) -> Packet | None:
@@ -85,6 +87,10 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         icmp_type=number,
         icmp_code=code,
         tos=packet.tos | 0xC0,
+        # sent by a socket of the kernel's own, which belongs to nobody
+        local_socket=True,
+        uid=NOBODY,
+        gid=NOBODY,
     )
 
 

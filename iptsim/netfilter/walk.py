@@ -252,11 +252,13 @@ def _legs(run: _Run) -> list[Leg]:
     start, question = run.start, run.question
     request, fate = _send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
     legs = [request]
-    if not question.reply or question.state not in (None, "new"):
+    if not question.reply:
         return legs
     if request.verdict == "REJECT":
         answer = _reject_answer(run, request, fate)
         return [request, answer] if answer else legs
+    if question.state not in (None, "new"):
+        return legs
     if request.verdict != "ACCEPT" or request.delivered is None:
         return legs
     reply = answers.reply_to(request.delivered.packet)

@@ -244,7 +244,6 @@ REFUSED = [
     "-A c1 -j ACCEPT\n-X c1",
     "-A INPUT -j c1\n-X c1",
     "-A c1 -j ACCEPT\n-X",
-    "-X INPUT",
     "-F c2",
     "-C INPUT -j c1",
     "-D INPUT 1",

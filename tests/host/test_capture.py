@@ -180,11 +180,7 @@ def test_octets_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_every_file_but_the_dump_is_optional(tmp_path: Path) -> None:
-    names = [
-        path.name
-        for path in (CAPTURES / "docker-28.5" / "icc-on").iterdir()
-        if path.name != "iptables-save.txt"
-    ]
+    names = {path.name for path in (CAPTURES / "docker-28.5" / "icc-on").iterdir()} - {"iptables-save.txt"}
     for name in names:
         host = load_host(copy("docker-28.5/icc-on", tmp_path / name, name))
         assert set(host.containers) == {"web", "client"}
@@ -197,3 +193,28 @@ def test_a_second_backend(tmp_path: Path) -> None:
     host = load_host(path)
     assert host.rulesets[4].backend == "nf_tables"
     assert host.extra_rulesets[4].backend == "legacy"
+
+
+def test_without_addresses_the_links_are_kept(tmp_path: Path) -> None:
+    whole = load_host(CAPTURES / "docker-28.5" / "icc-on")
+    host = load_host(copy("docker-28.5/icc-on", tmp_path / "c", "ip-addr.json"))
+    ports = {endpoint.bridge_port for one in host.containers.values() for endpoint in one.endpoints.values()}
+    assert ports == {port.name for port in whole.bridge_ports("docker0")}
+    docker0, theirs = host.namespace.interfaces["docker0"], whole.namespace.interfaces["docker0"]
+    assert docker0.mac == theirs.mac
+    assert docker0.addresses[0].address == theirs.addresses[0].address
+
+
+def test_a_router_without_docker(tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text(
+        "*nat\n-A POSTROUTING -o ppp0 -j MASQUERADE\n"
+        "-A PREROUTING -d 203.0.113.5 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.7.0.9\nCOMMIT\n"
+        "*filter\n:FORWARD DROP\n-A FORWARD -s 10.7.0.0/24 -i eth1 -o ppp0 -j ACCEPT\nCOMMIT\n"
+    )
+    host = load_host(tmp_path / "rules")
+    interfaces = host.namespace.interfaces
+    assert [address_text(4, one.address) for one in interfaces["ppp0"].addresses] == ["203.0.113.5"]
+    assert [address_text(4, one.address) for one in interfaces["eth1"].addresses] == ["10.7.0.1"]
+    assert host.containers == {}
+    assert "eth1 leads to 10.7.0.0/24, as rules say." in host.assumptions
+    assert any("203.0.113.1 by ppp0" in sentence for sentence in host.assumptions)

@@ -22,7 +22,15 @@ from tests.kernel.laboratory import NEIGHBOUR_MAC, Observation, group_mac
 from tests.kernel.tracing import Step
 
 #: What a trace of the kernel calls the verdicts of these targets.
-_SHOWN = {"REJECT": "DROP", "DNAT": "ACCEPT", "SNAT": "ACCEPT", "MASQUERADE": "ACCEPT", "REDIRECT": "ACCEPT", "NETMAP": "ACCEPT", "TPROXY": "ACCEPT"}  # fmt: skip
+_SHOWN = {
+    "REJECT": "DROP",
+    "DNAT": "ACCEPT",
+    "SNAT": "ACCEPT",
+    "MASQUERADE": "ACCEPT",
+    "REDIRECT": "ACCEPT",
+    "NETMAP": "ACCEPT",
+    "TPROXY": "ACCEPT",
+}
 
 Key = tuple[str, str, str, int | None, str]
 

@@ -14,7 +14,8 @@ _OPENING = frozenset({33, 132})
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 
 
-def _is_group(address: str) -> bool:
+def is_group(address: str) -> bool:
+    """Tell whether an address is a multicast group, or a broadcast address in the scenes' networks."""
     return address.endswith(".255") or ipaddress.ip_address(address).is_multicast
 
 
@@ -26,7 +27,7 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
         return None
-    if header.src == header.dst or _is_group(header.dst):
+    if header.src == header.dst or is_group(header.dst) or is_group(header.src):
         return None
     changes: dict[str, object] = {
         "length": 60,

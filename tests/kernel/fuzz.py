@@ -38,6 +38,7 @@ class Report:
         verdicts: the kernel's.
         refused: rulesets that the real tools did not take, by their complaint.
         found: differences, as (what, case).
+        agreed: cases without a difference, where they were asked for.
 
     """
 
@@ -48,6 +49,7 @@ class Report:
     verdicts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     found: list[tuple[str, Case]] = field(default_factory=list)
+    agreed: list[Case] = field(default_factory=list)
 
     def add(self, other: Report) -> None:
         """Take in the report of another part of the run."""
@@ -74,8 +76,8 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
-def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
-    """Make one ruleset, load it, send packets, and compare."""
+def run_ruleset(seed: str, *, keep: bool = False) -> Report:
+    """Make one ruleset, load it, send packets, and compare; `keep` the cases without a difference too."""
     random, report = Random(seed), Report()
     book = make_rulebook(random, stateful=random.random() < 0.15)
     world = book.world()
@@ -85,7 +87,7 @@ def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
             iptsim = Iptsim(capture)
             report.rulesets = 1
             names = set(_NAMES.findall(world.dump))
-            for _ in range(packets):
+            for _ in range(PACKETS_PER_RULESET):
                 probe = _probe(random, book)
                 answer, back = observe(laboratory, probe)
                 report.packets += 1
@@ -95,6 +97,8 @@ def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
                 case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)
                 if what := case.differences(iptsim):
                     report.found.append((what[0], case))
+                elif keep:
+                    report.agreed.append(case)
     except CommandError as error:
         report.refused[str(error).strip()[:300]] += 1
     except IptsimError as error:
@@ -104,6 +108,9 @@ def run_ruleset(seed: str, packets: int = PACKETS_PER_RULESET) -> Report:
 
 def _probe(random: Random, book: Rulebook) -> Probe:
     probe = make_probe(random, book)
+    if any("--zone" in rule.text for rule in book.rules()):
+        # the known connection would have to be in that zone
+        return probe
     return established(random, probe) if random.random() < 0.12 and probe.proto in (6, 17) else probe
 
 

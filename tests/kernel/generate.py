@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
+from tests.kernel.conversation import is_group
 from tests.kernel.description import Entry, Flow, Probe, World
 from tests.kernel.scenes import Scene, random_scene
 from tests.kernel.targets import make_target
@@ -24,7 +25,17 @@ BASE_CHAINS = {
 }
 #: Matches that remember: what they say depends on all packets before.
 STATEFUL = frozenset({"limit", "statistic", "recent", "connlimit", "hashlimit", "quota"})
-_IMPLICIT = {6: "tcp", 17: "udp", 136: "udplite", 132: "sctp", 33: "dccp", 1: "icmp", 58: "ipv6-icmp", 50: "esp", 51: "ah"}  # fmt: skip
+_IMPLICIT = {
+    6: "tcp",
+    17: "udp",
+    136: "udplite",
+    132: "sctp",
+    33: "dccp",
+    1: "icmp",
+    58: "ipv6-icmp",
+    50: "esp",
+    51: "ah",
+}
 
 
 class MadeRule(NamedTuple):
@@ -140,7 +151,33 @@ def _fits(
 
 
 #: Matches that take one of their options at a time.
-_SINGLE = frozenset({"multiport", "ttl", "hl", "dscp", "recent", "statistic", "addrtype", "string", "physdev", "rt", "srh", "frag", "ah", "ipv6header", "time", "cluster", "connbytes", "set", "connlimit", "hashlimit", "sctp", "dccp", "rpfilter"})  # fmt: skip
+_SINGLE = frozenset(
+    {
+        "multiport",
+        "ttl",
+        "hl",
+        "dscp",
+        "recent",
+        "statistic",
+        "addrtype",
+        "string",
+        "physdev",
+        "rt",
+        "srh",
+        "frag",
+        "ah",
+        "ipv6header",
+        "time",
+        "cluster",
+        "connbytes",
+        "set",
+        "connlimit",
+        "hashlimit",
+        "sctp",
+        "dccp",
+        "rpfilter",
+    }
+)
 
 
 def conflicts(clause: Clause, maker: Maker) -> bool:
@@ -220,8 +257,11 @@ def base_packet(random: Random, scene: Scene) -> Changes:
 def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     """Make a packet of loose changes: fields that contradict each other are put right."""
     source = fields["source"]
-    if fields["proto"] == 47:
-        fields.setdefault("payload", "00000800" + "00" * 8)
+    if fields["proto"] == 47 and not fields.get("payload", "").startswith("00000800"):
+        fields["payload"] = "00000800" + "00" * 8
+    if source == "host" and is_group(fields["dst"]) and fields["src"] not in scene.own:
+        # the kernel can't tell by which interface such a packet should leave
+        fields["src"] = scene.own[0]
     if fields["proto"] in (1, 58):
         kind = fields.setdefault("icmp_type", 8 if fields["proto"] == 1 else 128)
         if "body" not in fields or fields["body"] == "":
@@ -235,7 +275,9 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         fields.setdefault("body", "07000000" + "01000000" + "00000001")
         fields.setdefault("payload", "00" * 12)
     if fields["proto"] in (50, 51):
-        fields.setdefault("body", "0000000100000001" if fields["proto"] == 50 else "3b0400000000000100000001" + "00" * 12)  # fmt: skip
+        fields.setdefault(
+            "body", "0000000100000001" if fields["proto"] == 50 else "3b0400000000000100000001" + "00" * 12
+        )
     if source != "host":
         for name in ("mark", "uid", "gid"):
             fields.pop(name, None)

@@ -25,7 +25,17 @@ _POLICY, _RETURN, _RULE = 1, 2, 3
 _TABLE, _CHAIN, _HANDLE, _TYPE, _VERDICT, _ID = 1, 2, 3, 4, 5, 6
 _NETWORK, _TRANSPORT, _IIF, _OIF, _MARK, _DEFAULT = 8, 9, 10, 12, 14, 16
 _LOG_HEADER, _LOG_PAYLOAD, _LOG_PREFIX = 1, 9, 10
-_VERDICTS = {0: "DROP", 1: "ACCEPT", 2: "STOLEN", 3: "QUEUE", -1: "CONTINUE", -2: "CONTINUE", -3: "JUMP", -4: "GOTO", -5: "RETURN"}  # fmt: skip
+_VERDICTS = {
+    0: "DROP",
+    1: "ACCEPT",
+    2: "STOLEN",
+    3: "QUEUE",
+    -1: "CONTINUE",
+    -2: "CONTINUE",
+    -3: "JUMP",
+    -4: "GOTO",
+    -5: "RETURN",
+}
 
 
 def own_rules(family: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
@@ -82,14 +83,21 @@ class Conntrack(Match):
     ctdir: str | None = None
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return one condition an option; without an entry all but `--ctstate` are false, negated or not."""
+        """Return one condition an option.
+
+        For a packet without an entry the kernel looks at `--ctstate` alone; where that is not given,
+        nothing holds, negated or not.
+        """
         found = []
         for option in self.options:
             value = getattr(self, option.field)
             if value is not None:
                 make = _PREDICATES.get(option.field, _flow_predicate)
                 text = self.clause(option, value)
-                found.append(make(text, option.field, value, option.field in self.negated))
+                predicate = make(text, option.field, value, option.field in self.negated)
+                if self.ctstate is not None and option.field != "ctstate":
+                    predicate = _unless_without_entry(predicate)
+                found.append(predicate)
         return tuple(found)
 
     def says(self) -> str:
@@ -137,6 +145,15 @@ def _entry_predicate(
         return shown(context.connection, context)
 
     return Predicate(text, whole, got)
+
+
+def _unless_without_entry(predicate: Predicate) -> Predicate:
+    """Make a condition that holds for packets without an entry."""
+
+    def test(context: Context) -> Truth:
+        return True if context.connection is None else predicate.test(context)
+
+    return replace(predicate, test=test)
 
 
 def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], negated: bool) -> Predicate:

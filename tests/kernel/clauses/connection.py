@@ -24,7 +24,9 @@ _HEADERS: tuple[Changes, ...] = (
 
 @maker("conntrack", "--ctstate", weight=4)
 def ctstate(random: Random, scene: Scene) -> Draft:
-    states = random.sample(("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "DNAT", "SNAT"), random.choice((1, 2, 2, 3)))  # fmt: skip
+    states = random.sample(
+        ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "DNAT", "SNAT"), random.choice((1, 2, 2, 3))
+    )
     return Draft(",".join(states), headers(scene), headers(scene))
 
 
@@ -40,7 +42,11 @@ def headers(scene: Scene) -> tuple[Changes, ...]:
     """Return packets that conntrack judges differently when it knows nothing."""
     if scene.family == 4:
         return _HEADERS
-    return (*(changes for changes in _HEADERS if changes["proto"] != 1), {"proto": 58, "icmp_type": 128}, {"proto": 58, "icmp_type": 129})  # fmt: skip
+    return (
+        *(changes for changes in _HEADERS if changes["proto"] != 1),
+        {"proto": 58, "icmp_type": 128},
+        {"proto": 58, "icmp_type": 129},
+    )
 
 
 @maker("conntrack", "--ctproto", weight=0.5)

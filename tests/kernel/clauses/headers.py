@@ -281,7 +281,15 @@ def string(random: Random, scene: Scene) -> Draft:
     pattern = random.choice((b"abc", b"Host", b"xyzzy"))
     start = 28 if scene.family == 4 else 48
     place = random.choice((0, 1, 7))
-    limits = random.choice(("", f" --from {start + place}", f" --to {start + place + len(pattern)}", f" --to {start + place + len(pattern) - 1}", f" --from {start + place + 1}"))  # fmt: skip
+    limits = random.choice(
+        (
+            "",
+            f" --from {start + place}",
+            f" --to {start + place + len(pattern)}",
+            f" --to {start + place + len(pattern) - 1}",
+            f" --from {start + place + 1}",
+        )
+    )
     icase = random.random() < 0.3
     inside = [{"payload": (b"." * place + pattern + b"....").hex()}]
     if icase:

@@ -1,0 +1,31 @@
+"""The rules of dockerd 23 to 27: those of 20.10, with DOCKER-USER and (from 27) gateway modes in IPv6 too.
+
+Source: moby v26.1.5 and v27.5.1, libnetwork/drivers/bridge/setup_ip_tables_linux.go,
+port_mapping_linux.go, libnetwork/firewall_linux.go; dumps of 26.1.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iptsim.docker import layout20
+from iptsim.docker.facts import Fact, insert
+
+#: Rules that a network without address translation (gateway mode "routed", 27 on) does not get.
+_TRANSLATION = frozenset({"masquerade", "own-bridge"})
+
+
+def _unless_routed(fact: Fact) -> Fact:
+    return replace(fact, when=f"{fact.when} !routed") if fact.role in _TRANSLATION else fact
+
+
+LAYOUT = replace(
+    layout20.LAYOUT,
+    name="26",
+    user_chain=frozenset({4, 6}),
+    start=(
+        *layout20.START,
+        insert("nat DOCKER", "-d 127.0.0.0/8 -i loopback0 -j RETURN", "wsl2 proxy ipv4", "wsl2"),
+    ),
+    network=tuple(map(_unless_routed, layout20.NETWORK)),
+)

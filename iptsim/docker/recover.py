@@ -1,0 +1,334 @@
+"""The settings of a host's dockerd, from what was saved of it and, where that is silent, from its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+from pydantic import ValidationError
+
+from iptsim.docker.settings import (
+    DEFAULT_BRIDGE,
+    DockerContainer,
+    DockerHost,
+    DockerNetwork,
+    GatewayMode,
+    Publication,
+)
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import CaptureError, UsageError
+from iptsim.host.model import (
+    Container,
+    DockerDaemon,
+    Endpoint,
+    ExposedPort,
+    Host,
+    Network,
+    PublishedPort,
+)
+from iptsim.packet import Family
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+_BRIDGE = "com.docker.network.bridge."
+_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
+_WSL2 = "loopback0"
+
+
+def docker_host(host: Host) -> DockerHost:
+    """Read the settings of a host's dockerd.
+
+    Raises:
+        CaptureError: a setting makes no sense; the text names the file and the key.
+    """
+    daemon = _daemon(host)
+    networks = tuple(_network(network, host) for network in _in_order(host))
+    names = {network.name for network in networks}
+    containers = tuple(
+        _container(container, names)
+        for container in sorted(host.containers.values(), key=lambda one: moment(one.started))
+        if container.running and container.daemon in ("docker", "")
+    )
+    docker = DockerHost(
+        daemon=daemon,
+        networks=networks,
+        containers=containers,
+        joins=_joins(host, names),
+        wsl2_mirrored=_WSL2 in host.namespace.interfaces,
+    )
+    return docker.model_copy(update={"forwarded_before": frozenset(_forwarded_before(host, docker))})
+
+
+def moment(text: str) -> tuple[float, str]:
+    """Return a time of Docker's in a form that sorts; "" comes first.
+
+    >>> moment("2026-01-01T00:00:00.5Z") < moment("2026-01-01T00:00:00.51Z") < moment("2026-01-01T00:00:01Z")
+    True
+    """
+    whole, _, rest = text.partition(".")
+    fraction = rest.rstrip("Z").partition("+")[0].partition("-")[0] if rest else ""
+    zone = rest[len(fraction) :] if rest else ""
+    try:
+        seconds = datetime.fromisoformat(whole + zone).timestamp()
+    except ValueError:
+        return 0.0, text
+    return seconds, fraction
+
+
+# -- the daemon ------------------------------------------------------------------------------------
+
+
+def _daemon(host: Host) -> DockerDaemon:
+    daemon = host.daemon or DockerDaemon()
+    check_daemon(daemon)
+    rules = host.rulesets
+    silent: dict[str, Any] = {}
+    if daemon.iptables is None and 4 in rules:
+        silent["iptables"] = rules[4].chain("nat", "DOCKER") is not None
+    if daemon.ip6tables is None and 6 in rules:
+        silent["ip6tables"] = rules[6].chain("nat", "DOCKER") is not None
+    if daemon.userland_proxy is None:
+        silent["userland_proxy"] = _proxy(rules.values())
+    if daemon.version is None and daemon.generation in (None, "28"):
+        silent["generation"] = _generation(rules.values()) or daemon.generation
+    return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
+
+
+def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:
+    """Tell whether the userland proxy runs: then what the host sends to loopback is left to it."""
+    for ruleset in rulesets:
+        output = ruleset.chain("nat", "OUTPUT")
+        for rule in output.rules if output is not None else ():
+            if rule.target_name == "DOCKER":
+                return "destination" in rule.parameters.negated
+    return None
+
+
+def _generation(rulesets: Iterable[Ruleset]) -> str | None:
+    chains = {name for ruleset in rulesets for table in ruleset.tables.values() for name in table.chains}
+    if "DOCKER-INTERNAL" in chains:
+        return "29"
+    if "DOCKER-FORWARD" in chains:
+        return "28"
+    return "26" if "DOCKER-ISOLATION-STAGE-1" in chains else None
+
+
+def check_daemon(daemon: DockerDaemon) -> None:
+    """Check the settings that are addresses.
+
+    Raises:
+        CaptureError: one is none; the text names the file and the key.
+    """
+    readers: dict[str, tuple[Callable[[str], Any], str]] = {
+        "bip": (ip_interface, "an address with a prefix length, as in 192.168.5.1/24"),
+        "bip6": (ip_interface, "an address with a prefix length"),
+        "fixed_cidr": (ip_interface, "a subnet, as in 192.168.5.0/25"),
+        "fixed_cidr_v6": (ip_interface, "a subnet, as in fd00:17::/64"),
+        "host_binding": (ip_address, "an address"),
+        "default_gateway": (ip_address, "an address"),
+    }
+    for field, (read, expected) in readers.items():
+        value = getattr(daemon, field)
+        if value is not None:
+            _checked(daemon, field, value, read, expected)
+    for server in daemon.dns:
+        _checked(daemon, "dns", server, ip_address, "an address")
+    for base, _ in daemon.default_address_pools:
+        _checked(daemon, "default_address_pools", base, ip_interface, "a subnet")
+
+
+def _checked(
+    daemon: DockerDaemon, field: str, value: str, read: Callable[[str], Any], expected: str
+) -> None:
+    try:
+        read(value)
+    except ValueError:
+        key = {"host_binding": "ip"}.get(field, field.replace("_", "-"))
+        file = daemon.sources.get(field, "the settings")
+        raise CaptureError(f"{file}: {key}: {value!r} is not {expected}") from None
+
+
+def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
+    """Yield the families that the host forwarded before Docker came: then FORWARD kept its policy.
+
+    A policy of DROP tells nothing: somebody else may have set it.
+    """
+    for family in FAMILIES:
+        ruleset = host.rulesets.get(family)
+        forward = ruleset.chain("filter", "FORWARD") if ruleset is not None else None
+        if forward is not None and forward.policy == "ACCEPT" and docker.filters(family):
+            yield family
+
+
+# -- networks --------------------------------------------------------------------------------------
+
+
+def _in_order(host: Host) -> list[Network]:
+    """Return the bridge networks as this daemon made or restored them.
+
+    The default bridge is made anew at each start, so networks older than it were restored before it,
+    in an order that only the rules tell.
+    """
+    networks = [network for network in host.networks.values() if network.driver == "bridge" and network.bridge]
+    default = next((network for network in networks if network.is_default_bridge), None)
+    born = moment(default.created) if default is not None and default.created else None
+    order = _order_of_rules(host)
+
+    def key(network: Network) -> tuple[int, int, tuple[float, str]]:
+        created = moment(network.created)
+        known = born is not None and network.created != ""
+        if known and born is not None and created < born:
+            return 0, order.get(network.bridge or "", len(order)), created
+        if known:
+            return 1, 0, created
+        return 1, order.get(network.bridge or "", len(order)), created
+
+    return sorted(networks, key=key)
+
+
+def _order_of_rules(host: Host) -> dict[str, int]:
+    """Return the order in which networks came to be, as far as Docker's rules show it, by bridge."""
+    for ruleset in host.rulesets.values():
+        for chain, newest_first in (("DOCKER-FORWARD", False), ("FORWARD", True)):
+            found = ruleset.chain("filter", chain)
+            if found is None:
+                continue
+            names = [
+                rule.parameters.in_interface or rule.parameters.out_interface
+                for rule in found.rules
+                if chain != "FORWARD" or rule.target_name != "DROP"
+            ]
+            bridges = list(dict.fromkeys(name for name in names if name is not None))
+            if bridges:
+                ordered = bridges[::-1] if newest_first else bridges
+                return {name: number for number, name in enumerate(ordered)}
+    return {}
+
+
+def _network(network: Network, host: Host) -> DockerNetwork:
+    options = network.options
+    modes: dict[Family, GatewayMode] = {}
+    for family, mode in network.gateway_mode.items():
+        known = next((one for one in _MODES if one == mode), None)
+        if known is None:
+            raise _bad_option(network, f"{_BRIDGE}gateway_mode_ipv{family}", mode, f"one of {', '.join(_MODES)}")
+        modes[family] = known
+    snat: dict[Family, str] = {}
+    for family in FAMILIES:
+        address = options.get(f"com.docker.network.host_ipv{family}")
+        if address:
+            snat[family] = _address(network, f"com.docker.network.host_ipv{family}", address, family)
+    if network.host_binding is not None:
+        _address(network, f"{_BRIDGE}host_binding_ipv4", network.host_binding, None)
+    for key in ("enable_icc", "enable_ip_masquerade", "inhibit_ipv4"):
+        value = options.get(_BRIDGE + key, "true")
+        if value.lower() not in ("true", "false", "1", "0", "t", "f"):
+            raise _bad_option(network, _BRIDGE + key, value, "true or false")
+    return DockerNetwork(
+        name=network.name,
+        bridge=network.bridge or DEFAULT_BRIDGE,
+        subnets=network.subnets,
+        icc=network.icc,
+        masquerade=network.masquerade,
+        internal=network.internal,
+        gateway_mode=modes,
+        host_binding=network.host_binding,
+        trusted=tuple(name for name in options.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name),
+        snat=snat,
+        bare=options.get(f"{_BRIDGE}inhibit_ipv4") == "true",
+        default=network.is_default_bridge,
+    )
+
+
+def _address(network: Network, option: str, text: str, family: Family | None) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise _bad_option(network, option, text, "an address") from None
+    if family is not None and address.version != family:
+        raise _bad_option(network, option, text, f"an IPv{family} address")
+    return str(address)
+
+
+def _bad_option(network: Network, option: str, value: str, expected: str) -> CaptureError:
+    return CaptureError(
+        f"docker-network-inspect.json: network {network.name}, option {option}: {value!r} is not {expected}"
+    )
+
+
+# -- containers ------------------------------------------------------------------------------------
+
+
+def _container(container: Container, networks: set[str]) -> DockerContainer:
+    return DockerContainer(
+        name=container.name,
+        endpoints=tuple(
+            endpoint for endpoint in container.endpoints.values() if endpoint.network in networks
+        ),
+        published=(
+            *_publications(container.published),
+            *(Publication(proto=port.proto, container_port=port.port) for port in _opened(container)),
+        ),
+        exposed=tuple(container.exposed),
+        links=tuple(container.links),
+    )
+
+
+def _opened(container: Container) -> list[ExposedPort]:
+    return list(dict.fromkeys(container.opened))
+
+
+def _publications(ports: list[PublishedPort]) -> Iterable[Publication]:
+    """Yield published ports; one for all addresses of both families is one."""
+    everywhere = {
+        (port.proto, port.container_port, port.host_port, port.family)
+        for port in ports
+        if port.host_address is None
+    }
+    for port in ports:
+        place = (port.proto, port.container_port, port.host_port)
+        both = port.host_address is None and {(*place, 4), (*place, 6)} <= everywhere
+        if both and port.family == 6:
+            continue
+        anywhere = "" if both else "0.0.0.0" if port.family == 4 else "::"  # noqa: S104
+        yield Publication(
+            proto=port.proto,
+            container_port=port.container_port,
+            address=port.host_address or anywhere,
+            host_port=port.host_port,
+            requested=port.requested,
+        )
+
+
+def _joins(host: Host, networks: set[str]) -> tuple[tuple[str, str], ...]:
+    """Return the endpoints by the index of the host's end of their cable: newer ones have higher indices."""
+    found: list[tuple[int, str, str]] = []
+    for container in host.containers.values():
+        for endpoint in container.endpoints.values():
+            if endpoint.network not in networks or not container.running:
+                continue
+            index = _index(host, endpoint)
+            if not index:
+                return ()
+            found.append((index, container.name, endpoint.network))
+    return tuple((name, network) for _, name, network in sorted(found))
+
+
+def _index(host: Host, endpoint: Endpoint) -> int:
+    port = host.namespace.interfaces.get(endpoint.bridge_port or "")
+    return port.index if port is not None else 0
+
+
+def validated(make: Callable[[], DockerHost], source: str) -> DockerHost:
+    """Return what `make` makes, with errors that name the source.
+
+    Raises:
+        UsageError: the models refuse a value.
+    """
+    try:
+        return make()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: {place}: {first['msg']}" if place else f"{source}: {first['msg']}") from None

@@ -1,0 +1,182 @@
+"""What dockerd is set to do: its settings, networks, containers, published ports and links.
+
+The models hold what bears on rules. Names follow dockerd(8), daemon.json and the options of
+`docker network create`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Frozen, Host, Link, Subnet
+from iptsim.packet import Family
+
+Generation = Literal["20.10", "26", "28", "29"]
+GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
+#: The name of the network that containers join by default, and of its bridge.
+DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
+#: The engine whose rules are written where nobody says which.
+DEFAULT_GENERATION: Generation = "28"
+
+
+class DockerNetwork(Frozen):
+    """A network of the bridge driver.
+
+    Attributes:
+        bridge: name of its bridge interface.
+        icc: `enable_icc`: its containers may talk to each other.
+        masquerade: `enable_ip_masquerade`: packets that leave it get the host's address.
+        internal: `--internal`: no way out.
+        gateway_mode: by family, "nat" where nothing is said.
+        host_binding: `host_binding_ipv4`: default host address of published ports; None: all.
+        trusted: `trusted_host_interfaces`: may send to containers' own addresses.
+        snat: `com.docker.network.host_ipv4` and `host_ipv6`: the address that outgoing packets get.
+        bare: `inhibit_ipv4`: the bridge itself has no IPv4 address.
+        default: it is the default bridge, on which links open ports.
+    """
+
+    name: str
+    bridge: str
+    subnets: tuple[Subnet, ...] = ()
+    icc: bool = True
+    masquerade: bool = True
+    internal: bool = False
+    gateway_mode: dict[Family, GatewayMode] = {}
+    host_binding: str | None = None
+    trusted: tuple[str, ...] = ()
+    snat: dict[Family, str] = {}
+    bare: bool = False
+    default: bool = False
+
+    def subnet(self, family: Family) -> Subnet | None:
+        """Return its subnet of a family, or None."""
+        return next((subnet for subnet in self.subnets if subnet.family == family), None)
+
+    def mode(self, family: Family) -> GatewayMode:
+        """Return its gateway mode."""
+        return self.gateway_mode.get(family, "nat")
+
+
+class Publication(Frozen):
+    """`--publish ADDRESS:HOST_PORT:CONTAINER_PORT/PROTO`.
+
+    Attributes:
+        proto: the protocol's number.
+        address: on the host; "" for the network's default, which is all addresses of both families.
+        host_port: the port on the host; 0 where there is none (gateway mode "routed") or none yet.
+        requested: what was asked for where the engine chose the port: a range, "" for any; None: `host_port`.
+    """
+
+    proto: int = 6
+    container_port: int = Field(ge=1, le=65535)
+    address: str = ""
+    host_port: int = Field(0, ge=0, le=65535)
+    requested: str | None = None
+
+
+class DockerContainer(Frozen):
+    """A running container.
+
+    Attributes:
+        endpoints: its places in networks of the bridge driver, in the order in which it joined them.
+        published: in the order in which they were given.
+        exposed: by the image or `--expose`; published ports are exposed too.
+        links: the containers that it may reach, and what it calls them.
+    """
+
+    name: str
+    endpoints: tuple[Endpoint, ...] = ()
+    published: tuple[Publication, ...] = ()
+    exposed: tuple[ExposedPort, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    def endpoint(self, network: str) -> Endpoint | None:
+        """Return its place in a network, or None."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.network == network), None)
+
+
+class DockerHost(Frozen):
+    """A host as dockerd knows it.
+
+    Attributes:
+        daemon: the daemon's settings; those that are None have dockerd's default.
+        networks: in the order in which this daemon made or restored them.
+        containers: in the order in which they were started.
+        joins: (container, network) in the order in which containers got their addresses; what is missing
+            follows in the order of `containers`.
+        forwarded_before: families that the host forwarded already when the daemon came, so that it left
+            the policy of FORWARD alone.
+        wsl2_mirrored: it runs under WSL2 with mirrored networking.
+    """
+
+    daemon: DockerDaemon = DockerDaemon()
+    networks: tuple[DockerNetwork, ...] = ()
+    containers: tuple[DockerContainer, ...] = ()
+    joins: tuple[tuple[str, str], ...] = ()
+    forwarded_before: frozenset[Family] = frozenset()
+    wsl2_mirrored: bool = False
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        names = {network.name for network in self.networks}
+        for container in self.containers:
+            for endpoint in container.endpoints:
+                if endpoint.network not in names:
+                    raise ValueError(f"container {container.name} is in {endpoint.network}, which is no network")
+        return self
+
+    @classmethod
+    def of(cls, host: Host) -> DockerHost:
+        """Read the settings from a host: from what was saved of Docker, else from its rules.
+
+        Raises:
+            CaptureError: a setting makes no sense; the text names the file and the key.
+        """
+        from iptsim.docker.recover import docker_host
+
+        return docker_host(host)
+
+    @property
+    def generation(self) -> Generation:
+        """How this engine lays out its rules; 28 where the version is not known."""
+        version = self.daemon.version
+        if version is None:
+            found = self.daemon.generation
+            return found if found in ("20.10", "26", "28", "29") else DEFAULT_GENERATION  # type: ignore[return-value]
+        major = int(version.partition(".")[0])
+        return "29" if major >= 29 else "28" if major >= 28 else "26" if major >= 23 else "20.10"
+
+    def filters(self, family: Family) -> bool:
+        """Tell whether the daemon writes rules for a family.
+
+        `ip6tables` is on by default from 27 on.
+        """
+        if family == 4:
+            return self.daemon.iptables is not False
+        if self.daemon.ip6tables is not None:
+            return self.daemon.ip6tables
+        version = self.daemon.version
+        if version is None:
+            return self.generation in ("28", "29")
+        return int(version.partition(".")[0]) >= 27
+
+    @property
+    def proxy(self) -> bool:
+        """Whether docker-proxy answers for published ports."""
+        return self.daemon.userland_proxy is not False
+
+    @cached_property
+    def default_network(self) -> DockerNetwork | None:
+        """The default bridge, None where there is none (`--bridge=none`)."""
+        return next((network for network in self.networks if network.default), None)
+
+    def network(self, name: str) -> DockerNetwork | None:
+        """Return a network by its name, or None."""
+        return next((network for network in self.networks if network.name == name), None)
+
+    def container(self, name: str) -> DockerContainer | None:
+        """Return a container by its name, or None."""
+        return next((container for container in self.containers if container.name == name), None)

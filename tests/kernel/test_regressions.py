@@ -1,0 +1,27 @@
+"""Cases in which iptsim once differed from the kernel: asked again, and shown to the kernel again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.cases import load_case, run_case, same_answer, stored_cases
+from tests.kernel.laboratory import missing
+
+WITHOUT = missing()
+CASES = stored_cases()
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_iptsim_says_what_the_kernel_said(path: Path) -> None:
+    assert load_case(path).differences() == []
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_kernel_says_it_again(path: Path) -> None:
+    stored = load_case(path)
+    again = run_case(stored.world, stored.probe)
+    assert same_answer(again.answer, stored.answer)
