@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from iptsim.docker.rules import Written
 
 
-def in_place(
-    base: Ruleset, made: Ruleset, written: Written, is_dockers: Callable[[Rule], bool]
-) -> Ruleset:
+def in_place(base: Ruleset, made: Ruleset, written: Written, is_dockers: Callable[[Rule], bool]) -> Ruleset:
     """Return `base` with Docker's rules replaced by new ones.
 
     A rule of somebody else's stays behind the same rules of Docker's as before. Where those are gone, or
@@ -64,9 +62,7 @@ def _in_order(old: Table, new: Table) -> list[str]:
     return [*builtin, *(sorted([*own, *added]) if own == sorted(own) else [*own, *added])]
 
 
-def _merged(
-    old: Table, new: Table, name: str, written: Written, is_dockers: Callable[[Rule], bool]
-) -> Chain:
+def _merged(old: Table, new: Table, name: str, written: Written, is_dockers: Callable[[Rule], bool]) -> Chain:
     before, after = old.chains.get(name), new.chains.get(name)
     if before is None:
         assert after is not None

@@ -134,9 +134,17 @@ def rules_of(
     return [
         made
         for made in write(docker, 6 if family == 6 else 4).rules()
-        if (setting is None or made.origin.setting.partition("=")[0] == setting or made.origin.setting == setting)
+        if (
+            setting is None
+            or made.origin.setting.partition("=")[0] == setting
+            or made.origin.setting == setting
+        )
         and (network is None or made.origin.network == network)
-        and (container is None or made.origin.container == container or container in made.origin.link.split(":")[:1])
+        and (
+            container is None
+            or made.origin.container == container
+            or container in made.origin.link.split(":")[:1]
+        )
         and (port is None or made.origin.port == port)
         and (link is None or f"{made.origin.link}:".startswith(f"{link}:"))
     ]

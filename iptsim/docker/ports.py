@@ -15,25 +15,27 @@ _ANY: dict[Family, str] = {4: "0.0.0.0", 6: "::"}  # noqa: S104
 def publications(
     container: DockerContainer, network: DockerNetwork, family: Family, generation: str
 ) -> list[Publication]:
-    """Return the published ports of a family with their host addresses, in dockerd's order."""
+    """Return the published ports of a family with their host addresses, in dockerd's order.
+
+    A network whose gateway mode is "routed" has none on the host: its ports are open, not forwarded.
+    """
     ports = _sorted26(container) if generation in ("20.10", "26") else sorted(container.published, key=_key28)
     found = []
     for port in ports:
-        address = _host_address(port, network, family)
-        if address is not None:
+        if network.mode(family) == "routed":
+            if not port.address or ip_address(port.address).version == family:
+                found.append(port.model_copy(update={"address": _ANY[family], "host_port": 0}))
+        elif (address := _host_address(port, network, family)) is not None:
             found.append(port.model_copy(update={"address": address}))
     return found
 
 
 def _host_address(port: Publication, network: DockerNetwork, family: Family) -> str | None:
     """Return where a port is bound in a family, None for nowhere."""
-    if network.mode(family) == "routed":
-        asked = ip_address(port.address).version if port.address else family
-        return _ANY[family] if asked == family else None
-    given = port.address or network.host_binding or ""
-    if not given or (not port.address and given == _ANY[4]):
+    address = port.address or network.host_binding or _ANY[4]
+    if not port.address and address == _ANY[4]:
         return _ANY[family]
-    return given if ip_address(given).version == family else None
+    return address if ip_address(address).version == family else None
 
 
 def _requested(port: Publication) -> tuple[int, bool]:

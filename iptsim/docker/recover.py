@@ -138,9 +138,7 @@ def check_daemon(daemon: DockerDaemon) -> None:
         _checked(daemon, "default_address_pools", base, ip_interface, "a subnet")
 
 
-def _checked(
-    daemon: DockerDaemon, field: str, value: str, read: Callable[[str], Any], expected: str
-) -> None:
+def _checked(daemon: DockerDaemon, field: str, value: str, read: Callable[[str], Any], expected: str) -> None:
     try:
         read(value)
     except ValueError:
@@ -170,7 +168,9 @@ def _in_order(host: Host) -> list[Network]:
     The default bridge is made anew at each start, so networks older than it were restored before it,
     in an order that only the rules tell.
     """
-    networks = [network for network in host.networks.values() if network.driver == "bridge" and network.bridge]
+    networks = [
+        network for network in host.networks.values() if network.driver == "bridge" and network.bridge
+    ]
     default = next((network for network in networks if network.is_default_bridge), None)
     born = moment(default.created) if default is not None and default.created else None
     order = _order_of_rules(host)
@@ -212,7 +212,9 @@ def _network(network: Network, host: Host) -> DockerNetwork:
     for family, mode in network.gateway_mode.items():
         known = next((one for one in _MODES if one == mode), None)
         if known is None:
-            raise _bad_option(network, f"{_BRIDGE}gateway_mode_ipv{family}", mode, f"one of {', '.join(_MODES)}")
+            raise _bad_option(
+                network, f"{_BRIDGE}gateway_mode_ipv{family}", mode, f"one of {', '.join(_MODES)}"
+            )
         modes[family] = known
     snat: dict[Family, str] = {}
     for family in FAMILIES:
@@ -234,7 +236,9 @@ def _network(network: Network, host: Host) -> DockerNetwork:
         internal=network.internal,
         gateway_mode=modes,
         host_binding=network.host_binding,
-        trusted=tuple(name for name in options.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name),
+        trusted=tuple(
+            name for name in options.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name
+        ),
         snat=snat,
         bare=options.get(f"{_BRIDGE}inhibit_ipv4") == "true",
         default=network.is_default_bridge,
@@ -331,4 +335,6 @@ def validated(make: Callable[[], DockerHost], source: str) -> DockerHost:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{source}: {place}: {first['msg']}" if place else f"{source}: {first['msg']}") from None
+        raise UsageError(
+            f"{source}: {place}: {first['msg']}" if place else f"{source}: {first['msg']}"
+        ) from None

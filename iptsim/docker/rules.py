@@ -310,7 +310,7 @@ class _Writer:
         on_host = ip_address(published.address)
         own = address_text(self.family, address)
         told = {
-            "nat": published.host_port != 0 and network.mode(self.family) != "routed",
+            "nat": published.host_port != 0,
             "loopback": on_host.is_loopback and self.family == 4,
             "sctp": proto == "sctp",
         }

@@ -125,7 +125,9 @@ class DockerHost(Frozen):
         for container in self.containers:
             for endpoint in container.endpoints:
                 if endpoint.network not in names:
-                    raise ValueError(f"container {container.name} is in {endpoint.network}, which is no network")
+                    raise ValueError(
+                        f"container {container.name} is in {endpoint.network}, which is no network"
+                    )
         return self
 
     @classmethod

@@ -38,8 +38,7 @@ from iptsim.extensions.unknown import UnknownMatch, UnknownTarget, unknown_match
 
 #: Chains whose packets have no such interface; a rule there can't ask for it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
-
-
+#: What people take for quotes, or what a word processor makes of them.
 _WRONG_QUOTES = "'‘’“”"
 
 
@@ -138,23 +137,13 @@ class _Getopt:
             raise BindError(
                 "the line has no command", 0, "expected -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."
             )
-        self._finish()
-        return plan
-
-    def _finish(self) -> None:
-        plan = self.plan
-        if plan.command not in "ADCIR" and (plan.parameters.clauses or plan.matches or self.jumped):
+        found = [clause.at for clause in plan.parameters.clauses]
+        found += [step.at for step in plan.steps()[1:]] + ([] if plan.jump is None else [plan.jump])
+        if found and plan.command not in "ADCIR":
             raise BindError(
-                f"-{plan.command} takes no conditions or target",
-                min(self._rule_words()),
-                "only -A -I -R -D -C do",
+                f"-{plan.command} takes no conditions or target", min(found), "only -A -I -R -D -C do"
             )
-
-    def _rule_words(self) -> list[int]:
-        plan = self.plan
-        steps = (*plan.matches, *([plan.target] if plan.target else []))
-        found = [clause.at for clause in plan.parameters.clauses] + [step.at for step in steps]
-        return [*found, *([plan.jump] if plan.jump is not None else [])]
+        return plan
 
     def _stray(self, at: int) -> BindError:
         """Explain a word where only an option can stand."""

@@ -1,5 +1,6 @@
-"""What the kernel refuses when a table is loaded: targets and matches in tables or at hooks that they
-are not made for (xt_check_target and xt_check_match in net/netfilter/x_tables.c).
+"""Refuses targets and matches in tables or at hooks that they are not made for, as the kernel does.
+
+See xt_check_target and xt_check_match in net/netfilter/x_tables.c.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from iptsim.dump.ruleset import Jump, Rule, Table
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.values import any_of
-
 
 _NOWHERE: set[str] = set()
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")

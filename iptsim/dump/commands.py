@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable
+from functools import partial
 
+from iptsim.dump.plan import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
 from iptsim.extensions.registry import find_target
 from iptsim.extensions.values import any_of
@@ -24,7 +26,7 @@ class CommandError(Exception):
         hint: what would be right; may be empty.
     """
 
-    def __init__(self, message: str, argument: int | None = 0, hint: str = "") -> None:
+    def __init__(self, message: str, argument: int | None = 0, hint: Hint = "") -> None:
         super().__init__(message)
         self.message = message
         self.argument = argument
@@ -41,7 +43,7 @@ def find_chain(table: Table, name: str, line: int) -> Chain:
     if chain is None:
         if name not in BUILTIN_CHAINS[table.name]:
             raise CommandError(
-                f"there is no chain {name} in table {table.name}", hint=chain_hint(table, name)
+                f"there is no chain {name} in table {table.name}", hint=partial(chain_hint, table, name)
             )
         chain = table.chains[name] = Chain(table.name, name, "ACCEPT", line=line, declared=False)
     return chain
@@ -136,7 +138,6 @@ def insert(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
     place = rule_number(number, len(chain.rules) + 1) if number else 1
     for rule in rules:
         chain.rules.insert(place - 1, rule)
-    renumber(chain)
 
 
 def replace(chain: Chain, rules: list[Rule], number: str) -> None:
@@ -148,7 +149,6 @@ def replace(chain: Chain, rules: list[Rule], number: str) -> None:
     if len(rules) != 1:
         raise CommandError("a rule can't be replaced by several", None, "give one source and one destination")
     chain.rules[rule_number(number, len(chain.rules)) - 1] = rules[0]
-    renumber(chain)
 
 
 def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
@@ -162,25 +162,25 @@ def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
     else:
         for rule in rules:
             del chain.rules[find_rule(chain, rule)]
-    renumber(chain)
 
 
 def find_rule(chain: Chain, wanted: Rule) -> int:
-    """Return the index of the first rule that does the same, counters aside.
+    """Return the index of the first rule that is printed alike, counters aside: such rules are equal.
 
     Raises:
         CommandError: there is none.
     """
     for index, rule in enumerate(chain.rules):
-        if (rule.parameters, rule.matches, rule.target) == (wanted.parameters, wanted.matches, wanted.target):
+        if rule.text == wanted.text:
             return index
     raise CommandError(f"chain {chain.name} has no such rule", None)
 
 
-def renumber(chain: Chain) -> None:
-    """Give the rules of a chain their positions."""
-    for position, rule in enumerate(chain.rules, 1):
-        rule.position = position
+def renumber(table: Table) -> None:
+    """Give the rules of all chains their positions."""
+    for chain in table.chains.values():
+        for position, rule in enumerate(chain.rules, 1):
+            rule.position = position
 
 
 def delete_chain(table: Table, name: str | None) -> None:
@@ -199,7 +199,7 @@ def delete_chain(table: Table, name: str | None) -> None:
     found = table.chains.get(name)
     if found is None or found.builtin:
         raise CommandError(
-            f"there is no user chain {name} in table {table.name}", hint=chain_hint(table, name)
+            f"there is no user chain {name} in table {table.name}", hint=partial(chain_hint, table, name)
         )
     if found.rules or name in used:
         raise CommandError(f"chain {name} is {'not empty' if found.rules else 'in use'}")
@@ -214,7 +214,9 @@ def rename_chain(table: Table, old: str, new: str) -> None:
     """
     found = table.chains.get(old)
     if found is None or found.builtin:
-        raise CommandError(f"there is no user chain {old} in table {table.name}", hint=chain_hint(table, old))
+        raise CommandError(
+            f"there is no user chain {old} in table {table.name}", hint=partial(chain_hint, table, old)
+        )
     check_name(new, 1)
     check_target_name(new, 1)
     if new in table.chains or new in BUILTIN_CHAINS[table.name]:

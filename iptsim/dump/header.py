@@ -48,14 +48,27 @@ def read_header(comment: str) -> Header | None:
     program, version, backend = found.group("program", "version", "backend")
     family: Family | None = 6 if "ip6tables" in program else 4 if "iptables" in program else None
     if backend is None:
-        # the nf_tables flavour always says so; before 1.8 there was only the other
-        backend = "nf_tables" if version is None or "nft" in program else "legacy"
+        named = "nft" in program or program.startswith("xtables")
+        backend = "nf_tables" if named or _may_be_nft(version) else "legacy"
+        if "legacy" in program:
+            backend = "legacy"
     return Header(family, version, backend)
 
 
 def warns_of_legacy(comment: str) -> bool:
     """Tell whether a comment is iptables' own warning that there are rules of the other backend."""
     return _OTHER_BACKEND.match(comment) is not None
+
+
+def _may_be_nft(version: str | None) -> bool:
+    """Tell whether a header without a backend may come from the nf_tables flavour.
+
+    Before 1.8 there was only the legacy one; from 1.8.8 on the other one says so.
+    """
+    if version is None:
+        return True
+    parts = [int(part) for part in re.findall(r"[0-9]+", version)[:3]]
+    return [1, 8] <= parts < [1, 8, 8]
 
 
 def guess_family(text: str) -> Family:

@@ -37,7 +37,7 @@ def long_options(extension: type[Extension]) -> dict[str, Option]:
     }
 
 
-class Ambiguous(Exception):  # noqa: N818 - caught at once, never shown
+class Ambiguous(Exception):
     """An abbreviation that stands for several options."""
 
     def __init__(self, names: Iterable[str]) -> None:

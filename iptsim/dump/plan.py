@@ -18,12 +18,15 @@ from iptsim.extensions.base import Extension, Given, Match, Option, Target
 from iptsim.extensions.parameters import Parameters, format_protocol
 from iptsim.extensions.values import any_of
 
-
 #: Picks the value words of a step from a line; one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
 #: Looks up what was read from them before.
 _Known = Callable[[Any], Any]
 _Parse = Callable[..., Any]
+
+
+#: What would be right, for an error; a function where it is costly to find out.
+Hint = str | Callable[[], str]
 
 
 class BindError(Exception):
@@ -35,7 +38,7 @@ class BindError(Exception):
         hint: what would be right; may be empty.
     """
 
-    def __init__(self, message: str, at: int, hint: str = "") -> None:
+    def __init__(self, message: str, at: int, hint: Hint = "") -> None:
         super().__init__(message)
         self.message = message
         self.at = at

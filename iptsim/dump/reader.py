@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from iptsim.dump import commands
@@ -13,9 +15,9 @@ from iptsim.dump.binder import Binder, is_target_name, nearest_match
 from iptsim.dump.checks import misplaced
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
-from iptsim.dump.plan import BindError, Bound, Plan
+from iptsim.dump.plan import BindError, Bound, Hint, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.dump.syntax import Line, Word, parse_counters, read_line
+from iptsim.dump.syntax import Line, Word, read_line
 from iptsim.dump.words import split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
@@ -26,11 +28,15 @@ from iptsim.packet import Family
 MAX_LINE, MAX_WORD, MAX_WORDS = 10239, 1023, 250
 #: How many errors of one dump are shown.
 MAX_ERRORS = 10
+#: After how many further ones the reader gives up.
+MAX_COUNTED = 1000
 #: How many line shapes are remembered.
 _MAX_PLANS = 8192
 
 #: A chain's line as iptables-save prints it.
 _CHAIN = re.compile(r":([A-Za-z0-9_.][!-~]{0,27}) (ACCEPT|DROP|-) \[([0-9]{1,20}):([0-9]{1,20})\]")
+#: Blanks before a line.
+_INDENTED = re.compile(r"(?m)^[ \t]+")
 _COUNTERS = re.compile(r"\[([0-9]{1,20}):([0-9]{1,20})\]")
 
 
@@ -129,10 +135,12 @@ class _Reader:
         #: the open table was not named by a line `*table`: the text is a listing
         self.listing = False
         #: the blocks that follow belong to the other address family
+        self.foreign = False
+        #: the open block is passed over
         self.skipping = False
         #: rules of the open table that are restricted to some tables or hooks
         self.placed: list[Rule] = []
-        #: a rule of the open table may have been taken out again
+        #: the open table's rules are not just appended
         self.edited = False
         self.named: set[str] = set()
         self.plans: dict[tuple[str | None, ...], Plan] = {}
@@ -208,6 +216,10 @@ class _Reader:
                 )
             self._warn(number, "this line and others ended with a carriage return")
             text = text.replace("\r\n", "\n")
+        indented = _INDENTED.search(text) if self.lenient else None
+        if indented:
+            self._warn(text.count("\n", 0, indented.start()) + 1, "this line and others began with blanks")
+            text = _INDENTED.sub("", text)
         return text
 
     # -- lines ------------------------------------------------------------------------------------
@@ -223,8 +235,12 @@ class _Reader:
                     continue
             if first == "#":
                 self._comment(line, number)
+            elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
+                self._warn(number, "skipped, for it is no line of a dump")
             elif first == "*" or line == "COMMIT" or (line and not self.skipping):
                 self._by_grammar(line, number)
+            if self.more_errors >= MAX_COUNTED:
+                return
 
     def _plain_chain(self, table: Table, line: str, number: int) -> bool:
         """Read a chain's declaration as iptables-save prints it; return whether it is one."""
@@ -281,21 +297,21 @@ class _Reader:
     def _comment(self, line: str, number: int) -> None:
         header = read_header(line)
         if header is not None:
-            self.skipping = header.family not in (None, self.ruleset.family)
-            if self.skipping and "family" not in self.named:
+            self.foreign = header.family not in (None, self.ruleset.family)
+            if self.foreign and "family" not in self.named:
                 self.named.add("family")
                 self._warn(
                     number,
                     f"the tables of IPv{header.family} that begin here were left out;"
                     f" this is the IPv{self.ruleset.family} ruleset",
                 )
-            if not self.skipping and self.ruleset.version is None:
+            if not self.foreign and self.ruleset.version is None:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
         elif warns_of_legacy(line):
             self._warn(
-                number, f"the host also has rules of iptables-legacy; they apply too and are not in this dump"
+                number, "the host also has rules of iptables-legacy; they apply too and are not in this dump"
             )
-        if self.table is None and not self.skipping:
+        if self.table is None and not self.foreign:
             self.comments.append(line)
 
     def _by_grammar(self, text: str, number: int) -> None:
@@ -319,15 +335,14 @@ class _Reader:
             elif line.kind == "rule":
                 self._rule(line, text, number)
         except DumpSyntaxError as error:
-            if self.lenient and not text.startswith(("-", "[", ":", "*")):
-                self._warn(number, f"skipped: {error.message}")
-            else:
-                self._add(error)
+            self._add(error)
 
     def _error(
-        self, message: str, text: str, number: int, word: Word | None = None, hint: str = ""
+        self, message: str, text: str, number: int, word: Word | None = None, hint: Hint = ""
     ) -> DumpSyntaxError:
         start, end = (word.start, word.end) if word else (0, len(text))
+        if not isinstance(hint, str):
+            hint = hint() if len(self.errors) < MAX_ERRORS else ""
         return DumpSyntaxError(message, Span(self.source, number, start, end), text, hint)
 
     # -- tables -----------------------------------------------------------------------------------
@@ -354,7 +369,7 @@ class _Reader:
                 name,
                 f"expected one of {', '.join(BUILTIN_CHAINS)}",
             )
-        self.listing = False
+        self.listing, self.skipping = False, self.foreign
         table = Table(name.text, comments=tuple(self.comments), line=number)
         self.comments.clear()
         if self.skipping:
@@ -369,17 +384,8 @@ class _Reader:
             )
             table.comments = before.comments or table.comments
             if self.ruleset.backend == "legacy":
-                for chain in before.chains.values():
-                    if chain.builtin:
-                        table.chains[chain.name] = Chain(
-                            table.name,
-                            chain.name,
-                            chain.policy,
-                            chain.counters,
-                            [],
-                            chain.line,
-                            chain.declared,
-                        )
+                kept = [chain for chain in before.chains.values() if chain.builtin]
+                table.chains = {chain.name: dataclasses.replace(chain, rules=[]) for chain in kept}
         self.table = self.ruleset.tables[name.text] = table
 
     def _commit(self, text: str, number: int) -> None:
@@ -392,8 +398,8 @@ class _Reader:
         table = self.table
         assert table is not None
         if self.edited:
-            present = {id(rule) for rule in table.rules()}
-            self.placed = [rule for rule in self.placed if id(rule) in present]
+            commands.renumber(table)
+            self.placed = list(table.rules())
         for rule, name, reason in misplaced(table, self.placed) if self.placed else ():
             text = self.lines[rule.line - 1]
             start = max(text.find(name), 0)
@@ -401,7 +407,7 @@ class _Reader:
         self.placed = []
         self.edited = False
         self.table = None
-        self.listing = False
+        self.listing = self.skipping = False
 
     def _chain(self, line: Line, text: str, number: int) -> None:
         table = self.table
@@ -486,6 +492,7 @@ class _Reader:
         names = [words[index] for index in plan.arguments]
         name = names[0] if names else None
         second = names[1] if len(names) > 1 else None
+        self.edited = self.edited or plan.command != "A"
         try:
             if plan.command in "ADCIR":
                 assert name is not None
@@ -509,7 +516,6 @@ class _Reader:
                         commands.find_rule(chain, rule)
                 if bound.placed:
                     self.placed += rules
-                self.edited = self.edited or plan.command != "A"
             elif plan.command == "P":
                 commands.set_policy(table, name or "", second or "", counters, number)
             elif plan.command == "N":
@@ -520,7 +526,6 @@ class _Reader:
                 commands.delete_chain(table, name)
             elif plan.command == "F":
                 commands.flush(table, name)
-                self.edited = True
             elif plan.command == "Z":
                 commands.zero(table, name, second)
             else:
@@ -564,7 +569,7 @@ class _Reader:
             self._warn_unknown(f"-j {name}", number)
             return unknown_target(name)()
         raise BindError(
-            f"there is no chain {name} in table {table.name}", at, commands.chain_hint(table, name)
+            f"there is no chain {name} in table {table.name}", at, partial(commands.chain_hint, table, name)
         )
 
     def _warn_unknown(self, name: str, number: int) -> None:

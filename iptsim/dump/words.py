@@ -12,7 +12,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def unquote(word: str) -> str:
-    """Return what a word of the source means, without its quotes and escapes.
+    r"""Return what a word of the source means, without its quotes and escapes.
 
     >>> unquote('"IN drop: "'), unquote(r'a"say \\"hi\\""'), unquote("plain\\\\")
     ('IN drop: ', 'asay "hi"', 'plain\\\\')

@@ -135,9 +135,7 @@ def _pool(given: Any) -> tuple[str, int]:
     try:
         return str(pool["base"]), int(pool["size"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError(
-            f"default-address-pools holds {given!r}, but a pool has a base and a size"
-        ) from None
+        raise ValueError(f"default-address-pools holds {given!r}, but a pool has a base and a size") from None
 
 
 def engine_version(text: str) -> str | None:

@@ -30,6 +30,37 @@ SCENES = ("router4", "bridge4", "router6", "bridge6")
 #: Rules made of one option, and packets for each.
 RULES, PACKETS = 6, 16
 
+#: Options that no packet here can make true, or false.
+NEVER_TRUE = frozenset({("helper", "--helper"), ("socket", "--nowildcard"), ("socket", "--transparent")})
+NEVER_FALSE = frozenset({("comment", "--comment"), ("helper", "! --helper")})
+#: Matches and options that are not tried here, with the reason.
+UNTRIED: dict[str | tuple[str, str], str] = {
+    "limit": "remembers packets; tried by the random rulesets",
+    "hashlimit": "remembers packets; tried by the random rulesets",
+    "quota": "remembers packets; tried by the random rulesets",
+    "connlimit": "remembers connections; tried by the random rulesets",
+    "recent": "remembers packets; tried by the random rulesets",
+    "statistic": "counts or draws lots; tried by the random rulesets",
+    "cgroup": "needs a control group",
+    "connlabel": "needs names in connlabel.conf",
+    "ipvs": "needs a kernel with IPVS",
+    "nfacct": "needs an accounting object",
+    "osf": "needs a fingerprint database",
+    "rateest": "needs a RATEEST target and time",
+    "policy": "needs IPsec",
+    ("bpf", "--object-pinned"): "needs a BPF program in the kernel",
+    ("frag", "--fraglen"): "the kernel does not look at it",
+    ("owner", "--suppl-groups"): "needs a user with further groups",
+    ("set", "--update-subcounters"): "needs a set of sets with counters",
+    ("socket", "--restore-skmark"): "needs a local socket",
+    ("srh", "--srh-psid"): "needs addresses of segments",
+    ("srh", "--srh-nsid"): "needs addresses of segments",
+    ("srh", "--srh-lsid"): "needs addresses of segments",
+    ("time", "--kerneltz"): "needs a host that is not on UTC",
+    ("time", "--localtz"): "needs a host that is not on UTC",
+    ("time", "--utc"): "obsolete spelling of the default",
+}
+
 
 @dataclass
 class Tally:

@@ -36,25 +36,92 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    Fault("the last port of a range is outside", "extensions/ports.py", "low <= value <= high", "low <= value < high"),
-    Fault("the first port of a range is outside", "extensions/ports.py", "low <= value <= high", "low < value <= high"),
-    Fault("a negated header field is not negated", "extensions/base.py", "inside(value) is not negated", "inside(value)"),
+    Fault(
+        "the last port of a range is outside",
+        "extensions/ports.py",
+        "low <= value <= high",
+        "low <= value < high",
+    ),
+    Fault(
+        "the first port of a range is outside",
+        "extensions/ports.py",
+        "low <= value <= high",
+        "low < value <= high",
+    ),
+    Fault(
+        "a negated header field is not negated",
+        "extensions/base.py",
+        "inside(value) is not negated",
+        "inside(value)",
+    ),
     Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
-    Fault("network masks are ignored", "extensions/base.py", "value & allowed.mask == allowed.value", "value == allowed.value"),
-    Fault("TCP flags outside the mask count", "extensions/matches/tcp.py", "Masked(value.set, value.mask)", "Masked(value.set, 0x3F)"),
-    Fault("`eth+` needs a rest", "extensions/parameters.py", "name.startswith(pattern[:-1])", "len(name) >= len(pattern) + 1"),
-    Fault("MARK does nothing", "extensions/targets/mark.py", "clear_and_flip(context.packet.mark, self._change)", "context.packet.mark"),
+    Fault(
+        "network masks are ignored",
+        "extensions/base.py",
+        "value & allowed.mask == allowed.value",
+        "value == allowed.value",
+    ),
+    Fault(
+        "TCP flags outside the mask count",
+        "extensions/matches/tcp.py",
+        "Masked(value.set, value.mask)",
+        "Masked(value.set, 0x3F)",
+    ),
+    Fault(
+        "`eth+` needs a rest",
+        "extensions/parameters.py",
+        "name.startswith(pattern[:-1])",
+        "len(name) >= len(pattern) + 1",
+    ),
+    Fault(
+        "MARK does nothing",
+        "extensions/targets/mark.py",
+        "clear_and_flip(context.packet.mark, self._change)",
+        "context.packet.mark",
+    ),
     Fault("mangle is skipped", "netfilter/hooks.py", '"mangle", ', ""),
-    Fault("security comes before nat in INPUT", "netfilter/hooks.py", '("mangle", "filter", "nat", "security")', '("mangle", "filter", "security", "nat")'),
+    Fault(
+        "security comes before nat in INPUT",
+        "netfilter/hooks.py",
+        '("mangle", "filter", "nat", "security")',
+        '("mangle", "filter", "security", "nat")',
+    ),
     Fault("goto comes back like a jump", "netfilter/journey.py", "if not jump.goto:", "if True:"),
-    Fault("RETURN is ignored", "netfilter/journey.py", 'if outcome.kind == "RETURN":', 'if outcome.kind == "RETURN" and stack:\n                continue\n            if outcome.kind == "RETURN":'),
-    Fault("policies always accept", "netfilter/journey.py", 'policy = base.policy or "ACCEPT"', 'policy = "ACCEPT"'),
+    Fault(
+        "RETURN is ignored",
+        "netfilter/journey.py",
+        'if outcome.kind == "RETURN":',
+        'if outcome.kind == "RETURN" and stack:\n                continue\n            if outcome.kind == "RETURN":',
+    ),
+    Fault(
+        "policies always accept",
+        "netfilter/journey.py",
+        'policy = base.policy or "ACCEPT"',
+        'policy = "ACCEPT"',
+    ),
     Fault("the TTL is not decremented", "netfilter/journey.py", "packet.ttl -= 1", "packet.ttl -= 0"),
-    Fault("chains of one name in two tables are one", "netfilter/program.py", "key = (chain.table, chain.name)", 'key = ("", chain.name)'),
-    Fault("translations are not carried out", "netfilter/nat.py", "connection.reply = new.reversed()", "pass"),
-    Fault("replies are not recognised", "netfilter/conntrack.py", "if flow == connection.reply:", "if flow is connection.reply:"),
-    Fault("an ACK without a connection is invalid", "netfilter/conntrack.py", "return loose and", "return False and"),
-)  # fmt: skip
+    Fault(
+        "chains of one name in two tables are one",
+        "netfilter/program.py",
+        "key = (chain.table, chain.name)",
+        'key = ("", chain.name)',
+    ),
+    Fault(
+        "translations are not carried out", "netfilter/nat.py", "connection.reply = new.reversed()", "pass"
+    ),
+    Fault(
+        "replies are not recognised",
+        "netfilter/conntrack.py",
+        "if flow == connection.reply:",
+        "if flow is connection.reply:",
+    ),
+    Fault(
+        "an ACK without a connection is invalid",
+        "netfilter/conntrack.py",
+        "return loose and",
+        "return False and",
+    ),
+)
 
 
 NO_FAULT = Fault("none", "netfilter/journey.py", "packet.ttl -= 1", "packet.ttl -= 1")
