@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.errors import IptsimError
     from iptsim.explanation import Explanation
+    from iptsim.findings import Finding, lint
     from iptsim.host import Host, load_host
     from iptsim.netfilter.question import Question
     from iptsim.netfilter.trace import Trace
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Explanation": "iptsim.explanation",
+    "Finding": "iptsim.findings",
     "Host": "iptsim.host",
     "IptsimError": "iptsim.errors",
     "Packet": "iptsim.packet",
@@ -37,6 +39,7 @@ _HOMES = {
     "Trace": "iptsim.netfilter.trace",
     "dumps": "iptsim.dump",
     "explain": "iptsim.api",
+    "lint": "iptsim.findings",
     "load": "iptsim.dump",
     "load_host": "iptsim.host",
     "loads": "iptsim.dump",
@@ -45,6 +48,7 @@ _HOMES = {
 
 __all__ = [
     "Explanation",
+    "Finding",
     "Host",
     "IptsimError",
     "Packet",
@@ -54,6 +58,7 @@ __all__ = [
     "__version__",
     "dumps",
     "explain",
+    "lint",
     "load",
     "load_host",
     "loads",

@@ -1,6 +1,6 @@
-"""The command line: `iptsim explain`, `rules`, `graph`, `collect`.
+"""The command line: `iptsim explain`, `lint`, `rules`, `graph`, `collect`.
 
-Exit status: 0 answered, 1 an expectation failed, 2 bad usage or bad input. Everything heavy is imported
+Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input. Everything heavy is imported
 where it is used, so that `iptsim --help` is quick.
 """
 
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"iptsim {iptsim.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_explain(commands)
+    _add_lint(commands)
     _add_rules(commands)
     _add_graph(commands)
     _add_collect(commands)
@@ -162,6 +163,19 @@ def _add_explain(commands: Any) -> None:
         choices=["accept", "drop", "reject", "depends"],
         help="exit with status 1 on any other verdict",
     )
+
+
+def _add_lint(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "lint",
+        _lint,
+        "find what is probably wrong with a host",
+        epilog="Each finding has a stable code, what shows it, what it does to a packet, and a remedy; docs/findings.md\n"
+        "lists the codes. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
+    )
+    _add_source(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_rules(commands: Any) -> None:
@@ -389,6 +403,25 @@ def _pieces(stream: BinaryIO) -> Iterator[list[bytes]]:
             yield lines
         begun.append(rest)
     yield [b"".join(begun)]
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    from iptsim.findings import lint
+
+    found = lint(_open(arguments))
+    if arguments.json:
+        import json
+
+        out = {"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]}
+        print(json.dumps(out, indent=2 if sys.stdout.isatty() else None))
+    else:
+        from iptsim.render.console import Output
+        from iptsim.render.findings import findings_lines
+
+        console = Output()
+        for line in findings_lines(found, arguments.source):
+            console.print(line, soft_wrap=True)
+    return DIFFERS if found else ANSWERED
 
 
 def _rules(arguments: argparse.Namespace) -> int:

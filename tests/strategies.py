@@ -23,19 +23,20 @@ from iptsim.packet import Family
 
 #: Words that some option or other takes.
 POOL = (
-    "0", "1", "2", "5", "10", "15", "80", "255", "256", "1024", "1460", "65535", "4294967295", "0x1", "0x10", "0xff/0xf0",
-    "0x4000/0x4000", "1:2", "1:", ":9", "1-2", "80,443", "80,1024:2048", "0:65535", "http", "ssh,smtp",
-    "10.0.0.1", "10.0.0.0/8", "192.0.2.0/24", "10.0.0.0/255.0.255.0", "10.0.0.1-10.0.0.9", "10.0.0.5:80", ":8080",
-    "2001:db8::1", "2001:db8::/32", "fe80::/10", "2001:db8::1-2001:db8::9", "[2001:db8::1]:80", "255.255.255.255",
-    "eth0", "veth+", "br-0123456789ab", "lo", "tcp", "udp", "icmp", "47", "all", "echo-request", "8", "3/1", "any",
-    "NEW", "RELATED,ESTABLISHED", "INVALID", "DNAT", "ORIGINAL", "NONE", "CONFIRMED", "LOCAL", "UNICAST,BROADCAST",
-    "SYN", "SYN,ACK", "FIN,SYN,RST,ACK", "ALL", "src", "dst", "src,dst", "srcip", "srcip,dstport", "in", "out", "random",
-    "nth", "0.5", "0.25000000000", "1/second", "5/hour", "10/sec", "1kb/s", "DEFAULT", "web", "a b", 'say "hi"', "it's",
-    "back\\slash", "-A", "!", "", "é", "x" * 28, "broadcast", "unicast", "bm", "kmp", "|0d0a|", "00:11:22:33:44:55",
-    "0x01", "0x3f", "CS1", "EF", "Minimize-Delay", "1:1", "1.5", "08:00", "18:30", "Mon,Tue", "1,15", "2024-01-01T00:00:00",
-    "ipsec", "none", "tunnel", "esp", "warning", "debug", "icmp-port-unreachable", "tcp-reset", "icmp6-no-route",
-    "accept", "drop", "0&0xFF=1", "6&0xFF=1", "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0", "ftp", "new,reply",
-    "packets", "bytes", "original", "reply", "both", "GATE", "new", "sourceip", "01:00:5e:00:00:20",
+    "0", "1", "2", "5", "10", "15", "80", "255", "256", "1024", "1460", "65535", "4294967295", "0x1", "0x10",
+    "0xff/0xf0", "0x4000/0x4000", "1:2", "1:", ":9", "1-2", "80,443", "80,1024:2048", "0:65535", "http",
+    "ssh,smtp", "10.0.0.1", "10.0.0.0/8", "192.0.2.0/24", "10.0.0.0/255.0.255.0", "10.0.0.1-10.0.0.9",
+    "10.0.0.5:80", ":8080", "2001:db8::1", "2001:db8::/32", "fe80::/10", "2001:db8::1-2001:db8::9",
+    "[2001:db8::1]:80", "255.255.255.255", "eth0", "veth+", "br-0123456789ab", "lo", "tcp", "udp", "icmp", "47",
+    "all", "echo-request", "8", "3/1", "any", "NEW", "RELATED,ESTABLISHED", "INVALID", "DNAT", "ORIGINAL",
+    "NONE", "CONFIRMED", "LOCAL", "UNICAST,BROADCAST", "SYN", "SYN,ACK", "FIN,SYN,RST,ACK", "ALL", "src", "dst",
+    "src,dst", "srcip", "srcip,dstport", "in", "out", "random", "nth", "0.5", "0.25000000000", "1/second",
+    "5/hour", "10/sec", "1kb/s", "DEFAULT", "web", "a b", 'say "hi"', "it's", "back\\slash", "-A", "!", "", "é",
+    "x" * 28, "broadcast", "unicast", "bm", "kmp", "|0d0a|", "00:11:22:33:44:55", "0x01", "0x3f", "CS1", "EF",
+    "Minimize-Delay", "1:1", "1.5", "08:00", "18:30", "Mon,Tue", "1,15", "2024-01-01T00:00:00", "ipsec", "none",
+    "tunnel", "esp", "warning", "debug", "icmp-port-unreachable", "tcp-reset", "icmp6-no-route", "accept",
+    "drop", "0&0xFF=1", "6&0xFF=1", "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0", "ftp", "new,reply", "packets",
+    "bytes", "original", "reply", "both", "GATE", "new", "sourceip", "01:00:5e:00:00:20",
 )  # fmt: skip
 
 

@@ -44,10 +44,10 @@ class DockerNetwork(Frozen):
     icc: bool = True
     masquerade: bool = True
     internal: bool = False
-    gateway_mode: dict[Family, GatewayMode] = {}
+    gateway_mode: dict[Family, GatewayMode] = Field(default_factory=dict)
     host_binding: str | None = None
     trusted: tuple[str, ...] = ()
-    snat: dict[Family, str] = {}
+    snat: dict[Family, str] = Field(default_factory=dict)
     bare: bool = False
     default: bool = False
 

@@ -231,7 +231,7 @@ class _Getopt:
     def _old_negation(self, at: int) -> bool:
         """Tell whether an argument is a `!` before the real one, as iptables wrote it before 1.4.3."""
         following = self.words[at + 1] if at + 1 < len(self.words) else "-"
-        if self.words[at] != "!" or following[:1] == "-":
+        if self.words[at] != "!" or following[:1] in ("-", "!"):
             return False
         self.plan.cacheable = False
         return True

@@ -14,8 +14,8 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 def unquote(word: str) -> str:
     r"""Return what a word of the source means, without its quotes and escapes.
 
-    >>> unquote('"IN drop: "'), unquote(r'a"say \\"hi\\""'), unquote("plain\\\\")
-    ('IN drop: ', 'asay "hi"', 'plain\\\\')
+    >>> unquote('"IN drop: "'), unquote('a"say \\"hi\\""')
+    ('IN drop: ', 'asay "hi"')
     """
     lead, quote, rest = word.partition('"')
     return lead + _ESCAPE.sub(r"\1", rest[:-1]) if quote else word

@@ -102,7 +102,8 @@ class _Reader:
         host = Host(namespace=self._namespace(), source=self.source.name)
         self._rulesets(host)
         with self._in("docker-network-inspect.json") as name:
-            networks = [engine.network(entry) for entry in self._entries(name, engine.NetworkEntry)]
+            found = self._entries(name, engine.NetworkEntry)
+            networks = [engine.network(entry) for entry in found]
         with self._in("podman-network-inspect.json") as name:
             podman = self._entries(name, engine.PodmanNetworkEntry)
             networks += [engine.podman_network(entry) for entry in podman]
@@ -112,6 +113,10 @@ class _Reader:
                 for entry in self._entries(name, engine.ContainerEntry):
                     container = engine.container(entry, program)
                     host.containers[container.name] = container
+        with self._in("docker-network-inspect.json"):
+            if "docker-inspect.json" in self.source.files:
+                for told in found:
+                    engine.add_members(host.containers, told)
         host.daemon = self._daemon(host)
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []

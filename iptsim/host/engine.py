@@ -128,6 +128,18 @@ class AddressManagementEntry(Foreign):
     config: Annotated[list[PoolEntry], _or_empty([])] = Field([], alias="Config")
 
 
+class MemberEntry(Foreign):
+    """An element of a network's `Containers`: a container, or a namespace of the engine's own."""
+
+    name: str = Field("", alias="Name")
+    address: str = Field("", alias="IPv4Address")
+    address6: str = Field("", alias="IPv6Address")
+    mac: str = Field("", alias="MacAddress")
+
+
+Members = Annotated[dict[str, MemberEntry], _or_empty({})]
+
+
 class NetworkEntry(Foreign):
     """An element of `docker network inspect`."""
 
@@ -138,6 +150,7 @@ class NetworkEntry(Foreign):
     ipam: AddressManagementEntry = Field(default_factory=AddressManagementEntry, alias="IPAM")
     options: Options = Field({}, alias="Options")
     created: str = Field("", alias="Created")
+    members: Members = Field({}, alias="Containers")
 
 
 class PodmanNetworkEntry(Foreign):
@@ -206,6 +219,35 @@ def endpoint(network: str, entry: EndpointEntry) -> Endpoint:
         gateway_priority=entry.gateway_priority,
         network_id=entry.network_id,
     )
+
+
+def add_members(containers: dict[str, Container], network: NetworkEntry) -> None:
+    """Note the members of a network that `docker inspect` does not tell of.
+
+    Swarm puts containers on docker_gwbridge without saying so there, and its ingress router is a
+    namespace of the engine's own (`ingress-sbox`).
+
+    Raises:
+        ValueError: an address is none.
+    """
+    by_id = {container.id: container for container in containers.values()}
+    for key, member in network.members.items():
+        container = by_id.get(key)
+        if container is None:
+            name = key if key.endswith("-sbox") else member.name or key[:12]
+            container = containers.setdefault(name, Container(name, id=key, daemon="docker"))
+        if network.name not in container.endpoints:
+            first, _, length = member.address.partition("/")
+            first6, _, length6 = member.address6.partition("/")
+            entry = EndpointEntry(
+                IPAddress=first,
+                IPPrefixLen=int(length or 0),
+                GlobalIPv6Address=first6,
+                GlobalIPv6PrefixLen=int(length6 or 0),
+                MacAddress=member.mac,
+                NetworkID=network.id,
+            )
+            container.endpoints[network.name] = endpoint(network.name, entry)
 
 
 def _network_mode(mode: str) -> str:

@@ -391,26 +391,30 @@ def _out_of_container(run: _Run, leg: Leg, container: Container, packet: Packet,
     device = fate.delivered.interface or ""
     endpoint = next((one for one in container.endpoints.values() if one.interface == device), None)
     if endpoint is None and len(container.endpoints) == 1:
-        endpoint = next(iter(container.endpoints.values()))
+        only = next(iter(container.endpoints.values()))
+        endpoint = only if only.interface is None else None
     packet.local_socket, packet.uid, packet.gid, packet.mark = False, None, None, 0
     network = host.networks.get(endpoint.network) if endpoint else None
     if network is not None and network.driver in BYPASSING_DRIVERS:
         return _bypass(run, packet, network.driver, fate.next_hop or packet.dst)
     if endpoint is not None and endpoint.mac and "src_mac" in packet.defaults:
         packet.src_mac = endpoint.mac
-    port = _host_side(host, container, endpoint)
+    port = _host_side(host, container, device, endpoint)
     if port is None:
         return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
     return run.host_journey.receive(packet, port, fate.next_hop)
 
 
-def _host_side(host: Host, container: Container, endpoint: Endpoint | None) -> str | None:
-    """Return the host's interface at the other end of a container's link."""
-    if endpoint is None:
-        return None
-    if endpoint.bridge_port is not None:
+def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint | None) -> str | None:
+    """Return the host's interface at the other end of a container's interface."""
+    if endpoint is not None and endpoint.bridge_port is not None:
         return endpoint.bridge_port
-    network = host.networks.get(endpoint.network)
+    inside = container.namespace.interfaces.get(device)
+    if inside is not None and inside.peer_index is not None:
+        for interface in host.namespace.interfaces.values():
+            if interface.kind == "veth" and interface.index == inside.peer_index:
+                return interface.name
+    network = host.networks.get(endpoint.network) if endpoint else None
     return network.bridge if network is not None else None
 
 

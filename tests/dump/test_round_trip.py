@@ -72,10 +72,9 @@ def test_damaged_dumps_give_errors_that_are_meant(data: st.DataObject) -> None:
         text = text[:at] + new + text[at + cut :]
     try:
         ruleset = loads(text, lenient=data.draw(st.booleans()))
-    except IptsimError as error:
-        assert str(error)
-    else:
-        assert dumps(loads(dumps(ruleset), family=ruleset.family)) == dumps(ruleset)
+    except IptsimError:
+        return
+    assert dumps(loads(dumps(ruleset), family=ruleset.family)) == dumps(ruleset)
 
 
 SMALL = [text for text in (file.read_text() for file in DUMPS) if len(text) < 4000]

@@ -1,0 +1,90 @@
+"""Subnets and addresses as dockerd hands them out where nobody asked for some."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+
+from iptsim.docker.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
+from iptsim.errors import CaptureError
+from iptsim.host.model import DockerDaemon, Subnet
+from iptsim.packet import Family
+
+#: (prefix, length of a network's subnet): libnetwork's ipamutils, what Docker takes by default.
+DEFAULT_POOLS = (
+    *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
+    ("192.168.0.0/16", 20),
+)
+
+
+def subnet_of(text: str, gateway: str | None = None) -> Subnet:
+    """Make a subnet; without a gateway, its first address is the gateway's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    network = ip_network(text, strict=False)
+    first = int(network.network_address) + 1
+    family: Family = 4 if network.version == 4 else 6
+    return Subnet(
+        family=family,
+        address=int(network.network_address),
+        prefix_length=network.prefixlen,
+        gateway=int(ip_interface(gateway).ip) if gateway else first,
+    )
+
+
+def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Subnet:
+    """Return the first IPv4 subnet of the daemon's pools that overlaps with no network.
+
+    Raises:
+        CaptureError: all are taken.
+    """
+    taken = [ip_network(str(subnet)) for network in networks for subnet in network.subnets]
+    for candidate in _pools(daemon):
+        if not any(candidate.overlaps(other) for other in taken if isinstance(other, type(candidate))):
+            return subnet_of(str(candidate))
+    raise CaptureError("default-address-pools: all subnets are taken; give the network one of its own")
+
+
+def _pools(daemon: DockerDaemon) -> Iterator[IPv4Network]:
+    for base, length in daemon.default_address_pools or DEFAULT_POOLS:
+        network: IPv4Network | IPv6Network = ip_network(base, strict=False)
+        if isinstance(network, IPv4Network):
+            yield from network.subnets(new_prefix=max(length, network.prefixlen))
+
+
+def free_address(network: DockerNetwork, family: Family, taken: Collection[int]) -> int | None:
+    """Return the lowest free address of a network, None if it has none of that family."""
+    subnet = network.subnet(family)
+    if subnet is None:
+        return None
+    address = subnet.address + 1
+    while address in taken or address == subnet.gateway:
+        address += 1
+    return address if subnet.covers(family, address) else None
+
+
+def default_network(daemon: DockerDaemon) -> DockerNetwork | None:
+    """Make the default bridge from the daemon's settings, None with `--bridge=none`."""
+    if daemon.bridge == "none":
+        return None
+    subnets = [subnet_of(daemon.bip, daemon.bip) if daemon.bip else free_subnet(daemon, ())]
+    given6 = daemon.bip6 or daemon.fixed_cidr_v6
+    if daemon.ipv6 and given6:
+        subnets.append(subnet_of(given6, daemon.bip6))
+    return DockerNetwork(
+        name=DEFAULT_NETWORK,
+        bridge=daemon.bridge or DEFAULT_BRIDGE,
+        subnets=tuple(subnets),
+        icc=daemon.icc is not False,
+        masquerade=daemon.ip_masq is not False,
+        host_binding=daemon.host_binding,
+        default=True,
+    )
+
+
+def bridge_name(network: str) -> str:
+    """Return a name for the bridge of a network whose id is not known: the engine draws it at random."""
+    return f"br-{sha256(network.encode()).hexdigest()[:12]}"

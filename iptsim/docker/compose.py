@@ -1,0 +1,310 @@
+"""Reads a Compose file: what `docker compose up` would have dockerd make.
+
+Only what bears on rules is read: networks, ports, exposed ports, links, the order of starting. Addresses,
+ports on the host and names of bridges that the engine would choose are chosen here as it does, or
+where it draws them at random, once and for all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from iptsim.docker.addresses import bridge_name, default_network, free_address, free_subnet, subnet_of
+from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, GatewayMode, Publication
+from iptsim.docker.words import read_expose, read_link, read_publish
+from iptsim.errors import CaptureError, UsageError
+from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Link
+from iptsim.packet import Family
+
+_BRIDGE = "com.docker.network.bridge."
+#: The first port that Linux gives away by itself (net.ipv4.ip_local_port_range).
+FIRST_FREE_PORT = 32768
+_FAMILIES: tuple[Family, Family] = (4, 6)
+_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
+
+
+def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> DockerHost:
+    """Read a Compose file.
+
+    Args:
+        text: the file.
+        source: its name, for messages and for the project's name.
+        daemon: the settings of the daemon that would run it.
+
+    Raises:
+        UsageError: PyYAML is not installed.
+        CaptureError: the file can't be understood; the text names the file and the key.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise UsageError(
+            f"{source}: reading a Compose file needs PyYAML; install it with `pip install 'iptsim[compose]'`"
+        ) from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CaptureError(f"{source}: it is not YAML: {error}") from None
+    except RecursionError:
+        raise CaptureError(f"{source}: it is nested too deep") from None
+    return _Project(document, source, daemon or DockerDaemon()).host()
+
+
+class _Project:
+    """The services and networks of one file."""
+
+    def __init__(self, document: Any, source: str, daemon: DockerDaemon) -> None:
+        self.source = source
+        self.daemon = daemon
+        top = self._mapping(document, "the file")
+        if "services" not in top:
+            raise self._error("services", "there are none, so it is no Compose file")
+        self.services = {
+            name: self._mapping(service or {}, f"services.{name}")
+            for name, service in self._mapping(top["services"], "services").items()
+        }
+        self.given = {
+            name: self._mapping(network or {}, f"networks.{name}")
+            for name, network in self._mapping(top.get("networks") or {}, "networks").items()
+        }
+        folder = Path(source).absolute().parent.name
+        self.name = str(top.get("name") or re.sub(r"[^a-z0-9_-]", "", folder.lower()) or "project")
+        self.networks: dict[str, DockerNetwork] = {}
+        self.taken: dict[str, set[int]] = {}
+        self.next_port = FIRST_FREE_PORT
+
+    def _error(self, key: str, what: str) -> CaptureError:
+        return CaptureError(f"{self.source}: {key}: {what}")
+
+    def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise self._error(key, f"{value!r} is not a mapping")
+        return {str(name): item for name, item in value.items()}
+
+    def _list(self, value: Any, key: str) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self._error(key, f"{value!r} is not a list")
+        return value
+
+    def host(self) -> DockerHost:
+        """Return the host after `docker compose up`."""
+        default = default_network(self.daemon)
+        made = {default.name: default} if default is not None else {}
+        used = {name for service in self.services for name in self._places(service)}
+        for name in sorted(used - self.given.keys() - {"default", "bridge"}):
+            raise self._error("networks", f"there is no network {name}, but a service is in it")
+        for name in sorted(used - {"bridge"}):
+            network = self._network(name, [*made.values(), *self.networks.values()])
+            if network is not None:
+                self.networks[name] = network
+        if default is not None:
+            self.networks["bridge"] = default
+        containers = tuple(
+            container for service in self._start_order() for container in self._containers(service)
+        )
+        networks = (*made.values(), *(n for name, n in self.networks.items() if name != "bridge"))
+        return DockerHost(daemon=self.daemon, networks=networks, containers=containers)
+
+    # -- networks ----------------------------------------------------------------------------------
+
+    def _places(self, service: str) -> dict[str, Mapping[str, Any]]:
+        """Return the networks of a service with what is said of its place there."""
+        entry, key = self.services[service], f"services.{service}"
+        mode = entry.get("network_mode")
+        if mode is not None:
+            return {"bridge": {}} if mode == "bridge" else {}
+        places = entry.get("networks")
+        if places is None:
+            return {"default": {}}
+        if isinstance(places, list):
+            return {str(name): {} for name in places}
+        found = self._mapping(places, f"{key}.networks")
+        return {name: self._mapping(place or {}, f"{key}.networks.{name}") for name, place in found.items()}
+
+    def _network(self, name: str, others: list[DockerNetwork]) -> DockerNetwork | None:
+        """Make a network; None for a driver without a bridge."""
+        entry, key = self.given.get(name, {}), f"networks.{name}"
+        if str(entry.get("driver", "bridge")) != "bridge":
+            return None
+        own = str(entry.get("name") or (name if entry.get("external") else f"{self.name}_{name}"))
+        options = self._mapping(entry.get("driver_opts") or {}, f"{key}.driver_opts")
+        settings = {option: self._text(value) for option, value in options.items()}
+        modes: dict[Family, GatewayMode] = {}
+        snat: dict[Family, str] = {}
+        for family in _FAMILIES:
+            mode = settings.get(f"{_BRIDGE}gateway_mode_ipv{family}")
+            if mode is not None:
+                known = next((one for one in _MODES if one == mode), None)
+                if known is None:
+                    raise self._error(
+                        f"{key}.driver_opts.{_BRIDGE}gateway_mode_ipv{family}",
+                        f"{mode!r} is not one of {', '.join(_MODES)}",
+                    )
+                modes[family] = known
+            address = settings.get(f"com.docker.network.host_ipv{family}")
+            if address is not None:
+                snat[family] = address
+        return DockerNetwork(
+            name=own,
+            bridge=settings.get(f"{_BRIDGE}name") or bridge_name(own),
+            subnets=tuple(self._subnets(entry, key, others)),
+            icc=self._switch(settings, f"{_BRIDGE}enable_icc", key, default=True),
+            masquerade=self._switch(settings, f"{_BRIDGE}enable_ip_masquerade", key, default=True),
+            internal=self._truth(entry.get("internal", False), f"{key}.internal"),
+            gateway_mode=modes,
+            host_binding=settings.get(f"{_BRIDGE}host_binding_ipv4"),
+            trusted=tuple(filter(None, settings.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":"))),
+            snat=snat,
+            bare=self._switch(settings, f"{_BRIDGE}inhibit_ipv4", key, default=False),
+        )
+
+    def _text(self, value: Any) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def _switch(self, settings: Mapping[str, str], option: str, key: str, *, default: bool) -> bool:
+        return self._truth(settings[option], f"{key}.driver_opts.{option}") if option in settings else default
+
+    def _truth(self, value: Any, key: str) -> bool:
+        text = str(value).lower()
+        if text not in ("true", "false", "1", "0"):
+            raise self._error(key, f"{value!r} is neither true nor false")
+        return text in ("true", "1")
+
+    def _subnets(self, entry: Mapping[str, Any], key: str, others: list[DockerNetwork]) -> Iterator[Any]:
+        ipam = self._mapping(entry.get("ipam") or {}, f"{key}.ipam")
+        found = []
+        for number, pool in enumerate(self._list(ipam.get("config"), f"{key}.ipam.config")):
+            place = f"{key}.ipam.config[{number}]"
+            told = self._mapping(pool, place)
+            try:
+                found.append(subnet_of(str(told["subnet"]), told.get("gateway")))
+            except (KeyError, ValueError) as error:
+                raise self._error(f"{place}.subnet", str(error)) from None
+        if not any(subnet.family == 4 for subnet in found):
+            found.insert(0, free_subnet(self.daemon, others))
+        yield from found
+
+    # -- services ----------------------------------------------------------------------------------
+
+    def _start_order(self) -> list[str]:
+        """Return the services, those that others depend on first."""
+        order: list[str] = []
+        visiting: set[str] = set()
+
+        def visit(service: str) -> None:
+            if service in order:
+                return
+            if service in visiting:
+                raise self._error(f"services.{service}.depends_on", "the services wait for each other")
+            visiting.add(service)
+            for other in self._needs(service):
+                visit(other)
+            order.append(service)
+
+        for service in sorted(self.services):
+            visit(service)
+        return order
+
+    def _needs(self, service: str) -> list[str]:
+        entry, key = self.services[service], f"services.{service}"
+        depends = entry.get("depends_on") or []
+        names = list(depends) if isinstance(depends, dict) else self._list(depends, f"{key}.depends_on")
+        names += [str(link).partition(":")[0] for link in self._list(entry.get("links"), f"{key}.links")]
+        for name in names:
+            if name not in self.services:
+                raise self._error(key, f"it needs the service {name}, which there is not")
+        return sorted(map(str, names))
+
+    def _containers(self, service: str) -> Iterator[DockerContainer]:
+        entry, key = self.services[service], f"services.{service}"
+        deploy = self._mapping(entry.get("deploy") or {}, f"{key}.deploy")
+        count = entry.get("scale", deploy.get("replicas", 1))
+        if not isinstance(count, int) or count < 0:
+            raise self._error(f"{key}.deploy.replicas", f"{count!r} is not a number of containers")
+        for number in range(1, count + 1):
+            name = str(entry.get("container_name") or f"{self.name}-{service}-{number}")
+            yield DockerContainer(
+                name=name,
+                endpoints=tuple(self._endpoints(service)),
+                published=tuple(self._published(entry, key)),
+                exposed=tuple(self._exposed(entry, key)),
+                links=tuple(self._links(entry, key)),
+            )
+
+    def _endpoints(self, service: str) -> Iterator[Endpoint]:
+        for name, place in self._places(service).items():
+            network = self.networks.get(name)
+            if network is None:
+                continue
+            key = f"services.{service}.networks.{name}"
+            taken = self.taken.setdefault(network.name, set())
+            addresses: dict[Family, int] = {}
+            for family in _FAMILIES:
+                address = self._address(place, key, family, network, taken)
+                if address is not None:
+                    addresses[family] = address
+                    taken.add(address)
+            priority = place.get("gw_priority", 0)
+            if not isinstance(priority, int):
+                raise self._error(f"{key}.gw_priority", f"{priority!r} is not a number")
+            aliases = (service, *map(str, self._list(place.get("aliases"), f"{key}.aliases")))
+            yield Endpoint(
+                network=network.name, addresses=addresses, aliases=aliases, gateway_priority=priority
+            )
+
+    def _address(
+        self, place: Mapping[str, Any], key: str, family: Family, network: DockerNetwork, taken: set[int]
+    ) -> int | None:
+        given = place.get(f"ipv{family}_address")
+        if given is None:
+            return free_address(network, family, taken)
+        try:
+            address = subnet_of(str(given)).address
+        except ValueError as error:
+            raise self._error(f"{key}.ipv{family}_address", str(error)) from None
+        if not any(subnet.covers(family, address) for subnet in network.subnets):
+            raise self._error(f"{key}.ipv{family}_address", f"{given} lies in no subnet of {network.name}")
+        return address
+
+    def _published(self, entry: Mapping[str, Any], key: str) -> Iterator[Publication]:
+        for number, port in enumerate(self._list(entry.get("ports"), f"{key}.ports")):
+            try:
+                found = read_publish(self._short(port) if isinstance(port, dict) else str(port))
+            except (KeyError, ValueError) as error:
+                raise self._error(f"{key}.ports[{number}]", str(error)) from None
+            for publication in found:
+                if publication.host_port == 0:
+                    yield publication.model_copy(update={"host_port": self.next_port})
+                    self.next_port += 1
+                else:
+                    yield publication
+
+    def _short(self, port: dict[str, Any]) -> str:
+        """Return a port's long form as a short one."""
+        if "target" not in port:
+            raise ValueError("it names no target")
+        address = str(port.get("host_ip") or "")
+        address = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
+        host = f"{port['published']}:" if port.get("published") else ":" if address else ""
+        return f"{address}{host}{port['target']}/{port.get('protocol', 'tcp')}"
+
+    def _exposed(self, entry: Mapping[str, Any], key: str) -> Iterator[ExposedPort]:
+        for number, port in enumerate(self._list(entry.get("expose"), f"{key}.expose")):
+            try:
+                yield from read_expose(str(port))
+            except ValueError as error:
+                raise self._error(f"{key}.expose[{number}]", str(error)) from None
+
+    def _links(self, entry: Mapping[str, Any], key: str) -> Iterator[Link]:
+        for number, text in enumerate(self._list(entry.get("links"), f"{key}.links")):
+            try:
+                link = read_link(str(text))
+            except ValueError as error:
+                raise self._error(f"{key}.links[{number}]", str(error)) from None
+            target = self.services[link.target].get("container_name") or f"{self.name}-{link.target}-1"
+            yield Link(target=str(target), alias=link.alias)

@@ -1,0 +1,63 @@
+"""What is probably wrong with a host: each analysis is a function from a scene to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from iptsim.findings import (
+    backends,
+    bridges,
+    chains,
+    docker_rules,
+    docker_user,
+    published,
+    settings,
+    shadow,
+)
+from iptsim.findings.finding import CODES, Evidence, Finding
+from iptsim.findings.scene import Scene
+from iptsim.host import Host, load_host
+
+__all__ = ["ANALYSES", "CODES", "Evidence", "Finding", "lint"]
+
+Analysis = Callable[[Scene], Iterator[Finding]]
+ANALYSES: tuple[Analysis, ...] = (
+    docker_rules.flushed,
+    docker_rules.stale,
+    docker_user.asked,
+    docker_user.after_return,
+    docker_user.host_ports,
+    docker_user.replies,
+    published.firewall_bypassed,
+    published.unreachable_ports,
+    published.loopback_ports,
+    published.container_ports,
+    bridges.icc_not_enforced,
+    bridges.other_bridges,
+    backends.mixed,
+    backends.ipv6_open,
+    settings.forwarding_off,
+    settings.localnet_routed,
+    chains.accept_all,
+    chains.unused,
+    chains.empty,
+    shadow.never_matching,
+)
+
+
+def lint(source: str | Path | Host) -> list[Finding]:
+    """Return what is probably wrong with a host, the most telling findings first.
+
+    Args:
+        source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
+
+    Raises:
+        CaptureError: the source can't be read.
+        DumpSyntaxError: a line of the dump that iptables-restore would not take.
+        RulesetError: the rules loop or jump to a chain that is not there.
+    """
+    scene = Scene(source if isinstance(source, Host) else load_host(source))
+    found = [finding for analysis in ANALYSES for finding in analysis(scene)]
+    rank = {code: number for number, code in enumerate(CODES)}
+    return sorted(found, key=lambda finding: (rank[finding.code], finding.family))

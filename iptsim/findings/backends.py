@@ -1,0 +1,167 @@
+"""Two rulesets at once: of the two backends, of the two address families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.header import warns_of_legacy
+from iptsim.dump.ruleset import Ruleset
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Evidence, Finding, of_policy
+from iptsim.findings.published import ask_unpublished
+from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.packet import Family, protocol_name
+
+#: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
+_PORTS = (SOME_PORT, 22, 80, 443, 3306)
+
+
+def mixed(scene: Scene) -> Iterator[Finding]:
+    """Find a host with rules of both backends, or a dump that warns of the other one."""
+    for family, main in scene.host.rulesets.items():
+        other = scene.host.extra_rulesets.get(family)
+        if other is not None and _acts(other) and _acts(main):
+            evidence = tuple(Evidence(one.source, _summary(one)) for one in (main, other))
+            yield Finding(
+                "mixed-backends",
+                f"Rules of iptables-{_backend(main)} and of iptables-{_backend(other)} are both in force.",
+                evidence,
+                "Every packet passes both. An ACCEPT in one is not final: the other may still drop it; and "
+                "iptables shows you only one of them.",
+                _MIXED_REMEDY,
+                _parting(scene, family),
+                family,
+            )
+        elif other is None and (warning := _warning(main)):
+            yield Finding(
+                "mixed-backends",
+                f"There are rules of iptables-legacy beside these of iptables-{_backend(main)}, and the source "
+                "lacks them.",
+                (Evidence(main.source, warning),),
+                "Every packet passes both. What is accepted here may still be dropped there, so answers from "
+                "this source alone may be wrong.",
+                "Save the other half too: iptables-legacy-save -c > iptables-legacy-save.txt, beside "
+                f"iptables-save.txt. {_MIXED_REMEDY}",
+                None,
+                family,
+            )
+
+
+_MIXED_REMEDY = (
+    "Keep one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or -legacy), flush the other "
+    "(iptables-legacy -F; iptables-legacy -t nat -F), then restart whatever wrote rules there."
+)
+
+
+def _acts(ruleset: Ruleset) -> bool:
+    policies = (chain.policy for table in ruleset.tables.values() for chain in table.chains.values())
+    return any(ruleset.rules()) or "DROP" in policies
+
+
+def _summary(ruleset: Ruleset) -> str:
+    count = sum(1 for _ in ruleset.rules())
+    return f"{_backend(ruleset)}: {count} rules in {', '.join(ruleset.tables)}"
+
+
+def _backend(ruleset: Ruleset) -> str:
+    return "legacy" if ruleset.backend == "legacy" else "nft"
+
+
+def _warning(ruleset: Ruleset) -> str | None:
+    comments = [line for table in ruleset.tables.values() for line in table.comments]
+    return next((line for line in (*comments, *ruleset.trailer) if warns_of_legacy(line)), None)
+
+
+def _parting(scene: Scene, family: Family) -> Explanation | None:
+    """Return a packet whose verdict the other backend changes."""
+    asked: list[tuple[str, str, dict[str, object]]] = [
+        ("internet", one.port.host_address or "host",
+         {"proto": protocol_name(one.port.proto), "dport": one.port.host_port})
+        for one in scene.publications(family)
+        if not one.on_loopback
+    ]  # fmt: skip
+    for network in scene.docker_networks():
+        members = scene.members(network, family)
+        asked += [(one.name, "internet", {"proto": "tcp", "dport": 443}) for one in members[:1]]
+        if len(members) > 1:
+            asked.append((members[0].name, f"{members[1].name}@{network.name}", {"proto": "tcp"}))
+    asked += [("internet", "host", {"proto": "tcp", "dport": port}) for port in _PORTS]
+    for sender, to, fields in asked:
+        both = scene.ask(sender, to, family, **fields)
+        alone = scene.ask(sender, to, family, world="main backend", **fields)
+        if both is not None and alone is not None and both.verdict != alone.verdict:
+            return both
+    return None
+
+
+def ipv6_open(scene: Scene) -> Iterator[Finding]:
+    """Find hosts and containers that IPv4 rules protect and that IPv6 reaches."""
+    if not {4, 6} <= set(scene.families) or scene.host.inferred:
+        return
+    yield from _host_open(scene)
+    yield from _containers_open(scene)
+
+
+def _host_open(scene: Scene) -> Iterator[Finding]:
+    chain = scene.table(6, "filter").chains.get("INPUT")
+    if (chain is not None and (chain.rules or chain.policy == "DROP")) or scene.table(6, "raw").chains.get(
+        "x"
+    ):
+        return
+    for port in _PORTS:
+        by4 = scene.ask("internet", "host", 4, proto="tcp", dport=port)
+        by6 = scene.ask("internet", "host", 6, proto="tcp", dport=port)
+        if by4 is None or by6 is None or by6.verdict != "ACCEPT" or by4.verdict not in ("DROP", "REJECT"):
+            continue
+        step = by4.trace.legs[0].deciding
+        if step is None or step.hook != "INPUT" or step.table is None:
+            continue
+        evidence = [of_policy(chain)] if chain is not None else []
+        if not evidence:
+            source = scene.host.rulesets[6].source
+            evidence.append(Evidence(source, "no rules: every chain's policy is ACCEPT"))
+        yield Finding(
+            "ipv6-open",
+            "The IPv4 rules protect the host, but there are no IPv6 rules in INPUT.",
+            tuple(evidence),
+            f"The same connection is {by4.verdict.lower()}ed by IPv4 "
+            f"({step.table} {step.chain}) and accepted by IPv6.".replace("droped", "dropped"),
+            "Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw.",
+            by6,
+            6,
+        )
+        return
+
+
+def _containers_open(scene: Scene) -> Iterator[Finding]:
+    neighbours = scene.neighbour(4), scene.neighbour(6)
+    if neighbours[0] is None or neighbours[1] is None:
+        return
+    for network in scene.docker_networks():
+        if network.gateway_mode.get(6, "nat") not in ("nat", "isolated"):
+            continue
+        for container in scene.members(network, 6)[:1]:
+            place = f"{container.name}@{network.name}"
+            by4 = ask_unpublished(scene, 4, neighbours[0], place, container.name)
+            by6 = ask_unpublished(scene, 6, neighbours[1], place, container.name)
+            if by6 is None or by6.verdict != "ACCEPT":
+                continue
+            if by4 is not None and by4.verdict not in ("DROP", "REJECT"):
+                continue
+            step = by6.reason.step
+            forward = scene.table(6, "filter").chains.get("FORWARD")
+            told = (
+                of_policy(forward)
+                if forward is not None
+                else Evidence(scene.host.rulesets[6].source, "no rules: every chain's policy is ACCEPT")
+            )
+            del step
+            yield Finding(
+                "ipv6-open",
+                f"{network.name}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
+                (told,),
+                "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has a route.",
+                '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart docker.',
+                by6,
+                6,
+            )

@@ -1,0 +1,97 @@
+"""Bridges: icc=false that iptables never sees, and other bridges that Docker's policy hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.findings.finding import Evidence, Finding, of_policy
+from iptsim.findings.scene import Scene
+from iptsim.host.model import Interface
+from iptsim.packet import Family, address_text
+
+
+def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
+    """Find networks with icc off on a host that does not show bridged packets to iptables."""
+    for family in scene.families:
+        name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
+        value = scene.host.namespace.sysctls.get(name)
+        if value == "1":
+            continue
+        for network in scene.docker_networks():
+            if network.icc or network.internal or not any(one.family == family for one in network.subnets):
+                continue
+            members = scene.members(network, family)
+            shown = None
+            if len(members) > 1:
+                one, other = members[0], members[1]
+                shown = scene.ask(one.name, f"{other.name}@{network.name}", family, proto="tcp")
+                if shown is None or shown.verdict != "ACCEPT":
+                    continue
+            told = (
+                f"{name} = {value}"
+                if value is not None
+                else f"{name} is not there: br_netfilter is not loaded"
+            )
+            yield Finding(
+                "icc-off-not-enforced",
+                f"icc is off on {network.bridge}, but its containers can talk to each other.",
+                (Evidence("sysctl.txt", told),),
+                "What the bridge switches between its ports never comes to iptables, so Docker's DROP rule has "
+                "nothing to drop.",
+                f"modprobe br_netfilter; sysctl -w {name}=1. Or put containers that must not meet on networks of "
+                "their own.",
+                shown,
+                family,
+            )
+
+
+def other_bridges(scene: Scene) -> Iterator[Finding]:
+    """Find bridges and tunnels of other programs whose traffic only the policy of FORWARD drops."""
+    for family in scene.families:
+        forward = scene.table(family, "filter").chains.get("FORWARD")
+        if forward is None or forward.policy != "DROP" or not scene.has_docker:
+            continue
+        for interface in scene.host.namespace.interfaces.values():
+            sender = _guest(scene, family, interface)
+            shown = scene.ask(sender, "internet", family, proto="tcp", dport=443) if sender else None
+            step = shown.reason.step if shown is not None else None
+            if shown is None or shown.verdict != "DROP" or step is None:
+                continue
+            if not (step.policy and step.chain == "FORWARD" and step.table == "filter"):
+                continue
+            tool = "iptables" if family == 4 else "ip6tables"
+            where = "DOCKER-USER" if "DOCKER-USER" in scene.table(family, "filter").chains else "FORWARD"
+            yield Finding(
+                "forward-drop-hits-others",
+                f"The FORWARD policy DROP also cuts off what is behind {interface.name}.",
+                (of_policy(forward),),
+                f"Docker sets the policy when it switches ip_forward on. No rule is for {interface.name}, so its "
+                "traffic falls to the policy.",
+                f"{tool} -I {where} -i {interface.name} -j ACCEPT; {tool} -I {where} -o {interface.name} -m "
+                'conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT. Or "ip-forward-no-drop": true in daemon.json '
+                "(28 on).",
+                shown,
+                family,
+            )
+
+
+def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
+    """Return an address behind a bridge or tunnel that is not Docker's, None for any other interface."""
+    if interface.kind not in ("bridge", "wireguard", "tun") or not interface.up:
+        return None
+    if (
+        scene.host.network_of_bridge(interface.name) is not None
+        or scene.outside_interface(family) is interface
+    ):
+        return None
+    for address in interface.addresses:
+        if address.family != family or address.scope != "global" or address.peer is not None:
+            continue
+        for container in scene.host.containers.values():
+            own = container.address(family)
+            if container.running and own is not None and address.covers(own):
+                return container.name
+        candidate = address.network + 2 + (address.address == address.network + 2)
+        if address.covers(candidate) and address.prefix_length <= (30 if family == 4 else 126):
+            return address_text(family, candidate)
+    return None

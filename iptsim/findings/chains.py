@@ -1,0 +1,148 @@
+"""Chains: never reached, empty, or cut short by a rule that accepts everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.owners import chain_owner
+from iptsim.dump.ruleset import Chain, Rule
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.scene import Scene
+from iptsim.packet import Family
+
+#: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
+_GATES = ("INPUT", "FORWARD", "DOCKER-USER")
+_SHOWN = 5
+
+
+def is_unconditional(rule: Rule) -> bool:
+    """Tell whether a rule is for every packet."""
+    return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
+
+
+def accepts_all(rule: Rule) -> bool:
+    """Tell whether a rule accepts every packet in one of the chains that guard the host."""
+    gate = rule.table == "filter" and rule.chain in _GATES
+    return gate and rule.target_name == "ACCEPT" and is_unconditional(rule)
+
+
+def accept_all(scene: Scene) -> Iterator[Finding]:
+    """Find an ACCEPT of everything with rules, or a policy DROP, behind it."""
+    for family in scene.families:
+        for name in _GATES:
+            chain = scene.table(family, "filter").chains.get(name)
+            rule = next((rule for rule in chain.rules if accepts_all(rule)), None) if chain else None
+            if chain is None or rule is None:
+                continue
+            behind = chain.rules[rule.position :]
+            harmless = all(one.target_name == "ACCEPT" for one in behind) and chain.policy != "DROP"
+            if harmless and name != "DOCKER-USER":
+                continue
+            yield _accepts_all(scene, family, chain, rule, behind)
+
+
+def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: list[Rule]) -> Finding:
+    tool = "iptables" if family == 4 else "ip6tables"
+    if chain.name == "DOCKER-USER":
+        lost = "Docker's own rules, and the rules behind it," if behind else "Docker's own rules"
+    elif behind:
+        lost = f"the {len(behind)} rules behind it" if len(behind) > 1 else "the rule behind it"
+        lost += " and the policy DROP" if chain.policy == "DROP" else ""
+    else:
+        lost = "the policy DROP"
+    evidence = (of_rule(rule), *map(of_rule, behind[:_SHOWN]))
+    if chain.policy == "DROP":
+        evidence += (of_policy(chain),)
+    hook = "FORWARD" if chain.name == "DOCKER-USER" else chain.name
+    shown = next(
+        (
+            found
+            for one in (*behind, rule)
+            if one is rule or one.target_name in ("DROP", "REJECT")
+            if (found := packet_for(scene, family, one, hook)) is not None
+            and any(step.rule is rule for step in found.trace.legs[0].steps)
+        ),
+        None,
+    )
+    return Finding(
+        "accept-all",
+        f"{chain.name} rule {rule.position} accepts every packet.",
+        evidence,
+        f"{lost[0].upper()}{lost[1:]} {'are' if 'rules' in lost or ' and ' in lost else 'is'} never asked.",
+        f"{tool} -D {chain.name} {rule.position}, or give the rule the condition that it lacks; RETURN instead of "
+        "ACCEPT lets Docker's rules decide."
+        if chain.name == "DOCKER-USER"
+        else f"{tool} -D {chain.name} {rule.position}, or give the rule the condition that it lacks (-i lo, a "
+        "source).",
+        shown,
+        family,
+    )
+
+
+def unused(scene: Scene) -> Iterator[Finding]:
+    """Find chains made by hand to which nothing leads."""
+    for family in scene.families:
+        for table in scene.host.rulesets[family].tables.values():
+            if not any(chain.builtin for chain in table.chains.values()):
+                continue  # a fragment for iptables-restore --noflush: others lead to its chains
+            reached = scene.hooks(family, table.name)
+            for chain in table.chains.values():
+                if (
+                    chain.builtin
+                    or not chain.rules
+                    or chain.name in reached
+                    or chain_owner(chain.name) != "user"
+                ):
+                    continue
+                yield _unused(scene, family, chain)
+
+
+def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
+    count = f"its {len(chain.rules)} rules" if len(chain.rules) > 1 else "its rule"
+    callers = scene.jumps(family, chain.table, chain.name)
+    line = f" (line {chain.line})" if chain.line else ""
+    own = Evidence(f"{chain.table} {chain.name}{line}", f"a chain with {len(chain.rules)} rules")
+    tool = "iptables" if family == 4 else "ip6tables"
+    shown = None
+    for rule in chain.rules:
+        if chain.table == "filter" and rule.target_name in ("DROP", "REJECT"):
+            found = packet_for(scene, family, rule, "INPUT")
+            if found is not None and found.verdict == "ACCEPT":
+                shown = found
+                break
+    return Finding(
+        "unreferenced-chain",
+        f"No packet comes to {chain.table} {chain.name}.",
+        (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
+        "Only chains that no packet comes to lead to it."
+        if callers
+        else f"No rule leads to it: {count} have no effect."
+        if len(chain.rules) > 1
+        else f"No rule leads to it: {count} has no effect.",
+        f"{tool} -t {chain.table} -I INPUT -j {chain.name} (or FORWARD ...) puts it to use; {tool} -t {chain.table} "
+        f"-F {chain.name} && {tool} -t {chain.table} -X {chain.name} removes it.",
+        shown,
+        family,
+    )
+
+
+def empty(scene: Scene) -> Iterator[Finding]:
+    """Find jumps to chains made by hand that have no rules."""
+    for family in scene.families:
+        for table in scene.host.rulesets[family].tables.values():
+            for chain in table.chains.values():
+                callers = scene.jumps(family, table.name, chain.name) if not chain.rules else []
+                if chain.builtin or not callers or chain_owner(chain.name) != "user":
+                    continue
+                tool = "iptables" if family == 4 else "ip6tables"
+                yield Finding(
+                    "empty-chain",
+                    f"{table.name} {chain.name} has no rules, but packets are sent there.",
+                    tuple(map(of_rule, callers[:_SHOWN])),
+                    "Every packet comes back as it went: if rules belong there, they were lost.",
+                    f"Load its rules again, or remove the jump: {tool} -t {table.name} -D "
+                    f"{callers[0].text.removeprefix('-A ')}",
+                    None,
+                    family,
+                )

@@ -1,0 +1,185 @@
+"""Docker's own rules: gone while containers run, or still there for containers that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.docker.roles import role_of
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.scene import Scene
+from iptsim.host.model import Network
+from iptsim.packet import Family, address_text, protocol_name
+
+
+def flushed(scene: Scene) -> Iterator[Finding]:
+    """Find Docker's chains, jumps and MASQUERADE rules that are missing while its containers run."""
+    for family in scene.families:
+        if not _expects_rules(scene, family):
+            continue
+        missing = list(_missing(scene, family))
+        if not missing:
+            continue
+        shown = _hit(scene, family)
+        effect = (
+            f" For example, {shown.sender} gets to {shown.target} no more."
+            if shown is not None and shown.verdict != "ACCEPT"
+            else ""
+        )
+        yield Finding(
+            "docker-rules-flushed",
+            "Docker runs, but rules that it needs are gone: somebody flushed the tables or loaded others.",
+            tuple(missing),
+            f"dockerd does not notice: what these rules did is undone until it writes them again.{effect}",
+            "systemctl restart docker writes them again; load other rules with iptables-restore --noflush, and "
+            "before Docker starts.",
+            shown,
+            family,
+        )
+
+
+def _expects_rules(scene: Scene, family: Family) -> bool:
+    """Tell whether rules of Docker's must be there: it is set up to write them, or left some of its chains."""
+    daemon = scene.host.daemon
+    if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
+        return False
+    if any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):
+        return True
+    running = any(scene.members(network, family) for network in scene.docker_networks())
+    return scene.knows_containers and running and scene.docker_writes(family)
+
+
+def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
+    """Yield what Docker needs and the dump lacks, in words."""
+    networks = _active(scene, family)
+    nat = scene.table(family, "nat")
+    if networks or "DOCKER" in nat.chains:
+        for hook in ("PREROUTING", "OUTPUT"):
+            if not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
+                yield Evidence(f"nat {hook}", f"no rule leads to {_chain(nat.chains, 'DOCKER')}")
+    filter_ = scene.table(family, "filter").chains
+    new = "DOCKER-FORWARD" in filter_ or _generation(scene) == "28"
+    entry = "DOCKER-FORWARD" if new else "DOCKER"
+    if (networks or entry in filter_) and not any(
+        rule.chain == "FORWARD" for rule in scene.jumps(family, "filter", entry)
+    ):
+        yield Evidence("filter FORWARD", f"no rule leads to {_chain(filter_, entry)}")
+    if not scene.knows_containers:
+        return
+    for network in networks:
+        if not network.masquerade or network.internal or not _translates(scene, network, family):
+            continue
+        if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
+            subnet = next(str(one) for one in network.subnets if one.family == family)
+            yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {network.name}")
+
+
+def _active(scene: Scene, family: Family) -> list[Network]:
+    """Return the networks for which dockerd has written rules of the family."""
+    networks = [
+        network
+        for network in scene.docker_networks()
+        if any(subnet.family == family for subnet in network.subnets)
+    ]
+    return networks if scene.docker_writes(family) and scene.knows_containers else []
+
+
+def _chain(chains: object, name: str) -> str:
+    known = isinstance(chains, dict) and name in chains
+    return name if known else f"{name}, which does not exist"
+
+
+def _generation(scene: Scene) -> str | None:
+    return scene.host.daemon.generation if scene.host.daemon else None
+
+
+def _translates(scene: Scene, network: Network, family: Family) -> bool:
+    daemon = scene.host.daemon
+    off = daemon is not None and daemon.ip_masq is False and network.is_default_bridge
+    return not off and network.gateway_mode.get(family, "nat") in ("nat", "nat-unprotected")
+
+
+def _masquerades(rule: Rule, bridge: str | None) -> bool:
+    outgoing = rule.parameters.out_interface == bridge and "out_interface" in rule.parameters.negated
+    return outgoing and rule.target_name in ("MASQUERADE", "SNAT")
+
+
+def _hit(scene: Scene, family: Family) -> Explanation | None:
+    """Return a packet that misses the rules: to a published port, else from a container to the outside."""
+    asked = [
+        scene.ask(
+            "internet", one.port.host_address or "host", family,
+            proto=protocol_name(one.port.proto), dport=one.port.host_port,
+        )
+        for one in scene.publications(family)
+        if not one.on_loopback
+    ]  # fmt: skip
+    asked += [
+        scene.ask(container.name, "internet", family, proto="tcp", dport=443)
+        for network in scene.docker_networks()
+        for container in scene.members(network, family)[:1]
+    ]
+    found = [one for one in asked if one is not None]
+    return next((one for one in found if one.verdict in ("DROP", "REJECT")), found[0] if found else None)
+
+
+def stale(scene: Scene) -> Iterator[Finding]:
+    """Find rules of Docker's for addresses that no running container has."""
+    if not scene.knows_containers:
+        return
+    for family in scene.families:
+        gone: dict[int, list[Rule]] = {}
+        for table in ("raw", "nat", "filter"):
+            for rule in scene.table(family, table).rules():
+                for address in _container_addresses(rule):
+                    inside = any(one.id and one.covers(family, address) for one in scene.docker_networks())
+                    if inside and scene.host.owner_of(family, address) is None:
+                        gone.setdefault(address, []).append(rule)
+        for address, rules in gone.items():
+            yield _stale(scene, family, address_text(family, address), rules)
+
+
+def _container_addresses(rule: Rule) -> Iterator[int]:
+    """Yield the addresses of containers that a rule of Docker's for one container names."""
+    role = role_of(rule)
+    if role is None or role.code not in (
+        "port-forward", "published-port", "link", "link-answer", "direct-routing", "hairpin-masquerade",
+    ):  # fmt: skip
+        return
+    found = {}
+    if (to := getattr(rule.target, "to_destination", None)) is not None and to.addresses:
+        found[to.addresses[0]] = True
+    if role.code != "port-forward":
+        for prefix in (rule.parameters.source, rule.parameters.destination):
+            if prefix is not None and prefix.mask in (0xFFFFFFFF, (1 << 128) - 1):
+                found[prefix.address] = True
+    yield from found
+
+
+def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Finding:
+    tool = "iptables" if family == 4 else "ip6tables"
+    dnat = next(
+        (rule for rule in rules if role_of(rule) and rule.table == "nat" and rule.target_name == "DNAT"), None
+    )
+    shown = None
+    if dnat is not None:
+        port = next((predicate.allowed for match in dnat.matches for predicate in match.predicates()
+                     if predicate.field == "dport"), None)  # fmt: skip
+        if isinstance(port, tuple) and port and isinstance(port[0], tuple):
+            proto = protocol_name(dnat.parameters.protocol or 6)
+            shown = scene.ask("internet", "host", family, proto=proto, dport=port[0][0])
+    count = "A rule" if len(rules) == 1 else f"{len(rules)} rules"
+    return Finding(
+        "stale-rule",
+        f"{count} of Docker's {'is' if len(rules) == 1 else 'are'} for {address}, which no running container has.",
+        tuple(map(of_rule, rules)),
+        "The packet is sent to an address where nobody is; a later container that gets the address inherits "
+        "the open port."
+        if dnat is not None
+        else "A later container that gets the address inherits the rule.",
+        "; ".join(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3])
+        + ("; ..." if len(rules) > 3 else ""),
+        shown,
+        family,
+    )

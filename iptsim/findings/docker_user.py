@@ -1,0 +1,226 @@
+"""DOCKER-USER: whether it is asked, and whether its rules do what they seem to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.docker.roles import is_dockers, role_of
+from iptsim.dump.ruleset import Jump, Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.scene import Publication, Scene
+from iptsim.packet import Family, protocol_name
+
+CHAIN = "DOCKER-USER"
+#: Roles of Docker's rules that let no new connection in.
+_HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
+
+
+def asked(scene: Scene) -> Iterator[Finding]:
+    """Find a DOCKER-USER that FORWARD does not ask, or asks too late."""
+    for family in scene.families:
+        if CHAIN not in scene.table(family, "filter").chains:
+            continue
+        own = [rule for rule in scene.rules(family, "filter", CHAIN) if not is_dockers(rule)]
+        jumps = [rule for rule in scene.jumps(family, "filter", CHAIN) if rule.chain == "FORWARD"]
+        others = [rule for rule in scene.rules(family, "filter", "FORWARD") if is_dockers(rule)]
+        if not jumps:
+            if others:  # without any, docker-rules-flushed says it
+                yield _not_asked(scene, family, own)
+            continue
+        before = [
+            rule for rule in others if rule.position < jumps[0].position and _may_accept(scene, family, rule)
+        ]
+        if before:
+            yield _late(scene, family, own, jumps[0], before)
+
+
+def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
+    """Tell whether a rule of Docker's, or the chains that it leads to, may let a new connection through."""
+    if isinstance(rule.target, Jump):
+        chains = scene.below(family, "filter", rule.target.chain)
+        rules = [one for chain in chains for one in scene.rules(family, "filter", chain)]
+    else:
+        rules = [rule]
+    for one in rules:
+        role = role_of(one)
+        if one.target_name == "ACCEPT" and (role is None or role.code not in _HARMLESS):
+            return True
+    return False
+
+
+def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
+    tool = "iptables" if family == 4 else "ip6tables"
+    chain = scene.table(family, "filter").chains[CHAIN]
+    count = f"its {len(own)} rules have" if len(own) != 1 else "its rule has"
+    return Finding(
+        "docker-user-not-asked",
+        "No rule of FORWARD leads to DOCKER-USER.",
+        tuple(of_rule(rule) for rule in own) or tuple(of_rule(rule) for rule in chain.rules[:1]),
+        f"The chain is never asked: {count} no effect."
+        if own
+        else "What is added to the chain has no effect.",
+        f"{tool} -I FORWARD -j {CHAIN}; restarting Docker puts it there too.",
+        _against(scene, family, own),
+        family,
+    )
+
+
+def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: list[Rule]) -> Finding:
+    tool = "iptables" if family == 4 else "ip6tables"
+    return Finding(
+        "docker-user-late",
+        f"FORWARD asks DOCKER-USER at rule {jump.position}, after rules of Docker's.",
+        (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
+        "A packet that those rules accept never comes to DOCKER-USER.",
+        f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
+        _against(scene, family, own),
+        family,
+    )
+
+
+def _against(scene: Scene, family: Family, own: list[Rule]) -> Explanation | None:
+    """Return a packet that gets through although a rule in DOCKER-USER would stop it."""
+    if not any(rule.target_name in ("DROP", "REJECT") for rule in own):
+        return None
+    for publication in scene.publications(family):
+        if publication.on_loopback:
+            continue
+        shown = _ask(scene, family, publication)
+        if shown is not None and shown.verdict == "ACCEPT":
+            return shown
+    for network in scene.docker_networks():
+        for container in scene.members(network, family)[:1]:
+            shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
+            if shown is not None and shown.verdict == "ACCEPT":
+                return shown
+    return None
+
+
+def _ask(scene: Scene, family: Family, publication: Publication) -> Explanation | None:
+    port = publication.port
+    return scene.ask(
+        "internet", port.host_address or "host", family, proto=protocol_name(port.proto), dport=port.host_port
+    )
+
+
+def after_return(scene: Scene) -> Iterator[Finding]:
+    """Find rules that were appended behind the RETURN that ends DOCKER-USER (up to Docker 27)."""
+    for family in scene.families:
+        rules = scene.rules(family, "filter", CHAIN)
+        end = next((rule for rule in rules if is_dockers(rule)), None)
+        behind = rules[end.position :] if end is not None else []
+        if end is None or not behind:
+            continue
+        tool = "iptables" if family == 4 else "ip6tables"
+        words = behind[0].text.removeprefix(f"-A {CHAIN} ")
+        yield Finding(
+            "docker-user-after-return",
+            f"{len(behind)} rule{'s' if len(behind) > 1 else ''} in DOCKER-USER "
+            f"stand{'' if len(behind) > 1 else 's'} behind the RETURN that ends it.",
+            (of_rule(end), *map(of_rule, behind)),
+            "Every packet leaves the chain at the RETURN: what was appended with -A is never asked.",
+            f"Insert instead: {tool} -D {CHAIN} {words} && {tool} -I {CHAIN} {words}",
+            _against(scene, family, behind),
+            family,
+        )
+
+
+def host_ports(scene: Scene) -> Iterator[Finding]:
+    """Find rules in DOCKER-USER that name a port of the host, although DNAT has replaced it by then."""
+    for family in scene.families:
+        publications = list(scene.publications(family))
+        bridges = {network.bridge for network in scene.docker_networks()}
+        inside = {(one.port.proto, one.port.container_port) for one in publications}
+        inside |= {(port.proto, port.port) for one in scene.host.containers.values() for port in one.exposed}
+        for chain in scene.below(family, "filter", CHAIN):
+            for rule in scene.rules(family, "filter", chain):
+                parameters = rule.parameters
+                if parameters.in_interface in bridges and "in_interface" not in parameters.negated:
+                    continue
+                for publication in publications:
+                    port = publication.port
+                    if (port.proto, port.host_port) in inside or not _names_port(
+                        rule, port.proto, port.host_port
+                    ):
+                        continue
+                    shown = _ask(scene, family, publication)
+                    if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
+                        continue
+                    yield _host_port(family, rule, publication, shown)
+                    break
+
+
+def _names_port(rule: Rule, proto: int, port: int) -> bool:
+    """Tell whether a rule is for few destination ports, of which this is one."""
+    if rule.parameters.protocol != proto or "protocol" in rule.parameters.negated:
+        return False
+    return any(
+        predicate.field == "dport"
+        and not predicate.negated
+        and isinstance(predicate.allowed, tuple)
+        and any(pair == (port, port) for pair in predicate.allowed)
+        for match in rule.matches
+        for predicate in match.predicates()
+    )
+
+
+def _host_port(family: Family, rule: Rule, publication: Publication, shown: Explanation) -> Finding:
+    port = publication.port
+    tool = "iptables" if family == 4 else "ip6tables"
+    dnat = [step.rule for step in shown.trace.legs[0].steps if step.verdict == "DNAT" and step.rule]
+    interface = f"-i {rule.parameters.in_interface} " if rule.parameters.in_interface else ""
+    source = f"-s {rule.parameters.source} " if rule.parameters.source else ""
+    not_i = "! " if "in_interface" in rule.parameters.negated else ""
+    not_s = "! " if "source" in rule.parameters.negated else ""
+    order = (
+        f"{'-g' if isinstance(rule.target, Jump) and rule.target.goto else '-j'} {rule.target_name or 'DROP'}"
+    )
+    return Finding(
+        "docker-user-host-port",
+        f"{rule.chain} rule {rule.position} names port {port.host_port} of the host, but after DNAT the packet "
+        f"has the container's port {port.container_port}.",
+        (of_rule(rule), *map(of_rule, dnat)),
+        f"The rule never matches what is sent to {publication.outside} of the host: PREROUTING has made it "
+        f"{publication.inside} of {publication.container.name}.",
+        f"{tool} -R {rule.chain} {rule.position} {not_s}{source}{not_i}{interface}-p {protocol_name(port.proto)} -m conntrack "
+        f"--ctorigdstport {port.host_port} --ctdir ORIGINAL {order}",
+        shown,
+        family,
+    )
+
+
+def replies(scene: Scene) -> Iterator[Finding]:
+    """Find rules in DOCKER-USER that drop answers to connections which they let out or in."""
+    for family in scene.families:
+        chains = set(scene.below(family, "filter", CHAIN))
+        told: set[int] = set()
+        for shown in _conversations(scene, family):
+            leg = shown.trace.deciding_leg
+            step = leg.deciding
+            if shown.verdict not in ("DROP", "REJECT") or leg.direction != "reply" or leg.proxy:
+                continue
+            rule = step.rule if step is not None else None
+            if rule is None or rule.chain not in chains or id(rule) in told:
+                continue
+            told.add(id(rule))
+            tool = "iptables" if family == 4 else "ip6tables"
+            yield Finding(
+                "docker-user-blocks-replies",
+                f"{rule.chain} rule {rule.position} also drops the answers to connections that were let through.",
+                (of_rule(rule),),
+                "The first packet of the connection gets through, but what comes back meets the rule.",
+                f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+                shown,
+                family,
+            )
+
+
+def _conversations(scene: Scene, family: Family) -> Iterator[Explanation]:
+    for network in scene.docker_networks():
+        for container in scene.members(network, family)[:1]:
+            if (found := scene.ask(container.name, "internet", family, proto="tcp", dport=443)) is not None:
+                yield found
+    for publication in scene.publications(family):
+        if not publication.on_loopback and (found := _ask(scene, family, publication)) is not None:
+            yield found

@@ -1,0 +1,82 @@
+"""A packet that a rule is made for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.extensions.base import Masked
+from iptsim.extensions.values import Network
+from iptsim.findings.scene import Scene
+from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
+
+
+def packet_for(scene: Scene, family: Family, rule: Rule, hook: str) -> Explanation | None:
+    """Walk a packet that fits a rule as far as its addresses, protocol, ports and interfaces say.
+
+    Args:
+        hook: of the ways on which a packet comes to the rule, one: INPUT, FORWARD or OUTPUT.
+    """
+    parameters = rule.parameters
+    if parameters.negated & {"source", "destination", "protocol"}:
+        return None
+    source, target = _ends(scene, family, rule, hook)
+    if source is None or target is None:
+        return None
+    fields: dict[str, Any] = _header(rule)
+    arriving = parameters.in_interface if "in_interface" not in parameters.negated else None
+    if arriving and arriving != "lo" and source == "internet":
+        if arriving not in scene.host.namespace.interfaces or scene.host.network_of_bridge(arriving):
+            return None
+        fields["in"] = arriving
+    return scene.ask(source, target, family, **fields)
+
+
+def _ends(scene: Scene, family: Family, rule: Rule, hook: str) -> tuple[str | None, str | None]:
+    parameters = rule.parameters
+    source = _inside(family, parameters.source)
+    target = _inside(family, parameters.destination)
+    loopback = parameters.in_interface == "lo"
+    if hook == "INPUT":
+        return source or ("localhost" if loopback else "internet"), target or (
+            "localhost" if loopback else "host"
+        )
+    if hook == "OUTPUT":
+        return "host", target or "internet"
+    guests = [
+        container.name
+        for network in scene.docker_networks()
+        if parameters.out_interface in (None, network.bridge)
+        for container in scene.members(network, family)
+    ]
+    return source or "internet", target or (guests[0] if guests else None)
+
+
+def _inside(family: Family, prefix: Network | None) -> str | None:
+    """Return an address in a network, not its first where it has others."""
+    if prefix is None:
+        return None
+    whole = (1 << (32 if family == 4 else 128)) - 1
+    address = prefix.address & prefix.mask
+    return address_text(family, address if prefix.mask == whole else address | 1)
+
+
+def _header(rule: Rule) -> dict[str, Any]:
+    """Return protocol and ports that a rule asks for."""
+    proto = rule.parameters.protocol or 6
+    fields: dict[str, Any] = {"proto": protocol_name(proto)}
+    for match in rule.matches:
+        states = getattr(match, "ctstate", None) or getattr(match, "state", None)
+        if states and "NEW" not in states and "ESTABLISHED" in states and not match.negated:
+            fields["state"] = "established"
+    if proto not in PORT_PROTOCOLS:
+        return fields
+    for match in rule.matches:
+        for predicate in match.predicates():
+            allowed = predicate.allowed
+            if predicate.field not in ("sport", "dport") or predicate.negated or isinstance(allowed, Masked):
+                continue
+            if allowed:
+                fields[predicate.field] = allowed[0][0]
+    return fields

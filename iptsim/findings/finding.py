@@ -1,0 +1,126 @@
+"""What a finding is: a stable code, the evidence, the consequence shown on a packet, the remedy."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from iptsim.dump.ruleset import Chain, Rule
+from iptsim.explanation import Explanation
+from iptsim.netfilter.question import Question
+from iptsim.packet import Family
+
+#: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.
+CODES: dict[str, str] = {
+    "docker-rules-flushed": "Docker runs containers, but rules that it wrote, or the jumps to them, are gone.",
+    "docker-user-not-asked": "No rule leads to DOCKER-USER, so what stands in it has no effect.",
+    "docker-user-late": "DOCKER-USER is asked after rules of Docker's that may already have let the packet in.",
+    "docker-user-after-return": "A rule in DOCKER-USER stands behind the RETURN that ends the chain.",
+    "docker-user-host-port": "A rule in DOCKER-USER names the host's port, but sees the container's.",
+    "docker-user-blocks-replies": "A rule in DOCKER-USER drops the answers to connections that it does not forbid.",
+    "firewall-bypassed": "A published port is open although the rules in INPUT deny it: they are never asked.",
+    "loopback-port-reachable": "A port is published on 127.0.0.1 only, yet other hosts on the link can reach it.",
+    "container-port-open": "Ports of a container that are not published can be reached from outside.",
+    "ipv6-open": "What the IPv4 rules keep out comes in by IPv6.",
+    "icc-off-not-enforced": "icc is off, but iptables does not see the traffic between containers of a bridge.",
+    "ip-forward-off": "The host does not route, so containers reach nobody and published ports lead nowhere.",
+    "published-without-dnat": "A port is published, but no rule forwards it to the container.",
+    "published-without-accept": "A published port is forwarded, but no rule of Docker's lets it through.",
+    "nat-accept-before-docker": "Another program's nat rule accepts the packet before Docker can forward it.",
+    "stale-rule": "A rule of Docker's is for an address that no container has.",
+    "forward-drop-hits-others": "Docker set FORWARD to DROP, and another bridge of this host suffers from it.",
+    "mixed-backends": "Rules of iptables-legacy and iptables-nft are both in force.",
+    "route-localnet": "The host takes packets to 127.0.0.0/8 from the network.",
+    "accept-all": "A rule accepts every packet, so that the rules behind it are never asked.",
+    "never-matches": "An earlier rule of the chain takes every packet that a rule is for.",
+    "unreferenced-chain": "No rule leads to a chain that has rules.",
+    "empty-chain": "A rule leads to a chain that has no rules.",
+}
+
+
+class Evidence(NamedTuple):
+    """Something that shows a finding.
+
+    Attributes:
+        place: where it stands: "filter FORWARD rule 3 (iptables-save.txt:31)", "sysctl.txt".
+        text: what stands there.
+        rule: the rule, where it is one.
+    """
+
+    place: str
+    text: str
+    rule: Rule | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        out: dict[str, Any] = {"place": self.place, "text": self.text}
+        if (rule := self.rule) is not None:
+            out.update(table=rule.table, chain=rule.chain, rule=rule.position, line=rule.line)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a host that is probably not as its owner wants it.
+
+    Attributes:
+        code: a key of :data:`CODES`.
+        title: one sentence.
+        evidence: rules, settings and files that show it.
+        consequence: one or two sentences on what it does to packets.
+        remedy: a command or a setting, with a word on when to use it.
+        shown: a packet to which it happens, walked; None where no packet shows it.
+        family: of the rules.
+    """
+
+    code: str
+    title: str
+    evidence: tuple[Evidence, ...]
+    consequence: str
+    remedy: str
+    shown: Explanation | None = None
+    family: Family = 4
+
+    def command(self, source: str) -> str:
+        """Return the command that shows the packet again; empty without one."""
+        return f"iptsim explain {shlex.quote(source)} {_options(self.shown.question)}" if self.shown else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the finding as plain data; `shown` is a trace, schema `iptsim.trace/1`."""
+        return {
+            "code": self.code,
+            "family": self.family,
+            "title": self.title,
+            "evidence": [item.as_json() for item in self.evidence],
+            "consequence": self.consequence,
+            "remedy": self.remedy,
+            "shown": self.shown.as_json() if self.shown else None,
+        }
+
+
+def of_rule(rule: Rule) -> Evidence:
+    """Return a rule as evidence."""
+    line = f" (line {rule.line})" if rule.line else ""
+    return Evidence(f"{rule.table} {rule.chain} rule {rule.position}{line}", rule.text, rule)
+
+
+def of_policy(chain: Chain) -> Evidence:
+    """Return the policy of a built-in chain as evidence."""
+    line = f" (line {chain.line})" if chain.line else ""
+    return Evidence(f"{chain.table} {chain.name}{line}", f"policy {chain.policy or 'ACCEPT'}")
+
+
+def _options(question: Question) -> str:
+    """Return a question as the options that ask it."""
+    target = question.to or ""
+    if question.dport is not None:
+        target = f"[{target}]:{question.dport}" if ":" in target else f"{target}:{question.dport}"
+    words = ["--from", question.sender or "", "--to", target]
+    if question.proto not in (None, "tcp"):
+        words += ["-p", question.proto or ""]
+    if question.in_interface is not None:
+        words += ["-i", question.in_interface]
+    if question.family == 6 and ":" not in f"{question.sender}{question.to}":
+        words.append("-6")
+    return shlex.join(words)

@@ -1,0 +1,284 @@
+"""Published ports: open where a firewall denies them, closed where they should be open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.docker.roles import is_dockers, role_of
+from iptsim.dump.owners import chain_owner
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.scene import SOME_PORT, Publication, Scene
+from iptsim.netfilter.trace import Step
+from iptsim.packet import Family, address_text, protocol_name
+
+
+def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
+    """Find published ports that INPUT denies, where forwarded packets never come."""
+    for family in scene.families:
+        found: list[tuple[Publication, Explanation, Step]] = []
+        for publication in scene.publications(family):
+            shown = _from_outside(scene, family, publication)
+            if shown is None or shown.verdict != "ACCEPT" or not _forwarded(shown):
+                continue
+            without = _from_outside(scene, family, publication, world="no nat")
+            leg = without.trace.legs[0] if without else None
+            step = leg.deciding if leg is not None and leg.verdict in ("DROP", "REJECT") else None
+            if step is not None and step.hook == "INPUT" and step.table == "filter":
+                found.append((publication, shown, step))
+        if found:
+            yield _bypassed(scene, family, found)
+
+
+def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Explanation, Step]]) -> Finding:
+    publication, shown, denying = found[0]
+    who = _firewall(scene, family, denying)
+    ports = list(dict.fromkeys(f"{one.outside} ({one.container.name})" for one, _, _ in found))
+    leg = shown.trace.legs[0]
+    rules = [step.rule for step in leg.steps if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")]
+    port, proto = publication.port.host_port, protocol_name(publication.port.proto)
+    outside = scene.outside_interface(family)
+    tool = "iptables" if family == 4 else "ip6tables"
+    return Finding(
+        "firewall-bypassed",
+        f"{_listed(ports)} {'is' if len(ports) == 1 else 'are'} open to everybody although {who} would deny it.",
+        (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
+        f"Docker forwards the packet in nat PREROUTING, so it passes FORWARD and never INPUT, where {who} decides.",
+        f"Say who may come in DOCKER-USER, by the port that was asked: {tool} -I DOCKER-USER "
+        f"-i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} -m conntrack "
+        f"--ctorigdstport {port} --ctdir ORIGINAL -j DROP; or publish on one address only: "
+        f"-p 127.0.0.1:{port}:{publication.port.container_port}.",
+        shown,
+        family,
+    )
+
+
+def _firewall(scene: Scene, family: Family, denying: Step) -> str:
+    """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
+    chains = [denying.chain or ""] + scene.below(family, "filter", "INPUT")
+    known = {"ufw", "firewalld"}
+    owner = next((name for name in map(chain_owner, chains) if name in known), None)
+    return owner or "the firewall in INPUT"
+
+
+def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
+    if step.rule is not None:
+        return of_rule(step.rule)
+    chain = scene.table(family, step.table or "").chains.get(step.chain or "")
+    if chain is not None and chain.policy == step.verdict:
+        return of_policy(chain)
+    return Evidence(f"{step.table} {step.chain}", f"policy {step.verdict}")
+
+
+def _listed(words: list[str]) -> str:
+    more = f" and {len(words) - 4} more ports" if len(words) > 5 else ""
+    shown = words if not more else words[:4]
+    return ", ".join(shown) + more
+
+
+def _forwarded(shown: Explanation) -> bool:
+    leg = shown.trace.legs[0]
+    forwarded = any(step.hook == "FORWARD" for step in leg.steps)
+    return forwarded and leg.delivered is not None and leg.delivered.kind == "container"
+
+
+def _from_outside(
+    scene: Scene, family: Family, publication: Publication, world: str = ""
+) -> Explanation | None:
+    """Walk a packet from outside to a published port; None for one that is for the host itself only."""
+    port = publication.port
+    if publication.on_loopback:
+        return None
+    to = port.host_address or "host"
+    return scene.ask(
+        "internet", to, family, world=world, proto=protocol_name(port.proto), dport=port.host_port
+    )
+
+
+def unreachable_ports(scene: Scene) -> Iterator[Finding]:
+    """Find published ports that lead nowhere: no DNAT, no ACCEPT, or another program's nat rule before."""
+    for family in scene.families:
+        if not scene.rules(family, "nat", "DOCKER") and not scene.docker_writes(family):
+            continue
+        for publication in scene.publications(family):
+            shown = _from_outside(scene, family, publication)
+            if shown is None:
+                continue
+            rules = scene.publishing_rules(family, publication)
+            finding = (
+                _without_accept(scene, family, publication, shown)
+                if _translated(shown)
+                else _without_dnat(scene, family, publication, shown, rules)
+            )
+            if finding is not None:
+                yield finding
+
+
+def _translated(shown: Explanation) -> bool:
+    return any(step.verdict == "DNAT" for step in shown.trace.legs[0].steps)
+
+
+def _without_dnat(
+    scene: Scene, family: Family, publication: Publication, shown: Explanation, rules: list[Rule]
+) -> Finding | None:
+    leg = shown.trace.legs[0]
+    name = publication.container.name
+    taken = next(
+        (
+            step.rule
+            for step in leg.steps
+            if step.table == "nat" and step.hook == "PREROUTING" and step.verdict == "ACCEPT" and step.rule
+        ),
+        None,
+    )
+    if taken is not None and rules and not is_dockers(taken):
+        jump = scene.jumps(family, "nat", "DOCKER")
+        return Finding(
+            "nat-accept-before-docker",
+            f"{publication.outside} of {name} is published, but a nat rule accepts the packet before Docker "
+            "can forward it.",
+            (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
+            "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule behind it is never asked, and the "
+            "packet goes to the host itself.",
+            f"Move Docker's jump to the front (systemctl restart docker), or narrow {taken.table} {taken.chain} "
+            f"rule {taken.position} so that it leaves {publication.outside} alone.",
+            shown,
+            family,
+        )
+    modes = {
+        network.gateway_mode.get(family, "nat")
+        for network in scene.docker_networks()
+        if network.name in publication.container.endpoints
+    }
+    if rules or not scene.knows_containers or not modes & {"nat", "nat-unprotected"}:
+        return None
+    if not scene.docker_writes(family) or not scene.jumps(family, "nat", "DOCKER"):
+        return None
+    proxied = any(one.proxy for one in shown.trace.legs)
+    tail = (
+        "docker-proxy on the host answers instead, as long as INPUT lets the packet in, and the container "
+        "sees the bridge's address as its client."
+        if proxied
+        else "It ends on the host, where nobody answers."
+    )
+    return Finding(
+        "published-without-dnat",
+        f"{publication.outside} of {name} is published, but no nat rule forwards it to {publication.inside}.",
+        (Evidence("docker-inspect.json", f"{name} publishes {publication.outside} -> {publication.inside}"),),
+        f"The packet keeps the host's address. {tail}",
+        f"docker restart {name}, or systemctl restart docker, writes the rule anew.",
+        shown,
+        family,
+    )
+
+
+def _without_accept(
+    scene: Scene, family: Family, publication: Publication, shown: Explanation
+) -> Finding | None:
+    """Find a DNATed packet that only the policy of FORWARD, or Docker's own last rule, drops."""
+    leg = shown.trace.legs[0]
+    step = leg.deciding
+    if shown.verdict != "DROP" or leg.verdict != "DROP" or step is None or step.hook != "FORWARD":
+        return None
+    role = role_of(step.rule) if step.rule is not None else None
+    if not (step.policy or (role is not None and role.code == "unpublished")):
+        return None
+    if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
+        return None  # docker-rules-flushed says it
+    dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
+    address = address_text(family, leg.packet.dst)
+    del address
+    return Finding(
+        "published-without-accept",
+        f"{publication.outside} of {publication.container.name} is published and forwarded, but no rule lets "
+        f"{publication.inside} through.",
+        (*map(of_rule, dnat), _of_step(scene, family, step)),
+        "The DNAT rule is there, but its twin in filter DOCKER is not, so the packet is dropped on its way.",
+        f"docker restart {publication.container.name}, or systemctl restart docker, writes the rule anew.",
+        shown,
+        family,
+    )
+
+
+def loopback_ports(scene: Scene) -> Iterator[Finding]:
+    """Find ports that are published on 127.0.0.1 and reachable from the link all the same (before 28)."""
+    neighbour, outside, daemon = scene.neighbour(4), scene.outside_interface(4), scene.host.daemon
+    if 4 not in scene.families or neighbour is None or outside is None:
+        return
+    everywhere = {(one.container.name, one.inside) for one in scene.publications(4) if not one.on_loopback}
+    for publication in scene.publications(4):
+        container, port = publication.container, publication.port
+        if not publication.on_loopback or (container.name, publication.inside) in everywhere:
+            continue
+        proto = protocol_name(port.proto)
+        ways = [(port.host_address or "", port.host_address or "", port.host_port)]
+        if daemon is None or daemon.generation != "28":  # from then on, who can is meant to
+            ways.insert(0, (f"{container.name}'s own address", container.name, port.container_port))
+        for what, to, dport in ways:
+            fields = {} if to == container.name else {"in": outside.name}
+            shown = scene.ask(neighbour, to, proto=proto, dport=dport, **fields)
+            delivered = shown.trace.legs[0].delivered if shown else None
+            if shown is None or shown.verdict != "ACCEPT" or delivered is None:
+                continue
+            if delivered.kind == "host" and not any(leg.proxy for leg in shown.trace.legs):
+                continue
+            rules = [
+                step.rule
+                for step in shown.trace.legs[0].steps
+                if step.rule and step.verdict in ("DNAT", "ACCEPT")
+            ]
+            published = f"{container.name} publishes {port.host_address}:{publication.outside} -> {publication.inside}"
+            yield Finding(
+                "loopback-port-reachable",
+                f"{publication.outside} of {container.name} is published on {port.host_address} only, but "
+                f"neighbours on {outside.name} reach it by {what}.",
+                (Evidence("docker-inspect.json", published), *map(of_rule, rules)),
+                f"A machine on the link of {outside.name} only needs a route to {to} by this host.",
+                "Docker 28 and later drop such packets in the raw table; before, do it yourself: iptables -t raw -I "
+                f"PREROUTING -i {outside.name} -d {address_text(4, container.address(4) or 0)} -j DROP; "
+                f"or use a network without publishing.",
+                shown,
+            )
+            break
+
+
+def container_ports(scene: Scene) -> Iterator[Finding]:
+    """Find networks whose containers' unpublished ports are open to the link outside."""
+    neighbour = scene.neighbour(4)
+    if 4 not in scene.families or neighbour is None:
+        return
+    for network in scene.docker_networks():
+        if network.gateway_mode.get(4, "nat") not in ("nat", "isolated"):
+            continue
+        for container in scene.members(network)[:1]:
+            shown = ask_unpublished(scene, 4, neighbour, f"{container.name}@{network.name}", container.name)
+            if shown is None or shown.verdict != "ACCEPT":
+                continue
+            step = shown.reason.step
+            if step is not None and step.rule is not None:
+                continue  # somebody wants it so
+            evidence = () if step is None or step.table is None else (_of_step(scene, 4, step),)
+            daemon = scene.host.daemon
+            if daemon is not None and daemon.iptables is False:
+                evidence = (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"), *evidence)
+            yield Finding(
+                "container-port-open",
+                f"Ports of {network.name}'s containers that are not published can be reached from outside.",
+                evidence,
+                "Whoever can send packets for the containers' addresses to this host, as every neighbour on the "
+                "link can, reaches every port of theirs.",
+                "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and later "
+                "drop such packets by themselves.",
+                shown,
+            )
+
+
+def ask_unpublished(scene: Scene, family: Family, sender: str, to: str, container: str) -> Explanation | None:
+    """Walk a packet to a port of a container that is not published."""
+    published = {
+        port.container_port for port in scene.host.containers[container].published if port.proto == 6
+    }
+    exposed = [one.port for one in scene.host.containers[container].exposed if one.proto == 6]
+    dport = next((port for port in (*exposed, SOME_PORT) if port not in published), SOME_PORT + 1)
+    return scene.ask(sender, to, family, proto="tcp", dport=dport)

@@ -1,0 +1,236 @@
+"""What the analyses look at: a host with its rules, its published ports, and packets to ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset, Table
+from iptsim.errors import UsageError
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.host import fib
+from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
+from iptsim.netfilter.question import parse_question
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import Family, address_text, parse_address, protocol_name
+
+#: The first engine that writes IPv6 rules without being told.
+_IP6TABLES_SINCE = 27
+#: A port on which hardly anything listens.
+SOME_PORT = 9999
+
+
+class Publication(NamedTuple):
+    """A container's published port."""
+
+    container: Container
+    port: PublishedPort
+
+    @property
+    def outside(self) -> str:
+        """The port on the host: "8080/tcp"."""
+        return f"{self.port.host_port}/{protocol_name(self.port.proto)}"
+
+    @property
+    def inside(self) -> str:
+        """The port of the container: "80/tcp"."""
+        return f"{self.port.container_port}/{protocol_name(self.port.proto)}"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether it is published for the host itself only."""
+        if self.port.host_address is None:
+            return False
+        family, address = parse_address(self.port.host_address)
+        return address >> 24 == 127 if family == 4 else address == 1
+
+
+class Scene:
+    """A host, ready to be looked at.
+
+    Attributes:
+        host: the host.
+        families: the address families whose rules are known.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.families: tuple[Family, ...] = tuple(host.rulesets)
+        self._simulators: dict[str, Simulator] = {}
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def table(self, family: Family, name: str) -> Table:
+        """Return a table, an empty one where the dump has none."""
+        ruleset = self.host.rulesets.get(family)
+        return (ruleset.tables.get(name) if ruleset else None) or Table(name)
+
+    def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
+        """Return the rules of a chain, none where there is no such chain."""
+        found = self.table(family, table).chains.get(chain)
+        return found.rules if found else []
+
+    def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
+        """Return the rules that lead to a chain."""
+        rules = self.table(family, table).rules()
+        return [rule for rule in rules if isinstance(rule.target, Jump) and rule.target.chain == chain]
+
+    def below(self, family: Family, table: str, chain: str) -> list[str]:
+        """Return a chain and the chains that packets come to from it."""
+        found = [chain]
+        for name in found:
+            for rule in self.rules(family, table, name):
+                if isinstance(rule.target, Jump) and rule.target.chain not in found:
+                    found.append(rule.target.chain)
+        return found
+
+    def hooks(self, family: Family, table: str) -> dict[str, set[str]]:
+        """Return from which built-in chains packets come to each chain of a table."""
+        found: dict[str, set[str]] = {}
+        for hook in BUILTIN_CHAINS.get(table, ()):
+            for chain in self.below(family, table, hook):
+                found.setdefault(chain, set()).add(hook)
+        return found
+
+    # -- Docker ------------------------------------------------------------------------------------
+
+    @cached_property
+    def has_docker(self) -> bool:
+        """Whether a Docker daemon was at work on this host."""
+        chains = (
+            name for family in self.families for table in ("filter", "nat")
+            for name in self.table(family, table).chains
+        )  # fmt: skip
+        return self.host.daemon is not None or any(name in DOCKER_CHAINS for name in chains)
+
+    @cached_property
+    def knows_containers(self) -> bool:
+        """Whether the engine itself named its containers; otherwise they were guessed from the rules."""
+        return not self.host.inferred and any(container.id for container in self.host.containers.values())
+
+    def docker_writes(self, family: Family) -> bool:
+        """Tell whether dockerd is set up to write rules of a family."""
+        daemon = self.host.daemon
+        if daemon is None or daemon.firewall_backend == "nftables" or daemon.iptables is False:
+            return False
+        if family == 4 or daemon.ip6tables is not None:
+            return family == 4 or bool(daemon.ip6tables)
+        major = (daemon.version or "").split(".")[0]
+        return daemon.generation == "28" or (major.isdigit() and int(major) >= _IP6TABLES_SINCE)
+
+    def docker_networks(self) -> list[Network]:
+        """Return the bridge networks of Docker."""
+        if not self.has_docker:
+            return []
+        return [
+            network
+            for network in self.host.networks.values()
+            if network.driver == "bridge" and network.bridge and self._is_dockers(network)
+        ]
+
+    def _is_dockers(self, network: Network) -> bool:
+        """Tell whether Docker made a network: its engine says so, or Docker's rules name the bridge."""
+        if network.id:
+            return all(
+                container.daemon != "podman"
+                for container in self.host.containers.values()
+                if network.name in container.endpoints
+            )
+        return any(
+            network.bridge in (rule.parameters.in_interface, rule.parameters.out_interface)
+            and is_dockers(rule)
+            for family in self.families
+            for table in ("filter", "nat")
+            for rule in self.table(family, table).rules()
+        )
+
+    def members(self, network: Network, family: Family = 4) -> list[Container]:
+        """Return the running containers that have an address in a network."""
+        return [
+            container
+            for container in self.host.containers.values()
+            if container.running
+            and container.daemon in ("docker", "")
+            and network.name in container.endpoints
+            and container.address(family, network.name) is not None
+        ]
+
+    def publications(self, family: Family) -> Iterator[Publication]:
+        """Yield the published ports of Docker's running containers that have an address of the family."""
+        for container in self.host.containers.values():
+            if container.running and container.daemon == "docker" and container.address(family) is not None:
+                for port in container.published:
+                    if port.family == family:
+                        yield Publication(container, port)
+
+    def publishing_rules(self, family: Family, publication: Publication) -> list[Rule]:
+        """Return the nat rules that forward a published port to its container."""
+        port, owners = publication.port, publication.container
+        addresses = {endpoint.address(family) for endpoint in owners.endpoints.values()}
+        return [
+            rule
+            for rule in self.table(family, "nat").rules()
+            if (to := getattr(rule.target, "to_destination", None)) is not None
+            and to.addresses
+            and to.addresses[0] in addresses
+            and (to.ports is None or to.ports[0] <= port.container_port <= to.ports[1])
+            and rule.parameters.protocol in (None, port.proto)
+        ]
+
+    # -- addresses ---------------------------------------------------------------------------------
+
+    def outside_interface(self, family: Family) -> Interface | None:
+        """Return the interface of the default route."""
+        for text in ("198.51.100.7", "203.0.113.5") if family == 4 else ("2001:db8:ffff::7",):
+            device = fib.lookup(self.host.namespace, family, parse_address(text)[1]).device
+            if device is not None:
+                return self.host.namespace.interfaces.get(device)
+        return None
+
+    def neighbour(self, family: Family) -> str | None:
+        """Return the address of another machine on the link that leads outside."""
+        interface = self.outside_interface(family)
+        gateways = {route.gateway for route in self.host.namespace.routes}
+        for address in interface.addresses if interface else ():
+            if address.family == family and address.scope == "global":
+                for candidate in range(address.network + 20, address.network + 30):
+                    if address.covers(candidate) and candidate not in (address.address, *gateways):
+                        return address_text(family, candidate)
+        return None
+
+    # -- packets -----------------------------------------------------------------------------------
+
+    def ask(
+        self, sender: str, to: str, family: Family = 4, *, world: str = "", **fields: Any
+    ) -> Explanation | None:
+        """Walk a packet; None where the question can't be asked on this host.
+
+        Args:
+            world: "" for the host as it is; "no nat" without DNAT, so that INPUT decides; "main backend"
+                without the rules of the other backend.
+        """
+        simulator = self._simulator(world)
+        try:
+            question = parse_question({"from": sender, "to": to, "family": family, **fields})
+            return explain_trace(simulator.host, question, simulator.walk(question))
+        except UsageError:
+            return None
+
+    def _simulator(self, world: str) -> Simulator:
+        if world not in self._simulators:
+            host = self.host
+            if world == "no nat":
+                rulesets = {family: _without_nat(ruleset) for family, ruleset in host.rulesets.items()}
+                extra = {family: _without_nat(ruleset) for family, ruleset in host.extra_rulesets.items()}
+                host = replace(host, rulesets=rulesets, extra_rulesets=extra)
+            elif world == "main backend":
+                host = replace(host, extra_rulesets={})
+            self._simulators[world] = Simulator(host)
+        return self._simulators[world]
+
+
+def _without_nat(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, tables={name: table for name, table in ruleset.tables.items() if name != "nat"})

@@ -1,0 +1,60 @@
+"""Kernel parameters: a host that does not route, a host that routes its loopback network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.findings.finding import Evidence, Finding
+from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.packet import protocol_name
+
+
+def forwarding_off(scene: Scene) -> Iterator[Finding]:
+    """Find a host whose containers need routing while it is off."""
+    sysctls = scene.host.namespace.sysctls
+    if sysctls.get("net.ipv4.ip_forward") != "0" or 4 not in scene.families:
+        return
+    networks = [one for one in scene.docker_networks() if not one.internal and scene.members(one)]
+    if not networks:
+        return
+    published = [one for one in scene.publications(4) if not one.on_loopback]
+    if published:
+        port = published[0].port
+        to = port.host_address or "host"
+        shown = scene.ask("internet", to, proto=protocol_name(port.proto), dport=port.host_port)
+    else:
+        shown = scene.ask(scene.members(networks[0])[0].name, "internet", proto="tcp", dport=443)
+    if shown is None or shown.reason.code != "ip-forward-off":
+        return
+    yield Finding(
+        "ip-forward-off",
+        "ip_forward is 0: the host does not route for its containers.",
+        (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"),),
+        "Nothing passes between a container and the outside, nor between two networks; no rule can change that.",
+        "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does it by itself unless "
+        "it has ip-forward=false.",
+        shown,
+    )
+
+
+def localnet_routed(scene: Scene) -> Iterator[Finding]:
+    """Find interfaces that take packets to 127.0.0.0/8 from the network and rules that let them in."""
+    neighbour, outside = scene.neighbour(4), scene.outside_interface(4)
+    if 4 not in scene.families or neighbour is None or outside is None:
+        return
+    names = [f"net.ipv4.conf.{name}.route_localnet" for name in ("all", outside.name)]
+    on = [name for name in names if scene.host.namespace.sysctls.get(name) == "1"]
+    if not on:
+        return
+    shown = scene.ask(neighbour, "127.0.0.1", proto="tcp", dport=SOME_PORT, **{"in": outside.name})
+    if shown is None or shown.trace.legs[0].verdict != "ACCEPT":
+        return
+    yield Finding(
+        "route-localnet",
+        f"Machines on the link of {outside.name} can reach what listens on 127.0.0.1.",
+        tuple(Evidence("sysctl.txt", f"{name} = 1") for name in on),
+        "Services on the loopback address often trust whoever connects; with route_localnet the kernel no longer "
+        "throws such packets away, and no rule does.",
+        f"sysctl -w {on[0]}=0, or: iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",
+        shown,
+    )

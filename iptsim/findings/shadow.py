@@ -1,0 +1,199 @@
+"""Rules that can never match, because an earlier one of the chain takes all their packets.
+
+Only what the conditions' own data proves counts: equal conditions, a wider network, a wider range of
+ports, a wider interface pattern. A rule that a match with memory or chance stands before is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.docker.roles import is_dockers
+from iptsim.dump.ruleset import Chain, Jump, Rule
+from iptsim.extensions.base import Masked, Predicate
+from iptsim.findings.chains import accepts_all
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.scene import Scene
+from iptsim.packet import Family
+
+#: Matches whose answer depends on the packet and its connection alone, both the same at every rule of a chain.
+_STABLE = frozenset({
+    "tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "multiport", "conntrack", "state", "addrtype",
+    "iprange", "comment", "physdev", "pkttype", "mac", "length", "owner",
+})  # fmt: skip
+_SHOWN = 5
+#: Chains longer than this are looked at only as far as this many rules.
+_LONGEST = 20_000
+
+_ADDRESSES = ("source", "destination")
+
+
+class _Known(NamedTuple):
+    """A rule that takes all packets that fit it, with its conditions."""
+
+    rule: Rule
+    conditions: tuple[Predicate, ...]
+
+
+def never_matching(scene: Scene) -> Iterator[Finding]:
+    """Find rules that an earlier rule of their chain makes useless."""
+    for family in scene.families:
+        for table in scene.host.rulesets[family].tables.values():
+            hooks = scene.hooks(family, table.name)
+            for chain in table.chains.values():
+                if chain.name not in hooks:
+                    continue
+                for first, covered in _covered(chain).items():
+                    yield _finding(scene, family, chain.rules[first], covered, sorted(hooks[chain.name]))
+
+
+def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hooks: list[str]) -> Finding:
+    tool = "iptables" if family == 4 else "ip6tables"
+    one = covered[0]
+    differs = [rule for rule in covered if rule.target != first.target]
+    what = f"rule {one.position}" if len(covered) == 1 else f"rule {one.position} and {len(covered) - 1} more"
+    shown = None
+    if first.table == "filter":
+        for rule in (differs or covered)[:_SHOWN]:
+            found = packet_for(scene, family, rule, hooks[0])
+            if found is not None and any(step.rule is first for step in found.trace.legs[0].steps):
+                shown = found
+                break
+    effect = (
+        f"They do the same, so nothing is lost: {'it is' if len(covered) == 1 else 'they are'} only a burden."
+        if not differs
+        else f"The packets of rule {differs[0].position} go to {first.target_name} instead of "
+        f"{differs[0].target_name or 'a count'}."
+    )
+    place = f"-t {first.table} " if first.table != "filter" else ""
+    words = (differs or covered)[0].text.removeprefix(f"-A {first.chain} ")
+    return Finding(
+        "never-matches",
+        f"{first.table} {first.chain} {what} never match{'es' if len(covered) == 1 else ''}: rule {first.position} takes "
+        "all their packets."
+        if len(covered) > 1
+        else f"{first.table} {first.chain} {what} never matches: rule {first.position} takes all its packets.",
+        (of_rule(first), *map(of_rule, covered[:_SHOWN])),
+        effect,
+        f"{tool} {place}-D {first.chain} {one.position}"
+        + (
+            f"; or, if it should come first: {tool} {place}-I {first.chain} {first.position} {words}"
+            if differs
+            else ""
+        ),
+        shown,
+        family,
+    )
+
+
+def _covered(chain: Chain) -> dict[int, list[Rule]]:
+    """Return the rules that never match, by the index of the rule that takes their packets."""
+    found: dict[int, list[Rule]] = {}
+    takers: dict[tuple[object, object], list[_Known]] = {}
+    masks: set[tuple[int | None, int | None]] = set()
+    for rule in chain.rules[:_LONGEST]:
+        conditions = _conditions(rule)
+        taker = _taker(rule, conditions, takers, masks)
+        if taker is not None:
+            if not accepts_all(taker) and not (is_dockers(taker) and taker.chain == "DOCKER-USER"):
+                found.setdefault(taker.position - 1, []).append(rule)
+        elif conditions is not None and _takes(rule):
+            key = tuple(_masked(rule, field) for field in _ADDRESSES)
+            masks.add(tuple(None if one is None else one[1] for one in key))  # type: ignore[arg-type]
+            takers.setdefault(key, []).append(_Known(rule, conditions))  # type: ignore[arg-type]
+    return found
+
+
+def _masked(rule: Rule, field: str) -> tuple[int, int] | None:
+    prefix = getattr(rule.parameters, field)
+    if prefix is None or field in rule.parameters.negated:
+        return None
+    return prefix.address & prefix.mask, prefix.mask
+
+
+def _taker(
+    rule: Rule,
+    conditions: tuple[Predicate, ...] | None,
+    takers: dict[tuple[object, object], list[_Known]],
+    masks: set[tuple[int | None, int | None]],
+) -> Rule | None:
+    """Return an earlier rule that takes every packet of a rule."""
+    own = [_masked(rule, field) for field in _ADDRESSES]
+    sure = conditions if conditions is not None else _sure_conditions(rule)
+    best: Rule | None = None
+    for pair in masks:
+        key: list[tuple[int, int] | None] = []
+        for mask, mine in zip(pair, own, strict=True):
+            if mask is None:
+                key.append(None)
+            elif mine is not None and mine[1] & mask == mask:
+                key.append((mine[0] & mask, mask))
+            else:
+                break
+        if len(key) < 2:
+            continue
+        for known in takers.get((key[0], key[1]), ()):
+            if best is not None and best.position < known.rule.position:
+                continue
+            if all(any(_implies(mine, theirs) for mine in sure) for theirs in known.conditions):
+                best = known.rule
+    return best
+
+
+def _takes(rule: Rule) -> bool:
+    """Tell whether no packet that fits a rule comes to the next one."""
+    target = rule.target
+    if isinstance(target, Jump):
+        return target.goto
+    return target is not None and (target.terminal or target.name == "RETURN") and target.status == "exact"
+
+
+def _conditions(rule: Rule) -> tuple[Predicate, ...] | None:
+    """Return a rule's conditions, None when some of them are not decided by the packet alone."""
+    if any(match.name not in _STABLE for match in rule.matches):
+        return None
+    return _sure_conditions(rule)
+
+
+def _sure_conditions(rule: Rule) -> tuple[Predicate, ...]:
+    stable = [match for match in rule.matches if match.name in _STABLE]
+    return (*rule.parameters.predicates(), *(one for match in stable for one in match.predicates()))
+
+
+def _implies(mine: Predicate, theirs: Predicate) -> bool:
+    """Tell whether a packet that meets one condition surely meets another."""
+    if mine.text == theirs.text and mine.negated == theirs.negated:
+        return True
+    if theirs.field is None or theirs.field != mine.field:
+        return _interface_implies(mine, theirs) or _states_imply(mine, theirs)
+    if mine.negated or theirs.negated or mine.allowed is None or theirs.allowed is None:
+        return False
+    if isinstance(mine.allowed, Masked) and isinstance(theirs.allowed, Masked):
+        wider = mine.allowed.mask & theirs.allowed.mask == theirs.allowed.mask
+        return (
+            wider and mine.allowed.value & theirs.allowed.mask == theirs.allowed.value & theirs.allowed.mask
+        )
+    if isinstance(mine.allowed, Masked) or isinstance(theirs.allowed, Masked):
+        return False
+    wide = theirs.allowed
+    return all(any(low <= first and last <= high for low, high in wide) for first, last in mine.allowed)
+
+
+def _interface_implies(mine: Predicate, theirs: Predicate) -> bool:
+    """Compare `-i eth0` with `-i eth+`."""
+    flag, _, name = mine.text.partition(" ")
+    other, _, pattern = theirs.text.partition(" ")
+    if flag not in ("-i", "-o") or flag != other or not pattern.endswith("+"):
+        return False
+    return name.startswith(pattern[:-1])
+
+
+def _states_imply(mine: Predicate, theirs: Predicate) -> bool:
+    """Compare `--ctstate NEW` with `--ctstate NEW,ESTABLISHED`."""
+    flag, _, states = mine.text.partition(" ")
+    other, _, wider = theirs.text.partition(" ")
+    if flag not in ("--ctstate", "--state") or flag != other:
+        return False
+    return set(states.split(",")) <= set(wider.split(","))

@@ -1,0 +1,46 @@
+"""Findings as text: what is wrong, what shows it, what it does to a packet, what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.findings import Finding
+
+_INDENT = "  "
+
+
+def findings_lines(findings: Sequence[Finding], source: str) -> Iterator[Text]:
+    """Yield the lines that show findings, most telling first.
+
+    Args:
+        findings: what was found.
+        source: the source as the user named it, for the commands that show a packet again.
+    """
+    if not findings:
+        yield Text("Nothing found.")
+    for number, finding in enumerate(findings):
+        if number:
+            yield Text("")
+        yield from _finding_lines(finding, source)
+
+
+def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
+    family = "IPv6: " if finding.family == 6 else ""
+    yield Text.assemble((finding.code, "bold yellow"), "   ", (f"{family}{printable(finding.title)}", "bold"))
+    for item in finding.evidence:
+        yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))
+    yield Text(f"{_INDENT}{printable(finding.consequence)}")
+    if finding.shown is not None:
+        yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")
+        yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim")
+    yield Text.assemble(_INDENT, ("Remedy  ", "dim"), printable(finding.remedy))
+
+
+def _shown(shown: Explanation) -> str:
+    """Return a walked packet in one line: who sends what to whom, and what becomes of it."""
+    what = shown.question.what()
+    return f"{shown.sender} → {shown.target}, {what}: {shown.verdict}. {shown.reason.text}"
