@@ -1,7 +1,7 @@
 """The command line: `iptsim explain`, `lint`, `rules`, `graph`, `collect`.
 
-Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input. Everything heavy is imported
-where it is used, so that `iptsim --help` is quick.
+Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input.
+Everything heavy is imported where it is used, so that `iptsim --help` is quick.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_rules(commands)
     _add_graph(commands)
     _add_collect(commands)
+    _add_docker_rules(commands)
     return parser
 
 
@@ -171,8 +172,8 @@ def _add_lint(commands: Any) -> None:
         "lint",
         _lint,
         "find what is probably wrong with a host",
-        epilog="Each finding has a stable code, what shows it, what it does to a packet, and a remedy; docs/findings.md\n"
-        "lists the codes. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
+        epilog="Each finding has a stable code (docs/findings.md lists them), what shows it, what it does to a\n"
+        "packet, and a remedy. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
     )
     _add_source(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -207,6 +208,17 @@ def _add_collect(commands: Any) -> None:
         "print the shell script that captures a host",
         epilog="Run it on the host as root: sh collect.sh. It only reads, and leaves a .tar.gz to give as SOURCE.",
     )
+
+
+def _add_docker_rules(commands: Any) -> None:
+    from iptsim import docker_rules_command
+
+    text = "print the rules that dockerd writes for its settings, like iptables-save"
+    parser = _command(
+        commands, "docker-rules", docker_rules_command.run, text, epilog=docker_rules_command.EPILOG
+    )
+    _add_source(parser)
+    docker_rules_command.add_command(parser)
 
 
 # -- sources ---------------------------------------------------------------------------------------

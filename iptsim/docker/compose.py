@@ -22,6 +22,8 @@ from iptsim.packet import Family
 _BRIDGE = "com.docker.network.bridge."
 #: The first port that Linux gives away by itself (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768
+#: What `network_mode: bridge` joins; no network of the file can be called so.
+_DEFAULT_BRIDGE = ""
 _FAMILIES: tuple[Family, Family] = (4, 6)
 _MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 
@@ -96,18 +98,18 @@ class _Project:
         default = default_network(self.daemon)
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
-        for name in sorted(used - self.given.keys() - {"default", "bridge"}):
+        for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
             raise self._error("networks", f"there is no network {name}, but a service is in it")
-        for name in sorted(used - {"bridge"}):
+        for name in sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
                 self.networks[name] = network
         if default is not None:
-            self.networks["bridge"] = default
+            self.networks[_DEFAULT_BRIDGE] = default
         containers = tuple(
             container for service in self._start_order() for container in self._containers(service)
         )
-        networks = (*made.values(), *(n for name, n in self.networks.items() if name != "bridge"))
+        networks = (*made.values(), *(n for name, n in self.networks.items() if name != _DEFAULT_BRIDGE))
         return DockerHost(daemon=self.daemon, networks=networks, containers=containers)
 
     # -- networks ----------------------------------------------------------------------------------
@@ -117,7 +119,7 @@ class _Project:
         entry, key = self.services[service], f"services.{service}"
         mode = entry.get("network_mode")
         if mode is not None:
-            return {"bridge": {}} if mode == "bridge" else {}
+            return {_DEFAULT_BRIDGE: {}} if mode == "bridge" else {}
         places = entry.get("networks")
         if places is None:
             return {"default": {}}

@@ -7,8 +7,6 @@ from datetime import datetime
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from pydantic import ValidationError
-
 from iptsim.docker.settings import (
     DEFAULT_BRIDGE,
     DockerContainer,
@@ -18,7 +16,7 @@ from iptsim.docker.settings import (
     Publication,
 )
 from iptsim.dump.ruleset import Ruleset
-from iptsim.errors import CaptureError, UsageError
+from iptsim.errors import CaptureError
 from iptsim.host.model import (
     Container,
     DockerDaemon,
@@ -152,10 +150,13 @@ def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
 
     A policy of DROP tells nothing: somebody else may have set it.
     """
+    from iptsim.docker.rules import write
+
     for family in FAMILIES:
         ruleset = host.rulesets.get(family)
         forward = ruleset.chain("filter", "FORWARD") if ruleset is not None else None
-        if forward is not None and forward.policy == "ACCEPT" and docker.filters(family):
+        kept = forward is not None and forward.policy == "ACCEPT"
+        if kept and write(docker, family).forward_drop:
             yield family
 
 
@@ -322,19 +323,3 @@ def _joins(host: Host, networks: set[str]) -> tuple[tuple[str, str], ...]:
 def _index(host: Host, endpoint: Endpoint) -> int:
     port = host.namespace.interfaces.get(endpoint.bridge_port or "")
     return port.index if port is not None else 0
-
-
-def validated(make: Callable[[], DockerHost], source: str) -> DockerHost:
-    """Return what `make` makes, with errors that name the source.
-
-    Raises:
-        UsageError: the models refuse a value.
-    """
-    try:
-        return make()
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{source}: {place}: {first['msg']}" if place else f"{source}: {first['msg']}"
-        ) from None

@@ -6,7 +6,6 @@ The models hold what bears on rules. Names follow dockerd(8), daemon.json and th
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -170,7 +169,7 @@ class DockerHost(Frozen):
         """Whether docker-proxy answers for published ports."""
         return self.daemon.userland_proxy is not False
 
-    @cached_property
+    @property
     def default_network(self) -> DockerNetwork | None:
         """The default bridge, None where there is none (`--bridge=none`)."""
         return next((network for network in self.networks if network.default), None)

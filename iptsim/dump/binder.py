@@ -29,6 +29,7 @@ from iptsim.dump.syntax import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
 from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,
+    STANDARD,
     all_extensions,
     find_match,
     find_target,
@@ -434,6 +435,11 @@ class _Getopt:
 def is_target_name(name: str) -> bool:
     """Tell whether an unknown name after `-j` is rather a target than a chain: capitals and digits."""
     return name.isascii() and name.isalnum() and name.isupper()
+
+
+def target_names() -> list[str]:
+    """Return the names of all known targets."""
+    return [*STANDARD, *(module.upper() for module in module_names("targets"))]
 
 
 def nearest_match(name: str) -> str:

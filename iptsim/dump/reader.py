@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from iptsim.dump import commands
-from iptsim.dump.binder import Binder, is_target_name, nearest_match
+from iptsim.dump.binder import Binder, is_target_name, nearest_match, target_names
 from iptsim.dump.checks import misplaced
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
@@ -144,7 +144,8 @@ class _Reader:
         self.edited = False
         self.named: set[str] = set()
         self.plans: dict[tuple[str | None, ...], Plan] = {}
-        self.keep: dict[str, str] = {"!": "!"}
+        #: the words that make a line's shape; names of targets must be told from names of chains at once
+        self.keep: dict[str, str] = {word: word for word in ("!", *target_names())}
 
     def read(self, text: str) -> Ruleset:
         text = self._clean(text)

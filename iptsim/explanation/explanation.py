@@ -44,6 +44,17 @@ class Explanation:
     assumptions: list[str] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        from iptsim.render.explanation import as_text
+
+        return as_text(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what a notebook shows."""
+        from iptsim.render.explanation import as_html, as_text
+
+        return {"text/plain": as_text(self), "text/html": as_html(self)}
+
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from iptsim.dump.header import warns_of_legacy
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Chain, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
-from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.findings.scene import SOME_PORT, Scene, called, place
 from iptsim.packet import Family, protocol_name
 
 #: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
@@ -74,7 +75,7 @@ def _warning(ruleset: Ruleset) -> str | None:
 
 def _parting(scene: Scene, family: Family) -> Explanation | None:
     """Return a packet whose verdict the other backend changes."""
-    asked: list[tuple[str, str, dict[str, object]]] = [
+    asked: list[tuple[str, str, dict[str, Any]]] = [
         ("internet", one.port.host_address or "host",
          {"proto": protocol_name(one.port.proto), "dport": one.port.host_port})
         for one in scene.publications(family)
@@ -84,7 +85,7 @@ def _parting(scene: Scene, family: Family) -> Explanation | None:
         members = scene.members(network, family)
         asked += [(one.name, "internet", {"proto": "tcp", "dport": 443}) for one in members[:1]]
         if len(members) > 1:
-            asked.append((members[0].name, f"{members[1].name}@{network.name}", {"proto": "tcp"}))
+            asked.append((members[0].name, place(members[1], network), {"proto": "tcp"}))
     asked += [("internet", "host", {"proto": "tcp", "dport": port}) for port in _PORTS]
     for sender, to, fields in asked:
         both = scene.ask(sender, to, family, **fields)
@@ -104,9 +105,7 @@ def ipv6_open(scene: Scene) -> Iterator[Finding]:
 
 def _host_open(scene: Scene) -> Iterator[Finding]:
     chain = scene.table(6, "filter").chains.get("INPUT")
-    if (chain is not None and (chain.rules or chain.policy == "DROP")) or scene.table(6, "raw").chains.get(
-        "x"
-    ):
+    if chain is not None and (chain.rules or chain.policy == "DROP"):
         return
     for port in _PORTS:
         by4 = scene.ask("internet", "host", 4, proto="tcp", dport=port)
@@ -116,21 +115,23 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
         step = by4.trace.legs[0].deciding
         if step is None or step.hook != "INPUT" or step.table is None:
             continue
-        evidence = [of_policy(chain)] if chain is not None else []
-        if not evidence:
-            source = scene.host.rulesets[6].source
-            evidence.append(Evidence(source, "no rules: every chain's policy is ACCEPT"))
         yield Finding(
             "ipv6-open",
             "The IPv4 rules protect the host, but there are no IPv6 rules in INPUT.",
-            tuple(evidence),
-            f"The same connection is {by4.verdict.lower()}ed by IPv4 "
-            f"({step.table} {step.chain}) and accepted by IPv6.".replace("droped", "dropped"),
+            (_policy(scene, chain),),
+            f"The same packet that {step.table} {step.chain} keeps out over IPv4 comes in over IPv6.",
             "Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw.",
             by6,
             6,
         )
         return
+
+
+def _policy(scene: Scene, chain: Chain | None) -> Evidence:
+    """Return as evidence that a chain of the IPv6 rules, or the lack of one, keeps nothing out."""
+    if chain is not None:
+        return of_policy(chain)
+    return Evidence(scene.host.rulesets[6].source, "no rules, so that nothing is kept out")
 
 
 def _containers_open(scene: Scene) -> Iterator[Finding]:
@@ -141,25 +142,16 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
         if network.gateway_mode.get(6, "nat") not in ("nat", "isolated"):
             continue
         for container in scene.members(network, 6)[:1]:
-            place = f"{container.name}@{network.name}"
-            by4 = ask_unpublished(scene, 4, neighbours[0], place, container.name)
-            by6 = ask_unpublished(scene, 6, neighbours[1], place, container.name)
+            by4 = ask_unpublished(scene, 4, neighbours[0], container, network)
+            by6 = ask_unpublished(scene, 6, neighbours[1], container, network)
             if by6 is None or by6.verdict != "ACCEPT":
                 continue
             if by4 is not None and by4.verdict not in ("DROP", "REJECT"):
                 continue
-            step = by6.reason.step
-            forward = scene.table(6, "filter").chains.get("FORWARD")
-            told = (
-                of_policy(forward)
-                if forward is not None
-                else Evidence(scene.host.rulesets[6].source, "no rules: every chain's policy is ACCEPT")
-            )
-            del step
             yield Finding(
                 "ipv6-open",
-                f"{network.name}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
-                (told,),
+                f"{called(network)}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
+                (_policy(scene, scene.table(6, "filter").chains.get("FORWARD")),),
                 "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has a route.",
                 '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart docker.',
                 by6,

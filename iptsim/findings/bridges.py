@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.findings.finding import Evidence, Finding, of_policy
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, place
 from iptsim.host.model import Interface
 from iptsim.packet import Family, address_text
 
@@ -24,7 +24,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
             shown = None
             if len(members) > 1:
                 one, other = members[0], members[1]
-                shown = scene.ask(one.name, f"{other.name}@{network.name}", family, proto="tcp")
+                shown = scene.ask(one.name, place(other, network), family, proto="tcp")
                 if shown is None or shown.verdict != "ACCEPT":
                     continue
             told = (

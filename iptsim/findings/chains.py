@@ -99,10 +99,10 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 
 def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
-    count = f"its {len(chain.rules)} rules" if len(chain.rules) > 1 else "its rule"
+    count = f"its {len(chain.rules)} rules have" if len(chain.rules) > 1 else "its rule has"
     callers = scene.jumps(family, chain.table, chain.name)
     line = f" (line {chain.line})" if chain.line else ""
-    own = Evidence(f"{chain.table} {chain.name}{line}", f"a chain with {len(chain.rules)} rules")
+    own = Evidence(f"{chain.table} {chain.name}{line}", "no rule of a chain that packets pass leads here")
     tool = "iptables" if family == 4 else "ip6tables"
     shown = None
     for rule in chain.rules:
@@ -117,9 +117,7 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
         (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
         "Only chains that no packet comes to lead to it."
         if callers
-        else f"No rule leads to it: {count} have no effect."
-        if len(chain.rules) > 1
-        else f"No rule leads to it: {count} has no effect.",
+        else f"No rule leads to it: {count} no effect.",
         f"{tool} -t {chain.table} -I INPUT -j {chain.name} (or FORWARD ...) puts it to use; {tool} -t {chain.table} "
         f"-F {chain.name} && {tool} -t {chain.table} -X {chain.name} removes it.",
         shown,

@@ -8,7 +8,7 @@ from iptsim.docker.roles import role_of
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
-from iptsim.findings.scene import Scene
+from iptsim.findings.scene import Scene, called
 from iptsim.host.model import Network
 from iptsim.packet import Family, address_text, protocol_name
 
@@ -72,7 +72,7 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
             continue
         if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
             subnet = next(str(one) for one in network.subnets if one.family == family)
-            yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {network.name}")
+            yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {called(network)}")
 
 
 def _active(scene: Scene, family: Family) -> list[Network]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from iptsim.docker.roles import is_dockers, role_of
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import Match
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Publication, Scene
 from iptsim.packet import Family, protocol_name
@@ -165,17 +166,19 @@ def _names_port(rule: Rule, proto: int, port: int) -> bool:
     )
 
 
+def _has_port(match: Match) -> bool:
+    return any(predicate.field in ("sport", "dport") for predicate in match.predicates())
+
+
 def _host_port(family: Family, rule: Rule, publication: Publication, shown: Explanation) -> Finding:
     port = publication.port
     tool = "iptables" if family == 4 else "ip6tables"
     dnat = [step.rule for step in shown.trace.legs[0].steps if step.verdict == "DNAT" and step.rule]
-    interface = f"-i {rule.parameters.in_interface} " if rule.parameters.in_interface else ""
-    source = f"-s {rule.parameters.source} " if rule.parameters.source else ""
-    not_i = "! " if "in_interface" in rule.parameters.negated else ""
-    not_s = "! " if "source" in rule.parameters.negated else ""
-    order = (
-        f"{'-g' if isinstance(rule.target, Jump) and rule.target.goto else '-j'} {rule.target_name or 'DROP'}"
-    )
+    # all that the rule says beside the port stays
+    words = [rule.parameters.save()]
+    words += [f"-m {match.name} {match.save()}" for match in rule.matches if not _has_port(match)]
+    words += ["-m conntrack --ctorigdstport", str(port.host_port), "--ctdir ORIGINAL"]
+    order = rule.text.partition(" -j ")[2]
     return Finding(
         "docker-user-host-port",
         f"{rule.chain} rule {rule.position} names port {port.host_port} of the host, but after DNAT the packet "
@@ -183,8 +186,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
         (of_rule(rule), *map(of_rule, dnat)),
         f"The rule never matches what is sent to {publication.outside} of the host: PREROUTING has made it "
         f"{publication.inside} of {publication.container.name}.",
-        f"{tool} -R {rule.chain} {rule.position} {not_s}{source}{not_i}{interface}-p {protocol_name(port.proto)} -m conntrack "
-        f"--ctorigdstport {port.host_port} --ctdir ORIGINAL {order}",
+        f"{tool} -R {rule.chain} {rule.position} {' '.join(words)}" + (f" -j {order}" if order else ""),
         shown,
         family,
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from iptsim.docker.roles import is_dockers, role_of
 from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
-from iptsim.findings.scene import SOME_PORT, Publication, Scene
+from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
+from iptsim.host.model import Container, Network
 from iptsim.netfilter.trace import Step
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.packet import TCP, Family, address_text, protocol_name
 
 
 def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
@@ -38,13 +40,14 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     leg = shown.trace.legs[0]
     rules = [step.rule for step in leg.steps if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")]
     port, proto = publication.port.host_port, protocol_name(publication.port.proto)
+    are, them = ("is", "it") if len(ports) == 1 else ("are", "them")
     outside = scene.outside_interface(family)
     tool = "iptables" if family == 4 else "ip6tables"
     return Finding(
         "firewall-bypassed",
-        f"{_listed(ports)} {'is' if len(ports) == 1 else 'are'} open to everybody although {who} would deny it.",
+        f"{_listed(ports)} {are} open to everybody although {who} in INPUT denies {them}.",
         (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
-        f"Docker forwards the packet in nat PREROUTING, so it passes FORWARD and never INPUT, where {who} decides.",
+        "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT are never asked.",
         f"Say who may come in DOCKER-USER, by the port that was asked: {tool} -I DOCKER-USER "
         f"-i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} -m conntrack "
         f"--ctorigdstport {port} --ctdir ORIGINAL -j DROP; or publish on one address only: "
@@ -56,10 +59,9 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
 
 def _firewall(scene: Scene, family: Family, denying: Step) -> str:
     """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
-    chains = [denying.chain or ""] + scene.below(family, "filter", "INPUT")
-    known = {"ufw", "firewalld"}
-    owner = next((name for name in map(chain_owner, chains) if name in known), None)
-    return owner or "the firewall in INPUT"
+    chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
+    owner = next((name for name in map(chain_owner, chains) if name in ("ufw", "firewalld")), None)
+    return owner or "a firewall"
 
 
 def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
@@ -165,7 +167,7 @@ def _without_dnat(
     return Finding(
         "published-without-dnat",
         f"{publication.outside} of {name} is published, but no nat rule forwards it to {publication.inside}.",
-        (Evidence("docker-inspect.json", f"{name} publishes {publication.outside} -> {publication.inside}"),),
+        (scene.publishes(publication),),
         f"The packet keeps the host's address. {tail}",
         f"docker restart {name}, or systemctl restart docker, writes the rule anew.",
         shown,
@@ -187,8 +189,6 @@ def _without_accept(
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
         return None  # docker-rules-flushed says it
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
-    address = address_text(family, leg.packet.dst)
-    del address
     return Finding(
         "published-without-accept",
         f"{publication.outside} of {publication.container.name} is published and forwarded, but no rule lets "
@@ -216,7 +216,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
         if daemon is None or daemon.generation != "28":  # from then on, who can is meant to
             ways.insert(0, (f"{container.name}'s own address", container.name, port.container_port))
         for what, to, dport in ways:
-            fields = {} if to == container.name else {"in": outside.name}
+            fields: dict[str, Any] = {} if to == container.name else {"in": outside.name}
             shown = scene.ask(neighbour, to, proto=proto, dport=dport, **fields)
             delivered = shown.trace.legs[0].delivered if shown else None
             if shown is None or shown.verdict != "ACCEPT" or delivered is None:
@@ -228,12 +228,11 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
                 for step in shown.trace.legs[0].steps
                 if step.rule and step.verdict in ("DNAT", "ACCEPT")
             ]
-            published = f"{container.name} publishes {port.host_address}:{publication.outside} -> {publication.inside}"
             yield Finding(
                 "loopback-port-reachable",
                 f"{publication.outside} of {container.name} is published on {port.host_address} only, but "
                 f"neighbours on {outside.name} reach it by {what}.",
-                (Evidence("docker-inspect.json", published), *map(of_rule, rules)),
+                (scene.publishes(publication), *map(of_rule, rules)),
                 f"A machine on the link of {outside.name} only needs a route to {to} by this host.",
                 "Docker 28 and later drop such packets in the raw table; before, do it yourself: iptables -t raw -I "
                 f"PREROUTING -i {outside.name} -d {address_text(4, container.address(4) or 0)} -j DROP; "
@@ -252,7 +251,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
         if network.gateway_mode.get(4, "nat") not in ("nat", "isolated"):
             continue
         for container in scene.members(network)[:1]:
-            shown = ask_unpublished(scene, 4, neighbour, f"{container.name}@{network.name}", container.name)
+            shown = ask_unpublished(scene, 4, neighbour, container, network)
             if shown is None or shown.verdict != "ACCEPT":
                 continue
             step = shown.reason.step
@@ -264,7 +263,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 evidence = (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"), *evidence)
             yield Finding(
                 "container-port-open",
-                f"Ports of {network.name}'s containers that are not published can be reached from outside.",
+                f"Ports of {called(network)}'s containers that are not published can be reached from outside.",
                 evidence,
                 "Whoever can send packets for the containers' addresses to this host, as every neighbour on the "
                 "link can, reaches every port of theirs.",
@@ -274,11 +273,11 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def ask_unpublished(scene: Scene, family: Family, sender: str, to: str, container: str) -> Explanation | None:
+def ask_unpublished(
+    scene: Scene, family: Family, sender: str, container: Container, network: Network
+) -> Explanation | None:
     """Walk a packet to a port of a container that is not published."""
-    published = {
-        port.container_port for port in scene.host.containers[container].published if port.proto == 6
-    }
-    exposed = [one.port for one in scene.host.containers[container].exposed if one.proto == 6]
+    published = {port.container_port for port in container.published if port.proto == TCP}
+    exposed = [one.port for one in container.exposed if one.proto == TCP]
     dport = next((port for port in (*exposed, SOME_PORT) if port not in published), SOME_PORT + 1)
-    return scene.ask(sender, to, family, proto="tcp", dport=dport)
+    return scene.ask(sender, place(container, network), family, proto="tcp", dport=dport)

@@ -11,6 +11,7 @@ from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset, Table
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
+from iptsim.findings.finding import Evidence
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
 from iptsim.netfilter.question import parse_question
@@ -46,6 +47,16 @@ class Publication(NamedTuple):
             return False
         family, address = parse_address(self.port.host_address)
         return address >> 24 == 127 if family == 4 else address == 1
+
+
+def place(container: Container, network: Network) -> str:
+    """Return how to ask about a container's address in a network."""
+    return container.name if len(container.endpoints) == 1 else f"{container.name}@{network.name}"
+
+
+def called(network: Network) -> str:
+    """Return how people call a network: by its name, the default one by its bridge."""
+    return (network.bridge if network.is_default_bridge else None) or network.name
 
 
 class Scene:
@@ -165,6 +176,14 @@ class Scene:
                 for port in container.published:
                     if port.family == family:
                         yield Publication(container, port)
+
+    def publishes(self, publication: Publication) -> Evidence:
+        """Return a published port as evidence."""
+        port = publication.port
+        where = f"{port.host_address}:" if port.host_address else ""
+        source = "docker-inspect.json" if self.knows_containers else "the rules of Docker"
+        text = f"{publication.container.name} publishes {where}{publication.outside} -> {publication.inside}"
+        return Evidence(source, text)
 
     def publishing_rules(self, family: Family, publication: Publication) -> list[Rule]:
         """Return the nat rules that forward a published port to its container."""

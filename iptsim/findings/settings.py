@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
@@ -46,7 +47,8 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
     on = [name for name in names if scene.host.namespace.sysctls.get(name) == "1"]
     if not on:
         return
-    shown = scene.ask(neighbour, "127.0.0.1", proto="tcp", dport=SOME_PORT, **{"in": outside.name})
+    arrives: dict[str, Any] = {"in": outside.name}
+    shown = scene.ask(neighbour, "127.0.0.1", proto="tcp", dport=SOME_PORT, **arrives)
     if shown is None or shown.trace.legs[0].verdict != "ACCEPT":
         return
     yield Finding(

@@ -53,7 +53,11 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     tool = "iptables" if family == 4 else "ip6tables"
     one = covered[0]
     differs = [rule for rule in covered if rule.target != first.target]
-    what = f"rule {one.position}" if len(covered) == 1 else f"rule {one.position} and {len(covered) - 1} more"
+    rules = f"rule {one.position}" if len(covered) == 1 else f"rules {_numbers(covered)}"
+    title = (
+        f"{first.table} {first.chain} {rules} never match{'es' if len(covered) == 1 else ''}: "
+        f"rule {first.position} takes all {'its' if len(covered) == 1 else 'their'} packets."
+    )
     shown = None
     if first.table == "filter":
         for rule in (differs or covered)[:_SHOWN]:
@@ -71,10 +75,7 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     words = (differs or covered)[0].text.removeprefix(f"-A {first.chain} ")
     return Finding(
         "never-matches",
-        f"{first.table} {first.chain} {what} never match{'es' if len(covered) == 1 else ''}: rule {first.position} takes "
-        "all their packets."
-        if len(covered) > 1
-        else f"{first.table} {first.chain} {what} never matches: rule {first.position} takes all its packets.",
+        title,
         (of_rule(first), *map(of_rule, covered[:_SHOWN])),
         effect,
         f"{tool} {place}-D {first.chain} {one.position}"
@@ -86,6 +87,14 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
         shown,
         family,
     )
+
+
+def _numbers(rules: list[Rule]) -> str:
+    """Return the positions of rules: "4, 5 and 7", cut where there are many."""
+    shown = [str(rule.position) for rule in rules[:_SHOWN]]
+    if len(rules) > _SHOWN:
+        return f"{', '.join(shown)} and {len(rules) - _SHOWN} more"
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _covered(chain: Chain) -> dict[int, list[Rule]]:

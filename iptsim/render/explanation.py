@@ -7,6 +7,7 @@ control characters made visible.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 from itertools import groupby
 from typing import Literal
 
@@ -39,6 +40,22 @@ def print_explanation(explanation: Explanation, console: Console, *, level: Leve
         return
     for line in _lines(explanation, level == "verbose"):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def as_text(explanation: Explanation, width: int = 120) -> str:
+    """Return an explanation as plain text."""
+    console = Console(file=StringIO(), width=width, color_system=None)
+    print_explanation(explanation, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def as_html(explanation: Explanation) -> str:
+    """Return an explanation as a piece of HTML with inline styles, for notebooks."""
+    console = Console(file=StringIO(), width=120, record=True, force_terminal=True)
+    print_explanation(explanation, console)
+    template = '<pre style="line-height:normal;white-space:pre-wrap">{code}</pre>'
+    return console.export_html(inline_styles=True, code_format=template)
 
 
 def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:

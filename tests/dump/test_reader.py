@@ -17,9 +17,12 @@ import pytest
 
 import iptsim.dump
 from iptsim.dump import dumps, load, loads
+from iptsim.dump.binder import target_names
 from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, IptsimError
+from iptsim.extensions.base import Target
 from iptsim.extensions.matches.tcp import Tcp
+from iptsim.extensions.registry import all_extensions
 from iptsim.extensions.targets.standard import Accept
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
 
@@ -360,6 +363,14 @@ def test_rules_made_in_memory() -> None:
     )
 
     assert rule.text == "-A INPUT -j c1"
+
+
+def test_a_target_is_no_chain_though_one_is_called_so() -> None:
+    """iptables-restore lets a file declare a chain LOG, but `-j LOG` is the target."""
+    read = loads(table(":LOG - [0:0]\n-A INPUT -j c1\n-A INPUT -j LOG\n-A INPUT -g LOG"))
+
+    assert [type(rule.target).__name__ for rule in read.rules()] == ["Jump", "Log", "Jump"]
+    assert {one.name for one in all_extensions() if issubclass(one, Target)} <= set(target_names())
 
 
 def test_indented_dump() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.grammar import dump_parser, parse_line
@@ -20,6 +20,7 @@ def by_grammar(line: str) -> list[str] | None:
     return [unquote(str(word)) for word in rule.children]  # type: ignore[union-attr]
 
 
+@settings(deadline=None)
 @given(line_text)
 @example('-m comment --comment "a \\"b\\" c" -j x')
 @example('-m comment --comment "" -j x')

@@ -1,0 +1,317 @@
+"""Changes to a host's Docker settings, as one would make them on a command line.
+
+A change is a name and a text: ("icc", "false"), ("link", "client:web:db"), ("publish", "web:8080:80").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+
+from iptsim.docker.addresses import free_address, subnet_of
+from iptsim.docker.settings import (
+    DockerContainer,
+    DockerHost,
+    DockerNetwork,
+    GatewayMode,
+    Publication,
+)
+from iptsim.docker.words import read_expose, read_publish
+from iptsim.errors import UsageError
+from iptsim.host.model import Endpoint, Link
+from iptsim.packet import Family
+
+Change = tuple[str, str]
+_FAMILIES: tuple[Family, Family] = (4, 6)
+_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
+#: Settings of the daemon that are on or off, and their fields.
+_SWITCHES = {
+    "icc": "icc",
+    "iptables": "iptables",
+    "ip6tables": "ip6tables",
+    "ip-forward": "ip_forward",
+    "ip-forward-no-drop": "ip_forward_no_drop",
+    "ip-masq": "ip_masq",
+    "userland-proxy": "userland_proxy",
+    "allow-direct-routing": "allow_direct_routing",
+}
+#: Versions that stand for a generation.
+_VERSIONS = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
+
+
+def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
+    """Return the settings after some changes, made one after the other.
+
+    Known are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
+    `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address), `engine`
+    ("20.10", "26", "28", "29"), a network's (`network-icc`, `network-masquerade`, `internal`:
+    "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and what containers have:
+
+    * `publish`: "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]"
+    * `unpublish`: "CONTAINER:PORT[/PROTO]", or "CONTAINER" for all its ports
+    * `expose`: "CONTAINER:PORT[/PROTO]"
+    * `link`: "CLIENT:SERVER[:ALIAS]"; `unlink`: "CLIENT:SERVER"
+    * `connect`: "CONTAINER:NETWORK[:ADDRESS]"; `disconnect`: "CONTAINER:NETWORK"
+    * `remove`: "CONTAINER"
+
+    Raises:
+        UsageError: a change that can't be made; the text names it.
+    """
+    for name, value in changes:
+        change = _CHANGES.get(name)
+        if change is None:
+            raise UsageError(f"{name!r} is no change; known are {', '.join(sorted(_CHANGES))}")
+        try:
+            docker = change(docker, value)
+        except UsageError:
+            raise
+        except ValueError as error:
+            raise UsageError(f"--{name}: {error}") from None
+    return docker
+
+
+def truth(text: str) -> bool:
+    """Read "true" or "false" as dockerd does.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    word = text.lower()
+    if word in ("true", "1", "t", "yes", "on"):
+        return True
+    if word in ("false", "0", "f", "no", "off"):
+        return False
+    raise ValueError(f"{text!r} is neither true nor false")
+
+
+# -- the daemon ------------------------------------------------------------------------------------
+
+
+def _switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
+    def change(docker: DockerHost, value: str) -> DockerHost:
+        return _daemon(docker, **{field: truth(value)})
+
+    return change
+
+
+def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
+    """Return the settings with others of the daemon; the default bridge takes them over."""
+    sources = {**docker.daemon.sources, **dict.fromkeys(fields, "the changes")}
+    docker = _with(docker, daemon=docker.daemon.model_copy(update={**fields, "sources": sources}))
+    taken = {"icc": "icc", "ip_masq": "masquerade", "host_binding": "host_binding"}
+    update = {taken[field]: value for field, value in fields.items() if field in taken}
+    default = docker.default_network
+    return _network(docker, default, **update) if default is not None and update else docker
+
+
+def _ip(docker: DockerHost, value: str) -> DockerHost:
+    address = ip_address(value)
+    return _daemon(docker, host_binding=None if str(address) == "0.0.0.0" else str(address))  # noqa: S104
+
+
+def _engine(docker: DockerHost, value: str) -> DockerHost:
+    if value not in _VERSIONS:
+        raise ValueError(f"{value!r} is not one of {', '.join(_VERSIONS)}")
+    # what nobody set has the other engine's default
+    given = docker.daemon.ip6tables if "ip6tables" in docker.daemon.sources else None
+    daemon = docker.daemon.model_copy(
+        update={"version": _VERSIONS[value], "generation": value, "ip6tables": given}
+    )
+    return _with(docker, daemon=daemon)
+
+
+# -- networks --------------------------------------------------------------------------------------
+
+
+def _with(docker: DockerHost, **fields: Any) -> DockerHost:
+    return DockerHost.model_validate({**dict(docker), **fields})
+
+
+def _network(docker: DockerHost, network: DockerNetwork, **fields: Any) -> DockerHost:
+    new = network.model_copy(update=fields)
+    return _with(docker, networks=tuple(new if one is network else one for one in docker.networks))
+
+
+def _known_network(docker: DockerHost, name: str) -> DockerNetwork:
+    found = docker.network(name)
+    if found is None:
+        known = ", ".join(network.name for network in docker.networks) or "none"
+        raise ValueError(f"there is no network {name!r}; known are {known}")
+    return found
+
+
+def _network_switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
+    def change(docker: DockerHost, value: str) -> DockerHost:
+        name, given, text = value.partition("=")
+        return _network(docker, _known_network(docker, name), **{field: truth(text) if given else True})
+
+    return change
+
+
+def _gateway_mode(docker: DockerHost, value: str) -> DockerHost:
+    name, _, text = value.partition("=")
+    network = _known_network(docker, name)
+    mode = next((one for one in _MODES if one == text), None)
+    if mode is None:
+        raise ValueError(f"{text!r} is not one of {', '.join(_MODES)}")
+    return _network(docker, network, gateway_mode=dict.fromkeys(_FAMILIES, mode))
+
+
+# -- containers ------------------------------------------------------------------------------------
+
+
+def _container(docker: DockerHost, container: DockerContainer, **fields: Any) -> DockerHost:
+    new = container.model_copy(update=fields)
+    return _with(docker, containers=tuple(new if one is container else one for one in docker.containers))
+
+
+def _known_container(docker: DockerHost, name: str) -> DockerContainer:
+    found = docker.container(name)
+    if found is None:
+        aliased = [
+            container
+            for container in docker.containers
+            if any(name in endpoint.aliases for endpoint in container.endpoints)
+        ]
+        found = aliased[0] if len(aliased) == 1 else None
+    if found is None:
+        known = ", ".join(container.name for container in docker.containers) or "none"
+        raise ValueError(f"there is no running container {name!r}; known are {known}")
+    return found
+
+
+def _split(value: str, form: str) -> tuple[str, str]:
+    name, colon, rest = value.partition(":")
+    if not name or not colon or not rest:
+        raise ValueError(f"{value!r} is not {form}")
+    return name, rest
+
+
+def _publish(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]")
+    container = _known_container(docker, name)
+    new = read_publish(rest)
+    if any(publication.host_port == 0 for publication in new):
+        raise ValueError(f"{value!r} names no port on the host; the engine would choose one at random")
+    for publication in new:
+        for other in docker.containers:
+            for taken in other.published:
+                if _clash(publication, taken):
+                    raise ValueError(f"port {taken.host_port} of the host is taken by {other.name}")
+    return _container(docker, container, published=(*container.published, *new))
+
+
+def _clash(one: Publication, other: Publication) -> bool:
+    same = (one.proto, one.host_port) == (other.proto, other.host_port)
+    wide = ("", "0.0.0.0", "::")  # noqa: S104
+    return same and (one.address == other.address or one.address in wide or other.address in wide)
+
+
+def _unpublish(docker: DockerHost, value: str) -> DockerHost:
+    name, _, rest = value.partition(":")
+    container = _known_container(docker, name)
+    gone = {(port.proto, port.port) for port in read_expose(rest)} if rest else None
+    kept = tuple(
+        port
+        for port in container.published
+        if gone is not None and (port.proto, port.container_port) not in gone
+    )
+    if len(kept) == len(container.published):
+        raise ValueError(f"{container.name} has no such published port")
+    return _container(docker, container, published=kept)
+
+
+def _expose(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CONTAINER:PORT[/PROTO]")
+    container = _known_container(docker, name)
+    exposed = dict.fromkeys([*container.exposed, *read_expose(rest)])
+    return _container(docker, container, exposed=tuple(exposed))
+
+
+def _link(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CLIENT:SERVER[:ALIAS]")
+    target, _, alias = rest.partition(":")
+    client, server = _known_container(docker, name), _known_container(docker, target)
+    for one in (client, server):
+        default = docker.default_network
+        if default is None or one.endpoint(default.name) is None:
+            raise ValueError(f"{one.name} is not on the default bridge; links open ports there only")
+    link = Link(target=server.name, alias=alias or server.name)
+    return _container(docker, client, links=(*(one for one in client.links if one != link), link))
+
+
+def _unlink(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CLIENT:SERVER")
+    client = _known_container(docker, name)
+    target = rest.partition(":")[0]
+    kept = tuple(link for link in client.links if link.target != target)
+    if len(kept) == len(client.links):
+        raise ValueError(f"{client.name} has no link to {target}")
+    return _container(docker, client, links=kept)
+
+
+def _connect(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CONTAINER:NETWORK[:ADDRESS]")
+    target, _, given = rest.partition(":")
+    container, network = _known_container(docker, name), _known_network(docker, target)
+    if container.endpoint(network.name) is not None:
+        raise ValueError(f"{container.name} is in {network.name} already")
+    addresses: dict[Family, int] = {}
+    for family in _FAMILIES:
+        taken = _taken(docker, network, family)
+        if given and ip_address(given).version == family:
+            address: int | None = subnet_of(given).address
+            if address in taken or not any(subnet.covers(family, address or 0) for subnet in network.subnets):
+                raise ValueError(f"{given} is taken or lies outside of {network.name}")
+        else:
+            address = free_address(network, family, taken)
+        if address is not None:
+            addresses[family] = address
+    endpoint = Endpoint(network=network.name, addresses=addresses)
+    docker = _container(docker, container, endpoints=(*container.endpoints, endpoint))
+    # where the order of joining is known, the new place comes last
+    joins = (*docker.joins, (container.name, network.name)) if docker.joins else ()
+    return _with(docker, joins=joins)
+
+
+def _taken(docker: DockerHost, network: DockerNetwork, family: Family) -> set[int]:
+    endpoints = (container.endpoint(network.name) for container in docker.containers)
+    found = (endpoint.address(family) for endpoint in endpoints if endpoint is not None)
+    return {address for address in found if address is not None}
+
+
+def _disconnect(docker: DockerHost, value: str) -> DockerHost:
+    name, rest = _split(value, "CONTAINER:NETWORK")
+    container, network = _known_container(docker, name), _known_network(docker, rest)
+    if container.endpoint(network.name) is None:
+        raise ValueError(f"{container.name} is not in {network.name}")
+    kept = tuple(endpoint for endpoint in container.endpoints if endpoint.network != network.name)
+    docker = _container(docker, container, endpoints=kept)
+    return _with(docker, joins=tuple(join for join in docker.joins if join != (container.name, network.name)))
+
+
+def _remove(docker: DockerHost, value: str) -> DockerHost:
+    container = _known_container(docker, value)
+    return _with(docker, containers=tuple(one for one in docker.containers if one is not container))
+
+
+_CHANGES: dict[str, Callable[[DockerHost, str], DockerHost]] = {
+    **{name: _switch(field) for name, field in _SWITCHES.items()},
+    "ip": _ip,
+    "engine": _engine,
+    "network-icc": _network_switch("icc"),
+    "network-masquerade": _network_switch("masquerade"),
+    "internal": _network_switch("internal"),
+    "gateway-mode": _gateway_mode,
+    "publish": _publish,
+    "unpublish": _unpublish,
+    "expose": _expose,
+    "link": _link,
+    "unlink": _unlink,
+    "connect": _connect,
+    "disconnect": _disconnect,
+    "remove": _remove,
+}
+#: The names of all changes.
+CHANGES = tuple(_CHANGES)
