@@ -1,7 +1,5 @@
 """`python -m iptsim` is `iptsim`."""
 
-import sys
+from iptsim.cli import run
 
-from iptsim.cli import main
-
-sys.exit(main())
+run()

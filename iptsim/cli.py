@@ -7,10 +7,11 @@ Everything heavy is imported where it is used, so that `iptsim --help` is quick.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import iptsim
 from iptsim.errors import CaptureError, IptsimError, UsageError, printable
@@ -24,6 +25,16 @@ ANSWERED, DIFFERS, BAD = 0, 1, 2
 _BROKEN_PIPE, _INTERRUPTED = 141, 130
 #: Octets of a batch that are read at once; answers are flushed after each piece.
 _PIECE = 1 << 16
+
+
+def run() -> NoReturn:
+    """Run the command line as a program.
+
+    It ends without taking its data apart first: for a large ruleset that alone takes a tenth of the time.
+    """
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,6 +242,8 @@ def _open(arguments: argparse.Namespace) -> Host:
     if arguments.source == "-" and getattr(arguments, "batch", None) == "-":
         raise UsageError("the rules and the questions can't both come from standard input")
     host = load_host(arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect)
+    # the host stays until the end: looking through it for garbage again and again is wasted
+    gc.freeze()
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         for warning in ruleset.warnings:
             print(f"iptsim: warning: {printable(warning)}", file=sys.stderr)

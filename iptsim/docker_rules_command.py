@@ -119,5 +119,5 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{arguments.source} holds no rules for IPv{arguments.family} to put Docker's into"
             )
-    sys.stdout.write(dumps(rules_for(docker, arguments.family, base=base)))
+    sys.stdout.write(dumps(rules_for(docker, arguments.family, base=base, before=settings.docker)))
     return 0

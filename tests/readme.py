@@ -16,7 +16,7 @@ from pathlib import Path
 from iptsim.cli import main
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "fixtures/README.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "fixtures/README.md", "docs/questions.md")
 _SESSION = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.DOTALL | re.MULTILINE)
 
 

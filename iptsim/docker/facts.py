@@ -15,7 +15,8 @@ Operation = Literal["append", "insert", "top"]
 #: What each word of a rule's text may be, for telling such rules in a dump.
 _ADDRESS = r"[0-9a-f.:]+/(?:32|128)"
 _WORDS = {
-    "bridge": r"(?P<{name}>\S+)",
+    "bridge": r"\S+",
+    "other": r"\S+",
     "subnet": r"[0-9a-f.:]+/[0-9]+",
     "snat": r"[0-9a-f.:]+",
     "loopback": r"(?:127\.0\.0\.0/8|::1/128)",
@@ -26,6 +27,7 @@ _WORDS = {
     "trusted": r"\S+",
     "proto": r"(?:tcp|udp|sctp)",
     "host": rf"(?:-d {_ADDRESS} )?",
+    "host_loopback": r"127\.[0-9.]+/32",
     "link_local": r"(?:! -s fe80::/10 )?",
     "host_port": r"[0-9]+",
     "container_port": r"[0-9]+",
@@ -82,9 +84,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     for found in _PLACEHOLDER.finditer(text):
         name = found[1]
         parts.append(re.escape(text[end : found.start()]))
-        parts.append(f"(?P={name})" if name in seen else _WORDS[name].format(name=name))
-        if name == "bridge":
-            seen.add(name)
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_WORDS[name]})")
+        seen.add(name)
         end = found.end()
     return re.compile("".join([*parts, re.escape(text[end:])]))
 

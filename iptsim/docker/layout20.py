@@ -50,7 +50,7 @@ NETWORK = (
     top("filter FORWARD", "-j DOCKER-ISOLATION-STAGE-1", "subnet"),
     # isolation does not ask whether the network has addresses of the family
     insert("filter DOCKER-ISOLATION-STAGE-1", "-i {bridge} ! -o {bridge} -j DOCKER-ISOLATION-STAGE-2",
-           "iptables !internal", "isolation"),
+           "iptables !internal"),
     insert("filter DOCKER-ISOLATION-STAGE-2", "-o {bridge} -j DROP", "iptables !internal", "isolation"),
 )  # fmt: skip
 

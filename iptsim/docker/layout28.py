@@ -76,13 +76,13 @@ ISOLATION = (
            "-i {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
            "subnet routed !internal", "answers", "gateway_mode=routed"),
     append("filter DOCKER-ISOLATION-STAGE-1", "-i {bridge} ! -o {bridge} -j DOCKER-ISOLATION-STAGE-2",
-           "subnet !internal", "isolation"),
+           "subnet !internal"),
     insert("filter DOCKER-ISOLATION-STAGE-2", "-o {bridge} -j DROP", "subnet !internal", "isolation"),
 )  # fmt: skip
 
 TRUSTED = (
     append("raw PREROUTING", "-d {address} -i {trusted} -j ACCEPT",
-           "!direct !internal !routed !unprotected", "direct-routing", "trusted_host_interfaces"),
+           "!direct !internal !routed !unprotected", "trusted", "trusted_host_interfaces"),
 )  # fmt: skip
 
 ENDPOINT = (
@@ -91,9 +91,9 @@ ENDPOINT = (
 )  # fmt: skip
 
 PORT = (
-    append("raw PREROUTING", "{host}-i loopback0 -p {proto} -m {proto} --dport {host_port} -j ACCEPT",
-           "nat loopback wsl2", "loopback-port", "--publish"),
-    append("raw PREROUTING", "{host}! -i lo -p {proto} -m {proto} --dport {host_port} -j DROP",
+    append("raw PREROUTING", "-d {host_loopback} -i loopback0 -p {proto} -m {proto} --dport {host_port} -j ACCEPT",
+           "nat loopback wsl2", "wsl2", "--publish"),
+    append("raw PREROUTING", "-d {host_loopback} ! -i lo -p {proto} -m {proto} --dport {host_port} -j DROP",
            "nat loopback", "loopback-port", "--publish"),
     append("nat DOCKER", "{link_local}{host}! -i {bridge} -p {proto} -m {proto} --dport {host_port} "
            "-j DNAT --to-destination {target}", "nat proxy", "port-forward", "--publish"),

@@ -5,53 +5,125 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
 
+from iptsim.docker.written import TABLES, Written
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
 
-if TYPE_CHECKING:
-    from iptsim.docker.rules import Written
+IsDockers = Callable[[Rule], bool]
 
 
-def in_place(base: Ruleset, made: Ruleset, written: Written, is_dockers: Callable[[Rule], bool]) -> Ruleset:
+def in_place(base: Ruleset, made: Ruleset, now: Written, before: Written, is_dockers: IsDockers) -> Ruleset:
     """Return `base` with Docker's rules replaced by new ones.
 
     A rule of somebody else's stays behind the same rules of Docker's as before. Where those are gone, or
     Docker had none there, new rules stand where dockerd puts them: inserted ones at the top of their
-    chain, appended ones at its end.
+    chain, appended ones at its end. It is as if the settings had been so when dockerd started; what a
+    daemon with other settings leaves behind is not there.
 
     Args:
         base: the rules that are there.
         made: the rules that dockerd writes.
-        written: the same with the facts that they come from.
+        now: the same with the facts that they come from.
+        before: what dockerd wrote for the settings that it had.
         is_dockers: tells Docker's rules in `base`.
     """
-    tables: dict[str, Table] = {}
-    for name in [*base.tables, *(name for name in made.tables if name not in base.tables)]:
-        old = base.tables.get(name, Table(name))
-        new = made.tables.get(name, Table(name))
-        table = replace(old, chains=dict(_chains(old, new, written, is_dockers)))
-        tables[name] = table
+    names = list(base.tables)
+    added = [name for name in made.tables if name not in names]
+    in_order = names == sorted(names, key=TABLES.index)
+    merge = _Merge(now, before, is_dockers)
+    merged = {
+        name: merge.table(base.tables.get(name, Table(name)), made.tables.get(name, Table(name)))
+        for name in (sorted([*names, *added], key=TABLES.index) if in_order else [*names, *added])
+    }
+    tables = {
+        name: table for name, table in merged.items() if name in made.tables or not merge.is_left_over(table)
+    }
     return replace(base, tables=tables, warnings=list(base.warnings))
 
 
-def _chains(
-    old: Table, new: Table, written: Written, is_dockers: Callable[[Rule], bool]
-) -> Iterator[tuple[str, Chain]]:
-    kept = {name: _merged(old, new, name, written, is_dockers) for name in {**old.chains, **new.chains}}
-    wanted = {
-        rule.target.chain for chain in kept.values() for rule in chain.rules if isinstance(rule.target, Jump)
-    }
-    for name in _in_order(old, new):
-        chain = kept[name]
-        dockers = name not in new.chains and name in old.chains and _was_dockers(old.chains[name], is_dockers)
-        if not (dockers and not chain.rules and name not in wanted):
-            yield name, chain
+class _Merge:
+    """Merges table by table and chain by chain."""
 
+    def __init__(self, now: Written, before: Written, is_dockers: IsDockers) -> None:
+        self.now = now
+        self.before = before
+        self.is_dockers = is_dockers
 
-def _was_dockers(chain: Chain, is_dockers: Callable[[Rule], bool]) -> bool:
-    """Tell whether a chain goes when Docker's rules go: Docker made it, by its name."""
-    return not chain.builtin and (chain.name == "DOCKER" or chain.name.startswith("DOCKER-"))
+    def is_left_over(self, table: Table) -> bool:
+        """Tell whether a table was there for Docker's rules only."""
+        return any(place[0] == table.name for place in self.before.chains) and all(
+            chain.builtin and not chain.rules and chain.policy != "DROP" for chain in table.chains.values()
+        )
+
+    def table(self, old: Table, new: Table) -> Table:
+        """Return a table with its chains merged; Docker's own go when nobody needs them."""
+        chains = {name: self._chain(old, new, name) for name in _in_order(old, new)}
+        needed = {
+            rule.target.chain
+            for chain in chains.values()
+            for rule in chain.rules
+            if isinstance(rule.target, Jump)
+        }
+        return replace(
+            old,
+            chains={
+                name: chain
+                for name, chain in chains.items()
+                if name in new.chains or name in needed or chain.rules or not name.startswith("DOCKER")
+            },
+        )
+
+    def _chain(self, old: Table, new: Table, name: str) -> Chain:
+        before, after = old.chains.get(name), new.chains.get(name)
+        if before is None:
+            assert after is not None
+            return after
+        place = (old.name, name)
+        fresh = after.rules if after is not None else []
+        inserted = [made.fact.operation != "append" for made in self.now.chains.get(place, ())]
+        rules = [
+            replace(rule, position=number)
+            for number, rule in enumerate(self._rules(before.rules, fresh, inserted), 1)
+        ]
+        policy = before.policy
+        if place == ("filter", "FORWARD") and self.now.forward_drop != self.before.forward_drop:
+            policy = "DROP" if self.now.forward_drop else "ACCEPT"
+        return replace(before, policy=policy, rules=rules)
+
+    def _rules(
+        self, there: Sequence[Rule], fresh: Sequence[Rule], inserted: Sequence[bool]
+    ) -> Iterator[Rule]:
+        """Yield the rules of a chain: new ones of Docker's, and the others' where they stood."""
+        old = [number for number, rule in enumerate(there) if self.is_dockers(rule)]
+        matcher = SequenceMatcher(
+            None, [there[number].text for number in old], [rule.text for rule in fresh], autojunk=False
+        )
+        same = {
+            old[block.a + offset]: block.b + offset
+            for block in matcher.get_matching_blocks()
+            for offset in range(block.size)
+        }
+        dockers, kept = set(old), set(same.values())
+
+        def follow(number: int) -> int:
+            """Return where the run of new inserted rules from `number` on ends."""
+            while number < len(fresh) and inserted[number] and number not in kept:
+                number += 1
+            return number
+
+        done = 0
+        if not same:
+            done = follow(0)
+            yield from fresh[:done]
+        for number, rule in enumerate(there):
+            if number in same:
+                end = follow(same[number] + 1)
+                for new in fresh[done:end]:
+                    yield replace(new, counters=rule.counters) if new.text == rule.text else new
+                done = end
+            elif number not in dockers:
+                yield rule
+        yield from fresh[done:]
 
 
 def _in_order(old: Table, new: Table) -> list[str]:
@@ -60,54 +132,3 @@ def _in_order(old: Table, new: Table) -> list[str]:
     own = [name for name in old.chains if name not in builtin]
     added = [name for name in new.chains if name not in builtin and name not in own]
     return [*builtin, *(sorted([*own, *added]) if own == sorted(own) else [*own, *added])]
-
-
-def _merged(old: Table, new: Table, name: str, written: Written, is_dockers: Callable[[Rule], bool]) -> Chain:
-    before, after = old.chains.get(name), new.chains.get(name)
-    if before is None:
-        assert after is not None
-        return after
-    policy = "DROP" if after is not None and after.policy == "DROP" else before.policy
-    there = before.rules
-    fresh = after.rules if after is not None else []
-    inserted = [made.fact.operation != "append" for made in written.chains.get((old.name, name), ())]
-    rules = [
-        replace(rule, position=number)
-        for number, rule in enumerate(_interleaved(there, fresh, inserted, is_dockers), 1)
-    ]
-    return replace(before, policy=policy, rules=rules)
-
-
-def _interleaved(
-    there: Sequence[Rule], fresh: Sequence[Rule], inserted: Sequence[bool], is_dockers: Callable[[Rule], bool]
-) -> Iterator[Rule]:
-    """Yield the rules of a chain: new ones of Docker's, and the others' where they stood."""
-    old = [number for number, rule in enumerate(there) if is_dockers(rule)]
-    matcher = SequenceMatcher(
-        None, [there[number].text for number in old], [rule.text for rule in fresh], autojunk=False
-    )
-    same = {
-        old[block.a + offset]: block.b + offset
-        for block in matcher.get_matching_blocks()
-        for offset in range(block.size)
-    }
-    dockers, done = set(old), 0
-
-    def follow(number: int) -> int:
-        """Return where the run of inserted rules from `number` on ends."""
-        while number < len(fresh) and inserted[number] and number not in same.values():
-            number += 1
-        return number
-
-    if not same:
-        done = follow(0)
-        yield from fresh[:done]
-    for number, rule in enumerate(there):
-        if number in same:
-            end = follow(same[number] + 1)
-            for new in fresh[done:end]:
-                yield replace(new, counters=rule.counters) if new.text == rule.text else new
-            done = end
-        elif number not in dockers:
-            yield rule
-    yield from fresh[done:]

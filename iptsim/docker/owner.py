@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 
-from iptsim.docker.facts import Fact
-from iptsim.docker.rules import LAYOUTS, Made, Written, write
+from iptsim.docker.forms import body, is_dockers
+from iptsim.docker.rules import write
 from iptsim.docker.settings import DockerHost
+from iptsim.docker.written import Made, Written
 from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.packet import Family
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,45 +49,10 @@ class Ownerships:
     missing: tuple[Made, ...]
 
 
-@cache
-def _facts(table: str, chain: str) -> tuple[Fact, ...]:
-    """Return the facts of all generations for a chain."""
-    found = [
-        fact
-        for layout in LAYOUTS.values()
-        for fact in layout.facts()
-        if (fact.table, fact.chain) == (table, chain)
-    ]
-    return tuple({fact.text: fact for fact in found}.values())
-
-
-def fact_of(rule: Rule) -> Fact | None:
-    """Return the fact whose form a rule has, for whatever settings, or None."""
-    text = rule.text.removeprefix(f"-A {rule.chain}").lstrip()
-    return next((fact for fact in _facts(rule.table, rule.chain) if fact.fits(text)), None)
-
-
-def is_dockers(rule: Rule, docker: DockerHost | None = None) -> bool:
-    """Tell whether dockerd wrote a rule.
-
-    Args:
-        rule: the rule.
-        docker: the host's settings. With them, a rule in a built-in chain is Docker's only if it names
-            a bridge of Docker's, or none that is there.
-    """
-    fact = fact_of(rule)
-    if fact is None:
-        return False
-    if docker is None or "{bridge}" not in fact.text or rule.chain.startswith("DOCKER"):
-        return True
-    parameters = rule.parameters
-    names = {parameters.in_interface, parameters.out_interface} - {None, "lo"}
-    bridges = {network.bridge for network in docker.networks}
-    return any(name in bridges or (name or "").startswith(("docker", "br-")) for name in names)
-
-
 def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None) -> Ownerships:
     """Tell whose each rule is, which of Docker's are stale, and which are missing.
+
+    Of several equal rules in a chain, the last ones are Docker's: users insert at the top.
 
     Args:
         ruleset: the rules.
@@ -94,26 +60,31 @@ def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None)
         written: what dockerd writes for them, where it is known already.
     """
     written = written or write(docker, ruleset.family)
-    open_ = Counter((made.table, made.chain, made.text) for made in written.rules())
-    reasons = {(made.table, made.chain, made.text): made for made in written.rules()}
+    made = {_key(one): one for one in written.rules()}
+    wanted = Counter(made)
+    bridges = {network.bridge for network in docker.networks}
     found = []
-    for rule in ruleset.rules():
-        key = (rule.table, rule.chain, rule.text.removeprefix(f"-A {rule.chain}").lstrip())
-        if open_[key]:
-            open_[key] -= 1
-            found.append(Ownership(rule, "docker", made=reasons[key]))
-        elif is_dockers(rule, docker):
+    for rule in reversed(list(ruleset.rules())):
+        key = rule.table, rule.chain, body(rule)
+        if wanted[key]:
+            wanted[key] -= 1
+            found.append(Ownership(rule, "docker", made=made[key]))
+        elif key not in made and is_dockers(rule, bridges):
             found.append(Ownership(rule, "docker", stale=True))
         else:
             owner = rule_owner(rule)
             found.append(Ownership(rule, "user" if owner == "docker" else owner))
-    missing = [made for made in written.rules() if open_[made.table, made.chain, made.text]]
-    return Ownerships(tuple(found), tuple(missing))
+    missing = tuple(one for key, one in made.items() if wanted[key])
+    return Ownerships(tuple(reversed(found)), missing)
+
+
+def _key(made: Made) -> tuple[str, str, str]:
+    return made.table, made.chain, made.text
 
 
 def rules_of(
     docker: DockerHost,
-    family: int = 4,
+    family: Family = 4,
     *,
     setting: str | None = None,
     network: str | None = None,
@@ -127,24 +98,20 @@ def rules_of(
         docker: the settings.
         family: 4 or 6.
         setting: as one would give it, with or without its value: "--icc", "--icc=false", "--publish".
-        network / container: a name.
+        network: a network's name.
+        container: a container's name; the rules of its links to others count too.
         port: a container's port: "80/tcp".
         link: "CLIENT:SERVER", or with the alias "CLIENT:SERVER:ALIAS".
     """
-    return [
-        made
-        for made in write(docker, 6 if family == 6 else 4).rules()
-        if (
-            setting is None
-            or made.origin.setting.partition("=")[0] == setting
-            or made.origin.setting == setting
+
+    def fits(made: Made) -> bool:
+        origin = made.origin
+        return (
+            setting in (None, origin.setting, origin.setting.partition("=")[0])
+            and network in (None, origin.network)
+            and container in (None, origin.container, origin.link.partition(":")[0])
+            and port in (None, origin.port)
+            and (link is None or f"{origin.link}:".startswith(f"{link}:"))
         )
-        and (network is None or made.origin.network == network)
-        and (
-            container is None
-            or made.origin.container == container
-            or container in made.origin.link.split(":")[:1]
-        )
-        and (port is None or made.origin.port == port)
-        and (link is None or f"{made.origin.link}:".startswith(f"{link}:"))
-    ]
+
+    return [made for made in write(docker, family).rules() if fits(made)]

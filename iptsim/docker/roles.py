@@ -1,18 +1,21 @@
-"""Why dockerd wrote a rule: the setting, network, port or link behind it.
+"""Why dockerd wrote a rule: the setting, network, container, port or link behind it, in one sentence.
 
-A rule's role is told from its chain and its shape, for the three generations of Docker's layout:
-rules in FORWARD (to 27), DOCKER-FORWARD and friends (28 on), raw PREROUTING drops (28 on). Source:
-moby/libnetwork drivers/bridge/setup_ip_tables.go and dumps of real engines.
+A rule is told by its chain and its form, for all generations of Docker's layout; see
+:mod:`iptsim.docker.forms`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from iptsim.docker.facts import Fact
+from iptsim.docker.forms import form_of
+from iptsim.docker.forms import is_dockers as has_form
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
-from iptsim.host.model import Host
+from iptsim.host.model import Container, Host
 from iptsim.packet import Family, address_text, protocol_name
 
 #: Chains that dockerd makes.
@@ -28,10 +31,13 @@ class Role:
 
     Attributes:
         code: a stable word: "icc-off", "icc-on", "link", "link-answer", "published-port", "port-forward",
-            "outgoing", "answers", "isolation", "internal", "direct-routing", "loopback-port",
-            "unpublished", "masquerade", "hairpin-masquerade", "own-bridge", "plumbing".
+            "outgoing", "answers", "isolation", "internal", "direct-routing", "trusted", "loopback-port",
+            "unpublished", "routed", "masquerade", "host-masquerade", "hairpin-masquerade", "own-bridge",
+            "wsl2", "checksum", "plumbing".
         text: one sentence.
         network / container / port: what it belongs to, where known; port as "80/tcp".
+        setting: the setting that makes dockerd write it, as one would give it; "" where it always does.
+        link: "CLIENT:SERVER:ALIAS", where the rule is a link's.
     """
 
     code: str
@@ -39,41 +45,23 @@ class Role:
     network: str = ""
     container: str = ""
     port: str = ""
+    setting: str = ""
+    link: str = ""
 
 
-def is_dockers(rule: Rule) -> bool:
-    """Tell whether dockerd wrote a rule; what stands in DOCKER-USER is the user's, but for its RETURN."""
-    if rule.chain == "DOCKER-USER":
-        return rule.target_name == "RETURN" and not rule.matches and rule.parameters.source is None
-    if rule.chain in DOCKER_CHAINS:
-        return True
-    return role_of(rule) is not None
+def is_dockers(rule: Rule, host: Host | None = None) -> bool:
+    """Tell whether dockerd wrote a rule, also in a chain into which the user put rules of his own."""
+    return has_form(rule, _bridges(host))
 
 
 def role_of(rule: Rule, host: Host | None = None) -> Role | None:
     """Return why a rule of Docker's is there, None for a rule of somebody else's."""
-    jump = rule.target.chain if isinstance(rule.target, Jump) else ""
-    if jump in DOCKER_CHAINS:
-        return _plumbing(rule, jump)
-    finder = {"filter": _filter_role, "nat": _nat_role, "raw": _raw_role}.get(rule.table)
-    return finder(rule, host) if finder else None
-
-
-def _plumbing(rule: Rule, chain: str) -> Role:
-    texts = {
-        "DOCKER-USER": "lets the user's own rules in DOCKER-USER look first",
-        "DOCKER-FORWARD": "leads to Docker's rules for forwarded packets",
-        "DOCKER-CT": "leads to the rule that lets answers through",
-        "DOCKER-BRIDGE": "leads to the rules of the bridge that the packet leaves by",
-        "DOCKER-ISOLATION-STAGE-1": "keeps Docker's networks apart: is it leaving a bridge?",
-        "DOCKER-ISOLATION-STAGE-2": "keeps Docker's networks apart: is it entering another bridge?",
-        "DOCKER-INTERNAL": "leads to the rules of internal networks",
-        "DOCKER-INGRESS": "leads to the rules of swarm's published ports",
-        "DOCKER": "leads to published ports and links"
-        if rule.table == "filter"
-        else "leads to port forwarding",
-    }
-    return Role("plumbing", texts.get(chain, f"leads to {chain}"))
+    found = form_of(rule)
+    if found is None or not is_dockers(rule, host):
+        return None
+    fact, words = found
+    teller = _Teller(rule, fact, words, host)
+    return _SENTENCES[fact.role](teller)
 
 
 def network_name(host: Host | None, bridge: str) -> str:
@@ -82,162 +70,229 @@ def network_name(host: Host | None, bridge: str) -> str:
     return found.name if found is not None and not found.is_default_bridge else bridge
 
 
-def _filter_role(rule: Rule, host: Host | None) -> Role | None:
-    parameters, negated = rule.parameters, rule.parameters.negated
-    in_, out = parameters.in_interface, parameters.out_interface
-    target = rule.target_name
-    if rule.chain in ("FORWARD", "DOCKER-FORWARD", "DOCKER-CT"):
-        return _forward_role(rule, host, in_, out, negated, target)
-    if rule.chain == "DOCKER":
-        return _docker_chain_role(rule, host)
-    if rule.chain.startswith("DOCKER-ISOLATION") or rule.chain == "DOCKER-INTERNAL":
-        if target == "DROP" and (parameters.source is not None or parameters.destination is not None):
-            bridge = out or in_ or ""
-            name = network_name(host, bridge)
-            return Role("internal", f"{name} is an internal network: nothing goes in or out", name)
-        if target == "DROP" and out is not None:
-            name = network_name(host, out)
-            return Role("isolation", f"keeps other networks of Docker out of {name}", name)
-        if target == "RETURN":
-            return Role("plumbing", "nothing keeps the packet apart: go on")
-    if rule.chain == "DOCKER-USER" and target == "RETURN" and not rule.matches:
-        return Role("plumbing", "the end of the user's own rules: go on with Docker's")
-    return None
+def _bridges(host: Host | None) -> set[str]:
+    networks = host.networks.values() if host is not None else ()
+    return {network.bridge for network in networks if network.bridge is not None}
 
 
-def _is_bridge(host: Host | None, name: str | None) -> bool:
-    """Tell whether an interface is a bridge of Docker's, by what is known of the host or by its name."""
-    if name is None:
-        return False
-    if host is not None and host.networks:
-        return host.network_of_bridge(name) is not None
-    return name == "docker0" or name.startswith("br-") or name == "docker_gwbridge"
+_LEADS = {
+    "DOCKER-USER": "lets the user's own rules in DOCKER-USER look first",
+    "DOCKER-FORWARD": "leads to Docker's rules for forwarded packets",
+    "DOCKER-CT": "leads to the rule that lets answers through",
+    "DOCKER-BRIDGE": "leads to the rules of the bridge that the packet leaves by",
+    "DOCKER-ISOLATION": "keeps Docker's networks apart",
+    "DOCKER-ISOLATION-STAGE-1": "keeps Docker's networks apart: is it leaving a bridge?",
+    "DOCKER-ISOLATION-STAGE-2": "keeps Docker's networks apart: is it entering another bridge?",
+    "DOCKER-INTERNAL": "leads to the rules of internal networks",
+    "DOCKER-INGRESS": "leads to the rules of swarm's published ports",
+}
 
 
-def _forward_role(
-    rule: Rule, host: Host | None, in_: str | None, out: str | None, negated: frozenset[str], target: str
-) -> Role | None:
-    own = rule.chain != "FORWARD"
-    bridge = in_ or out or ""
-    if not own and not _is_bridge(host, bridge):
-        return None
-    if rule.parameters.source is not None or rule.parameters.destination is not None:
-        return None
-    name = network_name(host, bridge)
-    if rule.matches:
-        states = getattr(rule.matches[0], "ctstate", None)
-        if target == "ACCEPT" and out is not None and in_ is None and states and "ESTABLISHED" in states:
-            return Role("answers", f"lets answers into {name}", name)
-        return None
-    if in_ is not None and out == in_ and not negated:
-        if target == "DROP":
-            return Role("icc-off", f"containers on {name} may not talk to each other: icc is off", name)
-        if target == "ACCEPT":
-            return Role("icc-on", f"containers on {name} may talk to each other: icc is on", name)
-    if (
-        in_ is not None
-        and target == "ACCEPT"
-        and (out is None or (out == in_ and negated == {"out_interface"}))
-    ):
-        if out is None:
-            return Role("outgoing", f"lets containers on {name} talk to each other and to the outside", name)
-        return Role("outgoing", f"lets containers on {name} talk to the outside", name)
-    if out is not None and in_ is None and target == "ACCEPT" and own:
-        return Role(
-            "routed", f"lets packets into {name}: its gateway mode is routed or nat-unprotected", name
+class _Teller:
+    """Puts one rule's role into words."""
+
+    def __init__(self, rule: Rule, fact: Fact, words: dict[str, str], host: Host | None) -> None:
+        self.rule = rule
+        self.fact = fact
+        self.host = host
+        self.network = network_name(host, words["bridge"]) if "bridge" in words else ""
+
+    def role(
+        self, text: str, *, network: str | None = None, container: str = "", port: str = "", link: str = ""
+    ) -> Role:
+        """Make the role."""
+        name = self.network if network is None else network
+        return Role(self.fact.role, text, name, container, port, self.fact.setting, link)
+
+    def plumbing(self) -> Role:
+        """Tell of jumps between Docker's chains, and of their ends."""
+        if isinstance(self.rule.target, Jump):
+            chain = self.rule.target.chain
+            docker = (
+                "leads to published ports and links"
+                if self.rule.table == "filter"
+                else "leads to port forwarding"
+            )
+            return self.role(docker if chain == "DOCKER" else _LEADS.get(chain, f"leads to {chain}"))
+        if self.rule.chain == "DOCKER-USER":
+            return self.role("the end of the user's own rules: go on with Docker's")
+        if self.rule.chain == "DOCKER-INGRESS":
+            return self.role("the end of swarm's published ports: go on")
+        return self.role("nothing keeps the packet apart: go on")
+
+    def icc_off(self) -> Role:
+        """Tell of `--icc=false`."""
+        return self.role(f"containers on {self.network} may not talk to each other: icc is off")
+
+    def icc_on(self) -> Role:
+        """Tell of `--icc=true`."""
+        return self.role(f"containers on {self.network} may talk to each other: icc is on")
+
+    def outgoing(self) -> Role:
+        """Tell of packets from a network."""
+        inside = (
+            "each other and to the outside" if self.rule.parameters.out_interface is None else "the outside"
         )
-    return None
+        return self.role(f"lets containers on {self.network} talk to {inside}")
 
+    def answers(self) -> Role:
+        """Tell of packets of known connections."""
+        if self.rule.parameters.out_interface is None and self.network:
+            return self.role(f"lets answers out of {self.network}: its gateway mode is routed")
+        return self.role(f"lets answers into {self.network or 'Docker networks'}")
 
-def _docker_chain_role(rule: Rule, host: Host | None) -> Role | None:
-    parameters, negated = rule.parameters, rule.parameters.negated
-    bridge = parameters.out_interface or parameters.in_interface or ""
-    name = network_name(host, bridge)
-    target = rule.target_name
-    port = _port(rule, "destination_port")
-    if target == "DROP" and negated == {"in_interface"} and parameters.destination is None:
-        return Role("unpublished", f"ports on {name} that are not published stay closed to the outside", name)
-    if target != "ACCEPT" or parameters.destination is None:
-        return None
-    container = _name(host, parameters.destination)
-    if parameters.source is not None and parameters.in_interface == parameters.out_interface:
-        other = _name(host, parameters.source)
-        if port:
-            text = f"lets {other} reach {container} on {port}: --link {container}"
-            return Role("link", text, name, container, port)
-        port = _port(rule, "source_port")
-        text = f"lets {other} answer {container} from {port}: the way back of --link {other}"
-        return Role("link-answer", text, name, other, port)
-    if port:
-        return Role(
-            "published-port",
+    def isolation(self) -> Role:
+        """Tell of networks that are kept apart."""
+        return self.role(f"keeps other networks of Docker out of {self.network}")
+
+    def internal(self) -> Role:
+        """Tell of `--internal`."""
+        return self.role(f"{self.network} is an internal network: nothing goes in or out")
+
+    def unpublished(self) -> Role:
+        """Tell of ports that are not published."""
+        return self.role(f"ports on {self.network} that are not published stay closed to the outside")
+
+    def routed(self) -> Role:
+        """Tell of gateway modes other than nat."""
+        if self.rule.parameters.protocol is not None:
+            return self.role(f"lets pings and ICMP errors into {self.network}: its gateway mode is routed")
+        if self.rule.target_name == "RETURN":
+            return self.role(
+                f"lets other networks into {self.network}'s open ports: its gateway mode is routed"
+            )
+        return self.role(f"lets packets into {self.network}: its gateway mode is routed or nat-unprotected")
+
+    def published_port(self) -> Role:
+        """Tell of a published port that is let through."""
+        container, port = (
+            self._container(self.rule.parameters.destination),
+            _port(self.rule, "destination_port"),
+        )
+        return self.role(
             f"lets packets from outside to {container} on {port}: a published port",
-            name,
-            container,
-            port,
+            container=container,
+            port=port,
         )
-    return None
+
+    def port_forward(self) -> Role:
+        """Tell of a published port that is translated."""
+        outside = _port(self.rule, "destination_port")
+        target = self.rule.target.to_destination if isinstance(self.rule.target, Dnat) else None
+        if target is None or not target.addresses:
+            return self.role(f"forwards {outside} of the host: a published port", network="", port=outside)
+        container = self._owner(6 if target.family == 6 else 4, target.addresses[0])
+        inside = (
+            f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
+        )
+        text = f"forwards {outside} of the host to {container} on {inside}: a published port"
+        return self.role(text, network="", container=container, port=outside)
+
+    def own_bridge(self) -> Role:
+        """Tell of docker-proxy, which serves Docker's own networks."""
+        return self.role(f"leaves packets from {self.network} to docker-proxy")
+
+    def masquerade(self) -> Role:
+        """Tell of `--ip-masq`."""
+        return self.role(f"gives packets that leave {self.network} the host's address")
+
+    def host_masquerade(self) -> Role:
+        """Tell of the host's own packets where docker-proxy does not run."""
+        return self.role(f"gives the host's own packets into {self.network} the bridge's address")
+
+    def hairpin_masquerade(self) -> Role:
+        """Tell of a container that asks for its own published port."""
+        container = self._container(self.rule.parameters.source)
+        text = f"lets {container} reach itself through its published port"
+        return self.role(text, container=container, port=_port(self.rule, "destination_port"))
+
+    def direct_routing(self) -> Role:
+        """Tell of containers' own addresses, which are not for other hosts."""
+        container = self._container(self.rule.parameters.destination)
+        text = f"only {self.network} itself may send to {container}'s own address; from elsewhere use a published port"
+        return self.role(text, container=container)
+
+    def trusted(self) -> Role:
+        """Tell of `trusted_host_interfaces`."""
+        container = self._container(self.rule.parameters.destination)
+        name = self.rule.parameters.in_interface
+        text = f"{name} is a trusted interface: from there one may send to {container}'s own address"
+        return self.role(text, container=container)
+
+    def loopback_port(self) -> Role:
+        """Tell of a port that is published on a loopback address."""
+        port = _port(self.rule, "destination_port")
+        return self.role(f"{port} is published on the loopback address: not for other hosts", port=port)
+
+    def wsl2(self) -> Role:
+        """Tell of the mirrored networking of WSL2."""
+        port = _port(self.rule, "destination_port")
+        return self.role(
+            "lets Windows reach published ports of its Linux guest on the loopback address", port=port
+        )
+
+    def checksum(self) -> Role:
+        """Tell of SCTP on old kernels."""
+        port = _port(self.rule, "source_port")
+        return self.role(f"fills in the checksums of SCTP answers from {port}: a published port", port=port)
+
+    def link(self) -> Role:
+        """Tell of `--link`, towards the linked container."""
+        parameters = self.rule.parameters
+        client, server = self._container(parameters.source), self._container(parameters.destination)
+        port = _port(self.rule, "destination_port")
+        name = self._link(client, server)
+        text = f"lets {client} reach {server} on {port}: --link {name} of {client}, because icc is off"
+        return self.role(text, container=server, port=port, link=f"{client}:{name}")
+
+    def link_answer(self) -> Role:
+        """Tell of `--link`, back from the linked container."""
+        parameters = self.rule.parameters
+        client, server = self._container(parameters.destination), self._container(parameters.source)
+        port = _port(self.rule, "source_port")
+        name = self._link(client, server)
+        text = f"lets {server} answer {client} from {port}: the way back of --link {name} of {client}"
+        return self.role(text, container=server, port=port, link=f"{client}:{name}")
+
+    def _link(self, client: str, server: str) -> str:
+        """Return what `--link` of the client said, as far as it is known."""
+        container: Container | None = self.host.containers.get(client) if self.host else None
+        links = container.links if container is not None else ()
+        alias = next((link.alias for link in links if link.target == server), "")
+        return f"{server}:{alias}" if alias and alias != server else server
+
+    def _container(self, prefix: Prefix | None) -> str:
+        return "" if prefix is None else self._owner(6 if prefix.family == 6 else 4, prefix.address)
+
+    def _owner(self, family: Family, address: int) -> str:
+        owner = self.host.owner_of(family, address) if self.host else None
+        return owner[0].name if isinstance(owner, tuple) else address_text(family, address)
 
 
-def _nat_role(rule: Rule, host: Host | None) -> Role | None:
-    parameters, negated = rule.parameters, rule.parameters.negated
-    target = rule.target_name
-    if rule.chain == "DOCKER":
-        if (
-            isinstance(rule.target, Dnat)
-            and rule.target.to_destination
-            and rule.target.to_destination.addresses
-        ):
-            address = rule.target.to_destination.addresses[0]
-            family: Family = 6 if rule.target.to_destination.family == 6 else 4
-            container = _owner(host, family, address)
-            ports = rule.target.to_destination.ports
-            inside = f"{ports[0]}/{protocol_name(parameters.protocol or 6)}" if ports else ""
-            outside = _port(rule, "destination_port")
-            text = f"forwards {outside} of the host to {container} on {inside}: a published port"
-            return Role("port-forward", text, "", container, outside)
-        if target == "RETURN" and parameters.in_interface:
-            name = network_name(host, parameters.in_interface)
-            return Role("own-bridge", f"leaves packets from {name} to docker-proxy", name)
-        return None
-    if target != "MASQUERADE" or rule.chain not in ("POSTROUTING", "DOCKER-POSTROUTING"):
-        return None
-    source, out = parameters.source, parameters.out_interface
-    if source is not None and out is not None and negated == {"out_interface"} and not rule.matches:
-        if not _is_bridge(host, out):
-            return None
-        name = network_name(host, out)
-        return Role("masquerade", f"gives packets that leave {name} the host's address", name)
-    if source is not None and source == parameters.destination:
-        container = _name(host, source)
-        return Role(
-            "hairpin-masquerade", f"lets {container} reach itself through its published port", "", container
-        )
-    if source is None and out is not None and _is_bridge(host, out):
-        name = network_name(host, out)
-        return Role("host-masquerade", f"gives the host's own packets into {name} the bridge's address", name)
-    return None
-
-
-def _raw_role(rule: Rule, host: Host | None) -> Role | None:
-    parameters = rule.parameters
-    if rule.chain != "PREROUTING" or rule.target_name != "DROP" or parameters.destination is None:
-        return None
-    if parameters.negated != {"in_interface"}:
-        return None
-    if parameters.in_interface == "lo":
-        port = _port(rule, "destination_port")
-        return Role(
-            "loopback-port", f"{port} is published on the loopback address: not for other hosts", port=port
-        )
-    if _is_bridge(host, parameters.in_interface):
-        container = _name(host, parameters.destination)
-        name = network_name(host, parameters.in_interface or "")
-        text = (
-            f"only {name} itself may send to {container}'s own address; from elsewhere use a published port"
-        )
-        return Role("direct-routing", text, name, container)
-    return None
+_SENTENCES: dict[str, Callable[[_Teller], Role]] = {
+    "plumbing": _Teller.plumbing,
+    "icc-off": _Teller.icc_off,
+    "icc-on": _Teller.icc_on,
+    "outgoing": _Teller.outgoing,
+    "answers": _Teller.answers,
+    "isolation": _Teller.isolation,
+    "internal": _Teller.internal,
+    "unpublished": _Teller.unpublished,
+    "routed": _Teller.routed,
+    "published-port": _Teller.published_port,
+    "port-forward": _Teller.port_forward,
+    "own-bridge": _Teller.own_bridge,
+    "masquerade": _Teller.masquerade,
+    "host-masquerade": _Teller.host_masquerade,
+    "hairpin-masquerade": _Teller.hairpin_masquerade,
+    "direct-routing": _Teller.direct_routing,
+    "trusted": _Teller.trusted,
+    "loopback-port": _Teller.loopback_port,
+    "wsl2": _Teller.wsl2,
+    "checksum": _Teller.checksum,
+    "link": _Teller.link,
+    "link-answer": _Teller.link_answer,
+}
 
 
 def _port(rule: Rule, field: str) -> str:
@@ -247,12 +302,3 @@ def _port(rule: Rule, field: str) -> str:
             shown = str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
             return f"{shown}/{match.name}"
     return ""
-
-
-def _name(host: Host | None, prefix: Prefix) -> str:
-    return _owner(host, 6 if prefix.family == 6 else 4, prefix.address)
-
-
-def _owner(host: Host | None, family: Family, address: int) -> str:
-    owner = host.owner_of(family, address) if host else None
-    return owner[0].name if isinstance(owner, tuple) else address_text(family, address)

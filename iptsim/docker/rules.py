@@ -8,95 +8,23 @@ dockerd do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import groupby
 
 from iptsim.docker.facts import Fact, Layout
-from iptsim.docker.layout20 import LAYOUT as LAYOUT20
-from iptsim.docker.layout26 import LAYOUT as LAYOUT26
-from iptsim.docker.layout28 import LAYOUT as LAYOUT28
-from iptsim.docker.layout29 import LAYOUT as LAYOUT29
+from iptsim.docker.forms import is_dockers
+from iptsim.docker.layouts import LAYOUTS
 from iptsim.docker.merge import in_place
 from iptsim.docker.ports import exposed, publications
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.docker.written import Made, Origin, Written, print_order
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.host.model import Endpoint, Link
 from iptsim.packet import Family, address_text, protocol_name
 
-#: The layout of each generation.
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (LAYOUT20, LAYOUT26, LAYOUT28, LAYOUT29)}
-#: The order in which iptables-nft-save prints tables (nft_table_type in iptables/nft.h).
-TABLES = ("mangle", "security", "raw", "filter", "nat")
 FAMILIES: tuple[Family, Family] = (4, 6)
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What made dockerd write a rule; what does not apply is empty.
-
-    Attributes:
-        setting: as one would give it: "--icc=false", "--publish".
-        network / container: names.
-        port: a published or linked port: "80/tcp".
-        link: "CLIENT:SERVER".
-    """
-
-    setting: str = ""
-    network: str = ""
-    container: str = ""
-    port: str = ""
-    link: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A rule that dockerd writes, and why.
-
-    Attributes:
-        table / chain: where it stands.
-        text: as iptables-save prints it after `-A CHAIN`.
-        fact: the fact of the layout that it comes from.
-        origin: what made dockerd write it.
-    """
-
-    table: str
-    chain: str
-    text: str
-    fact: Fact
-    origin: Origin
-
-    @property
-    def role(self) -> str:
-        """What it is for, by the codes of :mod:`iptsim.docker.roles`."""
-        return self.fact.role
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """All that dockerd writes for one family.
-
-    Attributes:
-        chains: the rules by (table, chain), in order; Docker's own chains and those built in.
-        forward_drop: whether dockerd sets the policy of FORWARD to DROP.
-    """
-
-    family: Family
-    chains: dict[tuple[str, str], list[Made]]
-    forward_drop: bool
-
-    def rules(self) -> Iterator[Made]:
-        """Yield the rules in the order of iptables-save."""
-        for place in sorted(self.chains, key=_print_order):
-            yield from self.chains[place]
-
-
-def _print_order(place: tuple[str, str]) -> tuple[int, int, str]:
-    table, chain = place
-    builtin = BUILTIN_CHAINS[table]
-    return TABLES.index(table), builtin.index(chain) if chain in builtin else len(builtin), chain
 
 
 def write(docker: DockerHost, family: Family, engine: str | None = None) -> Written:
@@ -111,7 +39,11 @@ def write(docker: DockerHost, family: Family, engine: str | None = None) -> Writ
 
 
 def rules_for(
-    docker: DockerHost, family: Family, engine: str | None = None, base: Ruleset | None = None
+    docker: DockerHost,
+    family: Family,
+    engine: str | None = None,
+    base: Ruleset | None = None,
+    before: DockerHost | None = None,
 ) -> Ruleset:
     """Return the rules that dockerd writes, as iptables-save would print them.
 
@@ -120,13 +52,16 @@ def rules_for(
         family: 4 or 6.
         engine: "20.10", "26", "28" or "29"; None for the generation of the settings.
         base: the rules that are there: what others wrote stays in its place, and Docker's are made new.
+        before: the settings that were in force when `base` was saved; None: the same.
     """
     written = write(docker, family, engine)
     if base is None:
         return _ruleset(written)
-    from iptsim.docker.owner import is_dockers
-
-    return in_place(base, _ruleset(written), written, lambda rule: is_dockers(rule, docker))
+    old = before or docker
+    bridges = {network.bridge for network in old.networks}
+    return in_place(
+        base, _ruleset(written), written, write(old, family), lambda rule: is_dockers(rule, bridges)
+    )
 
 
 def _ruleset(written: Written) -> Ruleset:
@@ -134,7 +69,7 @@ def _ruleset(written: Written) -> Ruleset:
     # Imported here: the grammar takes a while to load.
     from iptsim.dump.reader import loads
 
-    places = sorted(_with_builtin(written.chains), key=_print_order)
+    places = sorted(_with_builtin(written.chains), key=print_order)
     lines: list[str] = []
     for table, group in groupby(places, key=lambda place: place[0]):
         chains = [chain for _, chain in group]
@@ -320,6 +255,7 @@ class _Writer:
             "address": self._host_address(address),
             "proto": proto,
             "host": "" if on_host.is_unspecified else f"-d {self._host_address(int(on_host))} ",
+            "host_loopback": self._host_address(int(on_host)),
             "link_local": "! -s fe80::/10 " if self.family == 6 else "",
             "host_port": str(published.host_port),
             "container_port": str(published.container_port),

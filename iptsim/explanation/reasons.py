@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.docker.roles import Role, is_dockers, network_name, role_of
+from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
-from iptsim.packet import Packet, address_text, protocol_name
+from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 
 #: All reason codes and what they mean. `docs/reasons.md` is made from this table.
 REASONS: dict[str, str] = {
@@ -247,6 +248,9 @@ def _link(case: _Case) -> tuple[str, str]:
     text = (
         f"{sender} has a link to {target} (--link), which opens {port} between the two although icc is off."
     )
+    drop = _icc_drop(case, case.step.interfaces[0] if case.step else None)
+    if drop is not None:
+        text += f" Its rule is asked before the one that drops, {drop.chain} rule {drop.position}."
     reply = next((leg for leg in case.trace.legs if leg.direction == "reply"), None)
     twin = _accepting(reply) if reply is not None else None
     if twin is not None and twin.rule is not None:
@@ -289,9 +293,36 @@ def _published(case: _Case, forward: Step, role: Role) -> Reason:
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
     text = f"Port {role.port} of the host is published: it is sent on to {name} {place}.".replace("  ", " ")
     if any(step.hook == "FORWARD" for step in case.leg.steps):
-        text += " It is forwarded, not delivered to the host, so rules in INPUT are never asked."
-    text += _masquerade_text(case) if any(step.verdict == "MASQUERADE" for step in case.leg.steps) else ""
+        text += f" It is forwarded, not delivered to the host, so {_input_rules(case)} are never asked."
+    text += _missed_by_port(case)
+    if name and packet.proto in PORT_PROTOCOLS:
+        changed = (
+            ", the host's own address, as its client" if packet.src != case.packet.src else " as its client"
+        )
+        text += f" {name} sees {address_text(packet.family, packet.src)}{changed}."
     return Reason("published-port", text, case.step if case.step and case.step.rule else forward, case.leg)
+
+
+def _input_rules(case: _Case) -> str:
+    """Name the rules that only see what the host itself receives."""
+    owners = {rule_owner(rule): None for rule in _rules(case, "INPUT")}
+    known = [owner for owner in owners if owner not in ("user", "kernel", "docker")]
+    return f"the rules in INPUT ({', '.join(known)})" if known else "rules in INPUT"
+
+
+def _missed_by_port(case: _Case) -> str:
+    """Point at a rule in DOCKER-USER that names the port that was asked, which DNAT has replaced."""
+    delivered, asked = case.leg.delivered, case.packet.dport
+    if delivered is None or asked is None or delivered.packet.dport == asked:
+        return ""
+    for rule in _rules(case, "DOCKER-USER"):
+        ports = [one for match in rule.matches for one in match.predicates() if one.field == "dport"]
+        if any(not one.negated and one.allowed == ((asked, asked),) for one in ports):
+            return (
+                f" {rule.chain} rule {rule.position} is for port {asked}, but after DNAT the port is "
+                f"{delivered.packet.dport}; --ctorigdstport looks at the port that was asked."
+            )
+    return ""
 
 
 def _proxied(case: _Case, roles: dict[int, Role]) -> Reason:
@@ -313,6 +344,8 @@ def _proxied(case: _Case, roles: dict[int, Role]) -> Reason:
         f"{why} It ends on the host, where docker-proxy listens and opens a second connection to {container}; "
         f"{container} sees {source} as its client."
     )
+    if case.host.inferred:
+        text += " That it runs is taken for granted: rules do not show it, `ss -ltnp` on the host does."
     return Reason("docker-proxy", text, case.step, case.leg)
 
 
@@ -320,8 +353,29 @@ def _bypass_text(case: _Case, step: Step) -> str:
     note = step.note[0].upper() + step.note[1:]
     tail = ""
     if "bridge-nf" in step.note:
+        drop = _icc_drop(case, step.interfaces[0])
         tail = " icc=false and links have no effect on it."
+        if drop is not None:
+            family = "6" if case.packet.family == 6 else ""
+            tail += (
+                f" Docker's rule against it, filter {drop.chain} rule {drop.position}, is there, but packets of the "
+                f"bridge come to it only with bridge-nf-call-ip{family}tables=1."
+            )
     return f"{note}.{tail}"
+
+
+def _icc_drop(case: _Case, bridge: str | None) -> Rule | None:
+    """Return Docker's rule that keeps containers of the sender's bridge apart."""
+    packet = case.packet
+    for chain in ("DOCKER-FORWARD", "FORWARD"):
+        for rule in _rules(case, chain):
+            role = role_of(rule, case.host)
+            name = rule.parameters.in_interface or ""
+            network = case.host.network_of_bridge(name)
+            own = name == bridge or (network is not None and network.covers(packet.family, packet.dst))
+            if role is not None and role.code == "icc-off" and own:
+                return rule
+    return None
 
 
 def _unseen(case: _Case) -> Reason:
@@ -358,7 +412,7 @@ def _accept_text(case: _Case) -> str:
     assert step is not None
     rule = step.rule
     assert rule is not None
-    text = f"{rule.table} {rule.chain} rule {rule.position} accepts {_packets(rule)}."
+    text = f"{rule.table} {rule.chain} rule {rule.position} accepts {_packets(rule)}.{_own_address(case)}"
     translated = next((one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP")), None)
     if translated is not None and translated.rule is not None and translated.changes:
         moved = case.leg.delivered.packet if case.leg.delivered else case.packet
@@ -367,6 +421,17 @@ def _accept_text(case: _Case) -> str:
         )
         text = f"{translated.table} {translated.chain} rule {translated.rule.position} sends it to {place}. {text}"
     return text + _masquerade_text(case)
+
+
+def _own_address(case: _Case) -> str:
+    """Say why INPUT decides of a container's packet to an address of its host."""
+    packet, step = case.packet, case.step
+    inside = isinstance(case.host.owner_of(packet.family, packet.src), tuple)
+    asks_host = case.host.owner_of(packet.family, packet.dst) == "host"
+    if step is None or step.hook != "INPUT" or not inside or not asks_host:
+        return ""
+    address = address_text(packet.family, packet.dst)
+    return f" {address} is the host's own address, so INPUT decides, not FORWARD or DOCKER-USER."
 
 
 def _packets(rule: Rule) -> str:
@@ -404,12 +469,13 @@ def _refused(case: _Case) -> Reason:
     assert rule is not None
     place = f"{rule.table} {rule.chain} rule {rule.position}"
     if step.verdict == "REJECT":
-        return Reason("rule-reject", f"{place} refuses {_packets(rule)} ({step.note}).", step, leg)
+        text = f"{place} refuses {_packets(rule)} ({step.note}).{_own_address(case)}"
+        return Reason("rule-reject", text, step, leg)
     if step.verdict in ("QUEUE", "STOLEN"):
         return Reason(
             "queued", f"{place} takes {_packets(rule)} away: {step.note or step.verdict}.", step, leg
         )
-    text = f"{place} drops {_packets(rule)}."
+    text = f"{place} drops {_packets(rule)}.{_own_address(case)}"
     if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
         text += (
             " After DNAT it has the container's address and port; the port that was asked is what "
@@ -421,9 +487,17 @@ def _refused(case: _Case) -> Reason:
 def _policy_drop(case: _Case) -> Reason:
     step = case.step
     assert step is not None
-    text = f"No rule lets it through, so the policy of {step.table} {step.chain} decides: DROP."
+    text = f"No rule lets it through, so the policy of {step.table} {step.chain} decides: DROP.{_own_address(case)}"
     advice = ""
-    if step.table == "filter" and step.chain == "FORWARD":
+    if step.backend and any(
+        one.verdict == "ACCEPT" and one.hook == step.hook and one.backend != step.backend
+        for one in case.leg.steps
+    ):
+        text = (
+            f"This host has rules of iptables-nft and of iptables-legacy, and a packet passes both: one accepts it, "
+            f"but no rule of the other does, so its policy of {step.table} {step.chain} decides: DROP."
+        )
+    elif step.table == "filter" and step.chain == "FORWARD":
         out = step.interfaces[1]
         docker = any(is_dockers(rule) for rule in _rules(case, "FORWARD"))
         if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):

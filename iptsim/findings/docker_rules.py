@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import role_of
+from iptsim.docker.rules import rules_for
 from iptsim.dump.ruleset import Rule
+from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_rule
 from iptsim.findings.scene import Scene, called
@@ -73,6 +76,24 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
         if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
             subnet = next(str(one) for one in network.subnets if one.family == family)
             yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {called(network)}")
+    yield from _missing_drops(scene, family)
+
+
+def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
+    """Yield the rules with which dockerd keeps packets out, as it would write them, and which are not there."""
+    if scene.host.daemon is None or scene.host.daemon.generation is None:
+        return
+    try:
+        wanted = rules_for(docker_host(scene.host), family)
+    except IptsimError:
+        return  # settings that make no sense: nobody knows what dockerd would write
+    there = {(rule.table, rule.chain, rule.text) for rule in scene.host.rulesets[family].rules()}
+    for rule in wanted.rules():
+        if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
+            words = rule.text.removeprefix(f"-A {rule.chain} ")
+            role = role_of(rule, scene.host)
+            why = f" ({role.text})" if role is not None else ""
+            yield Evidence(f"{rule.table} {rule.chain}", f"no rule {words}{why}")
 
 
 def _active(scene: Scene, family: Family) -> list[Network]:

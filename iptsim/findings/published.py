@@ -184,7 +184,7 @@ def _without_accept(
     if shown.verdict != "DROP" or leg.verdict != "DROP" or step is None or step.hook != "FORWARD":
         return None
     role = role_of(step.rule) if step.rule is not None else None
-    if not (step.policy or (role is not None and role.code == "unpublished")):
+    if not (step.policy or (role is not None and role.code == "unpublished")) or step.backend:
         return None
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
         return None  # docker-rules-flushed says it

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.extensions.parameters import Parameters
@@ -114,6 +114,11 @@ class Evidence:
         for name in (parameters.in_interface, parameters.out_interface):
             if name and not name.endswith("+"):
                 self.interfaces[name] = None
+        if isinstance(rule.target, Jump):
+            if rule.table == "nat" and rule.chain == "OUTPUT" and rule.target.chain == "DOCKER":
+                # With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+                self.userland_proxy = "destination" in parameters.negated
+            return
         if isinstance(rule.target, Dnat):
             self._port_forwarding(rule, rule.target)
         elif isinstance(rule.target, Snat) and rule.target.to_source and rule.target.to_source.addresses:
@@ -123,9 +128,6 @@ class Evidence:
         self._drop(rule)
         self._subnet(rule)
         self._member(rule)
-        if rule.table == "nat" and rule.chain == "OUTPUT" and rule.target_name == "DOCKER":
-            # With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
-            self.userland_proxy = "destination" in parameters.negated
 
     def _masquerade(self, rule: Rule) -> None:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""

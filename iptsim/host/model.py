@@ -42,7 +42,7 @@ def prefix_mask(family: int, length: int) -> int:
 class Frozen(BaseModel):
     """A value that is never changed after it was read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class InterfaceAddress(Frozen):

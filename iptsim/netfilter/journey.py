@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import RulesetError, WalkLimitError
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host import fib
@@ -456,7 +457,11 @@ class Journey:
         if chain is None:
             return None
         context.table, context.backend = table, program.backend
+        begun = len(self.steps)
         verdict = self._run(context, program, table)
+        if len(self.programs[context.packet.family]) > 1:
+            for step in self.steps[begun:]:
+                step.backend = program.backend
         return self._fate(context, verdict)
 
     def _fate(self, context: Context, verdict: Verdict | Translation) -> Fate | None:
@@ -471,15 +476,15 @@ class Journey:
         hook = context.hook
         base = program.chain(table, hook)
         assert base is not None
-        chain, rules, index = base, program.prepared(base), 0
-        stack: list[tuple[Any, list[Prepared], int]] = []
+        chain, rules, index = base, program.rules(base), 0
+        stack: list[tuple[Chain, list[Rule | Prepared], int]] = []
         while True:
             if index >= len(rules):
                 if not stack:
                     break
                 chain, rules, index = stack.pop()
                 continue
-            prepared = rules[index]
+            prepared = program.prepare(rules, index)
             index += 1
             matched = self._matches(context, prepared)
             if matched is False:
@@ -503,7 +508,7 @@ class Journey:
                         raise RulesetError(
                             f"{prepared.rule.span}: jumps nest deeper than {JUMP_LIMIT}, or go round in a loop: {names}"
                         )
-                chain, rules, index = target_chain, program.prepared(target_chain), 0
+                chain, rules, index = target_chain, program.rules(target_chain), 0
                 continue
             outcome = self._apply(context, prepared, maybe, len(stack))
             if isinstance(outcome, Translation):

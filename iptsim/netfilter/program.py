@@ -45,20 +45,28 @@ class Program:
         self.backend = ruleset.backend
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
-        self._chains: dict[tuple[str, str], list[Prepared]] = {}
+        self._chains: dict[tuple[str, str], list[Rule | Prepared]] = {}
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as the dump has it."""
         return self.ruleset.chain(table, name)
 
-    def prepared(self, chain: Chain) -> list[Prepared]:
-        """Return a chain's rules, ready to run."""
+    def rules(self, chain: Chain) -> list[Rule | Prepared]:
+        """Return a chain's rules; :meth:`prepare` makes one ready when a packet first comes to it."""
         key = (chain.table, chain.name)
         found = self._chains.get(key)
         if found is None:
-            found = self._chains[key] = [self._prepare(rule) for rule in chain.rules]
+            found = self._chains[key] = list(chain.rules)
         return found
+
+    def prepare(self, rules: list[Rule | Prepared], index: int) -> Prepared:
+        """Return one of a chain's rules, ready to run."""
+        rule = rules[index]
+        if isinstance(rule, Prepared):
+            return rule
+        prepared = rules[index] = self._prepare(rule)
+        return prepared
 
     def _prepare(self, rule: Rule) -> Prepared:
         conditions = self._conditions_of(rule.parameters)

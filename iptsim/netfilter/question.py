@@ -20,7 +20,7 @@ class ConnectionFacts(BaseModel):
     `original` and `reply` are flows as `SRC:PORT>DST:PORT` or as objects with src, sport, dst, dport.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     orig: dict[str, Any] | None = None
     reply: dict[str, Any] | None = None
@@ -49,7 +49,7 @@ class Question(BaseModel):
         verbose: keep the rules that were looked at in vain.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
     id: str | int | None = None
     sender: str | None = Field(None, alias="from")

@@ -40,6 +40,7 @@ class Step:
         skipped: the rules that were looked at in vain before this step; only when asked for.
         depth: how many jumps deep the chain was called.
         interfaces: input and output interface at this step
+        backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
     """
 
     hook: str
@@ -55,6 +56,7 @@ class Step:
     skipped: list[Skipped] = field(default_factory=list)
     depth: int = 0
     interfaces: tuple[str | None, str | None] = (None, None)
+    backend: str = ""
 
     def key(self) -> tuple[Any, ...]:
         """Return what makes two steps of different ways the same step."""
@@ -85,6 +87,8 @@ class Step:
             out["note"] = self.note
         if self.code:
             out["code"] = self.code
+        if self.backend:
+            out["backend"] = self.backend
         if verbose:
             out["skipped"] = [
                 {

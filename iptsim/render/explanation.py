@@ -103,15 +103,22 @@ def _headline(explanation: Explanation) -> Text:
 
 def _decided_by(step: Step) -> Iterator[Text]:
     if step.rule is None:
-        yield Text.assemble("Decided by   ", (f"{step.table} {step.chain}, policy {step.verdict}", "bold"))
+        policy = f"{step.table} {step.chain}, policy {step.verdict}"
+        yield Text.assemble("Decided by   ", (policy, "bold"), _backend(step))
         return
     rule = step.rule
     yield Text.assemble(
         "Decided by   ",
         (f"{rule.table} {rule.chain} rule {rule.position}", "bold"),
+        _backend(step),
         f" (line {rule.line}):  " if rule.line else ":  ",
         (printable(_spec(rule)), "cyan"),
     )
+
+
+def _backend(step: Step) -> str:
+    """Return whose rules a step belongs to, on a host with rules of both backends."""
+    return f" of iptables-{'nft' if step.backend == 'nf_tables' else step.backend}" if step.backend else ""
 
 
 def _spec(rule: Rule) -> str:
@@ -258,6 +265,7 @@ def _step_line(lead: str, step: Step, follower: Step | None, deciding: bool, ver
         return line
     if step.policy:
         line.append(f"policy {step.verdict}", _COLOURS.get(step.verdict, ""))
+        line.append(_backend(step))
     else:
         line.append(step.verdict, _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
     if step.verdict in ("DROP", "REJECT") and deciding:

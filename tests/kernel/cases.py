@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import traceback
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,22 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
     """Send a packet, and what the other side would answer; return both observations."""
     first = laboratory.send(probe)
     answer = None if probe.connection or probe.fragment or probe.extension_headers else reply(probe, first)
+    if answer is not None and not _can_be_sent(laboratory.world, answer):
+        answer = None
     return first, None if answer is None else laboratory.send(answer, fresh=False)
+
+
+def _can_be_sent(world: World, probe: Probe) -> bool:
+    """Tell whether a guest could send a packet: to nobody in its own subnet it can't."""
+    if probe.local or world.interface(probe.source).master is None:
+        return True
+    bridge = world.interface(world.interface(probe.source).master or "")
+    target = ipaddress.ip_address(probe.dst)
+    near = any(target in ipaddress.ip_interface(address).network for address in bridge.addresses)
+    known = {guest.address for guest in world.guests} | {
+        address.split("/")[0] for address in bridge.addresses
+    }
+    return not near or probe.dst in known
 
 
 def run_case(world: World, probe: Probe, note: str = "") -> Case:

@@ -24,11 +24,12 @@ def icmpv6_type(random: Random, scene: Scene) -> Draft:
 #: A header as its octets after the next-header field: length in units of 8 beyond the first, then options.
 _HOP = (0, "00" + "010400000000")
 _HOP_ALERT = (0, "00" + "050200000100")
-_HOP_LONG = (0, "01" + "0104000000000106" + "000000000000")
+#: Options that the kernel skips; it drops a packet with more padding than it could need.
+_HOP_LONG = (0, "01" + "1e0400000000" + "1e06000000000000")
 _ROUTING = (43, "02" + "0000" + "00000000" + "20010db8000100000000000000000009")
 _ROUTING_HOME = (43, "02" + "0201" + "00000000" + "20010db8000100000000000000000009")
 _OPTIONS = (60, "00" + "010400000000")
-_OPTIONS_LONG = (60, "01" + "010c" + "00" * 12)
+_OPTIONS_LONG = (60, "01" + "1e0c" + "00" * 12)
 
 
 def _headers(*headers: tuple[int, str]) -> Changes:
