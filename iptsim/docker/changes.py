@@ -36,8 +36,6 @@ _SWITCHES = {
     "userland-proxy": "userland_proxy",
     "allow-direct-routing": "allow_direct_routing",
 }
-#: Versions that stand for a generation.
-_VERSIONS = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
 
 
 def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
@@ -108,17 +106,6 @@ def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
 def _ip(docker: DockerHost, value: str) -> DockerHost:
     address = ip_address(value)
     return _daemon(docker, host_binding=None if str(address) == "0.0.0.0" else str(address))  # noqa: S104
-
-
-def _engine(docker: DockerHost, value: str) -> DockerHost:
-    if value not in _VERSIONS:
-        raise ValueError(f"{value!r} is not one of {', '.join(_VERSIONS)}")
-    # what nobody set has the other engine's default
-    given = docker.daemon.ip6tables if "ip6tables" in docker.daemon.sources else None
-    daemon = docker.daemon.model_copy(
-        update={"version": _VERSIONS[value], "generation": value, "ip6tables": given}
-    )
-    return _with(docker, daemon=daemon)
 
 
 # -- networks --------------------------------------------------------------------------------------
@@ -299,7 +286,7 @@ def _remove(docker: DockerHost, value: str) -> DockerHost:
 _CHANGES: dict[str, Callable[[DockerHost, str], DockerHost]] = {
     **{name: _switch(field) for name, field in _SWITCHES.items()},
     "ip": _ip,
-    "engine": _engine,
+    "engine": DockerHost.with_engine,
     "network-icc": _network_switch("icc"),
     "network-masquerade": _network_switch("masquerade"),
     "internal": _network_switch("internal"),

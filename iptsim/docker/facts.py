@@ -113,7 +113,8 @@ class Layout:
     """How a generation of dockerd lays out its rules.
 
     The words that facts ask for: `proxy` (the userland proxy runs), `wsl2` (mirrored WSL2 networking),
-    `direct` (allow-direct-routing), `ipv4`, `ipv6` (the family); of a network: `icc`, `masquerade`,
+    `direct` (allow-direct-routing), `ipv4`, `ipv6` (the family), `user-chain` (it has a DOCKER-USER),
+    `isolating` (networks are kept apart in this family, with or without addresses); of a network: `icc`, `masquerade`,
     `internal`, `routed`, `unprotected`, `snat` (a fixed source address), `subnet` (it has one of the
     family); of a port: `nat` (it has a port on the host), `loopback` (an IPv4 one that other hosts do
     not see), `sctp`.

@@ -50,8 +50,8 @@ NETWORK = (
     top("filter FORWARD", "-j DOCKER-ISOLATION-STAGE-1", "subnet"),
     # isolation does not ask whether the network has addresses of the family
     insert("filter DOCKER-ISOLATION-STAGE-1", "-i {bridge} ! -o {bridge} -j DOCKER-ISOLATION-STAGE-2",
-           "iptables !internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-2", "-o {bridge} -j DROP", "iptables !internal", "isolation"),
+           "isolating !internal"),
+    insert("filter DOCKER-ISOLATION-STAGE-2", "-o {bridge} -j DROP", "isolating !internal", "isolation"),
 )  # fmt: skip
 
 USER = (

@@ -7,7 +7,6 @@ form is the user's.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from iptsim.docker.forms import body, is_dockers
@@ -61,20 +60,20 @@ def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None)
     """
     written = written or write(docker, ruleset.family)
     made = {_key(one): one for one in written.rules()}
-    wanted = Counter(made)
+    wanted = set(made)
     bridges = {network.bridge for network in docker.networks}
     found = []
     for rule in reversed(list(ruleset.rules())):
         key = rule.table, rule.chain, body(rule)
-        if wanted[key]:
-            wanted[key] -= 1
+        if key in wanted:
+            wanted.remove(key)
             found.append(Ownership(rule, "docker", made=made[key]))
         elif key not in made and is_dockers(rule, bridges):
             found.append(Ownership(rule, "docker", stale=True))
         else:
             owner = rule_owner(rule)
             found.append(Ownership(rule, "user" if owner == "docker" else owner))
-    missing = tuple(one for key, one in made.items() if wanted[key])
+    missing = tuple(one for key, one in made.items() if key in wanted)
     return Ownerships(tuple(reversed(found)), missing)
 
 

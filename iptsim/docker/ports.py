@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cmp_to_key
 from ipaddress import ip_address
 
 from iptsim.docker.settings import DockerContainer, DockerNetwork, Publication
@@ -13,13 +14,19 @@ _ANY: dict[Family, str] = {4: "0.0.0.0", 6: "::"}  # noqa: S104
 
 
 def publications(
-    container: DockerContainer, network: DockerNetwork, family: Family, generation: str
+    container: DockerContainer, network: DockerNetwork, family: Family, *, by_host_port: bool
 ) -> list[Publication]:
     """Return the published ports of a family with their host addresses, in dockerd's order.
 
     A network whose gateway mode is "routed" has none on the host: its ports are open, not forwarded.
+
+    Args:
+        container: whose ports.
+        network: the network that leads to it.
+        family: 4 or 6.
+        by_host_port: in the order of engines before 27.
     """
-    ports = _sorted26(container) if generation in ("20.10", "26") else sorted(container.published, key=_key28)
+    ports = _by_host_port(container) if by_host_port else sorted(container.published, key=_by_own_port)
     found = []
     for port in ports:
         if network.mode(family) == "routed":
@@ -46,22 +53,31 @@ def _requested(port: Publication) -> tuple[int, bool]:
     return int(first) if first.isdecimal() else 0, True
 
 
-def _sorted26(container: DockerContainer) -> list[Publication]:
+def _by_host_port(container: DockerContainer) -> list[Publication]:
     """Sort by host port, then container port, both descending, TCP first (nat.SortPortMap).
 
-    All bindings of a container's port follow its first one.
+    Where the two orders disagree, dockerd's result hangs on chance, and the given order is kept. All
+    bindings of a container's port follow its first one.
     """
-    ports = sorted(
-        container.published,
-        key=lambda port: (-_requested(port)[0], -port.container_port, port.proto != _TCP),
-    )
+    ports = sorted(container.published, key=cmp_to_key(_earlier))
     groups: dict[tuple[int, int], list[Publication]] = {}
     for port in ports:
         groups.setdefault((port.container_port, port.proto), []).append(port)
     return [port for group in groups.values() for port in group]
 
 
-def _key28(port: Publication) -> tuple[bool, int, int, int, int]:
+def _earlier(one: Publication, other: Publication) -> int:
+    """Compare as portMapSorter.Less does, which may hold both ways: then neither comes first."""
+
+    def less(a: Publication, b: Publication) -> bool:
+        if _requested(a)[0] > _requested(b)[0] or a.container_port > b.container_port:
+            return True
+        return a.container_port == b.container_port and a.proto == _TCP
+
+    return less(other, one) - less(one, other)
+
+
+def _by_own_port(port: Publication) -> tuple[bool, int, int, int, int]:
     """Order by exact host ports first, container port, protocol, host port, address (cmpPortBinding)."""
     first, chosen = _requested(port)
     address = int(ip_address(port.address)) if port.address else -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from ipaddress import ip_address, ip_interface
@@ -17,12 +18,14 @@ from iptsim.docker.settings import (
 )
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
+from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.model import (
     Container,
     DockerDaemon,
     Endpoint,
     ExposedPort,
     Host,
+    Link,
     Network,
     PublishedPort,
 )
@@ -43,8 +46,9 @@ def docker_host(host: Host) -> DockerHost:
     daemon = _daemon(host)
     networks = tuple(_network(network, host) for network in _in_order(host))
     names = {network.name for network in networks}
+    traces = _Traces(host)
     containers = tuple(
-        _container(container, names)
+        _container(container, names, traces)
         for container in sorted(host.containers.values(), key=lambda one: moment(one.started))
         if container.running and container.daemon in ("docker", "")
     )
@@ -82,10 +86,11 @@ def _daemon(host: Host) -> DockerDaemon:
     check_daemon(daemon)
     rules = host.rulesets
     silent: dict[str, Any] = {}
-    if daemon.iptables is None and 4 in rules:
-        silent["iptables"] = rules[4].chain("nat", "DOCKER") is not None
-    if daemon.ip6tables is None and 6 in rules:
-        silent["ip6tables"] = rules[6].chain("nat", "DOCKER") is not None
+    # without a trace of Docker's they may have been flushed: where the engine is known, its default holds
+    for field, family in (("iptables", 4), ("ip6tables", 6)):
+        traced = family in rules and any(name.startswith("DOCKER") for name in _chains([rules[family]]))
+        if getattr(daemon, field) is None and (traced or (daemon.version is None and family in rules)):
+            silent[field] = traced
     if daemon.userland_proxy is None:
         silent["userland_proxy"] = _proxy(rules.values())
     if daemon.version is None and daemon.generation in (None, "28"):
@@ -104,12 +109,16 @@ def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:
 
 
 def _generation(rulesets: Iterable[Ruleset]) -> str | None:
-    chains = {name for ruleset in rulesets for table in ruleset.tables.values() for name in table.chains}
+    chains = _chains(rulesets)
     if "DOCKER-INTERNAL" in chains:
         return "29"
     if "DOCKER-FORWARD" in chains:
         return "28"
     return "26" if "DOCKER-ISOLATION-STAGE-1" in chains else None
+
+
+def _chains(rulesets: Iterable[Ruleset]) -> set[str]:
+    return {name for ruleset in rulesets for table in ruleset.tables.values() for name in table.chains}
 
 
 def check_daemon(daemon: DockerDaemon) -> None:
@@ -265,18 +274,62 @@ def _bad_option(network: Network, option: str, value: str, expected: str) -> Cap
 # -- containers ------------------------------------------------------------------------------------
 
 
-def _container(container: Container, networks: set[str]) -> DockerContainer:
+class _Traces:
+    """Where the rules show the order of what dockerd goes through in an order of chance."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.forwards: dict[tuple[int, int, int], int] = {}
+        self.links: dict[tuple[int, int], int] = {}
+        ruleset = host.rulesets.get(4)
+        nat, filter_ = (ruleset.chain(table, "DOCKER") if ruleset else None for table in ("nat", "filter"))
+        for rule in nat.rules if nat is not None else ():
+            target = rule.target.to_destination if isinstance(rule.target, Dnat) else None
+            if target is not None and target.addresses and target.ports:
+                key = (target.addresses[0], rule.parameters.protocol or 0, target.ports[0])
+                self.forwards.setdefault(key, rule.position)
+        for rule in filter_.rules if filter_ is not None else ():
+            source, destination = rule.parameters.source, rule.parameters.destination
+            if source is not None and destination is not None:
+                self.links.setdefault((source.address, destination.address), rule.position)
+
+    def published(self, container: Container, ports: list[Publication]) -> list[Publication]:
+        """Return published ports in the order of their rules, as far as there are some."""
+        addresses = {endpoint.address(4) for endpoint in container.endpoints.values()}
+
+        def place(port: Publication) -> int:
+            keys = [(address or 0, port.proto, port.container_port) for address in addresses]
+            return min((self.forwards[key] for key in keys if key in self.forwards), default=sys.maxsize)
+
+        return sorted(ports, key=place)
+
+    def linked(self, container: Container) -> list[Link]:
+        """Return links in the order of their rules, as far as there are some."""
+
+        def place(link: Link) -> int:
+            target = self.host.containers.get(link.target)
+            pair = container.address(4) or 0, (target.address(4) if target is not None else None) or 0
+            return self.links.get(pair, sys.maxsize)
+
+        return sorted(container.links, key=place)
+
+
+def _container(container: Container, networks: set[str], traces: _Traces) -> DockerContainer:
     return DockerContainer(
         name=container.name,
+        # the network that it was started in comes first
         endpoints=tuple(
-            endpoint for endpoint in container.endpoints.values() if endpoint.network in networks
+            sorted(
+                (endpoint for endpoint in container.endpoints.values() if endpoint.network in networks),
+                key=lambda endpoint: endpoint.network != container.network_mode,
+            )
         ),
         published=(
-            *_publications(container.published),
+            *traces.published(container, list(_publications(container.published))),
             *(Publication(proto=port.proto, container_port=port.port) for port in _opened(container)),
         ),
         exposed=tuple(container.exposed),
-        links=tuple(container.links),
+        links=tuple(traces.linked(container)),
     )
 
 
@@ -322,4 +375,5 @@ def _joins(host: Host, networks: set[str]) -> tuple[tuple[str, str], ...]:
 
 def _index(host: Host, endpoint: Endpoint) -> int:
     port = host.namespace.interfaces.get(endpoint.bridge_port or "")
-    return port.index if port is not None else 0
+    # one that was made up has no hardware address
+    return port.index if port is not None and port.mac is not None else 0

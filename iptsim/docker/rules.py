@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from itertools import groupby
 
-from iptsim.docker.facts import Fact, Layout
+from iptsim.docker.facts import Fact
 from iptsim.docker.forms import is_dockers
 from iptsim.docker.layouts import LAYOUTS
 from iptsim.docker.merge import in_place
@@ -35,7 +35,9 @@ def write(docker: DockerHost, family: Family, engine: str | None = None) -> Writ
         family: 4 or 6.
         engine: "20.10", "26", "28" or "29"; None for the generation of the settings.
     """
-    return _Writer(docker, family, LAYOUTS[engine or docker.generation]).written()
+    if engine is not None:
+        docker = docker.with_engine(engine)
+    return _Writer(docker, family).written()
 
 
 def rules_for(
@@ -118,18 +120,18 @@ def _made_table(table: Table) -> Table:
 class _Writer:
     """Applies the facts of a layout, in the order of a daemon's life."""
 
-    def __init__(self, docker: DockerHost, family: Family, layout: Layout) -> None:
+    def __init__(self, docker: DockerHost, family: Family) -> None:
         self.docker = docker
         self.family = family
-        self.layout = layout
+        self.layout = LAYOUTS[docker.generation]
         self.chains: dict[tuple[str, str], list[Made]] = {}
         self.joined: set[tuple[str, str]] = set()
         self.words = frozenset(self._daemon_words())
 
     def _daemon_words(self) -> Iterator[str]:
         yield "ipv4" if self.family == 4 else "ipv6"
-        if self.docker.filters(4):
-            yield "iptables"
+        if self.docker.filters(4) or self.docker.major >= 27:
+            yield "isolating"
         if self.docker.proxy:
             yield "proxy"
         if self.docker.wsl2_mirrored:
@@ -194,7 +196,7 @@ class _Writer:
             "routed": mode == "routed",
             "unprotected": mode == "nat-unprotected",
             "snat": self.family in network.snat,
-            "subnet": network.subnet(self.family) is not None and mode != "isolated",
+            "subnet": network.subnet(self.family) is not None,
         }
         return self.words | {word for word, holds in told.items() if holds}
 
@@ -223,7 +225,7 @@ class _Writer:
             for trusted in network.trusted:
                 self._apply(self.layout.trusted, words, {**values, "trusted": trusted}, origin)
             self._apply(self.layout.endpoint, words, values, origin)
-        if gateways(self.docker, container, self.layout.name).get(self.family) is endpoint:
+        if gateways(self.docker, container).get(self.family) is endpoint:
             self._ports(container, endpoint, network)
             if not network.icc and network.default and self.family == 4:
                 self._links(container, network)
@@ -235,7 +237,8 @@ class _Writer:
         address = endpoint.address(self.family)
         if address is None or network.internal:
             return
-        for published in publications(container, network, self.family, self.layout.name):
+        by_host_port = self.docker.major < 27
+        for published in publications(container, network, self.family, by_host_port=by_host_port):
             self._port(published, container, address, network)
 
     def _port(
@@ -321,7 +324,7 @@ def joins(docker: DockerHost) -> list[tuple[DockerContainer, Endpoint]]:
     return sorted(pairs, key=lambda pair: order.get((pair[0].name, pair[1].network), len(order)))
 
 
-def gateways(docker: DockerHost, container: DockerContainer, generation: str) -> dict[Family, Endpoint]:
+def gateways(docker: DockerHost, container: DockerContainer) -> dict[Family, Endpoint]:
     """Return the endpoint that has the default route, by family; published ports lead to it.
 
     It is the one with the highest priority, not internal, with gateways in more families, whose
@@ -333,13 +336,13 @@ def gateways(docker: DockerHost, container: DockerContainer, generation: str) ->
         network = docker.network(endpoint.network)
         if network is None or network.internal:
             continue
-        families = [family for family in endpoint.addresses if network.mode(family) != "isolated"]
+        families = list(endpoint.addresses)
         if families:
             candidates.append((-endpoint.gateway_priority, -len(families), network.name, endpoint, families))
     candidates.sort(key=lambda candidate: candidate[:3])
     found: dict[Family, Endpoint] = {}
     for *_, endpoint, families in candidates:
-        if len(families) == len(FAMILIES) or (generation in ("20.10", "26") and 4 in families):
+        if len(families) == len(FAMILIES) or (docker.major < 28 and 4 in families):
             return dict.fromkeys(FAMILIES, endpoint)
         for family in families:
             found.setdefault(family, endpoint)

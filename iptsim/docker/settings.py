@@ -6,6 +6,7 @@ The models hold what bears on rules. Names follow dockerd(8), daemon.json and th
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,6 +20,8 @@ GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 #: The engine whose rules are written where nobody says which.
 DEFAULT_GENERATION: Generation = "28"
+#: An engine of each generation.
+VERSIONS = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
 
 
 class DockerNetwork(Frozen):
@@ -33,7 +36,7 @@ class DockerNetwork(Frozen):
         host_binding: `host_binding_ipv4`: default host address of published ports; None: all.
         trusted: `trusted_host_interfaces`: may send to containers' own addresses.
         snat: `com.docker.network.host_ipv4` and `host_ipv6`: the address that outgoing packets get.
-        bare: `inhibit_ipv4`: the bridge itself has no IPv4 address.
+        bare: `inhibit_ipv4`: the bridge itself has no IPv4 address; the rules are the same.
         default: it is the default bridge, on which links open ports.
     """
 
@@ -143,12 +146,27 @@ class DockerHost(Frozen):
     @property
     def generation(self) -> Generation:
         """How this engine lays out its rules; 28 where the version is not known."""
-        version = self.daemon.version
-        if version is None:
-            found = self.daemon.generation
-            return found if found in ("20.10", "26", "28", "29") else DEFAULT_GENERATION  # type: ignore[return-value]
-        major = int(version.partition(".")[0])
+        major = self.major
         return "29" if major >= 29 else "28" if major >= 28 else "26" if major >= 23 else "20.10"
+
+    @property
+    def major(self) -> int:
+        """The first number of the engine's version; where only the generation is known, that of its name."""
+        told = self.daemon.version or self.daemon.generation or DEFAULT_GENERATION
+        found = re.match(r"[0-9]+", told)
+        return int(found[0]) if found is not None else int(DEFAULT_GENERATION)
+
+    def with_engine(self, generation: str) -> DockerHost:
+        """Return the same host with another engine; settings that nobody made have its default.
+
+        Raises:
+            ValueError: there is no such generation.
+        """
+        if generation not in VERSIONS:
+            raise ValueError(f"{generation!r} is not one of {', '.join(VERSIONS)}")
+        given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
+        update = {"version": VERSIONS[generation], "generation": generation, "ip6tables": given}
+        return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:
         """Tell whether the daemon writes rules for a family.
@@ -159,10 +177,7 @@ class DockerHost(Frozen):
             return self.daemon.iptables is not False
         if self.daemon.ip6tables is not None:
             return self.daemon.ip6tables
-        version = self.daemon.version
-        if version is None:
-            return self.generation in ("28", "29")
-        return int(version.partition(".")[0]) >= 27
+        return self.major >= 27
 
     @property
     def proxy(self) -> bool:

@@ -13,7 +13,7 @@ from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
+from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
 
 #: All reason codes and what they mean. `docs/reasons.md` is made from this table.
 REASONS: dict[str, str] = {
@@ -404,7 +404,29 @@ def _by_policy(case: _Case) -> Reason:
     met = any(one.rule is not None and one.verdict not in ("CONTINUE",) for one in case.leg.steps)
     what = "No rule decides" if met else "No rule applies"
     text = f"{what}, and the policy of {chain} is ACCEPT." if chain else "Nothing stops it."
-    return Reason("policy-accept", text + _masquerade_text(case), step, case.leg)
+    delivered = case.leg.delivered
+    if case.leg.sender == "host" and delivered is not None and delivered.kind == "container":
+        text += " The host sends it itself, so FORWARD, and with it icc, has no say."
+    return Reason("policy-accept", text + _elsewhere(case) + _masquerade_text(case), step, case.leg)
+
+
+def _elsewhere(case: _Case) -> str:
+    """Say that the port is published, but not on the host's address that was asked."""
+    delivered = case.leg.delivered
+    if delivered is None or delivered.kind != "host":
+        return ""
+    packet = delivered.packet
+    for container in case.host.containers.values():
+        for port in container.published:
+            if (port.proto, port.host_port, port.family) != (packet.proto, packet.dport, packet.family):
+                continue
+            if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
+                asked = address_text(packet.family, packet.dst)
+                return (
+                    f" {container.name}'s port is published on {port.host_address} only, so docker-proxy does not "
+                    f"listen on {asked}."
+                )
+    return ""
 
 
 def _accept_text(case: _Case) -> str:
@@ -458,7 +480,7 @@ def _refused(case: _Case) -> Reason:
     if step.table is None:
         code = step.code if step.code in REASONS else "no-route"
         note = step.note[0].upper() + step.note[1:]
-        return Reason(code, f"{note}.", step, leg, _ADVICE.get(code, ""))
+        return Reason(code, f"{note}.{_shut_in(case, code)}", step, leg, _ADVICE.get(code, ""))
     if step.policy:
         return _policy_drop(case)
     role = case.role
@@ -482,6 +504,18 @@ def _refused(case: _Case) -> Reason:
             "--ctorigdstport looks at."
         )
     return Reason("rule-drop", text, step, leg)
+
+
+def _shut_in(case: _Case, code: str) -> str:
+    """Say why a container has no route: all its networks are internal."""
+    found = case.host.container(case.leg.sender)
+    if code != "no-route" or found is None:
+        return ""
+    networks = [case.host.networks.get(name) for name in found[0].endpoints]
+    if not networks or not all(network is not None and network.internal for network in networks):
+        return ""
+    names = ", ".join(found[0].endpoints)
+    return f" {found[0].name} is only on {names}, created with --internal: it gets no default route."
 
 
 def _policy_drop(case: _Case) -> Reason:
@@ -597,6 +631,13 @@ _ADVICE = {
 }
 
 
+def _is_bare(host: Host, request: Leg) -> bool:
+    """Tell whether a container's packet left the host with the container's own address."""
+    delivered, packet = request.delivered, request.packet
+    outside = delivered is not None and delivered.kind == "outside" and delivered.packet.src == packet.src
+    return outside and isinstance(host.owner_of(packet.family, packet.src), tuple)
+
+
 def _lost_answer(case: _Case, cause: Reason) -> Reason:
     leg = case.leg
     if leg.proxy and leg.direction == "original":
@@ -605,5 +646,13 @@ def _lost_answer(case: _Case, cause: Reason) -> Reason:
         )
         return Reason("proxy-cut-off", text, cause.step, leg, cause.advice)
     text = f"The request arrives, but its answer is lost on the way back. {cause.text}"
+    request = case.trace.legs[0]
+    if leg.direction == "reply" and not leg.proxy and _is_bare(case.host, request):
+        source = address_text(request.packet.family, request.packet.src)
+        text = (
+            "The request arrives, but its answer is lost on the way back: no rule gave the request the host's "
+            f"address, so the answer comes to {source} itself. {cause.text}"
+        )
+        cause.advice = "MASQUERADE for the network (--ip-masq) would bring the answer back."
     code = cause.code if cause.code == "reply-not-recognised" else "reply-dropped"
     return Reason(code, text, cause.step, leg, cause.advice)

@@ -128,14 +128,7 @@ def _masquerades(rule: Rule, bridge: str | None) -> bool:
 
 def _hit(scene: Scene, family: Family) -> Explanation | None:
     """Return a packet that misses the rules: to a published port, else from a container to the outside."""
-    asked = [
-        scene.ask(
-            "internet", one.port.host_address or "host", family,
-            proto=protocol_name(one.port.proto), dport=one.port.host_port,
-        )
-        for one in scene.publications(family)
-        if not one.on_loopback
-    ]  # fmt: skip
+    asked = [scene.ask_port(publication) for publication in scene.publications(family)]
     asked += [
         scene.ask(container.name, "internet", family, proto="tcp", dport=443)
         for network in scene.docker_networks()

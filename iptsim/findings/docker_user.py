@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from iptsim.docker.roles import is_dockers, role_of
-from iptsim.dump.ruleset import Jump, Rule
+from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
+from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Finding, of_rule
 from iptsim.findings.scene import Publication, Scene
-from iptsim.packet import Family, protocol_name
+from iptsim.packet import Family
 
 CHAIN = "DOCKER-USER"
 #: Roles of Docker's rules that let no new connection in.
@@ -62,7 +64,7 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
         if own
         else "What is added to the chain has no effect.",
         f"{tool} -I FORWARD -j {CHAIN}; restarting Docker puts it there too.",
-        _against(scene, family, own),
+        _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
     )
 
@@ -75,34 +77,50 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
         "A packet that those rules accept never comes to DOCKER-USER.",
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
-        _against(scene, family, own),
+        _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
     )
 
 
-def _against(scene: Scene, family: Family, own: list[Rule]) -> Explanation | None:
-    """Return a packet that gets through although a rule in DOCKER-USER would stop it."""
-    if not any(rule.target_name in ("DROP", "REJECT") for rule in own):
-        return None
+def _against(scene: Scene, family: Family, world: str) -> Explanation | None:
+    """Return a packet that gets through here, but not in a world where the rules are asked."""
     for publication in scene.publications(family):
-        if publication.on_loopback:
-            continue
-        shown = _ask(scene, family, publication)
-        if shown is not None and shown.verdict == "ACCEPT":
+        shown, other = scene.ask_port(publication), scene.ask_port(publication, world)
+        if _differ(shown, other):
             return shown
     for network in scene.docker_networks():
         for container in scene.members(network, family)[:1]:
             shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
-            if shown is not None and shown.verdict == "ACCEPT":
+            other = scene.ask(container.name, "internet", family, world=world, proto="tcp", dport=443)
+            if _differ(shown, other):
                 return shown
     return None
 
 
-def _ask(scene: Scene, family: Family, publication: Publication) -> Explanation | None:
-    port = publication.port
-    return scene.ask(
-        "internet", port.host_address or "host", family, proto=protocol_name(port.proto), dport=port.host_port
-    )
+def _differ(shown: Explanation | None, other: Explanation | None) -> bool:
+    if shown is None or other is None or shown.verdict != "ACCEPT":
+        return False
+    return other.verdict in ("DROP", "REJECT")
+
+
+def _asked_first(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset in which FORWARD begins with the jump to DOCKER-USER."""
+    jump = Rule("filter", "FORWARD", 1, Parameters(), target=Jump(CHAIN))
+    return _with_rules(ruleset, "FORWARD", lambda rules: [jump, *rules])
+
+
+def _without_return(ruleset: Ruleset) -> Ruleset:
+    """Return a ruleset in which no RETURN ends DOCKER-USER early."""
+    return _with_rules(ruleset, CHAIN, lambda rules: [rule for rule in rules if not is_dockers(rule)])
+
+
+def _with_rules(ruleset: Ruleset, name: str, change: Callable[[list[Rule]], list[Rule]]) -> Ruleset:
+    table = ruleset.tables.get("filter")
+    chain = table.chains.get(name) if table else None
+    if table is None or chain is None:
+        return ruleset
+    chains = {**table.chains, name: replace(chain, rules=change(chain.rules))}
+    return replace(ruleset, tables={**ruleset.tables, "filter": replace(table, chains=chains)})
 
 
 def after_return(scene: Scene) -> Iterator[Finding]:
@@ -122,7 +140,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
             (of_rule(end), *map(of_rule, behind)),
             "Every packet leaves the chain at the RETURN: what was appended with -A is never asked.",
             f"Insert instead: {tool} -D {CHAIN} {words} && {tool} -I {CHAIN} {words}",
-            _against(scene, family, behind),
+            _against(scene, family, scene.suppose("no return", _without_return)),
             family,
         )
 
@@ -145,7 +163,7 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
                         rule, port.proto, port.host_port
                     ):
                         continue
-                    shown = _ask(scene, family, publication)
+                    shown = scene.ask_port(publication)
                     if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
                         continue
                     yield _host_port(family, rule, publication, shown)
@@ -224,5 +242,5 @@ def _conversations(scene: Scene, family: Family) -> Iterator[Explanation]:
             if (found := scene.ask(container.name, "internet", family, proto="tcp", dport=443)) is not None:
                 yield found
     for publication in scene.publications(family):
-        if not publication.on_loopback and (found := _ask(scene, family, publication)) is not None:
+        if (found := scene.ask_port(publication)) is not None:
             yield found

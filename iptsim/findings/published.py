@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from iptsim.docker.roles import is_dockers, role_of
 from iptsim.dump.owners import chain_owner
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
@@ -21,10 +22,10 @@ def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         found: list[tuple[Publication, Explanation, Step]] = []
         for publication in scene.publications(family):
-            shown = _from_outside(scene, family, publication)
+            shown = scene.ask_port(publication)
             if shown is None or shown.verdict != "ACCEPT" or not _forwarded(shown):
                 continue
-            without = _from_outside(scene, family, publication, world="no nat")
+            without = scene.ask_port(publication, scene.suppose("no nat", _without_nat))
             leg = without.trace.legs[0] if without else None
             step = leg.deciding if leg is not None and leg.verdict in ("DROP", "REJECT") else None
             if step is not None and step.hook == "INPUT" and step.table == "filter":
@@ -79,23 +80,15 @@ def _listed(words: list[str]) -> str:
     return ", ".join(shown) + more
 
 
+def _without_nat(ruleset: Ruleset) -> Ruleset:
+    tables = {name: table for name, table in ruleset.tables.items() if name != "nat"}
+    return replace(ruleset, tables=tables)
+
+
 def _forwarded(shown: Explanation) -> bool:
     leg = shown.trace.legs[0]
     forwarded = any(step.hook == "FORWARD" for step in leg.steps)
     return forwarded and leg.delivered is not None and leg.delivered.kind == "container"
-
-
-def _from_outside(
-    scene: Scene, family: Family, publication: Publication, world: str = ""
-) -> Explanation | None:
-    """Walk a packet from outside to a published port; None for one that is for the host itself only."""
-    port = publication.port
-    if publication.on_loopback:
-        return None
-    to = port.host_address or "host"
-    return scene.ask(
-        "internet", to, family, world=world, proto=protocol_name(port.proto), dport=port.host_port
-    )
 
 
 def unreachable_ports(scene: Scene) -> Iterator[Finding]:
@@ -104,7 +97,7 @@ def unreachable_ports(scene: Scene) -> Iterator[Finding]:
         if not scene.rules(family, "nat", "DOCKER") and not scene.docker_writes(family):
             continue
         for publication in scene.publications(family):
-            shown = _from_outside(scene, family, publication)
+            shown = scene.ask_port(publication)
             if shown is None:
                 continue
             rules = scene.publishing_rules(family, publication)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -222,34 +222,38 @@ class Scene:
 
     # -- packets -----------------------------------------------------------------------------------
 
+    def suppose(self, world: str, change: Callable[[Ruleset], Ruleset]) -> str:
+        """Make a world in which the rules are others, to ask about; return its name."""
+        if world not in self._simulators:
+            host = self.host
+            rulesets = {family: change(ruleset) for family, ruleset in host.rulesets.items()}
+            self._simulators[world] = Simulator(replace(host, rulesets=rulesets))
+        return world
+
     def ask(
         self, sender: str, to: str, family: Family = 4, *, world: str = "", **fields: Any
     ) -> Explanation | None:
         """Walk a packet; None where the question can't be asked on this host.
 
         Args:
-            world: "" for the host as it is; "no nat" without DNAT, so that INPUT decides; "main backend"
-                without the rules of the other backend.
+            world: "" for the host as it is, "main backend" without the rules of the other backend, or
+                what :meth:`suppose` returned.
         """
-        simulator = self._simulator(world)
+        if world == "main backend" and world not in self._simulators:
+            self._simulators[world] = Simulator(replace(self.host, extra_rulesets={}))
+        simulator = self._simulators.get(world)
+        if simulator is None:
+            simulator = self._simulators[world] = Simulator(self.host)
         try:
             question = parse_question({"from": sender, "to": to, "family": family, **fields})
             return explain_trace(simulator.host, question, simulator.walk(question))
         except UsageError:
             return None
 
-    def _simulator(self, world: str) -> Simulator:
-        if world not in self._simulators:
-            host = self.host
-            if world == "no nat":
-                rulesets = {family: _without_nat(ruleset) for family, ruleset in host.rulesets.items()}
-                extra = {family: _without_nat(ruleset) for family, ruleset in host.extra_rulesets.items()}
-                host = replace(host, rulesets=rulesets, extra_rulesets=extra)
-            elif world == "main backend":
-                host = replace(host, extra_rulesets={})
-            self._simulators[world] = Simulator(host)
-        return self._simulators[world]
-
-
-def _without_nat(ruleset: Ruleset) -> Ruleset:
-    return replace(ruleset, tables={name: table for name, table in ruleset.tables.items() if name != "nat"})
+    def ask_port(self, publication: Publication, world: str = "") -> Explanation | None:
+        """Walk a packet from outside to a published port; None for one that is for the host itself only."""
+        if publication.on_loopback:
+            return None
+        port = publication.port
+        proto, to = protocol_name(port.proto), port.host_address or "host"
+        return self.ask("internet", to, port.family, world=world, proto=proto, dport=port.host_port)

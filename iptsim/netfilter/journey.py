@@ -146,7 +146,9 @@ class Journey:
         self.sent = packet.copy()
         found = self._lookup_output(packet, source=packet.src if keep_source else None)
         if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-            why = f"the route says {found.type}" if found else "there is no route to the destination"
+            why = "there is no route to the destination"
+            if found is not None and found.type != "none":
+                why = f"the route says {found.type}"
             return self._kernel_drop("no-route", f"nothing is sent: {why}")
         if not keep_source:
             source = fib.source_address(self.namespace, packet.family, found, packet.dst)

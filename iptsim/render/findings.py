@@ -29,7 +29,7 @@ def findings_lines(findings: Sequence[Finding], source: str) -> Iterator[Text]:
 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
-    family = "IPv6: " if finding.family == 6 else ""
+    family = "IPv6: " if finding.family == 6 and "IPv6" not in finding.title else ""
     yield Text.assemble((finding.code, "bold yellow"), "   ", (f"{family}{printable(finding.title)}", "bold"))
     for item in finding.evidence:
         yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))

@@ -72,7 +72,8 @@ def dates(random: Random, scene: Scene) -> Draft:
 
 @maker("cpu", "--cpu", weight=0.1)
 def cpu(random: Random, scene: Scene) -> Draft:
-    return Draft(str(random.choice((0, 1))), (), ())
+    # either number, whichever processor it will be
+    return Draft(str(len(scene.own) % 2), (), ())
 
 
 @maker("socket", "--nowildcard", "--transparent", negatable=False, hooks="PREROUTING INPUT", weight=0)
@@ -80,12 +81,21 @@ def socket(random: Random, scene: Scene) -> Draft:
     return Draft("", (), ())
 
 
-@maker("set", "--packets-gt", "--packets-lt", "--bytes-gt", "--bytes-lt", negatable=False, weight=0)
-@maker("set", "--packets-eq", "--bytes-eq", weight=0)
-def set_counters(random: Random, scene: Scene) -> Draft:
+@maker("set", "--packets-gt", "--packets-lt", negatable=False, weight=0)
+@maker("set", "--packets-eq", weight=0)
+def set_packets(random: Random, scene: Scene) -> Draft:
+    return _set_counter(scene, random.choice((4, 5, 6)))
+
+
+@maker("set", "--bytes-gt", "--bytes-lt", negatable=False, weight=0)
+@maker("set", "--bytes-eq", weight=0)
+def set_bytes(random: Random, scene: Scene) -> Draft:
+    return _set_counter(scene, random.choice((499, 500, 501)))
+
+
+def _set_counter(scene: Scene, number: int) -> Draft:
     around = each("src", *(addresses[0] for addresses in scene.senders.values()), *scene.own)
-    count = random.choice((0, 5, 6, 500, 501))
-    return Draft(f"{count} --match-set counted src ! --update-counters", around, around)
+    return Draft(f"{number} --match-set counted src ! --update-counters", around, around)
 
 
 @maker("dccp", "--dccp-option", proto=33, weight=0)

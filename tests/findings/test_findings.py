@@ -1,0 +1,456 @@
+"""Each finding on a host made for it, and silence on hosts that are as they should be."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import ANALYSES, CODES, Finding
+
+FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
+CAPTURES = FIXTURES / "captures"
+
+#: What is found on the recorded hosts, each judged by hand; nothing on the others.
+EXPECTED = {
+    # INPUT refuses all but 22 and 443, and only for IPv4; 8080 is published
+    "docker-20.10/host-firewall": ["firewall-bypassed", "ipv6-open"],
+    "docker-28.5/host-firewall": ["firewall-bypassed", "ipv6-open"],
+    # no rules at all
+    "docker-20.10/iptables-off": ["container-port-open"],
+    "docker-28.5/iptables-off": ["container-port-open"],
+    # 81 is published on 127.0.0.1, and the probe of the neighbour 192.0.2.20 got through before 28
+    "docker-20.10/published": ["loopback-port-reachable"],
+    "docker-26.1/published": ["loopback-port-reachable"],
+    "docker-28.5/bridge-nf-off": ["icc-off-not-enforced"],
+    "docker-28.5/forward-off": ["ip-forward-off"],
+    # ferm made the chain for IPv6 too, but no jump
+    "hosts/ferm": ["unreferenced-chain"],
+    # ufw lets nobody in at 8080, Docker publishes it
+    "hosts/ufw-docker-28.5": ["firewall-bypassed"],
+}
+ALL = sorted(str(file.parent.relative_to(CAPTURES)) for file in CAPTURES.rglob("iptables-save.txt"))
+
+
+def codes(findings: list[Finding]) -> list[str]:
+    return [finding.code for finding in findings]
+
+
+def one(findings: list[Finding], code: str) -> Finding:
+    """Return the only finding of a code; a failure shows what was found instead."""
+    found = [finding for finding in findings if finding.code == code]
+    assert len(found) == 1, codes(findings)
+    return found[0]
+
+
+class Changed:
+    """Makes a capture with some lines of its files changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(self, capture: str, **files: Callable[[str], str]) -> list[Finding]:
+        """Return the findings; a file is named with underscores, `iptables_save=...`."""
+        target = self.directory / capture.replace("/", "-")
+        shutil.copytree(CAPTURES / capture, target)
+        for name, change in files.items():
+            stem = name.replace("_", "-")
+            path = next((path for path in target.iterdir() if path.stem == stem), target / f"{stem}.txt")
+            before = path.read_text("utf-8") if path.exists() else ""
+            after = change(before)
+            assert after != before
+            path.write_text(after, "utf-8")
+        return iptsim.lint(target)
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Changed:
+    return Changed(tmp_path)
+
+
+def without(*lines: str) -> Callable[[str], str]:
+    """Return a change that takes rules away."""
+
+    def change(text: str) -> str:
+        for line in lines:
+            assert line in text
+            text = re.sub(rf"^\[[0-9]+:[0-9]+\] {re.escape(line)}.*\n", "", text, flags=re.MULTILINE)
+        return text
+
+    return change
+
+
+def before(mark: str, *lines: str) -> Callable[[str], str]:
+    """Return a change that puts rules before the first line that holds `mark`."""
+
+    def change(text: str) -> str:
+        at = text.rindex("\n", 0, text.index(mark)) + 1
+        return text[:at] + "".join(f"[0:0] {line}\n" for line in lines) + text[at:]
+
+    return change
+
+
+@pytest.mark.parametrize("capture", ALL)
+def test_recorded_hosts(capture: str) -> None:
+    assert codes(iptsim.lint(CAPTURES / capture)) == EXPECTED.get(capture, [])
+
+
+@pytest.mark.parametrize("capture", ALL)
+def test_rules_alone_raise_no_more(capture: str) -> None:
+    """Where only the rules are known, less can be shown, and nothing else is made up."""
+    found = codes(iptsim.lint(CAPTURES / capture / "iptables-save.txt"))
+    assert set(found) <= set(EXPECTED.get(capture, [])) | {"firewall-bypassed"}
+
+
+def test_every_finding_is_whole() -> None:
+    for directory in (*CAPTURES.glob("*/*"), *(FIXTURES / "questions").iterdir()):
+        for finding in iptsim.lint(directory):
+            assert finding.code in CODES
+            assert finding.evidence
+            assert finding.title.endswith(".")
+            assert finding.remedy
+            assert json.loads(json.dumps(finding.as_json()))["code"] == finding.code
+
+
+# -- Docker's rules --------------------------------------------------------------------------------
+
+
+def test_flushed_nat(changed: Changed) -> None:
+    def flush(text: str) -> str:
+        head, nat = text.split("*nat\n")
+        return head + "*nat\n" + re.sub(r"^\[.*\n", "", nat, flags=re.MULTILINE)
+
+    finding = one(changed("docker-20.10/published", iptables_save=flush), "docker-rules-flushed")
+    told = {(item.place, item.text) for item in finding.evidence}
+    assert ("nat PREROUTING", "no rule leads to DOCKER") in told
+    assert ("nat POSTROUTING", "no MASQUERADE rule for 172.17.0.0/16 of docker0") in told
+
+
+@pytest.mark.parametrize("capture", ["docker-20.10/icc-off", "docker-28.5/icc-off"])
+def test_a_lost_drop(capture: str, changed: Changed) -> None:
+    findings = changed(
+        capture, iptables_save=lambda text: re.sub(r".* -A [A-Z-]+ -i docker0 -o docker0 -j DROP\n", "", text)
+    )
+    finding = one(findings, "docker-rules-flushed")
+    assert [item.text for item in finding.evidence] == [
+        "no rule -i docker0 -o docker0 -j DROP (containers on docker0 may not talk to each other: icc is off)"
+    ]
+
+
+def test_chains_left_without_jumps(tmp_path: Path) -> None:
+    """Of a bare dump: FORWARD was flushed, and Docker's chains are still there."""
+    text = (CAPTURES / "docker-28.5/published/iptables-save.txt").read_text("utf-8")
+    path = tmp_path / "rules"
+    path.write_text(without("-A FORWARD")(text), "utf-8")
+    finding = one(iptsim.lint(path), "docker-rules-flushed")
+    assert [item.text for item in finding.evidence] == ["no rule leads to DOCKER-FORWARD"]
+    assert finding.shown is not None
+    assert finding.shown.verdict == "DROP"
+
+
+def test_a_container_that_is_gone(changed: Changed) -> None:
+    def forget_web(text: str) -> str:
+        return json.dumps([entry for entry in json.loads(text) if entry["Name"] != "/web"])
+
+    def nobody(text: str) -> str:
+        return json.dumps({name: entry for name, entry in json.loads(text).items() if name != "web"})
+
+    def nowhere(text: str) -> str:
+        networks = json.loads(text)
+        for network in networks:
+            network["Containers"] = {}
+        return json.dumps(networks)
+
+    findings = changed(
+        "docker-28.5/docker-user",
+        docker_inspect=forget_web,
+        container_netns=nobody,
+        docker_network_inspect=nowhere,
+    )
+    finding = one(findings, "stale-rule")
+    assert (
+        finding.title == "6 rules of Docker's are for 172.17.0.2, which no running container has."
+        or len(finding.evidence) == 5
+    )
+    assert {item.rule.table for item in finding.evidence if item.rule} == {"raw", "nat", "filter"}
+    assert finding.shown is not None
+    assert finding.shown.question.dport == 8080
+
+
+# -- DOCKER-USER -----------------------------------------------------------------------------------
+
+
+def test_docker_user_not_asked(changed: Changed) -> None:
+    findings = changed("docker-28.5/docker-user", iptables_save=without("-A FORWARD -j DOCKER-USER"))
+    finding = one(findings, "docker-user-not-asked")
+    assert len(finding.evidence) == 4
+    assert finding.shown is not None  # 8443 would be dropped there
+    assert (finding.shown.verdict, finding.shown.question.dport) == ("ACCEPT", 8443)
+
+
+def test_docker_user_late(changed: Changed) -> None:
+    def swap(text: str) -> str:
+        first, second = "[0:0] -A FORWARD -j DOCKER-USER\n", "[0:0] -A FORWARD -j DOCKER-FORWARD\n"
+        return text.replace(first + second, second + first)
+
+    finding = one(changed("docker-28.5/docker-user", iptables_save=swap), "docker-user-late")
+    assert finding.shown is not None
+    assert finding.shown.question.dport == 8443
+
+
+def test_answers_before_docker_user_do_no_harm(changed: Changed) -> None:
+    rule = "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+
+    def move(text: str) -> str:
+        return before("-A FORWARD -j DOCKER-USER", rule)(without(rule)(text))
+
+    assert changed("docker-20.10/icc-on", iptables_save=move) == []
+
+
+def test_docker_user_after_return(changed: Changed) -> None:
+    def append(text: str) -> str:
+        end = "[0:0] -A DOCKER-USER -j RETURN\n"
+        return text.replace(end, end + "[0:0] -A DOCKER-USER -i eth0 -j DROP\n")
+
+    finding = one(changed("docker-20.10/published", iptables_save=append), "docker-user-after-return")
+    assert [item.rule.position for item in finding.evidence if item.rule] == [1, 2]
+    assert finding.shown is not None
+    assert (finding.shown.verdict, finding.shown.question.dport) == ("ACCEPT", 8080)
+
+
+def test_docker_user_host_port(changed: Changed) -> None:
+    drop = "-A DOCKER-USER -s 198.51.100.0/24 -i eth0 -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset"
+    finding = one(
+        changed("docker-28.5/published", iptables_save=before("-A DOCKER-ISOLATION-STAGE-1 ", drop)),
+        "docker-user-host-port",
+    )
+    assert finding.remedy == (
+        "iptables -R DOCKER-USER 1 -s 198.51.100.0/24 -i eth0 -p tcp -m conntrack --ctorigdstport 8080 "
+        "--ctdir ORIGINAL -j REJECT --reject-with tcp-reset"
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A DOCKER-USER -i eth0 -p tcp -m tcp --dport 80 -j DROP",
+        "-A DOCKER-USER -i docker0 -p tcp -m tcp --dport 8080 -j DROP",
+        "-A DOCKER-USER -i eth0 -p tcp -m conntrack --ctorigdstport 8080 --ctdir ORIGINAL -j DROP",
+        "-A DOCKER-USER -i eth0 -p udp -m udp --dport 8080 -j DROP",
+    ],
+    ids=["container-port", "outgoing", "ctorigdstport", "other-protocol"],
+)
+def test_right_ports_in_docker_user(rule: str, changed: Changed) -> None:
+    findings = changed("docker-28.5/published", iptables_save=before("-A DOCKER-ISOLATION-STAGE-1 ", rule))
+    assert "docker-user-host-port" not in codes(findings)
+
+
+def test_docker_user_blocks_replies(changed: Changed) -> None:
+    drop = before("-A DOCKER-ISOLATION-STAGE-1 ", "-A DOCKER-USER ! -s 192.0.2.0/24 -i eth0 -j DROP")
+    finding = one(changed("docker-28.5/published", iptables_save=drop), "docker-user-blocks-replies")
+    assert finding.shown is not None
+    assert finding.shown.trace.deciding_leg.direction == "reply"
+    # whoever lets answers pass first is right
+    assert iptsim.lint(CAPTURES / "docker-28.5/docker-user") == []
+
+
+# -- published ports -------------------------------------------------------------------------------
+
+
+def test_published_without_dnat(changed: Changed) -> None:
+    lose = without("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT")
+    finding = one(changed("docker-28.5/published", iptables_save=lose), "published-without-dnat")
+    assert "docker-proxy on the host answers instead" in finding.consequence
+    assert finding.shown is not None
+    assert finding.shown.reason.code == "docker-proxy"
+
+
+def test_published_without_accept(changed: Changed) -> None:
+    lose = without("-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80")
+    finding = one(changed("docker-28.5/published", iptables_save=lose), "published-without-accept")
+    assert finding.shown is not None
+    assert finding.shown.reason.code == "unpublished-port"
+
+
+def test_nat_accept_before_docker(changed: Changed) -> None:
+    accept = before(
+        "-A PREROUTING -m addrtype", "-A PREROUTING -i eth0 -p tcp -m tcp --dport 8000:8999 -j ACCEPT"
+    )
+    finding = one(changed("docker-28.5/published", iptables_save=accept), "nat-accept-before-docker")
+    assert [item.rule.chain for item in finding.evidence if item.rule] == [
+        "PREROUTING",
+        "PREROUTING",
+        "DOCKER",
+    ]
+
+
+def test_a_port_that_input_allows_is_no_finding(changed: Changed) -> None:
+    allow = before("-A INPUT -m comment", "-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT")
+    assert codes(changed("docker-28.5/host-firewall", iptables_save=allow)) == ["ipv6-open"]
+
+
+def test_loopback_port_by_route_localnet(changed: Changed) -> None:
+    """127.0.0.1 is reachable from the link when the kernel takes such packets and no rule drops them."""
+    findings = changed(
+        "docker-28.5/published",
+        iptables_save=without("-A PREROUTING -d 127.0.0.1/32 ! -i lo"),
+        sysctl=lambda text: text.replace("eth0.route_localnet = 0", "eth0.route_localnet = 1"),
+    )
+    assert "loopback-port-reachable" in codes(findings)
+    assert "route-localnet" in codes(findings)
+
+
+def test_route_localnet_behind_a_drop_is_no_finding(changed: Changed) -> None:
+    findings = changed(
+        "docker-28.5/icc-on",
+        iptables_save=before(
+            "-A PREROUTING -d 172.17.0.2/32", "-A PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP"
+        ),
+        sysctl=lambda text: text.replace("eth0.route_localnet = 0", "eth0.route_localnet = 1"),
+    )
+    assert findings == []
+
+
+def test_container_ports_by_policy(changed: Changed) -> None:
+    accept = changed(
+        "docker-20.10/icc-on", iptables_save=lambda text: text.replace("FORWARD DROP", "FORWARD ACCEPT")
+    )
+    assert one(accept, "container-port-open").evidence[0].text == "policy ACCEPT"
+
+
+# -- bridges, backends, families -------------------------------------------------------------------
+
+
+def test_other_bridge_with_a_rule_of_its_own() -> None:
+    """Libvirt accepts its guests' packets itself."""
+    assert iptsim.lint(CAPTURES / "hosts/libvirt") == []
+
+
+def test_legacy_warning(tmp_path: Path) -> None:
+    warning = "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n"
+    path = tmp_path / "rules"
+    text = (CAPTURES / "docker-28.5/icc-on/iptables-save.txt").read_text("utf-8")
+    path.write_text(text + warning, "utf-8")
+    finding = one(iptsim.lint(path), "mixed-backends")
+    assert finding.evidence[0].text == warning.strip()
+
+
+def test_an_empty_other_backend_is_no_finding(changed: Changed) -> None:
+    empty = "# Generated by iptables-save v1.8.9 (legacy)\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert changed("docker-28.5/icc-on", iptables_legacy_save=lambda text: empty) == []
+
+
+# -- chains and rules ------------------------------------------------------------------------------
+
+
+def rules(tmp_path: Path, *lines: str, policy: str = "DROP", chains: tuple[str, ...] = ()) -> list[Finding]:
+    """Return the findings of a small filter table."""
+    head = [f":INPUT {policy} [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"]
+    head += [f":{chain} - [0:0]" for chain in chains]
+    path = tmp_path / "rules"
+    path.write_text("\n".join(["*filter", *head, *lines, "COMMIT", ""]), "utf-8")
+    return iptsim.lint(path)
+
+
+def test_accept_all(tmp_path: Path) -> None:
+    finding = one(
+        rules(tmp_path, "-A INPUT -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 23 -j DROP"), "accept-all"
+    )
+    assert finding.consequence == "The rule behind it and the policy DROP are never asked."
+    assert finding.shown is not None
+    assert (finding.shown.question.dport, finding.shown.verdict) == (23, "ACCEPT")
+
+
+def test_accept_all_at_the_end_of_nothing(tmp_path: Path) -> None:
+    assert rules(tmp_path, "-A INPUT -j ACCEPT", policy="ACCEPT") == []
+    assert rules(tmp_path, "-A INPUT -i lo -j ACCEPT") == []
+
+
+def test_chains(tmp_path: Path) -> None:
+    found = rules(
+        tmp_path,
+        "-A INPUT -j hollow",
+        "-A lonely -p tcp -m tcp --dport 25 -j DROP",
+        policy="ACCEPT",
+        chains=("hollow", "lonely"),
+    )
+    assert codes(found) == ["unreferenced-chain", "empty-chain"]
+    assert found[0].shown is not None
+    assert found[0].shown.question.dport == 25
+
+
+def test_fragments_of_a_ruleset_have_no_lonely_chains(tmp_path: Path) -> None:
+    path = tmp_path / "rules"
+    path.write_text("*filter\n:MINE - [0:0]\n-A MINE -j DROP\nCOMMIT\n", "utf-8")
+    assert iptsim.lint(path) == []
+
+
+COVERED = [
+    ("-p tcp -m tcp --dport 80 -j ACCEPT", "-p tcp -m tcp --dport 80 -j DROP"),
+    ("-p tcp -m tcp --dport 1:1024 -j ACCEPT", "-s 10.0.0.1/32 -p tcp -m tcp --dport 80 -j DROP"),
+    ("-s 10.0.0.0/8 -j DROP", "-s 10.1.0.0/16 -i eth0 -j ACCEPT"),
+    ("-i eth+ -j DROP", "-i eth0 -p udp -j ACCEPT"),
+    ("-m conntrack --ctstate NEW,ESTABLISHED -j DROP", "-p tcp -m conntrack --ctstate NEW -j ACCEPT"),
+    ("-p tcp -m multiport --dports 22,80 -j DROP", "-p tcp -m tcp --dport 22 -j ACCEPT"),
+    ("! -s 10.0.0.0/8 -j DROP", "! -s 10.0.0.0/8 -p tcp -j ACCEPT"),
+    ("-p tcp -j DROP", "-p tcp -m limit --limit 1/sec -j ACCEPT"),
+]
+OPEN = [
+    ("-p tcp -m tcp --dport 80 -j ACCEPT", "-p udp -m udp --dport 80 -j DROP"),
+    ("-s 10.1.0.0/16 -j DROP", "-s 10.0.0.0/8 -j ACCEPT"),
+    ("-p tcp -m limit --limit 1/sec -j ACCEPT", "-p tcp -m limit --limit 1/sec -j DROP"),
+    ("-m recent --name x --rcheck --rsource -j DROP", "-m recent --name x --rcheck --rsource -j ACCEPT"),
+    ("-p tcp -j LOG", "-p tcp -j DROP"),
+    ("! -s 10.0.0.0/8 -j DROP", "-s 10.0.0.0/8 -j ACCEPT"),
+    ("-m conntrack --ctstate NEW -j DROP", "-m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT"),
+    ("-i eth0 -j DROP", "-i eth+ -j ACCEPT"),
+    ("-p tcp -m tcp ! --dport 80 -j DROP", "-p tcp -m tcp --dport 80 -j ACCEPT"),
+    ("-m mark --mark 0x1 -j DROP", "-m mark --mark 0x1 -j ACCEPT"),
+    ("-i eth0 -j DROP", "-o eth0 -j ACCEPT"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), COVERED)
+def test_covered_rules(first: str, second: str, tmp_path: Path) -> None:
+    finding = one(rules(tmp_path, f"-A INPUT {first}", f"-A INPUT {second}"), "never-matches")
+    assert [item.rule.position for item in finding.evidence if item.rule] == [1, 2]
+
+
+@pytest.mark.parametrize(("first", "second"), OPEN)
+def test_rules_that_still_match(first: str, second: str, tmp_path: Path) -> None:
+    chain = "FORWARD" if "-o" in second else "INPUT"
+    assert "never-matches" not in codes(rules(tmp_path, f"-A {chain} {first}", f"-A {chain} {second}"))
+
+
+# -- the parts together ----------------------------------------------------------------------------
+
+
+def test_analyses_are_described() -> None:
+    assert all(analysis.__doc__ for analysis in ANALYSES)
+
+
+def test_dump_text_is_inert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from iptsim.cli import main
+
+    comment = '-m comment --comment "[bold]x[/nope]"'
+    rules(tmp_path, f"-A INPUT -p tcp {comment} -j DROP", "-A INPUT -p tcp -j ACCEPT")
+    assert main(["lint", str(tmp_path / "rules")]) == 1
+    assert "[bold]x[/nope]" in capsys.readouterr().out
+
+
+def test_exit_status(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from iptsim.cli import main
+
+    assert main(["lint", str(CAPTURES / "docker-28.5/icc-on")]) == 0
+    assert capsys.readouterr().out == "Nothing found.\n"
+    assert main(["lint", str(FIXTURES / "questions/flushed"), "--json"]) == 1
+    out = json.loads(capsys.readouterr().out)
+    assert out["schema"] == "iptsim.findings/1"
+    assert [finding["code"] for finding in out["findings"]] == ["docker-rules-flushed"]
+    assert out["findings"][0]["shown"]["schema"] == "iptsim.trace/1"
+    assert main(["lint", str(tmp_path / "missing")]) == 2
