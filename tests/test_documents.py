@@ -9,6 +9,7 @@ import pytest
 
 import iptsim
 from iptsim.extensions.support import counts, support_table
+from iptsim.findings.table import findings_table
 from tests.readme import DOCUMENTS, ROOT, rendered
 
 
@@ -28,6 +29,12 @@ def test_python_sessions_are_real() -> None:
 def test_the_support_table_is_true() -> None:
     assert (ROOT / "docs/support.md").read_text("utf-8") == support_table(), (
         "write it anew with: make support"
+    )
+
+
+def test_the_table_of_findings_is_true() -> None:
+    assert (ROOT / "docs/findings.md").read_text("utf-8") == findings_table(), (
+        "write it anew with: python -m iptsim.findings.table"
     )
 
 

@@ -11,7 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Scene, called, place
-from iptsim.packet import Family, protocol_name
+from iptsim.packet import Family
 
 #: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
 _PORTS = (SOME_PORT, 22, 80, 443, 3306)
@@ -75,24 +75,19 @@ def _warning(ruleset: Ruleset) -> str | None:
 
 def _parting(scene: Scene, family: Family) -> Explanation | None:
     """Return a packet whose verdict the other backend changes."""
-    asked: list[tuple[str, str, dict[str, Any]]] = [
-        ("internet", one.port.host_address or "host",
-         {"proto": protocol_name(one.port.proto), "dport": one.port.host_port})
-        for one in scene.publications(family)
-        if not one.on_loopback
-    ]  # fmt: skip
+    alone = scene.suppose("one backend", other_backend=False)
+    pairs = [(scene.ask_port(one), scene.ask_port(one, alone)) for one in scene.publications(family)]
+    asked = [("internet", "host", port) for port in _PORTS]
     for network in scene.docker_networks():
         members = scene.members(network, family)
-        asked += [(one.name, "internet", {"proto": "tcp", "dport": 443}) for one in members[:1]]
-        if len(members) > 1:
-            asked.append((members[0].name, place(members[1], network), {"proto": "tcp"}))
-    asked += [("internet", "host", {"proto": "tcp", "dport": port}) for port in _PORTS]
-    for sender, to, fields in asked:
-        both = scene.ask(sender, to, family, **fields)
-        alone = scene.ask(sender, to, family, world="main backend", **fields)
-        if both is not None and alone is not None and both.verdict != alone.verdict:
-            return both
-    return None
+        asked += [(one.name, "internet", 443) for one in members[:1]]
+        asked += [(members[0].name, place(one, network), SOME_PORT) for one in members[1:2]]
+    for sender, to, dport in asked:
+        fields: dict[str, Any] = {"proto": "tcp", "dport": dport}
+        pairs.append(
+            (scene.ask(sender, to, family, **fields), scene.ask(sender, to, family, world=alone, **fields))
+        )
+    return next((both for both, one in pairs if both and one and both.verdict != one.verdict), None)
 
 
 def ipv6_open(scene: Scene) -> Iterator[Finding]:

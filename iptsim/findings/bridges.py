@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.findings.finding import Evidence, Finding, of_policy
+from iptsim.findings.finding import Evidence, Finding, of_policy, tool_of
 from iptsim.findings.scene import Scene, place
 from iptsim.host.model import Interface
 from iptsim.packet import Family, address_text
@@ -15,7 +15,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
     for family in scene.families:
         name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
         value = scene.host.namespace.sysctls.get(name)
-        if value == "1":
+        if value == "1" or not scene.docker_writes(family):
             continue
         for network in scene.docker_networks():
             if network.icc or network.internal or not any(one.family == family for one in network.subnets):
@@ -59,7 +59,8 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
                 continue
             if not (step.policy and step.chain == "FORWARD" and step.table == "filter"):
                 continue
-            tool = "iptables" if family == 4 else "ip6tables"
+            tool = tool_of(family)
+            name, outside = interface.name, step.interfaces[1]
             where = "DOCKER-USER" if "DOCKER-USER" in scene.table(family, "filter").chains else "FORWARD"
             yield Finding(
                 "forward-drop-hits-others",
@@ -67,7 +68,7 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
                 (of_policy(forward),),
                 f"Docker sets the policy when it switches ip_forward on. No rule is for {interface.name}, so its "
                 "traffic falls to the policy.",
-                f"{tool} -I {where} -i {interface.name} -j ACCEPT; {tool} -I {where} -o {interface.name} -m "
+                f"{tool} -I {where} -i {name} -o {outside} -j ACCEPT; {tool} -I {where} -i {outside} -o {name} -m "
                 'conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT. Or "ip-forward-no-drop": true in daemon.json '
                 "(28 on).",
                 shown,

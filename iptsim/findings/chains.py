@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.packet import Family
 
@@ -27,13 +27,18 @@ def accepts_all(rule: Rule) -> bool:
     return gate and rule.target_name == "ACCEPT" and is_unconditional(rule)
 
 
+def _ends(rule: Rule) -> bool:
+    """Tell whether no packet gets past a rule."""
+    return is_unconditional(rule) and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
+
+
 def accept_all(scene: Scene) -> Iterator[Finding]:
     """Find an ACCEPT of everything with rules, or a policy DROP, behind it."""
     for family in scene.families:
         for name in _GATES:
             chain = scene.table(family, "filter").chains.get(name)
-            rule = next((rule for rule in chain.rules if accepts_all(rule)), None) if chain else None
-            if chain is None or rule is None:
+            rule = next((rule for rule in chain.rules if _ends(rule)), None) if chain else None
+            if chain is None or rule is None or not accepts_all(rule):
                 continue
             behind = chain.rules[rule.position :]
             harmless = all(one.target_name == "ACCEPT" for one in behind) and chain.policy != "DROP"
@@ -43,7 +48,7 @@ def accept_all(scene: Scene) -> Iterator[Finding]:
 
 
 def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: list[Rule]) -> Finding:
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     if chain.name == "DOCKER-USER":
         lost = "Docker's own rules, and the rules behind it," if behind else "Docker's own rules"
     elif behind:
@@ -103,7 +108,7 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
     callers = scene.jumps(family, chain.table, chain.name)
     line = f" (line {chain.line})" if chain.line else ""
     own = Evidence(f"{chain.table} {chain.name}{line}", "no rule of a chain that packets pass leads here")
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     shown = None
     for rule in chain.rules:
         if chain.table == "filter" and rule.target_name in ("DROP", "REJECT"):
@@ -133,7 +138,7 @@ def empty(scene: Scene) -> Iterator[Finding]:
                 callers = scene.jumps(family, table.name, chain.name) if not chain.rules else []
                 if chain.builtin or not callers or chain_owner(chain.name) != "user":
                     continue
-                tool = "iptables" if family == 4 else "ip6tables"
+                tool = tool_of(family)
                 yield Finding(
                     "empty-chain",
                     f"{table.name} {chain.name} has no rules, but packets are sent there.",

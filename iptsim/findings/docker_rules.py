@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import role_of
 from iptsim.docker.rules import rules_for
-from iptsim.dump.ruleset import Rule
+from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.model import Network
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.packet import Family, address_text
 
 
 def flushed(scene: Scene) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def flushed(scene: Scene) -> Iterator[Finding]:
         )
         yield Finding(
             "docker-rules-flushed",
-            "Docker runs, but rules that it needs are gone: somebody flushed the tables or loaded others.",
+            "Rules that Docker needs are gone: somebody flushed the tables or loaded others.",
             tuple(missing),
             f"dockerd does not notice: what these rules did is undone until it writes them again.{effect}",
             "systemctl restart docker writes them again; load other rules with iptables-restore --noflush, and "
@@ -47,8 +48,11 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
     daemon = scene.host.daemon
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False
-    if any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):
+    chains = scene.table(family, "filter").chains
+    if "DOCKER-FORWARD" in chains or any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):
         return True
+    if family == 4 and "DOCKER-ISOLATION-STAGE-1" in chains:
+        return True  # the same chain of IPv6 waits empty for a network with IPv6
     running = any(scene.members(network, family) for network in scene.docker_networks())
     return scene.knows_containers and running and scene.docker_writes(family)
 
@@ -56,27 +60,33 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
 def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
     """Yield what Docker needs and the dump lacks, in words."""
     networks = _active(scene, family)
-    nat = scene.table(family, "nat")
-    if networks or "DOCKER" in nat.chains:
+    nat, chains = scene.table(family, "nat").chains, scene.table(family, "filter").chains
+    if networks or "DOCKER" in nat:
         for hook in ("PREROUTING", "OUTPUT"):
             if not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
-                yield Evidence(f"nat {hook}", f"no rule leads to {_chain(nat.chains, 'DOCKER')}")
-    filter_ = scene.table(family, "filter").chains
-    new = "DOCKER-FORWARD" in filter_ or _generation(scene) == "28"
-    entry = "DOCKER-FORWARD" if new else "DOCKER"
-    if (networks or entry in filter_) and not any(
-        rule.chain == "FORWARD" for rule in scene.jumps(family, "filter", entry)
-    ):
-        yield Evidence("filter FORWARD", f"no rule leads to {_chain(filter_, entry)}")
-    if not scene.knows_containers:
-        return
+                yield _no_jump("nat", hook, "DOCKER", nat)
+    daemon = scene.host.daemon
+    if "DOCKER-FORWARD" in chains or (daemon is not None and daemon.generation == "28"):
+        entries = ["DOCKER-FORWARD"]
+    else:
+        entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
+    jumps = [rule for name in entries for rule in scene.jumps(family, "filter", name)]
+    if not any(rule.chain == "FORWARD" for rule in jumps):
+        yield _no_jump("filter", "FORWARD", entries[0], chains)
     for network in networks:
         if not network.masquerade or network.internal or not _translates(scene, network, family):
             continue
         if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
             subnet = next(str(one) for one in network.subnets if one.family == family)
             yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {called(network)}")
-    yield from _missing_drops(scene, family)
+    if scene.knows_containers:
+        yield from _missing_drops(scene, family)
+
+
+def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Evidence:
+    return Evidence(
+        f"{table} {chain}", f"no rule leads to {to}" + ("" if to in chains else ", which does not exist")
+    )
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
@@ -104,15 +114,6 @@ def _active(scene: Scene, family: Family) -> list[Network]:
         if any(subnet.family == family for subnet in network.subnets)
     ]
     return networks if scene.docker_writes(family) and scene.knows_containers else []
-
-
-def _chain(chains: object, name: str) -> str:
-    known = isinstance(chains, dict) and name in chains
-    return name if known else f"{name}, which does not exist"
-
-
-def _generation(scene: Scene) -> str | None:
-    return scene.host.daemon.generation if scene.host.daemon else None
 
 
 def _translates(scene: Scene, network: Network, family: Family) -> bool:
@@ -172,17 +173,9 @@ def _container_addresses(rule: Rule) -> Iterator[int]:
 
 
 def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Finding:
-    tool = "iptables" if family == 4 else "ip6tables"
-    dnat = next(
-        (rule for rule in rules if role_of(rule) and rule.table == "nat" and rule.target_name == "DNAT"), None
-    )
-    shown = None
-    if dnat is not None:
-        port = next((predicate.allowed for match in dnat.matches for predicate in match.predicates()
-                     if predicate.field == "dport"), None)  # fmt: skip
-        if isinstance(port, tuple) and port and isinstance(port[0], tuple):
-            proto = protocol_name(dnat.parameters.protocol or 6)
-            shown = scene.ask("internet", "host", family, proto=proto, dport=port[0][0])
+    tool = tool_of(family)
+    dnat = next((rule for rule in rules if rule.target_name == "DNAT"), None)
+    shown = packet_for(scene, family, dnat, "INPUT") if dnat is not None else None
     count = "A rule" if len(rules) == 1 else f"{len(rules)} rules"
     return Finding(
         "stale-rule",

@@ -10,7 +10,7 @@ from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.parameters import Parameters
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
 from iptsim.packet import Family
 
@@ -53,13 +53,12 @@ def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
 
 
 def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
-    tool = "iptables" if family == 4 else "ip6tables"
-    chain = scene.table(family, "filter").chains[CHAIN]
+    tool = tool_of(family)
     count = f"its {len(own)} rules have" if len(own) != 1 else "its rule has"
     return Finding(
         "docker-user-not-asked",
         "No rule of FORWARD leads to DOCKER-USER.",
-        tuple(of_rule(rule) for rule in own) or tuple(of_rule(rule) for rule in chain.rules[:1]),
+        (Evidence("filter FORWARD", f"no rule leads to {CHAIN}"), *map(of_rule, own)),
         f"The chain is never asked: {count} no effect."
         if own
         else "What is added to the chain has no effect.",
@@ -70,7 +69,7 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
 
 
 def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: list[Rule]) -> Finding:
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     return Finding(
         "docker-user-late",
         f"FORWARD asks DOCKER-USER at rule {jump.position}, after rules of Docker's.",
@@ -131,7 +130,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         behind = rules[end.position :] if end is not None else []
         if end is None or not behind:
             continue
-        tool = "iptables" if family == 4 else "ip6tables"
+        tool = tool_of(family)
         words = behind[0].text.removeprefix(f"-A {CHAIN} ")
         yield Finding(
             "docker-user-after-return",
@@ -190,7 +189,7 @@ def _has_port(match: Match) -> bool:
 
 def _host_port(family: Family, rule: Rule, publication: Publication, shown: Explanation) -> Finding:
     port = publication.port
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     dnat = [step.rule for step in shown.trace.legs[0].steps if step.verdict == "DNAT" and step.rule]
     # all that the rule says beside the port stays
     words = [rule.parameters.save()]
@@ -224,7 +223,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
             if rule is None or rule.chain not in chains or id(rule) in told:
                 continue
             told.add(id(rule))
-            tool = "iptables" if family == 4 else "ip6tables"
+            tool = tool_of(family)
             yield Finding(
                 "docker-user-blocks-replies",
                 f"{rule.chain} rule {rule.position} also drops the answers to connections that were let through.",

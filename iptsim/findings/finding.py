@@ -111,6 +111,11 @@ def of_policy(chain: Chain) -> Evidence:
     return Evidence(f"{chain.table} {chain.name}{line}", f"policy {chain.policy or 'ACCEPT'}")
 
 
+def tool_of(family: Family) -> str:
+    """Return the program that changes the rules of a family."""
+    return "iptables" if family == 4 else "ip6tables"
+
+
 def _options(question: Question) -> str:
     """Return a question as the options that ask it."""
     target = question.to or ""

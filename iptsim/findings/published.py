@@ -10,7 +10,7 @@ from iptsim.docker.roles import is_dockers, role_of
 from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.model import Container, Network
 from iptsim.netfilter.trace import Step
@@ -43,10 +43,10 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     port, proto = publication.port.host_port, protocol_name(publication.port.proto)
     are, them = ("is", "it") if len(ports) == 1 else ("are", "them")
     outside = scene.outside_interface(family)
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     return Finding(
         "firewall-bypassed",
-        f"{_listed(ports)} {are} open to everybody although {who} in INPUT denies {them}.",
+        f"{_listed(ports)} {are} open from outside although {who} in INPUT denies {them}.",
         (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
         "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT are never asked.",
         f"Say who may come in DOCKER-USER, by the port that was asked: {tool} -I DOCKER-USER "
@@ -250,14 +250,17 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             step = shown.reason.step
             if step is not None and step.rule is not None:
                 continue  # somebody wants it so
-            evidence = () if step is None or step.table is None else (_of_step(scene, 4, step),)
             daemon = scene.host.daemon
             if daemon is not None and daemon.iptables is False:
-                evidence = (Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false"), *evidence)
+                told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
+            elif step is None or step.table is None:
+                told = Evidence(scene.host.rulesets[4].source, "no rules, so that nothing is kept out")
+            else:
+                told = _of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
                 f"Ports of {called(network)}'s containers that are not published can be reached from outside.",
-                evidence,
+                (told,),
                 "Whoever can send packets for the containers' addresses to this host, as every neighbour on the "
                 "link can, reaches every port of theirs.",
                 "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and later "

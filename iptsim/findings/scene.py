@@ -70,7 +70,8 @@ class Scene:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.families: tuple[Family, ...] = tuple(host.rulesets)
-        self._simulators: dict[str, Simulator] = {}
+        self._jumps: dict[tuple[Family, str], dict[str, list[Rule]]] = {}
+        self._simulators = {"": Simulator(host)}
 
     # -- rules -------------------------------------------------------------------------------------
 
@@ -86,24 +87,30 @@ class Scene:
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules that lead to a chain."""
-        rules = self.table(family, table).rules()
-        return [rule for rule in rules if isinstance(rule.target, Jump) and rule.target.chain == chain]
+        if (family, table) not in self._jumps:
+            found: dict[str, list[Rule]] = {}
+            for rule in self.table(family, table).rules():
+                if isinstance(rule.target, Jump):
+                    found.setdefault(rule.target.chain, []).append(rule)
+            self._jumps[family, table] = found
+        return self._jumps[family, table].get(chain, [])
 
     def below(self, family: Family, table: str, chain: str) -> list[str]:
         """Return a chain and the chains that packets come to from it."""
-        found = [chain]
+        found, known = [chain], {chain}
         for name in found:
             for rule in self.rules(family, table, name):
-                if isinstance(rule.target, Jump) and rule.target.chain not in found:
+                if isinstance(rule.target, Jump) and rule.target.chain not in known:
+                    known.add(rule.target.chain)
                     found.append(rule.target.chain)
         return found
 
-    def hooks(self, family: Family, table: str) -> dict[str, set[str]]:
+    def hooks(self, family: Family, table: str) -> dict[str, list[str]]:
         """Return from which built-in chains packets come to each chain of a table."""
-        found: dict[str, set[str]] = {}
+        found: dict[str, list[str]] = {}
         for hook in BUILTIN_CHAINS.get(table, ()):
             for chain in self.below(family, table, hook):
-                found.setdefault(chain, set()).add(hook)
+                found.setdefault(chain, []).append(hook)
         return found
 
     # -- Docker ------------------------------------------------------------------------------------
@@ -222,12 +229,26 @@ class Scene:
 
     # -- packets -----------------------------------------------------------------------------------
 
-    def suppose(self, world: str, change: Callable[[Ruleset], Ruleset]) -> str:
-        """Make a world in which the rules are others, to ask about; return its name."""
+    def suppose(
+        self, world: str, change: Callable[[Ruleset], Ruleset] | None = None, *, other_backend: bool = True
+    ) -> str:
+        """Make a world to ask about, in which the rules are others.
+
+        Args:
+            world: a name for it.
+            change: makes the rules there from the rules here.
+            other_backend: keep the rules of the other backend.
+
+        Returns:
+            The name, for :meth:`ask`.
+        """
         if world not in self._simulators:
             host = self.host
-            rulesets = {family: change(ruleset) for family, ruleset in host.rulesets.items()}
-            self._simulators[world] = Simulator(replace(host, rulesets=rulesets))
+            rulesets = {
+                family: change(ruleset) if change else ruleset for family, ruleset in host.rulesets.items()
+            }
+            extra = host.extra_rulesets if other_backend else {}
+            self._simulators[world] = Simulator(replace(host, rulesets=rulesets, extra_rulesets=extra))
         return world
 
     def ask(
@@ -236,14 +257,9 @@ class Scene:
         """Walk a packet; None where the question can't be asked on this host.
 
         Args:
-            world: "" for the host as it is, "main backend" without the rules of the other backend, or
-                what :meth:`suppose` returned.
+            world: what :meth:`suppose` returned, else the host as it is.
         """
-        if world == "main backend" and world not in self._simulators:
-            self._simulators[world] = Simulator(replace(self.host, extra_rulesets={}))
-        simulator = self._simulators.get(world)
-        if simulator is None:
-            simulator = self._simulators[world] = Simulator(self.host)
+        simulator = self._simulators[world]
         try:
             question = parse_question({"from": sender, "to": to, "family": family, **fields})
             return explain_trace(simulator.host, question, simulator.walk(question))

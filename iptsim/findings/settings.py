@@ -7,7 +7,6 @@ from typing import Any
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.packet import protocol_name
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
@@ -20,9 +19,7 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
         return
     published = [one for one in scene.publications(4) if not one.on_loopback]
     if published:
-        port = published[0].port
-        to = port.host_address or "host"
-        shown = scene.ask("internet", to, proto=protocol_name(port.proto), dport=port.host_port)
+        shown = scene.ask_port(published[0])
     else:
         shown = scene.ask(scene.members(networks[0])[0].name, "internet", proto="tcp", dport=443)
     if shown is None or shown.reason.code != "ip-forward-off":

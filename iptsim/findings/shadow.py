@@ -7,14 +7,15 @@ ports, a wider interface pattern. A rule that a match with memory or chance stan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from iptsim.docker.roles import is_dockers
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.extensions.base import Masked, Predicate
+from iptsim.extensions.values import Network
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Finding, of_rule
+from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.packet import Family
 
@@ -28,6 +29,10 @@ _SHOWN = 5
 _LONGEST = 20_000
 
 _ADDRESSES = ("source", "destination")
+#: (address, mask)
+_Prefix: TypeAlias = tuple[int, int]
+#: source, destination, destination port
+_Key: TypeAlias = tuple[_Prefix | None, _Prefix | None, int | None]
 
 
 class _Known(NamedTuple):
@@ -45,12 +50,12 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
             for chain in table.chains.values():
                 if chain.name not in hooks:
                     continue
-                for first, covered in _covered(chain).items():
-                    yield _finding(scene, family, chain.rules[first], covered, sorted(hooks[chain.name]))
+                for first, covered in covered_rules(chain).items():
+                    yield _finding(scene, family, chain.rules[first], covered, hooks[chain.name])
 
 
 def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hooks: list[str]) -> Finding:
-    tool = "iptables" if family == 4 else "ip6tables"
+    tool = tool_of(family)
     one = covered[0]
     differs = [rule for rule in covered if rule.target != first.target]
     rules = f"rule {one.position}" if len(covered) == 1 else f"rules {_numbers(covered)}"
@@ -97,58 +102,88 @@ def _numbers(rules: list[Rule]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def _covered(chain: Chain) -> dict[int, list[Rule]]:
+def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
     """Return the rules that never match, by the index of the rule that takes their packets."""
     found: dict[int, list[Rule]] = {}
-    takers: dict[tuple[object, object], list[_Known]] = {}
-    masks: set[tuple[int | None, int | None]] = set()
+    takers = _Takers()
     for rule in chain.rules[:_LONGEST]:
-        conditions = _conditions(rule)
-        taker = _taker(rule, conditions, takers, masks)
-        if taker is not None:
-            if not accepts_all(taker) and not (is_dockers(taker) and taker.chain == "DOCKER-USER"):
-                found.setdefault(taker.position - 1, []).append(rule)
-        elif conditions is not None and _takes(rule):
-            key = tuple(_masked(rule, field) for field in _ADDRESSES)
-            masks.add(tuple(None if one is None else one[1] for one in key))  # type: ignore[arg-type]
-            takers.setdefault(key, []).append(_Known(rule, conditions))  # type: ignore[arg-type]
+        conditions = _sure_conditions(rule)
+        taker = takers.first_of(rule, conditions)
+        if taker is None:
+            if _takes(rule) and all(match.name in _STABLE for match in rule.matches):
+                takers.add(rule, conditions)
+        elif not accepts_all(taker) and not (is_dockers(taker) and taker.chain == "DOCKER-USER"):
+            found.setdefault(taker.position - 1, []).append(rule)
     return found
 
 
-def _masked(rule: Rule, field: str) -> tuple[int, int] | None:
-    prefix = getattr(rule.parameters, field)
-    if prefix is None or field in rule.parameters.negated:
+class _Takers:
+    """Rules that take all packets that fit them, found again by what a covered rule must have in common."""
+
+    def __init__(self) -> None:
+        self.rules: dict[_Key, list[_Known]] = {}
+        #: the masks of source and destination that occur
+        self.masks: set[tuple[int | None, int | None]] = set()
+
+    def add(self, rule: Rule, conditions: tuple[Predicate, ...]) -> None:
+        """Note a rule with its conditions."""
+        source, destination = (_prefix(rule, field) for field in _ADDRESSES)
+        self.masks.add((source and source[1], destination and destination[1]))
+        key = source, destination, _single_port(conditions)
+        self.rules.setdefault(key, []).append(_Known(rule, conditions))
+
+    def first_of(self, rule: Rule, conditions: tuple[Predicate, ...]) -> Rule | None:
+        """Return the first rule that takes every packet of a later one."""
+        fitting = (
+            known.rule
+            for key in self._keys(rule, _single_port(conditions))
+            for known in self.rules.get(key, ())
+            if all(any(_implies(mine, theirs) for mine in conditions) for theirs in known.conditions)
+        )
+        return min(fitting, key=lambda one: one.position, default=None)
+
+    def _keys(self, rule: Rule, port: int | None) -> Iterator[_Key]:
+        """Yield the keys that a taker of a rule can have."""
+        source, destination = (_prefix(rule, field) for field in _ADDRESSES)
+        for source_mask, destination_mask in self.masks:
+            if _is_within(source, source_mask) and _is_within(destination, destination_mask):
+                cut = _cut(source, source_mask), _cut(destination, destination_mask)
+                yield (*cut, None)
+                if port is not None:
+                    yield (*cut, port)
+
+
+def _prefix(rule: Rule, field: str) -> _Prefix | None:
+    """Return a rule's source or destination as (address, mask), None where it has none, or a negated one."""
+    found: Network | None = getattr(rule.parameters, field)
+    if found is None or field in rule.parameters.negated:
         return None
-    return prefix.address & prefix.mask, prefix.mask
+    return found.address & found.mask, found.mask
 
 
-def _taker(
-    rule: Rule,
-    conditions: tuple[Predicate, ...] | None,
-    takers: dict[tuple[object, object], list[_Known]],
-    masks: set[tuple[int | None, int | None]],
-) -> Rule | None:
-    """Return an earlier rule that takes every packet of a rule."""
-    own = [_masked(rule, field) for field in _ADDRESSES]
-    sure = conditions if conditions is not None else _sure_conditions(rule)
-    best: Rule | None = None
-    for pair in masks:
-        key: list[tuple[int, int] | None] = []
-        for mask, mine in zip(pair, own, strict=True):
-            if mask is None:
-                key.append(None)
-            elif mine is not None and mine[1] & mask == mask:
-                key.append((mine[0] & mask, mask))
-            else:
-                break
-        if len(key) < 2:
-            continue
-        for known in takers.get((key[0], key[1]), ()):
-            if best is not None and best.position < known.rule.position:
-                continue
-            if all(any(_implies(mine, theirs) for mine in sure) for theirs in known.conditions):
-                best = known.rule
-    return best
+def _is_within(prefix: _Prefix | None, mask: int | None) -> bool:
+    """Tell whether all addresses of a prefix agree under a mask; None for a rule that does not look."""
+    return mask is None or (prefix is not None and prefix[1] & mask == mask)
+
+
+def _cut(prefix: _Prefix | None, mask: int | None) -> _Prefix | None:
+    """Return a prefix under a shorter mask."""
+    return None if prefix is None or mask is None else (prefix[0] & mask, mask)
+
+
+def _single_port(conditions: tuple[Predicate, ...]) -> int | None:
+    """Return the destination port, where a rule is for one only."""
+    for one in conditions:
+        if (
+            one.field == "dport"
+            and not one.negated
+            and isinstance(one.allowed, tuple)
+            and len(one.allowed) == 1
+        ):
+            low, high = one.allowed[0]
+            if low == high:
+                return low
+    return None
 
 
 def _takes(rule: Rule) -> bool:
@@ -159,14 +194,8 @@ def _takes(rule: Rule) -> bool:
     return target is not None and (target.terminal or target.name == "RETURN") and target.status == "exact"
 
 
-def _conditions(rule: Rule) -> tuple[Predicate, ...] | None:
-    """Return a rule's conditions, None when some of them are not decided by the packet alone."""
-    if any(match.name not in _STABLE for match in rule.matches):
-        return None
-    return _sure_conditions(rule)
-
-
 def _sure_conditions(rule: Rule) -> tuple[Predicate, ...]:
+    """Return a rule's conditions, without those of matches with memory or chance."""
     stable = [match for match in rule.matches if match.name in _STABLE]
     return (*rule.parameters.predicates(), *(one for match in stable for one in match.predicates()))
 

@@ -9,6 +9,8 @@ from iptsim.netfilter import conntrack
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
+#: ICMP types above this are unknown to Linux (NR_ICMP_TYPES); ICMPv6 types below that are errors.
+_LAST_ICMP_TYPE, _FIRST_ICMPV6_MESSAGE = 18, 128
 #: Owner of the kernel's own sockets: no user or group has this number.
 NOBODY = -1
 
@@ -29,7 +31,8 @@ def reply_to(packet: Packet) -> Packet | None:
         sport=packet.dport,
         dport=packet.sport,
         tcp_flags=0,
-        defaults=packet.defaults,
+        # nobody said what is in it
+        defaults=packet.defaults | {"payload"},
     )
     if packet.proto == TCP:
         if packet.tcp_flags & RST:
@@ -66,6 +69,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     if (
         answer is None
         or answer.icmp is None
+        or _is_unanswerable(packet)
         or conntrack.is_icmp_error(packet)
         or packet.fragment in ("middle", "last")
     ):
@@ -87,11 +91,20 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         icmp_type=number,
         icmp_code=code,
         tos=packet.tos | 0xC0,
+        # as much of the rejected packet as fits (576 octets in all, 1280 for IPv6)
+        length=28 + min(packet.length, 548) if packet.family == 4 else 48 + min(packet.length, 1232),
         # sent by a socket of the kernel's own, which belongs to nobody
         local_socket=True,
         uid=NOBODY,
         gid=NOBODY,
     )
+
+
+def _is_unanswerable(packet: Packet) -> bool:
+    """Tell whether an ICMP packet is of a type that no error is sent about, because it may be one itself."""
+    if packet.proto == ICMP:
+        return (packet.icmp_type or 0) > _LAST_ICMP_TYPE
+    return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE
 
 
 def _facing(host: Host, packet: Packet) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.targets.ct import Ct
 from iptsim.packet import (
     ACK,
     FIN,
@@ -23,10 +24,11 @@ from iptsim.packet import (
     Packet,
 )
 
-#: Matches and targets that make the kernel switch connection tracking on.
+#: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
+#: does is `--notrack`.
 USERS = frozenset({
     "conntrack", "state", "connmark", "connlimit", "connbytes", "connlabel", "helper", "cluster",
-    "CONNMARK", "CONNSECMARK", "CT", "NOTRACK", "SYNPROXY",
+    "CONNMARK", "CONNSECMARK", "SYNPROXY",
     "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "CLUSTERIP",
 })  # fmt: skip
 
@@ -42,6 +44,8 @@ def switched_on(ruleset: Ruleset) -> bool:
     """Tell whether any rule makes the kernel track connections for this address family."""
     for rule in ruleset.rules():
         if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
+            return True
+        if isinstance(rule.target, Ct) and not rule.target.notrack:
             return True
     return False
 
@@ -97,7 +101,10 @@ def _may_open(packet: Packet, tcp_loose: bool) -> bool:
     if packet.proto == ICMPV6:
         return packet.icmp_type in ICMPV6_ANSWERS
     if packet.proto == SCTP:
-        return "INIT" in packet.extra.get("sctp_chunks", ("INIT",))
+        # an INIT must be the only chunk
+        return [str(chunk).partition(":")[0] for chunk in packet.extra.get("sctp_chunks", ("INIT",))] == [
+            "INIT"
+        ]
     return True
 
 

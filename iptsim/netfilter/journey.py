@@ -8,7 +8,7 @@ net/netfilter/nf_nat_core.c, and measurements.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from iptsim.dump.ruleset import Chain, Rule
@@ -105,7 +105,9 @@ class Journey:
         """Start a new packet: forget the steps of the one before."""
         self.steps, self.skipped = [], []
 
-    def receive(self, packet: Packet, interface: str, next_hop: int | None = None) -> Fate:
+    def receive(
+        self, packet: Packet, interface: str, next_hop: int | None = None, *, discovered: bool = False
+    ) -> Fate:
         """Follow a packet that arrives on an interface of the namespace.
 
         Args:
@@ -113,11 +115,12 @@ class Journey:
             interface: on which it arrives; a bridge port counts as such.
             next_hop: the address whose MAC the sender put in the frame, when it arrives on a bridge
                 port; None: the bridge's own.
+            discovered: the sender knows that MAC address already (IPv6).
         """
         context = self._context(packet)
         port = self.namespace.interfaces.get(interface)
         if port is not None and port.master is not None and self._is_bridge(port.master):
-            return self._receive_from_port(context, port, next_hop)
+            return self._receive_from_port(context, port, next_hop, discovered)
         context.in_interface = interface
         if self._is_for_others(packet, port):
             return self._kernel_drop(
@@ -173,8 +176,8 @@ class Journey:
     # -- input path --------------------------------------------------------------------------------
 
     def _route(self, context: Context) -> Fate:
-        joined = bool(self.world.fact("joined"))
         interface = context.in_interface or "lo"
+        joined = self._is_joined(context.packet)
         decision = routing.route_input(self.namespace, context.packet, interface, joined=joined)
         if decision.kind == "drop":
             return self._kernel_drop(decision.code, decision.note)
@@ -246,6 +249,8 @@ class Journey:
             return fate
         found = self._way_out
         context.out_interface = self._device(found)
+        if found.type == "broadcast" or (found.type == "multicast" and self._is_joined(context.packet)):
+            self._hear_oneself(context)
         fate = self._hook(context, hooks.POSTROUTING)
         if fate is not None:
             return fate
@@ -279,6 +284,23 @@ class Journey:
         fate = self._hook(context, hooks.PREROUTING)
         return fate or self._deliver(context)
 
+    def _is_joined(self, packet: Packet) -> bool:
+        """Tell whether the host is in the multicast group that a packet goes to."""
+        return packet.dst == routing.ALL_HOSTS4 or bool(self.world.fact("joined"))
+
+    def _hear_oneself(self, context: Context) -> None:
+        """Let a copy of the host's own broadcast come back to it, before the packet itself leaves.
+
+        What becomes of the copy does not stop the packet (ip_mc_output).
+        """
+        copy = replace(context, packet=context.packet.copy())
+        if self._hook(copy, hooks.POSTROUTING) is not None:
+            return
+        copy.in_interface, copy.out_interface = context.out_interface, None
+        copy.packet.local_socket, copy.packet.pkttype = False, "broadcast"
+        if self._hook(copy, hooks.PREROUTING) is None:
+            self._hook(copy, hooks.INPUT)
+
     # -- bridges -----------------------------------------------------------------------------------
 
     def _is_bridge(self, name: str) -> bool:
@@ -290,12 +312,14 @@ class Journey:
         name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
         return self.namespace.sysctl_number(name, 1 if not self.namespace.sysctls else 0) != 0
 
-    def _receive_from_port(self, context: Context, port: Interface, next_hop: int | None) -> Fate:
+    def _receive_from_port(
+        self, context: Context, port: Interface, next_hop: int | None, discovered: bool
+    ) -> Fate:
         packet, bridge = context.packet, port.master or ""
         context.in_interface = bridge
         up = next_hop is None or self.namespace.has_address(packet.family, next_hop)
         if self.bridge_netfilter(packet.family):
-            if packet.family == 6 and not up:
+            if packet.family == 6 and not up and not discovered:
                 fate = self._discover_neighbour(packet, port, next_hop or 0)
                 if fate is not None:
                     return fate
@@ -311,6 +335,8 @@ class Journey:
             if fate is not None:
                 return fate
         if up:
+            if packet.family == 6 and (refused := self._refused_before_rules(packet)):
+                return refused
             return self._route(context)
         return self._switch(context, port, next_hop or 0)
 
@@ -329,6 +355,7 @@ class Journey:
         for message, came, goes in ((question, port.name, other), (answer, other, port.name)):
             context = self._context(message)
             context.in_interface, context.physical_in = bridge, came
+            context.state = "UNTRACKED"
             fate = self._hook(context, hooks.PREROUTING)
             if fate is None:
                 context.bridged, context.out_interface, context.physical_out = True, bridge, goes
@@ -420,7 +447,7 @@ class Journey:
         backend = programs[0].backend if programs else "nf_tables"
         packet = context.packet
         tracks = any(program.tracks for program in programs)
-        if packet.fragment is not None and self._defragments(hook, tracks):
+        if packet.fragment is not None and self._defragments(hook, tracks, packet.family):
             packet.fragment = None
             self._note(
                 hook,
@@ -450,9 +477,11 @@ class Journey:
                     return fate
         return None
 
-    def _defragments(self, hook: str, tracks: bool) -> bool:
-        """Tell whether fragments are joined before a hook: by conntrack, else for local delivery."""
-        return (tracks and hook in (hooks.PREROUTING, hooks.OUTPUT)) or hook == hooks.INPUT
+    def _defragments(self, hook: str, tracks: bool, family: int) -> bool:
+        """Tell whether fragments are joined before a hook: by conntrack, in IPv4 also for local delivery."""
+        if tracks:
+            return hook in (hooks.PREROUTING, hooks.OUTPUT)
+        return family == 4 and hook == hooks.INPUT
 
     def _table(self, context: Context, program: Program, table: str) -> Fate | None:
         chain = program.chain(table, context.hook)

@@ -23,7 +23,7 @@ def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, 
     port = current.dport if side == "dst" else current.sport
     if wanted.netmap is not None and new_address is not None:
         address = (new_address[0] & wanted.netmap) | (address & ~wanted.netmap)
-    elif new_address is not None:
+    elif new_address is not None and not _fits(wanted, address, port, new_address):
         address = choose_address(connection.family, current, new_address, wanted.persistent)
     if current.proto in PORT_PROTOCOLS:
         port = _choose_port(port, wanted, connection.original.dport)
@@ -35,6 +35,13 @@ def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, 
     if new != current:
         connection.reply = new.reversed()
         connection.status |= {"DNAT" if side == "dst" else "SNAT"}
+
+
+def _fits(wanted: Translation, address: int, port: int | None, addresses: tuple[int, int]) -> bool:
+    """Tell whether a source is in the range already; then it is kept (get_unique_tuple)."""
+    if wanted.side != "src" or wanted.random or not addresses[0] <= address <= addresses[1]:
+        return False
+    return wanted.ports is None or (port is not None and wanted.ports[0] <= port <= wanted.ports[1])
 
 
 def _choose_port(port: int | None, wanted: Translation, original_port: int | None) -> int | None:

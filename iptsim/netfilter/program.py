@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iptsim.dump.loops import refuse_loops
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Match, Predicate, Target
 from iptsim.netfilter import conntrack
 from iptsim.packet import Context, Truth
@@ -49,8 +49,14 @@ class Program:
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
     def chain(self, table: str, name: str) -> Chain | None:
-        """Return a chain as the dump has it."""
-        return self.ruleset.chain(table, name)
+        """Return a chain as the dump has it.
+
+        The legacy backend always has all base chains of a table, whether the dump names them or not.
+        """
+        found = self.ruleset.chain(table, name)
+        if found is None and self.backend == "legacy" and table in self.ruleset.tables:
+            return Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
+        return found
 
     def rules(self, chain: Chain) -> list[Rule | Prepared]:
         """Return a chain's rules; :meth:`prepare` makes one ready when a packet first comes to it."""

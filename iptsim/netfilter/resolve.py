@@ -27,6 +27,8 @@ INTERNET: dict[Family, tuple[str, ...]] = {
     6: ("2001:db8:ffff::7", "2001:db8:fffe::7"),
 }
 DEFAULT_SPORT = 40000
+#: The TCP options of a SYN as Linux sends it: MSS 1460, SACK, timestamps, window scale 7.
+SYN_OPTIONS = {2: b"\x05\xb4", 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
 
 
 @dataclass(slots=True)
@@ -271,14 +273,8 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
         packet.tcp_flags = _flags(question)
         if question.tcp_flags is None:
             defaults.add("tcp_flags")
-        mss = question.mss if question.mss is not None else 1460
-        options = {2: mss.to_bytes(2, "big")} if packet.tcp_flags & TCP_FLAGS["SYN"] else {}
-        if question.tcp_options is not None:
-            options.update({kind: bytes.fromhex(data) for kind, data in question.tcp_options.items()})
         fill(
-            "tcp_options",
-            options if question.mss is not None or question.tcp_options is not None else None,
-            options,
+            "tcp_options", _tcp_options(question), SYN_OPTIONS if packet.tcp_flags & TCP_FLAGS["SYN"] else {}
         )
     else:
         packet.tcp_flags = 0
@@ -320,12 +316,22 @@ def _flags(question: Question) -> int:
     return bits
 
 
+def _tcp_options(question: Question) -> dict[int, bytes] | None:
+    """Return the TCP options that the question names, None where it leaves them open."""
+    if question.tcp_options is None and question.mss is None:
+        return None
+    options = {kind: bytes.fromhex(data) for kind, data in (question.tcp_options or {}).items()}
+    if question.mss is not None:
+        options[2] = question.mss.to_bytes(2, "big")
+    return options
+
+
 def _usual_length(packet: Packet) -> int:
     header = 20 if packet.family == 4 else 40
-    body = {TCP: 40 if packet.tcp_flags & TCP_FLAGS["SYN"] else 32, ICMP: 64, ICMPV6: 64}.get(
-        packet.proto, 40
-    )
-    return header + body
+    if packet.proto == TCP:
+        options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
+        return header + 20 + (options + 3) // 4 * 4
+    return header + {ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
 
 
 def _from_container(

@@ -73,9 +73,9 @@ def route_input(namespace: Namespace, packet: Packet, interface: str, *, joined:
     if martian is not None:
         return martian
     if packet.dst == BROADCAST4:
-        return Decision("local")
+        return (_bad_source(namespace, packet, interface) if packet.src else None) or Decision("local")
     if packet.dst in MULTICAST4:
-        return _multicast(packet.dst == ALL_HOSTS4 or joined)
+        return _multicast(joined)
     found = fib.lookup(
         namespace, 4, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos,

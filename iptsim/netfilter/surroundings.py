@@ -95,13 +95,16 @@ class World:
 
     def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
         """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
-        packet = context.packet
+        packet, interface = context.packet, context.in_interface or "lo"
+        if interface == "lo":
+            return True
         return fib.reverse_path(
             self.namespace,
             packet.family,
             packet.src,
-            context.in_interface or "lo",
+            interface,
             strict=not loose,
+            destination=packet.dst,
             mark=packet.mark if validmark else 0,
             accept_local=accept_local,
         )

@@ -364,7 +364,7 @@ def _send(
         fate = _bypass(run, packet, driver, packet.dst)
     else:
         arrival = start.interface if first else interface
-        fate = journey.receive(packet, arrival or "", start.next_hop if first else None)
+        fate = journey.receive(packet, arrival or "", start.next_hop if first else None, discovered=True)
     if sender == "host" and fate.delivered is not None and fate.delivered.kind == "container":
         driver = _bypassing_driver(run.simulator.host, fate.delivered.packet)
         if driver in ("macvlan", "ipvlan"):

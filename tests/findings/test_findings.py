@@ -188,7 +188,7 @@ def test_a_container_that_is_gone(changed: Changed) -> None:
 def test_docker_user_not_asked(changed: Changed) -> None:
     findings = changed("docker-28.5/docker-user", iptables_save=without("-A FORWARD -j DOCKER-USER"))
     finding = one(findings, "docker-user-not-asked")
-    assert len(finding.evidence) == 4
+    assert len(finding.evidence) == 5
     assert finding.shown is not None  # 8443 would be dropped there
     assert (finding.shown.verdict, finding.shown.question.dport) == ("ACCEPT", 8443)
 
@@ -220,7 +220,7 @@ def test_docker_user_after_return(changed: Changed) -> None:
     finding = one(changed("docker-20.10/published", iptables_save=append), "docker-user-after-return")
     assert [item.rule.position for item in finding.evidence if item.rule] == [1, 2]
     assert finding.shown is not None
-    assert (finding.shown.verdict, finding.shown.question.dport) == ("ACCEPT", 8080)
+    assert (finding.shown.verdict, finding.shown.question.dport) == ("ACCEPT", 5353)
 
 
 def test_docker_user_host_port(changed: Changed) -> None:

@@ -215,6 +215,10 @@ def _way_differences(trace: Trace, observation: Observation, reply: Observation 
 def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
     if _held(observation):
         return []
+    waits = next((place for place, step in enumerate(leg.steps) if step.code == "defragmented"), None)
+    if waits is not None and observation.verdict == "LOST":
+        # the kernel waits for the other fragments; iptsim goes on with the whole packet
+        return _step_differences(leg.steps[:waits], observation.steps)
     found = _step_differences(leg.steps, observation.steps)
     if found:
         return found

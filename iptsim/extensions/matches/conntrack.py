@@ -26,18 +26,29 @@ STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
 
 def state_holds(context: Context, states: tuple[str, ...]) -> bool:
     """Tell whether the packet is in one of the ctstates; SNAT and DNAT look at the connection."""
-    if context.state is None:
-        return False
-    if context.state in states:
+    if state_of(context) in states:
         return True
     status: frozenset[str] = context.connection.status if context.connection else frozenset()
     return any(state in status for state in ("SNAT", "DNAT") if state in states)
 
 
+def state_of(context: Context) -> str:
+    """Return the packet's state.
+
+    Before conntrack has seen it, in the raw table, a packet is INVALID; but a CT target has given it a
+    template, which counts as NEW, or told conntrack to leave it alone.
+    """
+    if context.state is not None:
+        return context.state
+    if context.notrack:
+        return "UNTRACKED"
+    return "NEW" if context.template else "INVALID"
+
+
 def state_got(context: Context) -> str:
     """Return the packet's state for explanations."""
     if context.state is None:
-        return "connection tracking is off"
+        return f"conntrack has not seen it yet, so it counts as {state_of(context)}"
     status = sorted(context.connection.status & {"SNAT", "DNAT"}) if context.connection else []
     return f"its connection state is {','.join([context.state, *status])}"
 
