@@ -5,61 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from iptsim.errors import UsageError
+from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
 from iptsim.netfilter.question import Question, parse_question
 
-#: What a question may say about the world around the packet, beyond the packet itself.
-FACTS: dict[str, str] = {
-    "cgroup": "path of the sending process' control group",
-    "classid": "net_cls class of the sending process",
-    "clusterip_node": "whether this node answers for the CLUSTERIP address",
-    "connlabels": "names of connection labels, as {name: number}",
-    "cpu": "number of the CPU that handles the packet",
-    "interface_groups": "groups of interfaces, as {interface: number}",
-    "ipvs": "whether the packet belongs to a virtual service",
-    "kernel_timezone": "minutes by which the kernel's time zone is ahead of UTC",
-    "nfqueue_reader": "whether a program reads the queue",
-    "nth": "how many packets the statistic rule has counted",
-    "path_mtu": "MTU of the way to the destination",
-    "realm": "routing realm",
-    "socket": "whether a program here has a socket open for the packet",
-    "synproxy_cookie": "whether the packet carries a cookie of SYNPROXY",
-    "tproxy_listener": "whether a program listens where TPROXY leads",
-}
-#: Header fields that only a few matches look at.
-EXTRAS: dict[str, str] = {
-    "ah_length": "length of the AH header in octets",
-    "ah_reserved": "reserved field of the AH header",
-    "ah_spi": "security parameter index of the AH header",
-    "dccp_options": "DCCP options that are present, by number",
-    "dccp_type": "DCCP packet type",
-    "esp_spi": "security parameter index of the ESP header",
-    "flow_label": "flow label of the IPv6 header",
-    "fragment_id": "identification of the IPv6 fragment header",
-    "fragment_offset": "offset of a fragment in octets",
-    "icmp_id": "identifier of an ICMP echo",
-    "icmp_seq": "sequence number of an ICMP echo",
-    "ip_df": "don't-fragment bit, 0 or 1",
-    "ip_id": "identification of the IPv4 header",
-    "ipsec": "whether IPsec protects it: in, out, or in,out",
-    "mh_type": "type of the Mobile IPv6 header",
-    "sctp_chunks": "SCTP chunks that it carries: INIT,DATA",
-    "tcp_ack": "TCP acknowledgement number",
-    "tcp_seq": "TCP sequence number",
-    "tcp_window": "TCP window",
-}
 #: Fields of a question that are no property of the packet, and have options of their own.
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
 #: Parts of `ct` that hold a flow, and the numbers in it.
 _FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
 #: A field's name is shown up to this length.
 _LONGEST = 40
-_TRUTHS = {
-    "yes": True, "true": True, "1": True, "on": True,
-    "no": False, "false": False, "0": False, "off": False,
-}  # fmt: skip
 
 
 def _header_fields() -> dict[str, str]:
@@ -74,7 +31,7 @@ _KNOWN = frozenset({*_HEADER, *_CONTROL})
 _NUMBERS = frozenset(
     name
     for name, field in Question.model_fields.items()
-    if int in get_args(field.annotation) and name != "id"
+    if {int, Literal[4, 6]} & {*get_args(field.annotation)} and name != "id"
 )
 
 
@@ -96,7 +53,7 @@ def make_question(fields: Mapping[str, Any]) -> Question:
     for name, value in fields.items():
         if name in _KNOWN:
             if isinstance(value, str) and name in _NUMBERS:
-                value = _number(value)
+                value = read_number(value)
             known[name] = value
         elif name in FACTS:
             facts[name] = value
@@ -109,10 +66,12 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         known["to"], port = split_port(target)
         if port is not None and known.setdefault("dport", port) != port:
             raise UsageError(f"the question names two destination ports: {port} and {known['dport']}")
-    if facts:
-        known["facts"] = {**(known.get("facts") or {}), **facts}
-    if extra:
-        known["extra"] = {**(known.get("extra") or {}), **extra}
+    for group, given in (("facts", facts), ("extra", extra)):
+        beside = known.get(group) or {}
+        if not isinstance(beside, dict):
+            raise UsageError(f"{group}: expected an object")
+        if given or beside:
+            known[group] = {name: read_stated(name, value) for name, value in {**beside, **given}.items()}
     return parse_question(known)
 
 
@@ -144,15 +103,17 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
         if not rest and first in FACTS:
             fields[first] = _fact(setting, value)
         elif not rest and first in EXTRAS:
-            fields[first] = _number(value)
+            fields[first] = read_number(value)
         elif not rest and first in _HEADER:
             fields[first] = value
         elif rest and first in ("ct", "tcp_options"):
             place = fields
             for part in (first, *rest[:-1]):
                 place = place.setdefault(part, {})
+                if not isinstance(place, dict):
+                    raise UsageError(f"--set {setting}: {part} has a value of its own already")
             port = len(rest) == 2 and rest[0] in _FLOWS and rest[1] in _PORTS
-            place[rest[-1]] = _number(value) if port else value
+            place[rest[-1]] = read_number(value) if port else value
         else:
             raise UsageError(f"--set {setting}: {unknown_field(path)}")
     return fields
@@ -170,11 +131,11 @@ def read_assumptions(words: Iterable[str]) -> dict[str, bool]:
     found = {}
     for word in words:
         what, equals, value = word.rpartition("=")
-        if not equals or not what or value.lower() not in _TRUTHS:
+        if not equals or not what or value.lower() not in TRUTHS:
             raise UsageError(f"--assume {word}: write it as MATCH=yes, or TABLE:CHAIN:N=no")
         if ":" in what and not _is_place(what):
             raise UsageError(f"--assume {word}: a rule is named TABLE:CHAIN:N, as in filter:INPUT:7")
-        found[what] = _TRUTHS[value.lower()]
+        found[what] = TRUTHS[value.lower()]
     return found
 
 
@@ -210,14 +171,6 @@ def split_port(who: str) -> tuple[str, int | None]:
     return name, int(port)
 
 
-def _number(value: str) -> int | str:
-    """Read a text as a number, decimal or 0x10; the question complains about anything else."""
-    try:
-        return int(value, 0)
-    except ValueError:
-        return value
-
-
 def _fact(setting: str, value: str) -> Any:
     """Read a fact: a number, a truth, an object in JSON, or plain text."""
     if value.startswith("{"):
@@ -225,5 +178,5 @@ def _fact(setting: str, value: str) -> Any:
             return json.loads(value)
         except ValueError as error:
             raise UsageError(f"--set {setting}: {error}") from None
-    number = _number(value)
-    return _TRUTHS.get(value.lower(), value) if isinstance(number, str) else number
+    number = read_number(value)
+    return TRUTHS.get(value.lower(), value) if isinstance(number, str) else number

@@ -28,13 +28,9 @@ NETWORK = (
            "subnet !proxy snat !internal", "host-masquerade", "--userland-proxy=false"),
     # an internal network is cut off by its addresses
     insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} -j DROP",
-           "subnet internal ipv4", "internal", "--internal"),
+           "subnet internal", "internal", "--internal"),
     insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} -o {bridge} -j DROP",
-           "subnet internal ipv4", "internal", "--internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} ! -o {bridge} -j DROP",
-           "subnet internal ipv6", "internal", "--internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} ! -i {bridge} -o {bridge} -j DROP",
-           "subnet internal ipv6", "internal", "--internal"),
+           "subnet internal", "internal", "--internal"),
     # forwarding
     append("filter FORWARD", "-i {bridge} -o {bridge} -j DROP", "subnet !icc", "icc-off", "--icc=false"),
     insert("filter FORWARD", "-i {bridge} -o {bridge} -j ACCEPT", "subnet icc", "icc-on", "--icc=true"),

@@ -11,6 +11,23 @@ from dataclasses import replace
 from iptsim.docker import layout20
 from iptsim.docker.facts import Fact, insert
 
+START = (
+    *layout20.START,
+    insert("nat DOCKER", "-d 127.0.0.0/8 -i loopback0 -j RETURN", "wsl2 proxy ipv4", "wsl2"),
+)
+
+#: In IPv6, packets within the network may have link-local addresses.
+INTERNAL = (
+    insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} -j DROP",
+           "subnet internal ipv4", "internal", "--internal"),
+    insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} -o {bridge} -j DROP",
+           "subnet internal ipv4", "internal", "--internal"),
+    insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} ! -o {bridge} -j DROP",
+           "subnet internal ipv6", "internal", "--internal"),
+    insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} ! -i {bridge} -o {bridge} -j DROP",
+           "subnet internal ipv6", "internal", "--internal"),
+)  # fmt: skip
+
 #: Rules that a network without address translation (gateway mode "routed", 27 on) does not get.
 _TRANSLATION = frozenset({"masquerade", "own-bridge"})
 
@@ -23,9 +40,9 @@ LAYOUT = replace(
     layout20.LAYOUT,
     name="26",
     user_chain=frozenset({4, 6}),
-    start=(
-        *layout20.START,
-        insert("nat DOCKER", "-d 127.0.0.0/8 -i loopback0 -j RETURN", "wsl2 proxy ipv4", "wsl2"),
+    start=START,
+    network=(
+        *INTERNAL,
+        *(_unless_routed(fact) for fact in layout20.NETWORK if fact.role != "internal"),
     ),
-    network=tuple(map(_unless_routed, layout20.NETWORK)),
 )

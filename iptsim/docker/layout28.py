@@ -6,7 +6,7 @@ port.go, link.go, wsl2.go), libnetwork/firewall_linux.go; dumps of 28.5.2.
 
 from __future__ import annotations
 
-from iptsim.docker import layout20
+from iptsim.docker import layout20, layout26
 from iptsim.docker.facts import Layout, append, insert, top
 
 START = (
@@ -24,14 +24,7 @@ START = (
 )  # fmt: skip
 
 INTERNAL = (
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} -j DROP",
-           "subnet internal ipv4", "internal", "--internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} -o {bridge} -j DROP",
-           "subnet internal ipv4", "internal", "--internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} ! -o {bridge} -j DROP",
-           "subnet internal ipv6", "internal", "--internal"),
-    insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} ! -i {bridge} -o {bridge} -j DROP",
-           "subnet internal ipv6", "internal", "--internal"),
+    *layout26.INTERNAL,
     append("filter DOCKER-FORWARD", "-i {bridge} -o {bridge} -j ACCEPT",
            "subnet internal icc", "icc-on", "--icc=true"),
     append("filter DOCKER-FORWARD", "-i {bridge} -o {bridge} -j DROP",

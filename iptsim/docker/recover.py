@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
+from iptsim.docker.rules import write
 from iptsim.docker.settings import (
     DEFAULT_BRIDGE,
     DockerContainer,
@@ -16,14 +17,13 @@ from iptsim.docker.settings import (
     GatewayMode,
     Publication,
 )
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import CaptureError
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.model import (
     Container,
     DockerDaemon,
     Endpoint,
-    ExposedPort,
     Host,
     Link,
     Network,
@@ -57,9 +57,15 @@ def docker_host(host: Host) -> DockerHost:
         networks=networks,
         containers=containers,
         joins=_joins(host, names),
+        earlier=_earlier(host, networks),
         wsl2_mirrored=_WSL2 in host.namespace.interfaces,
     )
-    return docker.model_copy(update={"forwarded_before": frozenset(_forwarded_before(host, docker))})
+    return docker.model_copy(
+        update={
+            "forwarded_before": frozenset(_forwarded_before(host, docker)),
+            "opened": traces.opened(docker),
+        }
+    )
 
 
 def moment(text: str) -> tuple[float, str]:
@@ -159,8 +165,6 @@ def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
 
     A policy of DROP tells nothing: somebody else may have set it.
     """
-    from iptsim.docker.rules import write
-
     for family in FAMILIES:
         ruleset = host.rulesets.get(family)
         forward = ruleset.chain("filter", "FORWARD") if ruleset is not None else None
@@ -181,39 +185,70 @@ def _in_order(host: Host) -> list[Network]:
     networks = [
         network for network in host.networks.values() if network.driver == "bridge" and network.bridge
     ]
-    default = next((network for network in networks if network.is_default_bridge), None)
-    born = moment(default.created) if default is not None and default.created else None
-    order = _order_of_rules(host)
+    born = _born(networks)
+    order = {bridge: number for number, bridge in enumerate(_this_order(host))}
 
     def key(network: Network) -> tuple[int, int, tuple[float, str]]:
         created = moment(network.created)
-        known = born is not None and network.created != ""
-        if known and born is not None and created < born:
-            return 0, order.get(network.bridge or "", len(order)), created
-        if known:
-            return 1, 0, created
+        if born is not None and network.created:
+            restored = created < born
+            return (0, order.get(network.bridge or "", len(order)), created) if restored else (1, 0, created)
         return 1, order.get(network.bridge or "", len(order)), created
 
     return sorted(networks, key=key)
 
 
-def _order_of_rules(host: Host) -> dict[str, int]:
-    """Return the order in which networks came to be, as far as Docker's rules show it, by bridge."""
+def _born(networks: Iterable[Network]) -> tuple[float, str] | None:
+    """Return when this daemon made the default bridge, None where that is not known."""
+    default = next((network for network in networks if network.is_default_bridge), None)
+    return moment(default.created) if default is not None and default.created else None
+
+
+def _earlier(host: Host, networks: Iterable[DockerNetwork]) -> tuple[str, ...]:
+    """Return the order in which an earlier daemon made the networks that this one restored.
+
+    A chain that is built in keeps it, where dockerd's own chains have the order of restoring. They are
+    the same where the host was booted since.
+    """
+    born = _born(host.networks.values())
+    by_bridge = {network.bridge: network.name for network in networks if not network.default}
+    restored = {
+        name
+        for name in by_bridge.values()
+        if born is not None and host.networks[name].created and moment(host.networks[name].created) < born
+    }
+    first = [by_bridge[bridge] for bridge in _first_order(host) if by_bridge.get(bridge) in restored]
+    now = [by_bridge[bridge] for bridge in _this_order(host) if by_bridge.get(bridge) in first]
+    return () if first == now else tuple(first)
+
+
+def _this_order(host: Host) -> list[str]:
+    """Return the bridges in the order in which this daemon set them up, as far as its rules show it."""
     for ruleset in host.rulesets.values():
-        for chain, newest_first in (("DOCKER-FORWARD", False), ("FORWARD", True)):
-            found = ruleset.chain("filter", chain)
-            if found is None:
-                continue
-            names = [
-                rule.parameters.in_interface or rule.parameters.out_interface
-                for rule in found.rules
-                if chain != "FORWARD" or rule.target_name != "DROP"
-            ]
-            bridges = list(dict.fromkeys(name for name in names if name is not None))
-            if bridges:
-                ordered = bridges[::-1] if newest_first else bridges
-                return {name: number for number, name in enumerate(ordered)}
-    return {}
+        chain = ruleset.chain("filter", "DOCKER-FORWARD")
+        if chain is not None:
+            return _bridges(chain.rules)
+        chain = ruleset.chain("filter", "DOCKER-ISOLATION-STAGE-1")
+        if chain is not None:
+            return _bridges(reversed(chain.rules))
+    return []
+
+
+def _first_order(host: Host) -> list[str]:
+    """Return the bridges in the order in which their rules came into chains that are built in."""
+    for ruleset in host.rulesets.values():
+        old_style = ruleset.chain("filter", "DOCKER-FORWARD") is None
+        place = ("filter", "FORWARD") if old_style else ("nat", "POSTROUTING")
+        chain = ruleset.chain(*place)
+        if chain is not None:
+            # what --icc=false drops is appended, all else inserted
+            return _bridges(rule for rule in reversed(chain.rules) if rule.target_name != "DROP")
+    return []
+
+
+def _bridges(rules: Iterable[Rule]) -> list[str]:
+    names = (rule.parameters.in_interface or rule.parameters.out_interface for rule in rules)
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _network(network: Network, host: Host) -> DockerNetwork:
@@ -290,7 +325,8 @@ class _Traces:
                 self.forwards.setdefault(key, rule.position)
         for rule in filter_.rules if filter_ is not None else ():
             source, destination = rule.parameters.source, rule.parameters.destination
-            if source is not None and destination is not None:
+            ports = [getattr(match, "destination_port", None) for match in rule.matches]
+            if source is not None and destination is not None and any(ports):
                 self.links.setdefault((source.address, destination.address), rule.position)
 
     def published(self, container: Container, ports: list[Publication]) -> list[Publication]:
@@ -302,6 +338,20 @@ class _Traces:
             return min((self.forwards[key] for key in keys if key in self.forwards), default=sys.maxsize)
 
         return sorted(ports, key=place)
+
+    def opened(self, docker: DockerHost) -> tuple[str, ...]:
+        """Return the containers in the order of their forwarded ports, if it is not that of their addresses."""
+        addresses = {
+            address: container.name
+            for container in docker.containers
+            for endpoint in container.endpoints
+            if (address := endpoint.address(4)) is not None
+        }
+        in_order = sorted(self.forwards, key=lambda key: self.forwards[key])
+        shown = list(dict.fromkeys(addresses[key[0]] for key in in_order if key[0] in addresses))
+        made = write(docker, 4).chains.get(("nat", "DOCKER"), ())
+        written = dict.fromkeys(one.origin.container for one in made if one.role == "port-forward")
+        return () if [name for name in written if name in shown] == shown else tuple(shown)
 
     def linked(self, container: Container) -> list[Link]:
         """Return links in the order of their rules, as far as there are some."""
@@ -326,15 +376,11 @@ def _container(container: Container, networks: set[str], traces: _Traces) -> Doc
         ),
         published=(
             *traces.published(container, list(_publications(container.published))),
-            *(Publication(proto=port.proto, container_port=port.port) for port in _opened(container)),
+            *_publications(container.opened),
         ),
         exposed=tuple(container.exposed),
         links=tuple(traces.linked(container)),
     )
-
-
-def _opened(container: Container) -> list[ExposedPort]:
-    return list(dict.fromkeys(container.opened))
 
 
 def _publications(ports: list[PublishedPort]) -> Iterable[Publication]:

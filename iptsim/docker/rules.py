@@ -125,7 +125,7 @@ class _Writer:
         self.family = family
         self.layout = LAYOUTS[docker.generation]
         self.chains: dict[tuple[str, str], list[Made]] = {}
-        self.joined: set[tuple[str, str]] = set()
+        self.joined: set[str] = set()
         self.words = frozenset(self._daemon_words())
 
     def _daemon_words(self) -> Iterator[str]:
@@ -144,6 +144,17 @@ class _Writer:
     def written(self) -> Written:
         if not self.docker.filters(self.family):
             return Written(self.family, {}, forward_drop=False)
+        if self.docker.earlier:
+            found = (self.docker.network(name) for name in self.docker.earlier)
+            self._start(network for network in found if network is not None)
+            for place in self.layout.chains:
+                self.chains[place] = []
+        self._start(self.docker.networks)
+        self._run()
+        return Written(self.family, self.chains, self._drops())
+
+    def _start(self, networks: Iterable[DockerNetwork]) -> None:
+        """Start the daemon and make or restore its networks."""
         for place in self.layout.chains:
             self.chains.setdefault(place, [])
         if self.family in self.layout.user_chain:
@@ -151,12 +162,45 @@ class _Writer:
         values = {"loopback": _LOOPBACK[self.family]}
         self._apply(self.layout.start, self.words, values, Origin())
         self._apply(self.layout.settled, self.words, values, Origin())
-        for network in self.docker.networks:
+        for network in networks:
             self._network(network)
             self._apply(self.layout.settled, self.words, values, Origin())
-        for container, endpoint in joins(self.docker):
+
+    def _run(self) -> None:
+        """Start the containers."""
+        pairs = joins(self.docker)
+        order = [(container.name, endpoint.network) for container, endpoint in pairs]
+        at_once = self.docker.opened
+        for container, endpoint in pairs:
             self._join(container, endpoint)
-        return Written(self.family, self.chains, self._drops())
+            if container.name not in at_once and self._opens_at(container, order) is endpoint:
+                self._open(container)
+        for name in at_once:
+            started = self.docker.container(name)
+            if started is not None:
+                self._open(started)
+
+    def _opens_at(self, container: DockerContainer, order: list[tuple[str, str]]) -> Endpoint | None:
+        """Return the endpoint with which the ports of the family are opened.
+
+        Where another one leads outside in IPv6, those of IPv4 are opened anew when it comes.
+        """
+        leading = gateways(self.docker, container)
+        found = leading.get(self.family)
+        other = leading.get(6)
+        if found is None or self.family == 6 or other is None:
+            return found
+        return max(found, other, key=lambda endpoint: order.index((container.name, endpoint.network)))
+
+    def _open(self, container: DockerContainer) -> None:
+        """Open a container's ports and links."""
+        endpoint = gateways(self.docker, container).get(self.family)
+        network = self.docker.network(endpoint.network) if endpoint is not None else None
+        if endpoint is None or network is None:
+            return
+        self._ports(container, endpoint, network)
+        if not network.icc and network.default and self.family == 4:
+            self._links(container, network)
 
     def _drops(self) -> bool:
         """Tell whether the daemon sets the policy of FORWARD to DROP when it turns forwarding on."""
@@ -216,19 +260,16 @@ class _Writer:
         network = self.docker.network(endpoint.network)
         if network is None:
             return
-        self.joined.add((container.name, network.name))
+        self.joined.add(container.name)
         address = endpoint.address(self.family)
-        if address is not None:
-            values = {"bridge": network.bridge, "address": self._host_address(address)}
-            origin = Origin(network=network.name, container=container.name)
-            words = self._network_words(network)
-            for trusted in network.trusted:
-                self._apply(self.layout.trusted, words, {**values, "trusted": trusted}, origin)
-            self._apply(self.layout.endpoint, words, values, origin)
-        if gateways(self.docker, container).get(self.family) is endpoint:
-            self._ports(container, endpoint, network)
-            if not network.icc and network.default and self.family == 4:
-                self._links(container, network)
+        if address is None:
+            return
+        values = {"bridge": network.bridge, "address": self._host_address(address)}
+        origin = Origin(network=network.name, container=container.name)
+        words = self._network_words(network)
+        for trusted in network.trusted:
+            self._apply(self.layout.trusted, words, {**values, "trusted": trusted}, origin)
+        self._apply(self.layout.endpoint, words, values, origin)
 
     def _host_address(self, address: int) -> str:
         return f"{address_text(self.family, address)}/{32 if self.family == 4 else 128}"
@@ -272,24 +313,29 @@ class _Writer:
     # -- links -------------------------------------------------------------------------------------
 
     def _links(self, container: DockerContainer, network: DockerNetwork) -> None:
-        """Open the ports of linked containers: first for those that link to this one, then for it.
+        """Open the ports of the containers that this one has links to.
 
-        Whoever gets its address later opens the ports then.
+        What others have to this one was opened when they started. Where it starts again under them,
+        dockerd means to do so once more, but takes the last of its own links in their place (the
+        parents in addLinks of daemon/container_operations_unix.go), and opens its ports to that one.
         """
-        for other in self.docker.containers:
-            for link in other.links:
-                if link.target == container.name and self._joined(other, network):
-                    self._link(other, container, link, network)
-        for link in container.links:
-            target = self.docker.container(link.target)
-            if target is not None and self._joined(target, network):
-                self._link(container, target, link, network)
-
-    def _joined(self, container: DockerContainer, network: DockerNetwork) -> bool:
-        """Tell whether a container has an address there by now."""
-        endpoint = container.endpoint(network.name)
-        has_address = endpoint is not None and endpoint.address(self.family) is not None
-        return has_address and (container.name, network.name) in self.joined
+        targets = [(link, self.docker.container(link.target)) for link in container.links]
+        linked = [
+            (link, target)
+            for link, target in targets
+            if target is not None and target.endpoint(network.name) is not None
+        ]
+        restarted = any(
+            link.target == container.name
+            for other in self.docker.containers
+            if other.name in self.joined
+            for link in other.links
+        )
+        if linked and restarted:
+            link, target = linked[-1]
+            self._link(target, container, link, network)
+        for link, target in linked:
+            self._link(container, target, link, network)
 
     def _link(
         self, client: DockerContainer, server: DockerContainer, link: Link, network: DockerNetwork
@@ -312,7 +358,7 @@ class _Writer:
                 network=network.name,
                 container=server.name,
                 port=f"{port.port}/{proto}",
-                link=f"{client.name}:{link.target}:{link.alias}",
+                link=f"{client.name}:{server.name}:{link.alias}",
             )
             self._apply(self.layout.link, self._network_words(network), values, origin)
 

@@ -109,6 +109,10 @@ class DockerHost(Frozen):
         containers: in the order in which they were started.
         joins: (container, network) in the order in which containers got their addresses; what is missing
             follows in the order of `containers`.
+        opened: containers in the order in which their ports were opened, where several started at once;
+            empty: each at once when it had its address.
+        earlier: networks in the order in which an earlier daemon made them since the host was booted:
+            what it left in built-in chains is still there. Empty: this daemon is the first.
         forwarded_before: families that the host forwarded already when the daemon came, so that it left
             the policy of FORWARD alone.
         wsl2_mirrored: it runs under WSL2 with mirrored networking.
@@ -118,6 +122,8 @@ class DockerHost(Frozen):
     networks: tuple[DockerNetwork, ...] = ()
     containers: tuple[DockerContainer, ...] = ()
     joins: tuple[tuple[str, str], ...] = ()
+    opened: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
     forwarded_before: frozenset[Family] = frozenset()
     wsl2_mirrored: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from iptsim.extensions.base import Masked as MaskedField
@@ -10,6 +11,8 @@ from iptsim.extensions.values import NETWORK, Network, integer
 from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
 
 _IFNAMSIZ = 16
+#: Protocol number of the IPv6 authentication header.
+AH = 51
 
 
 def parse_protocol(text: str) -> int:
@@ -97,16 +100,7 @@ class Parameters(Match):
                 found.append(_interface_predicate(text, option.field, value, negated))
             elif option.field == "protocol":
                 if value != 0:
-                    found.append(
-                        field_predicate(
-                            text,
-                            "proto",
-                            ((value, value),),
-                            negated=negated,
-                            name="protocol",
-                            show=protocol_name,
-                        )
-                    )
+                    found.append(_protocol_predicate(text, value, negated))
             else:
                 found.append(_fragment_predicate(text, negated))
         return tuple(found)
@@ -147,6 +141,21 @@ def _address_predicate(text: str, field: str, network: Network, negated: bool) -
         name=field,
         show=lambda address: address_text(network.family, address),
     )
+
+
+def _protocol_predicate(text: str, number: int, negated: bool) -> Predicate:
+    """Make the condition on the protocol; nf_tables stops at an IPv6 authentication header and takes that."""
+    plain = field_predicate(
+        text, "proto", ((number, number),), negated=negated, name="protocol", show=protocol_name
+    )
+
+    def test(context: Context) -> Truth:
+        headers = context.packet.extension_headers
+        if headers and context.backend == "nf_tables" and any(kind == AH for kind, _ in headers):
+            return (number == AH) is not negated
+        return plain.test(context)
+
+    return replace(plain, test=test)
 
 
 def _interface_predicate(text: str, field: str, pattern: str, negated: bool) -> Predicate:

@@ -172,23 +172,19 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
         ValueError: an address or a port is none.
     """
     settings = entry.settings
+    published = list(_published(settings.ports, entry.host_config.bindings))
     networks = settings.networks or ({"bridge": settings} if settings.address else {})
     links = [*entry.host_config.links, *(link for one in networks.values() for link in one.links)]
     return Container(
         name=entry.name.removeprefix("/"),
         id=entry.id,
         endpoints={name: endpoint(name, one) for name, one in networks.items()},
-        published=list(_published(settings.ports, entry.host_config.bindings)),
+        published=[port for port in published if port.host_port],
         exposed=[ExposedPort(proto=proto, port=port) for port, proto in map(_port, entry.config.exposed)],
         links=list(dict.fromkeys(map(_link, links))),
         network_mode=_network_mode(entry.host_config.network_mode),
         running=entry.state.running,
-        opened=[
-            ExposedPort(proto=proto, port=port)
-            for text, bindings in settings.ports.items()
-            if any(not binding.port for binding in bindings)
-            for port, proto in [_port(text)]
-        ],
+        opened=[port for port in published if not port.host_port],
         dns=entry.host_config.dns,
         daemon=daemon,
         started=entry.state.started,
@@ -273,16 +269,14 @@ def _published(
         port, proto = _port(text)
         wanted = [binding.port for binding in requested.get(text, [])]
         for binding in bindings:
-            if not binding.port:
-                continue
             family, address = parse_address(binding.address or ANY_ADDRESS)
             yield PublishedPort(
                 proto=proto,
                 container_port=port,
                 host_address=binding.address if address else None,
-                host_port=int(binding.port),
+                host_port=int(binding.port or 0),
                 family=family,
-                requested=_requested(wanted, int(binding.port)),
+                requested=_requested(wanted, int(binding.port or 0)),
             )
 
 

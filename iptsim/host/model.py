@@ -345,7 +345,7 @@ class Container:
     Attributes:
         endpoints: by network name, in the engine's order.
         network_mode: as the engine says: "bridge", "host", "none", "container:ID", a network's name.
-        opened: published ports without one on the host, as in networks whose gateway mode is "routed".
+        opened: published ports without one on the host (0), in networks whose gateway mode is "routed".
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
         started: when it was started last, as the engine writes it; "" if nobody said.
@@ -360,7 +360,7 @@ class Container:
     links: list[Link] = field(default_factory=list)
     network_mode: str = "bridge"
     running: bool = True
-    opened: list[ExposedPort] = field(default_factory=list)
+    opened: list[PublishedPort] = field(default_factory=list)
     dns: list[str] = field(default_factory=list)
     daemon: str = ""
     started: str = ""

@@ -51,6 +51,8 @@ def reply_to(packet: Packet) -> Packet | None:
 def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     """Return the packet that REJECT sends back, None where it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
     packet = context.packet
+    if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
+        return None
     if kind == TCP_RESET:
         if packet.proto != TCP or packet.tcp_flags & RST:
             return None
@@ -73,8 +75,6 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         or conntrack.is_icmp_error(packet)
         or packet.fragment in ("middle", "last")
     ):
-        return None
-    if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
     local = fib.address_type(host.namespace, packet.family, packet.dst) == "LOCAL"
     source = packet.dst if local else _facing(host, packet)

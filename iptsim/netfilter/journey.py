@@ -296,6 +296,7 @@ class Journey:
         copy = replace(context, packet=context.packet.copy())
         if self._hook(copy, hooks.POSTROUTING) is not None:
             return
+        self._confirm(copy)
         copy.in_interface, copy.out_interface = context.out_interface, None
         copy.packet.local_socket, copy.packet.pkttype = False, "broadcast"
         if self._hook(copy, hooks.PREROUTING) is None:
@@ -330,7 +331,9 @@ class Journey:
                 return fate
             if packet.dst != before:
                 return self._after_bridged_dnat(context, port)
-        elif up:
+        if packet.pkttype != "unicast":
+            return self._flood(context, port)
+        if up and not self.bridge_netfilter(packet.family):
             fate = self._hook(context, hooks.PREROUTING)
             if fate is not None:
                 return fate
@@ -380,6 +383,30 @@ class Journey:
         if decision.kind == "forward" and decision.device == bridge:
             return self._switch(context, port, decision.gateway or packet.dst)
         return self._route(context)
+
+    def _flood(self, context: Context, port: Interface) -> Fate:
+        """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""
+        packet, bridge = context.packet, port.master or ""
+        seen = self.bridge_netfilter(packet.family)
+        reached = False
+        for other in self.namespace.ports(bridge):
+            if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
+                continue
+            if seen:
+                copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
+                copy.physical_out = other.name
+                if self._hook(copy, hooks.FORWARD) is not None:
+                    continue
+                copy.in_interface = None
+                if self._hook(copy, hooks.POSTROUTING) is not None:
+                    continue
+                self._confirm(copy)
+            reached = True
+        fate = None if seen else self._hook(context, hooks.PREROUTING)
+        fate = fate or self._route(context)
+        if fate.verdict == "ACCEPT" or not reached:
+            return fate
+        return Fate("ACCEPT", Delivery("outside", f"the other ports of {bridge}", packet.copy(), bridge))
 
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
         """Switch a frame from one port of a bridge to another."""
@@ -688,9 +715,7 @@ class Journey:
                     break
             connection.nat_done |= {side}
         if not nat.translate(context.packet, connection, side, context.direction):
-            return self._kernel_drop(
-                "nat-failed", "the GRE header is too short to be translated", context.hook
-            )
+            return self._kernel_drop("nat-failed", "its GRE header can't be translated", context.hook)
         return None
 
     def _translate(self, context: Context, wanted: Translation) -> bool:

@@ -6,7 +6,7 @@ from iptsim.extensions.base import Translation
 from iptsim.packet import PORT_PROTOCOLS, Connection, Family, Flow, Packet
 
 GRE = 47
-_GRE_HEADER = 8
+_GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 
 
 def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, int] | None) -> None:
@@ -104,16 +104,20 @@ def _swap(word: int) -> int:
     return int.from_bytes(word.to_bytes(4, "big"), "little")
 
 
+def _is_gre(header: bytes) -> bool:
+    return len(header) >= _GRE_HEADER and header[1] & 7 in _GRE_VERSIONS
+
+
 def translate(packet: Packet, connection: Connection, side: str, direction: str) -> bool:
     """Rewrite one side ("src" or "dst") of a packet as its connection's entry says.
 
-    Returns False for a packet that can't be rewritten: a GRE header of less than 8 octets.
+    Returns False for a packet that can't be rewritten: a GRE header that is short or of unknown version.
     """
     kinds = {"src": "SNAT", "dst": "DNAT"}
     kind = kinds[side] if direction == "original" else kinds["dst" if side == "src" else "src"]
     if kind not in connection.status:
         return True
-    if packet.proto == GRE and "payload" not in packet.defaults and len(packet.payload) < _GRE_HEADER:
+    if packet.proto == GRE and "payload" not in packet.defaults and not _is_gre(packet.payload):
         return False
     target = (connection.reply if direction == "original" else connection.original).reversed()
     if side == "src":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.packet import TCP_FLAGS, protocol_name
+from iptsim.packet import PORT_PROTOCOLS, TCP_FLAGS, protocol_name
 
 State = Literal["new", "established", "related", "invalid", "untracked"]
+
+#: Octets that a TCP option may hold at most: the header's 40 less its kind and length.
+_OPTION_ROOM = 38
+_MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", re.ASCII)
 
 
 class ConnectionFacts(BaseModel):
@@ -87,6 +92,23 @@ class Question(BaseModel):
     reply: bool = True
     verbose: bool = False
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truths_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name not in ("reply", "verbose"):
+            raise ValueError("true and false make no sense here")
+        return value
+
+    @field_validator("proto", mode="before")
+    @classmethod
+    def _protocol_number(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("state", mode="before")
+    @classmethod
+    def _lower_state(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("proto")
     @classmethod
     def _known_protocol(cls, value: str | None) -> str | None:
@@ -106,7 +128,31 @@ class Question(BaseModel):
     @classmethod
     def _hex(cls, value: str | None) -> str | None:
         if value is not None:
-            bytes.fromhex(value)
+            _octets(value)
+        return value
+
+    @field_validator("tcp_options")
+    @classmethod
+    def _known_options(cls, value: dict[int, str] | None) -> dict[int, str] | None:
+        for kind, data in (value or {}).items():
+            if not 0 <= kind <= 255 or len(_octets(data)) > _OPTION_ROOM:
+                raise ValueError(f"an option has a kind up to 255 and up to {_OPTION_ROOM} octets")
+        return value
+
+    @field_validator("extension_headers")
+    @classmethod
+    def _known_headers(cls, value: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+        for kind, data in value:
+            if not 0 <= kind <= 255:
+                raise ValueError(f"{kind} is no protocol number (0 to 255)")
+            _octets(data)
+        return value
+
+    @field_validator("src_mac", "dst_mac")
+    @classmethod
+    def _known_mac(cls, value: str | None) -> str | None:
+        if value is not None and not _MAC.fullmatch(value):
+            raise ValueError(f"{value[:40]!r} is not a MAC address, such as 02:42:ac:11:00:02")
         return value
 
     @property
@@ -117,7 +163,19 @@ class Question(BaseModel):
     def what(self) -> str:
         """Return protocol and port as people write them: "tcp/80", "icmp"."""
         name = "icmpv6" if self.protocol == 58 else protocol_name(self.protocol)
-        return f"{name}/{self.dport}" if self.dport is not None else name
+        return f"{name}/{self.dport}" if self.dport is not None and self.protocol in PORT_PROTOCOLS else name
+
+
+def _octets(text: str) -> bytes:
+    """Read octets in hex.
+
+    Raises:
+        ValueError: the text is not hex.
+    """
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} is not octets in hex, such as 05b4") from None
 
 
 def parse_question(fields: dict[str, Any]) -> Question:

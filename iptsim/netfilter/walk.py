@@ -11,6 +11,7 @@ from typing import Any
 
 from iptsim.dump import loads
 from iptsim.errors import UsageError
+from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.netfilter import answers, published
 from iptsim.netfilter.conntrack import State
@@ -364,6 +365,8 @@ def _send(
         fate = _bypass(run, packet, driver, packet.dst)
     else:
         arrival = start.interface if first else interface
+        if "pkttype" in packet.defaults:
+            packet.pkttype = frame_kind(run.simulator.host.namespace, packet)
         fate = journey.receive(packet, arrival or "", start.next_hop if first else None, discovered=True)
     if sender == "host" and fate.delivered is not None and fate.delivered.kind == "container":
         driver = _bypassing_driver(run.simulator.host, fate.delivered.packet)
@@ -394,6 +397,8 @@ def _out_of_container(run: _Run, leg: Leg, container: Container, packet: Packet,
         only = next(iter(container.endpoints.values()))
         endpoint = only if only.interface is None else None
     packet.local_socket, packet.uid, packet.gid, packet.mark = False, None, None, 0
+    if "pkttype" in packet.defaults:
+        packet.pkttype = frame_kind(container.namespace, packet)
     network = host.networks.get(endpoint.network) if endpoint else None
     if network is not None and network.driver in BYPASSING_DRIVERS:
         return _bypass(run, packet, network.driver, fate.next_hop or packet.dst)
@@ -403,6 +408,12 @@ def _out_of_container(run: _Run, leg: Leg, container: Container, packet: Packet,
     if port is None:
         return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
     return run.host_journey.receive(packet, port, fate.next_hop)
+
+
+def frame_kind(namespace: Namespace, packet: Packet) -> str:
+    """Return how a sender addresses the frame of a packet: by the packet's destination."""
+    kind = fib.address_type(namespace, packet.family, packet.dst).lower()
+    return kind if kind in ("broadcast", "multicast") else "unicast"
 
 
 def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint | None) -> str | None:
