@@ -57,11 +57,12 @@ def test_settings_of_every_kind() -> None:
         ("=1", "write it as field=value"),
         ("id=1", "there is no field 'id'"),
         ("interface_groups={", "Expecting"),
+        ("ct.mark.x=1", "mark has a value of its own"),
     ],
 )
 def test_bad_settings_say_what_is_meant(setting: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read_settings([setting])
+        read_settings(["ct.mark=5", setting])
 
 
 @pytest.mark.parametrize("name", ["mark", "sport", "state", "cpu", "esp_spi", "ct.mark", "fragment"])
@@ -111,8 +112,53 @@ def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
         ({"from": 5}, "from"),
         ({"assume": {"limit": "perhaps"}}, "assume"),
         ({"to": "b:x"}, "not a port"),
+        ({"dport": True}, "dport"),
+        ({"id": True}, "id"),
+        ({"proto": 256}, "proto"),
+        ({"family": 5}, "family"),
+        ({"src_mac": "zz"}, "MAC address"),
+        ({"dst_mac": "02:42:ac:11:00"}, "MAC address"),
+        ({"payload_hex": "0g"}, "payload_hex"),
+        ({"tcp_options": {"5": "zz"}}, "tcp_options"),
+        ({"tcp_options": {"999": "00"}}, "tcp_options"),
+        ({"extension_headers": [[44, "zz"]]}, "extension_headers"),
+        ({"facts": "no"}, "facts"),
+        ({"extra": [1]}, "extra"),
+        ({"cpu": "zz"}, "cpu: 'zz' is not a number from 0"),
+        ({"facts": {"cpu": -1}}, "cpu"),
+        ({"socket": "maybe"}, "socket: 'maybe' is not yes or no"),
+        ({"connlabels": [1]}, "connlabels"),
+        ({"interface_groups": "eth0"}, "interface_groups"),
+        ({"cgroup": 5}, "cgroup"),
+        ({"tcp_seq": "y"}, "tcp_seq"),
+        ({"tcp_seq": 1 << 32}, "tcp_seq"),
+        ({"sctp_chunks": 80}, "sctp_chunks"),
+        ({"dccp_type": "HELLO"}, "dccp_type"),
+        ({"dccp_options": "x"}, "dccp_options"),
+        ({"ipsec": "up"}, "ipsec"),
     ],
 )
 def test_bad_fields_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_question({"from": "a", "to": "b", **fields})
+
+
+def test_values_may_be_written_as_people_do() -> None:
+    question = make_question(
+        {"from": "a", "to": "b", "proto": 6, "state": "NEW", "family": "6", "sctp_chunks": "init,DATA:Be",
+         "dccp_options": "1,0x20", "dccp_type": "request", "ip_df": "yes", "socket": 0, "ipsec": ["in", "out"]}
+    )  # fmt: skip
+    assert (question.protocol, question.state, question.family) == (6, "new", 6)
+    assert question.extra == {
+        "sctp_chunks": ("INIT", "DATA:Be"),
+        "dccp_options": (1, 32),
+        "dccp_type": "request",
+        "ip_df": 1,
+        "ipsec": "in,out",
+    }
+    assert question.facts == {"socket": False}
+
+
+@pytest.mark.parametrize(("proto", "text"), [("tcp", "tcp/80"), ("icmp", "icmp"), ("gre", "gre")])
+def test_only_some_protocols_have_ports(proto: str, text: str) -> None:
+    assert make_question({"from": "a", "to": "b:80", "proto": proto}).what() == text

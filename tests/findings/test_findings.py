@@ -153,6 +153,14 @@ def test_chains_left_without_jumps(tmp_path: Path) -> None:
     assert finding.shown.verdict == "DROP"
 
 
+def test_everything_flushed_but_the_chains(tmp_path: Path) -> None:
+    text = (CAPTURES / "docker-20.10/icc-on/iptables-save.txt").read_text("utf-8")
+    path = tmp_path / "rules"
+    path.write_text(re.sub(r"^\[.*\n", "", text, flags=re.MULTILINE), "utf-8")
+    finding = one(iptsim.lint(path), "docker-rules-flushed")
+    assert [item.place for item in finding.evidence] == ["nat PREROUTING", "nat OUTPUT", "filter FORWARD"]
+
+
 def test_a_container_that_is_gone(changed: Changed) -> None:
     def forget_web(text: str) -> str:
         return json.dumps([entry for entry in json.loads(text) if entry["Name"] != "/web"])
@@ -364,6 +372,21 @@ def test_accept_all(tmp_path: Path) -> None:
     assert finding.consequence == "The rule behind it and the policy DROP are never asked."
     assert finding.shown is not None
     assert (finding.shown.question.dport, finding.shown.verdict) == (23, "ACCEPT")
+
+
+def test_accept_all_in_docker_user(changed: Changed) -> None:
+    accept = before("-A DOCKER-ISOLATION-STAGE-1 ", "-A DOCKER-USER -j ACCEPT")
+    finding = one(changed("docker-28.5/published", iptables_save=accept), "accept-all")
+    assert finding.consequence == "Docker's own rules are never asked."
+    assert "RETURN instead of ACCEPT" in finding.remedy
+
+
+def test_accept_all_behind_a_return(changed: Changed) -> None:
+    def append(text: str) -> str:
+        end = "[0:0] -A DOCKER-USER -j RETURN\n"
+        return text.replace(end, end + "[0:0] -A DOCKER-USER -j ACCEPT\n")
+
+    assert codes(changed("docker-20.10/icc-on", iptables_save=append)) == ["docker-user-after-return"]
 
 
 def test_accept_all_at_the_end_of_nothing(tmp_path: Path) -> None:

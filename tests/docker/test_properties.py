@@ -1,0 +1,143 @@
+"""What the rules of any Docker host have in common: icc, links, isolation, published ports."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iptsim.docker.changes import changed
+from iptsim.docker.owner import rules_of
+from iptsim.docker.rules import gateways, rules_for, write
+from iptsim.docker.settings import DockerHost
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.parameters import Parameters
+from tests.docker.hosts import FAMILIES, docker_hosts
+
+
+@settings(max_examples=80, deadline=None)
+@given(docker=docker_hosts())
+def test_icc_is_one_rule_of_each_network(docker: DockerHost) -> None:
+    """Off: one DROP between a network's containers. On: no such DROP."""
+    for network in docker.networks:
+        for family in FAMILIES:
+            if not docker.filters(family):
+                continue
+            drops = [
+                made for made in rules_of(docker, family, network=network.name) if made.role == "icc-off"
+            ]
+            wanted = network.subnet(family) is not None and not network.icc
+            assert [made.text for made in drops] == [
+                f"-i {network.bridge} -o {network.bridge} -j DROP" for _ in range(wanted)
+            ]
+
+
+@settings(max_examples=80, deadline=None)
+@given(docker=docker_hosts())
+def test_links_open_exposed_ports_where_icc_is_off(docker: DockerHost) -> None:
+    """Two rules for each exposed port of a linked container, on the default bridge only, and in IPv4 only."""
+    assert [made for made in write(docker, 6).rules() if made.role.startswith("link")] == []
+    default = docker.default_network
+    assert default is not None
+    for client in docker.containers:
+        for link in client.links:
+            server = docker.container(link.target)
+            assert server is not None
+            made = rules_of(docker, link=f"{client.name}:{server.name}")
+            ends = [one.endpoint("bridge") for one in (client, server)]
+            leads = gateways(docker, client).get(4)
+            opens = not default.icc and all(ends) and leads is ends[0]
+            ports = {(port.proto, port.port) for port in server.exposed}
+            ports |= {(port.proto, port.container_port) for port in server.published}
+            assert len(made) == (2 * len(ports) if opens else 0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(docker=docker_hosts())
+def test_networks_are_kept_apart(docker: DockerHost) -> None:
+    """Every network that is not internal refuses packets from other bridges, an internal one all others."""
+    for network in docker.networks:
+        if network.subnet(4) is None:
+            continue
+        made = rules_of(docker, network=network.name)
+        if network.internal:
+            assert len([one for one in made if one.role == "internal"]) == 2
+        elif docker.generation == "29":
+            assert [one for one in made if one.role in ("unpublished", "routed")]
+        else:
+            assert len([one for one in made if one.role == "isolation"]) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(docker=docker_hosts())
+def test_published_ports_are_forwarded(docker: DockerHost) -> None:
+    """One DNAT for each port and family, where the container's way out translates and the address fits."""
+    for container in docker.containers:
+        for family in FAMILIES:
+            leads = gateways(docker, container).get(family)
+            network = docker.network(leads.network) if leads is not None else None
+            made = [
+                one
+                for one in rules_of(docker, family, container=container.name)
+                if one.role == "port-forward"
+            ]
+            if (
+                not docker.filters(family)
+                or network is None
+                or leads is None
+                or leads.address(family) is None
+            ):
+                assert made == []
+                continue
+            expected = []
+            for port in container.published:
+                address = port.address or network.host_binding or "0.0.0.0"
+                fits = ip_address(address).version == family or (not port.address and address == "0.0.0.0")
+                if fits and network.mode(family) != "routed":
+                    expected.append(port.host_port)
+            assert sorted(int(one.text.split("--dport ")[1].split()[0]) for one in made) == sorted(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(docker=docker_hosts())
+def test_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
+    """From 28 on, a port published on 127.0.0.1 is dropped unless it comes over lo."""
+    made = [
+        one
+        for one in write(docker, 4).rules()
+        if one.role == "port-forward" and "-d 127.0.0.1/32" in one.text
+    ]
+    dropped = [one for one in write(docker, 4).rules() if one.role == "loopback-port"]
+    assert len(dropped) == (len(made) if docker.generation in ("28", "29") else 0)
+    assert all(one.table == "raw" and one.text.endswith("-j DROP") for one in dropped)
+
+
+@settings(max_examples=60, deadline=None)
+@given(docker=docker_hosts(), icc=st.booleans(), proxy=st.booleans(), data=st.data())
+def test_others_rules_stay_in_their_order(
+    docker: DockerHost, icc: bool, proxy: bool, data: st.DataObject
+) -> None:
+    """Whatever the user inserted where: the same rules in the same order, and Docker's as without them."""
+    base = rules_for(docker, 4)
+    mine: dict[tuple[str, str], list[str]] = {}
+    for table in base.tables.values():
+        for chain in table.chains.values():
+            for number in range(data.draw(st.integers(0, 2))):
+                place = data.draw(st.integers(0, len(chain.rules)))
+                text = f"-A {chain.name} -m comment --comment mine{number}"
+                made = Rule(table.name, chain.name, 1, Parameters())
+                made._text = text
+                chain.rules.insert(place, made)
+            mine[table.name, chain.name] = [rule.text for rule in chain.rules if "mine" in rule.text]
+    new = changed(docker, [("icc", str(icc).lower()), ("userland-proxy", str(proxy).lower())])
+    merged = rules_for(new, 4, base=base, before=docker)
+    fresh = rules_for(new, 4)
+    for (name, chain_name), texts in mine.items():
+        chain = merged.chain(name, chain_name)
+        rules = [rule.text for rule in chain.rules] if chain is not None else []
+        assert [text for text in rules if "mine" in text] == texts
+        made_new = fresh.chain(name, chain_name)
+        assert [text for text in rules if "mine" not in text] == (
+            [rule.text for rule in made_new.rules] if made_new is not None else []
+        )
