@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import re
 
 import pytest
 
 import iptsim
+from iptsim.explanation import REASONS
+from iptsim.explanation.table import reasons_table
 from iptsim.extensions.support import counts, support_table
 from iptsim.findings.table import findings_table
 from tests.readme import DOCUMENTS, ROOT, rendered
@@ -30,6 +33,22 @@ def test_the_support_table_is_true() -> None:
     assert (ROOT / "docs/support.md").read_text("utf-8") == support_table(), (
         "write it anew with: make support"
     )
+
+
+def test_the_table_of_reasons_is_true() -> None:
+    assert (ROOT / "docs/reasons.md").read_text("utf-8") == reasons_table(), (
+        "write it anew with: python -m iptsim.explanation.table"
+    )
+
+
+def test_every_reason_that_is_given_is_in_the_table() -> None:
+    """Codes are written where they are decided: in the walk, or where sentences are made."""
+    sources = [*(ROOT / "iptsim/netfilter").glob("*.py"), *(ROOT / "iptsim/explanation").glob("*.py")]
+    text = "".join(source.read_text("utf-8") for source in sources)
+    given = set(re.findall(r'(?:_kernel_drop|drop|Reason)\(\s*"([a-z-]+)"', text))
+    given |= set(re.findall(r'code="([a-z-]+)"', text)) - {"defragmented"}
+    assert given <= set(REASONS)
+    assert len(given) > 15
 
 
 def test_the_table_of_findings_is_true() -> None:
