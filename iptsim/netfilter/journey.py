@@ -1,109 +1,27 @@
-"""One packet's way through the host's kernel: hooks, chains, conntrack, nat, routing, bridges.
+"""One packet's way through the host's kernel, from where it comes in or is sent to where it ends.
 
-A :class:`Journey` is one run of one question. Where a rule's match can't be decided, the run takes the
-next value of its `plan` (True when the plan is used up) and notes it; :mod:`iptsim.netfilter.walk` runs
-all the ways. Sources: net/ipv4/ip_{input,forward,output}.c, net/bridge/br_netfilter_hooks.c,
-net/netfilter/nf_nat_core.c, and measurements.
+A :class:`Journey` is one run of one question; :mod:`iptsim.netfilter.walk` runs all the ways that it can
+go. Sources: net/ipv4/ip_{input,forward,output}.c, net/bridge/br_netfilter_hooks.c, and measurements.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
-from iptsim.dump.ruleset import Chain, Rule
-from iptsim.errors import RulesetError, WalkLimitError
-from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host import fib
-from iptsim.host.model import Container, Host, Interface, Namespace
-from iptsim.host.source import select_source
-from iptsim.netfilter import conntrack, hooks, nat, routing
-from iptsim.netfilter.program import Condition, Prepared, Program
-from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.trace import Decision, Delivery, FinalVerdict, Skipped, Step
-from iptsim.packet import ICMPV6, Connection, Context, Packet, Unknown, address_text
-
-#: Rules that one question may look at, all ways together.
-RULE_LIMIT = 5_000_000
-#: Steps that one packet may take: a real way takes tens to hundreds.
-STEP_LIMIT = 20_000
-#: Jumps may nest this deep (NFT_JUMP_STACK_SIZE; the legacy backend allows one more).
-JUMP_LIMIT = 16
-
-#: Packet fields that a target may change and that are worth showing, with how they are shown.
-_SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
+from iptsim.host.model import Container, Interface
+from iptsim.netfilter import hooks, routing
+from iptsim.netfilter.chains import Fate
+from iptsim.netfilter.passage import Passage
+from iptsim.netfilter.trace import Delivery
+from iptsim.packet import ICMPV6, Connection, Context, Packet, address_text
 
 
-@dataclass(slots=True)
-class Fate:
-    """What became of one packet."""
-
-    verdict: FinalVerdict
-    delivered: Delivery | None = None
-    #: the REJECT target's answer, when one is due ("tcp-reset", "icmp-port-unreachable" ...)
-    reject: str = ""
-    #: the context in which the packet ended
-    context: Context | None = None
-    #: the next hop of a packet that leaves a container
-    next_hop: int | None = None
-
-
-class Budget:
-    """How many rules the ways of one question may still look at, together."""
-
-    def __init__(self, limit: int = RULE_LIMIT) -> None:
-        self.left = limit
-
-    def spend(self, count: int) -> None:
-        """Take from the budget.
-
-        Raises:
-            WalkLimitError: it is used up.
-        """
-        self.left -= count
-        if self.left < 0:
-            raise WalkLimitError(
-                f"the walk looked at more than {RULE_LIMIT:,} rules: the ruleset is built to explode"
-            )
-
-
-class Journey:
+class Journey(Passage):
     """One run of a question through a network namespace, the host's or a container's."""
 
-    def __init__(
-        self,
-        world: World,
-        namespace: Namespace,
-        programs: dict[int, list[Program]],
-        *,
-        plan: tuple[bool, ...] = (),
-        budget: Budget | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.world = world
-        self.host: Host = world.host
-        self.namespace = namespace
-        self.programs = programs
-        self.plan = plan
-        self.budget = budget or Budget()
-        self.verbose = verbose
-        self.connections: list[Connection] = list(world.known_connections)
-        self.decisions: list[Decision] = []
-        self.settled: dict[Any, bool] = {}
-        self.consulted: set[str] = set()
-        #: what was taken for granted on the way, in sentences
-        self.notes: list[str] = []
-        #: what the packet that is under way has met so far
-        self.steps: list[Step] = []
-        self.skipped: list[Skipped] = []
-        #: the packet that :meth:`send` sent, as it set out
-        self.sent: Packet | None = None
-
-    # -- entrances ---------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Start a new packet: forget the steps of the one before."""
-        self.steps, self.skipped = [], []
+    # -- entrances --------------------------------------------------------------------------------------
 
     def receive(
         self, packet: Packet, interface: str, next_hop: int | None = None, *, discovered: bool = False
@@ -173,7 +91,7 @@ class Journey:
             context.connection, context.state, context.direction = connection, "RELATED", "reply"
         return self._output(context, found)
 
-    # -- input path --------------------------------------------------------------------------------
+    # -- input path -------------------------------------------------------------------------------------
 
     def _route(self, context: Context) -> Fate:
         interface = context.in_interface or "lo"
@@ -223,23 +141,7 @@ class Journey:
             )
         return None
 
-    # -- output path -------------------------------------------------------------------------------
-
-    def _lookup_output(self, packet: Packet, source: int | None) -> fib.RouteResult | None:
-        found = fib.lookup(
-            self.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
-            sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
-        )  # fmt: skip
-        return found if found.type else None
-
-    def _bad_output(self, packet: Packet, device: str | None) -> Fate | None:
-        if packet.family == 4 and packet.src in routing.LOOPBACK4 and device not in (None, "lo"):
-            local = fib.address_type(self.namespace, 4, packet.dst) == "LOCAL"
-            if not local and not routing.route_localnet(self.namespace, device or ""):
-                return self._kernel_drop(
-                    "martian", f"a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}"
-                )
-        return None
+    # -- output path ------------------------------------------------------------------------------------
 
     def _output(self, context: Context, found: fib.RouteResult) -> Fate:
         self._way_out = found
@@ -262,21 +164,6 @@ class Journey:
 
     def _device(self, found: fib.RouteResult) -> str | None:
         return "lo" if found.type in ("local", "anycast") else found.device
-
-    def _reroute(self, context: Context, before: tuple[int, int, int, int], dnat: bool) -> Fate | None:
-        """Route a local packet again when OUTPUT changed what routing looks at."""
-        packet = context.packet
-        after = (packet.src, packet.dst, packet.mark, packet.tos)
-        if before == after or (dnat and before[1] == packet.dst):
-            return None
-        own = fib.address_type(self.namespace, packet.family, packet.src) == "LOCAL"
-        found = self._lookup_output(packet, source=packet.src if own else None)
-        if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
-            return self._kernel_drop("no-route", "the changed packet has no route")
-        if (bad := self._bad_output(packet, found.device)) is not None:
-            return bad
-        self._way_out = found
-        return None
 
     def _loop_back(self, context: Context) -> Fate:
         """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
@@ -302,7 +189,7 @@ class Journey:
         if self._hook(copy, hooks.PREROUTING) is None:
             self._hook(copy, hooks.INPUT)
 
-    # -- bridges -----------------------------------------------------------------------------------
+    # -- bridges ----------------------------------------------------------------------------------------
 
     def _is_bridge(self, name: str) -> bool:
         interface = self.namespace.interfaces.get(name)
@@ -376,9 +263,7 @@ class Journey:
         packet, bridge = context.packet, port.master or ""
         decision = routing.route_input(self.namespace, packet, bridge)
         if decision.kind == "drop":
-            found = self._lookup_output(packet, source=None)
-            if decision.code == "ip-forward-off" and found is not None and found.device == bridge:
-                return self._switch(context, port, found.gateway or packet.dst)
+            # also without forwarding, and even when the new destination is on the same bridge
             return self._kernel_drop(decision.code, decision.note)
         if decision.kind == "forward" and decision.device == bridge:
             return self._switch(context, port, decision.gateway or packet.dst)
@@ -443,7 +328,7 @@ class Journey:
             self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
         return self._hand_over(packet, target.container, target.name, bridge)
 
-    # -- the way out -------------------------------------------------------------------------------
+    # -- the way out ------------------------------------------------------------------------------------
 
     def _transmit(self, context: Context, gateway: int | None) -> Fate:
         packet, device = context.packet, context.out_interface or ""
@@ -461,356 +346,3 @@ class Journey:
         if container is None:
             return Fate("ACCEPT", Delivery("outside", name, packet.copy(), device))
         return Fate("ACCEPT", Delivery("container", container.name, packet.copy(), device))
-
-    # -- hooks and chains --------------------------------------------------------------------------
-
-    def _context(self, packet: Packet) -> Context:
-        return Context(packet, "", "", self.world, consulted=self.consulted)
-
-    def _hook(self, context: Context, hook: str) -> Fate | None:
-        """Pass a hook. Returns None when the packet goes on, else its fate."""
-        context.hook = hook
-        programs = self.programs.get(context.packet.family, [])
-        backend = programs[0].backend if programs else "nf_tables"
-        packet = context.packet
-        tracks = any(program.tracks for program in programs)
-        if packet.fragment is not None and self._defragments(hook, tracks, packet.family):
-            packet.fragment = None
-            self._note(
-                hook,
-                "CONTINUE",
-                "the kernel puts the fragments together first; rules see the whole packet",
-                "defragmented",
-            )
-        for table in hooks.tables_at(hook, backend):
-            before = (packet.src, packet.dst, packet.mark, packet.tos)
-            if table == hooks.CONNTRACK:
-                if tracks:
-                    self._track(context)
-                continue
-            if table == "nat":
-                fate = self._nat(context, programs)
-            else:
-                fate = None
-                for program in programs:
-                    fate = self._table(context, program, table)
-                    if fate is not None:
-                        break
-            if fate is not None:
-                return fate
-            if hook == hooks.OUTPUT and table in ("mangle", "nat"):
-                fate = self._reroute(context, before, table == "nat")
-                if fate is not None:
-                    return fate
-        return None
-
-    def _defragments(self, hook: str, tracks: bool, family: int) -> bool:
-        """Tell whether fragments are joined before a hook: by conntrack, in IPv4 also for local delivery."""
-        if tracks:
-            return hook in (hooks.PREROUTING, hooks.OUTPUT)
-        return family == 4 and hook == hooks.INPUT
-
-    def _table(self, context: Context, program: Program, table: str) -> Fate | None:
-        chain = program.chain(table, context.hook)
-        if chain is None:
-            return None
-        context.table, context.backend = table, program.backend
-        begun = len(self.steps)
-        verdict = self._run(context, program, table)
-        if len(self.programs[context.packet.family]) > 1:
-            for step in self.steps[begun:]:
-                step.backend = program.backend
-        return self._fate(context, verdict)
-
-    def _fate(self, context: Context, verdict: Verdict | Translation) -> Fate | None:
-        if isinstance(verdict, Translation) or verdict.kind == "ACCEPT":
-            return None
-        if verdict.kind == "REJECT":
-            return Fate("REJECT", reject=verdict.detail, context=context)
-        return Fate("DROP", context=context)
-
-    def _run(self, context: Context, program: Program, table: str) -> Verdict | Translation:
-        """Run a base chain to its end. Returns ACCEPT, DROP, REJECT, QUEUE, STOLEN or a translation."""
-        hook = context.hook
-        base = program.chain(table, hook)
-        assert base is not None
-        chain, rules, index = base, program.rules(base), 0
-        stack: list[tuple[Chain, list[Rule | Prepared], int]] = []
-        while True:
-            if index >= len(rules):
-                if not stack:
-                    break
-                chain, rules, index = stack.pop()
-                continue
-            prepared = program.prepare(rules, index)
-            index += 1
-            matched = self._matches(context, prepared)
-            if matched is False:
-                continue
-            self.budget.spend(1)
-            maybe = matched is None
-            if prepared.jump is not None:
-                jump = prepared.jump
-                self._step(
-                    context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=len(stack)
-                )
-                target_chain = program.chain(table, jump.chain)
-                if target_chain is None:
-                    raise RulesetError(
-                        f"{prepared.rule.span}: there is no chain {jump.chain} in table {table}"
-                    )
-                if not jump.goto:
-                    stack.append((chain, rules, index))
-                    if len(stack) > JUMP_LIMIT:
-                        names = " → ".join([entry[0].name for entry in stack[-4:]] + [jump.chain])
-                        raise RulesetError(
-                            f"{prepared.rule.span}: jumps nest deeper than {JUMP_LIMIT}, or go round in a loop: {names}"
-                        )
-                chain, rules, index = target_chain, program.rules(target_chain), 0
-                continue
-            outcome = self._apply(context, prepared, maybe, len(stack))
-            if isinstance(outcome, Translation):
-                return outcome
-            if outcome.kind == "RETURN":
-                if not stack:
-                    break
-                chain, rules, index = stack.pop()
-            elif outcome.kind != "CONTINUE":
-                return outcome
-        policy = base.policy or "ACCEPT"
-        self._append(
-            Step(
-                hook,
-                policy,
-                table,
-                hook,
-                policy=True,
-                interfaces=(context.in_interface, context.out_interface),
-            )
-        )
-        return Verdict("ACCEPT" if policy == "ACCEPT" else "DROP")
-
-    def _matches(self, context: Context, prepared: Prepared) -> bool | None:
-        """Tell whether a rule matches; None: undecided, and it makes no difference."""
-        undecided: list[tuple[Unknown, Condition]] = []
-        for condition in prepared.conditions:
-            truth = condition.test(context)
-            if condition.predicate.effect is not None:
-                condition.predicate.effect(context)
-            if truth is True:
-                continue
-            if truth is False:
-                self._skip(context, prepared, condition)
-                return False
-            assumed = self.world.assumed(condition.match, prepared.rule)
-            if assumed is None:
-                undecided.append((truth, condition))
-            elif assumed is False:
-                self._skip(context, prepared, condition)
-                return False
-        if not undecided:
-            return True
-        if prepared.quiet:
-            return None
-        for unknown, condition in undecided:
-            if not self._decide(unknown, condition, prepared):
-                self._skip(context, prepared, condition)
-                return False
-        return True
-
-    def _decide(self, unknown: Unknown, condition: Condition | None, prepared: Prepared) -> bool:
-        match = condition.match if condition else prepared.rule.target_name
-        negated = condition is not None and condition.predicate.negated
-        key = (match, unknown.key) if unknown.key else None
-        if key is not None and key in self.settled:
-            return self.settled[key] is not negated
-        index = len(self.decisions)
-        value = self.plan[index] if index < len(self.plan) else True
-        rule = prepared.rule
-        self.decisions.append(Decision(unknown, match, (rule.table, rule.chain, rule.position), rule, value))
-        if key is not None:
-            self.settled[key] = value is not negated
-        return value
-
-    def _apply(self, context: Context, prepared: Prepared, maybe: bool, depth: int) -> Verdict | Translation:
-        target = prepared.target
-        if target is None:
-            self._step(context, prepared, "CONTINUE", maybe=maybe, depth=depth)
-            return Verdict("CONTINUE")
-        before = _fields(context) if target.changes else None
-        outcome = target.apply(context)
-        if isinstance(outcome, Verdict) and outcome.kind == "QUEUE":
-            outcome = Unknown(
-                f"what the program that reads {outcome.detail} decides", f"--assume {target.name}=yes"
-            )
-        if isinstance(outcome, Unknown):
-            outcome = self._undecided_target(target, outcome, prepared)
-        if isinstance(outcome, Translation):
-            if not self._translate(context, outcome):
-                self._step(context, prepared, "DROP", depth=depth, note="there is no address to translate to")
-                return Verdict("DROP")
-            shown, note = outcome.target, ""
-        else:
-            shown = "ACCEPT" if outcome.kind == "ACCEPT" else outcome.kind
-            note = outcome.detail
-        changes = _changes(before, _fields(context), context.packet.family) if before is not None else {}
-        self._step(context, prepared, shown, maybe=maybe, depth=depth, note=note, changes=changes)
-        return outcome
-
-    def _undecided_target(self, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
-        """Go on after a target whose effect nobody can tell: it lets the packet go on, or it does not."""
-        passes = self.world.assumed(target.name, prepared.rule)
-        if passes is None and not target.terminal and target.status != "unknown":
-            # only a value is unknown (a mark that is not saved): the packet goes on in any case
-            self.notes.append(f"{unknown.reason} is not known; the packet is taken to keep what it has")
-            return Verdict("CONTINUE", detail=unknown.reason)
-        if passes is None:
-            passes = self._decide(unknown, None, prepared)
-        if passes:
-            return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
-        return Verdict("DROP", detail=unknown.reason)
-
-    # -- conntrack and nat -------------------------------------------------------------------------
-
-    def _track(self, context: Context) -> None:
-        if context.state is not None:
-            return
-        if context.notrack:
-            context.state = "UNTRACKED"
-            return
-        packet = context.packet
-        forced = self.world.forced_state()
-        found = forced or conntrack.find(packet, self.connections, context.zone)
-        if found is None:
-            loose = self.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
-            found = conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
-        context.state, context.connection, context.direction = found
-        if found.connection is None:
-            return
-        if found.direction == "reply":
-            found.connection.status |= {"SEEN_REPLY"}
-        if context.helper and found.state == "NEW":
-            found.connection.helper = context.helper
-
-    def _confirm(self, context: Context) -> None:
-        connection = context.connection
-        if connection is not None and "CONFIRMED" not in connection.status:
-            connection.status |= {"CONFIRMED"}
-            self.connections.append(connection)
-
-    def _nat(self, context: Context, programs: list[Program]) -> Fate | None:
-        connection = context.connection
-        if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
-            return None
-        side = hooks.NAT_SIDE[context.hook]
-        asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
-        if asks and side not in connection.nat_done:
-            for program in programs:
-                if program.chain("nat", context.hook) is None:
-                    continue
-                fate = self._table(context, program, "nat")
-                if fate is not None:
-                    return fate
-                if side in connection.nat_done:
-                    break
-            connection.nat_done |= {side}
-        if not nat.translate(context.packet, connection, side, context.direction):
-            return self._kernel_drop("nat-failed", "its GRE header can't be translated", context.hook)
-        return None
-
-    def _translate(self, context: Context, wanted: Translation) -> bool:
-        """Carry out what a nat target asks for. Returns False when there is no address to use."""
-        connection = context.connection
-        if connection is None:
-            return True
-        addresses = wanted.addresses
-        if addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
-            own = self._own_address(context, wanted.target)
-            if own is None:
-                return False
-            addresses = (own, own)
-        nat.set_up(connection, wanted, addresses)
-        connection.nat_done |= {wanted.side}
-        nat.translate(context.packet, connection, wanted.side, context.direction)
-        return True
-
-    def _own_address(self, context: Context, target: str) -> int | None:
-        packet = context.packet
-        if target == "MASQUERADE":
-            device = context.out_interface or ""
-            found = self._lookup_output(packet, source=None)
-            gateway = found.gateway if found is not None and found.device == device else None
-            next_hop = gateway if gateway is not None else packet.dst
-            return select_source(self.namespace, packet.family, device, packet.dst, gateway=next_hop)
-        if context.hook == hooks.OUTPUT:
-            return 0x7F000001 if packet.family == 4 else 1
-        interface = self.namespace.interfaces.get(context.in_interface or "")
-        addresses = [own for own in interface.addresses if own.family == packet.family] if interface else []
-        addresses.sort(key=lambda own: own.scope == "link")
-        return addresses[0].address if addresses else None
-
-    # -- notes -------------------------------------------------------------------------------------
-
-    def _step(
-        self,
-        context: Context,
-        prepared: Prepared,
-        verdict: str,
-        *,
-        maybe: bool = False,
-        depth: int = 0,
-        note: str = "",
-        changes: dict[str, tuple[Any, Any]] | None = None,
-    ) -> None:
-        rule = prepared.rule
-        self._append(
-            Step(
-                context.hook,
-                verdict,
-                rule.table,
-                rule.chain,
-                rule,
-                maybe=maybe,
-                changes=changes or {},
-                note=note,
-                depth=depth,
-                interfaces=(context.in_interface, context.out_interface),
-            )
-        )
-
-    def _append(self, step: Step) -> None:
-        if self.verbose:
-            step.skipped, self.skipped = self.skipped, []
-        self.steps.append(step)
-        if len(self.steps) > STEP_LIMIT:
-            raise WalkLimitError(
-                f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode"
-            )
-
-    def _skip(self, context: Context, prepared: Prepared, condition: Condition) -> None:
-        self.budget.spend(1)
-        if self.verbose:
-            rule, predicate = prepared.rule, condition.predicate
-            self.skipped.append(Skipped(rule.table, rule.chain, rule, predicate.text, predicate.got(context)))
-
-    def _note(self, hook: str, verdict: str, note: str, code: str) -> None:
-        self._append(Step(hook, verdict, note=note, code=code))
-
-    def _kernel_drop(self, code: str, note: str, hook: str = "ROUTING") -> Fate:
-        self._note(hook, "DROP", note, code)
-        return Fate("DROP")
-
-
-def _fields(context: Context) -> tuple[Any, ...]:
-    packet, connection = context.packet, context.connection
-    return (*(getattr(packet, name) for name in _SHOWN), connection.mark if connection else None)
-
-
-def _changes(before: tuple[Any, ...], after: tuple[Any, ...], family: int) -> dict[str, tuple[Any, Any]]:
-    changes = {}
-    for name, old, new in zip((*_SHOWN, "ctmark"), before, after, strict=True):
-        if old != new:
-            if name in ("src", "dst"):
-                old, new = address_text(family, old), address_text(family, new)
-            changes[name] = (old, new)
-    return changes

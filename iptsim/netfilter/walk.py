@@ -14,8 +14,9 @@ from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.netfilter import answers, published
+from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
-from iptsim.netfilter.journey import Budget, Fate, Journey
+from iptsim.netfilter.journey import Journey
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.resolve import Start, resolve

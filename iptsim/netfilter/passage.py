@@ -1,0 +1,173 @@
+"""Passing a hook: its tables in order, connection tracking, nat, and what makes the kernel route again.
+
+Sources: net/netfilter/nf_conntrack_core.c, net/netfilter/nf_nat_core.c, net/ipv4/netfilter.c, and
+measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import Translation
+from iptsim.host import fib
+from iptsim.host.source import select_source
+from iptsim.netfilter import conntrack, hooks, nat, routing
+from iptsim.netfilter.chains import Chains, Fate
+from iptsim.netfilter.program import Program
+from iptsim.packet import Context, Packet
+
+
+class Passage(Chains):
+    """Takes packets through the hooks of a network namespace."""
+
+    #: where the local packet that is under way leaves; OUTPUT may change it
+    _way_out: fib.RouteResult
+
+    def _hook(self, context: Context, hook: str) -> Fate | None:
+        """Pass a hook. Returns None when the packet goes on, else its fate."""
+        context.hook = hook
+        programs = self.programs.get(context.packet.family, [])
+        backend = programs[0].backend if programs else "nf_tables"
+        packet = context.packet
+        tracks = any(program.tracks for program in programs)
+        if packet.fragment is not None and self._defragments(hook, tracks, packet.family):
+            packet.fragment = None
+            self._note(
+                hook,
+                "CONTINUE",
+                "the kernel puts the fragments together first; rules see the whole packet",
+                "defragmented",
+            )
+        for table in hooks.tables_at(hook, backend):
+            before = (packet.src, packet.dst, packet.mark, packet.tos)
+            if table == hooks.CONNTRACK:
+                if tracks:
+                    self._track(context)
+                continue
+            if table == "nat":
+                fate = self._nat(context, programs)
+            else:
+                fate = None
+                for program in programs:
+                    fate = self._table(context, program, table)
+                    if fate is not None:
+                        break
+            if fate is not None:
+                return fate
+            if hook == hooks.OUTPUT and table in ("mangle", "nat"):
+                fate = self._reroute(context, before, table == "nat")
+                if fate is not None:
+                    return fate
+        return None
+
+    def _defragments(self, hook: str, tracks: bool, family: int) -> bool:
+        """Tell whether fragments are joined before a hook: by conntrack, in IPv4 also for local delivery."""
+        if tracks:
+            return hook in (hooks.PREROUTING, hooks.OUTPUT)
+        return family == 4 and hook == hooks.INPUT
+
+    def _track(self, context: Context) -> None:
+        if context.state is not None:
+            return
+        if context.notrack:
+            context.state = "UNTRACKED"
+            return
+        packet = context.packet
+        forced = self.world.forced_state()
+        found = forced or conntrack.find(packet, self.connections, context.zone)
+        if found is None:
+            loose = self.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
+            found = conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
+        context.state, context.connection, context.direction = found
+        if found.connection is None:
+            return
+        if found.direction == "reply":
+            found.connection.status |= {"SEEN_REPLY"}
+        if context.helper and found.state == "NEW":
+            found.connection.helper = context.helper
+
+    def _confirm(self, context: Context) -> None:
+        connection = context.connection
+        if connection is not None and "CONFIRMED" not in connection.status:
+            connection.status |= {"CONFIRMED"}
+            self.connections.append(connection)
+
+    def _nat(self, context: Context, programs: list[Program]) -> Fate | None:
+        connection = context.connection
+        if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
+            return None
+        side = hooks.NAT_SIDE[context.hook]
+        asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
+        if asks and side not in connection.nat_done:
+            for program in programs:
+                if program.chain("nat", context.hook) is None:
+                    continue
+                fate = self._table(context, program, "nat")
+                if fate is not None:
+                    return fate
+                if side in connection.nat_done:
+                    break
+            connection.nat_done |= {side}
+        if not nat.translate(context.packet, connection, side, context.direction):
+            return self._kernel_drop("nat-failed", "its GRE header can't be translated", context.hook)
+        return None
+
+    def _translate(self, context: Context, wanted: Translation) -> bool:
+        """Carry out what a nat target asks for. Returns False when there is no address to use."""
+        connection = context.connection
+        if connection is None:
+            return True
+        addresses = wanted.addresses
+        if addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
+            own = self._own_address(context, wanted.target)
+            if own is None:
+                return False
+            addresses = (own, own)
+        nat.set_up(connection, wanted, addresses)
+        connection.nat_done |= {wanted.side}
+        nat.translate(context.packet, connection, wanted.side, context.direction)
+        return True
+
+    def _own_address(self, context: Context, target: str) -> int | None:
+        packet = context.packet
+        if target == "MASQUERADE":
+            device = context.out_interface or ""
+            found = self._lookup_output(packet, source=None)
+            gateway = found.gateway if found is not None and found.device == device else None
+            next_hop = gateway if gateway is not None else packet.dst
+            return select_source(self.namespace, packet.family, device, packet.dst, gateway=next_hop)
+        if context.hook == hooks.OUTPUT:
+            return 0x7F000001 if packet.family == 4 else 1
+        interface = self.namespace.interfaces.get(context.in_interface or "")
+        addresses = [own for own in interface.addresses if own.family == packet.family] if interface else []
+        addresses.sort(key=lambda own: own.scope == "link")
+        return addresses[0].address if addresses else None
+
+    def _lookup_output(self, packet: Packet, source: int | None) -> fib.RouteResult | None:
+        found = fib.lookup(
+            self.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
+            sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
+        )  # fmt: skip
+        return found if found.type else None
+
+    def _bad_output(self, packet: Packet, device: str | None) -> Fate | None:
+        if packet.family == 4 and packet.src in routing.LOOPBACK4 and device not in (None, "lo"):
+            local = fib.address_type(self.namespace, 4, packet.dst) == "LOCAL"
+            if not local and not routing.route_localnet(self.namespace, device or ""):
+                return self._kernel_drop(
+                    "martian", f"a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}"
+                )
+        return None
+
+    def _reroute(self, context: Context, before: tuple[int, int, int, int], dnat: bool) -> Fate | None:
+        """Route a local packet again when OUTPUT changed what routing looks at."""
+        packet = context.packet
+        after = (packet.src, packet.dst, packet.mark, packet.tos)
+        if before == after or (dnat and before[1] == packet.dst):
+            return None
+        own = fib.address_type(self.namespace, packet.family, packet.src) == "LOCAL"
+        found = self._lookup_output(packet, source=packet.src if own else None)
+        if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
+            return self._kernel_drop("no-route", "the changed packet has no route")
+        if (bad := self._bad_output(packet, found.device)) is not None:
+            return bad
+        self._way_out = found
+        return None
