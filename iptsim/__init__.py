@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iptsim.api import explain
+    from iptsim.alternatives import WhatIf
+    from iptsim.api import explain, whatif
     from iptsim.dump import dumps, load, loads
     from iptsim.dump.ruleset import Ruleset
     from iptsim.errors import IptsimError
@@ -37,6 +38,7 @@ _HOMES = {
     "Question": "iptsim.netfilter.question",
     "Ruleset": "iptsim.dump.ruleset",
     "Trace": "iptsim.netfilter.trace",
+    "WhatIf": "iptsim.alternatives",
     "dumps": "iptsim.dump",
     "explain": "iptsim.api",
     "lint": "iptsim.findings",
@@ -44,6 +46,7 @@ _HOMES = {
     "load_host": "iptsim.host",
     "loads": "iptsim.dump",
     "walk": "iptsim.netfilter.walk",
+    "whatif": "iptsim.api",
 }
 
 __all__ = [
@@ -55,6 +58,7 @@ __all__ = [
     "Question",
     "Ruleset",
     "Trace",
+    "WhatIf",
     "__version__",
     "dumps",
     "explain",
@@ -63,6 +67,7 @@ __all__ = [
     "load_host",
     "loads",
     "walk",
+    "whatif",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The command line: `iptsim explain`, `lint`, `rules`, `graph`, `collect`.
+"""The command line: `iptsim explain`, `whatif`, `lint`, `rules`, `graph`, `collect`.
 
 Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input.
 Everything heavy is imported where it is used, so that `iptsim --help` is quick.
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"iptsim {iptsim.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_explain(commands)
+    _add_whatif(commands)
     _add_lint(commands)
     _add_rules(commands)
     _add_graph(commands)
@@ -137,6 +138,24 @@ def _add_explain(commands: Any) -> None:
         "internet, dns (--to only), or any IP address. Without --from and --to: list whom one can ask about.",
     )
     _add_source(parser)
+    ask = _add_question(parser)
+    ask.add_argument(
+        "--batch", metavar="FILE", help="read questions from a file or -, one JSON object a line"
+    )
+    show = parser.add_argument_group("the answer")
+    level = show.add_mutually_exclusive_group()
+    level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
+    level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
+    show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
+    show.add_argument(
+        "--expect",
+        choices=["accept", "drop", "reject", "depends"],
+        help="exit with status 1 on any other verdict",
+    )
+
+
+def _add_question(parser: argparse.ArgumentParser) -> Any:
+    """Add the options that ask about a packet, and return their group."""
     ask = parser.add_argument_group("the packet")
     ask.add_argument("--from", dest="sender", metavar="WHO", help="who sends it")
     ask.add_argument("--to", metavar="WHO[:PORT]", help="to whom; [ADDRESS]:PORT for IPv6")
@@ -162,19 +181,19 @@ def _add_explain(commands: Any) -> None:
     ask.add_argument("--at", metavar="TIME", help="when it happens: 2026-11-24T18:30")
     ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
     ask.add_argument("--no-reply", action="store_true", help="follow the packet alone, not the answer to it")
-    ask.add_argument(
-        "--batch", metavar="FILE", help="read questions from a file or -, one JSON object a line"
-    )
-    show = parser.add_argument_group("the answer")
-    level = show.add_mutually_exclusive_group()
-    level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
-    level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
-    show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
-    show.add_argument(
-        "--expect",
-        choices=["accept", "drop", "reject", "depends"],
-        help="exit with status 1 on any other verdict",
-    )
+    return ask
+
+
+def _add_whatif(commands: Any) -> None:
+    from iptsim import whatif_command
+
+    text = "say what becomes of a packet when something is changed, and why"
+    parser = _command(commands, "whatif", _whatif, text, epilog=whatif_command.EPILOG)
+    _add_source(parser)
+    _add_question(parser)
+    whatif_command.add_changes(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(verbose=False)
 
 
 def _add_lint(commands: Any) -> None:
@@ -291,6 +310,26 @@ def _explain(arguments: argparse.Namespace) -> int:
 
         print_explanation(explanation, Output(), level="verbose" if arguments.verbose else "normal")
     return _status(arguments, explanation.verdict)
+
+
+def _whatif(arguments: argparse.Namespace) -> int:
+    from iptsim.alternatives import what_if
+    from iptsim.fields import make_question
+
+    fields = _fields(arguments)
+    asks = fields.keys() & {"from", "to", "in", "src", "dst"}
+    question = make_question(fields) if asks else None
+    answer = what_if(_open(arguments), arguments.changes, question, family=fields.get("family", 4))
+    if arguments.json:
+        import json
+
+        print(json.dumps(answer.as_json(), indent=2 if sys.stdout.isatty() else None))
+    else:
+        from iptsim.render.console import Output
+        from iptsim.render.whatif import print_what_if
+
+        print_what_if(answer, Output())
+    return ANSWERED
 
 
 def _status(arguments: argparse.Namespace, verdict: str) -> int:

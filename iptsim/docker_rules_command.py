@@ -106,11 +106,19 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.docker.rules import rules_for
     from iptsim.docker.sources import read_settings
     from iptsim.dump.writer import dumps
-    from iptsim.errors import UsageError
+    from iptsim.errors import UsageError, printable
 
     settings = read_settings(
         arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect
     )
+    if settings.host is not None:
+        for ruleset in settings.host.rulesets.values():
+            for warning in ruleset.warnings:
+                print(f"iptsim: warning: {printable(warning)}", file=sys.stderr)
+        if settings.host.daemon is None and not any(settings.docker.filters(family) for family in (4, 6)):
+            raise UsageError(
+                f"{arguments.source} shows nothing of Docker; give a daemon.json or a Compose file"
+            )
     docker = changed(settings.docker, arguments.changes)
     base = None
     if arguments.in_place:

@@ -44,9 +44,11 @@ _OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 
 
 @cache
-def _facts(table: str, chain: str) -> tuple[Fact, ...]:
-    """Return the facts of all generations for a chain, the newest generation's first."""
-    known = [fact for layout in reversed(LAYOUTS.values()) for fact in layout.facts()]
+def _facts(table: str, chain: str, generation: str | None) -> tuple[Fact, ...]:
+    """Return the facts of all generations for a chain: those of one first, then the newest one's."""
+    newest_first = list(LAYOUTS.values())[::-1]
+    layouts = sorted(newest_first, key=lambda layout: layout.name != generation)
+    known = [fact for layout in layouts for fact in layout.facts()]
     found = [fact for fact in (*known, *OTHERS) if (fact.table, fact.chain) == (table, chain)]
     return tuple({fact.text: fact for fact in found[::-1]}.values())[::-1]
 
@@ -56,9 +58,14 @@ def body(rule: Rule) -> str:
     return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
 
 
-def form_of(rule: Rule) -> tuple[Fact, dict[str, str]] | None:
-    """Return the fact whose form a rule has, with the words that fill it; None for no rule of Docker's."""
-    facts = _facts(rule.table, rule.chain)
+def form_of(rule: Rule, generation: str | None = None) -> tuple[Fact, dict[str, str]] | None:
+    """Return the fact whose form a rule has, with the words that fill it; None for no rule of Docker's.
+
+    Args:
+        rule: the rule.
+        generation: whose fact it is where several have that form; None: the newest one's.
+    """
+    facts = _facts(rule.table, rule.chain, generation)
     text = body(rule) if facts else ""
     for fact in facts:
         found = fact.fits(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cmp_to_key
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from iptsim.docker.settings import DockerContainer, DockerNetwork, Publication
 from iptsim.host.model import ExposedPort
@@ -56,25 +57,40 @@ def _requested(port: Publication) -> tuple[int, bool]:
 def _by_host_port(container: DockerContainer) -> list[Publication]:
     """Sort by host port, then container port, both descending, TCP first (nat.SortPortMap).
 
-    Where the two orders disagree, dockerd's result hangs on chance, and the given order is kept. All
-    bindings of a container's port follow its first one.
+    All bindings of a container's port follow its first one.
     """
-    ports = sorted(container.published, key=cmp_to_key(_earlier))
+
+    def place(port: Publication) -> _Place:
+        return _Place(_requested(port)[0], port.container_port, port.proto)
+
+    ports = sorted(container.published, key=lambda port: _in_order(place(port)))
     groups: dict[tuple[int, int], list[Publication]] = {}
     for port in ports:
         groups.setdefault((port.container_port, port.proto), []).append(port)
     return [port for group in groups.values() for port in group]
 
 
-def _earlier(one: Publication, other: Publication) -> int:
-    """Compare as portMapSorter.Less does, which may hold both ways: then neither comes first."""
+class _Place(NamedTuple):
+    """What nat.SortPortMap looks at; host port 0 where none is asked for."""
 
-    def less(a: Publication, b: Publication) -> bool:
-        if _requested(a)[0] > _requested(b)[0] or a.container_port > b.container_port:
-            return True
-        return a.container_port == b.container_port and a.proto == _TCP
+    host_port: int
+    port: int
+    proto: int
 
-    return less(other, one) - less(one, other)
+
+def _less(one: _Place, other: _Place) -> bool:
+    """Compare as portMapSorter.Less does, which may hold both ways."""
+    if one.host_port > other.host_port or one.port > other.port:
+        return True
+    return one.port == other.port and one.proto == _TCP
+
+
+def _compare(one: _Place, other: _Place) -> int:
+    """Compare for a sort; where the two orders disagree, chance decides in dockerd: none comes first."""
+    return _less(other, one) - _less(one, other)
+
+
+_in_order = cmp_to_key(_compare)
 
 
 def _by_own_port(port: Publication) -> tuple[bool, int, int, int, int]:
@@ -86,12 +102,9 @@ def _by_own_port(port: Publication) -> tuple[bool, int, int, int, int]:
 
 def exposed(container: DockerContainer) -> list[ExposedPort]:
     """Return the exposed ports in the order in which links open them (nat.SortPortMap)."""
-    host_ports: dict[tuple[int, int], int] = {}
+    host_ports: dict[tuple[int, int], int] = {(port.proto, port.port): 0 for port in container.exposed}
     for port in container.published:
-        place = (port.proto, port.container_port)
-        host_ports[place] = max(host_ports.get(place, 0), _requested(port)[0])
-    places = {(port.proto, port.port) for port in container.exposed} | host_ports.keys()
-    ordered = sorted(
-        places, key=lambda place: (-host_ports.get(place, 0), -place[1], place[0] != _TCP, place[0])
-    )
-    return [ExposedPort(proto=proto, port=number) for proto, number in ordered]
+        key = (port.proto, port.container_port)
+        host_ports[key] = max(host_ports.get(key, 0), _requested(port)[0])
+    places = [_Place(host_port, number, proto) for (proto, number), host_port in host_ports.items()]
+    return [ExposedPort(proto=place.proto, port=place.port) for place in sorted(places, key=_in_order)]

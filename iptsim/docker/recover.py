@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from ipaddress import ip_address, ip_interface
@@ -17,15 +16,14 @@ from iptsim.docker.settings import (
     GatewayMode,
     Publication,
 )
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.docker.traces import Traces, first_order, this_order
+from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.model import (
     Container,
     DockerDaemon,
     Endpoint,
     Host,
-    Link,
     Network,
     PublishedPort,
 )
@@ -46,7 +44,7 @@ def docker_host(host: Host) -> DockerHost:
     daemon = _daemon(host)
     networks = tuple(_network(network, host) for network in _in_order(host))
     names = {network.name for network in networks}
-    traces = _Traces(host)
+    traces = Traces(host)
     containers = tuple(
         _container(container, names, traces)
         for container in sorted(host.containers.values(), key=lambda one: moment(one.started))
@@ -186,7 +184,7 @@ def _in_order(host: Host) -> list[Network]:
         network for network in host.networks.values() if network.driver == "bridge" and network.bridge
     ]
     born = _born(networks)
-    order = {bridge: number for number, bridge in enumerate(_this_order(host))}
+    order = {bridge: number for number, bridge in enumerate(this_order(host))}
 
     def key(network: Network) -> tuple[int, int, tuple[float, str]]:
         created = moment(network.created)
@@ -217,38 +215,9 @@ def _earlier(host: Host, networks: Iterable[DockerNetwork]) -> tuple[str, ...]:
         for name in by_bridge.values()
         if born is not None and host.networks[name].created and moment(host.networks[name].created) < born
     }
-    first = [by_bridge[bridge] for bridge in _first_order(host) if by_bridge.get(bridge) in restored]
-    now = [by_bridge[bridge] for bridge in _this_order(host) if by_bridge.get(bridge) in first]
+    first = [by_bridge[bridge] for bridge in first_order(host) if by_bridge.get(bridge) in restored]
+    now = [by_bridge[bridge] for bridge in this_order(host) if by_bridge.get(bridge) in first]
     return () if first == now else tuple(first)
-
-
-def _this_order(host: Host) -> list[str]:
-    """Return the bridges in the order in which this daemon set them up, as far as its rules show it."""
-    for ruleset in host.rulesets.values():
-        chain = ruleset.chain("filter", "DOCKER-FORWARD")
-        if chain is not None:
-            return _bridges(chain.rules)
-        chain = ruleset.chain("filter", "DOCKER-ISOLATION-STAGE-1")
-        if chain is not None:
-            return _bridges(reversed(chain.rules))
-    return []
-
-
-def _first_order(host: Host) -> list[str]:
-    """Return the bridges in the order in which their rules came into chains that are built in."""
-    for ruleset in host.rulesets.values():
-        old_style = ruleset.chain("filter", "DOCKER-FORWARD") is None
-        place = ("filter", "FORWARD") if old_style else ("nat", "POSTROUTING")
-        chain = ruleset.chain(*place)
-        if chain is not None:
-            # what --icc=false drops is appended, all else inserted
-            return _bridges(rule for rule in reversed(chain.rules) if rule.target_name != "DROP")
-    return []
-
-
-def _bridges(rules: Iterable[Rule]) -> list[str]:
-    names = (rule.parameters.in_interface or rule.parameters.out_interface for rule in rules)
-    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _network(network: Network, host: Host) -> DockerNetwork:
@@ -309,62 +278,7 @@ def _bad_option(network: Network, option: str, value: str, expected: str) -> Cap
 # -- containers ------------------------------------------------------------------------------------
 
 
-class _Traces:
-    """Where the rules show the order of what dockerd goes through in an order of chance."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.forwards: dict[tuple[int, int, int], int] = {}
-        self.links: dict[tuple[int, int], int] = {}
-        ruleset = host.rulesets.get(4)
-        nat, filter_ = (ruleset.chain(table, "DOCKER") if ruleset else None for table in ("nat", "filter"))
-        for rule in nat.rules if nat is not None else ():
-            target = rule.target.to_destination if isinstance(rule.target, Dnat) else None
-            if target is not None and target.addresses and target.ports:
-                key = (target.addresses[0], rule.parameters.protocol or 0, target.ports[0])
-                self.forwards.setdefault(key, rule.position)
-        for rule in filter_.rules if filter_ is not None else ():
-            source, destination = rule.parameters.source, rule.parameters.destination
-            ports = [getattr(match, "destination_port", None) for match in rule.matches]
-            if source is not None and destination is not None and any(ports):
-                self.links.setdefault((source.address, destination.address), rule.position)
-
-    def published(self, container: Container, ports: list[Publication]) -> list[Publication]:
-        """Return published ports in the order of their rules, as far as there are some."""
-        addresses = {endpoint.address(4) for endpoint in container.endpoints.values()}
-
-        def place(port: Publication) -> int:
-            keys = [(address or 0, port.proto, port.container_port) for address in addresses]
-            return min((self.forwards[key] for key in keys if key in self.forwards), default=sys.maxsize)
-
-        return sorted(ports, key=place)
-
-    def opened(self, docker: DockerHost) -> tuple[str, ...]:
-        """Return the containers in the order of their forwarded ports, if it is not that of their addresses."""
-        addresses = {
-            address: container.name
-            for container in docker.containers
-            for endpoint in container.endpoints
-            if (address := endpoint.address(4)) is not None
-        }
-        in_order = sorted(self.forwards, key=lambda key: self.forwards[key])
-        shown = list(dict.fromkeys(addresses[key[0]] for key in in_order if key[0] in addresses))
-        made = write(docker, 4).chains.get(("nat", "DOCKER"), ())
-        written = dict.fromkeys(one.origin.container for one in made if one.role == "port-forward")
-        return () if [name for name in written if name in shown] == shown else tuple(shown)
-
-    def linked(self, container: Container) -> list[Link]:
-        """Return links in the order of their rules, as far as there are some."""
-
-        def place(link: Link) -> int:
-            target = self.host.containers.get(link.target)
-            pair = container.address(4) or 0, (target.address(4) if target is not None else None) or 0
-            return self.links.get(pair, sys.maxsize)
-
-        return sorted(container.links, key=place)
-
-
-def _container(container: Container, networks: set[str], traces: _Traces) -> DockerContainer:
+def _container(container: Container, networks: set[str], traces: Traces) -> DockerContainer:
     return DockerContainer(
         name=container.name,
         # the network that it was started in comes first
@@ -378,7 +292,7 @@ def _container(container: Container, networks: set[str], traces: _Traces) -> Doc
             *traces.published(container, list(_publications(container.published))),
             *_publications(container.opened),
         ),
-        exposed=tuple(container.exposed),
+        exposed=tuple(traces.exposed(container)),
         links=tuple(traces.linked(container)),
     )
 

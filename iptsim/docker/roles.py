@@ -56,7 +56,8 @@ def is_dockers(rule: Rule, host: Host | None = None) -> bool:
 
 def role_of(rule: Rule, host: Host | None = None) -> Role | None:
     """Return why a rule of Docker's is there, None for a rule of somebody else's."""
-    found = form_of(rule)
+    daemon = host.daemon if host is not None else None
+    found = form_of(rule, daemon.generation if daemon is not None else None)
     if found is None or not is_dockers(rule, host):
         return None
     fact, words = found

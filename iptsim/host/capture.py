@@ -148,6 +148,8 @@ class _Reader:
         """Turn what a reader of the file says into an error that names the file."""
         try:
             yield name
+        except ValidationError as error:
+            raise self._error(name, error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         except (ValueError, LookupError) as error:
             raise self._error(name, str(error)) from None
 

@@ -24,6 +24,7 @@ from iptsim.host.model import (
     RouteType,
     RoutingRule,
     RuleAction,
+    check_prefix_length,
 )
 from iptsim.packet import PROTOCOLS, Family, parse_address
 
@@ -51,7 +52,7 @@ def prefix(text: str, family: Family) -> tuple[Family, int, int]:
         return family, 0, 0
     base, _, length = text.partition("/")
     found, address = parse_address(base)
-    return found, address, int(length) if length else BITS[found]
+    return found, address, check_prefix_length(found, int(length)) if length else BITS[found]
 
 
 def interfaces(

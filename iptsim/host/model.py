@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.packet import Connection, Family, address_text
@@ -45,7 +45,30 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class InterfaceAddress(Frozen):
+def check_prefix_length(family: int, length: int) -> int:
+    """Return the length of a prefix.
+
+    Raises:
+        ValueError: addresses of the family are not that long.
+    """
+    if not 0 <= length <= BITS[family]:
+        raise ValueError(f"{length} is no prefix length of IPv{family} (0 to {BITS[family]})")
+    return length
+
+
+class Prefixed(Frozen):
+    """A value with a prefix of addresses in it."""
+
+    family: Family
+    prefix_length: int
+
+    @field_validator("prefix_length")
+    @classmethod
+    def _possible_length(cls, value: int, info: ValidationInfo) -> int:
+        return check_prefix_length(info.data["family"], value) if "family" in info.data else value
+
+
+class InterfaceAddress(Prefixed):
     """An address that an interface carries.
 
     Attributes:
@@ -58,9 +81,7 @@ class InterfaceAddress(Frozen):
         temporary: IPv6: made by the privacy extensions.
     """
 
-    family: Family
     address: int
-    prefix_length: int
     scope: str = "global"
     peer: int | None = None
     broadcast: int | None = None
@@ -123,7 +144,7 @@ class NextHop(Frozen):
     flags: frozenset[str] = frozenset()
 
 
-class Route(Frozen):
+class Route(Prefixed):
     """A route.
 
     Attributes:
@@ -136,9 +157,7 @@ class Route(Frozen):
         flags: "linkdown", "dead", "onlink" ...
     """
 
-    family: Family
     destination: int
-    prefix_length: int
     type: RouteType = "unicast"
     device: str | None = None
     gateway: int | None = None
@@ -301,6 +320,11 @@ class Endpoint(Frozen):
     gateway_priority: int = 0
     network_id: str = ""
 
+    @field_validator("prefix_lengths")
+    @classmethod
+    def _possible_lengths(cls, value: dict[Family, int]) -> dict[Family, int]:
+        return {family: check_prefix_length(family, length) for family, length in value.items()}
+
     def address(self, family: Family) -> int | None:
         """Return the address of a family, or None."""
         return self.addresses.get(family)
@@ -375,12 +399,10 @@ class Container:
         return None
 
 
-class Subnet(Frozen):
+class Subnet(Prefixed):
     """A subnet of a network, and the address that its members have as gateway."""
 
-    family: Family
     address: int
-    prefix_length: int
     gateway: int | None = None
 
     def covers(self, family: int, address: int) -> bool:

@@ -67,6 +67,8 @@ def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
     for rule in chain.rules:
         role = role_of(rule, host)
         owner = "docker" if role is not None else rule_owner(rule)
+        if role is None and owner == "docker":
+            owner = "user"  # in a chain of Docker's, but in no form that dockerd writes
         yield Text.assemble(f"{rule.position:5}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = f"{_owner_text(owner)}: {role.text}" if role is not None else _owner_text(owner)

@@ -12,6 +12,7 @@ from iptsim.docker.owner import rules_of
 from iptsim.docker.rules import gateways, rules_for, write
 from iptsim.docker.settings import DockerHost
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.parameters import Parameters
 from tests.docker.hosts import FAMILIES, docker_hosts
 
@@ -125,17 +126,16 @@ def test_others_rules_stay_in_their_order(
         for chain in table.chains.values():
             for number in range(data.draw(st.integers(0, 2))):
                 place = data.draw(st.integers(0, len(chain.rules)))
-                text = f"-A {chain.name} -m comment --comment mine{number}"
-                made = Rule(table.name, chain.name, 1, Parameters())
-                made._text = text
+                comment = Comment(comment=f"mine{number}")
+                made = Rule(table.name, chain.name, 1, Parameters(), (comment,))
                 chain.rules.insert(place, made)
             mine[table.name, chain.name] = [rule.text for rule in chain.rules if "mine" in rule.text]
     new = changed(docker, [("icc", str(icc).lower()), ("userland-proxy", str(proxy).lower())])
     merged = rules_for(new, 4, base=base, before=docker)
     fresh = rules_for(new, 4)
     for (name, chain_name), texts in mine.items():
-        chain = merged.chain(name, chain_name)
-        rules = [rule.text for rule in chain.rules] if chain is not None else []
+        after = merged.chain(name, chain_name)
+        rules = [rule.text for rule in after.rules] if after is not None else []
         assert [text for text in rules if "mine" in text] == texts
         made_new = fresh.chain(name, chain_name)
         assert [text for text in rules if "mine" not in text] == (

@@ -14,8 +14,17 @@ from iptsim.docker.owner import owners
 from iptsim.docker.rules import rules_for, write
 from iptsim.docker.settings import DockerHost
 from iptsim.dump import dumps, loads
+from iptsim.host import load_host
 from iptsim.packet import Family
-from tests.docker.hosts import CAPTURES, FAMILIES, OTHERS, docker_hosts, host, plain, saved
+from tests.docker.hosts import CAPTURES, FAMILIES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
+
+DOCKER = FIXTURES.parent / "docker"
+RECORDED = sorted(path.name for path in DOCKER.iterdir())
+#: What the user wrote in 28-opts, in the order of the dump.
+USERS = [
+    "-A INPUT -i docker0 -j ACCEPT", "-A FORWARD -s 198.51.100.0/24 -j DROP", "-A FORWARD -j LOG",
+    "-A DOCKER -s 10.0.0.0/8 -j DROP", "-A DOCKER-USER -i eth0 -j DROP",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -45,6 +54,19 @@ def test_rules_made_new_find_their_place(name: str, family: Family) -> None:
     """With the same settings the whole dump is as it was, other programs' rules included."""
     docker = DockerHost.of(host(name))
     assert plain(dumps(rules_for(docker, family, base=host(name).rulesets[family]))) == saved(name, family)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", RECORDED)
+def test_dockerd_wrote_the_same_for_harder_set_ups(name: str, family: Family) -> None:
+    source = load_host(DOCKER / name)
+    docker = DockerHost.of(source)
+    file = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
+    theirs = plain((DOCKER / name / file).read_text())
+    assert plain(dumps(rules_for(docker, family, base=source.rulesets[family]))) == theirs
+    users = [one.rule.text for one in owners(source.rulesets[family], docker).rules if one.owner != "docker"]
+    assert users == (USERS if name == "28-opts" and family == 4 else [])
+    assert plain(dumps(rules_for(docker, family))) == [line for line in theirs if line not in users]
 
 
 PAIRS: list[tuple[str, list[Change], str]] = [

@@ -146,6 +146,22 @@ DAMAGE = [
     ("ip-addr.json", "[{", r"line 1, column 3"),
     ("ip-addr.json", '[{"ifname": "a", "mtu": "x"}]', r"\[0\]\.mtu: "),
     ("ip-addr.json", '{"ifname": "a"}', "the whole: "),
+    (
+        "ip-addr.json",
+        '[{"ifname": "a", "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": -1}]}]',
+        "ip-addr.json: -1 is no prefix length of IPv4",
+    ),
+    ("ip-route.json", '[{"dst": "10.0.0.0/64"}]', "64 is no prefix length"),
+    (
+        "docker-network-inspect.json",
+        '[{"Name": "a", "IPAM": {"Config": [{"Subnet": "::/129"}]}}]',
+        "129 is no prefix length",
+    ),
+    (
+        "docker-inspect.json",
+        '[{"Name": "/a", "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "10.0.0.1", "IPPrefixLen": 99}}}}]',
+        "99 is no prefix length",
+    ),
     ("ip-route.json", '[{"dst": "10.0.0.0/8", "type": "odd"}]', "'odd' is not a type of route"),
     ("ip-route.json", '[{"dst": "ten"}]', "'ten' does not appear to be"),
     (

@@ -51,7 +51,7 @@ class Case(BaseModel):
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             return [f"iptsim crashes: {error!r} in {Path(place.filename).name}, {place.name}"]
-        return differences(trace, self.answer, reply=self.reply)
+        return differences(trace, self.answer, reply=self.reply, stated=self.probe.connection is not None)
 
 
 def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observation | None]:

@@ -18,7 +18,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS, Packet, address_text
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, Header, packet
-from tests.kernel.laboratory import NEIGHBOUR_MAC, Observation, group_mac
+from tests.kernel.laboratory import Observation, hardware_addresses
 from tests.kernel.tracing import Step
 
 #: What a trace of the kernel calls the verdicts of these targets.
@@ -77,11 +77,8 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
     if probe.local:
         question.update({"from": "host", "mark": probe.mark, "uid": probe.uid, "gid": probe.gid})
     else:
-        own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
-        question.update({"in": probe.source, "src_mac": probe.src_mac or own})
-        mac = probe.dst_mac or group_mac(probe.dst)
-        if mac:
-            question.update(dst_mac=mac, pkttype=_packet_type(mac))
+        to, own = hardware_addresses(world, probe)
+        question.update({"in": probe.source, "src_mac": own, "dst_mac": to, "pkttype": _packet_type(to)})
     if probe.bad_checksum:
         question["state"] = "invalid"
     if probe.connection is not None:
@@ -170,7 +167,7 @@ def _chunks(data: bytes) -> list[str]:
 
 
 def differences(
-    trace: Trace, observation: Observation, *, reply: Observation | None = None, decided: bool = False
+    trace: Trace, observation: Observation, *, reply: Observation | None = None, stated: bool = False
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
@@ -178,14 +175,11 @@ def differences(
         trace: iptsim's answer.
         observation: of the packet.
         reply: of its answer, if one was sent.
-        decided: nothing may be left open; else the kernel's way must be one of iptsim's ways.
+        stated: the packet's connection was put into conntrack by hand.
 
+    The kernel's way must be one of those that iptsim leaves open.
     """
-    ways = list(leaves(trace))
-    if decided and len(ways) > 1:
-        return [f"iptsim leaves {len(ways)} ways open"]
-    found = [_way_differences(way, observation, reply) for way in ways]
-    return min(found, key=len)
+    return min((_way_differences(way, observation, reply, stated) for way in leaves(trace)), key=len)
 
 
 def leaves(trace: Trace) -> Iterator[Trace]:
@@ -196,7 +190,9 @@ def leaves(trace: Trace) -> Iterator[Trace]:
         yield from leaves(branch)
 
 
-def _way_differences(trace: Trace, observation: Observation, reply: Observation | None) -> list[str]:
+def _way_differences(
+    trace: Trace, observation: Observation, reply: Observation | None, stated: bool
+) -> list[str]:
     request = trace.legs[0]
     if any(step.note.startswith("neighbour discovery") for step in request.steps):
         # the laboratory's neighbours know each other
@@ -205,6 +201,10 @@ def _way_differences(trace: Trace, observation: Observation, reply: Observation 
     if found:
         return found
     if request.verdict == "REJECT":
+        if stated and any(step.table == "nat" for caused in observation.caused for step in caused.steps):
+            # an entry made by hand does not say that its packets have been through the nat chains, so an
+            # answer goes through them; a connection that came about by packets has that behind it
+            return []
         return _answer_differences(trace.legs[1:], observation)
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
     if reply is not None and back is not None:

@@ -27,7 +27,8 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
         return None
-    if header.src == header.dst or is_group(header.dst) or is_group(header.src):
+    if header.dst in (header.src, probe.src) or is_group(header.dst) or is_group(header.src):
+        # nobody answers himself, a group, or one who pretends to be the receiver
         return None
     changes: dict[str, object] = {
         "length": 60,

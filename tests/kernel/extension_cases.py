@@ -18,8 +18,8 @@ from tests.kernel.cases import Case, observe
 from tests.kernel.clauses import MAKERS, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
 from tests.kernel.compare import Iptsim
-from tests.kernel.description import Entry, Flow, Probe, World
-from tests.kernel.generate import STATEFUL, base_packet, finish, rule_text
+from tests.kernel.description import Probe, World
+from tests.kernel.generate import STATEFUL, base_packet, established, finish, rule_text
 from tests.kernel.laboratory import Laboratory, Observation, missing
 from tests.kernel.namespaces import CommandError
 from tests.kernel.scenes import Scene, make_scene
@@ -122,20 +122,8 @@ def _probes(random: Random, scene: Scene, clause: Clause) -> Iterator[Probe]:
     for number in range(PACKETS):
         fields = {**base_packet(random, scene), **clause.needs, **changes[number % len(changes)]}
         probe = finish(fields, scene, random)
-        yield _known(random, probe) if number % 4 == 3 and probe.proto in (6, 17) else probe
-
-
-def _known(random: Random, probe: Probe) -> Probe:
-    """Return the packet as one of a known connection, perhaps a translated one, in either direction."""
-    flow = Flow(src=probe.src, dst=probe.dst, sport=probe.sport, dport=probe.dport)
-    back = Flow(src=probe.dst, dst=probe.src, sport=probe.dport, dport=probe.sport)
-    if random.random() < 0.5:
-        flow, back = back, flow
-    entry = Entry(original=flow, reply=back, mark=random.choice((0, 1, 5, 0x25)))
-    changes: dict[str, object] = {"connection": entry}
-    if probe.proto == 6:
-        changes["tcp_flags"] = 0x10
-    return probe.model_copy(update=changes)
+        known = number % 4 == 3 and probe.proto in (6, 17)
+        yield established(random, probe, flags=(0x10,)) if known else probe
 
 
 def _run(tally: Tally, world: World, probes: list[Probe]) -> None:

@@ -298,14 +298,24 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     return Probe.model_validate(fields)
 
 
-def established(random: Random, probe: Probe) -> Probe:
-    """Return the packet as one of a connection that conntrack knows, in either direction."""
+def established(random: Random, probe: Probe, flags: tuple[int, ...] = (0x10, 0x18, 0x11, 0x04)) -> Probe:
+    """Return the packet as one of a connection that conntrack knows, in either direction.
+
+    Args:
+        random: where choices come from.
+        probe: a TCP or UDP packet.
+        flags: TCP flags that it may get.
+
+    """
     flow = Flow(src=probe.src, dst=probe.dst, sport=probe.sport, dport=probe.dport)
     back = Flow(src=probe.dst, dst=probe.src, sport=probe.dport, dport=probe.sport)
+    if flow == back:
+        # such a connection would have one direction only
+        return probe
     if random.random() < 0.5:
         flow, back = back, flow
-    entry = Entry(original=flow, reply=back, mark=random.choice((0, 0, 1, 0x25)))
+    entry = Entry(original=flow, reply=back, mark=random.choice((0, 0, 1, 5, 0x25)))
     changes: dict[str, Any] = {"connection": entry}
     if probe.proto == 6:
-        changes["tcp_flags"] = random.choice((0x10, 0x18, 0x11, 0x04))
+        changes["tcp_flags"] = random.choice(flags)
     return probe.model_copy(update=changes)

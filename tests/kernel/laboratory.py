@@ -112,8 +112,6 @@ class Observation(NamedTuple):
 
         A packet that has passed POSTROUTING is accepted, whether or not a neighbour is there to get it.
         """
-        if self.rejected:
-            return "REJECT"
         last = self.sightings[-1] if self.sightings else None
         sent = (
             last is not None
@@ -121,7 +119,10 @@ class Observation(NamedTuple):
             and last.out_interface != "lo"
         )
         if self.delivered or self.arrivals or sent:
+            # of the host's own broadcast a copy comes back, which a rule may still reject
             return "ACCEPT"
+        if self.rejected:
+            return "REJECT"
         if self.steps and self.steps[-1].verdict in ("DROP", "QUEUE", "STOLEN"):
             return self.steps[-1].verdict
         return "LOST"
@@ -207,7 +208,8 @@ class Laboratory:
         if lines_by_family:
             host.run(["ip", version, "-batch", "-"], "\n".join(lines_by_family) + "\n")
         for guest in world.guests:
-            bridge_line = f"fdb replace {guest.mac} dev {guest.port} master static\n"
+            # sticky: a frame that pretends to come from a guest must not move the guest to another port
+            bridge_line = f"fdb replace {guest.mac} dev {guest.port} master static sticky\n"
             host.run(["bridge", "-batch", "-"], bridge_line)
 
     def _load(self) -> None:
@@ -348,22 +350,9 @@ class Laboratory:
 
     def _frame(self, probe: Probe, data: bytes) -> bytes:
         """Put the hardware addresses before a packet."""
-        world, interface = self.world, self.world.interface(probe.source)
-        to = probe.dst_mac or group_mac(probe.dst)
-        if to is None and interface.master:
-            to = next(
-                (guest.mac for guest in self._neighbours(interface) if guest.address == probe.dst), None
-            )
-        to = to or world.mac(interface.master or interface.name)
-        own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
-        addresses = bytes.fromhex((to + (probe.src_mac or own)).replace(":", ""))
-        return addresses + _ETHERTYPE[world.family].to_bytes(2, "big") + data
-
-    def _neighbours(self, port: Interface) -> Iterator[Guest]:
-        """Yield the guests on the same bridge as a port."""
-        for guest in self.world.guests:
-            if self.world.interface(guest.port).master == port.master:
-                yield guest
+        to, own = hardware_addresses(self.world, probe)
+        addresses = bytes.fromhex((to + own).replace(":", ""))
+        return addresses + _ETHERTYPE[self.world.family].to_bytes(2, "big") + data
 
     def _sender(self, probe: Probe) -> socket.socket:
         """Return a raw socket of the host that has the packet's source, user and mark.
@@ -447,6 +436,23 @@ def group_mac(address: str) -> str | None:
     if 224 <= octets[0] <= 239:
         return f"01:00:5e:{octets[1] & 127:02x}:{octets[2]:02x}:{octets[3]:02x}"
     return "ff:ff:ff:ff:ff:ff" if address == "255.255.255.255" else None
+
+
+def hardware_addresses(world: World, probe: Probe) -> tuple[str, str]:
+    """Return destination and source of the frame in which a packet comes from outside."""
+    interface = world.interface(probe.source)
+    to = probe.dst_mac or group_mac(probe.dst)
+    if to is None and interface.master:
+        to = next((guest.mac for guest in _neighbours(world, interface) if guest.address == probe.dst), None)
+    own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
+    return to or world.mac(interface.master or interface.name), probe.src_mac or own
+
+
+def _neighbours(world: World, port: Interface) -> Iterator[Guest]:
+    """Yield the guests on the same bridge as a port."""
+    for guest in world.guests:
+        if world.interface(guest.port).master == port.master:
+            yield guest
 
 
 def _nodad(address: str) -> str:

@@ -266,7 +266,8 @@ def soft_header(random: Random, scene: Scene) -> Draft:
 
 @maker("connlimit", "--connlimit-upto", "--connlimit-above", negatable=False, weight=0.2)
 def connlimit(random: Random, scene: Scene) -> Draft:
-    return Draft(f"{random.choice((0, 1))} --connlimit-mask {random.choice((0, 24))}", (), ())
+    # not 0: where the kernel counts no connection at all it drops the packet (xt_connlimit.c)
+    return Draft(f"{random.choice((1, 2))} --connlimit-mask {random.choice((0, 24))}", (), ())
 
 
 @maker("hashlimit", "--hashlimit-upto", "--hashlimit-above", negatable=False, weight=0.2)

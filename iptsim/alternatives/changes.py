@@ -1,0 +1,232 @@
+"""Changes to a host: Docker's settings, kernel parameters, rules put in or taken out by hand.
+
+A change is a name and a text, as on a command line: ("icc", "false"), ("policy", "FORWARD=ACCEPT"),
+("insert", "DOCKER-USER 1 -s 172.17.0.3 -j DROP").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from iptsim.docker.changes import CHANGES as DOCKER_CHANGES
+from iptsim.docker.changes import Change, changed, truth
+from iptsim.docker.recover import docker_host
+from iptsim.docker.settings import DockerHost
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
+from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
+from iptsim.host.model import Host
+from iptsim.packet import Family
+from iptsim.alternatives.hosts import rebuilt, renewed
+
+_BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+_SYSCTL = re.compile(r"[\w./-]+")
+
+
+class ChangedHost:
+    """A host to which changes were made, one after the other.
+
+    Attributes:
+        host: the host as it is now.
+        docker: its Docker settings now; None as long as nobody asked for them.
+    """
+
+    def __init__(self, host: Host, docker: DockerHost | None = None) -> None:
+        self.host = host
+        self.docker = docker
+
+    def change(self, changes: Iterable[Change], family: Family = 4) -> None:
+        """Make some changes, one after the other.
+
+        Args:
+            changes: the changes.
+            family: of the rules that "insert", "append", "delete" and "policy" are about.
+
+        Raises:
+            UsageError: a change that can't be made; the text names it.
+        """
+        for is_dockers, group in groupby(changes, key=lambda change: change[0] in DOCKER_CHANGES):
+            if is_dockers:
+                self._change_docker(list(group))
+                continue
+            for name, value in group:
+                change = _CHANGES.get(name)
+                if change is None:
+                    raise UsageError(f"{name!r} is no change; known are {', '.join(sorted(CHANGES))}")
+                try:
+                    self.host = change(self.host, value, family)
+                except ValueError as error:
+                    raise UsageError(f"--{name} {value!r}: {error}") from None
+
+    def _change_docker(self, changes: Sequence[Change]) -> None:
+        before = self.docker or docker_host(self.host)
+        if self.docker is None and not _has_docker(self.host):
+            raise UsageError(f"--{changes[0][0]}: no Docker daemon is at work on this host")
+        self.docker = changed(before, changes)
+        self.host = rebuilt(self.host, before, self.docker)
+
+
+def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Host:
+    """Return a host after some changes, made one after the other; the given one stays as it is.
+
+    Known are the changes of :func:`iptsim.docker.changes.changed`, and
+
+    * `bridge-nf`: "true" or "false": whether iptables sees what bridges switch
+    * `sysctl`: "NAME=VALUE"
+    * `policy`: "[-t TABLE] CHAIN=ACCEPT" or "DROP"
+    * `insert`: "[-t TABLE] CHAIN [NUMBER] RULE"; `append`: "[-t TABLE] CHAIN RULE"
+    * `delete`: "[-t TABLE] CHAIN NUMBER"
+
+    With `ip-forward`, the host's forwarding is what dockerd makes of it.
+
+    Raises:
+        UsageError: a change that can't be made; the text names it.
+    """
+    changing = ChangedHost(host)
+    changing.change(changes, family)
+    return changing.host
+
+
+def _has_docker(host: Host) -> bool:
+    """Tell whether there is an engine, by what it says or by its rules."""
+    return host.daemon is not None or any(
+        name == "DOCKER" or name.startswith("DOCKER-")
+        for ruleset in host.rulesets.values()
+        for table in ruleset.tables.values()
+        for name in table.chains
+    )
+
+
+# -- kernel parameters -----------------------------------------------------------------------------
+
+
+def _with_sysctls(host: Host, values: dict[str, str]) -> Host:
+    namespace = renewed(host.namespace, sysctls={**host.namespace.sysctls, **values})
+    containers = {
+        name: replace(one, namespace=namespace) if one.namespace is host.namespace else one
+        for name, one in host.containers.items()
+    }
+    return replace(host, namespace=namespace, containers=containers)
+
+
+def _bridge_nf(host: Host, value: str, family: Family) -> Host:
+    return _with_sysctls(host, dict.fromkeys(_BRIDGE_NF, str(int(truth(value)))))
+
+
+def _sysctl(host: Host, value: str, family: Family) -> Host:
+    name, equals, text = value.partition("=")
+    if not equals or not _SYSCTL.fullmatch(name.strip()):
+        raise ValueError("write it as NAME=VALUE, as in net.ipv4.ip_forward=0")
+    return _with_sysctls(host, {name.strip(): text.strip()})
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def _place(value: str) -> tuple[str, str]:
+    """Split "[-t TABLE] REST" into the table and the rest."""
+    words = value.split(None, 2)
+    if words[:1] in (["-t"], ["--table"]) and len(words) == 3:
+        return words[1], words[2]
+    return "filter", value.strip()
+
+
+def _chain(host: Host, family: Family, table: str, name: str) -> tuple[Ruleset, Chain]:
+    ruleset = host.rulesets.get(family)
+    if ruleset is None:
+        raise ValueError(f"the source holds no rules for IPv{family}")
+    chain = ruleset.chain(table, name)
+    if chain is None and name in BUILTIN_CHAINS.get(table, ()):
+        chain = Chain(table, name, "ACCEPT")
+    if chain is None:
+        raise ValueError(f"there is no chain {name} in table {table}")
+    return ruleset, chain
+
+
+def _with_chain(host: Host, ruleset: Ruleset, chain: Chain) -> Host:
+    from iptsim.dump.ruleset import Table
+
+    table = ruleset.tables.get(chain.table, Table(chain.table))
+    numbered = [replace(rule, position=number) for number, rule in enumerate(chain.rules, 1)]
+    chains = {**table.chains, chain.name: replace(chain, rules=numbered)}
+    tables = {**ruleset.tables, table.name: replace(table, chains=chains)}
+    rulesets = {**host.rulesets, ruleset.family: replace(ruleset, tables=tables)}
+    return replace(host, rulesets=rulesets)
+
+
+def _policy(host: Host, value: str, family: Family) -> Host:
+    table, rest = _place(value)
+    name, _, policy = rest.replace("=", " ").partition(" ")
+    ruleset, chain = _chain(host, family, table, name)
+    if not chain.builtin:
+        raise ValueError(f"{name} is not built in, so it has no policy")
+    if policy.strip() not in ("ACCEPT", "DROP"):
+        raise ValueError("a policy is ACCEPT or DROP, as in FORWARD=ACCEPT")
+    return _with_chain(host, ruleset, replace(chain, policy=policy.strip()))
+
+
+def _insert(host: Host, value: str, family: Family) -> Host:
+    table, rest = _place(value)
+    name, _, text = rest.partition(" ")
+    first, _, more = text.strip().partition(" ")
+    number, text = (int(first), more) if first.isdecimal() else (1, text)
+    ruleset, chain = _chain(host, family, table, name)
+    if not 1 <= number <= len(chain.rules) + 1:
+        raise ValueError(f"chain {name} has {len(chain.rules)} rules, so none can come in as number {number}")
+    rules = list(chain.rules)
+    rules.insert(number - 1, _read(ruleset, chain, text))
+    return _with_chain(host, ruleset, replace(chain, rules=rules))
+
+
+def _append(host: Host, value: str, family: Family) -> Host:
+    table, rest = _place(value)
+    name, _, text = rest.partition(" ")
+    ruleset, chain = _chain(host, family, table, name)
+    return _with_chain(host, ruleset, replace(chain, rules=[*chain.rules, _read(ruleset, chain, text)]))
+
+
+def _delete(host: Host, value: str, family: Family) -> Host:
+    table, rest = _place(value)
+    name, _, text = rest.partition(" ")
+    ruleset, chain = _chain(host, family, table, name)
+    if not text.strip().isdecimal():
+        raise ValueError("name the chain and the rule's number, as in FORWARD 3")
+    number = int(text)
+    if not 1 <= number <= len(chain.rules):
+        raise ValueError(f"chain {name} has {len(chain.rules)} rules, no number {number}")
+    rules = [rule for rule in chain.rules if rule.position != number]
+    return _with_chain(host, ruleset, replace(chain, rules=rules))
+
+
+def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
+    """Read a rule as iptables takes it behind the chain's name."""
+    from iptsim.dump.reader import loads
+
+    table = ruleset.tables.get(chain.table)
+    known = [name for name in (table.chains if table else ()) if name not in BUILTIN_CHAINS[chain.table]]
+    lines = [
+        f"*{chain.table}",
+        *(f":{name} - [0:0]" for name in known),
+        f"-A {chain.name} {text.strip()}",
+        "COMMIT",
+    ]
+    try:
+        read = loads("".join(f"{line}\n" for line in lines), source="<change>", family=ruleset.family)
+    except (DumpSyntaxError, DumpErrors) as error:
+        raise ValueError(str(error)) from None
+    rule = read.rule(chain.table, chain.name, 1)
+    return Rule(rule.table, rule.chain, rule.position, rule.parameters, rule.matches, rule.target)
+
+
+_CHANGES: dict[str, Callable[[Host, str, Family], Host]] = {
+    "bridge-nf": _bridge_nf,
+    "sysctl": _sysctl,
+    "policy": _policy,
+    "insert": _insert,
+    "append": _append,
+    "delete": _delete,
+}
+#: The names of all changes.
+CHANGES = (*DOCKER_CHANGES, *_CHANGES)

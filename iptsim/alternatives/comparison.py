@@ -1,0 +1,249 @@
+"""One packet before and after some changes: both answers, where they part, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iptsim.docker.changes import Change
+from iptsim.docker.roles import role_of
+from iptsim.errors import UsageError
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation.explanation import delivered_text
+from iptsim.host import load_host
+from iptsim.host.model import Host
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Leg, Step
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import Family
+from iptsim.alternatives.changes import change_host
+from iptsim.alternatives.table import Shift, shifts
+
+SCHEMA = "iptsim.whatif/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """The first step at which two walks part.
+
+    Attributes:
+        leg: number of the leg, from 0.
+        before / after: the steps; None where a walk has none any more.
+        before_leg / after_leg: the legs in which they stand; None where a walk has no such leg.
+    """
+
+    leg: int
+    before: Step | None
+    after: Step | None
+    before_leg: Leg | None = None
+    after_leg: Leg | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the parting as JSON."""
+        return {
+            "leg": self.leg,
+            "before": self.before.as_json() if self.before is not None else None,
+            "after": self.after.as_json() if self.after is not None else None,
+        }
+
+
+@dataclass(slots=True)
+class WhatIf:
+    """What changes do to a packet, or without a question to everything that can be asked.
+
+    Attributes:
+        changes: as they were given.
+        host: the host after the changes.
+        before / after: both answers; None without a question, and where the question can't be asked then.
+        cannot: why it can't be asked, by "before" and "after".
+        parting: where the two part; None where they don't, and without both answers.
+        why: one sentence.
+        shifts: without a question, what has another verdict now.
+        left_out: how many questions were too many to ask.
+    """
+
+    changes: tuple[Change, ...]
+    host: Host = field(repr=False)
+    before: Explanation | None = None
+    after: Explanation | None = None
+    cannot: dict[str, str] = field(default_factory=dict)
+    parting: Parting | None = None
+    why: str = ""
+    shifts: list[Shift] = field(default_factory=list)
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        from iptsim.render.whatif import as_text
+
+        return as_text(self)
+
+    def as_json(self, verbose: bool = False) -> dict[str, Any]:
+        """Return the answer as JSON, schema `iptsim.whatif/1`."""
+        out: dict[str, Any] = {
+            "schema": SCHEMA,
+            "changes": [list(change) for change in self.changes],
+            "why": self.why,
+        }
+        if self.before is None and self.after is None:
+            out["shifts"] = [shift.as_json() for shift in self.shifts]
+            out["left_out"] = self.left_out
+            return out
+        for name, explanation in (("before", self.before), ("after", self.after)):
+            out[name] = explanation.as_json(verbose) if explanation is not None else None
+        out["cannot"] = self.cannot
+        out["parting"] = self.parting.as_json() if self.parting is not None else None
+        return out
+
+
+def what_if(
+    source: str | Path | Host,
+    changes: Sequence[Change],
+    question: Question | None = None,
+    *,
+    family: Family = 4,
+) -> WhatIf:
+    """Say what some changes to a host do to a packet.
+
+    Args:
+        source: a capture, a dump, or a host.
+        changes: names and texts, made one after the other: ("icc", "false"),
+            ("publish", "web:8080:80"), ("insert", "DOCKER-USER 1 -s 172.17.0.3 -j DROP"); see
+            :func:`iptsim.alternatives.changes.change_host`.
+        question: the packet; None to compare everything that the containers can do.
+        family: of the rules that are changed by hand, where no question tells.
+
+    Raises:
+        UsageError: a change can't be made, or the question can be asked neither before nor after.
+    """
+    host = source if isinstance(source, Host) else load_host(source)
+    given = tuple(changes)
+    if not given:
+        raise UsageError("what if what? name a change, such as --icc=false")
+    if question is None:
+        after = change_host(host, given, family)
+        found, left_out = shifts(host, after, family)
+        return WhatIf(given, after, why=_table_why(found, left_out), shifts=found, left_out=left_out)
+    cannot: dict[str, str] = {}
+    was = _asked(host, question, cannot, "before")
+    if was is not None:
+        family = was.trace.legs[0].packet.family
+    after = change_host(host, given, question.family or family)
+    now = _asked(after, question, cannot, "after")
+    if was is None and now is None:
+        raise UsageError(cannot["before"])
+    answer = WhatIf(given, after, was, now, cannot)
+    if was is not None and now is not None:
+        answer.parting = parting(was, now)
+    answer.why = _why(answer)
+    return answer
+
+
+def _asked(host: Host, question: Question, cannot: dict[str, str], when: str) -> Explanation | None:
+    try:
+        return explain_trace(host, question, Simulator(host).walk(question))
+    except UsageError as error:
+        cannot[when] = str(error)
+        return None
+
+
+# -- parting ---------------------------------------------------------------------------------------
+
+
+def whole(leg: Leg) -> list[Step]:
+    """Return all steps of a leg, those inside containers as well."""
+    return [*leg.own_steps, *leg.steps, *leg.arrival_steps]
+
+
+def signature(step: Step) -> tuple[Any, ...]:
+    """Return what two walks over different rules have in common at the same step.
+
+    A rule is told by its text: it may have another number now.
+    """
+    return (
+        step.hook,
+        step.table,
+        step.chain,
+        step.rule.text if step.rule is not None else None,
+        step.verdict,
+        step.note if step.table is None else "",
+        tuple(sorted((name, str(pair)) for name, pair in step.changes.items())),
+    )
+
+
+def parting(before: Explanation, after: Explanation) -> Parting | None:
+    """Return the first step at which two answers part."""
+    left, right = before.trace.legs, after.trace.legs
+    for number in range(max(len(left), len(right))):
+        was, now = (legs[number] if number < len(legs) else None for legs in (left, right))
+        olds, news = (whole(leg) if leg is not None else [] for leg in (was, now))
+        for place in range(max(len(olds), len(news))):
+            old = olds[place] if place < len(olds) else None
+            new = news[place] if place < len(news) else None
+            if old is None or new is None or signature(old) != signature(new):
+                return Parting(number, old, new, was, now)
+        if was is None or now is None:
+            return Parting(number, None, None, was, now)
+    return None
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def change_text(change: Change) -> str:
+    """Return a change as an option of the command line."""
+    name, value = change
+    return f"--{name} '{value}'" if " " in value else f"--{name}={value}"
+
+
+def _table_why(found: Sequence[Shift], left_out: int) -> str:
+    if not found:
+        return "Nothing that was asked has another verdict."
+    opened = sum(shift.after == "ACCEPT" for shift in found)
+    closed = sum(shift.before == "ACCEPT" for shift in found)
+    other = len(found) - opened - closed
+    told = [(opened, "opens"), (closed, "closes"), (other, "alters otherwise")]
+    return "It " + ", ".join(f"{word} {number}" for number, word in told if number) + " of what was asked."
+
+
+def _why(answer: WhatIf) -> str:
+    was, now, place = answer.before, answer.after, answer.parting
+    if was is None:
+        assert now is not None
+        return f"Before, it could not be asked: {answer.cannot['before']}."
+    if now is None:
+        return f"After it, nobody can ask: {answer.cannot['after']}."
+    with_it = "With " + " ".join(map(change_text, answer.changes))
+    if place is None:
+        return f"{with_it} the packet takes the same way as before: {was.verdict}."
+    new = _doing(answer.host, now, place.after, place.after_leg)
+    old = _doing(was.host, was, place.before, place.before_leg)
+    start = f"{with_it}, " if place.leg == 0 else f"{with_it} the request takes the same way, but then "
+    return f"{start}{new}; before, {old}."
+
+
+def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | None) -> str:
+    """Say what happens at a step."""
+    if step is None:
+        if leg is None:
+            return "nothing more follows"
+        if leg.delivered is not None:
+            return f"the packet arrives at {delivered_text(leg.delivered)}"
+        return f"the packet's way ends ({leg.verdict})"
+    if step.table is None:
+        return step.note or f"{step.hook} says {step.verdict}"
+    place = f"{step.table} {step.chain}"
+    jump, _, chain = step.verdict.partition(":")
+    if step.policy:
+        return f"the policy of {place} decides: {step.verdict}"
+    rule = f"{place} rule {step.rule.position}" if step.rule is not None else place
+    if jump in ("JUMP", "GOTO"):
+        return f"{rule} leads to {chain}"
+    verb = {
+        "ACCEPT": "accepts the packet", "DROP": "drops it", "REJECT": "refuses it", "RETURN": "returns from the chain",
+    }.get(step.verdict, f"does {step.verdict}")  # fmt: skip
+    if step.changes:
+        verb += " (" + ", ".join(f"{name} {old} → {new}" for name, (old, new) in step.changes.items()) + ")"
+    role = role_of(step.rule, host) if step.rule is not None else None
+    return f"{rule} {verb}" + (f", Docker's rule that {role.text}" if role is not None else "")

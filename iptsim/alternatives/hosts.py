@@ -1,0 +1,333 @@
+"""A host after a change of its Docker settings: everything that dockerd sets besides rules.
+
+What dockerd does to the kernel follows libnetwork's bridge driver (createNetwork and CreateEndpoint in
+drivers/bridge/bridge.go, setup_device.go, setup_ipv4.go, setup_bridgenetfiltering.go of moby).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from iptsim.docker.rules import gateways, rules_for
+from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.host.connected import connected_routes
+from iptsim.host.model import (
+    Container,
+    Endpoint,
+    Host,
+    Interface,
+    InterfaceAddress,
+    Namespace,
+    PublishedPort,
+    Route,
+    prefix_mask,
+)
+from iptsim.packet import Family, parse_address
+
+FAMILIES: tuple[Family, Family] = (4, 6)
+_EMBEDDED_DNS = "nameserver 127.0.0.11\noptions ndots:0\n"
+
+
+def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
+    """Return a host as it is under other Docker settings.
+
+    Docker's rules are made new, everybody else's stay. It is as if the host had been booted with the
+    new settings: nothing is left of the old ones.
+
+    Args:
+        host: the host as it is; it stays so.
+        before: its Docker settings.
+        after: the new ones.
+    """
+    return _Rebuilding(host, before, after).host
+
+
+def renewed(namespace: Namespace, **changes: object) -> Namespace:
+    """Return a namespace with other contents, and nothing remembered."""
+    return replace(namespace, cache={}, **changes)  # type: ignore[arg-type]
+
+
+class _Rebuilding:
+    """Changes a copy of a host, part by part."""
+
+    def __init__(self, host: Host, before: DockerHost, after: DockerHost) -> None:
+        self.old = host
+        self.before = before
+        self.after = after
+        self.interfaces = dict(host.namespace.interfaces)
+        self.sysctls = dict(host.namespace.sysctls)
+        self.containers = {
+            name: replace(container, endpoints=dict(container.endpoints))
+            for name, container in host.containers.items()
+        }
+        for old in before.containers:
+            self._container(old, after.container(old.name))
+        self._bridges()
+        self._daemon()
+        namespace = renewed(
+            host.namespace,
+            interfaces=self.interfaces,
+            routes=[self._route(route) for route in host.namespace.routes],
+            sysctls=self.sysctls,
+        )
+        self._shared(namespace)
+        networks = {
+            name: network if (known := after.network(name)) is None else network.model_copy(
+                update={
+                    "icc": known.icc, "masquerade": known.masquerade, "internal": known.internal,
+                    "gateway_mode": dict(known.gateway_mode), "host_binding": known.host_binding,
+                }
+            )
+            for name, network in host.networks.items()
+        }  # fmt: skip
+        self.host = replace(
+            host,
+            namespace=namespace,
+            containers=self.containers,
+            networks=networks,
+            daemon=after.daemon,
+            rulesets={
+                family: rules_for(after, family, base=ruleset, before=before)
+                for family, ruleset in host.rulesets.items()
+            },
+        )
+
+    # -- containers --------------------------------------------------------------------------------
+
+    def _container(self, old: DockerContainer, new: DockerContainer | None) -> None:
+        container = self.containers[old.name]
+        if new is None:
+            for endpoint in old.endpoints:
+                self._unplug(endpoint)
+            container.running = False
+            return
+        if new.published != old.published:
+            ports = list(_published(new.published))
+            container.published = [port for port in ports if port.host_port]
+            container.opened = [port for port in ports if not port.host_port]
+        container.exposed = list(new.exposed)
+        container.links = list(new.links)
+        places = {endpoint.network for endpoint in old.endpoints}
+        kept = {endpoint.network for endpoint in new.endpoints}
+        namespace = container.namespace
+        for endpoint in old.endpoints:
+            if endpoint.network not in kept:
+                self._unplug(endpoint)
+                namespace = _without(namespace, endpoint)
+                del container.endpoints[endpoint.network]
+        for endpoint in new.endpoints:
+            if endpoint.network not in places:
+                plugged = self._plugged(container, namespace, endpoint)
+                namespace = _with(namespace, plugged)
+                container.endpoints[endpoint.network] = plugged
+        container.namespace = self._led_outside(container, namespace, old, new)
+
+    def _unplug(self, endpoint: Endpoint) -> None:
+        """Take away the host's end of a container's cable."""
+        self.interfaces.pop(endpoint.bridge_port or "", None)
+
+    def _plugged(self, container: Container, namespace: Namespace, endpoint: Endpoint) -> Endpoint:
+        """Return a new endpoint with a cable between the bridge and the container."""
+        network = self.after.network(endpoint.network)
+        assert network is not None
+        number = 0
+        while f"eth{number}" in namespace.interfaces:
+            number += 1
+        port = f"veth-{container.name}-{network.bridge}"[:40]
+        index = 1 + max((interface.index for interface in self.interfaces.values()), default=0)
+        self.interfaces[port] = Interface(name=port, index=index, kind="veth", master=network.bridge)
+        subnets = {family: network.subnet(family) for family in endpoint.addresses}
+        return endpoint.model_copy(
+            update={
+                "prefix_lengths": {
+                    family: subnet.prefix_length for family, subnet in subnets.items() if subnet is not None
+                },
+                "gateways": dict(self._gateways(network)),
+                "interface": f"eth{number}",
+                "bridge_port": port,
+            }
+        )
+
+    def _gateways(self, network: DockerNetwork) -> Iterator[tuple[Family, int]]:
+        """Yield the addresses that a network's containers have as gateways."""
+        bridge = self.old.namespace.interfaces.get(network.bridge)
+        for subnet in network.subnets if not network.internal else ():
+            own = [
+                address.address
+                for address in (bridge.addresses if bridge is not None else ())
+                if subnet.covers(address.family, address.address)
+            ]
+            gateway = subnet.gateway if subnet.gateway is not None else next(iter(own), None)
+            if gateway is not None:
+                yield subnet.family, gateway
+
+    def _led_outside(
+        self, container: Container, namespace: Namespace, old: DockerContainer, new: DockerContainer
+    ) -> Namespace:
+        """Return a container's namespace with the default routes and resolver of its new networks."""
+        was, now = gateways(self.before, old), gateways(self.after, new)
+        routes = list(namespace.routes)
+        for family in FAMILIES:
+            place, other = (found.get(family) for found in (was, now))
+            if (place and place.network) == (other and other.network):
+                continue
+            routes = [route for route in routes if not (route.family == family and route.prefix_length == 0)]
+            network = self.after.network(other.network) if other is not None else None
+            if network is None:
+                continue
+            endpoint = container.endpoints[network.name]
+            gateway = endpoint.gateways.get(family) or dict(self._gateways(network)).get(family)
+            if gateway is not None and endpoint.interface is not None:
+                routes.append(_default_route(family, gateway, endpoint.interface))
+        resolver = namespace.resolv_conf
+        if self._has_own_network(new) and not self._has_own_network(old):
+            resolver = _EMBEDDED_DNS
+        return renewed(namespace, routes=routes, resolv_conf=resolver)
+
+    def _has_own_network(self, container: DockerContainer) -> bool:
+        """Tell whether a container is on a network on which Docker's own resolver works."""
+        default = self.before.default_network
+        return any(default is None or one.network != default.name for one in container.endpoints)
+
+    def _shared(self, host: Namespace) -> None:
+        """Let containers that live in another one's namespace follow it."""
+        for name, container in self.containers.items():
+            was = self.old.containers[name].namespace
+            if was is self.old.namespace:
+                container.namespace = host
+            elif container.network_mode.startswith("container:"):
+                for other, owner in self.old.containers.items():
+                    if owner.namespace is was and other != name:
+                        container.namespace = self.containers[other].namespace
+                        container.endpoints = self.containers[other].endpoints
+
+    # -- the host ----------------------------------------------------------------------------------
+
+    def _bridges(self) -> None:
+        """Set what hangs on the bridges' state: carrier, hairpin mode."""
+        bridges = {network.bridge for network in self.after.networks}
+        proxy = self.after.proxy
+        for name, interface in list(self.interfaces.items()):
+            if interface.master in bridges and proxy != self.before.proxy:
+                self.interfaces[name] = interface.model_copy(update={"hairpin": not proxy})
+            elif interface.master in bridges and not self.old.namespace.interfaces.get(name):
+                self.interfaces[name] = interface.model_copy(update={"hairpin": not proxy})
+        for bridge in bridges & set(self.interfaces):
+            ports = [one for one in self.interfaces.values() if one.master == bridge]
+            had = any(one.master == bridge for one in self.old.namespace.interfaces.values())
+            if bool(ports) != had:
+                self.interfaces[bridge] = self.interfaces[bridge].model_copy(update={"carrier": bool(ports)})
+
+    def _route(self, route: Route) -> Route:
+        """Return a route of the host with the state of its device."""
+        before, after = (
+            interfaces.get(route.device or "")
+            for interfaces in (self.old.namespace.interfaces, self.interfaces)
+        )
+        if before is None or after is None or before.carrier == after.carrier:
+            return route
+        flags = route.flags - {"linkdown"} if after.carrier else route.flags | {"linkdown"}
+        return route.model_copy(update={"flags": flags})
+
+    def _daemon(self) -> None:
+        """Set the kernel parameters that dockerd sets."""
+        before, after = self.before, self.after
+        if not self.sysctls:
+            # a bare dump: what holds there is what dockerd sets
+            self.sysctls = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+        if after.proxy != before.proxy:
+            for network in after.networks:
+                name = network.bridge.replace(".", "/")
+                self.sysctls[f"net.ipv4.conf.{name}.route_localnet"] = str(int(not after.proxy))
+        forward = after.daemon.ip_forward is not False
+        if forward != (before.daemon.ip_forward is not False):
+            self.sysctls["net.ipv4.ip_forward"] = str(int(forward))
+            if any(network.subnet(6) for network in after.networks):
+                self.sysctls["net.ipv6.conf.all.forwarding"] = str(int(forward))
+        for family, name in ((4, "iptables"), (6, "ip6tables")):
+            if self._needs_bridge_filter(after, family) and not self._needs_bridge_filter(before, family):
+                self.sysctls[f"net.bridge.bridge-nf-call-{name}"] = "1"
+
+    @staticmethod
+    def _needs_bridge_filter(docker: DockerHost, family: Family) -> bool:
+        """Tell whether dockerd turns on that iptables sees what bridges switch.
+
+        It does for networks with icc off, from 28 on for those without docker-proxy too.
+        """
+        wanted = any(not network.icc for network in docker.networks) or (
+            docker.major >= 28 and not docker.proxy
+        )
+        return docker.filters(family) and wanted
+
+
+def _published(ports: Iterable[Publication]) -> Iterator[PublishedPort]:
+    for port in ports:
+        if port.address:
+            family, address = parse_address(port.address)
+            families: tuple[Family, ...] = (family,)
+        else:
+            families, address = FAMILIES, 0
+        for family in families:
+            yield PublishedPort(
+                proto=port.proto,
+                container_port=port.container_port,
+                host_address=port.address if address else None,
+                host_port=port.host_port,
+                family=family,
+                requested=port.requested,
+            )
+
+
+def _without(namespace: Namespace, endpoint: Endpoint) -> Namespace:
+    """Return a container's namespace without the interface of an endpoint."""
+    gone = endpoint.interface
+    return renewed(
+        namespace,
+        interfaces={name: one for name, one in namespace.interfaces.items() if name != gone},
+        routes=[route for route in namespace.routes if route.device != gone],
+    )
+
+
+def _with(namespace: Namespace, endpoint: Endpoint) -> Namespace:
+    """Return a container's namespace with an interface for a new endpoint, and the routes to its subnets."""
+    assert endpoint.interface is not None
+    interface = Interface(
+        name=endpoint.interface,
+        index=1 + max((one.index for one in namespace.interfaces.values()), default=1),
+        kind="veth",
+        addresses=tuple(
+            InterfaceAddress(
+                family=family,
+                address=address,
+                prefix_length=endpoint.prefix_lengths.get(family, 32 if family == 4 else 128),
+                broadcast=_broadcast(address, endpoint.prefix_lengths.get(4, 32)) if family == 4 else None,
+            )
+            for family, address in endpoint.addresses.items()
+        ),
+    )
+    alone = Namespace(interfaces={interface.name: interface}, sysctls=namespace.sysctls)
+    routes = list(namespace.routes)
+    for family in endpoint.addresses:
+        # a namespace without a local table has all its local routes made up from the addresses
+        local = any(route.family == family and route.table == "local" for route in routes)
+        routes += [route for route in connected_routes(alone, family) if local or route.table == "main"]
+    return renewed(
+        namespace, interfaces={**namespace.interfaces, interface.name: interface}, routes=routes
+    )
+
+
+def _broadcast(address: int, length: int) -> int:
+    return address | ~prefix_mask(4, length) & 0xFFFFFFFF
+
+
+def _default_route(family: Family, gateway: int, device: str) -> Route:
+    return Route(
+        family=family,
+        destination=0,
+        prefix_length=0,
+        device=device,
+        gateway=gateway,
+        gateway_family=family,
+        metric=0 if family == 4 else 1024,
+    )

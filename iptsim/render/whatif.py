@@ -1,0 +1,156 @@
+"""What changes do, as text: both answers side by side, or the table of what has another verdict."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.explanation.explanation import delivered_text
+from iptsim.netfilter.trace import Leg, Step
+from iptsim.alternatives import WhatIf
+from iptsim.alternatives.comparison import change_text, signature, whole
+
+_COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
+
+
+def print_what_if(answer: WhatIf, console: Console) -> None:
+    """Print what some changes do."""
+    changes = " ".join(map(change_text, answer.changes))
+    console.print(Text.assemble("What if  ", (printable(changes), "bold")), soft_wrap=True)
+    console.print(Text(printable(answer.why)), soft_wrap=not console.is_terminal)
+    console.print()
+    if answer.before is None and answer.after is None:
+        _print_shifts(answer, console)
+    else:
+        _print_both(answer, console)
+
+
+def as_text(answer: WhatIf, width: int = 120) -> str:
+    """Return what some changes do as plain text."""
+    console = Console(file=StringIO(), width=width, color_system=None)
+    print_what_if(answer, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+# -- without a question ----------------------------------------------------------------------------
+
+
+def _print_shifts(answer: WhatIf, console: Console) -> None:
+    if answer.shifts:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("from", "to", "what", "before", "after"):
+            table.add_column(name)
+        for shift in answer.shifts:
+            row = shift.row
+            table.add_row(
+                Text(printable(row.sender)), Text(printable(row.to)), row.what,
+                _verdict(shift.before), _verdict(shift.after),
+            )  # fmt: skip
+        console.print(table)
+    if answer.left_out:
+        console.print(Text(f"({answer.left_out} more questions were not asked)", "dim"))
+
+
+def _verdict(verdict: str) -> Text:
+    return Text(verdict, _COLOURS[verdict]) if verdict else Text("can't be asked", "dim")
+
+
+# -- side by side ----------------------------------------------------------------------------------
+
+
+def _print_both(answer: WhatIf, console: Console) -> None:
+    before, after = answer.before, answer.after
+    known = after or before
+    assert known is not None
+    console.print(
+        Text.assemble(
+            (printable(known.sender), "bold"), " → ", (printable(known.target), "bold"),
+            f"   {printable(known.question.what())}",
+        )
+    )  # fmt: skip
+    table = Table(box=None, pad_edge=False, expand=console.is_terminal, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("before", ratio=1, overflow="fold")
+    table.add_column("", width=1)
+    table.add_column("after", ratio=1, overflow="fold")
+    table.add_row(_headline(before, answer, "before"), "", _headline(after, answer, "after"))
+    legs = [explanation.trace.legs if explanation is not None else [] for explanation in (before, after)]
+    for number in range(max(map(len, legs))):
+        was, now = (found[number] if number < len(found) else None for found in legs)
+        table.add_row("", "", "")
+        table.add_row(_leg(was, number), "", _leg(now, number))
+        for left, mark, right in _aligned(was, now):
+            table.add_row(_step(left), mark, _step(right))
+        table.add_row(_end(was), "", _end(now))
+    console.print(table)
+
+
+def _headline(explanation: Explanation | None, answer: WhatIf, when: str) -> Text:
+    if explanation is None:
+        return Text(printable(answer.cannot[when]), "dim")
+    return Text.assemble(
+        (explanation.verdict, _COLOURS[explanation.verdict]), "  ", printable(explanation.reason.text)
+    )
+
+
+def _leg(leg: Leg | None, number: int) -> Text:
+    if leg is None:
+        return Text("")
+    name = "request" if number == 0 else "reply" if leg.direction == "reply" else "second connection"
+    if leg.proxy:
+        name = f"docker-proxy's {'request' if leg.direction == 'original' else 'reply'}"
+    return Text.assemble((f"{number + 1} {name}", "bold"), "  ", (leg.verdict, _COLOURS[leg.verdict]))
+
+
+def _aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, str, Step | None]]:
+    """Yield the steps of two legs side by side, with a mark where they differ."""
+    left, right = (
+        [step for step in whole(leg) if not (step.policy and step.verdict == "ACCEPT")] if leg else []
+        for leg in (was, now)
+    )
+    matcher = difflib.SequenceMatcher(
+        None, [signature(step) for step in left], [signature(step) for step in right], autojunk=False
+    )
+    for tag, a, b, c, d in matcher.get_opcodes():
+        for offset in range(max(b - a, d - c)):
+            yield (
+                left[a + offset] if a + offset < b else None,
+                "" if tag == "equal" else "≠",
+                right[c + offset] if c + offset < d else None,
+            )
+
+
+def _step(step: Step | None) -> Text:
+    if step is None:
+        return Text("")
+    if step.table is None:
+        return Text(f"  {step.hook}  {printable(step.note)}", "red" if step.verdict == "DROP" else "")
+    number = f" {step.rule.position}" if step.rule is not None else ""
+    text = Text(f"  {step.hook}  {step.table} {printable(str(step.chain))}{number}  ")
+    if step.maybe:
+        text.append("(maybe) ", "yellow")
+    jump, _, chain = step.verdict.partition(":")
+    if jump in ("JUMP", "GOTO"):
+        text.append(f"→ {printable(chain)}")
+    else:
+        policy = "policy " if step.policy else ""
+        text.append(f"{policy}{step.verdict}", _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
+    for name, (before, after) in step.changes.items():
+        text.append(f"  {name} {before} → {after}", "magenta")
+    if step.rule is not None and jump not in ("JUMP", "GOTO", "RETURN"):
+        spec = step.rule.text.removeprefix(f"-A {step.rule.chain}").strip()
+        text.append(f"  {printable(spec)}", "dim")
+    return text
+
+
+def _end(leg: Leg | None) -> Text:
+    if leg is None or leg.delivered is None:
+        return Text("")
+    return Text.assemble("  ", ("arrives at ", "dim"), printable(delivered_text(leg.delivered)))
