@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from iptsim.host import load_host
-from iptsim.netfilter.question import parse_question
+from iptsim.netfilter.question import Question, parse_question
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 
@@ -37,7 +37,8 @@ def probes(capture: Path) -> list[dict[str, Any]]:
     return [probe for probe in found if probe.get("packets") or probe["outcome"] in ("open", "refused")]
 
 
-def ask(capture: Path, probe: dict[str, Any]) -> Trace:
+def question_of(probe: dict[str, Any]) -> Question:
+    """The question that a probe asks."""
     first = probe["packets"][0] if probe.get("packets") else {}
     sender = probe["from"]
     if sender in ("internet", "lan"):
@@ -51,7 +52,11 @@ def ask(capture: Path, probe: dict[str, Any]) -> Trace:
         fields.update(proto=probe.get("proto", "tcp"), dport=probe["port"])
         if probe.get("sport"):
             fields["sport"] = probe["sport"]
-    return simulator(capture).walk(parse_question(fields))
+    return parse_question(fields)
+
+
+def ask(capture: Path, probe: dict[str, Any]) -> Trace:
+    return simulator(capture).walk(question_of(probe))
 
 
 def verdict_of(probe: dict[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from iptsim.alternatives.hosts import rebuilt, renewed
 from iptsim.docker.changes import CHANGES as DOCKER_CHANGES
 from iptsim.docker.changes import Change, changed, truth
 from iptsim.docker.recover import docker_host
@@ -19,7 +20,6 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
 from iptsim.host.model import Host
 from iptsim.packet import Family
-from iptsim.alternatives.hosts import rebuilt, renewed
 
 _BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 _SYSCTL = re.compile(r"[\w./-]+")
@@ -216,6 +216,8 @@ def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
         read = loads("".join(f"{line}\n" for line in lines), source="<change>", family=ruleset.family)
     except (DumpSyntaxError, DumpErrors) as error:
         raise ValueError(str(error)) from None
+    if read.warnings:
+        raise ValueError(read.warnings[0])
     rule = read.rule(chain.table, chain.name, 1)
     return Rule(rule.table, rule.chain, rule.position, rule.parameters, rule.matches, rule.target)
 

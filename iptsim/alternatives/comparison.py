@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iptsim.alternatives.changes import change_host
+from iptsim.alternatives.table import Shift, shifts
 from iptsim.docker.changes import Change
 from iptsim.docker.roles import role_of
 from iptsim.errors import UsageError
@@ -18,10 +21,9 @@ from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
-from iptsim.alternatives.changes import change_host
-from iptsim.alternatives.table import Shift, shifts
 
 SCHEMA = "iptsim.whatif/1"
+_SWITCHES = frozenset({"true", "false", "0", "1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +196,14 @@ def parting(before: Explanation, after: Explanation) -> Parting | None:
 def change_text(change: Change) -> str:
     """Return a change as an option of the command line."""
     name, value = change
-    return f"--{name} '{value}'" if " " in value else f"--{name}={value}"
+    return f"--{name}={value}" if value in _SWITCHES else f"--{name} {shlex.quote(value)}"
 
 
 def _table_why(found: Sequence[Shift], left_out: int) -> str:
     if not found:
         return "Nothing that was asked has another verdict."
     opened = sum(shift.after == "ACCEPT" for shift in found)
-    closed = sum(shift.before == "ACCEPT" for shift in found)
+    closed = sum(shift.before == "ACCEPT" and shift.after in ("DROP", "REJECT", "") for shift in found)
     other = len(found) - opened - closed
     told = [(opened, "opens"), (closed, "closes"), (other, "alters otherwise")]
     return "It " + ", ".join(f"{word} {number}" for number, word in told if number) + " of what was asked."
@@ -241,9 +243,10 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
     if jump in ("JUMP", "GOTO"):
         return f"{rule} leads to {chain}"
     verb = {
-        "ACCEPT": "accepts the packet", "DROP": "drops it", "REJECT": "refuses it", "RETURN": "returns from the chain",
+        "ACCEPT": "accepts the packet", "DROP": "drops the packet", "REJECT": "refuses the packet",
+        "RETURN": "leads back out of the chain",
     }.get(step.verdict, f"does {step.verdict}")  # fmt: skip
     if step.changes:
         verb += " (" + ", ".join(f"{name} {old} → {new}" for name, (old, new) in step.changes.items()) + ")"
     role = role_of(step.rule, host) if step.rule is not None else None
-    return f"{rule} {verb}" + (f", Docker's rule that {role.text}" if role is not None else "")
+    return f"{rule} {verb}" + (f" ({role.text})" if role is not None else "")

@@ -26,6 +26,8 @@ from iptsim.host.model import (
 from iptsim.packet import Family, parse_address
 
 FAMILIES: tuple[Family, Family] = (4, 6)
+#: The first engine that gives containers of internal networks no default route (moby/moby#46603).
+_NO_INTERNAL_GATEWAY = 25
 _EMBEDDED_DNS = "nameserver 127.0.0.11\noptions ndots:0\n"
 
 
@@ -152,7 +154,8 @@ class _Rebuilding:
     def _gateways(self, network: DockerNetwork) -> Iterator[tuple[Family, int]]:
         """Yield the addresses that a network's containers have as gateways."""
         bridge = self.old.namespace.interfaces.get(network.bridge)
-        for subnet in network.subnets if not network.internal else ():
+        leads = not network.internal or self.after.major < _NO_INTERNAL_GATEWAY
+        for subnet in network.subnets if leads else ():
             own = [
                 address.address
                 for address in (bridge.addresses if bridge is not None else ())
@@ -166,7 +169,7 @@ class _Rebuilding:
         self, container: Container, namespace: Namespace, old: DockerContainer, new: DockerContainer
     ) -> Namespace:
         """Return a container's namespace with the default routes and resolver of its new networks."""
-        was, now = gateways(self.before, old), gateways(self.after, new)
+        was, now = _ways_out(self.before, old), _ways_out(self.after, new)
         routes = list(namespace.routes)
         for family in FAMILIES:
             place, other = (found.get(family) for found in (was, now))
@@ -209,9 +212,8 @@ class _Rebuilding:
         bridges = {network.bridge for network in self.after.networks}
         proxy = self.after.proxy
         for name, interface in list(self.interfaces.items()):
-            if interface.master in bridges and proxy != self.before.proxy:
-                self.interfaces[name] = interface.model_copy(update={"hairpin": not proxy})
-            elif interface.master in bridges and not self.old.namespace.interfaces.get(name):
+            is_new = name not in self.old.namespace.interfaces
+            if interface.master in bridges and (is_new or proxy != self.before.proxy):
                 self.interfaces[name] = interface.model_copy(update={"hairpin": not proxy})
         for bridge in bridges & set(self.interfaces):
             ports = [one for one in self.interfaces.values() if one.master == bridge]
@@ -245,7 +247,8 @@ class _Rebuilding:
             self.sysctls["net.ipv4.ip_forward"] = str(int(forward))
             if any(network.subnet(6) for network in after.networks):
                 self.sysctls["net.ipv6.conf.all.forwarding"] = str(int(forward))
-        for family, name in ((4, "iptables"), (6, "ip6tables")):
+        for family in FAMILIES:
+            name = "iptables" if family == 4 else "ip6tables"
             if self._needs_bridge_filter(after, family) and not self._needs_bridge_filter(before, family):
                 self.sysctls[f"net.bridge.bridge-nf-call-{name}"] = "1"
 
@@ -259,6 +262,15 @@ class _Rebuilding:
             docker.major >= 28 and not docker.proxy
         )
         return docker.filters(family) and wanted
+
+
+def _ways_out(docker: DockerHost, container: DockerContainer) -> dict[Family, Endpoint]:
+    """Return the endpoint that has the default route, by family."""
+    found = gateways(docker, container)
+    if found or docker.major >= _NO_INTERNAL_GATEWAY:
+        return found
+    inside = sorted(container.endpoints, key=lambda endpoint: endpoint.network)
+    return {family: one for one in reversed(inside) for family in one.addresses}
 
 
 def _published(ports: Iterable[Publication]) -> Iterator[PublishedPort]:
@@ -312,9 +324,7 @@ def _with(namespace: Namespace, endpoint: Endpoint) -> Namespace:
         # a namespace without a local table has all its local routes made up from the addresses
         local = any(route.family == family and route.table == "local" for route in routes)
         routes += [route for route in connected_routes(alone, family) if local or route.table == "main"]
-    return renewed(
-        namespace, interfaces={**namespace.interfaces, interface.name: interface}, routes=routes
-    )
+    return renewed(namespace, interfaces={**namespace.interfaces, interface.name: interface}, routes=routes)
 
 
 def _broadcast(address: int, length: int) -> int:

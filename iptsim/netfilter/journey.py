@@ -87,6 +87,8 @@ class Journey(Passage):
         found = self._lookup_output(packet, source=None)
         if found is None or found.device is None:
             return self._kernel_drop("no-route", "the answer has no way back")
+        if (bad := self._bad_output(packet, found.device)) is not None:
+            return bad
         if connection is not None:
             context.connection, context.state, context.direction = connection, "RELATED", "reply"
         return self._output(context, found)

@@ -138,6 +138,9 @@ class Passage(Chains):
             return 0x7F000001 if packet.family == 4 else 1
         interface = self.namespace.interfaces.get(context.in_interface or "")
         addresses = [own for own in interface.addresses if own.family == packet.family] if interface else []
+        if packet.family == 6 and packet.dst == 1:
+            # nf_nat_redirect_ipv6: for ::1 it must be an address of the same scope
+            addresses = [own for own in addresses if own.address == 1]
         addresses.sort(key=lambda own: own.scope == "link")
         return addresses[0].address if addresses else None
 

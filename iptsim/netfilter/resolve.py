@@ -67,7 +67,7 @@ def resolve(host: Host, question: Question) -> Start:
         raise UsageError("who sends to whom? give --from and --to (or -i INTERFACE with src and dst)")
     notes: list[str] = []
     sender = _party(host, question.sender, "sender")
-    family = question.family or _family(host, question, sender)
+    family = _check_family(host, question.family or _family(host, question, sender))
     target_name, destination = _destination(host, question, sender, family, notes)
     packet = _packet(question, family, 0, destination)
     if isinstance(sender, tuple):
@@ -81,6 +81,20 @@ def resolve(host: Host, question: Question) -> Start:
         pick = question.src is None and sender == "host"
         return Start("host", "host", target_name, packet, pick_source=pick, notes=notes)
     return _from_outside(host, question, sender, family, target_name, packet, notes)
+
+
+def _check_family(host: Host, family: Family) -> Family:
+    """Refuse a question about the family of which a bare dump tells nothing.
+
+    Raises:
+        UsageError: it is about the other family.
+    """
+    if host.inferred and host.rulesets and family not in host.rulesets:
+        raise UsageError(
+            f"{host.source} holds the IPv{10 - family} rules only: it says nothing about IPv{family}; "
+            f"give the output of {'iptables-save' if family == 4 else 'ip6tables-save'}, or a capture"
+        )
+    return family
 
 
 def people(host: Host) -> list[str]:
@@ -145,7 +159,7 @@ def _family(host: Host, question: Question, sender: tuple[Container, Endpoint | 
         return 6
     if isinstance(sender, tuple) and sender[0].address(4) is None and sender[0].address(6) is not None:
         return 6
-    return 4
+    return 6 if host.inferred and 4 not in host.rulesets and 6 in host.rulesets else 4
 
 
 def _destination(
@@ -394,7 +408,7 @@ def _arriving(host: Host, question: Question) -> Start:
             f"the host has no interface {interface!r}" + (f"; did you mean {near[0]}?" if near else "")
         )
     sender = _party(host, src_text or "internet", "target")
-    family = question.family or _family(host, question, sender)
+    family = _check_family(host, question.family or _family(host, question, sender))
     notes: list[str] = []
     target_name, destination = _destination(host, question, sender, family, notes)
     if isinstance(sender, tuple):

@@ -77,8 +77,21 @@ class Simulator:
         ways = _Ways(self, question, start)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
-        trace.assumptions = [*self.host.assumptions, *start.notes, *ways.notes]
+        missing = self._missing_rules(start.packet.family)
+        trace.assumptions = [*self.host.assumptions, *missing, *start.notes, *ways.notes]
         return trace
+
+    def _missing_rules(self, family: Family) -> list[str]:
+        """Return what is taken for granted where the source shows no rules of a family."""
+        both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
+        rulesets = [ruleset for ruleset in both if ruleset is not None]
+        if not rulesets:
+            name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
+            return [f"The source has no IPv{family} rules ({name}); the host is taken to have none."]
+        daemon = self.host.daemon
+        if any(found.tables for found in rulesets) or (daemon is not None and daemon.iptables is False):
+            return []
+        return [f"The dump of the IPv{family} rules is empty; the host is taken to have none."]
 
 
 @dataclass(slots=True)

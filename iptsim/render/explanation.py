@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import StringIO
-from itertools import groupby
 from typing import Literal
 
 from rich.console import Console
 from rich.text import Text
 
-from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
-from iptsim.netfilter.trace import Decision, Leg, Skipped, Step
+from iptsim.netfilter.trace import Decision, Leg, Step
+from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, step_lines
 
 Level = Literal["quiet", "normal", "verbose"]
 
-_COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 #: Ways of a DEPENDS answer that are printed; JSON has them all.
 _WAYS_SHOWN = 8
-_INDENT = 2
-_HOOK_WIDTH = 13
 
 
 def print_explanation(explanation: Explanation, console: Console, *, level: Level = "normal") -> None:
@@ -36,7 +32,7 @@ def print_explanation(explanation: Explanation, console: Console, *, level: Leve
         level: "quiet" for the verdict alone, "verbose" for the rules that did not match as well.
     """
     if level == "quiet":
-        console.print(Text(explanation.verdict, _COLOURS[explanation.verdict]), highlight=False)
+        console.print(Text(explanation.verdict, COLOURS[explanation.verdict]), highlight=False)
         return
     for line in _lines(explanation, level == "verbose"):
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
@@ -91,7 +87,7 @@ def _headline(explanation: Explanation) -> Text:
         else f"{what}, state {state}"
     )
     return Text.assemble(
-        (explanation.verdict, _COLOURS[explanation.verdict]),
+        (explanation.verdict, COLOURS[explanation.verdict]),
         "   ",
         (printable(explanation.sender), "bold"),
         " → ",
@@ -104,26 +100,16 @@ def _headline(explanation: Explanation) -> Text:
 def _decided_by(step: Step) -> Iterator[Text]:
     if step.rule is None:
         policy = f"{step.table} {step.chain}, policy {step.verdict}"
-        yield Text.assemble("Decided by   ", (policy, "bold"), _backend(step))
+        yield Text.assemble("Decided by   ", (policy, "bold"), backend_of(step))
         return
     rule = step.rule
     yield Text.assemble(
         "Decided by   ",
         (f"{rule.table} {rule.chain} rule {rule.position}", "bold"),
-        _backend(step),
+        backend_of(step),
         f" (line {rule.line}):  " if rule.line else ":  ",
-        (printable(_spec(rule)), "cyan"),
+        (printable(spec(rule)), "cyan"),
     )
-
-
-def _backend(step: Step) -> str:
-    """Return whose rules a step belongs to, on a host with rules of both backends."""
-    return f" of iptables-{'nft' if step.backend == 'nf_tables' else step.backend}" if step.backend else ""
-
-
-def _spec(rule: Rule) -> str:
-    """Return a rule's text without `-A CHAIN`."""
-    return rule.text.removeprefix(f"-A {rule.chain}").strip() or "(every packet)"
 
 
 # -- ways ------------------------------------------------------------------------------------------
@@ -131,7 +117,7 @@ def _spec(rule: Rule) -> str:
 
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     for way in explanation.branches[:_WAYS_SHOWN]:
-        yield Text.assemble((way.verdict, _COLOURS[way.verdict]), "  ", _when(way.trace.decisions))
+        yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", _when(way.trace.decisions))
         if way.reason.step is not None and way.reason.step.table is not None:
             yield from (Text("        ") + line for line in _decided_by(way.reason.step))
         if verbose:
@@ -170,25 +156,25 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         steps = leg.steps
         yield from _inside(leg.sender, leg.own_steps, leg, verbose)
         if leg.inside and leg.verdict == "ACCEPT":
-            stays = f"{' ' * _INDENT}stays inside {printable(leg.sender)}: no rule of the host sees it"
+            stays = f"{' ' * INDENT}stays inside {printable(leg.sender)}: no rule of the host sees it"
             yield Text(stays, "dim")
         elif not steps and not leg.inside:
-            yield Text(f"{' ' * _INDENT}no rule sees it", "dim")
+            yield Text(f"{' ' * INDENT}no rule sees it", "dim")
         brief = number > 1 and leg.verdict == "ACCEPT" and not verbose
-        yield from _brief(steps) if brief else _steps(steps, leg, verbose)
+        yield from _brief(steps) if brief else step_lines(steps, leg, verbose)
         yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
         if leg.delivered is not None and number == 1:
             yield Text.assemble(
-                " " * _INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered))
+                " " * INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered))
             )
     yield Text("")
 
 
 def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
     """Show what a container's own rules did, when they did anything."""
-    if any(verbose or _is_worth(step, False) for step in steps):
-        yield Text(f"{' ' * _INDENT}inside {printable(name or 'the receiver')}", "dim")
-        yield from _steps(steps, leg, verbose)
+    if steps and (verbose or has_worth(steps)):
+        yield Text(f"{' ' * INDENT}inside {printable(name or 'the receiver')}", "dim")
+        yield from step_lines(steps, leg, verbose)
 
 
 def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
@@ -197,7 +183,7 @@ def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
         name = "docker-proxy → container" if leg.direction == "original" else "container → docker-proxy"
     elif explanation.trace.legs[0].verdict == "REJECT" and number == 2:
         name = "answer of the REJECT rule"
-    return Text.assemble((f"{number} {name}", "bold"), "   ", (leg.verdict, _COLOURS[leg.verdict]))
+    return Text.assemble((f"{number} {name}", "bold"), "   ", (leg.verdict, COLOURS[leg.verdict]))
 
 
 def _brief(steps: list[Step]) -> Iterator[Text]:
@@ -209,78 +195,6 @@ def _brief(steps: list[Step]) -> Iterator[Text]:
     ]
     notes = [printable(step.note) for step in steps if step.table is None]
     if shown or (steps and not notes):
-        yield Text(f"{' ' * _INDENT}accepted by {', '.join(shown) or 'every policy'}", "dim")
+        yield Text(f"{' ' * INDENT}accepted by {', '.join(shown) or 'every policy'}", "dim")
     for note in notes:
-        yield Text(f"{' ' * _INDENT}{note}", "dim")
-
-
-def _steps(steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
-    deciding = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
-    for hook, group in groupby(steps, key=lambda step: step.hook):
-        found = list(group)
-        worth = found if verbose else [step for step in found if _is_worth(step, step is deciding)]
-        title = f"{' ' * _INDENT}{hook:<{_HOOK_WIDTH}}"
-        if not worth:
-            yield Text.assemble(title, ("nothing applies", "dim"))
-            continue
-        margin = " " * len(title)
-        lines: list[Text] = []
-        for number, step in enumerate(worth):
-            if verbose:
-                lines.extend(_skipped_line(margin, skip) for skip in step.skipped)
-            follower = worth[number + 1] if number + 1 < len(worth) else None
-            lines.append(_step_line(margin, step, follower, step is deciding, verbose))
-        yield Text(title) + lines[0][len(margin) :]
-        yield from lines[1:]
-    if verbose:
-        for skip in leg.skipped:
-            yield _skipped_line(" " * (_INDENT + _HOOK_WIDTH), skip)
-
-
-def _is_worth(step: Step, deciding: bool) -> bool:
-    """Tell whether a step is worth a line: not a policy that merely lets through, nor a mere return."""
-    if deciding or step.table is None:
-        return True
-    return not (step.policy and step.verdict == "ACCEPT")
-
-
-def _step_line(lead: str, step: Step, follower: Step | None, deciding: bool, verbose: bool) -> Text:
-    line = Text(lead)
-    line.append("  " * step.depth)
-    if step.table is None:
-        line.append(printable(step.note), "red" if step.verdict == "DROP" else "")
-        return line
-    place = f"{step.table} {step.chain}" if step.depth == 0 else str(step.chain)
-    if step.rule is not None:
-        place += f" {step.rule.position}"
-    line.append(place + "  ")
-    if step.maybe:
-        line.append("(maybe) ", "yellow")
-    jump, _, chain = step.verdict.partition(":")
-    if jump in ("JUMP", "GOTO"):
-        line.append(f"→ {printable(chain)}")
-        entered = follower is not None and follower.chain == chain
-        if not entered and not verbose:
-            line.append("   nothing applies", "dim")
-        return line
-    if step.policy:
-        line.append(f"policy {step.verdict}", _COLOURS.get(step.verdict, ""))
-        line.append(_backend(step))
-    else:
-        line.append(step.verdict, _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
-    if step.verdict in ("DROP", "REJECT") and deciding:
-        line.append(" ✗", "bold red")
-    for name, (before, after) in step.changes.items():
-        line.append(f"   {name} {before} → {after}", "magenta")
-    if step.rule is not None and step.verdict not in ("RETURN",):
-        line.append(f"   {printable(_spec(step.rule))}", "dim")
-    return line
-
-
-def _skipped_line(lead: str, skip: Skipped) -> Text:
-    return Text.assemble(
-        lead,
-        (f"{skip.table} {skip.chain} {skip.rule.position}  no: ", "dim"),
-        (printable(skip.condition), "dim cyan"),
-        (f", but {printable(skip.got)}", "dim"),
-    )
+        yield Text(f"{' ' * INDENT}{note}", "dim")

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from iptsim.alternatives import WhatIf
+from iptsim.alternatives.comparison import change_text, signature, whole
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.netfilter.trace import Leg, Step
-from iptsim.alternatives import WhatIf
-from iptsim.alternatives.comparison import change_text, signature, whole
 
 _COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 
@@ -76,7 +76,9 @@ def _print_both(answer: WhatIf, console: Console) -> None:
             f"   {printable(known.question.what())}",
         )
     )  # fmt: skip
-    table = Table(box=None, pad_edge=False, expand=console.is_terminal, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(
+        box=None, pad_edge=False, expand=console.is_terminal, header_style="dim", padding=(0, 2, 0, 0)
+    )
     table.add_column("before", ratio=1, overflow="fold")
     table.add_column("", width=1)
     table.add_column("after", ratio=1, overflow="fold")

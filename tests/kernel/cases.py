@@ -51,16 +51,33 @@ class Case(BaseModel):
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             return [f"iptsim crashes: {error!r} in {Path(place.filename).name}, {place.name}"]
-        return differences(trace, self.answer, reply=self.reply, stated=self.probe.connection is not None)
+        return differences(
+            trace,
+            self.answer,
+            reply=self.reply,
+            stated=self.probe.connection is not None,
+            answerable=_is_answerable(self.world, self.probe),
+        )
+
+
+def _is_answerable(world: World, probe: Probe) -> bool:
+    """Tell whether what REJECT sends back can be compared.
+
+    Not for a packet from a broadcast address: the way of an answer to it is a matter of its own. And not for
+    DCCP: REJECT verifies the checksum of what it answers, but that of DCCP not before Linux 6.16.
+    """
+    return not world.is_group(probe.src) and probe.proto != 33
 
 
 def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observation | None]:
     """Send a packet, and what the other side would answer; return both observations."""
     first = laboratory.send(probe)
-    answer = None if probe.connection or probe.fragment or probe.extension_headers else reply(probe, first)
-    if answer is not None and not _can_be_sent(laboratory.world, answer):
-        answer = None
-    return first, None if answer is None else laboratory.send(answer, fresh=False)
+    if probe.connection or probe.fragment or probe.extension_headers:
+        return first, None
+    answer = reply(laboratory.world, probe, first)
+    if answer is None or not _can_be_sent(laboratory.world, answer):
+        return first, None
+    return first, laboratory.send(answer, fresh=False)
 
 
 def _can_be_sent(world: World, probe: Probe) -> bool:

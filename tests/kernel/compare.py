@@ -167,19 +167,30 @@ def _chunks(data: bytes) -> list[str]:
 
 
 def differences(
-    trace: Trace, observation: Observation, *, reply: Observation | None = None, stated: bool = False
+    trace: Trace,
+    observation: Observation,
+    *,
+    reply: Observation | None = None,
+    stated: bool = False,
+    answerable: bool = True,
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
+
+    The kernel's way must be one of those that iptsim leaves open.
 
     Args:
         trace: iptsim's answer.
         observation: of the packet.
         reply: of its answer, if one was sent.
         stated: the packet's connection was put into conntrack by hand.
+        answerable: compare what REJECT sends back as well.
 
-    The kernel's way must be one of those that iptsim leaves open.
     """
-    return min((_way_differences(way, observation, reply, stated) for way in leaves(trace)), key=len)
+    if stated and any(step.table == "nat" for caused in observation.caused for step in caused.steps):
+        # an entry made by hand does not say that its packets have been through the nat chains, so an
+        # answer goes through them; a connection that came about by packets has that behind it
+        answerable = False
+    return min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
 
 
 def leaves(trace: Trace) -> Iterator[Trace]:
@@ -191,25 +202,25 @@ def leaves(trace: Trace) -> Iterator[Trace]:
 
 
 def _way_differences(
-    trace: Trace, observation: Observation, reply: Observation | None, stated: bool
+    trace: Trace, observation: Observation, reply: Observation | None, answerable: bool
 ) -> list[str]:
     request = trace.legs[0]
-    if any(step.note.startswith("neighbour discovery") for step in request.steps):
-        # the laboratory's neighbours know each other
+    if _lacks_neighbour(request):
         return []
     found = _leg_differences(request, observation)
     if found:
         return found
     if request.verdict == "REJECT":
-        if stated and any(step.table == "nat" for caused in observation.caused for step in caused.steps):
-            # an entry made by hand does not say that its packets have been through the nat chains, so an
-            # answer goes through them; a connection that came about by packets has that behind it
-            return []
-        return _answer_differences(trace.legs[1:], observation)
+        return _answer_differences(trace.legs[1:], observation) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
-    if reply is not None and back is not None:
+    if reply is not None and back is not None and not _lacks_neighbour(back):
         return [f"reply: {line}" for line in _leg_differences(back, reply)]
     return []
+
+
+def _lacks_neighbour(leg: Leg) -> bool:
+    """Tell whether iptsim says that a guest can't find another: the laboratory's know each other."""
+    return any(step.note.startswith("neighbour discovery") for step in leg.steps)
 
 
 def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
@@ -338,6 +349,7 @@ def _answer_differences(legs: list[Leg], observation: Observation) -> list[str]:
         ("type", ours.icmp_type or 0, header.icmp_type),
         ("code", ours.icmp_code or 0, header.icmp_code),
         ("flags", ours.tcp_flags, header.tcp_flags),
+        ("tos", ours.tos, header.tos),
     ]
     wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
     return [f"answer with {', '.join(wrong)}"] if wrong else []

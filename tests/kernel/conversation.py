@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
-from tests.kernel.description import Probe
+from tests.kernel.description import Probe, World
 from tests.kernel.laboratory import Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
@@ -14,12 +12,7 @@ _OPENING = frozenset({33, 132})
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 
 
-def is_group(address: str) -> bool:
-    """Tell whether an address is a multicast group, or a broadcast address in the scenes' networks."""
-    return address.endswith(".255") or ipaddress.ip_address(address).is_multicast
-
-
-def reply(probe: Probe, observation: Observation) -> Probe | None:
+def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
     """Return the answer to a packet as it arrived, None if it arrived nowhere or has no answer."""
     if observation.delivered is not None:
         source, header = "host", observation.delivered
@@ -27,7 +20,7 @@ def reply(probe: Probe, observation: Observation) -> Probe | None:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
         return None
-    if header.dst in (header.src, probe.src) or is_group(header.dst) or is_group(header.src):
+    if header.dst in (header.src, probe.src) or world.is_group(header.dst) or world.is_group(header.src):
         # nobody answers himself, a group, or one who pretends to be the receiver
         return None
     changes: dict[str, object] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +70,16 @@ class World(_Plain):
     def interface(self, name: str) -> Interface:
         """Return the interface of that name."""
         return next(interface for interface in self.interfaces if interface.name == name)
+
+    def is_group(self, address: str) -> bool:
+        """Tell whether an address is a multicast group, or the first or last one of a network here.
+
+        Both are broadcast addresses to Linux, in IPv4.
+        """
+        target = ipaddress.ip_address(address)
+        networks = [ipaddress.ip_interface(own).network for one in self.interfaces for own in one.addresses]
+        ends = {end for network in networks for end in (network[0], network[-1])}
+        return target.is_multicast or (self.family == 4 and (target in ends or address == "255.255.255.255"))
 
     def mac(self, name: str) -> str:
         """Return the hardware address that the laboratory gives an interface."""

@@ -108,8 +108,9 @@ def run_ruleset(seed: str, *, keep: bool = False) -> Report:
 
 def _probe(random: Random, book: Rulebook) -> Probe:
     probe = make_probe(random, book)
-    if any("--zone" in rule.text for rule in book.rules()):
-        # the known connection would have to be in that zone
+    if any("--zone" in rule.text or "connlimit" in rule.text for rule in book.rules()):
+        # the known connection would have to be in that zone; and of a connection whose first packet
+        # it did not count connlimit drops the packets (xt_connlimit.c)
         return probe
     return established(random, probe) if random.random() < 0.12 and probe.proto in (6, 17) else probe
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
-from tests.kernel.conversation import is_group
 from tests.kernel.description import Entry, Flow, Probe, World
 from tests.kernel.scenes import Scene, random_scene
 from tests.kernel.targets import make_target
@@ -220,11 +219,13 @@ def make_probe(random: Random, book: Rulebook) -> Probe:
             if choices:
                 fields.update(random.choice(choices))
     for name, values, chance in _TWISTS:
-        if random.random() < chance and not (name == "payload" and fields["proto"] == 47):
+        if random.random() < chance and not (name == "payload" and fields["proto"] in _SHAPED):
             fields[name] = random.choice(values)
     return finish(fields, scene, random)
 
 
+#: Protocols whose payload is the rest of their header.
+_SHAPED = frozenset({33, 47, 132})
 #: Changes that any packet may get on top.
 _TWISTS: tuple[tuple[str, tuple[Any, ...], float], ...] = (
     ("ttl", (1, 2, 63, 255), 0.04),
@@ -259,7 +260,7 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     source = fields["source"]
     if fields["proto"] == 47 and not fields.get("payload", "").startswith("00000800"):
         fields["payload"] = "00000800" + "00" * 8
-    if source == "host" and is_group(fields["dst"]) and fields["src"] not in scene.own:
+    if source == "host" and scene.world.is_group(fields["dst"]) and fields["src"] not in scene.own:
         # the kernel can't tell by which interface such a packet should leave
         fields["src"] = scene.own[0]
     if fields["proto"] in (1, 58):

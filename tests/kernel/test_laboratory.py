@@ -121,7 +121,7 @@ COMMIT
 """
     with Laboratory(world(dump, backend=backend)) as laboratory:
         there = laboratory.send(TO_HOST)
-        answer = reply(TO_HOST, there)
+        answer = reply(laboratory.world, TO_HOST, there)
         assert answer is not None
         back = laboratory.send(answer, fresh=False)
         again = laboratory.send(TO_HOST)

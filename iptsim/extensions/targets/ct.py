@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdict
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
-from iptsim.packet import Context
+from iptsim.packet import Connection, Context, Flow
 
 EVENTS = (
     "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark",
@@ -95,6 +95,11 @@ class Ct(Target):
         if self.notrack:
             context.notrack = True
             return CONTINUE
+        # in the raw table, matches see the template: a confirmed connection from nowhere to nowhere
+        nowhere = Flow(0, 0, 0, 0, 0)
+        context.connection = Connection(
+            context.packet.family, nowhere, nowhere, status=frozenset({"CONFIRMED"})
+        )
         if self.helper is not None:
             context.helper = self.helper
         zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)

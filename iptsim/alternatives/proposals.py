@@ -1,0 +1,358 @@
+"""What would let a packet through, or keep it out: small changes, each tried before it is proposed.
+
+Candidates come from who asks whom and from what decided; a candidate is proposed when the packet's
+verdict is another with it. Two changes are tried together only where one alone does nothing (a link to
+a container that exposes no port).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from iptsim.alternatives.changes import ChangedHost
+from iptsim.alternatives.comparison import change_text
+from iptsim.alternatives.table import Shift, asked_of, reachability
+from iptsim.docker.changes import Change
+from iptsim.docker.recover import docker_host
+from iptsim.docker.roles import is_dockers
+from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
+from iptsim.errors import UsageError
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.host.model import Host
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
+
+#: Proposals that are shown, and questions that are asked to find out what else each of them does.
+MOST, MOST_ASKED = 8, 600
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Changes that give a packet another verdict.
+
+    Attributes:
+        changes: to be made one after the other.
+        text: what they mean, one sentence.
+        after: the answer then.
+        asked: how the packet is asked about then: a published port is asked on the host.
+        also: what else has another verdict then.
+        left_out: how many questions were not asked to find that out.
+    """
+
+    changes: tuple[Change, ...]
+    text: str
+    after: Explanation
+    asked: Question
+    also: tuple[Shift, ...] = ()
+    left_out: int = 0
+
+    @property
+    def options(self) -> str:
+        """The options of `iptsim whatif` for it."""
+        return " ".join(map(change_text, self.changes))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the proposal as JSON."""
+        return {
+            "changes": [list(change) for change in self.changes],
+            "text": self.text,
+            "verdict": self.after.verdict,
+            "asked": {"to": self.asked.to, "dport": self.asked.dport},
+            "also": [shift.as_json() for shift in self.also],
+            "left_out": self.left_out,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    changes: tuple[Change, ...]
+    text: str
+    #: the port of the host on which the target is asked then
+    host_port: int | None = None
+
+
+def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
+    """Return small changes that turn a verdict around, those with the fewest side effects first.
+
+    Args:
+        host: the host that was asked.
+        explanation: the answer: for an ACCEPT, changes that keep the packet out; else, changes that let
+            it and its answer through.
+    """
+    docker = docker_host(host)
+    lets_through = explanation.verdict != "ACCEPT"
+    scene = _Scene(host, docker, explanation)
+    found: list[Proposal] = []
+    tried: set[tuple[Change, ...]] = set()
+    asked, left_out = asked_of(host, host, MOST_ASKED)
+    family = scene.packet.family
+    before = reachability(host, asked, family)
+    for candidate in scene.opening() if lets_through else scene.closing():
+        if candidate.changes in tried or len(found) == MOST:
+            continue
+        tried.add(candidate.changes)
+        changing = ChangedHost(host, docker)
+        try:
+            changing.change(candidate.changes, family)
+            question = scene.question_of(candidate)
+            trace = Simulator(changing.host).walk(question)
+        except UsageError:
+            continue
+        if (trace.verdict == "ACCEPT") is not lets_through or trace.verdict == "DEPENDS":
+            continue
+        after = reachability(changing.host, asked, family)
+        also = tuple(
+            Shift(row, before[row], after[row])
+            for row in asked
+            if before[row] != after[row] and not scene.is_asked(row.sender, row.to, row.proto, row.port)
+        )
+        answer = explain_trace(changing.host, question, trace)
+        found.append(Proposal(candidate.changes, candidate.text, answer, question, also, left_out))
+    return sorted(found, key=lambda proposal: (len(proposal.also), len(proposal.changes)))
+
+
+class _Scene:
+    """Who asks whom, and what could be changed about it."""
+
+    def __init__(self, host: Host, docker: DockerHost, explanation: Explanation) -> None:
+        self.host = host
+        self.docker = docker
+        self.explanation = explanation
+        self.request: Leg = explanation.trace.legs[0]
+        self.packet: Packet = self.request.packet
+        self.port = self.packet.dport if self.packet.proto in PORT_PROTOCOLS else None
+        self.proto = "icmpv6" if self.packet.proto == 58 else protocol_name(self.packet.proto)
+        self.sender = self._container(self.packet.src)
+        self.target = self._container(self.packet.dst) or self._behind()
+        self.to_host = host.owner_of(self.packet.family, self.packet.dst) == "host" or (
+            self.packet.family == 4 and self.packet.dst >> 24 == 127
+        )
+
+    def _container(self, address: int) -> DockerContainer | None:
+        owner = self.host.owner_of(self.packet.family, address)
+        return self.docker.container(owner[0].name) if isinstance(owner, tuple) else None
+
+    def _behind(self) -> DockerContainer | None:
+        """Return the container that publishes the port which was asked for."""
+        for container in self.docker.containers:
+            if any((one.proto, one.host_port) == (self.packet.proto, self.port) for one in container.published):
+                return container
+        return None
+
+    def is_asked(self, sender: str, to: str, proto: str, port: int) -> bool:
+        """Tell whether a row of the table is the question itself."""
+        question = self.explanation.question
+        return (sender, to, proto, port) == (question.sender, question.to, self.proto, self.port)
+
+    def question_of(self, candidate: _Candidate) -> Question:
+        """Return the question with which a candidate is tried."""
+        question = self.explanation.question
+        if candidate.host_port is None:
+            return question
+        return question.model_copy(update={"to": "host", "dst": None, "dport": candidate.host_port})
+
+    # -- candidates --------------------------------------------------------------------------------
+
+    def opening(self) -> Iterator[_Candidate]:
+        """Yield what may let the packet through, the most usual first."""
+        code = self.explanation.reason.code
+        if code == "ip-forward-off":
+            yield _Candidate((("ip-forward", "true"),), "let the host forward")
+        if self.sender is not None and self.target is not None:
+            yield from self._links(self.sender, self.target)
+            yield from self._common_networks(self.sender, self.target)
+            yield from self._icc(self.sender, self.target)
+        if self.target is not None and not self.to_host:
+            yield from self._publishing(self.target)
+        if self.target is not None and self.to_host:
+            yield from self._republishing(self.target, "", "on every address of the host")
+        for name in ("userland-proxy",) if code in ("hairpin-off", "martian") else ():
+            for value in ("false", "true"):
+                yield _Candidate(((name, value),), f"run dockerd with --{name}={value}")
+        for network in self._networks():
+            if network.internal:
+                yield _Candidate(
+                    (("internal", f"{network.name}=false"),), f"make {network.name} a network with a way out"
+                )
+        if code == "direct-route-drop":
+            yield _Candidate((("allow-direct-routing", "true"),), "let others send to containers' addresses")
+        yield from self._user_rules("ACCEPT")
+
+    def closing(self) -> Iterator[_Candidate]:
+        """Yield what may keep the packet out, the most usual first."""
+        sender, target = self.sender, self.target
+        if sender is not None and target is not None and not self.to_host:
+            for link in sender.links:
+                if link.target == target.name:
+                    yield _Candidate((("unlink", f"{sender.name}:{target.name}"),), "take the link away")
+            for network in self._shared():
+                change = ("icc", "false") if network.default else ("network-icc", f"{network.name}=false")
+                yield _Candidate(
+                    (change,), f"turn icc off on {network.name}: its containers no longer reach each other"
+                )
+                for one in (sender, target):
+                    if len(one.endpoints) > 1:
+                        yield _Candidate(
+                            (("disconnect", f"{one.name}:{network.name}"),),
+                            f"disconnect {one.name} from {network.name}",
+                        )
+        if target is not None and self.to_host:
+            for port in target.published:
+                if (port.proto, port.host_port) == (self.packet.proto, self.port):
+                    what = f"{target.name}:{port.container_port}/{self.proto}"
+                    yield _Candidate((("unpublish", what),), f"no longer publish {what}")
+            yield from self._republishing(target, "127.0.0.1", "for the host itself only")
+        if sender is not None and target is None and not self.to_host:
+            for network in self._networks():
+                if not network.internal and not network.default:
+                    yield _Candidate(
+                        (("internal", f"{network.name}=true"),),
+                        f"make {network.name} internal: its containers reach nobody outside",
+                    )
+        yield from self._user_rules("DROP")
+
+    def _networks(self) -> list[DockerNetwork]:
+        """Return the networks of both ends."""
+        ends = [one for one in (self.sender, self.target) if one is not None]
+        names = {endpoint.network for one in ends for endpoint in one.endpoints}
+        return [network for network in self.docker.networks if network.name in names]
+
+    def _shared(self) -> list[DockerNetwork]:
+        """Return the networks that both ends are on."""
+        if self.sender is None or self.target is None:
+            return []
+        one, other = self.sender, self.target
+        return [
+            network
+            for network in self.docker.networks
+            if one.endpoint(network.name) is not None and other.endpoint(network.name) is not None
+        ]
+
+    def _links(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
+        if not any(network.default for network in self._shared()) or self.port is None:
+            return
+        link = ("link", f"{sender.name}:{target.name}")
+        if any(one.target == target.name for one in sender.links):
+            expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
+            yield _Candidate((expose,), f"let {target.name} expose {self.port}/{self.proto}")
+            return
+        yield _Candidate((link,), f"link {sender.name} to {target.name}")
+        expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
+        known = {(port.proto, port.port) for port in target.exposed}
+        known |= {(port.proto, port.container_port) for port in target.published}
+        if (self.packet.proto, self.port) not in known:
+            yield _Candidate(
+                (expose, link),
+                f"let {target.name} expose {self.port}/{self.proto}, and link {sender.name} to it",
+            )
+
+    def _common_networks(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
+        def icc(network: DockerNetwork) -> bool:
+            return network.icc and network.subnet(self.packet.family) is not None
+
+        for joining, other in ((sender, target), (target, sender)):
+            for endpoint in other.endpoints:
+                network = self.docker.network(endpoint.network)
+                if network is not None and icc(network) and joining.endpoint(network.name) is None:
+                    yield _Candidate(
+                        (("connect", f"{joining.name}:{network.name}"),),
+                        f"connect {joining.name} to {network.name}, where {other.name} is",
+                    )
+        for network in self.docker.networks:
+            outside = sender.endpoint(network.name) is None and target.endpoint(network.name) is None
+            if outside and icc(network):
+                both = tuple(("connect", f"{one.name}:{network.name}") for one in (sender, target))
+                yield _Candidate(both, f"connect both to {network.name}")
+
+    def _icc(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
+        for network in self._shared():
+            if not network.icc:
+                change = ("icc", "true") if network.default else ("network-icc", f"{network.name}=true")
+                yield _Candidate(
+                    (change,), f"turn icc on for {network.name}: all its containers reach each other"
+                )
+
+    def _publishing(self, target: DockerContainer) -> Iterator[_Candidate]:
+        if self.port is None or self.proto not in ("tcp", "udp", "sctp"):
+            return
+        taken = {one.host_port for other in self.docker.containers for one in other.published}
+        for port in target.published:
+            if (port.proto, port.container_port) == (self.packet.proto, self.port) and port.host_port:
+                text = f"ask the host on port {port.host_port}: it is published there already"
+                yield _Candidate((), text, port.host_port)
+                return
+        free = next((port for port in (self.port, self.port + 8000) if port not in taken), None)
+        if free is not None and free < 1 << 16:
+            what = f"{target.name}:{free}:{self.port}/{self.proto}"
+            text = f"publish it, and ask the host on port {free}"
+            yield _Candidate((("publish", what),), text, free)
+
+    def _republishing(self, target: DockerContainer, address: str, where: str) -> Iterator[_Candidate]:
+        for port in target.published:
+            if (port.proto, port.host_port) == (self.packet.proto, self.port) and port.address != address:
+                inside = f"{target.name}:{port.container_port}/{self.proto}"
+                prefix = f"{address}:" if address else ""
+                new = f"{target.name}:{prefix}{port.host_port}:{port.container_port}/{self.proto}"
+                yield _Candidate((("unpublish", inside), ("publish", new)), f"publish it {where}")
+
+    # -- rules of the user's own -------------------------------------------------------------------
+
+    def _user_rules(self, target: str) -> Iterator[_Candidate]:
+        """Yield one rule to insert, or the user's own rule that decided to delete."""
+        step = self.explanation.reason.step
+        decides = step is not None and step.rule is not None and step.verdict != target
+        if step is not None and step.rule is not None and decides and not is_dockers(step.rule, self.host):
+            place = f"{step.rule.chain} {step.rule.position}"
+            table = "" if step.rule.table == "filter" else f"-t {step.rule.table} "
+            yield _Candidate((("delete", table + place),), f"delete rule {place} of table {step.rule.table}")
+        where = self._filter_chain()
+        if where is not None:
+            yield _Candidate(
+                (("insert", f"{where} 1 {self._conditions(where)} -j {target}"),),
+                f"put a rule for exactly this into {where}",
+            )
+        if target == "ACCEPT" and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off") and where:
+            answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
+            yield _Candidate(
+                (("insert", f"{where} 1 {answers} -j ACCEPT"),), f"let answers through at the top of {where}"
+            )
+
+    def _filter_chain(self) -> str | None:
+        """Return the chain of the user's that a forwarded packet, or one to the host, passes."""
+        hooks = [step.hook for leg in self.explanation.trace.legs for step in leg.steps]
+        if "FORWARD" in hooks:
+            ruleset = self.host.rulesets.get(self.packet.family)
+            asked = ruleset is not None and ruleset.chain("filter", "DOCKER-USER") is not None
+            return "DOCKER-USER" if asked else "FORWARD"
+        return "INPUT" if "INPUT" in hooks or self.to_host else "OUTPUT" if "OUTPUT" in hooks else None
+
+    def _conditions(self, where: str) -> str:
+        """Return what tells this packet: in DOCKER-USER, a published port by the port that was asked."""
+        packet, family = self.packet, self.packet.family
+        translated = any("dst" in step.changes for step in self.request.steps)
+        length = 32 if family == 4 else 128
+        parts = []
+        outside = self.sender is None and self.host.owner_of(family, packet.src) is None
+        interface = next((step.interfaces[0] for step in self.request.steps if step.interfaces[0]), None)
+        if outside and interface is not None:
+            parts.append(f"-i {interface}")
+        elif not outside:
+            parts.append(f"-s {address_text(family, packet.src)}/{length}")
+        if not translated:
+            parts.append(f"-d {address_text(family, packet.dst)}/{length}")
+        parts.append(f"-p {self.proto}")
+        if translated and self.port is not None:
+            original = address_text(family, packet.dst)
+            parts.append(f"-m conntrack --ctorigdst {original} --ctorigdstport {self.port} --ctdir ORIGINAL")
+        elif self.port is not None:
+            parts.append(f"--dport {self.port}")
+        return " ".join(parts)
+
+
+def with_proposals(host: Host, explanation: Explanation) -> tuple[Explanation, list[Proposal]]:
+    """Return an answer and what would turn it around."""
+    return replace(explanation), proposals(host, explanation)
