@@ -148,6 +148,9 @@ def _add_explain(commands: Any) -> None:
     level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
     show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
     show.add_argument(
+        "--proposals", action="store_true", help="try small changes that would let it through, or keep it out"
+    )
+    show.add_argument(
         "--expect",
         choices=["accept", "drop", "reject", "depends"],
         help="exit with status 1 on any other verdict",
@@ -297,18 +300,31 @@ def _explain(arguments: argparse.Namespace) -> int:
     host = _open(arguments)
     question = make_question(fields)
     explanation = explain_trace(host, question, walk(host, question))
+    found = []
+    if arguments.proposals:
+        from iptsim.alternatives import proposals
+
+        found = proposals(host, explanation)
     if arguments.json:
         import json
 
-        indent = 2 if sys.stdout.isatty() else None
-        print(json.dumps(explanation.as_json(verbose=arguments.verbose), indent=indent))
+        out = explanation.as_json(verbose=arguments.verbose)
+        if arguments.proposals:
+            out["proposals"] = [proposal.as_json() for proposal in found]
+        print(json.dumps(out, indent=2 if sys.stdout.isatty() else None))
     elif arguments.quiet:
         print(explanation.verdict)
     else:
         from iptsim.render.console import Output
         from iptsim.render.explanation import print_explanation
 
-        print_explanation(explanation, Output(), level="verbose" if arguments.verbose else "normal")
+        console = Output()
+        print_explanation(explanation, console, level="verbose" if arguments.verbose else "normal")
+        if arguments.proposals:
+            from iptsim.render.whatif import proposals_lines
+
+            for line in proposals_lines(found, explanation):
+                console.print(line, soft_wrap=True)
     return _status(arguments, explanation.verdict)
 
 

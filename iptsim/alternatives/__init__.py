@@ -2,6 +2,18 @@
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.comparison import Parting, WhatIf, what_if
-from iptsim.alternatives.table import Row, Shift, reachability, shifts
+from iptsim.alternatives.proposals import Proposal, proposals
+from iptsim.alternatives.table import Outcome, Row, Shift, shifts
 
-__all__ = ["Parting", "Row", "Shift", "WhatIf", "change_host", "reachability", "shifts", "what_if"]
+__all__ = [
+    "Outcome",
+    "Parting",
+    "Proposal",
+    "Row",
+    "Shift",
+    "WhatIf",
+    "change_host",
+    "proposals",
+    "shifts",
+    "what_if",
+]

@@ -217,7 +217,7 @@ def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
     except (DumpSyntaxError, DumpErrors) as error:
         raise ValueError(str(error)) from None
     if read.warnings:
-        raise ValueError(read.warnings[0])
+        raise ValueError(read.warnings[0].partition(": ")[2])
     rule = read.rule(chain.table, chain.name, 1)
     return Rule(rule.table, rule.chain, rule.position, rule.parameters, rule.matches, rule.target)
 

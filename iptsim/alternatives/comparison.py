@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +63,7 @@ class WhatIf:
         cannot: why it can't be asked, by "before" and "after".
         parting: where the two part; None where they don't, and without both answers.
         why: one sentence.
-        shifts: without a question, what has another verdict now.
+        shifts: without a question, what has another outcome now.
         left_out: how many questions were too many to ask.
     """
 
@@ -126,7 +127,7 @@ def what_if(
     if question is None:
         after = change_host(host, given, family)
         found, left_out = shifts(host, after, family)
-        return WhatIf(given, after, why=_table_why(found, left_out), shifts=found, left_out=left_out)
+        return WhatIf(given, after, why=_table_why(found), shifts=found, left_out=left_out)
     cannot: dict[str, str] = {}
     was = _asked(host, question, cannot, "before")
     if was is not None:
@@ -199,13 +200,11 @@ def change_text(change: Change) -> str:
     return f"--{name}={value}" if value in _SWITCHES else f"--{name} {shlex.quote(value)}"
 
 
-def _table_why(found: Sequence[Shift], left_out: int) -> str:
+def _table_why(found: Sequence[Shift]) -> str:
     if not found:
-        return "Nothing that was asked has another verdict."
-    opened = sum(shift.after == "ACCEPT" for shift in found)
-    closed = sum(shift.before == "ACCEPT" and shift.after in ("DROP", "REJECT", "") for shift in found)
-    other = len(found) - opened - closed
-    told = [(opened, "opens"), (closed, "closes"), (other, "alters otherwise")]
+        return "Nothing that was asked has another outcome."
+    kinds = Counter(shift.kind for shift in found)
+    told = [(kinds[kind], kind) for kind in ("opens", "closes", "alters")]
     return "It " + ", ".join(f"{word} {number}" for number, word in told if number) + " of what was asked."
 
 

@@ -8,12 +8,12 @@ a container that exposes no port).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from iptsim.alternatives.changes import ChangedHost
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.table import Shift, asked_of, reachability
+from iptsim.alternatives.table import Outcome, Row, Shift, asked_of, outcome_of, reachability
 from iptsim.docker.changes import Change
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import is_dockers
@@ -28,6 +28,7 @@ from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 
 #: Proposals that are shown, and questions that are asked to find out what else each of them does.
 MOST, MOST_ASKED = 8, 600
+_FLAGS = {"insert": "-I", "append": "-A", "delete": "-D"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,16 @@ class Proposal:
     def options(self) -> str:
         """The options of `iptsim whatif` for it."""
         return " ".join(map(change_text, self.changes))
+
+    @property
+    def command(self) -> str:
+        """The command that puts a rule in or takes it out; "" for other changes."""
+        if len(self.changes) != 1 or self.changes[0][0] not in _FLAGS:
+            return ""
+        name, value = self.changes[0]
+        tool = "iptables" if self.after.trace.legs[0].packet.family == 4 else "ip6tables"
+        table, rest = ("", value) if not value.startswith("-t ") else value.removeprefix("-t ").split(" ", 1)
+        return " ".join(filter(None, [tool, table and f"-t {table}", _FLAGS[name], rest]))
 
     def as_json(self) -> dict[str, Any]:
         """Return the proposal as JSON."""
@@ -88,9 +99,9 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
     scene = _Scene(host, docker, explanation)
     found: list[Proposal] = []
     tried: set[tuple[Change, ...]] = set()
-    asked, left_out = asked_of(host, host, MOST_ASKED)
     family = scene.packet.family
-    before = reachability(host, asked, family)
+    before: dict[Row, Outcome] = {}
+    aim = outcome_of(explanation.trace)
     for candidate in scene.opening() if lets_through else scene.closing():
         if candidate.changes in tried or len(found) == MOST:
             continue
@@ -102,8 +113,11 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
             trace = Simulator(changing.host).walk(question)
         except UsageError:
             continue
-        if (trace.verdict == "ACCEPT") is not lets_through or trace.verdict == "DEPENDS":
+        outcome = outcome_of(trace)
+        if outcome.verdict == "DEPENDS" or (outcome == aim if not lets_through else not outcome.reached):
             continue
+        asked, left_out = asked_of(host, changing.host, MOST_ASKED)
+        before |= reachability(host, (row for row in asked if row not in before), family)
         after = reachability(changing.host, asked, family)
         also = tuple(
             Shift(row, before[row], after[row])
@@ -126,7 +140,7 @@ class _Scene:
         self.packet: Packet = self.request.packet
         self.port = self.packet.dport if self.packet.proto in PORT_PROTOCOLS else None
         self.proto = "icmpv6" if self.packet.proto == 58 else protocol_name(self.packet.proto)
-        self.sender = self._container(self.packet.src)
+        self.sender = docker.container(self.request.sender) or self._container(self.packet.src)
         self.target = self._container(self.packet.dst) or self._behind()
         self.to_host = host.owner_of(self.packet.family, self.packet.dst) == "host" or (
             self.packet.family == 4 and self.packet.dst >> 24 == 127
@@ -139,7 +153,9 @@ class _Scene:
     def _behind(self) -> DockerContainer | None:
         """Return the container that publishes the port which was asked for."""
         for container in self.docker.containers:
-            if any((one.proto, one.host_port) == (self.packet.proto, self.port) for one in container.published):
+            if any(
+                (one.proto, one.host_port) == (self.packet.proto, self.port) for one in container.published
+            ):
                 return container
         return None
 
@@ -315,7 +331,11 @@ class _Scene:
                 (("insert", f"{where} 1 {self._conditions(where)} -j {target}"),),
                 f"put a rule for exactly this into {where}",
             )
-        if target == "ACCEPT" and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off") and where:
+        if (
+            target == "ACCEPT"
+            and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off")
+            and where
+        ):
             answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
             yield _Candidate(
                 (("insert", f"{where} 1 {answers} -j ACCEPT"),), f"let answers through at the top of {where}"
@@ -351,8 +371,3 @@ class _Scene:
         elif self.port is not None:
             parts.append(f"--dport {self.port}")
         return " ".join(parts)
-
-
-def with_proposals(host: Host, explanation: Explanation) -> tuple[Explanation, list[Proposal]]:
-    """Return an answer and what would turn it around."""
-    return replace(explanation), proposals(host, explanation)

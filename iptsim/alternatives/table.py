@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from iptsim.errors import UsageError
 from iptsim.host.model import Container, Host
 from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, protocol_name
 
@@ -45,24 +46,48 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What comes of a question.
+
+    Attributes:
+        verdict: the verdict; "" where it can't be asked.
+        at: who gets the packet in the end, behind docker-proxy too; "" where nobody does.
+    """
+
+    verdict: str = ""
+    at: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether somebody gets the packet, and its answer comes back."""
+        return self.verdict == "ACCEPT"
+
+
+@dataclass(frozen=True, slots=True)
 class Shift:
-    """A question whose verdict is another after a change; "" where it can't be asked."""
+    """A question that has another outcome after a change."""
 
     row: Row
-    before: str
-    after: str
+    before: Outcome
+    after: Outcome
+
+    @property
+    def kind(self) -> str:
+        """What the change does: it "opens" or "closes" a way, or "alters" it.
+
+        A published port that leads to its container no more is closed, though the host gets the packet.
+        """
+        host_port = self.row.port != OTHER_PORT and "host" in (self.before.at, self.after.at)
+        ways = [one.reached and not (host_port and one.at == "host") for one in (self.before, self.after)]
+        return "alters" if ways[0] == ways[1] else "opens" if ways[1] else "closes"
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON."""
         row = self.row
-        return {
-            "from": row.sender,
-            "to": row.to,
-            "proto": row.proto,
-            "dport": row.port,
-            "before": self.before or None,
-            "after": self.after or None,
-        }
+        out: dict[str, Any] = {"from": row.sender, "to": row.to, "proto": row.proto, "dport": row.port}
+        for name, outcome in (("before", self.before), ("after", self.after)):
+            out[name] = {"verdict": outcome.verdict, "at": outcome.at} if outcome.verdict else None
+        return {**out, "change": self.kind}
 
 
 def rows(host: Host) -> Iterator[Row]:
@@ -100,15 +125,25 @@ def _ports(container: Container) -> Iterator[tuple[str, int]]:
     yield "tcp", OTHER_PORT
 
 
-def reachability(host: Host, asked: list[Row], family: Family = 4) -> dict[Row, str]:
-    """Return the verdict of each row, "" where it can't be asked."""
+def outcome_of(trace: Trace) -> Outcome:
+    """Return what came of a walk."""
+    if trace.verdict in ("DROP", "REJECT"):
+        return Outcome(trace.verdict)
+    requests = [leg for leg in trace.legs if leg.direction == "original"]
+    delivered = requests[-1].delivered
+    kind = delivered.kind if delivered is not None else ""
+    return Outcome(trace.verdict, delivered.name if delivered is not None and kind == "container" else kind)
+
+
+def reachability(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, Outcome]:
+    """Return the outcome of each row."""
     simulator = Simulator(host)
-    found: dict[Row, str] = {}
+    found: dict[Row, Outcome] = {}
     for row in asked:
         try:
-            found[row] = simulator.walk(row.question(family)).verdict
+            found[row] = outcome_of(simulator.walk(row.question(family)))
         except UsageError:
-            found[row] = ""
+            found[row] = Outcome()
     return found
 
 

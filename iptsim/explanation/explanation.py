@@ -124,6 +124,8 @@ def _shown(packet: Packet, name: str) -> str:
 
 
 def _end(name: str, packet: Packet, address: int) -> str:
+    if address == 0 and packet.family == 4 and not name[:1].isdigit():
+        return name  # it got no address to send from
     text = address_text(packet.family, address)
     return text if name == text else f"{name} {text}"
 
@@ -133,6 +135,8 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
     owner = host.owner_of(packet.family, packet.dst)
     if isinstance(owner, tuple):
         return _end(owner[0].name, packet, packet.dst)
+    if leg.inside and (packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1):
+        return _end(leg.sender, packet, packet.dst)
     if owner == "host":
         return _end("host", packet, packet.dst)
     if question.to in ("internet", "dns"):

@@ -406,8 +406,10 @@ def _by_policy(case: _Case) -> Reason:
     text = f"{what}, and the policy of {chain} is ACCEPT." if chain else "Nothing stops it."
     delivered = case.leg.delivered
     if case.leg.sender == "host" and delivered is not None and delivered.kind == "container":
-        text += " The host sends it itself, so FORWARD, and with it icc, has no say."
-    return Reason("policy-accept", text + _elsewhere(case) + _masquerade_text(case), step, case.leg)
+        rules = "FORWARD, and with it icc," if case.host.daemon is not None else "FORWARD"
+        text += f" The host sends it itself, so {rules} has no say."
+    text = _translated_text(case) + text + _elsewhere(case) + _masquerade_text(case)
+    return Reason("policy-accept", text, step, case.leg)
 
 
 def _elsewhere(case: _Case) -> str:
@@ -435,14 +437,25 @@ def _accept_text(case: _Case) -> str:
     rule = step.rule
     assert rule is not None
     text = f"{rule.table} {rule.chain} rule {rule.position} accepts {_packets(rule)}.{_own_address(case)}"
-    translated = next((one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP")), None)
-    if translated is not None and translated.rule is not None and translated.changes:
-        moved = case.leg.delivered.packet if case.leg.delivered else case.packet
-        place = f"{address_text(moved.family, moved.dst)}" + (
-            f":{moved.dport}" if moved.dport is not None else ""
-        )
-        text = f"{translated.table} {translated.chain} rule {translated.rule.position} sends it to {place}. {text}"
-    return text + _masquerade_text(case)
+    return _translated_text(case) + text + _elsewhere(case) + _masquerade_text(case)
+
+
+def _translated_text(case: _Case) -> str:
+    """Say which rule gave the packet another destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80. "."""
+    translated = [
+        one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP") and one.changes
+    ]
+    if not translated or translated[0].rule is None:
+        return ""
+    if any(one.maybe for one in translated):
+        return "It is sent on, and there are several places where it may go. "
+    delivered = case.leg.delivered
+    moved = delivered.packet if delivered else case.packet
+    place = address_text(moved.family, moved.dst) + (f":{moved.dport}" if moved.dport is not None else "")
+    if delivered is not None and delivered.kind == "container" and delivered.name not in place:
+        place = f"{delivered.name} {place}"
+    rule = translated[0].rule
+    return f"{rule.table} {rule.chain} rule {rule.position} sends it to {place}. "
 
 
 def _own_address(case: _Case) -> str:
@@ -453,7 +466,8 @@ def _own_address(case: _Case) -> str:
     if step is None or step.hook != "INPUT" or not inside or not asks_host:
         return ""
     address = address_text(packet.family, packet.dst)
-    return f" {address} is the host's own address, so INPUT decides, not FORWARD or DOCKER-USER."
+    others = "FORWARD or DOCKER-USER" if case.host.daemon is not None else "FORWARD"
+    return f" {address} is the host's own address, so INPUT decides, not {others}."
 
 
 def _packets(rule: Rule) -> str:
@@ -466,7 +480,7 @@ def _packets(rule: Rule) -> str:
         kind, plain = f"{name} packets", plain.removeprefix(f"of protocol {name}").strip()
     words = " ".join(phrase for phrase in (plain, *(match.says() for match in rule.matches)) if phrase)
     if not words and kind == "packets":
-        return "all packets"
+        return "every packet that comes to it"
     return f"{kind} {words}".strip()
 
 

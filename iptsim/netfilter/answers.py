@@ -9,6 +9,8 @@ from iptsim.netfilter import conntrack
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
+#: What an IPv4 answer keeps of the packet's TOS, and the precedence that it gets (icmp_send).
+_TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
 #: ICMP types above this are unknown to Linux (NR_ICMP_TYPES); ICMPv6 types below that are errors.
 _LAST_ICMP_TYPE, _FIRST_ICMPV6_MESSAGE = 18, 128
 #: Owner of the kernel's own sockets: no user or group has this number.
@@ -71,6 +73,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     if (
         answer is None
         or answer.icmp is None
+        or packet.pkttype != "unicast"
         or _is_unanswerable(packet)
         or conntrack.is_icmp_error(packet)
         or packet.fragment in ("middle", "last")
@@ -90,7 +93,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         tcp_flags=0,
         icmp_type=number,
         icmp_code=code,
-        tos=packet.tos | 0xC0,
+        tos=packet.tos & _TOS_BITS | _INTERNET_CONTROL if packet.family == 4 else 0,
         # as much of the rejected packet as fits (576 octets in all, 1280 for IPv6)
         length=28 + min(packet.length, 548) if packet.family == 4 else 48 + min(packet.length, 1232),
         # sent by a socket of the kernel's own, which belongs to nobody

@@ -170,6 +170,9 @@ class Journey(Passage):
     def _loop_back(self, context: Context) -> Fate:
         """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
         context.in_interface, context.out_interface = "lo", None
+        if context.state == "INVALID":
+            # nothing is noted at such a packet: conntrack judges it anew
+            context.state, context.template, context.zone = None, False, 0
         fate = self._hook(context, hooks.PREROUTING)
         return fate or self._deliver(context)
 
@@ -298,7 +301,7 @@ class Journey(Passage):
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
         """Switch a frame from one port of a bridge to another."""
         packet, bridge = context.packet, port.master or ""
-        target = self.world.neighbour(packet.family, next_hop, bridge)
+        target = self.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
         if target is None:
             who = address_text(packet.family, next_hop)
             return self._kernel_drop("no-neighbour", f"nobody on {bridge} answers for {who}", "BRIDGE")

@@ -24,7 +24,9 @@ def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, 
     if wanted.netmap is not None and new_address is not None:
         address = (new_address[0] & wanted.netmap) | (address & ~wanted.netmap)
     elif new_address is not None and not _fits(wanted, address, port, new_address):
-        address = choose_address(connection.family, current, new_address, wanted.persistent)
+        address = choose_address(
+            connection.family, current, new_address, wanted.persistent, zone=connection.zone
+        )
     if current.proto in PORT_PROTOCOLS:
         port = _choose_port(port, wanted, connection.original.dport)
     new = (
@@ -60,19 +62,22 @@ def _choose_port(port: int | None, wanted: Translation, original_port: int | Non
     return low if wanted.side == "dst" else None
 
 
-def choose_address(family: Family, flow: Flow, addresses: tuple[int, int], persistent: bool) -> int:
+def choose_address(
+    family: Family, flow: Flow, addresses: tuple[int, int], persistent: bool, *, zone: int = 0
+) -> int:
     """Pick one address of a range as the kernel's find_best_ips_proto does: a hash of both addresses.
 
     Args:
         flow: as it is before this translation.
         addresses: first and last.
         persistent: the choice must not depend on the destination.
+        zone: conntrack zone of the connection.
     """
     low, high = addresses
     if low == high:
         return low
     source, destination = _words(family, flow.src), _words(family, flow.dst)
-    value = jhash2(source, 0 if persistent else destination[0 if family == 4 else 3])
+    value = jhash2(source, 0 if persistent else destination[0 if family == 4 else 3] ^ zone)
     if family == 4:
         return low + _scale(value, high - low + 1)
     chosen, full = 0, False

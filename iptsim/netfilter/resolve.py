@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from iptsim.errors import UsageError
@@ -67,6 +68,7 @@ def resolve(host: Host, question: Question) -> Start:
         raise UsageError("who sends to whom? give --from and --to (or -i INTERFACE with src and dst)")
     notes: list[str] = []
     sender = _party(host, question.sender, "sender")
+    notes.extend(_borrowed(host, question.sender, sender))
     family = _check_family(host, question.family or _family(host, question, sender))
     target_name, destination = _destination(host, question, sender, family, notes)
     packet = _packet(question, family, 0, destination)
@@ -74,11 +76,13 @@ def resolve(host: Host, question: Question) -> Start:
         container, endpoint = sender
         return _from_container(host, question, container, endpoint, target_name, packet, notes)
     if sender in ("host", "localhost"):
-        if question.src is not None:
-            packet.src = _address(question.src, family, "src")
+        # an address of the host's own, instead of a name, is the one that its program is bound to
+        bound = question.src or (question.sender if _is_address(question.sender) else None)
+        if bound is not None:
+            packet.src = _address(bound, family, "src" if question.src else "--from")
         elif sender == "localhost":
             packet.src = 0x7F000001 if family == 4 else 1
-        pick = question.src is None and sender == "host"
+        pick = bound is None and sender == "host"
         return Start("host", "host", target_name, packet, pick_source=pick, notes=notes)
     return _from_outside(host, question, sender, family, target_name, packet, notes)
 
@@ -102,8 +106,18 @@ def people(host: Host) -> list[str]:
     return [*host.containers, "host", "localhost", "internet"]
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _party(host: Host, name: str, role: str) -> tuple[Container, Endpoint | None] | str:
     """Return a container, "host", "localhost", "internet", or an address as text."""
+    if name == "dns" and role == "sender":
+        raise UsageError("dns is whom one asks: it works with --to only")
     if name in ("host", "localhost", "internet", "dns"):
         return name
     try:
@@ -137,15 +151,32 @@ def _real(host: Host, found: tuple[Container, Endpoint | None]) -> tuple[Contain
     return container, endpoint
 
 
+def _borrowed(host: Host, name: str, party: tuple[Container, Endpoint | None] | str) -> Iterator[str]:
+    """Say it where a container has no network namespace of its own."""
+    found = host.containers.get(name)
+    if found is None:
+        return
+    if party == "host":
+        yield f"{name} has no network of its own: it uses the host's."
+    elif isinstance(party, tuple) and party[0] is not found and found.network_mode.startswith("container:"):
+        yield f"{name} has no network of its own: it uses that of {party[0].name}."
+
+
 def _unknown(host: Host, name: str) -> str:
     known = people(host)
     wanted, _, network = name.partition("@")
     if network and (found := host.container(wanted)):
-        return f"container {found[0].name} is not on a network {network!r}: it is on {', '.join(found[0].endpoints)}"
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+        own = ", ".join(found[0].endpoints)
+        return f"container {found[0].name} is not on a network {_short(network)}: it is on {own}"
+    near = difflib.get_close_matches(name[:80], known, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
     listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"nobody here is called {name!r}{hint} Known are: {listed}, or any IP address"
+    return f"nobody here is called {_short(name)}{hint} Known are: {listed}, or any IP address"
+
+
+def _short(name: str) -> str:
+    """Return a name in quotes, as much of it as an error needs."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
 def _family(host: Host, question: Question, sender: tuple[Container, Endpoint | None] | str) -> Family:
@@ -173,6 +204,9 @@ def _destination(
         return question.dst, _address(question.dst, family, "dst")
     assert question.to is not None
     target = _target(host, question.to, sender)
+    notes.extend(_borrowed(host, question.to, target))
+    if isinstance(target, tuple) and isinstance(sender, tuple):
+        notes.extend(_without_name(host, question.to, sender[0], target[0]))
     if isinstance(target, tuple):
         container, endpoint = target
         address = endpoint.address(family) if endpoint else _common_address(host, sender, container, family)
@@ -204,7 +238,56 @@ def _target(
                     endpoint = container.endpoints.get(network)
                     if endpoint is not None and name in endpoint.aliases:
                         return container, endpoint
+    if host.container(name) is None:
+        called = {container.name: container for container in _called(host, name)}
+        if len(called) == 1:
+            return _real(host, (called.popitem()[1], None))
     return _party(host, name, "target")
+
+
+def _called(host: Host, name: str) -> Iterator[Container]:
+    """Yield the containers that somebody else calls by a name: by an alias, or by a link's."""
+    for container in host.containers.values():
+        if any(name in endpoint.aliases for endpoint in container.endpoints.values()):
+            yield container
+        for link in container.links:
+            if link.alias == name and (found := host.container(link.target)):
+                yield found[0]
+
+
+def _without_name(host: Host, name: str, sender: Container, target: Container) -> Iterator[str]:
+    """Say it where a container can't resolve the name by which it was to ask for another.
+
+    On the default bridge there are only the links in /etc/hosts; on other networks Docker's resolver
+    knows names and aliases of the containers on a common one (docs.docker.com/engine/network/drivers/bridge).
+    """
+    known = all(one.daemon == "docker" and one.id for one in (sender, target))
+    borrowed = name in host.containers and name != target.name
+    if (
+        not known
+        or sender is target
+        or not (borrowed or name == target.name or target in _called(host, name))
+    ):
+        return
+    if any(link.target == target.name and name in (link.alias, target.name) for link in sender.links):
+        return
+    networks = [host.networks[network] for network in sender.endpoints if network in host.networks]
+    own = [one.name for one in networks if not one.is_default_bridge and one.driver not in ("host", "null")]
+    if not borrowed and any(
+        name == target.name or name in target.endpoints[network].aliases
+        for network in own
+        if network in target.endpoints
+    ):
+        return
+    if borrowed:
+        why = "a container without a network of its own has no name"
+    elif own:
+        why = "Docker's resolver knows those that share a network with it, and the default bridge does not count"
+    elif any(network.is_default_bridge for network in networks):
+        why = "on the default bridge containers know only those that they have links to"
+    else:
+        why = "it is on no network"
+    yield f"{sender.name} can't resolve the name {name} ({why}); its address is asked."
 
 
 def _common_address(
@@ -261,7 +344,7 @@ def _address(text: str, family: Family, what: str) -> int:
     try:
         kind, address = parse_address(text)
     except ValueError:
-        raise UsageError(f"{what}: {text!r} is not an IP address") from None
+        raise UsageError(f"{what}: {_short(text)} is not an IP address") from None
     if kind != family:
         raise UsageError(f"{what}: {text} is an IPv{kind} address, but the question is about IPv{family}")
     return address
@@ -381,6 +464,9 @@ def _from_outside(
     else:
         packet.src = _address(name, family, "--from")
     route = fib.lookup(host.namespace, family, packet.src)
+    if question.src is not None:
+        # it still comes in where the route to its sender points
+        packet.src = _address(question.src, family, "src")
     interface = route.device
     if route.type != "unicast" or interface is None:
         default = fib.lookup(host.namespace, family, _outside_address(host, family))

@@ -65,8 +65,15 @@ class World:
         forced, self._forced = self._forced, None
         return forced
 
-    def neighbour(self, family: Family, address: int, device: str) -> Neighbour | None:
-        """Return who gets a packet for `address` on a link, None when nobody answers for it."""
+    def neighbour(
+        self, family: Family, address: int, device: str, *, behind_ports: bool = False
+    ) -> Neighbour | None:
+        """Return who gets a packet for `address` on a link, None when nobody answers for it.
+
+        Args:
+            behind_ports: whoever it is must be behind a port of the bridge; where all ports are known to
+                lead to containers, nobody else can be.
+        """
         interface = self.namespace.interfaces.get(device)
         owner = self.host.owner_of(family, address)
         if isinstance(owner, tuple):
@@ -85,6 +92,8 @@ class World:
             }
             free = [port.name for port in self.namespace.ports(device) if port.name not in taken]
             port = free[0] if len(free) == 1 else None
+            if behind_ports and taken and not free:
+                return None
         return Neighbour(None, address_text(family, address), port)
 
     # -- what matches ask --------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iptsim.dump import loads
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import UsageError
+from iptsim.extensions.registry import module_names
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.netfilter import answers, published
@@ -73,6 +75,8 @@ class Simulator:
 
     def walk(self, question: Question) -> Trace:
         """Answer one question; see :func:`walk`."""
+        for what in question.assume:
+            self._check_assumed(what)
         start = resolve(self.host, question)
         ways = _Ways(self, question, start)
         trace = ways.explore(())
@@ -80,6 +84,31 @@ class Simulator:
         missing = self._missing_rules(start.packet.family)
         trace.assumptions = [*self.host.assumptions, *missing, *start.notes, *ways.notes]
         return trace
+
+    def _check_assumed(self, what: str) -> None:
+        """Refuse an assumption about what is not there.
+
+        Raises:
+            UsageError: there is no such rule, match or target.
+        """
+        if what in module_names("matches") or what.lower() in module_names("targets"):
+            return
+        rulesets = [*self.host.rulesets.values(), *self.host.extra_rulesets.values()]
+        if ":" not in what:
+            parts = (
+                part for found in rulesets for rule in found.rules() for part in (*rule.matches, rule.target)
+            )
+            if all(getattr(part, "name", None) != what for part in parts):
+                raise UsageError(f"assume: there is no match or target {what[:40]!r}")
+            return
+        table, _, place = what.partition(":")
+        chain, _, position = place.rpartition(":")
+        inside = any(
+            one.namespace.iptables or one.namespace.ip6tables for one in self.host.containers.values()
+        )
+        if inside or any(_has_rule(found.chain(table, chain), position) for found in rulesets):
+            return
+        raise UsageError(f"assume: there is no rule {what[:80]}; a rule is named TABLE:CHAIN:N")
 
     def _missing_rules(self, family: Family) -> list[str]:
         """Return what is taken for granted where the source shows no rules of a family."""
@@ -92,6 +121,11 @@ class Simulator:
         if any(found.tables for found in rulesets) or (daemon is not None and daemon.iptables is False):
             return []
         return [f"The dump of the IPv{family} rules is empty; the host is taken to have none."]
+
+
+def _has_rule(chain: Chain | None, position: str) -> bool:
+    short = position.isascii() and position.isdecimal() and len(position) < 10
+    return chain is not None and short and 1 <= int(position) <= len(chain.rules)
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 from rich.text import Text
 
@@ -169,10 +170,17 @@ def _line(margin: str, step: Step, deciding: bool) -> Text:
     if step.verdict in ("DROP", "REJECT") and deciding:
         line.append(" ✗", "bold red")
     for name, (before, after) in step.changes.items():
-        line.append(f"   {name} {before} → {after}", "magenta")
+        line.append(f"   {name} {changed_text(name, before)} → {changed_text(name, after)}", "magenta")
     if step.rule is not None:
         line.append(f"   {printable(spec(step.rule))}", "dim")
     return line
+
+
+def changed_text(name: str, value: Any) -> str:
+    """Return a header field's value before or after a change, marks as rules write them."""
+    if value is None:
+        return "any"
+    return f"{value:#x}" if name in ("mark", "tos") and isinstance(value, int) else str(value)
 
 
 def _skipped_line(lead: str, skip: Skipped) -> Text:

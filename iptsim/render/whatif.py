@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from iptsim.alternatives import WhatIf
+from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text, signature, whole
+from iptsim.alternatives.table import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.netfilter.trace import Leg, Step
 
 _COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
+
+#: Side effects of a proposal that are named; JSON has them all.
+_ALSO_SHOWN = 6
 
 
 def print_what_if(answer: WhatIf, console: Console) -> None:
@@ -40,6 +44,47 @@ def as_text(answer: WhatIf, width: int = 120) -> str:
     return console.file.getvalue()
 
 
+def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iterator[Text]:
+    """Yield the lines that show what would turn an answer around.
+
+    Args:
+        found: the proposals.
+        explanation: the answer that they are for.
+    """
+    lets = explanation.verdict != "ACCEPT"
+    yield Text("What would let it through" if lets else "What would keep it out", "bold")
+    if not found:
+        yield Text("  none of the usual changes does")
+    for proposal in found:
+        title = proposal.command or proposal.options
+        yield Text.assemble(
+            "  ", (printable(title), "cyan") if title else "", "" if title else "(nothing to change)"
+        )
+        yield Text(f"    {printable(proposal.text)}{_then(proposal)}")
+        yield from (Text(f"    {line}", "dim") for line in _also(proposal))
+
+
+def _then(proposal: Proposal) -> str:
+    """Say what comes of the packet then, where it still gets through."""
+    outcome = outcome_of(proposal.after.trace)
+    aim = proposal.after.question.to
+    return f"; it ends at the {outcome.at} then" if outcome.reached and outcome.at == "host" != aim else ""
+
+
+def _also(proposal: Proposal) -> Iterator[str]:
+    """Yield what else a proposal does: in one line for each way that it has an effect."""
+    for kind in ("opens", "closes", "alters"):
+        rows = [shift.row for shift in proposal.also if shift.kind == kind]
+        if rows:
+            told = [f"{row.sender} → {row.to} {row.what}" for row in rows[:_ALSO_SHOWN]]
+            more = f" and {len(rows) - _ALSO_SHOWN} more" if len(rows) > _ALSO_SHOWN else ""
+            yield printable(f"also {kind} {', '.join(told)}{more}")
+    if not proposal.also:
+        yield "nothing else that was asked changes"
+    if proposal.left_out:
+        yield f"({proposal.left_out} more questions were not asked)"
+
+
 # -- without a question ----------------------------------------------------------------------------
 
 
@@ -52,15 +97,19 @@ def _print_shifts(answer: WhatIf, console: Console) -> None:
             row = shift.row
             table.add_row(
                 Text(printable(row.sender)), Text(printable(row.to)), row.what,
-                _verdict(shift.before), _verdict(shift.after),
+                _outcome(shift.before), _outcome(shift.after),
             )  # fmt: skip
         console.print(table)
     if answer.left_out:
         console.print(Text(f"({answer.left_out} more questions were not asked)", "dim"))
 
 
-def _verdict(verdict: str) -> Text:
-    return Text(verdict, _COLOURS[verdict]) if verdict else Text("can't be asked", "dim")
+def _outcome(outcome: Outcome) -> Text:
+    if not outcome.verdict:
+        return Text("can't be asked", "dim")
+    return Text.assemble(
+        (outcome.verdict, _COLOURS[outcome.verdict]), f" at {printable(outcome.at)}" if outcome.at else ""
+    )
 
 
 # -- side by side ----------------------------------------------------------------------------------
