@@ -82,7 +82,7 @@ def loads(
     source: str = "<string>",
     family: Family | None = None,
     lenient: bool = False,
-    table: str = "filter",
+    table: str | None = None,
 ) -> Ruleset:
     """Read a dump from a text.
 
@@ -92,7 +92,7 @@ def loads(
         family: 4 or 6; without it, as the header says or the addresses show.
         lenient: skip what is no line of a dump (prompts, other output) with a warning instead of an error.
             Rules that can't be read are errors all the same.
-        table: the table that an `iptables -S` listing shows.
+        table: the table that an `iptables -S` listing shows; without it, as the chains with a policy tell.
 
     Raises:
         DumpSyntaxError: a line that iptables-restore would not take.
@@ -121,11 +121,12 @@ def _paused_gc() -> Iterator[None]:
 class _Reader:
     """The state of one reading."""
 
-    def __init__(self, source: str, family: Family | None, lenient: bool, listed_table: str) -> None:
+    def __init__(self, source: str, family: Family | None, lenient: bool, table: str | None) -> None:
         self.source = source
         self.wanted = family
         self.lenient = lenient
-        self.listed_table = listed_table
+        #: the table of a listing, None: as its policies tell
+        self.wanted_table = table
         self.ruleset = Ruleset(source=source)
         self.warnings = self.ruleset.warnings
         self.errors: list[DumpSyntaxError] = []
@@ -134,6 +135,8 @@ class _Reader:
         self.table: Table | None = None
         #: the open table was not named by a line `*table`: the text is a listing
         self.listing = False
+        #: the tables that listings showed
+        self.listed: set[str] = set()
         #: the blocks that follow belong to the other address family
         self.foreign = False
         #: the open block is passed over
@@ -213,7 +216,7 @@ class _Reader:
                     "the line ends with a carriage return, as Windows tools write it",
                     Span(self.source, number, len(line), len(line) + 1),
                     line,
-                    "iptables-restore refuses such a file; convert it with dos2unix",
+                    "iptables-restore refuses such a file; convert it with dos2unix, or read it with --lenient",
                 )
             self._warn(number, "this line and others ended with a carriage return")
             text = text.replace("\r\n", "\n")
@@ -441,11 +444,15 @@ class _Reader:
     # -- rules ------------------------------------------------------------------------------------
 
     def _rule(self, line: Line, text: str, number: int) -> None:
+        if self.listing and text.startswith("-P ") and not self.lines[number - 2].startswith("-P "):
+            self._end_listing(number)
         if self.table is None:
-            if self.ruleset.tables or self.listed_table not in BUILTIN_CHAINS:
+            name = self._listed_table(number)
+            if self.ruleset.tables.keys() - self.listed or name in self.listed or name not in BUILTIN_CHAINS:
                 raise self._error("a rule outside a table", text, number, hint="expected *TABLE before")
             self.listing = True
-            self.table = self.ruleset.tables[self.listed_table] = Table(self.listed_table, line=number)
+            self.listed.add(name)
+            self.table = self.ruleset.tables[name] = Table(name, line=number)
         words = list(line.words)
         self._check_sizes(words, text, number)
         try:
@@ -462,6 +469,21 @@ class _Reader:
             for index in plan.keep:
                 self.keep[texts[index]] = texts[index]
             self.plans[tuple(map(self.keep.get, texts))] = plan
+
+    def _listed_table(self, number: int) -> str:
+        """Return the table whose listing begins in a line: its built-in chains stand first, with their policies."""
+        if self.wanted_table is not None:
+            return self.wanted_table
+        first = takewhile(lambda line: line.startswith("-P "), self.lines[number - 1 :])
+        chains = {line.split()[1] for line in first if len(line.split()) > 1}
+        if "POSTROUTING" in chains:
+            return "mangle" if "FORWARD" in chains else "nat"
+        return "raw" if "PREROUTING" in chains else "filter"
+
+    def _end_listing(self, number: int) -> None:
+        """Close the open table where the listing of another one begins."""
+        if self.table is not None and self._listed_table(number) != self.table.name:
+            self._close()
 
     def _check_sizes(self, words: Sequence[Word], text: str, number: int) -> None:
         if len(words) > MAX_WORDS:

@@ -111,7 +111,7 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
     if program and text[:1] not in "-[:":
         return found(
             "this is a shell command, not a line of a dump",
-            "expected the output of iptables-save; in a dump a rule is written without the program's name",
+            "in a dump a rule is written without the program's name; --lenient skips what was pasted around a dump",
             *program.span(2),
         )
     if first[:1] == "[" and start == 0:

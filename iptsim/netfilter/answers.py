@@ -13,6 +13,8 @@ _BROADCAST = 0xFFFFFFFF
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
 #: ICMP types above this are unknown to Linux (NR_ICMP_TYPES); ICMPv6 types below that are errors.
 _LAST_ICMP_TYPE, _FIRST_ICMPV6_MESSAGE = 18, 128
+#: Of the rejected packet's TOS an IPv4 answer keeps these (IPTOS_TOS_MASK).
+_TOS_BITS = 0x1E
 #: Owner of the kernel's own sockets: no user or group has this number.
 NOBODY = -1
 
@@ -77,6 +79,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         or _is_unanswerable(packet)
         or conntrack.is_icmp_error(packet)
         or packet.fragment in ("middle", "last")
+        or packet.pkttype != "unicast"
     ):
         return None
     local = fib.address_type(host.namespace, packet.family, packet.dst) == "LOCAL"

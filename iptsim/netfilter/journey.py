@@ -268,7 +268,10 @@ class Journey(Passage):
         packet, bridge = context.packet, port.master or ""
         decision = routing.route_input(self.namespace, packet, bridge)
         if decision.kind == "drop":
-            # also without forwarding, and even when the new destination is on the same bridge
+            found = self._lookup_output(packet, source=None)
+            if packet.family == 6 and decision.code == "ip-forward-off" and found and found.device == bridge:
+                return self._switch(context, port, found.gateway or packet.dst)
+            # IPv4 wants forwarding even when the new destination is on the same bridge
             return self._kernel_drop(decision.code, decision.note)
         if decision.kind == "forward" and decision.device == bridge:
             return self._switch(context, port, decision.gateway or packet.dst)
