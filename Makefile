@@ -3,6 +3,7 @@
 # make wheel-test  the wheel works outside the repository
 # make benchmark   how fast it is here
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
+# make fuzz-dumps  ten thousand damaged dumps
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,7 +13,7 @@ N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
 
-.PHONY: demo test wheel-test benchmark fuzz fuzz-selftest support clean
+.PHONY: demo test wheel-test benchmark fuzz fuzz-dumps fuzz-selftest support clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -38,6 +39,9 @@ benchmark: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.fuzz --packets $(N)
+
+fuzz-dumps: $(VENV)/.dev
+	$(BIN)/python -m tests.dump.mutations --count 10000
 
 fuzz-selftest: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.fuzz --selftest

@@ -19,6 +19,7 @@ from iptsim.errors import CaptureError, IptsimError, UsageError, printable
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
+    from iptsim.render.explanation import Level
 
 ANSWERED, DIFFERS, BAD = 0, 1, 2
 #: What a shell reports of a program that SIGPIPE or SIGINT ended.
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(arguments)
         sys.stdout.flush()
     except IptsimError as error:
-        print(f"iptsim: {error}", file=sys.stderr)
+        print("iptsim: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return BAD
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -312,14 +313,15 @@ def _explain(arguments: argparse.Namespace) -> int:
         if arguments.proposals:
             out["proposals"] = [proposal.as_json() for proposal in found]
         print(json.dumps(out, indent=2 if sys.stdout.isatty() else None))
-    elif arguments.quiet:
+    elif arguments.quiet and not arguments.proposals:
         print(explanation.verdict)
     else:
         from iptsim.render.console import Output
         from iptsim.render.explanation import print_explanation
 
         console = Output()
-        print_explanation(explanation, console, level="verbose" if arguments.verbose else "normal")
+        level: Level = "quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal"
+        print_explanation(explanation, console, level=level)
         if arguments.proposals:
             from iptsim.render.whatif import proposals_lines
 

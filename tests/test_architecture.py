@@ -55,7 +55,7 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_settings_cover_what_extensions_ask_for() -> None:
     """`--set` takes every fact and every rare header field that an extension looks up."""
-    from iptsim.fields import EXTRAS, FACTS
+    from iptsim.facts import EXTRAS, FACTS
 
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "iptsim/extensions").rglob("*.py"))
     facts = set(re.findall(r'(?:\bfact\(|\btold\(context, )\s*"(\w+)"', source)) - {"time"}

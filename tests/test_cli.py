@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -436,3 +437,138 @@ class Trickle(io.RawIOBase):
 def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
     lines = [line for group in _pieces(cast("Any", Trickle(list(pieces)))) for line in group]
     assert lines == b"".join(pieces).split(b"\n")
+
+
+# -- questions that make no sense ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--from", "foo", "--to", "web"), "nobody here is called 'foo'. Known are: client, web"),
+        (("--from", "x" * 1_000_000, "--to", "web"), "nobody here is called 'xxx"),
+        (("--from", "dns", "--to", "web"), "works with --to only"),
+        (("--from", "internet", "--to", "host", "--set", "src=zz"), "src: 'zz' is not an IP address"),
+        ((*ASK, "--set", "dst_mac=zz"), "dst_mac: 'zz' is not a MAC address"),
+        ((*ASK, "--set", "tcp_options.5=zz"), "tcp_options"),
+        ((*ASK, "--set", "cpu=zz"), "cpu: 'zz' is not a number"),
+        ((*ASK, "--assume", "limt=yes"), "there is no match or target 'limt'"),
+        ((*ASK, "--assume", "filter:INPUT:99=yes"), "there is no rule filter:INPUT:99"),
+        ((*ASK, "--assume", "filter:NOPE:1=yes"), "there is no rule filter:NOPE:1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(capsys: Capture, words: tuple[str, ...], message: str) -> None:
+    status, out, err = run(capsys, "explain", ICC_OFF, *words)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert len(err) < 500
+
+
+def test_a_stated_source_counts_for_a_sender_outside(capsys: Capture) -> None:
+    words = (
+        "explain",
+        ICC_OFF,
+        "--from",
+        "internet",
+        "--to",
+        "host:22",
+        "--set",
+        "src=203.0.113.99",
+        "--json",
+    )
+    packet = json.loads(run(capsys, *words)[1])["legs"][0]["packet"]
+    assert packet["src"] == "203.0.113.99"
+
+
+@pytest.mark.parametrize("address", ["172.17.0.1", "192.0.2.10"])
+def test_an_address_of_the_host_is_the_one_it_sends_from(capsys: Capture, address: str) -> None:
+    words = ("explain", ICC_OFF, "--from", address, "--to", "internet:80", "--json")
+    assert json.loads(run(capsys, *words)[1])["legs"][0]["packet"]["src"] == address
+
+
+def test_a_bare_dump_tells_nothing_of_the_other_family(capsys: Capture) -> None:
+    dump = f"{ICC_OFF}/iptables-save.txt"
+    status, out, err = run(capsys, "explain", dump, "--from", "internet", "--to", "host:22", "-6")
+    assert (status, out) == (2, "")
+    assert "holds the IPv4 rules only" in err
+    words = ("explain", f"{ICC_OFF}/ip6tables-save.txt", "--from", "internet", "--to", "host:22", "--json")
+    assert ":" in json.loads(run(capsys, *words)[1])["legs"][0]["packet"]["src"]
+
+
+def test_missing_rules_are_an_assumption(capsys: Capture, tmp_path: Path) -> None:
+    words = ("--from", "internet", "--to", "[2001:db8:2::10]:22")
+    copied = tmp_path / "capture"
+    shutil.copytree(ICC_OFF, copied, ignore=shutil.ignore_patterns("ip6tables-save.txt"))
+    assert "The source has no IPv6 rules" in run(capsys, "explain", str(copied), *words)[1]
+    (tmp_path / "empty").write_text("")
+    out = run(capsys, "explain", str(tmp_path / "empty"), "--from", "internet", "--to", "host:22")[1]
+    assert "The dump of the IPv4 rules is empty" in out
+
+
+def test_tables_that_a_listing_leaves_out_are_an_assumption(capsys: Capture, tmp_path: Path) -> None:
+    words = ("--from", "internet", "--to", "host:22")
+    (tmp_path / "listing").write_text("-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n")
+    (tmp_path / "nat").write_text("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
+    out = run(capsys, "explain", str(tmp_path / "listing"), *words)[1]
+    assert "A listing of iptables -S shows only table nat; the others are taken to be empty." in out
+    assert "The dump has no table filter" in run(capsys, "explain", str(tmp_path / "nat"), *words)[1]
+
+
+# -- hostile text ----------------------------------------------------------------------------------
+
+#: A chain whose name is an escape sequence, one that is rich markup, one that is HTML; and such comments.
+HOSTILE = """\
+*filter
+:INPUT DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:\x1b[31mX - [0:0]
+:[red]c[/red] - [0:0]
+:<script>x - [0:0]
+-A INPUT -m comment --comment "[bold]b[/] \x1b]0;t\x07 <img src=x>" -j [red]c[/red]
+-A [red]c[/red] -j <script>x
+-A <script>x -j \x1b[31mX
+-A \x1b[31mX -m limit --limit 1/s -j LOG --log-prefix "[link=http://x]y[/] "
+-A \x1b[31mX -p tcp -m tcp --dport 22 -m comment --comment "\u202e" -j ACCEPT
+-A \x1b[31mX -m limit --limit 1/s -j DROP
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain", "--from", "internet", "--to", "host:22"),
+        ("explain", "--from", "internet", "--to", "host:22", "-v"),
+        ("explain", "--from", "internet", "--to", "host:22", "--json"),
+        ("explain", "--from", "internet", "--to", "host:23", "-v"),
+        ("explain",),
+        ("rules",),
+        ("graph",),
+        ("lint",),
+    ],
+)
+def test_hostile_text_is_inert(capsys: Capture, tmp_path: Path, words: tuple[str, ...]) -> None:
+    dump = tmp_path / "rules"
+    dump.write_text(HOSTILE)
+    status, out, err = run(capsys, words[0], str(dump), *words[1:])
+    assert status in (0, 1)
+    for mark in ("\x1b", "\x07", "\u202e"):
+        assert mark not in out + err
+    if words[0] in ("rules", "graph"):
+        assert "[red]c[/red]" in out
+        assert "<script>x" in out
+
+
+def test_hostile_text_is_inert_in_html() -> None:
+    host = iptsim.Host(rulesets={4: iptsim.loads(HOSTILE)}, inferred=True)
+    html = iptsim.explain(
+        host, src="10.0.0.1", dst="10.0.0.2", in_interface="eth0", dport=22
+    )._repr_mimebundle_()
+    assert "<script>" not in html["text/html"]
+    assert "\x1b" not in html["text/plain"] + html["text/html"]
+
+
+def test_hostile_names_of_files_are_inert(capsys: Capture, tmp_path: Path) -> None:
+    status, out, err = run(capsys, "explain", str(tmp_path / "\x1b[31mnone"))
+    assert (status, out) == (2, "")
+    assert "\x1b" not in err

@@ -61,9 +61,9 @@ class ChangedHost:
                     raise UsageError(f"--{name} {value!r}: {error}") from None
 
     def _change_docker(self, changes: Sequence[Change]) -> None:
-        before = self.docker or docker_host(self.host)
-        if self.docker is None and not _has_docker(self.host):
+        if not has_docker(self.host):
             raise UsageError(f"--{changes[0][0]}: no Docker daemon is at work on this host")
+        before = self.docker or docker_host(self.host)
         self.docker = changed(before, changes)
         self.host = rebuilt(self.host, before, self.docker)
 
@@ -89,7 +89,7 @@ def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Ho
     return changing.host
 
 
-def _has_docker(host: Host) -> bool:
+def has_docker(host: Host) -> bool:
     """Tell whether there is an engine, by what it says or by its rules."""
     return host.daemon is not None or any(
         name == "DOCKER" or name.startswith("DOCKER-")

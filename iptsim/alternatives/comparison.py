@@ -92,6 +92,7 @@ class WhatIf:
         if self.before is None and self.after is None:
             out["shifts"] = [shift.as_json() for shift in self.shifts]
             out["left_out"] = self.left_out
+            out["assumptions"] = self.host.assumptions
             return out
         for name, explanation in (("before", self.before), ("after", self.after)):
             out[name] = explanation.as_json(verbose) if explanation is not None else None

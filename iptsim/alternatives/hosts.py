@@ -28,7 +28,25 @@ from iptsim.packet import Family, parse_address
 FAMILIES: tuple[Family, Family] = (4, 6)
 #: The first engine that gives containers of internal networks no default route (moby/moby#46603).
 _NO_INTERNAL_GATEWAY = 25
-_EMBEDDED_DNS = "nameserver 127.0.0.11\noptions ndots:0\n"
+#: What dockerd puts into a container that has a network of the user's (libnetwork/resolver_unix.go). The
+#: resolver's own ports are drawn at random; these stand for them.
+_RESOLV_CONF = "nameserver 127.0.0.11\noptions ndots:0\n"
+_RESOLVER_RULES = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:DOCKER_OUTPUT - [0:0]
+:DOCKER_POSTROUTING - [0:0]
+-A OUTPUT -d 127.0.0.11/32 -j DOCKER_OUTPUT
+-A POSTROUTING -d 127.0.0.11/32 -j DOCKER_POSTROUTING
+-A DOCKER_OUTPUT -d 127.0.0.11/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 127.0.0.11:35053
+-A DOCKER_OUTPUT -d 127.0.0.11/32 -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.11:45053
+-A DOCKER_POSTROUTING -s 127.0.0.11/32 -p tcp -m tcp --sport 35053 -j SNAT --to-source :53
+-A DOCKER_POSTROUTING -s 127.0.0.11/32 -p udp -m udp --sport 45053 -j SNAT --to-source :53
+COMMIT
+"""
 
 
 def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
@@ -123,6 +141,8 @@ class _Rebuilding:
                 plugged = self._plugged(container, namespace, endpoint)
                 namespace = _with(namespace, plugged)
                 container.endpoints[endpoint.network] = plugged
+        # the engine's order
+        container.endpoints = dict(sorted(container.endpoints.items()))
         container.namespace = self._led_outside(container, namespace, old, new)
 
     def _unplug(self, endpoint: Endpoint) -> None:
@@ -138,7 +158,9 @@ class _Rebuilding:
             number += 1
         port = f"veth-{container.name}-{network.bridge}"[:40]
         index = 1 + max((interface.index for interface in self.interfaces.values()), default=0)
-        self.interfaces[port] = Interface(name=port, index=index, kind="veth", master=network.bridge)
+        # it tells when the container joined, as the index of a real one does: so it has an address too
+        mac = f"02:00:00:00:{index >> 8 & 0xFF:02x}:{index & 0xFF:02x}"
+        self.interfaces[port] = Interface(name=port, index=index, kind="veth", master=network.bridge, mac=mac)
         subnets = {family: network.subnet(family) for family in endpoint.addresses}
         return endpoint.model_copy(
             update={
@@ -183,10 +205,14 @@ class _Rebuilding:
             gateway = endpoint.gateways.get(family) or dict(self._gateways(network)).get(family)
             if gateway is not None and endpoint.interface is not None:
                 routes.append(_default_route(family, gateway, endpoint.interface))
-        resolver = namespace.resolv_conf
         if self._has_own_network(new) and not self._has_own_network(old):
-            resolver = _EMBEDDED_DNS
-        return renewed(namespace, routes=routes, resolv_conf=resolver)
+            return renewed(
+                namespace,
+                routes=routes,
+                resolv_conf=_RESOLV_CONF,
+                iptables=(namespace.iptables or "").strip() or _RESOLVER_RULES,
+            )
+        return renewed(namespace, routes=routes)
 
     def _has_own_network(self, container: DockerContainer) -> bool:
         """Tell whether a container is on a network on which Docker's own resolver works."""
@@ -235,9 +261,6 @@ class _Rebuilding:
     def _daemon(self) -> None:
         """Set the kernel parameters that dockerd sets."""
         before, after = self.before, self.after
-        if not self.sysctls:
-            # a bare dump: what holds there is what dockerd sets
-            self.sysctls = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
         if after.proxy != before.proxy:
             for network in after.networks:
                 name = network.bridge.replace(".", "/")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from iptsim.alternatives.changes import ChangedHost
+from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.table import Outcome, Row, Shift, asked_of, outcome_of, reachability
 from iptsim.docker.changes import Change
@@ -94,7 +94,7 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
         explanation: the answer: for an ACCEPT, changes that keep the packet out; else, changes that let
             it and its answer through.
     """
-    docker = docker_host(host)
+    docker = docker_host(host) if has_docker(host) else DockerHost()
     lets_through = explanation.verdict != "ACCEPT"
     scene = _Scene(host, docker, explanation)
     found: list[Proposal] = []
@@ -116,7 +116,7 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
         outcome = outcome_of(trace)
         if outcome.verdict == "DEPENDS" or (outcome == aim if not lets_through else not outcome.reached):
             continue
-        asked, left_out = asked_of(host, changing.host, MOST_ASKED)
+        asked, left_out = asked_of(host, changing.host, MOST_ASKED, scene.names)
         before |= reachability(host, (row for row in asked if row not in before), family)
         after = reachability(changing.host, asked, family)
         also = tuple(
@@ -145,6 +145,8 @@ class _Scene:
         self.to_host = host.owner_of(self.packet.family, self.packet.dst) == "host" or (
             self.packet.family == 4 and self.packet.dst >> 24 == 127
         )
+
+        self.names = {one.name for one in (self.sender, self.target) if one is not None}
 
     def _container(self, address: int) -> DockerContainer | None:
         owner = self.host.owner_of(self.packet.family, address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,9 +147,19 @@ def reachability(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[R
     return found
 
 
-def asked_of(before: Host, after: Host, most: int = MOST) -> tuple[list[Row], int]:
-    """Return the rows to ask of two hosts, and how many are left out because they are too many."""
+def asked_of(
+    before: Host, after: Host, most: int = MOST, near: Collection[str] = ()
+) -> tuple[list[Row], int]:
+    """Return the rows to ask of two hosts, and how many are left out because they are too many.
+
+    Args:
+        before / after: the hosts.
+        most: how many rows to return.
+        near: whose rows come first.
+    """
     every = list(dict.fromkeys([*rows(before), *rows(after)]))
+    if near:
+        every.sort(key=lambda row: row.sender not in near and row.to not in near)
     return every[:most], max(0, len(every) - most)
 
 

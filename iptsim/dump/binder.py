@@ -275,7 +275,7 @@ class _Getopt:
             plan.ignored = int(letter) != self.family
         elif letter == "t":
             raise BindError("-t can't stand in a dump", at, "the table is named by the line *TABLE above")
-        else:
+        elif letter != "v":  # -v only makes iptables-restore talk more
             raise BindError(f"{self.words[at]} has no place in a dump", at)
 
     def _command(self, letter: str, at: int) -> None:

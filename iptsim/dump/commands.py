@@ -9,7 +9,7 @@ from functools import partial
 
 from iptsim.dump.plan import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
-from iptsim.extensions.registry import find_target
+from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
 
 #: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
@@ -64,7 +64,7 @@ def check_name(name: str, argument: int = 0) -> None:
     """Refuse a name that no chain can have.
 
     Raises:
-        CommandError: too long, beginning with - or !, or with blanks.
+        CommandError: too long, beginning with - or !, with blanks, or the name of a verdict.
     """
     if len(name.encode("utf-8", "surrogateescape")) > MAX_CHAIN_NAME:
         raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters", argument)
@@ -72,6 +72,8 @@ def check_name(name: str, argument: int = 0) -> None:
         raise CommandError("a chain name can't begin with - or ! or be empty", argument)
     if any(mark in " \t\n\v\f\r" for mark in name):
         raise CommandError("a chain name can't hold blanks", argument)
+    if name in STANDARD:
+        raise CommandError(f"{name} is a verdict; a chain can't be called so", argument)
 
 
 def check_target_name(name: str, argument: int = 0) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from iptsim.dump import commands
@@ -21,9 +22,13 @@ from iptsim.dump.syntax import Line, Word, read_line
 from iptsim.dump.words import split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
+from iptsim.extensions.registry import STANDARD
 from iptsim.extensions.unknown import unknown_target
 from iptsim.packet import Family
 
+#: How the output of `iptables -L` begins a chain.
+_SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
+_WANTED = "expected the output of iptables-save"
 #: Limits of iptables-restore: octets of a line and of a word, words of a line.
 MAX_LINE, MAX_WORD, MAX_WORDS = 10239, 1023, 250
 #: How many errors of one dump are shown.
@@ -145,6 +150,8 @@ class _Reader:
         self.placed: list[Rule] = []
         #: the open table's rules are not just appended
         self.edited = False
+        #: lines that are none of a dump were passed over
+        self.skipped = False
         self.named: set[str] = set()
         self.plans: dict[tuple[str | None, ...], Plan] = {}
         #: the words that make a line's shape; names of targets must be told from names of chains at once
@@ -168,6 +175,8 @@ class _Reader:
                     hint="expected COMMIT; was the file cut off?",
                 )
             self._close()
+        if self.skipped and not self.ruleset.tables:
+            self._fail("none of the lines is one of a dump", 1, lines[0], hint=_WANTED)
         self.ruleset.trailer = tuple(self.comments)
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]
@@ -220,6 +229,15 @@ class _Reader:
                 )
             self._warn(number, "this line and others ended with a carriage return")
             text = text.replace("\r\n", "\n")
+        shown = _SHOWN.search(text)
+        if shown and not self.lenient:
+            number = text.count("\n", 0, shown.start()) + 1
+            raise DumpSyntaxError(
+                "this is what iptables -L prints; it leaves out parts of the rules",
+                Span(self.source, number, 0, len(shown.group())),
+                text[shown.start() :].partition("\n")[0],
+                _WANTED,
+            )
         indented = _INDENTED.search(text) if self.lenient else None
         if indented:
             self._warn(text.count("\n", 0, indented.start()) + 1, "this line and others began with blanks")
@@ -240,6 +258,7 @@ class _Reader:
             if first == "#":
                 self._comment(line, number)
             elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
+                self.skipped = True
                 self._warn(number, "skipped, for it is no line of a dump")
             elif first == "*" or line == "COMMIT" or (line and not self.skipping):
                 self._by_grammar(line, number)
@@ -252,7 +271,11 @@ class _Reader:
         if found is None:
             return False
         name, policy, packets, octets = found.groups()
-        if name in table.chains or (policy == "-") is (name in BUILTIN_CHAINS[table.name]):
+        if (
+            name in table.chains
+            or (policy == "-") is (name in BUILTIN_CHAINS[table.name])
+            or name in STANDARD
+        ):
             return False
         counters = Counters(int(packets), int(octets))
         table.chains[name] = Chain(table.name, name, None if policy == "-" else policy, counters, [], number)
@@ -452,6 +475,7 @@ class _Reader:
                 raise self._error("a rule outside a table", text, number, hint="expected *TABLE before")
             self.listing = True
             self.listed.add(name)
+            self.ruleset.listed = True
             self.table = self.ruleset.tables[name] = Table(name, line=number)
         words = list(line.words)
         self._check_sizes(words, text, number)

@@ -153,6 +153,7 @@ class Ruleset:
             the version is not older than 1.8.
         version: of the iptables that wrote the dump, e.g. "1.8.9", or None.
         source: the file's name.
+        listed: it was read from listings of single tables (`iptables -S`): others may have rules as well.
         trailer: the comment lines after the last COMMIT.
         warnings: what was odd but understood, one sentence each.
     """
@@ -162,6 +163,7 @@ class Ruleset:
     backend: str = "nf_tables"
     version: str | None = None
     source: str = field(default="<memory>", compare=False)
+    listed: bool = field(default=False, compare=False)
     trailer: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list, compare=False)
 

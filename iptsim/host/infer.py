@@ -24,6 +24,7 @@ from iptsim.host.model import (
     Subnet,
     prefix_mask,
 )
+from iptsim.host.routed import addresses_of_routes
 from iptsim.host.wiring import LOOPBACK, default_route, wire
 from iptsim.packet import Family, address_text
 
@@ -39,7 +40,8 @@ SYSCTLS = {
     "net.bridge.bridge-nf-call-ip6tables": "1",
 }
 #: Files that tell of containers or other guests.
-GUEST_FILES = frozenset({"docker-inspect.json", "podman-inspect.json", "container-netns.json"})
+INSPECT_FILES = frozenset({"docker-inspect.json", "podman-inspect.json"})
+GUEST_FILES = INSPECT_FILES | {"container-netns.json"}
 NETWORK_FILES = frozenset({"docker-network-inspect.json", "podman-network-inspect.json"})
 #: Names of containers in one sentence.
 _SHOWN = 5
@@ -82,6 +84,10 @@ def complete(
     _ports(host)
     _parameters(host, known)
     _docker(host, evidence)
+    if host.containers and not INSPECT_FILES & set(known) and known:
+        _published(host, evidence)
+    if host.daemon is not None and host.daemon.userland_proxy is False:
+        _without_proxy(host, known)
 
 
 def _names(names: list[str]) -> str:
@@ -184,6 +190,11 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     """Make up the host's interfaces: loopback, one to the outside, the bridges, others that rules name."""
     interfaces = host.namespace.interfaces
     interfaces["lo"] = LOOPBACK
+    if told := addresses_of_routes(host.namespace):
+        for name, addresses in told.items():
+            _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
+        host.assumptions.append("The addresses of the host's interfaces are those of its routes.")
+        return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
         (name for name, one in interfaces.items() if one.kind == "physical"), "eth0"
@@ -303,26 +314,67 @@ def _network_of(host: Host, member: Member, bridge: str | None) -> Network | Non
 
 
 def _ports(host: Host) -> None:
-    """Make bridge ports up for containers on a bridge of which none is known."""
-    made = False
+    """Give containers bridge ports where nothing tells which is whose; make ports up where there are too few."""
+    made, guessed = False, []
+    interfaces = host.namespace.interfaces
     for network in host.networks.values():
-        interfaces = host.namespace.interfaces
-        if network.bridge not in interfaces or host.bridge_ports(network.bridge):
+        if network.bridge not in interfaces:
             continue
-        for container in host.containers.values():
-            endpoint = container.endpoints.get(network.name)
-            if endpoint is None or endpoint.bridge_port is not None or not container.running:
-                continue
-            name = f"veth{len(interfaces)}"
-            interfaces[name] = Interface(
-                name=name, index=len(interfaces) + 1, kind="veth", master=network.bridge
-            )
+        members = [
+            (container, endpoint)
+            for container in host.containers.values()
+            if container.running and (endpoint := container.endpoints.get(network.name)) is not None
+        ]
+        taken = {endpoint.bridge_port for _, endpoint in members}
+        free = [port.name for port in host.bridge_ports(network.bridge) if port.name not in taken]
+        without = [(container, endpoint) for container, endpoint in members if endpoint.bridge_port is None]
+        if free and without:
+            guessed.append(network.bridge)
+        for container, endpoint in without:
+            if free:
+                name = free.pop(0)
+            else:
+                name, made = f"veth{len(interfaces)}", True
+                interfaces[name] = Interface(
+                    name=name, index=len(interfaces) + 1, kind="veth", master=network.bridge
+                )
             container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": name})
-            made = True
+    if guessed:
+        host.assumptions.append(
+            f"Which port of {_names(guessed)} belongs to which container was not saved; they are taken in order."
+        )
     if made:
         host.assumptions.append(
             "The names of the bridge ports are not known; here they are called veth and a number."
         )
+
+
+def _published(host: Host, evidence: Evidence) -> None:
+    """Give containers the published ports that rules forward to them."""
+    found = False
+    for container in host.containers.values():
+        for endpoint in container.endpoints.values():
+            for family, address in endpoint.addresses.items():
+                ports = evidence.published.get(Member(family, address), [])
+                container.published = [*container.published, *ports]
+                found = found or bool(ports)
+        if evidence.docker:
+            container.daemon = container.daemon or "docker"
+    if found:
+        host.assumptions.append("Published ports are those that rules forward to containers.")
+
+
+def _without_proxy(host: Host, known: Collection[str]) -> None:
+    """Set what dockerd sets without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
+    interfaces = host.namespace.interfaces
+    for container in host.containers.values():
+        for endpoint in container.endpoints.values():
+            port = interfaces.get(endpoint.bridge_port or "")
+            if port is not None and "ip-link.json" not in known:
+                interfaces[port.name] = port.model_copy(update={"hairpin": True})
+            network = host.networks.get(endpoint.network)
+            if network is not None and network.bridge and "sysctl.txt" not in known:
+                host.namespace.sysctls[f"net.ipv4.conf.{network.bridge}.route_localnet"] = "1"
 
 
 def _parameters(host: Host, known: Iterable[str]) -> None:
@@ -331,7 +383,7 @@ def _parameters(host: Host, known: Iterable[str]) -> None:
     host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
     host.assumptions.append(
         "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
-        "(bridge-nf-call-iptables=1); rp_filter is off."
+        "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
+from iptsim.host.source import select_source
 from iptsim.netfilter import conntrack
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 
@@ -83,7 +84,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     ):
         return None
     local = fib.address_type(host.namespace, packet.family, packet.dst) == "LOCAL"
-    source = packet.dst if local else _facing(host, packet)
+    source = packet.dst if local else _facing(host, packet, context.in_interface)
     if source is None:
         return None
     number, code = answer.icmp
@@ -113,7 +114,9 @@ def _is_unanswerable(packet: Packet) -> bool:
     return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE
 
 
-def _facing(host: Host, packet: Packet) -> int | None:
-    """Return the host's address on the side of the sender."""
+def _facing(host: Host, packet: Packet, interface: str | None) -> int | None:
+    """Return the host's address on the side of the sender: by the route back, in IPv6 by where it came in."""
+    if packet.family == 6 and interface not in (None, "lo"):
+        return select_source(host.namespace, 6, interface or "", packet.src)
     route = fib.lookup(host.namespace, packet.family, packet.src)
     return fib.source_address(host.namespace, packet.family, route, packet.src)

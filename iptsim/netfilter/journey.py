@@ -15,7 +15,7 @@ from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.trace import Delivery
-from iptsim.packet import ICMPV6, Connection, Context, Packet, address_text
+from iptsim.packet import ICMPV6, TCP, Context, Packet, address_text
 
 
 class Journey(Passage):
@@ -81,7 +81,7 @@ class Journey(Passage):
             return bad
         return self._output(context, found)
 
-    def answer_reject(self, packet: Packet, connection: Connection | None) -> Fate:
+    def answer_reject(self, packet: Packet, rejected: Context) -> Fate:
         """Follow the packet that REJECT sends back; it belongs to the rejected packet's connection."""
         context = self._context(packet)
         found = self._lookup_output(packet, source=None)
@@ -89,8 +89,11 @@ class Journey(Passage):
             return self._kernel_drop("no-route", "the answer has no way back")
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
-        if connection is not None:
-            context.connection, context.state, context.direction = connection, "RELATED", "reply"
+        if rejected.connection is not None:
+            context.connection, context.state, context.direction = rejected.connection, "RELATED", "reply"
+        elif packet.proto == TCP and rejected.state == "UNTRACKED":
+            # an RST inherits that there is no entry: CT does nothing then, but conntrack looks it up
+            context.template = True
         return self._output(context, found)
 
     # -- input path -------------------------------------------------------------------------------------
@@ -186,11 +189,13 @@ class Journey(Passage):
         What becomes of the copy does not stop the packet (ip_mc_output).
         """
         copy = replace(context, packet=context.packet.copy())
+        # a clone has no socket
+        copy.packet.local_socket = False
         if self._hook(copy, hooks.POSTROUTING) is not None:
             return
         self._confirm(copy)
         copy.in_interface, copy.out_interface = context.out_interface, None
-        copy.packet.local_socket, copy.packet.pkttype = False, "broadcast"
+        copy.packet.pkttype = "broadcast"
         if self._hook(copy, hooks.PREROUTING) is None:
             self._hook(copy, hooks.INPUT)
 
@@ -281,7 +286,7 @@ class Journey(Passage):
         """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""
         packet, bridge = context.packet, port.master or ""
         seen = self.bridge_netfilter(packet.family)
-        reached = False
+        reached = []
         for other in self.namespace.ports(bridge):
             if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
                 continue
@@ -294,11 +299,14 @@ class Journey(Passage):
                 if self._hook(copy, hooks.POSTROUTING) is not None:
                     continue
                 self._confirm(copy)
-            reached = True
+            reached.append(other.name)
         fate = None if seen else self._hook(context, hooks.PREROUTING)
         fate = fate or self._route(context)
         if fate.verdict == "ACCEPT" or not reached:
             return fate
+        target = self.world.neighbour(packet.family, packet.dst, bridge)
+        if target is not None and target.container is not None and target.port in reached:
+            return self._hand_over(packet, target.container, target.name, bridge)
         return Fate("ACCEPT", Delivery("outside", f"the other ports of {bridge}", packet.copy(), bridge))
 
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:

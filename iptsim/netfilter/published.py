@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.host.model import Host
+from iptsim.host.model import Container, Endpoint, Host
 from iptsim.netfilter.trace import Delivery
 from iptsim.packet import Family, parse_address
 
@@ -46,13 +46,24 @@ def answered_by_proxy(host: Host, delivered: Delivery) -> Behind | None:
             if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
                 continue
             family = packet.family
-            address = container.address(family)
+            address = _address(host, container, family)
             if address is None:
                 family = 4 if family == 6 else 6
-                address = container.address(family)
+                address = _address(host, container, family)
             if address is None:
                 continue
             old = daemon is not None and daemon.generation in ("20.10", "26")
             any_source = old and port.host_address is None
             return Behind(container.name, family, address, port.container_port, port.proto, any_source)
     return None
+
+
+def _address(host: Host, container: Container, family: Family) -> int | None:
+    """Return the address that published ports lead to: in the network that has the default route."""
+
+    def order(endpoint: Endpoint) -> tuple[bool, int, str]:
+        network = host.networks.get(endpoint.network)
+        return network is not None and network.internal, -endpoint.gateway_priority, endpoint.network
+
+    found = (endpoint.address(family) for endpoint in sorted(container.endpoints.values(), key=order))
+    return next((address for address in found if address is not None), container.address(family))

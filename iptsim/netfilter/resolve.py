@@ -287,7 +287,7 @@ def _without_name(host: Host, name: str, sender: Container, target: Container) -
         why = "on the default bridge containers know only those that they have links to"
     else:
         why = "it is on no network"
-    yield f"{sender.name} can't resolve the name {name} ({why}); its address is asked."
+    yield f"{name} stands for its address; {sender.name} itself can't resolve the name: {why}."
 
 
 def _common_address(

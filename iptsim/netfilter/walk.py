@@ -117,10 +117,16 @@ class Simulator:
         if not rulesets:
             name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
             return [f"The source has no IPv{family} rules ({name}); the host is taken to have none."]
+        shown = list(dict.fromkeys(table for found in rulesets for table in found.tables))
+        if any(found.listed for found in rulesets):
+            only = f"only table {shown[0]}" if len(shown) == 1 else f"only the tables {', '.join(shown)}"
+            return [f"A listing of iptables -S shows {only}; the others are taken to be empty."]
         daemon = self.host.daemon
-        if any(found.tables for found in rulesets) or (daemon is not None and daemon.iptables is False):
-            return []
-        return [f"The dump of the IPv{family} rules is empty; the host is taken to have none."]
+        if not shown and (daemon is None or daemon.iptables is not False):
+            return [f"The dump of the IPv{family} rules is empty; the host is taken to have none."]
+        if shown and "filter" not in shown:
+            return ["The dump has no table filter; it is taken to be empty."]
+        return []
 
 
 def _has_rule(chain: Chain | None, position: str) -> bool:
@@ -542,7 +548,7 @@ def _reject_answer(run: _Run, request: Leg, fate: Fate) -> Leg | None:
         # br_netfilter sends the RST straight back out of the port: no hook sees it
         leg.delivered = Delivery("outside", request.sender, packet)
         return leg
-    answer = journey.answer_reject(packet, context.connection)
+    answer = journey.answer_reject(packet, context)
     leg.steps, leg.skipped = journey.steps, journey.skipped
     leg.verdict, leg.delivered = answer.verdict, answer.delivered
     return leg

@@ -17,6 +17,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.netfilter.trace import Decision, Leg, Step
+from iptsim.render.console import inert
 from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, step_lines
 
 Level = Literal["quiet", "normal", "verbose"]
@@ -35,7 +36,7 @@ def print_explanation(explanation: Explanation, console: Console, *, level: Leve
         console.print(Text(explanation.verdict, COLOURS[explanation.verdict]), highlight=False)
         return
     for line in _lines(explanation, level == "verbose"):
-        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(inert(line), highlight=False, soft_wrap=not console.is_terminal)
 
 
 def as_text(explanation: Explanation, width: int = 120) -> str:
@@ -100,12 +101,12 @@ def _headline(explanation: Explanation) -> Text:
 def _decided_by(step: Step) -> Iterator[Text]:
     if step.rule is None:
         policy = f"{step.table} {step.chain}, policy {step.verdict}"
-        yield Text.assemble("Decided by   ", (policy, "bold"), backend_of(step))
+        yield Text.assemble("Decided by   ", (printable(policy), "bold"), backend_of(step))
         return
     rule = step.rule
     yield Text.assemble(
         "Decided by   ",
-        (f"{rule.table} {rule.chain} rule {rule.position}", "bold"),
+        (printable(f"{rule.table} {rule.chain} rule {rule.position}"), "bold"),
         backend_of(step),
         f" (line {rule.line}):  " if rule.line else ":  ",
         (printable(spec(rule)), "cyan"),
@@ -134,7 +135,7 @@ def _when(decisions: list[Decision]) -> str:
         f"{decision.rule.position} ({printable(decision.match or 'rule')}) matches"
         for decision in decisions
     ]
-    return " and ".join(phrases)
+    return printable(" and ".join(phrases))
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
@@ -195,6 +196,6 @@ def _brief(steps: list[Step]) -> Iterator[Text]:
     ]
     notes = [printable(step.note) for step in steps if step.table is None]
     if shown or (steps and not notes):
-        yield Text(f"{' ' * INDENT}accepted by {', '.join(shown) or 'every policy'}", "dim")
+        yield Text(f"{' ' * INDENT}accepted by {printable(', '.join(shown)) or 'every policy'}", "dim")
     for note in notes:
         yield Text(f"{' ' * INDENT}{note}", "dim")

@@ -148,7 +148,7 @@ def _place(margin: str, step: Step) -> Text:
     place = f"{step.table} {step.chain}" if step.depth == 0 else str(step.chain)
     if step.rule is not None:
         place += f" {step.rule.position}"
-    return Text(f"{margin}{'  ' * step.depth}{place}  ")
+    return Text(f"{margin}{'  ' * step.depth}{printable(place)}  ")
 
 
 def _line(margin: str, step: Step, deciding: bool) -> Text:
@@ -186,7 +186,7 @@ def changed_text(name: str, value: Any) -> str:
 def _skipped_line(lead: str, skip: Skipped) -> Text:
     return Text.assemble(
         lead,
-        (f"{skip.table} {skip.chain} {skip.rule.position}  no: ", "dim"),
+        (printable(f"{skip.table} {skip.chain} {skip.rule.position}  no: "), "dim"),
         (printable(skip.condition), "dim cyan"),
         (f", but {printable(skip.got)}", "dim"),
     )

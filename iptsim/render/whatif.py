@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,8 @@ from iptsim.netfilter.trace import Leg, Step
 
 _COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 
+#: Width of a comparison that does not go to a terminal.
+_PIPED = 110
 #: Side effects of a proposal that are named; JSON has them all.
 _ALSO_SHOWN = 6
 
@@ -34,6 +37,10 @@ def print_what_if(answer: WhatIf, console: Console) -> None:
         _print_shifts(answer, console)
     else:
         _print_both(answer, console)
+    answers = [one for one in (answer.before, answer.after) if one is not None]
+    taken = [one.assumptions for one in answers] or [answer.host.assumptions]
+    for sentence in dict.fromkeys(sentence for sentences in taken for sentence in sentences):
+        console.print(Text.assemble(("Assumed   ", "dim"), printable(sentence)), soft_wrap=True)
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:
@@ -60,15 +67,14 @@ def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iter
         yield Text.assemble(
             "  ", (printable(title), "cyan") if title else "", "" if title else "(nothing to change)"
         )
-        yield Text(f"    {printable(proposal.text)}{_then(proposal)}")
+        yield Text(f"    {printable(proposal.text)}{'' if lets else _then(proposal)}")
         yield from (Text(f"    {line}", "dim") for line in _also(proposal))
 
 
 def _then(proposal: Proposal) -> str:
-    """Say what comes of the packet then, where it still gets through."""
+    """Say who gets the packet that was to be kept from somebody, where it still gets through."""
     outcome = outcome_of(proposal.after.trace)
-    aim = proposal.after.question.to
-    return f"; it ends at the {outcome.at} then" if outcome.reached and outcome.at == "host" != aim else ""
+    return f"; then the packet ends at {printable(outcome.at)}" if outcome.reached else ""
 
 
 def _also(proposal: Proposal) -> Iterator[str]:
@@ -117,6 +123,8 @@ def _outcome(outcome: Outcome) -> Text:
 
 def _print_both(answer: WhatIf, console: Console) -> None:
     before, after = answer.before, answer.after
+    if not console.is_terminal:
+        console.width = max(console.width, _PIPED)
     known = after or before
     assert known is not None
     console.print(
@@ -125,9 +133,7 @@ def _print_both(answer: WhatIf, console: Console) -> None:
             f"   {printable(known.question.what())}",
         )
     )  # fmt: skip
-    table = Table(
-        box=None, pad_edge=False, expand=console.is_terminal, header_style="dim", padding=(0, 2, 0, 0)
-    )
+    table = Table(box=None, pad_edge=False, expand=True, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("before", ratio=1, overflow="fold")
     table.add_column("", width=1)
     table.add_column("after", ratio=1, overflow="fold")
@@ -137,10 +143,23 @@ def _print_both(answer: WhatIf, console: Console) -> None:
         was, now = (found[number] if number < len(found) else None for found in legs)
         table.add_row("", "", "")
         table.add_row(_leg(was, number), "", _leg(now, number))
+        hooks = ["", ""]
         for left, mark, right in _aligned(was, now):
+            steps = (left, right)
+            new = [
+                step.hook if step and step.hook != hook else ""
+                for step, hook in zip(steps, hooks, strict=True)
+            ]
+            if any(new):
+                table.add_row(_hook(new[0]), "", _hook(new[1]))
+            hooks = [step.hook if step else hook for step, hook in zip(steps, hooks, strict=True)]
             table.add_row(_step(left), mark, _step(right))
         table.add_row(_end(was), "", _end(now))
     console.print(table)
+
+
+def _hook(name: str) -> Text:
+    return Text(f"  {name}" if name else "", "dim")
 
 
 def _headline(explanation: Explanation | None, answer: WhatIf, when: str) -> Text:
@@ -173,18 +192,19 @@ def _aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, st
         for offset in range(max(b - a, d - c)):
             yield (
                 left[a + offset] if a + offset < b else None,
-                "" if tag == "equal" else "≠",
+                "" if tag == "equal" or was is None or now is None else "≠",
                 right[c + offset] if c + offset < d else None,
             )
 
 
-def _step(step: Step | None) -> Text:
+def _step(step: Step | None) -> Padding | Text:
+    """Return a step's cell."""
     if step is None:
         return Text("")
     if step.table is None:
-        return Text(f"  {step.hook}  {printable(step.note)}", "red" if step.verdict == "DROP" else "")
+        return _hanging(Text(printable(step.note), "red" if step.verdict == "DROP" else ""))
     number = f" {step.rule.position}" if step.rule is not None else ""
-    text = Text(f"  {step.hook}  {step.table} {printable(str(step.chain))}{number}  ")
+    text = Text(f"{step.table} {printable(str(step.chain))}{number}  ")
     if step.maybe:
         text.append("(maybe) ", "yellow")
     jump, _, chain = step.verdict.partition(":")
@@ -198,7 +218,11 @@ def _step(step: Step | None) -> Text:
     if step.rule is not None and jump not in ("JUMP", "GOTO", "RETURN"):
         spec = step.rule.text.removeprefix(f"-A {step.rule.chain}").strip()
         text.append(f"  {printable(spec)}", "dim")
-    return text
+    return _hanging(text)
+
+
+def _hanging(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 4))
 
 
 def _end(leg: Leg | None) -> Text:

@@ -94,7 +94,7 @@ def docker_hosts(draw: st.DrawFn) -> DockerHost:
         containers.append(
             DockerContainer(
                 name=f"c{number}",
-                endpoints=tuple(_endpoint(network, taken) for network in places),
+                endpoints=tuple(next_endpoint(network, taken) for network in places),
                 published=tuple(draw(publications(next(host_ports))) for _ in range(draw(st.integers(0, 2)))),
                 exposed=tuple(draw(st.lists(exposed_ports, max_size=2, unique=True))),
                 links=tuple(Link(target=one.name, alias=one.name) for one in linked),
@@ -110,7 +110,7 @@ def docker_hosts(draw: st.DrawFn) -> DockerHost:
     return DockerHost(daemon=daemon, networks=made, containers=tuple(containers))
 
 
-def _endpoint(network: DockerNetwork, taken: dict[tuple[str, Family], set[int]]) -> Endpoint:
+def next_endpoint(network: DockerNetwork, taken: dict[tuple[str, Family], set[int]]) -> Endpoint:
     addresses: dict[Family, int] = {}
     for family in FAMILIES:
         used = taken.setdefault((network.name, family), set())

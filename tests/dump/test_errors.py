@@ -164,7 +164,7 @@ LINES = [
         x:4:1: this is a shell command, not a line of a dump
             iptables -A INPUT -j ACCEPT
             ^~~~~~~~
-          expected the output of iptables-save; in a dump a rule is written without the program's name""",
+          in a dump a rule is written without the program's name; --lenient skips what was pasted around a dump""",
     ),
     (
         "[12] -A INPUT",
@@ -239,6 +239,8 @@ REFUSED = [
     '-N "a b"',
     "-N -x",
     ":abcdefghijklmnopqrstuvwxyz012 - [0:0]",
+    ":ACCEPT - [0:0]",
+    ":RETURN - [0:0]",
     "-E c1 INPUT",
     "-E c2 c3",
     "-A c1 -j ACCEPT\n-X c1",
@@ -294,6 +296,9 @@ def test_refused(line: str) -> None:
         ("*filter\n" + "x" * 11000 + "\nCOMMIT\n", "x:2:10240: the line is longer than the 10239 characters"),
         ("*filter\n-A INPUT" + " -4" * 300 + "\nCOMMIT\n", "x:2:754: the line has over 250 words"),
         ("hello\n", "x:1:1: 'hello' does not belong here"),
+        ("\nChain INPUT (policy ACCEPT)\ntarget prot opt\n", "x:2:1: this is what iptables -L prints"),
+        ("*nat\nCOMMIT\n-P INPUT ACCEPT\n", "x:3:1: a rule outside a table"),
+        ("-P INPUT ACCEPT\n-N a\n*nat\nCOMMIT\n-P INPUT DROP\n", "x:5:1: a rule outside a table"),
     ],
 )
 def test_text(text: str, error: str) -> None:
@@ -301,6 +306,12 @@ def test_text(text: str, error: str) -> None:
         loads(text, source="x")
 
     assert str(caught.value).startswith(error)
+
+
+@pytest.mark.parametrize("text", ["hello\n", "$ iptables -L\nChain INPUT (policy ACCEPT)\ntarget prot opt\n"])
+def test_nothing_to_read_is_an_error_even_where_lines_are_skipped(text: str) -> None:
+    with pytest.raises(DumpSyntaxError, match="none of the lines is one of a dump"):
+        loads(text, lenient=True)
 
 
 def test_wrong_hook_is_found_through_user_chains() -> None:

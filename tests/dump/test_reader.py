@@ -18,7 +18,7 @@ import pytest
 import iptsim.dump
 from iptsim.dump import dumps, load, loads
 from iptsim.dump.binder import target_names
-from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, IptsimError
 from iptsim.extensions.base import Target
 from iptsim.extensions.matches.tcp import Tcp
@@ -129,6 +129,7 @@ def test_inserted_lists_of_addresses_come_in_reverse() -> None:
         ("-N new\n-A new -g c1", ["-A new -g c1"]),
         ("-A INPUT -j c1\n-C INPUT -j c1", ["-A INPUT -j c1"]),
         ("-A INPUT -4 -j c1\n-A INPUT -6 -j c2", ["-A INPUT -j c1"]),
+        ("-A INPUT -v --verbose -j c1", ["-A INPUT -j c1"]),
         ("-A INPUT -j c1\n-L\n-S INPUT", ["-A INPUT -j c1"]),
     ],
 )
@@ -188,6 +189,26 @@ def test_listing() -> None:
         "-A INPUT -j web\n-A web -p tcp -m tcp --dport 80 -j ACCEPT\nCOMMIT\n"
     )
     assert list(loads("-P PREROUTING ACCEPT\n-A PREROUTING -j RETURN\n", table="nat").tables) == ["nat"]
+
+
+@pytest.mark.parametrize("table", BUILTIN_CHAINS)
+def test_a_listing_shows_its_table_by_its_chains(table: str) -> None:
+    """Filter and security have the same chains; a listing without any word on it is one of filter."""
+    text = "".join(f"-P {chain} ACCEPT\n" for chain in BUILTIN_CHAINS[table]) + "-N c\n-A c -j RETURN\n"
+
+    assert list(loads(text).tables) == ["filter" if table == "security" else table]
+
+
+def test_listings_of_several_tables() -> None:
+    filter_listing = "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-A INPUT -i lo -j ACCEPT\n"
+    nat = "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-A POSTROUTING -j MASQUERADE\n"
+    read = loads(f"$ iptables -S\n{filter_listing}$ iptables -t nat -S\n{nat}", lenient=True)
+
+    assert [(rule.table, rule.chain) for rule in read.rules()] == [
+        ("filter", "INPUT"),
+        ("nat", "POSTROUTING"),
+    ]
+    assert dumps(read) == dumps(loads(filter_listing + nat))
 
 
 def test_base_chain_that_is_only_named_by_a_rule() -> None:

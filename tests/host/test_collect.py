@@ -75,7 +75,8 @@ class TestRun:
         collect(shell, tmp_path, {"DOCKER_HOST": f"unix://{tmp_path}/nobody"})
         host = load_host(tmp_path / "saved.tar.gz")
         assert host.assumptions == []
-        assert set(host.containers) == {"guest"}
+        # the machine may have further named network namespaces, which are saved too
+        assert "guest" in host.containers
         guest = host.containers["guest"]
         endpoint = guest.endpoints["br0"]
         assert (endpoint.interface, endpoint.bridge_port) == ("eth0", "vg")
@@ -106,7 +107,7 @@ class TestRun:
         said = collect(["sh"], tmp_path, {"DOCKER_HOST": engine})
         assert "left out" not in said
         ours, theirs = load_host(tmp_path / "saved"), load_host(CAPTURES / "docker-26.1" / "two-networks")
-        assert set(ours.containers) == {*theirs.containers, "guest"}
+        assert set(ours.containers) >= {*theirs.containers, "guest"}
         assert (
             ours.networks.items()
             >= {

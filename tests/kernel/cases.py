@@ -64,9 +64,13 @@ def _is_answerable(world: World, probe: Probe) -> bool:
     """Tell whether what REJECT sends back can be compared.
 
     Not for a packet from a broadcast address: the way of an answer to it is a matter of its own. And not for
-    DCCP: REJECT verifies the checksum of what it answers, but that of DCCP not before Linux 6.16.
+    protocols whose checksum REJECT verifies and the laboratory does not make (DCCP's since Linux 6.16).
     """
-    return not world.is_group(probe.src) and probe.proto != 33
+    return not world.is_group(probe.src) and probe.proto in _ANSWERED
+
+
+#: TCP, UDP, ICMP, GRE, ESP, AH, SCTP, UDP-Lite.
+_ANSWERED = frozenset({1, 6, 17, 47, 50, 51, 58, 132, 136})
 
 
 def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observation | None]:

@@ -326,26 +326,30 @@ def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> li
 
 def _answer_differences(legs: list[Leg], observation: Observation) -> list[str]:
     """Compare what REJECT sends back."""
-    expected = legs[0] if legs else None
+    expected, caused = legs[0] if legs else None, observation.caused
+    if not observation.rejected:
+        # the kernel still waits for the other fragments
+        return []
     if expected is None:
-        return [f"answer: kernel {observation.caused[0].header}, iptsim none"] if observation.caused else []
+        return [f"answer: kernel {caused[0].header}, iptsim none"] if caused else []
     silent = expected.verdict == "ACCEPT" and not expected.steps
-    if not observation.caused and not observation.answers:
+    if not caused and not observation.answers:
         return [] if silent or expected.verdict != "ACCEPT" else ["answer: kernel none, iptsim one"]
-    if observation.caused:
-        found = _step_differences(expected.steps, observation.caused[0].steps)
+    if caused:
+        found = _step_differences(expected.steps, caused[0].steps)
         if found:
             return [f"answer: {line}" for line in found]
-    if expected.verdict == "ACCEPT" and not observation.answers:
-        return ["answer: iptsim delivers it, the kernel does not"]
-    if expected.verdict != "ACCEPT":
-        return ["answer: the kernel delivers it, iptsim does not"] if observation.answers else []
-    header = observation.answers[0].header
     ours = (expected.delivered or expected).packet
+    # an answer that is rejected in turn has an answer of its own
+    came = [one.header for one in observation.answers if one.header.proto == ours.proto]
+    if expected.verdict == "ACCEPT" and not came:
+        return [] if caused and caused[0].left else ["answer: iptsim delivers it, the kernel does not"]
+    if expected.verdict != "ACCEPT":
+        return ["answer: the kernel delivers it, iptsim does not"] if came else []
+    header = came[0]
     pairs = [
         ("src", address_text(ours.family, ours.src), header.src),
         ("dst", address_text(ours.family, ours.dst), header.dst),
-        ("protocol", ours.proto, header.proto),
         ("type", ours.icmp_type or 0, header.icmp_type),
         ("code", ours.icmp_code or 0, header.icmp_code),
         ("flags", ours.tcp_flags, header.tcp_flags),

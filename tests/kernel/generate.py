@@ -258,8 +258,10 @@ def base_packet(random: Random, scene: Scene) -> Changes:
 def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     """Make a packet of loose changes: fields that contradict each other are put right."""
     source = fields["source"]
-    if fields["proto"] == 47 and not fields.get("payload", "").startswith("00000800"):
-        fields["payload"] = "00000800" + "00" * 8
+    if fields["proto"] == 47:
+        fields.pop("body", None)
+        if not fields.get("payload", "").startswith("00000800"):
+            fields["payload"] = "00000800" + "00" * 8
     if source == "host" and scene.world.is_group(fields["dst"]) and fields["src"] not in scene.own:
         # the kernel can't tell by which interface such a packet should leave
         fields["src"] = scene.own[0]
@@ -270,6 +272,8 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     if fields["proto"] == 17 and source == "host":
         fields.setdefault("payload", "00" * 4)
     if fields["proto"] == 132:
+        # octets that fill it up would be chunks
+        fields.pop("length", None)
         fields.setdefault("body", "00000000")
         fields.setdefault("payload", "01000014" + "11" * 16)
     if fields["proto"] == 33:

@@ -65,10 +65,17 @@ class Arrival(NamedTuple):
 
 
 class Caused(NamedTuple):
-    """A packet that the host made because of another, as the hooks saw it first, and its steps."""
+    """A packet that the host made because of another.
+
+    Attributes:
+        header: as the hooks saw it first.
+        left: it passed the last hook on its way out of the host, or into it.
+
+    """
 
     header: Header
     steps: tuple[Step, ...]
+    left: bool = False
 
 
 class Observation(NamedTuple):
@@ -256,12 +263,14 @@ class Laboratory:
 
         Args:
             probe: the packet.
-            fresh: forget all tracked connections first; False for a packet that goes on with what
-                the ones before it began.
+            fresh: forget first all tracked connections, and what rules put into sets; False for a packet
+                that goes on with what the ones before it began.
 
         """
         if fresh:
             self.forget_connections()
+            if "-j SET" in self.world.dump:
+                self._host.run(["ipset", "restore"], _anew(self.world.ipsets))
         if probe.connection:
             self.insert(probe.connection, probe.proto)
         for _ in range(3):
@@ -327,7 +336,7 @@ class Laboratory:
         caused = []
         for other in {id(other): other for other in tracer.others.values()}.values():
             if other.sightings and _speaks(other.sightings[0].header) and self.world.backend == "nft":
-                caused.append(Caused(other.sightings[0].header, tuple(other.steps)))
+                caused.append(Caused(other.sightings[0].header, tuple(other.steps), other.ended))
             last = other.last
             if last and last.hook == "INPUT" and last.place == "tail" and _speaks(last.header):
                 answers.append(Arrival("lo", last.header))
@@ -436,6 +445,15 @@ def group_mac(address: str) -> str | None:
     if 224 <= octets[0] <= 239:
         return f"01:00:5e:{octets[1] & 127:02x}:{octets[2]:02x}:{octets[3]:02x}"
     return "ff:ff:ff:ff:ff:ff" if address == "255.255.255.255" else None
+
+
+def _anew(ipsets: str) -> str:
+    """Return the text for `ipset restore` that brings sets back to what they were made with."""
+    lines = []
+    for line in ipsets.splitlines():
+        words = line.split()
+        lines.append(f"flush {words[1]}" if words[0] == "create" else line)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def hardware_addresses(world: World, probe: Probe) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def state_of(context: Context) -> str:
         return context.state
     if context.notrack:
         return "UNTRACKED"
-    return "NEW" if context.template else "INVALID"
+    return "NEW" if context.connection is not None else "INVALID"
 
 
 def state_got(context: Context) -> str:

@@ -1,0 +1,44 @@
+"""The addresses of interfaces, told from the routes that the kernel makes for them.
+
+Each address has a route of type local to itself in the local table, and its subnet a route in the main one
+(net/ipv4/fib_frontend.c fib_add_ifaddr, net/ipv6/addrconf.c).
+"""
+
+from __future__ import annotations
+
+from iptsim.host.model import BITS, InterfaceAddress, Namespace, Route
+
+_LINK_LOCAL6 = 0xFE80
+
+
+def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
+    """Return the addresses of each interface but the loopback, by the routes of a namespace."""
+    found: dict[str, list[InterfaceAddress]] = {}
+    for route in namespace.routes:
+        whole = route.prefix_length == BITS[route.family]
+        if route.table != "local" or route.type != "local" or not whole or route.device in (None, "lo"):
+            continue
+        link = route.family == 6 and route.destination >> 112 == _LINK_LOCAL6
+        address = InterfaceAddress(
+            family=route.family,
+            address=route.destination,
+            prefix_length=_length(namespace, route),
+            scope="link" if link else "global",
+        )
+        found.setdefault(route.device or "", []).append(address)
+    return found
+
+
+def _length(namespace: Namespace, local: Route) -> int:
+    """Return the length of the subnet that an address is in: the longest that its interface has a route for."""
+    lengths = [
+        route.prefix_length
+        for route in namespace.routes
+        if (route.table, route.family, route.device) == ("main", local.family, local.device)
+        and route.gateway is None
+        and 0 < route.prefix_length < BITS[route.family]
+        and route.source in (None, local.destination)
+        and local.destination >> (BITS[route.family] - route.prefix_length)
+        == route.destination >> (BITS[route.family] - route.prefix_length)
+    ]
+    return max(lengths, default=BITS[local.family])

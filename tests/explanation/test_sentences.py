@@ -1,0 +1,52 @@
+"""Sentences that help, and none that speak of Docker where there is no Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
+
+
+def text_of(capture: str, sender: str, target: str) -> str:
+    return iptsim.explain(CAPTURES / capture, sender, target).reason.text
+
+
+def test_a_policy_that_accepts_a_forwarded_port_says_where_it_goes() -> None:
+    text = text_of("hosts/podman-netavark", "internet", "host:8080")
+    assert (
+        "sends it to web 10.91.0.2:80. No rule decides, and the policy of filter FORWARD is ACCEPT." in text
+    )
+
+
+def test_no_place_is_named_where_chance_decides() -> None:
+    text = text_of("hosts/kube", "internet", "host:30080")
+    assert "several places" in text
+    assert "10.244.0.10" not in text
+
+
+@pytest.mark.parametrize(
+    ("capture", "sender", "target"),
+    [("hosts/kube", "host", "web1:8080"), ("hosts/libvirt", "dev", "192.0.2.10:22")],
+)
+def test_docker_is_left_out_where_there_is_none(capture: str, sender: str, target: str) -> None:
+    text = text_of(capture, sender, target)
+    assert "icc" not in text
+    assert "DOCKER" not in text
+
+
+def test_a_rule_for_everything_says_that_it_takes_what_comes_to_it() -> None:
+    assert "accepts every packet that comes to it" in text_of("hosts/ufw", "internet", "host:22")
+
+
+def test_a_container_that_asks_itself_is_both_ends() -> None:
+    answer = iptsim.explain(CAPTURES / "docker-28.5/published", "client", "127.0.0.1", dport=8080)
+    assert (answer.sender, answer.target) == ("client 127.0.0.1", "client 127.0.0.1")
+
+
+def test_who_got_no_address_is_called_by_name() -> None:
+    answer = iptsim.explain(CAPTURES / "hosts/podman-netavark", "vault", "internet", dport=443)
+    assert (answer.verdict, answer.sender) == ("DROP", "vault")

@@ -1,0 +1,147 @@
+"""Who a name is from the sender's point of view, and containers without a network of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import iptsim
+from iptsim import Explanation, Host
+
+FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
+
+
+def said(explanation: Explanation) -> list[str]:
+    return [sentence for sentence in explanation.assumptions if "can't resolve" in sentence]
+
+
+@pytest.mark.parametrize(
+    ("capture", "sender", "name", "known"),
+    [
+        # /etc/hosts of client has the link's alias and the name of its target
+        ("docker-28.5/icc-off-link", "client", "db", True),
+        ("docker-28.5/icc-off-link", "client", "web", True),
+        ("docker-28.5/icc-off-link", "other", "web", False),
+        ("docker-28.5/icc-off-link", "other", "db", False),
+        ("docker-28.5/icc-on", "client", "web", False),
+        ("docker-28.5/icc-on", "client", "172.17.0.2", True),
+        # names are known to those who share a network, in both directions
+        ("docker-20.10/two-networks", "app", "db", True),
+        ("docker-20.10/two-networks", "db", "app", True),
+        ("docker-20.10/two-networks", "web", "db", False),
+        ("docker-20.10/two-networks", "db", "web", False),
+        ("docker-20.10/two-networks", "client", "web", False),
+        # only containers resolve names
+        ("docker-28.5/icc-on", "host", "web", True),
+        ("docker-28.5/icc-on", "internet", "web", True),
+    ],
+)
+def test_a_name_that_the_sender_cannot_resolve_is_said_so(
+    capture: str, sender: str, name: str, known: bool
+) -> None:
+    answer = iptsim.explain(FIXTURES / capture, sender, name, dport=80)
+    assert bool(said(answer)) is not known
+    assert answer.trace.legs[0].packet.dst != 0
+
+
+def test_an_alias_of_another_network_still_names_its_container() -> None:
+    host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
+    db = host.containers["db"]
+    db.endpoints["back"] = db.endpoints["back"].model_copy(update={"aliases": ("database",)})
+    assert said(iptsim.explain(host, "app", "database")) == []
+    assert iptsim.explain(host, "app", "database").target == "db 172.31.0.2"
+    answer = iptsim.explain(host, "client", "database")
+    assert answer.target == "db 172.31.0.2"
+    assert said(answer)[0].startswith("database stands for its address; client itself can't resolve the name")
+
+
+def test_an_alias_of_two_containers_names_neither() -> None:
+    host = iptsim.load_host(FIXTURES / "docker-20.10/two-networks")
+    for name in ("db", "app"):
+        container = host.containers[name]
+        container.endpoints["back"] = container.endpoints["back"].model_copy(update={"aliases": ("same",)})
+    with pytest.raises(iptsim.IptsimError, match="nobody here is called 'same'"):
+        iptsim.explain(host, "client", "same")
+
+
+def test_without_an_engine_nobody_knows_who_resolves_what() -> None:
+    answer = iptsim.explain(FIXTURES / "docker-28.5/icc-on/iptables-save.txt", "172.17.0.3", "172.17.0.2")
+    assert said(answer) == []
+
+
+def test_the_embedded_resolver_is_inside_the_senders_namespace() -> None:
+    answer = iptsim.explain(FIXTURES / "docker-20.10/two-networks", "app", "dns")
+    assert answer.verdict == "ACCEPT"
+    assert answer.trace.legs[0].inside
+    # Docker's rules in the container's own namespace send it to the port of its resolver
+    changes = [step.changes.get("dport") for step in answer.trace.legs[0].own_steps if step.changes]
+    assert changes == [(53, 52550)]
+
+
+# -- network_mode ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def modes(tmp_path: Path) -> Host:
+    """icc-on with three more containers: on the host's network, on none, and in web's namespace."""
+    capture = tmp_path / "capture"
+    shutil.copytree(FIXTURES / "docker-28.5/icc-on", capture)
+    file = capture / "docker-inspect.json"
+    entries = json.loads(file.read_text())
+    web = next(entry for entry in entries if entry["Name"] == "/web")
+
+    def entry(name: str, mode: str, *networks: str) -> dict[str, Any]:
+        made: dict[str, Any] = deepcopy(web)
+        made |= {"Name": f"/{name}", "Id": name.encode().hex().ljust(64, "0")}
+        made["HostConfig"]["NetworkMode"] = mode
+        made["NetworkSettings"] = {"Networks": {network: {"IPAddress": ""} for network in networks}}
+        return made
+
+    entries += [
+        entry("on-host", "host", "host"),
+        entry("alone", "none", "none"),
+        entry("sidecar", f"container:{web['Id']}"),
+    ]
+    file.write_text(json.dumps(entries))
+    return iptsim.load_host(capture)
+
+
+def test_on_the_hosts_network_a_container_sends_as_the_host(modes: Host) -> None:
+    answer = iptsim.explain(modes, "on-host", "web:80")
+    assert answer.verdict == "ACCEPT"
+    assert answer.sender == "host 172.17.0.1"
+    assert {step.hook for step in answer.trace.legs[0].steps} == {"OUTPUT", "POSTROUTING"}
+    assert "on-host has no network of its own: it uses the host's." in answer.assumptions
+    assert iptsim.explain(modes, "client", "on-host:80").target == "host 192.0.2.10"
+
+
+def test_without_a_network_a_container_is_cut_off(modes: Host) -> None:
+    answer = iptsim.explain(modes, "alone", "web:80")
+    assert (answer.verdict, answer.reason.code) == ("DROP", "no-route")
+    assert iptsim.explain(modes, "alone", "localhost:80").verdict == "ACCEPT"
+    with pytest.raises(iptsim.IptsimError, match="container alone has no IPv4 address"):
+        iptsim.explain(modes, "client", "alone:80")
+
+
+def test_in_anothers_namespace_a_container_is_that_one(modes: Host) -> None:
+    answer = iptsim.explain(modes, "sidecar", "client:80")
+    assert (answer.verdict, answer.sender) == ("ACCEPT", "web 172.17.0.2")
+    assert "sidecar has no network of its own: it uses that of web." in answer.assumptions
+    assert iptsim.explain(modes, "client", "sidecar:80").target == "web 172.17.0.2"
+    # the two share their loopback
+    assert iptsim.explain(modes, "sidecar", "web:80").trace.legs[0].inside
+
+
+def test_changes_reach_those_who_share_a_namespace(modes: Host) -> None:
+    answer = iptsim.whatif(modes, {"icc": False}, "sidecar", "client")
+    assert answer.before is not None
+    assert answer.after is not None
+    assert (answer.before.verdict, answer.after.verdict) == ("ACCEPT", "DROP")
+    gone = iptsim.whatif(modes, {"ip-forward": False}, "on-host", "internet")
+    assert gone.after is not None
+    assert gone.after.verdict == "ACCEPT"
