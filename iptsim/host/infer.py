@@ -86,7 +86,8 @@ def complete(
     _docker(host, evidence)
     if host.containers and not INSPECT_FILES & set(known) and known:
         _published(host, evidence)
-    if host.daemon is not None and host.daemon.userland_proxy is False:
+    told = {"ip-link.json", "sysctl.txt"} <= set(known)
+    if host.daemon is not None and host.daemon.userland_proxy is False and not told:
         _without_proxy(host, known)
 
 
@@ -367,6 +368,10 @@ def _published(host: Host, evidence: Evidence) -> None:
 def _without_proxy(host: Host, known: Collection[str]) -> None:
     """Set what dockerd sets without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
     interfaces = host.namespace.interfaces
+    host.assumptions.append(
+        "Hairpin mode of bridge ports and route_localnet of bridges are on where no file tells, as dockerd sets them "
+        "without docker-proxy."
+    )
     for container in host.containers.values():
         for endpoint in container.endpoints.values():
             port = interfaces.get(endpoint.bridge_port or "")
