@@ -219,6 +219,7 @@ def _add_rules(commands: Any) -> None:
     parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
     parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
     parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="the IPv6 rules")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_graph(commands: Any) -> None:
@@ -508,9 +509,15 @@ def _lint(arguments: argparse.Namespace) -> int:
 
 def _rules(arguments: argparse.Namespace) -> int:
     from iptsim.render.console import Output
-    from iptsim.render.rules import rules_lines
+    from iptsim.render.rules import rules_json, rules_lines
 
     host, ruleset = _ruleset(arguments)
+    if arguments.json:
+        import json
+
+        out = rules_json(ruleset, host, table=arguments.table, chain=arguments.chain)
+        print(json.dumps(out, indent=2 if sys.stdout.isatty() else None))
+        return ANSWERED
     console = Output()
     for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain):
         console.print(line, soft_wrap=True)

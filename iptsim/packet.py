@@ -123,7 +123,8 @@ class Packet:
     local_socket: bool = False
     src_mac: str | None = None
     dst_mac: str | None = None
-    #: "unicast", "broadcast" or "multicast" as the frame was addressed
+    #: "unicast", "broadcast" or "multicast" as the frame was addressed; "loopback" for the host's own
+    #: broadcast as the host gets it back
     pkttype: str = "unicast"
     #: set by the CLASSIFY target, as "major:minor"
     priority: str | None = None

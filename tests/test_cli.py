@@ -314,6 +314,34 @@ def test_rules_in_words(capsys: Capture) -> None:
     assert "filter FORWARD" not in out
 
 
+def test_rules_as_data(capsys: Capture) -> None:
+    status, out, _ = run(capsys, "rules", PUBLISHED, "-t", "nat", "DOCKER", "--json")
+    assert status == 0
+    told = json.loads(out)
+    assert (told["schema"], told["family"]) == ("iptsim.rules/1", 4)
+    assert told["chains"] == [{"table": "nat", "chain": "DOCKER", "policy": None, "owner": "docker"}]
+    why = {
+        name: told["rules"][2][name] for name in ("owner", "role", "setting", "network", "container", "link")
+    }
+    assert why == {
+        "owner": "docker", "role": "port-forward", "setting": "--publish", "network": "bridge", "container": "web",
+        "link": None,
+    }  # fmt: skip
+    assert (told["rules"][2]["host_port"], told["rules"][2]["port"]) == ("8080/tcp", "80/tcp")
+
+
+def test_why_dockers_rules_are_there_as_data(capsys: Capture) -> None:
+    ask = ("explain", ICC_OFF, "--from", "client", "--to", "web:80", "--json")
+    _, out, _ = run(capsys, *ask)
+    told = json.loads(out)
+    assert told["reason"]["rule"]["docker"]["setting"] == "--icc=false"
+    assert not any("docker" in step for step in told["legs"][0]["steps"])
+    _, out, _ = run(capsys, *ask, "-v")
+    roles = [step["docker"]["role"] for step in json.loads(out)["legs"][0]["steps"] if "docker" in step]
+    assert roles[0] == "plumbing"
+    assert roles[-1] == "icc-off"
+
+
 def test_rules_of_a_whole_capture(capsys: Capture) -> None:
     for family in ([], ["-6"]):
         status, out, _ = run(capsys, "rules", PUBLISHED, *family)

@@ -35,6 +35,13 @@ _WORDS = {
 }
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
+#: Settings of the daemon that hold for the default bridge only, and what other networks have instead.
+_OPTIONS = {
+    "--icc=true": "com.docker.network.bridge.enable_icc=true",
+    "--icc=false": "com.docker.network.bridge.enable_icc=false",
+    "--ip-masq=true": "com.docker.network.bridge.enable_ip_masquerade=true",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -70,6 +77,10 @@ class Fact:
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the rule's text for a network, container or port."""
         return self.text.format_map(values)
+
+    def setting_on(self, *, default: bool) -> str:
+        """Return the setting for the default bridge, or the option that says the same of another network."""
+        return self.setting if default else _OPTIONS.get(self.setting, self.setting)
 
     def fits(self, text: str) -> re.Match[str] | None:
         """Tell whether a rule of its chain (text after `-A CHAIN`) could be this one, for some settings."""

@@ -96,7 +96,8 @@ def rules_of(
     Args:
         docker: the settings.
         family: 4 or 6.
-        setting: as one would give it, with or without its value: "--icc", "--icc=false", "--publish".
+        setting: as one would give it, with or without its value: "--icc", "--icc=false", "--publish",
+            "com.docker.network.bridge.enable_icc".
         network: a network's name.
         container: a container's name; the rules of its links to others count too.
         port: a container's port: "80/tcp".

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from iptsim.docker.facts import Fact
 from iptsim.docker.forms import form_of
 from iptsim.docker.forms import is_dockers as has_form
+from iptsim.docker.settings import DEFAULT_BRIDGE
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
@@ -35,7 +37,9 @@ class Role:
             "unpublished", "routed", "masquerade", "host-masquerade", "hairpin-masquerade", "own-bridge",
             "wsl2", "checksum", "plumbing".
         text: one sentence.
-        network / container / port: what it belongs to, where known; port as "80/tcp".
+        network / container / port: what it belongs to, where known: names, the container's port as "80/tcp".
+        shown: how sentences call the network: the default one by its bridge.
+        host_port: the port on the host, where the rule forwards it: "8080/tcp".
         setting: the setting that makes dockerd write it, as one would give it; "" where it always does.
         link: "CLIENT:SERVER:ALIAS", where the rule is a link's.
     """
@@ -47,6 +51,21 @@ class Role:
     port: str = ""
     setting: str = ""
     link: str = ""
+    shown: str = ""
+    host_port: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return why the rule is there; what does not apply is null."""
+        return {
+            "role": self.code or None,
+            "why": self.text or None,
+            "setting": self.setting or None,
+            "network": self.network or None,
+            "container": self.container or None,
+            "port": self.port or None,
+            "host_port": self.host_port or None,
+            "link": self.link or None,
+        }
 
 
 def is_dockers(rule: Rule, host: Host | None = None) -> bool:
@@ -96,14 +115,33 @@ class _Teller:
         self.rule = rule
         self.fact = fact
         self.host = host
-        self.network = network_name(host, words["bridge"]) if "bridge" in words else ""
+        self.bridge = words.get("bridge", "")
+        self.network = network_name(host, self.bridge) if self.bridge else ""
 
     def role(
-        self, text: str, *, network: str | None = None, container: str = "", port: str = "", link: str = ""
+        self,
+        text: str,
+        *,
+        network: str = "",
+        container: str = "",
+        port: str = "",
+        host_port: str = "",
+        link: str = "",
     ) -> Role:
-        """Make the role."""
-        name = self.network if network is None else network
-        return Role(self.fact.role, text, name, container, port, self.fact.setting, link)
+        """Make the role. The network is that of the rule's bridge, where it names one."""
+        found = self.host.network_of_bridge(self.bridge) if self.host and self.bridge else None
+        default = found.is_default_bridge if found is not None else self.bridge in ("", DEFAULT_BRIDGE)
+        return Role(
+            self.fact.role,
+            text,
+            network=found.name if found is not None else self.bridge or network,
+            container=container,
+            port=port,
+            setting=self.fact.setting_on(default=default),
+            link=link,
+            shown=self.network,
+            host_port=host_port,
+        )
 
     def plumbing(self) -> Role:
         """Tell of jumps between Docker's chains, and of their ends."""
@@ -181,13 +219,13 @@ class _Teller:
         outside = _port(self.rule, "destination_port")
         target = self.rule.target.to_destination if isinstance(self.rule.target, Dnat) else None
         if target is None or not target.addresses:
-            return self.role(f"forwards {outside} of the host: a published port", network="", port=outside)
-        container = self._owner(6 if target.family == 6 else 4, target.addresses[0])
+            return self.role(f"forwards {outside} of the host: a published port", host_port=outside)
+        container, network = self._place(6 if target.family == 6 else 4, target.addresses[0])
         inside = (
             f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
         )
         text = f"forwards {outside} of the host to {container} on {inside}: a published port"
-        return self.role(text, network="", container=container, port=outside)
+        return self.role(text, network=network, container=container, port=inside, host_port=outside)
 
     def own_bridge(self) -> Role:
         """Tell of docker-proxy, which serves Docker's own networks."""
@@ -203,9 +241,14 @@ class _Teller:
 
     def hairpin_masquerade(self) -> Role:
         """Tell of a container that asks for its own published port."""
-        container = self._container(self.rule.parameters.source)
-        text = f"lets {container} reach itself through its published port"
-        return self.role(text, container=container, port=_port(self.rule, "destination_port"))
+        source = self.rule.parameters.source
+        container, network = self._place(_family(source), source.address) if source is not None else ("", "")
+        return self.role(
+            f"lets {container} reach itself through its published port",
+            network=network,
+            container=container,
+            port=_port(self.rule, "destination_port"),
+        )
 
     def direct_routing(self) -> Role:
         """Tell of containers' own addresses, which are not for other hosts."""
@@ -222,15 +265,34 @@ class _Teller:
 
     def loopback_port(self) -> Role:
         """Tell of a port that is published on a loopback address."""
-        port = _port(self.rule, "destination_port")
-        return self.role(f"{port} is published on the loopback address: not for other hosts", port=port)
+        outside = _port(self.rule, "destination_port")
+        text = f"{outside} is published on the loopback address: not for other hosts"
+        return self._on_host(text, outside)
 
     def wsl2(self) -> Role:
         """Tell of the mirrored networking of WSL2."""
-        port = _port(self.rule, "destination_port")
-        return self.role(
-            "lets Windows reach published ports of its Linux guest on the loopback address", port=port
-        )
+        outside = _port(self.rule, "destination_port")
+        text = "lets Windows reach published ports of its Linux guest on the loopback address"
+        return self._on_host(text, outside)
+
+    def _on_host(self, text: str, outside: str) -> Role:
+        """Tell of a port of the host; its container is the one that publishes it there."""
+        prefix = self.rule.parameters.destination
+        for container in self.host.containers.values() if self.host and prefix is not None else ():
+            for port in container.published:
+                proto = protocol_name(port.proto)
+                if prefix is None or f"{port.host_port}/{proto}" != outside:
+                    continue
+                if port.host_address != address_text(_family(prefix), prefix.address):
+                    continue
+                return self.role(
+                    text,
+                    network=next(iter(container.endpoints), "") if len(container.endpoints) == 1 else "",
+                    container=container.name,
+                    port=f"{port.container_port}/{proto}",
+                    host_port=outside,
+                )
+        return self.role(text, host_port=outside)
 
     def checksum(self) -> Role:
         """Tell of SCTP on old kernels."""
@@ -263,11 +325,15 @@ class _Teller:
         return f"{server}:{alias}" if alias and alias != server else server
 
     def _container(self, prefix: Prefix | None) -> str:
-        return "" if prefix is None else self._owner(6 if prefix.family == 6 else 4, prefix.address)
+        return "" if prefix is None else self._place(_family(prefix), prefix.address)[0]
 
-    def _owner(self, family: Family, address: int) -> str:
+    def _place(self, family: Family, address: int) -> tuple[str, str]:
+        """Return the container that has an address, or the address, and its network, where known."""
         owner = self.host.owner_of(family, address) if self.host else None
-        return owner[0].name if isinstance(owner, tuple) else address_text(family, address)
+        if not isinstance(owner, tuple):
+            return address_text(family, address), ""
+        container, endpoint = owner
+        return container.name, endpoint.network if endpoint is not None else ""
 
 
 _SENTENCES: dict[str, Callable[[_Teller], Role]] = {
@@ -294,6 +360,10 @@ _SENTENCES: dict[str, Callable[[_Teller], Role]] = {
     "link": _Teller.link,
     "link-answer": _Teller.link_answer,
 }
+
+
+def _family(prefix: Prefix) -> Family:
+    return 6 if prefix.family == 6 else 4
 
 
 def _port(rule: Rule, field: str) -> str:

@@ -216,10 +216,13 @@ class _Writer:
     def _apply(
         self, facts: Iterable[Fact], words: frozenset[str], values: dict[str, str], origin: Origin
     ) -> None:
+        network = self.docker.network(origin.network)
+        default = network is None or network.default
         for fact in facts:
             if not fact.holds(words):
                 continue
-            made_for = Origin(fact.setting, origin.network, origin.container, origin.port, origin.link)
+            setting = fact.setting_on(default=default)
+            made_for = Origin(setting, origin.network, origin.container, origin.port, origin.link)
             made = Made(fact.table, fact.chain, fact.fill(values), fact, made_for)
             chain = self.chains.setdefault((fact.table, fact.chain), [])
             present = next((found for found in chain if found.text == made.text), None)

@@ -18,7 +18,8 @@ class Origin:
     """What made dockerd write a rule; what does not apply is empty.
 
     Attributes:
-        setting: as one would give it: "--icc=false", "--publish".
+        setting: as one would give it: "--icc=false", "--publish"; the option of a network other than the
+            default one.
         network / container: names.
         port: a published or linked port: "80/tcp".
         link: "CLIENT:SERVER".

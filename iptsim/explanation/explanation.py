@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from iptsim.docker.roles import role_of
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.host.model import Host
 from iptsim.netfilter.question import Question
-from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Trace
+from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
@@ -59,19 +60,32 @@ class Explanation:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.
 
         Args:
-            verbose: add to each step the rules that were looked at in vain before it.
+            verbose: add to each step the rules that were looked at in vain before it, and why a rule of
+                Docker's is there; that of the deciding rule is always told.
         """
         out: dict[str, Any] = {"schema": SCHEMA}
         if self.trace.id is not None:
             out["id"] = self.trace.id
         out["verdict"] = self.verdict
         out["reason"] = self.reason.as_json()
+        if self.reason.step is not None:
+            self._tell_why(out["reason"]["rule"], self.reason.step)
         out["assumptions"] = self.assumptions
         if self.trace.decisions:
             out["decided"] = [decision_json(decision) for decision in self.trace.decisions]
         out["legs"] = [leg.as_json(verbose) for leg in self.trace.legs]
+        if verbose:
+            for leg, shown in zip(self.trace.legs, out["legs"], strict=True):
+                for step, told in zip(leg.steps, shown["steps"], strict=True):
+                    self._tell_why(told, step)
         out["branches"] = [branch.as_json(verbose) for branch in self.branches]
         return out
+
+    def _tell_why(self, told: dict[str, Any], step: Step) -> None:
+        """Add to a rule's JSON form why it is there, if Docker wrote it."""
+        role = role_of(step.rule, self.host) if step.rule is not None else None
+        if role is not None:
+            told["docker"] = role.as_json()
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

@@ -215,7 +215,7 @@ def _outgoing(case: _Case) -> tuple[str, str]:
     if _is_same_bridge(case):
         return _icc(case)
     role = case.role
-    network = role.network if role else ""
+    network = role.shown if role else ""
     return "outgoing", f"Containers on {network} may talk to the outside.{_masquerade_text(case)}"
 
 
@@ -291,7 +291,9 @@ def _published(case: _Case, forward: Step, role: Role) -> Reason:
     packet = delivered.packet
     place = f"{address_text(packet.family, packet.dst)}:{packet.dport}"
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
-    text = f"Port {role.port} of the host is published: it is sent on to {name} {place}.".replace("  ", " ")
+    text = f"Port {role.host_port} of the host is published: it is sent on to {name} {place}.".replace(
+        "  ", " "
+    )
     if any(step.hook == "FORWARD" for step in case.leg.steps):
         text += f" It is forwarded, not delivered to the host, so {_input_rules(case)} are never asked."
     text += _missed_by_port(case)
@@ -332,7 +334,7 @@ def _proxied(case: _Case, roles: dict[int, Role]) -> Reason:
     own = next((index for index, role in roles.items() if role.code == "own-bridge"), None)
     if own is not None:
         why = (
-            f"{case.what} is published, but the request comes from {roles[own].network} itself, "
+            f"{case.what} is published, but the request comes from {roles[own].shown} itself, "
             "so Docker's nat rule leaves it alone."
         )
     elif packet.family == 4 and packet.dst >> 24 == 127:
@@ -550,9 +552,8 @@ def _policy_drop(case: _Case) -> Reason:
         docker = any(is_dockers(rule) for rule in _rules(case, "FORWARD"))
         if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
             text += " Docker sets this policy when it switches ip_forward on."
-        advice = (
-            f"A rule in DOCKER-USER or FORWARD that accepts it would let it through to {out}." if out else ""
-        )
+        where = "DOCKER-USER or FORWARD" if docker else "FORWARD"
+        advice = f"A rule in {where} that accepts it would let it through to {out}." if out else ""
     return Reason("policy-drop", text, step, case.leg, advice)
 
 
@@ -589,7 +590,7 @@ def _isolated(case: _Case) -> tuple[str, str]:
 
 
 def _internal(case: _Case) -> tuple[str, str]:
-    network = case.role.network if case.role else ""
+    network = case.role.shown if case.role else ""
     return "internal-network", f"{network} was created with --internal: nothing goes in or out of it."
 
 
@@ -601,7 +602,7 @@ def _direct(case: _Case) -> tuple[str, str]:
     came = step.interfaces[0] if step else ""
     return (
         "direct-route-drop",
-        f"{address} is {role.container}'s own address on {role.network}. Docker lets only {role.network} itself send "
+        f"{address} is {role.container}'s own address on {role.shown}. Docker lets only {role.shown} itself send "
         f"to it; this packet comes in on {came} and is dropped in the raw table, before any other rule.",
     )
 
@@ -615,7 +616,7 @@ def _loopback_port(case: _Case) -> tuple[str, str]:
 
 def _unpublished(case: _Case) -> tuple[str, str]:
     role = case.role
-    network = role.network if role else ""
+    network = role.shown if role else ""
     target = case.name(case.leg.packet.dst)
     return (
         "unpublished-port",

@@ -45,7 +45,7 @@ _NOTES, _NETWORK, _LINK = (offset & _ALL for offset in (-0x1000, -0x100000, -0x2
 _NOTE_PROTOCOL, _NOTE_PKTTYPE, _NOTE_MARK, _NOTE_CPU, _NOTE_XOR_X = 0, 4, 20, 36, 40
 _LAST_NOTE = 60
 _ETHERTYPES = {4: 0x0800, 6: 0x86DD}
-_PKTTYPES = {"unicast": 0, "broadcast": 1, "multicast": 2}
+_PKTTYPES = {"unicast": 0, "broadcast": 1, "multicast": 2, "otherhost": 3, "loopback": 5}
 
 
 class Instruction(NamedTuple):

@@ -96,9 +96,9 @@ save iptables-save.txt iptables-save -c || {
     exit 1
 }
 save ip6tables-save.txt ip6tables-save -c
-# The other backend's rules apply as well; it is asked only where it is in use.
-[ -s /proc/net/ip_tables_names ] && save iptables-legacy-save.txt iptables-legacy-save -c
-[ -s /proc/net/ip6_tables_names ] && save ip6tables-legacy-save.txt ip6tables-legacy-save -c
+# The other backend's rules apply as well; it is asked only where it is in use. (Files in /proc have no size.)
+[ -n "$(cat /proc/net/ip_tables_names 2>/dev/null)" ] && save iptables-legacy-save.txt iptables-legacy-save -c
+[ -n "$(cat /proc/net/ip6_tables_names 2>/dev/null)" ] && save ip6tables-legacy-save.txt ip6tables-legacy-save -c
 case $(iptables-save --version 2>/dev/null) in
 *legacy*)
     save iptables-nft-save.txt iptables-nft-save -c

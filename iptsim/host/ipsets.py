@@ -7,7 +7,7 @@ net/netfilter/ipset/ip_set_core.c, ip_set_getport.c and the ip_set_*.c of each t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from iptsim.host.ipset_members import ADDRESSES, Members
@@ -96,6 +96,8 @@ def contains(
     directions: tuple[str, ...],
     context: Context,
     options: Mapping[str, Any],
+    *,
+    changed: Callable[[str], bool | None] = lambda name: None,
 ) -> Truth:
     """Tell whether a packet is in a set, as `-m set --match-set NAME DIRECTIONS` asks.
 
@@ -105,7 +107,11 @@ def contains(
         directions: "src" or "dst" for each part of an element.
         context: the packet and its interfaces.
         options: of the match; `return_nomatch` turns hits and holes (nomatch) around.
+        changed: tells of a set whether rules put the packet in before, or took it out; None for neither.
     """
+    known = changed(name)
+    if known is not None:
+        return known
     ipset = sets.get(name) if sets is not None else None
     if sets is None or ipset is None:
         why = f"the contents of ipset {name}" if sets is None else f"ipset {name}, which ipset-save.txt lacks"
@@ -115,7 +121,7 @@ def contains(
     if members.parts == ("set",):
         undecided: Truth = False
         for member in members.lists:
-            truth = contains(sets, member, directions, context, options)
+            truth = contains(sets, member, directions, context, options, changed=changed)
             if truth is True:
                 return True
             undecided = undecided or truth

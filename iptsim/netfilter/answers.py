@@ -70,7 +70,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
             sport=packet.dport,
             dport=packet.sport,
             tcp_flags=flags,
-            length=40,
+            length=40 if packet.family == 4 else 60,
         )
     answer = ANSWERS[packet.family].get(kind)
     if (
@@ -83,7 +83,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         or packet.pkttype != "unicast"
     ):
         return None
-    local = fib.address_type(host.namespace, packet.family, packet.dst) == "LOCAL"
+    local = fib.address_type(host.namespace, packet.family, packet.dst) in ("LOCAL", "ANYCAST")
     source = packet.dst if local else _facing(host, packet, context.in_interface)
     if source is None:
         return None

@@ -90,7 +90,8 @@ class Journey(Passage):
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
         if rejected.connection is not None:
-            context.connection, context.state, context.direction = rejected.connection, "RELATED", "reply"
+            context.connection, context.state = rejected.connection, "RELATED"
+            context.direction = "original" if rejected.direction == "reply" else "reply"
         elif packet.proto == TCP and rejected.state == "UNTRACKED":
             # an RST inherits that there is no entry: CT does nothing then, but conntrack looks it up
             context.template = True
@@ -176,7 +177,11 @@ class Journey(Passage):
         if context.state == "INVALID":
             # nothing is noted at such a packet: conntrack judges it anew
             context.state, context.template, context.zone = None, False, 0
+        before = context.packet.dst
         fate = self._hook(context, hooks.PREROUTING)
+        if fate is None and context.packet.dst != before:
+            # the route that it brought along fits no longer
+            return self._route(context)
         return fate or self._deliver(context)
 
     def _is_joined(self, packet: Packet) -> bool:
@@ -195,7 +200,7 @@ class Journey(Passage):
             return
         self._confirm(copy)
         copy.in_interface, copy.out_interface = context.out_interface, None
-        copy.packet.pkttype = "broadcast"
+        copy.packet.pkttype = "loopback"
         if self._hook(copy, hooks.PREROUTING) is None:
             self._hook(copy, hooks.INPUT)
 
@@ -280,6 +285,10 @@ class Journey(Passage):
             return self._kernel_drop(decision.code, decision.note)
         if decision.kind == "forward" and decision.device == bridge:
             return self._switch(context, port, decision.gateway or packet.dst)
+        if packet.family == 6 and (refused := self._refused_before_rules(packet)):
+            return refused
+        # from here on it is a frame for the host, however it was addressed
+        packet.pkttype = "unicast"
         return self._route(context)
 
     def _flood(self, context: Context, port: Interface) -> Fate:

@@ -14,6 +14,9 @@ from iptsim.netfilter.chains import Chains, Fate
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Packet
 
+#: Protocol number of the IPv6 fragment header, and its length in octets.
+FRAGMENT, FRAGMENT_HEADER = 44, 8
+
 
 class Passage(Chains):
     """Takes packets through the hooks of a network namespace."""
@@ -36,6 +39,8 @@ class Passage(Chains):
                 "the kernel puts the fragments together first; rules see the whole packet",
                 "defragmented",
             )
+        if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
+            _join_atomic_fragment(packet)
         for table in hooks.tables_at(hook, backend):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
             if table == hooks.CONNTRACK:
@@ -174,3 +179,10 @@ class Passage(Chains):
             return bad
         self._way_out = found
         return None
+
+
+def _join_atomic_fragment(packet: Packet) -> None:
+    """Take away the fragment header of a packet in one piece, as conntrack does (nf_ct_frag6_gather)."""
+    kept = tuple(header for header in packet.extension_headers if header[0] != FRAGMENT)
+    packet.length -= FRAGMENT_HEADER * (len(packet.extension_headers) - len(kept))
+    packet.extension_headers = kept

@@ -139,13 +139,15 @@ def _party(host: Host, name: str, role: str) -> tuple[Container, Endpoint | None
 
 def _real(host: Host, found: tuple[Container, Endpoint | None]) -> tuple[Container, Endpoint | None] | str:
     """Follow `network_mode`: a container may use the host's or another container's namespace."""
-    container, endpoint = found
-    if container.network_mode == "host":
-        return "host"
-    if container.network_mode.startswith("container:"):
-        other = host.container(container.network_mode.partition(":")[2])
-        if other is not None and other[0] is not container:
-            return _real(host, other)
+    seen: list[Container] = []
+    while not any(found[0] is one for one in seen):
+        container, endpoint = found
+        if container.network_mode == "host":
+            return "host"
+        if not container.network_mode.startswith("container:"):
+            break
+        seen.append(container)
+        found = host.container(container.network_mode.partition(":")[2]) or found
     if not container.running:
         raise UsageError(f"container {container.name} is not running: it has no address")
     return container, endpoint

@@ -105,7 +105,7 @@ class World:
     def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
         """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
         packet, interface = context.packet, context.in_interface or "lo"
-        if interface == "lo":
+        if interface == "lo" or packet.pkttype == "loopback":
             return True
         return fib.reverse_path(
             self.namespace,
@@ -122,10 +122,11 @@ class World:
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
         """Tell whether the packet is in an ipset."""
-        changed = self._set_changes.get((name, _element(directions, context)))
-        if changed is not None:
-            return changed
-        return ipsets.contains(self.host.ipsets, name, directions, context, options)
+        element = _element(directions, context)
+        return ipsets.contains(
+            self.host.ipsets, name, directions, context, options,
+            changed=lambda changed: self._set_changes.get((changed, element)),
+        )  # fmt: skip
 
     def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
         """Note that the packet's entry was added to or deleted from an ipset."""

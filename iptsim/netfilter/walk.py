@@ -415,19 +415,16 @@ def _send(
     elif sender == "host":
         fate = journey.send(packet, keep_source=not pick)
         leg.packet = journey.sent or leg.packet
-    elif (driver := _bypassing_driver(run.simulator.host, packet)) is not None:
+    elif (driver := _bypassing_driver(run.simulator.host, packet)) in ("macvlan", "ipvlan"):
         fate = _bypass(run, packet, driver, packet.dst)
     else:
         arrival = start.interface if first else interface
         if "pkttype" in packet.defaults:
             packet.pkttype = frame_kind(run.simulator.host.namespace, packet)
         fate = journey.receive(packet, arrival or "", start.next_hop if first else None, discovered=True)
-    if sender == "host" and fate.delivered is not None and fate.delivered.kind == "container":
-        driver = _bypassing_driver(run.simulator.host, fate.delivered.packet)
-        if driver in ("macvlan", "ipvlan"):
-            note = f"a {driver} interface can't talk to the host that carries it"
-            journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
-            fate = Fate("DROP")
+    if (step := _out_of_reach(run.simulator.host, fate, journey)) is not None:
+        journey.steps.append(step)
+        fate = Fate("DROP")
     leg.steps, leg.skipped = journey.steps, journey.skipped
     leg.verdict, leg.delivered = fate.verdict, fate.delivered
     if fate.delivered is not None and fate.delivered.kind == "container" and not leg.inside:
@@ -494,6 +491,24 @@ def _bypassing_driver(host: Host, packet: Packet) -> str | None:
     )
     network = host.networks.get(found.network) if found else None
     return network.driver if network is not None and network.driver in BYPASSING_DRIVERS else None
+
+
+def _out_of_reach(host: Host, fate: Fate, journey: Journey) -> Step | None:
+    """Return why a packet that the host itself sent on does not get into a network that passes it by."""
+    delivered = fate.delivered
+    if delivered is None or any(step.code == "bypasses-iptables" for step in journey.steps):
+        return None
+    driver = _bypassing_driver(host, delivered.packet)
+    if driver == "overlay":
+        note = "only its own containers can reach an overlay network"
+        return Step("BRIDGE", "DROP", note=note, code="no-route")
+    if driver is None or delivered.kind != "container":
+        return None
+    way_out = host.namespace.interfaces.get(delivered.interface or "")
+    if way_out is not None and way_out.kind == driver:
+        return None
+    note = f"a {driver} interface can't talk to the host that carries it"
+    return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
 
 
 def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
@@ -594,7 +609,7 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
         return Trace(
             yes.verdict,
             legs,
-            branches=yes.branches,
+            branches=_merge_branches(yes.branches, no.branches),
             decisions=yes.decisions[:depth],
             hinges=hinges,
             consulted=consulted,
@@ -607,6 +622,16 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
     return Trace(
         verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
     )
+
+
+def _merge_branches(yes: list[Trace], no: list[Trace]) -> list[Trace]:
+    """Make one list of the ways on both sides of a decision that makes no difference."""
+    if len(yes) != len(no) or not all(alike(left, right) for left, right in zip(yes, no, strict=True)):
+        return [*yes, *no]
+    return [
+        replace(left, legs=[_merge_legs(*pair) for pair in zip(left.legs, right.legs, strict=True)])
+        for left, right in zip(yes, no, strict=True)
+    ]
 
 
 def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:

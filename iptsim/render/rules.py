@@ -1,18 +1,22 @@
-"""Rules in words: what each does, who wrote it, and how often it matched."""
+"""Rules in words: what each does, who wrote it and why, and how often it matched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.text import Text
 
-from iptsim.docker.roles import role_of
+from iptsim.docker.roles import Role, role_of
 from iptsim.dump.owners import chain_owner, rule_owner
 from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 
+SCHEMA = "iptsim.rules/1"
 _INDENT = 7
+#: Settings that the sentence about a rule names by itself.
+_NAMED = ("--publish", "--link", "--internal")
 
 
 def rule_words(rule: Rule) -> str:
@@ -39,6 +43,54 @@ def rules_lines(
     Raises:
         UsageError: there is no such chain.
     """
+    for number, found in enumerate(_chains(ruleset, table, chain)):
+        if number:
+            yield Text("")
+        yield from _chain_lines(found, host)
+
+
+def rules_json(
+    ruleset: Ruleset, host: Host, *, table: str | None = None, chain: str | None = None
+) -> dict[str, Any]:
+    """Return the same as data, schema `iptsim.rules/1`.
+
+    Raises:
+        UsageError: there is no such chain.
+    """
+    chains = _chains(ruleset, table, chain)
+    return {
+        "schema": SCHEMA,
+        "family": ruleset.family,
+        "chains": [
+            {
+                "table": one.table,
+                "chain": one.name,
+                "policy": (one.policy or "ACCEPT") if one.builtin else None,
+                "owner": chain_owner(one.name),
+            }
+            for one in chains
+        ],
+        "rules": [_rule_json(rule, host) for one in chains for rule in one.rules],
+    }
+
+
+def _rule_json(rule: Rule, host: Host) -> dict[str, Any]:
+    owner, role = _owner(rule, host)
+    return {
+        "table": rule.table,
+        "chain": rule.chain,
+        "rule": rule.position,
+        "line": rule.line,
+        "text": rule.text,
+        "words": rule_words(rule),
+        "packets": rule.counters.packets if rule.counters is not None else None,
+        "octets": rule.counters.octets if rule.counters is not None else None,
+        "owner": owner,
+        **(role or Role("", "")).as_json(),
+    }
+
+
+def _chains(ruleset: Ruleset, table: str | None, chain: str | None) -> list[Chain]:
     shown = [
         found
         for name, entry in ruleset.tables.items()
@@ -49,10 +101,17 @@ def rules_lines(
     if chain is not None and not shown:
         where = f"table {table}" if table else "any table"
         raise UsageError(f"there is no chain {chain} in {where}")
-    for number, found in enumerate(shown):
-        if number:
-            yield Text("")
-        yield from _chain_lines(found, host)
+    return shown
+
+
+def _owner(rule: Rule, host: Host) -> tuple[str, Role | None]:
+    """Return whose a rule is, and why if it is Docker's."""
+    role = role_of(rule, host)
+    if role is not None:
+        return "docker", role
+    owner = rule_owner(rule)
+    # in a chain of Docker's, but in no form that dockerd writes
+    return ("user" if owner == "docker" else owner), None
 
 
 def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
@@ -65,13 +124,13 @@ def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
     if not chain.rules:
         yield Text("  no rules", "dim")
     for rule in chain.rules:
-        role = role_of(rule, host)
-        owner = "docker" if role is not None else rule_owner(rule)
-        if role is None and owner == "docker":
-            owner = "user"  # in a chain of Docker's, but in no form that dockerd writes
+        owner, role = _owner(rule, host)
         yield Text.assemble(f"{rule.position:5}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
-        why = f"{_owner_text(owner)}: {role.text}" if role is not None else _owner_text(owner)
+        why = _owner_text(owner)
+        if role is not None:
+            setting = f" ({role.setting})" if role.setting and role.setting not in _NAMED else ""
+            why += f": {role.text}{setting}"
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))
 
 

@@ -180,7 +180,7 @@ def changed_text(name: str, value: Any) -> str:
     """Return a header field's value before or after a change, marks as rules write them."""
     if value is None:
         return "any"
-    return f"{value:#x}" if name in ("mark", "tos") and isinstance(value, int) else str(value)
+    return f"{value:#x}" if name in ("mark", "ctmark", "tos") and isinstance(value, int) else str(value)
 
 
 def _skipped_line(lead: str, skip: Skipped) -> Text:

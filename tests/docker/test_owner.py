@@ -42,8 +42,13 @@ def test_roles_and_forms_agree_on_every_capture() -> None:
                 role = role_of(one.rule, host(name))
                 assert (role is not None) == (one.made is not None), one.rule.text
                 if role is not None and one.made is not None:
+                    origin = one.made.origin
                     assert role.code == one.made.role
-                    assert role.setting == one.made.origin.setting
+                    assert role.setting == origin.setting
+                    assert (role.container, role.port, role.link) == (
+                        origin.container, origin.port, origin.link,
+                    )  # fmt: skip
+                    assert role.network == origin.network or role.code == "plumbing"
 
 
 #: Rules of a user's, each beside Docker's own ones of the same chain.
@@ -127,6 +132,10 @@ def test_each_thing_has_its_rules() -> None:
     ]
     assert {made.role for made in rules_of(docker, setting="--icc")} == {"icc-off", "outgoing"}
     assert rules_of(docker, setting="--icc=true") == []
+    two = DockerHost.of(host("docker-28.5/two-networks"))
+    option = "com.docker.network.bridge.enable_icc"
+    assert {made.origin.network for made in rules_of(two, setting=option)} == {"front", "back"}
+    assert {made.origin.network for made in rules_of(two, setting="--icc")} == {"bridge"}
     assert [made.role for made in rules_of(docker, container="other")] == ["direct-routing"]
     published = DockerHost.of(host("docker-28.5/published"))
     assert [(made.table, made.chain, made.role) for made in rules_of(published, port="81/tcp")] == [

@@ -50,3 +50,24 @@ def test_a_container_that_asks_itself_is_both_ends() -> None:
 def test_who_got_no_address_is_called_by_name() -> None:
     answer = iptsim.explain(CAPTURES / "hosts/podman-netavark", "vault", "internet", dport=443)
     assert (answer.verdict, answer.sender) == ("DROP", "vault")
+
+
+def test_advice_names_only_chains_that_are_there() -> None:
+    rules = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth1 -o eth0 -p udp -j ACCEPT\nCOMMIT\n"
+    host = iptsim.load_host(CAPTURES / "hosts/ferm")
+    host.rulesets = {4: iptsim.loads(rules)}
+    reason = iptsim.explain(host, "internet", "10.80.0.9:80").reason
+    assert reason.code == "policy-drop"
+    assert reason.advice.startswith("A rule in FORWARD that accepts it")
+
+
+def test_marks_are_shown_as_rules_write_them() -> None:
+    rules = (
+        "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-xmark 0x40/0xff\n"
+        "-A PREROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff\nCOMMIT\n"
+    )
+    host = iptsim.load_host(CAPTURES / "hosts/ferm")
+    host.rulesets = {4: iptsim.loads(rules)}
+    text = str(iptsim.explain(host, "internet", "host:22"))
+    assert "mark 0x0 → 0x40" in text
+    assert "ctmark 0x0 → 0x40" in text

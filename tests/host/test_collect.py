@@ -40,6 +40,7 @@ iptables -A FORWARD -i br0 -m set --match-set blocked dst -j DROP 2>/dev/null
 ipset create blocked hash:net; ipset add blocked 10.66.0.0/16
 iptables -A FORWARD -i br0 -m set --match-set blocked dst -j DROP
 iptables -A OUTPUT -o lo -m recent --name seen --set
+iptables-legacy -A INPUT -p tcp --dport 25 -j DROP
 ping -c 1 127.0.0.1 >/dev/null
 ip rule add pref 77 fwmark 7 table 7; ip route add default via 10.3.0.2 table 7
 echo 'DOCKER_OPTS="--icc=false --log-opt token={SECRET} --dns 9.9.9.9"' >/etc/default/docker
@@ -94,6 +95,13 @@ class TestRun:
         assert host.daemon is not None
         assert (host.daemon.icc, host.daemon.dns) == (False, ("9.9.9.9",))
         assert "token" not in (tmp_path / "saved" / "default-docker").read_text()
+        if shutil.which("iptables-legacy"):
+            # rules of the backend that iptables-save does not speak to
+            other = host.extra_rulesets[4]
+            assert (other.backend, [rule.text for rule in other.rules()]) == (
+                "legacy",
+                ["-A INPUT -p tcp -m tcp --dport 25 -j DROP"],
+            )
 
     def test_saves_nothing_over(self, tmp_path: Path) -> None:
         (tmp_path / "saved").mkdir()

@@ -261,16 +261,17 @@ def _step_differences(simulated: list[SimulatedStep], observed: tuple[Step, ...]
     """Compare steps; those that iptsim marks "maybe" may be missing in the kernel's."""
     want = [_observed_key(step) for step in observed if step.policy or step.rule is not None]
     got = [(_simulated_key(step), step.maybe) for step in simulated if step.table is not None]
-    place = 0
+    # how many of the kernel's steps may be behind us
+    places = {0}
     for key, maybe in got:
-        if place < len(want) and want[place] == key:
-            place += 1
-        elif not maybe:
+        taken = {place + 1 for place in places if place < len(want) and want[place] == key}
+        if not taken and not maybe:
+            place = max(places)
             there = _text(want[place]) if place < len(want) else "the end"
             return [f"step {place + 1}: kernel {there}, iptsim {_text(key)}"]
-    if place < len(want):
-        return [f"step {place + 1}: kernel {_text(want[place])}, iptsim the end"]
-    return []
+        places = taken | places if maybe else taken
+    place = max(places)
+    return [] if place == len(want) else [f"step {place + 1}: kernel {_text(want[place])}, iptsim the end"]
 
 
 def _observed_key(step: Step) -> Key:

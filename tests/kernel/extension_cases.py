@@ -6,12 +6,10 @@ was seen true and false, and answered alike, to `docs/kernel-verified.json`.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 from tests.kernel.cases import Case, observe
@@ -23,8 +21,8 @@ from tests.kernel.generate import STATEFUL, base_packet, established, finish, ru
 from tests.kernel.laboratory import Laboratory, Observation, missing
 from tests.kernel.namespaces import CommandError
 from tests.kernel.scenes import Scene, make_scene
+from tests.kernel.verification import store_counts
 
-RESULT = Path(__file__).resolve().parents[2] / "docs" / "kernel-verified.json"
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 SCENES = ("router4", "bridge4", "router6", "bridge6")
 #: Rules made of one option, and packets for each.
@@ -168,7 +166,7 @@ def main() -> int:
         print(reason, file=sys.stderr)
         return 2
     result = verify_all()
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    store_counts(options=result)
     return 0
 
 

@@ -262,9 +262,12 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         fields.pop("body", None)
         if not fields.get("payload", "").startswith("00000800"):
             fields["payload"] = "00000800" + "00" * 8
-    if source == "host" and scene.world.is_group(fields["dst"]) and fields["src"] not in scene.own:
-        # the kernel can't tell by which interface such a packet should leave
-        fields["src"] = scene.own[0]
+    if source == "host" and scene.world.is_group(fields["dst"]):
+        # the copy of a fragment that comes back would wait for the others
+        fields.pop("fragment", None)
+        if fields["src"] not in scene.own:
+            # the kernel can't tell by which interface such a packet should leave
+            fields["src"] = scene.own[0]
     if fields["proto"] in (1, 58):
         kind = fields.setdefault("icmp_type", 8 if fields["proto"] == 1 else 128)
         if "body" not in fields or fields["body"] == "":

@@ -433,7 +433,8 @@ def _frames(wire: socket.socket) -> Iterator[Arrival]:
 
 def _speaks(header: Header) -> bool:
     """Tell whether a packet is more than neighbour discovery or a multicast report."""
-    return not (header.proto == 58 and 130 <= header.icmp_type <= 143) and header.proto != 2
+    report = header.proto == 2 or header.dst == "ff02::16"
+    return not report and not (header.proto == 58 and 130 <= header.icmp_type <= 143)
 
 
 def group_mac(address: str) -> str | None:

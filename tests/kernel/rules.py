@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import NamedTuple
 
@@ -30,6 +31,25 @@ class Chains(NamedTuple):
         if target in ("NFQUEUE", "QUEUE"):
             return "QUEUE"
         return "RETURN" if target == "RETURN" else "STOLEN" if target == "SYNPROXY" else "CONTINUE"
+
+
+#: Names of matches and targets in a rule.
+_NAMES = re.compile(r"-([mj]) ([A-Za-z0-9]+)")
+
+
+def extension_names(dump: str) -> dict[tuple[str, str], list[frozenset[str]]]:
+    """Return the matches and targets of each rule, as "-m name" and "-j name", by (table, chain)."""
+    found: dict[tuple[str, str], list[frozenset[str]]] = {}
+    own, table = read_chains(dump).policies, ""
+    for line in dump.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith("-A "):
+            words = re.sub(r'"[^"]*"', "", line)
+            names = {(kind, name) for kind, name in _NAMES.findall(words) if (table, name) not in own}
+            rules = found.setdefault((table, line.split()[1]), [])
+            rules.append(frozenset(f"-{kind} {name}" for kind, name in names))
+    return found
 
 
 def read_chains(dump: str) -> Chains:

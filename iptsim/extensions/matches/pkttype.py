@@ -54,7 +54,12 @@ def _seen(context: Context) -> str:
     sent_here = context.in_interface is None and not context.bridged
     if context.hook == "OUTPUT" or (context.hook == "POSTROUTING" and sent_here):
         return "unicast"
-    return str(look(context, "pkttype"))
+    seen = str(look(context, "pkttype"))
+    if seen == "loopback":
+        packet = context.packet
+        multicast = packet.dst >> 28 == 0xE if packet.family == 4 else packet.dst >> 120 == 0xFF
+        return "multicast" if multicast else "broadcast"
+    return seen
 
 
 EXTENSIONS = (Pkttype,)
