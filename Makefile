@@ -3,6 +3,7 @@
 # make wheel-test  the wheel works outside the repository
 # make benchmark   how fast it is here
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
+# make extension-cases  every option of every match against it, and the table of what is supported
 # make fuzz-dumps  ten thousand damaged dumps
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
 
-.PHONY: demo test wheel-test benchmark fuzz fuzz-dumps fuzz-selftest support clean
+.PHONY: demo test wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -44,7 +45,10 @@ fuzz-dumps: $(VENV)/.dev
 	$(BIN)/python -m tests.dump.mutations --count 10000
 
 fuzz-selftest: $(VENV)/.dev
-	$(BIN)/python -m tests.kernel.fuzz --selftest
+	$(BIN)/python -m tests.kernel.selftest
+
+extension-cases: $(VENV)/.dev
+	$(BIN)/python -m tests.kernel.extension_cases
 
 support: $(VENV)/.dev
 	$(BIN)/python -m iptsim.extensions.support > docs/support.md

@@ -289,7 +289,7 @@ def _published(case: _Case, forward: Step, role: Role) -> Reason:
     delivered = case.leg.delivered
     assert delivered is not None
     packet = delivered.packet
-    place = f"{address_text(packet.family, packet.dst)}:{packet.dport}"
+    place = _place(packet)
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
     text = f"Port {role.host_port} of the host is published: it is sent on to {name} {place}.".replace(
         "  ", " "
@@ -453,7 +453,7 @@ def _translated_text(case: _Case) -> str:
         return "It is sent on, and there are several places where it may go. "
     delivered = case.leg.delivered
     moved = delivered.packet if delivered else case.packet
-    place = address_text(moved.family, moved.dst) + (f":{moved.dport}" if moved.dport is not None else "")
+    place = _place(moved)
     if delivered is not None and delivered.kind == "container" and delivered.name not in place:
         place = f"{delivered.name} {place}"
     rule = translated[0].rule
@@ -470,6 +470,14 @@ def _own_address(case: _Case) -> str:
     address = address_text(packet.family, packet.dst)
     others = "FORWARD or DOCKER-USER" if case.host.daemon is not None else "FORWARD"
     return f" {address} is the host's own address, so INPUT decides, not {others}."
+
+
+def _place(packet: Packet) -> str:
+    """Return where a packet goes: "10.0.0.9:80", "[fd00::9]:80"."""
+    address = address_text(packet.family, packet.dst)
+    if packet.dport is None:
+        return address
+    return f"[{address}]:{packet.dport}" if packet.family == 6 else f"{address}:{packet.dport}"
 
 
 def _packets(rule: Rule) -> str:

@@ -243,6 +243,8 @@ def reverse_path(
     Not strict: by any interface. `destination` is the packet's, which policy rules may look at, `mark`
     its mark where that takes part (`--validmark`, src_valid_mark).
     """
+    if family == 6 and source == 1:
+        return accept_local
     if family == 6 and strict:
         route = _backwards(namespace, 6, source, destination, mark, tos, oif=iif)
     else:

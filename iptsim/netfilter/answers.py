@@ -12,8 +12,8 @@ from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 _BROADCAST = 0xFFFFFFFF
 #: What an IPv4 answer keeps of the packet's TOS, and the precedence that it gets (icmp_send).
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
-#: ICMP types above this are unknown to Linux (NR_ICMP_TYPES); ICMPv6 types below that are errors.
-_LAST_ICMP_TYPE, _FIRST_ICMPV6_MESSAGE = 18, 128
+#: The only ICMP types that Linux does not take for errors (icmp_pointers[]); ICMPv6 types from there on.
+_ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}), 128
 #: Of the rejected packet's TOS an IPv4 answer keeps these (IPTOS_TOS_MASK).
 _TOS_BITS = 0x1E
 #: Owner of the kernel's own sockets: no user or group has this number.
@@ -110,7 +110,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
 def _is_unanswerable(packet: Packet) -> bool:
     """Tell whether an ICMP packet is of a type that no error is sent about, because it may be one itself."""
     if packet.proto == ICMP:
-        return (packet.icmp_type or 0) > _LAST_ICMP_TYPE
+        return packet.icmp_type not in _ICMP_MESSAGES
     return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE
 
 

@@ -15,7 +15,7 @@ from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.trace import Delivery
-from iptsim.packet import ICMPV6, TCP, Context, Packet, address_text
+from iptsim.packet import ICMPV6, Context, Packet, address_text
 
 
 class Journey(Passage):
@@ -92,8 +92,8 @@ class Journey(Passage):
         if rejected.connection is not None:
             context.connection, context.state = rejected.connection, "RELATED"
             context.direction = "original" if rejected.direction == "reply" else "reply"
-        elif packet.proto == TCP and rejected.state == "UNTRACKED":
-            # an RST inherits that there is no entry: CT does nothing then, but conntrack looks it up
+        elif rejected.state == "UNTRACKED":
+            # it inherits that there is no entry: CT does nothing then, but conntrack looks it up
             context.template = True
         return self._output(context, found)
 

@@ -172,10 +172,11 @@ class _Ways:
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
-                note = f"the rules branch into more than {WAY_LIMIT} ways; only the first ones are told"
+                note = f"The rules branch into more than {WAY_LIMIT} ways; only the first ones were followed."
                 if note not in self.notes:
                     self.notes.append(note)
-                break
+                # nobody knows how the others end
+                return replace(trace, verdict="DEPENDS", hinges=trace.hinges or [taken[index]])
             other = self.explore((*(decision.value for decision in taken[:index]), not taken[index].value))
             trace = merge(trace, other, taken[index], index)
         return trace

@@ -17,6 +17,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.netfilter.trace import Decision, Leg, Step
+from iptsim.packet import ICMPV6
 from iptsim.render.console import inert
 from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, step_lines
 
@@ -79,7 +80,7 @@ def _headline(explanation: Explanation) -> Text:
     question = explanation.question
     state = question.state or "new"
     packet = explanation.trace.legs[0].packet
-    what = question.what()
+    what = "icmpv6" if packet.proto == ICMPV6 else question.what()
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
     kind = (

@@ -71,3 +71,13 @@ def test_marks_are_shown_as_rules_write_them() -> None:
     text = str(iptsim.explain(host, "internet", "host:22"))
     assert "mark 0x0 → 0x40" in text
     assert "ctmark 0x0 → 0x40" in text
+
+
+def test_ports_stand_behind_ipv6_addresses_in_brackets() -> None:
+    text = text_of("docker-28.5/ipv6", "internet", "[2001:db8:2::10]:8080")
+    assert "it is sent on to web [fd00:17::2]:80." in text
+
+
+def test_icmp_of_ipv6_is_called_so() -> None:
+    answer = iptsim.explain(CAPTURES / "docker-28.5/ipv6", "client", "web", proto="icmp", family=6)
+    assert str(answer).splitlines()[0].endswith("icmpv6, new connection")

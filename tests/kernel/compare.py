@@ -29,7 +29,6 @@ _SHOWN = {
     "MASQUERADE": "ACCEPT",
     "REDIRECT": "ACCEPT",
     "NETMAP": "ACCEPT",
-    "TPROXY": "ACCEPT",
 }
 
 Key = tuple[str, str, str, int | None, str]
@@ -61,7 +60,7 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
         "length": len(data),
         "payload_hex": _payload(probe, data).hex(),
         "at": observation.at,
-        "facts": {"cpu": observation.cpu},
+        "facts": {"cpu": observation.cpu, "nfqueue_reader": False, "tproxy_listener": False},
     }
     if probe.has_ports:
         question.update(sport=probe.sport, dport=probe.dport)
@@ -280,7 +279,11 @@ def _observed_key(step: Step) -> Key:
 
 def _simulated_key(step: SimulatedStep) -> Key:
     rule = step.rule.position if step.rule is not None else None
-    return step.hook, step.table or "", step.chain or "", rule, _SHOWN.get(step.verdict, step.verdict)
+    verdict = _SHOWN.get(step.verdict, step.verdict)
+    if step.rule is not None and step.rule.target_name == "NFQUEUE" and verdict in ("ACCEPT", "DROP"):
+        # iptsim tells what comes of it when nobody reads the queue
+        verdict = "QUEUE"
+    return step.hook, step.table or "", step.chain or "", rule, verdict
 
 
 def _text(key: Key) -> str:

@@ -6,9 +6,10 @@ import re
 import shlex
 from typing import NamedTuple
 
-#: Targets that end a base chain's run as an ACCEPT does.
-_ENDING = frozenset({"ACCEPT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "TPROXY"})
-_DROPPING = frozenset({"DROP", "REJECT"})
+#: Targets that end a base chain's run as an ACCEPT does, or a DROP: nobody reads a queue in the laboratory,
+#: and no transparent proxy listens.
+_ENDING = frozenset({"ACCEPT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"})
+_DROPPING = frozenset({"DROP", "REJECT", "TPROXY"})
 
 
 class Chains(NamedTuple):

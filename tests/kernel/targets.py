@@ -54,14 +54,23 @@ def make_target(
     if table == "nat":
         return _nat(random, scene, home, proto)
     if table == "raw" and kind < 0.75:
-        return MadeTarget(random.choice(("-j CT --notrack", "-j CT --zone 3", "-j NOTRACK")))
+        return MadeTarget(random.choice(("-j CT --notrack", "-j CT --zone 3", "-j NOTRACK", "-j TRACE")))
     if kind < 0.72:
         return _changing(random, scene, table, home, proto)
     if table == "filter" and kind < 0.88:
         return _reject(random, scene, proto)
+    if table in ("filter", "mangle") and kind > 0.985:
+        return _taking(random, table, home, proto)
     if table == "filter" or kind > 0.93:
         return MadeTarget("-j DROP")
     return _changing(random, scene, table, home, proto)
+
+
+def _taking(random: Random, table: str, home: str, proto: int | None) -> MadeTarget:
+    """Make a target that hands the packet to something that is not there in the laboratory."""
+    if table == "mangle" and home == "PREROUTING" and proto in (None, 6, 17):
+        return MadeTarget("-j TPROXY --on-port 50080 --tproxy-mark 0x1/0x1", proto or random.choice((6, 17)))
+    return MadeTarget(f"-j NFQUEUE --queue-num 5{random.choice(('', ' --queue-bypass'))}")
 
 
 def _reject(random: Random, scene: Scene, proto: int | None) -> MadeTarget:
@@ -99,13 +108,40 @@ def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | 
         ]
         if home in ("FORWARD", "OUTPUT", "POSTROUTING"):
             texts.append("-j CLASSIFY --set-class 1:2")
+        texts += [
+            "-j HMARK --hmark-tuple src,dst,sport,dport --hmark-mod 8 --hmark-rnd 0xcafe",
+            "-j RATEEST --rateest-name rate --rateest-interval 250ms --rateest-ewma 500ms",
+            "-j CONNSECMARK --save",
+        ]
         if proto in (None, 6):
             texts.append(
                 "-j ECN --ecn-tcp-remove" if scene.family == 4 else "-j TCPOPTSTRIP --strip-options 2"
             )
+        if proto in (None, 6) and home in ("FORWARD", "OUTPUT", "POSTROUTING"):
+            texts.append("-m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200")
+        if proto in (None, 17):
+            texts.append("-j CHECKSUM --checksum-fill")
+        if scene.world.routes[1:] and "blackhole" in scene.world.routes[1]:
+            # a clone that really left could not be told from the packet where it arrives
+            texts.append(f"-j TEE --gateway {'10.66.0.1' if scene.family == 4 else '2001:db8:66::1'}")
+        if scene.family == 6:
+            texts += _prefixes(random, home)
     text = random.choice(texts)
-    needs = 6 if "ECN" in text or "TCPOPTSTRIP" in text else None
-    return MadeTarget(text, needs)
+    return MadeTarget(text, next((needs for word, needs in _NEEDS.items() if f"-j {word} " in text), None))
+
+
+#: Protocols that a rule must name for a target.
+_NEEDS = {"ECN": 6, "TCPOPTSTRIP": 6, "TCPMSS": 6, "CHECKSUM": 17}
+
+
+def _prefixes(random: Random, home: str) -> list[str]:
+    """Return targets that rewrite the prefix of an address, in the base chains that may have them."""
+    own = random.choice(("2001:db8:2::/64", "fd00:17::/64"))
+    if home in ("INPUT", "POSTROUTING"):
+        return [f"-j SNPT --src-pfx {own} --dst-pfx 2001:db8:9::/64"]
+    if home in ("PREROUTING", "OUTPUT"):
+        return [f"-j DNPT --src-pfx 2001:db8:1::/64 --dst-pfx {own}"]
+    return []
 
 
 def _nat(random: Random, scene: Scene, home: str, proto: int | None) -> MadeTarget:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from iptsim.extensions.support import support_table
+
 if TYPE_CHECKING:
     from tests.kernel.fuzz import Report
 
@@ -56,6 +58,7 @@ def document(report: Report, run: Run) -> str:
         f"| replies sent and compared as well | {report.replies:,} |",
         f"| steps of the kernel's traces | {report.steps:,} |",
         f"| packets on which iptsim says that it depends | {report.open:,} |",
+        f"| packets to which the kernel did something else when asked again | {len(report.unsteady):,} |",
         f"| rulesets that the tools or iptsim refused | {sum(report.refused.values()):,} |",
         *(f"| rulesets, {kind} | {count:,} |" for kind, count in sorted(report.kinds.items())),
         "",
@@ -91,6 +94,7 @@ def _version(tool: str) -> str:
 
 
 def store_counts(**parts: Any) -> None:
-    """Replace parts of the counts, and leave the others."""
+    """Replace parts of the counts, leave the others, and write the table that shows them."""
     known = json.loads(COUNTS.read_text("utf-8")) if COUNTS.exists() else {}
     COUNTS.write_text(json.dumps({**known, **parts}, indent=1, sort_keys=True) + "\n", "utf-8")
+    (_DOCS / "support.md").write_text(support_table(), "utf-8")

@@ -336,3 +336,15 @@ class TestQuestions:
     def test_bad_questions(self, fields: dict[str, object], message: str) -> None:
         with pytest.raises(UsageError, match=message):
             ask(router(dump(filter=FILTER)), **fields)
+
+
+def test_ways_that_were_not_followed_leave_the_verdict_open() -> None:
+    """Thirty marks by chance: only one of 2^30 ways is accepted, and the first ones are not it."""
+    marks = "".join(
+        f"-A INPUT -m statistic --mode random --probability 0.5 -j MARK --set-xmark {1 << bit:#x}/{1 << bit:#x}\n"
+        for bit in range(30)
+    )
+    rules = f":INPUT DROP [0:0]\n{marks}-A INPUT -m mark --mark 0x15555555 -j ACCEPT"
+    trace = ask(router(dump(filter=rules)), in_="eth0", src="10.1.0.9", dst="10.1.0.1", dport=22)
+    assert trace.verdict == "DEPENDS"
+    assert "The rules branch into more than 256 ways; only the first ones were followed." in trace.assumptions
