@@ -446,3 +446,9 @@ def nearest_match(name: str) -> str:
     """Return a hint at a known match with a similar name, or nothing."""
     near = difflib.get_close_matches(name, module_names("matches"), 1, 0.7)
     return f"did you mean -m {near[0]}?" if near else ""
+
+
+def nearest_target(name: str) -> str:
+    """Return a hint at a known target with a similar name, or nothing."""
+    near = difflib.get_close_matches(name, target_names(), 1, 0.7)
+    return f"did you mean -j {near[0]}?" if near else ""

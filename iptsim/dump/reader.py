@@ -12,7 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from iptsim.dump import commands
-from iptsim.dump.binder import Binder, is_target_name, nearest_match, target_names
+from iptsim.dump.binder import Binder, is_target_name, nearest_match, nearest_target, target_names
 from iptsim.dump.checks import misplaced
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
@@ -624,6 +624,6 @@ class _Reader:
         if name in self.named:
             return
         self.named.add(name)
-        hint = nearest_match(name[3:]) if name.startswith("-m") else ""
+        hint = nearest_match(name[3:]) if name.startswith("-m") else nearest_target(name[3:])
         text = f"iptsim does not know {name}; what it does stays open"
         self._warn(number, f"{text} ({hint})" if hint else text)

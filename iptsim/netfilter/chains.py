@@ -212,7 +212,9 @@ class Chains:
                 return False
         return True
 
-    def _decide(self, unknown: Unknown, condition: Condition | None, prepared: Prepared) -> bool:
+    def _decide(
+        self, unknown: Unknown, condition: Condition | None, prepared: Prepared, words: str = "matches"
+    ) -> bool:
         match = condition.match if condition else prepared.rule.target_name
         negated = condition is not None and condition.predicate.negated
         key = (match, unknown.key) if unknown.key else None
@@ -221,7 +223,8 @@ class Chains:
         index = len(self.decisions)
         value = self.plan[index] if index < len(self.plan) else True
         rule = prepared.rule
-        self.decisions.append(Decision(unknown, match, (rule.table, rule.chain, rule.position), rule, value))
+        place = (rule.table, rule.chain, rule.position)
+        self.decisions.append(Decision(unknown, match, place, rule, value, words))
         if key is not None:
             self.settled[key] = value is not negated
         return value
@@ -258,10 +261,13 @@ class Chains:
             # only a value is unknown (a mark that is not saved): the packet goes on in any case
             self.notes.append(f"{unknown.reason} is not known; the packet is taken to keep what it has")
             return Verdict("CONTINUE", detail=unknown.reason)
+        stated = passes is not None
         if passes is None:
-            passes = self._decide(unknown, None, prepared)
+            passes = self._decide(unknown, None, prepared, "lets it go on")
         if passes:
             return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
+        if target.status == "unknown" and not stated and self._decide(unknown, None, prepared, "accepts it"):
+            return Verdict("ACCEPT", detail=unknown.reason)
         return Verdict("DROP", detail=unknown.reason)
 
     def _step(

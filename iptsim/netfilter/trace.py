@@ -196,6 +196,12 @@ class Decision:
     step: tuple[str, str, int]
     rule: Rule
     value: bool
+    #: what is so when the value is true, said of the match or target
+    words: str = "matches"
+
+    def same(self, other: Decision) -> bool:
+        """Tell whether both are about the same thing, whatever its value."""
+        return (self.step, self.match, self.words) == (other.step, other.match, other.words)
 
 
 @dataclass(slots=True)

@@ -590,6 +590,7 @@ def _same_delivery(one: Trace, other: Trace) -> bool:
                 leg.delivered.packet.dst,
                 leg.delivered.packet.dport,
                 leg.delivered.packet.src,
+                leg.delivered.packet.sport,
             )
             if leg.delivered
             else None
@@ -641,26 +642,31 @@ def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
     if trace.branches:
         return [
             way
-            if any(known.step == taken.step for known in way.decisions)
+            if any(known.same(taken) for known in way.decisions)
             else replace(way, decisions=[taken, *way.decisions])
             for way in trace.branches
         ]
     return [replace(trace, decisions=[taken], branches=[])]
 
 
+def _either_maybe(yes: list[Step], no: list[Step]) -> list[Step]:
+    """Return the same steps of two legs; what is "maybe" in one of them is so in both."""
+    return [
+        replace(one, maybe=True) if other.maybe and not one.maybe else one
+        for one, other in zip(yes, no, strict=True)
+    ]
+
+
 def _merge_legs(yes: Leg, no: Leg) -> Leg:
     """Make one leg of two: steps that only one of them has are "maybe"."""
     left, right = [step.key() for step in yes.steps], [step.key() for step in no.steps]
     if left == right:
-        steps = [
-            replace(one, maybe=one.maybe or other.maybe) if one.maybe != other.maybe else one
-            for one, other in zip(yes.steps, no.steps, strict=True)
-        ]
+        steps = _either_maybe(yes.steps, no.steps)
     else:
         steps = []
         for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
             if tag == "equal":
-                steps.extend(yes.steps[a:b])
+                steps.extend(_either_maybe(yes.steps[a:b], no.steps[c:d]))
             else:
                 steps.extend(replace(step, maybe=True) for step in (*yes.steps[a:b], *no.steps[c:d]))
     verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"

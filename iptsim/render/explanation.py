@@ -133,7 +133,7 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
 def _when(decisions: list[Decision]) -> str:
     phrases = [
         f"{'if' if decision.value else 'unless'} {decision.rule.table} {decision.rule.chain} rule "
-        f"{decision.rule.position} ({printable(decision.match or 'rule')}) matches"
+        f"{decision.rule.position} ({printable(decision.match or 'rule')}) {decision.words}"
         for decision in decisions
     ]
     return printable(" and ".join(phrases))

@@ -20,8 +20,10 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         source, header = observation.arrivals[0].interface, observation.arrivals[0].header
     else:
         return None
-    if header.dst in (header.src, probe.src) or world.is_group(header.dst) or world.is_group(header.src):
-        # nobody answers himself, a group, or one who pretends to be the receiver
+    if header.dst in (header.src, probe.src, "0.0.0.0", "::"):
+        # nobody answers himself, or one who pretends to be the receiver; nobody has no address
+        return None
+    if world.is_group(header.dst) or world.is_group(header.src):
         return None
     changes: dict[str, object] = {
         "length": 60,

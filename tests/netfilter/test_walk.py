@@ -348,3 +348,21 @@ def test_ways_that_were_not_followed_leave_the_verdict_open() -> None:
     trace = ask(router(dump(filter=rules)), in_="eth0", src="10.1.0.9", dst="10.1.0.1", dport=22)
     assert trace.verdict == "DEPENDS"
     assert "The rules branch into more than 256 ways; only the first ones were followed." in trace.assumptions
+
+
+@pytest.mark.parametrize("policy", ["ACCEPT", "DROP"])
+def test_an_unknown_target_may_accept_drop_or_go_on(policy: str) -> None:
+    rules = f":INPUT {policy} [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -j MYSTERY"
+    host = router(dump(filter=rules))
+    trace = ask(host, in_="eth0", src="10.1.0.9", dst="10.1.0.1", dport=22, reply=False)
+    assert trace.verdict == "DEPENDS"
+    assert sorted(way.verdict for way in trace.branches) == sorted([policy, "ACCEPT", "DROP"])
+    words = [[decision.words for decision in way.decisions] for way in trace.branches]
+    assert sorted(words) == [["lets it go on"], *[["lets it go on", "accepts it"]] * 2]
+
+
+@pytest.mark.parametrize(("assumed", "verdict"), [(True, "ACCEPT"), (False, "DROP")])
+def test_an_unknown_target_goes_on_or_drops_as_assumed(assumed: bool, verdict: str) -> None:
+    host = router(dump(filter=":INPUT ACCEPT [0:0]\n-A INPUT -j MYSTERY"))
+    trace = ask(host, in_="eth0", src="10.1.0.9", dst="10.1.0.1", reply=False, assume={"MYSTERY": assumed})
+    assert trace.verdict == verdict
