@@ -177,9 +177,8 @@ class Journey(Passage):
         if context.state == "INVALID":
             # nothing is noted at such a packet: conntrack judges it anew
             context.state, context.template, context.zone = None, False, 0
-        before = context.packet.dst
         fate = self._hook(context, hooks.PREROUTING)
-        if fate is None and context.packet.dst != before:
+        if fate is None and self._translated:
             # the route that it brought along fits no longer
             return self._route(context)
         return fate or self._deliver(context)

@@ -23,6 +23,8 @@ class Passage(Chains):
 
     #: where the local packet that is under way leaves; OUTPUT may change it
     _way_out: fib.RouteResult
+    #: whether nat has changed the destination of the packet that is under way, at its last hook
+    _translated: bool = False
 
     def _hook(self, context: Context, hook: str) -> Fate | None:
         """Pass a hook. Returns None when the packet goes on, else its fate."""
@@ -49,6 +51,7 @@ class Passage(Chains):
                 continue
             if table == "nat":
                 fate = self._nat(context, programs)
+                self._translated = packet.dst != before[1]
             else:
                 fate = None
                 for program in programs:
@@ -91,6 +94,9 @@ class Passage(Chains):
 
     def _confirm(self, context: Context) -> None:
         connection = context.connection
+        if context.direction == "reply":
+            # an answer to a packet that was rejected does not make its connection known
+            return
         if connection is not None and "CONFIRMED" not in connection.status:
             connection.status |= {"CONFIRMED"}
             self.connections.append(connection)

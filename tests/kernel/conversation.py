@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
 from tests.kernel.description import Probe, World
-from tests.kernel.laboratory import Observation
+from tests.kernel.laboratory import Arrival, Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
 _OPENING = frozenset({33, 132})
@@ -16,8 +16,8 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
     """Return the answer to a packet as it arrived, None if it arrived nowhere or has no answer."""
     if observation.delivered is not None:
         source, header = "host", observation.delivered
-    elif observation.arrivals:
-        source, header = observation.arrivals[0].interface, observation.arrivals[0].header
+    elif (arrival := _addressed(world, observation)) is not None:
+        source, header = arrival.interface, arrival.header
     else:
         return None
     if header.dst in (header.src, probe.src, "0.0.0.0", "::"):
@@ -46,3 +46,12 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
     return probe.model_copy(update=changes)
+
+
+def _addressed(world: World, observation: Observation) -> Arrival | None:
+    """Return the arrival at whom the packet is for; of a flooded frame the others take no notice."""
+    guests = {guest.port: guest.address for guest in world.guests}
+    for arrival in observation.arrivals:
+        if guests.get(arrival.interface, arrival.header.dst) == arrival.header.dst:
+            return arrival
+    return None

@@ -74,12 +74,14 @@ class World(_Plain):
     def is_group(self, address: str) -> bool:
         """Tell whether an address is a multicast group, or the first or last one of a network here.
 
-        Both are broadcast addresses to Linux, in IPv4.
+        To Linux both are broadcast addresses in IPv4; in IPv6 the first is the routers' anycast address.
         """
         target = ipaddress.ip_address(address)
         networks = [ipaddress.ip_interface(own).network for one in self.interfaces for own in one.addresses]
         ends = {end for network in networks for end in (network[0], network[-1])}
-        return target.is_multicast or (self.family == 4 and (target in ends or address == "255.255.255.255"))
+        if self.family == 6:
+            ends = {network[0] for network in networks}
+        return target.is_multicast or target in ends or address == "255.255.255.255"
 
     def mac(self, name: str) -> str:
         """Return the hardware address that the laboratory gives an interface."""
