@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import iptsim
-from iptsim.cli import _pieces, main
+from iptsim.cli import main
+from iptsim.commands.batch import groups_of_lines
 
 ROOT = Path(__file__).parent.parent
 CAPTURES = ROOT / "fixtures/captures"
@@ -463,7 +464,7 @@ class Trickle(io.RawIOBase):
 
 @given(st.lists(st.binary(min_size=1).map(lambda data: data.replace(b"a", b"\n"))))
 def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
-    lines = [line for group in _pieces(cast("Any", Trickle(list(pieces)))) for line in group]
+    lines = [line for group in groups_of_lines(cast("Any", Trickle(list(pieces)))) for line in group]
     assert lines == b"".join(pieces).split(b"\n")
 
 

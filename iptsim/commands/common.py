@@ -1,0 +1,165 @@
+"""What several commands share: their sources, the question about a packet, and how JSON is printed."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from iptsim.errors import UsageError, printable
+
+if TYPE_CHECKING:
+    from iptsim.dump.ruleset import Ruleset
+    from iptsim.host import Host
+
+#: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
+ANSWERED, DIFFERS, BAD = 0, 1, 2
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    epilog: str | None = None,
+) -> Any:
+    """Add a command and return its parser.
+
+    Args:
+        text: what it does, beginning in lower case.
+    """
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add SOURCE and how to read it."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a capture (directory, .tar.gz or .zip), a file made by iptables-save, or - for standard input",
+    )
+    parser.add_argument(
+        "--lenient",
+        action="store_true",
+        help="skip lines of the dump that are none, such as prompts, with a warning",
+    )
+    parser.add_argument(
+        "--docker-inspect",
+        metavar="FILE",
+        help="output of `docker inspect CONTAINER...`, where the source has none",
+    )
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add which rules of the source are meant: the table and the family."""
+    parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
+    parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="the IPv6 rules")
+
+
+def add_question(parser: argparse.ArgumentParser) -> Any:
+    """Add the options that ask about a packet, and return their group."""
+    ask = parser.add_argument_group("the packet")
+    ask.add_argument("--from", dest="sender", metavar="WHO", help="who sends it")
+    ask.add_argument("--to", metavar="WHO[:PORT]", help="to whom; [ADDRESS]:PORT for IPv6")
+    ask.add_argument("-p", "--proto", metavar="PROTO", help="tcp (default), udp, icmp ..., or a number")
+    ask.add_argument("--sport", metavar="N", help="source port")
+    ask.add_argument("--dport", metavar="N", help="destination port")
+    ask.add_argument(
+        "-i", dest="in_interface", metavar="IFACE", help="interface or bridge port on which it arrives"
+    )
+    ask.add_argument(
+        "--state",
+        metavar="STATE",
+        help="of its connection: new (default), established, related, invalid, untracked",
+    )
+    ask.add_argument(
+        "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
+        help="any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=3, ttl=1, ct.mark=1 ...",
+    )  # fmt: skip
+    ask.add_argument(
+        "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],
+        help="decide a match that nobody can know: limit=yes, or one rule: filter:INPUT:7=no",
+    )  # fmt: skip
+    ask.add_argument("--at", metavar="TIME", help="when it happens: 2026-11-24T18:30")
+    ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
+    ask.add_argument("--no-reply", action="store_true", help="follow the packet alone, not the answer to it")
+    return ask
+
+
+def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of :func:`add_question` say, by the names of a batch line."""
+    from iptsim.fields import read_assumptions, read_settings
+
+    given = {
+        "from": arguments.sender,
+        "to": arguments.to,
+        "in": arguments.in_interface,
+        "proto": arguments.proto,
+        "sport": arguments.sport,
+        "dport": arguments.dport,
+        "state": arguments.state and arguments.state.lower(),
+        "family": arguments.family,
+        "at": arguments.at,
+        "assume": read_assumptions(arguments.assumptions) or None,
+        "reply": False if arguments.no_reply else None,
+        "verbose": arguments.verbose or None,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    for name, value in read_settings(arguments.settings).items():
+        if fields.setdefault(name, value) != value:
+            raise UsageError(f"--set {name}={value} contradicts another option, which says {fields[name]}")
+    return fields
+
+
+def asks_about_packet(fields: dict[str, Any]) -> bool:
+    """Tell whether the fields of a question say where its packet comes from or goes to."""
+    return bool(fields.keys() & {"from", "to", "in", "src", "dst"})
+
+
+def open_source(arguments: argparse.Namespace) -> Host:
+    """Read the source; what is odd about it goes to standard error."""
+    from iptsim.host import load_host
+
+    host = load_host(arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect)
+    # the host stays until the end: looking through it for garbage again and again is wasted
+    gc.freeze()
+    for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
+        warn_of(ruleset)
+    return host
+
+
+def warn_of(ruleset: Ruleset) -> None:
+    """Print a ruleset's warnings to standard error."""
+    for warning in ruleset.warnings:
+        print(f"iptsim: warning: {printable(warning)}", file=sys.stderr)
+
+
+def open_rules(arguments: argparse.Namespace) -> tuple[Host, Ruleset]:
+    """Read the source and return its rules as :func:`add_rules` chose them."""
+    host = open_source(arguments)
+    found = host.rulesets.get(arguments.family)
+    if found is None:
+        held = " and ".join(f"IPv{family}" for family in host.rulesets) or "no"
+        raise UsageError(f"{arguments.source} holds {held} rules, none for IPv{arguments.family}")
+    if arguments.table is not None and arguments.table not in found.tables:
+        raise UsageError(f"there is no table {arguments.table}; known are {', '.join(found.tables)}")
+    return host, found
+
+
+def print_json(value: Any) -> None:
+    """Print JSON, indented for people on a terminal."""
+    import json
+
+    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))

@@ -1,0 +1,67 @@
+"""`iptsim docker-rules`: the rules that dockerd writes for its settings, printed like iptables-save."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from iptsim.commands.changes import add_docker_changes
+from iptsim.commands.common import ANSWERED, add_command, add_source, warn_of
+
+_EPILOG = (
+    "SOURCE may also be a daemon.json, a file with DOCKER_OPTS, the output of `docker inspect`,\n"
+    "or a Compose file."
+)
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    text = "print the rules that dockerd writes for its settings, like iptables-save"
+    parser = add_command(commands, "docker-rules", run, text, epilog=_EPILOG)
+    add_source(parser)
+    parser.add_argument(
+        "-6",
+        dest="family",
+        action="store_const",
+        const=6,
+        default=4,
+        help="the IPv6 rules, like ip6tables-save",
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="print everybody's rules, with Docker's made new where dockerd puts them",
+    )
+    add_docker_changes(parser)
+    parser.set_defaults(changes=[])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the rules and return the exit status."""
+    from iptsim.docker.changes import changed
+    from iptsim.docker.rules import rules_for
+    from iptsim.docker.sources import read_settings
+    from iptsim.dump.writer import dumps
+    from iptsim.errors import UsageError
+
+    settings = read_settings(
+        arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect
+    )
+    if settings.host is not None:
+        for ruleset in settings.host.rulesets.values():
+            warn_of(ruleset)
+        if settings.host.daemon is None and not any(settings.docker.filters(family) for family in (4, 6)):
+            raise UsageError(
+                f"{arguments.source} shows nothing of Docker; give a daemon.json or a Compose file"
+            )
+    docker = changed(settings.docker, arguments.changes)
+    base = None
+    if arguments.in_place:
+        base = settings.host.rulesets.get(arguments.family) if settings.host is not None else None
+        if base is None:
+            raise UsageError(
+                f"{arguments.source} holds no rules for IPv{arguments.family} to put Docker's into"
+            )
+    sys.stdout.write(dumps(rules_for(docker, arguments.family, base=base, before=settings.docker)))
+    return ANSWERED

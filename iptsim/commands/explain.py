@@ -1,0 +1,118 @@
+"""`iptsim explain`: what becomes of a packet, and why; or of many, one JSON object a line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from iptsim.commands.common import (
+    ANSWERED,
+    DIFFERS,
+    add_command,
+    add_question,
+    add_source,
+    asks_about_packet,
+    open_source,
+    print_json,
+    question_fields,
+)
+
+if TYPE_CHECKING:
+    from iptsim.render.explanation import Level
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "explain",
+        run,
+        "say what becomes of a packet, and why",
+        epilog="WHO is a container's name or the start of its id, container@network, host, localhost,\n"
+        "internet, dns (--to only), or any IP address. Without --from and --to: list whom one can ask about.",
+    )
+    add_source(parser)
+    ask = add_question(parser)
+    ask.add_argument(
+        "--batch", metavar="FILE", help="read questions from a file or -, one JSON object a line"
+    )
+    show = parser.add_argument_group("the answer")
+    level = show.add_mutually_exclusive_group()
+    level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
+    level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
+    show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
+    show.add_argument(
+        "--proposals", action="store_true", help="try small changes that would let it through, or keep it out"
+    )
+    show.add_argument(
+        "--expect",
+        choices=["accept", "drop", "reject", "depends"],
+        help="exit with status 1 on any other verdict",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer the question, or list whom one can ask about."""
+    if arguments.batch is not None:
+        from iptsim.commands.batch import answer_batch
+
+        return answer_batch(arguments)
+    fields = question_fields(arguments)
+    if not asks_about_packet(fields):
+        return _list_people(arguments)
+    from iptsim.explanation import explain_trace
+    from iptsim.fields import make_question
+    from iptsim.netfilter.walk import walk
+
+    host = open_source(arguments)
+    question = make_question(fields)
+    explanation = explain_trace(host, question, walk(host, question))
+    found = []
+    if arguments.proposals:
+        from iptsim.alternatives import proposals
+
+        found = proposals(host, explanation)
+    if arguments.json:
+        out = explanation.as_json(verbose=arguments.verbose)
+        if arguments.proposals:
+            out["proposals"] = [proposal.as_json() for proposal in found]
+        print_json(out)
+    elif arguments.quiet and not arguments.proposals:
+        print(explanation.verdict)
+    else:
+        from iptsim.render.console import Output
+        from iptsim.render.explanation import print_explanation
+
+        console = Output()
+        level: Level = "quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal"
+        print_explanation(explanation, console, level=level)
+        if arguments.proposals:
+            from iptsim.render.whatif import proposals_lines
+
+            for line in proposals_lines(found, explanation):
+                console.print(line, soft_wrap=True)
+    return expected(arguments, explanation.verdict)
+
+
+def expected(arguments: argparse.Namespace, verdict: str) -> int:
+    """Return the exit status: whether the verdict is the one that `--expect` names."""
+    if arguments.expect is None or arguments.expect == verdict.lower():
+        return ANSWERED
+    print(f"iptsim: expected {arguments.expect.upper()}, but the verdict is {verdict}", file=sys.stderr)
+    return DIFFERS
+
+
+def _list_people(arguments: argparse.Namespace) -> int:
+    """Say whom one can ask about."""
+    from iptsim.render.console import Output
+    from iptsim.render.people import people_json, people_lines
+
+    host = open_source(arguments)
+    if arguments.json:
+        print_json(people_json(host))
+    else:
+        console = Output()
+        for line in people_lines(host):
+            console.print(line, soft_wrap=True)
+    return ANSWERED

@@ -1,0 +1,39 @@
+"""`iptsim lint`: what is probably wrong with a host."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from iptsim.commands.common import ANSWERED, DIFFERS, add_command, add_source, open_source, print_json
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "lint",
+        run,
+        "find what is probably wrong with a host",
+        epilog="Each finding has a stable code (docs/findings.md lists them), what shows it, what it does to a\n"
+        "packet, and a remedy. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
+    )
+    add_source(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings."""
+    from iptsim.findings import lint
+
+    found = lint(open_source(arguments))
+    if arguments.json:
+        print_json({"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]})
+    else:
+        from iptsim.render.console import Output
+        from iptsim.render.findings import findings_lines
+
+        console = Output()
+        for line in findings_lines(found, arguments.source):
+            console.print(line, soft_wrap=True)
+    return DIFFERS if found else ANSWERED
