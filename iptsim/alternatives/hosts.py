@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from iptsim.docker.rules import gateways, rules_for
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.model import (
     Container,
     Endpoint,
@@ -204,7 +204,7 @@ class _Rebuilding:
             endpoint = container.endpoints[network.name]
             gateway = endpoint.gateways.get(family) or dict(self._gateways(network)).get(family)
             if gateway is not None and endpoint.interface is not None:
-                routes.append(_default_route(family, gateway, endpoint.interface))
+                routes.append(default_route(family, gateway, endpoint.interface))
         if self._has_own_network(new) and not self._has_own_network(old):
             return renewed(
                 namespace,
@@ -352,15 +352,3 @@ def _with(namespace: Namespace, endpoint: Endpoint) -> Namespace:
 
 def _broadcast(address: int, length: int) -> int:
     return address | ~prefix_mask(4, length) & 0xFFFFFFFF
-
-
-def _default_route(family: Family, gateway: int, device: str) -> Route:
-    return Route(
-        family=family,
-        destination=0,
-        prefix_length=0,
-        device=device,
-        gateway=gateway,
-        gateway_family=family,
-        metric=0 if family == 4 else 1024,
-    )

@@ -114,3 +114,16 @@ def _routes6(namespace: Namespace, interface: Interface, address: InterfaceAddre
     forwarding = namespace.interface_sysctl(6, "all", "forwarding")
     if forwarding and address.prefix_length < 127 and address.network != address.address:
         yield route(address.network, BITS[6], "anycast", "local", 0)
+
+
+def default_route(family: Family, gateway: int, device: str) -> Route:
+    """Return the default route by a gateway."""
+    return Route(
+        family=family,
+        destination=0,
+        prefix_length=0,
+        device=device,
+        gateway=gateway,
+        gateway_family=family,
+        metric=0 if family == 4 else 1024,
+    )

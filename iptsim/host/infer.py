@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.daemon import generation_of
 from iptsim.host.evidence import Evidence, Member, Prefix
 from iptsim.host.model import (
@@ -25,7 +25,7 @@ from iptsim.host.model import (
     prefix_mask,
 )
 from iptsim.host.routed import addresses_of_routes
-from iptsim.host.wiring import LOOPBACK, default_route, wire
+from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.packet import Family, address_text
 
 #: The host's address outside and the length of its subnet, where nothing tells (RFC 5737, RFC 3849).

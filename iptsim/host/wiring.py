@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.model import (
     BITS,
     Container,
@@ -18,7 +18,6 @@ from iptsim.host.model import (
     InterfaceAddress,
     Namespace,
     Network,
-    Route,
     Subnet,
     prefix_mask,
 )
@@ -109,19 +108,6 @@ def _add_gateways(host: Host, container: Container) -> None:
                 main = [route for route in connected_routes(namespace, family) if route.table == "main"]
                 namespace.routes += [*main, default_route(family, gateway, interface.name)]
                 break
-
-
-def default_route(family: Family, gateway: int, device: str) -> Route:
-    """Return the default route by a gateway."""
-    return Route(
-        family=family,
-        destination=0,
-        prefix_length=0,
-        device=device,
-        gateway=gateway,
-        gateway_family=family,
-        metric=0 if family == 4 else 1024,
-    )
 
 
 def _make_up(host: Host, container: Container) -> None:

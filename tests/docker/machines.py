@@ -14,7 +14,7 @@ from iptsim.docker.addresses import subnet_of
 from iptsim.docker.ports import publications
 from iptsim.docker.rules import gateways, rules_for
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
-from iptsim.host.connected import connected_routes
+from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.model import (
     Container,
     DockerDaemon,
@@ -28,7 +28,6 @@ from iptsim.host.model import (
     Namespace,
     Network,
     PublishedPort,
-    Route,
 )
 from iptsim.packet import Family
 from tests.docker.hosts import FAMILIES, next_endpoint
@@ -156,7 +155,7 @@ def machine(docker: DockerHost) -> Host:
             interfaces.append(port.model_copy(update={"master": master.bridge, "hairpin": not docker.proxy}))
     namespace = _namespace("host", interfaces, dict(_parameters(docker)))
     for family in FAMILIES:
-        namespace.routes.append(_default_route(family, int(ip_address(_GATEWAY[family])), "eth0"))
+        namespace.routes.append(default_route(family, int(ip_address(_GATEWAY[family])), "eth0"))
     return Host(
         namespace=namespace,
         containers=containers,
@@ -200,7 +199,7 @@ def _container(docker: DockerHost, container: DockerContainer) -> Container:
         published += _published(publications(container, network, family, by_host_port=False), family)
         subnet, device = network.subnet(family), endpoints[network.name].interface
         if subnet is not None and subnet.gateway is not None and device is not None:
-            namespace.routes.append(_default_route(family, subnet.gateway, device))
+            namespace.routes.append(default_route(family, subnet.gateway, device))
     return Container(
         name=container.name,
         id=container.name,
@@ -266,15 +265,3 @@ def _interface(name: str, index: int, kind: InterfaceKind, addresses: Iterable[s
             )
         )
     return Interface(name=name, index=index, kind=kind, addresses=tuple(found))
-
-
-def _default_route(family: Family, gateway: int, device: str) -> Route:
-    return Route(
-        family=family,
-        destination=0,
-        prefix_length=0,
-        device=device,
-        gateway=gateway,
-        gateway_family=family,
-        metric=0 if family == 4 else 1024,
-    )
