@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from iptsim.netfilter.trace import Trace
     from iptsim.netfilter.walk import walk
     from iptsim.packet import Packet
+    from iptsim.reach import Reachability, reachability
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _HOMES = {
     "IptsimError": "iptsim.errors",
     "Packet": "iptsim.packet",
     "Question": "iptsim.netfilter.question",
+    "Reachability": "iptsim.reach",
     "Ruleset": "iptsim.dump.ruleset",
     "Trace": "iptsim.netfilter.trace",
     "WhatIf": "iptsim.alternatives",
@@ -45,6 +47,7 @@ _HOMES = {
     "load": "iptsim.dump",
     "load_host": "iptsim.host",
     "loads": "iptsim.dump",
+    "reachability": "iptsim.reach",
     "walk": "iptsim.netfilter.walk",
     "whatif": "iptsim.api",
 }
@@ -56,6 +59,7 @@ __all__ = [
     "IptsimError",
     "Packet",
     "Question",
+    "Reachability",
     "Ruleset",
     "Trace",
     "WhatIf",
@@ -66,6 +70,7 @@ __all__ = [
     "load",
     "load_host",
     "loads",
+    "reachability",
     "walk",
     "whatif",
 ]

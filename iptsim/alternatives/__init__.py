@@ -3,7 +3,8 @@
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.comparison import Parting, WhatIf, what_if
 from iptsim.alternatives.proposals import Proposal, proposals
-from iptsim.alternatives.table import Outcome, Row, Shift, shifts
+from iptsim.alternatives.table import Outcome, Shift, shifts
+from iptsim.reach import Row
 
 __all__ = [
     "Outcome",

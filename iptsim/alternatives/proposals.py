@@ -13,7 +13,7 @@ from typing import Any
 
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.table import Outcome, Row, Shift, asked_of, outcome_of, reachability
+from iptsim.alternatives.table import Outcome, Shift, asked_of, outcome_of, outcomes
 from iptsim.docker.changes import Change
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import is_dockers
@@ -25,6 +25,7 @@ from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
+from iptsim.reach import Row
 
 #: Proposals that are shown, and questions that are asked to find out what else each of them does.
 MOST, MOST_ASKED = 8, 600
@@ -117,8 +118,8 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
         if outcome.verdict == "DEPENDS" or (outcome == aim if not lets_through else not outcome.reached):
             continue
         asked, left_out = asked_of(host, changing.host, MOST_ASKED, scene.names)
-        before |= reachability(host, (row for row in asked if row not in before), family)
-        after = reachability(changing.host, asked, family)
+        before |= outcomes(host, (row for row in asked if row not in before), family)
+        after = outcomes(changing.host, asked, family)
         also = tuple(
             Shift(row, before[row], after[row])
             for row in asked
@@ -161,7 +162,7 @@ class _Scene:
                 return container
         return None
 
-    def is_asked(self, sender: str, to: str, proto: str, port: int) -> bool:
+    def is_asked(self, sender: str, to: str, proto: str, port: int | None) -> bool:
         """Tell whether a row of the table is the question itself."""
         question = self.explanation.question
         return (sender, to, proto, port) == (question.sender, question.to, self.proto, self.port)

@@ -1,0 +1,336 @@
+"""Who reaches whom: containers, the host and the internet, on the ports that are known.
+
+The public entrance is :func:`reachability`, also as `iptsim.reachability`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
+from iptsim.errors import UsageError
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation.reasons import Reason
+from iptsim.extensions.base import Ranges
+from iptsim.extensions.matches.multiport import Multiport
+from iptsim.extensions.matches.tcp import Tcp
+from iptsim.extensions.matches.udp import Udp
+from iptsim.host import Host, load_host
+from iptsim.host.model import Container
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Trace
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import TCP, UDP, Family, protocol_name
+
+SCHEMA = "iptsim.reachability/1"
+#: A port on which hardly anything listens: it stands for all that nobody named.
+OTHER_PORT = 9999
+#: How many questions are asked at most.
+MOST = 4000
+#: Ports that rules for the host itself name, and that are asked about, at most.
+_HOST_PORTS = 24
+_OTHERS = "other ports"
+#: Names that a question takes for others than a container called so.
+_RESERVED = frozenset({"host", "localhost", "internet", "dns"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A question about two parties and a port.
+
+    Attributes:
+        sender / to: as a question names them.
+        proto: the protocol's name.
+        port: the destination port; None for a protocol without ports, which asks for an echo.
+    """
+
+    sender: str
+    to: str
+    proto: str
+    port: int | None
+
+    @property
+    def what(self) -> str:
+        """The port as people write it: "80/tcp", "other ports", "icmp"."""
+        if self.port is None:
+            return self.proto
+        return _OTHERS if self.port == OTHER_PORT else f"{self.port}/{self.proto}"
+
+    def question(self, family: Family) -> Question:
+        """Return the question."""
+        fields = {"from": self.sender, "to": self.to, "proto": self.proto, "dport": self.port}
+        return Question.model_validate({**fields, "family": family})
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What becomes of a packet from one party to another, and why.
+
+    Attributes:
+        row: the question.
+        explanation: the answer; None where the question can't be asked.
+        note: why it can't be asked; else empty.
+    """
+
+    row: Row
+    explanation: Explanation | None = field(repr=False)
+    note: str = ""
+
+    @property
+    def sender(self) -> str:
+        """Who sends."""
+        return self.row.sender
+
+    @property
+    def receiver(self) -> str:
+        """To whom, as the question names it: where the packet ends, :attr:`at` says."""
+        return self.row.to
+
+    @property
+    def proto(self) -> str:
+        """The protocol's name."""
+        return self.row.proto
+
+    @property
+    def port(self) -> int | None:
+        """The destination port, :data:`OTHER_PORT` for all that nobody named; None for ICMP."""
+        return self.row.port
+
+    @property
+    def verdict(self) -> str:
+        """ACCEPT, DROP, REJECT or DEPENDS; "" where the question can't be asked."""
+        return self.explanation.verdict if self.explanation is not None else ""
+
+    @property
+    def reason(self) -> str:
+        """The reason code, see docs/reasons.md; "" where the question can't be asked."""
+        return self.explanation.reason.code if self.explanation is not None else ""
+
+    @property
+    def at(self) -> str:
+        """Who gets the packet in the end, behind docker-proxy too: a container, "host", "outside".
+
+        "" where nobody does, or where that depends.
+        """
+        if self.explanation is None or self.verdict == "DEPENDS":
+            return ""
+        return arrived_at(self.explanation.trace)
+
+    @property
+    def rule(self) -> Rule | None:
+        """The deciding rule, None where none decides."""
+        step = self._reason.step if self._reason is not None else None
+        return step.rule if step is not None else None
+
+    @property
+    def place(self) -> str:
+        """Where it is decided: "filter DOCKER rule 3", "filter FORWARD policy", or ""."""
+        step = self._reason.step if self._reason is not None else None
+        if step is None or step.table is None:
+            return ""
+        return f"{step.table} {step.chain} " + (f"rule {step.rule.position}" if step.rule else "policy")
+
+    @property
+    def _reason(self) -> Reason | None:
+        return self.explanation.reason if self.explanation is not None else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as plain data; what does not apply is null."""
+        return {
+            "from": self.sender,
+            "to": self.receiver,
+            "proto": self.proto,
+            "dport": self.port,
+            "what": self.row.what,
+            "verdict": self.verdict or None,
+            "reason": self.reason or None,
+            "at": self.at or None,
+            "rule": self._reason.as_json()["rule"] if self._reason is not None else None,
+            "note": self.note or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """Who reaches whom on a host.
+
+    Attributes:
+        host: the host.
+        family: of the packets, 4 or 6.
+        rows: an answer a question; what the internet and the host send comes first.
+        left_out: how many questions were not asked because they are too many.
+    """
+
+    host: Host = field(repr=False)
+    family: Family
+    rows: tuple[Reach, ...]
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Reach]:
+        return iter(self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the table as plain data, schema `iptsim.reachability/1`."""
+        return {
+            "schema": SCHEMA,
+            "family": self.family,
+            "left_out": self.left_out,
+            "rows": [row.as_json() for row in self.rows],
+        }
+
+
+def reachability(source: str | Path | Host, family: Family = 4, *, most: int = MOST) -> Reachability:
+    """Say who reaches whom: every pair of containers, the host and the internet, on the ports that are known.
+
+    Known are the ports that containers publish or expose, and those that rules for the host itself name. Port
+    9999 stands for all others.
+
+    Args:
+        source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
+        family: of the packets, 4 or 6.
+        most: how many questions to ask at most.
+
+    Raises:
+        CaptureError: the source can't be read.
+        DumpSyntaxError: a line of the dump that iptables-restore would not take.
+        RulesetError: the rules loop or jump to a chain that is not there.
+        WalkLimitError: the rules are built to explode.
+    """
+    host = source if isinstance(source, Host) else load_host(source)
+    asked = questions(host, family)
+    simulator = Simulator(host)
+    return Reachability(
+        host,
+        family,
+        tuple(_answer(simulator, row, family) for row in asked[:most]),
+        max(0, len(asked) - most),
+    )
+
+
+def _answer(simulator: Simulator, row: Row, family: Family) -> Reach:
+    question = row.question(family)
+    try:
+        trace = simulator.walk(question)
+    except UsageError as error:
+        return Reach(row, None, str(error))
+    return Reach(row, explain_trace(simulator.host, question, trace))
+
+
+def arrived_at(trace: Trace) -> str:
+    """Return who gets a packet in the end: a container's name, "host", "outside"; "" where nobody does."""
+    if trace.verdict in ("DROP", "REJECT"):
+        return ""
+    delivered = [leg for leg in trace.legs if leg.direction == "original"][-1].delivered
+    if delivered is None:
+        return ""
+    return delivered.name if delivered.kind == "container" else delivered.kind
+
+
+# -- what to ask -----------------------------------------------------------------------------------
+
+
+def questions(host: Host, family: Family = 4) -> list[Row]:
+    """Return what to ask of a host; what the internet and the host send comes first."""
+    echo = "icmp" if family == 4 else "icmpv6"
+    found = dict.fromkeys(rows(host, family))
+    senders = [_name(one) for one in _own(host)]
+    for sender in ("internet", *senders):
+        for proto, port in _host_ports(host.rulesets.get(family)):
+            found[Row(sender, "host", proto, port)] = None
+        found[Row(sender, "host", "tcp", OTHER_PORT)] = None
+        found[Row(sender, "host", echo, None)] = None
+    found[Row("host", "internet", "tcp", 443)] = None
+    for container in _own(host):
+        if container.namespace.nameservers():
+            found[Row(_name(container), "dns", "udp", 53)] = None
+    first = {"internet": 0, "host": 1}
+    return sorted(found, key=lambda row: first.get(row.sender, 2))
+
+
+def rows(host: Host, family: Family = 4) -> Iterator[Row]:
+    """Yield what to ask about the containers of a host: known ports first, then what stands for the others."""
+    own = _own(host)
+    senders = [_name(one) for one in own]
+    for target in own:
+        for proto, port in _ports(target):
+            for sender in (*senders, "host", "internet"):
+                if sender != _name(target):
+                    yield Row(sender, _name(target), proto, port)
+    for container in host.containers.values():
+        for published in container.published if container.running else ():
+            if published.family == family:
+                proto = protocol_name(published.proto)
+                to = published.host_address or "host"
+                for sender in (*senders, "internet", "host"):
+                    yield Row(sender, to, proto, published.host_port)
+    for sender in senders:
+        yield Row(sender, "internet", "tcp", 443)
+        yield Row(sender, "host", "tcp", OTHER_PORT)
+
+
+def _own(host: Host) -> list[Container]:
+    """Return the running containers that have a network of their own."""
+    return [one for one in host.containers.values() if one.running and one.endpoints and not _borrows(one)]
+
+
+def _name(container: Container) -> str:
+    """Return how a question names a container."""
+    if container.name in _RESERVED:
+        return f"{container.name}@{next(iter(container.endpoints))}"
+    return container.name
+
+
+def _borrows(container: Container) -> bool:
+    return container.network_mode == "host" or container.network_mode.startswith("container:")
+
+
+def _ports(container: Container) -> Iterator[tuple[str, int]]:
+    """Yield a container's ports that somebody named, and one for all others."""
+    exposed = [(one.proto, one.port) for one in container.exposed]
+    published = [(one.proto, one.container_port) for one in (*container.published, *container.opened)]
+    for proto, port in sorted({*exposed, *published}):
+        yield protocol_name(proto), port
+    yield "tcp", OTHER_PORT
+
+
+def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:
+    """Return the ports that the rules for the host itself name, of a range the first one."""
+    if ruleset is None:
+        return []
+    found: dict[tuple[int, int], None] = {}
+    for chain in _below(ruleset, "filter", "INPUT"):
+        for rule in chain.rules:
+            for match in rule.matches:
+                for low, _ in _destination_ports(match):
+                    proto = rule.parameters.protocol
+                    if proto in (TCP, UDP) and "protocol" not in rule.parameters.negated:
+                        found[proto, low] = None
+    return [(protocol_name(proto), port) for proto, port in sorted(found)[:_HOST_PORTS]]
+
+
+def _destination_ports(match: object) -> Ranges:
+    """Return the destination ports that a match asks for."""
+    if isinstance(match, Tcp | Udp) and "destination_port" not in match.negated:
+        return (match.destination_port,) if match.destination_port is not None else ()
+    if isinstance(match, Multiport) and not match.negated:
+        return match.destination_ports or match.ports or ()
+    return ()
+
+
+def _below(ruleset: Ruleset, table: str, name: str) -> list[Chain]:
+    """Return a chain and all that it leads to."""
+    found: dict[str, Chain] = {}
+    left = [name]
+    while left:
+        name = left.pop()
+        chain = ruleset.chain(table, name)
+        if chain is not None and name not in found:
+            found[name] = chain
+            left.extend(rule.target.chain for rule in chain.rules if isinstance(rule.target, Jump))
+    return list(found.values())
