@@ -1,6 +1,7 @@
 # make demo        explain one packet on a real capture
 # make test        everything that a change must pass
 # make wheel-test  the wheel works outside the repository
+# make docs        the documentation's site, in site/
 # make benchmark   how fast it is here
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
 # make extension-cases  every option of every match against it, and the table of what is supported
@@ -14,7 +15,7 @@ N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
 
-.PHONY: demo test wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support clean
+.PHONY: demo test docs wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -33,6 +34,9 @@ wheel-test: $(VENV)/.dev
 	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim --version
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 benchmark: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.load
@@ -64,4 +68,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@

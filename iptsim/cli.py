@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments. CHAIN may stand behind options, which argparse can't do by itself."""
-    parser = _parser()
+    parser = make_parser()
     arguments, left = parser.parse_known_args(argv)
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
         arguments.chain = left.pop()
@@ -69,7 +69,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="iptsim",
         description="Simulate and explain iptables: what happens to a packet, which rule decides, and why.",

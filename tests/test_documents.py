@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import doctest
 import re
 
 import pytest
@@ -13,20 +11,61 @@ from iptsim.explanation import REASONS
 from iptsim.explanation.table import reasons_table
 from iptsim.extensions.support import counts, support_table
 from iptsim.findings.table import findings_table
-from tests.readme import DOCUMENTS, ROOT, rendered
+from tests.readme import DOCUMENTS, ROOT, rendered, unasked
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_console_sessions_are_real(name: str) -> None:
+def test_sessions_are_real(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
-    assert rendered(text) == text, "write them anew with: python -m tests.readme"
+    assert list(unasked(text)) == [], "a session begins with a command"
+    assert rendered(text, name) == text, "write them anew with: python -m tests.readme"
 
 
-def test_python_sessions_are_real() -> None:
-    with contextlib.chdir(ROOT):
-        failed, tried = doctest.testfile("README.md", module_relative=False)
-    assert failed == 0
-    assert tried > 0
+def test_sessions_are_run() -> None:
+    """Outputs that are not so are found, in the shell, in the program and in Python."""
+    document = """
+```console
+$ iptsim --version
+iptsim 0
+$ echo one | tr o O
+$ iptsim explain nowhere
+$ echo $?
+0
+```
+
+```python
+>>> one = 1
+>>> one + 1
+3
+>>> 1 / 0
+```
+"""
+    assert (
+        rendered(document)
+        == f"""
+```console
+$ iptsim --version
+iptsim {iptsim.__version__}
+$ echo one | tr o O
+One
+$ iptsim explain nowhere
+iptsim: nowhere: No such file or directory
+$ echo $?
+2
+```
+
+```python
+>>> one = 1
+>>> one + 1
+2
+>>> 1 / 0
+Traceback (most recent call last):
+    ...
+ZeroDivisionError: division by zero
+```
+"""
+    )
+    assert list(unasked("```console\nout\n```\n```python\nprint(1)\n```\n")) == ["out", "print(1)"]
 
 
 def test_the_support_table_is_true() -> None:

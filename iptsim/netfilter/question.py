@@ -20,77 +20,85 @@ _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", re.ASCII)
 
 
 class ConnectionFacts(BaseModel):
-    """What the question says of the connection that the packet belongs to.
-
-    `original` and `reply` are flows as `SRC:PORT>DST:PORT` or as objects with src, sport, dst, dport.
-    """
+    """What the question says of the connection that the packet belongs to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    orig: dict[str, Any] | None = None
-    reply: dict[str, Any] | None = None
-    mark: int = 0
-    zone: int = 0
-    helper: str | None = None
-    status: tuple[str, ...] = ()
-    expires: int | None = None
-    labels: tuple[int, ...] = ()
-    packets: int | None = None
-    bytes: int | None = None
+    orig: dict[str, Any] | None = Field(None, description="flow of its first packet: src, sport, dst, dport")
+    reply: dict[str, Any] | None = Field(None, description="flow of the answers: src, sport, dst, dport")
+    mark: int = Field(0, description="the connection's mark")
+    zone: int = Field(0, description="conntrack zone")
+    helper: str | None = Field(None, description="its helper: ftp, sip ...")
+    status: tuple[str, ...] = Field((), description="SEEN_REPLY, ASSURED, EXPECTED ...")
+    expires: int | None = Field(None, description="seconds until conntrack forgets it")
+    labels: tuple[int, ...] = Field((), description="connection labels, by number")
+    packets: int | None = Field(None, description="packets so far, in each direction")
+    bytes: int | None = Field(None, description="octets so far, in each direction")
 
 
 class Question(BaseModel):
-    """One packet to follow.
-
-    Attributes:
-        sender / to: a container, "host", "localhost", "internet", "dns" (`to` only), or an address.
-        in_interface: the interface on which the packet arrives; then `src` and `dst` say its addresses.
-        proto: protocol name or number; TCP where it is left open, and UDP to a resolver.
-        assume: how undecided matches go: module name or TABLE:CHAIN:N -> yes or no.
-        facts: what `--set NAME=VALUE` says beyond header fields ("cpu", "tproxy_listener" ...).
-        extra: rare header fields ("ah_spi", "sctp_chunks" ...), see the extensions that look at them.
-        extension_headers: IPv6 headers before the transport header, as protocol number and hex content.
-        reply: whether answers are followed too.
-        verbose: keep the rules that were looked at in vain.
-    """
+    """One packet to follow; each field says what it means. What is None has its default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
-    id: str | int | None = None
-    sender: str | None = Field(None, alias="from")
-    to: str | None = None
-    in_interface: str | None = Field(None, alias="in")
-    family: Literal[4, 6] | None = None
-    proto: str | None = None
-    src: str | None = None
-    dst: str | None = None
-    sport: int | None = Field(None, ge=0, le=65535)
-    dport: int | None = Field(None, ge=0, le=65535)
-    tcp_flags: str | None = None
-    tcp_options: dict[int, str] | None = None
-    icmp_type: int | None = Field(None, ge=0, le=255)
-    icmp_code: int | None = Field(None, ge=0, le=255)
-    ttl: int | None = Field(None, ge=0, le=255)
-    tos: int | None = Field(None, ge=0, le=255)
-    length: int | None = Field(None, ge=0, le=65535)
-    payload_hex: str | None = None
-    mark: int | None = Field(None, ge=0, le=0xFFFFFFFF)
-    uid: int | None = Field(None, ge=0, le=0xFFFFFFFF)
-    gid: int | None = Field(None, ge=0, le=0xFFFFFFFF)
-    mss: int | None = Field(None, ge=0, le=65535)
-    fragment: Literal["first", "middle", "last"] | None = None
-    src_mac: str | None = None
-    dst_mac: str | None = None
-    pkttype: Literal["unicast", "broadcast", "multicast"] | None = None
-    state: State | None = None
-    ct: ConnectionFacts | None = None
-    at: datetime | None = None
-    assume: dict[str, bool] = {}
-    facts: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    extension_headers: tuple[tuple[int, str], ...] = ()
-    reply: bool = True
-    verbose: bool = False
+    id: str | int | None = Field(None, description="comes back in the answer")
+    sender: str | None = Field(
+        None, alias="from", description="who sends: a container, host, localhost, internet, or an address"
+    )
+    to: str | None = Field(
+        None,
+        description="to whom: the same, or dns for the sender's resolvers; a port may follow, as in web:80",
+    )
+    in_interface: str | None = Field(
+        None,
+        alias="in",
+        description="the interface or bridge port on which it arrives; then src and dst say its addresses",
+    )
+    family: Literal[4, 6] | None = Field(None, description="address family; by default that of the addresses")
+    proto: str | None = Field(None, description="protocol, by name or number; tcp by default, but udp to dns")
+    src: str | None = Field(None, description="source address, where `from` does not tell")
+    dst: str | None = Field(None, description="destination address, where `to` does not tell")
+    sport: int | None = Field(None, ge=0, le=65535, description="source port")
+    dport: int | None = Field(
+        None, ge=0, le=65535, description="destination port; by default 80 for tcp, 53 for others"
+    )
+    tcp_flags: str | None = Field(
+        None, description="flags as SYN,ACK; SYN by default, ACK where the state is established"
+    )
+    tcp_options: dict[int, str] | None = Field(None, description="TCP options: number -> content in hex")
+    icmp_type: int | None = Field(None, ge=0, le=255, description="ICMP type; echo request by default")
+    icmp_code: int | None = Field(None, ge=0, le=255, description="ICMP code; 0 by default")
+    ttl: int | None = Field(None, ge=0, le=255, description="time to live, or hop limit; 64 by default")
+    tos: int | None = Field(
+        None, ge=0, le=255, description="the whole TOS or traffic class octet; 0 by default"
+    )
+    length: int | None = Field(None, ge=0, le=65535, description="octets of the IP packet, header included")
+    payload_hex: str | None = Field(None, description="what follows the transport header, in hex")
+    mark: int | None = Field(None, ge=0, le=0xFFFFFFFF, description="the packet's mark; 0 by default")
+    uid: int | None = Field(None, ge=0, le=0xFFFFFFFF, description="user of the local process that sends")
+    gid: int | None = Field(None, ge=0, le=0xFFFFFFFF, description="group of the local process that sends")
+    mss: int | None = Field(None, ge=0, le=65535, description="maximum segment size, a TCP option")
+    fragment: Literal["first", "middle", "last"] | None = Field(
+        None, description="which fragment it is; by default a whole packet"
+    )
+    src_mac: str | None = Field(None, description="source MAC address of its frame")
+    dst_mac: str | None = Field(None, description="destination MAC address of its frame")
+    pkttype: Literal["unicast", "broadcast", "multicast"] | None = Field(
+        None, description="how its frame is addressed; by default as dst_mac says, or unicast"
+    )
+    state: State | None = Field(None, description="state of its connection; new by default")
+    ct: ConnectionFacts | None = Field(None, description="more about its connection")
+    at: datetime | None = Field(None, description="when it happens, for `-m time`: 2026-11-24T18:30")
+    assume: dict[str, bool] = Field(
+        {}, description="how matches go that nobody can know: module or TABLE:CHAIN:N -> true or false"
+    )
+    facts: dict[str, Any] = Field({}, description="facts about the world around the packet")
+    extra: dict[str, Any] = Field({}, description="rare header fields")
+    extension_headers: tuple[tuple[int, str], ...] = Field(
+        (), description="IPv6 headers before the transport header: protocol number, content in hex"
+    )
+    reply: bool = Field(True, description="whether the answers are followed, too")
+    verbose: bool = Field(False, description="whether the rules that did not match are told, too")
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,0 +1,177 @@
+"""What the site holds beside the pages in docs/: pages made from the code, and the repository's own documents.
+
+mkdocs calls `on_files` and `on_page_markdown` while it builds the site.
+"""
+
+from __future__ import annotations
+
+import argparse
+import posixpath
+import re
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from pydantic import BaseModel
+
+from iptsim.cli import make_parser
+from iptsim.facts import EXTRAS, FACTS
+from iptsim.netfilter.question import ConnectionFacts, Question
+
+ROOT = Path(__file__).parent.parent
+#: Documents of the repository that are pages of the site as well.
+DOCUMENTS = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "fixtures/README.md": "reference/fixtures.md",
+}
+_LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
+#: Roles in docstrings, which Markdown does not know: :class:`iptsim.Host` reads `Host`.
+_ROLE = re.compile(r":(?:class|func|data|mod|meth|attr):<code>~?(?:[\w.]*\.)?(\w+)</code>")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are not in docs/."""
+    for place, text in generated().items():
+        files.append(File.generated(config, place, content=text))
+    for origin, place in DOCUMENTS.items():
+        files.append(File.generated(config, place, content=(ROOT / origin).read_text("utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links from the repository's places to the site's; mkdocs complains about all that lead nowhere."""
+    here = page.file.src_uri
+    origin = {place: origin for origin, place in DOCUMENTS.items()}.get(here, f"docs/{here}")
+
+    def moved(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), match[1]))
+        if target not in DOCUMENTS and not target.startswith("docs/"):
+            return match[1]
+        place = DOCUMENTS.get(target, target.removeprefix("docs/"))
+        return posixpath.relpath(place, posixpath.dirname(here))
+
+    return _LINK.sub(moved, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Write the roles in docstrings as code."""
+    return _ROLE.sub(r"<code>\1</code>", html)
+
+
+def generated() -> dict[str, str]:
+    """Return the pages that are made from the code, by their places."""
+    return {
+        "reference/commands.md": "".join(_commands(make_parser())),
+        "reference/questions.md": "".join(_fields()),
+    }
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"# Command line\n\n{parser.description}\n\n"
+    yield "Exit status: 0 answered, 1 an expectation failed or something was found, 2 bad usage or bad input.\n"
+    yield "Data goes to standard output, warnings and errors to standard error. Colours appear on a terminal only,\n"
+    yield "and not with `NO_COLOR`.\n"
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield from _command(name, command)
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    # the width that the help is made for must not hang on who builds the site
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)
+    usage = re.sub(r"\n {8,}", "\n    ", parser.format_usage().removeprefix("usage: ").strip())
+    yield f"\n## iptsim {name}\n\n{parser.description}\n\n```text\n{usage}\n```\n"
+    if parser.epilog:
+        yield f"\n{_text(parser.epilog)}\n"
+    for group in parser._action_groups:
+        rows = [action for action in group._group_actions if action.dest != "help"]
+        if not rows:
+            continue
+        title = {"positional arguments": "arguments"}.get(group.title or "", group.title or "")
+        yield f"\n**{title[:1].upper()}{title[1:]}**\n\n"
+        if group.description:
+            yield f"{_text(group.description)}\n\n"
+        yield "| | |\n|---|---|\n"
+        for action in rows:
+            yield f"| {_invocation(action)} | {_text(_help(action))} |\n"
+
+
+def _invocation(action: argparse.Action) -> str:
+    value = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    if action.choices is not None and not isinstance(action.metavar, str):
+        value = "|".join(map(str, action.choices))
+    shown = " ".join(value) if isinstance(value, tuple) else value
+    if not action.option_strings:
+        return f"`{shown}`"
+    if shown and action.nargs == "?":
+        shown = f"[{shown}]"
+    names = ", ".join(f"`{name}`" for name in action.option_strings)
+    return (f"{names} `{shown}`" if shown else names).replace("|", "\\|")
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "").replace("%%", "%")
+
+
+def _text(text: str) -> str:
+    """Return a help text as Markdown."""
+    return re.sub(r"([|<>*_\[\]])", r"\\\1", " ".join(text.split()))
+
+
+# -- the fields of a question ----------------------------------------------------------------------
+
+
+def _fields() -> Iterator[str]:
+    yield """\
+# Fields of a question
+
+A question is an object: a line of `--batch`, the keyword arguments of `iptsim.explain`, or what the options of
+`iptsim explain` say. All fields are optional; what is left open has a default, and an answer that hangs on a default
+says so. On the command line `--set NAME=VALUE` sets a field that has no option of its own. Numbers may be written 0x10.
+
+"""
+    yield from _table(Question)
+    yield "\n## ct: the connection\n\n`--set ct.mark=7`, or an object in a batch line.\n\n"
+    yield from _table(ConnectionFacts, "ct.")
+    yield "\n## Facts\n\nWhat a few matches ask about the world around the packet.\n\n"
+    yield from _named(FACTS)
+    yield "\n## Rare header fields\n\nWhat only a few matches look at.\n\n"
+    yield from _named(EXTRAS)
+
+
+def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    yield "| field | value | meaning |\n|---|---|---|\n"
+    for name, field in model.model_fields.items():
+        shown = f"{prefix}{field.alias or name}"
+        yield f"| `{shown}` | {_kind(field.annotation)} | {(field.description or '').replace('|', '&#124;')} |\n"
+
+
+def _named(texts: dict[str, str]) -> Iterator[str]:
+    yield "| field | meaning |\n|---|---|\n"
+    for name, text in texts.items():
+        yield f"| `{name}` | {text} |\n"
+
+
+def _kind(annotation: Any) -> str:
+    """Return what values a field takes, in words."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
+    if origin is Literal:
+        return ", ".join(f"`{argument}`" for argument in arguments)
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return "object"
+    if origin is tuple:
+        return "list"
+    return {int: "number", bool: "true or false"}.get(
+        annotation, "time" if "datetime" in str(annotation) else "text"
+    )
