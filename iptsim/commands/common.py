@@ -143,7 +143,7 @@ def open_source(arguments: argparse.Namespace) -> Host:
 def warn_of(ruleset: Ruleset) -> None:
     """Print a ruleset's warnings to standard error."""
     for warning in ruleset.warnings:
-        print(f"iptsim: warning: {printable(warning)}", file=sys.stderr)
+        print(f"iptsim: warning: {printable(ruleset.source)}: {printable(warning)}", file=sys.stderr)
 
 
 def open_rules(arguments: argparse.Namespace) -> tuple[Host, Ruleset]:

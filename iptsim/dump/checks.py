@@ -1,49 +1,90 @@
-"""Refuses targets and matches in tables or at hooks that they are not made for, as the kernel does.
+"""Finds targets and matches where they can't be: in a table, at a hook or beside a protocol that is not theirs.
 
-See xt_check_target and xt_check_match in net/netfilter/x_tables.c.
+Most of it only the kernel objects to, when the rules are really loaded: xt_check_target and
+xt_check_match in net/netfilter/x_tables.c. `iptables-restore --test` takes such rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from iptsim.dump.ruleset import Jump, Rule, Table
 from iptsim.extensions.base import Match, Target
+from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
 
 _NOWHERE: set[str] = set()
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+#: The protocols that a rule can name are listed up to this many; more are nearly all.
+_LISTED = 10
 
 
-def misplaced(table: Table, rules: Iterable[Rule]) -> Iterator[tuple[Rule, str, str]]:
-    """Find rules that stand in the wrong table or under the wrong hook.
+class Objection(NamedTuple):
+    """Why a rule can't be loaded.
+
+    Attributes:
+        rule: the rule.
+        name: its extension that is out of place, as the rule names it: "-j DNAT".
+        reason: a sentence that begins with the name.
+        early: iptables itself refuses it, not only the kernel.
+    """
+
+    rule: Rule
+    name: str
+    reason: str
+    early: bool
+
+
+def objections(table: Table, rules: Iterable[Rule]) -> Iterator[Objection]:
+    """Find rules of a table that can't be loaded.
 
     Args:
         table: the whole table.
         rules: those of its rules whose matches or target are restricted.
-
-    Yields:
-        The rule, the extension as the rule names it ("-j DNAT"), and the reason.
     """
     reached = reached_chains(table)
     for rule in rules:
+        for match in rule.matches:
+            yield from _objections(f"-m {match.name}", match, match.tables, rule, reached)
         target = rule.target
         if target is not None and not isinstance(target, Jump):
-            reason = _objection(target, target.allowed_tables(), rule, reached)
-            if reason:
-                yield rule, f"-j {target.name}", f"-j {target.name} {reason}"
-        for match in rule.matches:
-            reason = _objection(match, match.tables, rule, reached)
-            if reason:
-                yield rule, f"-m {match.name}", f"-m {match.name} {reason}"
+            yield from _objections(f"-j {target.name}", target, target.allowed_tables(), rule, reached)
 
 
-def _objection(
-    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, reached: dict[str, set[str]]
-) -> str:
-    """Return why an extension that goes into some tables only can't stand in a rule, or nothing."""
+def _objections(
+    name: str,
+    extension: Match | Target,
+    tables: frozenset[str] | None,
+    rule: Rule,
+    reached: dict[str, set[str]],
+) -> Iterator[Objection]:
+    insists = extension.insists or ""
     if tables is not None and rule.table not in tables:
-        return f"works only in table {any_of(tuple(sorted(tables)))}"
+        words = f"works only in table {any_of(tuple(sorted(tables)))}"
+        yield Objection(rule, name, f"{name} {words}", "tables" in insists)
+        return
+    protocols = extension.allowed_protocols()
+    parameters = rule.parameters
+    named = "protocol" not in parameters.negated or "negated too" in insists
+    if protocols is not None and (parameters.protocol not in protocols or not named):
+        options = "" if extension.protocols == protocols else " with these options"
+        words = f"works only in a rule with -p {_any_protocol(protocols)}"
+        yield Objection(rule, name, f"{name}{options} {words}", "protocols" in insists)
+        return
+    words = _wrong_hook(extension, rule, reached)
+    if words:
+        yield Objection(rule, name, f"{name} {words}", early=False)
+
+
+def _any_protocol(protocols: frozenset[int]) -> str:
+    if len(protocols) > _LISTED:
+        return "PROTOCOL"
+    return any_of(tuple(format_protocol(number) for number in sorted(protocols)))
+
+
+def _wrong_hook(extension: Match | Target, rule: Rule, reached: dict[str, set[str]]) -> str:
+    """Return why an extension can't stand in the chain of a rule, or nothing."""
     allowed = extension.allowed_hooks()
     if allowed is None:
         return ""

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from iptsim.dump.ruleset import Counters, Jump
 from iptsim.extensions.base import Extension, Given, Match, Option, Target
-from iptsim.extensions.parameters import Parameters, format_protocol
-from iptsim.extensions.values import any_of
+from iptsim.extensions.parameters import Parameters
 
 #: Picks the value words of a step from a line; one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
@@ -307,13 +306,14 @@ class Bound(NamedTuple):
         parameters: one per rule that the line stands for; `-s a,b` makes two.
         matches: the matches in the order of testing.
         target: a target's model, a jump, or None.
-        placed: whether an extension is restricted to some tables or hooks.
+        doubtful: whether an extension is restricted to some tables or hooks, or is not for the rule's
+            protocol; the whole table shows whether the kernel takes it.
     """
 
     parameters: tuple[Parameters, ...]
     matches: tuple[Match, ...]
     target: Target | Jump | None
-    placed: bool
+    doubtful: bool
 
 
 @dataclass(slots=True)
@@ -369,14 +369,14 @@ class Plan:
         """Read the values of one line.
 
         Raises:
-            BindError: a value means nothing, or a match is not for the rule's protocol.
+            BindError: a value means nothing.
         """
         values = self.key(words)
         parameters = self.known(values)
         if parameters is None:
             parameters = self.parameters.read_all(values)
         model: Parameters = parameters[0]
-        matches, placed = [], False
+        matches, doubtful = [], False
         for key, known, step in self.tests:
             values = key(words)
             reading = known(values)
@@ -384,10 +384,10 @@ class Plan:
                 reading = step.read(values)
             found, protocols, somewhere = reading
             matches.append(found)
-            if somewhere:
-                placed = True
-            if protocols is not None and (model.protocol not in protocols or "protocol" in model.negated):
-                raise _wrong_protocol(step, protocols)
+            if somewhere or (
+                protocols is not None and (model.protocol not in protocols or "protocol" in model.negated)
+            ):
+                doubtful = True
         target: Target | Jump | None = None
         if self.target is not None:
             target = matches.pop()
@@ -396,7 +396,7 @@ class Plan:
             target = self.jumps.get((name, self.goto))
             if target is None:
                 target = self.jumps[name, self.goto] = Jump(name, self.goto)
-        return Bound(parameters, tuple(matches), target, placed)
+        return Bound(parameters, tuple(matches), target, doubtful)
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
         """Return what `-c` sets, if the line has it.
@@ -414,11 +414,3 @@ class Plan:
                 "the counters are not two numbers", self.counters[0], "expected -c PACKETS OCTETS"
             )
         return Counters(int(texts[0]), int(texts[1]))
-
-
-def _wrong_protocol(step: Step, protocols: frozenset[int]) -> BindError:
-    extension = step.extension
-    assert issubclass(extension, Match | Target)
-    names = any_of(tuple(format_protocol(number) for number in sorted(protocols)))
-    what = step.name if extension.protocols == protocols else f"{step.name} with these options"
-    return BindError(f"{what} works only in a rule with -p {names}", step.at)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iptsim.dump import commands
 from iptsim.dump.binder import Binder, is_target_name, nearest_match, nearest_target, target_names
-from iptsim.dump.checks import misplaced
+from iptsim.dump.checks import objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
 from iptsim.dump.plan import BindError, Bound, Hint, Plan
@@ -35,6 +35,8 @@ MAX_LINE, MAX_WORD, MAX_WORDS = 10239, 1023, 250
 MAX_ERRORS = 10
 #: After how many further ones the reader gives up.
 MAX_COUNTED = 1000
+#: How many rules that the kernel refuses are named.
+MAX_REFUSED = 10
 #: How many line shapes are remembered.
 _MAX_PLANS = 8192
 
@@ -146,8 +148,10 @@ class _Reader:
         self.foreign = False
         #: the open block is passed over
         self.skipping = False
-        #: rules of the open table that are restricted to some tables or hooks
-        self.placed: list[Rule] = []
+        #: rules of the open table of which only the whole table shows whether the kernel takes them
+        self.doubtful: list[Rule] = []
+        #: rules that the kernel refuses
+        self.refused = 0
         #: the open table's rules are not just appended
         self.edited = False
         #: lines that are none of a dump were passed over
@@ -178,6 +182,9 @@ class _Reader:
         if self.skipped and not self.ruleset.tables:
             self._fail("none of the lines is one of a dump", 1, lines[0], hint=_WANTED)
         self.ruleset.trailer = tuple(self.comments)
+        if self.refused > MAX_REFUSED:
+            self.warnings.append(f"... and {self.refused - MAX_REFUSED} more rules that the kernel refuses")
+        self.errors.sort(key=lambda error: error.span.line)
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]
         if self.errors:
@@ -304,7 +311,7 @@ class _Reader:
         if chain is None or name in plan.misplaced:
             return False
         try:
-            parameters, matches, target, placed = plan.run(words)
+            parameters, matches, target, doubtful = plan.run(words)
         except BindError:
             return False
         if type(target) is Jump and (
@@ -317,8 +324,8 @@ class _Reader:
                 table.name, name, len(rules) + 1, model, matches, target, counters, self.source, number
             )
             rules.append(rule)
-            if placed:
-                self.placed.append(rule)
+            if doubtful:
+                self.doubtful.append(rule)
         return True
 
     def _comment(self, line: str, number: int) -> None:
@@ -426,15 +433,29 @@ class _Reader:
         assert table is not None
         if self.edited:
             commands.renumber(table)
-            self.placed = list(table.rules())
-        for rule, name, reason in misplaced(table, self.placed) if self.placed else ():
-            text = self.lines[rule.line - 1]
-            start = max(text.find(name), 0)
-            self._fail(reason, rule.line, text, start, start + len(name))
-        self.placed = []
+            self.doubtful = list(table.rules())
+        for rule, name, reason, early in objections(table, self.doubtful) if self.doubtful else ():
+            if early:
+                text = self.lines[rule.line - 1]
+                start = max(text.find(name), 0)
+                self._fail(reason, rule.line, text, start, start + len(name))
+            elif not rule.refused:
+                rule.refused = reason
+                self._warn_refused(rule)
+        self.doubtful = []
         self.edited = False
         self.table = None
         self.listing = self.skipping = False
+
+    def _warn_refused(self, rule: Rule) -> None:
+        """Say that a rule is none for the kernel, of the first few."""
+        self.refused += 1
+        if self.refused <= MAX_REFUSED:
+            self._warn(
+                rule.line,
+                f"{rule.refused}; the kernel refuses such a rule, and iptables-restore fails;"
+                " here packets pass the rule by",
+            )
 
     def _chain(self, line: Line, text: str, number: int) -> None:
         table = self.table
@@ -561,8 +582,8 @@ class _Reader:
                 else:
                     for rule in rules:
                         commands.find_rule(chain, rule)
-                if bound.placed:
-                    self.placed += rules
+                if bound.doubtful:
+                    self.doubtful += rules
             elif plan.command == "P":
                 commands.set_policy(table, name or "", second or "", counters, number)
             elif plan.command == "N":

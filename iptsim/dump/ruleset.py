@@ -60,6 +60,7 @@ class Rule:
         counters: as in the dump, None where the dump has none.
         source: name of the file it was read from.
         line: its line there, from 1; 0 for a rule that was made in memory.
+        refused: why the kernel would not take it, though iptables does; packets pass such a rule by.
     """
 
     table: str
@@ -71,6 +72,7 @@ class Rule:
     counters: Counters | None = None
     source: str = field(default="<memory>", compare=False)
     line: int = field(default=0, compare=False)
+    refused: str = field(default="", compare=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
 
     @property

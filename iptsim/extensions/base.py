@@ -265,16 +265,22 @@ def fact_predicate(
     return Predicate(text, lambda context: negate(test(context)), got, negated=True)
 
 
+#: Which limits of an extension iptables itself looks at: it refuses a rule that breaks them, while others
+#: only make the kernel refuse the loading. "protocols, negated too": `! -p tcp` names tcp as well.
+Insists = Literal["tables", "protocols", "protocols, negated too"] | None
+
+
 class Match(Extension):
     """A `-m NAME` with its options.
 
     `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number).
+    which hooks, beside which `-p` (by number). `insists` says which of them iptables itself looks at.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
     hooks: ClassVar[frozenset[str] | None] = None
     protocols: ClassVar[frozenset[int] | None] = None
+    insists: ClassVar[Insists] = None
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks at which the kernel takes it with these options; None for any."""
@@ -335,14 +341,16 @@ class Target(Extension):
     """A `-j NAME` with its options.
 
     `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number). `changes` says whether it alters the packet, the
-    connection or the surroundings, so that a rule with an undecided match and this target makes a
-    difference. `terminal` says that no later rule of the chain is looked at.
+    which hooks, beside which `-p` (by number); `insists`, which of them iptables itself looks at.
+    `changes` says whether it alters the packet, the connection or the surroundings, so that a rule with
+    an undecided match and this target makes a difference. `terminal` says that no later rule of the
+    chain is looked at.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
     hooks: ClassVar[frozenset[str] | None] = None
     protocols: ClassVar[frozenset[int] | None] = None
+    insists: ClassVar[Insists] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
 

@@ -107,6 +107,8 @@ def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
     found: dict[int, list[Rule]] = {}
     takers = _Takers()
     for rule in chain.rules[:_LONGEST]:
+        if rule.refused:
+            continue
         conditions = _sure_conditions(rule)
         taker = takers.first_of(rule, conditions)
         if taker is None:

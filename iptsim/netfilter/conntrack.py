@@ -43,6 +43,8 @@ ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 def switched_on(ruleset: Ruleset) -> bool:
     """Tell whether any rule makes the kernel track connections for this address family."""
     for rule in ruleset.rules():
+        if rule.refused:
+            continue
         if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
             return True
         if isinstance(rule.target, Ct) and not rule.target.notrack:

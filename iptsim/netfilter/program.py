@@ -36,6 +36,16 @@ class Prepared:
     quiet: bool
 
 
+def _passed_by(rule: Rule) -> Condition:
+    """Return the condition of a rule that the kernel refuses: nothing fits it."""
+    words = rule.text.removeprefix(f"-A {rule.chain} ")
+    return Condition(
+        lambda context: False,
+        Predicate(words, lambda context: False, lambda context: f"the kernel refuses it: {rule.refused}"),
+        "",
+    )
+
+
 class Program:
     """A ruleset ready to run."""
 
@@ -75,6 +85,8 @@ class Program:
         return prepared
 
     def _prepare(self, rule: Rule) -> Prepared:
+        if rule.refused:
+            return Prepared(rule, (_passed_by(rule),), None, None, quiet=True)
         conditions = self._conditions_of(rule.parameters)
         for match in rule.matches:
             conditions += self._conditions_of(match)

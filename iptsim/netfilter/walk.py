@@ -28,6 +28,8 @@ from iptsim.packet import SYN, TCP, Connection, Direction, Family, Flow, Packet,
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
 WAY_LIMIT = 256
+#: How many rules that the kernel refuses an answer names.
+_REFUSED_SHOWN = 5
 #: Drivers whose containers reach each other and the outside without the host's rules.
 BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})
 
@@ -50,6 +52,7 @@ class Simulator:
         self.host = host
         tracked = bool(host.conntrack)
         self._programs: dict[int, list[Program]] = {}
+        self._refused: dict[int, list[str]] = {}
         for rulesets in (host.rulesets, host.extra_rulesets):
             for family, ruleset in rulesets.items():
                 self._programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
@@ -81,7 +84,8 @@ class Simulator:
         ways = _Ways(self, question, start)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
-        missing = self._missing_rules(start.packet.family)
+        family = start.packet.family
+        missing = [*self._missing_rules(family), *self._refused_rules(family)]
         trace.assumptions = [*self.host.assumptions, *missing, *start.notes, *ways.notes]
         return trace
 
@@ -127,6 +131,20 @@ class Simulator:
         if shown and "filter" not in shown:
             return ["The dump has no table filter; it is taken to be empty."]
         return []
+
+    def _refused_rules(self, family: Family) -> list[str]:
+        """Return which rules are passed by because the kernel would not take them."""
+        if family not in self._refused:
+            self._refused[family] = [
+                f"{rule.table} {rule.chain} rule {rule.position} (line {rule.line}) is passed by, as the kernel "
+                f"refuses it: {rule.refused}."
+                for program in self._programs.get(family, ())
+                for rule in program.ruleset.rules()
+                if rule.refused
+            ]
+        told = self._refused[family]
+        more = [f"{len(told) - _REFUSED_SHOWN} more rules are passed by as well."]
+        return told if len(told) <= _REFUSED_SHOWN else told[:_REFUSED_SHOWN] + more
 
 
 def _has_rule(chain: Chain | None, position: str) -> bool:

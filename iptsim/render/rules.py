@@ -26,7 +26,8 @@ def rule_words(rule: Rule) -> str:
     ]
     packets = f"packets {', '.join(conditions)}" if conditions else "every packet"
     order = rule.target.says() if rule.target is not None else "only count"
-    return f"{packets}: {order}"
+    refused = f" (the kernel refuses it: {rule.refused})" if rule.refused else ""
+    return f"{packets}: {order}{refused}"
 
 
 def rules_lines(

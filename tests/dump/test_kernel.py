@@ -10,7 +10,7 @@ import pytest
 
 from iptsim.dump import dumps, loads
 from iptsim.errors import IptsimError
-from tests.dump.test_errors import LINES, REFUSED
+from tests.dump.test_errors import KERNEL_REFUSES, LINES, REFUSED
 
 NEEDED = (
     "unshare",
@@ -33,6 +33,12 @@ def restored(text: str, backend: str) -> str | None:
     script = f"iptables-{backend}-restore -c && iptables-{backend}-save -c"
     done = subprocess.run(["unshare", "-n", "sh", "-c", script], input=text, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
+
+
+def passes_test(text: str, backend: str) -> bool:
+    """Tell whether `iptables-restore --test` takes a text."""
+    command = ["unshare", "-n", f"iptables-{backend}-restore", "--test"]
+    return subprocess.run(command, input=text, capture_output=True, text=True).returncode == 0
 
 
 def without_comments(text: str) -> list[str]:
@@ -127,3 +133,28 @@ def test_what_the_reader_refuses_is_refused(line: str, backend: str) -> None:
     assert restored(text, backend) is None
     with pytest.raises(IptsimError):
         loads(text)
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize(("table", "lines", "reason"), KERNEL_REFUSES)
+def test_only_the_kernel_refuses_them(table: str, lines: str, reason: str, backend: str) -> None:
+    text = f"*{table}\n:c1 - [0:0]\n:c2 - [0:0]\n{lines}\nCOMMIT\n"
+
+    assert passes_test(text, backend)
+    assert restored(text, backend) is None
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("nat", "-A PREROUTING ! -p tcp -j DNAT --to-destination 10.0.0.1:80"),
+        ("nat", "-A POSTROUTING ! -p udp -j MASQUERADE --to-ports 80"),
+        ("raw", "-A PREROUTING -j CT --notrack --helper ftp"),
+    ],
+)
+def test_the_kernel_takes_what_looks_wrong(table: str, line: str, backend: str) -> None:
+    text = f"*{table}\n{line}\nCOMMIT\n"
+
+    assert restored(text, backend) is not None
+    assert loads(text).warnings == []

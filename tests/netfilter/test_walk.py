@@ -55,6 +55,16 @@ class TestFlowOfControl:
         assert route_of(trace.legs[0]) == ["mangle:INPUT:1=ACCEPT", "filter:INPUT:1=DROP"]
         assert trace.verdict == "DROP"
 
+    def test_a_rule_that_the_kernel_refuses_is_passed_by_and_named(self) -> None:
+        rules = "-A INPUT -m tcp -j DROP\n-A INPUT -j CLASSIFY --set-class 1:1\n-A INPUT -p tcp -j REJECT"
+        trace = ask(router(dump(filter=FILTER + rules)), **IN)
+        assert route_of(trace.legs[0]) == ["filter:INPUT:3=REJECT"]
+        passed_by = [text for text in trace.assumptions if "passed by" in text]
+        assert [text.partition(":")[0] for text in passed_by] == [
+            "filter INPUT rule 1 (line 5) is passed by, as the kernel refuses it",
+            "filter INPUT rule 2 (line 6) is passed by, as the kernel refuses it",
+        ]
+
     def test_a_loop_is_a_clear_error(self) -> None:
         rules = dump(filter=FILTER + ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -j B\n-A B -j A")
         with pytest.raises(RulesetError, match="loop"):

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Ranges, Value
+from iptsim.extensions.base import Insists, Match, Option, Predicate, Ranges, Value
 from iptsim.extensions.ports import ports_predicate
 from iptsim.extensions.values import any_of, port, range_text
 from iptsim.packet import PORT_PROTOCOLS
@@ -42,6 +42,7 @@ class Multiport(Match):
 
     name: ClassVar[str] = "multiport"
     protocols: ClassVar[frozenset[int] | None] = PORT_PROTOCOLS
+    insists: ClassVar[Insists] = "protocols"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--sports", "source_ports", _PORTS, True, ("--source-ports",)),
         Option("--dports", "destination_ports", _PORTS, True, ("--destination-ports",)),

@@ -81,7 +81,9 @@ class Ct(Target):
 
     def allowed_protocols(self) -> frozenset[int] | None:
         """Return all protocols but 0: with a helper or a timeout policy, a rule must name one."""
-        return None if self.helper is None and self.timeout is None else frozenset(range(1, 256))
+        if self.notrack or (self.helper is None and self.timeout is None):
+            return None
+        return frozenset(range(1, 256))
 
     def save(self) -> str:
         """Return the options as iptables-save prints them: zone 0 is no zone."""

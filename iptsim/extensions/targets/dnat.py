@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Option, Target, Translation
+from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NatRange
 from iptsim.packet import Context
@@ -23,6 +23,7 @@ class Dnat(Target):
     )
     tables: ClassVar[frozenset[str] | None] = frozenset({"nat"})
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
+    insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
 
     to_destination: NatRange | None = None

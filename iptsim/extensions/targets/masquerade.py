@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Option, Target, Translation
+from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
 from iptsim.extensions.values import range_text
 from iptsim.packet import Context
@@ -21,6 +21,7 @@ class Masquerade(Target):
     )
     tables: ClassVar[frozenset[str] | None] = frozenset({"nat"})
     hooks: ClassVar[frozenset[str] | None] = frozenset({"POSTROUTING"})
+    insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
 
     to_ports: tuple[int, int] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Target, Verdict
+from iptsim.extensions.base import Insists, Target, Verdict
 from iptsim.packet import Context
 
 
@@ -30,6 +30,7 @@ class Drop(Target):
     name: ClassVar[str] = "DROP"
     #: iptables refuses it in table nat, which is not for filtering
     tables: ClassVar[frozenset[str] | None] = frozenset({"filter", "mangle", "raw", "security"})
+    insists: ClassVar[Insists] = "tables"
     changes: ClassVar[bool] = False
     terminal: ClassVar[bool] = True
 
