@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from iptsim.explanation import Explanation
     from iptsim.findings import Finding, lint
     from iptsim.host import Host, load_host
+    from iptsim.languages import language
     from iptsim.netfilter.question import Question
     from iptsim.netfilter.trace import Trace
     from iptsim.netfilter.walk import walk
@@ -43,6 +44,7 @@ _HOMES = {
     "WhatIf": "iptsim.alternatives",
     "dumps": "iptsim.dump",
     "explain": "iptsim.api",
+    "language": "iptsim.languages",
     "lint": "iptsim.findings",
     "load": "iptsim.dump",
     "load_host": "iptsim.host",
@@ -66,6 +68,7 @@ __all__ = [
     "__version__",
     "dumps",
     "explain",
+    "language",
     "lint",
     "load",
     "load_host",

@@ -10,6 +10,7 @@ from iptsim.alternatives import WhatIf, what_if
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.fields import make_question
 from iptsim.host import Host, load_host
+from iptsim.languages import language
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.walk import walk
 
@@ -21,6 +22,7 @@ def explain(
     *,
     proto: str | None = None,
     dport: int | None = None,
+    lang: str | None = None,
     **fields: Any,
 ) -> Explanation:
     """Say what becomes of a packet, and why.
@@ -32,6 +34,7 @@ def explain(
         dst: to whom; a port may follow, as in "web:80".
         proto: protocol name or number.
         dport: destination port.
+        lang: the language of the answer, "en" or "zh-TW"; the one in force if left out.
         fields: anything else that a batch line may say: `state="established"`, `mark=7`,
             `assume={"limit": True}`.
 
@@ -43,7 +46,8 @@ def explain(
     """
     host = source if isinstance(source, Host) else load_host(source)
     question = _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields})
-    return explain_trace(host, question, walk(host, question))
+    with language(lang):
+        return explain_trace(host, question, walk(host, question))
 
 
 def whatif(
@@ -54,6 +58,7 @@ def whatif(
     *,
     proto: str | None = None,
     dport: int | None = None,
+    lang: str | None = None,
     **fields: Any,
 ) -> WhatIf:
     """Say what becomes of a packet when something is changed on the host, and why.
@@ -66,6 +71,7 @@ def whatif(
         dst: to whom.
         proto: protocol name or number.
         dport: destination port.
+        lang: the language of the answer, "en" or "zh-TW"; the one in force if left out.
         fields: anything else that a batch line may say.
 
     Raises:
@@ -74,10 +80,11 @@ def whatif(
     """
     given = changes.items() if isinstance(changes, Mapping) else changes
     made = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in given]
-    if src is None and dst is None and not fields.keys() - {"family"}:
-        return what_if(source, made, family=fields.get("family", 4))
-    question = _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields})
-    return what_if(source, made, question)
+    with language(lang):
+        if src is None and dst is None and not fields.keys() - {"family"}:
+            return what_if(source, made, family=fields.get("family", 4))
+        question = _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields})
+        return what_if(source, made, question)
 
 
 def _question(given: Mapping[str, Any]) -> Question:

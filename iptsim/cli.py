@@ -15,6 +15,7 @@ import iptsim
 from iptsim.commands import collect, docker_rules, explain, graph, lint, rules, whatif
 from iptsim.commands.common import BAD
 from iptsim.errors import IptsimError, printable
+from iptsim.languages import language, language_of_locale
 
 #: In the order in which `iptsim --help` lists them.
 _COMMANDS = (explain, whatif, lint, rules, graph, collect, docker_rules)
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _arguments(argv)
         run: Callable[[argparse.Namespace], int] = arguments.run
-        status = run(arguments)
+        with language(getattr(arguments, "lang", None) or language_of_locale(os.environ)):
+            status = run(arguments)
         sys.stdout.flush()
     except IptsimError as error:
         print("iptsim: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)

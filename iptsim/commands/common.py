@@ -60,6 +60,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="output of `docker inspect CONTAINER...`, where the source has none",
     )
+    parser.add_argument(
+        "--lang", metavar="LANGUAGE", help="tell it in en or zh-TW; otherwise as the locale says"
+    )
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:

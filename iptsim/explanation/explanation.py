@@ -8,16 +8,18 @@ from typing import Any
 from iptsim.docker.roles import role_of
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.host.model import Host
+from iptsim.languages import current_language, language, later, say, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
 _FIELD_NAMES = {
-    "sport": "source port", "dport": "destination port", "tcp_flags": "TCP flags", "tcp_options": "TCP options",
-    "icmp_type": "ICMP type", "icmp_code": "ICMP code", "ttl": "TTL", "tos": "TOS", "length": "length",
-    "payload": "payload", "src_mac": "source MAC address", "dst_mac": "destination MAC address",
-    "pkttype": "frame's kind (unicast, broadcast, multicast)",
+    "sport": later("source port"), "dport": later("destination port"), "tcp_flags": later("TCP flags"),
+    "tcp_options": later("TCP options"), "icmp_type": later("ICMP type"), "icmp_code": later("ICMP code"),
+    "ttl": "TTL", "tos": "TOS", "length": later("length"), "payload": later("payload"),
+    "src_mac": later("source MAC address"), "dst_mac": later("destination MAC address"),
+    "pkttype": later("frame's kind (unicast, broadcast, multicast)"),
 }  # fmt: skip
 
 
@@ -33,6 +35,7 @@ class Explanation:
         trace: the walk.
         assumptions: sentences on what was taken for granted.
         branches: one explanation a way, when undecided matches lead to different ends.
+        language: the one that it is told in, also when it is shown later.
     """
 
     verdict: FinalVerdict
@@ -44,6 +47,7 @@ class Explanation:
     host: Host = field(repr=False)
     assumptions: list[str] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
+    language: str = field(default_factory=current_language)
 
     def __str__(self) -> str:
         from iptsim.render.explanation import as_text
@@ -63,6 +67,10 @@ class Explanation:
             verbose: add to each step the rules that were looked at in vain before it, and why a rule of
                 Docker's is there; that of the deciding rule is always told.
         """
+        with language(self.language):
+            return self._as_json(verbose)
+
+    def _as_json(self, verbose: bool) -> dict[str, Any]:
         out: dict[str, Any] = {"schema": SCHEMA}
         if self.trace.id is not None:
             out["id"] = self.trace.id
@@ -105,11 +113,14 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
     """Put a trace into words."""
     leg = trace.legs[0]
-    assumptions = list(trace.assumptions)
+    assumptions = [told(sentence) for sentence in trace.assumptions]
     packet = leg.packet
     assumptions.extend(
-        f"The question leaves the {_FIELD_NAMES.get(name, name)} open, and a rule looks at it: "
-        f"{_shown(packet, name)} is taken."
+        say(
+            "The question leaves the {field} open, and a rule looks at it: {value} is taken.",
+            field=told(_FIELD_NAMES.get(name, name)),
+            value=_shown(packet, name),
+        )
         for name in sorted(trace.consulted)
     )
     branches = [explain_trace(host, question, branch) for branch in trace.branches]
@@ -129,11 +140,11 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
 def _shown(packet: Packet, name: str) -> str:
     value = getattr(packet, name)
     if name == "tcp_flags":
-        return "a SYN" if value == 2 else f"{value:#x}"
+        return say("a SYN") if value == 2 else f"{value:#x}"
     if name == "tcp_options":
-        return "an MSS of 1460" if value else "none"
+        return say("an MSS of 1460") if value else say("none")
     if name in ("payload", "src_mac", "dst_mac") and not value:
-        return "none"
+        return say("none")
     return str(value)
 
 

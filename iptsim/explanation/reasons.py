@@ -9,51 +9,59 @@ from typing import Any
 from iptsim.docker.roles import Role, is_dockers, network_name, role_of
 from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule
+from iptsim.explanation.places import place_of
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
+from iptsim.languages import joined, later, say, sentence, sentences, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
 
 #: All reason codes and what they mean. `docs/reasons.md` is made from this table.
 REASONS: dict[str, str] = {
-    "icc-enabled": "Both containers are on one bridge and Docker's icc rule lets them talk.",
-    "link": "icc is off, but `--link` opens this port between the two containers.",
-    "outgoing": "Docker lets the containers of this network talk to the outside.",
-    "published-port": "The port is published: Docker's DNAT rule forwards it to the container.",
-    "docker-proxy": "The port is published, no DNAT rule takes the packet, and docker-proxy answers it.",
-    "bypasses-iptables": "The traffic is switched below IP, where iptables does not see it.",
-    "inside-namespace": "The packet stays inside the sender's own network namespace.",
-    "no-rules": "No table of the ruleset has a chain that the packet passes.",
-    "rule-accept": "A rule accepts the packet.",
-    "policy-accept": "No rule decides, and the chains' policy is ACCEPT.",
-    "icc-disabled": "Docker keeps the containers of one bridge apart: icc is off and no link helps.",
-    "isolated-networks": "Docker keeps its networks apart.",
-    "internal-network": "The network was created with `--internal`: nothing goes in or out.",
-    "direct-route-drop": "Docker (28 on) drops packets from elsewhere to a container's own address.",
-    "loopback-port": "The port is published on the host's loopback address only.",
-    "unpublished-port": "Docker (28 on) drops what comes from outside to a port that is not published.",
-    "policy-drop": "No rule accepts the packet, and the chain's policy is DROP.",
-    "rule-drop": "A rule drops the packet.",
-    "rule-reject": "A rule refuses the packet and tells the sender.",
-    "queued": "A rule hands the packet to a program; the rules alone do not tell its fate.",
-    "ip-forward-off": "The host does not route between interfaces: ip_forward is 0.",
-    "no-route": "There is no route to the destination.",
-    "no-source": "The sender has no address to send from.",
-    "no-neighbour": "Nobody on the link answers for the destination address.",
-    "martian": "The kernel drops packets with such addresses by itself.",
-    "rp-filter": "Reverse path filtering: the way back to the source leaves by another interface.",
-    "not-joined": "Nobody on the host has joined the multicast group.",
-    "not-for-host": "The frame is addressed to another machine, or to all, and is not forwarded.",
-    "nat-failed": "The packet is too short to be translated.",
-    "ttl-exceeded": "The TTL has run out.",
-    "hairpin-off": "The packet would go back out of the bridge port that it came from.",
-    "isolated-ports": "Both bridge ports are isolated from each other.",
-    "macvlan-host": "A macvlan or ipvlan interface can't talk to the host that carries it.",
-    "reply-not-recognised": "The answer comes from another address than the sender asked.",
-    "reply-dropped": "The request arrives, but its answer does not come back.",
-    "proxy-cut-off": "docker-proxy takes the connection but can't reach the container.",
-    "undecided-match": "The verdict hinges on something that neither dump, capture nor question tells.",
+    "icc-enabled": later("Both containers are on one bridge and Docker's icc rule lets them talk."),
+    "link": later("icc is off, but `--link` opens this port between the two containers."),
+    "outgoing": later("Docker lets the containers of this network talk to the outside."),
+    "published-port": later("The port is published: Docker's DNAT rule forwards it to the container."),
+    "docker-proxy": later(
+        "The port is published, no DNAT rule takes the packet, and docker-proxy answers it."
+    ),
+    "bypasses-iptables": later("The traffic is switched below IP, where iptables does not see it."),
+    "inside-namespace": later("The packet stays inside the sender's own network namespace."),
+    "no-rules": later("No table of the ruleset has a chain that the packet passes."),
+    "rule-accept": later("A rule accepts the packet."),
+    "policy-accept": later("No rule decides, and the chains' policy is ACCEPT."),
+    "icc-disabled": later("Docker keeps the containers of one bridge apart: icc is off and no link helps."),
+    "isolated-networks": later("Docker keeps its networks apart."),
+    "internal-network": later("The network was created with `--internal`: nothing goes in or out."),
+    "direct-route-drop": later("Docker (28 on) drops packets from elsewhere to a container's own address."),
+    "loopback-port": later("The port is published on the host's loopback address only."),
+    "unpublished-port": later(
+        "Docker (28 on) drops what comes from outside to a port that is not published."
+    ),
+    "policy-drop": later("No rule accepts the packet, and the chain's policy is DROP."),
+    "rule-drop": later("A rule drops the packet."),
+    "rule-reject": later("A rule refuses the packet and tells the sender."),
+    "queued": later("A rule hands the packet to a program; the rules alone do not tell its fate."),
+    "ip-forward-off": later("The host does not route between interfaces: ip_forward is 0."),
+    "no-route": later("There is no route to the destination."),
+    "no-source": later("The sender has no address to send from."),
+    "no-neighbour": later("Nobody on the link answers for the destination address."),
+    "martian": later("The kernel drops packets with such addresses by itself."),
+    "rp-filter": later("Reverse path filtering: the way back to the source leaves by another interface."),
+    "not-joined": later("Nobody on the host has joined the multicast group."),
+    "not-for-host": later("The frame is addressed to another machine, or to all, and is not forwarded."),
+    "nat-failed": later("The packet is too short to be translated."),
+    "ttl-exceeded": later("The TTL has run out."),
+    "hairpin-off": later("The packet would go back out of the bridge port that it came from."),
+    "isolated-ports": later("Both bridge ports are isolated from each other."),
+    "macvlan-host": later("A macvlan or ipvlan interface can't talk to the host that carries it."),
+    "reply-not-recognised": later("The answer comes from another address than the sender asked."),
+    "reply-dropped": later("The request arrives, but its answer does not come back."),
+    "proxy-cut-off": later("docker-proxy takes the connection but can't reach the container."),
+    "undecided-match": later(
+        "The verdict hinges on something that neither dump, capture nor question tells."
+    ),
 }
 
 
@@ -119,7 +127,7 @@ class _Case:
         owner = self.host.owner_of(self.packet.family, address)
         if isinstance(owner, tuple):
             return owner[0].name
-        return "the host" if owner == "host" else address_text(self.packet.family, address)
+        return say("the host") if owner == "host" else address_text(self.packet.family, address)
 
 
 def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
@@ -147,15 +155,24 @@ def _depends(trace: Trace) -> Reason:
     rule = first.rule
     texts = []
     for hinge in hinges[:3]:
-        place = f"{hinge.rule.table} {hinge.rule.chain} rule {hinge.rule.position}"
-        texts.append(f"{hinge.unknown.reason} ({place})")
-    more = f", and {len(hinges) - 3} more" if len(hinges) > 3 else ""
-    text = f"It depends on {'; on '.join(texts)}{more}."
-    decide = "; or ".join(dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide))
+        place = place_of(hinge.rule)
+        texts.append(say("{what} ({place})", what=hinge.unknown.reason, place=place))
+    on = joined("; on ", texts)
+    if len(hinges) > len(texts):
+        text = say("It depends on {on}, and {count} more.", on=on, count=len(hinges) - len(texts))
+    else:
+        text = say("It depends on {on}.", on=on)
+    decide = joined("; or ", dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide))
     step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
     if step is None:
         step = Step("", "", rule.table, rule.chain, rule)
-    return Reason("undecided-match", text, step, trace.legs[0], f"To decide it: {decide}." if decide else "")
+    return Reason(
+        "undecided-match",
+        text,
+        step,
+        trace.legs[0],
+        say("To decide it: {decide}.", decide=decide) if decide else "",
+    )
 
 
 # -- ACCEPT ----------------------------------------------------------------------------------------
@@ -207,7 +224,10 @@ def _icc(case: _Case) -> tuple[str, str]:
     bridge = network_name(case.host, (step.interfaces[0] if step else None) or "")
     return (
         "icc-enabled",
-        f"Both are on {bridge}, and containers there may talk to each other on all ports: icc is on.",
+        say(
+            "Both are on {bridge}, and containers there may talk to each other on all ports: icc is on.",
+            bridge=bridge,
+        ),
     )
 
 
@@ -216,14 +236,21 @@ def _outgoing(case: _Case) -> tuple[str, str]:
         return _icc(case)
     role = case.role
     network = role.shown if role else ""
-    return "outgoing", f"Containers on {network} may talk to the outside.{_masquerade_text(case)}"
+    return "outgoing", sentences(
+        say("Containers on {network} may talk to the outside.", network=network), _masquerade_text(case)
+    )
 
 
 def _masquerade_text(case: _Case) -> str:
     for step in case.leg.steps:
         if step.verdict in ("MASQUERADE", "SNAT") and "src" in step.changes:
             before, after = step.changes["src"]
-            return f" On the way out its source {before} becomes {after} ({step.verdict})."
+            return say(
+                "On the way out its source {before} becomes {after} ({verdict}).",
+                before=before,
+                after=after,
+                verdict=step.verdict,
+            )
     delivered = case.leg.delivered
     packet = case.packet
     inside = isinstance(case.host.owner_of(packet.family, packet.src), tuple)
@@ -234,9 +261,10 @@ def _masquerade_text(case: _Case) -> str:
         and packet.src == delivered.packet.src
     ):
         source = address_text(packet.family, packet.src)
-        return (
-            f" No rule changes its source: the other side sees {source}, and its answer only comes back if it "
-            "knows the way there."
+        return say(
+            "No rule changes its source: the other side sees {source}, and its answer only comes "
+            "back if it knows the way there.",
+            source=source,
         )
     return ""
 
@@ -245,16 +273,33 @@ def _link(case: _Case) -> tuple[str, str]:
     packet, role = case.packet, case.role
     sender, target = case.name(packet.src), case.name(packet.dst)
     port = role.port if role else case.what
-    text = (
-        f"{sender} has a link to {target} (--link), which opens {port} between the two although icc is off."
+    text = say(
+        "{sender} has a link to {target} (--link), which opens {port} between the two although icc is off.",
+        sender=sender,
+        target=target,
+        port=port,
     )
     drop = _icc_drop(case, case.step.interfaces[0] if case.step else None)
     if drop is not None:
-        text += f" Its rule is asked before the one that drops, {drop.chain} rule {drop.position}."
+        text = sentences(
+            text,
+            say(
+                "Its rule is asked before the one that drops, {chain} rule {position}.",
+                chain=drop.chain,
+                position=drop.position,
+            ),
+        )
     reply = next((leg for leg in case.trace.legs if leg.direction == "reply"), None)
     twin = _accepting(reply) if reply is not None else None
     if twin is not None and twin.rule is not None:
-        text += f" The answer comes back by {twin.chain} rule {twin.rule.position}."
+        text = sentences(
+            text,
+            say(
+                "The answer comes back by {chain} rule {position}.",
+                chain=twin.chain,
+                position=twin.rule.position,
+            ),
+        )
     return "link", text
 
 
@@ -262,16 +307,20 @@ def _published_direct(case: _Case) -> tuple[str, str]:
     target = case.name(case.packet.dst)
     return (
         "published-port",
-        f"{case.what} of {target} is published, so Docker also lets packets to the container's own address in.",
+        say(
+            "{what} of {target} is published, so Docker also lets packets to the container's own address in.",
+            what=case.what,
+            target=target,
+        ),
     )
 
 
 def _answer(case: _Case) -> tuple[str, str]:
-    return "rule-accept", "The packet belongs to a connection that is already established."
+    return "rule-accept", say("The packet belongs to a connection that is already established.")
 
 
 def _routed(case: _Case) -> tuple[str, str]:
-    return "rule-accept", f"{case.role.text[0].upper() + case.role.text[1:] if case.role else ''}."
+    return "rule-accept", sentence(case.role.text if case.role else "")
 
 
 _ACCEPTED_BY: dict[str, Callable[[_Case], tuple[str, str]]] = {
@@ -291,17 +340,28 @@ def _published(case: _Case, forward: Step, role: Role) -> Reason:
     packet = delivered.packet
     place = _place(packet)
     name = role.container if role.container != address_text(packet.family, packet.dst) else ""
-    text = f"Port {role.host_port} of the host is published: it is sent on to {name} {place}.".replace(
-        "  ", " "
-    )
+    text = say(
+        "Port {port} of the host is published: it is sent on to {place}.",
+        port=role.host_port, place=f"{name} {place}".lstrip(),
+    )  # fmt: skip
     if any(step.hook == "FORWARD" for step in case.leg.steps):
-        text += f" It is forwarded, not delivered to the host, so {_input_rules(case)} are never asked."
-    text += _missed_by_port(case)
-    if name and packet.proto in PORT_PROTOCOLS:
-        changed = (
-            ", the host's own address, as its client" if packet.src != case.packet.src else " as its client"
+        text = sentences(
+            text,
+            say(
+                "It is forwarded, not delivered to the host, so {rules} are never asked.",
+                rules=_input_rules(case),
+            ),
         )
-        text += f" {name} sees {address_text(packet.family, packet.src)}{changed}."
+    text = sentences(text, _missed_by_port(case))
+    if name and packet.proto in PORT_PROTOCOLS:
+        address = address_text(packet.family, packet.src)
+        if packet.src != case.packet.src:
+            seen = say(
+                "{name} sees {address}, the host's own address, as its client.", name=name, address=address
+            )
+        else:
+            seen = say("{name} sees {address} as its client.", name=name, address=address)
+        text = sentences(text, seen)
     return Reason("published-port", text, case.step if case.step and case.step.rule else forward, case.leg)
 
 
@@ -309,7 +369,7 @@ def _input_rules(case: _Case) -> str:
     """Name the rules that only see what the host itself receives."""
     owners = {rule_owner(rule): None for rule in _rules(case, "INPUT")}
     known = [owner for owner in owners if owner not in ("user", "kernel", "docker")]
-    return f"the rules in INPUT ({', '.join(known)})" if known else "rules in INPUT"
+    return say("the rules in INPUT ({known})", known=joined(", ", known)) if known else say("rules in INPUT")
 
 
 def _missed_by_port(case: _Case) -> str:
@@ -320,9 +380,13 @@ def _missed_by_port(case: _Case) -> str:
     for rule in _rules(case, "DOCKER-USER"):
         ports = [one for match in rule.matches for one in match.predicates() if one.field == "dport"]
         if any(not one.negated and one.allowed == ((asked, asked),) for one in ports):
-            return (
-                f" {rule.chain} rule {rule.position} is for port {asked}, but after DNAT the port is "
-                f"{delivered.packet.dport}; --ctorigdstport looks at the port that was asked."
+            return say(
+                "{chain} rule {position} is for port {asked}, but after DNAT the port is {dport}; "
+                "--ctorigdstport looks at the port that was asked.",
+                chain=rule.chain,
+                position=rule.position,
+                asked=asked,
+                dport=delivered.packet.dport,
             )
     return ""
 
@@ -333,37 +397,50 @@ def _proxied(case: _Case, roles: dict[int, Role]) -> Reason:
     container = second.delivered.name if second.delivered else ""
     own = next((index for index, role in roles.items() if role.code == "own-bridge"), None)
     if own is not None:
-        why = (
-            f"{case.what} is published, but the request comes from {roles[own].shown} itself, "
-            "so Docker's nat rule leaves it alone."
+        why = say(
+            "{what} is published, but the request comes from {network} itself, so Docker's nat rule "
+            "leaves it alone.",
+            what=case.what,
+            network=roles[own].shown,
         )
     elif packet.family == 4 and packet.dst >> 24 == 127:
-        why = f"{case.what} is published, but Docker's nat rules leave 127.0.0.0/8 alone."
+        why = say("{what} is published, but Docker's nat rules leave 127.0.0.0/8 alone.", what=case.what)
     else:
-        why = f"{case.what} is published, but no nat rule takes this packet."
+        why = say("{what} is published, but no nat rule takes this packet.", what=case.what)
     source = address_text(second.packet.family, second.packet.src)
-    text = (
-        f"{why} It ends on the host, where docker-proxy listens and opens a second connection to {container}; "
-        f"{container} sees {source} as its client."
-    )
+    text = sentences(
+        why,
+        say(
+            "It ends on the host, where docker-proxy listens and opens a second connection to {container}; "
+            "{container} sees {source} as its client.",
+            container=container, source=source,
+        ),
+    )  # fmt: skip
     if case.host.inferred:
-        text += " That it runs is taken for granted: rules do not show it, `ss -ltnp` on the host does."
+        text = sentences(
+            text, say("That it runs is taken for granted: rules do not show it, `ss -ltnp` on the host does.")
+        )
     return Reason("docker-proxy", text, case.step, case.leg)
 
 
 def _bypass_text(case: _Case, step: Step) -> str:
-    note = step.note[0].upper() + step.note[1:]
-    tail = ""
+    text = sentence(step.note)
     if "bridge-nf" in step.note:
         drop = _icc_drop(case, step.interfaces[0])
-        tail = " icc=false and links have no effect on it."
+        text = sentences(text, say("icc=false and links have no effect on it."))
         if drop is not None:
             family = "6" if case.packet.family == 6 else ""
-            tail += (
-                f" Docker's rule against it, filter {drop.chain} rule {drop.position}, is there, but packets of the "
-                f"bridge come to it only with bridge-nf-call-ip{family}tables=1."
+            text = sentences(
+                text,
+                say(
+                    "Docker's rule against it, filter {chain} rule {position}, is there, but packets of the "
+                    "bridge come to it only with bridge-nf-call-ip{family}tables=1.",
+                    chain=drop.chain,
+                    position=drop.position,
+                    family=family,
+                ),
             )
-    return f"{note}.{tail}"
+    return text
 
 
 def _icc_drop(case: _Case, bridge: str | None) -> Rule | None:
@@ -386,31 +463,47 @@ def _unseen(case: _Case) -> Reason:
         if case.packet.family == 4 and case.packet.dst == 0x7F00000B:
             return Reason(
                 "inside-namespace",
-                f"127.0.0.11 is Docker's own resolver, inside {leg.sender}'s network namespace: the host's rules do "
-                "not see the question. dockerd passes it on to the servers that the host is set up with.",
+                say(
+                    "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+                    "rules do not see the question. dockerd passes it on to the servers that the host is set "
+                    "up with.",
+                    sender=leg.sender,
+                ),
                 leg=leg,
             )
         return Reason(
-            "inside-namespace", f"The packet stays inside {leg.sender}'s own network namespace.", leg=leg
+            "inside-namespace",
+            say("The packet stays inside {sender}'s own network namespace.", sender=leg.sender),
+            leg=leg,
         )
-    text = "The ruleset has no chain that this packet passes, so nothing stops it."
+    text = say("The ruleset has no chain that this packet passes, so nothing stops it.")
     daemon = case.host.daemon
     if daemon is not None and daemon.iptables is False:
-        text = "dockerd runs with iptables=false, so it wrote no rules, and there are no others: nothing stops it."
-    return Reason("no-rules", text + _masquerade_text(case), leg=leg)
+        text = say(
+            "dockerd runs with iptables=false, so it wrote no rules, and there are no others: "
+            "nothing stops it."
+        )
+    return Reason("no-rules", sentences(text, _masquerade_text(case)), leg=leg)
 
 
 def _by_policy(case: _Case) -> Reason:
     step = case.step
     chain = f"{step.table} {step.chain}" if step is not None else ""
     met = any(one.rule is not None and one.verdict not in ("CONTINUE",) for one in case.leg.steps)
-    what = "No rule decides" if met else "No rule applies"
-    text = f"{what}, and the policy of {chain} is ACCEPT." if chain else "Nothing stops it."
+    if not chain:
+        text = say("Nothing stops it.")
+    elif met:
+        text = say("No rule decides, and the policy of {chain} is ACCEPT.", chain=chain)
+    else:
+        text = say("No rule applies, and the policy of {chain} is ACCEPT.", chain=chain)
     delivered = case.leg.delivered
     if case.leg.sender == "host" and delivered is not None and delivered.kind == "container":
-        rules = "FORWARD, and with it icc," if case.host.daemon is not None else "FORWARD"
-        text += f" The host sends it itself, so {rules} has no say."
-    text = _translated_text(case) + text + _elsewhere(case) + _masquerade_text(case)
+        if case.host.daemon is not None:
+            own = say("The host sends it itself, so FORWARD, and with it icc, has no say.")
+        else:
+            own = say("The host sends it itself, so FORWARD has no say.")
+        text = sentences(text, own)
+    text = sentences(_translated_text(case), text, _elsewhere(case), _masquerade_text(case))
     return Reason("policy-accept", text, step, case.leg)
 
 
@@ -426,9 +519,12 @@ def _elsewhere(case: _Case) -> str:
                 continue
             if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
                 asked = address_text(packet.family, packet.dst)
-                return (
-                    f" {container.name}'s port is published on {port.host_address} only, so docker-proxy does not "
-                    f"listen on {asked}."
+                return say(
+                    "{name}'s port is published on {host_address} only, so docker-proxy does not listen on "
+                    "{asked}.",
+                    name=container.name,
+                    host_address=port.host_address,
+                    asked=asked,
                 )
     return ""
 
@@ -438,26 +534,28 @@ def _accept_text(case: _Case) -> str:
     assert step is not None
     rule = step.rule
     assert rule is not None
-    text = f"{rule.table} {rule.chain} rule {rule.position} accepts {_packets(rule)}.{_own_address(case)}"
-    return _translated_text(case) + text + _elsewhere(case) + _masquerade_text(case)
+    text = say("{place} accepts {packets}.", place=place_of(rule), packets=_packets(rule))
+    return sentences(
+        _translated_text(case), text, _own_address(case), _elsewhere(case), _masquerade_text(case)
+    )
 
 
 def _translated_text(case: _Case) -> str:
-    """Say which rule gave the packet another destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80. "."""
+    """Say which rule gave the packet another destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80."."""
     translated = [
         one for one in case.leg.steps if one.verdict in ("DNAT", "REDIRECT", "NETMAP") and one.changes
     ]
     if not translated or translated[0].rule is None:
         return ""
     if any(one.maybe for one in translated):
-        return "It is sent on, and there are several places where it may go. "
+        return say("It is sent on, and there are several places where it may go.")
     delivered = case.leg.delivered
     moved = delivered.packet if delivered else case.packet
     place = _place(moved)
     if delivered is not None and delivered.kind == "container" and delivered.name not in place:
         place = f"{delivered.name} {place}"
     rule = translated[0].rule
-    return f"{rule.table} {rule.chain} rule {rule.position} sends it to {place}. "
+    return say("{rule} sends it to {place}.", rule=place_of(rule), place=place)
 
 
 def _own_address(case: _Case) -> str:
@@ -468,8 +566,10 @@ def _own_address(case: _Case) -> str:
     if step is None or step.hook != "INPUT" or not inside or not asks_host:
         return ""
     address = address_text(packet.family, packet.dst)
-    others = "FORWARD or DOCKER-USER" if case.host.daemon is not None else "FORWARD"
-    return f" {address} is the host's own address, so INPUT decides, not {others}."
+    others = joined(" or ", ("FORWARD", "DOCKER-USER") if case.host.daemon is not None else ("FORWARD",))
+    return say(
+        "{address} is the host's own address, so INPUT decides, not {others}.", address=address, others=others
+    )
 
 
 def _place(packet: Packet) -> str:
@@ -483,15 +583,17 @@ def _place(packet: Packet) -> str:
 def _packets(rule: Rule) -> str:
     """Say which packets a rule is for: "tcp packets from 10.0.0.9 to port 80"."""
     parameters = rule.parameters
-    plain = parameters.says()
-    kind = "packets"
+    protocol = ""
     if parameters.protocol and "protocol" not in parameters.negated:
-        name = format_protocol(parameters.protocol)
-        kind, plain = f"{name} packets", plain.removeprefix(f"of protocol {name}").strip()
-    words = " ".join(phrase for phrase in (plain, *(match.says() for match in rule.matches)) if phrase)
-    if not words and kind == "packets":
-        return "every packet that comes to it"
-    return f"{kind} {words}".strip()
+        protocol = format_protocol(parameters.protocol)
+        parameters = parameters.model_copy(update={"protocol": None})
+    phrases = (parameters.says(), *(match.says() for match in rule.matches))
+    which = joined(" ", filter(None, phrases))
+    if protocol and which:
+        return say("{protocol} packets {which}", protocol=protocol, which=which)
+    if protocol:
+        return say("{protocol} packets", protocol=protocol)
+    return say("packets {which}", which=which) if which else say("every packet that comes to it")
 
 
 # -- DROP and REJECT -------------------------------------------------------------------------------
@@ -500,32 +602,37 @@ def _packets(rule: Rule) -> str:
 def _refused(case: _Case) -> Reason:
     step, leg = case.step, case.leg
     if step is None:
-        return Reason("rule-drop", "The packet is dropped.", None, leg)
+        return Reason("rule-drop", say("The packet is dropped."), None, leg)
     if step.table is None:
         code = step.code if step.code in REASONS else "no-route"
-        note = step.note[0].upper() + step.note[1:]
-        return Reason(code, f"{note}.{_shut_in(case, code)}", step, leg, _ADVICE.get(code, ""))
+        text = sentences(sentence(step.note), _shut_in(case, code))
+        return Reason(code, text, step, leg, told(_ADVICE.get(code, "")))
     if step.policy:
         return _policy_drop(case)
     role = case.role
     if role is not None and (maker := _REFUSED_BY.get(role.code)):
         code, text = maker(case)
-        return Reason(code, text, step, leg, _ADVICE.get(code, ""))
+        return Reason(code, text, step, leg, told(_ADVICE.get(code, "")))
     rule = step.rule
     assert rule is not None
-    place = f"{rule.table} {rule.chain} rule {rule.position}"
+    place = place_of(rule)
     if step.verdict == "REJECT":
-        text = f"{place} refuses {_packets(rule)} ({step.note}).{_own_address(case)}"
-        return Reason("rule-reject", text, step, leg)
+        text = say("{place} refuses {packets} ({note}).", place=place, packets=_packets(rule), note=step.note)
+        return Reason("rule-reject", sentences(text, _own_address(case)), step, leg)
     if step.verdict in ("QUEUE", "STOLEN"):
-        return Reason(
-            "queued", f"{place} takes {_packets(rule)} away: {step.note or step.verdict}.", step, leg
-        )
-    text = f"{place} drops {_packets(rule)}.{_own_address(case)}"
+        text = say(
+            "{place} takes {packets} away: {note}.",
+            place=place, packets=_packets(rule), note=step.note or step.verdict,
+        )  # fmt: skip
+        return Reason("queued", text, step, leg)
+    text = sentences(say("{place} drops {packets}.", place=place, packets=_packets(rule)), _own_address(case))
     if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
-        text += (
-            " After DNAT it has the container's address and port; the port that was asked is what "
-            "--ctorigdstport looks at."
+        text = sentences(
+            text,
+            say(
+                "After DNAT it has the container's address and port; the port that was asked is what "
+                "--ctorigdstport looks at."
+            ),
         )
     return Reason("rule-drop", text, step, leg)
 
@@ -538,30 +645,47 @@ def _shut_in(case: _Case, code: str) -> str:
     networks = [case.host.networks.get(name) for name in found[0].endpoints]
     if not networks or not all(network is not None and network.internal for network in networks):
         return ""
-    names = ", ".join(found[0].endpoints)
-    return f" {found[0].name} is only on {names}, created with --internal: it gets no default route."
+    names = joined(", ", found[0].endpoints)
+    return say(
+        "{name} is only on {names}, created with --internal: it gets no default route.",
+        name=found[0].name,
+        names=names,
+    )
 
 
 def _policy_drop(case: _Case) -> Reason:
     step = case.step
     assert step is not None
-    text = f"No rule lets it through, so the policy of {step.table} {step.chain} decides: DROP.{_own_address(case)}"
+    text = sentences(
+        say(
+            "No rule lets it through, so the policy of {table} {chain} decides: DROP.",
+            table=step.table, chain=step.chain,
+        ),
+        _own_address(case),
+    )  # fmt: skip
     advice = ""
     if step.backend and any(
         one.verdict == "ACCEPT" and one.hook == step.hook and one.backend != step.backend
         for one in case.leg.steps
     ):
-        text = (
-            f"This host has rules of iptables-nft and of iptables-legacy, and a packet passes both: one accepts it, "
-            f"but no rule of the other does, so its policy of {step.table} {step.chain} decides: DROP."
+        text = say(
+            "This host has rules of iptables-nft and of iptables-legacy, and a packet passes both: "
+            "one accepts it, but no rule of the other does, so its policy of {table} {chain} "
+            "decides: DROP.",
+            table=step.table,
+            chain=step.chain,
         )
     elif step.table == "filter" and step.chain == "FORWARD":
         out = step.interfaces[1]
         docker = any(is_dockers(rule) for rule in _rules(case, "FORWARD"))
         if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
-            text += " Docker sets this policy when it switches ip_forward on."
-        where = "DOCKER-USER or FORWARD" if docker else "FORWARD"
-        advice = f"A rule in {where} that accepts it would let it through to {out}." if out else ""
+            text = sentences(text, say("Docker sets this policy when it switches ip_forward on."))
+        where = joined(" or ", ("DOCKER-USER", "FORWARD") if docker else ("FORWARD",))
+        advice = (
+            say("A rule in {where} that accepts it would let it through to {out}.", where=where, out=out)
+            if out
+            else ""
+        )
     return Reason("policy-drop", text, step, case.leg, advice)
 
 
@@ -578,9 +702,18 @@ def _icc_off(case: _Case) -> tuple[str, str]:
     sender, target = case.name(packet.src), case.name(packet.dst)
     found = case.host.container(sender)
     link = _link_to(case.host, found[0], target) if found else False
-    lacks = f"{sender} has no link to {target}"
-    have = f"{sender}'s link to {target} does not open {case.what}" if link else lacks
-    return "icc-disabled", f"Containers on {bridge} may not talk to each other: icc is off, and {have}."
+    if link:
+        text = say(
+            "Containers on {bridge} may not talk to each other: icc is off, "
+            "and {sender}'s link to {target} does not open {what}.",
+            bridge=bridge, sender=sender, target=target, what=case.what,
+        )  # fmt: skip
+    else:
+        text = say(
+            "Containers on {bridge} may not talk to each other: icc is off, and {sender} has no link to {target}.",
+            bridge=bridge, sender=sender, target=target,
+        )  # fmt: skip
+    return "icc-disabled", text
 
 
 def _link_to(host: Host, container: Container, target: str) -> bool:
@@ -593,13 +726,17 @@ def _link_to(host: Host, container: Container, target: str) -> bool:
 
 def _isolated(case: _Case) -> tuple[str, str]:
     step = case.step
-    from_, to = (network_name(case.host, name or "") for name in (step.interfaces if step else (None, None)))
-    return "isolated-networks", f"{from_} and {to} are two networks of Docker, and Docker keeps them apart."
+    one, other = (network_name(case.host, name or "") for name in (step.interfaces if step else (None, None)))
+    return "isolated-networks", say(
+        "{one} and {other} are two networks of Docker, and Docker keeps them apart.", one=one, other=other
+    )
 
 
 def _internal(case: _Case) -> tuple[str, str]:
     network = case.role.shown if case.role else ""
-    return "internal-network", f"{network} was created with --internal: nothing goes in or out of it."
+    return "internal-network", say(
+        "{network} was created with --internal: nothing goes in or out of it.", network=network
+    )
 
 
 def _direct(case: _Case) -> tuple[str, str]:
@@ -610,15 +747,25 @@ def _direct(case: _Case) -> tuple[str, str]:
     came = step.interfaces[0] if step else ""
     return (
         "direct-route-drop",
-        f"{address} is {role.container}'s own address on {role.shown}. Docker lets only {role.shown} itself send "
-        f"to it; this packet comes in on {came} and is dropped in the raw table, before any other rule.",
+        say(
+            "{address} is {container}'s own address on {network}. Docker lets only {network} itself send "
+            "to it; this packet comes in on {came} and is dropped in the raw table, before any other "
+            "rule.",
+            address=address,
+            container=role.container,
+            network=role.shown,
+            came=came,
+        ),
     )
 
 
 def _loopback_port(case: _Case) -> tuple[str, str]:
     return (
         "loopback-port",
-        f"{case.what} is published on 127.0.0.1 only, and this packet does not come from the host.",
+        say(
+            "{what} is published on 127.0.0.1 only, and this packet does not come from the host.",
+            what=case.what,
+        ),
     )
 
 
@@ -628,7 +775,12 @@ def _unpublished(case: _Case) -> tuple[str, str]:
     target = case.name(case.leg.packet.dst)
     return (
         "unpublished-port",
-        f"{case.what} of {target} is not published, so it stays closed to everybody outside {network}.",
+        say(
+            "{what} of {target} is not published, so it stays closed to everybody outside {network}.",
+            what=case.what,
+            target=target,
+            network=network,
+        ),
     )
 
 
@@ -642,15 +794,19 @@ _REFUSED_BY: dict[str, Callable[[_Case], tuple[str, str]]] = {
 }
 
 _ADVICE = {
-    "icc-disabled": "A network of their own for both, --link, or icc=true would let it through.",
-    "isolated-networks": "Connect one of them to the other's network, or publish the port and ask the host's address.",
-    "internal-network": "A second network that is not internal would give the container a way out.",
-    "direct-route-drop": "Publish the port and ask the host's address, or set the network's gateway mode to routed.",
-    "unpublished-port": "Publish the port (-p) to open it.",
-    "loopback-port": "Publish it without 127.0.0.1 to open it to other hosts.",
-    "ip-forward-off": "sysctl -w net.ipv4.ip_forward=1 lets the host route.",
-    "hairpin-off": "Ask the container's own address, or use docker-proxy or hairpin mode.",
-    "rp-filter": "rp_filter=2 (loose) or 0 on the interface lets it in.",
+    "icc-disabled": later("A network of their own for both, --link, or icc=true would let it through."),
+    "isolated-networks": later(
+        "Connect one of them to the other's network, or publish the port and ask the host's address."
+    ),
+    "internal-network": later("A second network that is not internal would give the container a way out."),
+    "direct-route-drop": later(
+        "Publish the port and ask the host's address, or set the network's gateway mode to routed."
+    ),
+    "unpublished-port": later("Publish the port (-p) to open it."),
+    "loopback-port": later("Publish it without 127.0.0.1 to open it to other hosts."),
+    "ip-forward-off": later("sysctl -w net.ipv4.ip_forward=1 lets the host route."),
+    "hairpin-off": later("Ask the container's own address, or use docker-proxy or hairpin mode."),
+    "rp-filter": later("rp_filter=2 (loose) or 0 on the interface lets it in."),
 }
 
 
@@ -664,18 +820,23 @@ def _is_bare(host: Host, request: Leg) -> bool:
 def _lost_answer(case: _Case, cause: Reason) -> Reason:
     leg = case.leg
     if leg.proxy and leg.direction == "original":
-        text = (
-            f"docker-proxy takes the connection, but its own connection to the container fails. {cause.text}"
+        text = sentences(
+            say("docker-proxy takes the connection, but its own connection to the container fails."),
+            cause.text,
         )
         return Reason("proxy-cut-off", text, cause.step, leg, cause.advice)
-    text = f"The request arrives, but its answer is lost on the way back. {cause.text}"
+    text = sentences(say("The request arrives, but its answer is lost on the way back."), cause.text)
     request = case.trace.legs[0]
     if leg.direction == "reply" and not leg.proxy and _is_bare(case.host, request):
         source = address_text(request.packet.family, request.packet.src)
-        text = (
-            "The request arrives, but its answer is lost on the way back: no rule gave the request the host's "
-            f"address, so the answer comes to {source} itself. {cause.text}"
+        text = sentences(
+            say(
+                "The request arrives, but its answer is lost on the way back: no rule gave the request "
+                "the host's address, so the answer comes to {source} itself.",
+                source=source,
+            ),
+            cause.text,
         )
-        cause.advice = "MASQUERADE for the network (--ip-masq) would bring the answer back."
+        cause.advice = say("MASQUERADE for the network (--ip-masq) would bring the answer back.")
     code = cause.code if cause.code == "reply-not-recognised" else "reply-dropped"
     return Reason(code, text, cause.step, leg, cause.advice)

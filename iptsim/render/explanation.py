@@ -16,6 +16,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
+from iptsim.languages import language
 from iptsim.netfilter.trace import Decision, Leg, Step
 from iptsim.packet import ICMPV6
 from iptsim.render.console import inert
@@ -33,6 +34,11 @@ def print_explanation(explanation: Explanation, console: Console, *, level: Leve
     Args:
         level: "quiet" for the verdict alone, "verbose" for the rules that did not match as well.
     """
+    with language(explanation.language):
+        _print(explanation, console, level)
+
+
+def _print(explanation: Explanation, console: Console, level: Level) -> None:
     if level == "quiet":
         console.print(Text(explanation.verdict, COLOURS[explanation.verdict]), highlight=False)
         return

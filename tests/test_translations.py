@@ -1,0 +1,99 @@
+"""The catalogues are complete: each message of the code is translated, with the same placeholders, and compiled."""
+
+from __future__ import annotations
+
+import ast
+import re
+from gettext import GNUTranslations
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from tests import translations
+
+MESSAGES = dict(translations.messages(translations.saved()))
+#: An ideograph beside a letter or digit: a space belongs between them.
+_TOUCHING = re.compile(r"[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]")
+#: Half-width punctuation after an ideograph, where the full-width form belongs.
+_HALF_WIDTH = re.compile(r"[\u4e00-\u9fff] ?[,;:!?()]|[,;!?()] ?[\u4e00-\u9fff]|[\u4e00-\u9fff]\.(?!\w)")
+#: A space beside full-width punctuation, which brings its own.
+_LOOSE = re.compile(r" [\u3001-\u3002\uff01-\uff5e]|[\u3001-\u3002\uff01-\uff5e] ")
+#: Words as they are written in China, with what Taiwan writes.
+_NOT_TAIWANESE = {
+    "數據包": "封包", "地址": "位址", "端口": "連接埠", "接口": "介面", "內核": "核心", "網橋": "橋接器",
+    "命名空間": "名稱空間", "缺省": "預設", "默認": "預設", "服務器": "伺服器", "用戶空間": "使用者空間",
+    "轉發": "轉送", "信息": "訊息", "程序": "程式", "文件": "檔案", "網絡": "網路", "組播": "多播",
+    "幀": "訊框", "字節": "位元組", "進程": "行程", "訪問": "存取", "設置": "設定", "支持": "支援",
+}  # fmt: skip
+
+
+def placeholders(text: str) -> set[str]:
+    return {f"{name}:{form}" for _, name, form, _ in Formatter().parse(text) if name is not None}
+
+
+def test_every_message_of_the_code_is_in_the_catalogue() -> None:
+    in_code = {key for key, _ in translations.messages(translations.extracted())}
+    assert in_code == MESSAGES.keys(), "run: python -m tests.translations"
+
+
+def test_every_message_is_translated() -> None:
+    missing = [key for key, message in MESSAGES.items() if not translations.strings(message) or message.fuzzy]
+    assert missing == []
+
+
+def test_placeholders_are_the_same() -> None:
+    for (_, english), message in MESSAGES.items():
+        forms = [english] if isinstance(message.id, str) else list(message.id)
+        wanted = set().union(*map(placeholders, forms))
+        for text in translations.strings(message):
+            assert placeholders(text) == wanted, english
+
+
+def test_the_compiled_catalogue_is_that_of_the_text() -> None:
+    with translations.MO.open("rb") as file:
+        compiled = GNUTranslations(file)
+    for (context, english), message in MESSAGES.items():
+        (text,) = translations.strings(message)
+        if isinstance(message.id, str):
+            told = compiled.pgettext(context, english) if context else compiled.gettext(english)
+        else:
+            told = compiled.ngettext(message.id[0], message.id[1], 2)
+        assert told == text
+
+
+def test_chinese_is_written_in_one_way() -> None:
+    for message in MESSAGES.values():
+        for text in translations.strings(message):
+            plain = re.sub(r"`[^`]*`", "`", text)
+            for wrong in (_TOUCHING, _HALF_WIDTH, _LOOSE):
+                assert not wrong.search(plain), text
+            for word, better in _NOT_TAIWANESE.items():
+                assert word not in text, f"{better}: {text}"
+
+
+CALLS = {"say": 1, "later": 1, "joined": 1, "say_many": 2, "say_as": 2}
+
+
+@pytest.mark.parametrize("path", sorted(translations.PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Path) -> None:
+    """Nothing else would be found in the code, or filled in."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in CALLS:
+            continue
+        if path.name == "languages.py":
+            continue
+        given = node.args[: CALLS[node.func.id]]
+        assert all(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in given), (
+            ast.unparse(node)
+        )
+        filled = {keyword.arg for keyword in node.keywords} | (
+            {"count"} if node.func.id == "say_many" else set()
+        )
+        if node.func.id == "joined":
+            continue
+        wanted = {name.split(":")[0] for one in given for name in placeholders(one.value)}  # type: ignore[attr-defined]
+        if None in filled:
+            continue
+        assert wanted <= filled, ast.unparse(node)
+        assert filled - wanted <= {"count"}, ast.unparse(node)
