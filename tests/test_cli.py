@@ -481,9 +481,14 @@ def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
         ((*ASK, "--set", "dst_mac=zz"), "dst_mac: 'zz' is not a MAC address"),
         ((*ASK, "--set", "tcp_options.5=zz"), "tcp_options"),
         ((*ASK, "--set", "cpu=zz"), "cpu: 'zz' is not a number"),
-        ((*ASK, "--assume", "limt=yes"), "there is no match or target 'limt'"),
+        ((*ASK, "--assume", "limt=yes"), "there is no match or target 'limt'; did you mean limit?"),
         ((*ASK, "--assume", "filter:INPUT:99=yes"), "there is no rule filter:INPUT:99"),
         ((*ASK, "--assume", "filter:NOPE:1=yes"), "there is no rule filter:NOPE:1"),
+        (
+            (*ASK, "--assume", "filter:DOCKER-FORWARD:4=no"),
+            "rule filter:DOCKER-FORWARD:4 leaves nothing open",
+        ),
+        ((*ASK, "--assume", "conntrack=no"), "conntrack leaves nothing open"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys: Capture, words: tuple[str, ...], message: str) -> None:

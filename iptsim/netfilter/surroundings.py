@@ -37,11 +37,14 @@ class World:
         question: Question,
         namespace: Namespace,
         known: tuple[Connection, ...] = (),
+        assumptions_used: set[str] | None = None,
     ) -> None:
         self.host = host
         self.question = question
         self.namespace = namespace
         self.known_connections = known
+        #: the assumptions of the question that have decided something
+        self.assumptions_used = set() if assumptions_used is None else assumptions_used
         self._forced: State | None = None
         self._recent: dict[str, dict[int, list[float]]] = {}
         self._set_changes: dict[tuple[str, str], bool] = {}
@@ -54,7 +57,11 @@ class World:
         if not assume:
             return None
         place = f"{rule.table}:{rule.chain}:{rule.position}"
-        return assume.get(place, assume.get(match))
+        for what in (place, match):
+            if what in assume:
+                self.assumptions_used.add(what)
+                return assume[what]
+        return None
 
     def force(self, state: State) -> None:
         """Give the next packet a state that conntrack would not find by itself."""

@@ -6,16 +6,18 @@ The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared b
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from iptsim.dump import loads
-from iptsim.dump.ruleset import Chain
-from iptsim.errors import UsageError
-from iptsim.extensions.registry import module_names
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import IptsimError, UsageError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.netfilter import answers, published
+from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.journey import Journey
@@ -53,6 +55,8 @@ class Simulator:
         tracked = bool(host.conntrack)
         self._programs: dict[int, list[Program]] = {}
         self._refused: dict[int, list[str]] = {}
+        #: assumption -> why it has no effect
+        self._idle: dict[str, str] = {}
         for rulesets in (host.rulesets, host.extra_rulesets):
             for family, ruleset in rulesets.items():
                 self._programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
@@ -78,41 +82,39 @@ class Simulator:
 
     def walk(self, question: Question) -> Trace:
         """Answer one question; see :func:`walk`."""
-        for what in question.assume:
-            self._check_assumed(what)
         start = resolve(self.host, question)
         ways = _Ways(self, question, start)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         family = start.packet.family
-        missing = [*self._missing_rules(family), *self._refused_rules(family)]
+        missing = [
+            *self._missing_rules(family),
+            *self._refused_rules(family),
+            *self._idle_assumptions(question.assume, ways.assumptions_used),
+        ]
         trace.assumptions = [*self.host.assumptions, *missing, *start.notes, *ways.notes]
         return trace
 
-    def _check_assumed(self, what: str) -> None:
-        """Refuse an assumption about what is not there.
+    def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[str]:
+        """Return why assumptions of a question have no effect.
 
         Raises:
-            UsageError: there is no such rule, match or target.
+            UsageError: one can't have any.
         """
-        if what in module_names("matches") or what.lower() in module_names("targets"):
-            return
-        rulesets = [*self.host.rulesets.values(), *self.host.extra_rulesets.values()]
-        if ":" not in what:
-            parts = (
-                part for found in rulesets for rule in found.rules() for part in (*rule.matches, rule.target)
-            )
-            if all(getattr(part, "name", None) != what for part in parts):
-                raise UsageError(f"assume: there is no match or target {what[:40]!r}")
-            return
-        table, _, place = what.partition(":")
-        chain, _, position = place.rpartition(":")
-        inside = any(
-            one.namespace.iptables or one.namespace.ip6tables for one in self.host.containers.values()
-        )
-        if inside or any(_has_rule(found.chain(table, chain), position) for found in rulesets):
-            return
-        raise UsageError(f"assume: there is no rule {what[:80]}; a rule is named TABLE:CHAIN:N")
+        unused = [what for what in assume if what not in used]
+        for what in unused:
+            if what not in self._idle:
+                self._idle[what] = check_assumption(what, self._all_rulesets())
+        return [self._idle[what] for what in unused if self._idle[what]]
+
+    def _all_rulesets(self) -> list[Ruleset]:
+        """Return the rules of all namespaces; those that can't be read are told of where a packet meets them."""
+        found: list[Ruleset] = []
+        for namespace in (self.host.namespace, *(one.namespace for one in self.host.containers.values())):
+            with suppress(IptsimError):
+                for programs in self.programs_of(namespace).values():
+                    found += [program.ruleset for program in programs]
+        return found
 
     def _missing_rules(self, family: Family) -> list[str]:
         """Return what is taken for granted where the source shows no rules of a family."""
@@ -147,11 +149,6 @@ class Simulator:
         return told if len(told) <= _REFUSED_SHOWN else told[:_REFUSED_SHOWN] + more
 
 
-def _has_rule(chain: Chain | None, position: str) -> bool:
-    short = position.isascii() and position.isdecimal() and len(position) < 10
-    return chain is not None and short and 1 <= int(position) <= len(chain.rules)
-
-
 @dataclass(slots=True)
 class _Run:
     """The namespaces of one run, each with its journey, so that replies meet the same connections."""
@@ -162,12 +159,15 @@ class _Run:
     budget: Budget
     host_journey: Journey
     containers: dict[str, Journey]
+    assumptions_used: set[str]
 
     def journey_of(self, container: Container) -> Journey:
         found = self.containers.get(container.name)
         if found is None:
             namespace = container.namespace
-            world = World(self.simulator.host, self.question, namespace)
+            world = World(
+                self.simulator.host, self.question, namespace, assumptions_used=self.assumptions_used
+            )
             found = Journey(world, namespace, self.simulator.programs_of(namespace), budget=self.budget)
             self.containers[container.name] = found
         return found
@@ -182,6 +182,7 @@ class _Ways:
         self.start = start
         self.budget = Budget()
         self.runs = 0
+        self.assumptions_used: set[str] = set()
         self.notes: list[str] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
@@ -203,7 +204,7 @@ class _Ways:
         self.runs += 1
         host = self.simulator.host
         stated, known = _stated(self.question, self.start.packet, host)
-        world = World(host, self.question, host.namespace, known)
+        world = World(host, self.question, host.namespace, known, self.assumptions_used)
         journey = Journey(
             world,
             host.namespace,
@@ -212,7 +213,7 @@ class _Ways:
             budget=self.budget,
             verbose=self.question.verbose,
         )
-        run = _Run(self.simulator, self.question, self.start, self.budget, journey, {})
+        run = _Run(self.simulator, self.question, self.start, self.budget, journey, {}, self.assumptions_used)
         if self.question.state == "established" and self.question.ct is None:
             _open_connection(run)
         elif stated is not None:

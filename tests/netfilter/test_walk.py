@@ -322,6 +322,18 @@ class TestUndecided:
         )
         assert trace.verdict == verdict
 
+    def test_an_assumption_that_decides_nothing_is_named_or_refused(self) -> None:
+        host = router(dump(filter=FILTER + self.LIMITED + "-A INPUT -j DROP"))
+        idle = "No rule has recent: that it was assumed has no effect."
+        assert idle in ask(host, **IN, assume={"recent": True, "limit": True}).assumptions
+        assert idle not in ask(host, **IN, assume={"limit": True}).assumptions
+        with pytest.raises(UsageError, match="filter:INPUT:2 leaves nothing open"):
+            ask(host, **IN, assume={"filter:INPUT:2": False})
+
+    def test_an_assumption_about_a_rule_that_is_not_met_is_no_mistake(self) -> None:
+        host = router(dump(filter=FILTER + "-A INPUT -p udp -m limit --limit 1/sec -j DROP"))
+        assert ask(host, **IN, assume={"filter:INPUT:1": True}).verdict == "ACCEPT"
+
     def test_equal_facts_go_the_same_way(self) -> None:
         """Who owns the packet does not change between two rules."""
         rules = (

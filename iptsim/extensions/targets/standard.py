@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Insists, Target, Verdict
+from iptsim.extensions.base import Insists, Status, Target, Verdict
 from iptsim.packet import Context
 
 
@@ -63,6 +63,7 @@ class Queue(Target):
     """Hand the packet to a program that reads queue 0."""
 
     name: ClassVar[str] = "QUEUE"
+    status: ClassVar[Status] = "given"
     changes: ClassVar[bool] = False
     terminal: ClassVar[bool] = True
 

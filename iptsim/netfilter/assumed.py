@@ -1,0 +1,76 @@
+"""What a question assumes, held against the rules: an assumption that can decide nothing is a mistake."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from iptsim.dump.ruleset import Jump, Rule, Ruleset
+from iptsim.errors import UsageError
+from iptsim.extensions.base import Match, Target
+from iptsim.extensions.registry import find_match, find_target, module_names
+
+#: Longest name that an error repeats.
+_SHOWN = 80
+
+
+def check_assumption(what: str, rulesets: list[Ruleset]) -> str:
+    """Check an assumption that decided nothing on a packet's way.
+
+    Args:
+        what: the name of a match or target, or TABLE:CHAIN:N.
+        rulesets: all rules that the packet might have met.
+
+    Returns:
+        A sentence on why it has no effect; empty where its rules were only not met.
+
+    Raises:
+        UsageError: there is no such rule, match or target, or nothing about it is ever open.
+    """
+    if ":" in what:
+        _check_place(what, rulesets)
+        return ""
+    kinds = _kinds(what)
+    used = {part.name for found in rulesets for rule in found.rules() for part in _parts(rule)}
+    if not kinds and what not in used:
+        known = {*module_names("matches"), *(name.upper() for name in module_names("targets")), *used}
+        near = difflib.get_close_matches(what[:_SHOWN], known, 1, 0.75)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"assume: there is no match or target {what[:_SHOWN]!r}{hint}")
+    if kinds and all(kind.status == "exact" for kind in kinds):
+        raise UsageError(
+            f"assume: {what} leaves nothing open: the packet and the host decide it; "
+            "say what they are like with --set"
+        )
+    return "" if what in used else f"No rule has {what}: that it was assumed has no effect."
+
+
+def _check_place(what: str, rulesets: list[Ruleset]) -> None:
+    table, _, rest = what.partition(":")
+    chain, _, number = rest.rpartition(":")
+    rules = []
+    for ruleset in rulesets:
+        found = ruleset.chain(table, chain)
+        short = number.isascii() and number.isdecimal() and len(number) < 10
+        if found is not None and short and 1 <= int(number) <= len(found.rules):
+            rules.append(found.rules[int(number) - 1])
+    if not rules:
+        raise UsageError(f"assume: there is no rule {what[:_SHOWN]}; a rule is named TABLE:CHAIN:N")
+    if all(part.status == "exact" for rule in rules for part in _parts(rule)):
+        raise UsageError(
+            f"assume: rule {what[:_SHOWN]} leaves nothing open: the packet and the host decide whether it "
+            f"matches ({rules[0].text[:_SHOWN]})"
+        )
+
+
+def _kinds(name: str) -> list[type[Match] | type[Target]]:
+    """Return the extensions of a name, of both families."""
+    kinds = [find(name, family) for find in (find_match, find_target) for family in (4, 6)]
+    return [kind for kind in kinds if kind is not None]
+
+
+def _parts(rule: Rule) -> Iterable[Match | Target]:
+    """Return a rule's matches, and its target if it is none of the rule's table's chains."""
+    return (
+        rule.matches if rule.target is None or isinstance(rule.target, Jump) else (*rule.matches, rule.target)
+    )
