@@ -14,10 +14,10 @@ Codes, JSON keys, verdicts, and the names of tables, chains and targets are the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from string import Formatter
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,11 @@ def sentences(*texts: str) -> str:
     return ("" if _in_force.get() else " ").join(filter(None, texts))
 
 
+def negation(negated: bool) -> str:
+    """Return the word "not " where a condition is negated, to be put before what it negates; else nothing."""
+    return say("not ") if negated else ""
+
+
 def sentence(phrase: str) -> str:
     """Return a phrase as a whole sentence: with a capital and a full stop.
 
@@ -190,9 +195,9 @@ def sentence(phrase: str) -> str:
 class Later(str):
     """A message that is told when somebody asks; as a string it is the English text."""
 
-    __slots__ = ("message", "values")
-    message: str
-    values: dict[str, object]
+    __slots__ = ("again",)
+    #: tells it in the language in force
+    again: Callable[[], str]
 
 
 def later(message: str, /, **values: object) -> Later:
@@ -202,17 +207,26 @@ def later(message: str, /, **values: object) -> Later:
     >>> kept
     'docker0 is a bridge'
     """
-    text = Later(message.format(**values) if values else message)
-    text.message, text.values = message, values
+    text = Later(message.format(**values))
+    text.again = partial(_said, message, values)
+    return text
+
+
+def later_joined(separator: str, items: Iterable[str]) -> Later:
+    """Return what :func:`joined` would, to be told later."""
+    kept = tuple(items)
+    text = Later(separator.join(kept))
+    text.again = partial(joined, separator, kept)
     return text
 
 
 def told(text: str) -> str:
     """Return a text in the language in force, if :func:`later` made it; any other as it is."""
-    if not isinstance(text, Later):
-        return text
-    values = {name: told(value) if isinstance(value, str) else value for name, value in text.values.items()}
-    return say(text.message, **values)
+    return text.again() if isinstance(text, Later) else text
+
+
+def _said(message: str, values: Mapping[str, object]) -> str:
+    return say(message, **{name: told(one) if isinstance(one, str) else one for name, one in values.items()})
 
 
 # -- filling in ------------------------------------------------------------------------------------

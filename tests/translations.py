@@ -21,7 +21,14 @@ PACKAGE = LOCALES.parent
 PO = LOCALES / "zh_TW/LC_MESSAGES/iptsim.po"
 MO = PO.with_suffix(".mo")
 #: The functions of :mod:`iptsim.languages` that take messages, and where these stand among their arguments.
-KEYWORDS = {"say": None, "later": None, "joined": None, "say_many": (1, 2), "say_as": ((1, "c"), 2)}
+KEYWORDS = {
+    "say": None,
+    "later": None,
+    "joined": None,
+    "later_joined": None,
+    "say_many": (1, 2),
+    "say_as": ((1, "c"), 2),
+}
 
 _HEADER = b"""\
 # iptsim in Traditional Chinese, as it is written in Taiwan.

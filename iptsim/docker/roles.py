@@ -18,6 +18,7 @@ from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
 from iptsim.host.model import Container, Host
+from iptsim.languages import later, say, told
 from iptsim.packet import Family, address_text, protocol_name
 
 #: Chains that dockerd makes.
@@ -96,15 +97,15 @@ def _bridges(host: Host | None) -> set[str]:
 
 
 _LEADS = {
-    "DOCKER-USER": "lets the user's own rules in DOCKER-USER look first",
-    "DOCKER-FORWARD": "leads to Docker's rules for forwarded packets",
-    "DOCKER-CT": "leads to the rule that lets answers through",
-    "DOCKER-BRIDGE": "leads to the rules of the bridge that the packet leaves by",
-    "DOCKER-ISOLATION": "keeps Docker's networks apart",
-    "DOCKER-ISOLATION-STAGE-1": "keeps Docker's networks apart: is it leaving a bridge?",
-    "DOCKER-ISOLATION-STAGE-2": "keeps Docker's networks apart: is it entering another bridge?",
-    "DOCKER-INTERNAL": "leads to the rules of internal networks",
-    "DOCKER-INGRESS": "leads to the rules of swarm's published ports",
+    "DOCKER-USER": later("lets the user's own rules in DOCKER-USER look first"),
+    "DOCKER-FORWARD": later("leads to Docker's rules for forwarded packets"),
+    "DOCKER-CT": later("leads to the rule that lets answers through"),
+    "DOCKER-BRIDGE": later("leads to the rules of the bridge that the packet leaves by"),
+    "DOCKER-ISOLATION": later("keeps Docker's networks apart"),
+    "DOCKER-ISOLATION-STAGE-1": later("keeps Docker's networks apart: is it leaving a bridge?"),
+    "DOCKER-ISOLATION-STAGE-2": later("keeps Docker's networks apart: is it entering another bridge?"),
+    "DOCKER-INTERNAL": later("leads to the rules of internal networks"),
+    "DOCKER-INGRESS": later("leads to the rules of swarm's published ports"),
 }
 
 
@@ -147,60 +148,87 @@ class _Teller:
         """Tell of jumps between Docker's chains, and of their ends."""
         if isinstance(self.rule.target, Jump):
             chain = self.rule.target.chain
-            docker = (
-                "leads to published ports and links"
-                if self.rule.table == "filter"
-                else "leads to port forwarding"
-            )
-            return self.role(docker if chain == "DOCKER" else _LEADS.get(chain, f"leads to {chain}"))
+            if chain == "DOCKER" and self.rule.table == "filter":
+                return self.role(say("leads to published ports and links"))
+            if chain == "DOCKER":
+                return self.role(say("leads to port forwarding"))
+            return self.role(told(_LEADS[chain]) if chain in _LEADS else say("leads to {chain}", chain=chain))
         if self.rule.chain == "DOCKER-USER":
-            return self.role("the end of the user's own rules: go on with Docker's")
+            return self.role(say("the end of the user's own rules: go on with Docker's"))
         if self.rule.chain == "DOCKER-INGRESS":
-            return self.role("the end of swarm's published ports: go on")
-        return self.role("nothing keeps the packet apart: go on")
+            return self.role(say("the end of swarm's published ports: go on"))
+        return self.role(say("nothing keeps the packet apart: go on"))
 
     def icc_off(self) -> Role:
         """Tell of `--icc=false`."""
-        return self.role(f"containers on {self.network} may not talk to each other: icc is off")
+        return self.role(
+            say("containers on {network} may not talk to each other: icc is off", network=self.network)
+        )
 
     def icc_on(self) -> Role:
         """Tell of `--icc=true`."""
-        return self.role(f"containers on {self.network} may talk to each other: icc is on")
+        return self.role(
+            say("containers on {network} may talk to each other: icc is on", network=self.network)
+        )
 
     def outgoing(self) -> Role:
         """Tell of packets from a network."""
-        inside = (
-            "each other and to the outside" if self.rule.parameters.out_interface is None else "the outside"
-        )
-        return self.role(f"lets containers on {self.network} talk to {inside}")
+        if self.rule.parameters.out_interface is None:
+            return self.role(
+                say(
+                    "lets containers on {network} talk to each other and to the outside", network=self.network
+                )
+            )
+        return self.role(say("lets containers on {network} talk to the outside", network=self.network))
 
     def answers(self) -> Role:
         """Tell of packets of known connections."""
         if self.rule.parameters.out_interface is None and self.network:
-            return self.role(f"lets answers out of {self.network}: its gateway mode is routed")
-        return self.role(f"lets answers into {self.network or 'Docker networks'}")
+            return self.role(
+                say("lets answers out of {network}: its gateway mode is routed", network=self.network)
+            )
+        if self.network:
+            return self.role(say("lets answers into {network}", network=self.network))
+        return self.role(say("lets answers into Docker networks"))
 
     def isolation(self) -> Role:
         """Tell of networks that are kept apart."""
-        return self.role(f"keeps other networks of Docker out of {self.network}")
+        return self.role(say("keeps other networks of Docker out of {network}", network=self.network))
 
     def internal(self) -> Role:
         """Tell of `--internal`."""
-        return self.role(f"{self.network} is an internal network: nothing goes in or out")
+        return self.role(
+            say("{network} is an internal network: nothing goes in or out", network=self.network)
+        )
 
     def unpublished(self) -> Role:
         """Tell of ports that are not published."""
-        return self.role(f"ports on {self.network} that are not published stay closed to the outside")
+        return self.role(
+            say("ports on {network} that are not published stay closed to the outside", network=self.network)
+        )
 
     def routed(self) -> Role:
         """Tell of gateway modes other than nat."""
         if self.rule.parameters.protocol is not None:
-            return self.role(f"lets pings and ICMP errors into {self.network}: its gateway mode is routed")
+            return self.role(
+                say(
+                    "lets pings and ICMP errors into {network}: its gateway mode is routed",
+                    network=self.network,
+                )
+            )
         if self.rule.target_name == "RETURN":
             return self.role(
-                f"lets other networks into {self.network}'s open ports: its gateway mode is routed"
+                say(
+                    "lets other networks into {network}'s open ports: its gateway mode is routed",
+                    network=self.network,
+                )
             )
-        return self.role(f"lets packets into {self.network}: its gateway mode is routed or nat-unprotected")
+        return self.role(
+            say(
+                "lets packets into {network}: its gateway mode is routed or nat-unprotected",
+                network=self.network,
+            )
+        )
 
     def published_port(self) -> Role:
         """Tell of a published port that is let through."""
@@ -209,7 +237,11 @@ class _Teller:
             _port(self.rule, "destination_port"),
         )
         return self.role(
-            f"lets packets from outside to {container} on {port}: a published port",
+            say(
+                "lets packets from outside to {container} on {port}: a published port",
+                container=container,
+                port=port,
+            ),
             container=container,
             port=port,
         )
@@ -219,32 +251,41 @@ class _Teller:
         outside = _port(self.rule, "destination_port")
         target = self.rule.target.to_destination if isinstance(self.rule.target, Dnat) else None
         if target is None or not target.addresses:
-            return self.role(f"forwards {outside} of the host: a published port", host_port=outside)
+            return self.role(
+                say("forwards {outside} of the host: a published port", outside=outside), host_port=outside
+            )
         container, network = self._place(6 if target.family == 6 else 4, target.addresses[0])
         inside = (
             f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
         )
-        text = f"forwards {outside} of the host to {container} on {inside}: a published port"
+        text = say(
+            "forwards {outside} of the host to {container} on {inside}: a published port",
+            outside=outside,
+            container=container,
+            inside=inside,
+        )
         return self.role(text, network=network, container=container, port=inside, host_port=outside)
 
     def own_bridge(self) -> Role:
         """Tell of docker-proxy, which serves Docker's own networks."""
-        return self.role(f"leaves packets from {self.network} to docker-proxy")
+        return self.role(say("leaves packets from {network} to docker-proxy", network=self.network))
 
     def masquerade(self) -> Role:
         """Tell of `--ip-masq`."""
-        return self.role(f"gives packets that leave {self.network} the host's address")
+        return self.role(say("gives packets that leave {network} the host's address", network=self.network))
 
     def host_masquerade(self) -> Role:
         """Tell of the host's own packets where docker-proxy does not run."""
-        return self.role(f"gives the host's own packets into {self.network} the bridge's address")
+        return self.role(
+            say("gives the host's own packets into {network} the bridge's address", network=self.network)
+        )
 
     def hairpin_masquerade(self) -> Role:
         """Tell of a container that asks for its own published port."""
         source = self.rule.parameters.source
         container, network = self._place(_family(source), source.address) if source is not None else ("", "")
         return self.role(
-            f"lets {container} reach itself through its published port",
+            say("lets {container} reach itself through its published port", container=container),
             network=network,
             container=container,
             port=_port(self.rule, "destination_port"),
@@ -253,26 +294,35 @@ class _Teller:
     def direct_routing(self) -> Role:
         """Tell of containers' own addresses, which are not for other hosts."""
         container = self._container(self.rule.parameters.destination)
-        text = f"only {self.network} itself may send to {container}'s own address; from elsewhere use a published port"
+        text = say(
+            "only {network} itself may send to {container}'s own address; from elsewhere use a "
+            "published port",
+            network=self.network,
+            container=container,
+        )
         return self.role(text, container=container)
 
     def trusted(self) -> Role:
         """Tell of `trusted_host_interfaces`."""
         container = self._container(self.rule.parameters.destination)
         name = self.rule.parameters.in_interface
-        text = f"{name} is a trusted interface: from there one may send to {container}'s own address"
+        text = say(
+            "{name} is a trusted interface: from there one may send to {container}'s own address",
+            name=name,
+            container=container,
+        )
         return self.role(text, container=container)
 
     def loopback_port(self) -> Role:
         """Tell of a port that is published on a loopback address."""
         outside = _port(self.rule, "destination_port")
-        text = f"{outside} is published on the loopback address: not for other hosts"
+        text = say("{outside} is published on the loopback address: not for other hosts", outside=outside)
         return self._on_host(text, outside)
 
     def wsl2(self) -> Role:
         """Tell of the mirrored networking of WSL2."""
         outside = _port(self.rule, "destination_port")
-        text = "lets Windows reach published ports of its Linux guest on the loopback address"
+        text = say("lets Windows reach published ports of its Linux guest on the loopback address")
         return self._on_host(text, outside)
 
     def _on_host(self, text: str, outside: str) -> Role:
@@ -297,7 +347,9 @@ class _Teller:
     def checksum(self) -> Role:
         """Tell of SCTP on old kernels."""
         port = _port(self.rule, "source_port")
-        return self.role(f"fills in the checksums of SCTP answers from {port}: a published port", port=port)
+        return self.role(
+            say("fills in the checksums of SCTP answers from {port}: a published port", port=port), port=port
+        )
 
     def link(self) -> Role:
         """Tell of `--link`, towards the linked container."""
@@ -305,7 +357,13 @@ class _Teller:
         client, server = self._container(parameters.source), self._container(parameters.destination)
         port = _port(self.rule, "destination_port")
         name = self._link(client, server)
-        text = f"lets {client} reach {server} on {port}: --link {name} of {client}, because icc is off"
+        text = say(
+            "lets {client} reach {server} on {port}: --link {name} of {client}, because icc is off",
+            client=client,
+            server=server,
+            port=port,
+            name=name,
+        )
         return self.role(text, container=server, port=port, link=f"{client}:{name}")
 
     def link_answer(self) -> Role:
@@ -314,7 +372,13 @@ class _Teller:
         client, server = self._container(parameters.destination), self._container(parameters.source)
         port = _port(self.rule, "source_port")
         name = self._link(client, server)
-        text = f"lets {server} answer {client} from {port}: the way back of --link {name} of {client}"
+        text = say(
+            "lets {server} answer {client} from {port}: the way back of --link {name} of {client}",
+            server=server,
+            client=client,
+            port=port,
+            name=name,
+        )
         return self.role(text, container=server, port=port, link=f"{client}:{name}")
 
     def _link(self, client: str, server: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from iptsim.errors import RulesetError, Span
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
+from iptsim.languages import say
 from iptsim.packet import Family
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class Jump:
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"go on in chain {self.chain}" + (" and do not come back here" if self.goto else "")
+        if self.goto:
+            return say("go on in chain {chain} and do not come back here", chain=self.chain)
+        return say("go on in chain {chain}", chain=self.chain)
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from iptsim.host.model import (
 )
 from iptsim.host.routed import addresses_of_routes
 from iptsim.host.wiring import LOOPBACK, wire
+from iptsim.languages import later, later_joined
 from iptsim.packet import Family, address_text
 
 #: The host's address outside and the length of its subnet, where nothing tells (RFC 5737, RFC 3849).
@@ -78,8 +79,11 @@ def complete(
     made_up = wire(host, guests or {}, forwarding or {})
     if made_up and known:
         host.assumptions.append(
-            f"The interfaces and routes inside {_names(made_up)} were not saved; "
-            "they are taken from the addresses that the engine gave them."
+            later(
+                "The interfaces and routes inside {names} were not saved; they are taken from the "
+                "addresses that the engine gave them.",
+                names=_names(made_up),
+            )
         )
     _ports(host)
     _parameters(host, known)
@@ -92,8 +96,10 @@ def complete(
 
 
 def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more containers" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    listed = later_joined(", ", names[:_SHOWN])
+    if len(names) > _SHOWN:
+        return later("{names} and {count} more containers", names=listed, count=len(names) - _SHOWN)
+    return listed
 
 
 def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
@@ -125,7 +131,13 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
                 masquerade=bridge in evidence.masqueraded or not evidence.masqueraded,
                 is_default_bridge=bridge == "docker0",
             )
-            host.assumptions.append(f"The network {endpoint.network} is behind the bridge {bridge}.")
+            host.assumptions.append(
+                later(
+                    "The network {network} is behind the bridge {bridge}.",
+                    network=endpoint.network,
+                    bridge=bridge,
+                )
+            )
 
 
 def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -> None:
@@ -135,9 +147,9 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         if existing_only and (interface is None or interface.kind != "bridge"):
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
-        source = "as its rules say"
+        source = later("as its rules say")
         if not prefixes:
-            prefixes, source = _guessed_subnets(bridge, evidence), "a guess"
+            prefixes, source = _guessed_subnets(bridge, evidence), later("a guess")
         subnets = tuple(
             Subnet(family=family, address=address, prefix_length=length)
             for family, address, length in prefixes
@@ -152,11 +164,16 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             is_default_bridge=bridge == "docker0",
         )
         host.networks[network.name] = network
-        where = " and ".join(map(str, subnets))
+        where = later_joined(" and ", map(str, subnets))
         host.assumptions.append(
-            f"{bridge} is a bridge with the subnet {where} ({source})."
+            later(
+                "{bridge} is a bridge with the subnet {where} ({source}).",
+                bridge=bridge,
+                where=where,
+                source=source,
+            )
             if where
-            else f"{bridge} is a bridge; nothing tells its subnet."
+            else later("{bridge} is a bridge; nothing tells its subnet.", bridge=bridge)
         )
 
 
@@ -194,7 +211,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     if told := addresses_of_routes(host.namespace):
         for name, addresses in told.items():
             _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
-        host.assumptions.append("The addresses of the host's interfaces are those of its routes.")
+        host.assumptions.append(later("The addresses of the host's interfaces are those of its routes."))
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
@@ -202,8 +219,16 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     )
     addresses = _outside_addresses(host, evidence)
     _place(interfaces, outside, "physical", addresses)
-    shown = " and ".join(f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
-    host.assumptions.append(f"The host reaches the outside by {outside} and has the address {shown} there.")
+    shown = later_joined(
+        " and ", (f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
+    )
+    host.assumptions.append(
+        later(
+            "The host reaches the outside by {outside} and has the address {shown} there.",
+            outside=outside,
+            shown=shown,
+        )
+    )
     for name, network in bridges.items():
         gateways = [
             InterfaceAddress(family=subnet.family, address=subnet.gateway, prefix_length=subnet.prefix_length)
@@ -219,11 +244,11 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
             InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
         ]
         _place(interfaces, name, _kind(name), firsts)
-        behind = " and ".join(map(str, links))
+        behind = later_joined(" and ", map(str, links))
         host.assumptions.append(
-            f"{name} leads to {behind}, as rules say."
+            later("{name} leads to {behind}, as rules say.", name=name, behind=behind)
             if behind
-            else f"{name}, which rules name, has no address."
+            else later("{name}, which rules name, has no address.", name=name)
         )
 
 
@@ -272,7 +297,11 @@ def _default_routes(host: Host) -> None:
             main = [route for route in connected_routes(namespace, family) if route.table == "main"]
             namespace.routes += [*main, default_route(family, gateway, interface.name)]
             host.assumptions.append(
-                f"The default route leads to {address_text(family, gateway)} by {interface.name}."
+                later(
+                    "The default route leads to {address} by {name}.",
+                    address=address_text(family, gateway),
+                    name=interface.name,
+                )
             )
             break
 
@@ -304,8 +333,11 @@ def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     host.containers.update(found)
     if found:
         host.assumptions.append(
-            f"There are containers that rules mention ({_names(list(found))}), called by their addresses; "
-            "others may exist that no rule mentions."
+            later(
+                "There are containers that rules mention ({names}), called by their addresses; others "
+                "may exist that no rule mentions.",
+                names=_names(list(found)),
+            )
         )
 
 
@@ -342,11 +374,14 @@ def _ports(host: Host) -> None:
             container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": name})
     if guessed:
         host.assumptions.append(
-            f"Which port of {_names(guessed)} belongs to which container was not saved; they are taken in order."
+            later(
+                "Which port of {names} belongs to which container was not saved; they are taken in order.",
+                names=_names(guessed),
+            )
         )
     if made:
         host.assumptions.append(
-            "The names of the bridge ports are not known; here they are called veth and a number."
+            later("The names of the bridge ports are not known; here they are called veth and a number.")
         )
 
 
@@ -362,15 +397,17 @@ def _published(host: Host, evidence: Evidence) -> None:
         if evidence.docker:
             container.daemon = container.daemon or "docker"
     if found:
-        host.assumptions.append("Published ports are those that rules forward to containers.")
+        host.assumptions.append(later("Published ports are those that rules forward to containers."))
 
 
 def _without_proxy(host: Host, known: Collection[str]) -> None:
     """Set what dockerd sets without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
     interfaces = host.namespace.interfaces
     host.assumptions.append(
-        "Hairpin mode of bridge ports and route_localnet of bridges are on where no file tells, as dockerd sets them "
-        "without docker-proxy."
+        later(
+            "Hairpin mode of bridge ports and route_localnet of bridges are on where no file tells, "
+            "as dockerd sets them without docker-proxy."
+        )
     )
     for container in host.containers.values():
         for endpoint in container.endpoints.values():
@@ -387,8 +424,10 @@ def _parameters(host: Host, known: Iterable[str]) -> None:
         return
     host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
     host.assumptions.append(
-        "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
-        "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
+        later(
+            "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
+            "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
+        )
     )
 
 

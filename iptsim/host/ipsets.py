@@ -12,6 +12,7 @@ from typing import Any
 
 from iptsim.host.ipset_members import ADDRESSES, Members
 from iptsim.host.model import BITS, IpSet, prefix_mask
+from iptsim.languages import say
 from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
 
 UDPLITE = 136
@@ -114,9 +115,13 @@ def contains(
         return known
     ipset = sets.get(name) if sets is not None else None
     if sets is None or ipset is None:
-        why = f"the contents of ipset {name}" if sets is None else f"ipset {name}, which ipset-save.txt lacks"
+        why = (
+            say("the contents of ipset {name}", name=name)
+            if sets is None
+            else say("ipset {name}, which ipset-save.txt lacks", name=name)
+        )
         key = ("set", name, directions, tuple(_sides(context.packet, directions)))
-        return Unknown(why, "ipset-save.txt in the capture", key)
+        return Unknown(why, say("ipset-save.txt in the capture"), key)
     members = members_of(ipset)
     if members.parts == ("set",):
         undecided: Truth = False
@@ -157,7 +162,9 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
             return None
         mac = packet.src_mac if source else packet.dst_mac
         unknown = Unknown(
-            f"the Ethernet address of the {'sender' if source else 'receiver'}",
+            say("the Ethernet address of the sender")
+            if source
+            else say("the Ethernet address of the receiver"),
             f"--set {direction}_mac=ADDRESS",
             ("mac", direction),
         )
@@ -186,7 +193,9 @@ def _port(packet: Packet, source: bool, bare: bool) -> Any:
             return None
         port = packet.sport if source else packet.dport
         if port is None:
-            return Unknown("a port that the kernel picks by chance", f"--set {'s' if source else 'd'}port=N")
+            return Unknown(
+                say("a port that the kernel picks by chance"), f"--set {'s' if source else 'd'}port=N"
+            )
         return port if bare else (proto, port)
     if proto in (ICMP, ICMPV6):
         if packet.fragment not in (None, "first") and proto == ICMP:

@@ -12,6 +12,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import RulesetError, WalkLimitError
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host.model import Host, Namespace
+from iptsim.languages import later, say
 from iptsim.netfilter.program import Condition, Prepared, Program
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Decision, Delivery, FinalVerdict, Skipped, Step
@@ -213,7 +214,7 @@ class Chains:
         return True
 
     def _decide(
-        self, unknown: Unknown, condition: Condition | None, prepared: Prepared, words: str = "matches"
+        self, unknown: Unknown, condition: Condition | None, prepared: Prepared, words: str = later("matches")
     ) -> bool:
         match = condition.match if condition else prepared.rule.target_name
         negated = condition is not None and condition.predicate.negated
@@ -238,13 +239,16 @@ class Chains:
         outcome = target.apply(context)
         if isinstance(outcome, Verdict) and outcome.kind == "QUEUE":
             outcome = Unknown(
-                f"what the program that reads {outcome.detail} decides", f"--assume {target.name}=yes"
+                say("what the program that reads {detail} decides", detail=outcome.detail),
+                f"--assume {target.name}=yes",
             )
         if isinstance(outcome, Unknown):
             outcome = self._undecided_target(target, outcome, prepared)
         if isinstance(outcome, Translation):
             if not self._translate(context, outcome):
-                self._step(context, prepared, "DROP", depth=depth, note="there is no address to translate to")
+                self._step(
+                    context, prepared, "DROP", depth=depth, note=say("there is no address to translate to")
+                )
                 return Verdict("DROP")
             shown, note = outcome.target, ""
         else:
@@ -259,14 +263,20 @@ class Chains:
         passes = self.world.assumed(target.name, prepared.rule)
         if passes is None and not target.terminal and target.status != "unknown":
             # only a value is unknown (a mark that is not saved): the packet goes on in any case
-            self.notes.append(f"{unknown.reason} is not known; the packet is taken to keep what it has")
+            self.notes.append(
+                say("{reason} is not known; the packet is taken to keep what it has", reason=unknown.reason)
+            )
             return Verdict("CONTINUE", detail=unknown.reason)
         stated = passes is not None
         if passes is None:
-            passes = self._decide(unknown, None, prepared, "lets it go on")
+            passes = self._decide(unknown, None, prepared, later("lets it go on"))
         if passes:
             return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
-        if target.status == "unknown" and not stated and self._decide(unknown, None, prepared, "accepts it"):
+        if (
+            target.status == "unknown"
+            and not stated
+            and self._decide(unknown, None, prepared, later("accepts it"))
+        ):
             return Verdict("ACCEPT", detail=unknown.reason)
         return Verdict("DROP", detail=unknown.reason)
 

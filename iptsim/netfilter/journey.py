@@ -11,6 +11,7 @@ from typing import Literal
 
 from iptsim.host import fib
 from iptsim.host.model import Container, Interface
+from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
@@ -42,7 +43,7 @@ class Journey(Passage):
         context.in_interface = interface
         if self._is_for_others(packet, port):
             return self._kernel_drop(
-                "not-for-host", "the frame's destination MAC address is not the host's", "LINK"
+                "not-for-host", say("the frame's destination MAC address is not the host's"), "LINK"
             )
         if packet.family == 6 and (refused := self._refused_before_rules(packet)):
             return refused
@@ -67,14 +68,16 @@ class Journey(Passage):
         self.sent = packet.copy()
         found = self._lookup_output(packet, source=packet.src if keep_source else None)
         if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-            why = "there is no route to the destination"
+            why = say("there is no route to the destination")
             if found is not None and found.type != "none":
-                why = f"the route says {found.type}"
-            return self._kernel_drop("no-route", f"nothing is sent: {why}")
+                why = say("the route says {type}", type=found.type)
+            return self._kernel_drop("no-route", say("nothing is sent: {why}", why=why))
         if not keep_source:
             source = fib.source_address(self.namespace, packet.family, found, packet.dst)
             if source is None:
-                return self._kernel_drop("no-source", "nothing is sent: there is no address to send from")
+                return self._kernel_drop(
+                    "no-source", say("nothing is sent: there is no address to send from")
+                )
             packet.src = source
         self.sent = packet.copy()
         if (bad := self._bad_output(packet, found.device)) is not None:
@@ -86,7 +89,7 @@ class Journey(Passage):
         context = self._context(packet)
         found = self._lookup_output(packet, source=None)
         if found is None or found.device is None:
-            return self._kernel_drop("no-route", "the answer has no way back")
+            return self._kernel_drop("no-route", say("the answer has no way back"))
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
         if rejected.connection is not None:
@@ -123,10 +126,12 @@ class Journey(Passage):
     def _forward(self, context: Context, decision: routing.Decision) -> Fate:
         packet = context.packet
         if packet.pkttype != "unicast":
-            return self._kernel_drop("not-for-host", f"a {packet.pkttype} frame is not forwarded")
+            return self._kernel_drop(
+                "not-for-host", say("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)
+            )
         if packet.ttl <= 1:
             return self._kernel_drop(
-                "ttl-exceeded", "the TTL has run out; the host answers with time exceeded"
+                "ttl-exceeded", say("the TTL has run out; the host answers with time exceeded")
             )
         packet.ttl -= 1
         context.out_interface = decision.device
@@ -143,7 +148,7 @@ class Journey(Passage):
         """Drop what ip6_rcv refuses before any hook: multicast or loopback sources, loopback targets."""
         if packet.src >> 120 == 0xFF or packet.src == 1 or packet.dst == 1:
             return self._kernel_drop(
-                "martian", "IPv6 drops it before any rule: a loopback or multicast address"
+                "martian", say("IPv6 drops it before any rule: a loopback or multicast address")
             )
         return None
 
@@ -267,7 +272,7 @@ class Journey(Passage):
             if fate is None:
                 fate = self._hook(context, hooks.POSTROUTING)
             if fate is not None:
-                self.steps[-1].note = "neighbour discovery dies here, so nothing can be sent"
+                self.steps[-1].note = say("neighbour discovery dies here, so nothing can be sent")
                 return Fate("DROP", context=context)
         self.begin()
         return None
@@ -315,7 +320,10 @@ class Journey(Passage):
         target = self.world.neighbour(packet.family, packet.dst, bridge)
         if target is not None and target.container is not None and target.port in reached:
             return self._hand_over(packet, target.container, target.name, bridge)
-        return Fate("ACCEPT", Delivery("outside", f"the other ports of {bridge}", packet.copy(), bridge))
+        return Fate(
+            "ACCEPT",
+            Delivery("outside", f"the other ports of {bridge}", packet.copy(), bridge),
+        )
 
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
         """Switch a frame from one port of a bridge to another."""
@@ -323,17 +331,19 @@ class Journey(Passage):
         target = self.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
         if target is None:
             who = address_text(packet.family, next_hop)
-            return self._kernel_drop("no-neighbour", f"nobody on {bridge} answers for {who}", "BRIDGE")
+            return self._kernel_drop(
+                "no-neighbour", say("nobody on {bridge} answers for {who}", bridge=bridge, who=who), "BRIDGE"
+            )
         if target.port is not None:
             if target.port == port.name and not port.hairpin:
                 return self._kernel_drop(
                     "hairpin-off",
-                    f"the way goes back out of port {port.name}, which has no hairpin mode",
+                    say("the way goes back out of port {name}, which has no hairpin mode", name=port.name),
                     "BRIDGE",
                 )
             out = self.namespace.interfaces.get(target.port)
             if port.isolated and out is not None and out.isolated:
-                return self._kernel_drop("isolated-ports", "both bridge ports are isolated", "BRIDGE")
+                return self._kernel_drop("isolated-ports", say("both bridge ports are isolated"), "BRIDGE")
         if self.bridge_netfilter(packet.family):
             context.bridged = True
             context.out_interface = bridge
@@ -348,7 +358,11 @@ class Journey(Passage):
             self._confirm(context)
         else:
             switch = f"bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables"
-            note = f"it is switched by {bridge}; {switch} is off, so iptables never sees it"
+            note = say(
+                "it is switched by {bridge}; {switch} is off, so iptables never sees it",
+                bridge=bridge,
+                switch=switch,
+            )
             self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
         return self._hand_over(packet, target.container, target.name, bridge)
 
@@ -363,7 +377,9 @@ class Journey(Passage):
         target = self.world.neighbour(packet.family, next_hop, device)
         if target is None:
             who = address_text(packet.family, next_hop)
-            return self._kernel_drop("no-neighbour", f"nobody on {device} answers for {who}", "ROUTING")
+            return self._kernel_drop(
+                "no-neighbour", say("nobody on {device} answers for {who}", device=device, who=who), "ROUTING"
+            )
         return self._hand_over(packet, target.container, target.name, device)
 
     def _hand_over(self, packet: Packet, container: Container | None, name: str, device: str) -> Fate:

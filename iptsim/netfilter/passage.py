@@ -9,6 +9,7 @@ from __future__ import annotations
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
 from iptsim.host.source import select_source
+from iptsim.languages import say
 from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Chains, Fate
 from iptsim.netfilter.program import Program
@@ -38,7 +39,7 @@ class Passage(Chains):
             self._note(
                 hook,
                 "CONTINUE",
-                "the kernel puts the fragments together first; rules see the whole packet",
+                say("the kernel puts the fragments together first; rules see the whole packet"),
                 "defragmented",
             )
         if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
@@ -118,7 +119,7 @@ class Passage(Chains):
                     break
             connection.nat_done |= {side}
         if not nat.translate(context.packet, connection, side, context.direction):
-            return self._kernel_drop("nat-failed", "its GRE header can't be translated", context.hook)
+            return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)
         return None
 
     def _translate(self, context: Context, wanted: Translation) -> bool:
@@ -167,7 +168,11 @@ class Passage(Chains):
             local = fib.address_type(self.namespace, 4, packet.dst) == "LOCAL"
             if not local and not routing.route_localnet(self.namespace, device or ""):
                 return self._kernel_drop(
-                    "martian", f"a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}"
+                    "martian",
+                    say(
+                        "a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}",
+                        device=device,
+                    ),
                 )
         return None
 
@@ -180,7 +185,7 @@ class Passage(Chains):
         own = fib.address_type(self.namespace, packet.family, packet.src) == "LOCAL"
         found = self._lookup_output(packet, source=packet.src if own else None)
         if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
-            return self._kernel_drop("no-route", "the changed packet has no route")
+            return self._kernel_drop("no-route", say("the changed packet has no route"))
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
         self._way_out = found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host
+from iptsim.languages import say
 from iptsim.netfilter.question import Question
 from iptsim.packet import (
     ICMP,
@@ -159,9 +160,11 @@ def _borrowed(host: Host, name: str, party: tuple[Container, Endpoint | None] | 
     if found is None:
         return
     if party == "host":
-        yield f"{name} has no network of its own: it uses the host's."
+        yield say("{name} has no network of its own: it uses the host's.", name=name)
     elif isinstance(party, tuple) and party[0] is not found and found.network_mode.startswith("container:"):
-        yield f"{name} has no network of its own: it uses that of {party[0].name}."
+        yield say(
+            "{name} has no network of its own: it uses that of {other}.", name=name, other=party[0].name
+        )
 
 
 def _unknown(host: Host, name: str) -> str:
@@ -282,14 +285,22 @@ def _without_name(host: Host, name: str, sender: Container, target: Container) -
     ):
         return
     if borrowed:
-        why = "a container without a network of its own has no name"
+        why = say("a container without a network of its own has no name")
     elif own:
-        why = "Docker's resolver knows those that share a network with it, and the default bridge does not count"
+        why = say(
+            "Docker's resolver knows those that share a network with it, and the default bridge does "
+            "not count"
+        )
     elif any(network.is_default_bridge for network in networks):
-        why = "on the default bridge containers know only those that they have links to"
+        why = say("on the default bridge containers know only those that they have links to")
     else:
-        why = "it is on no network"
-    yield f"{name} stands for its address; {sender.name} itself can't resolve the name: {why}."
+        why = say("it is on no network")
+    yield say(
+        "{name} stands for its address; {sender} itself can't resolve the name: {why}.",
+        name=name,
+        sender=sender.name,
+        why=why,
+    )
 
 
 def _common_address(
@@ -479,7 +490,13 @@ def _from_outside(
                 "its packet arrives; say it with -i"
             )
     if route.multipath:
-        notes.append(f"the route to {name} has several ways; its packet is taken to arrive on {interface}")
+        notes.append(
+            say(
+                "the route to {name} has several ways; its packet is taken to arrive on {interface}",
+                name=name,
+                interface=interface,
+            )
+        )
     return Start("outside", name, target_name, packet, interface=interface, notes=notes)
 
 

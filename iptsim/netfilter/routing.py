@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from iptsim.host import fib
 from iptsim.host.model import Namespace
+from iptsim.languages import say
 from iptsim.packet import Packet
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)
@@ -84,7 +85,7 @@ def route_input(namespace: Namespace, packet: Packet, interface: str, *, joined:
         bad = _bad_source(namespace, packet, interface) if packet.src else None
         return bad or Decision("local")
     if not forwarding(namespace, 4, interface):
-        return drop("ip-forward-off", "the host does not route between interfaces: ip_forward is 0")
+        return drop("ip-forward-off", say("the host does not route between interfaces: ip_forward is 0"))
     failure = _no_way(found.type)
     if failure is not None:
         return failure
@@ -95,26 +96,32 @@ def _no_way(route_type: str | None) -> Decision | None:
     if route_type in ("unicast", "anycast"):
         return None
     if route_type == "blackhole":
-        return drop("no-route", "the route to the destination is a blackhole")
+        return drop("no-route", say("the route to the destination is a blackhole"))
     if route_type in ("unreachable", "prohibit"):
-        return drop("no-route", f"the route to the destination says {route_type}")
-    return drop("no-route", "the host has no route to the destination")
+        return drop("no-route", say("the route to the destination says {route_type}", route_type=route_type))
+    return drop("no-route", say("the host has no route to the destination"))
 
 
 def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
     src, dst = packet.src, packet.dst
     if src in MULTICAST4 or src == BROADCAST4:
-        return drop("martian", "the source is a multicast or broadcast address")
+        return drop("martian", say("the source is a multicast or broadcast address"))
     if dst == BROADCAST4:
         return None
     if src == 0:
-        return drop("martian", "the source is 0.0.0.0")
+        return drop("martian", say("the source is 0.0.0.0"))
     if dst == 0:
-        return drop("martian", "the destination is 0.0.0.0")
+        return drop("martian", say("the destination is 0.0.0.0"))
     if dst in LOOPBACK4 and not route_localnet(namespace, interface):
-        return drop("martian", f"packets to 127.0.0.0/8 are not routed: route_localnet is 0 on {interface}")
+        return drop(
+            "martian",
+            say(
+                "packets to 127.0.0.0/8 are not routed: route_localnet is 0 on {interface}",
+                interface=interface,
+            ),
+        )
     if src in LOOPBACK4 and not route_localnet(namespace, interface):
-        return drop("martian", "the source is a loopback address")
+        return drop("martian", say("the source is a loopback address"))
     return None
 
 
@@ -129,14 +136,18 @@ def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decisio
         namespace.interface_sysctl(4, "all", "accept_local", 0)
         or namespace.interface_sysctl(4, interface, "accept_local", 0)
     ):
-        return drop("martian", "the source is one of the host's own addresses")
+        return drop("martian", say("the source is one of the host's own addresses"))
     if mode == 0 or own:
         return None
     mark = packet.mark if _interface_switch(namespace, interface, "src_valid_mark") else 0
     if fib.reverse_path(namespace, 4, packet.src, interface, strict=mode == 1, mark=mark):
         return None
     return drop(
-        "rp-filter", f"the way back to the source does not leave by {interface}, and rp_filter wants that"
+        "rp-filter",
+        say(
+            "the way back to the source does not leave by {interface}, and rp_filter wants that",
+            interface=interface,
+        ),
     )
 
 
@@ -144,7 +155,8 @@ def _multicast(joined: bool) -> Decision:
     if joined:
         return Decision("local")
     return drop(
-        "not-joined", "the host is not taken to have joined the multicast group (--set joined=yes if it has)"
+        "not-joined",
+        say("the host is not taken to have joined the multicast group (--set joined=yes if it has)"),
     )
 
 
@@ -167,5 +179,5 @@ def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: 
     if found.type in ("local", "anycast"):
         return Decision("local")
     if not forwarding(namespace, 6, interface):
-        return drop("ip-forward-off", "the host does not route IPv6: net.ipv6.conf.all.forwarding is 0")
+        return drop("ip-forward-off", say("the host does not route IPv6: net.ipv6.conf.all.forwarding is 0"))
     return _no_way(found.type) or Decision("forward", found.device, found.gateway)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
+from iptsim.languages import later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 
 SCHEMA = "iptsim.trace/1"
@@ -197,7 +198,7 @@ class Decision:
     rule: Rule
     value: bool
     #: what is so when the value is true, said of the match or target
-    words: str = "matches"
+    words: str = later("matches")
 
     def same(self, other: Decision) -> bool:
         """Tell whether both are about the same thing, whatever its value."""

@@ -16,6 +16,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError, UsageError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace
+from iptsim.languages import joined, later, say, say_many
 from iptsim.netfilter import answers, published
 from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
@@ -122,30 +123,60 @@ class Simulator:
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:
             name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
-            return [f"The source has no IPv{family} rules ({name}); the host is taken to have none."]
+            return [
+                say(
+                    "The source has no IPv{family} rules ({name}); the host is taken to have none.",
+                    family=family,
+                    name=name,
+                )
+            ]
         shown = list(dict.fromkeys(table for found in rulesets for table in found.tables))
         if any(found.listed for found in rulesets):
-            only = f"only table {shown[0]}" if len(shown) == 1 else f"only the tables {', '.join(shown)}"
-            return [f"A listing of iptables -S shows {only}; the others are taken to be empty."]
+            return [
+                say_many(
+                    "A listing of iptables -S shows only table {tables}; the others are taken to be empty.",
+                    "A listing of iptables -S shows only the tables {tables}; the others are taken to be empty.",
+                    len(shown),
+                    tables=joined(", ", shown),
+                )
+            ]
         daemon = self.host.daemon
         if not shown and (daemon is None or daemon.iptables is not False):
-            return [f"The dump of the IPv{family} rules is empty; the host is taken to have none."]
+            return [
+                say(
+                    "The dump of the IPv{family} rules is empty; the host is taken to have none.",
+                    family=family,
+                )
+            ]
         if shown and "filter" not in shown:
-            return ["The dump has no table filter; it is taken to be empty."]
+            return [say("The dump has no table filter; it is taken to be empty.")]
         return []
 
     def _refused_rules(self, family: Family) -> list[str]:
         """Return which rules are passed by because the kernel would not take them."""
         if family not in self._refused:
             self._refused[family] = [
-                f"{rule.table} {rule.chain} rule {rule.position} (line {rule.line}) is passed by, as the kernel "
-                f"refuses it: {rule.refused}."
+                later(
+                    "{table} {chain} rule {position} (line {line}) is passed by, as the kernel refuses it: "
+                    "{refused}.",
+                    table=rule.table,
+                    chain=rule.chain,
+                    position=rule.position,
+                    line=rule.line,
+                    refused=rule.refused,
+                )
                 for program in self._programs.get(family, ())
                 for rule in program.ruleset.rules()
                 if rule.refused
             ]
         told = self._refused[family]
-        more = [f"{len(told) - _REFUSED_SHOWN} more rules are passed by as well."]
+        more = [
+            say_many(
+                "{count} more rule is passed by as well.",
+                "{count} more rules are passed by as well.",
+                len(told) - _REFUSED_SHOWN,
+            )
+        ]
         return told if len(told) <= _REFUSED_SHOWN else told[:_REFUSED_SHOWN] + more
 
 
@@ -191,7 +222,10 @@ class _Ways:
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
-                note = f"The rules branch into more than {WAY_LIMIT} ways; only the first ones were followed."
+                note = say(
+                    "The rules branch into more than {limit} ways; only the first ones were followed.",
+                    limit=WAY_LIMIT,
+                )
                 if note not in self.notes:
                     self.notes.append(note)
                 # nobody knows how the others end
@@ -398,8 +432,10 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
         wanted = f"{address_text(asked.family, asked.dst)}" + (
             f":{asked.dport}" if asked.dport is not None else ""
         )
-        note = (
-            f"the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer"
+        note = say(
+            "the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer",
+            came=came,
+            wanted=wanted,
         )
         reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
         reply.verdict, reply.delivered = "DROP", None
@@ -520,14 +556,14 @@ def _out_of_reach(host: Host, fate: Fate, journey: Journey) -> Step | None:
         return None
     driver = _bypassing_driver(host, delivered.packet)
     if driver == "overlay":
-        note = "only its own containers can reach an overlay network"
+        note = say("only its own containers can reach an overlay network")
         return Step("BRIDGE", "DROP", note=note, code="no-route")
     if driver is None or delivered.kind != "container":
         return None
     way_out = host.namespace.interfaces.get(delivered.interface or "")
     if way_out is not None and way_out.kind == driver:
         return None
-    note = f"a {driver} interface can't talk to the host that carries it"
+    note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
     return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
 
 
@@ -538,7 +574,7 @@ def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
         Step(
             "BRIDGE",
             "ACCEPT",
-            note=f"{driver} traffic does not pass the host's iptables",
+            note=say("{driver} traffic does not pass the host's iptables", driver=driver),
             code="bypasses-iptables",
         )
     )
@@ -546,7 +582,7 @@ def _bypass(run: _Run, packet: Packet, driver: str, next_hop: int) -> Fate:
     if isinstance(owner, tuple):
         return Fate("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
     if owner == "host" and driver != "overlay":
-        note = f"a {driver} interface can't talk to the host that carries it"
+        note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
         journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
         return Fate("DROP")
     return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))
