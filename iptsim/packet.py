@@ -244,11 +244,15 @@ class Context:
         in_interface / out_interface: None where the hook has none (OUTPUT has no input).
         physical_in / physical_out: bridge ports, when br_netfilter hands the packet to iptables.
         bridged: the frame is switched, not routed.
+        entered: the interface by which IP itself saw the packet come in, None if it did not: a packet of
+            the host's own, or one that a bridge switches.
         state: ctstate of the packet: NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; None when
             conntrack is off.
         connection: the entry; None for INVALID and UNTRACKED packets or when conntrack is off.
         direction: which way the packet goes in its connection.
         backend: "nf_tables" or "legacy"; a few matches differ.
+        version: of the iptables that saved the rules ("1.8.9"), None if the dump does not say; some
+            versions load other rules than those that they print.
         consulted: names of packet fields that were looked at while holding a default.
         notrack / zone / helper: what a CT target in the raw table asked of conntrack.
         template: whether such a target was met: conntrack listens to the first one only.
@@ -263,10 +267,12 @@ class Context:
     physical_in: str | None = None
     physical_out: str | None = None
     bridged: bool = False
+    entered: str | None = None
     state: str | None = None
     connection: Connection | None = None
     direction: Direction = "original"
     backend: str = "nf_tables"
+    version: str | None = None
     consulted: set[str] = field(default_factory=set)
     notrack: bool = False
     zone: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iptsim.extensions.base import Extension, Predicate, Ranges
+from iptsim.extensions.base import Extension, Match, Predicate, Ranges
 from iptsim.extensions.values import range_text
 from iptsim.packet import Context, Truth, Unknown
 
@@ -63,6 +63,50 @@ def port_predicate(text: str, option_field: str, allowed: tuple[int, int], negat
         return whole.test(context)
 
     return replace(whole, test=test)
+
+
+def port_predicates(match: Match) -> list[Predicate]:
+    """Make the conditions on source and destination port of `-m tcp` or `-m udp`, in the kernel's order."""
+    found, negated_ports = [], []
+    for option in match.options:
+        value = getattr(match, option.field)
+        if option.field in ("source_port", "destination_port") and value is not None:
+            text, negated = match.clause(option, value), option.field in match.negated
+            found.append(port_predicate(text, option.field, value, negated))
+            negated_ports += [value[0]] if negated and value[0] == value[1] else []
+    return _maybe_merged(*found) if len(negated_ports) == 2 and all(negated_ports) else found
+
+
+#: Releases of iptables-nft that load `! --sport A ! --dport B` as one comparison of both ports, so that only
+#: packets with both of them are left out (add_nft_tcpudp; mended in 1.8.11).
+_MERGING = frozenset({"1.8.8", "1.8.9", "1.8.10"})
+
+
+def _maybe_merged(source: Predicate, destination: Predicate) -> list[Predicate]:
+    """Make the conditions on two negated ports, of which some releases make one."""
+
+    def merged(context: Context) -> bool:
+        return context.backend == "nf_tables" and context.version in _MERGING
+
+    def test_source(context: Context) -> Truth:
+        first = source.test(context)
+        if first is True or not merged(context):
+            return first
+        second = destination.test(context)
+        return second if isinstance(second, Unknown) or second else first
+
+    def test_destination(context: Context) -> Truth:
+        return merged(context) or destination.test(context)
+
+    def got(context: Context) -> str:
+        if not merged(context):
+            return source.got(context)
+        return f"it has both ports, and iptables-nft {context.version} leaves out such packets only"
+
+    return [
+        replace(source, test=test_source, got=got, field=None, allowed=None),
+        replace(destination, test=test_destination, field=None, allowed=None),
+    ]
 
 
 def transport_data(context: Context, length: int) -> bytes | Unknown | None:

@@ -84,7 +84,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     ):
         return None
     local = fib.address_type(host.namespace, packet.family, packet.dst) in ("LOCAL", "ANYCAST")
-    source = packet.dst if local else _facing(host, packet, context.in_interface)
+    source = packet.dst if local else _facing(host, packet, context.entered)
     if source is None:
         return None
     number, code = answer.icmp
@@ -114,9 +114,12 @@ def _is_unanswerable(packet: Packet) -> bool:
     return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE
 
 
-def _facing(host: Host, packet: Packet, interface: str | None) -> int | None:
-    """Return the host's address on the side of the sender: by the route back, in IPv6 by where it came in."""
-    if packet.family == 6 and interface not in (None, "lo"):
-        return select_source(host.namespace, 6, interface or "", packet.src)
+def _facing(host: Host, packet: Packet, entered: str | None) -> int | None:
+    """Return the host's address on the side of the sender.
+
+    By the route back; in IPv6 the interface by which the packet came in counts first (icmp6_send).
+    """
     route = fib.lookup(host.namespace, packet.family, packet.src)
+    if packet.family == 6 and route.source is None and entered not in (None, "lo"):
+        return select_source(host.namespace, 6, entered, packet.src)
     return fib.source_address(host.namespace, packet.family, route, packet.src)

@@ -109,7 +109,7 @@ class Chains:
         chain = program.chain(table, context.hook)
         if chain is None:
             return None
-        context.table, context.backend = table, program.backend
+        context.table, context.backend, context.version = table, program.backend, program.version
         begun = len(self.steps)
         verdict = self._run(context, program, table)
         if len(self.programs[context.packet.family]) > 1:

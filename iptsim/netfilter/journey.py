@@ -102,8 +102,10 @@ class Journey(Passage):
 
     # -- input path -------------------------------------------------------------------------------------
 
-    def _route(self, context: Context) -> Fate:
+    def _route(self, context: Context, entered: str | None = None) -> Fate:
+        """Route a packet that came in; `entered` where IP takes another interface for the one it came by."""
         interface = context.in_interface or "lo"
+        context.entered = entered or interface
         joined = self._is_joined(context.packet)
         decision = routing.route_input(self.namespace, context.packet, interface, joined=joined)
         if decision.kind == "drop":
@@ -293,7 +295,8 @@ class Journey(Passage):
             return refused
         # from here on it is a frame for the host, however it was addressed
         packet.pkttype = "unicast"
-        return self._route(context)
+        # it has a route already, and IPv6 takes that for where it came from (ip6_rcv_core)
+        return self._route(context, decision.device)
 
     def _flood(self, context: Context, port: Interface) -> Fate:
         """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""

@@ -9,11 +9,14 @@ GRE = 47
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 
 
-def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, int] | None) -> None:
+def set_up(
+    connection: Connection, packet: Packet, wanted: Translation, new_address: tuple[int, int] | None
+) -> None:
     """Bind a translation to a connection: work out the flow that answers will have.
 
     Args:
         connection: is changed.
+        packet: whose host part NETMAP keeps, whatever its connection says of the address.
         wanted: what the nat target asks for.
         new_address: first and last address to choose from, None to keep the packet's.
     """
@@ -22,7 +25,8 @@ def set_up(connection: Connection, wanted: Translation, new_address: tuple[int, 
     address = current.dst if side == "dst" else current.src
     port = current.dport if side == "dst" else current.sport
     if wanted.netmap is not None and new_address is not None:
-        address = (new_address[0] & wanted.netmap) | (address & ~wanted.netmap)
+        kept = packet.dst if side == "dst" else packet.src
+        address = (new_address[0] & wanted.netmap) | (kept & ~wanted.netmap)
     elif new_address is not None and not _fits(wanted, address, port, new_address):
         address = choose_address(
             connection.family, current, new_address, wanted.persistent, zone=connection.zone

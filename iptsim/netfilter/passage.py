@@ -133,7 +133,7 @@ class Passage(Chains):
             if own is None:
                 return False
             addresses = (own, own)
-        nat.set_up(connection, wanted, addresses)
+        nat.set_up(connection, context.packet, wanted, addresses)
         connection.nat_done |= {wanted.side}
         nat.translate(context.packet, connection, wanted.side, context.direction)
         return True

@@ -52,7 +52,7 @@ class Program:
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
         refuse_loops(ruleset)
         self.ruleset = ruleset
-        self.backend = ruleset.backend
+        self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
         self._chains: dict[tuple[str, str], list[Rule | Prepared]] = {}

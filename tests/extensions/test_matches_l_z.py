@@ -1170,3 +1170,34 @@ def test_mh() -> None:
     assert isinstance(truth(bind("mh --mh-type 1", 6), packet6(proto=135)), Unknown)
     later = packet6(proto=135, extra={"mh_type": 2}, fragment="last")
     assert truth(bind("mh ! --mh-type 1", 6), later) is False
+
+
+@pytest.mark.parametrize(
+    ("backend", "version", "expected"),
+    [
+        # one comparison of both ports: nft --debug=netlink shows `cmp neq reg 1 0x...` of four octets
+        ("nf_tables", "1.8.9", True),
+        ("nf_tables", "1.8.10", True),
+        # mended in 1.8.11; before 1.8.8 the match was not native
+        ("nf_tables", "1.8.11", False),
+        ("nf_tables", "1.8.7", False),
+        ("nf_tables", None, False),
+        ("legacy", "1.8.9", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["tcp", "udp"])
+def test_two_negated_ports_of_some_releases(
+    name: str, backend: str, version: str | None, expected: bool
+) -> None:
+    match = bind(f"{name} ! --sport 40000 ! --dport 53")
+    where: dict[str, Any] = {"backend": backend, "version": version}
+    proto = 6 if name == "tcp" else 17
+    one, both, none = (
+        packet(proto=proto, dport=port, sport=source)
+        for port, source in ((80, 40000), (53, 40000), (80, 4000))
+    )
+    assert truth(match, one, **where) is expected
+    assert truth(match, both, **where) is False
+    assert truth(match, none, **where) is True
+    ranges = bind(f"{name} ! --sport 40000:40001 ! --dport 53")
+    assert truth(ranges, one, **where) is False

@@ -64,7 +64,6 @@ class Case(BaseModel):
             trace,
             self.answer,
             reply=self.reply,
-            stated=self.probe.connection is not None,
             answerable=_is_answerable(self.world, self.probe),
         )
 

@@ -170,7 +170,6 @@ def differences(
     observation: Observation,
     *,
     reply: Observation | None = None,
-    stated: bool = False,
     answerable: bool = True,
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
@@ -181,14 +180,9 @@ def differences(
         trace: iptsim's answer.
         observation: of the packet.
         reply: of its answer, if one was sent.
-        stated: the packet's connection was put into conntrack by hand.
         answerable: compare what REJECT sends back as well.
 
     """
-    if stated and any(step.table == "nat" for caused in observation.caused for step in caused.steps):
-        # an entry made by hand does not say that its packets have been through the nat chains, so an
-        # answer goes through them; a connection that came about by packets has that behind it
-        answerable = False
     return min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
 
 

@@ -291,6 +291,8 @@ class Laboratory:
         original, reply = entry.original, entry.reply
         command = ["conntrack", "-I", "-t", "600", "-p", str(proto)]
         command += ["-s", original.src, "-d", original.dst, "-r", reply.src, "-q", reply.dst]
+        # says that the entry's packets have been through the nat chains; the other side is then settled too
+        command += ["--src-nat", reply.dst] if reply.dst != original.src else ["--dst-nat", reply.src]
         if proto in (1, 58):
             kind = "icmp" if proto == 1 else "icmpv6"
             command += [f"--{kind}-type", "8" if proto == 1 else "128", f"--{kind}-code", "0"]

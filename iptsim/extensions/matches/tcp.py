@@ -14,7 +14,7 @@ from iptsim.extensions.base import (
     field_predicate,
     look,
 )
-from iptsim.extensions.ports import port_predicate, port_says
+from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE, integer_value
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
 
@@ -87,15 +87,13 @@ class Tcp(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the conditions in the kernel's order: source port, destination port, flags, option."""
-        found = []
-        for option in self.options[:-1]:
+        found = port_predicates(self)
+        for option in self.options[2:-1]:
             value = getattr(self, option.field)
             if value is None:
                 continue
             text, negated = self.clause(option, value), option.field in self.negated
-            if option.field in ("source_port", "destination_port"):
-                found.append(port_predicate(text, option.field, value, negated))
-            elif option.field == "tcp_flags":
+            if option.field == "tcp_flags":
                 found.append(
                     field_predicate(
                         text,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.ports import port_predicate, port_says
+from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE
 from iptsim.packet import UDP
 
@@ -25,15 +25,7 @@ class Udp(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition a port; without any, that the header is there."""
-        found = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None:
-                text, negated = self.clause(option, value), option.field in self.negated
-                found.append(port_predicate(text, option.field, value, negated))
-        if found:
-            return tuple(found)
-        return (
+        return tuple(port_predicates(self)) or (
             Predicate(
                 "-m udp",
                 lambda context: context.packet.fragment not in ("middle", "last"),
