@@ -1,0 +1,170 @@
+"""A drawing in the languages of other programs: Mermaid and Graphviz' DOT. They place it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.errors import printable
+from iptsim.pictures.drawing import Drawing, Edge, Group, Node
+
+#: How an edge is drawn, by kind: Mermaid arrow, DOT style.
+_ARROWS = {
+    "hook": ("==>", "bold"),
+    "jump": ("-->", "solid"),
+    "goto": ("-.->", "dashed"),
+    "verdict": ("-->", "solid"),
+    "policy": ("-.->", "dotted"),
+    "flow": ("-->", "solid"),
+    "route": ("==>", "bold"),
+    "reply": ("-.->", "dashed"),
+}
+_PLAIN = ("---", "solid")
+_MERMAID_SHAPES = {
+    "entry": "{{{{{}}}}}",
+    "base": "[[{}]]",
+    "verdict": "([{}])",
+    "action": "([{}])",
+    "missing": ">{}]",
+    "world": "([{}])",
+    "plug": "({})",
+    "port": "({})",
+}
+_DOT_SHAPES = {
+    "entry": "hexagon",
+    "base": "box3d",
+    "fold": "folder",
+    "verdict": "ellipse",
+    "action": "ellipse",
+    "missing": "note",
+    "world": "ellipse",
+    "plug": "oval",
+}
+#: Class -> fill and stroke, the same in both languages. The last class that a node has counts.
+_COLOURS = {
+    "docker": ("#ddeefb", "#0068a8"),
+    "user": ("#fbeee0", "#a85a00"),
+    "other": ("#f1eaf6", "#7d4d98"),
+    "unseen": ("#f6f6f6", "#b0b0b0"),
+    "vain": ("#eef4fb", "#7fa6cc"),
+    "walked": ("#cfe5ff", "#0059b3"),
+    "arrived": ("#d3f1e5", "#00694c"),
+    "open": ("#fff1c9", "#805500"),
+    "stop": ("#ffe3d8", "#b8320a"),
+}
+_ROUTE, _REPLY = "#0059b3", "#8a3ba8"
+
+
+def _names(drawing: Drawing) -> dict[str, str]:
+    return {node: f"n{number}" for number, node in enumerate(drawing.nodes)}
+
+
+def _style(classes: set[str]) -> str:
+    return next((name for name in reversed(_COLOURS) if name in classes), "")
+
+
+def _edge_colour(edge: Edge) -> str:
+    if "walked" not in edge.classes:
+        return ""
+    return _REPLY if edge.kind == "reply" else _ROUTE
+
+
+def _children(drawing: Drawing, parent: str) -> tuple[list[Group], list[Node]]:
+    groups = [group for group in drawing.groups.values() if group.parent == parent]
+    return groups, [node for node in drawing.nodes.values() if node.group == parent]
+
+
+# -- Mermaid ---------------------------------------------------------------------------------------
+
+
+def mermaid(drawing: Drawing) -> str:
+    """Return a drawing as a Mermaid flowchart."""
+    names = _names(drawing)
+    lines = ["---", f"title: {_mermaid_text(drawing.title)}", "---"] if drawing.title else []
+    lines.append(f"flowchart {drawing.direction}")
+    lines.extend(_mermaid_group(drawing, "", names, 1))
+    coloured: dict[str, list[str]] = {}
+    for number, edge in enumerate(drawing.edges):
+        arrow = _ARROWS.get(edge.kind, _PLAIN)[0] + (f"|{_mermaid_text(edge.label)}|" if edge.label else "")
+        lines.append(f"  {names[edge.source]} {arrow} {names[edge.target]}")
+        if colour := _edge_colour(edge):
+            coloured.setdefault(colour, []).append(str(number))
+    styles: dict[str, list[str]] = {}
+    for node in drawing.nodes.values():
+        if style := _style(node.classes):
+            styles.setdefault(style, []).append(names[node.name])
+    for style, members in styles.items():
+        fill, stroke = _COLOURS[style]
+        lines.append(f"  classDef {style} fill:{fill},stroke:{stroke},color:#1c2128")
+        lines.append(f"  class {','.join(members)} {style}")
+    for colour, edges in coloured.items():
+        lines.append(f"  linkStyle {','.join(edges)} stroke:{colour},stroke-width:3px")
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_group(drawing: Drawing, parent: str, names: dict[str, str], depth: int) -> Iterator[str]:
+    groups, nodes = _children(drawing, parent)
+    indent = "  " * depth
+    for node in nodes:
+        shape = _MERMAID_SHAPES.get(node.kind, "[{}]")
+        yield f"{indent}{names[node.name]}{shape.format(_mermaid_text(*node.texts))}"
+    for group in groups:
+        number = list(drawing.groups).index(group.name)
+        yield f"{indent}subgraph g{number}[{_mermaid_text(*group.lines)}]"
+        yield from _mermaid_group(drawing, group.name, names, depth + 1)
+        yield f"{indent}end"
+
+
+def _mermaid_text(*lines: str) -> str:
+    shown = [
+        "".join(c if c.isalnum() or c in " -_.,()/" else f"#{ord(c)};" for c in printable(line))
+        for line in lines
+    ]
+    return f'"{"<br>".join(shown)}"'
+
+
+# -- DOT -------------------------------------------------------------------------------------------
+
+
+def dot(drawing: Drawing) -> str:
+    """Return a drawing in Graphviz' language."""
+    names = _names(drawing)
+    lines = [
+        "digraph iptables {",
+        f"  rankdir={drawing.direction};",
+        '  node [fontname="sans-serif", shape=box];',
+    ]
+    if drawing.title:
+        lines.insert(1, f"  label={_dot_text(drawing.title)}; labelloc=t;")
+    lines.extend(_dot_group(drawing, "", names, 1))
+    for edge in drawing.edges:
+        style = _ARROWS.get(edge.kind, _PLAIN)[1]
+        more = "" if edge.kind in _ARROWS else ", dir=none"
+        if colour := _edge_colour(edge):
+            more += f', color="{colour}", penwidth=3'
+        elif edge.width != 1.0:
+            more += f", penwidth={edge.width:g}"
+        label = _dot_text(edge.label)
+        lines.append(f"  {names[edge.source]} -> {names[edge.target]} [label={label}, style={style}{more}];")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _dot_group(drawing: Drawing, parent: str, names: dict[str, str], depth: int) -> Iterator[str]:
+    groups, nodes = _children(drawing, parent)
+    indent = "  " * depth
+    for node in nodes:
+        more = ""
+        if style := _style(node.classes):
+            fill, stroke = _COLOURS[style]
+            more = f', style=filled, fillcolor="{fill}", color="{stroke}"'
+        shape = _DOT_SHAPES.get(node.kind, "box")
+        yield f"{indent}{names[node.name]} [label={_dot_text(*node.texts)}, shape={shape}{more}];"
+    for group in groups:
+        yield f"{indent}subgraph cluster{list(drawing.groups).index(group.name)} {{"
+        yield f"{indent}  label={_dot_text(*group.lines)};"
+        yield from _dot_group(drawing, group.name, names, depth + 1)
+        yield f"{indent}}}"
+
+
+def _dot_text(*lines: str) -> str:
+    shown = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    return '"' + "\\n".join(shown) + '"'

@@ -1,0 +1,122 @@
+"""A picture, and the formats in which it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from html import escape
+from pathlib import Path
+
+from iptsim.errors import UsageError, printable
+from iptsim.pictures.drawing import Drawing, Placement
+from iptsim.pictures.languages import dot, mermaid
+from iptsim.pictures.png import png
+from iptsim.pictures.style import style_sheet
+from iptsim.pictures.svg import svg
+
+#: Endings of the files that a picture can be saved to.
+ENDINGS = (".svg", ".png", ".html", ".mmd", ".dot", ".txt")
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ margin: 1rem; font-family: system-ui, sans-serif }}
+figure {{ margin: 0; overflow: auto }}
+pre {{ overflow: auto }}
+</style>
+</head>
+<body>
+<figure>
+{svg}</figure>
+<details>
+<summary>As text</summary>
+<pre>{text}</pre>
+</details>
+</body>
+</html>
+"""
+
+
+class Picture:
+    """A drawing that can be shown: in a notebook as it is, elsewhere by one of its formats."""
+
+    def __init__(self, drawing: Drawing, placement: Callable[[], Placement], text: Callable[[], str]) -> None:
+        """Take the drawing, and what places it and what writes it as text when they are needed."""
+        self.drawing = drawing
+        self._place = placement
+        self._write = text
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where the parts of the drawing stand."""
+        return self._place()
+
+    def svg(self, *, style: str | None = None) -> str:
+        """Return it as SVG.
+
+        Args:
+            style: a style sheet to put into it, None for the usual one, "" for none: for pages that have
+                :func:`iptsim.pictures.style.style_sheet` themselves.
+        """
+        return svg(self.drawing, self.placement, style=style)
+
+    def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
+        """Return it as PNG.
+
+        Args:
+            scale: pixels of the image per pixel of the SVG.
+            dark: light on dark.
+
+        Raises:
+            UsageError: the extra `pictures` is not installed.
+        """
+        return png(self.svg(style=style_sheet(fonts='"DejaVu Sans"', dark=dark)), scale)
+
+    def mermaid(self) -> str:
+        """Return it as a Mermaid flowchart."""
+        return mermaid(self.drawing)
+
+    def dot(self) -> str:
+        """Return it in Graphviz' language."""
+        return dot(self.drawing)
+
+    def html(self) -> str:
+        """Return it as a page that needs nothing else."""
+        title, text = escape(printable(self.drawing.title)), escape(self.text())
+        return _PAGE.format(title=title, svg=self.svg(), text=text)
+
+    def text(self) -> str:
+        """Return it as a tree of plain text."""
+        return self._write()
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, in the format that the file's ending names: one of :data:`ENDINGS`.
+
+        Raises:
+            UsageError: another ending, or the file can't be written.
+        """
+        ending = Path(path).suffix.lower()
+        makers: dict[str, Callable[[], str | bytes]] = {
+            ".svg": self.svg, ".png": self.png, ".html": self.html, ".mmd": self.mermaid, ".dot": self.dot,
+            ".txt": self.text,
+        }  # fmt: skip
+        if ending not in makers:
+            raise UsageError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
+        made = makers[ending]()
+        try:
+            Path(path).write_bytes(made.encode() if isinstance(made, str) else made)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from None
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def __str__(self) -> str:
+        return self.text()

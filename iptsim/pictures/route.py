@@ -1,0 +1,211 @@
+"""The way of a packet over a host's wires: from whom, past which interfaces and hooks, to where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from iptsim.explanation import Explanation
+from iptsim.host.model import Host
+from iptsim.netfilter.trace import Leg, Step
+from iptsim.pictures.wiring import Plug, Switch, Wiring
+
+HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+#: Node of the host's own programs, and of the routing decision.
+PROCESSES, ROUTING = "processes", "hook ROUTING"
+End = Literal["arrived", "stop", "open"]
+
+
+@dataclass(slots=True)
+class Way:
+    """One packet's way.
+
+    Attributes:
+        kind: "route" for what was asked, "reply" for an answer that is lost.
+        places: names of the nodes that it passes, in order.
+        end: whether it arrived, was stopped, or hinges on what nobody knows.
+        step: the step that stopped it.
+    """
+
+    kind: Literal["route", "reply"]
+    places: list[str]
+    end: End
+    leg: Leg
+    step: Step | None = None
+
+
+def ways_of(host: Host, wiring: Wiring, explanation: Explanation) -> list[Way]:
+    """Return the ways that are drawn: of the packet, of docker-proxy's own one, and of a lost answer."""
+    found = []
+    for leg in explanation.trace.legs:
+        if leg.direction == "original":
+            found.append(_Walk(host, wiring, explanation, leg).way("route"))
+        elif leg.verdict not in ("ACCEPT", "DEPENDS") and explanation.trace.legs[0].verdict == "ACCEPT":
+            found.append(_Walk(host, wiring, explanation, leg).way("reply"))
+    return found
+
+
+class _Walk:
+    """Finds the places of one leg."""
+
+    def __init__(self, host: Host, wiring: Wiring, explanation: Explanation, leg: Leg) -> None:
+        self.host, self.wiring, self.explanation, self.leg = host, wiring, explanation, leg
+        self.start = self._start()
+
+    def way(self, kind: Literal["route", "reply"]) -> Way:
+        leg = self.leg
+        step = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
+        end: End = "stop" if step is not None or leg.verdict in ("DROP", "REJECT") else "arrived"
+        if leg.verdict == "DEPENDS":
+            step, end = self._hinge(), "open"
+        return Way(kind, self._places(step), end, leg, step)
+
+    def _places(self, step: Step | None) -> list[str]:
+        leg = self.leg
+        if step is not None and any(step is own for own in leg.own_steps):
+            return self.start[:1]
+        if leg.inside:
+            return self.start[:1]
+        places = self._whole()
+        if step is None:
+            return places
+        if any(step is own for own in leg.arrival_steps):
+            return places
+        stop = self._stop(step, places)
+        if stop in places:
+            # of a hook that is passed twice, the last time counts: the packet came that far
+            last = len(places) - 1 - places[::-1].index(stop)
+            return places[: last + 1]
+        return [*places[:1], stop] if stop else places
+
+    def _stop(self, step: Step, places: list[str]) -> str:
+        """Return the place where a step stops the packet."""
+        if step.hook in HOOKS:
+            return f"hook {step.hook}"
+        if step.code == "no-neighbour" and step.hook == "ROUTING":
+            return places[-1] if places else ROUTING
+        if step.hook == "ROUTING":
+            return ROUTING
+        if step.hook == "BRIDGE":
+            switches = [place for place in places if self._is_switch(place)]
+            return switches[-1] if switches else places[-1]
+        if step.hook == "LINK":
+            return next((place for place in places if place.startswith("interface ")), places[0])
+        return places[-1]
+
+    def _is_switch(self, place: str) -> bool:
+        return any(switch.key == place for switch in self.wiring.switches)
+
+    def _hinge(self) -> Step | None:
+        """Return the step at which an undecided match stands."""
+        hinges = {hinge.step for hinge in self.explanation.trace.hinges}
+        for step in self.leg.steps:
+            if step.rule and (step.table or "", step.chain or "", step.rule.position) in hinges:
+                return step
+        chains = {hinge[:2] for hinge in hinges}
+        found = [step for step in self.leg.steps if (step.table, step.chain) in chains]
+        maybe = [step for step in self.leg.steps if step.maybe]
+        return next(iter([*found, *maybe]), self.leg.deciding)
+
+    # -- the whole way ----------------------------------------------------------------------------------
+
+    def _whole(self) -> list[str]:
+        """Return the places of the way if nothing stopped it."""
+        leg, start = self.leg, self.start
+        if any(step.code == "bypasses-iptables" for step in leg.steps):
+            ends = self._end(came_by=start[-1])
+            return [*start, *(place for place in ends if place not in start)]
+        local = start[0] == PROCESSES
+        seen = [step.hook for step in leg.steps if step.hook in HOOKS]
+        if local:
+            middle = ["hook OUTPUT", "hook POSTROUTING"]
+            if "INPUT" in seen or (leg.delivered is not None and leg.delivered.kind == "host"):
+                return [*start, *middle, "hook PREROUTING", "hook INPUT", PROCESSES]
+            return [*start, *middle, *self._end()]
+        if "INPUT" in seen or (leg.delivered is not None and leg.delivered.kind == "host"):
+            return [*start, "hook PREROUTING", ROUTING, "hook INPUT", PROCESSES]
+        came, goes = self._interfaces()
+        switched = came is not None and came == goes and self._is_switch(f"bridge {came}")
+        middle = ["hook PREROUTING", *([] if switched else [ROUTING]), "hook FORWARD", "hook POSTROUTING"]
+        return [*start, *middle, *self._end()]
+
+    def _interfaces(self) -> tuple[str | None, str | None]:
+        """Return by which interface of the host the packet came in, and by which it leaves."""
+        steps = [step for step in self.leg.steps if step.hook in HOOKS]
+        came = next((step.interfaces[0] for step in steps if step.interfaces[0]), None)
+        goes = next((step.interfaces[1] for step in reversed(steps) if step.interfaces[1]), None)
+        if goes is None and self.leg.delivered is not None:
+            goes = self.leg.delivered.interface
+        return came, goes
+
+    def _start(self) -> list[str]:
+        leg, wiring = self.leg, self.wiring
+        if leg.sender in self.host.containers:
+            if leg.sender in wiring.resident:
+                return [PROCESSES]
+            plug = self._plug(leg.sender, leg.packet.src, self._interfaces()[0])
+            return self._out_of(plug) if plug is not None else [PROCESSES]
+        if leg.sender in ("host", "docker-proxy", "localhost"):
+            return [PROCESSES]
+        came = self._interfaces()[0] or self.explanation.question.in_interface
+        return self._from_outside(came)
+
+    def _end(self, came_by: str = "") -> list[str]:
+        """Return the places from the host's last hook to where the packet is delivered."""
+        leg = self.leg
+        goes = self._interfaces()[1]
+        if leg.delivered is not None:
+            packet, name = leg.delivered.packet, leg.delivered.name
+            if leg.delivered.kind == "container":
+                plug = self._plug(name, packet.dst, goes)
+                return self._out_of(plug)[::-1] if plug is not None else [PROCESSES]
+            return self._from_outside(leg.delivered.interface or goes, came_by)[::-1]
+        owner = self.host.owner_of(leg.packet.family, leg.packet.dst)
+        if isinstance(owner, tuple):
+            plug = self._plug(owner[0].name, leg.packet.dst, goes)
+            return self._out_of(plug)[::-1] if plug is not None else []
+        return self._from_outside(goes, came_by)[::-1]
+
+    def _plug(self, container: str, address: int, interface: str | None) -> Plug | None:
+        """Return by which plug a container sends or receives."""
+        found = [
+            (switch, plug)
+            for switch in self.wiring.switches
+            for plug in switch.plugs
+            if plug.guest is not None and container in plug.guest.names
+        ]
+        fitting = [plug for _, plug in found if address in plug.addresses]
+        fitting += [plug for switch, plug in found if switch.name == interface]
+        return next(iter([*fitting, *(plug for _, plug in found)]), None)
+
+    def _out_of(self, plug: Plug) -> list[str]:
+        switch = self._switch_of(plug)
+        places = [plug.key, plug.port_key, switch.key if switch is not None and switch.kind != "none" else ""]
+        return [place for place in places if place]
+
+    def _switch_of(self, plug: Plug) -> Switch | None:
+        return next((switch for switch in self.wiring.switches if plug in switch.plugs), None)
+
+    def _from_outside(self, interface: str | None, came_by: str = "") -> list[str]:
+        """Return the places from the outside to the host's routing."""
+        by_name = {outer.interface.name: outer for outer in self.wiring.outer}
+        outer = by_name.get(interface or "")
+        bridge = f"bridge {interface}"
+        if outer is None and self._is_switch(bridge):
+            behind = [one for one in self.wiring.outer if one.switch == bridge]
+            if not behind:
+                return [bridge]
+            return [*([f"world {behind[0].world}"] if behind[0].world else []), behind[0].key, bridge]
+        if outer is None and came_by:
+            switch = next((one for one in self.wiring.switches if one.key == came_by), None)
+            outer = by_name.get(switch.uplinks[0]) if switch is not None and switch.uplinks else None
+            if outer is None:
+                return []
+        if outer is None:
+            outer = next((one for one in self.wiring.outer if one.world == "Internet"), None)
+        if outer is None:
+            return []
+        places = [f"world {outer.world}" if outer.world else "", outer.key]
+        if outer.switch and interface != outer.interface.name:
+            places.append(outer.switch)
+        return [place for place in places if place]

@@ -1,0 +1,295 @@
+"""The topology picture: a host's network namespaces, veth pairs, bridges, and iptables with its NAT.
+
+It shows what is plugged in where, and over it the way of a packet, with the place where it stops.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.explanation import Explanation
+from iptsim.explanation.explanation import delivered_text
+from iptsim.host.model import Host
+from iptsim.netfilter.trace import Step
+from iptsim.packet import Family
+from iptsim.pictures.drawing import Caption, Drawing, Edge, Group, Node, Sample
+from iptsim.pictures.nat import translations
+from iptsim.pictures.picture import Picture
+from iptsim.pictures.route import PROCESSES, ROUTING, Way, ways_of
+from iptsim.pictures.topology_layout import place
+from iptsim.pictures.topology_tree import tree
+from iptsim.pictures.wiring import Outer, Plug, Switch, Wiring, wiring_of
+from iptsim.render.steps import spec
+
+#: The host's hooks in the order in which they are drawn, and what follows what.
+STATIONS = (
+    "hook PREROUTING",
+    ROUTING,
+    "hook INPUT",
+    PROCESSES,
+    "hook OUTPUT",
+    "hook FORWARD",
+    "hook POSTROUTING",
+)
+_FLOW = (
+    ("hook PREROUTING", ROUTING),
+    (ROUTING, "hook INPUT"),
+    ("hook INPUT", PROCESSES),
+    (PROCESSES, "hook OUTPUT"),
+    (ROUTING, "hook FORWARD"),
+    ("hook FORWARD", "hook POSTROUTING"),
+    ("hook OUTPUT", "hook POSTROUTING"),
+)
+#: Lines of NAT that are always shown; more where the picture is high anyway.
+_NAT_LINES = 8
+#: Published ports that are shown at a container.
+_PUBLISHED_LINES = 3
+
+
+def topology_picture(
+    host: Host, explanation: Explanation | None = None, *, family: Family | None = None
+) -> Picture:
+    """Draw a host's network.
+
+    Args:
+        host: what is drawn.
+        explanation: an answer whose packet's way is drawn over it.
+        family: whose addresses and rules are shown: that of the explanation's packet, else 4.
+    """
+    if family is None:
+        family = explanation.trace.legs[0].packet.family if explanation else 4
+    keep = _mentioned(explanation) if explanation else set()
+    wiring = wiring_of(host, family, keep)
+    ways = ways_of(host, wiring, explanation) if explanation else []
+    drawing = _draw(host, wiring)
+    _draw_ways(drawing, ways)
+    _describe(drawing, host, wiring, explanation)
+    return Picture(drawing, lambda: place(drawing, wiring), lambda: tree(drawing, wiring))
+
+
+def _mentioned(explanation: Explanation) -> set[str]:
+    legs = explanation.trace.legs
+    return {leg.sender for leg in legs} | {leg.delivered.name for leg in legs if leg.delivered}
+
+
+# -- the host --------------------------------------------------------------------------------------
+
+
+def _draw(host: Host, wiring: Wiring) -> Drawing:
+    drawing = Drawing("Topology")
+    drawing.add_group(Group("host", "host", ["host", "network namespace"]))
+    for outer in wiring.outer:
+        _draw_outer(drawing, outer)
+    _draw_netfilter(drawing, host, wiring)
+    for switch in wiring.switches:
+        _draw_switch(drawing, switch)
+    for guest in wiring.guests:
+        if not any(plug.key in drawing.nodes for plug in guest.plugs):
+            continue
+        lines = [", ".join(guest.names)]
+        if guest.published:
+            lines += _few(guest.published, _PUBLISHED_LINES)
+        names = "network namespace of " + ", ".join(guest.names)
+        tip = f"{names}; published {', '.join(guest.published)}" if guest.published else names
+        drawing.add_group(Group(f"guest {guest.name}", "guest", lines, tip=tip))
+    if host.inferred:
+        for node in drawing.nodes.values():
+            if node.kind in ("port", "plug", "interface"):
+                node.classes.add("guessed")
+    return drawing
+
+
+def _draw_outer(drawing: Drawing, outer: Outer) -> None:
+    drawing.add(Node(outer.key, "interface", outer.lines, "host", tip="interface of the host"))
+    if outer.world:
+        world = f"world {outer.world}"
+        if world not in drawing.nodes:
+            lines = [outer.world, *([f"gateway {outer.gateway}"] if outer.gateway else [])]
+            drawing.add(Node(world, "world", lines))
+        drawing.edges.append(Edge(world, outer.key, "link"))
+    if not outer.switch and not outer.more:
+        drawing.edges.append(Edge(outer.key, ROUTING, "link"))
+
+
+def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
+    family = wiring.family
+    ruleset = host.rulesets.get(family)
+    name = "iptables" if family == 4 else "ip6tables"
+    drawing.add_group(Group("netfilter", "netfilter", [name], "host"))
+    before, after = translations(host, ruleset) if ruleset is not None else ([], [])
+    rows = sum(len(switch.plugs) for switch in wiring.switches)
+    room = max(_NAT_LINES, rows)
+    shares = {"PREROUTING": _few(before, room), "POSTROUTING": _few(after, max(4, room // 4))}
+    for station in STATIONS:
+        if station == PROCESSES:
+            resident = _few([f"{one} (--network host)" for one in wiring.resident], _NAT_LINES)
+            drawing.add(Node(PROCESSES, "process", ["programs of the host"], "netfilter", resident))
+        elif station == ROUTING:
+            drawing.add(Node(ROUTING, "routing", ["routing", *_forwarding(host, family)], "netfilter"))
+        else:
+            hook = station.removeprefix("hook ")
+            lines = [hook, *(_tables(ruleset, hook) if ruleset else [])]
+            tip = "" if ruleset else f"no {name} rules"
+            drawing.add(Node(station, "hook", lines, "netfilter", shares.get(hook, []), tip=tip))
+    drawing.edges.extend(Edge(source, target, "flow") for source, target in _FLOW)
+
+
+def _few(lines: list[str], most: int) -> list[str]:
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+
+
+def _forwarding(host: Host, family: Family) -> list[str]:
+    name = "net.ipv4.ip_forward" if family == 4 else "net.ipv6.conf.all.forwarding"
+    value = host.namespace.sysctl(name)
+    return (
+        [f"{name.partition('.')[2].removeprefix('ipv4.').removeprefix('ipv6.')} is {value}"] if value else []
+    )
+
+
+def _tables(ruleset: Ruleset, hook: str) -> list[str]:
+    """Return one line on the tables that do something at a hook: "filter: 9 rules, policy DROP"."""
+    told = []
+    for table in ruleset.tables.values():
+        chain = table.chains.get(hook)
+        if chain is None or (
+            not chain.rules and (chain.policy or "ACCEPT") == "ACCEPT" and table.name != "filter"
+        ):
+            continue
+        text = f"{table.name} {len(chain.rules)} rule{'' if len(chain.rules) == 1 else 's'}"
+        if table.name == "filter" or chain.policy not in (None, "ACCEPT"):
+            text += f", policy {chain.policy or 'ACCEPT'}"
+        told.append(text)
+    return told
+
+
+def _draw_switch(drawing: Drawing, switch: Switch) -> None:
+    if switch.kind != "none":
+        kind = {"bridge": "bridge", "routed": "routed"}.get(switch.kind, "bypass")
+        drawing.add(Node(switch.key, kind, switch.lines, "host" if kind != "bypass" or switch.name else ""))
+        drawing.edges.extend(
+            Edge(f"interface {name}", switch.key, "link")
+            for name in switch.uplinks
+            if f"interface {name}" in drawing.nodes
+        )
+        if kind != "bypass":
+            drawing.edges.append(Edge(ROUTING, switch.key, "link"))
+    for plug in switch.plugs:
+        _draw_plug(drawing, switch, plug)
+
+
+def _draw_plug(drawing: Drawing, switch: Switch, plug: Plug) -> None:
+    port = plug.port
+    hangs_on = switch.key if switch.kind != "none" else ""
+    if port is not None:
+        flags = [flag for flag, on in (("isolated", port.isolated), ("hairpin", port.hairpin)) if on]
+        drawing.add(
+            Node(plug.port_key, "port", [port.name, *flags], "host", tip="the host's end of a veth pair")
+        )
+        if hangs_on:
+            drawing.edges.append(Edge(hangs_on, plug.port_key, "plugged"))
+        hangs_on = plug.port_key
+    if plug.guest is None and not plug.more:
+        return
+    if plug.guest is None:
+        drawing.add(Node(plug.key, "more", [plug.interface]))
+        return
+    lines = [" ".join([plug.interface or "no interface", *list(plug.addresses.values())[:1]])]
+    lines += list(plug.addresses.values())[1:3]
+    drawing.add(
+        Node(plug.key, "plug", lines, f"guest {plug.guest.name}", tip=f"{plug.guest.name}: {lines[0]}")
+    )
+    if hangs_on:
+        drawing.edges.append(Edge(hangs_on, plug.key, "veth" if port is not None else "link"))
+
+
+# -- the packet ------------------------------------------------------------------------------------
+
+
+def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
+    for way in ways:
+        places = [name for name in way.places if name in drawing.nodes]
+        for name in places:
+            drawing.nodes[name].classes.add("walked" if way.kind == "route" else "answered")
+        if way.leg.proxy and places[:1] == [PROCESSES]:
+            drawing.nodes[PROCESSES].details.append("docker-proxy: a second connection")
+        drawing.edges.extend(
+            Edge(source, target, way.kind, classes={"walked"}) for source, target in pairwise(places)
+        )
+        if places and not (way.end == "arrived" and way.leg.delivered is not None and _goes_on(way, ways)):
+            last = drawing.nodes[places[-1]]
+            last.classes.add(way.end)
+            if way.step is not None and way.end != "arrived":
+                last.verdict = f"{'✗' if way.end == 'stop' else '?'} {_brief(way.step)}"
+    if ways:
+        drawing.legend = [Sample("route", ("walked",), "the packet's way", True)]
+        if any(way.kind == "reply" for way in ways):
+            drawing.legend.append(Sample("reply", ("walked",), "the answer's way", True))
+        ends = {"arrived": "arrives", "stop": "is stopped here", "open": "depends on what nobody knows"}
+        seen = {way.end for way in ways}
+        drawing.legend += [Sample("end", (end,), text) for end, text in ends.items() if end in seen]
+
+
+def _goes_on(way: Way, ways: list[Way]) -> bool:
+    """Tell whether docker-proxy takes the packet on where this way ends."""
+    return way is not ways[-1] and ways[ways.index(way) + 1].leg.proxy and way.places[-1:] == [PROCESSES]
+
+
+def _brief(step: Step) -> str:
+    """Return in few words what stopped a packet."""
+    if step.table is None:
+        return step.note or step.verdict
+    if step.rule is None:
+        return f"{step.table} {step.chain}: policy {step.verdict}"
+    verdict = "" if step.verdict.startswith(("JUMP", "GOTO")) else f": {step.verdict}"
+    return f"{step.table} {step.chain} rule {step.rule.position}{verdict}"
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _describe(drawing: Drawing, host: Host, wiring: Wiring, explanation: Explanation | None) -> None:
+    bridges = [switch.name for switch in wiring.switches if switch.kind == "bridge"]
+    sentences = []
+    if explanation is not None:
+        drawing.captions = answer_captions(explanation)
+        drawing.title = drawing.captions[0].text
+        sentences = [caption.text for caption in drawing.captions[1:]]
+    count = len(wiring.guests)
+    sentences.append(
+        f"A host with {count} network namespace{'' if count == 1 else 's'} of containers"
+        + (f" on {', '.join(bridges[:20])}." if bridges else ".")
+    )
+    if wiring.stopped:
+        names = ", ".join(wiring.stopped[:6]) + (" ..." if len(wiring.stopped) > 6 else "")
+        drawing.captions.append(Caption("note", f"Not running: {names}"))
+    if host.inferred:
+        drawing.captions.append(
+            Caption(
+                "note",
+                "Only the rules are known: interfaces, containers and addresses are guessed from them.",
+            )
+        )
+    drawing.description = " ".join(sentences)
+
+
+def answer_captions(explanation: Explanation) -> list[Caption]:
+    """Return what an answer says, for the top of a picture."""
+    question, leg = explanation.question, explanation.trace.legs[0]
+    what = question.what()
+    if leg.packet.dport is not None and question.dport is None:
+        what = f"{what}/{leg.packet.dport}"
+    title = f"{explanation.verdict}: {explanation.sender} → {explanation.target}, {what}"
+    captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
+    step = explanation.reason.step
+    if step is not None and step.table is not None:
+        place = f"{step.table} {step.chain}"
+        if step.rule is not None:
+            captions.append(Caption("rule", f"{place} rule {step.rule.position}: {spec(step.rule)}"))
+        else:
+            captions.append(Caption("rule", f"{place}: policy {step.verdict}"))
+    elif leg.delivered is not None and explanation.verdict == "ACCEPT":
+        captions.append(Caption("rule", f"arrives at {delivered_text(leg.delivered)}"))
+    return captions

@@ -1,0 +1,113 @@
+"""A topology as a tree of plain text, with the packet's way marked in it."""
+
+from __future__ import annotations
+
+from iptsim.errors import printable
+from iptsim.pictures.drawing import Drawing
+from iptsim.pictures.wiring import Wiring
+
+#: Marks behind what a packet passes.
+_MARKS = {"stop": "✗ stopped here", "arrived": "✓ arrives", "open": "? depends"}
+
+
+def tree(drawing: Drawing, wiring: Wiring) -> str:
+    """Return the topology as a tree."""
+    return "".join(f"{line}\n" for line in _Tree(drawing, wiring).lines())
+
+
+class _Tree:
+    def __init__(self, drawing: Drawing, wiring: Wiring) -> None:
+        self.drawing, self.wiring = drawing, wiring
+
+    def lines(self) -> list[str]:
+        out = [printable(caption.text) for caption in self.drawing.captions]
+        way = self._way()
+        if way:
+            out += ["", *way]
+        if out:
+            out.append("")
+        branches = [
+            [self._row(node.name)] for node in self.drawing.nodes.values() if node.kind == "interface"
+        ]
+        branches.append(self._netfilter())
+        branches += [
+            self._switch(switch.key, [self._plug(plug.port_key, plug.key) for plug in switch.plugs])
+            for switch in self.wiring.switches
+        ]
+        out.append("host   network namespace")
+        out.extend(_joined(branches))
+        return out
+
+    def _way(self) -> list[str]:
+        """Return the way of each packet in one line."""
+        out = []
+        for kind, name in (("route", "way"), ("reply", "answer")):
+            edges = [edge for edge in self.drawing.edges if edge.kind == kind]
+            text = ""
+            at = None
+            for edge in edges:
+                if edge.source != at:
+                    text += f"{'; ' if text else ''}{self._name(edge.source)}"
+                text += f" → {self._name(edge.target)}"
+                at = edge.target
+            if text:
+                out.append(f"{name}   {text}")
+        return out
+
+    def _name(self, node: str) -> str:
+        """Return a place in a word or two."""
+        found = self.drawing.nodes[node]
+        name = found.lines[0]
+        if found.kind == "plug":
+            name = f"{found.group.removeprefix('guest ')} {name.split(' ')[0]}"
+        for end, mark in (("stop", "✗"), ("arrived", "✓"), ("open", "?")):
+            if end in found.classes:
+                name += f" {mark}"
+        return printable(name)
+
+    def _row(self, name: str, lead: str = "") -> str:
+        """Return a node in one line, with its mark."""
+        node = self.drawing.nodes[name]
+        marks = [mark for end, mark in _MARKS.items() if end in node.classes]
+        if not marks and "walked" in node.classes:
+            marks = ["●"]
+        elif not marks and "answered" in node.classes:
+            marks = ["○"]
+        texts = [lead + node.lines[0], *node.lines[1:], *marks]
+        if node.verdict:
+            texts.append(node.verdict[2:])
+        return printable("   ".join(texts))
+
+    def _netfilter(self) -> list[str]:
+        """Return the hooks, each with its translations below."""
+        stations = [node for node in self.drawing.nodes.values() if node.group == "netfilter"]
+        rows = [
+            [self._row(node.name), *_joined([[printable(line)] for line in node.details])]
+            for node in stations
+        ]
+        return [printable(self.drawing.groups["netfilter"].lines[0]), *_joined(rows)]
+
+    def _switch(self, key: str, rows: list[str]) -> list[str]:
+        head = self._row(key) if key in self.drawing.nodes else "no network"
+        return [head, *_joined([[row] for row in rows])]
+
+    def _plug(self, port: str, plug: str) -> str:
+        """Return both ends of a veth pair in one line."""
+        ends = []
+        if port in self.drawing.nodes:
+            ends.append(self._row(port).removesuffix("   ●").removesuffix("   ○"))
+        if plug in self.drawing.nodes:
+            node = self.drawing.nodes[plug]
+            group = self.drawing.groups.get(node.group)
+            names = "   ".join(group.lines) if group else ""
+            ends.append(self._row(plug, f"{printable(names)}: " if names else ""))
+        return " ── ".join(ends)
+
+
+def _joined(branches: list[list[str]]) -> list[str]:
+    """Return branches below their stem."""
+    out = []
+    for number, branch in enumerate(branches, 1):
+        first, below = ("└─ ", "   ") if number == len(branches) else ("├─ ", "│  ")
+        out += [first + branch[0], *(below + line for line in branch[1:])]
+    return out

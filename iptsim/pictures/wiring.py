@@ -1,0 +1,423 @@
+"""What is plugged in where on a host: outer interfaces, switches, and the containers behind them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from iptsim.host.model import Container, Endpoint, Host, Interface, Namespace
+from iptsim.packet import Family, address_text, protocol_name
+
+#: Drivers whose networks hang on an interface of the host, or on none, and pass its rules by.
+_BYPASSING = ("macvlan", "ipvlan", "overlay")
+#: So many plugs and outer interfaces are told one by one; what is more is counted.
+MOST_PLUGS, MOST_OUTER = 150, 12
+
+SwitchKind = Literal["bridge", "macvlan", "ipvlan", "overlay", "routed", "none"]
+
+
+@dataclass(slots=True, eq=False)
+class Guest:
+    """A network namespace of containers.
+
+    Attributes:
+        names: of the containers in it; more than one with `--network container:NAME`.
+        published: its ports on the host: "8080→80/tcp".
+    """
+
+    names: list[str]
+    published: list[str] = field(default_factory=list)
+    plugs: list[Plug] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The first container's name."""
+        return self.names[0]
+
+
+@dataclass(slots=True, eq=False)
+class Plug:
+    """An interface of a guest, or a port of a bridge with nobody known behind it.
+
+    Attributes:
+        guest: whose; None for nobody's.
+        interface: its name inside, "" if it has none.
+        addresses: of the family that is drawn, as integers, and as texts with their prefix length.
+        port: the host's end, None where there is none (macvlan) or none is known.
+        more: for how many further plugs it stands.
+    """
+
+    guest: Guest | None
+    interface: str = ""
+    addresses: dict[int, str] = field(default_factory=dict)
+    family: Family = 4
+    port: Interface | None = None
+    more: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name of its node."""
+        owner = self.guest.name if self.guest else "-"
+        return f"plug {owner} {self.interface or (self.port.name if self.port else '')}"
+
+    @property
+    def port_key(self) -> str:
+        """Name of the node of the host's end, "" if it has none."""
+        return f"port {self.port.name}" if self.port else ""
+
+
+@dataclass(slots=True, eq=False)
+class Switch:
+    """What plugs hang on: a bridge, the parent of macvlan interfaces, or nothing at all.
+
+    Attributes:
+        name: of the bridge, or of the parent interface.
+        lines: what it is, line by line.
+        uplinks: outer interfaces that are ports of it, or that carry it.
+    """
+
+    kind: SwitchKind
+    name: str
+    lines: list[str]
+    plugs: list[Plug] = field(default_factory=list)
+    uplinks: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Name of its node."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(slots=True, eq=False)
+class Outer:
+    """An interface to the outside.
+
+    Attributes:
+        world: what lies behind it: "Internet" by the default route, else its subnet; "" if nobody knows.
+        gateway: the router on the default route, "" for none.
+        switch: the bridge that it is a port of.
+        more: for how many further interfaces it stands.
+    """
+
+    interface: Interface
+    lines: list[str]
+    world: str = ""
+    gateway: str = ""
+    switch: str = ""
+    more: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name of its node."""
+        return f"interface {self.interface.name}"
+
+
+@dataclass(slots=True, eq=False)
+class Wiring:
+    """A host's wires.
+
+    Attributes:
+        resident: containers in the host's own namespace (`--network host`).
+        stopped: containers that don't run.
+    """
+
+    family: Family
+    outer: list[Outer]
+    switches: list[Switch]
+    guests: list[Guest]
+    resident: list[str]
+    stopped: list[str]
+
+    def plugs(self) -> list[Plug]:
+        """Return all plugs in the order in which they are drawn."""
+        return [plug for switch in self.switches for plug in switch.plugs]
+
+
+def wiring_of(host: Host, family: Family, keep: set[str] | None = None) -> Wiring:
+    """Tell what is plugged in where.
+
+    Args:
+        host: the host.
+        family: whose addresses are told.
+        keep: containers that must not be left out where there are too many.
+    """
+    switches: dict[str, Switch] = {}
+    for interface in host.namespace.interfaces.values():
+        if interface.kind == "bridge":
+            switch = Switch("bridge", interface.name, _bridge_lines(host, interface, family))
+            switches[switch.key] = switch
+    guests, resident, stopped = _guests(host)
+    taken: set[str] = set()
+    for guest, container in guests:
+        _plug_in(host, family, guest, container, switches, taken)
+    outer = _outer(host, family, switches, taken)
+    order = _in_order([switch for switch in switches.values() if switch.kind != "none"])
+    order += [switch for switch in switches.values() if switch.kind == "none"]
+    for before, switch, after in zip([None, *order], order, [*order[1:], None], strict=False):
+        _arrange(switch, before, after)
+    _shorten(order, keep or set())
+    return Wiring(family, outer, order, [guest for guest, _ in guests], resident, stopped)
+
+
+# -- guests ----------------------------------------------------------------------------------------
+
+
+def _guests(host: Host) -> tuple[list[tuple[Guest, Container]], list[str], list[str]]:
+    """Return the namespaces of containers, the containers in the host's own, and those that don't run."""
+    found: dict[int, tuple[Guest, Container]] = {}
+    resident, stopped = [], []
+    for container in sorted(host.containers.values(), key=lambda one: _natural(one.name)):
+        if not container.running:
+            stopped.append(container.name)
+        elif container.namespace is host.namespace or container.network_mode == "host":
+            resident.append(container.name)
+        elif (known := found.get(id(container.namespace))) is not None:
+            known[0].names.append(container.name)
+            known[0].published += [text for text in _published(container) if text not in known[0].published]
+        else:
+            found[id(container.namespace)] = Guest([container.name], _published(container)), container
+    return list(found.values()), resident, stopped
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort c2 before c10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
+
+
+def _published(container: Container) -> list[str]:
+    texts: dict[str, None] = {}
+    for port in container.published:
+        where = f"{port.host_address}:{port.host_port}" if port.host_address else str(port.host_port)
+        texts[f"{where}→{port.container_port}/{protocol_name(port.proto)}"] = None
+    return list(texts)
+
+
+def _plug_in(
+    host: Host,
+    family: Family,
+    guest: Guest,
+    container: Container,
+    switches: dict[str, Switch],
+    taken: set[str],
+) -> None:
+    """Find a guest's plugs, and what they hang on."""
+    ends = {one.index: one for one in host.namespace.interfaces.values() if one.kind == "veth"}
+    endpoints = {one.interface or one.network: one for one in container.endpoints.values()}
+    for interface in container.namespace.interfaces.values():
+        if interface.kind == "loopback":
+            continue
+        endpoint = endpoints.pop(interface.name, None)
+        if endpoint is None and len(endpoints) == 1 and not next(iter(endpoints.values())).interface:
+            endpoint = endpoints.popitem()[1]
+        port = _host_end(host, interface, endpoint, ends)
+        plug = Plug(guest, interface.name, _addresses(interface, family), family, port)
+        _hang(host, plug, interface.kind, interface.parent, endpoint, switches)
+        if port is not None:
+            taken.add(port.name)
+    for endpoint in endpoints.values():
+        addresses = endpoint.addresses
+        texts = {addresses[family]: address_text(family, addresses[family])} if family in addresses else {}
+        plug = Plug(guest, endpoint.interface or endpoint.network, texts, family)
+        _hang(host, plug, "other", None, endpoint, switches)
+    if not guest.plugs:
+        _hang(host, Plug(guest), "other", None, None, switches)
+
+
+def _host_end(
+    host: Host, interface: Interface, endpoint: Endpoint | None, ends: dict[int, Interface]
+) -> Interface | None:
+    """Return the other end of a container's interface; `ends` are the host's, by interface index."""
+    interfaces = host.namespace.interfaces
+    if endpoint is not None and endpoint.bridge_port in interfaces:
+        return interfaces[endpoint.bridge_port]
+    if interface.kind != "veth" or interface.peer_index is None:
+        return None
+    return ends.get(interface.peer_index)
+
+
+def _addresses(interface: Interface, family: Family) -> dict[int, str]:
+    """Return an interface's addresses as integers and texts, link-local ones only if there are no others."""
+    own = [address for address in interface.addresses if address.family == family]
+    own = [address for address in own if address.scope != "link"] or own
+    return {one.address: f"{address_text(family, one.address)}/{one.prefix_length}" for one in own}
+
+
+def _hang(
+    host: Host,
+    plug: Plug,
+    kind: str,
+    parent: str | None,
+    endpoint: Endpoint | None,
+    switches: dict[str, Switch],
+) -> None:
+    """Hang a plug on its switch."""
+    network = host.networks.get(endpoint.network) if endpoint else None
+    if plug.port is not None and plug.port.master is not None:
+        switch = switches.get(f"bridge {plug.port.master}")
+    elif network is not None and network.bridge is not None:
+        switch = switches.get(f"bridge {network.bridge}")
+    else:
+        switch = None
+    if switch is None:
+        driver = network.driver if network is not None and network.driver in _BYPASSING else kind
+        if driver in ("macvlan", "ipvlan"):
+            carrier = parent or (network.options.get("parent") if network else None) or ""
+            if carrier not in host.namespace.interfaces:
+                carrier = _beside(host, plug)
+            lines = [f"{driver} on {carrier}" if carrier else driver, "passes the host's iptables by"]
+            switch = Switch("macvlan" if driver == "macvlan" else "ipvlan", carrier, lines)
+            switch.uplinks = [carrier] if carrier else []
+        elif driver == "overlay" and network is not None:
+            switch = Switch(
+                "overlay", network.name, [f"overlay network {network.name}", "passes iptables by"]
+            )
+        elif plug.port is not None:
+            switch = Switch("routed", "", ["no bridge", "the host routes to each"])
+        else:
+            switch = Switch("none", "", ["no network"])
+        switch = switches.setdefault(switch.key, switch)
+        if (
+            network is not None
+            and driver != "overlay"
+            and (line := f"network: {network.name}") not in switch.lines
+        ):
+            switch.lines.append(line)
+    switch.plugs.append(plug)
+    if plug.guest is not None:
+        plug.guest.plugs.append(plug)
+
+
+def _beside(host: Host, plug: Plug) -> str:
+    """Return the host's interface in whose subnet a plug has its address: it carries a macvlan interface."""
+    for interface in host.namespace.interfaces.values():
+        if interface.kind not in ("loopback", "bridge"):
+            for own in interface.addresses:
+                if any(own.family == plug.family and own.covers(address) for address in plug.addresses):
+                    return interface.name
+    return ""
+
+
+# -- switches --------------------------------------------------------------------------------------
+
+
+def _bridge_lines(host: Host, bridge: Interface, family: Family) -> list[str]:
+    lines = [bridge.name, "bridge: a virtual switch", *_addresses(bridge, family).values()]
+    network = host.network_of_bridge(bridge.name)
+    if network is None:
+        return lines
+    if network.name != bridge.name:
+        lines.append(f"network: {network.name}")
+    said = {
+        "icc off": not network.icc,
+        "internal: no way out": network.internal,
+        f"gateway mode {network.gateway_mode.get(family)}": network.gateway_mode.get(family, "nat") != "nat",
+    }
+    return lines + [text for text, holds in said.items() if holds]
+
+
+def _in_order(switches: list[Switch]) -> list[Switch]:
+    """Put switches that have guests in common side by side; bridges come first."""
+    order: list[Switch] = []
+    left = sorted(switches, key=lambda switch: switch.kind in _BYPASSING)
+    common = {id(switch): {id(plug.guest) for plug in switch.plugs if plug.guest} for switch in switches}
+    while left:
+        last = common[id(order[-1])] if order else set()
+        bypassing = left[0].kind in _BYPASSING
+        fitting = [switch for switch in left if (switch.kind in _BYPASSING) == bypassing]
+        best = max(fitting, key=lambda switch: len(common[id(switch)] & last))
+        left.remove(best)
+        order.append(best)
+    return order
+
+
+def _arrange(switch: Switch, before: Switch | None, after: Switch | None) -> None:
+    """Put guests that are also on a neighbouring switch at that side, one of them at the border itself."""
+
+    def also_on(other: Switch | None) -> list[Guest]:
+        return [plug.guest for plug in other.plugs if plug.guest] if other else []
+
+    above, below = also_on(before), also_on(after)
+
+    def place(plug: Plug) -> int:
+        if plug.guest is None:
+            return 1
+        if plug.guest in above:
+            return 0
+        return 2 if plug.guest in below else 1
+
+    switch.plugs.sort(key=place)
+    if before is not None and before.plugs and (last := before.plugs[-1].guest) is not None:
+        switch.plugs.sort(key=lambda plug: plug.guest is not last)
+
+
+def _shorten(switches: list[Switch], keep: set[str]) -> None:
+    """Leave out plugs where there are too many: each switch keeps its share, and says how many it lost."""
+    total = sum(len(switch.plugs) for switch in switches)
+    if total <= MOST_PLUGS:
+        return
+    for switch in switches:
+        share = max(3, MOST_PLUGS * len(switch.plugs) // total)
+        kept = [
+            plug
+            for number, plug in enumerate(switch.plugs)
+            if number < share or (plug.guest is not None and keep.intersection(plug.guest.names))
+        ]
+        lost = len(switch.plugs) - len(kept)
+        if lost:
+            switch.plugs = [*kept, Plug(None, interface=f"and {lost} more", more=lost)]
+
+
+# -- the outside -----------------------------------------------------------------------------------
+
+
+def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[str]) -> list[Outer]:
+    """Return the interfaces to the outside; ports of bridges with nobody known behind are plugs."""
+    namespace = host.namespace
+    gateways = _default_gateways(namespace, family)
+    found: list[Outer] = []
+    for interface in namespace.interfaces.values():
+        if interface.kind in ("loopback", "bridge") or interface.name in taken:
+            continue
+        bridge = switches.get(f"bridge {interface.master}") if interface.master else None
+        if bridge is not None and interface.kind in ("veth", "tun", "other"):
+            bridge.plugs.append(Plug(None, port=interface))
+            continue
+        if bridge is not None:
+            bridge.uplinks.append(interface.name)
+        addresses = list(_addresses(interface, family).values())
+        kind: list[str] = [] if interface.kind in ("physical", "veth", "other") else [interface.kind]
+        if interface.parent and interface.kind not in ("macvlan", "ipvlan"):
+            kind = [f"{interface.kind} on {interface.parent}"]
+        state = [] if interface.up else ["down"]
+        outer = Outer(interface, [interface.name, *addresses, *kind, *state])
+        outer.switch = bridge.key if bridge else ""
+        if interface.name in gateways or (bridge is not None and bridge.name in gateways):
+            outer.world = "Internet"
+            outer.gateway = gateways.get(interface.name) or gateways.get(bridge.name if bridge else "", "")
+        elif addresses:
+            own = next(one for one in interface.addresses if one.family == family)
+            outer.world = f"{address_text(family, own.network)}/{own.prefix_length}"
+        found.append(outer)
+    if len(found) > MOST_OUTER:
+        found.sort(key=lambda one: (one.world != "Internet", not one.world, not one.switch))
+        lost = found[MOST_OUTER:]
+        rest = Outer(Interface(name=f"and {len(lost)} more"), [f"and {len(lost)} more"], more=len(lost))
+        found = [*found[:MOST_OUTER], rest]
+    return found
+
+
+def _default_gateways(namespace: Namespace, family: Family) -> dict[str, str]:
+    """Return the gateway by device of the default routes, "" for a route without one."""
+    found: dict[str, str] = {}
+    for route in namespace.routes:
+        if route.family != family or route.prefix_length or route.type != "unicast" or route.destination:
+            continue
+        for device, gateway, gateway_family in (
+            (route.device, route.gateway, route.gateway_family),
+            *((hop.device, hop.gateway, hop.gateway_family) for hop in route.nexthops),
+        ):
+            if device is not None:
+                text = address_text(gateway_family or family, gateway) if gateway is not None else ""
+                found.setdefault(device, text)
+    return found
