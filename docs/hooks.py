@@ -100,7 +100,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
         yield f"\n**{title[:1].upper()}{title[1:]}**\n\n"
         if group.description:
             yield f"{_text(group.description)}\n\n"
-        yield "| | |\n|---|---|\n"
+        yield "| option | meaning |\n|---|---|\n"
         for action in rows:
             yield f"| {_invocation(action)} | {_text(_help(action))} |\n"
 
@@ -115,7 +115,7 @@ def _invocation(action: argparse.Action) -> str:
     if shown and action.nargs == "?":
         shown = f"[{shown}]"
     names = ", ".join(f"`{name}`" for name in action.option_strings)
-    return (f"{names} `{shown}`" if shown else names).replace("|", "\\|")
+    return f"{names} `{shown}`" if shown else names
 
 
 def _help(action: argparse.Action) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import iptsim
+from iptsim.host.files import FILES
 from tests.readme import ROOT
 
 #: Attributes by which a page loads something, other than a link to follow.
@@ -69,3 +71,18 @@ def test_what_an_option_means_is_told(site: Path) -> None:
     text = re.sub(r"<[^>]*>", "", (site / "reference/commands.html").read_text("utf-8"))
     for words in ("--from WHO", "exit with status 1 on any other verdict", "--icc [true|false]", "--policy"):
         assert words in text
+
+
+def test_every_capture_file_is_told() -> None:
+    rows = re.findall(
+        r"^\| `(\S+)` \| `(.*?)` \|", (ROOT / "docs/reference/capture.md").read_text("utf-8"), re.M
+    )
+    assert dict(rows) == {name: made.replace("\\\\", "\\") for name, made in FILES.items()}
+    assert next(iter(FILES)) == rows[0][0], "the first one is the one that is needed"
+
+
+def test_every_public_name_is_on_the_page_of_the_python_api(site: Path) -> None:
+    text = (site / "reference/python.html").read_text("utf-8")
+    names = [name for name in iptsim.__all__ if name != "__version__"]
+    assert len(names) > 15
+    assert [name for name in names if not re.search(rf'id="iptsim\.[\w.]*\.{name}"', text)] == []
