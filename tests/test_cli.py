@@ -478,6 +478,11 @@ def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
         (("--from", "x" * 1_000_000, "--to", "web"), "nobody here is called 'xxx"),
         (("--from", "dns", "--to", "web"), "works with --to only"),
         (("--from", "internet", "--to", "host", "--set", "src=zz"), "src: 'zz' is not an IP address"),
+        ((*ASK, "--set", "dst=192.0.2.99"), "to 'web' and dst 192.0.2.99 are two destinations"),
+        (("--from", "client", "--to", "host", "--set", "dst=172.17.0.2"), "are two destinations"),
+        (("--from", "client", "--to", "internet", "--set", "dst=172.17.0.2"), "are two destinations"),
+        (("--from", "client", "--to", "8.8.8.8", "--set", "dst=8.8.4.4"), "are two destinations"),
+        (("--from", "8.8.8.8", "--to", "web", "--set", "src=8.8.4.4"), "are two source addresses"),
         ((*ASK, "--set", "dst_mac=zz"), "dst_mac: 'zz' is not a MAC address"),
         ((*ASK, "--set", "tcp_options.5=zz"), "tcp_options"),
         ((*ASK, "--set", "cpu=zz"), "cpu: 'zz' is not a number"),
@@ -496,6 +501,24 @@ def test_what_makes_no_sense_is_refused(capsys: Capture, words: tuple[str, ...],
     assert (status, out) == (2, "")
     assert message in err
     assert len(err) < 500
+
+
+@pytest.mark.parametrize(
+    ("to", "dst"),
+    [
+        ("web", "172.17.0.2"),
+        ("host", "172.17.0.1"),
+        ("host", "127.0.0.1"),
+        ("internet", "8.8.8.8"),
+        ("8.8.8.8", "8.8.8.8"),
+    ],
+)
+def test_one_destination_may_be_said_twice(capsys: Capture, to: str, dst: str) -> None:
+    status, out, _ = run(
+        capsys, "explain", ICC_OFF, "--from", "client", "--to", to, "--set", f"dst={dst}", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["legs"][0]["packet"]["dst"] == dst
 
 
 def test_a_stated_source_counts_for_a_sender_outside(capsys: Capture) -> None:

@@ -68,6 +68,7 @@ def resolve(host: Host, question: Question) -> Start:
     if question.sender is None or (question.to is None and question.dst is None):
         raise UsageError("who sends to whom? give --from and --to (or -i INTERFACE with src and dst)")
     notes: list[str] = []
+    _check_source(question)
     sender = _party(host, question.sender, "sender")
     notes.extend(_borrowed(host, question.sender, sender))
     family = _check_family(host, question.family or _family(host, question, sender))
@@ -86,6 +87,24 @@ def resolve(host: Host, question: Question) -> Start:
         pick = bound is None and sender == "host"
         return Start("host", "host", target_name, packet, pick_source=pick, notes=notes)
     return _from_outside(host, question, sender, family, target_name, packet, notes)
+
+
+def _check_source(question: Question) -> None:
+    """Refuse two source addresses; a name beside `src` is somebody who sends from an address of his choice.
+
+    Raises:
+        UsageError: `from` is an address, and not that of `src`.
+    """
+    if question.sender is None or question.src is None:
+        return
+    try:
+        same = parse_address(question.sender) == parse_address(question.src)
+    except ValueError:
+        return
+    if not same:
+        raise UsageError(
+            f"from {question.sender} and src {question.src} are two source addresses: give one of them"
+        )
 
 
 def _check_family(host: Host, family: Family) -> Family:
@@ -206,7 +225,12 @@ def _destination(
     notes: list[str],
 ) -> tuple[str, int]:
     if question.dst is not None:
-        return question.dst, _address(question.dst, family, "dst")
+        stated = _address(question.dst, family, "dst")
+        if question.to is not None and not _is_at(host, question.to, sender, family, stated):
+            raise UsageError(
+                f"to {_short(question.to)} and dst {question.dst} are two destinations: give one of them"
+            )
+        return question.dst, stated
     assert question.to is not None
     target = _target(host, question.to, sender)
     notes.extend(_borrowed(host, question.to, target))
@@ -227,6 +251,21 @@ def _destination(
     if target == "dns":
         return _resolver(host, sender, family)
     return question.to, _address(target, family, "--to")
+
+
+def _is_at(
+    host: Host, name: str, sender: tuple[Container, Endpoint | None] | str, family: Family, address: int
+) -> bool:
+    """Tell whether an address belongs to whom a name means."""
+    target = _target(host, name, sender)
+    owner = host.owner_of(family, address)
+    if isinstance(target, tuple):
+        return isinstance(owner, tuple) and owner[0] is target[0]
+    if target in ("host", "localhost"):
+        return owner == "host" or (address >> 24 == 127 if family == 4 else address == 1)
+    if target == "internet":
+        return owner is None
+    return target == "dns" or address == _address(target, family, "--to")
 
 
 def _target(
@@ -502,6 +541,7 @@ def _from_outside(
 
 def _arriving(host: Host, question: Question) -> Start:
     """Make the start of a packet that is given as it arrives on an interface."""
+    _check_source(question)
     interface = question.in_interface or ""
     src_text = question.src or (question.sender if question.sender not in (None, "internet") else None)
     dst_text = question.dst or question.to
