@@ -36,6 +36,7 @@ class RouteResult(NamedTuple):
         route: the route that decided.
         rule: the policy rule that decided by itself (unreachable, prohibit, blackhole).
         multipath: there are further next hops; the kernel picks one by a hash of the flow.
+        policy: the policy rule that led to the table, None where nobody touched `ip rule`.
     """
 
     type: str
@@ -47,6 +48,7 @@ class RouteResult(NamedTuple):
     route: Route | None = None
     rule: RoutingRule | None = None
     multipath: bool = False
+    policy: RoutingRule | None = None
 
     @property
     def error(self) -> str | None:
@@ -121,7 +123,7 @@ def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
         if found is None:
             return RouteResult(rule.action, rule=rule) if rule is not None else _NO_ROUTE
         if found.hop is None:
-            return RouteResult(found.route.type, table=found.route.table, route=found.route)
+            return RouteResult(found.route.type, table=found.route.table, route=found.route, policy=rule)
         route, hop = found.route, found.hop
         device = hop.device
         if route.type in ("local", "anycast") and not (family == 6 and needs_device(route.destination)):
@@ -135,6 +137,7 @@ def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
             route.table,
             route,
             multipath=len(route.nexthops) > 1,
+            policy=rule,
         )
     return _NO_ROUTE
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.host.model import Namespace, RoutingRule, prefix_mask
 from iptsim.host.tables import TOS_MASK, Flow, Found
+from iptsim.packet import address_text, protocol_name
 
 #: What the kernel has when nobody touched `ip rule`, as (priority, table).
 DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {
@@ -85,3 +86,35 @@ def suppressed(namespace: Namespace, rule: RoutingRule, found: Found) -> bool:
         return False
     device = namespace.interfaces.get(found.hop.device or "")
     return device is not None and str(device.group) == rule.suppress_ifgroup
+
+
+def names_no_table_of_its_own(rule: RoutingRule) -> bool:
+    """Tell whether a rule leads to a table that every host asks anyway."""
+    return rule.action == "to_table" and rule.table in ("local", "main", "default")
+
+
+def conditions(rule: RoutingRule) -> str:
+    """Return what a rule asks of a packet, in words: "mark 0x2, from 10.0.0.0/8"; "every packet" for nothing."""
+    found = []
+    if rule.fwmark is not None:
+        mask = "" if rule.fwmask == 0xFFFFFFFF else f"/{rule.fwmask:#x}"
+        found.append(f"mark {rule.fwmark:#x}{mask}")
+    for word, address, length in (("from", rule.src, rule.src_length), ("to", rule.dst, rule.dst_length)):
+        if address is not None:
+            found.append(f"{word} {address_text(rule.family, address)}/{length}")
+    if rule.iif is not None:
+        found.append("sent by the host" if rule.iif == "lo" else f"arriving on {rule.iif}")
+    if rule.oif is not None:
+        found.append(f"bound to {rule.oif}")
+    if rule.tos:
+        found.append(f"TOS {rule.tos:#x}")
+    if rule.ipproto is not None:
+        found.append(f"protocol {protocol_name(rule.ipproto)}")
+    for word, ports in (("source port", rule.sport), ("destination port", rule.dport)):
+        if ports is not None:
+            found.append(f"{word} {ports[0]}" + (f" to {ports[1]}" if ports[1] != ports[0] else ""))
+    if rule.uidrange is not None:
+        found.append(f"users {rule.uidrange[0]} to {rule.uidrange[1]}")
+    if rule.l3mdev:
+        found.append("of a VRF")
+    return ("all but " if rule.negated else "") + (", ".join(found) or "every packet")

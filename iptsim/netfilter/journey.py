@@ -68,9 +68,7 @@ class Journey(Passage):
         self.sent = packet.copy()
         found = self._lookup_output(packet, source=packet.src if keep_source else None)
         if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-            why = say("there is no route to the destination")
-            if found is not None and found.type != "none":
-                why = say("the route says {type}", type=found.type)
+            why = (found and routing.refusal(found)) or say("there is no route to the destination")
             return self._kernel_drop("no-route", say("nothing is sent: {why}", why=why))
         if not keep_source:
             source = fib.source_address(self.namespace, packet.family, found, packet.dst)
@@ -82,6 +80,7 @@ class Journey(Passage):
         self.sent = packet.copy()
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
+        self._note_policy(routing.policy_words(found))
         return self._output(context, found)
 
     def answer_reject(self, packet: Packet, rejected: Context) -> Fate:
@@ -110,6 +109,7 @@ class Journey(Passage):
         decision = routing.route_input(self.namespace, context.packet, interface, joined=joined)
         if decision.kind == "drop":
             return self._kernel_drop(decision.code, decision.note)
+        self._note_policy(decision.policy)
         if decision.kind == "local":
             return self._deliver(context)
         return self._forward(context, decision)

@@ -176,6 +176,11 @@ class Passage(Chains):
                 )
         return None
 
+    def _note_policy(self, words: str) -> None:
+        """Say which policy rule chose the route, where it is no everyday one."""
+        if words:
+            self._note("ROUTING", "CONTINUE", words, "policy-routing")
+
     def _reroute(self, context: Context, before: tuple[int, int, int, int], dnat: bool) -> Fate | None:
         """Route a local packet again when OUTPUT changed what routing looks at."""
         packet = context.packet
@@ -188,6 +193,8 @@ class Passage(Chains):
             return self._kernel_drop("no-route", say("the changed packet has no route"))
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
+        if found != self._way_out:
+            self._note_policy(routing.policy_words(found))
         self._way_out = found
         return None
 

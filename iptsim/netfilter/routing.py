@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from iptsim.host import fib
 from iptsim.host.model import Namespace
+from iptsim.host.policy import conditions, names_no_table_of_its_own
 from iptsim.languages import say
 from iptsim.packet import Packet
 
@@ -27,6 +28,7 @@ class Decision(NamedTuple):
         device: output interface, for "forward".
         gateway: next hop, None when the destination itself is on the link.
         code / note: why it is dropped, as a stable word and in words.
+        policy: the policy rule that led to the route, in words; empty where it is an everyday one.
     """
 
     kind: Literal["local", "forward", "drop"]
@@ -34,6 +36,20 @@ class Decision(NamedTuple):
     gateway: int | None = None
     code: str = ""
     note: str = ""
+    policy: str = ""
+
+
+def policy_words(found: fib.RouteResult) -> str:
+    """Return which policy rule (`ip rule`) led to a route, in words; nothing for the tables that every host asks."""
+    rule = found.policy
+    if rule is None or names_no_table_of_its_own(rule):
+        return ""
+    return say(
+        "ip rule {priority}: {conditions} → table {table}",
+        priority=rule.priority,
+        conditions=conditions(rule),
+        table=rule.table,
+    )
 
 
 def drop(code: str, note: str) -> Decision:
@@ -83,23 +99,37 @@ def route_input(namespace: Namespace, packet: Packet, interface: str, *, joined:
     )  # fmt: skip
     if found.type in ("local", "broadcast"):
         bad = _bad_source(namespace, packet, interface) if packet.src else None
-        return bad or Decision("local")
+        return bad or Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 4, interface):
         return drop("ip-forward-off", say("the host does not route between interfaces: ip_forward is 0"))
-    failure = _no_way(found.type)
+    failure = _no_way(found)
     if failure is not None:
         return failure
-    return _bad_source(namespace, packet, interface) or Decision("forward", found.device, found.gateway)
+    return _bad_source(namespace, packet, interface) or Decision(
+        "forward", found.device, found.gateway, policy=policy_words(found)
+    )
 
 
-def _no_way(route_type: str | None) -> Decision | None:
-    if route_type in ("unicast", "anycast"):
+def _no_way(found: fib.RouteResult) -> Decision | None:
+    if found.type in ("unicast", "anycast"):
         return None
-    if route_type == "blackhole":
-        return drop("no-route", say("the route to the destination is a blackhole"))
-    if route_type in ("unreachable", "prohibit"):
-        return drop("no-route", say("the route to the destination says {route_type}", route_type=route_type))
-    return drop("no-route", say("the host has no route to the destination"))
+    return drop("no-route", refusal(found) or say("the host has no route to the destination"))
+
+
+def refusal(found: fib.RouteResult) -> str:
+    """Return which route or policy rule says that nothing goes there, in words; nothing where there is no route."""
+    if found.type not in ("blackhole", "unreachable", "prohibit"):
+        return ""
+    if found.rule is not None:
+        return say(
+            "ip rule {priority} ({conditions}) says {type}",
+            priority=found.rule.priority,
+            conditions=conditions(found.rule),
+            type=found.type,
+        )
+    where = policy_words(found)
+    words = say("the route to the destination says {route_type}", route_type=found.type)
+    return f"{words} ({where})" if where else words
 
 
 def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
@@ -177,7 +207,7 @@ def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: 
         sport=packet.sport, dport=packet.dport, tos=packet.tos,
     )  # fmt: skip
     if found.type in ("local", "anycast"):
-        return Decision("local")
+        return Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 6, interface):
         return drop("ip-forward-off", say("the host does not route IPv6: net.ipv6.conf.all.forwarding is 0"))
-    return _no_way(found.type) or Decision("forward", found.device, found.gateway)
+    return _no_way(found) or Decision("forward", found.device, found.gateway, policy=policy_words(found))

@@ -156,7 +156,8 @@ class Leg:
     @property
     def deciding(self) -> Step | None:
         """The step that ended the packet's way, or the last firm step of its way through."""
-        whole = [*self.own_steps, *self.steps, *self.arrival_steps]
+        steps = [*self.own_steps, *self.steps, *self.arrival_steps]
+        whole = [step for step in steps if step.code != "policy-routing"]
         firm = [step for step in whole if not step.maybe] or whole
         if self.verdict in ("DROP", "REJECT"):
             for step in reversed(firm):

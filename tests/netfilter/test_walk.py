@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
+from iptsim.host.model import Host, Route, RoutingRule, RuleAction
+from iptsim.netfilter.trace import Trace
 from tests.netfilter.hosts import ask, dump, route_of, router
 
 FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
@@ -388,3 +392,61 @@ def test_an_unknown_target_goes_on_or_drops_as_assumed(assumed: bool, verdict: s
     host = router(dump(filter=":INPUT ACCEPT [0:0]\n-A INPUT -j MYSTERY"))
     trace = ask(host, in_="eth0", src="10.1.0.9", dst="10.1.0.1", reply=False, assume={"MYSTERY": assumed})
     assert trace.verdict == verdict
+
+
+class TestPolicyRouting:
+    """A rule of `ip rule` that chose the route is named; so is one that refuses."""
+
+    MARKS = dump(mangle=":PREROUTING ACCEPT\n:OUTPUT ACCEPT\n-A PREROUTING -p tcp -j MARK --set-mark 2\n"
+                 "-A OUTPUT -p tcp -j MARK --set-mark 2")  # fmt: skip
+
+    def policy_router(self, action: RuleAction = "to_table") -> Host:
+        host = router(self.MARKS)
+        host.namespace.rules += [
+            RoutingRule(family=4, priority=0, table="local"),
+            RoutingRule(family=4, priority=1000, fwmark=2, action=action, table="200"),
+            RoutingRule(family=4, priority=32766, table="main"),
+        ]
+        host.namespace.routes.append(
+            Route(
+                family=4,
+                destination=0,
+                prefix_length=0,
+                device="eth1",
+                gateway=int(ipaddress.ip_address("10.2.0.254")),
+                table="200",
+            )
+        )
+        return host
+
+    def notes(self, trace: Trace) -> list[str]:
+        return [step.note for step in trace.legs[0].steps if step.hook == "ROUTING"]
+
+    def test_of_a_forwarded_packet(self) -> None:
+        trace = ask(self.policy_router(), sender="10.9.0.2", to="8.8.8.8", reply=False)
+        assert self.notes(trace) == ["ip rule 1000: mark 0x2 → table 200"]
+        assert trace.legs[0].delivered is not None
+        assert trace.legs[0].delivered.interface == "eth1"
+        told = next(step for step in trace.legs[0].as_json()["steps"] if step["hook"] == "ROUTING")
+        assert told == {
+            "hook": "ROUTING",
+            "table": None,
+            "chain": None,
+            "rule": None,
+            "verdict": "CONTINUE",
+            "note": "ip rule 1000: mark 0x2 → table 200",
+            "code": "policy-routing",
+        }
+
+    def test_of_a_local_packet_that_is_routed_again(self) -> None:
+        trace = ask(self.policy_router(), sender="host", to="8.8.8.8", reply=False)
+        assert self.notes(trace) == ["ip rule 1000: mark 0x2 → table 200"]
+
+    def test_not_of_the_main_table(self) -> None:
+        trace = ask(self.policy_router(), sender="10.9.0.2", to="8.8.8.8", proto="udp", reply=False)
+        assert self.notes(trace) == []
+
+    def test_of_a_refusal(self) -> None:
+        trace = ask(self.policy_router("prohibit"), sender="10.9.0.2", to="8.8.8.8", reply=False)
+        assert trace.verdict == "DROP"
+        assert self.notes(trace) == ["ip rule 1000 (mark 0x2) says prohibit"]
