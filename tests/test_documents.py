@@ -68,6 +68,14 @@ ZeroDivisionError: division by zero
     assert list(unasked("```console\nout\n```\n```python\nprint(1)\n```\n")) == ["out", "print(1)"]
 
 
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "fixtures/README.md"])
+def test_links_lead_to_files(name: str) -> None:
+    """In docs/ the site's build looks after that."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+
+
 def test_the_support_table_is_true() -> None:
     assert (ROOT / "docs/support.md").read_text("utf-8") == support_table(), (
         "write it anew with: make support"

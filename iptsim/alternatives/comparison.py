@@ -233,6 +233,10 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
         if leg.delivered is not None:
             return f"the packet arrives at {delivered_text(leg.delivered)}"
         return f"the packet's way ends ({leg.verdict})"
+    if step.policy and step.verdict == "ACCEPT" and leg is not None:
+        # the chain's end let it go on: what decided in the end tells more
+        decided = explanation.reason.step
+        step = next((one for one in whole(leg) if one is decided), step)
     if step.table is None:
         return step.note or f"{step.hook} says {step.verdict}"
     place = f"{step.table} {step.chain}"

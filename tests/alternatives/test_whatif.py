@@ -77,6 +77,13 @@ def test_a_longer_way_parts_where_the_shorter_one_ends() -> None:
     assert "nat OUTPUT rule 1 leads to DOCKER" in answer.why
 
 
+def test_where_one_way_has_a_chain_more_the_sentence_names_what_decided() -> None:
+    """Docker 28 drops it in a table that 20.10 does not have; there, its rule for the published port lets it in."""
+    answer = iptsim.whatif(host("docker-20.10/published"), {"engine": "28"}, "internet", "web", dport=80)
+    assert answer.why.startswith("With --engine 28, raw PREROUTING rule 1 drops the packet")
+    assert "before, filter DOCKER rule 2 accepts the packet" in answer.why
+
+
 def test_the_reply_alone_may_part() -> None:
     change = [("insert", "DOCKER-USER 1 -i eth0 -j DROP")]
     answer = iptsim.whatif(host("docker-28.5/published"), change, "client", "internet", dport=443)
