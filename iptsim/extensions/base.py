@@ -6,7 +6,8 @@ named like the extension in lower case. It holds
 * the options, as rows of :class:`Option`: how each is written, read and printed,
 * the model, a frozen pydantic class with one field an option, named like the option,
 * the meaning: a match's :meth:`Match.predicates`, a target's :meth:`Target.apply`,
-* the words: :meth:`Extension.says`.
+* the words: :meth:`Extension.says`,
+* its form in a listing: :meth:`Extension.lists`.
 
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
 """
@@ -20,6 +21,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
@@ -160,6 +162,14 @@ class Extension(BaseModel):
         """Return one option with its value as iptables-save prints it."""
         words = option.flag if option.value is None else f"{option.flag} {option.value.format(value)}"
         return f"! {words}" if option.field in self.negated else words
+
+    def bang(self, field: str, mark: str = "!") -> str:
+        """Return `mark` where the option of a field stood behind a `!`, else nothing."""
+        return mark if field in self.negated else ""
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what `iptables -nL` prints for it behind the addresses, the space before it included."""
+        raise NotImplementedError
 
     def says(self) -> str:
         """Return the meaning in plain words: a match completes "packets ...", a target is an order."""

@@ -18,3 +18,10 @@ def says_hops(what: str, set_to: int | None, decrease: int | None, increase: int
     if set_to is not None:
         return f"set the {what} to {set_to}"
     return f"lower the {what} by {decrease}" if decrease is not None else f"raise the {what} by {increase}"
+
+
+def listed_hops(name: str, set_to: int | None, decrease: int | None, increase: int | None) -> str:
+    """Return the change as a listing has it; `name` is "TTL" or "HL"."""
+    if set_to is not None:
+        return f" {name} set to {set_to}"
+    return f" {name} decrement by {decrease}" if decrease is not None else f" {name} increment by {increase}"

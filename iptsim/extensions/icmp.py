@@ -71,6 +71,13 @@ def icmp_text(names: Names, number: int, code: int | None) -> str:
     return numbers
 
 
+def listed_icmp(icmp_type: IcmpType | None, not_: str) -> str:
+    """Return a type and code as a listing has them, behind the protocol's name and `not_`."""
+    if icmp_type is None:
+        return ""
+    return f"{not_}type {icmp_type.type}" + ("" if icmp_type.code is None else f" code {icmp_type.code}")
+
+
 def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, negated: bool) -> Predicate:
     """Make a predicate on type and code; a later fragment has neither, and it is false, negated or not."""
     fits_all = wanted.type == ANY and "any" in names

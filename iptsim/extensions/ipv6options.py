@@ -124,6 +124,16 @@ def option_predicates(
     return tuple(found) or (header_predicate(bare, has_header, header),)
 
 
+def listed_options(
+    name: str, length: int | None, not_: str, options: tuple[HeaderOption, ...] | None, tight: bool
+) -> str:
+    """Return the conditions as a listing has them; if not `tight`, with a space behind the options."""
+    text = f" {name}" + ("" if length is None else f" length:{not_}{length}")
+    if options is not None:
+        text += f" opts {','.join(map(str, options))}"
+    return text if tight else f"{text} "
+
+
 def option_says(
     header: str, length: int | None, negated: bool, options: tuple[HeaderOption, ...] | None
 ) -> str:

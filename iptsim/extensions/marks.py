@@ -58,6 +58,22 @@ class MarkChange(Target):
         return None
 
 
+def listed_change(change: MaskedNumber) -> str:
+    """Return a change as a listing has it.
+
+    >>> listed_change(MaskedNumber(0x4000, 0x4000)), listed_change(MaskedNumber(7))
+    ('or 0x4000', 'set 0x7')
+    """
+    value, mask = change
+    if value == 0:
+        return f"and {~mask & ALL_BITS:#x}"
+    if value == mask:
+        return f"or {value:#x}"
+    if mask == 0:
+        return f"xor {value:#x}"
+    return f"set {value:#x}" if mask == ALL_BITS else f"xset {change_text(change)}"
+
+
 def says_change(change: MaskedNumber, what: str) -> str:
     """Return a change of a mark in plain words; `what` names the mark.
 

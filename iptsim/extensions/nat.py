@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.extensions.base import Value
+from iptsim.extensions.base import Target, Value
 from iptsim.extensions.values import full_address, integer, port, range_text
 from iptsim.packet import ICMP, SCTP, TCP, UDP, address_text
 
@@ -135,3 +135,8 @@ NAT_SOURCE = Value(NAT_RANGE.expected, parse_source, needs_family=True)
 NAT_PORTS = Value(
     "a port or a range of ports (8080, 1024-2048, http)", parse_plain_ports, partial(range_text, joiner="-")
 )
+
+
+def listed_flags(target: Target, *fields: str) -> str:
+    """Return those of a target's flags that are set, as a listing has them."""
+    return "".join(f" {field.replace('_', '-')}" for field in fields if getattr(target, field))

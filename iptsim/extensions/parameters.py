@@ -127,8 +127,7 @@ class Parameters(Match):
 
 def _plain(value: object) -> str:
     """Show a whole-address network without its mask."""
-    text = str(value)
-    return text.removesuffix("/32").removesuffix("/128") if isinstance(value, Network) else text
+    return value.short if isinstance(value, Network) else str(value)
 
 
 def _address_predicate(text: str, field: str, network: Network, negated: bool) -> Predicate:

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, one_address
 from iptsim.packet import address_text
 
@@ -102,3 +103,7 @@ class PrefixTranslation(Target):
         assert self.src_pfx is not None
         assert self.dst_pfx is not None
         return translate(address, self.src_pfx, self.dst_pfx)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" {self.name} src-pfx {self.src_pfx} dst-pfx {self.dst_pfx}"

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from iptsim.extensions.base import Match, Predicate, Status, Target
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -30,6 +31,10 @@ class UnknownMatch(Match):
             return self._unknown()
 
         return (Predicate(text, test, lambda context: f"iptsim does not know -m {self.name}"),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return the words as they were: how iptables lists them is not known."""
+        return f" {self.save()}" if self.words else ""
 
     def says(self) -> str:
         """Return the name."""
@@ -57,6 +62,10 @@ class UnknownTarget(Target):
     def apply(self, context: Context) -> Unknown:
         """Return that the effect is unknown."""
         return Unknown(f"-j {self.name}, which iptsim does not know", f"--assume {self.name}=yes")
+
+    def lists(self, form: ListingForm) -> str:
+        """Return the words as they were: how iptables lists them is not known."""
+        return f" {self.save()}" if self.words else ""
 
     def says(self) -> str:
         """Return the name."""

@@ -56,6 +56,15 @@ class Network(NamedTuple):
         length = prefix_length(self.mask, 32 if self.family == 4 else 128)
         return f"{text}/{address_text(self.family, self.mask) if length is None else length}"
 
+    @property
+    def short(self) -> str:
+        """The text, without the mask for a single address.
+
+        >>> Network(4, 0x0A000001, 0xFFFFFFFF).short, Network(4, 0x0A000000, 0xFF000000).short
+        ('10.0.0.1', '10.0.0.0/8')
+        """
+        return str(self).removesuffix("/32" if self.family == 4 else "/128")
+
 
 def prefix_length(mask: int, width: int) -> int | None:
     """Return the length of a prefix mask, None for a mask with holes."""

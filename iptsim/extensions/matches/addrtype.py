@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import any_of
 from iptsim.packet import Context, Truth, Unknown, address_text
 
@@ -122,6 +123,16 @@ class Addrtype(Match):
         found = self._address_type(side, context)
         known = "of a type that is not known" if isinstance(found, Unknown) else found
         return f"its {name} {address_text(packet.family, getattr(packet, side))} is {known}"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " ADDRTYPE match"
+        if self.src_type is not None:
+            text += f" src-type {self.bang('src_type')}{','.join(self.src_type)}"
+        if self.dst_type is not None:
+            text += f" dst-type {self.bang('dst_type')}{','.join(self.dst_type)}"
+        text += " limit-in" if self.limit_iface_in else ""
+        return text + (" limit-out" if self.limit_iface_out else "")
 
     def says(self) -> str:
         """Return the types in words."""

@@ -19,6 +19,7 @@ from iptsim.extensions.headers import (
     is_later_fragment,
     number_predicate,
 )
+from iptsim.extensions.listing import ListingForm, listed_range
 from iptsim.extensions.values import integer_value, range_text
 from iptsim.extensions.wire import AH, header_size
 from iptsim.packet import Packet
@@ -65,6 +66,10 @@ class Ah4(Match):
                 header=_HEADER,
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" ah {listed_range('spi', self.ahspi, self.bang('ahspi'))}"
 
     def says(self) -> str:
         """Return the SPI in words."""
@@ -121,6 +126,13 @@ class Ah6(Match):
             has_header=_has_header6,
             header=_HEADER,
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" ah {listed_range('spi', self.ahspi, self.bang('ahspi'))}"
+        if self.ahlen is not None:
+            text += f"length:{self.bang('ahlen')}{self.ahlen}"
+        return text + (" reserved" if self.ahres else "")
 
     def says(self) -> str:
         """Return the conditions in words."""

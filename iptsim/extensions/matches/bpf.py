@@ -13,6 +13,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.cbpf import Instruction, check_program, parse_program, program_text, run_program
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import word_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -68,6 +69,13 @@ class Bpf(Match):
         if isinstance(result, Unknown):
             return "what the program returns for it is not known"
         return f"the program returns {'a number other than 0' if result else '0'} for it"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.bytecode is None:
+            return f"match bpf pinned {self.object_pinned}"
+        # iptables prints the string's end as well
+        return f"match bpf {program_text(self.bytecode).partition(',')[2]}\0"
 
     def says(self) -> str:
         """Return what decides in words."""

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, word_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -73,6 +74,11 @@ class Cgroup(Match):
             return "it has no socket here"
         fact = context.surroundings.fact("cgroup" if self.path is not None else "classid")
         return "its process's control group was not stated" if fact is None else f"its process is in {fact}"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        field = "cgroup" if self.path is None else "path"
+        return f" cgroup {self.bang(field, '! ')}{getattr(self, field)}"
 
     def says(self) -> str:
         """Return the control group in words."""

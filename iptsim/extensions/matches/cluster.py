@@ -13,6 +13,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.checks import demand
 from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import any_of, integer, integer_value
 from iptsim.packet import Connection, Context, Truth, Unknown
 
@@ -103,6 +104,12 @@ class Cluster(Match):
         if context.connection is None:
             return "it belongs to no tracked connection"
         return f"its connection belongs to node {self._node(context.connection) + 1}"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        mask = f"{self.bang('cluster_local_nodemask')}node_mask={_eight_digits(self.cluster_local_nodemask or 0)}"
+        seed = _eight_digits(self.cluster_hash_seed or 0)
+        return f" cluster {mask} total_nodes={self.cluster_total_nodes} hash_seed={seed}"
 
     def says(self) -> str:
         """Return the nodes in words."""

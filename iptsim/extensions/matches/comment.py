@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, quote
+from iptsim.extensions.listing import ListingForm
 
 
 def _parse(text: str) -> str:
@@ -26,6 +27,10 @@ class Comment(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return no condition."""
         return ()
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" /* {self.comment or ''} */"
 
     def says(self) -> str:
         """Return nothing: a remark restricts no packet."""

@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer
 from iptsim.packet import Context, Direction, Truth, Unknown
 
@@ -138,6 +139,12 @@ class Connbytes(Match):
         if measured is None:
             return f"the {what} of its connection are not known"
         return f"its connection has {measured} {what}"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        amount = self.connbytes or Amount(0)
+        text = f"{self.bang('connbytes', ' !')} connbytes {amount if amount.high else amount.low}"
+        return f"{text} connbytes mode {self.connbytes_mode} connbytes direction {self.connbytes_dir}"
 
     def says(self) -> str:
         """Return the amount in words."""

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
 from iptsim.packet import Context, Truth, Unknown
 
@@ -79,6 +80,11 @@ class Connlabel(Match):
             return "it belongs to no tracked connection"
         labels = ", ".join(map(str, sorted(context.connection.labels)))
         return f"its connection has labels {labels}" if labels else "its connection has no label"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        label = f"'{self.label}'" if isinstance(self.label, str) else self.label
+        return f" connlabel{self.bang('label', ' !')} {label}{' set' if self.set else ''}"
 
     def says(self) -> str:
         """Return the label in words."""

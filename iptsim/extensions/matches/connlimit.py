@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, one_address, prefix_length
 from iptsim.packet import Context, Truth, Unknown
 
@@ -87,6 +88,12 @@ class _Connlimit(Match):
             return "all hosts together have"
         whole = self.connlimit_mask == (128 if self.family == 6 else 32)
         return f"its {side} has" if whole else f"the /{self.connlimit_mask} network of its {side} has"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        side = "src" if self.grouped_by == "saddr" else "dst"
+        compared = f"> {self.connlimit_above}" if self.connlimit_upto is None else f"<= {self.connlimit_upto}"
+        return f" #conn {side}/{self.connlimit_mask} {compared}"
 
     def says(self) -> str:
         """Return the limit in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import MARK, MaskedNumber
 from iptsim.packet import Context, Truth
 
@@ -34,6 +35,10 @@ class Connmark(Match):
         if connection is None or mark is None:
             return False
         return (connection.mark & mark.mask == mark.value) is not ("mark" in self.negated)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" connmark match {self.bang('mark')} {self.mark}"
 
     def says(self) -> str:
         """Return the mark in words."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import PROTOCOL
 from iptsim.extensions.values import (
     NETWORK,
@@ -21,6 +22,8 @@ from iptsim.extensions.values import (
 from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
 
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
+#: In the order of a listing.
+_LISTED_STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
 STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
 
 
@@ -111,6 +114,15 @@ class Conntrack(Match):
                 found.append(predicate)
         return tuple(found)
 
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = ""
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is not None:
+                text += f"{self.bang(option.field, ' !')} {option.field} {_listed(value)}"
+        return text
+
     def says(self) -> str:
         """Return the conditions in words."""
         phrases = []
@@ -138,6 +150,17 @@ _NAMES = {
     "ctreplsrcport": "answering port", "ctrepldstport": "port answered to",
     "ctexpire": "connection's remaining lifetime in seconds",
 }  # fmt: skip
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, Network):
+        return value.short
+    if isinstance(value, tuple) and isinstance(value[0], int):
+        return range_text((value[0], value[1]))
+    if isinstance(value, tuple):
+        known = _LISTED_STATES if set(value) <= set(_LISTED_STATES) else STATUSES
+        return ",".join(word for word in known if word in value)
+    return str(value)
 
 
 def _state_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:

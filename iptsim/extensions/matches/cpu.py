@@ -11,6 +11,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, fact_predicate
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -40,6 +41,10 @@ class Cpu(Match):
         if cpu is None:
             return Unknown("the processor that handles the packet", "--set cpu=N", ("cpu", self.cpu))
         return bool(cpu == self.cpu)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" cpu {self.bang('cpu', '! ')}{self.cpu}"
 
     def says(self) -> str:
         """Return the processor in words."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.headers import header_predicate, is_later_fragment
+from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_says, ports_predicate
 from iptsim.extensions.values import PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
@@ -57,6 +58,16 @@ class Dccp(Match):
                 field = "sport" if option.field == "source_port" else "dport"
                 found.append(ports_predicate(text, (field,), (value,), negated))
         return tuple(found) or (header_predicate("-m dccp", _has_header, "DCCP header"),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" dccp{listed_ports(self.source_port, self.destination_port, self.negated)}"
+        if self.dccp_types is not None:
+            numbers = ",".join(str(DCCP_TYPES.index(name)) for name in self.dccp_types)
+            text += f"{self.bang('dccp_types', ' !')} {numbers}"
+        if self.dccp_option is not None:
+            text += f" option={self.bang('dccp_option')}{self.dccp_option}"
+        return text
 
     def says(self) -> str:
         """Return the ports, types and option in words."""

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import masked_number
 from iptsim.packet import Context, Truth, Unknown
 
@@ -88,6 +89,16 @@ class Devgroup(Match):
                 text, negated = self.clause(option, value), option.field in self.negated
                 found.append(_predicate(text, option.field, value, negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = ""
+        for option in self.options:
+            group = getattr(self, option.field)
+            if group is not None:
+                known = group if group.value is None else group._replace(name="")
+                text += f"{self.bang(option.field, ' !')} {option.flag.removeprefix('--')} {known}"
+        return text
 
     def says(self) -> str:
         """Return the groups in words."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
+from iptsim.extensions.listing import ListingForm
 
 
 class Dscp(Match):
@@ -45,6 +46,10 @@ class Dscp(Match):
                 show=lambda tos: dscp_text(tos >> 2),
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" DSCP match {'!' if self.negated else ''}{DSCP.format(self.value)}"
 
     def says(self) -> str:
         """Return the value in words."""

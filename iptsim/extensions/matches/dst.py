@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.ipv6options import HEADER_OPTIONS, HeaderOption, option_predicates, option_says
+from iptsim.extensions.ipv6options import (
+    HEADER_OPTIONS,
+    HeaderOption,
+    listed_options,
+    option_predicates,
+    option_says,
+)
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import DESTINATION
 
@@ -35,6 +42,12 @@ class Dst(Match):
             "dst_len" in self.negated,
             None if self.dst_opts is None else (self.clause(options, self.dst_opts), self.dst_opts),
             "-m dst",
+        )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return listed_options(
+            "dst", self.dst_len, self.bang("dst_len"), self.dst_opts, tight=form.since(1, 8, 9)
         )
 
     def says(self) -> str:

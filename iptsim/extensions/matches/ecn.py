@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
 from iptsim.extensions.headers import is_later_fragment
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.tcp import flags_text
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import octets, transport_offset
@@ -57,6 +58,13 @@ class Ecn(Match):
                 text = self.clause(option, True)
                 found.append(_tcp_predicate(text, _FLAGS[option.field], option.field in self.negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " ECN match"
+        text += f" {self.bang('ecn_tcp_ece')}ECE" if self.ecn_tcp_ece else ""
+        text += f" {self.bang('ecn_tcp_cwr')}CWR" if self.ecn_tcp_cwr else ""
+        return text + ("" if self.ecn_ip_ect is None else f" {self.bang('ecn_ip_ect')}ECT={self.ecn_ip_ect}")
 
     def says(self) -> str:
         """Return the bits in words."""

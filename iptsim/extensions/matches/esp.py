@@ -16,6 +16,7 @@ from iptsim.extensions.headers import (
     is_later_fragment,
     number_predicate,
 )
+from iptsim.extensions.listing import ListingForm, listed_range
 from iptsim.extensions.values import range_text
 from iptsim.extensions.wire import ESP
 from iptsim.packet import Packet
@@ -51,6 +52,10 @@ class Esp(Match):
                 header="ESP header",
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" esp {listed_range('spi', self.espspi, self.bang('espspi'))}" if self.espspi else " esp"
 
     def says(self) -> str:
         """Return the SPI in words."""

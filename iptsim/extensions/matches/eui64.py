@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown
 
 _INTERFACE_ID = 0xFFFFFFFFFFFFFFFF
@@ -32,6 +33,10 @@ class Eui64(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on source address and MAC."""
         return (Predicate("-m eui64", _test, _got),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return "eui64 " if form.backend == "legacy" else ""
 
     def says(self) -> str:
         """Return the condition in words."""

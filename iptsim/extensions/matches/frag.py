@@ -15,6 +15,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate
 from iptsim.extensions.headers import NUMBER_RANGE, drop_whole_range, header_predicate, number_predicate
+from iptsim.extensions.listing import ListingForm, listed_range
 from iptsim.extensions.values import integer_value, range_text
 from iptsim.extensions.wire import FRAGMENT, extension_headers
 from iptsim.packet import Context, Packet
@@ -75,6 +76,13 @@ class Frag(Match):
             if option.field in _FLAG_TESTS and getattr(self, option.field):
                 found.append(_flag_predicate(option.flag, _FLAG_TESTS[option.field]))
         return tuple(found) or (header_predicate("-m frag", _has_header, _HEADER),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" frag {listed_range('id', self.fragid, self.bang('fragid'))}"
+        text += "" if self.fraglen is None else f" length:{self.bang('fraglen')}{self.fraglen}"
+        flags = (("fragres", "reserved"), ("fragfirst", "first"), ("fragmore", "more"), ("fraglast", "last"))
+        return text + "".join(f" {word}" for field, word in flags if getattr(self, field))
 
     def says(self) -> str:
         """Return the conditions in words."""

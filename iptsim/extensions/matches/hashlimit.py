@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand, demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
 from iptsim.packet import Context, Unknown
@@ -25,6 +26,7 @@ _DEFAULT_BURST, _MOST_BURST = 5, 1_000_000
 #: Seconds after which an idle entry expires: with a limit of octets, without and with a burst.
 _BYTE_EXPIRE, _BYTE_BURST_EXPIRE = 15, 60
 _DEFAULT_COLLECTION = 1000
+_LISTED_SIZES = ("htable_size", "htable_max", "htable_gcinterval", "htable_expire")
 
 
 class ByteRate(NamedTuple):
@@ -214,6 +216,22 @@ class Hashlimit(Match):
             else:
                 sides.append(f"{side} address" if mask is None else f"/{mask} network of the {side}")
         return f" by {' and '.join(sides)}" if sides else ""
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        upto, burst = self.hashlimit_upto, self.hashlimit_burst
+        text = (
+            f" limit: {'above' if upto is None else 'up to'} {self.hashlimit_above if upto is None else upto}"
+        )
+        text += "" if burst is None else f" burst {burst}"
+        text += f" mode {'-'.join(self.hashlimit_mode)}" if self.hashlimit_mode else ""
+        for field in (*_LISTED_SIZES, "srcmask", "dstmask"):
+            value = getattr(self, f"hashlimit_{field}")
+            text += "" if value is None else f" {field.replace('_', '-')} {value}"
+        if self.hashlimit_rate_match:
+            interval = self.hashlimit_rate_interval
+            text += " rate-match" + ("" if interval is None else f" rate-interval {interval}")
+        return text
 
     def says(self) -> str:
         """Return the limit in words."""

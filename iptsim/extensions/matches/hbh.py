@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.ipv6options import HEADER_OPTIONS, HeaderOption, option_predicates, option_says
+from iptsim.extensions.ipv6options import (
+    HEADER_OPTIONS,
+    HeaderOption,
+    listed_options,
+    option_predicates,
+    option_says,
+)
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import HOP_BY_HOP
 
@@ -36,6 +43,10 @@ class Hbh(Match):
             None if self.hbh_opts is None else (self.clause(options, self.hbh_opts), self.hbh_opts),
             "-m hbh",
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return listed_options("hbh", self.hbh_len, self.bang("hbh_len"), self.hbh_opts, tight=True)
 
     def says(self) -> str:
         """Return the conditions in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, quote
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown
 
 #: The kernel keeps 29 characters of the name.
@@ -48,6 +49,10 @@ class Helper(Match):
             return False
         # the kernel compares as many characters as its helper's name has: ftp fits "ftp-2121" as well
         return not self.helper or self.helper.startswith(connection.master_helper)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f' helper match {self.bang("helper", "! ")}"{self.helper}"'
 
     def says(self) -> str:
         """Return the helper in words."""

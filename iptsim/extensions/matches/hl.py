@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, field_predicate
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 
 _HOPS = integer_value("a number of hops from 0 to 255", 0, 255)
@@ -44,6 +45,12 @@ class Hl(Match):
             allowed = ((self.hl_gt or 0) + 1, 255)
         negated = "hl_eq" in self.negated
         return (field_predicate(self.save(), "ttl", (allowed,), negated=negated, name="hop limit"),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.hl_eq is not None:
+            return f" HL match HL {'!=' if self.negated else '=='} {self.hl_eq}"
+        return f" HL match HL < {self.hl_lt}" if self.hl_gt is None else f" HL match HL > {self.hl_gt}"
 
     def says(self) -> str:
         """Return the hop limit in words."""

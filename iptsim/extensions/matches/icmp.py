@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.checks import demand
-from iptsim.extensions.icmp import ANY, IcmpType, Names, icmp_predicate, icmp_says, icmp_value
+from iptsim.extensions.icmp import ANY, IcmpType, Names, icmp_predicate, icmp_says, icmp_value, listed_icmp
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import ICMP
 
 NAMES: Names = {
@@ -57,6 +58,10 @@ class Icmp(Match):
         """Return the condition on type and code."""
         wanted = self.icmp_type or IcmpType(ANY)
         return (icmp_predicate(self.save(), wanted, ICMP, NAMES, "icmp_type" in self.negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" icmp{listed_icmp(self.icmp_type, self.bang('icmp_type', ' !'))}"
 
     def says(self) -> str:
         """Return the type in words."""

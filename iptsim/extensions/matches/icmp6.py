@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.checks import demand
-from iptsim.extensions.icmp import IcmpType, Names, icmp_predicate, icmp_says, icmp_value
+from iptsim.extensions.icmp import IcmpType, Names, icmp_predicate, icmp_says, icmp_value, listed_icmp
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import ICMPV6
 
 NAMES: Names = {
@@ -55,6 +56,10 @@ class Icmp6(Match):
         """Return the condition on type and code."""
         wanted = self.icmpv6_type or IcmpType(0)
         return (icmp_predicate(self.save(), wanted, ICMPV6, NAMES, "icmpv6_type" in self.negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" ipv6-icmp{listed_icmp(self.icmpv6_type, self.bang('icmpv6_type', ' !'))}"
 
     def says(self) -> str:
         """Return the type in words."""

@@ -8,6 +8,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import one_address
 from iptsim.packet import address_text
 
@@ -75,6 +76,17 @@ class Iprange(Match):
                     )
                 )
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = (
+            ""
+            if self.src_range is None
+            else f" source IP range{self.bang('src_range', ' !')} {self.src_range}"
+        )
+        if self.dst_range is not None:
+            text += f" destination IP range{self.bang('dst_range', ' !')} {self.dst_range}"
+        return text
 
     def says(self) -> str:
         """Return the ranges in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.wire import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING, extension_headers
 from iptsim.packet import Context, Packet, Truth
 
@@ -21,6 +22,10 @@ _NAMES = {
     "ipv6-frag": FRAGMENT, "frag": FRAGMENT, "44": FRAGMENT, "ah": AH, "auth": AH, "51": AH, "esp": ESP,
     "50": ESP, "ipv6-nonxt": _NONE, "none": _NONE, "59": _NONE, "protocol": _UPPER, "prot": _UPPER,
     "255": _UPPER,
+}  # fmt: skip
+#: The bit of each header in a listing.
+_BITS = {
+    HOP_BY_HOP: 128, DESTINATION: 64, ROUTING: 32, FRAGMENT: 16, AH: 8, ESP: 4, _NONE: 2, _UPPER: 1,
 }  # fmt: skip
 _WORDS = {
     HOP_BY_HOP: "hop-by-hop options", DESTINATION: "destination options", ROUTING: "routing",
@@ -74,6 +79,11 @@ class Ipv6header(Match):
         if not self.soft:
             return (present == self.wanted) is not negated
         return present.isdisjoint(self.wanted) if negated else present >= self.wanted
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        flags = sum(_BITS[number] for number in self.wanted)
+        return f" ipv6header flags:{self.bang('header')}0x{flags:02X}{' soft' if self.soft else ''}"
 
     def says(self) -> str:
         """Return the headers in words."""

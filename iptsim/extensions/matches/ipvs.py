@@ -7,12 +7,14 @@ then the host balances nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.values import Network, parse_network, port
 from iptsim.packet import Context, Truth, Unknown
@@ -27,13 +29,8 @@ def _word(choices: tuple[str, ...]) -> Value:
     return Value(" or ".join(choices), parse)
 
 
-def _address_text(network: Network) -> str:
-    """Print a network as iptables does here: one address without its mask."""
-    return str(network).removesuffix("/32" if network.family == 4 else "/128")
-
-
 _PORT = Value("a port number or service name", port)
-_ADDRESS = Value("an address, with or without /mask", parse_network, _address_text, needs_family=True)
+_ADDRESS = Value("an address, with or without /mask", parse_network, attrgetter("short"), needs_family=True)
 
 
 class Ipvs(Match):
@@ -91,6 +88,20 @@ class Ipvs(Match):
             "--set ipvs=no, or --assume ipvs=yes",
             ("ipvs", "--ipvs" if "ipvs" in self.negated else self.save()),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.ipvs:
+            return f"{self.bang('ipvs', ' !')} ipvs"
+        text = ""
+        for field in ("vproto", "vaddr", "vport", "vdir", "vmethod", "vportctl"):
+            value = getattr(self, field)
+            if value is not None:
+                name = field if field != "vproto" or form.since(1, 8, 3) else "proto"
+                text += (
+                    f"{self.bang(field, ' !')} {name} {value.short if isinstance(value, Network) else value}"
+                )
+        return text
 
     def says(self) -> str:
         """Return the conditions in words."""

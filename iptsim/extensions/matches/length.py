@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import number_range, range_text
 
 
@@ -43,6 +44,10 @@ class Length(Match):
                 self.save(), "length", allowed, negated="length" in self.negated, name="length in octets"
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" length {self.bang('length')}{range_text(self.length or (0, 0))}"
 
     def says(self) -> str:
         """Return the length in words."""

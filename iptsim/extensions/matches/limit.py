@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import RATE, Rate
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Unknown
@@ -39,6 +40,11 @@ class Limit(Match):
         return (
             Predicate(self.save(), lambda context: unknown, lambda context: "the tokens left are not known"),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        burst = _DEFAULT_BURST if self.limit_burst is None else self.limit_burst
+        return f" limit: avg {self.limit or _DEFAULT_RATE} burst {burst}"
 
     def says(self) -> str:
         """Return the limit in words."""

@@ -6,6 +6,7 @@ import re
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -56,6 +57,15 @@ class Mac(Match):
             return f"its sender's Ethernet address is {address or 'not known'}"
 
         return (Predicate(self.save(), test, got, negated=negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if not form.since(1, 8, 7):
+            return f" MAC{self.bang('mac_source', ' !')} {self.mac_source.upper()}"
+        address = self.mac_source.lower()
+        if not form.since(1, 8, 8):
+            return f" MAC{self.bang('mac_source', ' !')}{address}"
+        return f" MAC {self.bang('mac_source', '! ')}{address}"
 
     def says(self) -> str:
         """Return the address in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import MARK, MaskedNumber
 
 
@@ -27,6 +28,10 @@ class Mark(Match):
                 show=hex,
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" mark match{self.bang('mark', ' !')} {self.mark}"
 
     def says(self) -> str:
         """Return the mark in words."""

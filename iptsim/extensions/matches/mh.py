@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import integer, range_text
 from iptsim.packet import Context, Truth, Unknown
@@ -81,6 +82,12 @@ class Mh(Match):
             return f"its mobility header type is {context.packet.extra.get('mh_type', 'not known')}"
 
         return (Predicate(self.save() or "-m mh", test, got, negated=negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.mh_type is None or (self.mh_type == (0, 255) and not self.negated):
+            return " mh"
+        return f" mh {self.bang('mh_type')}{range_text(self.mh_type)}"
 
     def says(self) -> str:
         """Return the types in words."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Insists, Match, Option, Predicate, Ranges, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.ports import ports_predicate
 from iptsim.extensions.values import any_of, port, range_text
 from iptsim.packet import PORT_PROTOCOLS
@@ -66,6 +67,12 @@ class Multiport(Match):
             for field, names in _FIELDS.items()
             if getattr(self, field) is not None
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        field = next(field for field in _FIELDS if getattr(self, field) is not None)
+        word = {"source_ports": "sports", "destination_ports": "dports"}.get(field, field)
+        return f" multiport {word} {self.bang(field, ' !')}{_PORTS.format(getattr(self, field))}"
 
     def says(self) -> str:
         """Return the ports in words."""

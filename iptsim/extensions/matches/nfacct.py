@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Option, Predicate, Status, quote
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare_value
 from iptsim.packet import Unknown
 
@@ -37,6 +38,10 @@ class Nfacct(Match):
                 lambda context: "the accounting object is not in the dump",
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" nfacct-name  {quote(self.nfacct_name)}"
 
     def says(self) -> str:
         """Return the effect in words."""

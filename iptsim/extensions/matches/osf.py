@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare_value, integer_value
 from iptsim.packet import SYN, TCP, Context, Truth, Unknown
 
@@ -48,6 +49,10 @@ class Osf(Match):
             return "the fingerprint of its SYN is not known" if syn else "it is no SYN"
 
         return (Predicate(self.save(), test, got),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" OS fingerprint match {self.bang('genre', '! ')}{self.genre}"
 
     def says(self) -> str:
         """Return the system in words."""

@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer, range_text
 from iptsim.packet import Context, Truth, Unknown
 
@@ -87,6 +88,16 @@ class Owner(Match):
         if self.suppl_groups:
             found.append(_socket_predicate("--suppl-groups", False))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f"{self.bang('socket_exists', ' !')} owner socket exists" if self.socket_exists else ""
+        for field, word in (("uid_owner", "UID"), ("gid_owner", "GID")):
+            owner = getattr(self, field)
+            if owner is not None:
+                shown = owner if isinstance(owner, str) else range_text(owner, "-")
+                text += f"{self.bang(field, ' !')} owner {word} match {shown}"
+        return text + (" incl. suppl. groups" if self.suppl_groups else "")
 
     def says(self) -> str:
         """Return the owners in words."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import interface_matches, parse_interface
 from iptsim.extensions.values import bare
 from iptsim.packet import Context, Truth
@@ -60,6 +61,15 @@ class Physdev(Match):
                 text, negated = self.clause(option, value), field in self.negated
                 found.append(_port_predicate(text, incoming, pattern, negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " PHYSDEV match"
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value not in (None, False):
+                text += f"{self.bang(option.field, ' !')} {option.flag}{'' if value is True else f' {value}'}"
+        return text
 
     def says(self) -> str:
         """Return the ports in words."""

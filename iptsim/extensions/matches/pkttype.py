@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth
 
 _TYPES = {
@@ -43,6 +44,10 @@ class Pkttype(Match):
                 negated=bool(self.negated),
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" PKTTYPE {self.bang('pkt_type')}= {self.pkt_type}"
 
     def says(self) -> str:
         """Return the type in words."""

@@ -7,11 +7,13 @@ Key of :attr:`Packet.extra`: `ipsec`, the directions in which IPsec handles the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import Network, choice, integer, integer_value, parse_host_mask
 from iptsim.packet import Context, Truth, Unknown
 
@@ -27,15 +29,10 @@ def _protocol(text: str) -> int:
     return number
 
 
-def _endpoint_text(network: Network) -> str:
-    """Print an end point; a whole address without its mask."""
-    return str(network).removesuffix("/32" if network.family == 4 else "/128")
-
-
 _ENDPOINT = Value(
     "an address of a tunnel's end, with or without /length",
     parse_host_mask,
-    _endpoint_text,
+    attrgetter("short"),
     needs_family=True,
 )
 _ELEMENT = (
@@ -175,6 +172,26 @@ class Policy(Match):
             return f"it {done} {'by' if secured(context) else 'without'} IPsec"
 
         return (Predicate(self.save(), test, got),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" policy match dir {self.dir} pol {self.pol}{' strict' if self.strict else ''}"
+        elements = self._elements() if self.pol == "ipsec" else ()
+        for place, element in enumerate(elements):
+            text += f" [{place}]" if len(elements) > 1 else ""
+            for option in _ELEMENT:
+                value = getattr(element, option.field)
+                if value is not None:
+                    shown = (
+                        value.short
+                        if isinstance(value, Network)
+                        else f"{value:#x}"
+                        if option.field == "spi"
+                        else value
+                    )
+                    not_ = " !" if option.field in element.negated else ""
+                    text += f"{not_} {option.flag.removeprefix('--')} {shown}"
+        return text
 
     def says(self) -> str:
         """Return the policy in words."""

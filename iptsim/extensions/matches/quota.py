@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -33,6 +34,10 @@ class Quota(Match):
             return f"it is {context.packet.length} octets long; what is left of the quota is not known"
 
         return (Predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" quota: {self.quota} bytes"
 
     def says(self) -> str:
         """Return the quota in words."""

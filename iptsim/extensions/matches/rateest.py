@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, bare_value, integer
 from iptsim.packet import Unknown
 
@@ -111,6 +112,27 @@ class Rateest(Match):
         """Return the one condition that nobody can decide: the rate at that moment."""
         unknown = Unknown(f"the rate that the estimator {self.rateest1} measures", "--assume rateest=yes")
         return (Predicate(self.save(), lambda context: unknown, lambda context: "the rate is not known"),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        comparison = next(field for field in _COMPARISONS if getattr(self, field))
+        compared = f"{' !' if comparison in self.negated else ''} {comparison.removeprefix('rateest_')}"
+        text = f" rateest match {self.rateest1}{' delta' if self.rateest_delta else ''}"
+        bps1, bps2 = self.rateest_bps1 or 0, self.rateest_bps2 or 0
+        pps1, pps2 = self.rateest_pps1 or 0, self.rateest_pps2 or 0
+        kinds, absolute = self._kinds(), self.rateest2 is None
+        if "bps" in kinds:
+            text += " bps" + (f" {bps1}" if self.rateest_delta else "")
+            text += f" {bps2}{compared}" if absolute else ""
+        if "pps" in kinds:
+            text += " pps" + (f" {pps1}" if self.rateest_delta else "")
+            text += f"{compared} {pps2}" if absolute else ""
+        if not absolute:
+            text += f"{compared} {self.rateest2}"
+            for kind, rate in (("bps", bps2), ("pps", pps2)):
+                if kind in kinds:
+                    text += f" {kind}" + (f" {rate}" if self.rateest_delta else "")
+        return text
 
     def says(self) -> str:
         """Return the comparison in words."""

@@ -9,6 +9,7 @@ import re
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked_number
 from iptsim.packet import Context, Truth, Unknown
@@ -64,6 +65,10 @@ class Realm(Match):
             return f"the realm of its route is {'not known' if number is None else number}"
 
         return (Predicate(self.save(), test, got, negated=negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f"{self.bang('realm', ' !')} realm {self.realm}"
 
     def says(self) -> str:
         """Return the realm in words."""

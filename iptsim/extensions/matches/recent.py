@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer_value, one_address
 from iptsim.packet import Context, Truth, Unknown, address_text
 
@@ -148,6 +149,18 @@ class Recent(Match):
         shown = address_text(context.packet.family, address)
         key = ("recent", self._list, self.seconds, self.hitcount, self.rttl, address) if self.rcheck else ()
         return Unknown(reason.format(shown), "--assume recent=yes", key)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        action = {"rcheck": "CHECK"}.get(self._action, self._action.upper())
+        text = f"{self.bang(self._action, ' !')} recent: {action}"
+        text += f" seconds: {self.seconds}" if self.seconds else ""
+        text += " reap" if self.reap else ""
+        text += f" hit_count: {self.hitcount}" if self.hitcount else ""
+        text += " TTL-Match" if self.rttl else ""
+        mask = self.mask or (form.family, (1 << (32 if form.family == 4 else 128)) - 1)
+        side = "dest" if self.rdest else "source"
+        return f"{text} name: {self._list} side: {side} mask: {address_text(*mask)}"
 
     def says(self) -> str:
         """Return the action in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -41,6 +42,11 @@ class Rpfilter(Match):
             return f"the route back to its source {'fits' if good else 'does not fit'} {context.in_interface}"
 
         return (fact_predicate(f"-m rpfilter {self.save()}".strip(), test, got, negated=self.invert),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        given = [option.flag.removeprefix("--") for option in self.options if getattr(self, option.field)]
+        return " ".join([" rpfilter", *given])
 
     def says(self) -> str:
         """Return the test in words."""

@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.listing import ListingForm, listed_range
 from iptsim.extensions.values import integer_value, number_range, one_address, range_text
 from iptsim.extensions.wire import ROUTING, header_size
 from iptsim.packet import Context, Packet, Truth, address_text
@@ -114,6 +115,18 @@ class Rt(Match):
             text = self.clause(self.options[4], self.rt_0_addrs)
             found.append(_predicate(text, _via(self.rt_0_addrs, not self.rt_0_not_strict), False))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " rt" + ("" if self.rt_type is None else f" type:{self.bang('rt_type')}{self.rt_type}")
+        not_ = self.bang("rt_segsleft")
+        if self.rt_segsleft is not None and (self.rt_segsleft != (0, _LAST) or not_):
+            text += f" {listed_range('segsleft', self.rt_segsleft, not_)}"
+        text += "" if self.rt_len is None else f" length:{self.bang('rt_len')}{self.rt_len}"
+        text += " reserved" if self.rt_0_res else ""
+        if self.rt_0_addrs is not None:
+            text += f" 0-addrs {','.join(address_text(6, address) for address in self.rt_0_addrs)}"
+        return text + (" 0-not-strict" if self.rt_0_not_strict else "")
 
     def says(self) -> str:
         """Return the header in words."""

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicate, port_says
 from iptsim.extensions.values import PORT_RANGE
 from iptsim.packet import SCTP, Context, Truth, Unknown
@@ -37,13 +38,19 @@ class Chunk(NamedTuple):
     set: int = 0
 
     def __str__(self) -> str:
-        name = _NAMES.get(self.number, str(self.number))
-        letters = _FLAGS.get(name, "")
+        return _NAMES.get(self.number, str(self.number)) + self._flags()
+
+    def listed(self) -> str:
+        """Return the chunk type as a listing has it, by its number."""
+        return f"0x{self.number:04X}" + self._flags()
+
+    def _flags(self) -> str:
+        letters = _FLAGS.get(_NAMES.get(self.number, ""), "")
         shown = ""
         for bit, letter in zip(reversed(range(len(letters))), letters, strict=True):
             if self.mask & 1 << bit:
                 shown += letter if self.set & 1 << bit else letter.lower()
-        return f"{name}:{shown}" if shown else name
+        return f":{shown}" if shown else ""
 
 
 class ChunkTypes(NamedTuple):
@@ -139,6 +146,15 @@ class Sctp(Match):
             else:
                 found.append(port_predicate(text, option.field, value, negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" sctp{listed_ports(self.source_port, self.destination_port, self.negated)}"
+        if self.chunk_types is not None:
+            types = self.chunk_types
+            chunks = "ALL" if types.every else ",".join(chunk.listed() for chunk in types.chunks) or "NONE"
+            text += f"{self.bang('chunk_types', ' !')} {types.how} {chunks}"
+        return text
 
     def says(self) -> str:
         """Return ports and chunks in words."""

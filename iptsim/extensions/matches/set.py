@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import any_of, bare, integer_value
 from iptsim.packet import Context, Truth, Unknown
 
@@ -112,6 +113,18 @@ class Set(Match):
             return f"it is {'' if inside else 'not '}in ipset {name}"
 
         return (fact_predicate(self.save(), test, got, negated="match_set" in self.negated),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f"{self.bang('match_set', ' !')} match-set {self.match_set}"
+        text += " return-nomatch" if self.return_nomatch else ""
+        for field in ("update_counters", "update_subcounters"):
+            text += f" ! {field.replace('_', '-')}" if field in self.negated else ""
+        for option in self.options:
+            value = getattr(self, option.field)
+            if option.value is _COUNT and value is not None:
+                text += f"{self.bang(option.field, ' !')} {option.flag.removeprefix('--')} {value}"
+        return text
 
     def says(self) -> str:
         """Return the membership in words."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
 
 #: ICMP messages that quote the packet they are about.
@@ -63,6 +64,10 @@ class Socket(Match):
             )
 
         return (Predicate(f"-m socket {self.save()}".strip(), test, got),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return " ".join([" socket", *self.clauses()])
 
     def says(self) -> str:
         """Return the socket in words."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import Network, integer_value, parse_host_mask
 from iptsim.extensions.wire import ROUTING, extension_headers, header_size
 from iptsim.packet import Context, Packet, Truth, Unknown, negate
@@ -96,6 +97,16 @@ class Srh(Match):
                 text, negated = self.clause(option, value), option.field in self.negated
                 found.append(_predicate(text, _test(option.field, value), negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " srh"
+        for option in self.options:
+            value, not_ = getattr(self, option.field), self.bang(option.field)
+            if value is not None:
+                name = option.flag.removeprefix("--srh-")
+                text += f" {name} {not_} {value}" if isinstance(value, Network) else f" {name}:{not_}{value}"
+        return text
 
     def says(self) -> str:
         """Return the header in words."""

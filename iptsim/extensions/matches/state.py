@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.conntrack import state_got, state_holds
 from iptsim.extensions.values import any_of
 
@@ -40,6 +41,11 @@ class State(Match):
                 negated=bool(self.negated),
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        shown = ",".join(state for state in STATES if state in self.state)
+        return f"{self.bang('state', ' !')} state {shown}"
 
     def says(self) -> str:
         """Return the states in words."""

@@ -11,6 +11,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import choice, integer_value
 from iptsim.packet import Context, Truth, Unknown
@@ -87,6 +88,14 @@ class Statistic(Match):
         return Predicate(
             text, lambda context: truth, lambda context: "it is a matter of chance", negated=negated
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        not_ = " !" if self.negated else ""
+        if self.probability is not None:
+            return f" statistic mode random{not_} probability {self.probability.steps / _CERTAIN:.11f}"
+        packet = f" packet {self.packet}" if self.packet else ""
+        return f" statistic mode nth{not_} every {self.every}{packet}"
 
     def says(self) -> str:
         """Return the share in words."""

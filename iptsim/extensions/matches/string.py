@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
 from iptsim.extensions.wire import octets
 from iptsim.packet import Context, Truth, Unknown
@@ -180,6 +181,16 @@ class String(Match):
         if not self.icase:
             return not (data ^ wanted) & known
         return any(not (data ^ code) & known for code in range(256) if _UPPER[code] == wanted)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        pattern = _pattern_text(self.pattern) if _printable(self.pattern) else f'"|{self.pattern.hex()}|"'
+        text = f" STRING match {'!' if self.negated else ''} {pattern} ALGO name {self.algo}"
+        text += f" FROM {self.from_}" if self.from_ else ""
+        last = _LAST_OFFSET if self.to is None else self.to
+        if last != (_LAST_OFFSET if form.since(1, 8, 9) else 0):
+            text += f" TO {last}"
+        return text + (" ICASE" if self.icase else "")
 
     def says(self) -> str:
         """Return the pattern in words."""

@@ -14,6 +14,7 @@ from iptsim.extensions.base import (
     field_predicate,
     look,
 )
+from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE, integer_value
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
@@ -107,6 +108,16 @@ class Tcp(Match):
             else:
                 found.append(_option_predicate(text, value, negated))
         return tuple(found)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" tcp{listed_ports(self.source_port, self.destination_port, self.negated)}"
+        if self.tcp_option is not None:
+            text += f" option={self.bang('tcp_option')}{self.tcp_option}"
+        flags = self.tcp_flags
+        if flags is not None and (flags.mask or self.bang("tcp_flags")):
+            text += f" flags:{self.bang('tcp_flags')}0x{flags.mask:02X}/0x{flags.set:02X}"
+        return text
 
     def says(self) -> str:
         """Return the ports and flags in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import number_range, range_text
 from iptsim.packet import TCP, Context, Truth, Unknown
 
@@ -48,6 +49,10 @@ class Tcpmss(Match):
             return "it has no MSS option" if size is None else f"its MSS is {size}"
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" tcpmss match {self.bang('mss')}{range_text(self.mss)}"
 
     def says(self) -> str:
         """Return the sizes in words."""

@@ -14,12 +14,15 @@ from pydantic import model_validator
 
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import any_of
 from iptsim.packet import Context, Truth, Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = 86400
+#: Of a day of the month by its last digit, as a listing has it.
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _EPOCH = datetime(1970, 1, 1)
 #: The last date that the match takes, and what it holds where no `--datestop` is given.
 _LAST = datetime(2038, 1, 19, 3, 14, 7)
@@ -202,6 +205,27 @@ class Time(Match):
             # after midnight it is still the day on which the time began
             moment -= timedelta(days=1)
         return _DAYS[moment.weekday()] in self._week_days and moment.day in self._month_days
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        start, stop = self._daytime
+        text = " TIME"
+        if (start, stop) != (0, _DAY - 1):
+            text += f" from {_daytime_text(start)} to {_daytime_text(stop)}"
+        if len(self._week_days) < len(_DAYS):
+            text += f" on {','.join(day for day in _DAYS if day in self._week_days)}"
+        if len(self._month_days) < 31:
+            days = (f"{day}{_ENDINGS.get(day % 10, 'th')}" for day in sorted(self._month_days))
+            text += f" on {','.join(days)}"
+        if self.datestart not in (None, _EPOCH):
+            text += f" starting from {self.datestart}"
+        if self.datestop not in (None, _LAST):
+            text += f" until date {self.datestop}"
+        return (
+            text
+            + ("" if self.kerneltz or self.localtz else " UTC")
+            + (" contiguous" if self.contiguous else "")
+        )
 
     def says(self) -> str:
         """Return the times in words."""

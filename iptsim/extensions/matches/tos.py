@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.tos import TOS
 from iptsim.extensions.tos import Tos as TosValue
 
@@ -29,6 +30,10 @@ class Tos(Match):
                 show=lambda value: f"{value:#04x}",
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" tos match{self.bang('tos')}{self.tos}"
 
     def says(self) -> str:
         """Return the value in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Ranges, field_predicate
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 
 _TTL = integer_value("a number of hops from 0 to 255", 0, 255)
@@ -44,6 +45,12 @@ class Ttl(Match):
         else:
             allowed = (((self.ttl_gt or 0) + 1, 255),)
         return (field_predicate(self.save(), "ttl", allowed, negated=bool(self.negated), name="TTL"),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.ttl_eq is not None:
+            return f" TTL match TTL {'!=' if self.negated else '=='} {self.ttl_eq}"
+        return f" TTL match TTL < {self.ttl_lt}" if self.ttl_gt is None else f" TTL match TTL > {self.ttl_gt}"
 
     def says(self) -> str:
         """Return the TTL in words."""

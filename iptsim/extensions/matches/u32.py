@@ -15,6 +15,7 @@ from lark.exceptions import UnexpectedInput, VisitError
 
 from iptsim.extensions.base import Match, Option, Predicate, Ranges, Value, fact_predicate
 from iptsim.extensions.grammar import open_grammar
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import Octets, octets
 from iptsim.packet import Context, Truth, Unknown
@@ -148,6 +149,10 @@ class U32(Match):
             return f"the data there is {', '.join(shown)}"
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f' u32{self.bang("u32", " !")} "{"&&".join(map(str, self.u32))}"'
 
     def says(self) -> str:
         """Return the tests, which no words make plainer."""

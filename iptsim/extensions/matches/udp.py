@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE
 from iptsim.packet import UDP
@@ -32,6 +33,10 @@ class Udp(Match):
                 lambda context: "a later fragment carries no UDP header",
             ),
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" udp{listed_ports(self.source_port, self.destination_port, self.negated)}"
 
     def says(self) -> str:
         """Return the ports in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice
 from iptsim.packet import Context
 
@@ -31,6 +32,10 @@ class Audit(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" AUDIT {self.type}"
 
     def says(self) -> str:
         """Return the order in words."""

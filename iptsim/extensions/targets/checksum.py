@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -29,6 +30,10 @@ class Checksum(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on: no rule looks at checksums."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return " CHECKSUM fill" if self.checksum_fill else " CHECKSUM"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 _CLASS = re.compile(r"(?:0[xX])?([0-9a-fA-F]+):(?:0[xX])?([0-9a-fA-F]+)")
@@ -57,6 +58,11 @@ class Classify(Target):
         """Set the packet's priority."""
         context.packet.priority = str(self.set_class)
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        major, minor = self.set_class or (0, 0)
+        return f" CLASSIFY set {major:x}:{minor:x}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand, given
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
 from iptsim.packet import ICMP, Context, Unknown
 
@@ -81,6 +82,13 @@ class Clusterip(Target):
             return Verdict("DROP", detail="another node serves it")
         context.packet.pkttype = "unicast"
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if not self.new:
+            return " CLUSTERIP"
+        text = f" CLUSTERIP hashmode={self.hashmode} clustermac={self.clustermac}"
+        return f"{text} total_nodes={self.total_nodes} local_node={self.local_node} hash_init={self.hash_init or 0}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,7 +8,16 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Verdict
 from iptsim.extensions.checks import demand_one, given
-from iptsim.extensions.marks import ALL_BITS, BITS, MarkChange, change_text, clear_and_flip, says_change
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.marks import (
+    ALL_BITS,
+    BITS,
+    MarkChange,
+    change_text,
+    clear_and_flip,
+    listed_change,
+    says_change,
+)
 from iptsim.extensions.values import MaskedNumber, integer_value
 from iptsim.packet import Context
 
@@ -96,6 +105,23 @@ class Connmark(MarkChange):
             copied = self._shifted(connection.mark & ctmask)
             packet.mark = clear_and_flip(packet.mark, MaskedNumber(copied, nfmask))
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if self.change is not None:
+            text = f" CONNMARK {listed_change(self.change)}"
+        else:
+            nfmask, ctmask = self.masks
+            text = f" CONNMARK {'save' if self.save_mark else 'restore'}"
+            if nfmask != ctmask:
+                masks = (("nfmask", nfmask), ("ctmask", ctmask))
+                (first, cleared), (second, kept) = masks if self.save_mark else masks[::-1]
+                text += f" {first} {cleared:#x} {second} ~{kept:#x}"
+            elif nfmask != ALL_BITS:
+                text += f" mask {nfmask:#x}"
+        if self.right_shift_mark:
+            return f"{text} right-shift-mark {self.right_shift_mark}"
+        return f"{text} left-shift-mark {self.left_shift_mark}" if self.left_shift_mark else text
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -39,6 +40,10 @@ class Connsecmark(Target):
             else:
                 packet.secmark = packet.secmark or connection.secmark
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" CONNSECMARK {'save' if self.save_ else 'restore'}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
 from iptsim.packet import Connection, Context, Flow
@@ -107,6 +108,20 @@ class Ct(Target):
         zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)
         context.zone = context.packet.mark & 0xFFFF if zone == "mark" else zone
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " CT" + (" notrack" if self.notrack else "")
+        for field in ("helper", "timeout"):
+            value = getattr(self, field)
+            text += "" if value is None else f" {field} {value}"
+        for field in ("ctevents", "expevents"):
+            events = getattr(self, field)
+            text += "" if events is None else f" {field} {','.join(events)}"
+        for field in _ZONES:
+            zone = getattr(self, field)
+            text += f" {field.replace('_', '-')} {zone}" if zone else ""
+        return text
 
     def says(self) -> str:
         """Return the order in words."""

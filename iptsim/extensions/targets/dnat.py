@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
-from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NatRange
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NatRange, listed_flags
 from iptsim.packet import Context
 
 
@@ -51,6 +52,10 @@ class Dnat(Target):
             random=self.random,
             persistent=self.persistent,
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" to:{self.to_destination}{listed_flags(self, 'random', 'persistent')}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -43,6 +44,10 @@ class Dscp(Target):
         """Set the code point."""
         context.packet.tos = context.packet.tos & 0x03 | self.dscp << 2
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" DSCP set {DSCP.format(self.dscp)}"
 
     def says(self) -> str:
         """Return the order in words."""

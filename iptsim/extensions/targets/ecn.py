@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import given
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import CWR, ECE, TCP, Context
 
@@ -69,6 +70,14 @@ class Ecn(Target):
                 if value is not None:
                     packet.tcp_flags = packet.tcp_flags | flag if value else packet.tcp_flags & ~flag
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        ece, cwr = self._bits
+        if (ece, cwr, self.ecn_ip_ect) == (0, 0, None):
+            return " ECN TCP remove"
+        words = ((" ECE=", ece), (" CWR=", cwr), (" ECT codepoint=", self.ecn_ip_ect))
+        return " ECN" + "".join(f"{word}{value}" for word, value in words if value is not None)
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
-from iptsim.extensions.hoplimit import change_hops, says_hops
+from iptsim.extensions.hoplimit import change_hops, listed_hops, says_hops
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Context
 
@@ -37,6 +38,10 @@ class Hl(Target):
     def apply(self, context: Context) -> Verdict:
         """Change it."""
         return change_hops(context, self.hl_set, self.hl_dec, self.hl_inc)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return listed_hops("HL", self.hl_set, self.hl_dec, self.hl_inc)
 
     def says(self) -> str:
         """Return the order in words."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
 from iptsim.extensions.checks import demand, given
 from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
 
@@ -18,6 +19,11 @@ _STANDS_FOR = {
     "src": "hmark_src_prefix", "dst": "hmark_dst_prefix", "sport": "hmark_sport_mask",
     "dport": "hmark_dport_mask", "proto": "hmark_proto_mask", "spi": "hmark_spi_mask",
 }  # fmt: skip
+#: In the order of a listing.
+_LISTED_NUMBERS = (
+    "hmark_sport_mask", "hmark_dport_mask", "hmark_spi_mask", "hmark_sport", "hmark_dport", "hmark_spi",
+    "hmark_proto_mask", "hmark_rnd",
+)  # fmt: skip
 _ESP, _AH = 50, 51
 _ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset(range(1, 128))}
 
@@ -250,6 +256,19 @@ class Hmark(Target):
             word ^= masked & 0xFFFFFFFF
             masked >>= 32
         return word
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        masks = self._masks
+        text = f" HMARK mod {self.hmark_mod} "
+        text += "" if self.hmark_offset is None else f"+ {self.hmark_offset:#x} "
+        text += "ct, " if self._of_connection else ""
+        for field, word in (("hmark_src_prefix", "src-prefix"), ("hmark_dst_prefix", "dst-prefix")):
+            text += f"{word} {masks[field]} " if field in masks else ""
+        for field in _LISTED_NUMBERS:
+            value = masks.get(field, getattr(self, field))
+            text += "" if value is None else f"{field.removeprefix('hmark_').replace('_', '-')} {value:#x} "
+        return text
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer_value
 from iptsim.packet import Context
@@ -36,6 +37,10 @@ class Idletimer(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" timeout:{self.timeout} label:{self.label}{' alarm' if self.alarm else ''}"
 
     def says(self) -> str:
         """Return the order in words."""

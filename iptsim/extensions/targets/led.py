@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
 from iptsim.packet import Context
 
@@ -59,6 +60,12 @@ class Led(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        delay = "inf" if self.led_delay == "inf" else f"{self.led_delay or 0}ms"
+        text = f" led-trigger-id:{_quoted(self.led_trigger_id or '')} led-delay:{delay}"
+        return text + (" led-always-blink" if self.led_always_blink else "")
 
     def says(self) -> str:
         """Return the order in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer
 from iptsim.packet import Context
@@ -13,6 +14,8 @@ LEVELS = {
     "panic": 0, "emerg": 0, "alert": 1, "crit": 2, "error": 3,
     "warning": 4, "notice": 5, "info": 6, "debug": 7,
 }  # fmt: skip
+#: The bit of each flag in a listing.
+_BITS = {"log_tcp_sequence": 1, "log_tcp_options": 2, "log_ip_options": 4, "log_uid": 8, "log_macdecode": 32}
 _WARNING = LEVELS["warning"]
 
 
@@ -59,6 +62,13 @@ class Log(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        flags = sum(bit for field, bit in _BITS.items() if getattr(self, field))
+        level = _WARNING if self.log_level is None else self.log_level
+        prefix = "" if self.log_prefix is None else f' prefix "{self.log_prefix}"'
+        return f" LOG flags {flags} level {level}{prefix}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Verdict
 from iptsim.extensions.checks import demand_one
-from iptsim.extensions.marks import MarkChange, change_text, clear_and_flip, says_change
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.marks import MarkChange, change_text, clear_and_flip, listed_change, says_change
 from iptsim.extensions.values import MaskedNumber
 from iptsim.packet import Context
 
@@ -36,6 +37,10 @@ class Mark(MarkChange):
         """Change the mark."""
         context.packet.mark = clear_and_flip(context.packet.mark, self._change)
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" MARK {listed_change(self._change)}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
-from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS, listed_flags
 from iptsim.extensions.values import range_text
 from iptsim.packet import Context
 
@@ -35,6 +36,11 @@ class Masquerade(Target):
     def apply(self, context: Context) -> Translation:
         """Ask for the translation of the source."""
         return Translation("MASQUERADE", "src", None, self.to_ports, random=self.random or self.random_fully)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        ports = "" if self.to_ports is None else f" masq ports: {range_text(self.to_ports, '-')}"
+        return ports + listed_flags(self, "random", "random_fully")
 
     def says(self) -> str:
         """Return the order in words."""

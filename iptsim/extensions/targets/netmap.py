@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Target, Translation, Value
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import Network, parse_network, prefix_length
 from iptsim.packet import Context
 
@@ -51,6 +52,10 @@ class Netmap(Target):
             (self.to.address, self.to.address),
             netmap=self.to.mask,
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" to:{self.to}"
 
     def says(self) -> str:
         """Return the order in words."""

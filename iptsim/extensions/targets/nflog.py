@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.base import CONTINUE, Option, Target, Verdict, quote
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Context
@@ -51,6 +52,17 @@ class Nflog(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = ""
+        if self.nflog_prefix is not None:
+            text = f" nflog-prefix {'' if form.since(1, 8, 8) else ' '}{quote(self.nflog_prefix)}"
+        text += f" nflog-group {self.nflog_group}" if self.nflog_group else ""
+        if self.nflog_size is not None:
+            text += f" nflog-size {self.nflog_size}"
+        text += f" nflog-range {self.nflog_range}" if self.nflog_range else ""
+        return text + (f" nflog-threshold {self.nflog_threshold}" if self.nflog_threshold else "")
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, number_range, range_text
 from iptsim.packet import Context, Unknown
 
@@ -75,6 +76,17 @@ class Nfqueue(Target):
         if read is None and self.queue_bypass:
             return Unknown(f"whether a program reads {self._queues}", "--set nfqueue_reader=yes")
         return Verdict("QUEUE", detail=self._queues)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        balance = self.queue_balance
+        text = (
+            f" NFQUEUE num {self.queue_num or 0}"
+            if balance is None
+            else f" NFQUEUE balance {range_text(balance)}"
+        )
+        text += " bypass" if self.queue_bypass else ""
+        return text + (" cpu-fanout" if self.queue_cpu_fanout else "")
 
     def says(self) -> str:
         """Return the order in words."""

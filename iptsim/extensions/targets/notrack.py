@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Target, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -19,6 +20,10 @@ class Notrack(Target):
         if context.connection is None and not context.template:
             context.notrack = context.template = True
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return " NOTRACK"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
 from iptsim.packet import Context
@@ -92,6 +93,11 @@ class Rateest(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        interval, constant = map(time_text, self._stored())
+        return f" name {self.rateest_name} interval {interval} ewmalog {constant}"
 
     def says(self) -> str:
         """Return the order in words."""

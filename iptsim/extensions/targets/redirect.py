@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
-from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS, listed_flags
 from iptsim.extensions.values import range_text
 from iptsim.packet import Context
 
@@ -33,6 +34,11 @@ class Redirect(Target):
     def apply(self, context: Context) -> Translation:
         """Ask for the translation of the destination."""
         return Translation("REDIRECT", "dst", None, self.to_ports, random=self.random)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        ports = "" if self.to_ports is None else f" redir ports {range_text(self.to_ports, '-')}"
+        return ports + listed_flags(self, "random")
 
     def says(self) -> str:
         """Return the order in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import Option, Target, Value, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import TCP, Context, Family
 
 TCP_RESET = "tcp-reset"
@@ -95,6 +96,10 @@ class Reject(Target):
     def apply(self, context: Context) -> Verdict:
         """Reject; `detail` is the key of :data:`ANSWERS` that says with what."""
         return Verdict("REJECT", detail=self.kind)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" reject-with {self.kind}"
 
     def says(self) -> str:
         """Return the order in words."""

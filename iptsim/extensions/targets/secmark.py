@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
 from iptsim.packet import Context
@@ -33,6 +34,10 @@ class Secmark(Target):
         """Set the security mark."""
         context.packet.secmark = self.selctx
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" SECMARK selctx {self.selctx}"
 
     def says(self) -> str:
         """Return the order in words."""

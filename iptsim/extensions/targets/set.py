@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import given
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import cut
 from iptsim.extensions.values import bare, integer_value
 from iptsim.packet import Context, Unknown
@@ -110,6 +111,15 @@ class Set(Target):
             if context.surroundings.set_contains(name, directions, context, {}) is not False:
                 return Unknown(f"the mark that ipset {name} has for it")
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = ""
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is not None and value is not False:
+                text += f" {option.flag.removeprefix('--')}{'' if value is True else f' {value}'}"
+        return text
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
-from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_SOURCE, NatRange
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_SOURCE, NatRange, listed_flags
 from iptsim.packet import Context
 
 
@@ -53,6 +54,10 @@ class Snat(Target):
             random=self.random or self.random_fully,
             persistent=self.persistent,
         )
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" to:{self.to_source}{listed_flags(self, 'random', 'random_fully', 'persistent')}"
 
     def says(self) -> str:
         """Return the order in words."""

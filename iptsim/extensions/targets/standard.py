@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Insists, Status, Target, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -18,6 +19,10 @@ class Accept(Target):
     def apply(self, context: Context) -> Verdict:
         """Accept."""
         return Verdict("ACCEPT")
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return ""
 
     def says(self) -> str:
         """Return the order in words."""
@@ -38,6 +43,10 @@ class Drop(Target):
         """Drop."""
         return Verdict("DROP")
 
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return ""
+
     def says(self) -> str:
         """Return the order in words."""
         return "drop"
@@ -53,6 +62,10 @@ class Return(Target):
     def apply(self, context: Context) -> Verdict:
         """Return."""
         return Verdict("RETURN")
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return ""
 
     def says(self) -> str:
         """Return the order in words."""
@@ -70,6 +83,10 @@ class Queue(Target):
     def apply(self, context: Context) -> Verdict:
         """Queue."""
         return Verdict("QUEUE", detail="queue 0")
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return ""
 
     def says(self) -> str:
         """Return the order in words."""

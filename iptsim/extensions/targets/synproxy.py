@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context
 
@@ -45,6 +46,15 @@ class Synproxy(Target):
         if told(context, "synproxy_cookie") is False:
             return Verdict("DROP", detail="not a SYN cookie of this host")
         return Verdict("STOLEN", detail="a right SYN cookie opens the connection to the server")
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = " SYNPROXY "
+        for option in self.options:
+            value = getattr(self, option.field)
+            if value is not None and value is not False:
+                text += f"{option.flag.removeprefix('--')} {'' if value is True else f'{value} '}"
+        return text
 
     def says(self) -> str:
         """Return the order in words."""

@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
 from iptsim.extensions.checks import given
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.packet import TCP, Context
 
@@ -74,6 +75,10 @@ class Tcpmss(Target):
             packet.tcp_options = {_MSS: wanted.to_bytes(2, "big"), **options}
             packet.length += _MSS_LENGTH
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return " TCPMSS clamp to PMTU" if self.set_mss is None else f" TCPMSS set {self.set_mss}"
 
     def says(self) -> str:
         """Return the order in words."""

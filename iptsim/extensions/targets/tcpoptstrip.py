@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
 from iptsim.packet import TCP, Context
 
@@ -54,6 +55,12 @@ class Tcpoptstrip(Target):
                 packet.tcp_options = {kind: data for kind, data in present.items() if kind not in stripped}
                 packet.tcp_options[_NOP] = b""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        if not self.strip_options and form.since(1, 8, 9):
+            return ""
+        return f" TCPOPTSTRIP options {_format(self.strip_options or ())}"
 
     def says(self) -> str:
         """Return the order in words."""

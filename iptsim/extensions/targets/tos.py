@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.tos import TOS, Tos
 from iptsim.extensions.values import integer
 from iptsim.packet import Context
@@ -55,6 +56,10 @@ class TosTarget(Target):
         value, mask = self.change
         context.packet.tos = (context.packet.tos & ~mask & 0xFF) ^ value
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return f" TOS set {self.change}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand
 from iptsim.extensions.facts import told
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
 from iptsim.packet import TCP, UDP, Context, Unknown
@@ -76,6 +77,11 @@ class Tproxy(Target):
     def _where(self) -> str:
         where = f"on port {self.on_port}" if self.on_port else "on the packet's own port"
         return where if self.on_ip in (None, self.nowhere) else f"{where} of {self.on_ip}"
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        address = self.on_ip or self.nowhere
+        return f" TPROXY redirect {address}:{self.on_port} mark {change_text(self._mark)}"
 
     def says(self) -> str:
         """Return the order in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Target, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Context
 
 
@@ -17,6 +18,10 @@ class Trace(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        return ""
 
     def says(self) -> str:
         """Return the order in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
 from iptsim.packet import Context
@@ -40,6 +41,12 @@ class Ulog(Target):
     def apply(self, context: Context) -> Verdict:
         """Go on."""
         return CONTINUE
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what a listing has for it."""
+        text = f" ULOG copy_range {self.ulog_cprange or 0} nlgroup {self.ulog_nlgroup or 1}"
+        text += "" if self.ulog_prefix is None else f' prefix "{self.ulog_prefix}"'
+        return f"{text} queue_threshold {self.ulog_qthreshold or 1}"
 
     def says(self) -> str:
         """Return the order in words."""

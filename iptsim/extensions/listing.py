@@ -1,0 +1,71 @@
+"""How `iptables -nL` lists rules: the form that a version gives them, and phrases that several extensions share.
+
+Each extension prints itself there in a way of its own (`print` in iptables' extensions/lib*.c), which has little
+to do with how iptables-save prints it: :meth:`iptsim.extensions.base.Extension.lists`. What differs between
+versions was read from the sources of iptables 1.4.21 to 1.8.13.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+#: The last version whose listings are known, in whose form a dump is listed that names no version.
+NEWEST = (1, 8, 13)
+_WHOLE_PORTS = (0, 0xFFFF)
+
+
+class ListingForm(NamedTuple):
+    """Whose listing is wanted: what iptables prints hangs on its version, and at two places on its backend.
+
+    Attributes:
+        version: of iptables.
+        backend: "nf_tables" or "legacy".
+        family: 4 or 6.
+    """
+
+    version: tuple[int, ...] = NEWEST
+    backend: str = "nf_tables"
+    family: int = 4
+
+    @classmethod
+    def of(cls, version: str | None, backend: str, family: int) -> ListingForm:
+        """Return the form of a version as a dump's header writes it: "1.8.9"; None for the newest.
+
+        >>> ListingForm.of("1.8.9", "legacy", 4).version
+        (1, 8, 9)
+        """
+        numbers = tuple(int(number) for number in re.findall(r"[0-9]+", version or ""))
+        return cls(numbers or NEWEST, backend, family)
+
+    def since(self, *version: int) -> bool:
+        """Tell whether this is that version or a later one.
+
+        >>> ListingForm((1, 8, 9)).since(1, 8, 10), ListingForm((1, 8, 9)).since(1, 8)
+        (False, True)
+        """
+        return self.version >= version
+
+
+def listed_range(name: str, span: tuple[int, int] | None, not_: str = "") -> str:
+    """Return a number or a range: the name, in the plural for a range, and a colon.
+
+    >>> listed_range("spi", (5, 5)), listed_range("spi", (1, 9), "!"), listed_range("spi", None)
+    ('spi:5', 'spis:!1:9', '')
+    """
+    if span is None:
+        return ""
+    low, high = span
+    return f"{name}:{not_}{low}" if low == high else f"{name}s:{not_}{low}:{high}"
+
+
+def listed_ports(
+    source: tuple[int, int] | None, destination: tuple[int, int] | None, negated: frozenset[str]
+) -> str:
+    """Return the ports of `--sport` and `--dport`, whose fields are `source_port` and `destination_port`."""
+    text = ""
+    for name, field, span in (("spt", "source_port", source), ("dpt", "destination_port", destination)):
+        not_ = "!" if field in negated else ""
+        if span is not None and (span != _WHOLE_PORTS or not_):
+            text += f" {listed_range(name, span, not_)}"
+    return text
