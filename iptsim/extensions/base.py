@@ -363,6 +363,8 @@ class Target(Extension):
     insists: ClassVar[Insists] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
+    #: the target that stands behind this name, where a listing shows that one; empty for itself
+    listed_name: ClassVar[str] = ""
 
     def allowed_tables(self) -> frozenset[str] | None:
         """Return the tables in which the kernel takes it with these options; None for any."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import UsageError
+from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
 
 _ZERO = Counters(0, 0)
@@ -123,7 +124,10 @@ def _line(rule: Rule, form: ListingForm, verbose: bool, numbers: bool, exact: bo
     if verbose:
         packets, octets = rule.counters or _ZERO
         text += f"{_number(packets, exact)} {_number(octets, exact)} "
-    text += f"{rule.target_name:<9} {given.bang('protocol') or ' '}{_protocol(given.protocol or 0, form)}"
+    target = rule.target_name
+    if isinstance(rule.target, Target):
+        target = rule.target.listed_name or target
+    text += f"{target:<9} {given.bang('protocol') or ' '}{_protocol(given.protocol or 0, form)}"
     text += _fragment(rule, form)
     if verbose:
         interfaces = (

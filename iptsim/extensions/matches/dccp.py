@@ -63,8 +63,11 @@ class Dccp(Match):
         """Return what a listing has for it."""
         text = f" dccp{listed_ports(self.source_port, self.destination_port, self.negated)}"
         if self.dccp_types is not None:
-            numbers = ",".join(str(DCCP_TYPES.index(name)) for name in self.dccp_types)
-            text += f"{self.bang('dccp_types', ' !')} {numbers}"
+            # all numbers that no type has stand for INVALID
+            known = [str(DCCP_TYPES.index(name)) for name in self.dccp_types if name != "INVALID"]
+            others = map(str, range(DCCP_TYPES.index("INVALID"), 16))
+            numbers = [*known, *(others if "INVALID" in self.dccp_types else ())]
+            text += f"{self.bang('dccp_types', ' !')} {','.join(numbers)}"
         if self.dccp_option is not None:
             text += f" option={self.bang('dccp_option')}{self.dccp_option}"
         return text

@@ -26,7 +26,6 @@ _DEFAULT_BURST, _MOST_BURST = 5, 1_000_000
 #: Seconds after which an idle entry expires: with a limit of octets, without and with a burst.
 _BYTE_EXPIRE, _BYTE_BURST_EXPIRE = 15, 60
 _DEFAULT_COLLECTION = 1000
-_LISTED_SIZES = ("htable_size", "htable_max", "htable_gcinterval", "htable_expire")
 
 
 class ByteRate(NamedTuple):
@@ -219,15 +218,25 @@ class Hashlimit(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        upto, burst = self.hashlimit_upto, self.hashlimit_burst
-        text = (
-            f" limit: {'above' if upto is None else 'up to'} {self.hashlimit_above if upto is None else upto}"
-        )
-        text += "" if burst is None else f" burst {burst}"
+        rate, expire = self.hashlimit_upto or self.hashlimit_above, self.hashlimit_htable_expire
+        if self.hashlimit_rate_match and isinstance(rate, Rate):
+            # listed is what fits in the interval, and an expiry that is not that rate's
+            expire = expire or rate.unit_seconds * 1000
+            ticks = HASHLIMIT_SCALE * rate.unit_seconds // rate.amount
+            rate = rate_from_ticks(ticks * (self.hashlimit_rate_interval or 1), HASHLIMIT_SCALE)
+            expire = None if expire == rate.unit_seconds * 1000 else expire
+        text = f" limit: {'above' if self.hashlimit_upto is None else 'up to'} {rate}"
+        text += "" if self.hashlimit_burst is None else f" burst {self.hashlimit_burst}"
         text += f" mode {'-'.join(self.hashlimit_mode)}" if self.hashlimit_mode else ""
-        for field in (*_LISTED_SIZES, "srcmask", "dstmask"):
-            value = getattr(self, f"hashlimit_{field}")
-            text += "" if value is None else f" {field.replace('_', '-')} {value}"
+        for name, value in (
+            ("htable-size", self.hashlimit_htable_size),
+            ("htable-max", self.hashlimit_htable_max),
+            ("htable-gcinterval", self.hashlimit_htable_gcinterval),
+            ("htable-expire", expire),
+            ("srcmask", self.hashlimit_srcmask),
+            ("dstmask", self.hashlimit_dstmask),
+        ):
+            text += "" if value is None else f" {name} {value}"
         if self.hashlimit_rate_match:
             interval = self.hashlimit_rate_interval
             text += " rate-match" + ("" if interval is None else f" rate-interval {interval}")

@@ -14,6 +14,9 @@ from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked_number
 from iptsim.packet import Context, Truth, Unknown
 
+#: Realms that /etc/iproute2/rt_realms names on every host.
+_KNOWN = {"cosmos": MaskedNumber(0)}
+
 
 def _parse(text: str) -> MaskedNumber | str:
     """Read a number with or without mask, or a name of /etc/iproute2/rt_realms."""
@@ -68,7 +71,8 @@ class Realm(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        return f"{self.bang('realm', ' !')} realm {self.realm}"
+        realm = _KNOWN.get(self.realm, self.realm) if isinstance(self.realm, str) else self.realm
+        return f"{self.bang('realm', ' !')} realm {realm}"
 
     def says(self) -> str:
         """Return the realm in words."""

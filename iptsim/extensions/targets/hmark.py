@@ -264,7 +264,9 @@ class Hmark(Target):
         text += "" if self.hmark_offset is None else f"+ {self.hmark_offset:#x} "
         text += "ct, " if self._of_connection else ""
         for field, word in (("hmark_src_prefix", "src-prefix"), ("hmark_dst_prefix", "dst-prefix")):
-            text += f"{word} {masks[field]} " if field in masks else ""
+            # of an IPv6 address, iptables leaves out a length of 128
+            length = masks.get(field)
+            text += "" if length is None else f"{word} {'' if length == 128 else length} "
         for field in _LISTED_NUMBERS:
             value = masks.get(field, getattr(self, field))
             text += "" if value is None else f"{field.removeprefix('hmark_').replace('_', '-')} {value:#x} "

@@ -13,6 +13,7 @@ class Notrack(Target):
     """Make the packet UNTRACKED."""
 
     name: ClassVar[str] = "NOTRACK"
+    listed_name: ClassVar[str] = "CT"
     tables: ClassVar[frozenset[str] | None] = frozenset({"raw"})
 
     def apply(self, context: Context) -> Verdict:
