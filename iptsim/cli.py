@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import iptsim
-from iptsim.commands import collect, docker_rules, explain, graph, lint, rules, whatif
+from iptsim.commands import collect, docker_rules, explain, graph, lint, report, rules, whatif
 from iptsim.commands.common import BAD
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
 #: In the order in which `iptsim --help` lists them.
-_COMMANDS = (explain, whatif, lint, rules, graph, collect, docker_rules)
+_COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules)
 #: What a shell reports of a program that SIGPIPE or SIGINT ended.
 _BROKEN_PIPE, _INTERRUPTED = 141, 130
 

@@ -59,10 +59,10 @@ class Row:
             return self.proto
         return _OTHERS if self.port == OTHER_PORT else f"{self.port}/{self.proto}"
 
-    def question(self, family: Family) -> Question:
+    def question(self, family: Family, verbose: bool = False) -> Question:
         """Return the question."""
         fields = {"from": self.sender, "to": self.to, "proto": self.proto, "dport": self.port}
-        return Question.model_validate({**fields, "family": family})
+        return Question.model_validate({**fields, "family": family, "verbose": verbose})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,9 @@ class Reachability:
         }
 
 
-def reachability(source: str | Path | Host, family: Family = 4, *, most: int = MOST) -> Reachability:
+def reachability(
+    source: str | Path | Host, family: Family = 4, *, most: int = MOST, verbose: bool = False
+) -> Reachability:
     """Say who reaches whom: every pair of containers, the host and the internet, on the ports that are known.
 
     Known are the ports that containers publish or expose, and those that rules for the host itself name. Port
@@ -195,6 +197,7 @@ def reachability(source: str | Path | Host, family: Family = 4, *, most: int = M
         source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
         family: of the packets, 4 or 6.
         most: how many questions to ask at most.
+        verbose: keep in the traces the rules that were looked at in vain.
 
     Raises:
         CaptureError: the source can't be read.
@@ -208,13 +211,12 @@ def reachability(source: str | Path | Host, family: Family = 4, *, most: int = M
     return Reachability(
         host,
         family,
-        tuple(_answer(simulator, row, family) for row in asked[:most]),
+        tuple(_answer(simulator, row, row.question(family, verbose)) for row in asked[:most]),
         max(0, len(asked) - most),
     )
 
 
-def _answer(simulator: Simulator, row: Row, family: Family) -> Reach:
-    question = row.question(family)
+def _answer(simulator: Simulator, row: Row, question: Question) -> Reach:
     try:
         trace = simulator.walk(question)
     except UsageError as error:

@@ -125,7 +125,7 @@ def _decided_by(step: Step) -> Iterator[Text]:
 
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     for way in explanation.branches[:_WAYS_SHOWN]:
-        yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", _when(way.trace.decisions))
+        yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
         if way.reason.step is not None and way.reason.step.table is not None:
             yield from (Text("        ") + line for line in _decided_by(way.reason.step))
         if verbose:
@@ -136,7 +136,8 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     yield Text("")
 
 
-def _when(decisions: list[Decision]) -> str:
+def when_text(decisions: list[Decision]) -> str:
+    """Return how undecided matches went on one way: "if filter INPUT rule 7 (limit ...) matches"."""
     phrases = [
         f"{'if' if decision.value else 'unless'} {decision.rule.table} {decision.rule.chain} rule "
         f"{decision.rule.position} ({printable(decision.match or 'rule')}) {decision.words}"
@@ -150,7 +151,7 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
     for way in explanation.branches[:_WAYS_SHOWN]:
         delivered = way.trace.legs[0].delivered
         place = delivered_text(delivered) if delivered else "nowhere"
-        yield Text(f"  {printable(place)}  {_when(way.trace.decisions)}", "dim")
+        yield Text(f"  {printable(place)}  {when_text(way.trace.decisions)}", "dim")
 
 
 # -- legs ------------------------------------------------------------------------------------------
@@ -185,12 +186,18 @@ def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[T
         yield from step_lines(steps, leg, verbose)
 
 
-def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
+def leg_name(explanation: Explanation, leg: Leg, number: int) -> str:
+    """Return what a leg is: "request", "reply", "docker-proxy → container"; legs are numbered from 1."""
     name = "request" if number == 1 else ("reply" if leg.direction == "reply" else "second connection")
     if leg.proxy:
         name = "docker-proxy → container" if leg.direction == "original" else "container → docker-proxy"
     elif explanation.trace.legs[0].verdict == "REJECT" and number == 2:
         name = "answer of the REJECT rule"
+    return name
+
+
+def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
+    name = leg_name(explanation, leg, number)
     return Text.assemble((f"{number} {name}", "bold"), "   ", (leg.verdict, COLOURS[leg.verdict]))
 
 

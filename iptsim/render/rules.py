@@ -76,7 +76,7 @@ def rules_json(
 
 
 def _rule_json(rule: Rule, host: Host) -> dict[str, Any]:
-    owner, role = _owner(rule, host)
+    owner, role = rule_owner_and_role(rule, host)
     return {
         "table": rule.table,
         "chain": rule.chain,
@@ -105,7 +105,7 @@ def _chains(ruleset: Ruleset, table: str | None, chain: str | None) -> list[Chai
     return shown
 
 
-def _owner(rule: Rule, host: Host) -> tuple[str, Role | None]:
+def rule_owner_and_role(rule: Rule, host: Host) -> tuple[str, Role | None]:
     """Return whose a rule is, and why if it is Docker's."""
     role = role_of(rule, host)
     if role is not None:
@@ -125,7 +125,7 @@ def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
     if not chain.rules:
         yield Text("  no rules", "dim")
     for rule in chain.rules:
-        owner, role = _owner(rule, host)
+        owner, role = rule_owner_and_role(rule, host)
         yield Text.assemble(f"{rule.position:5}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = _owner_text(owner)

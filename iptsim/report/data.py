@@ -1,0 +1,141 @@
+"""The data of a report: everything that the page shows, asked beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import iptsim
+from iptsim.dump.owners import chain_owner
+from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.errors import printable
+from iptsim.explanation import REASONS
+from iptsim.findings import Finding, lint
+from iptsim.host import Host
+from iptsim.packet import Family
+from iptsim.reach import MOST, reachability
+from iptsim.report.about import about
+from iptsim.report.cells import grid
+from iptsim.report.texts import texts
+from iptsim.report.traces import Traces
+
+FAMILIES: tuple[Family, ...] = (4, 6)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a page is made of.
+
+    Attributes:
+        title: the source, in short.
+        data: everything that the page shows, ready for JSON; texts from the source are inert.
+        picture: the topology as SVG.
+        lang: the language of its texts.
+    """
+
+    title: str
+    data: dict[str, Any]
+    picture: str = ""
+    lang: str = "en"
+
+
+def report(host: Host, *, most: int = MOST) -> Report:
+    """Ask everything that a report answers.
+
+    Args:
+        host: the host.
+        most: how many questions on who reaches whom are answered at most, for each family.
+
+    Raises:
+        RulesetError: the rules loop or jump to a chain that is not there.
+        WalkLimitError: the rules are built to explode.
+    """
+    traces = Traces(host)
+    rulesets = [_ruleset(one, host, traces) for one in _rulesets(host)]
+    tables = [table for family in FAMILIES if (table := _table(host, family, most, traces))]
+    found = [_finding(finding, host, traces) for finding in lint(host)]
+    codes = {trace["r"] for trace in traces.traces.values if "r" in trace}
+    title = printable(host.source.rstrip("/").rpartition("/")[2] or "-")
+    data = {
+        "texts": texts(),
+        "title": title,
+        "source": printable(host.source),
+        "version": iptsim.__version__,
+        "about": about(host),
+        "findings": found,
+        "tables": tables,
+        "rulesets": rulesets,
+        "reasons": {code: text for code, text in REASONS.items() if code in codes},
+        "strings": traces.texts.values,
+        "rules": traces.rules.values,
+        "skips": traces.skips.values,
+        "steps": traces.steps.values,
+        "legs": traces.legs.values,
+        "traces": traces.traces.values,
+    }
+    return Report(title, data)
+
+
+def _rulesets(host: Host) -> list[Ruleset]:
+    return [
+        found[family]
+        for family in FAMILIES
+        for found in (host.rulesets, host.extra_rulesets)
+        if family in found
+    ]
+
+
+def _ruleset(ruleset: Ruleset, host: Host, traces: Traces) -> dict[str, Any]:
+    both = ruleset.family in host.extra_rulesets
+    return {
+        "family": ruleset.family,
+        "backend": ruleset.backend if both else "",
+        "chains": [
+            _chain(chain, traces) for table in ruleset.tables.values() for chain in table.chains.values()
+        ],
+        "warnings": [printable(warning) for warning in ruleset.warnings],
+    }
+
+
+def _chain(chain: Chain, traces: Traces) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "t": chain.table,
+        "c": printable(chain.name),
+        "o": chain_owner(chain.name),
+        "r": [traces.rule(rule) for rule in chain.rules],
+    }
+    if chain.builtin:
+        out["p"] = chain.policy or "ACCEPT"
+        if chain.counters is not None:
+            out["k"] = [chain.counters.packets, chain.counters.octets]
+    return out
+
+
+def _table(host: Host, family: Family, most: int, traces: Traces) -> dict[str, Any] | None:
+    """Return the grid of one family, None where nobody has an address of it."""
+    if family not in host.rulesets and (host.inferred or family != FAMILIES[0]):
+        return None
+    table = reachability(host, family, most=most, verbose=True)
+    return grid(table, traces) if any(row.verdict for row in table) else None
+
+
+def _finding(finding: Finding, host: Host, traces: Traces) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "code": finding.code,
+        "family": finding.family,
+        "title": printable(finding.title),
+        "consequence": printable(finding.consequence),
+        "remedy": printable(finding.remedy),
+        "evidence": [
+            {
+                "place": printable(item.place),
+                "text": printable(item.text),
+                **({"rule": traces.rule(item.rule)} if item.rule is not None else {}),
+            }
+            for item in finding.evidence
+        ],
+    }
+    if finding.shown is not None:
+        out["shown"] = traces.trace(finding.shown)
+        out["command"] = printable(finding.command(host.source))
+    return out

@@ -1,0 +1,64 @@
+"""A report as one HTML file that needs nothing else and lets nothing else in.
+
+The file holds one style sheet and one script of its own, and its Content-Security-Policy names them by their
+hashes: nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). What comes
+from the source is JSON in an element that no browser executes; the script puts it into text nodes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from iptsim.report.data import Report
+
+#: Characters that could end the element that holds the data, or start another one.
+_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def page(report: Report) -> str:
+    """Return a report as an HTML file."""
+    style, script = _file("page.css"), _file("page.js")
+    texts = {name: html.escape(text) for name, text in report.data["texts"].items()}
+    return Template(_file("page.html")).substitute(
+        texts,
+        lang=html.escape(report.lang),
+        policy=html.escape(_policy(style, script)),
+        name=html.escape(report.title),
+        style=style,
+        script=script,
+        picture=report.picture,
+        data=_json(report.data),
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy of a page with just this style and this script."""
+    return "; ".join((
+        "default-src 'none'",
+        f"script-src {_hash(script)}",
+        f"style-src {_hash(style)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    ))  # fmt: skip
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _json(data: dict[str, Any]) -> str:
+    """Return data as JSON that can't leave its element; everything but ASCII is escaped."""
+    return json.dumps(data, separators=(",", ":")).translate(_ESCAPES)
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")

@@ -1,0 +1,226 @@
+"""Traces as compact data: what many of them share is kept once and referred to by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from iptsim.dump.ruleset import Jump, Rule
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.explanation.explanation import delivered_text
+from iptsim.host import Host
+from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
+from iptsim.packet import address_text
+from iptsim.render.explanation import leg_name, when_text
+from iptsim.render.rules import rule_owner_and_role, rule_words
+from iptsim.render.steps import Visit, changed_text, spec, visits
+
+
+class Pool:
+    """Values that are kept once. A value's number is its place in `values`."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._numbers: dict[Hashable, int] = {}
+
+    def number(self, key: Hashable) -> int | None:
+        """Return the number of the value that was added under a key, or None."""
+        return self._numbers.get(key)
+
+    def add(self, key: Hashable, value: Any) -> int:
+        """Keep a value under a key and return its number."""
+        number = self._numbers[key] = len(self.values)
+        self.values.append(value)
+        return number
+
+    def text(self, text: str) -> int:
+        """Keep a text, made inert, and return its number."""
+        number = self._numbers.get(text)
+        return self.add(text, printable(text)) if number is None else number
+
+
+class Traces:
+    """The traces of a report, and the rules, steps and texts that they refer to.
+
+    Attributes:
+        texts / rules / skips / steps / legs / traces: what was collected, in the page's short form.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.texts, self.rules, self.skips = Pool(), Pool(), Pool()
+        self.steps, self.legs, self.traces = Pool(), Pool(), Pool()
+        self._kept: list[Rule] = []
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def rule(self, rule: Rule) -> int:
+        """Return a rule's number."""
+        number = self.rules.number(id(rule))
+        if number is not None:
+            return number
+        self._kept.append(rule)  # a rule that is gone would leave its id to another
+        owner, role = rule_owner_and_role(rule, self.host)
+        out: dict[str, Any] = {
+            "t": rule.table,
+            "c": printable(rule.chain),
+            "n": rule.position,
+            "s": printable(spec(rule)),
+            "w": printable(rule_words(rule)),
+            "o": owner,
+        }
+        if rule.line:
+            out["l"] = rule.line
+        if rule.counters is not None:
+            out["k"] = [rule.counters.packets, rule.counters.octets]
+        if isinstance(rule.target, Jump):
+            out["j"] = printable(rule.target.chain)
+        if role is not None:
+            out["y"] = printable(role.text)
+            if role.setting:
+                out["e"] = printable(role.setting)
+        return self.rules.add(id(rule), out)
+
+    # -- traces ------------------------------------------------------------------------------------
+
+    def trace(self, explanation: Explanation) -> int:
+        """Return the number of an answer."""
+        return self.traces.add(id(explanation), self._trace(explanation))
+
+    def unasked(self, note: str) -> int:
+        """Return the number of a question that can't be asked."""
+        number = self.traces.number(("unasked", note))
+        return (
+            self.traces.add(("unasked", note), {"v": "", "x": self.texts.text(note)})
+            if number is None
+            else number
+        )
+
+    def _trace(self, explanation: Explanation) -> dict[str, Any]:
+        reason, trace = explanation.reason, explanation.trace
+        out: dict[str, Any] = {
+            "v": explanation.verdict,
+            "r": reason.code,
+            "x": self.texts.text(reason.text),
+            "f": self.texts.text(explanation.sender),
+            "t": self.texts.text(explanation.target),
+            "g": [self._leg(explanation, leg, number) for number, leg in enumerate(trace.legs, 1)],
+        }
+        if reason.advice:
+            out["a"] = self.texts.text(reason.advice)
+        if reason.step is not None and (place := _place(trace.legs, reason.step)):
+            out["d"] = place
+        if reason.step is not None and reason.step.rule is not None:
+            out["u"] = self.rule(reason.step.rule)
+        own = [sentence for sentence in explanation.assumptions if sentence not in self.host.assumptions]
+        if own:
+            out["m"] = [self.texts.text(sentence) for sentence in own]
+        if trace.decisions:
+            out["i"] = self.texts.text(when_text(trace.decisions))
+        if explanation.branches:
+            out["b"] = [self._trace(branch) for branch in explanation.branches]
+        return out
+
+    def _leg(self, explanation: Explanation, leg: Leg, number: int) -> int:
+        whole = [*leg.own_steps, *leg.steps, *leg.arrival_steps]
+        idle = _in_vain(whole)
+        steps = [self._step(step) for step in whole]
+        value: dict[str, Any] = {
+            "n": leg_name(explanation, leg, number),
+            "v": leg.verdict,
+            "f": printable(leg.sender),
+            "p": self._packet(leg),
+            "s": steps,
+        }
+        if idle:
+            value["i"] = idle
+        if leg.own_steps or leg.arrival_steps:
+            value["o"] = [len(leg.own_steps), len(leg.own_steps) + len(leg.steps)]
+            value["w"] = [printable(leg.sender), printable(leg.delivered.name if leg.delivered else "")]
+        if leg.inside:
+            value["h"] = printable(leg.sender)
+        if leg.delivered is not None:
+            value["d"] = printable(delivered_text(leg.delivered))
+        if leg.skipped:
+            value["k"] = [self._skip(skip) for skip in leg.skipped]
+        key = repr(value)
+        found = self.legs.number(key)
+        return self.legs.add(key, value) if found is None else found
+
+    def _packet(self, leg: Leg) -> int:
+        """Keep the packet as it was sent, in the words that changes use for its fields."""
+        packet = leg.packet
+        value = {name: value for name, value in packet_json(packet).items() if value is not None}
+        if packet.src == 0 and packet.family == 4:
+            value["src"] = address_text(4, 0)
+        key = ("packet", *value.items())
+        found = self.texts.number(key)
+        return self.texts.add(key, value) if found is None else found
+
+    def _step(self, step: Step) -> int:
+        skips = tuple(self._skip(skip) for skip in step.skipped)
+        rule = self.rule(step.rule) if step.rule is not None else None
+        changes = tuple((name, str(pair[0]), str(pair[1])) for name, pair in step.changes.items())
+        key = (
+            step.hook, step.table, step.chain, rule, step.verdict, step.policy, step.maybe, changes, step.note,
+            step.code, skips, step.depth, step.interfaces, step.backend,
+        )  # fmt: skip
+        number = self.steps.number(key)
+        if number is not None:
+            return number
+        value: dict[str, Any] = {"h": step.hook, "v": printable(step.verdict)}
+        if rule is not None:
+            value["r"] = rule
+        elif step.table is not None:
+            value["t"], value["c"] = step.table, printable(step.chain or "")
+        for name, flag in (("p", step.policy), ("m", step.maybe), ("d", step.depth)):
+            if flag:
+                value[name] = int(flag)
+        if step.changes:
+            value["x"] = {
+                name: [printable(changed_text(name, one)) for one in pair]
+                for name, pair in step.changes.items()
+            }
+        if step.note:
+            value["n"] = self.texts.text(step.note)
+        if step.code:
+            value["e"] = step.code
+        if skips:
+            value["k"] = list(skips)
+        if any(step.interfaces):
+            value["i"] = [printable(name or "") for name in step.interfaces]
+        if step.backend:
+            value["b"] = step.backend
+        return self.steps.add(key, value)
+
+    def _skip(self, skip: Skipped) -> int:
+        rule = self.rule(skip.rule)
+        key = (rule, skip.condition, skip.got)
+        number = self.skips.number(key)
+        if number is None:
+            number = self.skips.add(key, [rule, self.texts.text(skip.condition), self.texts.text(skip.got)])
+        return number
+
+
+def _place(legs: list[Leg], wanted: Step) -> list[int]:
+    """Return the leg and the step of it that a step is, both counted from 0; empty where it is in none."""
+    for number, leg in enumerate(legs):
+        for place, step in enumerate((*leg.own_steps, *leg.steps, *leg.arrival_steps)):
+            if step is wanted:
+                return [number, place]
+    return []
+
+
+def _in_vain(steps: list[Step]) -> list[int]:
+    """Return the places of the steps without which the packet's way would be the same."""
+    idle: set[int] = set()
+
+    def look(found: Iterable[Visit]) -> None:
+        for visit in found:
+            if visit.in_vain:
+                idle.add(id(visit.step))
+            look(visit.inside)
+
+    look(visits(steps))
+    return [place for place, step in enumerate(steps) if id(step) in idle]
