@@ -34,6 +34,7 @@ wheel-test: $(VENV)/.dev
 	build/wheel/venv/bin/pip install --quiet build/wheel/*.whl
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim --version
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
+	build/wheel/venv/bin/iptsim report $(DEMO) -o build/wheel/report.html
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

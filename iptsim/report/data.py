@@ -12,7 +12,9 @@ from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
+from iptsim.languages import current_language
 from iptsim.packet import Family
+from iptsim.pictures import topology_picture
 from iptsim.reach import MOST, reachability
 from iptsim.report.about import about
 from iptsim.report.cells import grid
@@ -35,8 +37,8 @@ class Report:
 
     title: str
     data: dict[str, Any]
-    picture: str = ""
-    lang: str = "en"
+    picture: str
+    lang: str
 
 
 def report(host: Host, *, most: int = MOST) -> Report:
@@ -73,7 +75,9 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "legs": traces.legs.values,
         "traces": traces.traces.values,
     }
-    return Report(title, data)
+    family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
+    picture = topology_picture(host, family=family).svg(style="")
+    return Report(title, data, picture, current_language())
 
 
 def _rulesets(host: Host) -> list[Ruleset]:

@@ -15,6 +15,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from iptsim.pictures.style import SCOPE, style_sheet
 from iptsim.report.data import Report
 
 #: Characters that could end the element that holds the data, or start another one.
@@ -23,7 +24,7 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 def page(report: Report) -> str:
     """Return a report as an HTML file."""
-    style, script = _file("page.css"), _file("page.js")
+    style, script = _file("page.css") + _picture_style(), _file("page.js")
     texts = {name: html.escape(text) for name, text in report.data["texts"].items()}
     return Template(_file("page.html")).substitute(
         texts,
@@ -48,6 +49,16 @@ def _policy(style: str, script: str) -> str:
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     ))  # fmt: skip
+
+
+def _picture_style() -> str:
+    """Return the style of the picture: light, and dark on the screen of a reader who prefers or chooses that."""
+    preferred = style_sheet(f":root:not([data-theme]) {SCOPE}", dark=True)
+    chosen = style_sheet(f':root[data-theme="dark"] {SCOPE}', dark=True)
+    return (
+        f"{style_sheet(dark=False)}@media screen {{\n{chosen}}}\n"
+        f"@media screen and (prefers-color-scheme: dark) {{\n{preferred}}}\n"
+    )
 
 
 def _hash(text: str) -> str:

@@ -1,0 +1,269 @@
+"""The report as a file: what it holds, that it is inert, and how it is written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iptsim.cli import main
+from iptsim.host import load_host
+from iptsim.reach import reachability
+from iptsim.report import page, report
+from tests.report.hosts import PAYLOADS, hostile
+from tests.test_captures import FIXTURES
+
+ICC_OFF = FIXTURES / "docker-28.5/icc-off"
+MANY = FIXTURES / "hosts/docker-many"
+#: Elements and attributes through which a page could load or run something.
+LOADING = {
+    "link",
+    "iframe",
+    "object",
+    "embed",
+    "img",
+    "base",
+    "form",
+    "audio",
+    "video",
+    "source",
+    "use",
+    "image",
+}
+
+
+class Elements(HTMLParser):
+    """Collects what a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {"script": [], "style": []}
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag in self.texts:
+            self._inside = tag
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.texts[self._inside][-1] += data
+
+
+@cache
+def made(source: Path) -> str:
+    return page(report(load_host(source)))
+
+
+def data_of(text: str) -> dict[str, Any]:
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.S)
+    assert found is not None
+    out: dict[str, Any] = json.loads(found[1])
+    return out
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return page(report(load_host(hostile(tmp_path_factory.mktemp("hostile")))))
+
+
+def test_the_policy_lets_in_its_own_script_and_style_alone() -> None:
+    elements = Elements(made(ICC_OFF))
+    policy = next(
+        found["content"] or "" for tag, found in elements.found
+        if tag == "meta" and found.get("http-equiv") == "Content-Security-Policy"
+    )  # fmt: skip
+    rules = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert "unsafe" not in policy
+    scripts, styles = elements.texts["script"], elements.texts["style"]
+    assert (len(scripts), len(styles)) == (2, 1)
+    # CSP level 3: the hash of an inline script is that of the element's text
+    for text, allowed in ((scripts[1], rules["script-src"]), (styles[0], rules["style-src"])):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert allowed == f"'sha256-{digest}'"
+
+
+@pytest.mark.parametrize("source", [ICC_OFF, MANY], ids=["icc-off", "docker-many"])
+def test_nothing_is_loaded_and_nothing_has_a_handler_or_a_style_of_its_own(source: Path) -> None:
+    for tag, attributes in Elements(made(source)).found:
+        assert tag not in LOADING
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            assert name not in ("style", "src", "srcset", "action"), (tag, name)
+            if name.endswith("href"):
+                assert value is not None
+                assert value.startswith("#"), value
+
+
+def test_hostile_text_stays_data(hostile_page: str) -> None:
+    plain = [tag for tag, _ in Elements(made(ICC_OFF)).found]
+    elements = Elements(hostile_page)
+    assert elements.texts["script"][0].count("<") == 0
+    assert [tag for tag, _ in elements.found if tag in ("script", "style", "img", "b")] == [
+        tag for tag in plain if tag in ("script", "style", "img", "b")
+    ]
+    told = "\n".join(strings(data_of(hostile_page))).replace("\\'", "'")  # iptables-save quotes them so
+    assert [text for text in PAYLOADS[:7] if text not in told] == []
+    assert not set("\u2028\u2029\u202e") & set(told)
+    assert "line\\u2028separator" in told
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield all texts of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
+def test_cells_are_those_of_the_table() -> None:
+    host = load_host(ICC_OFF)
+    data = data_of(made(ICC_OFF))
+    grid = data["tables"][0]
+    for row in reachability(host):
+        line = next(n for n, one in enumerate(grid["lines"]) if one[:2] == [row.receiver, row.row.what])
+        trace = data["traces"][grid["cells"][line][grid["senders"].index(row.sender)]]
+        assert (trace["v"], trace["r"]) == (row.verdict, row.reason)
+        assert data["rules"][trace["u"]]["n"] == row.rule.position if row.rule else "u" not in trace
+
+
+def test_folded_rows_and_columns_hold_everybody_once_and_alike() -> None:
+    data = data_of(made(MANY))
+    grid = data["tables"][0]
+    assert sorted(one for group in grid["columns"] for one in group) == list(range(len(grid["senders"])))
+    assert sorted(one for group in grid["rows"] for one in group) == list(range(len(grid["lines"])))
+    assert len(grid["columns"]) < len(grid["senders"]) / 2
+    for row in grid["rows"]:
+        for column in grid["columns"]:
+            cells = [grid["cells"][line][sender] for line in row for sender in column]
+            ends = {
+                (data["traces"][cell]["v"], data["traces"][cell].get("r"))
+                for cell in cells
+                if cell is not None
+            }
+            assert len(ends) <= 1
+
+
+def test_every_rule_is_there_with_its_words_and_counters() -> None:
+    data = data_of(made(MANY))
+    host = load_host(MANY)
+    told = [
+        data["rules"][number]
+        for ruleset in data["rulesets"]
+        for chain in ruleset["chains"]
+        for number in chain["r"]
+    ]
+    rules = [rule for ruleset in host.rulesets.values() for rule in ruleset.rules()]
+    assert [(one["t"], one["c"], one["n"]) for one in told] == [
+        (one.table, one.chain, one.position) for one in rules
+    ]
+    assert all(one["w"] and one["s"] and one["o"] for one in told)
+    assert [one["k"] for one in told] == [list(one.counters) for one in rules if one.counters is not None]
+
+
+def test_a_host_of_thirty_containers_stays_small() -> None:
+    assert len(load_host(MANY).containers) == 30
+    assert len(made(MANY).encode()) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["docker-20.10/iptables-off", "hosts/ufw", "hosts/kube", "docker-28.5/ipv6", "hosts/docker-many/iptables-save.txt",
+     "docker-28.5/ipv6/ip6tables-save.txt"],
+)  # fmt: skip
+def test_other_hosts_have_a_report(source: str) -> None:
+    data = data_of(made(FIXTURES / source))
+    assert data["about"]["inferred"] == source.endswith(".txt")
+    for grid in data["tables"]:
+        assert all(cell is None or data["traces"][cell] for row in grid["cells"] for cell in row)
+
+
+def test_an_empty_dump_has_a_report(tmp_path: Path) -> None:
+    dump = tmp_path / "empty.txt"
+    dump.write_text("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+    assert data_of(made(dump))["rulesets"][0]["chains"][0]["c"] == "INPUT"
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_the_command_writes_the_page(tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    assert main(["report", str(ICC_OFF), "-o", str(output)]) == 0
+    assert output.read_text("utf-8") == made(ICC_OFF)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(output.stat().st_mode) == 0o666 & ~umask
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_page_can_be_written_to_a_pipe() -> None:
+    command = [sys.executable, "-m", "iptsim", "report", str(ICC_OFF), "-o", "/dev/stdout"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=FIXTURES.parent.parent)
+    assert run.stdout.startswith("<!DOCTYPE html>")
+    assert run.stdout.endswith("</html>\n")
+
+
+@pytest.mark.parametrize("output", ["missing/report.html", ".", "file/report.html"])
+def test_an_output_that_can_not_be_written_is_an_error(
+    output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(ICC_OFF), "-o", str(tmp_path / output)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("iptsim: ")
+    assert str(tmp_path) in error
+    assert error.count("\n") == 1
+
+
+def test_what_was_there_stays_when_the_page_can_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "report.html"
+    output.write_text("before")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(["report", str(ICC_OFF), "-o", str(output)]) == 2
+    assert capsys.readouterr().err == f"iptsim: {output}: No space left on device\n"
+    assert output.read_text() == "before"
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_bad_input_gives_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dump = tmp_path / "rules.txt"
+    dump.write_text("*filter\n-A INPUT --dport\nCOMMIT\n")
+    assert main(["report", str(dump), "-o", str(tmp_path / "report.html")]) == 2
+    assert "rules.txt:2" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_every_text_of_the_page_is_used() -> None:
+    from iptsim.report.texts import texts
+
+    folder = Path(report.__code__.co_filename).parent
+    script, frame = (folder / "page.js").read_text("utf-8"), (folder / "page.html").read_text("utf-8")
+    used = set(re.findall(r"\$(\w+)", frame)) | set(re.findall(r'"(\w+)"', script))
+    assert texts().keys() - used == set()
