@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from iptsim.errors import UsageError
+from iptsim.extensions.matches.icmp import Icmp
+from iptsim.extensions.matches.icmp6 import Icmp6
+from iptsim.extensions.services import PORTS
 from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
 from iptsim.netfilter.question import Question, parse_question
 
@@ -15,6 +18,8 @@ from iptsim.netfilter.question import Question, parse_question
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
 #: Parts of `ct` that hold a flow, and the numbers in it.
 _FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
+#: Names of the protocols that have ICMP types.
+_ICMP, _ICMPV6 = frozenset({"icmp", "1"}), frozenset({"icmpv6", "ipv6-icmp", "58"})
 #: A field's name is shown up to this length.
 _LONGEST = 40
 
@@ -43,8 +48,8 @@ def settable() -> list[str]:
 def make_question(fields: Mapping[str, Any]) -> Question:
     """Make a question from the fields of a batch line, or the like.
 
-    Facts and rare header fields may stand beside the usual ones, numbers may be written 0x10, and the
-    port may stand behind `to`: "web:80".
+    Facts and rare header fields may stand beside the usual ones, numbers may be written 0x10, ports and
+    ICMP types by name, and the port may stand behind `to`: "web:80".
 
     Raises:
         UsageError: an unknown field or a bad value.
@@ -53,7 +58,7 @@ def make_question(fields: Mapping[str, Any]) -> Question:
     for name, value in fields.items():
         if name in _KNOWN:
             if isinstance(value, str) and name in _NUMBERS:
-                value = read_number(value)
+                value = read_port(value, name) if name in _PORTS else read_number(value)
             known[name] = value
         elif name in FACTS:
             facts[name] = value
@@ -66,6 +71,8 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         known["to"], port = split_port(target)
         if port is not None and known.setdefault("dport", port) != port:
             raise UsageError(f"the question names two destination ports: {port} and {known['dport']}")
+    if known.get("icmp_type") is not None:
+        _settle_icmp(known)
     for group, given in (("facts", facts), ("extra", extra)):
         beside = known.get(group) or {}
         if not isinstance(beside, dict):
@@ -164,11 +171,57 @@ def split_port(who: str) -> tuple[str, int | None]:
         name, _, port = who.partition(":")
     else:
         return who, None
-    if not port:
-        return name, None
-    if not (port.isascii() and port.isdecimal()) or int(port) > 0xFFFF:
-        raise UsageError(f"{who}: {port!r} is not a port (0 to 65535)")
-    return name, int(port)
+    return name, read_port(port, who) if port else None
+
+
+def read_port(text: str, where: str) -> int:
+    """Read a port: a number, or the name of a service.
+
+    >>> read_port("http", "dport"), read_port("0x50", "dport")
+    (80, 80)
+
+    Args:
+        text: the words.
+        where: what an error names.
+
+    Raises:
+        UsageError: neither.
+    """
+    number = read_number(text) if text.isascii() else text
+    if isinstance(number, int) and 0 <= number <= 0xFFFF:
+        return number
+    if text in PORTS:
+        return PORTS[text]
+    near = difflib.get_close_matches(text[:_LONGEST], PORTS, 1, 0.75) if isinstance(number, str) else []
+    hint = (
+        f"did you mean {near[0]}?" if near else "a port is a number from 0 to 65535, or the name of a service"
+    )
+    raise UsageError(f"{where}: {text[:_LONGEST]!r} is not a port; {hint}")
+
+
+def _settle_icmp(known: dict[str, Any]) -> None:
+    """Read an ICMP type by name, or as type/code; a packet that has one is ICMP.
+
+    Raises:
+        UsageError: there is no such type, or the packet is none of ICMP.
+    """
+    proto = str(known.setdefault("proto", "icmp")).lower()
+    if proto not in _ICMP | _ICMPV6:
+        raise UsageError(f"icmp_type: a packet of protocol {proto} has none; ask with -p icmp")
+    text = known["icmp_type"]
+    if not isinstance(text, str):
+        return
+    ends = (str(known.get(name) or "") for name in ("from", "to", "src", "dst"))
+    v6 = proto in _ICMPV6 or known.get("family") == 6 or any(end.count(":") > 1 for end in ends)
+    option = (Icmp6 if v6 else Icmp).options[0]
+    assert option.value is not None
+    try:
+        found = option.value.read([text], 6 if v6 else 4)
+    except ValueError as error:
+        raise UsageError(f"icmp_type: {error}") from None
+    known["icmp_type"] = found.type
+    if found.code is not None and known.setdefault("icmp_code", found.code) != found.code:
+        raise UsageError(f"icmp_code: {known['icmp_code']}, but {text} has code {found.code}")
 
 
 def _fact(setting: str, value: str) -> Any:

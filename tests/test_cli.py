@@ -163,7 +163,10 @@ def test_without_a_question_it_lists_whom_one_can_ask_about(capsys: Capture) -> 
 BAD = {
     "unknown name": (["explain", ICC_OFF, "--from", "clent", "--to", "web"], "did you mean client"),
     "unknown field": (["explain", ICC_OFF, *ASK, "--set", "makr=1"], "did you mean mark"),
-    "bad port": (["explain", ICC_OFF, "--from", "client", "--to", "web:http"], "not a port"),
+    "bad port": (
+        ["explain", ICC_OFF, "--from", "client", "--to", "web:htpt"],
+        "'htpt' is not a port; did you mean http?",
+    ),
     "bad state": (["explain", ICC_OFF, *ASK, "--state", "old"], "state"),
     "bad protocol": (["explain", ICC_OFF, *ASK, "-p", "tpc"], "proto"),
     "bad assumption": (["explain", ICC_OFF, *ASK, "--assume", "limit"], "--assume limit"),

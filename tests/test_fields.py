@@ -20,13 +20,14 @@ from iptsim.fields import make_question, read_assumptions, read_settings, settab
         ("[2001:db8::1]:80", ("2001:db8::1", 80)),
         ("[2001:db8::1]", ("2001:db8::1", None)),
         ("web@back:443", ("web@back", 443)),
+        ("web:http", ("web", 80)),
     ],
 )
 def test_split_port(text: str, expected: tuple[str, int | None]) -> None:
     assert split_port(text) == expected
 
 
-@pytest.mark.parametrize("text", ["web:http", "web:65536", "web:-1", "[::1", "[::1]80", "web:٣"])
+@pytest.mark.parametrize("text", ["web:htp0x", "web:65536", "web:-1", "[::1", "[::1]80", "web:٣"])
 def test_split_port_refuses(text: str) -> None:
     with pytest.raises(UsageError):
         split_port(text)
@@ -93,6 +94,31 @@ def test_facts_and_rare_fields_may_stand_beside_the_others() -> None:
     assert question.dport == 80
 
 
+@pytest.mark.parametrize(
+    ("fields", "proto", "icmp_type", "icmp_code"),
+    [
+        ({"to": "b", "icmp_type": "echo-request"}, "icmp", 8, None),
+        ({"to": "b", "icmp_type": "ping", "proto": "icmp"}, "icmp", 8, None),
+        ({"to": "b", "icmp_type": "port-unreachable"}, "icmp", 3, 3),
+        ({"to": "b", "icmp_type": "3/1"}, "icmp", 3, 1),
+        ({"to": "b", "icmp_type": 3}, "icmp", 3, None),
+        ({"to": "b", "icmp_type": "echo-request", "proto": "icmpv6"}, "icmpv6", 128, None),
+        ({"to": "b", "icmp_type": "echo-request", "family": 6}, "icmp", 128, None),
+        ({"to": "2001:db8::1", "icmp_type": "echo-reply"}, "icmp", 129, None),
+    ],
+)
+def test_icmp_types_by_name(
+    fields: dict[str, object], proto: str, icmp_type: int, icmp_code: int | None
+) -> None:
+    question = make_question({"from": "a", **fields})
+    assert (question.proto, question.icmp_type, question.icmp_code) == (proto, icmp_type, icmp_code)
+
+
+def test_ports_by_name() -> None:
+    question = make_question({"from": "a", "to": "b", "sport": "ntp", "dport": "https"})
+    assert (question.sport, question.dport) == (123, 443)
+
+
 def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
     assert make_question({"from": "a", "to": "b:80", "dport": 80}).dport == 80
     with pytest.raises(UsageError, match="two destination ports"):
@@ -112,6 +138,10 @@ def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
         ({"from": 5}, "from"),
         ({"assume": {"limit": "perhaps"}}, "assume"),
         ({"to": "b:x"}, "not a port"),
+        ({"dport": "htpp"}, "did you mean http?"),
+        ({"icmp_type": "echo-requst"}, "icmp_type: 'echo-requst' is not an ICMP type"),
+        ({"icmp_type": "3/1", "icmp_code": 2}, "icmp_code: 2, but 3/1 has code 1"),
+        ({"icmp_type": 8, "proto": "tcp"}, "icmp_type: a packet of protocol tcp has none"),
         ({"dport": True}, "dport"),
         ({"id": True}, "id"),
         ({"proto": 256}, "proto"),

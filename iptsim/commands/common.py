@@ -77,8 +77,8 @@ def add_question(parser: argparse.ArgumentParser) -> Any:
     ask.add_argument("--from", dest="sender", metavar="WHO", help="who sends it")
     ask.add_argument("--to", metavar="WHO[:PORT]", help="to whom; [ADDRESS]:PORT for IPv6")
     ask.add_argument("-p", "--proto", metavar="PROTO", help="tcp (default), udp, icmp ..., or a number")
-    ask.add_argument("--sport", metavar="N", help="source port")
-    ask.add_argument("--dport", metavar="N", help="destination port")
+    ask.add_argument("--sport", metavar="N", help="source port, or a service's name")
+    ask.add_argument("--dport", metavar="N", help="destination port, or a service's name: http")
     ask.add_argument(
         "-i", dest="in_interface", metavar="IFACE", help="interface or bridge port on which it arrives"
     )
@@ -89,7 +89,7 @@ def add_question(parser: argparse.ArgumentParser) -> Any:
     )
     ask.add_argument(
         "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
-        help="any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=3, ttl=1, ct.mark=1 ...",
+        help="any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=echo-request, ttl=1, ct.mark=1 ...",
     )  # fmt: skip
     ask.add_argument(
         "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],

@@ -72,6 +72,10 @@ def prefix_length(mask: int, width: int) -> int | None:
     return length if mask == ((1 << length) - 1) << (width - length) else None
 
 
+#: Forms of an IPv4 address beside four decimal numbers: numbers in hex and octal, fewer of them.
+_OLD_FORMS = re.compile(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+)){0,3}")
+
+
 @lru_cache(maxsize=1 << 17)
 def parse_network(text: str, family: int) -> Network:
     """Read `address`, `address/length` or `address/mask`; host bits are cleared as iptables does.
@@ -90,7 +94,25 @@ def parse_network(text: str, family: int) -> Network:
         mask = ((1 << length) - 1) << (width - length)
     else:
         mask = one_address(mask_text, family)
-    return Network(family, one_address(address, family) & mask, mask)
+    return Network(family, _looked_up(address, family) & mask, mask)
+
+
+def _looked_up(text: str, family: int) -> int:
+    """Read an address as iptables does for `-s` and `-d`: it asks the resolver, which also takes hex and octal.
+
+    What is not four decimal numbers is padded with zeros behind, then read as inet_aton(3) does, then
+    without the padding (xtables_ipparse_multiple in libxtables, getaddrinfo(3)).
+
+    Raises:
+        ValueError: not an address of that family.
+    """
+    if family == 4 and _OLD_FORMS.fullmatch(text):
+        for form in (text + ".0" * (3 - text.count(".")), text):
+            try:
+                return int.from_bytes(socket.inet_aton(form), "big")
+            except OSError:
+                continue
+    return one_address(text, family)
 
 
 def parse_host_mask(text: str, family: int) -> Network:

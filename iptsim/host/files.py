@@ -1,4 +1,4 @@
-"""The files of a capture: from a directory, a tar or zip archive of one, or a bare dump.
+"""The files of a capture: from a directory, a tar or zip archive of one, or a bare dump, packed or not.
 
 Nothing is unpacked to disk and only files with a known name are read, so a path that leads elsewhere
 does no harm; sizes are bounded, so an archive that blows up does not either.
@@ -6,15 +6,17 @@ does no harm; sizes are bounded, so an archive that blows up does not either.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import lzma
 import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from iptsim.errors import CaptureError
 
@@ -64,6 +66,18 @@ _DAMAGED = (
 )  # fmt: skip
 
 
+#: Length of the header of a member of a tar archive.
+_TAR_HEADER = 512
+#: Opens a packed stream.
+_Opener = Callable[[IO[bytes]], Any]
+#: How packed files begin, and what opens them.
+_PACKED: dict[bytes, _Opener] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+
+
 class Source(NamedTuple):
     """What was found at a path.
 
@@ -108,20 +122,31 @@ def _read_directory(path: Path) -> dict[str, bytes]:
 
 
 def _from_octets(name: str, data: bytes) -> Source:
-    if data.startswith(b"PK\x03\x04"):
-        members = _zip_members(data)
-    elif data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")) or data[257:262] == b"ustar":
-        members = _tar_members(data)
-    else:
-        return Source(name, {}, data)
+    opener = next((found for mark, found in _PACKED.items() if data.startswith(mark)), None)
     try:
-        files = _pick(members, name)
+        if data.startswith(b"PK\x03\x04"):
+            files = _pick(_zip_members(data), name)
+        elif _is_tar(data) or (opener and _is_tar(_unpacked(opener, data).read(_TAR_HEADER))):
+            files = _pick(_tar_members(data), name)
+        elif opener:
+            return Source(name, {}, _bounded(_unpacked(opener, data), name))
+        else:
+            return Source(name, {}, data)
     except _DAMAGED as error:
         raise CaptureError(
-            f"{name}: the archive is damaged ({error}); make it again, or give the directory"
+            f"{name}: the archive is damaged ({error}); make it again, or give what was to be in it"
         ) from None
     _check_capture(files, name)
     return Source(name, files)
+
+
+def _unpacked(opener: _Opener, data: bytes) -> IO[bytes]:
+    stream: IO[bytes] = opener(io.BytesIO(data))
+    return stream
+
+
+def _is_tar(data: bytes) -> bool:
+    return data[257:262] == b"ustar"
 
 
 def _pick(members: Iterator[tuple[str, IO[bytes]]], archive: str) -> dict[str, bytes]:

@@ -52,6 +52,13 @@ def rules(lines: str, name: str = "filter", family: int | None = None) -> list[s
         # the protocol's match loads by itself, by number too
         ("-A INPUT -p 6 --dport 80", "-A INPUT -p tcp -m tcp --dport 80"),
         ("-A INPUT -p TCP --dport 80", "-A INPUT -p tcp -m tcp --dport 80"),
+        # addresses in other forms than four decimal numbers
+        ("-A INPUT -s 0x0a000001", "-A INPUT -s 10.0.0.1/32"),
+        ("-A INPUT -s 0x0A000001/8", "-A INPUT -s 10.0.0.0/8"),
+        ("-A INPUT -d 010.0.0.1", "-A INPUT -d 8.0.0.1/32"),
+        ("-A INPUT -s 0xa.1", "-A INPUT -s 10.1.0.0/32"),
+        ("-A INPUT -s 167772161", "-A INPUT -s 10.0.0.1/32"),
+        ("-A INPUT -s 0x1", "-A INPUT -s 1.0.0.0/32"),
         # long names, abbreviations, glued values
         (
             "--append INPUT --protocol tcp --dpo 80 --jump ACCEPT",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
+import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,6 +95,25 @@ def test_many_big_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         zip_of({"iptables-save.txt": DUMP, "sysctl.txt": b"a" * 600, "conntrack.txt": b"a" * 600})
     )
     with pytest.raises(CaptureError, match="holds more than"):
+        read_source(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_packed_dump(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "rules"
+    path.write_bytes(pack(DUMP))
+    assert read_source(path) == files.Source(str(path), {}, DUMP)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CaptureError, match="damaged"):
+        read_source(path)
+
+
+def test_a_packed_dump_that_blows_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(files, "FILE_LIMIT", 1000)
+    path = tmp_path / "rules.gz"
+    path.write_bytes(gzip.compress(b"#" * 100_000))
+    with pytest.raises(CaptureError, match="is bigger than"):
         read_source(path)
 
 
