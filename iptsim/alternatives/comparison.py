@@ -16,8 +16,10 @@ from iptsim.docker.roles import role_of
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.places import place_of
 from iptsim.host import load_host
 from iptsim.host.model import Host
+from iptsim.languages import current_language, joined, language, say, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
@@ -65,6 +67,7 @@ class WhatIf:
         why: one sentence.
         shifts: without a question, what has another outcome now.
         left_out: how many questions were too many to ask.
+        language: the one that it is told in, also when it is shown later.
     """
 
     changes: tuple[Change, ...]
@@ -76,6 +79,7 @@ class WhatIf:
     why: str = ""
     shifts: list[Shift] = field(default_factory=list)
     left_out: int = 0
+    language: str = field(default_factory=current_language)
 
     def __str__(self) -> str:
         from iptsim.render.whatif import as_text
@@ -84,6 +88,10 @@ class WhatIf:
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the answer as JSON, schema `iptsim.whatif/1`."""
+        with language(self.language):
+            return self._as_json(verbose)
+
+    def _as_json(self, verbose: bool) -> dict[str, Any]:
         out: dict[str, Any] = {
             "schema": SCHEMA,
             "changes": [list(change) for change in self.changes],
@@ -92,7 +100,7 @@ class WhatIf:
         if self.before is None and self.after is None:
             out["shifts"] = [shift.as_json() for shift in self.shifts]
             out["left_out"] = self.left_out
-            out["assumptions"] = self.host.assumptions
+            out["assumptions"] = list(map(told, self.host.assumptions))
             return out
         for name, explanation in (("before", self.before), ("after", self.after)):
             out[name] = explanation.as_json(verbose) if explanation is not None else None
@@ -203,54 +211,76 @@ def change_text(change: Change) -> str:
 
 def _table_why(found: Sequence[Shift]) -> str:
     if not found:
-        return "Nothing that was asked has another outcome."
+        return say("Nothing that was asked has another outcome.")
     kinds = Counter(shift.kind for shift in found)
-    told = [(kinds[kind], kind) for kind in ("opens", "closes", "alters")]
-    return "It " + ", ".join(f"{word} {number}" for number, word in told if number) + " of what was asked."
+    effects = [
+        say("opens {count}", count=kinds["opens"]) if kinds["opens"] else "",
+        say("closes {count}", count=kinds["closes"]) if kinds["closes"] else "",
+        say("alters {count}", count=kinds["alters"]) if kinds["alters"] else "",
+    ]
+    return say("It {effects} of what was asked.", effects=joined(", ", filter(None, effects)))
 
 
 def _why(answer: WhatIf) -> str:
     was, now, place = answer.before, answer.after, answer.parting
     if was is None:
         assert now is not None
-        return f"Before, it could not be asked: {answer.cannot['before']}."
+        return say("Before, it could not be asked: {why}.", why=answer.cannot["before"])
     if now is None:
-        return f"After it, nobody can ask: {answer.cannot['after']}."
-    with_it = "With " + " ".join(map(change_text, answer.changes))
+        return say("After it, nobody can ask: {why}.", why=answer.cannot["after"])
+    changes = " ".join(map(change_text, answer.changes))
     if place is None:
-        return f"{with_it} the packet takes the same way as before: {was.verdict}."
+        return say(
+            "With {changes} the packet takes the same way as before: {verdict}.",
+            changes=changes, verdict=was.verdict,
+        )  # fmt: skip
     new = _doing(answer.host, now, place.after, place.after_leg)
     old = _doing(was.host, was, place.before, place.before_leg)
-    start = f"{with_it}, " if place.leg == 0 else f"{with_it} the request takes the same way, but then "
-    return f"{start}{new}; before, {old}."
+    if place.leg == 0:
+        return say("With {changes}, {new}; before, {old}.", changes=changes, new=new, old=old)
+    return say(
+        "With {changes} the request takes the same way, but then {new}; before, {old}.",
+        changes=changes, new=new, old=old,
+    )  # fmt: skip
 
 
 def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | None) -> str:
     """Say what happens at a step."""
     if step is None:
         if leg is None:
-            return "nothing more follows"
+            return say("nothing more follows")
         if leg.delivered is not None:
-            return f"the packet arrives at {delivered_text(leg.delivered)}"
-        return f"the packet's way ends ({leg.verdict})"
+            return say("the packet arrives at {place}", place=delivered_text(leg.delivered))
+        return say("the packet's way ends ({verdict})", verdict=leg.verdict)
     if step.policy and step.verdict == "ACCEPT" and leg is not None:
         # the chain's end let it go on: what decided in the end tells more
         decided = explanation.reason.step
         step = next((one for one in whole(leg) if one is decided), step)
     if step.table is None:
-        return step.note or f"{step.hook} says {step.verdict}"
+        return step.note or say("{hook} says {verdict}", hook=step.hook, verdict=step.verdict)
     place = f"{step.table} {step.chain}"
-    jump, _, chain = step.verdict.partition(":")
     if step.policy:
-        return f"the policy of {place} decides: {step.verdict}"
-    rule = f"{place} rule {step.rule.position}" if step.rule is not None else place
+        return say("the policy of {place} decides: {verdict}", place=place, verdict=step.verdict)
+    rule = place_of(step.rule) if step.rule is not None else place
+    jump, _, chain = step.verdict.partition(":")
     if jump in ("JUMP", "GOTO"):
-        return f"{rule} leads to {chain}"
-    verb = {
-        "ACCEPT": "accepts the packet", "DROP": "drops the packet", "REJECT": "refuses the packet",
-        "RETURN": "leads back out of the chain",
-    }.get(step.verdict, f"does {step.verdict}")  # fmt: skip
+        return say("{rule} leads to {chain}", rule=rule, chain=chain)
+    does = _does(rule, step.verdict)
     if step.changes:
-        verb += " (" + ", ".join(f"{name} {old} → {new}" for name, (old, new) in step.changes.items()) + ")"
+        changes = (f"{name} {old} → {new}" for name, (old, new) in step.changes.items())
+        does = say("{does} ({why})", does=does, why=joined(", ", changes))
     role = role_of(step.rule, host) if step.rule is not None else None
-    return f"{rule} {verb}" + (f" ({role.text})" if role is not None else "")
+    return say("{does} ({why})", does=does, why=role.text) if role is not None else does
+
+
+def _does(rule: str, verdict: str) -> str:
+    """Say what a rule that is no jump does to the packet."""
+    if verdict == "ACCEPT":
+        return say("{rule} accepts the packet", rule=rule)
+    if verdict == "DROP":
+        return say("{rule} drops the packet", rule=rule)
+    if verdict == "REJECT":
+        return say("{rule} refuses the packet", rule=rule)
+    if verdict == "RETURN":
+        return say("{rule} leads back out of the chain", rule=rule)
+    return say("{rule} does {verdict}", rule=rule, verdict=verdict)

@@ -21,6 +21,7 @@ from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
+from iptsim.languages import say
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
@@ -180,7 +181,7 @@ class _Scene:
         """Yield what may let the packet through, the most usual first."""
         code = self.explanation.reason.code
         if code == "ip-forward-off":
-            yield _Candidate((("ip-forward", "true"),), "let the host forward")
+            yield _Candidate((("ip-forward", "true"),), say("let the host forward"))
         if self.sender is not None and self.target is not None:
             yield from self._links(self.sender, self.target)
             yield from self._common_networks(self.sender, self.target)
@@ -188,17 +189,22 @@ class _Scene:
         if self.target is not None and not self.to_host:
             yield from self._publishing(self.target)
         if self.target is not None and self.to_host:
-            yield from self._republishing(self.target, "", "on every address of the host")
+            yield from self._republishing(self.target, "")
         for name in ("userland-proxy",) if code in ("hairpin-off", "martian") else ():
             for value in ("false", "true"):
-                yield _Candidate(((name, value),), f"run dockerd with --{name}={value}")
+                yield _Candidate(
+                    ((name, value),), say("run dockerd with --{name}={value}", name=name, value=value)
+                )
         for network in self._networks():
             if network.internal:
                 yield _Candidate(
-                    (("internal", f"{network.name}=false"),), f"make {network.name} a network with a way out"
+                    (("internal", f"{network.name}=false"),),
+                    say("make {network} a network with a way out", network=network.name),
                 )
         if code == "direct-route-drop":
-            yield _Candidate((("allow-direct-routing", "true"),), "let others send to containers' addresses")
+            yield _Candidate(
+                (("allow-direct-routing", "true"),), say("let others send to containers' addresses")
+            )
         yield from self._user_rules("ACCEPT")
 
     def closing(self) -> Iterator[_Candidate]:
@@ -207,30 +213,41 @@ class _Scene:
         if sender is not None and target is not None and not self.to_host:
             for link in sender.links:
                 if link.target == target.name:
-                    yield _Candidate((("unlink", f"{sender.name}:{target.name}"),), "take the link away")
+                    yield _Candidate((("unlink", f"{sender.name}:{target.name}"),), say("take the link away"))
             for network in self._shared():
                 change = ("icc", "false") if network.default else ("network-icc", f"{network.name}=false")
                 yield _Candidate(
-                    (change,), f"turn icc off on {network.name}: its containers no longer reach each other"
+                    (change,),
+                    say(
+                        "turn icc off on {network}: its containers no longer reach each other",
+                        network=network.name,
+                    ),
                 )
                 for one in (sender, target):
                     if len(one.endpoints) > 1:
                         yield _Candidate(
                             (("disconnect", f"{one.name}:{network.name}"),),
-                            f"disconnect {one.name} from {network.name}",
+                            say(
+                                "disconnect {container} from {network}",
+                                container=one.name,
+                                network=network.name,
+                            ),
                         )
         if target is not None and self.to_host:
             for port in target.published:
                 if (port.proto, port.host_port) == (self.packet.proto, self.port):
                     what = f"{target.name}:{port.container_port}/{self.proto}"
-                    yield _Candidate((("unpublish", what),), f"no longer publish {what}")
-            yield from self._republishing(target, "127.0.0.1", "for the host itself only")
+                    yield _Candidate((("unpublish", what),), say("no longer publish {what}", what=what))
+            yield from self._republishing(target, "127.0.0.1")
         if sender is not None and target is None and not self.to_host:
             for network in self._networks():
                 if not network.internal and not network.default:
                     yield _Candidate(
                         (("internal", f"{network.name}=true"),),
-                        f"make {network.name} internal: its containers reach nobody outside",
+                        say(
+                            "make {network} internal: its containers reach nobody outside",
+                            network=network.name,
+                        ),
                     )
         yield from self._user_rules("DROP")
 
@@ -257,16 +274,24 @@ class _Scene:
         link = ("link", f"{sender.name}:{target.name}")
         if any(one.target == target.name for one in sender.links):
             expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
-            yield _Candidate((expose,), f"let {target.name} expose {self.port}/{self.proto}")
+            yield _Candidate(
+                (expose,),
+                say("let {target} expose {port}", target=target.name, port=f"{self.port}/{self.proto}"),
+            )
             return
-        yield _Candidate((link,), f"link {sender.name} to {target.name}")
+        yield _Candidate((link,), say("link {sender} to {target}", sender=sender.name, target=target.name))
         expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
         known = {(port.proto, port.port) for port in target.exposed}
         known |= {(port.proto, port.container_port) for port in target.published}
         if (self.packet.proto, self.port) not in known:
             yield _Candidate(
                 (expose, link),
-                f"let {target.name} expose {self.port}/{self.proto}, and link {sender.name} to it",
+                say(
+                    "let {target} expose {port}, and link {sender} to it",
+                    target=target.name,
+                    port=f"{self.port}/{self.proto}",
+                    sender=sender.name,
+                ),
             )
 
     def _common_networks(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
@@ -279,20 +304,28 @@ class _Scene:
                 if network is not None and icc(network) and joining.endpoint(network.name) is None:
                     yield _Candidate(
                         (("connect", f"{joining.name}:{network.name}"),),
-                        f"connect {joining.name} to {network.name}, where {other.name} is",
+                        say(
+                            "connect {container} to {network}, where {other} is",
+                            container=joining.name,
+                            network=network.name,
+                            other=other.name,
+                        ),
                     )
         for network in self.docker.networks:
             outside = sender.endpoint(network.name) is None and target.endpoint(network.name) is None
             if outside and icc(network):
                 both = tuple(("connect", f"{one.name}:{network.name}") for one in (sender, target))
-                yield _Candidate(both, f"connect both to {network.name}")
+                yield _Candidate(both, say("connect both to {network}", network=network.name))
 
     def _icc(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
         for network in self._shared():
             if not network.icc:
                 change = ("icc", "true") if network.default else ("network-icc", f"{network.name}=true")
                 yield _Candidate(
-                    (change,), f"turn icc on for {network.name}: all its containers reach each other"
+                    (change,),
+                    say(
+                        "turn icc on for {network}: all its containers reach each other", network=network.name
+                    ),
                 )
 
     def _publishing(self, target: DockerContainer) -> Iterator[_Candidate]:
@@ -301,22 +334,29 @@ class _Scene:
         taken = {one.host_port for other in self.docker.containers for one in other.published}
         for port in target.published:
             if (port.proto, port.container_port) == (self.packet.proto, self.port) and port.host_port:
-                text = f"ask the host on port {port.host_port}: it is published there already"
+                text = say(
+                    "ask the host on port {port}: it is published there already",
+                    port=port.host_port,
+                )
                 yield _Candidate((), text, port.host_port)
                 return
         free = next((port for port in (self.port, self.port + 8000) if port not in taken), None)
         if free is not None and free < 1 << 16:
             what = f"{target.name}:{free}:{self.port}/{self.proto}"
-            text = f"publish it, and ask the host on port {free}"
+            text = say("publish it, and ask the host on port {port}", port=free)
             yield _Candidate((("publish", what),), text, free)
 
-    def _republishing(self, target: DockerContainer, address: str, where: str) -> Iterator[_Candidate]:
+    def _republishing(self, target: DockerContainer, address: str) -> Iterator[_Candidate]:
         for port in target.published:
             if (port.proto, port.host_port) == (self.packet.proto, self.port) and port.address != address:
                 inside = f"{target.name}:{port.container_port}/{self.proto}"
                 prefix = f"{address}:" if address else ""
                 new = f"{target.name}:{prefix}{port.host_port}:{port.container_port}/{self.proto}"
-                yield _Candidate((("unpublish", inside), ("publish", new)), f"publish it {where}")
+                if address:
+                    text = say("publish it for the host itself only")
+                else:
+                    text = say("publish it on every address of the host")
+                yield _Candidate((("unpublish", inside), ("publish", new)), text)
 
     # -- rules of the user's own -------------------------------------------------------------------
 
@@ -327,12 +367,15 @@ class _Scene:
         if step is not None and step.rule is not None and decides and not is_dockers(step.rule, self.host):
             place = f"{step.rule.chain} {step.rule.position}"
             table = "" if step.rule.table == "filter" else f"-t {step.rule.table} "
-            yield _Candidate((("delete", table + place),), f"delete rule {place} of table {step.rule.table}")
+            yield _Candidate(
+                (("delete", table + place),),
+                say("delete rule {place} of table {table}", place=place, table=step.rule.table),
+            )
         where = self._filter_chain()
         if where is not None:
             yield _Candidate(
                 (("insert", f"{where} 1 {self._conditions(where)} -j {target}"),),
-                f"put a rule for exactly this into {where}",
+                say("put a rule for exactly this into {where}", where=where),
             )
         if (
             target == "ACCEPT"
@@ -341,7 +384,8 @@ class _Scene:
         ):
             answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
             yield _Candidate(
-                (("insert", f"{where} 1 {answers} -j ACCEPT"),), f"let answers through at the top of {where}"
+                (("insert", f"{where} 1 {answers} -j ACCEPT"),),
+                say("let answers through at the top of {where}", where=where),
             )
 
     def _filter_chain(self) -> str | None:

@@ -11,6 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Scene, called, place
+from iptsim.languages import joined, later, say, sentences, told
 from iptsim.packet import Family
 
 #: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
@@ -25,32 +26,49 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             evidence = tuple(Evidence(one.source, _summary(one)) for one in (main, other))
             yield Finding(
                 "mixed-backends",
-                f"Rules of iptables-{_backend(main)} and of iptables-{_backend(other)} are both in force.",
+                say(
+                    "Rules of iptables-{one} and of iptables-{other} are both in force.",
+                    one=_backend(main),
+                    other=_backend(other),
+                ),
                 evidence,
-                "Every packet passes both. An ACCEPT in one is not final: the other may still drop it; and "
-                "iptables shows you only one of them.",
-                _MIXED_REMEDY,
+                say(
+                    "Every packet passes both. An ACCEPT in one is not final: the other may still drop it; "
+                    "and iptables shows you only one of them."
+                ),
+                told(_MIXED_REMEDY),
                 _parting(scene, family),
                 family,
             )
         elif other is None and (warning := _warning(main)):
             yield Finding(
                 "mixed-backends",
-                f"There are rules of iptables-legacy beside these of iptables-{_backend(main)}, and the source "
-                "lacks them.",
+                say(
+                    "There are rules of iptables-legacy beside these of iptables-{backend}, and the source "
+                    "lacks them.",
+                    backend=_backend(main),
+                ),
                 (Evidence(main.source, warning),),
-                "Every packet passes both. What is accepted here may still be dropped there, so answers from "
-                "this source alone may be wrong.",
-                "Save the other half too: iptables-legacy-save -c > iptables-legacy-save.txt, beside "
-                f"iptables-save.txt. {_MIXED_REMEDY}",
+                say(
+                    "Every packet passes both. What is accepted here may still be dropped there, so answers "
+                    "from this source alone may be wrong."
+                ),
+                sentences(
+                    say(
+                        "Save the other half too: iptables-legacy-save -c > iptables-legacy-save.txt, beside "
+                        "iptables-save.txt."
+                    ),
+                    told(_MIXED_REMEDY),
+                ),
                 None,
                 family,
             )
 
 
-_MIXED_REMEDY = (
-    "Keep one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or -legacy), flush the other "
-    "(iptables-legacy -F; iptables-legacy -t nat -F), then restart whatever wrote rules there."
+_MIXED_REMEDY = later(
+    "Keep one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or "
+    "-legacy), flush the other (iptables-legacy -F; iptables-legacy -t nat -F), then restart "
+    "whatever wrote rules there."
 )
 
 
@@ -61,7 +79,12 @@ def _acts(ruleset: Ruleset) -> bool:
 
 def _summary(ruleset: Ruleset) -> str:
     count = sum(1 for _ in ruleset.rules())
-    return f"{_backend(ruleset)}: {count} rules in {', '.join(ruleset.tables)}"
+    return say(
+        "{backend}: {count} rules in {tables}",
+        backend=_backend(ruleset),
+        count=count,
+        tables=joined(", ", ruleset.tables),
+    )
 
 
 def _backend(ruleset: Ruleset) -> str:
@@ -112,10 +135,14 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
             continue
         yield Finding(
             "ipv6-open",
-            "The IPv4 rules protect the host, but there are no IPv6 rules in INPUT.",
+            say("The IPv4 rules protect the host, but there are no IPv6 rules in INPUT."),
             (_policy(scene, chain),),
-            f"The same packet that {step.table} {step.chain} keeps out over IPv4 comes in over IPv6.",
-            "Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw.",
+            say(
+                "The same packet that {table} {chain} keeps out over IPv4 comes in over IPv6.",
+                table=step.table,
+                chain=step.chain,
+            ),
+            say("Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw."),
             by6,
             6,
         )
@@ -126,7 +153,7 @@ def _policy(scene: Scene, chain: Chain | None) -> Evidence:
     """Return as evidence that a chain of the IPv6 rules, or the lack of one, keeps nothing out."""
     if chain is not None:
         return of_policy(chain)
-    return Evidence(scene.host.rulesets[6].source, "no rules, so that nothing is kept out")
+    return Evidence(scene.host.rulesets[6].source, say("no rules, so that nothing is kept out"))
 
 
 def _containers_open(scene: Scene) -> Iterator[Finding]:
@@ -145,10 +172,19 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
                 continue
             yield Finding(
                 "ipv6-open",
-                f"{called(network)}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
+                say(
+                    "{network}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
+                    network=called(network),
+                ),
                 (_policy(scene, scene.table(6, "filter").chains.get("FORWARD")),),
-                "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has a route.",
-                '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart docker.',
+                say(
+                    "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has "
+                    "a route."
+                ),
+                say(
+                    '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart '
+                    "docker."
+                ),
                 by6,
                 6,
             )

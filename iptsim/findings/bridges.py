@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from iptsim.findings.finding import Evidence, Finding, of_policy, tool_of
 from iptsim.findings.scene import Scene, place
 from iptsim.host.model import Interface
+from iptsim.languages import say
 from iptsim.packet import Family, address_text
 
 
@@ -30,16 +31,24 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
             told = (
                 f"{name} = {value}"
                 if value is not None
-                else f"{name} is not there: br_netfilter is not loaded"
+                else say("{name} is not there: br_netfilter is not loaded", name=name)
             )
             yield Finding(
                 "icc-off-not-enforced",
-                f"icc is off on {network.bridge}, but its containers can talk to each other.",
+                say(
+                    "icc is off on {bridge}, but its containers can talk to each other.",
+                    bridge=network.bridge,
+                ),
                 (Evidence("sysctl.txt", told),),
-                "What the bridge switches between its ports never comes to iptables, so Docker's DROP rule has "
-                "nothing to drop.",
-                f"modprobe br_netfilter; sysctl -w {name}=1. Or put containers that must not meet on networks of "
-                "their own.",
+                say(
+                    "What the bridge switches between its ports never comes to iptables, so Docker's DROP "
+                    "rule has nothing to drop."
+                ),
+                say(
+                    "modprobe br_netfilter; sysctl -w {name}=1. Or put containers that must not meet on "
+                    "networks of their own.",
+                    name=name,
+                ),
                 shown,
                 family,
             )
@@ -64,13 +73,18 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
             where = "DOCKER-USER" if "DOCKER-USER" in scene.table(family, "filter").chains else "FORWARD"
             yield Finding(
                 "forward-drop-hits-others",
-                f"The FORWARD policy DROP also cuts off what is behind {interface.name}.",
+                say("The FORWARD policy DROP also cuts off what is behind {name}.", name=interface.name),
                 (of_policy(forward),),
-                f"Docker sets the policy when it switches ip_forward on. No rule is for {interface.name}, so its "
-                "traffic falls to the policy.",
-                f"{tool} -I {where} -i {name} -o {outside} -j ACCEPT; {tool} -I {where} -i {outside} -o {name} -m "
-                'conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT. Or "ip-forward-no-drop": true in daemon.json '
-                "(28 on).",
+                say(
+                    "Docker sets the policy when it switches ip_forward on. No rule is for {name}, so its "
+                    "traffic falls to the policy.",
+                    name=interface.name,
+                ),
+                say(
+                    '{commands}. Or "ip-forward-no-drop": true in daemon.json (28 on).',
+                    commands=f"{tool} -I {where} -i {name} -o {outside} -j ACCEPT; "
+                    f"{tool} -I {where} -i {outside} -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                ),
                 shown,
                 family,
             )

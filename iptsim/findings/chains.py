@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.findings.examples import packet_for
-from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
+from iptsim.languages import say, say_many
 from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
@@ -50,12 +51,25 @@ def accept_all(scene: Scene) -> Iterator[Finding]:
 def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind: list[Rule]) -> Finding:
     tool = tool_of(family)
     if chain.name == "DOCKER-USER":
-        lost = "Docker's own rules, and the rules behind it," if behind else "Docker's own rules"
+        if behind:
+            lost = say("Docker's own rules, and the rules behind it, are never asked.")
+        else:
+            lost = say("Docker's own rules are never asked.")
     elif behind:
-        lost = f"the {len(behind)} rules behind it" if len(behind) > 1 else "the rule behind it"
-        lost += " and the policy DROP" if chain.policy == "DROP" else ""
+        if chain.policy == "DROP":
+            lost = say_many(
+                "The rule behind it and the policy DROP are never asked.",
+                "The {count} rules behind it and the policy DROP are never asked.",
+                len(behind),
+            )
+        else:
+            lost = say_many(
+                "The rule behind it is never asked.",
+                "The {count} rules behind it are never asked.",
+                len(behind),
+            )
     else:
-        lost = "the policy DROP"
+        lost = say("The policy DROP is never asked.")
     evidence = (of_rule(rule), *map(of_rule, behind[:_SHOWN]))
     if chain.policy == "DROP":
         evidence += (of_policy(chain),)
@@ -72,9 +86,9 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
     )
     return Finding(
         "accept-all",
-        f"{chain.name} rule {rule.position} accepts every packet.",
+        say("{chain} rule {position} accepts every packet.", chain=chain.name, position=rule.position),
         evidence,
-        f"{lost[0].upper()}{lost[1:]} {'are' if 'rules' in lost or ' and ' in lost else 'is'} never asked.",
+        lost,
         f"{tool} -D {chain.name} {rule.position}, or give the rule the condition that it lacks; RETURN instead of "
         "ACCEPT lets Docker's rules decide."
         if chain.name == "DOCKER-USER"
@@ -104,10 +118,8 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 
 def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
-    count = f"its {len(chain.rules)} rules have" if len(chain.rules) > 1 else "its rule has"
     callers = scene.jumps(family, chain.table, chain.name)
-    line = f" (line {chain.line})" if chain.line else ""
-    own = Evidence(f"{chain.table} {chain.name}{line}", "no rule of a chain that packets pass leads here")
+    own = Evidence(place_of_chain(chain), say("no rule of a chain that packets pass leads here"))
     tool = tool_of(family)
     shown = None
     for rule in chain.rules:
@@ -118,11 +130,15 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
                 break
     return Finding(
         "unreferenced-chain",
-        f"No packet comes to {chain.table} {chain.name}.",
+        say("No packet comes to {table} {chain}.", table=chain.table, chain=chain.name),
         (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
-        "Only chains that no packet comes to lead to it."
+        say("Only chains that no packet comes to lead to it.")
         if callers
-        else f"No rule leads to it: {count} no effect.",
+        else say_many(
+            "No rule leads to it: its rule has no effect.",
+            "No rule leads to it: its {count} rules have no effect.",
+            len(chain.rules),
+        ),
         f"{tool} -t {chain.table} -I INPUT -j {chain.name} (or FORWARD ...) puts it to use; {tool} -t {chain.table} "
         f"-F {chain.name} && {tool} -t {chain.table} -X {chain.name} removes it.",
         shown,
@@ -141,11 +157,19 @@ def empty(scene: Scene) -> Iterator[Finding]:
                 tool = tool_of(family)
                 yield Finding(
                     "empty-chain",
-                    f"{table.name} {chain.name} has no rules, but packets are sent there.",
+                    say(
+                        "{table} {chain} has no rules, but packets are sent there.",
+                        table=table.name,
+                        chain=chain.name,
+                    ),
                     tuple(map(of_rule, callers[:_SHOWN])),
-                    "Every packet comes back as it went: if rules belong there, they were lost.",
-                    f"Load its rules again, or remove the jump: {tool} -t {table.name} -D "
-                    f"{callers[0].text.removeprefix('-A ')}",
+                    say("Every packet comes back as it went: if rules belong there, they were lost."),
+                    say(
+                        "Load its rules again, or remove the jump: {tool} -t {table} -D {rule}",
+                        tool=tool,
+                        table=table.name,
+                        rule=callers[0].text.removeprefix("-A "),
+                    ),
                     None,
                     family,
                 )

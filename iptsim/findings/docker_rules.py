@@ -14,6 +14,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.model import Network
+from iptsim.languages import say, say_many, sentences
 from iptsim.packet import Family, address_text
 
 
@@ -27,17 +28,22 @@ def flushed(scene: Scene) -> Iterator[Finding]:
             continue
         shown = _hit(scene, family)
         effect = (
-            f" For example, {shown.sender} gets to {shown.target} no more."
+            say("For example, {sender} gets to {target} no more.", sender=shown.sender, target=shown.target)
             if shown is not None and shown.verdict != "ACCEPT"
             else ""
         )
         yield Finding(
             "docker-rules-flushed",
-            "Rules that Docker needs are gone: somebody flushed the tables or loaded others.",
+            say("Rules that Docker needs are gone: somebody flushed the tables or loaded others."),
             tuple(missing),
-            f"dockerd does not notice: what these rules did is undone until it writes them again.{effect}",
-            "systemctl restart docker writes them again; load other rules with iptables-restore --noflush, and "
-            "before Docker starts.",
+            sentences(
+                say("dockerd does not notice: what these rules did is undone until it writes them again."),
+                effect,
+            ),
+            say(
+                "systemctl restart docker writes them again; load other rules with iptables-restore "
+                "--noflush, and before Docker starts."
+            ),
             shown,
             family,
         )
@@ -78,15 +84,18 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
             continue
         if not any(_masquerades(rule, network.bridge) for rule in scene.table(family, "nat").rules()):
             subnet = next(str(one) for one in network.subnets if one.family == family)
-            yield Evidence("nat POSTROUTING", f"no MASQUERADE rule for {subnet} of {called(network)}")
+            yield Evidence(
+                "nat POSTROUTING",
+                say("no MASQUERADE rule for {subnet} of {network}", subnet=subnet, network=called(network)),
+            )
     if scene.knows_containers:
         yield from _missing_drops(scene, family)
 
 
 def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Evidence:
-    return Evidence(
-        f"{table} {chain}", f"no rule leads to {to}" + ("" if to in chains else ", which does not exist")
-    )
+    if to in chains:
+        return Evidence(f"{table} {chain}", say("no rule leads to {chain}", chain=to))
+    return Evidence(f"{table} {chain}", say("no rule leads to {chain}, which does not exist", chain=to))
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
@@ -102,8 +111,11 @@ def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
         if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
             words = rule.text.removeprefix(f"-A {rule.chain} ")
             role = role_of(rule, scene.host)
-            why = f" ({role.text})" if role is not None else ""
-            yield Evidence(f"{rule.table} {rule.chain}", f"no rule {words}{why}")
+            if role is not None:
+                lacks = say("no rule {words} ({why})", words=words, why=role.text)
+            else:
+                lacks = say("no rule {words}", words=words)
+            yield Evidence(f"{rule.table} {rule.chain}", lacks)
 
 
 def _active(scene: Scene, family: Family) -> list[Network]:
@@ -176,15 +188,21 @@ def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Fin
     tool = tool_of(family)
     dnat = next((rule for rule in rules if rule.target_name == "DNAT"), None)
     shown = packet_for(scene, family, dnat, "INPUT") if dnat is not None else None
-    count = "A rule" if len(rules) == 1 else f"{len(rules)} rules"
     return Finding(
         "stale-rule",
-        f"{count} of Docker's {'is' if len(rules) == 1 else 'are'} for {address}, which no running container has.",
+        say_many(
+            "A rule of Docker's is for {address}, which no running container has.",
+            "{count} rules of Docker's are for {address}, which no running container has.",
+            len(rules),
+            address=address,
+        ),
         tuple(map(of_rule, rules)),
-        "The packet is sent to an address where nobody is; a later container that gets the address inherits "
-        "the open port."
+        say(
+            "The packet is sent to an address where nobody is; a later container that gets the "
+            "address inherits the open port."
+        )
         if dnat is not None
-        else "A later container that gets the address inherits the rule.",
+        else say("A later container that gets the address inherits the rule."),
         "; ".join(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3])
         + ("; ..." if len(rules) > 3 else ""),
         shown,

@@ -12,6 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
+from iptsim.languages import say, say_many
 from iptsim.packet import Family
 
 CHAIN = "DOCKER-USER"
@@ -54,15 +55,18 @@ def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
 
 def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
     tool = tool_of(family)
-    count = f"its {len(own)} rules have" if len(own) != 1 else "its rule has"
     return Finding(
         "docker-user-not-asked",
-        "No rule of FORWARD leads to DOCKER-USER.",
-        (Evidence("filter FORWARD", f"no rule leads to {CHAIN}"), *map(of_rule, own)),
-        f"The chain is never asked: {count} no effect."
+        say("No rule of FORWARD leads to DOCKER-USER."),
+        (Evidence("filter FORWARD", say("no rule leads to {chain}", chain=CHAIN)), *map(of_rule, own)),
+        say_many(
+            "The chain is never asked: its rule has no effect.",
+            "The chain is never asked: its {count} rules have no effect.",
+            len(own),
+        )
         if own
-        else "What is added to the chain has no effect.",
-        f"{tool} -I FORWARD -j {CHAIN}; restarting Docker puts it there too.",
+        else say("What is added to the chain has no effect."),
+        say("{command}; restarting Docker puts it there too.", command=f"{tool} -I FORWARD -j {CHAIN}"),
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
     )
@@ -72,9 +76,9 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
     tool = tool_of(family)
     return Finding(
         "docker-user-late",
-        f"FORWARD asks DOCKER-USER at rule {jump.position}, after rules of Docker's.",
+        say("FORWARD asks DOCKER-USER at rule {position}, after rules of Docker's.", position=jump.position),
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
-        "A packet that those rules accept never comes to DOCKER-USER.",
+        say("A packet that those rules accept never comes to DOCKER-USER."),
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
@@ -134,11 +138,17 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         words = behind[0].text.removeprefix(f"-A {CHAIN} ")
         yield Finding(
             "docker-user-after-return",
-            f"{len(behind)} rule{'s' if len(behind) > 1 else ''} in DOCKER-USER "
-            f"stand{'' if len(behind) > 1 else 's'} behind the RETURN that ends it.",
+            say_many(
+                "{count} rule in DOCKER-USER stands behind the RETURN that ends it.",
+                "{count} rules in DOCKER-USER stand behind the RETURN that ends it.",
+                len(behind),
+            ),
             (of_rule(end), *map(of_rule, behind)),
-            "Every packet leaves the chain at the RETURN: what was appended with -A is never asked.",
-            f"Insert instead: {tool} -D {CHAIN} {words} && {tool} -I {CHAIN} {words}",
+            say("Every packet leaves the chain at the RETURN: what was appended with -A is never asked."),
+            say(
+                "Insert instead: {commands}",
+                commands=f"{tool} -D {CHAIN} {words} && {tool} -I {CHAIN} {words}",
+            ),
             _against(scene, family, scene.suppose("no return", _without_return)),
             family,
         )
@@ -198,11 +208,22 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
     order = rule.text.partition(" -j ")[2]
     return Finding(
         "docker-user-host-port",
-        f"{rule.chain} rule {rule.position} names port {port.host_port} of the host, but after DNAT the packet "
-        f"has the container's port {port.container_port}.",
+        say(
+            "{chain} rule {position} names port {host_port} of the host, but after DNAT the packet "
+            "has the container's port {container_port}.",
+            chain=rule.chain,
+            position=rule.position,
+            host_port=port.host_port,
+            container_port=port.container_port,
+        ),
         (of_rule(rule), *map(of_rule, dnat)),
-        f"The rule never matches what is sent to {publication.outside} of the host: PREROUTING has made it "
-        f"{publication.inside} of {publication.container.name}.",
+        say(
+            "The rule never matches what is sent to {outside} of the host: PREROUTING has made it "
+            "{inside} of {name}.",
+            outside=publication.outside,
+            inside=publication.inside,
+            name=publication.container.name,
+        ),
         f"{tool} -R {rule.chain} {rule.position} {' '.join(words)}" + (f" -j {order}" if order else ""),
         shown,
         family,
@@ -226,9 +247,13 @@ def replies(scene: Scene) -> Iterator[Finding]:
             tool = tool_of(family)
             yield Finding(
                 "docker-user-blocks-replies",
-                f"{rule.chain} rule {rule.position} also drops the answers to connections that were let through.",
+                say(
+                    "{chain} rule {position} also drops the answers to connections that were let through.",
+                    chain=rule.chain,
+                    position=rule.position,
+                ),
                 (of_rule(rule),),
-                "The first packet of the connection gets through, but what comes back meets the rule.",
+                say("The first packet of the connection gets through, but what comes back meets the rule."),
                 f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
                 shown,
                 family,

@@ -8,34 +8,56 @@ from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.languages import later, say
 from iptsim.netfilter.question import Question
 from iptsim.packet import Family
 
 #: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.
 CODES: dict[str, str] = {
-    "docker-rules-flushed": "Docker runs containers, but rules that it wrote, or the jumps to them, are gone.",
-    "docker-user-not-asked": "No rule leads to DOCKER-USER, so what stands in it has no effect.",
-    "docker-user-late": "DOCKER-USER is asked after rules of Docker's that may already have let the packet in.",
-    "docker-user-after-return": "A rule in DOCKER-USER stands behind the RETURN that ends the chain.",
-    "docker-user-host-port": "A rule in DOCKER-USER names the host's port, but sees the container's.",
-    "docker-user-blocks-replies": "A rule in DOCKER-USER drops the answers to connections that it does not forbid.",
-    "firewall-bypassed": "A published port is open although the rules in INPUT deny it: they are never asked.",
-    "loopback-port-reachable": "A port is published on 127.0.0.1 only, yet other hosts on the link can reach it.",
-    "container-port-open": "Ports of a container that are not published can be reached from outside.",
-    "ipv6-open": "What the IPv4 rules keep out comes in by IPv6.",
-    "icc-off-not-enforced": "icc is off, but iptables does not see the traffic between containers of a bridge.",
-    "ip-forward-off": "The host does not route, so containers reach nobody and published ports lead nowhere.",
-    "published-without-dnat": "A port is published, but no rule forwards it to the container.",
-    "published-without-accept": "A published port is forwarded, but no rule of Docker's lets it through.",
-    "nat-accept-before-docker": "Another program's nat rule accepts the packet before Docker can forward it.",
-    "stale-rule": "A rule of Docker's is for an address that no container has.",
-    "forward-drop-hits-others": "Docker set FORWARD to DROP, and another bridge of this host suffers from it.",
-    "mixed-backends": "Rules of iptables-legacy and iptables-nft are both in force.",
-    "route-localnet": "The host takes packets to 127.0.0.0/8 from the network.",
-    "accept-all": "A rule accepts every packet, so that the rules behind it are never asked.",
-    "never-matches": "An earlier rule of the chain takes every packet that a rule is for.",
-    "unreferenced-chain": "No rule leads to a chain that has rules.",
-    "empty-chain": "A rule leads to a chain that has no rules.",
+    "docker-rules-flushed": later(
+        "Docker runs containers, but rules that it wrote, or the jumps to them, are gone."
+    ),
+    "docker-user-not-asked": later("No rule leads to DOCKER-USER, so what stands in it has no effect."),
+    "docker-user-late": later(
+        "DOCKER-USER is asked after rules of Docker's that may already have let the packet in."
+    ),
+    "docker-user-after-return": later("A rule in DOCKER-USER stands behind the RETURN that ends the chain."),
+    "docker-user-host-port": later("A rule in DOCKER-USER names the host's port, but sees the container's."),
+    "docker-user-blocks-replies": later(
+        "A rule in DOCKER-USER drops the answers to connections that it does not forbid."
+    ),
+    "firewall-bypassed": later(
+        "A published port is open although the rules in INPUT deny it: they are never asked."
+    ),
+    "loopback-port-reachable": later(
+        "A port is published on 127.0.0.1 only, yet other hosts on the link can reach it."
+    ),
+    "container-port-open": later("Ports of a container that are not published can be reached from outside."),
+    "ipv6-open": later("What the IPv4 rules keep out comes in by IPv6."),
+    "icc-off-not-enforced": later(
+        "icc is off, but iptables does not see the traffic between containers of a bridge."
+    ),
+    "ip-forward-off": later(
+        "The host does not route, so containers reach nobody and published ports lead nowhere."
+    ),
+    "published-without-dnat": later("A port is published, but no rule forwards it to the container."),
+    "published-without-accept": later(
+        "A published port is forwarded, but no rule of Docker's lets it through."
+    ),
+    "nat-accept-before-docker": later(
+        "Another program's nat rule accepts the packet before Docker can forward it."
+    ),
+    "stale-rule": later("A rule of Docker's is for an address that no container has."),
+    "forward-drop-hits-others": later(
+        "Docker set FORWARD to DROP, and another bridge of this host suffers from it."
+    ),
+    "mixed-backends": later("Rules of iptables-legacy and iptables-nft are both in force."),
+    "route-localnet": later("The host takes packets to 127.0.0.0/8 from the network."),
+    "accept-all": later("A rule accepts every packet, so that the rules behind it are never asked."),
+    "never-matches": later("An earlier rule of the chain takes every packet that a rule is for."),
+    "unreferenced-chain": later("No rule leads to a chain that has rules."),
+    "empty-chain": later("A rule leads to a chain that has no rules."),
 }
 
 
@@ -101,14 +123,21 @@ class Finding:
 
 def of_rule(rule: Rule) -> Evidence:
     """Return a rule as evidence."""
-    line = f" (line {rule.line})" if rule.line else ""
-    return Evidence(f"{rule.table} {rule.chain} rule {rule.position}{line}", rule.text, rule)
+    place = place_of(rule)
+    if rule.line:
+        place = say("{place} (line {line})", place=place, line=rule.line)
+    return Evidence(place, rule.text, rule)
 
 
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
-    line = f" (line {chain.line})" if chain.line else ""
-    return Evidence(f"{chain.table} {chain.name}{line}", f"policy {chain.policy or 'ACCEPT'}")
+    return Evidence(place_of_chain(chain), say("policy {policy}", policy=chain.policy or "ACCEPT"))
+
+
+def place_of_chain(chain: Chain) -> str:
+    """Return where a chain stands: "filter FORWARD (line 12)"."""
+    place = f"{chain.table} {chain.name}"
+    return say("{place} (line {line})", place=place, line=chain.line) if chain.line else place
 
 
 def tool_of(family: Family) -> str:

@@ -13,6 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.model import Container, Network
+from iptsim.languages import joined, say, say_many, sentences
 from iptsim.netfilter.trace import Step
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
@@ -41,18 +42,29 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     leg = shown.trace.legs[0]
     rules = [step.rule for step in leg.steps if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")]
     port, proto = publication.port.host_port, protocol_name(publication.port.proto)
-    are, them = ("is", "it") if len(ports) == 1 else ("are", "them")
     outside = scene.outside_interface(family)
     tool = tool_of(family)
     return Finding(
         "firewall-bypassed",
-        f"{_listed(ports)} {are} open from outside although {who} in INPUT denies {them}.",
+        say_many(
+            "{ports} is open from outside although {who} in INPUT denies it.",
+            "{ports} are open from outside although {who} in INPUT denies them.",
+            len(ports),
+            ports=_listed(ports),
+            who=who,
+        ),
         (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
-        "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT are never asked.",
-        f"Say who may come in DOCKER-USER, by the port that was asked: {tool} -I DOCKER-USER "
-        f"-i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} -m conntrack "
-        f"--ctorigdstport {port} --ctdir ORIGINAL -j DROP; or publish on one address only: "
-        f"-p 127.0.0.1:{port}:{publication.port.container_port}.",
+        say(
+            "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT "
+            "are never asked."
+        ),
+        say(
+            "Say who may come in DOCKER-USER, by the port that was asked: {command}; "
+            "or publish on one address only: {publish}.",
+            command=f"{tool} -I DOCKER-USER -i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} "
+            f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j DROP",
+            publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
+        ),
         shown,
         family,
     )
@@ -62,7 +74,7 @@ def _firewall(scene: Scene, family: Family, denying: Step) -> str:
     """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
     chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
     owner = next((name for name in map(chain_owner, chains) if name in ("ufw", "firewalld")), None)
-    return owner or "a firewall"
+    return owner or say("a firewall")
 
 
 def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
@@ -71,13 +83,13 @@ def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
     chain = scene.table(family, step.table or "").chains.get(step.chain or "")
     if chain is not None and chain.policy == step.verdict:
         return of_policy(chain)
-    return Evidence(f"{step.table} {step.chain}", f"policy {step.verdict}")
+    return Evidence(f"{step.table} {step.chain}", say("policy {verdict}", verdict=step.verdict))
 
 
 def _listed(words: list[str]) -> str:
-    more = f" and {len(words) - 4} more ports" if len(words) > 5 else ""
-    shown = words if not more else words[:4]
-    return ", ".join(shown) + more
+    if len(words) <= 5:
+        return joined(", ", words)
+    return say("{ports} and {count} more ports", ports=joined(", ", words[:4]), count=len(words) - 4)
 
 
 def _without_nat(ruleset: Ruleset) -> Ruleset:
@@ -131,13 +143,25 @@ def _without_dnat(
         jump = scene.jumps(family, "nat", "DOCKER")
         return Finding(
             "nat-accept-before-docker",
-            f"{publication.outside} of {name} is published, but a nat rule accepts the packet before Docker "
-            "can forward it.",
+            say(
+                "{outside} of {name} is published, but a nat rule accepts the packet before Docker can "
+                "forward it.",
+                outside=publication.outside,
+                name=name,
+            ),
             (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
-            "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule behind it is never asked, and the "
-            "packet goes to the host itself.",
-            f"Move Docker's jump to the front (systemctl restart docker), or narrow {taken.table} {taken.chain} "
-            f"rule {taken.position} so that it leaves {publication.outside} alone.",
+            say(
+                "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule behind it is never "
+                "asked, and the packet goes to the host itself."
+            ),
+            say(
+                "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
+                "rule {position} so that it leaves {outside} alone.",
+                table=taken.table,
+                chain=taken.chain,
+                position=taken.position,
+                outside=publication.outside,
+            ),
             shown,
             family,
         )
@@ -152,17 +176,24 @@ def _without_dnat(
         return None
     proxied = any(one.proxy for one in shown.trace.legs)
     tail = (
-        "docker-proxy on the host answers instead, as long as INPUT lets the packet in, and the container "
-        "sees the bridge's address as its client."
+        say(
+            "docker-proxy on the host answers instead, as long as INPUT lets the packet in, and the "
+            "container sees the bridge's address as its client."
+        )
         if proxied
-        else "It ends on the host, where nobody answers."
+        else say("It ends on the host, where nobody answers.")
     )
     return Finding(
         "published-without-dnat",
-        f"{publication.outside} of {name} is published, but no nat rule forwards it to {publication.inside}.",
+        say(
+            "{outside} of {name} is published, but no nat rule forwards it to {inside}.",
+            outside=publication.outside,
+            name=name,
+            inside=publication.inside,
+        ),
         (scene.publishes(publication),),
-        f"The packet keeps the host's address. {tail}",
-        f"docker restart {name}, or systemctl restart docker, writes the rule anew.",
+        sentences(say("The packet keeps the host's address."), tail),
+        say("docker restart {name}, or systemctl restart docker, writes the rule anew.", name=name),
         shown,
         family,
     )
@@ -184,11 +215,21 @@ def _without_accept(
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
     return Finding(
         "published-without-accept",
-        f"{publication.outside} of {publication.container.name} is published and forwarded, but no rule lets "
-        f"{publication.inside} through.",
+        say(
+            "{outside} of {name} is published and forwarded, but no rule lets {inside} through.",
+            outside=publication.outside,
+            name=publication.container.name,
+            inside=publication.inside,
+        ),
         (*map(of_rule, dnat), _of_step(scene, family, step)),
-        "The DNAT rule is there, but its twin in filter DOCKER is not, so the packet is dropped on its way.",
-        f"docker restart {publication.container.name}, or systemctl restart docker, writes the rule anew.",
+        say(
+            "The DNAT rule is there, but its twin in filter DOCKER is not, so the packet is dropped "
+            "on its way."
+        ),
+        say(
+            "docker restart {name}, or systemctl restart docker, writes the rule anew.",
+            name=publication.container.name,
+        ),
         shown,
         family,
     )
@@ -207,7 +248,9 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
         proto = protocol_name(port.proto)
         ways = [(port.host_address or "", port.host_address or "", port.host_port)]
         if daemon is None or daemon.generation != "28":  # from then on, who can is meant to
-            ways.insert(0, (f"{container.name}'s own address", container.name, port.container_port))
+            ways.insert(
+                0, (say("{name}'s own address", name=container.name), container.name, port.container_port)
+            )
         for what, to, dport in ways:
             fields: dict[str, Any] = {} if to == container.name else {"in": outside.name}
             shown = scene.ask(neighbour, to, proto=proto, dport=dport, **fields)
@@ -223,13 +266,27 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
             ]
             yield Finding(
                 "loopback-port-reachable",
-                f"{publication.outside} of {container.name} is published on {port.host_address} only, but "
-                f"neighbours on {outside.name} reach it by {what}.",
+                say(
+                    "{outside} of {name} is published on {address} only, but neighbours on {interface} "
+                    "reach it by {what}.",
+                    outside=publication.outside,
+                    name=container.name,
+                    address=port.host_address,
+                    interface=outside.name,
+                    what=what,
+                ),
                 (scene.publishes(publication), *map(of_rule, rules)),
-                f"A machine on the link of {outside.name} only needs a route to {to} by this host.",
-                "Docker 28 and later drop such packets in the raw table; before, do it yourself: iptables -t raw -I "
-                f"PREROUTING -i {outside.name} -d {address_text(4, container.address(4) or 0)} -j DROP; "
-                f"or use a network without publishing.",
+                say(
+                    "A machine on the link of {interface} only needs a route to {to} by this host.",
+                    interface=outside.name,
+                    to=to,
+                ),
+                say(
+                    "Docker 28 and later drop such packets in the raw table; before, do it yourself: {command}; "
+                    "or use a network without publishing.",
+                    command=f"iptables -t raw -I PREROUTING -i {outside.name} "
+                    f"-d {address_text(4, container.address(4) or 0)} -j DROP",
+                ),
                 shown,
             )
             break
@@ -254,17 +311,24 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             if daemon is not None and daemon.iptables is False:
                 told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
             elif step is None or step.table is None:
-                told = Evidence(scene.host.rulesets[4].source, "no rules, so that nothing is kept out")
+                told = Evidence(scene.host.rulesets[4].source, say("no rules, so that nothing is kept out"))
             else:
                 told = _of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
-                f"Ports of {called(network)}'s containers that are not published can be reached from outside.",
+                say(
+                    "Ports of {network}'s containers that are not published can be reached from outside.",
+                    network=called(network),
+                ),
                 (told,),
-                "Whoever can send packets for the containers' addresses to this host, as every neighbour on the "
-                "link can, reaches every port of theirs.",
-                "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and later "
-                "drop such packets by themselves.",
+                say(
+                    "Whoever can send packets for the containers' addresses to this host, as every neighbour "
+                    "on the link can, reaches every port of theirs."
+                ),
+                say(
+                    "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and "
+                    "later drop such packets by themselves."
+                ),
                 shown,
             )
 

@@ -14,6 +14,7 @@ from iptsim.explanation import Explanation, explain_trace
 from iptsim.findings.finding import Evidence
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
+from iptsim.languages import say
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, address_text, parse_address, protocol_name
@@ -188,8 +189,13 @@ class Scene:
         """Return a published port as evidence."""
         port = publication.port
         where = f"{port.host_address}:" if port.host_address else ""
-        source = "docker-inspect.json" if self.knows_containers else "the rules of Docker"
-        text = f"{publication.container.name} publishes {where}{publication.outside} -> {publication.inside}"
+        source = "docker-inspect.json" if self.knows_containers else say("the rules of Docker")
+        text = say(
+            "{name} publishes {outside} -> {inside}",
+            name=publication.container.name,
+            outside=f"{where}{publication.outside}",
+            inside=publication.inside,
+        )
         return Evidence(source, text)
 
     def publishing_rules(self, family: Family, publication: Publication) -> list[Rule]:

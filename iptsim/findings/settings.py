@@ -7,6 +7,7 @@ from typing import Any
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.languages import say
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
@@ -26,11 +27,16 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
         return
     yield Finding(
         "ip-forward-off",
-        "ip_forward is 0: the host does not route for its containers.",
+        say("ip_forward is 0: the host does not route for its containers."),
         (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"),),
-        "Nothing passes between a container and the outside, nor between two networks; no rule can change that.",
-        "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does it by itself unless "
-        "it has ip-forward=false.",
+        say(
+            "Nothing passes between a container and the outside, nor between two networks; no rule "
+            "can change that."
+        ),
+        say(
+            "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does it "
+            "by itself unless it has ip-forward=false."
+        ),
         shown,
     )
 
@@ -50,10 +56,18 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
         return
     yield Finding(
         "route-localnet",
-        f"Machines on the link of {outside.name} can reach what listens on 127.0.0.1.",
+        say(
+            "Machines on the link of {interface} can reach what listens on 127.0.0.1.", interface=outside.name
+        ),
         tuple(Evidence("sysctl.txt", f"{name} = 1") for name in on),
-        "Services on the loopback address often trust whoever connects; with route_localnet the kernel no longer "
-        "throws such packets away, and no rule does.",
-        f"sysctl -w {on[0]}=0, or: iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",
+        say(
+            "Services on the loopback address often trust whoever connects; with route_localnet the "
+            "kernel no longer throws such packets away, and no rule does."
+        ),
+        say(
+            "{one}, or: {other}",
+            one=f"sysctl -w {on[0]}=0",
+            other="iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",
+        ),
         shown,
     )

@@ -17,6 +17,7 @@ from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
+from iptsim.languages import joined, say, say_many
 from iptsim.packet import Family
 
 #: Matches whose answer depends on the packet and its connection alone, both the same at every rule of a chain.
@@ -58,10 +59,14 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     tool = tool_of(family)
     one = covered[0]
     differs = [rule for rule in covered if rule.target != first.target]
-    rules = f"rule {one.position}" if len(covered) == 1 else f"rules {_numbers(covered)}"
-    title = (
-        f"{first.table} {first.chain} {rules} never match{'es' if len(covered) == 1 else ''}: "
-        f"rule {first.position} takes all {'its' if len(covered) == 1 else 'their'} packets."
+    title = say_many(
+        "{table} {chain} rule {numbers} never matches: rule {taker} takes all its packets.",
+        "{table} {chain} rules {numbers} never match: rule {taker} takes all their packets.",
+        len(covered),
+        table=first.table,
+        chain=first.chain,
+        numbers=_numbers(covered),
+        taker=first.position,
     )
     shown = None
     if first.table == "filter":
@@ -70,25 +75,31 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
             if found is not None and any(step.rule is first for step in found.trace.legs[0].steps):
                 shown = found
                 break
-    effect = (
-        f"They do the same, so nothing is lost: {'it is' if len(covered) == 1 else 'they are'} only a burden."
-        if not differs
-        else f"The packets of rule {differs[0].position} go to {first.target_name} instead of "
-        f"{differs[0].target_name or 'a count'}."
-    )
+    if differs:
+        effect = say(
+            "The packets of rule {number} go to {taken} instead of {meant}.",
+            number=differs[0].position,
+            taken=first.target_name,
+            meant=differs[0].target_name or say("a count"),
+        )
+    else:
+        effect = say_many(
+            "They do the same, so nothing is lost: it is only a burden.",
+            "They do the same, so nothing is lost: they are only a burden.",
+            len(covered),
+        )
     place = f"-t {first.table} " if first.table != "filter" else ""
     words = (differs or covered)[0].text.removeprefix(f"-A {first.chain} ")
+    remedy = f"{tool} {place}-D {first.chain} {one.position}"
+    if differs:
+        instead = f"{tool} {place}-I {first.chain} {first.position} {words}"
+        remedy = say("{delete}; or, if it should come first: {insert}", delete=remedy, insert=instead)
     return Finding(
         "never-matches",
         title,
         (of_rule(first), *map(of_rule, covered[:_SHOWN])),
         effect,
-        f"{tool} {place}-D {first.chain} {one.position}"
-        + (
-            f"; or, if it should come first: {tool} {place}-I {first.chain} {first.position} {words}"
-            if differs
-            else ""
-        ),
+        remedy,
         shown,
         family,
     )
@@ -98,8 +109,10 @@ def _numbers(rules: list[Rule]) -> str:
     """Return the positions of rules: "4, 5 and 7", cut where there are many."""
     shown = [str(rule.position) for rule in rules[:_SHOWN]]
     if len(rules) > _SHOWN:
-        return f"{', '.join(shown)} and {len(rules) - _SHOWN} more"
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+        return say("{numbers} and {count} more", numbers=joined(", ", shown), count=len(rules) - _SHOWN)
+    if len(shown) == 1:
+        return shown[0]
+    return joined(" and ", (joined(", ", shown[:-1]), shown[-1]))
 
 
 def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
