@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iptsim.alternatives import WhatIf
-    from iptsim.api import explain, whatif
+    from iptsim.alternatives import WhatIf, proposals
+    from iptsim.api import Answers, explain, explain_many, whatif
     from iptsim.dump import dumps, load, loads
     from iptsim.dump.ruleset import Ruleset
     from iptsim.errors import IptsimError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Answers": "iptsim.api",
     "Explanation": "iptsim.explanation",
     "Finding": "iptsim.findings",
     "Host": "iptsim.host",
@@ -44,17 +45,20 @@ _HOMES = {
     "WhatIf": "iptsim.alternatives",
     "dumps": "iptsim.dump",
     "explain": "iptsim.api",
+    "explain_many": "iptsim.api",
     "language": "iptsim.languages",
     "lint": "iptsim.findings",
     "load": "iptsim.dump",
     "load_host": "iptsim.host",
     "loads": "iptsim.dump",
+    "proposals": "iptsim.alternatives",
     "reachability": "iptsim.reach",
     "walk": "iptsim.netfilter.walk",
     "whatif": "iptsim.api",
 }
 
 __all__ = [
+    "Answers",
     "Explanation",
     "Finding",
     "Host",
@@ -68,11 +72,13 @@ __all__ = [
     "__version__",
     "dumps",
     "explain",
+    "explain_many",
     "language",
     "lint",
     "load",
     "load_host",
     "loads",
+    "proposals",
     "reachability",
     "walk",
     "whatif",

@@ -60,6 +60,17 @@ class WalkLimitError(IptsimError):
     """A walk took more steps than any real ruleset needs; the ruleset is built to explode."""
 
 
+class MissingExtraError(IptsimError, ImportError):
+    """A package is not installed that only an optional part of iptsim needs.
+
+    >>> print(MissingExtraError("a frame", "pandas", "notebook"))
+    a frame needs pandas; install it with: pip install 'iptsim[notebook]'
+    """
+
+    def __init__(self, what: str, package: str, extra: str) -> None:
+        super().__init__(f"{what} needs {package}; install it with: pip install 'iptsim[{extra}]'")
+
+
 class RulesetError(IptsimError):
     """A ruleset that the kernel would refuse: a jump to a missing chain, a loop, jumps nested too deep."""
 

@@ -24,6 +24,8 @@ from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import TCP, UDP, Family, protocol_name
+from iptsim.progress import tracked
+from iptsim.shown import Framed
 
 SCHEMA = "iptsim.reachability/1"
 #: A port on which hardly anything listens: it stands for all that nobody named.
@@ -154,7 +156,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Reachability:
+class Reachability(Framed):
     """Who reaches whom on a host.
 
     Attributes:
@@ -171,6 +173,10 @@ class Reachability:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        left = f", {self.left_out} left out" if self.left_out else ""
+        return f"<Reachability IPv{self.family}: {len(self)} answers{left}>"
 
     def __iter__(self) -> Iterator[Reach]:
         return iter(self.rows)
@@ -206,13 +212,17 @@ def reachability(
         WalkLimitError: the rules are built to explode.
     """
     host = source if isinstance(source, Host) else load_host(source)
-    asked = questions(host, family)
+    every = questions(host, family)
+    asked = every[:most]
     simulator = Simulator(host)
     return Reachability(
         host,
         family,
-        tuple(_answer(simulator, row, row.question(family, verbose)) for row in asked[:most]),
-        max(0, len(asked) - most),
+        tuple(
+            _answer(simulator, row, row.question(family, verbose))
+            for row in tracked(asked, "asking who reaches whom")
+        ),
+        len(every) - len(asked),
     )
 
 

@@ -2,7 +2,7 @@
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.comparison import Parting, WhatIf, what_if
-from iptsim.alternatives.proposals import Proposal, proposals
+from iptsim.alternatives.proposals import Proposal, Proposals, proposals
 from iptsim.alternatives.table import Outcome, Shift, shifts
 from iptsim.reach import Row
 
@@ -10,6 +10,7 @@ __all__ = [
     "Outcome",
     "Parting",
     "Proposal",
+    "Proposals",
     "Row",
     "Shift",
     "WhatIf",

@@ -13,7 +13,7 @@ from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.table import Shift, shifts
 from iptsim.docker.changes import Change
 from iptsim.docker.roles import role_of
-from iptsim.errors import UsageError
+from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.explanation import delivered_text
 from iptsim.explanation.places import place_of
@@ -24,6 +24,7 @@ from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
+from iptsim.shown import Framed
 
 SCHEMA = "iptsim.whatif/1"
 _SWITCHES = frozenset({"true", "false", "0", "1"})
@@ -55,7 +56,7 @@ class Parting:
 
 
 @dataclass(slots=True)
-class WhatIf:
+class WhatIf(Framed):
     """What changes do to a packet, or without a question to everything that can be asked.
 
     Attributes:
@@ -81,10 +82,8 @@ class WhatIf:
     left_out: int = 0
     language: str = field(default_factory=current_language)
 
-    def __str__(self) -> str:
-        from iptsim.render.whatif import as_text
-
-        return as_text(self)
+    def __repr__(self) -> str:
+        return printable(f"<WhatIf {' '.join(map(change_text, self.changes))}: {self.why}>")
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the answer as JSON, schema `iptsim.whatif/1`."""

@@ -7,7 +7,7 @@ a container that exposes no port).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from iptsim.docker.changes import Change
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import is_dockers
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
-from iptsim.errors import UsageError
+from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
 from iptsim.languages import say
@@ -26,7 +26,9 @@ from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
+from iptsim.progress import tracked
 from iptsim.reach import Row
+from iptsim.shown import Framed
 
 #: Proposals that are shown, and questions that are asked to find out what else each of them does.
 MOST, MOST_ASKED = 8, 600
@@ -52,6 +54,9 @@ class Proposal:
     asked: Question
     also: tuple[Shift, ...] = ()
     left_out: int = 0
+
+    def __repr__(self) -> str:
+        return printable(f"<Proposal {self.options or self.text}: {self.after.verdict}>")
 
     @property
     def options(self) -> str:
@@ -80,6 +85,18 @@ class Proposal:
         }
 
 
+class Proposals(Framed, list[Proposal]):
+    """Proposals, those with the fewest side effects first.
+
+    Attributes:
+        explanation: the answer that they turn around.
+    """
+
+    def __init__(self, found: Iterable[Proposal], explanation: Explanation) -> None:
+        super().__init__(found)
+        self.explanation = explanation
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     changes: tuple[Change, ...]
@@ -88,7 +105,7 @@ class _Candidate:
     host_port: int | None = None
 
 
-def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
+def proposals(host: Host, explanation: Explanation) -> Proposals:
     """Return small changes that turn a verdict around, those with the fewest side effects first.
 
     Args:
@@ -104,7 +121,8 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
     family = scene.packet.family
     before: dict[Row, Outcome] = {}
     aim = outcome_of(explanation.trace)
-    for candidate in scene.opening() if lets_through else scene.closing():
+    candidates = [*(scene.opening() if lets_through else scene.closing())]
+    for candidate in tracked(candidates, "trying changes"):
         if candidate.changes in tried or len(found) == MOST:
             continue
         tried.add(candidate.changes)
@@ -128,7 +146,8 @@ def proposals(host: Host, explanation: Explanation) -> list[Proposal]:
         )
         answer = explain_trace(changing.host, question, trace)
         found.append(Proposal(candidate.changes, candidate.text, answer, question, also, left_out))
-    return sorted(found, key=lambda proposal: (len(proposal.also), len(proposal.changes)))
+    found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
+    return Proposals(found, explanation)
 
 
 class _Scene:

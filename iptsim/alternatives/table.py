@@ -11,6 +11,7 @@ from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
+from iptsim.progress import tracked
 from iptsim.reach import OTHER_PORT, Row, arrived_at, rows
 
 #: How many questions are asked at most.
@@ -71,7 +72,7 @@ def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, 
     """Return the outcome of each row."""
     simulator = Simulator(host)
     found: dict[Row, Outcome] = {}
-    for row in asked:
+    for row in tracked(asked, "asking who reaches whom"):
         try:
             found[row] = outcome_of(simulator.walk(row.question(family)))
         except UsageError:

@@ -19,6 +19,7 @@ from iptsim.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from iptsim.alternatives import Proposal
     from iptsim.render.explanation import Level
 
 
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     host = open_source(arguments)
     question = make_question(fields)
     explanation = explain_trace(host, question, walk(host, question))
-    found = []
+    found: list[Proposal] = []
     if arguments.proposals:
         from iptsim.alternatives import proposals
 

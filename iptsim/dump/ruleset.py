@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from iptsim.errors import RulesetError, Span
+from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import say
 from iptsim.packet import Family
+from iptsim.shown import Framed, Shown
 
 if TYPE_CHECKING:
     from iptsim.graph import ChainGraph
@@ -50,7 +51,7 @@ class Jump:
 
 
 @dataclass(slots=True)
-class Rule:
+class Rule(Shown):
     """One rule. Treat it as immutable.
 
     Attributes:
@@ -77,6 +78,9 @@ class Rule:
     line: int = field(default=0, compare=False)
     refused: str = field(default="", compare=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return printable(f"<Rule {self.table} {self.chain} {self.position}: {self.text}>")
 
     @property
     def text(self) -> str:
@@ -106,7 +110,7 @@ class Rule:
 
 
 @dataclass(slots=True)
-class Chain:
+class Chain(Framed):
     """A chain and its rules in order.
 
     Attributes:
@@ -122,6 +126,10 @@ class Chain:
     line: int = field(default=0, compare=False)
     declared: bool = True
 
+    def __repr__(self) -> str:
+        policy = f" policy {self.policy}" if self.policy else ""
+        return printable(f"<Chain {self.table} {self.name}{policy}: {len(self.rules)} rules>")
+
     @property
     def builtin(self) -> bool:
         """Whether the chain hangs at a hook."""
@@ -129,7 +137,7 @@ class Chain:
 
 
 @dataclass(slots=True)
-class Table:
+class Table(Framed):
     """A table: its chains by name, in the order of the dump.
 
     Attributes:
@@ -141,6 +149,11 @@ class Table:
     comments: tuple[str, ...] = ()
     line: int = field(default=0, compare=False)
 
+    def __repr__(self) -> str:
+        return printable(
+            f"<Table {self.name}: {len(self.chains)} chains, {sum(1 for _ in self.rules())} rules>"
+        )
+
     def rules(self) -> Iterator[Rule]:
         """Yield all rules, chain by chain."""
         for chain in self.chains.values():
@@ -148,7 +161,7 @@ class Table:
 
 
 @dataclass(slots=True)
-class Ruleset:
+class Ruleset(Framed):
     """All tables of one address family and one backend.
 
     Attributes:
@@ -171,6 +184,11 @@ class Ruleset:
     listed: bool = field(default=False, compare=False)
     trailer: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list, compare=False)
+
+    def __repr__(self) -> str:
+        chains = sum(len(table.chains) for table in self.tables.values())
+        holds = f"{len(self.tables)} tables, {chains} chains, {sum(1 for _ in self.rules())} rules"
+        return printable(f"<Ruleset IPv{self.family} {self.backend} from {self.source}: {holds}>")
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain, or None."""

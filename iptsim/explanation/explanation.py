@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.docker.roles import role_of
+from iptsim.errors import printable
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.host.model import Host
 from iptsim.languages import current_language, language, later, say, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text
+from iptsim.shown import Framed
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
 _FIELD_NAMES = {
@@ -24,7 +26,7 @@ _FIELD_NAMES = {
 
 
 @dataclass(slots=True)
-class Explanation:
+class Explanation(Framed):
     """An answered question.
 
     Attributes:
@@ -49,16 +51,9 @@ class Explanation:
     branches: list[Explanation] = field(default_factory=list)
     language: str = field(default_factory=current_language)
 
-    def __str__(self) -> str:
-        from iptsim.render.explanation import as_text
-
-        return as_text(self)
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Return what a notebook shows."""
-        from iptsim.render.explanation import as_html, as_text
-
-        return {"text/plain": as_text(self), "text/html": as_html(self)}
+    def __repr__(self) -> str:
+        ends = f"{self.sender} → {self.target} {self.question.what()}"
+        return printable(f"<Explanation {self.verdict} {self.reason.code}: {ends}>")
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.

@@ -15,11 +15,12 @@ from iptsim.findings import (
     settings,
     shadow,
 )
-from iptsim.findings.finding import CODES, Evidence, Finding
+from iptsim.findings.finding import CODES, Evidence, Finding, Findings
 from iptsim.findings.scene import Scene
 from iptsim.host import Host, load_host
+from iptsim.progress import tracked
 
-__all__ = ["ANALYSES", "CODES", "Evidence", "Finding", "lint"]
+__all__ = ["ANALYSES", "CODES", "Evidence", "Finding", "Findings", "lint"]
 
 Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
@@ -46,7 +47,7 @@ ANALYSES: tuple[Analysis, ...] = (
 )
 
 
-def lint(source: str | Path | Host) -> list[Finding]:
+def lint(source: str | Path | Host) -> Findings:
     """Return what is probably wrong with a host, the most telling findings first.
 
     Args:
@@ -57,7 +58,9 @@ def lint(source: str | Path | Host) -> list[Finding]:
         DumpSyntaxError: a line of the dump that iptables-restore would not take.
         RulesetError: the rules loop or jump to a chain that is not there.
     """
-    scene = Scene(source if isinstance(source, Host) else load_host(source))
-    found = [finding for analysis in ANALYSES for finding in analysis(scene)]
+    host = source if isinstance(source, Host) else load_host(source)
+    scene = Scene(host)
+    found = [finding for analysis in tracked(ANALYSES, "looking for mistakes") for finding in analysis(scene)]
     rank = {code: number for number, code in enumerate(CODES)}
-    return sorted(found, key=lambda finding: (rank[finding.code], finding.family))
+    found.sort(key=lambda finding: (rank[finding.code], finding.family))
+    return Findings(found, host.source)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from iptsim.dump.ruleset import Chain, Rule
+from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.languages import later, say
 from iptsim.netfilter.question import Question
 from iptsim.packet import Family
+from iptsim.shown import Framed, Shown
 
 #: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.
 CODES: dict[str, str] = {
@@ -83,7 +86,7 @@ class Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Shown):
     """Something about a host that is probably not as its owner wants it.
 
     Attributes:
@@ -104,6 +107,9 @@ class Finding:
     shown: Explanation | None = None
     family: Family = 4
 
+    def __repr__(self) -> str:
+        return printable(f"<Finding {self.code}: {self.title}>")
+
     def command(self, source: str) -> str:
         """Return the command that shows the packet again; empty without one."""
         return f"iptsim explain {shlex.quote(source)} {_options(self.shown.question)}" if self.shown else ""
@@ -119,6 +125,18 @@ class Finding:
             "remedy": self.remedy,
             "shown": self.shown.as_json() if self.shown else None,
         }
+
+
+class Findings(Framed, list[Finding]):
+    """What was found, the most telling first.
+
+    Attributes:
+        source: where: what commands that show a packet again name.
+    """
+
+    def __init__(self, found: Iterable[Finding], source: str) -> None:
+        super().__init__(found)
+        self.source = source
 
 
 def of_rule(rule: Rule) -> Evidence:

@@ -14,7 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator
 
 from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import printable
 from iptsim.packet import Connection, Family, address_text
+from iptsim.shown import Framed
 
 InterfaceKind = Literal[
     "loopback", "bridge", "veth", "physical", "macvlan", "ipvlan", "vxlan", "vlan", "bond", "tun",
@@ -389,6 +391,14 @@ class Container:
     daemon: str = ""
     started: str = ""
 
+    def __repr__(self) -> str:
+        places = [
+            f"{endpoint.network} {address_text(family, address)}"
+            for endpoint in self.endpoints.values()
+            for family, address in endpoint.addresses.items()
+        ]
+        return printable(f"<Container {self.name}: {', '.join(places) or self.network_mode}>")
+
     def address(self, family: Family, network: str | None = None) -> int | None:
         """Return its address in a network, or its first one."""
         for endpoint in self.endpoints.values():
@@ -523,7 +533,7 @@ class ConntrackEntry:
 
 
 @dataclass(eq=False)
-class Host:
+class Host(Framed):
     """Everything known about the host.
 
     Attributes:
@@ -551,6 +561,10 @@ class Host:
     assumptions: list[str] = field(default_factory=list)
     inferred: bool = False
     source: str = ""
+
+    def __repr__(self) -> str:
+        held = f"{len(self.containers)} containers, {len(self.networks)} networks"
+        return printable(f"<Host {self.source or 'made in memory'}: {held}>")
 
     def container(self, name: str) -> tuple[Container, Endpoint | None] | None:
         """Find a container by name, by the start of its id, or as `container@network`.

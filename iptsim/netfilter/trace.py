@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
+from iptsim.errors import printable
 from iptsim.languages import later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
+from iptsim.shown import Framed
 
 SCHEMA = "iptsim.trace/1"
 FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]
@@ -207,7 +209,7 @@ class Decision:
 
 
 @dataclass(slots=True)
-class Trace:
+class Trace(Framed):
     """The answer to one question, before it is put into words.
 
     Attributes:
@@ -228,6 +230,15 @@ class Trace:
     hinges: list[Decision] = field(default_factory=list)
     consulted: frozenset[str] = frozenset()
     assumptions: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        leg = self.legs[0]
+        packet = leg.packet
+        target = address_text(packet.family, packet.dst)
+        ways = f", {len(self.branches)} ways" if self.branches else f", {len(self.legs)} legs"
+        return printable(
+            f"<Trace {self.verdict}: {leg.sender} → {target} {protocol_name(packet.proto)}{ways}>"
+        )
 
     @property
     def deciding_leg(self) -> Leg:

@@ -25,7 +25,7 @@ from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, st
 Level = Literal["quiet", "normal", "verbose"]
 
 #: Ways of a DEPENDS answer that are printed; JSON has them all.
-_WAYS_SHOWN = 8
+WAYS_SHOWN = 8
 
 
 def print_explanation(explanation: Explanation, console: Console, *, level: Level = "normal") -> None:
@@ -54,14 +54,6 @@ def as_text(explanation: Explanation, width: int = 120) -> str:
     return console.file.getvalue()
 
 
-def as_html(explanation: Explanation) -> str:
-    """Return an explanation as a piece of HTML with inline styles, for notebooks."""
-    console = Console(file=StringIO(), width=120, record=True, force_terminal=True)
-    print_explanation(explanation, console)
-    template = '<pre style="line-height:normal;white-space:pre-wrap">{code}</pre>'
-    return console.export_html(inline_styles=True, code_format=template)
-
-
 def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     yield _headline(explanation)
     yield Text("")
@@ -82,18 +74,19 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         yield Text.assemble(("Assumed   ", "dim"), printable(sentence))
 
 
-def _headline(explanation: Explanation) -> Text:
+def asked_text(explanation: Explanation) -> str:
+    """Return which packet was asked about: "tcp/80, new connection"."""
     question = explanation.question
     state = question.state or "new"
     packet = explanation.trace.legs[0].packet
     what = "icmpv6" if packet.proto == ICMPV6 else question.what()
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
-    kind = (
-        f"{what}, {state} connection"
-        if state in ("new", "established", "related")
-        else f"{what}, state {state}"
-    )
+    known = state in ("new", "established", "related")
+    return f"{what}, {state} connection" if known else f"{what}, state {state}"
+
+
+def _headline(explanation: Explanation) -> Text:
     return Text.assemble(
         (explanation.verdict, COLOURS[explanation.verdict]),
         "   ",
@@ -101,7 +94,7 @@ def _headline(explanation: Explanation) -> Text:
         " → ",
         (printable(explanation.target), "bold"),
         "   ",
-        kind,
+        asked_text(explanation),
     )
 
 
@@ -124,13 +117,13 @@ def _decided_by(step: Step) -> Iterator[Text]:
 
 
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
-    for way in explanation.branches[:_WAYS_SHOWN]:
+    for way in explanation.branches[:WAYS_SHOWN]:
         yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
         if way.reason.step is not None and way.reason.step.table is not None:
             yield from (Text("        ") + line for line in _decided_by(way.reason.step))
         if verbose:
             yield from _legs(way, verbose)
-    left = len(explanation.branches) - _WAYS_SHOWN
+    left = len(explanation.branches) - WAYS_SHOWN
     if left > 0:
         yield Text(f"... and {left} more ways (--json has them all)", "dim")
     yield Text("")
@@ -148,7 +141,7 @@ def when_text(decisions: list[Decision]) -> str:
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
     yield Text("The ways end alike, but not at the same place:", "dim")
-    for way in explanation.branches[:_WAYS_SHOWN]:
+    for way in explanation.branches[:WAYS_SHOWN]:
         delivered = way.trace.legs[0].delivered
         place = delivered_text(delivered) if delivered else "nowhere"
         yield Text(f"  {printable(place)}  {when_text(way.trace.decisions)}", "dim")
@@ -169,8 +162,8 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
             yield Text(stays, "dim")
         elif not steps and not leg.inside:
             yield Text(f"{' ' * INDENT}no rule sees it", "dim")
-        brief = number > 1 and leg.verdict == "ACCEPT" and not verbose
-        yield from _brief(steps) if brief else step_lines(steps, leg, verbose)
+        short = number > 1 and leg.verdict == "ACCEPT" and not verbose
+        yield from _brief(steps) if short else step_lines(steps, leg, verbose)
         yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
         if leg.delivered is not None and number == 1:
             yield Text.assemble(
@@ -186,30 +179,34 @@ def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[T
         yield from step_lines(steps, leg, verbose)
 
 
-def leg_name(explanation: Explanation, leg: Leg, number: int) -> str:
-    """Return what a leg is: "request", "reply", "docker-proxy → container"; legs are numbered from 1."""
-    name = "request" if number == 1 else ("reply" if leg.direction == "reply" else "second connection")
+def leg_name(legs: list[Leg], number: int) -> str:
+    """Return what a trace's leg is, by its number from 1: "reply"."""
+    leg = legs[number - 1]
     if leg.proxy:
-        name = "docker-proxy → container" if leg.direction == "original" else "container → docker-proxy"
-    elif explanation.trace.legs[0].verdict == "REJECT" and number == 2:
-        name = "answer of the REJECT rule"
-    return name
+        return "docker-proxy → container" if leg.direction == "original" else "container → docker-proxy"
+    if legs[0].verdict == "REJECT" and number == 2:
+        return "answer of the REJECT rule"
+    return "request" if number == 1 else ("reply" if leg.direction == "reply" else "second connection")
 
 
 def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
-    name = leg_name(explanation, leg, number)
+    name = leg_name(explanation.trace.legs, number)
     return Text.assemble((f"{number} {name}", "bold"), "   ", (leg.verdict, COLOURS[leg.verdict]))
 
 
-def _brief(steps: list[Step]) -> Iterator[Text]:
-    """Show a leg that got through in one line: the rules and policies that accepted it."""
+def brief(steps: list[Step]) -> Iterator[str]:
+    """Yield a leg that got through in one sentence: the rules and policies that accepted it; then notes."""
     shown = [
         f"{step.table} {step.chain} " + (f"rule {step.rule.position}" if step.rule else "policy")
         for step in steps
         if step.table == "filter" and step.verdict == "ACCEPT"
     ]
-    notes = [printable(step.note) for step in steps if step.table is None]
+    notes = [step.note for step in steps if step.table is None]
     if shown or (steps and not notes):
-        yield Text(f"{' ' * INDENT}accepted by {printable(', '.join(shown)) or 'every policy'}", "dim")
-    for note in notes:
-        yield Text(f"{' ' * INDENT}{note}", "dim")
+        yield f"accepted by {', '.join(shown) or 'every policy'}"
+    yield from notes
+
+
+def _brief(steps: list[Step]) -> Iterator[Text]:
+    for sentence in brief(steps):
+        yield Text(f"{' ' * INDENT}{printable(sentence)}", "dim")

@@ -47,7 +47,7 @@ def rules_lines(
     for number, found in enumerate(_chains(ruleset, table, chain)):
         if number:
             yield Text("")
-        yield from _chain_lines(found, host)
+        yield from chain_lines(found, host)
 
 
 def rules_json(
@@ -71,11 +71,12 @@ def rules_json(
             }
             for one in chains
         ],
-        "rules": [_rule_json(rule, host) for one in chains for rule in one.rules],
+        "rules": [rule_json(rule, host) for one in chains for rule in one.rules],
     }
 
 
-def _rule_json(rule: Rule, host: Host) -> dict[str, Any]:
+def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
+    """Return a rule as data, with its words and why it is there."""
     owner, role = rule_owner_and_role(rule, host)
     return {
         "table": rule.table,
@@ -105,7 +106,7 @@ def _chains(ruleset: Ruleset, table: str | None, chain: str | None) -> list[Chai
     return shown
 
 
-def rule_owner_and_role(rule: Rule, host: Host) -> tuple[str, Role | None]:
+def rule_owner_and_role(rule: Rule, host: Host | None) -> tuple[str, Role | None]:
     """Return whose a rule is, and why if it is Docker's."""
     role = role_of(rule, host)
     if role is not None:
@@ -115,24 +116,32 @@ def rule_owner_and_role(rule: Rule, host: Host) -> tuple[str, Role | None]:
     return ("user" if owner == "docker" else owner), None
 
 
-def _chain_lines(chain: Chain, host: Host) -> Iterator[Text]:
+def chain_text(chain: Chain) -> str:
+    """Return what a chain is: built in, with its policy, or who made it."""
     if chain.builtin:
-        policy = f"policy {chain.policy or 'ACCEPT'}"
-        about = f"built in, {policy}{_counted(chain.counters)}"
-    else:
-        about = f"made {_owner_text(chain_owner(chain.name))}"
-    yield Text.assemble((f"{chain.table} {printable(chain.name)}", "bold"), f"   {about}")
+        return f"built in, policy {chain.policy or 'ACCEPT'}{_counted(chain.counters)}"
+    return f"made {_owner_text(chain_owner(chain.name))}"
+
+
+def chain_lines(chain: Chain, host: Host | None = None) -> Iterator[Text]:
+    """Yield the lines that show a chain in words."""
+    yield Text.assemble((f"{chain.table} {printable(chain.name)}", "bold"), f"   {chain_text(chain)}")
     if not chain.rules:
         yield Text("  no rules", "dim")
     for rule in chain.rules:
-        owner, role = rule_owner_and_role(rule, host)
         yield Text.assemble(f"{rule.position:5}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
-        why = _owner_text(owner)
-        if role is not None:
-            setting = f" ({role.setting})" if role.setting and role.setting not in _NAMED else ""
-            why += f": {role.text}{setting}"
+        why = why_text(rule, host)
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))
+
+
+def why_text(rule: Rule, host: Host | None = None) -> str:
+    """Return whose a rule is, and why it is there if it is Docker's."""
+    owner, role = rule_owner_and_role(rule, host)
+    if role is None:
+        return _owner_text(owner)
+    setting = f" ({role.setting})" if role.setting and role.setting not in _NAMED else ""
+    return f"{_owner_text(owner)}: {role.text}{setting}"
 
 
 def _owner_text(owner: str) -> str:

@@ -144,7 +144,7 @@ def _print_both(answer: WhatIf, console: Console) -> None:
         table.add_row("", "", "")
         table.add_row(_leg(was, number), "", _leg(now, number))
         hooks = ["", ""]
-        for left, mark, right in _aligned(was, now):
+        for left, mark, right in aligned(was, now):
             steps = (left, right)
             new = [
                 step.hook if step and step.hook != hook else ""
@@ -179,7 +179,7 @@ def _leg(leg: Leg | None, number: int) -> Text:
     return Text.assemble((f"{number + 1} {name}", "bold"), "  ", (leg.verdict, _COLOURS[leg.verdict]))
 
 
-def _aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, str, Step | None]]:
+def aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, str, Step | None]]:
     """Yield the steps of two legs side by side, with a mark where they differ."""
     left, right = (
         [step for step in whole(leg) if not (step.policy and step.verdict == "ACCEPT")] if leg else []

@@ -127,7 +127,7 @@ class Traces:
         idle = _in_vain(whole)
         steps = [self._step(step) for step in whole]
         value: dict[str, Any] = {
-            "n": leg_name(explanation, leg, number),
+            "n": leg_name(explanation.trace.legs, number),
             "v": leg.verdict,
             "f": printable(leg.sender),
             "p": self._packet(leg),

@@ -1,0 +1,439 @@
+"""Tables for pandas. :data:`COLUMNS` says what is in them; pandas itself is loaded on use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from iptsim.alternatives import WhatIf
+from iptsim.alternatives.proposals import Proposals
+from iptsim.alternatives.table import Shift
+from iptsim.api import Answers
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.errors import MissingExtraError
+from iptsim.explanation import Explanation
+from iptsim.findings import Findings
+from iptsim.host import Host
+from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.packet import Family
+from iptsim.reach import Reachability, arrived_at
+from iptsim.render.rules import rule_json
+from iptsim.render.steps import changed_text
+
+if TYPE_CHECKING:
+    import pandas
+
+Kind = Literal["text", "number", "truth"]
+#: The dtype of each kind of column. Texts are never missing: "" stands for what does not apply.
+DTYPES: dict[Kind, str] = {"text": "string", "number": "Int64", "truth": "bool"}
+
+
+class Column(NamedTuple):
+    """A column: what kind its values are of, and what they mean."""
+
+    kind: Kind
+    meaning: str
+
+
+_RULE = {
+    "table": Column("text", "the rule's table"),
+    "chain": Column("text", "its chain"),
+    "rule": Column("number", "its position in the chain, from 1; missing for a policy"),
+    "line": Column("number", "its line in the dump"),
+}
+_ASKED = {
+    "from": Column("text", "who sends"),
+    "to": Column("text", "to whom"),
+}
+_STEPS = {
+    "leg": Column("number", "number of the leg, from 1"),
+    "direction": Column("text", '"original" or "reply", within its connection'),
+    "sender": Column("text", "who sends the packet of this leg"),
+    "proxy": Column("truth", "the leg is of docker-proxy's own connection to the container"),
+    "namespace": Column("text", '"host", or the container in whose network namespace it happens'),
+    "hook": Column("text", "the hook; or ROUTING, BRIDGE ... for what happens outside iptables"),
+    **_RULE,
+    "text": Column("text", "the rule as iptables-save prints it"),
+    "verdict": Column("text", "what came of it: ACCEPT, DROP, JUMP:CHAIN, RETURN, CONTINUE, DNAT ..."),
+    "policy": Column("truth", "the chain's policy decided"),
+    "maybe": Column("truth", "an undecided match stands before it and makes no difference"),
+    "changes": Column("text", 'what it changed in the packet: "dst 192.0.2.10 → 172.17.0.2"'),
+    "note": Column("text", "what happened, for steps outside iptables"),
+    "code": Column("text", "a stable word for what the kernel itself decided"),
+    "in": Column("text", "the interface by which the packet came in"),
+    "out": Column("text", "the interface by which it leaves"),
+}
+_SHIFTS = {
+    **_ASKED,
+    "what": Column("text", '"80/tcp", or "other ports"'),
+    "proto": Column("text", "the protocol"),
+    "dport": Column("number", "the port that was asked"),
+    "before": Column("text", 'the verdict before; "" where it could not be asked'),
+    "before_at": Column("text", "who got the packet before"),
+    "after": Column("text", "the verdict after"),
+    "after_at": Column("text", "who gets the packet after"),
+    "change": Column("text", '"opens", "closes" or "alters"'),
+}
+
+#: The frames by what they are of: columns in order. `docs/frames.md` is made from this table.
+COLUMNS: dict[str, dict[str, Column]] = {
+    "rules": {
+        "family": Column("number", "4 or 6"),
+        **_RULE,
+        "text": Column("text", "the rule as iptables-save prints it"),
+        "words": Column("text", "what it says"),
+        "target": Column("text", "the target or chain after -j or -g"),
+        "packets": Column("number", "packets that it has matched; missing without counters"),
+        "octets": Column("number", "their octets"),
+        "owner": Column("text", 'who wrote it: "docker", another program, or "user"'),
+        "role": Column("text", "a stable word for what a rule of Docker's is for"),
+        "why": Column("text", "the same in a sentence"),
+        "setting": Column("text", "the setting that makes dockerd write it"),
+        "network": Column("text", "the network that it belongs to"),
+        "container": Column("text", "the container"),
+        "port": Column("text", 'the container\'s port: "80/tcp"'),
+        "host_port": Column("text", "the port on the host, where it forwards it"),
+        "link": Column("text", "CLIENT:SERVER:ALIAS, where it is a link's"),
+    },
+    "steps": _STEPS,
+    "answers": {
+        "id": Column("text", "the question's id"),
+        **_ASKED,
+        "proto": Column("text", "the protocol"),
+        "dport": Column("number", "the destination port"),
+        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" where it can\'t be asked'),
+        "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
+        "why": Column("text", "the reason in words"),
+        **_RULE,
+        "text": Column("text", "the deciding rule as iptables-save prints it"),
+        "at": Column("text", "who gets the packet in the end, behind docker-proxy too"),
+        "error": Column("text", "why it can't be asked"),
+    },
+    "reachability": {
+        **_ASKED,
+        "what": Column("text", '"80/tcp", "icmp", or "other ports"'),
+        "proto": Column("text", "the protocol"),
+        "dport": Column("number", "the port that was asked, 9999 for all others; missing for ICMP"),
+        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" where it can\'t be asked'),
+        "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
+        "why": Column("text", "the reason in words, or why it can't be asked"),
+        "at": Column("text", "who gets the packet in the end, behind docker-proxy too"),
+        **_RULE,
+    },
+    "shifts": _SHIFTS,
+    "comparison": {"when": Column("text", '"before" or "after" the changes'), **_STEPS},
+    "proposals": {
+        "change": Column("text", "the command, or the options of `iptsim whatif`"),
+        "why": Column("text", "what it means"),
+        "verdict": Column("text", "the verdict then"),
+        "at": Column("text", "who gets the packet then"),
+        "opens": Column("number", "how many other questions it opens"),
+        "closes": Column("number", "how many it closes"),
+        "alters": Column("number", "how many end at another place"),
+    },
+    "findings": {
+        "code": Column("text", "the finding's stable code (docs/findings.md)"),
+        "family": Column("number", "4 or 6"),
+        "title": Column("text", "what was found"),
+        "places": Column("text", "the rules and files that show it, separated by semicolons"),
+        "consequence": Column("text", "what it does to packets"),
+        "remedy": Column("text", "what helps"),
+        "verdict": Column("text", "the verdict of the packet that shows it"),
+    },
+}
+
+
+_TITLES = {
+    "rules": (
+        "Rules",
+        "`Ruleset.frame()`, `Table.frame()`, `Chain.frame()`; `Host.frame()` has the rules of both families, and knows "
+        "the names of Docker's networks and containers.",
+    ),
+    "steps": (
+        "Steps",
+        "`Explanation.frame()`, `Trace.frame()`: what happened to the packet, in order. Of an answer that depends, the "
+        "steps that all ways share.",
+    ),
+    "answers": (
+        "Answers",
+        "`iptsim.explain_many(host, questions).frame()`: a row a question. Where the questions were a frame, it has "
+        "their index.",
+    ),
+    "reachability": ("Reachability", "`iptsim.reachability(host).frame()`: who reaches whom."),
+    "shifts": ("What changes", "`iptsim.whatif(host, changes).frame()`: what has another outcome."),
+    "comparison": (
+        "Before and after",
+        "`iptsim.whatif(host, changes, sender, receiver).frame()`: the steps of both walks.",
+    ),
+    "proposals": (
+        "Proposals",
+        "`iptsim.proposals(host, answer).frame()`: what would let a packet through, or keep it out.",
+    ),
+    "findings": ("Findings", "`iptsim.lint(host).frame()`: what is probably wrong."),
+}
+
+
+def columns_table() -> str:
+    """Return `docs/frames.md`."""
+    lines = [
+        "# Frames\n\nMade by `python -m iptsim.render.frames > docs/frames.md`; a test keeps it true.\n\n"
+        "`.frame()` makes a pandas DataFrame; `pip install 'iptsim[notebook]'` brings pandas. Texts have the dtype\n"
+        '`string` and are never missing: `""` stands for what does not apply. Numbers are `Int64` and may be missing.\n'
+    ]
+    for name, columns in COLUMNS.items():
+        title, text = _TITLES[name]
+        lines.append(f"\n## {title}\n\n{text}\n\n| column | dtype | meaning |\n|---|---|---|\n")
+        lines += [f"| `{key}` | {DTYPES[kind]} | {meaning} |\n" for key, (kind, meaning) in columns.items()]
+    return "".join(lines)
+
+
+@singledispatch
+def _rows(thing: object) -> tuple[str, Iterator[dict[str, Any]]]:
+    """Return of what the frame is (a key of :data:`COLUMNS`), and its rows."""
+    raise TypeError(f"there is no frame of a {type(thing).__name__}")
+
+
+def frame(thing: object) -> pandas.DataFrame:
+    """Return an object's table.
+
+    Raises:
+        MissingExtraError: pandas is not installed.
+    """
+    name, rows = _rows(thing)
+    return make_frame(COLUMNS[name], rows, thing.index if isinstance(thing, Answers) else None)
+
+
+def make_frame(
+    columns: Mapping[str, Column], rows: Iterable[Mapping[str, Any]], index: Any = None
+) -> pandas.DataFrame:
+    """Return a table.
+
+    Args:
+        columns: their names and kinds.
+        rows: values by column; what is left out, or None, is missing.
+        index: the rows' names; None for their numbers.
+    """
+    try:
+        import pandas
+    except ImportError:
+        raise MissingExtraError("a frame", "pandas", "notebook") from None
+
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    for row in rows:
+        for name, column in columns.items():
+            value = row.get(name)
+            if value is None and column.kind != "number":
+                value = "" if column.kind == "text" else False
+            values[name].append(value)
+    return pandas.DataFrame(
+        {
+            name: pandas.Series(values[name], dtype=DTYPES[column.kind], index=index)
+            for name, column in columns.items()
+        }
+    )
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+@_rows.register
+def _(ruleset: Ruleset) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "rules", rules_rows(ruleset.rules(), ruleset.family)
+
+
+@_rows.register
+def _(host: Host) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "rules", (
+        row for ruleset in host.rulesets.values() for row in rules_rows(ruleset.rules(), ruleset.family, host)
+    )
+
+
+@_rows.register
+def _(one: Table) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "rules", rules_rows(one.rules())
+
+
+@_rows.register
+def _(chain: Chain) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "rules", rules_rows(chain.rules)
+
+
+def rules_rows(
+    rules: Iterable[Rule], family: Family | None = None, host: Host | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of rules; a host's networks and containers name what Docker's rules are for."""
+    for rule in rules:
+        yield {"family": family, "target": rule.target_name, **rule_json(rule, host)}
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@_rows.register
+def _(trace: Trace) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "steps", _steps(trace)
+
+
+@_rows.register
+def _(explanation: Explanation) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "steps", _steps(explanation.trace)
+
+
+def _steps(trace: Trace) -> Iterator[dict[str, Any]]:
+    for number, leg in enumerate(trace.legs, 1):
+        receiver = leg.delivered.name if leg.delivered is not None else ""
+        for namespace, steps in (
+            (leg.sender, leg.own_steps),
+            ("host", leg.steps),
+            (receiver, leg.arrival_steps),
+        ):
+            for step in steps:
+                yield {"leg": number, "namespace": namespace, **_leg(leg), **_step(step)}
+
+
+def _leg(leg: Leg) -> dict[str, Any]:
+    return {"direction": leg.direction, "sender": leg.sender, "proxy": leg.proxy}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    changes = (
+        f"{name} {changed_text(name, before)} → {changed_text(name, after)}"
+        for name, (before, after) in step.changes.items()
+    )
+    return {
+        "hook": step.hook,
+        **_place(step),
+        "verdict": step.verdict,
+        "policy": step.policy,
+        "maybe": step.maybe,
+        "changes": ", ".join(changes),
+        "note": step.note,
+        "code": step.code,
+        "in": step.interfaces[0],
+        "out": step.interfaces[1],
+    }
+
+
+def _place(step: Step) -> dict[str, Any]:
+    rule = step.rule
+    place: dict[str, Any] = {"table": step.table, "chain": step.chain}
+    if rule is not None:
+        place.update(rule=rule.position, line=rule.line or None, text=rule.text)
+    return place
+
+
+@_rows.register
+def _(answers: Answers) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "answers", map(_answer, answers.questions, answers)
+
+
+def _answer(fields: Mapping[str, Any], answer: Explanation | Exception) -> dict[str, Any]:
+    if not isinstance(answer, Explanation):
+        asked = {name: str(fields[name]) for name in ("id", "from", "to", "proto") if name in fields}
+        return {**asked, "error": str(answer)}
+    question, packet = answer.question, answer.trace.legs[0].packet
+    reason = answer.reason
+    return {
+        "id": str(question.id) if question.id is not None else None,
+        "from": question.sender or question.src,
+        "to": question.to or question.dst,
+        "proto": question.proto or question.what().partition("/")[0],
+        "dport": packet.dport,
+        "verdict": answer.verdict,
+        "reason": reason.code,
+        "why": reason.text,
+        **_decision(answer),
+        "at": arrived_at(answer.trace),
+    }
+
+
+@_rows.register
+def _(reachability: Reachability) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "reachability", (
+        {
+            "from": reach.sender,
+            "to": reach.receiver,
+            "what": reach.row.what,
+            "proto": reach.proto,
+            "dport": reach.port,
+            "verdict": reach.verdict,
+            "reason": reach.reason,
+            "at": reach.at,
+            **_decision(reach.explanation),
+            "why": reach.note or None if reach.explanation is None else reach.explanation.reason.text,
+        }
+        for reach in reachability
+    )
+
+
+def _decision(explanation: Explanation | None) -> dict[str, Any]:
+    """Return where an answer is decided."""
+    step = explanation.reason.step if explanation is not None else None
+    return _place(step) if step is not None else {}
+
+
+# -- changes and findings --------------------------------------------------------------------------
+
+
+@_rows.register
+def _(answer: WhatIf) -> tuple[str, Iterator[dict[str, Any]]]:
+    if answer.before is None and answer.after is None:
+        return "shifts", map(_shift, answer.shifts)
+    return "comparison", (
+        {"when": when, **row}
+        for when, one in (("before", answer.before), ("after", answer.after))
+        if one is not None
+        for row in _steps(one.trace)
+    )
+
+
+def _shift(shift: Shift) -> dict[str, Any]:
+    row = shift.row
+    return {
+        "from": row.sender,
+        "to": row.to,
+        "what": row.what,
+        "proto": row.proto,
+        "dport": row.port,
+        "before": shift.before.verdict,
+        "before_at": shift.before.at,
+        "after": shift.after.verdict,
+        "after_at": shift.after.at,
+        "change": shift.kind,
+    }
+
+
+@_rows.register
+def _(found: Proposals) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "proposals", (
+        {
+            "change": one.command or one.options,
+            "why": one.text,
+            "verdict": one.after.verdict,
+            "at": arrived_at(one.after.trace),
+            **{kind: sum(shift.kind == kind for shift in one.also) for kind in ("opens", "closes", "alters")},
+        }
+        for one in found
+    )
+
+
+@_rows.register
+def _(found: Findings) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "findings", (
+        {
+            "code": one.code,
+            "family": one.family,
+            "title": one.title,
+            "places": "; ".join(item.place for item in one.evidence),
+            "consequence": one.consequence,
+            "remedy": one.remedy,
+            "verdict": one.shown.verdict if one.shown is not None else None,
+        }
+        for one in found
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(columns_table())

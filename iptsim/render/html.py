@@ -1,0 +1,149 @@
+"""Pieces of HTML, escaped by construction, and the style that notebooks show them in.
+
+Whatever is put into an element is escaped unless it is :class:`Html` already, with control characters made
+visible, so a comment in a dump is text and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from iptsim.errors import printable
+
+#: Elements without content.
+_VOID = frozenset({"br", "col"})
+
+#: JupyterLab's variables follow its theme; elsewhere everything is made of the text's own colour.
+#: The verdicts' colours hold a contrast of 4.5 or more with their white text on any ground.
+STYLE = """
+.iptsim { color: var(--jp-content-font-color1, inherit); line-height: 1.4; }
+.iptsim p { margin: .3em 0; max-width: 60em; }
+.iptsim .dim { opacity: .75; }
+.iptsim code { background: none; padding: 0; color: inherit; white-space: pre-wrap; overflow-wrap: anywhere; }
+.iptsim table { border-collapse: collapse; margin: .5em 0; font-size: inherit; }
+.iptsim caption { caption-side: top; text-align: left; font-weight: bold; padding: .2em 0; color: inherit; }
+.iptsim th, .iptsim td { text-align: left; vertical-align: top; padding: .15em .8em .15em 0; border: 0;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); white-space: normal; }
+.iptsim thead th { border-bottom: 2px solid color-mix(in srgb, currentColor 35%, transparent); }
+.iptsim tr { background: none !important; }
+.iptsim td.name { white-space: nowrap; }
+.iptsim td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.iptsim tr.decides { background: color-mix(in srgb, currentColor 9%, transparent) !important; }
+.iptsim .wide { overflow-x: auto; }
+.iptsim summary { cursor: pointer; }
+.iptsim .verdict { display: inline-block; padding: 0 .5em; border-radius: .25em; font-weight: bold; color: #fff;
+  background: #59636e; font-size: .92em; }
+.iptsim .ACCEPT { background: #1a7f37; }
+.iptsim .DROP, .iptsim .REJECT { background: #cf222e; }
+.iptsim .DEPENDS { background: #9a6700; }
+"""
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+Piece = str | Html | None | Iterable["Piece"]
+
+
+def element(tag: str, *content: Piece, **attributes: str | int | None) -> Html:
+    """Return an element.
+
+    Args:
+        tag: its name.
+        content: text, which is escaped; elements; None for nothing; or several of these.
+        attributes: those that are None are left out; `class_` is written `class`.
+
+    >>> element("td", "<b>", element("code", "-j DROP"), class_="x")
+    '<td class="x">&lt;b&gt;<code>-j DROP</code></td>'
+    """
+    written = "".join(
+        f' {name.rstrip("_")}="{escape(printable(str(value)))}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    if tag in _VOID:
+        return Html(f"<{tag}{written}>")
+    return Html(f"<{tag}{written}>{''.join(_pieces(content))}</{tag}>")
+
+
+def _pieces(content: Iterable[Piece]) -> Iterator[str]:
+    for piece in content:
+        if isinstance(piece, Html):
+            yield piece
+        elif isinstance(piece, str):
+            yield escape(printable(piece))
+        elif piece is not None:
+            yield from _pieces(piece)
+
+
+def whole(*content: Piece) -> Html:
+    """Return a notebook's output: the style, and the content that it is for."""
+    return element("div", Html(f"<style scoped>{STYLE}</style>"), *content, class_="iptsim")
+
+
+def badge(verdict: str) -> Html:
+    """Return a verdict, told by its word as well as by its colour."""
+    return element("span", verdict, class_=f"verdict {verdict}")
+
+
+def code(text: str) -> Html:
+    """Return something from a dump or a command line."""
+    return element("code", text)
+
+
+def folded(summary: Piece, *content: Piece, shown: bool = False) -> Html:
+    """Return something that opens on a click, or on Enter."""
+    opened = Html(" open") if shown else Html("")
+    inner = element("summary", summary) + "".join(_pieces(content))
+    return Html(f"<details{opened}>{inner}</details>")
+
+
+def table(
+    caption: Piece, heads: Sequence[Piece], rows: Iterable[Html], **attributes: str | int | None
+) -> Html:
+    """Return a table.
+
+    Args:
+        caption: what it shows; None for none.
+        heads: the columns' names.
+        rows: see :func:`row`.
+        attributes: of the table.
+    """
+    return element(
+        "table",
+        element("caption", caption) if caption is not None else None,
+        element("thead", element("tr", [element("th", head, scope="col") for head in heads])),
+        element("tbody", list(rows)),
+        **attributes,
+    )
+
+
+def row(*cells: Piece, head: int = 0, **attributes: str | int | None) -> Html:
+    """Return a row of a table; numbers stand at the right.
+
+    Args:
+        cells: their contents, or `td` elements.
+        head: how many of the first cells name the row.
+        attributes: of the row.
+    """
+    return element(
+        "tr",
+        [
+            cell
+            if isinstance(cell, Html) and cell.startswith(("<td", "<th"))
+            else element("th", cell, scope="row")
+            if number < head
+            else element("td", cell)
+            for number, cell in enumerate(cells)
+        ],
+        **attributes,
+    )
+
+
+def number(value: int | None) -> Html:
+    """Return a number's cell."""
+    return element("td", "" if value is None else f"{value:,}", class_="number")

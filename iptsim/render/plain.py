@@ -1,0 +1,184 @@
+"""What `print` shows of each object: plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import singledispatch
+from io import StringIO
+
+from rich.console import Console, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from iptsim.alternatives import WhatIf
+from iptsim.alternatives.proposals import Proposals
+from iptsim.api import Answers
+from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.findings import Finding, Findings
+from iptsim.host import Host
+from iptsim.netfilter.trace import Trace
+from iptsim.reach import Reachability
+from iptsim.render.console import inert
+from iptsim.render.explanation import as_text as explanation_text
+from iptsim.render.explanation import when_text
+from iptsim.render.findings import findings_lines
+from iptsim.render.people import people_lines
+from iptsim.render.rules import chain_lines, chain_text
+from iptsim.render.steps import step_lines
+from iptsim.render.whatif import as_text as what_if_text
+from iptsim.render.whatif import proposals_lines
+
+#: Wide enough for any table: nothing is cut.
+_WIDTH = 10_000
+
+
+@singledispatch
+def plain(thing: object) -> str:
+    """Return an object as text for people."""
+    raise TypeError(f"there is no text for a {type(thing).__name__}")
+
+
+def _text(lines: Iterable[RenderableType], width: int = _WIDTH) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
+    for line in lines:
+        console.print(inert(line) if isinstance(line, Text) else line, highlight=False, soft_wrap=True)
+    assert isinstance(console.file, StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
+
+
+def _grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Grid:
+    grid = Grid(box=None, pad_edge=False)
+    for head in heads:
+        grid.add_column(head, no_wrap=True)
+    for cells in rows:
+        grid.add_row(*(Text(printable(cell)) for cell in cells))
+    return grid
+
+
+#: The columns of a ruleset, and how many chains are shown; its frame has every rule.
+CHAIN_HEADS = ("table", "chain", "", "rules")
+CHAINS_SHOWN = 100
+
+
+def ruleset_title(ruleset: Ruleset) -> str:
+    """Return what rules these are."""
+    version = f" of iptables {ruleset.version}" if ruleset.version else ""
+    return f"IPv{ruleset.family} rules{version} ({ruleset.backend})"
+
+
+def chains_of(tables: Iterable[Table]) -> list[Chain]:
+    """Return the chains of tables, in order."""
+    return [chain for one in tables for chain in one.chains.values()]
+
+
+@plain.register
+def _(ruleset: Ruleset) -> str:
+    return _text([Text(ruleset_title(ruleset)), _chain_grid(chains_of(ruleset.tables.values()))])
+
+
+@plain.register
+def _(one: Table) -> str:
+    return _text([_chain_grid(chains_of([one]))])
+
+
+def _chain_grid(chains: list[Chain]) -> Grid:
+    grid = _grid(
+        CHAIN_HEADS,
+        ([c.table, c.name, chain_text(c), str(len(c.rules))] for c in chains[:CHAINS_SHOWN]),
+    )
+    if len(chains) > CHAINS_SHOWN:
+        grid.add_row("", f"... and {len(chains) - CHAINS_SHOWN} more", "", "")
+    return grid
+
+
+@plain.register
+def _(chain: Chain) -> str:
+    return _text(chain_lines(chain))
+
+
+@plain.register
+def _(rule: Rule) -> str:
+    return printable(rule.text)
+
+
+def host_kind(host: Host) -> str:
+    """Return what host this is."""
+    daemon = host.daemon
+    engine = f"with Docker {daemon.version or daemon.generation or ''}".rstrip() if daemon else ""
+    guessed = ", inferred from rules alone" if host.inferred else ""
+    return f"A host {engine}".rstrip() + guessed
+
+
+@plain.register
+def _(host: Host) -> str:
+    return _text([Text(host_kind(host)), *people_lines(host)])
+
+
+plain.register(Explanation, explanation_text)
+
+
+plain.register(WhatIf, what_if_text)
+
+
+@plain.register
+def _(trace: Trace) -> str:
+    def lines() -> Iterator[Text]:
+        for leg in trace.legs:
+            yield Text(f"{leg.verdict}   {leg.direction}, from {leg.sender}")
+            yield from step_lines([*leg.own_steps, *leg.steps, *leg.arrival_steps], leg, False)
+        for way in trace.branches:
+            yield Text(f"{way.verdict}   {when_text(way.decisions)}")
+
+    return _text(lines())
+
+
+ANSWER_HEADS = ("", "from", "to", "what", "verdict", "why")
+
+
+def answer_cells(answers: Answers) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield a question's number, who asks whom about what, and what came of it."""
+    for place, (fields, answer) in enumerate(zip(answers.questions, answers, strict=True)):
+        if isinstance(answer, Explanation):
+            ends = answer.sender, answer.target, answer.question.what()
+            yield str(place), *ends, answer.verdict, answer.reason.text
+        else:
+            yield str(place), str(fields.get("from", "")), str(fields.get("to", "")), "", "", str(answer)
+
+
+@plain.register
+def _(answers: Answers) -> str:
+    return _text([_grid(ANSWER_HEADS, answer_cells(answers))])
+
+
+@plain.register
+def _(reachability: Reachability) -> str:
+    cells = (
+        (
+            one.sender,
+            one.receiver,
+            one.row.what,
+            one.verdict or "can't be asked",
+            one.at,
+            one.reason or one.note,
+        )
+        for one in reachability
+    )
+    left = f"({reachability.left_out} more questions were not asked)" if reachability.left_out else ""
+    return _text([_grid(("from", "to", "what", "verdict", "at", "reason"), cells), *filter(None, [left])])
+
+
+@plain.register
+def _(found: Proposals) -> str:
+    return _text(proposals_lines(found, found.explanation))
+
+
+@plain.register
+def _(found: Findings) -> str:
+    return _text(findings_lines(found, found.source))
+
+
+@plain.register
+def _(found: Finding) -> str:
+    return _text(findings_lines([found], found.shown.host.source if found.shown else ""))
