@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from iptsim.dump.ruleset import Counters, Jump
 from iptsim.extensions.base import Extension, Given, Match, Option, Target
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.values import NoSuchWord
 
 #: Picks the value words of a step from a line; one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
@@ -35,13 +36,15 @@ class BindError(Exception):
         message: what is wrong.
         at: index of the word, from 0.
         hint: what would be right; may be empty.
+        item: the part of the word that is wrong; empty for all of it.
     """
 
-    def __init__(self, message: str, at: int, hint: Hint = "") -> None:
+    def __init__(self, message: str, at: int, hint: Hint = "", item: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.at = at
         self.hint = hint
+        self.item = item
 
 
 class Reading(NamedTuple):
@@ -78,15 +81,16 @@ class Misread(Exception):
     """A value that means nothing.
 
     Attributes:
-        message, hint: as in :class:`BindError`.
+        message, hint, item: as in :class:`BindError`.
         value: its place among the values of the step, None for the options as a whole.
     """
 
-    def __init__(self, message: str, value: int | None = None, hint: str = "") -> None:
+    def __init__(self, message: str, value: int | None = None, hint: Hint = "", item: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.value = value
         self.hint = hint
+        self.item = item
 
 
 class Recipe:
@@ -150,6 +154,9 @@ class Recipe:
                 at += count
                 values.append(value)
                 fields[name] = value
+        except NoSuchWord as error:
+            wanted, near = expected(self.rows[len(values)][0]), error.nearest
+            raise Misread(str(error), at, lambda: near() or wanted, error.word) from None
         except ValueError as error:
             raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
         try:
@@ -238,7 +245,7 @@ class Step:
     def error(self, error: Misread) -> BindError:
         """Give an error its place in the line."""
         if error.value is not None:
-            return BindError(error.message, self.indexes()[error.value], error.hint)
+            return BindError(error.message, self.indexes()[error.value], error.hint, error.item)
         return BindError(error.message, self.clauses[-1].at if self.clauses else self.at, error.hint)
 
     def read_all(self, key: Any) -> tuple[Parameters, ...]:

@@ -509,7 +509,8 @@ class _Reader:
             counters = plan.read_counters(texts) or line.counters
             self._command(plan, texts, bound, counters, number)
         except BindError as error:
-            raise self._error(error.message, text, number, words[error.at], error.hint) from None
+            place = _part(words[error.at], error.item)
+            raise self._error(error.message, text, number, place, error.hint) from None
         if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
             for index in plan.keep:
                 self.keep[texts[index]] = texts[index]
@@ -648,3 +649,9 @@ class _Reader:
         hint = nearest_match(name[3:]) if name.startswith("-m") else nearest_target(name[3:])
         text = f"iptsim does not know {name}; what it does stays open"
         self._warn(number, f"{text} ({hint})" if hint else text)
+
+
+def _part(word: Word, item: str) -> Word:
+    """Return the part of a word, such as an item of its list, that an error is about."""
+    found = re.search(rf"(?<![^,:]){re.escape(item)}(?![^,:])", word.raw, re.IGNORECASE) if item else None
+    return word._replace(start=word.start + found.start(), end=word.start + found.end()) if found else word

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from iptsim.extensions.base import Predicate, Value
 from iptsim.extensions.headers import is_later_fragment
-from iptsim.extensions.values import integer
+from iptsim.extensions.values import NoSuchWord, integer
 from iptsim.packet import Context, Truth, Unknown
 
 #: Type and code by name; the code is None where a name stands for every code of its type.
@@ -49,7 +49,9 @@ def icmp_value(names: Names, expected: str) -> Value:
         found = [name for name in names if name.lower().startswith(text.lower())]
         exact = [name for name in found if len(name) == len(text)] or found
         if not exact:
-            raise ValueError(f"{text!r} is not an ICMP type: its number or type/code works as well")
+            raise NoSuchWord(
+                f"{text!r} is not an ICMP type: its number or type/code works as well", text, names
+            )
         if len(exact) > 1:
             raise ValueError(f"{text!r} may be {' or '.join(exact)}")
         return IcmpType(*names[exact[0]], exact[0])

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Masked as MaskedField
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
-from iptsim.extensions.values import NETWORK, Network, integer
+from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer
 from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
 
 _IFNAMSIZ = 16
@@ -26,7 +26,7 @@ def parse_protocol(text: str) -> int:
         return integer(name, 0, 255)
     known = {"all": 0, "icmpv6": 58, "mh": 135, **PROTOCOLS}
     if name not in known:
-        raise ValueError(f"{text!r} is not a known protocol name; its number works as well")
+        raise NoSuchWord(f"{text!r} is not a known protocol name; its number works as well", text, known)
     return known[name]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,6 +14,28 @@ from iptsim.extensions.services import PORTS
 from iptsim.packet import address_text
 
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
+
+
+class NoSuchWord(ValueError):
+    """A word that is none of those that may stand there.
+
+    Attributes:
+        word: it; of a list with commas only the item that is wrong.
+        known: the words that may stand there.
+    """
+
+    def __init__(self, message: str, word: str, known: Iterable[str]) -> None:
+        super().__init__(message)
+        self.word = word
+        self.known = known
+
+    def nearest(self) -> str:
+        """Return a hint at a known word with a similar name, or nothing."""
+        from difflib import get_close_matches
+
+        names = {name.lower(): name for name in self.known}
+        near = get_close_matches(self.word.lower(), names, 1, 0.6)
+        return f"did you mean {names[near[0]]}?" if near else ""
 
 
 def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
@@ -196,7 +218,7 @@ def port(text: str) -> int:
         return integer(text, 0, 65535)
     if text in PORTS:
         return PORTS[text]
-    raise ValueError(f"{text!r} is neither a port number nor a known service name")
+    raise NoSuchWord(f"{text!r} is neither a port number nor a known service name", text, PORTS)
 
 
 def port_range(text: str) -> tuple[int, int]:
@@ -299,7 +321,7 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
 
     def parse(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+            raise NoSuchWord(f"{text!r} is not one of {', '.join(choices)}", text, choices)
         return text
 
     return Value(expected, parse)
@@ -312,7 +334,7 @@ def choices(expected: str, known: tuple[str, ...]) -> Value:
         words = tuple(word.upper() for word in text.split(","))
         for word in words:
             if word not in known:
-                raise ValueError(f"{word!r} is not one of {', '.join(known)}")
+                raise NoSuchWord(f"{word!r} is not one of {', '.join(known)}", word, known)
         return words
 
     return Value(expected, parse, ",".join)

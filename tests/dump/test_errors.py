@@ -64,7 +64,31 @@ LINES = [
         x:4:25: 'http0' is neither a port number nor a known service name
             -A INPUT -p tcp --dport=http0
                                     ^~~~~
-          expected a port or a range of ports (80, 1024:65535, http)""",
+          did you mean http?""",
+    ),
+    (
+        "-A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT",
+        """\
+        x:4:37: 'RELATD' is not one of INVALID, NEW, ESTABLISHED, RELATED, UNTRACKED, SNAT, DNAT
+            -A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT
+                                                ^~~~~~
+          did you mean RELATED?""",
+    ),
+    (
+        "-A INPUT -p tcp --dport 80:htttps",
+        """\
+        x:4:28: 'htttps' is neither a port number nor a known service name
+            -A INPUT -p tcp --dport 80:htttps
+                                       ^~~~~~
+          did you mean https?""",
+    ),
+    (
+        "-A INPUT -p tpc",
+        """\
+        x:4:13: 'tpc' is not a known protocol name; its number works as well
+            -A INPUT -p tpc
+                        ^~~
+          did you mean tcp?""",
     ),
     (
         "[12:720] -A INPUT -j c11",

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import any_of
+from iptsim.extensions.values import NoSuchWord, any_of
 from iptsim.packet import Context, Truth, Unknown, address_text
 
 #: In the order in which iptables prints them.
@@ -30,7 +30,7 @@ def _parse(text: str, family: int) -> tuple[str, ...]:
         # a name may be cut short; the first that fits counts
         name = next((name for name in TYPES if word and name.startswith(word.upper())), None)
         if name is None:
-            raise ValueError(f"{word!r} is not an address type: one of {', '.join(TYPES)}")
+            raise NoSuchWord(f"{word!r} is not an address type: one of {', '.join(TYPES)}", word, TYPES)
         if family == 6 and name not in _TYPES6:
             raise ValueError(f"IPv6 has no address type {name}")
         found.add(name)

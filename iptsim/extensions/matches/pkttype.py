@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.values import NoSuchWord
 from iptsim.packet import Context, Truth
 
 _TYPES = {
@@ -16,7 +17,11 @@ _TYPES = {
 
 def _parse(text: str) -> str:
     if text.lower() not in _TYPES:
-        raise ValueError(f"{text!r} is not one of unicast, broadcast, multicast")
+        raise NoSuchWord(
+            f"{text!r} is not one of unicast, broadcast, multicast",
+            text,
+            ("unicast", "broadcast", "multicast"),
+        )
     return _TYPES[text.lower()]
 
 

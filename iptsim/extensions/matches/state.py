@@ -7,7 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.conntrack import state_got, state_holds
-from iptsim.extensions.values import any_of
+from iptsim.extensions.values import NoSuchWord, any_of
 
 #: In the order in which iptables prints them.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
@@ -17,7 +17,7 @@ def _states(text: str) -> tuple[str, ...]:
     given = [word.upper() for word in text.split(",")]
     for word in given:
         if word not in STATES:
-            raise ValueError(f"{word!r} is not one of {', '.join(STATES)}")
+            raise NoSuchWord(f"{word!r} is not one of {', '.join(STATES)}", word, STATES)
     return tuple(state for state in STATES if state in given)
 
 

@@ -16,7 +16,7 @@ from iptsim.extensions.base import (
 )
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
-from iptsim.extensions.values import PORT_RANGE, integer_value
+from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
 
 _ALL = {
@@ -37,7 +37,7 @@ def _flags(text: str) -> int:
     bits = 0
     for name in text.split(","):
         if name.upper() not in _ALL:
-            raise ValueError(f"{name!r} is not a TCP flag: one of {', '.join(_ALL)}")
+            raise NoSuchWord(f"{name!r} is not a TCP flag: one of {', '.join(_ALL)}", name, _ALL)
         bits |= _ALL[name.upper()]
     return bits
 

@@ -16,7 +16,7 @@ from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
-from iptsim.extensions.values import any_of
+from iptsim.extensions.values import NoSuchWord, any_of
 from iptsim.packet import Context, Truth, Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -75,7 +75,7 @@ def _week_days(text: str) -> tuple[str, ...]:
     for part in text.split(","):
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
-            raise ValueError(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7")
+            raise NoSuchWord(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS)
         days.add(known[0])
     return tuple(name for name in _DAYS if name in days)
 

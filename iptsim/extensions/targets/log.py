@@ -7,7 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
-from iptsim.extensions.values import integer
+from iptsim.extensions.values import NoSuchWord, integer
 from iptsim.packet import Context
 
 LEVELS = {
@@ -28,7 +28,7 @@ def parse_level(text: str) -> int:
     if text[:1].isdigit():
         return integer(text, 0, 7)
     if text not in LEVELS:
-        raise ValueError(f"{text!r} is not a log level: 0 to 7, or one of {', '.join(LEVELS)}")
+        raise NoSuchWord(f"{text!r} is not a log level: 0 to 7, or one of {', '.join(LEVELS)}", text, LEVELS)
     return LEVELS[text]
 
 

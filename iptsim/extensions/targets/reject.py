@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import Option, Target, Value, Verdict
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.values import NoSuchWord
 from iptsim.packet import TCP, Context, Family
 
 TCP_RESET = "tcp-reset"
@@ -59,7 +60,7 @@ def parse_answer(text: str, family: Family) -> str:
     for name, answer in ANSWERS[family].items():
         if name.startswith(wanted) or answer.alias.startswith(wanted):
             return name
-    raise ValueError(f"{text!r} is not one of {', '.join(ANSWERS[family])}")
+    raise NoSuchWord(f"{text!r} is not one of {', '.join(ANSWERS[family])}", text, ANSWERS[family])
 
 
 class Reject(Target):
