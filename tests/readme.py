@@ -144,6 +144,7 @@ def unasked(text: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    os.environ["LC_ALL"] = "C.UTF-8"  # the documents say for themselves where they are not English
     for document in sys.argv[1:] or DOCUMENTS:
         path = ROOT / document
         path.write_text(rendered(path.read_text("utf-8"), document), "utf-8")
