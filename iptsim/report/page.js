@@ -301,7 +301,7 @@
       box.append(make("p", {}, say("nobody")));
       return;
     }
-    const select = (id, label, options, value, change) => make("label", {}, make("span", {}, label),
+    const select = (id, label, options, value, change) => make("div", {}, make("label", { for: id }, label),
       make("select", { id, on: { change: (event) => { change(event.target.value); byId(id).focus(); } } },
         options.map(([key, text]) => make("option", { value: key, selected: String(key) === String(value) }, text))));
     const go = (sender, receiver, line) => {
@@ -526,9 +526,8 @@
       line.tabIndex = 0;
       if (announce) line.scrollIntoView({ block: "nearest" });
     }
-    byId("step-previous").disabled = number <= 1;
-    byId("step-next").disabled = number >= open.length;
-    if (announce && document.activeElement === document.body) byId("stepper").querySelector("button:not([disabled])").focus();
+    byId("step-previous").setAttribute("aria-disabled", String(number <= 1));
+    byId("step-next").setAttribute("aria-disabled", String(number >= open.length));
     byId("step-place").textContent = say("step_of", { number: count(number), count: count(open.length) });
     byId("step-detail").replaceChildren(...detail(entry).filter(Boolean));
     byId("step-detail").scrollTop = 0;
@@ -789,7 +788,10 @@
     choose({ ...what, way: way || 0, step });
     byId("trace").scrollIntoView({ block: "start" });
     const current = byId(`step-${chosen.step}`);
-    if (step !== null && current) current.focus({ preventScroll: true });
+    if (step !== null && current) {
+      current.scrollIntoView({ block: "nearest" });
+      current.focus({ preventScroll: true });
+    }
     else (byId("step-next") || byId("trace-body")).focus({ preventScroll: true });
   }
 

@@ -1,0 +1,472 @@
+"""The report in a real browser: Debian's chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from iptsim.host import load_host
+from iptsim.report import page as page_of
+from iptsim.report import report
+from tests.report.hosts import PAYLOADS, hostile
+from tests.test_captures import FIXTURES
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"the browser tests need {CHROMIUM}")
+
+ICC_OFF, MANY = "docker-28.5/icc-off", "hosts/docker-many"
+HOSTS = [
+    ICC_OFF,
+    MANY,
+    "hosts/kube",
+    "hosts/ufw",
+    "docker-28.5/icc-off/iptables-save.txt",
+    "docker-28.5/forward-off",
+]
+#: Runs before the page's own script, and in spite of its policy.
+WATCH = "window.violations = []; addEventListener('securitypolicyviolation', (one) => violations.push(one.blockedURI))"
+
+
+@dataclass
+class Visit:
+    """An opened page, and what went wrong in it."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Hold the page to what must never happen."""
+        assert self.problems == []
+        assert self.page.evaluate("violations") == []
+        assert self.page.evaluate("window.broken") is None
+        assert len(self.requests) == 1, "a page asks for nothing but itself"
+
+    def has_focus(self, selector: str) -> bool:
+        return bool(self.page.locator(selector).evaluate("(one) => one === document.activeElement"))
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pages")
+
+
+@pytest.fixture
+def visit(chromium: Browser, folder: Path) -> Iterator[Open]:
+    """Return the function that opens a host's report; afterwards all opened pages must have been quiet."""
+    opened: list[Visit] = []
+    contexts: list[Any] = []
+
+    def open_page(source: str | Path, hash_: str = "", *, width: int = 1280, **options: Any) -> Visit:
+        file = folder / f"{str(source).replace('/', '_')}.html"
+        if not file.exists():
+            file.write_text(page_of(report(load_host(FIXTURES / source))), "utf-8")
+        options = {"color_scheme": "light", "reduced_motion": "reduce", **options}
+        context = chromium.new_context(viewport={"width": width, "height": 900}, **options)
+        context.add_init_script(WATCH)
+        found = Visit(context.new_page())
+        found.page.on("console", lambda one: found.problems.append(f"{one.type}: {one.text}"))
+        found.page.on("pageerror", lambda error: found.problems.append(str(error)))
+        found.page.on("request", lambda one: found.requests.append(one.url))
+        found.page.goto(f"{file.as_uri()}{hash_}")
+        opened.append(found)
+        contexts.append(context)
+        return found
+
+    yield open_page
+    for one in opened:
+        if one.page.evaluate("typeof violations") != "undefined":
+            one.check()
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def hostile_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hostile(tmp_path_factory.mktemp("hostile"))
+
+
+# -- it loads --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("source", HOSTS)
+def test_pages_fit_their_window(visit: Open, source: str, width: int) -> None:
+    page = visit(source, width=width).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("main h2").count() == 6
+    page.get_by_role("button", name="Open all chains").click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cell = page.locator("#grid td a").first
+    cell.click()
+    assert page.locator("#step-list a").count() > 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_the_page_says_what_is_missing(visit: Open) -> None:
+    assert "Allow scripts" in visit(ICC_OFF, java_script_enabled=False).text(".noscript")
+
+
+# -- from a cell to the rule -----------------------------------------------------------------------
+
+
+def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
+    seen = visit(ICC_OFF)
+    page = seen.page
+    page.get_by_role("checkbox", name="Show each container by itself").check()
+    cell = page.get_by_role("link", name="client to web, 80/tcp: DROP, icc-disabled")
+    cell.click()
+    assert page.url.endswith("#trace/4/client/web/80-tcp")
+    assert page.locator("#trace-from option:checked").inner_text() == "client"
+    assert "icc is off, and client has no link to web" in seen.text(".answer")
+    # kernel trace of this packet in probes.json: policies of raw and nat, then down to DOCKER-FORWARD rule 4
+    page.get_by_role("button", name="Deciding step").click()
+    assert seen.text("#step-list [aria-current]").startswith("filter DOCKER-FORWARD 4 DROP")
+    detail = seen.text("#step-detail")
+    assert "-i docker0 -o docker0 -j DROP" in detail
+    assert "containers on docker0 may not talk to each other" in detail
+    assert page.url.endswith("/9")
+    page.locator("#step-detail h4 a").click()
+    row = page.locator("#rules tr:focus")
+    assert row.locator("th").inner_text() == "4"
+    assert row.is_visible()
+    assert page.url.endswith("#rule/4/filter/DOCKER-FORWARD/4")
+    page.go_back()
+    assert "#trace/4/client/web/80-tcp" in page.url
+
+
+def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None:
+    page = visit("docker-28.5/published", "#trace/4/client/host/8080-tcp").page
+    titles = page.locator("#step-list h4").all_inner_texts()
+    assert titles[0].startswith("1 request")
+    assert any("docker-proxy → container" in title for title in titles)
+    assert any("reply" in title for title in titles)
+
+
+def test_the_packet_changes_with_its_steps(visit: Open) -> None:
+    page = visit("docker-28.5/published", "#trace/4/internet/host/8080-tcp").page
+    assert "192.0.2.10" in page.locator("#step-detail").inner_text()
+    page.locator("#step-list a", has_text="DNAT").first.click()
+    detail = page.locator("#step-detail").inner_text()
+    assert "dst 192.0.2.10 → 172.17.0.2" in detail
+    assert page.locator("#step-detail .changed", has_text="172.17.0.2").count() >= 2
+
+
+def test_ways_of_an_undecided_answer(visit: Open) -> None:
+    page = visit("hosts/ufw/iptables-save.txt", "#trace/4/internet/host/22-tcp").page
+    assert "DEPENDS" in page.locator(".answer").inner_text()
+    ways = page.locator(".ways button")
+    assert ways.count() >= 2
+    verdicts = {text.split("\n")[0].split()[0] for text in ways.all_inner_texts()}
+    assert len(verdicts) > 1
+    ways.last.click()
+    assert page.locator(".ways button[aria-pressed=true]").count() == 1
+    assert page.locator("#step-list .decides").count() >= 1
+
+
+def test_choosing_who_and_whom(visit: Open) -> None:
+    page = visit(MANY).page
+    page.get_by_label("From", exact=True).select_option("internet")
+    page.get_by_label("To", exact=True).select_option("c01")
+    assert page.get_by_label("To", exact=True).evaluate("(one) => one === document.activeElement")
+    assert "internet" in page.locator(".answer .head").inner_text()
+    assert "c01" in page.locator(".answer .head").inner_text()
+    assert "#trace/4/internet/c01/" in page.url
+
+
+def test_findings_lead_to_their_rules_and_packets(visit: Open) -> None:
+    page = visit("docker-28.5/forward-off").page
+    finding = page.locator(".finding").first
+    assert "ip-forward-off" in finding.inner_text()
+    finding.get_by_role("link", name="See the packet's way").click()
+    assert page.url.endswith("#trace/finding/0")
+    assert page.locator("#step-list a").count() > 1
+
+
+# -- keyboard --------------------------------------------------------------------------------------
+
+
+def test_everything_by_keyboard(visit: Open) -> None:
+    seen = visit(ICC_OFF)
+    page = seen.page
+    page.keyboard.press("Tab")
+    assert page.locator(".skip").is_visible()
+    page.keyboard.press("Enter")
+    assert seen.has_focus("#main")
+    page.locator("#grid").focus()
+    page.keyboard.press("Tab")
+    first = page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert first.startswith("internet to host")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.closest('#grid') !== null")
+    assert page.locator("#grid a[tabindex='0']").count() == 1
+    page.keyboard.press("Enter")
+    assert seen.has_focus("#step-next")
+    total = page.locator("#step-list a").count()
+    page.keyboard.press("ArrowRight")
+    assert seen.text("#step-place") == f"Step 2 of {total}"
+    assert seen.page.locator("#trace-live").text_content().startswith(f"Step 2 of {total}: ")  # type: ignore[union-attr]
+    page.keyboard.press("End")
+    assert seen.text("#step-place") == f"Step {total} of {total}"
+    assert page.locator("#step-next").get_attribute("aria-disabled") == "true"
+    page.keyboard.press("ArrowLeft")
+    assert seen.text("#step-place") == f"Step {total - 1} of {total}"
+    page.keyboard.press("Home")
+    assert seen.text("#step-place") == f"Step 1 of {total}"
+
+
+def test_search_by_keyboard(visit: Open) -> None:
+    seen = visit(ICC_OFF)
+    page = seen.page
+    page.get_by_role("searchbox").fill("docker0 drop")
+    found = page.locator("#found-list a")
+    assert seen.text("#found-count") == f"{found.count()} found"
+    assert all("docker0" in text and "drop" in text.lower() for text in found.all_inner_texts())
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator("#rules tr:focus").count() == 1
+    assert page.locator("#found").is_hidden()
+    page.get_by_role("searchbox").fill("no such thing")
+    assert seen.text("#found-count") == "Nothing found"
+    page.keyboard.press("Escape")
+    assert page.locator("#found").is_hidden()
+    assert page.get_by_role("searchbox").input_value() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [("client", "container"), ("DOCKER-USER made", "rule"), ("icc", "rule")]
+)
+def test_search_finds_more_than_rules(visit: Open, words: str, kind: str) -> None:
+    page = visit(ICC_OFF).page
+    page.get_by_role("searchbox").fill(words)
+    kinds = page.locator("#found-list .kind").all_inner_texts()
+    assert kind in kinds or kinds == []
+
+
+# -- links into the page ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hash_", "focused", "text"),
+    [
+        ("#rule/4/nat/POSTROUTING/1", "#rules tr:focus", "MASQUERADE"),
+        ("#rule/6/filter/FORWARD/1", "#rules tr:focus", "DOCKER-USER"),
+        ("#chain/4/filter/DOCKER-FORWARD", "#rules details:focus", "DOCKER-FORWARD"),
+        ("#container/web", "#host tr:focus", "172.17.0.2"),
+        ("#trace/4/client/web/80-tcp/0/9", "#step-list a:focus", "DOCKER-FORWARD 4"),
+    ],
+)
+def test_deep_links(visit: Open, hash_: str, focused: str, text: str) -> None:
+    page = visit(ICC_OFF, hash_).page
+    place = page.locator(focused)
+    assert text in place.inner_text()
+    box = place.bounding_box()
+    assert box is not None
+    assert 0 <= box["y"] <= 900
+
+
+@pytest.mark.parametrize(
+    "hash_",
+    ["#rule/4/nat/NOWHERE/1", "#rule/4/nat/POSTROUTING/99", "#trace/4/client/nobody/80-tcp", "#trace/9/a/b/c/d/e",
+     "#%E0%A4%A", "#trace/finding/77", "#trace/4/client/web/80-tcp/7/999", "#container/nobody", "#rule",
+     "#__proto__/constructor"],
+)  # fmt: skip
+def test_links_that_lead_nowhere_do_nothing(visit: Open, hash_: str) -> None:
+    assert visit(ICC_OFF, hash_).page.locator("main h2").count() == 6
+
+
+# -- hostile text ----------------------------------------------------------------------------------
+
+
+def test_hostile_text_does_nothing(visit: Open, hostile_host: Path) -> None:
+    seen = visit(hostile_host)
+    page = seen.page
+    page.get_by_role("button", name="Open all chains").click()
+    rules = seen.text("#rules-body").replace("\\'", "'")
+    assert [text for text in PAYLOADS[:7] if text not in rules] == []
+    assert "\u202e" not in page.locator("body").inner_text()
+    page.get_by_role("searchbox").fill("<img src=x")
+    assert page.locator("#found-list a").count() >= 2
+    page.locator("#found-list a").first.click()
+    page.get_by_role("checkbox", name="Show each container by itself").check()
+    page.locator("#grid td a", has_text="icc-disabled").first.click()
+    assert PAYLOADS[1] in seen.text(".answer")
+    for _ in range(page.locator("#step-list a").count()):
+        page.keyboard.press("ArrowRight")
+    page.get_by_role("searchbox").fill("<b>x</b>")
+    page.locator("#found-list a", has=page.locator(".kind", has_text="chain")).first.click()
+    assert "<b>x</b>" in seen.text("#rules details:focus")
+    assert page.locator("main img, main b img, main script, h5 b").count() == 0
+    seen.check()
+
+
+def test_the_policy_is_in_force(visit: Open) -> None:
+    """What a hole in the page's own script would let in is stopped all the same."""
+    seen = visit(ICC_OFF)
+    stopped = seen.page.evaluate("""() => {
+        try { document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.broken=1">'); }
+        catch (error) { return error.name; }
+        return 'taken';
+    }""")
+    assert stopped == "TypeError"
+    assert seen.page.evaluate("violations.splice(0)") == ["trusted-types-sink"]
+    assert "TrustedHTML" in seen.problems.pop()
+
+
+# -- how it looks ----------------------------------------------------------------------------------
+
+#: Texts with less contrast than WCAG 2 asks for (1.4.3): 4.5, or 3 for large text.
+FAINT = """() => {
+    const parse = (text) => {
+        const numbers = text.match(/[\\d.]+/g).map(Number);
+        return text.startsWith('color(srgb') ? [...numbers.slice(0, 3).map((one) => one * 255), numbers[3] ?? 1]
+            : [...numbers.slice(0, 3), numbers[3] ?? 1];
+    };
+    const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
+        .map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, one, at) => sum + one * [0.2126, 0.7152, 0.0722][at], 0);
+    const back = (element) => {
+        for (let one = element; one; one = one.parentElement) {
+            const colour = parse(getComputedStyle(one).backgroundColor);
+            if (colour[3] === 1) return colour;
+            if (colour[3] !== 0) return null;
+        }
+        return [255, 255, 255, 1];
+    };
+    const faint = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement;
+        const unseen = 'svg, script, style, noscript, .hidden, .skip, [hidden], [disabled], [aria-disabled=true]';
+        if (!walker.currentNode.data.trim() || element.closest(unseen) || !element.checkVisibility()) continue;
+        const style = getComputedStyle(element);
+        const [one, other] = [light(parse(style.color)), light(back(element))].sort((a, b) => b - a);
+        const size = parseFloat(style.fontSize);
+        const needed = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
+        const ratio = (one + 0.05) / (other + 0.05);
+        const what = `${element.className} ${walker.currentNode.data.slice(0, 40)}`;
+        if (ratio < needed) faint.push(`${ratio.toFixed(2)} ${what}`);
+    }
+    return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("source", [MANY, "docker-28.5/forward-off"])
+def test_text_stands_out_from_its_ground(visit: Open, source: str, scheme: str) -> None:
+    page = visit(source, color_scheme=scheme).page
+    page.locator("#grid td a").first.click()
+    page.get_by_role("searchbox").fill("docker")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 21, 28)"
+    assert dark == (scheme == "dark")
+    assert page.evaluate(FAINT) == []
+
+
+def test_dark_and_light_can_be_chosen(visit: Open) -> None:
+    page = visit(ICC_OFF).page
+    ground = "getComputedStyle(document.querySelector('main > section')).backgroundColor"
+    before = page.evaluate(ground)
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate(ground) != before
+    picture = "getComputedStyle(document.querySelector('.iptsim-picture .paper')).fill"
+    assert page.evaluate(picture) == "rgb(13, 17, 23)"
+    page.get_by_role("button", name="Dark or light").click()
+    assert page.evaluate(ground) == before
+    assert page.evaluate(picture) == "rgb(255, 255, 255)"
+
+
+def test_printing_shows_all_rules_and_no_controls(visit: Open, tmp_path: Path) -> None:
+    page = visit(MANY, "#trace/4/internet/host/8001-tcp", color_scheme="dark").page
+    page.get_by_role("button", name="Close all chains").click()
+    assert page.locator("details.chain[open]").count() == 0
+    printed = tmp_path / "report.pdf"
+    page.pdf(path=printed)
+    assert printed.read_bytes().startswith(b"%PDF")
+    assert page.locator("details.chain:not([open])").count() == 0
+    page.emulate_media(media="print")
+    assert page.locator(".top").is_hidden()
+    assert page.locator(".controls").is_hidden()
+    assert page.locator("#step-list").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.querySelector('#grid')).overflow") == "visible"
+
+
+# -- for screen readers ----------------------------------------------------------------------------
+
+#: What a reader that can't see the page would stumble over.
+STUMBLES = """() => {
+    const found = [];
+    const ids = [...document.querySelectorAll('[id]')].map((one) => one.id);
+    ids.filter((one, at) => ids.indexOf(one) !== at).forEach((one) => found.push(`id ${one} twice`));
+    for (const one of document.querySelectorAll('[aria-labelledby], [aria-describedby], [aria-controls]')) {
+        for (const name of ['aria-labelledby', 'aria-describedby', 'aria-controls']) {
+            for (const id of (one.getAttribute(name) || '').split(' ').filter(Boolean)) {
+                if (!document.getElementById(id)) found.push(`${name} ${id}`);
+            }
+        }
+    }
+    for (const one of document.querySelectorAll('a[href], button, select, input')) {
+        const labels = [...(one.labels || [])].map((label) => label.textContent).join('');
+        const name = one.getAttribute('aria-label') || labels || one.innerText;
+        if (!name.trim() && one.checkVisibility()) found.push(`no name: ${one.outerHTML.slice(0, 80)}`);
+    }
+    let level = 0;
+    for (const one of document.querySelectorAll('h1, h2, h3, h4, h5, h6')) {
+        const now = Number(one.tagName[1]);
+        if (now > level + 1) found.push(`${one.tagName} after h${level}: ${one.textContent}`);
+        level = now;
+    }
+    document.querySelectorAll('th:not([scope])').forEach((one) => found.push(`th without scope: ${one.textContent}`));
+    document.querySelectorAll('main > section:not([aria-labelledby])').forEach((one) => found.push(one.id));
+    for (const one of document.querySelectorAll('*')) {
+        const scrolls = one.scrollWidth > one.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(one).overflowX);
+        const reached = one.tabIndex >= 0 || one.querySelector('a, button, input, [tabindex]');
+        if (scrolls && !reached) found.push(`scrolls, but not by keyboard: ${one.className}`);
+    }
+    for (const one of ['body > header', 'main', 'nav', 'body > footer', 'h1', '[role=search]']) {
+        if (document.querySelectorAll(one).length !== 1) found.push(`not one ${one}`);
+    }
+    if (!document.documentElement.lang) found.push('no language');
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("source", [ICC_OFF, MANY, "hosts/ufw", "docker-28.5/forward-off"])
+def test_nobody_stumbles(visit: Open, source: str, width: int) -> None:
+    page = visit(source, width=width).page
+    page.locator("#grid td a").first.click()
+    page.get_by_role("searchbox").fill("docker")
+    assert page.evaluate(STUMBLES) == []
+
+
+def test_focus_can_be_seen(visit: Open) -> None:
+    page = visit(ICC_OFF).page
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 80)")
