@@ -119,6 +119,8 @@ class Packet:
     #: owner of the local socket that sent it; None: no local socket, or nobody said
     uid: int | None = None
     gid: int | None = None
+    #: by how much the transport checksum is off (ones' complement); SNPT and DNPT may leave it so
+    checksum_error: int = 0
     #: whether a local socket sent the packet
     local_socket: bool = False
     src_mac: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import model_validator
 
@@ -10,7 +10,7 @@ from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, one_address
-from iptsim.packet import address_text
+from iptsim.packet import Packet, address_text
 
 _LONGEST = 64
 _ALL = (1 << 128) - 1
@@ -98,11 +98,18 @@ class PrefixTranslation(Target):
         demand(self, "src_pfx", "dst_pfx")
         return self
 
-    def translated(self, address: int) -> int | None:
-        """Return an address with the prefix replaced; None where that can't be done."""
+    def replace(self, packet: Packet, side: Literal["src", "dst"]) -> bool:
+        """Replace the prefix of the packet's source or destination; False where that can't be done."""
         assert self.src_pfx is not None
         assert self.dst_pfx is not None
-        return translate(address, self.src_pfx, self.dst_pfx)
+        old = getattr(packet, side)
+        new = translate(old, self.src_pfx, self.dst_pfx)
+        if new is None:
+            return False
+        # nobody asks whether the address has the prefix; if not, the checksum is wrong from here on
+        packet.checksum_error = (packet.checksum_error + checksum(new) - checksum(old)) % 0xFFFF
+        setattr(packet, side, new)
+        return True
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""

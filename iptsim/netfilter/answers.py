@@ -16,6 +16,8 @@ _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
 _ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}), 128
 #: Of the rejected packet's TOS an IPv4 answer keeps these (IPTOS_TOS_MASK).
 _TOS_BITS = 0x1E
+#: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
+_UNVERIFIED = frozenset({47, 50, 51, 132, 136})
 #: Owner of the kernel's own sockets: no user or group has this number.
 NOBODY = -1
 
@@ -57,6 +59,8 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     """Return the packet that REJECT sends back, None where it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
     packet = context.packet
     if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
+        return None
+    if packet.checksum_error and packet.proto not in _UNVERIFIED:
         return None
     if kind == TCP_RESET:
         if packet.proto != TCP or packet.tcp_flags & RST:

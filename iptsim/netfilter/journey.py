@@ -302,12 +302,12 @@ class Journey(Passage):
         """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""
         packet, bridge = context.packet, port.master or ""
         seen = self.bridge_netfilter(packet.family)
-        reached = []
+        reached: dict[str, Packet] = {}
         for other in self.namespace.ports(bridge):
             if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
                 continue
+            copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
             if seen:
-                copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
                 copy.physical_out = other.name
                 if self._hook(copy, hooks.FORWARD) is not None:
                     continue
@@ -315,18 +315,16 @@ class Journey(Passage):
                 if self._hook(copy, hooks.POSTROUTING) is not None:
                     continue
                 self._confirm(copy)
-            reached.append(other.name)
+            reached[other.name] = copy.packet
         fate = None if seen else self._hook(context, hooks.PREROUTING)
         fate = fate or self._route(context)
         if fate.verdict == "ACCEPT" or not reached:
             return fate
         target = self.world.neighbour(packet.family, packet.dst, bridge)
         if target is not None and target.container is not None and target.port in reached:
-            return self._hand_over(packet, target.container, target.name, bridge)
-        return Fate(
-            "ACCEPT",
-            Delivery("outside", f"the other ports of {bridge}", packet.copy(), bridge),
-        )
+            return self._hand_over(reached[target.port], target.container, target.name, bridge)
+        last = [*reached.values()][-1]
+        return Fate("ACCEPT", Delivery("outside", f"the other ports of {bridge}", last, bridge))
 
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
         """Switch a frame from one port of a bridge to another."""

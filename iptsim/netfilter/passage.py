@@ -118,6 +118,8 @@ class Passage(Chains):
                 if side in connection.nat_done:
                     break
             connection.nat_done |= {side}
+        if conntrack.is_icmp_error(context.packet) and context.packet.checksum_error:
+            return self._kernel_drop("nat-failed", "its checksum is wrong", context.hook)
         if not nat.translate(context.packet, connection, side, context.direction):
             return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)
         return None

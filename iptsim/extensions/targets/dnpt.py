@@ -17,10 +17,8 @@ class Dnpt(PrefixTranslation):
 
     def apply(self, context: Context) -> Verdict:
         """Rewrite the destination; a parameter problem answers an address that can't be translated."""
-        address = self.translated(context.packet.dst)
-        if address is None:
+        if not self.replace(context.packet, "dst"):
             return Verdict("DROP", detail="the destination can't be translated")
-        context.packet.dst = address
         return CONTINUE
 
     def says(self) -> str:

@@ -17,10 +17,8 @@ class Snpt(PrefixTranslation):
 
     def apply(self, context: Context) -> Verdict:
         """Rewrite the source; a parameter problem answers an address that can't be translated."""
-        address = self.translated(context.packet.src)
-        if address is None:
+        if not self.replace(context.packet, "src"):
             return Verdict("DROP", detail="the source can't be translated")
-        context.packet.src = address
         return CONTINUE
 
     def says(self) -> str:
