@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ from iptsim.extensions.registry import all_extensions
 from tests.kernel.extension_cases import NEVER_FALSE, NEVER_TRUE, UNTRIED, makers, verify
 from tests.kernel.laboratory import missing
 from tests.kernel.scenes import make_scene
+from tests.kernel.verification import COUNTS
 
 WITHOUT = missing()
 TRIED = [
@@ -26,11 +28,19 @@ TRIED = [
 @pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
 @pytest.mark.parametrize(("module", "option", "negated"), TRIED)
 def test_an_option_alone(module: str, option: str, negated: bool) -> None:
-    tally = verify(module, option, negated)
+    tally = verify(module, option, negated, brief=True)
     assert not tally.refused
     assert not tally.differs, tally.differs[0]
     place = (module, f"! {option}" if negated else option)
     assert (tally.true > 0, tally.false > 0) == (place not in NEVER_TRUE, place not in NEVER_FALSE)
+
+
+@pytest.mark.parametrize(("module", "option", "negated"), TRIED)
+def test_an_option_was_verified_at_length(module: str, option: str, negated: bool) -> None:
+    place = (module, f"! {option}".strip() if negated else option)
+    seen = json.loads(COUNTS.read_text("utf-8"))["options"][module or "parameters"][place[1]]
+    assert seen["differs"] == 0
+    assert (seen["true"] > 0, seen["false"] > 0) == (place not in NEVER_TRUE, place not in NEVER_FALSE)
 
 
 def test_every_option_is_tried_or_said_not_to_be() -> None:
