@@ -50,7 +50,8 @@ def reply_to(packet: Packet) -> Packet | None:
         answer = known.get(packet.icmp_type or 0)
         if answer is None:
             return None
-        reply.icmp_type, reply.icmp_code = answer, 0
+        # the code stays (icmp_echo, icmpv6_echo_reply)
+        reply.icmp_type, reply.icmp_code = answer, packet.icmp_code or 0
         reply.length = packet.length
     return reply
 
