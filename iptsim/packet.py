@@ -255,6 +255,8 @@ class Context:
         backend: "nf_tables" or "legacy"; a few matches differ.
         version: of the iptables that saved the rules ("1.8.9"), None if the dump does not say; some
             versions load other rules than those that they print.
+        quoted: the flow of the packet that an ICMP error quotes, where it is known and belongs to no
+            connection that the error got with it.
         consulted: names of packet fields that were looked at while holding a default.
         notrack / zone / helper: what a CT target in the raw table asked of conntrack.
         template: whether such a target was met: conntrack listens to the first one only.
@@ -275,6 +277,7 @@ class Context:
     direction: Direction = "original"
     backend: str = "nf_tables"
     version: str | None = None
+    quoted: Flow | None = None
     consulted: set[str] = field(default_factory=set)
     notrack: bool = False
     zone: int = 0

@@ -21,6 +21,7 @@ from iptsim.packet import (
     URG,
     Connection,
     Direction,
+    Flow,
     Packet,
 )
 
@@ -79,6 +80,18 @@ def find(packet: Packet, connections: list[Connection], zone: int) -> State | No
             if "SEEN_REPLY" in connection.status:
                 return State("ESTABLISHED", connection)
             return State("RELATED" if connection.related else "NEW", connection)
+    return None
+
+
+def find_quoted(quoted: Flow, connections: list[Connection], zone: int) -> State | None:
+    """Return the state of an ICMP error: it is of the connection of the packet that it quotes."""
+    for connection in connections:
+        if connection.zone == zone:
+            # looked up is the flow that answers the quoted one (nf_conntrack_inet_error)
+            if quoted == connection.original:
+                return State("RELATED", connection, "reply")
+            if quoted == connection.reply:
+                return State("RELATED", connection)
     return None
 
 

@@ -94,9 +94,11 @@ class Journey(Passage):
         if rejected.connection is not None:
             context.connection, context.state = rejected.connection, "RELATED"
             context.direction = "original" if rejected.direction == "reply" else "reply"
-        elif rejected.state == "UNTRACKED":
-            # it inherits that there is no entry: CT does nothing then, but conntrack looks it up
-            context.template = True
+        else:
+            context.quoted = rejected.packet.flow
+            # an untracked packet's answer inherits that there is no entry: CT does nothing then, but
+            # conntrack looks it up
+            context.template = rejected.state == "UNTRACKED"
         return self._output(context, found)
 
     # -- input path -------------------------------------------------------------------------------------

@@ -76,12 +76,15 @@ class Passage(Chains):
     def _track(self, context: Context) -> None:
         if context.state is not None:
             return
+        packet = context.packet
+        forced = self.world.forced_state()
         if context.notrack:
             context.state = "UNTRACKED"
             return
-        packet = context.packet
-        forced = self.world.forced_state()
-        found = forced or conntrack.find(packet, self.connections, context.zone)
+        if context.quoted is not None and conntrack.is_icmp_error(packet):
+            found = conntrack.find_quoted(context.quoted, self.connections, context.zone)
+        else:
+            found = forced or conntrack.find(packet, self.connections, context.zone)
         if found is None:
             loose = self.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
             found = conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)

@@ -308,7 +308,7 @@ def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | Non
     if state == "established":
         connection.status |= {"SEEN_REPLY", "ASSURED", "CONFIRMED"}
         connection.nat_done = frozenset({"src", "dst"})
-        return State("ESTABLISHED", connection, direction), ()
+        return State("ESTABLISHED", connection, direction), (connection,) if facts is not None else ()
     if state == "related":
         connection.status |= {"EXPECTED"}
         connection.related = True

@@ -8,6 +8,8 @@ from tests.kernel.laboratory import Arrival, Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
 _OPENING = frozenset({33, 132})
+#: A TCP option that no rule looks for (RFC 4727).
+_EXPERIMENT = 254
 #: ICMP requests and their answers.
 _ECHOES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
 
@@ -43,6 +45,8 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         if header.tcp_flags & RST:
             return None
         changes["tcp_flags"] = SYN | ACK if header.tcp_flags & SYN else ACK
+        # as long as with the options that hosts have, and without data
+        changes["tcp_options"] = {_EXPERIMENT: "00" * 18}
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
     return probe.model_copy(update=changes)

@@ -131,10 +131,9 @@ def run_ruleset(seed: str, *, keep: bool = False) -> Report:
     return report
 
 
-#: What does not go with a connection made known by hand: it would have to be in that zone; it would not
-#: have come about where nothing is tracked; and connlimit drops packets of a connection whose first packet
-#: it did not count (xt_connlimit.c).
-_AGAINST_ENTRIES = ("--zone", "NOTRACK", "--notrack", "connlimit")
+#: What does not go with a connection made known by hand: it would have to be in that zone; and connlimit
+#: drops packets of a connection whose first packet it did not count (xt_connlimit.c).
+_AGAINST_ENTRIES = ("--zone", "connlimit")
 
 
 def _probe(random: Random, book: Rulebook) -> Probe:
