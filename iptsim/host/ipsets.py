@@ -131,17 +131,34 @@ def contains(
                 return True
             undecided = undecided or truth
         return undecided
-    # A set asks for no more directions than the rule gives, and takes packets of its family alone.
-    if len(directions) < len(members.parts) or ipset.family not in (None, context.packet.family):
-        return False
-    element: dict[int, Any] = {}
-    for place, part in enumerate(members.parts):
-        value = _value(ipset, part, directions[place], context, members.parts == ("port",))
-        if value is None or isinstance(value, Unknown):
-            return False if value is None else value
-        element[place] = value
-    found = members.find(element)
+    element = element_of(ipset, directions, context)
+    if element is None or isinstance(element, Unknown):
+        return element or False
+    found = members.find(dict(enumerate(element)))
     return found is False if options.get("return_nomatch") else found is True
+
+
+def element_of(
+    ipset: IpSet, directions: tuple[str, ...], context: Context
+) -> tuple[Any, ...] | Unknown | None:
+    """Return the element that a set makes of a packet, None where it makes none.
+
+    Args:
+        ipset: the set; none that lists others.
+        directions: "src" or "dst" for each part of the element.
+        context: the packet and its interfaces.
+    """
+    parts = members_of(ipset).parts
+    # A set asks for no more directions than the rule gives, and takes packets of its family alone.
+    if len(directions) < len(parts) or ipset.family not in (None, context.packet.family):
+        return None
+    element = []
+    for part, direction in zip(parts, directions, strict=False):
+        value = _value(ipset, part, direction, context, parts == ("port",))
+        if value is None or isinstance(value, Unknown):
+            return value
+        element.append(value)
+    return tuple(element)
 
 
 def _sides(packet: Packet, directions: tuple[str, ...]) -> list[Any]:

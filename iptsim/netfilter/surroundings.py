@@ -47,7 +47,7 @@ class World:
         self.assumptions_used = set() if assumptions_used is None else assumptions_used
         self._forced: State | None = None
         self._recent: dict[str, dict[int, list[float]]] = {}
-        self._set_changes: dict[tuple[str, str], bool] = {}
+        self._set_changes: dict[tuple[str, Any], bool] = {}
 
     # -- what the walk asks ------------------------------------------------------------------------
 
@@ -129,15 +129,26 @@ class World:
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
         """Tell whether the packet is in an ipset."""
-        element = _element(directions, context)
         return ipsets.contains(
             self.host.ipsets, name, directions, context, options,
-            changed=lambda changed: self._set_changes.get((changed, element)),
+            changed=lambda changed: self._set_changes.get(self._element(changed, directions, context)),
         )  # fmt: skip
 
     def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
         """Note that the packet's entry was added to or deleted from an ipset."""
-        self._set_changes[name, _element(directions, context)] = action == "add"
+        name, element = self._element(name, directions, context)
+        if element is not None:
+            self._set_changes[name, element] = action == "add"
+
+    def _element(self, name: str, directions: tuple[str, ...], context: Context) -> tuple[str, Any]:
+        """Return a set's name and the element that it makes of a packet; all it could be, if it is not known."""
+        known = (self.host.ipsets or {}).get(name)
+        if known is not None and known.type != "list:set":
+            return name, ipsets.element_of(known, directions, context)
+        packet = context.packet
+        return name, tuple(
+            (packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions
+        )
 
     def fact(self, name: str) -> Any:
         """Return what the question says about `name`, else None."""
@@ -157,11 +168,3 @@ class World:
             saved = self.host.recent.get(name, {})
             self._recent[name] = {address: list(ages) for address, ages in saved.items()}
         return self._recent[name]
-
-
-def _element(directions: tuple[str, ...], context: Context) -> str:
-    packet = context.packet
-    parts = [
-        (packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions
-    ]
-    return repr(parts)

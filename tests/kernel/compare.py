@@ -204,7 +204,8 @@ def _way_differences(
     if found:
         return found
     if request.verdict == "REJECT":
-        return _answer_differences(trace.legs[1:], observation) if answerable else []
+        undecided = any(step.maybe for step in request.steps)
+        return _answer_differences(trace.legs[1:], observation, undecided) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
     if reply is not None and back is not None and not _lacks_neighbour(back):
         return [f"reply: {line}" for line in _leg_differences(back, reply)]
@@ -322,8 +323,8 @@ def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> li
     return [f"arrives with {', '.join(wrong)}"] if wrong else []
 
 
-def _answer_differences(legs: list[Leg], observation: Observation) -> list[str]:
-    """Compare what REJECT sends back."""
+def _answer_differences(legs: list[Leg], observation: Observation, undecided: bool) -> list[str]:
+    """Compare what REJECT sends back; `undecided`: nobody knows what the rules before did to its TOS."""
     expected, caused = legs[0] if legs else None, observation.caused
     if not observation.rejected:
         # the kernel still waits for the other fragments
@@ -351,7 +352,7 @@ def _answer_differences(legs: list[Leg], observation: Observation) -> list[str]:
         ("type", ours.icmp_type or 0, header.icmp_type),
         ("code", ours.icmp_code or 0, header.icmp_code),
         ("flags", ours.tcp_flags, header.tcp_flags),
-        ("tos", ours.tos, header.tos),
+        ("tos", header.tos if undecided else ours.tos, header.tos),
     ]
     wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
     return [f"answer with {', '.join(wrong)}"] if wrong else []

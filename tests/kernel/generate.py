@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -262,6 +263,9 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         fields.pop("body", None)
         if not fields.get("payload", "").startswith("00000800"):
             fields["payload"] = "00000800" + "00" * 8
+    if source == "host" and ipaddress.ip_address(fields["src"]).is_multicast:
+        # no socket can have it for its source
+        fields["src"] = scene.own[0]
     if source == "host" and scene.world.is_group(fields["dst"]):
         # the copy of a fragment that comes back would wait for the others
         fields.pop("fragment", None)
