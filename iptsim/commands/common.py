@@ -13,6 +13,7 @@ from iptsim.errors import UsageError, printable
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
+    from iptsim.render.console import Output
 
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
 ANSWERED, DIFFERS, BAD = 0, 1, 2
@@ -71,8 +72,21 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="the IPv6 rules")
 
 
-def add_question(parser: argparse.ArgumentParser) -> Any:
-    """Add the options that ask about a packet, and return their group."""
+def add_plain(parser: Any) -> None:
+    """Add the option for a text to paste into a ticket."""
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="text for a ticket: ASCII, no colours, 78 columns, the command on top",
+    )
+
+
+def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any:
+    """Add the options that ask about a packet, and return their group.
+
+    Args:
+        family: add `-6`; not where :func:`add_rules` has done so.
+    """
     ask = parser.add_argument_group("the packet")
     ask.add_argument("--from", dest="sender", metavar="WHO", help="who sends it")
     ask.add_argument("--to", metavar="WHO[:PORT]", help="to whom; [ADDRESS]:PORT for IPv6")
@@ -96,7 +110,8 @@ def add_question(parser: argparse.ArgumentParser) -> Any:
         help="decide a match that nobody can know: limit=yes, or one rule: filter:INPUT:7=no",
     )  # fmt: skip
     ask.add_argument("--at", metavar="TIME", help="when it happens: 2026-11-24T18:30")
-    ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
+    if family:
+        ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
     ask.add_argument("--no-reply", action="store_true", help="follow the packet alone, not the answer to it")
     return ask
 
@@ -159,6 +174,13 @@ def open_rules(arguments: argparse.Namespace) -> tuple[Host, Ruleset]:
     if arguments.table is not None and arguments.table not in found.tables:
         raise UsageError(f"there is no table {arguments.table}; known are {', '.join(found.tables)}")
     return host, found
+
+
+def output(arguments: argparse.Namespace) -> Output:
+    """Return where the answer is printed to, as :func:`add_plain` has it."""
+    from iptsim.render.console import Output
+
+    return Output(arguments.words if arguments.plain else None)
 
 
 def print_json(value: Any) -> None:

@@ -10,10 +10,12 @@ from iptsim.commands.common import (
     ANSWERED,
     DIFFERS,
     add_command,
+    add_plain,
     add_question,
     add_source,
     asks_about_packet,
     open_source,
+    output,
     print_json,
     question_fields,
 )
@@ -42,6 +44,7 @@ def add(commands: Any) -> None:
     level = show.add_mutually_exclusive_group()
     level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
     level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
+    add_plain(show)
     show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
     show.add_argument(
         "--proposals", action="store_true", help="try small changes that would let it through, or keep it out"
@@ -82,17 +85,16 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.quiet and not arguments.proposals:
         print(explanation.verdict)
     else:
-        from iptsim.render.console import Output
         from iptsim.render.explanation import print_explanation
 
-        console = Output()
+        console = output(arguments)
         level: Level = "quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal"
         print_explanation(explanation, console, level=level)
         if arguments.proposals:
             from iptsim.render.whatif import proposals_lines
 
             for line in proposals_lines(found, explanation):
-                console.print(line, soft_wrap=True)
+                console.show(line)
     return expected(arguments, explanation.verdict)
 
 
@@ -106,14 +108,13 @@ def expected(arguments: argparse.Namespace, verdict: str) -> int:
 
 def _list_people(arguments: argparse.Namespace) -> int:
     """Say whom one can ask about."""
-    from iptsim.render.console import Output
     from iptsim.render.people import people_json, people_lines
 
     host = open_source(arguments)
     if arguments.json:
         print_json(people_json(host))
     else:
-        console = Output()
+        console = output(arguments)
         for line in people_lines(host):
-            console.print(line, soft_wrap=True)
+            console.show(line)
     return ANSWERED

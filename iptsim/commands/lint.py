@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from iptsim.commands.common import ANSWERED, DIFFERS, add_command, add_source, open_source, print_json
+from iptsim.commands.common import (
+    ANSWERED,
+    DIFFERS,
+    add_command,
+    add_plain,
+    add_source,
+    open_source,
+    output,
+    print_json,
+)
 
 
 def add(commands: Any) -> None:
@@ -19,6 +28,7 @@ def add(commands: Any) -> None:
         "packet, and a remedy. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
     )
     add_source(parser)
+    add_plain(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -30,10 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]})
     else:
-        from iptsim.render.console import Output
         from iptsim.render.findings import findings_lines
 
-        console = Output()
+        console = output(arguments)
         for line in findings_lines(found, arguments.source):
-            console.print(line, soft_wrap=True)
+            console.show(line)
     return DIFFERS if found else ANSWERED

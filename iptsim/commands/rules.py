@@ -1,32 +1,116 @@
-"""`iptsim rules`: the rules in words."""
+"""`iptsim rules`: the rules in words, or as iptables lists them."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-from iptsim.commands.common import ANSWERED, add_command, add_rules, add_source, open_rules, print_json
+from iptsim.commands.common import (
+    ANSWERED,
+    add_command,
+    add_plain,
+    add_question,
+    add_rules,
+    add_source,
+    asks_about_packet,
+    open_rules,
+    output,
+    print_json,
+    question_fields,
+)
+from iptsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from iptsim.dump.ruleset import Ruleset
+    from iptsim.host import Host
+    from iptsim.render.marks import Marks
+
+_EPILOG = (
+    "With --from, --to or another option on the packet: the rule that decides is marked >, each rule\n"
+    "that the packet matched on its way +. --like-iptables lists the table filter if -t names no other,\n"
+    "in the form of the iptables version that wrote the dump."
+)
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "rules", run, "say in words what each rule does, and whose it is")
+    text = "say in words what each rule does, and whose it is"
+    parser = add_command(commands, "rules", run, text, epilog=_EPILOG)
     add_source(parser)
     parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
     add_rules(parser)
+    add_plain(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+    like = parser.add_argument_group("as iptables lists them")
+    like.add_argument(
+        "--like-iptables", action="store_true", help="print what iptables -t TABLE -nL [CHAIN] prints"
+    )
+    like.add_argument(
+        "-v", "--verbose", action="store_true", help="with counters and interfaces, as iptables -nvL"
+    )
+    like.add_argument("-x", "--exact", action="store_true", help="counters in full, as iptables -nvxL")
+    like.add_argument("--line-numbers", action="store_true", help="with the rules' numbers")
+    add_question(parser, family=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules."""
-    from iptsim.render.console import Output
+    if arguments.like_iptables:
+        return _list(arguments)
+    for option, given in (("-v", arguments.verbose), ("-x", arguments.exact)):
+        if given:
+            raise UsageError(f"{option} belongs to --like-iptables")
     from iptsim.render.rules import rules_json, rules_lines
 
     host, ruleset = open_rules(arguments)
     if arguments.json:
         print_json(rules_json(ruleset, host, table=arguments.table, chain=arguments.chain))
         return ANSWERED
-    console = Output()
-    for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain):
-        console.print(line, soft_wrap=True)
+    marks = _marks(arguments, host, ruleset)
+    console = output(arguments)
+    for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks):
+        console.show(line)
     return ANSWERED
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """Print the rules as iptables does; whole lines, whatever the terminal's width."""
+    from iptsim.render.listing import listing, listing_lines
+
+    if arguments.json:
+        raise UsageError("--json and --like-iptables exclude each other")
+    table, arguments.table = arguments.table or "filter", None
+    host, ruleset = open_rules(arguments)
+    lines = listing(
+        ruleset,
+        table,
+        arguments.chain,
+        verbose=arguments.verbose,
+        numbers=arguments.line_numbers,
+        exact=arguments.exact,
+    )
+    marks = _marks(arguments, host, ruleset)
+    if marks is None:
+        for line in lines:
+            sys.stdout.write(f"{line.inert}\n")
+        return ANSWERED
+    console = output(arguments)
+    for marked in listing_lines(lines, marks):
+        console.print(marked, soft_wrap=True, highlight=False)
+    return ANSWERED
+
+
+def _marks(arguments: argparse.Namespace, host: Host, ruleset: Ruleset) -> Marks | None:
+    """Return what the packet that is asked about did to the rules; None without a question."""
+    fields = {**question_fields(arguments), "family": arguments.family, "verbose": None}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if not asks_about_packet(fields):
+        return None
+    from iptsim.explanation import explain_trace
+    from iptsim.fields import make_question
+    from iptsim.netfilter.walk import walk
+    from iptsim.render.marks import marks_of
+
+    question = make_question(fields)
+    return marks_of(explain_trace(host, question, walk(host, question)))

@@ -9,10 +9,12 @@ from iptsim.commands.changes import add_docker_changes, add_host_changes
 from iptsim.commands.common import (
     ANSWERED,
     add_command,
+    add_plain,
     add_question,
     add_source,
     asks_about_packet,
     open_source,
+    output,
     print_json,
     question_fields,
 )
@@ -32,6 +34,7 @@ def add(commands: Any) -> None:
     add_question(parser)
     add_docker_changes(parser)
     add_host_changes(parser)
+    add_plain(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(verbose=False)
 
@@ -47,8 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answer.as_json())
     else:
-        from iptsim.render.console import Output
         from iptsim.render.whatif import print_what_if
 
-        print_what_if(answer, Output())
+        print_what_if(answer, output(arguments))
     return ANSWERED

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
-from typing import Any, NoReturn
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+import iptsim
 from iptsim.errors import printable
+
+#: Columns of a text for a ticket.
+PLAIN_WIDTH = 78
+#: How many columns a line may grow when its arrows are put into ASCII.
+_GROWTH = 3
+#: What stands for signs beyond ASCII in a text for a ticket.
+_ASCII = str.maketrans(
+    {
+        "→": "->", "⇒": "=>", "≠": "!", "…": "...", "–": "-", "·": "-", "✓": "+", "✗": "x", "●": "*", "○": "o",
+        "─": "-", "━": "-", "│": "|", "├": "|", "└": "`", "╴": "-", "╵": "|", "╶": "-", "╷": "|",
+        "“": '"', "”": '"', "‘": "'", "’": "'",
+    }
+)  # fmt: skip
+#: A word with the space before it; of scripts without spaces, each character.
+_WORD = re.compile(r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)")
+#: What a line begins with that the rest of it is a remark on: "Decided by   ", "    3  ".
+_LABEL = re.compile(r"\s*(?:\S+(?: \S+)?)?\s{2,}")
+_LONGEST_LABEL, _HANGING = 16, 2
+#: Longer lines of prose are hard to read, however wide the terminal.
+_PROSE = 100
 
 
 def inert(text: Text) -> Text:
@@ -17,11 +43,89 @@ def inert(text: Text) -> Text:
     return text if safe == text.plain else Text(safe)
 
 
-class Output(Console):
-    """Standard output; colours only on a terminal, and `NO_COLOR` respected."""
+def flow(line: Text, width: int) -> Iterator[Text]:
+    """Yield a line broken between words to `width` columns; what follows the first stands under its text.
 
-    def __init__(self) -> None:
-        super().__init__(file=sys.stdout, highlight=False)
+    >>> [piece.plain for piece in flow(Text("Assumed   that nobody listens there"), 24)]
+    ['Assumed   that nobody', '          listens there']
+    """
+    label = _LABEL.match(line.plain)
+    hanging = label.end() if label and label[0].strip() else 0
+    if not 0 < hanging <= _LONGEST_LABEL:
+        lead = len(line.plain) - len(line.plain.lstrip())
+        hanging = lead + _HANGING if lead else 0
+        width = width if lead else min(width, _PROSE)
+    breaks, column = [], 0
+    for word in _WORD.finditer(line.plain):
+        if column and column + cell_len(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            column = hanging + cell_len(word[0].lstrip())
+        else:
+            column += cell_len(word[0])
+    first, *others = line.divide(breaks)
+    first.rstrip()
+    yield first
+    for piece in others:
+        piece.rstrip()
+        start = len(piece.plain) - len(piece.plain.lstrip())
+        yield Text(" " * hanging) + piece[start:]
+
+
+def is_plain(console: Console) -> bool:
+    """Tell whether a text for a ticket is wanted."""
+    return isinstance(console, Output) and console.plain
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print a line of an answer: broken between words on a terminal, whole into a file."""
+    text = inert(line)
+    wraps = console.is_terminal or is_plain(console)
+    for piece in flow(text, console.width) if wraps else (text,):
+        console.print(piece, soft_wrap=True, highlight=False)
+
+
+class _AsciiFile:
+    """Standard output, with ASCII for the signs that answers have, and no spaces at the ends of lines."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        return self._file.write(re.sub(r" +\n", "\n", text.translate(_ASCII)))
+
+    def flush(self) -> None:
+        """Write what is still held back."""
+        self._file.flush()
+
+
+class Output(Console):
+    """Standard output; colours only on a terminal, and `NO_COLOR` respected.
+
+    Args:
+        asked: the words of a command line whose answer is to be a text for a ticket: without colours, in
+            ASCII but for names, no line over 78 columns, and with the command before it; None for none.
+    """
+
+    def __init__(self, asked: Sequence[str] | None = None) -> None:
+        self.plain = asked is not None
+        if asked is None:
+            super().__init__(file=sys.stdout, highlight=False)
+            return
+        file: Any = _AsciiFile(sys.stdout)
+        super().__init__(
+            file=file, highlight=False, width=PLAIN_WIDTH - _GROWTH, color_system=None, force_terminal=False
+        )
+        command = printable(f"$ iptsim {shlex.join(word for word in asked if word != '--plain')}")
+        lines = textwrap.wrap(
+            command, PLAIN_WIDTH - 2, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+        self.print(Text(" \\\n".join(lines)), soft_wrap=True)
+        self.print(Text(f"# answered by iptsim {iptsim.__version__}\n"), soft_wrap=True)
+
+    def show(self, text: Text) -> None:
+        """Print a line of an answer."""
+        print_line(self, text)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print; what a dump holds never reaches the terminal as anything but text."""

@@ -19,7 +19,7 @@ from iptsim.explanation.explanation import delivered_text
 from iptsim.languages import language
 from iptsim.netfilter.trace import Decision, Leg, Step
 from iptsim.packet import ICMPV6
-from iptsim.render.console import inert
+from iptsim.render.console import print_line
 from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, step_lines
 
 Level = Literal["quiet", "normal", "verbose"]
@@ -43,7 +43,7 @@ def _print(explanation: Explanation, console: Console, level: Level) -> None:
         console.print(Text(explanation.verdict, COLOURS[explanation.verdict]), highlight=False)
         return
     for line in _lines(explanation, level == "verbose"):
-        console.print(inert(line), highlight=False, soft_wrap=not console.is_terminal)
+        print_line(console, line)
 
 
 def as_text(explanation: Explanation, width: int = 120) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from rich.text import Text
+
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
-from iptsim.errors import UsageError
+from iptsim.errors import UsageError, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.render.marks import DECIDES, NONE, Marks
 
 _ZERO = Counters(0, 0)
 #: Protocols that iptables names although it is asked for numbers (xtables_chain_protos in libxtables).
@@ -36,6 +39,11 @@ class ListedLine(NamedTuple):
     text: str
     chain: Chain | None = None
     rule: Rule | None = None
+
+    @property
+    def inert(self) -> str:
+        """The line with control characters made visible, but for the string's end that `-m bpf` prints."""
+        return "\0".join(map(printable, self.text.split("\0")))
 
 
 def listing(
@@ -79,6 +87,17 @@ def listing(
         yield ListedLine(_columns(verbose, numbers, exact))
         for rule in found.rules:
             yield ListedLine(_line(rule, form, verbose, numbers, exact), rule=rule)
+
+
+def listing_lines(lines: Iterable[ListedLine], marks: Marks) -> Iterator[Text]:
+    """Yield the lines of a listing with a column of marks before it, then what the marks mean."""
+    for line in lines:
+        place = line.rule or line.chain
+        mark = marks.of(place) if place is not None else NONE
+        style = "bold" if mark == DECIDES else "dim" if line.rule and mark == NONE else ""
+        yield Text(f"{mark} {line.inert}" if line.text else "", style)
+    yield Text("")
+    yield marks.legend
 
 
 def _chains(ruleset: Ruleset, table: str) -> list[Chain]:

@@ -12,6 +12,7 @@ from iptsim.dump.owners import chain_owner, rule_owner
 from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
+from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
 _INDENT = 7
@@ -31,7 +32,12 @@ def rule_words(rule: Rule) -> str:
 
 
 def rules_lines(
-    ruleset: Ruleset, host: Host, *, table: str | None = None, chain: str | None = None
+    ruleset: Ruleset,
+    host: Host,
+    *,
+    table: str | None = None,
+    chain: str | None = None,
+    marks: Marks | None = None,
 ) -> Iterator[Text]:
     """Yield the lines that show a ruleset in words.
 
@@ -40,6 +46,7 @@ def rules_lines(
         host: where they hold; its networks and containers name what a rule of Docker's is for.
         table: show this table only.
         chain: show the chains of this name only.
+        marks: what a packet met, to be shown beside the rules.
 
     Raises:
         UsageError: there is no such chain.
@@ -47,7 +54,10 @@ def rules_lines(
     for number, found in enumerate(_chains(ruleset, table, chain)):
         if number:
             yield Text("")
-        yield from chain_lines(found, host)
+        yield from chain_lines(found, host, marks)
+    if marks is not None:
+        yield Text("")
+        yield from marks.legend.split("\n")
 
 
 def rules_json(
@@ -123,13 +133,16 @@ def chain_text(chain: Chain) -> str:
     return f"made {_owner_text(chain_owner(chain.name))}"
 
 
-def chain_lines(chain: Chain, host: Host | None = None) -> Iterator[Text]:
+def chain_lines(chain: Chain, host: Host | None = None, marks: Marks | None = None) -> Iterator[Text]:
     """Yield the lines that show a chain in words."""
-    yield Text.assemble((f"{chain.table} {printable(chain.name)}", "bold"), f"   {chain_text(chain)}")
+    mark = f"{marks.of(chain)} " if marks is not None else ""
+    name = f"{mark}{chain.table} {printable(chain.name)}"
+    yield Text.assemble((name, "bold"), f"   {chain_text(chain)}")
     if not chain.rules:
         yield Text("  no rules", "dim")
     for rule in chain.rules:
-        yield Text.assemble(f"{rule.position:5}  ", (printable(rule.text), "cyan"))
+        mark = marks.of(rule) if marks is not None else NONE
+        yield Text.assemble((mark, "bold"), f"{rule.position:4}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = why_text(rule, host)
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))

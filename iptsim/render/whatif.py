@@ -18,6 +18,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.netfilter.trace import Leg, Step
+from iptsim.render.console import is_plain, print_line
 
 _COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 
@@ -30,8 +31,8 @@ _ALSO_SHOWN = 6
 def print_what_if(answer: WhatIf, console: Console) -> None:
     """Print what some changes do."""
     changes = " ".join(map(change_text, answer.changes))
-    console.print(Text.assemble("What if  ", (printable(changes), "bold")), soft_wrap=True)
-    console.print(Text(printable(answer.why)), soft_wrap=not console.is_terminal)
+    print_line(console, Text.assemble("What if  ", (printable(changes), "bold")))
+    print_line(console, Text(printable(answer.why)))
     console.print()
     if answer.before is None and answer.after is None:
         _print_shifts(answer, console)
@@ -40,7 +41,7 @@ def print_what_if(answer: WhatIf, console: Console) -> None:
     answers = [one for one in (answer.before, answer.after) if one is not None]
     taken = [one.assumptions for one in answers] or [answer.host.assumptions]
     for sentence in dict.fromkeys(sentence for sentences in taken for sentence in sentences):
-        console.print(Text.assemble(("Assumed   ", "dim"), printable(sentence)), soft_wrap=True)
+        print_line(console, Text.assemble(("Assumed   ", "dim"), printable(sentence)))
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:
@@ -123,7 +124,7 @@ def _outcome(outcome: Outcome) -> Text:
 
 def _print_both(answer: WhatIf, console: Console) -> None:
     before, after = answer.before, answer.after
-    if not console.is_terminal:
+    if not console.is_terminal and not is_plain(console):
         console.width = max(console.width, _PIPED)
     known = after or before
     assert known is not None

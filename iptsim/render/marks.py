@@ -1,0 +1,64 @@
+"""Which rules of a listing a packet met: those that it matched on its way, and the one that decided."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.text import Text
+
+from iptsim.dump.ruleset import Chain, Rule
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.netfilter.trace import Step
+from iptsim.render.steps import COLOURS, backend_of
+
+DECIDES, MATCHED, NONE = ">", "+", " "
+
+
+class Marks(NamedTuple):
+    """What a packet and the answers to it did.
+
+    Attributes:
+        decisive / matched: rules by identity, and policies by table and chain.
+        legend: what the marks mean, and what became of the packet.
+    """
+
+    decisive: frozenset[int | tuple[str, str]]
+    matched: frozenset[int | tuple[str, str]]
+    legend: Text
+
+    def of(self, place: Rule | Chain) -> str:
+        """Return the mark of a rule, or of the policy of a chain."""
+        key = id(place) if isinstance(place, Rule) else (place.table, place.name)
+        return DECIDES if key in self.decisive else MATCHED if key in self.matched else NONE
+
+
+def marks_of(explanation: Explanation) -> Marks:
+    """Return the marks of an answer: of all its ways, where undecided matches lead to different ends."""
+    ways = explanation.branches if explanation.verdict == "DEPENDS" else [explanation]
+    decisive = {_key(way.reason.step) for way in ways if way.reason.step is not None}
+    matched = {_key(step) for way in ways for leg in way.trace.legs for step in leg.steps}
+    legend = Text.assemble(
+        (explanation.verdict, COLOURS[explanation.verdict]),
+        f"   {printable(explanation.sender)} → {printable(explanation.target)}   ",
+        printable(explanation.reason.text),
+    )
+    return Marks(frozenset(filter(None, decisive)), frozenset(filter(None, matched)), legend + _where(ways))
+
+
+def _key(step: Step) -> int | tuple[str, str] | None:
+    if step.rule is not None:
+        return id(step.rule)
+    return (step.table, step.chain) if step.policy and step.table and step.chain else None
+
+
+def _where(ways: list[Explanation]) -> Text:
+    steps = [way.reason.step for way in ways if way.reason.step is not None and way.reason.step.table]
+    places = dict.fromkeys(
+        f"{step.table} {step.chain} "
+        + (f"rule {step.rule.position}" if step.rule is not None else "policy")
+        + backend_of(step)
+        for step in steps
+    )
+    text = f"  {DECIDES} decides: {printable(', '.join(places))}" if places else "  no rule decides"
+    return Text(f"\n{text}   {MATCHED} matched on the way")
