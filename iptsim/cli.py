@@ -64,6 +64,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments. CHAIN may stand behind options, which argparse can't do by itself."""
     parser = make_parser()
     arguments, left = parser.parse_known_args(argv)
+    arguments.program = f"iptsim {iptsim.__version__}"
     arguments.words = sys.argv[1:] if argv is None else list(argv)
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
         arguments.chain = left.pop()

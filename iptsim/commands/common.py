@@ -180,7 +180,7 @@ def output(arguments: argparse.Namespace) -> Output:
     """Return where the answer is printed to, as :func:`add_plain` has it."""
     from iptsim.render.console import Output
 
-    return Output(arguments.words if arguments.plain else None)
+    return Output(arguments.words if arguments.plain else None, arguments.program)
 
 
 def print_json(value: Any) -> None:

@@ -13,7 +13,6 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-import iptsim
 from iptsim.errors import printable
 
 #: Columns of a text for a ticket.
@@ -105,9 +104,10 @@ class Output(Console):
     Args:
         asked: the words of a command line whose answer is to be a text for a ticket: without colours, in
             ASCII but for names, no line over 78 columns, and with the command before it; None for none.
+        program: name and version of the program, for that text.
     """
 
-    def __init__(self, asked: Sequence[str] | None = None) -> None:
+    def __init__(self, asked: Sequence[str] | None = None, program: str = "iptsim") -> None:
         self.plain = asked is not None
         if asked is None:
             super().__init__(file=sys.stdout, highlight=False)
@@ -121,7 +121,7 @@ class Output(Console):
             command, PLAIN_WIDTH - 2, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
         )
         self.print(Text(" \\\n".join(lines)), soft_wrap=True)
-        self.print(Text(f"# answered by iptsim {iptsim.__version__}\n"), soft_wrap=True)
+        self.print(Text(f"# answered by {program}\n"), soft_wrap=True)
 
     def show(self, text: Text) -> None:
         """Print a line of an answer."""
