@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from iptsim.cli import main
+from iptsim.errors import IptsimError
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -113,6 +114,9 @@ class _Python:
         return "".join(lines)
 
 
+_TRACEBACK = "Traceback (most recent call last):\n    ...\n"
+
+
 class _Recorder(doctest.DocTestRunner):
     """Notes the examples that print something else than their document says."""
 
@@ -121,7 +125,8 @@ class _Recorder(doctest.DocTestRunner):
         self.differing: list[tuple[doctest.Example, str]] = []
 
     def report_failure(self, out: object, test: object, example: doctest.Example, got: str) -> None:
-        self.differing.append((example, got))
+        last = got.splitlines(keepends=True)[-1:] if example.exc_msg is not None else []
+        self.differing.append((example, _TRACEBACK + last[0] if last else got))
 
     def report_unexpected_exception(
         self,
@@ -130,8 +135,10 @@ class _Recorder(doctest.DocTestRunner):
         example: doctest.Example,
         exc_info: tuple[object, BaseException, object],
     ) -> None:
-        last = traceback.format_exception_only(exc_info[1])[-1]
-        self.differing.append((example, f"Traceback (most recent call last):\n    ...\n{last}"))
+        error = exc_info[1]
+        if not isinstance(error, IptsimError):
+            raise error  # a mistake in the document
+        self.differing.append((example, _TRACEBACK + traceback.format_exception_only(error)[-1]))
 
 
 def unasked(text: str) -> Iterator[str]:

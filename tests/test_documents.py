@@ -38,6 +38,9 @@ $ echo $?
 >>> one + 1
 3
 >>> 1 / 0
+Traceback (most recent call last):
+    ...
+ZeroDivisionError: other words
 ```
 """
     assert (
@@ -65,6 +68,8 @@ ZeroDivisionError: division by zero
 ```
 """
     )
+    with pytest.raises(NameError):
+        rendered("```python\n>>> nobody\n```\n")
     assert list(unasked("```console\nout\n```\n```python\nprint(1)\n```\n")) == ["out", "print(1)"]
 
 
