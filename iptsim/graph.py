@@ -40,8 +40,13 @@ Edge: TypeAlias = tuple[Node, Node, str | int]
 ChainGraph: TypeAlias = "nx.MultiDiGraph[Node]"
 
 
-def ruleset_graph(ruleset: Ruleset) -> ChainGraph:
+def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> ChainGraph:
     """Return the graph of a ruleset.
+
+    Args:
+        ruleset: the rules.
+        returns: with the edges that lead back from a chain to every chain that calls it. There are as many
+            as callers times rules with RETURN, and who only draws what leads where needs none of them.
 
     Nodes have the attribute `kind` (see :data:`NodeKind`), and chains also `table`, `policy`, `counters`,
     `rules` (how many), `line` and `owner`. Edges have `kind` (see :data:`EdgeKind`) and `rule`, which is
@@ -55,7 +60,8 @@ def ruleset_graph(ruleset: Ruleset) -> ChainGraph:
         for chain in table.chains.values():
             for rule in chain.rules:
                 _add_rule(graph, rule)
-        _add_returns(graph, table)
+        if returns:
+            _add_returns(graph, table)
     return graph
 
 

@@ -14,7 +14,7 @@ from iptsim.dump.loops import find_loop
 from iptsim.dump.owners import chain_owner
 from iptsim.errors import RulesetError
 from iptsim.graph import ChainGraph, Node, dangling_jumps, loops, path_of, ruleset_graph, unreferenced_chains
-from iptsim.render.graph import dot, mermaid, tree
+from iptsim.pictures import chains_picture
 from tests.netfilter.hosts import ask, dump, router
 
 CAPTURES = Path(__file__).parent.parent / "fixtures/captures"
@@ -144,29 +144,22 @@ def test_very_deep_rules_need_no_recursion() -> None:
     jumps = "-A INPUT -j C0\n" + "".join(f"-A C{number} -j C{number + 1}\n" for number in range(depth - 1))
     ruleset = loads(dump(filter=HEAD + chains + jumps))
     assert loops(ruleset) == []
-    assert tree(ruleset).count("\n") >= depth
+    assert chains_picture(ruleset).text().count("\n") >= depth
 
 
-# -- drawings --------------------------------------------------------------------------------------
+# -- trees -----------------------------------------------------------------------------------------
 
 
 def test_the_tree_unfolds_each_chain_once() -> None:
     ruleset = loads(
         dump(filter=":INPUT DROP\n:A - [0:0]\n-A INPUT -p tcp -j A\n-A INPUT -j A\n-A A -j ACCEPT\n")
     )
-    assert tree(ruleset).splitlines() == [
+    assert chains_picture(ruleset).text().splitlines() == [
         "filter INPUT   policy DROP",
         "├─ 1 → A   -p tcp",
         "│  └─ 1 ACCEPT",
         "└─ 2 → A   (see above)",
     ]
-
-
-def test_drawings_escape_names() -> None:
-    """A chain's name may hold the drawing languages' own signs."""
-    ruleset = loads(dump(filter=":INPUT ACCEPT\n:a]-->x; - [0:0]\n-A INPUT -j a]-->x;\n"))
-    assert '["filter a#93;--#62;x#59; (0 rules)"]' in mermaid(ruleset)
-    assert '[label="filter a]-->x; (0 rules)", shape=box]' in dot(ruleset)
 
 
 # -- walks are paths -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
     from iptsim.render.console import Output
+    from iptsim.packet import Family
 
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
 ANSWERED, DIFFERS, BAD = 0, 1, 2
@@ -167,13 +168,18 @@ def warn_of(ruleset: Ruleset) -> None:
 def open_rules(arguments: argparse.Namespace) -> tuple[Host, Ruleset]:
     """Read the source and return its rules as :func:`add_rules` chose them."""
     host = open_source(arguments)
-    found = host.rulesets.get(arguments.family)
+    return host, rules_of(host, arguments, arguments.family)
+
+
+def rules_of(host: Host, arguments: argparse.Namespace, family: Family) -> Ruleset:
+    """Return a host's rules of a family; the table that was asked for must be among them."""
+    found = host.rulesets.get(family)
     if found is None:
-        held = " and ".join(f"IPv{family}" for family in host.rulesets) or "no"
-        raise UsageError(f"{arguments.source} holds {held} rules, none for IPv{arguments.family}")
+        held = " and ".join(f"IPv{known}" for known in host.rulesets) or "no"
+        raise UsageError(f"{arguments.source} holds {held} rules, none for IPv{family}")
     if arguments.table is not None and arguments.table not in found.tables:
         raise UsageError(f"there is no table {arguments.table}; known are {', '.join(found.tables)}")
-    return host, found
+    return found
 
 
 def output(arguments: argparse.Namespace) -> Output:

@@ -1,44 +1,86 @@
-"""`iptsim graph`: which chain leads where."""
+"""`iptsim graph`: which chain leads where, or how the host is wired; with a packet's way."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from iptsim.commands.common import ANSWERED, add_command, add_rules, add_source, open_rules
+from iptsim.commands.common import (
+    ANSWERED,
+    add_command,
+    add_question,
+    add_source,
+    asks_about_packet,
+    open_source,
+    question_fields,
+    rules_of,
+)
 from iptsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from iptsim.explanation import Explanation
+    from iptsim.host import Host
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "graph", run, "draw which chain leads where")
-    add_source(parser)
-    add_rules(parser)
-    parser.add_argument(
-        "-o",
-        dest="output",
-        metavar="FILE",
-        help="write to a file: .txt (a tree), .mmd (Mermaid) or .dot (Graphviz)",
+    parser = add_command(
+        commands,
+        "graph",
+        run,
+        "draw which chain leads where, or how the host is wired",
+        epilog="With --from and --to the packet's way is drawn over it. Without -o: a tree of plain text.\n"
+        ".png, and .svg and .html of the chains, need the extra: pip install 'iptsim[pictures]'",
     )
+    add_source(parser)
+    parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
+    parser.add_argument(
+        "--topology",
+        action="store_true",
+        help="draw namespaces, veth pairs, bridges and NAT instead of chains",
+    )
+    parser.add_argument("--counters", action="store_true", help="lines as wide as many packets went there")
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", help="write to a file: .svg .png .html .mmd (Mermaid) .dot .txt"
+    )
+    add_question(parser)
+    parser.set_defaults(verbose=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the graph."""
-    from iptsim.render.graph import FORMATS
+    from iptsim.pictures import chains_picture, topology_picture
 
-    suffix = os.path.splitext(arguments.output)[1] if arguments.output else ".txt"
-    if suffix not in FORMATS:
-        raise UsageError(f"{arguments.output}: the name must end in one of {', '.join(FORMATS)}")
-    _, ruleset = open_rules(arguments)
-    text = FORMATS[suffix](ruleset, arguments.table)
+    if arguments.topology and (arguments.table is not None or arguments.counters):
+        raise UsageError("-t and --counters are about chains: they don't go with --topology")
+    fields = question_fields(arguments)
+    host = open_source(arguments)
+    explanation = _answer(host, fields)
+    family = explanation.trace.legs[0].packet.family if explanation else arguments.family or 4
+    if arguments.topology:
+        picture = topology_picture(host, explanation, family=family)
+    else:
+        ruleset = rules_of(host, arguments, family)
+        picture = chains_picture(
+            ruleset, arguments.table, explanation=explanation, counters=arguments.counters
+        )
     if arguments.output is None:
-        sys.stdout.write(text)
-        return ANSWERED
-    try:
-        with open(arguments.output, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{arguments.output}: {error.strerror or error}") from None
+        sys.stdout.write(picture.text())
+    else:
+        picture.save(arguments.output)
     return ANSWERED
+
+
+def _answer(host: Host, fields: dict[str, Any]) -> Explanation | None:
+    """Answer the question, if there is one."""
+    from iptsim.explanation import explain_trace
+    from iptsim.fields import make_question
+    from iptsim.netfilter.walk import walk
+
+    if not asks_about_packet(fields):
+        if fields.keys() - {"family"}:
+            raise UsageError("a question about a packet needs --from or --to")
+        return None
+    question = make_question(fields)
+    return explain_trace(host, question, walk(host, question))

@@ -13,6 +13,7 @@ _ARROWS = {
     "jump": ("-->", "solid"),
     "goto": ("-.->", "dashed"),
     "verdict": ("-->", "solid"),
+    "action": ("-.->", "dashed"),
     "policy": ("-.->", "dotted"),
     "flow": ("-->", "solid"),
     "route": ("==>", "bold"),

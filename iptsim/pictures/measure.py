@@ -38,7 +38,7 @@ def clip(text: str, size: float, width: float, *, bold: bool = False) -> str:
     """Return a line of text, cut at the end so that it is not wider than so many pixels.
 
     >>> clip("a-very-long-name", 10, 60)
-    'a-very-lo…'
+    'a-very-lon…'
     """
     text = text[:400]
     if text_width(text, size, bold=bold) <= width:
@@ -52,7 +52,7 @@ def wrap(text: str, size: float, width: float, *, bold: bool = False, most: int 
     """Return text as lines that are not wider than so many pixels, at most so many of them.
 
     >>> wrap("to be or not to be", 10, 60)
-    ['to be or', 'not to be']
+    ['to be or not', 'to be']
     """
     lines: list[str] = []
     line = ""

@@ -47,11 +47,18 @@ pre {{ overflow: auto }}
 class Picture:
     """A drawing that can be shown: in a notebook as it is, elsewhere by one of its formats."""
 
-    def __init__(self, drawing: Drawing, placement: Callable[[], Placement], text: Callable[[], str]) -> None:
-        """Take the drawing, and what places it and what writes it as text when they are needed."""
-        self.drawing = drawing
+    def __init__(
+        self, drawing: Callable[[], Drawing], placement: Callable[[], Placement], text: Callable[[], str]
+    ) -> None:
+        """Take what draws it, places it and writes it as text when that is needed."""
+        self._draw = drawing
         self._place = placement
         self._write = text
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """What it shows."""
+        return self._draw()
 
     @cached_property
     def placement(self) -> Placement:

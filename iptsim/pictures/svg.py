@@ -23,7 +23,7 @@ _CAPTIONS = {
 }
 #: A picture's captions need at least so much width.
 _NARROWEST = 560.0
-_DIRECTED = ("route", "reply", "hook", "jump", "goto", "verdict", "policy")
+_DIRECTED = ("route", "reply", "hook", "jump", "goto", "verdict", "policy", "action")
 
 
 def svg(drawing: Drawing, placement: Placement, *, style: str | None = None) -> str:
@@ -106,7 +106,7 @@ class _Writer:
             return self._badge(Point(x + 13, y), sample.classes[0])
         if sample.is_edge:
             return [f'<path class="edge {classes}" d="M{_n(x)} {_n(y)}H{_n(x + 26)}"/>']
-        box = Rect(x, y - 8, 26, 16)
+        box = Rect(x, y - 8, 20 if sample.kind == "fold" else 26, 16)
         return [f'<g class="node {classes}">', *self._shape(sample.kind, box), "</g>"]
 
     # -- the picture ------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class _Writer:
             ]  # fmt: skip
             return [f'<path class="box" d="{_corners(points)}Z"/>']
         out = []
-        if kind.startswith("fold"):
+        if kind == "fold":
             out += [
                 f'<rect class="box" {_rect(Rect(box.x + by, box.y + by, *box[2:]))} rx="3"/>' for by in (6, 3)
             ]
@@ -168,9 +168,9 @@ class _Writer:
             kind, 4
         )
         out.append(f'<rect class="box" {_rect(box)} rx="{_n(round_)}"/>')
-        if kind.startswith(("base", "user", "fold")):
+        if kind in ("base", "chain", "fold"):
             out.append(f'<rect class="stripe" {_rect(Rect(box.x, box.y, 4, box.height))} rx="2"/>')
-        if kind.startswith("base"):
+        if kind == "base":
             inner = Rect(box.x + 3, box.y + 3, box.width - 6, box.height - 6)
             out.append(f'<rect class="box" {_rect(inner)} rx="2"/>')
         return out
@@ -199,7 +199,9 @@ class _Writer:
             out.append(f"<g>{self._tip(edge.tip)}")
         out.append(f'<path class="edge {classes}" d="{line}"{width}/>')
         if edge.kind in _DIRECTED:
-            out.append(f'<path class="head {classes}" d="{_head(path.points, max(4.0, 2.6 + edge.width))}"/>')
+            out.append(
+                f'<path class="head {classes}" d="{_head(path.points, 3.4 + min(edge.width, 4.0) * 0.7)}"/>'
+            )
         if edge.label and path.label is not None:
             wide = text_width(edge.label, SMALL)
             x, y = path.label.x - wide / 2, path.label.y

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
-from iptsim.explanation.explanation import delivered_text
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Step
 from iptsim.packet import Family
@@ -20,7 +19,7 @@ from iptsim.pictures.route import PROCESSES, ROUTING, Way, ways_of
 from iptsim.pictures.topology_layout import place
 from iptsim.pictures.topology_tree import tree
 from iptsim.pictures.wiring import Outer, Plug, Switch, Wiring, wiring_of
-from iptsim.render.steps import spec
+from iptsim.pictures.words import answer_captions, rules_text
 
 #: The host's hooks in the order in which they are drawn, and what follows what.
 STATIONS = (
@@ -65,7 +64,7 @@ def topology_picture(
     drawing = _draw(host, wiring)
     _draw_ways(drawing, ways)
     _describe(drawing, host, wiring, explanation)
-    return Picture(drawing, lambda: place(drawing, wiring), lambda: tree(drawing, wiring))
+    return Picture(lambda: drawing, lambda: place(drawing, wiring), lambda: tree(drawing, wiring))
 
 
 def _mentioned(explanation: Explanation) -> set[str]:
@@ -158,7 +157,7 @@ def _tables(ruleset: Ruleset, hook: str) -> list[str]:
             not chain.rules and (chain.policy or "ACCEPT") == "ACCEPT" and table.name != "filter"
         ):
             continue
-        text = f"{table.name} {len(chain.rules)} rule{'' if len(chain.rules) == 1 else 's'}"
+        text = f"{table.name} {rules_text(len(chain.rules))}"
         if table.name == "filter" or chain.policy not in (None, "ACCEPT"):
             text += f", policy {chain.policy or 'ACCEPT'}"
         told.append(text)
@@ -273,23 +272,3 @@ def _describe(drawing: Drawing, host: Host, wiring: Wiring, explanation: Explana
             )
         )
     drawing.description = " ".join(sentences)
-
-
-def answer_captions(explanation: Explanation) -> list[Caption]:
-    """Return what an answer says, for the top of a picture."""
-    question, leg = explanation.question, explanation.trace.legs[0]
-    what = question.what()
-    if leg.packet.dport is not None and question.dport is None:
-        what = f"{what}/{leg.packet.dport}"
-    title = f"{explanation.verdict}: {explanation.sender} → {explanation.target}, {what}"
-    captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
-    step = explanation.reason.step
-    if step is not None and step.table is not None:
-        place = f"{step.table} {step.chain}"
-        if step.rule is not None:
-            captions.append(Caption("rule", f"{place} rule {step.rule.position}: {spec(step.rule)}"))
-        else:
-            captions.append(Caption("rule", f"{place}: policy {step.verdict}"))
-    elif leg.delivered is not None and explanation.verdict == "ACCEPT":
-        captions.append(Caption("rule", f"arrives at {delivered_text(leg.delivered)}"))
-    return captions

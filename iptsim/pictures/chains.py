@@ -1,0 +1,357 @@
+"""The chain picture: which chain leads where, hook by hook, and how a packet went through.
+
+It is the chain graph of :mod:`iptsim.graph`, with all rules of a chain that lead to one place as one
+edge, and each chain's verdicts beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.explanation import Explanation
+from iptsim.graph import ChainGraph, Node, ruleset_graph
+from iptsim.pictures import drawing as draw
+from iptsim.pictures.chains_layout import place
+from iptsim.pictures.chains_tree import tree
+from iptsim.pictures.drawing import Caption, Drawing, Edge, Sample
+from iptsim.pictures.fold import Folded, fold
+from iptsim.pictures.passes import Passes, passes_of
+from iptsim.pictures.picture import Picture
+from iptsim.pictures.words import answer_captions, ranges, rules_text
+
+HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+#: The order in which the kernel asks the tables at a hook.
+_TABLES = ("raw", "mangle", "nat", "filter", "security")
+#: Different ends of one chain, and edges of the whole picture, that are drawn; what is more is told.
+_ENDS, MOST_EDGES = 8, 500
+#: Longest label of an edge, in signs.
+_LABEL = 18
+
+
+def chains_picture(
+    ruleset: Ruleset,
+    table: str | None = None,
+    *,
+    explanation: Explanation | None = None,
+    counters: bool = False,
+) -> Picture:
+    """Draw which chain leads where.
+
+    Args:
+        ruleset: the rules.
+        table: only this table.
+        explanation: an answer whose packet's way is drawn over it; what it did not visit is dimmed.
+        counters: draw lines as wide as many packets went there, by the counters of the dump.
+    """
+    if table is not None:
+        ruleset = replace(ruleset, tables={table: ruleset.tables[table]})
+    passes = passes_of(ruleset, explanation) if explanation is not None else None
+    drawn: list[Drawing] = []
+
+    def drawing() -> Drawing:
+        if not drawn:
+            drawn.append(_Draw(ruleset, passes, counters, explanation).drawing)
+        return drawn[0]
+
+    return Picture(
+        drawing,
+        lambda: place(drawing()),
+        lambda: tree(ruleset, passes, explanation, counters=counters),
+    )
+
+
+@dataclass(slots=True)
+class _Bundle:
+    """The rules that lead from one node to another alike."""
+
+    kind: str
+    positions: list[int] = field(default_factory=list)
+    packets: int = 0
+    rules: int = 0
+    marks: set[str] = field(default_factory=set)
+    texts: list[str] = field(default_factory=list)
+
+
+class _Draw:
+    """Makes the drawing."""
+
+    def __init__(
+        self, ruleset: Ruleset, passes: Passes | None, counters: bool, explanation: Explanation | None
+    ) -> None:
+        self.ruleset, self.passes, self.counters = ruleset, passes, counters
+        self.graph: ChainGraph = ruleset_graph(ruleset, returns=False)
+        self.walked = passes.chains(passes.walked) | passes.hooks if passes else set()
+        self.vain = passes.chains(passes.vain) - self.walked if passes else set()
+        keep = sorted(
+            node for node in self.walked | self.vain if node in self.graph and node.place in ruleset.tables
+        )
+        self.folds = fold(self.graph, set(keep[:60]))
+        names = ", ".join(ruleset.tables)
+        self.drawing = Drawing(f"Chains of {'ip6tables' if ruleset.family == 6 else 'iptables'}, {names}")
+        self.lost = 0
+        self._nodes()
+        self._edges()
+        self._legend()
+        self._describe(explanation)
+
+    def _key(self, node: Node) -> str:
+        group = self.folds.get(node)
+        first = group.members[0] if group else node
+        return f"{first.place} {first.name}"
+
+    # -- nodes ------------------------------------------------------------------------------------------
+
+    def _nodes(self) -> None:
+        hooks = [hook for hook in HOOKS if Node("hook", hook) in self.graph]
+        for hook in hooks:
+            node = self.drawing.add(draw.Node(f"hook {hook}", "entry", [hook]))
+            self._mark(
+                node, any(entered.name == hook for entered in self.passes.hooks) if self.passes else False
+            )
+        bases = [Node(table, hook) for hook in hooks for table in _TABLES if Node(table, hook) in self.folds]
+        for member in (*bases, *self.folds):
+            group = self.folds[member]
+            if self._key(member) not in self.drawing.nodes:
+                self._chain(group)
+
+    def _mark(self, node: draw.Node, walked: bool, vain: bool = False) -> None:
+        if self.passes is not None:
+            node.classes.add("walked" if walked else "vain" if vain else "unseen")
+
+    def _chain(self, group: Folded) -> None:
+        first = group.members[0]
+        attributes = self.graph.nodes[first]
+        table = f"{first.place} " if len(self.ruleset.tables) > 1 or attributes["kind"] == "base" else ""
+        if attributes["kind"] == "missing":
+            node = draw.Node(self._key(first), "missing", [f"{table}{first.name}", "there is no such chain"])
+        elif group.alone:
+            owner = attributes["owner"]
+            told = [rules_text(attributes["rules"])]
+            if attributes["kind"] == "base":
+                told.insert(0, f"policy {attributes['policy'] or 'ACCEPT'}")
+            else:
+                told.insert(0, "made by you" if owner == "user" else owner)
+                if all(caller == first for caller, _ in self.graph.in_edges(first)):
+                    told.append("no packet comes here")
+            kind = "base" if attributes["kind"] == "base" else "chain"
+            node = draw.Node(self._key(first), kind, [f"{table}{first.name}", " · ".join(told)])
+            node.classes |= _owner_classes(owner)
+            node.tip = f"{first.place} {first.name}, line {attributes['line']}" if attributes["line"] else ""
+        else:
+            rules = sum(self.graph.nodes[member].get("rules", 0) for member in group.members)
+            owners = {self.graph.nodes[member].get("owner", "user") for member in group.members}
+            label = f"{table}{group.label} × {len(group.members)}"
+            owner = owners.pop() if len(owners) == 1 else "several owners"
+            told = ["made by you" if owner == "user" else owner, f"{rules_text(rules)} in all"]
+            node = draw.Node(self._key(first), "fold", [label, " · ".join(told)])
+            node.classes |= {"chain", *_owner_classes(owner)}
+            names = [member.name for member in group.members[:20]]
+            node.tip = ", ".join(names) + (" ..." if len(group.members) > len(names) else "")
+        members = set(group.members)
+        self._mark(node, not members.isdisjoint(self.walked), not members.isdisjoint(self.vain))
+        self.drawing.add(node)
+
+    # -- edges ------------------------------------------------------------------------------------------
+
+    def _edges(self) -> None:
+        for table in _TABLES:
+            for hook in HOOKS:
+                base = Node(table, hook)
+                if base in self.folds and Node("hook", hook) in self.graph:
+                    edge = Edge(f"hook {hook}", self._key(base), "hook")
+                    self._mark_edge(edge, bool(self.passes and base in self.passes.hooks), False)
+                    self.drawing.edges.append(edge)
+        by_hook = {f"hook {hook}": number for number, hook in enumerate(HOOKS)}
+        self.drawing.edges.sort(key=lambda edge: by_hook[edge.source])
+        done: set[int] = set()
+        for group in self.folds.values():
+            if id(group) not in done:
+                done.add(id(group))
+                self._leaving(group)
+        if len(self.drawing.edges) > MOST_EDGES:
+            self._cut()
+
+    def _leaving(self, group: Folded) -> None:
+        """Add what leads out of a chain, or of the chains that are drawn as one."""
+        bundles: dict[tuple[str, str], _Bundle] = {}
+        for member in group.members if not group.rest else ():
+            for _, target, key, attributes in self.graph.out_edges(member, keys=True, data=True):
+                self._bundle(bundles, member, target, key, attributes)
+            chain = self.ruleset.chain(member.place, member.name)
+            for rule in chain.rules if chain is not None else ():
+                if rule.target_name == "RETURN":
+                    self._bundle(
+                        bundles,
+                        member,
+                        Node("verdict", "RETURN"),
+                        rule.position,
+                        {"kind": "action", "rule": rule},
+                    )
+        source = self._key(group.members[0])
+        ends = [key for key in bundles if key[0].startswith("verdict ")]
+        for key in ends[_ENDS:]:
+            rest = bundles.setdefault(("verdict and more", "action"), _Bundle("action"))
+            lost = bundles.pop(key)
+            rest.rules += lost.rules
+            rest.packets += lost.packets
+            rest.marks |= lost.marks
+        # in the order of the rules, with the policy last: so the picture reads from top to bottom
+        for (target, _), bundle in sorted(bundles.items(), key=lambda item: _first(item[1])):
+            if target == source:
+                continue
+            if target.startswith("verdict "):
+                target = self._leaf(source, target.removeprefix("verdict "), bundle)
+            label = "policy" if bundle.kind == "policy" else ranges(bundle.positions, _LABEL)
+            if not group.alone:
+                label = f"× {bundle.rules}" if bundle.rules > 1 else ""
+            width = 1.0
+            if self.counters:
+                label = f"{label} · {_short(bundle.packets)}" if label else _short(bundle.packets)
+                width = round(1.2 + 1.1 * math.log10(1 + bundle.packets), 1)
+            edge = Edge(source, target, bundle.kind, label, width=width)
+            edge.tip = "\n".join(bundle.texts)
+            self._mark_edge(edge, "walked" in bundle.marks, "vain" in bundle.marks)
+            self.drawing.edges.append(edge)
+
+    def _bundle(
+        self,
+        bundles: dict[tuple[str, str], _Bundle],
+        member: Node,
+        target: Node,
+        key: Any,
+        attributes: dict[str, Any],
+    ) -> None:
+        kind, rule = attributes["kind"], attributes["rule"]
+        if target == member:
+            if rule is None or not rule.target_name or kind != "continue":
+                return
+            if rule.target is not None and rule.target.status == "unknown":
+                return  # it is an end as well
+            kind, target = "action", Node("verdict", rule.target_name)
+        name = f"verdict {target.name}" if target.place == "verdict" else self._key(target)
+        bundle = bundles.setdefault((name, kind), _Bundle(kind))
+        position = 0 if kind == "policy" else int(key)
+        bundle.positions.append(position)
+        bundle.rules += 1
+        count = self.graph.nodes[member].get("counters") if rule is None else rule.counters
+        bundle.packets += count.packets if count else 0
+        if rule is not None and len(bundle.texts) < 6:
+            bundle.texts.append(rule.text)
+        if self.passes is not None:
+            taken = (member, target, position)
+            bundle.marks |= {"walked"} if taken in self.passes.walked else set()
+            bundle.marks |= {"vain"} if taken in self.passes.vain else set()
+            end = self.passes.ends.get((member, position))
+            if end is not None:
+                bundle.marks |= {"walked", end}
+
+    def _leaf(self, source: str, verdict: str, bundle: _Bundle) -> str:
+        """Add a chain's own box for a verdict, and return its name."""
+        name = f"{source} → {verdict}"
+        node = self.drawing.nodes.get(name)
+        if node is None:
+            kind = "action" if bundle.kind == "action" else "verdict"
+            node = self.drawing.add(draw.Node(name, kind, [verdict]))
+        if self.passes is not None:
+            node.classes -= {"unseen"} if bundle.marks else set()
+            if not node.classes & {"walked", "vain"}:
+                self._mark(node, "walked" in bundle.marks, "vain" in bundle.marks)
+            elif "walked" in bundle.marks:
+                node.classes = (node.classes - {"vain"}) | {"walked"}
+            node.classes |= bundle.marks & {"stop", "arrived", "open"}
+        return name
+
+    def _mark_edge(self, edge: Edge, walked: bool, vain: bool) -> None:
+        if self.passes is not None:
+            edge.classes.add("walked" if walked else "vain" if vain else "unseen")
+
+    def _cut(self) -> None:
+        """Leave out edges where there are too many; those that a packet took stay."""
+        kept = [
+            edge
+            for number, edge in enumerate(self.drawing.edges)
+            if number < MOST_EDGES or "walked" in edge.classes
+        ]
+        self.lost = len(self.drawing.edges) - len(kept)
+        self.drawing.edges = kept
+        ends = {edge.target for edge in kept} | {edge.source for edge in kept}
+        for name in [name for name, node in self.drawing.nodes.items() if node.kind in ("verdict", "action")]:
+            if name not in ends:
+                del self.drawing.nodes[name]
+
+    # -- words ------------------------------------------------------------------------------------------
+
+    def _legend(self) -> None:
+        legend = self.drawing.legend
+        kinds = [(node.kind, node.classes) for node in self.drawing.nodes.values()]
+        for owner, text in (
+            ("docker", "Docker's chain"),
+            ("user", "chain made by you"),
+            ("other", "another program's chain"),
+        ):
+            if any(owner in classes for _, classes in kinds):
+                legend.append(Sample("chain", (owner,), text))
+        if any(kind == "fold" for kind, _ in kinds):
+            legend.append(Sample("fold", ("chain", "other"), "chains of one shape"))
+        if any(edge.kind == "goto" for edge in self.drawing.edges):
+            legend.append(Sample("goto", (), "goto (does not come back)", True))
+        if self.passes is not None:
+            legend.append(Sample("jump", ("walked",), "led to the verdict", True))
+            legend.append(Sample("jump", ("vain",), "visited in vain", True))
+            legend.append(Sample("jump", ("unseen",), "not visited", True))
+            ends = {
+                "arrived": "accepted here",
+                "stop": "stopped here",
+                "open": "depends on what nobody knows",
+            }
+            seen = set(self.passes.ends.values())
+            legend.extend(Sample("end", (end,), text) for end, text in ends.items() if end in seen)
+
+    def _describe(self, explanation: Explanation | None) -> None:
+        drawing = self.drawing
+        if explanation is not None:
+            drawing.captions = answer_captions(explanation)
+            drawing.title = drawing.captions[0].text
+        folded = {id(group): len(group.members) for group in self.folds.values() if not group.alone}
+        if folded:
+            count = sum(folded.values())
+            drawing.captions.append(
+                Caption("note", f"{count} of {len(self.folds)} chains are folded into {len(folded)}.")
+            )
+        if self.lost:
+            drawing.captions.append(Caption("note", f"{self.lost} more lines between them are not drawn."))
+        told = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]
+        chains = sum(len(table.chains) for table in self.ruleset.tables.values())
+        names = ", ".join(self.ruleset.tables)
+        drawing.description = " ".join(
+            [
+                *told,
+                f"{chains} chains of the tables {names}, from the hooks on the left to verdicts on the right.",
+            ]
+        )
+
+
+def _first(bundle: _Bundle) -> tuple[bool, int]:
+    return bundle.kind == "policy", min(bundle.positions, default=1 << 30)
+
+
+def _owner_classes(owner: str) -> set[str]:
+    if owner == "kernel":
+        return set()
+    return {owner if owner in ("docker", "user") else "other"}
+
+
+def _short(packets: int) -> str:
+    """Return a number of packets in short: 12k, 3.4M.
+
+    >>> _short(999), _short(12_345), _short(3_400_000)
+    ('999', '12k', '3.4M')
+    """
+    for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if packets >= size:
+            value = packets / size
+            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
+    return str(packets)

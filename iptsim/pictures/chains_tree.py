@@ -1,0 +1,180 @@
+"""The chains as a tree of plain text, with a packet's way marked in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.graph import Node
+from iptsim.pictures.fold import FREE, pattern
+from iptsim.pictures.passes import Passes
+from iptsim.pictures.words import answer_captions
+
+#: Marks behind what a packet took, and what they mean.
+_WALKED, _VAIN = "●", "○"
+_ENDS = {"stop": "✗", "arrived": "✓", "open": "?"}
+_LEGEND = "● led to the verdict   ○ visited in vain   ✗ stopped here   ✓ accepted here   ? depends"
+#: Chains nested deeper are not moved further to the right; a number tells their depth.
+_DEEPEST = 40
+#: So many jumps in a row to chains of one name stand on lines of their own where there are many chains.
+_SINGLE = 4
+
+
+def tree(
+    ruleset: Ruleset,
+    passes: Passes | None = None,
+    explanation: Explanation | None = None,
+    *,
+    counters: bool = False,
+) -> str:
+    """Return the chains as a tree below each built-in chain; none is unfolded twice in a table."""
+    return "".join(f"{line}\n" for line in _Tree(ruleset, passes, counters).lines(explanation))
+
+
+class _Tree:
+    def __init__(self, ruleset: Ruleset, passes: Passes | None, counters: bool) -> None:
+        self.ruleset, self.passes, self.counters = ruleset, passes, counters
+        self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
+        self.walked = {(source, position) for source, _, position in passes.walked} if passes else set()
+        self.vain = {(source, position) for source, _, position in passes.vain} if passes else set()
+
+    def lines(self, explanation: Explanation | None) -> Iterator[str]:
+        if explanation is not None:
+            yield from (printable(caption.text) for caption in answer_captions(explanation))
+            yield from ("", _LEGEND, "")
+        for table in self.ruleset.tables.values():
+            shown: set[str] = set()
+            for chain in table.chains.values():
+                if chain.builtin:
+                    policy = f"{table.name} {chain.name}   policy {chain.policy or 'ACCEPT'}"
+                    mark = self._mark(Node(table.name, chain.name), 0)
+                    yield policy + self._count(chain.counters and chain.counters.packets) + mark
+                    yield from self._below(table, chain, shown)
+            for chain in table.chains.values():
+                if not chain.builtin and chain.name not in shown:
+                    yield f"{table.name} {printable(chain.name)}   no packet comes here"
+                    shown.add(chain.name)
+                    yield from self._below(table, chain, shown)
+
+    def _below(self, table: Table, chain: Chain, shown: set[str]) -> Iterator[str]:
+        """Yield the lines below a chain, without recursion: dumps may nest as deep as they like."""
+        todo: list[tuple[str, Iterator[tuple[bool, list[Rule]]]]] = [("", self._entries(chain))]
+        while todo:
+            prefix, entries = todo[-1]
+            if len(todo) > _DEEPEST:
+                # a line's lead would get longer than the line
+                prefix += f"{len(todo)}: "
+            entry = next(entries, None)
+            if entry is None:
+                todo.pop()
+                continue
+            last, rules = entry
+            branch, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
+            target = rules[0].target
+            if not isinstance(target, Jump):
+                yield f"{prefix}{branch}{self._others(rules)}"
+                continue
+            if len(rules) > 1:
+                yield f"{prefix}{branch}{self._alike(table, rules, shown)}"
+                continue
+            called = table.chains.get(target.chain)
+            remark = ""
+            if called is None:
+                remark = "   (there is no such chain)"
+            elif target.chain in shown and called.rules:
+                remark = "   (see above)"
+            elif not called.rules:
+                remark = "   (empty)"
+            rule = rules[0]
+            jump = f"{rule.position} {'⇒' if target.goto else '→'} {printable(target.chain)}{_when(rule)}"
+            yield f"{prefix}{branch}{jump}{remark}{self._told(rules)}"
+            if called is not None and not remark:
+                shown.add(target.chain)
+                deeper = todo[-1][0] if len(todo) >= _DEEPEST else prefix + below
+                todo.append((deeper, self._entries(called)))
+            elif called is not None:
+                shown.add(target.chain)
+
+    # -- lines ------------------------------------------------------------------------------------------
+
+    def _entries(self, chain: Chain) -> Iterator[tuple[bool, list[Rule]]]:
+        """Yield the jumps of a chain one by one, the rules between them together; with whether it is the last."""
+
+        def kind(rule: Rule) -> tuple[object, ...]:
+            if isinstance(rule.target, Jump):
+                return (
+                    True,
+                    pattern(rule.target.chain) if self.many else rule.position,
+                    self._is_marked(rule),
+                )
+            return (False, rule.position) if self._is_marked(rule) else (False, 0)
+
+        groups: list[list[Rule]] = []
+        for key, rules in groupby(chain.rules, key=kind):
+            found = list(rules)
+            if not key[0]:
+                groups.append(found)
+            elif len(found) > _SINGLE and not self._is_marked(found[0]):
+                groups += [found[:1], found[1:]]
+            else:
+                groups.extend([rule] for rule in found)
+        for number, group in enumerate(groups, 1):
+            yield number == len(groups), group
+
+    def _is_marked(self, rule: Rule) -> bool:
+        place = (Node(rule.table, rule.chain), rule.position)
+        return place in self.walked or place in self.vain
+
+    def _alike(self, table: Table, rules: list[Rule], shown: set[str]) -> str:
+        """Return one line for jumps to chains of one name, and note that these and what they call are shown."""
+        names = {rule.target_name for rule in rules}
+        todo = [name for name in names if name not in shown]
+        while todo:
+            name = todo.pop()
+            if name not in shown and name in table.chains:
+                shown.add(name)
+                todo.extend(
+                    rule.target_name for rule in table.chains[name].rules if isinstance(rule.target, Jump)
+                )
+        where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
+        return f"{where} x{len(names)}   (not unfolded){self._told(rules)}"
+
+    def _others(self, rules: list[Rule]) -> str:
+        """Return one line for rules that lead to no chain: "3-7 ACCEPT x4, LOG"."""
+        counts: dict[str, int] = {}
+        for rule in rules:
+            name = rule.target_name or "no target"
+            counts[name] = counts.get(name, 0) + 1
+        what = ", ".join(name if count == 1 else f"{name} x{count}" for name, count in counts.items())
+        first, last = rules[0].position, rules[-1].position
+        where = str(first) if first == last else f"{first}-{last}"
+        when = _when(rules[0]) if first == last else ""
+        return f"{where} {printable(what)}{when}{self._told(rules)}"
+
+    def _told(self, rules: list[Rule]) -> str:
+        """Return what stands behind rules: packets, and the mark."""
+        packets = sum(rule.counters.packets for rule in rules if rule.counters)
+        rule = rules[0]
+        return self._count(packets) + self._mark(Node(rule.table, rule.chain), rule.position)
+
+    def _count(self, packets: int | None) -> str:
+        return f"   {packets or 0} packet{'' if packets == 1 else 's'}" if self.counters else ""
+
+    def _mark(self, chain: Node, position: int) -> str:
+        if self.passes is None:
+            return ""
+        if (end := self.passes.ends.get((chain, position))) is not None:
+            return f"   {_ENDS[end]}"
+        place = (chain, position)
+        return f"   {_WALKED}" if place in self.walked else f"   {_VAIN}" if place in self.vain else ""
+
+
+def _when(rule: Rule) -> str:
+    """Return a rule's conditions as the dump has them."""
+    words = rule.text.removeprefix(f"-A {rule.chain}")
+    for flag in (" -j ", " -g "):
+        words = words.partition(flag + rule.target_name)[0] if rule.target_name else words
+    return f"   {printable(words.strip())}" if words.strip() else ""

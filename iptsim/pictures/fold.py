@@ -1,0 +1,162 @@
+"""Making many chains few: chains of one shape become one node, so that a picture stays readable.
+
+A shape is where a chain leads and how it is called: the chains KUBE-SEP-* that each lead to DNAT and to
+KUBE-MARK-MASQ are alike. What is still too much after that is told as a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iptsim.graph import ChainGraph, Node
+
+#: So many chains are drawn one by one; more are folded, until there are at most so many nodes.
+FREE, MOST = 70, 120
+#: So many are kept where no folding helps, beside what must stand alone.
+_KEPT = 60
+#: So many chains of one shape make a fold.
+_FEWEST = 3
+#: How far ahead a shape looks.
+_DEPTH = 3
+
+
+@dataclass(slots=True)
+class Folded:
+    """Chains that are drawn as one node, or a chain by itself.
+
+    Attributes:
+        label: what their names have in common.
+        members: the chains, at least one.
+        rest: what they lead to is not drawn: it is all that found no place.
+    """
+
+    label: str
+    members: list[Node] = field(default_factory=list)
+    rest: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is one chain."""
+        return len(self.members) == 1
+
+
+def fold(graph: ChainGraph, keep: set[Node]) -> dict[Node, Folded]:
+    """Return for each chain of a graph the node that it is drawn as.
+
+    Args:
+        graph: of a ruleset.
+        keep: chains that stand alone.
+    """
+    found = [
+        node
+        for node, attributes in graph.nodes(data=True)
+        if attributes["kind"] in ("base", "user", "missing")
+    ]
+    alone = {node for node in found if graph.nodes[node]["kind"] != "user"} | keep
+    if len(found) <= FREE:
+        return {node: Folded(node.name, [node]) for node in found}
+    for named, depth in ((pattern, _DEPTH), (pattern, 1), (pattern, 0), (family, 1), (family, 0)):
+        groups = _grouped(found, _shapes(graph, found, depth, named), alone, named)
+        if len(set(map(id, groups.values()))) <= MOST:
+            return groups
+    return _cut(graph, groups, alone)
+
+
+def pattern(name: str) -> str:
+    """Return a chain's name without what tells it from its like.
+
+    >>> pattern("KUBE-SEP-4PZKQ7XH2ABCDEFG"), pattern("cali-tw-cali3f2a"), pattern("C17"), pattern("ufw-user-input")
+    ('KUBE-SEP-*', 'cali-tw-*', 'C*', 'ufw-user-input')
+    """
+    head, last = re.fullmatch(r"(.*[-_:.])?([^-_:.]*)", name, re.DOTALL).groups("")  # type: ignore[union-attr]
+    if head and last and (any(sign.isdigit() for sign in last) or (len(last) >= 8 and last.isupper())):
+        return f"{head}*"
+    return re.sub(r"\d+\Z", "*", name)
+
+
+def family(name: str) -> str:
+    """Return the first word of a chain's name.
+
+    >>> family("PRE_internal_log"), family("ufw-user-input"), family("MINE")
+    ('PRE_*', 'ufw-*', 'MINE')
+    """
+    head = re.match(r"[^-_:.]+[-_:.]", name)
+    return f"{head[0]}*" if head else pattern(name)
+
+
+def _shapes(graph: ChainGraph, found: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
+    """Return a number for each chain, the same for chains that look alike so many jumps ahead."""
+    numbers: dict[object, int] = {}
+
+    def number(shape: object) -> int:
+        return numbers.setdefault(shape, len(numbers))
+
+    own = {node: number((node.place, named(node.name))) for node in found}
+    shapes = dict(own)
+    for _ in range(depth):
+        shapes = {
+            node: number(
+                (
+                    own[node],
+                    frozenset(
+                        (
+                            attributes["kind"],
+                            shapes.get(target, -1),
+                            target.name if target.place == "verdict" else "",
+                        )
+                        for _, target, attributes in graph.out_edges(node, data=True)
+                        if target != node
+                    ),
+                )
+            )
+            for node in found
+        }
+    return shapes
+
+
+def _grouped(
+    found: list[Node], shapes: dict[Node, int], alone: set[Node], named: Callable[[str], str]
+) -> dict[Node, Folded]:
+    sizes = Counter(shapes[node] for node in found if node not in alone)
+    groups: dict[int, Folded] = {}
+    made: dict[Node, Folded] = {}
+    for node in found:
+        if node in alone or sizes[shapes[node]] < _FEWEST:
+            made[node] = Folded(node.name, [node])
+            continue
+        group = groups.setdefault(shapes[node], Folded(named(node.name)))
+        group.members.append(node)
+        made[node] = group
+    return made
+
+
+def _cut(graph: ChainGraph, groups: dict[Node, Folded], alone: set[Node]) -> dict[Node, Folded]:
+    """Keep the nodes that are nearest to the built-in chains; make one of the rest of each table."""
+    todo = deque(node for node in groups if node in alone)
+    todo.extend(node for node in groups if node not in alone)
+    ordered: dict[int, None] = {}
+    near = deque(node for node in todo if graph.nodes[node]["kind"] == "base")
+    seen = set(near)
+    while near:
+        node = near.popleft()
+        ordered[id(groups[node])] = None
+        for _, target in graph.out_edges(node):
+            if target in groups and target not in seen:
+                seen.add(target)
+                near.append(target)
+    for node in todo:
+        ordered.setdefault(id(groups[node]))
+    kept = set(list(ordered)[:_KEPT]) | {id(groups[node]) for node in list(alone)[:MOST]}
+    rests: dict[str, Folded] = {}
+    made = {}
+    for node, group in groups.items():
+        if id(group) in kept:
+            made[node] = group
+        else:
+            rest = rests.setdefault(node.place, Folded("further chains", rest=True))
+            rest.members.append(node)
+            made[node] = rest
+    return made

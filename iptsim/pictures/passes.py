@@ -1,0 +1,115 @@
+"""What a walk did in a ruleset's chains: what led to its end, and what it visited in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.explanation import Explanation
+from iptsim.graph import Node
+from iptsim.netfilter.trace import Leg, Step
+
+#: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).
+Taken = tuple[Node, Node, int]
+
+
+@dataclass(slots=True)
+class Passes:
+    """The walk on the chains.
+
+    Attributes:
+        walked: what led to where the packet was decided about, or where something was done to it.
+        vain: what was visited besides.
+        ends: where the whole way ended: the chain and the position, and "stop", "arrived" or "open".
+        hooks: the built-in chains that were entered.
+    """
+
+    walked: set[Taken] = field(default_factory=set)
+    vain: set[Taken] = field(default_factory=set)
+    ends: dict[tuple[Node, int], str] = field(default_factory=dict)
+    hooks: set[Node] = field(default_factory=set)
+
+    def chains(self, taken: set[Taken]) -> set[Node]:
+        """Return the chains at both ends of what was taken."""
+        return {node for source, target, _ in taken for node in (source, target)}
+
+
+def passes_of(ruleset: Ruleset, explanation: Explanation) -> Passes:
+    """Return what an answer's packets did in the rules: the packet's own, docker-proxy's, a lost answer."""
+    found = Passes()
+    legs = explanation.trace.legs
+    for leg in legs:
+        lost = leg.verdict in ("DROP", "REJECT") and legs[0].verdict == "ACCEPT"
+        if leg.direction == "original" or lost:
+            _add_leg(found, ruleset, leg, explanation)
+    found.vain -= found.walked
+    return found
+
+
+def _add_leg(found: Passes, ruleset: Ruleset, leg: Leg, explanation: Explanation) -> None:
+    steps = [step for step in leg.steps if step.table is not None and _is_of(ruleset, step)]
+    for one in _passes(steps):
+        _add_pass(found, one)
+    accepted = leg is explanation.trace.legs[0] and leg.verdict == "ACCEPT"
+    deciding = explanation.reason.step if accepted else leg.deciding
+    if deciding is None or deciding.table is None or not any(step is deciding for step in steps):
+        return
+    place = (Node(deciding.table, deciding.chain or ""), deciding.rule.position if deciding.rule else 0)
+    if leg.verdict in ("DROP", "REJECT"):
+        found.ends[place] = "stop"
+    elif leg.verdict == "DEPENDS":
+        for hinge in explanation.trace.hinges:
+            found.ends[Node(*hinge.step[:2]), hinge.step[2]] = "open"
+    else:
+        found.ends[place] = "arrived"
+
+
+def _is_of(ruleset: Ruleset, step: Step) -> bool:
+    """Tell whether a step is one of this ruleset, not of another family's or backend's."""
+    chain = ruleset.chain(step.table or "", step.chain or "")
+    if chain is None:
+        return False
+    rule = step.rule
+    return rule is None or (rule.position <= len(chain.rules) and chain.rules[rule.position - 1] is rule)
+
+
+def _passes(steps: Iterable[Step]) -> Iterable[list[Step]]:
+    """Yield the steps of one built-in chain after the other."""
+    one: list[Step] = []
+    for step in steps:
+        if one and (one[-1].hook, one[-1].table) != (step.hook, step.table):
+            yield one
+            one = []
+        one.append(step)
+        if step.policy:
+            yield one
+            one = []
+    if one:
+        yield one
+
+
+def _add_pass(found: Passes, steps: list[Step]) -> None:
+    first = steps[0]
+    found.hooks.add(Node(first.table or "", first.hook))
+    led: dict[int, list[Taken]] = {0: []}
+    visited: set[Taken] = set()
+    for step in steps:
+        here = Node(step.table or "", step.chain or "")
+        position = step.rule.position if step.rule else 0
+        verdict, _, chain = step.verdict.partition(":")
+        taken = (here, Node(here.place, chain), position)
+        if verdict == "JUMP":
+            led[step.depth + 1] = [taken]
+            visited.add(taken)
+        elif verdict == "GOTO":
+            led.setdefault(step.depth, []).append(taken)
+            visited.add(taken)
+        else:
+            done = (here, Node("verdict", step.rule.target_name if step.rule else step.verdict), position)
+            if verdict == "RETURN":
+                visited.add(done)
+                continue
+            path = [done, *(one for depth in range(step.depth + 1) for one in led.get(depth, []))]
+            found.walked.update(path)
+    found.vain |= visited

@@ -1,0 +1,56 @@
+"""Words that several pictures and trees use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from iptsim.explanation import Explanation
+from iptsim.explanation.explanation import delivered_text
+from iptsim.pictures.drawing import Caption
+from iptsim.render.steps import spec
+
+
+def answer_captions(explanation: Explanation) -> list[Caption]:
+    """Return what an answer says, for the top of a picture."""
+    question, leg = explanation.question, explanation.trace.legs[0]
+    what = question.what()
+    if leg.packet.dport is not None and question.dport is None:
+        what = f"{what}/{leg.packet.dport}"
+    title = f"{explanation.verdict}: {explanation.sender} → {explanation.target}, {what}"
+    captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
+    step = explanation.reason.step
+    if step is not None and step.table is not None:
+        place = f"{step.table} {step.chain}"
+        if step.rule is not None:
+            captions.append(Caption("rule", f"{place} rule {step.rule.position}: {spec(step.rule)}"))
+        else:
+            captions.append(Caption("rule", f"{place}: policy {step.verdict}"))
+    elif leg.delivered is not None and explanation.verdict == "ACCEPT":
+        captions.append(Caption("rule", f"arrives at {delivered_text(leg.delivered)}"))
+    return captions
+
+
+def rules_text(count: int) -> str:
+    """Return "1 rule", "3 rules"."""
+    return f"{count} rule{'' if count == 1 else 's'}"
+
+
+def ranges(positions: Iterable[int], longest: int = 1000) -> str:
+    """Return positions in short, cut where that is too long.
+
+    >>> ranges([1, 3, 4, 5]), ranges(range(1, 100, 2), 12)
+    ('1, 3-5', '1, 3, 5, 7 …')
+    """
+    parts: list[list[int]] = []
+    for position in sorted(set(positions)):
+        if parts and position == parts[-1][-1] + 1:
+            parts[-1][1:] = [position]
+        else:
+            parts.append([position])
+    text = ""
+    for part in parts:
+        longer = f"{text}{', ' if text else ''}{'-'.join(map(str, part))}"
+        if len(longer) + 2 > longest and text:
+            return f"{text} …"
+        text = longer
+    return text
