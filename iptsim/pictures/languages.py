@@ -80,8 +80,8 @@ def _children(drawing: Drawing, parent: str) -> tuple[list[Group], list[Node]]:
 def mermaid(drawing: Drawing) -> str:
     """Return a drawing as a Mermaid flowchart."""
     names = _names(drawing)
-    lines = ["---", f"title: {_mermaid_text(drawing.title)}", "---"] if drawing.title else []
-    lines.append(f"flowchart {drawing.direction}")
+    title = "".join(sign if sign.isalnum() or sign in " -_.,()/:→" else " " for sign in drawing.title)
+    lines = [f"flowchart {drawing.direction}", f"  accTitle: {title}"]
     lines.extend(_mermaid_group(drawing, "", names, 1))
     coloured: dict[str, list[str]] = {}
     for number, edge in enumerate(drawing.edges):
