@@ -13,8 +13,8 @@ from iptsim.errors import UsageError, printable
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
-    from iptsim.render.console import Output
     from iptsim.packet import Family
+    from iptsim.render.console import Output
 
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
 ANSWERED, DIFFERS, BAD = 0, 1, 2
