@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from iptsim.errors import UsageError
-from iptsim.extensions.matches.icmp import Icmp
-from iptsim.extensions.matches.icmp6 import Icmp6
 from iptsim.extensions.services import PORTS
 from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
 from iptsim.netfilter.question import Question, parse_question
@@ -213,6 +211,9 @@ def _settle_icmp(known: dict[str, Any]) -> None:
         return
     ends = (str(known.get(name) or "") for name in ("from", "to", "src", "dst"))
     v6 = proto in _ICMPV6 or known.get("family") == 6 or any(end.count(":") > 1 for end in ends)
+    from iptsim.extensions.matches.icmp import Icmp
+    from iptsim.extensions.matches.icmp6 import Icmp6
+
     option = (Icmp6 if v6 else Icmp).options[0]
     assert option.value is not None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from functools import cache
+from functools import cache, lru_cache
 
 from iptsim.docker.facts import Fact, append
 from iptsim.docker.layouts import LAYOUTS
@@ -65,9 +65,12 @@ def form_of(rule: Rule, generation: str | None = None) -> tuple[Fact, dict[str, 
         rule: the rule.
         generation: whose fact it is where several have that form; None: the newest one's.
     """
-    facts = _facts(rule.table, rule.chain, generation)
-    text = body(rule) if facts else ""
-    for fact in facts:
+    return _form(rule.table, rule.chain, body(rule), generation)
+
+
+@lru_cache(maxsize=1 << 14)
+def _form(table: str, chain: str, text: str, generation: str | None) -> tuple[Fact, dict[str, str]] | None:
+    for fact in _facts(table, chain, generation):
         found = fact.fits(text)
         if found is not None:
             return fact, found.groupdict()
