@@ -145,6 +145,15 @@ def say_as(context: str, message: str, /, **values: object) -> str:
     return _filled(catalogue.messages.pgettext(context, message), values)
 
 
+def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
+    """Return one of two messages, by a condition; both take the same placeholders.
+
+    >>> say_if(False, "not from port {port}", "from port {port}", port=80)
+    'from port 80'
+    """
+    return say(yes if condition else no, **values)
+
+
 def say_many(one: str, many: str, /, count: int, **values: object) -> str:
     """Return a message that depends on a number, which is also the placeholder `{count}`.
 

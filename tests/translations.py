@@ -54,6 +54,10 @@ def extracted() -> Catalog:
     found = _new()
     for name, _, message, _, context in extract_from_dir(PACKAGE, [("**.py", "python")], keywords=KEYWORDS):
         found.add(message, locations=[(f"iptsim/{name}", 1)], context=context)
+    # both messages of a call stand for themselves
+    for name, _, both, _, _ in extract_from_dir(PACKAGE, [("**.py", "python")], keywords={"say_if": (2, 3)}):
+        for message in both:
+            found.add(message, locations=[(f"iptsim/{name}", 1)])
     return found
 
 

@@ -100,7 +100,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "rule": rule.position,
         "line": rule.line,
         "match": decision.match,
-        "depends_on": decision.unknown.reason,
+        "depends_on": told(decision.unknown.reason),
         "taken": decision.value,
     }
 

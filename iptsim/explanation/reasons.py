@@ -156,13 +156,15 @@ def _depends(trace: Trace) -> Reason:
     texts = []
     for hinge in hinges[:3]:
         place = place_of(hinge.rule)
-        texts.append(say("{what} ({place})", what=hinge.unknown.reason, place=place))
+        texts.append(say("{what} ({place})", what=told(hinge.unknown.reason), place=place))
     on = joined("; on ", texts)
     if len(hinges) > len(texts):
         text = say("It depends on {on}, and {count} more.", on=on, count=len(hinges) - len(texts))
     else:
         text = say("It depends on {on}.", on=on)
-    decide = joined("; or ", dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide))
+    decide = joined(
+        "; or ", dict.fromkeys(told(hinge.unknown.decide) for hinge in hinges if hinge.unknown.decide)
+    )
     step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
     if step is None:
         step = Step("", "", rule.table, rule.chain, rule)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say, told
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
@@ -257,7 +258,9 @@ def field_predicate(
 
     def got(context: Context) -> str:
         value = getattr(context.packet, field)
-        return f"it has no {name}" if value is None else f"its {name} is {show(value)}"
+        if value is None:
+            return say("it has no {name}", name=told(name))
+        return say("its {name} is {value}", name=told(name), value=show(value))
 
     return Predicate(text, test, got, field, allowed, negated)
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from iptsim.extensions.wire import Octets, octets
+from iptsim.languages import later
 from iptsim.packet import Context, Unknown
 
 _ALL = 0xFFFFFFFF
@@ -159,7 +160,7 @@ class _Machine:
         self.accumulator = _Bits(0)
         self.index = _Bits(0)
         self.memory = [_Bits(0)] * _WORDS_OF_MEMORY
-        self.looked_at = "the packet's data"
+        self.looked_at: str = later("the packet's data")
 
     def run(self, program: Sequence[Instruction]) -> _Bits:
         """Run a checked program and return what it returns."""
@@ -211,11 +212,11 @@ class _Machine:
         if offset >= _NETWORK:
             offset -= _NETWORK
         elif offset >= _LINK:
-            raise _Depends("the frame's link-layer header")
+            raise _Depends(later("the frame's link-layer header"))
         found = self.octets.number(self.context, offset, size)
         if found is None:
             raise _Stop
-        self.looked_at = f"octets {offset} to {offset + size - 1} of the packet"
+        self.looked_at = later("octets {first} to {last} of the packet", first=offset, last=offset + size - 1)
         value, known = found
         return _Bits(value, known | ~((1 << 8 * size) - 1) & _ALL)
 
@@ -231,7 +232,7 @@ class _Machine:
         if number == _NOTE_XOR_X:
             return _calculate(_XOR, self.accumulator, self.index)
         cpu = self.context.surroundings.fact("cpu") if number == _NOTE_CPU else None
-        self.looked_at = f"the kernel's note {number} on the packet"
+        self.looked_at = later("the kernel's note {number} on the packet", number=number)
         return _Bits(0, 0) if cpu is None else _Bits(cpu)
 
     def jumps(self, code: int, k: int) -> bool:
@@ -292,7 +293,7 @@ def run_program(program: Sequence[Instruction], context: Context) -> int | Unkno
     except _Stop:
         return 0
     except _Depends as depends:
-        reason = str(depends)
+        reason = depends.args[0]
     else:
         if result.value or result.known == _ALL:
             return result.value

@@ -7,7 +7,7 @@ from iptsim.packet import Context
 _NO = frozenset({"", "0", "no", "false", "off", "none"})
 
 
-def told(context: Context, name: str) -> bool | None:
+def stated(context: Context, name: str) -> bool | None:
     """Return what is said about a yes-or-no fact, None where nobody said anything."""
     value = context.surroundings.fact(name)
     if value is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from iptsim.extensions.base import Predicate, Ranges, Value
 from iptsim.extensions.values import number_range, range_text
+from iptsim.languages import later, say, say_if, told
 from iptsim.packet import Context, Packet, Truth, Unknown
 
 WHOLE = (0, 0xFFFFFFFF)
@@ -61,14 +62,18 @@ def number_predicate(
             return False
         number = find(context.packet)
         if number is None:
-            return Unknown(f"the packet's {name}", f"--set {key}=N", (key, allowed))
+            return Unknown(later("the packet's {name}", name=name), f"--set {key}=N", (key, allowed))
         return any(low <= number <= high for low, high in allowed) is not negated
 
     def got(context: Context) -> str:
         if not has_header(context.packet):
-            return f"it has no {header}"
+            return say("it has no {header}", header=told(header))
         number = find(context.packet)
-        return f"its {name} was not stated" if number is None else f"its {name} is {number}"
+        return (
+            say("its {name} was not stated", name=told(name))
+            if number is None
+            else say("its {name} is {number}", name=told(name), number=number)
+        )
 
     return Predicate(text, test, got, negated=negated)
 
@@ -79,8 +84,8 @@ def header_predicate(text: str, has_header: Callable[[Packet], bool], header: st
         text,
         lambda context: has_header(context.packet),
         lambda context: (
-            f"it has {'an' if header[0] in 'AEIO' else 'a'} {header}"
+            say_if(header[0] in "AEIO", "it has an {header}", "it has a {header}", header=told(header))
             if has_header(context.packet)
-            else f"it has no {header}"
+            else say("it has no {header}", header=told(header))
         ),
     )

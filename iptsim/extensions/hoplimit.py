@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iptsim.extensions.base import CONTINUE, Verdict
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -16,8 +17,12 @@ def change_hops(context: Context, set_to: int | None, decrease: int | None, incr
 def says_hops(what: str, set_to: int | None, decrease: int | None, increase: int | None) -> str:
     """Return the change in words; `what` is "TTL" or "hop limit"."""
     if set_to is not None:
-        return f"set the {what} to {set_to}"
-    return f"lower the {what} by {decrease}" if decrease is not None else f"raise the {what} by {increase}"
+        return say("set the {what} to {set_to}", what=what, set_to=set_to)
+    return (
+        say("lower the {what} by {decrease}", what=what, decrease=decrease)
+        if decrease is not None
+        else say("raise the {what} by {increase}", what=what, increase=increase)
+    )
 
 
 def listed_hops(name: str, set_to: int | None, decrease: int | None, increase: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from iptsim.extensions.base import Predicate, Value
 from iptsim.extensions.headers import is_later_fragment
 from iptsim.extensions.values import NoSuchWord, integer
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: Type and code by name; the code is None where a name stands for every code of its type.
@@ -92,23 +93,23 @@ def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, neg
             return not negated
         context.consulted.update(packet.defaults & {"icmp_type", "icmp_code"})
         if packet.icmp_type is None:
-            return Unknown("the packet's ICMP type", "--set icmp_type=N", ("icmp", wanted))
+            return Unknown(later("the packet's ICMP type"), "--set icmp_type=N", ("icmp", wanted))
         if packet.icmp_type != wanted.type or wanted.code is None:
             return (packet.icmp_type == wanted.type) is not negated
         if packet.icmp_code is None:
-            return Unknown("the packet's ICMP code", "--set icmp_code=N", ("icmp", wanted))
+            return Unknown(later("the packet's ICMP code"), "--set icmp_code=N", ("icmp", wanted))
         return (packet.icmp_code == wanted.code) is not negated
 
     def got(context: Context) -> str:
         packet = context.packet
         if packet.proto != protocol:
-            return "it is no ICMP packet"
+            return say("it is no ICMP packet")
         if is_later_fragment(packet):
-            return "a later fragment carries no ICMP type"
+            return say("a later fragment carries no ICMP type")
         if packet.icmp_type is None:
-            return "its ICMP type was not stated"
+            return say("its ICMP type was not stated")
         shown = icmp_text(names, packet.icmp_type, packet.icmp_code if wanted.code is not None else None)
-        return f"its ICMP type is {shown}"
+        return say("its ICMP type is {shown}", shown=shown)
 
     if wanted.code is None and not fits_all:
         span = ((wanted.type, wanted.type),)
@@ -119,5 +120,10 @@ def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, neg
 def icmp_says(wanted: IcmpType, names: Names, negated: bool) -> str:
     """Return the type in words."""
     if wanted.type == ANY and "any" in names:
-        return "of no ICMP type at all" if negated else "of any ICMP type"
-    return f"{'not ' if negated else ''}of ICMP type {icmp_text(names, wanted.type, wanted.code)}"
+        return say("of no ICMP type at all") if negated else say("of any ICMP type")
+    return say_if(
+        negated,
+        "not of ICMP type {names}",
+        "of ICMP type {names}",
+        names=icmp_text(names, wanted.type, wanted.code),
+    )

@@ -13,6 +13,7 @@ from iptsim.extensions.base import Predicate, Value
 from iptsim.extensions.headers import header_predicate
 from iptsim.extensions.values import integer
 from iptsim.extensions.wire import header_size
+from iptsim.languages import joined, say, say_if, told
 from iptsim.packet import Context, Packet, Truth
 
 _PAD1 = 0
@@ -97,8 +98,10 @@ def option_predicates(
     def got(context: Context) -> str:
         content = _content(context.packet, number)
         if content is None:
-            return f"it has no {header}"
-        return f"its {header} has {header_size(number, content)} octets"
+            return say("it has no {header}", header=told(header))
+        return say(
+            "its {header} has {number} octets", header=told(header), number=header_size(number, content)
+        )
 
     found = []
     if length is not None:
@@ -138,9 +141,9 @@ def option_says(
     header: str, length: int | None, negated: bool, options: tuple[HeaderOption, ...] | None
 ) -> str:
     """Return the conditions in words."""
-    phrases = [f"with a {header}"]
+    phrases = [say("with a {header}", header=told(header))]
     if length is not None:
-        phrases.append(f"{'not ' if negated else ''}{length} octets long")
+        phrases.append(say_if(negated, "not {length} octets long", "{length} octets long", length=length))
     if options is not None:
-        phrases.append(f"that begins with options {', '.join(map(str, options))}")
-    return " ".join(phrases)
+        phrases.append(say("that begins with options {options}", options=", ".join(map(str, options))))
+    return joined(" ", phrases)

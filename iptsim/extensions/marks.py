@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.values import MARK, MaskedNumber, integer
+from iptsim.languages import say
 
 ALL_BITS = 0xFFFFFFFF
 BITS = Value("a number of 32 bits (0xff)", integer, hex)
@@ -82,13 +83,17 @@ def says_change(change: MaskedNumber, what: str) -> str:
     """
     value, mask = change
     if mask == ALL_BITS:
-        return f"set {what} to {value:#x}"
+        return say("set {what} to {value:#x}", what=what, value=value)
     if mask == 0:
-        return f"flip bits {value:#x} of {what}" if value else f"leave {what} as it is"
+        return (
+            say("flip bits {value:#x} of {what}", value=value, what=what)
+            if value
+            else say("leave {what} as it is", what=what)
+        )
     if value == 0:
-        return f"clear bits {mask:#x} of {what}"
+        return say("clear bits {mask:#x} of {what}", mask=mask, what=what)
     if value == mask:
-        return f"set bits {value:#x} of {what}"
+        return say("set bits {value:#x} of {what}", value=value, what=what)
     if value & ~mask == 0:
-        return f"set bits {mask:#x} of {what} to {value:#x}"
-    return f"clear bits {mask:#x} of {what}, then flip bits {value:#x}"
+        return say("set bits {mask:#x} of {what} to {value:#x}", mask=mask, what=what, value=value)
+    return say("clear bits {mask:#x} of {what}, then flip bits {value:#x}", mask=mask, what=what, value=value)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Masked as MaskedField
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
-from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer
+from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer, not_if
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
 
 _IFNAMSIZ = 16
@@ -108,21 +109,27 @@ class Parameters(Match):
     def says(self) -> str:
         """Return the conditions as a phrase that follows "packets"."""
         phrases = []
-        for field, phrase in (
-            ("protocol", "{not_}of protocol {value}"),
-            ("source", "{not_}from {value}"),
-            ("destination", "{not_}to {value}"),
-            ("in_interface", "{not_}arriving on {value}"),
-            ("out_interface", "{not_}leaving by {value}"),
-        ):
-            value = getattr(self, field)
-            if value is None or (field == "protocol" and value == 0):
-                continue
-            shown = format_protocol(value) if field == "protocol" else _plain(value)
-            phrases.append(phrase.format(not_="not " if field in self.negated else "", value=shown))
+        if self.protocol:
+            protocol = say("of protocol {value}", value=format_protocol(self.protocol))
+            phrases.append(not_if("protocol" in self.negated, protocol))
+        if self.source is not None:
+            phrases.append(not_if("source" in self.negated, say("from {value}", value=_plain(self.source))))
+        if self.destination is not None:
+            to = say("to {value}", value=_plain(self.destination))
+            phrases.append(not_if("destination" in self.negated, to))
+        if self.in_interface is not None:
+            arriving = say("arriving on {value}", value=self.in_interface)
+            phrases.append(not_if("in_interface" in self.negated, arriving))
+        if self.out_interface is not None:
+            leaving = say("leaving by {value}", value=self.out_interface)
+            phrases.append(not_if("out_interface" in self.negated, leaving))
         if self.fragment:
-            phrases.append("first fragments or whole" if "fragment" in self.negated else "later fragments")
-        return " ".join(phrases)
+            phrases.append(say_if("fragment" in self.negated, "first fragments or whole", "later fragments"))
+        return joined(" ", phrases)
+
+
+#: Where a fragment stands in its packet.
+_PLACES = {"first": later("first"), "middle": later("middle"), "last": later("last")}
 
 
 def _plain(value: object) -> str:
@@ -137,7 +144,7 @@ def _address_predicate(text: str, field: str, network: Network, negated: bool) -
         packet_field,
         MaskedField(network.address, network.mask),
         negated=negated,
-        name=field,
+        name=later("source") if field == "source" else later("destination"),
         show=lambda address: address_text(network.family, address),
     )
 
@@ -145,7 +152,7 @@ def _address_predicate(text: str, field: str, network: Network, negated: bool) -
 def _protocol_predicate(text: str, number: int, negated: bool) -> Predicate:
     """Make the condition on the protocol; nf_tables stops at an IPv6 authentication header and takes that."""
     plain = field_predicate(
-        text, "proto", ((number, number),), negated=negated, name="protocol", show=protocol_name
+        text, "proto", ((number, number),), negated=negated, name=later("protocol"), show=protocol_name
     )
 
     def test(context: Context) -> Truth:
@@ -167,8 +174,10 @@ def _interface_predicate(text: str, field: str, pattern: str, negated: bool) -> 
     def got(context: Context) -> str:
         interface = context.in_interface if arriving else context.out_interface
         if interface is None:
-            return f"{context.hook} has no {'input' if arriving else 'output'} interface"
-        return f"it {'arrives on' if arriving else 'leaves by'} {interface}"
+            return say_if(
+                arriving, "{hook} has no input interface", "{hook} has no output interface", hook=context.hook
+            )
+        return say_if(arriving, "it arrives on {interface}", "it leaves by {interface}", interface=interface)
 
     return fact_predicate(text, test, got, negated=negated)
 
@@ -178,7 +187,9 @@ def _fragment_predicate(text: str, negated: bool) -> Predicate:
         text,
         lambda context: context.packet.fragment in ("middle", "last"),
         lambda context: (
-            f"it is a {context.packet.fragment} fragment" if context.packet.fragment else "it is whole"
+            say("it is a {place} fragment", place=told(_PLACES[context.packet.fragment]))
+            if context.packet.fragment
+            else say("it is whole")
         ),
         negated=negated,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.extensions.base import Extension, Match, Predicate, Ranges
-from iptsim.extensions.values import range_text
+from iptsim.extensions.values import not_if, range_words
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -25,8 +26,15 @@ def ports_predicate(text: str, fields: tuple[str, ...], allowed: Ranges, negated
                 context.consulted.add(field)
             value = getattr(packet, field)
             if value is None:
-                side = "source" if field == "sport" else "destination"
-                unknown = Unknown(f"the {side} port, which is picked at random", f"--set {field}=N", (field,))
+                unknown = Unknown(
+                    say_if(
+                        field == "sport",
+                        "the source port, which is picked at random",
+                        "the destination port, which is picked at random",
+                    ),
+                    f"--set {field}=N",
+                    (field,),
+                )
             elif any(low <= value <= high for low, high in allowed):
                 return not negated
         return unknown or negated
@@ -34,9 +42,19 @@ def ports_predicate(text: str, fields: tuple[str, ...], allowed: Ranges, negated
     def got(context: Context) -> str:
         packet = context.packet
         if packet.fragment in ("middle", "last"):
-            return "a later fragment carries no ports"
-        names = {"sport": "source port", "dport": "destination port"}
-        return " and ".join(f"its {names[field]} is {getattr(packet, field)}" for field in fields)
+            return say("a later fragment carries no ports")
+        return joined(
+            " and ",
+            (
+                say_if(
+                    field == "sport",
+                    "its source port is {port}",
+                    "its destination port is {port}",
+                    port=getattr(packet, field),
+                )
+                for field in fields
+            ),
+        )
 
     single = fields[0] if len(fields) == 1 else None
     return Predicate(text, test, got, single, allowed if single else None, negated)
@@ -101,7 +119,10 @@ def _maybe_merged(source: Predicate, destination: Predicate) -> list[Predicate]:
     def got(context: Context) -> str:
         if not merged(context):
             return source.got(context)
-        return f"it has both ports, and iptables-nft {context.version} leaves out such packets only"
+        return say(
+            "it has both ports, and iptables-nft {version} leaves out such packets only",
+            version=context.version,
+        )
 
     return [
         replace(source, test=test_source, got=got, field=None, allowed=None),
@@ -121,7 +142,7 @@ def transport_data(context: Context, length: int) -> bytes | Unknown | None:
         head = start + packet.length.to_bytes(2, "big") + bytes((packet.proto, packet.ttl))
         return head[:length] if length <= len(head) else None
     if "payload" in packet.defaults:
-        return Unknown("the data of the fragment", "--set payload_hex=...", ("fragment",))
+        return Unknown(later("the data of the fragment"), "--set payload_hex=...", ("fragment",))
     return packet.payload[:length] if len(packet.payload) >= length else None
 
 
@@ -130,7 +151,12 @@ def _negated_full_range(text: str, field: str) -> Predicate:
     return Predicate(
         text,
         lambda context: context.backend == "nf_tables",
-        lambda context: f"the {context.backend} backend makes this {context.backend == 'nf_tables'}".lower(),
+        lambda context: say_if(
+            context.backend == "nf_tables",
+            "the {backend} backend makes this true",
+            "the {backend} backend makes this false",
+            backend=context.backend,
+        ),
         field,
         ((0, 65535),),
         True,
@@ -142,6 +168,9 @@ def port_says(extension: Extension, field: str) -> str:
     value = getattr(extension, field)
     if value is None:
         return ""
-    preposition = "from" if field == "source_port" else "to"
-    ports = f"port {value[0]}" if value[0] == value[1] else f"ports {range_text(value, ' to ')}"
-    return f"{'not ' if field in extension.negated else ''}{preposition} {ports}"
+    ports = range_words(value)
+    if field == "source_port":
+        phrase = say_if(value[0] == value[1], "from port {ports}", "from ports {ports}", ports=ports)
+    else:
+        phrase = say_if(value[0] == value[1], "to port {ports}", "to ports {ports}", ports=ports)
+    return not_if(field in extension.negated, phrase)

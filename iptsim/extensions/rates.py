@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.extensions.base import Value
+from iptsim.languages import say
 
 _SECONDS = {"day": 86400, "hour": 3600, "min": 60, "sec": 1}
 #: The units as they may be written, whole or cut short.
@@ -43,8 +44,12 @@ class Rate(NamedTuple):
         >>> Rate(3, "min").says(), Rate(1, "hour").says()
         ('3 a minute', '1 an hour')
         """
-        unit = {"sec": "a second", "min": "a minute", "hour": "an hour", "day": "a day"}[self.unit]
-        return f"{self.amount} {unit}"
+        return {
+            "sec": say("{amount} a second", amount=self.amount),
+            "min": say("{amount} a minute", amount=self.amount),
+            "hour": say("{amount} an hour", amount=self.amount),
+            "day": say("{amount} a day", amount=self.amount),
+        }[self.unit]
 
     @property
     def unit_seconds(self) -> int:

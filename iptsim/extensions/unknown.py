@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from iptsim.extensions.base import Match, Predicate, Status, Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -30,7 +31,7 @@ class UnknownMatch(Match):
         def test(context: Context) -> Truth:
             return self._unknown()
 
-        return (Predicate(text, test, lambda context: f"iptsim does not know -m {self.name}"),)
+        return (Predicate(text, test, lambda context: say("iptsim does not know -m {name}", name=self.name)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return the words as they were: how iptables lists them is not known."""
@@ -38,10 +39,12 @@ class UnknownMatch(Match):
 
     def says(self) -> str:
         """Return the name."""
-        return f"for which -m {self.name} holds"
+        return say("for which -m {name} holds", name=self.name)
 
     def _unknown(self) -> Unknown:
-        return Unknown(f"-m {self.name}, which iptsim does not know", f"--assume {self.name}=yes")
+        return Unknown(
+            later("-m {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
+        )
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _remake, (unknown_match, self.name, self.words)
@@ -61,7 +64,9 @@ class UnknownTarget(Target):
 
     def apply(self, context: Context) -> Unknown:
         """Return that the effect is unknown."""
-        return Unknown(f"-j {self.name}, which iptsim does not know", f"--assume {self.name}=yes")
+        return Unknown(
+            later("-j {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return the words as they were: how iptables lists them is not known."""
@@ -69,7 +74,7 @@ class UnknownTarget(Target):
 
     def says(self) -> str:
         """Return the name."""
-        return f"do what target {self.name} does"
+        return say("do what target {name} does", name=self.name)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return _remake, (unknown_target, self.name, self.words)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from iptsim.extensions.base import Ranges, Value, quote
 from iptsim.extensions.services import PORTS
+from iptsim.languages import joined, say
 from iptsim.packet import address_text
 
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
@@ -236,6 +237,16 @@ def port_range(text: str) -> tuple[int, int]:
     return low, high
 
 
+def range_words(pair: tuple[int, int]) -> str:
+    """Return a range in words.
+
+    >>> range_words((80, 80)), range_words((1000, 2000))
+    ('80', '1000 to 2000')
+    """
+    low, high = pair
+    return str(low) if low == high else say("{first} to {last}", first=low, last=high)
+
+
 def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
     """Print one number or a range.
 
@@ -364,7 +375,12 @@ def any_of(words: tuple[str, ...]) -> str:
     """
     if len(words) < 2:
         return "".join(words)
-    return ", ".join(words[:-1]) + " or " + words[-1]
+    return joined(" or ", (joined(", ", words[:-1]), words[-1]))
+
+
+def not_if(negated: bool, phrase: str) -> str:
+    """Return a phrase, negated where a `!` stood before its option."""
+    return say("not {phrase}", phrase=phrase) if negated else phrase
 
 
 def negatable(text: str, negated: bool) -> str:

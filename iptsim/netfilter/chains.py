@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import RulesetError, WalkLimitError
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host.model import Host, Namespace
-from iptsim.languages import later, say
+from iptsim.languages import later, say, told
 from iptsim.netfilter.program import Condition, Prepared, Program
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Decision, Delivery, FinalVerdict, Skipped, Step
@@ -264,21 +264,24 @@ class Chains:
         if passes is None and not target.terminal and target.status != "unknown":
             # only a value is unknown (a mark that is not saved): the packet goes on in any case
             self.notes.append(
-                say("{reason} is not known; the packet is taken to keep what it has", reason=unknown.reason)
+                say(
+                    "{reason} is not known; the packet is taken to keep what it has",
+                    reason=told(unknown.reason),
+                )
             )
-            return Verdict("CONTINUE", detail=unknown.reason)
+            return Verdict("CONTINUE", detail=told(unknown.reason))
         stated = passes is not None
         if passes is None:
             passes = self._decide(unknown, None, prepared, later("lets it go on"))
         if passes:
-            return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
+            return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=told(unknown.reason))
         if (
             target.status == "unknown"
             and not stated
             and self._decide(unknown, None, prepared, later("accepts it"))
         ):
-            return Verdict("ACCEPT", detail=unknown.reason)
-        return Verdict("DROP", detail=unknown.reason)
+            return Verdict("ACCEPT", detail=told(unknown.reason))
+        return Verdict("DROP", detail=told(unknown.reason))
 
     def _step(
         self,

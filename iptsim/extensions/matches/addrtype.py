@@ -10,6 +10,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import NoSuchWord, any_of
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Context, Truth, Unknown, address_text
 
 #: In the order in which iptables prints them.
@@ -119,10 +120,15 @@ class Addrtype(Match):
 
     def _got(self, side: str, context: Context) -> str:
         packet = context.packet
-        name = "source" if side == "src" else "destination"
         found = self._address_type(side, context)
-        known = "of a type that is not known" if isinstance(found, Unknown) else found
-        return f"its {name} {address_text(packet.family, getattr(packet, side))} is {known}"
+        known = say("of a type that is not known") if isinstance(found, Unknown) else found
+        return say_if(
+            side == "src",
+            "its source {family} is {known}",
+            "its destination {family} is {known}",
+            family=address_text(packet.family, getattr(packet, side)),
+            known=known,
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -137,32 +143,43 @@ class Addrtype(Match):
     def says(self) -> str:
         """Return the types in words."""
         phrases = []
-        for field, name in (("src_type", "source"), ("dst_type", "destination")):
-            types = getattr(self, field)
-            if types is not None:
-                not_ = "not " if field in self.negated else ""
+        for field, types in (("src_type", self.src_type), ("dst_type", self.dst_type)):
+            if types is None:
+                continue
+            shown = any_of(tuple(told(_WORDS.get(word, word)) for word in types))
+            negated = field in self.negated
+            if field == "src_type":
                 phrases.append(
-                    f"whose {name} is {not_}{any_of(tuple(_WORDS.get(word, word) for word in types))}"
+                    say_if(negated, "whose source is not {types}", "whose source is {types}", types=shown)
                 )
-        limit = ""
+            else:
+                phrases.append(
+                    say_if(
+                        negated,
+                        "whose destination is not {types}",
+                        "whose destination is {types}",
+                        types=shown,
+                    )
+                )
+        both = joined(" and ", phrases)
         if self.limit_iface_in:
-            limit = ", as the arriving interface has it"
-        elif self.limit_iface_out:
-            limit = ", as the leaving interface has it"
-        return " and ".join(phrases) + limit
+            return say("{phrase}, as the arriving interface has it", phrase=both)
+        if self.limit_iface_out:
+            return say("{phrase}, as the leaving interface has it", phrase=both)
+        return both
 
 
 _WORDS = {
-    "LOCAL": "an address of this host",
-    "BROADCAST": "a broadcast address",
-    "MULTICAST": "a multicast address",
-    "UNICAST": "a unicast address",
-    "ANYCAST": "an anycast address",
-    "UNSPEC": "the unspecified address",
-    "BLACKHOLE": "an address with a blackhole route",
-    "UNREACHABLE": "an unreachable address",
-    "PROHIBIT": "an address with a prohibit route",
-    "THROW": "an address with a throw route",
+    "LOCAL": later("an address of this host"),
+    "BROADCAST": later("a broadcast address"),
+    "MULTICAST": later("a multicast address"),
+    "UNICAST": later("a unicast address"),
+    "ANYCAST": later("an anycast address"),
+    "UNSPEC": later("the unspecified address"),
+    "BLACKHOLE": later("an address with a blackhole route"),
+    "UNREACHABLE": later("an unreachable address"),
+    "PROHIBIT": later("an address with a prohibit route"),
+    "THROW": later("an address with a throw route"),
 }
 
 EXTENSIONS = (Addrtype,)

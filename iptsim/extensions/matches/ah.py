@@ -20,19 +20,26 @@ from iptsim.extensions.headers import (
     number_predicate,
 )
 from iptsim.extensions.listing import ListingForm, listed_range
-from iptsim.extensions.values import integer_value, range_text
+from iptsim.extensions.values import integer_value, range_words
 from iptsim.extensions.wire import AH, header_size
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Packet
 
 _SPI = Option("--ahspi", "ahspi", NUMBER_RANGE, True)
-_HEADER = "Authentication Header"
+_HEADER = later("Authentication Header")
 
 
 def _says(ahspi: tuple[int, int] | None, negated: bool) -> str:
     if ahspi is None:
-        return f"with an {_HEADER}"
-    has = "does not have" if negated else "has"
-    return f"whose {_HEADER} {has} SPI {range_text(ahspi, ' to ')}"
+        return say("with an {header}", header=told(_HEADER))
+    say("does not have") if negated else "has"
+    return say_if(
+        negated,
+        "whose {header} does not have SPI {ahspi}",
+        "whose {header} has SPI {ahspi}",
+        header=told(_HEADER),
+        ahspi=range_words(ahspi),
+    )
 
 
 class Ah4(Match):
@@ -61,7 +68,7 @@ class Ah4(Match):
                 (self.ahspi,),
                 lambda packet: packet.extra.get("ah_spi"),
                 negated="ahspi" in self.negated,
-                name="AH SPI",
+                name=later("AH SPI"),
                 has_header=_has_header4,
                 header=_HEADER,
             ),
@@ -104,12 +111,14 @@ class Ah6(Match):
         """Return one condition an option; all are false for a packet without the header."""
         found = []
         if self.ahspi is not None:
-            found.append(self._predicate("ahspi", self.ahspi, _spi6, "ah_spi", "AH SPI"))
+            found.append(self._predicate("ahspi", self.ahspi, _spi6, "ah_spi", later("AH SPI")))
         if self.ahlen is not None:
             span = (self.ahlen, self.ahlen)
-            found.append(self._predicate("ahlen", span, _length6, "ah_length", "AH length"))
+            found.append(self._predicate("ahlen", span, _length6, "ah_length", later("AH length")))
         if self.ahres:
-            found.append(self._predicate("ahres", (0, 0), _reserved6, "ah_reserved", "AH reserved field"))
+            found.append(
+                self._predicate("ahres", (0, 0), _reserved6, "ah_reserved", later("AH reserved field"))
+            )
         return tuple(found) or (header_predicate("-m ah", _has_header6, _HEADER),)
 
     def _predicate(
@@ -138,10 +147,17 @@ class Ah6(Match):
         """Return the conditions in words."""
         phrases = [_says(self.ahspi, "ahspi" in self.negated)]
         if self.ahlen is not None:
-            phrases.append(f"{'not ' if 'ahlen' in self.negated else ''}{self.ahlen} octets long")
+            phrases.append(
+                say_if(
+                    "ahlen" in self.negated,
+                    "not {ahlen} octets long",
+                    "{ahlen} octets long",
+                    ahlen=self.ahlen,
+                )
+            )
         if self.ahres:
-            phrases.append("its reserved field zero")
-        return ", ".join(phrases)
+            phrases.append(say("its reserved field zero"))
+        return joined(", ", phrases)
 
 
 def _has_header4(packet: Packet) -> bool:

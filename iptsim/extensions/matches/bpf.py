@@ -15,6 +15,7 @@ from iptsim.extensions.cbpf import Instruction, check_program, parse_program, pr
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import word_value
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -57,7 +58,7 @@ class Bpf(Match):
     def _test(self, context: Context) -> Truth:
         if self.bytecode is None:
             return Unknown(
-                f"what the program {self.object_pinned} returns",
+                later("what the program {object_pinned} returns", object_pinned=self.object_pinned),
                 "--assume bpf=yes",
                 ("bpf", self.object_pinned),
             )
@@ -67,8 +68,10 @@ class Bpf(Match):
     def _got(self, context: Context) -> str:
         result = self._test(context)
         if isinstance(result, Unknown):
-            return "what the program returns for it is not known"
-        return f"the program returns {'a number other than 0' if result else '0'} for it"
+            return say("what the program returns for it is not known")
+        return say_if(
+            result, "the program returns a number other than 0 for it", "the program returns 0 for it"
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -80,8 +83,8 @@ class Bpf(Match):
     def says(self) -> str:
         """Return what decides in words."""
         if self.bytecode is None:
-            return f"that the program {self.object_pinned} takes"
-        return f"that a packet filter program of length {len(self.bytecode)} takes"
+            return say("that the program {object_pinned} takes", object_pinned=self.object_pinned)
+        return say("that a packet filter program of length {bytecode} takes", bytecode=len(self.bytecode))
 
 
 EXTENSIONS = (Bpf,)

@@ -14,6 +14,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, word_value
+from iptsim.languages import say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -57,9 +58,12 @@ class Cgroup(Match):
         name = "cgroup" if self.path is not None else "classid"
         fact = context.surroundings.fact(name)
         if fact is None or has_socket is None:
-            whose = "receiving" if context.hook == "INPUT" else "sending"
             return Unknown(
-                f"the control group of the {whose} process",
+                say_if(
+                    context.hook == "INPUT",
+                    "the control group of the receiving process",
+                    "the control group of the sending process",
+                ),
                 f"--set {name}=...",
                 (name, self.path, self.cgroup),
             )
@@ -71,9 +75,13 @@ class Cgroup(Match):
 
     def _got(self, context: Context) -> str:
         if self._has_socket(context) is False:
-            return "it has no socket here"
+            return say("it has no socket here")
         fact = context.surroundings.fact("cgroup" if self.path is not None else "classid")
-        return "its process's control group was not stated" if fact is None else f"its process is in {fact}"
+        return (
+            say("its process's control group was not stated")
+            if fact is None
+            else say("its process is in {fact}", fact=fact)
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -82,9 +90,14 @@ class Cgroup(Match):
 
     def says(self) -> str:
         """Return the control group in words."""
-        not_ = "not " if self.negated else ""
-        which = f"control group {self.path}" if self.path is not None else f"net_cls class {self.cgroup}"
-        return f"of a local process {not_}in {which}"
+        which = (
+            say("control group {path}", path=self.path)
+            if self.path is not None
+            else say("net_cls class {cgroup}", cgroup=self.cgroup)
+        )
+        return say_if(
+            self.negated, "of a local process not in {which}", "of a local process in {which}", which=which
+        )
 
 
 EXTENSIONS = (Cgroup,)

@@ -15,6 +15,7 @@ from iptsim.extensions.checks import demand
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import any_of, integer, integer_value
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Connection, Context, Truth, Unknown
 
 _MOST_NODES = 32
@@ -94,7 +95,7 @@ class Cluster(Match):
         if connection.related:
             # the hash is that of the connection that expected this one
             return Unknown(
-                "the source of the connection that expected this one",
+                later("the source of the connection that expected this one"),
                 "--assume cluster=yes",
                 ("cluster", mask, self.cluster_total_nodes, self.cluster_hash_seed),
             )
@@ -102,8 +103,10 @@ class Cluster(Match):
 
     def _got(self, context: Context) -> str:
         if context.connection is None:
-            return "it belongs to no tracked connection"
-        return f"its connection belongs to node {self._node(context.connection) + 1}"
+            return say("it belongs to no tracked connection")
+        return say(
+            "its connection belongs to node {connection}", connection=self._node(context.connection) + 1
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -115,8 +118,13 @@ class Cluster(Match):
         """Return the nodes in words."""
         mask = self.cluster_local_nodemask or 0
         nodes = tuple(str(number + 1) for number in range(_MOST_NODES) if mask >> number & 1)
-        not_ = "not " if self.negated else ""
-        return f"whose connection is {not_}for node {any_of(nodes)} of {self.cluster_total_nodes}"
+        return say_if(
+            self.negated,
+            "whose connection is not for node {nodes} of {cluster_total_nodes}",
+            "whose connection is for node {nodes} of {cluster_total_nodes}",
+            nodes=any_of(nodes),
+            cluster_total_nodes=self.cluster_total_nodes,
+        )
 
 
 EXTENSIONS = (Cluster,)

@@ -16,13 +16,14 @@ from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Valu
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer
+from iptsim.languages import later, say, say_if, told
 from iptsim.packet import Context, Direction, Truth, Unknown
 
 _MOST = 0xFFFFFFFFFFFFFFFF
 _DIRECTIONS: dict[str, tuple[Direction, ...]] = {
     "original": ("original",), "reply": ("reply",), "both": ("original", "reply"),
 }  # fmt: skip
-_SAID = {"packets": "packets", "bytes": "octets", "avgpkt": "octets a packet"}
+_SAID = {"packets": later("packets"), "bytes": later("octets"), "avgpkt": later("octets a packet")}
 
 
 class Amount(NamedTuple):
@@ -37,8 +38,12 @@ class Amount(NamedTuple):
     def says(self) -> str:
         """Return the range in words."""
         if self.high is None:
-            return f"at least {self.low}"
-        return f"exactly {self.low}" if self.low == self.high else f"{self.low} to {self.high}"
+            return say("at least {low}", low=self.low)
+        return (
+            say("exactly {low}", low=self.low)
+            if self.low == self.high
+            else say("{low} to {high}", low=self.low, high=self.high)
+        )
 
 
 def _parse(text: str) -> Amount:
@@ -125,7 +130,10 @@ class Connbytes(Match):
         measured = self._measure(context)
         if measured is None:
             return Unknown(
-                f"the {self.connbytes_mode} that the connection has carried", "its line in conntrack.txt"
+                later(
+                    "the {what} that the connection has carried", what=_SAID[self.connbytes_mode or "bytes"]
+                ),
+                later("its line in conntrack.txt"),
             )
         low, high = self.connbytes
         inside = low <= measured and (high is None or measured <= high)
@@ -133,12 +141,12 @@ class Connbytes(Match):
 
     def _got(self, context: Context) -> str:
         if context.connection is None:
-            return "it belongs to no tracked connection"
+            return say("it belongs to no tracked connection")
         measured = self._measure(context)
-        what = _SAID[self.connbytes_mode or "bytes"]
+        what = told(_SAID[self.connbytes_mode or "bytes"])
         if measured is None:
-            return f"the {what} of its connection are not known"
-        return f"its connection has {measured} {what}"
+            return say("the {what} of its connection are not known", what=what)
+        return say("its connection has {measured} {what}", measured=measured, what=what)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -148,16 +156,20 @@ class Connbytes(Match):
 
     def says(self) -> str:
         """Return the amount in words."""
-        has = "has not carried" if self.negated else "has carried"
+        say("has not carried") if self.negated else say("has carried")
         side = {
-            "both": "both directions",
-            "reply": "the reply direction",
-            "original": "the original direction",
+            "both": say("both directions"),
+            "reply": say("the reply direction"),
+            "original": say("the original direction"),
         }
         amount = self.connbytes.says() if self.connbytes else ""
-        return (
-            f"whose connection {has} {amount} {_SAID[self.connbytes_mode or 'bytes']}"
-            f" in {side[self.connbytes_dir or 'both']}"
+        return say_if(
+            self.negated,
+            "whose connection has not carried {amount} {word} in {side}",
+            "whose connection has carried {amount} {word} in {side}",
+            amount=amount,
+            word=told(_SAID[self.connbytes_mode or "bytes"]),
+            side=side[self.connbytes_dir or "both"],
         )
 
 

@@ -14,6 +14,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -69,7 +70,7 @@ class Connlabel(Match):
         number = self._number(context)
         if number is None:
             return Unknown(
-                f"the number of connection label {self.label}",
+                later("the number of connection label {label}", label=self.label),
                 "--assume connlabel=yes",
                 ("connlabel", self.label),
             )
@@ -77,9 +78,13 @@ class Connlabel(Match):
 
     def _got(self, context: Context) -> str:
         if context.connection is None:
-            return "it belongs to no tracked connection"
+            return say("it belongs to no tracked connection")
         labels = ", ".join(map(str, sorted(context.connection.labels)))
-        return f"its connection has labels {labels}" if labels else "its connection has no label"
+        return (
+            say("its connection has labels {labels}", labels=labels)
+            if labels
+            else say("its connection has no label")
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -88,9 +93,19 @@ class Connlabel(Match):
 
     def says(self) -> str:
         """Return the label in words."""
-        has = "does not have" if self.negated else "has"
-        setting = " or can be given" if self.set else ""
-        return f"whose connection {has}{setting} label {self.label}"
+        if not self.set:
+            return say_if(
+                self.negated,
+                "whose connection does not have label {label}",
+                "whose connection has label {label}",
+                label=self.label,
+            )
+        return say_if(
+            self.negated,
+            "whose connection does not have or can be given label {label}",
+            "whose connection has or can be given label {label}",
+            label=self.label,
+        )
 
 
 EXTENSIONS = (Connlabel,)

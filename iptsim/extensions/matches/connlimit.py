@@ -14,6 +14,7 @@ from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Valu
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, one_address, prefix_length
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -77,17 +78,28 @@ class _Connlimit(Match):
             return True
         if self.connlimit_upto == 0:
             return False
-        return Unknown(f"how many connections {self._who_has()} at that moment", "--assume connlimit=yes")
+        return Unknown(
+            later("how many connections {who_has} at that moment", who_has=self._who_has()),
+            "--assume connlimit=yes",
+        )
 
     def _got(self, context: Context) -> str:
-        return f"{self._who_has()} at least this connection"
+        return say("{who_has} at least this connection", who_has=self._who_has())
 
     def _who_has(self) -> str:
-        side = "source" if self.grouped_by == "saddr" else "destination"
         if self.connlimit_mask == 0:
-            return "all hosts together have"
+            return say("all hosts together have")
         whole = self.connlimit_mask == (128 if self.family == 6 else 32)
-        return f"its {side} has" if whole else f"the /{self.connlimit_mask} network of its {side} has"
+        return (
+            say_if(self.grouped_by == "saddr", "its source has", "its destination has")
+            if whole
+            else say_if(
+                self.grouped_by == "saddr",
+                "the /{connlimit_mask} network of its source has",
+                "the /{connlimit_mask} network of its destination has",
+                connlimit_mask=self.connlimit_mask,
+            )
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -98,8 +110,16 @@ class _Connlimit(Match):
     def says(self) -> str:
         """Return the limit in words."""
         if self.connlimit_above is not None:
-            return f"where {self._who_has()} more than {self.connlimit_above} connections at once"
-        return f"where {self._who_has()} at most {self.connlimit_upto} connections at once"
+            return say(
+                "where {who_has} more than {connlimit_above} connections at once",
+                who_has=self._who_has(),
+                connlimit_above=self.connlimit_above,
+            )
+        return say(
+            "where {who_has} at most {connlimit_upto} connections at once",
+            who_has=self._who_has(),
+            connlimit_upto=self.connlimit_upto,
+        )
 
 
 class Connlimit4(_Connlimit):

@@ -10,6 +10,7 @@ from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import MARK, MaskedNumber
+from iptsim.languages import say, say_if
 from iptsim.packet import Context, Truth
 
 
@@ -42,13 +43,18 @@ class Connmark(Match):
 
     def says(self) -> str:
         """Return the mark in words."""
-        return f"whose connection {'does not have' if self.negated else 'has'} mark {self.mark}"
+        return say_if(
+            self.negated,
+            "whose connection does not have mark {mark}",
+            "whose connection has mark {mark}",
+            mark=self.mark,
+        )
 
 
 def _got(context: Context) -> str:
     if context.connection is None:
-        return "it belongs to no tracked connection"
-    return f"its connection's mark is {context.connection.mark:#x}"
+        return say("it belongs to no tracked connection")
+    return say("its connection's mark is {mark:#x}", mark=context.connection.mark)
 
 
 EXTENSIONS = (Connmark,)

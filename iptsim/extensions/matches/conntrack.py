@@ -19,6 +19,7 @@ from iptsim.extensions.values import (
     integer,
     range_text,
 )
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
 
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
@@ -51,9 +52,9 @@ def state_of(context: Context) -> str:
 def state_got(context: Context) -> str:
     """Return the packet's state for explanations."""
     if context.state is None:
-        return f"conntrack has not seen it yet, so it counts as {state_of(context)}"
+        return say("conntrack has not seen it yet, so it counts as {context}", context=state_of(context))
     status = sorted(context.connection.status & {"SNAT", "DNAT"}) if context.connection else []
-    return f"its connection state is {','.join([context.state, *status])}"
+    return say("its connection state is {values}", values=",".join([context.state, *status]))
 
 
 def _expire(text: str) -> tuple[int, int]:
@@ -130,25 +131,47 @@ class Conntrack(Match):
             value = getattr(self, option.field)
             if value is None:
                 continue
-            not_ = "not " if option.field in self.negated else ""
             if option.field == "ctstate":
-                phrases.append(f"whose connection state is {not_}{any_of(value)}")
+                phrases.append(
+                    say_if(
+                        option.field in self.negated,
+                        "whose connection state is not {value}",
+                        "whose connection state is {value}",
+                        value=any_of(value),
+                    )
+                )
             elif option.field == "ctdir":
-                phrases.append(f"in the {value.lower()} direction")
+                phrases.append(say("in the {value} direction", value=value.lower()))
             elif option.field == "ctstatus":
-                phrases.append(f"whose connection is {not_}{any_of(value)}")
+                phrases.append(
+                    say_if(
+                        option.field in self.negated,
+                        "whose connection is not {value}",
+                        "whose connection is {value}",
+                        value=any_of(value),
+                    )
+                )
             else:
                 shown = option.value.format(value) if option.value else value
-                phrases.append(f"whose {_NAMES[option.field]} is {not_}{shown}")
-        return " ".join(phrases)
+                phrases.append(
+                    say_if(
+                        option.field in self.negated,
+                        "whose {word} is not {shown}",
+                        "whose {word} is {shown}",
+                        word=told(_NAMES[option.field]),
+                        shown=shown,
+                    )
+                )
+        return joined(" ", phrases)
 
 
 _NAMES = {
-    "ctproto": "connection's protocol", "ctorigsrc": "original source", "ctorigdst": "original destination",
-    "ctreplsrc": "answering address", "ctrepldst": "address answered to",
-    "ctorigsrcport": "original source port", "ctorigdstport": "original destination port",
-    "ctreplsrcport": "answering port", "ctrepldstport": "port answered to",
-    "ctexpire": "connection's remaining lifetime in seconds",
+    "ctproto": later("connection's protocol"), "ctorigsrc": later("original source"),
+    "ctorigdst": later("original destination"),
+    "ctreplsrc": later("answering address"), "ctrepldst": later("address answered to"),
+    "ctorigsrcport": later("original source port"), "ctorigdstport": later("original destination port"),
+    "ctreplsrcport": later("answering port"), "ctrepldstport": later("port answered to"),
+    "ctexpire": later("connection's remaining lifetime in seconds"),
 }  # fmt: skip
 
 
@@ -175,7 +198,7 @@ def _entry_predicate(
 
     def got(context: Context) -> str:
         if context.connection is None:
-            return "it belongs to no tracked connection"
+            return say("it belongs to no tracked connection")
         return shown(context.connection, context)
 
     return Predicate(text, whole, got)
@@ -203,15 +226,17 @@ def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], neg
     def test(connection: Connection, context: Context) -> Truth:
         number = flow_value(connection)
         if number is None:
-            return Unknown("a port that is picked at random", "", (field,))
+            return Unknown(later("a port that is picked at random"), "", (field,))
         inside = number in value if isinstance(value, Network) else value[0] <= number <= value[1]
         return inside is not negated
 
     def shown(connection: Connection, context: Context) -> str:
         number = flow_value(connection)
         is_address = part in ("src", "dst") and number is not None
-        return (
-            f"its {_NAMES[field]} is {address_text(connection.family, number or 0) if is_address else number}"
+        return say(
+            "its {word} is {value}",
+            word=told(_NAMES[field]),
+            value=address_text(connection.family, number or 0) if is_address else number,
         )
 
     return _entry_predicate(text, test, shown)
@@ -221,8 +246,8 @@ def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predic
     return _entry_predicate(
         text,
         lambda connection, context: (connection.original.proto == value) is not negated,
-        lambda connection, context: (
-            f"its connection's protocol is {protocol_name(connection.original.proto)}"
+        lambda connection, context: say(
+            "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
         ),
     )
 
@@ -231,8 +256,8 @@ def _status_predicate(text: str, field: str, value: tuple[str, ...], negated: bo
     return _entry_predicate(
         text,
         lambda connection, context: (not connection.status.isdisjoint(value)) is not negated,
-        lambda connection, context: (
-            f"its connection's status is {','.join(sorted(connection.status)) or 'empty'}"
+        lambda connection, context: say(
+            "its connection's status is {status}", status=",".join(sorted(connection.status)) or say("empty")
         ),
     )
 
@@ -242,11 +267,15 @@ def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bo
         # a connection that is not confirmed yet has no timer: 0
         expires = 0 if "CONFIRMED" not in connection.status else connection.expires
         if expires is None:
-            return Unknown("the remaining lifetime of the connection", "a line of conntrack -L", (field,))
+            return Unknown(
+                later("the remaining lifetime of the connection"), later("a line of conntrack -L"), (field,)
+            )
         return (value[0] <= expires <= value[1]) is not negated
 
     return _entry_predicate(
-        text, test, lambda connection, context: f"its connection expires in {connection.expires}"
+        text,
+        test,
+        lambda connection, context: say("its connection expires in {expires}", expires=connection.expires),
     )
 
 
@@ -254,7 +283,7 @@ def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Pr
     return _entry_predicate(
         text,
         lambda connection, context: context.direction.upper() == value,
-        lambda connection, context: f"it goes in the {context.direction} direction",
+        lambda connection, context: say("it goes in the {direction} direction", direction=context.direction),
     )
 
 

@@ -13,6 +13,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status, fact_predic
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -39,7 +40,7 @@ class Cpu(Match):
     def _test(self, context: Context) -> Truth:
         cpu = context.surroundings.fact("cpu")
         if cpu is None:
-            return Unknown("the processor that handles the packet", "--set cpu=N", ("cpu", self.cpu))
+            return Unknown(later("the processor that handles the packet"), "--set cpu=N", ("cpu", self.cpu))
         return bool(cpu == self.cpu)
 
     def lists(self, form: ListingForm) -> str:
@@ -48,12 +49,17 @@ class Cpu(Match):
 
     def says(self) -> str:
         """Return the processor in words."""
-        return f"{'not ' if 'cpu' in self.negated else ''}handled by processor {self.cpu}"
+        return say_if(
+            "cpu" in self.negated,
+            "not handled by processor {cpu}",
+            "handled by processor {cpu}",
+            cpu=self.cpu,
+        )
 
 
 def _got(context: Context) -> str:
     cpu = context.surroundings.fact("cpu")
-    return "its processor was not stated" if cpu is None else f"processor {cpu} handles it"
+    return say("its processor was not stated") if cpu is None else say("processor {cpu} handles it", cpu=cpu)
 
 
 EXTENSIONS = (Cpu,)

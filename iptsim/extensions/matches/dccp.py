@@ -14,6 +14,7 @@ from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_says, ports_predicate
 from iptsim.extensions.values import PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Packet, Truth, Unknown
 
 
@@ -77,12 +78,23 @@ class Dccp(Match):
         phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
         if self.dccp_types is not None:
             phrases.append(
-                f"{'not ' if 'dccp_types' in self.negated else ''}of DCCP type {any_of(self.dccp_types)}"
+                say_if(
+                    "dccp_types" in self.negated,
+                    "not of DCCP type {dccp_types}",
+                    "of DCCP type {dccp_types}",
+                    dccp_types=any_of(self.dccp_types),
+                )
             )
         if self.dccp_option is not None:
-            with_ = "without" if "dccp_option" in self.negated else "with"
-            phrases.append(f"{with_} DCCP option {self.dccp_option}")
-        return " ".join(filter(None, phrases)) or "with a DCCP header"
+            phrases.append(
+                say_if(
+                    "dccp_option" in self.negated,
+                    "without DCCP option {dccp_option}",
+                    "with DCCP option {dccp_option}",
+                    dccp_option=self.dccp_option,
+                )
+            )
+        return joined(" ", filter(None, phrases)) or say("with a DCCP header")
 
 
 def _has_header(packet: Packet) -> bool:
@@ -100,16 +112,16 @@ def _types_predicate(text: str, types: tuple[str, ...], negated: bool) -> Predic
             return False
         number = dccp_type(context.packet)
         if number is None:
-            return Unknown("the packet's DCCP type", "--set dccp_type=REQUEST", ("dccp_type", types))
+            return Unknown(later("the packet's DCCP type"), "--set dccp_type=REQUEST", ("dccp_type", types))
         return (_type_name(number) in types) is not negated
 
     def got(context: Context) -> str:
         if not _has_header(context.packet):
-            return "it has no DCCP header"
+            return say("it has no DCCP header")
         number = dccp_type(context.packet)
         if number is None:
-            return "its DCCP type was not stated"
-        return f"its DCCP type is {_type_name(number)}"
+            return say("its DCCP type was not stated")
+        return say("its DCCP type is {number}", number=_type_name(number))
 
     return Predicate(text, test, got, negated=negated)
 
@@ -132,15 +144,17 @@ def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
         present = _present_options(context.packet)
         if present is None:
             return Unknown(
-                "the packet's DCCP options", f"--set dccp_options={number}", ("dccp_options", number)
+                later("the packet's DCCP options"), f"--set dccp_options={number}", ("dccp_options", number)
             )
         return (number in present) is not negated
 
     def got(context: Context) -> str:
         present = _present_options(context.packet)
         if present is None:
-            return "its DCCP options were not stated"
-        return f"its DCCP options are: {', '.join(map(str, sorted(present))) or 'none'}"
+            return say("its DCCP options were not stated")
+        return say(
+            "its DCCP options are: {present}", present=", ".join(map(str, sorted(present))) or say("none")
+        )
 
     return Predicate(text, test, got, negated=negated)
 

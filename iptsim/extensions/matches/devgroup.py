@@ -13,6 +13,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import masked_number
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: Group names that every system has (/etc/iproute2/group).
@@ -102,18 +103,31 @@ class Devgroup(Match):
 
     def says(self) -> str:
         """Return the groups in words."""
+        arriving, leaving = self.src_group, self.dst_group
         phrases = []
-        for field, (_, words, _) in _SIDES.items():
-            value = getattr(self, field)
-            if value is not None:
-                which = "an interface outside" if field in self.negated else "an interface of"
-                phrases.append(f"{words} {which} group {value}")
-        return " ".join(phrases)
+        if arriving is not None:
+            phrases.append(
+                say_if(
+                    "src_group" in self.negated,
+                    "arriving on an interface outside group {group}",
+                    "arriving on an interface of group {group}",
+                    group=arriving,
+                )
+            )
+        if leaving is not None:
+            phrases.append(
+                say_if(
+                    "dst_group" in self.negated,
+                    "leaving by an interface outside group {group}",
+                    "leaving by an interface of group {group}",
+                    group=leaving,
+                )
+            )
+        return joined(" ", phrases)
 
 
 def _predicate(text: str, field: str, wanted: DeviceGroup, negated: bool) -> Predicate:
     side = _SIDES[field][0]
-    verb = "arrives on" if side == "in_interface" else "leaves by"
 
     def group(context: Context) -> str | int | None:
         groups: dict[str, str | int] = context.surroundings.fact("interface_groups") or {}
@@ -126,8 +140,8 @@ def _predicate(text: str, field: str, wanted: DeviceGroup, negated: bool) -> Pre
         found = _same(group(context), wanted)
         if found is None:
             return Unknown(
-                f"the group of interface {interface}",
-                "ip-link.json in the capture",
+                later("the group of interface {interface}", interface=interface),
+                later("ip-link.json in the capture"),
                 ("devgroup", interface, wanted),
             )
         return found is not negated
@@ -135,10 +149,16 @@ def _predicate(text: str, field: str, wanted: DeviceGroup, negated: bool) -> Pre
     def got(context: Context) -> str:
         interface = getattr(context, side)
         if interface is None:
-            return f"{context.hook} has no such interface"
+            return say("{hook} has no such interface", hook=context.hook)
         found = group(context)
-        of = "whose group is not known" if found is None else f"of group {found}"
-        return f"it {verb} {interface}, {of}"
+        of = say("whose group is not known") if found is None else say("of group {found}", found=found)
+        return say_if(
+            side == "in_interface",
+            "it arrives on {interface}, {of}",
+            "it leaves by {interface}, {of}",
+            interface=interface,
+            of=of,
+        )
 
     return Predicate(text, test, got, negated=negated)
 

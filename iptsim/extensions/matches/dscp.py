@@ -10,6 +10,7 @@ from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predi
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say_if
 
 
 class Dscp(Match):
@@ -42,7 +43,7 @@ class Dscp(Match):
                 "tos",
                 Masked(self.value << 2, 0xFC),
                 negated=bool(self.negated),
-                name="DSCP",
+                name=later("DSCP"),
                 show=lambda tos: dscp_text(tos >> 2),
             ),
         )
@@ -53,7 +54,9 @@ class Dscp(Match):
 
     def says(self) -> str:
         """Return the value in words."""
-        return f"whose DSCP is {'not ' if self.negated else ''}{dscp_text(self.value)}"
+        return say_if(
+            self.negated, "whose DSCP is not {value}", "whose DSCP is {value}", value=dscp_text(self.value)
+        )
 
 
 EXTENSIONS = (Dscp,)

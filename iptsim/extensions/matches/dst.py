@@ -15,8 +15,9 @@ from iptsim.extensions.ipv6options import (
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import DESTINATION
+from iptsim.languages import later
 
-_HEADER = "Destination Options header"
+_HEADER = later("Destination Options header")
 
 
 class Dst(Match):

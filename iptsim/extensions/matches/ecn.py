@@ -13,6 +13,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.tcp import flags_text
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import octets, transport_offset
+from iptsim.languages import joined, later, say_if
 from iptsim.packet import CWR, ECE, TCP, Context, Truth, Unknown
 
 _FLAGS = {"ecn_tcp_ece": ECE, "ecn_tcp_cwr": CWR}
@@ -70,19 +71,31 @@ class Ecn(Match):
         """Return the bits in words."""
         phrases = []
         if self.ecn_ip_ect is not None:
-            not_ = "not " if "ecn_ip_ect" in self.negated else ""
-            phrases.append(f"whose ECN bits are {not_}{self.ecn_ip_ect} ({_ECT[self.ecn_ip_ect]})")
+            phrases.append(
+                say_if(
+                    "ecn_ip_ect" in self.negated,
+                    "whose ECN bits are not {ecn_ip_ect} ({word})",
+                    "whose ECN bits are {ecn_ip_ect} ({word})",
+                    ecn_ip_ect=self.ecn_ip_ect,
+                    word=_ECT[self.ecn_ip_ect],
+                )
+            )
         for field, flag in _FLAGS.items():
             if getattr(self, field):
                 phrases.append(
-                    f"{'without' if field in self.negated else 'with'} TCP flag {_flag_text(flag)}"
+                    say_if(
+                        field in self.negated,
+                        "without TCP flag {flag}",
+                        "with TCP flag {flag}",
+                        flag=_flag_text(flag),
+                    )
                 )
-        return " and ".join(phrases)
+        return joined(" and ", phrases)
 
 
 def _flag_text(flags: int) -> str:
     names = [name for name, bit in (("ECE", ECE), ("CWR", CWR)) if flags & bit]
-    return " and ".join(names)
+    return joined(" and ", names)
 
 
 def _ip_predicate(text: str, bits: int, negated: bool) -> Predicate:
@@ -91,7 +104,7 @@ def _ip_predicate(text: str, bits: int, negated: bool) -> Predicate:
         "tos",
         Masked(bits, 3),
         negated=negated,
-        name="ECN field",
+        name=later("ECN field"),
         show=lambda tos: f"{tos & 3} ({_ECT[tos & 3]})",
     )
 
@@ -102,7 +115,7 @@ def _tcp_predicate(text: str, flag: int, negated: bool) -> Predicate:
         "tcp_flags",
         Masked(flag, flag),
         negated=negated,
-        name="TCP flags",
+        name=later("TCP flags"),
         show=lambda flags: " ".join(filter(None, (flags_text(flags), _flag_text(flags)))),
     )
 
@@ -116,7 +129,9 @@ def _tcp_predicate(text: str, flag: int, negated: bool) -> Predicate:
         if flags is None or len(data.data) < start + _HEADER_SIZE:
             return False
         if not flags[1] & flag:
-            return Unknown("the fragment's data, read as if it were a TCP header", "--set payload_hex=...")
+            return Unknown(
+                later("the fragment's data, read as if it were a TCP header"), "--set payload_hex=..."
+            )
         return bool(flags[0] & flag) is not negated
 
     return replace(plain, test=test)

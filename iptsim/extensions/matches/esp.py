@@ -17,8 +17,9 @@ from iptsim.extensions.headers import (
     number_predicate,
 )
 from iptsim.extensions.listing import ListingForm, listed_range
-from iptsim.extensions.values import range_text
+from iptsim.extensions.values import range_words
 from iptsim.extensions.wire import ESP
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Packet
 
 
@@ -47,9 +48,9 @@ class Esp(Match):
                 (self.espspi,),
                 lambda packet: packet.extra.get("esp_spi"),
                 negated="espspi" in self.negated,
-                name="ESP SPI",
+                name=later("ESP SPI"),
                 has_header=_has_header,
-                header="ESP header",
+                header=later("ESP header"),
             ),
         )
 
@@ -60,9 +61,14 @@ class Esp(Match):
     def says(self) -> str:
         """Return the SPI in words."""
         if self.espspi is None:
-            return "with an ESP header"
-        has = "does not have" if "espspi" in self.negated else "has"
-        return f"whose ESP header {has} SPI {range_text(self.espspi, ' to ')}"
+            return say("with an ESP header")
+        say("does not have") if "espspi" in self.negated else "has"
+        return say_if(
+            "espspi" in self.negated,
+            "whose ESP header does not have SPI {espspi}",
+            "whose ESP header has SPI {espspi}",
+            espspi=range_words(self.espspi),
+        )
 
 
 def _has_header(packet: Packet) -> bool:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say
 from iptsim.packet import Context, Truth, Unknown
 
 _INTERFACE_ID = 0xFFFFFFFFFFFFFFFF
@@ -40,19 +41,19 @@ class Eui64(Match):
 
     def says(self) -> str:
         """Return the condition in words."""
-        return "whose source address is made from the sender's MAC address"
+        return say("whose source address is made from the sender's MAC address")
 
 
 def _test(context: Context) -> Truth:
     packet = context.packet
     if packet.src_mac is None:
-        return Unknown("the sender's MAC address", "--set src_mac=...", ("eui64",))
+        return Unknown(later("the sender's MAC address"), "--set src_mac=...", ("eui64",))
     return packet.src & _INTERFACE_ID == interface_id(packet.src_mac)
 
 
 def _got(context: Context) -> str:
     mac = context.packet.src_mac
-    return "its source MAC was not stated" if mac is None else f"its source MAC is {mac}"
+    return say("its source MAC was not stated") if mac is None else say("its source MAC is {mac}", mac=mac)
 
 
 EXTENSIONS = (Eui64,)

@@ -16,11 +16,12 @@ from pydantic import model_validator
 from iptsim.extensions.base import Given, Match, Option, Predicate
 from iptsim.extensions.headers import NUMBER_RANGE, drop_whole_range, header_predicate, number_predicate
 from iptsim.extensions.listing import ListingForm, listed_range
-from iptsim.extensions.values import integer_value, range_text
+from iptsim.extensions.values import integer_value, range_words
 from iptsim.extensions.wire import FRAGMENT, extension_headers
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Context, Packet
 
-_HEADER = "Fragment header"
+_HEADER = later("Fragment header")
 _MORE, _RESERVED, _OFFSET = 0x1, 0x6, 0xFFF8
 
 
@@ -67,7 +68,7 @@ class Frag(Match):
                     (self.fragid,),
                     _identification,
                     negated="fragid" in self.negated,
-                    name="fragment identification",
+                    name=later("fragment identification"),
                     has_header=_has_header,
                     header=_HEADER,
                 )
@@ -88,17 +89,23 @@ class Frag(Match):
         """Return the conditions in words."""
         phrases = []
         if self.fragfirst:
-            phrases.append("that are a first fragment")
+            phrases.append(say("that are a first fragment"))
         if self.fragmore:
-            phrases.append("that more fragments follow")
+            phrases.append(say("that more fragments follow"))
         if self.fraglast:
-            phrases.append("that are a last fragment")
+            phrases.append(say("that are a last fragment"))
         if self.fragres:
-            phrases.append("with the reserved bits of the fragment header zero")
+            phrases.append(say("with the reserved bits of the fragment header zero"))
         if self.fragid is not None:
-            not_ = "not " if "fragid" in self.negated else ""
-            phrases.append(f"with a fragment identification {not_}of {range_text(self.fragid, ' to ')}")
-        return " and ".join(phrases) or "that are fragments"
+            phrases.append(
+                say_if(
+                    "fragid" in self.negated,
+                    "with a fragment identification not of {fragid}",
+                    "with a fragment identification of {fragid}",
+                    fragid=range_words(self.fragid),
+                )
+            )
+        return joined(" and ", phrases) or say("that are fragments")
 
 
 def _content(packet: Packet) -> bytes | None:
@@ -137,10 +144,19 @@ _FLAG_TESTS: dict[str, Callable[[int], bool]] = {
 def _flag_predicate(text: str, holds: Callable[[int], bool]) -> Predicate:
     def got(context: Context) -> str:
         if not _has_header(context.packet):
-            return f"it has no {_HEADER}"
+            return say("it has no {header}", header=told(_HEADER))
         bits = _bits(context.packet)
-        place = "a later" if bits & _OFFSET else "the first"
-        return f"it is {place} fragment, {'with more to follow' if bits & _MORE else 'the last one'}"
+        if bits & _OFFSET:
+            return say_if(
+                bits & _MORE,
+                "it is a later fragment, with more to follow",
+                "it is a later fragment, the last one",
+            )
+        return say_if(
+            bits & _MORE,
+            "it is the first fragment, with more to follow",
+            "it is the first fragment, the last one",
+        )
 
     return Predicate(text, lambda context: _has_header(context.packet) and holds(_bits(context.packet)), got)
 

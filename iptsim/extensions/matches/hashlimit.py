@@ -16,6 +16,7 @@ from iptsim.extensions.checks import demand, demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Unknown
 
 _UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
@@ -54,7 +55,11 @@ class ByteRate(NamedTuple):
 
     def says(self) -> str:
         """Return the rate in words."""
-        return f"{str(self).removesuffix('b/s')} octets a second" if self.octets else "an octet a second"
+        return (
+            say("{removesuffix} octets a second", removesuffix=str(self).removesuffix("b/s"))
+            if self.octets
+            else say("an octet a second")
+        )
 
 
 class ByteBurst(NamedTuple):
@@ -198,23 +203,36 @@ class Hashlimit(Match):
 
     def _test(self, context: Context) -> Unknown:
         return Unknown(
-            f"the rate at that moment{self._grouping()} (hashlimit {self.hashlimit_name})",
+            later(
+                "the rate at that moment{grouping} (hashlimit {hashlimit_name})",
+                grouping=self._grouping(),
+                hashlimit_name=self.hashlimit_name,
+            ),
             "--assume hashlimit=yes",
         )
 
     def _got(self, context: Context) -> str:
-        return "the rate at that moment is not known"
+        return say("the rate at that moment is not known")
 
     def _grouping(self) -> str:
         sides = []
         for mode in self.hashlimit_mode or ():
-            side = "source" if mode.startswith("src") else "destination"
+            source = mode.startswith("src")
             mask = getattr(self, f"hashlimit_{mode[:3]}mask")
             if mode.endswith("port"):
-                sides.append(f"{side} port")
+                sides.append(say_if(source, "source port", "destination port"))
+            elif mask is None:
+                sides.append(say_if(source, "source address", "destination address"))
             else:
-                sides.append(f"{side} address" if mask is None else f"/{mask} network of the {side}")
-        return f" by {' and '.join(sides)}" if sides else ""
+                sides.append(
+                    say_if(
+                        source,
+                        "/{mask} network of the source",
+                        "/{mask} network of the destination",
+                        mask=mask,
+                    )
+                )
+        return say(" by {sides}", sides=joined(" and ", sides)) if sides else ""
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -245,10 +263,20 @@ class Hashlimit(Match):
     def says(self) -> str:
         """Return the limit in words."""
         limit = self.hashlimit_above or self.hashlimit_upto
-        bound = "more than" if self.hashlimit_above else "up to"
         rate = limit.says() if limit else ""
-        burst = f", after a first burst of {self.hashlimit_burst}" if self.hashlimit_burst else ""
-        return f"while their rate{self._grouping()} is {bound} {rate}{burst}"
+        burst = (
+            say(", after a first burst of {hashlimit_burst}", hashlimit_burst=self.hashlimit_burst)
+            if self.hashlimit_burst
+            else ""
+        )
+        return say_if(
+            self.hashlimit_above,
+            "while their rate{grouping} is more than {rate}{burst}",
+            "while their rate{grouping} is up to {rate}{burst}",
+            grouping=self._grouping(),
+            rate=rate,
+            burst=burst,
+        )
 
 
 def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:

@@ -15,8 +15,9 @@ from iptsim.extensions.ipv6options import (
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import HOP_BY_HOP
+from iptsim.languages import later
 
-_HEADER = "Hop-by-Hop Options header"
+_HEADER = later("Hop-by-Hop Options header")
 
 
 class Hbh(Match):

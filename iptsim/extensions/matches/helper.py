@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, quote
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: The kernel keeps 29 characters of the name.
@@ -42,8 +43,8 @@ class Helper(Match):
         if connection.master_helper is None:
             if connection.related:
                 return Unknown(
-                    "the helper of the connection that expected this one",
-                    "the line of the expecting connection in conntrack.txt",
+                    later("the helper of the connection that expected this one"),
+                    later("the line of the expecting connection in conntrack.txt"),
                     ("helper", self.helper),
                 )
             return False
@@ -56,17 +57,22 @@ class Helper(Match):
 
     def says(self) -> str:
         """Return the helper in words."""
-        which = f"helper {self.helper}" if self.helper else "any helper"
-        return f"{'not ' if self.negated else ''}of a connection that {which} expected"
+        which = say("helper {helper}", helper=self.helper) if self.helper else say("any helper")
+        return say_if(
+            self.negated,
+            "not of a connection that {which} expected",
+            "of a connection that {which} expected",
+            which=which,
+        )
 
 
 def _got(context: Context) -> str:
     connection = context.connection
     if connection is None:
-        return "it belongs to no tracked connection"
+        return say("it belongs to no tracked connection")
     if connection.master_helper:
-        return f"helper {connection.master_helper} expected its connection"
-    return "its helper is not known" if connection.related else "no helper expected its connection"
+        return say("helper {master_helper} expected its connection", master_helper=connection.master_helper)
+    return say("its helper is not known") if connection.related else say("no helper expected its connection")
 
 
 EXTENSIONS = (Helper,)

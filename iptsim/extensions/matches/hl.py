@@ -10,9 +10,10 @@ from iptsim.extensions.base import Match, Option, Predicate, field_predicate
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import later, say, say_if
 
 _HOPS = integer_value("a number of hops from 0 to 255", 0, 255)
-_WORDS = {"hl_eq": "", "hl_lt": "below ", "hl_gt": "above "}
+_FIELDS = ("hl_eq", "hl_lt", "hl_gt")
 
 
 class Hl(Match):
@@ -32,7 +33,7 @@ class Hl(Match):
 
     @model_validator(mode="after")
     def _complete(self) -> Hl:
-        demand_one(self, *_WORDS)
+        demand_one(self, *_FIELDS)
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
@@ -44,7 +45,7 @@ class Hl(Match):
         else:
             allowed = ((self.hl_gt or 0) + 1, 255)
         negated = "hl_eq" in self.negated
-        return (field_predicate(self.save(), "ttl", (allowed,), negated=negated, name="hop limit"),)
+        return (field_predicate(self.save(), "ttl", (allowed,), negated=negated, name=later("hop limit")),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -54,9 +55,15 @@ class Hl(Match):
 
     def says(self) -> str:
         """Return the hop limit in words."""
-        field = next(field for field in _WORDS if getattr(self, field) is not None)
-        not_ = "not " if field in self.negated else ""
-        return f"whose hop limit is {not_}{_WORDS[field]}{getattr(self, field)}"
+        field = next(field for field in _FIELDS if getattr(self, field) is not None)
+        value = str(getattr(self, field))
+        if field.endswith("lt"):
+            value = say("below {value}", value=value)
+        elif field.endswith("gt"):
+            value = say("above {value}", value=value)
+        return say_if(
+            field in self.negated, "whose hop limit is not {value}", "whose hop limit is {value}", value=value
+        )
 
 
 EXTENSIONS = (Hl,)

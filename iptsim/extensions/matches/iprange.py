@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import one_address
+from iptsim.extensions.values import not_if, one_address
+from iptsim.languages import joined, say
 from iptsim.packet import address_text
 
 
@@ -26,7 +27,7 @@ class AddressRange(NamedTuple):
     def says(self) -> str:
         """Return the range in words."""
         first, last = address_text(self.family, self.first), address_text(self.family, self.last)
-        return first if first == last else f"{first} to {last}"
+        return first if first == last else say("{first} to {last}", first=first, last=last)
 
 
 def _parse(text: str, family: int) -> AddressRange:
@@ -91,12 +92,15 @@ class Iprange(Match):
     def says(self) -> str:
         """Return the ranges in words."""
         phrases = []
-        for field, (_, _, preposition) in _SIDES.items():
-            value: AddressRange | None = getattr(self, field)
-            if value is not None:
-                not_ = "not " if field in self.negated else ""
-                phrases.append(f"{not_}{preposition} {value.says()}")
-        return " ".join(phrases)
+        if self.src_range is not None:
+            phrases.append(
+                not_if("src_range" in self.negated, say("from {value}", value=self.src_range.says()))
+            )
+        if self.dst_range is not None:
+            phrases.append(
+                not_if("dst_range" in self.negated, say("to {value}", value=self.dst_range.says()))
+            )
+        return joined(" ", phrases)
 
 
 EXTENSIONS = (Iprange,)

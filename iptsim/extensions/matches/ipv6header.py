@@ -10,6 +10,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.wire import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING, extension_headers
+from iptsim.languages import joined, later, say, told
 from iptsim.packet import Context, Packet, Truth
 
 _NONE = 59
@@ -28,9 +29,9 @@ _BITS = {
     HOP_BY_HOP: 128, DESTINATION: 64, ROUTING: 32, FRAGMENT: 16, AH: 8, ESP: 4, _NONE: 2, _UPPER: 1,
 }  # fmt: skip
 _WORDS = {
-    HOP_BY_HOP: "hop-by-hop options", DESTINATION: "destination options", ROUTING: "routing",
-    FRAGMENT: "fragment", AH: "authentication", ESP: "ESP", _NONE: "no-next-header",
-    _UPPER: "an upper layer's",
+    HOP_BY_HOP: later("hop-by-hop options"), DESTINATION: later("destination options"), ROUTING: later("routing"),
+    FRAGMENT: later("fragment"), AH: later("authentication"), ESP: later("ESP"), _NONE: later("no-next-header"),
+    _UPPER: later("an upper layer's"),
 }  # fmt: skip
 
 
@@ -88,10 +89,14 @@ class Ipv6header(Match):
     def says(self) -> str:
         """Return the headers in words."""
         if self.soft:
-            how = "with none of these headers" if self.negated else "with these headers, and maybe others"
+            how = (
+                say("with none of these headers")
+                if self.negated
+                else say("with these headers, and maybe others")
+            )
         else:
-            how = "with other headers than these" if self.negated else "with just these headers"
-        return f"{how}: {_listed(self.wanted)}"
+            how = say("with other headers than these") if self.negated else say("with just these headers")
+        return say("{how}: {headers}", how=how, headers=_listed(self.wanted))
 
 
 def _present(packet: Packet) -> frozenset[int]:
@@ -104,11 +109,11 @@ def _present(packet: Packet) -> frozenset[int]:
 
 
 def _listed(headers: frozenset[int]) -> str:
-    return ", ".join(words for number, words in _WORDS.items() if number in headers)
+    return joined(", ", (told(words) for number, words in _WORDS.items() if number in headers))
 
 
 def _got(context: Context) -> str:
-    return f"its headers are: {_listed(_present(context.packet))}"
+    return say("its headers are: {listed}", listed=_listed(_present(context.packet)))
 
 
 EXTENSIONS = (Ipv6header,)

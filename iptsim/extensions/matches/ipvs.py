@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.extensions.values import Network, parse_network, port
+from iptsim.extensions.values import Network, not_if, parse_network, port
+from iptsim.languages import joined, later, say, told
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -81,10 +82,10 @@ class Ipvs(Match):
         return (Predicate(self.save(), self._test, _got, negated="ipvs" in self.negated),)
 
     def _test(self, context: Context) -> Truth:
-        if told(context, "ipvs") is False:
+        if stated(context, "ipvs") is False:
             return "ipvs" in self.negated
         return Unknown(
-            "whether IPVS balances the connection",
+            later("whether IPVS balances the connection"),
             "--set ipvs=no, or --assume ipvs=yes",
             ("ipvs", "--ipvs" if "ipvs" in self.negated else self.save()),
         )
@@ -106,26 +107,27 @@ class Ipvs(Match):
     def says(self) -> str:
         """Return the conditions in words."""
         if "ipvs" in self.negated:
-            return "that IPVS does not balance"
+            return say("that IPVS does not balance")
         phrases = []
         for option in self.options[1:]:
             value = getattr(self, option.field)
             if value is not None and option.value is not None:
-                not_ = "not " if option.field in self.negated else ""
-                phrases.append(f"{_WORDS[option.field]} {not_}{option.value.format(value)}")
-        return ", ".join(["that IPVS balances", *phrases])
+                shown = not_if(option.field in self.negated, option.value.format(value))
+                phrases.append(say("{name} {value}", name=told(_WORDS[option.field]), value=shown))
+        return joined(", ", [say("that IPVS balances"), *phrases])
 
 
 _WORDS = {
-    "vproto": "virtual protocol", "vaddr": "virtual address", "vport": "virtual port", "vdir": "direction",
-    "vmethod": "forwarding method", "vportctl": "virtual port of the controlling connection",
+    "vproto": later("virtual protocol"), "vaddr": later("virtual address"), "vport": later("virtual port"),
+    "vdir": later("direction"),
+    "vmethod": later("forwarding method"), "vportctl": later("virtual port of the controlling connection"),
 }  # fmt: skip
 
 
 def _got(context: Context) -> str:
-    if told(context, "ipvs") is False:
-        return "IPVS is not in use"
-    return "its IPVS connection is not known"
+    if stated(context, "ipvs") is False:
+        return say("IPVS is not in use")
+    return say("its IPVS connection is not known")
 
 
 EXTENSIONS = (Ipvs,)

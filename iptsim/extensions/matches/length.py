@@ -9,7 +9,8 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import number_range, range_text
+from iptsim.extensions.values import number_range, range_text, range_words
+from iptsim.languages import later, say_if
 
 
 class Length(Match):
@@ -41,7 +42,11 @@ class Length(Match):
         allowed = (self.length,) if self.length else ()
         return (
             field_predicate(
-                self.save(), "length", allowed, negated="length" in self.negated, name="length in octets"
+                self.save(),
+                "length",
+                allowed,
+                negated="length" in self.negated,
+                name=later("length in octets"),
             ),
         )
 
@@ -52,10 +57,16 @@ class Length(Match):
     def says(self) -> str:
         """Return the length in words."""
         low, high = self.length or (0, 0xFFFF)
-        not_ = "not " if "length" in self.negated else ""
         if high == 0xFFFF:
-            return f"{not_}of {low} or more octets"
-        return f"{not_}of {range_text((low, high), ' to ')} octets"
+            return say_if(
+                "length" in self.negated, "not of {low} or more octets", "of {low} or more octets", low=low
+            )
+        return say_if(
+            "length" in self.negated,
+            "not of {range_text} octets",
+            "of {range_text} octets",
+            range_text=range_words((low, high)),
+        )
 
 
 EXTENSIONS = (Length,)

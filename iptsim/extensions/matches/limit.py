@@ -8,6 +8,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import RATE, Rate
 from iptsim.extensions.values import integer_value
+from iptsim.languages import later, say
 from iptsim.packet import Unknown
 
 _DEFAULT_RATE = Rate(3, "hour")
@@ -36,9 +37,13 @@ class Limit(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the one condition that nobody can decide: tokens left at that moment."""
         rate = self.limit or _DEFAULT_RATE
-        unknown = Unknown(f"whether the rate limit {rate} still has tokens", "--assume limit=yes")
+        unknown = Unknown(
+            later("whether the rate limit {rate} still has tokens", rate=rate), "--assume limit=yes"
+        )
         return (
-            Predicate(self.save(), lambda context: unknown, lambda context: "the tokens left are not known"),
+            Predicate(
+                self.save(), lambda context: unknown, lambda context: say("the tokens left are not known")
+            ),
         )
 
     def lists(self, form: ListingForm) -> str:
@@ -49,7 +54,11 @@ class Limit(Match):
     def says(self) -> str:
         """Return the limit in words."""
         burst = _DEFAULT_BURST if self.limit_burst is None else self.limit_burst
-        return f"while no more than {(self.limit or _DEFAULT_RATE).says()} come, after a burst of {burst}"
+        return say(
+            "while no more than {says} come, after a burst of {burst}",
+            says=(self.limit or _DEFAULT_RATE).says(),
+            burst=burst,
+        )
 
 
 EXTENSIONS = (Limit,)

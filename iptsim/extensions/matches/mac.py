@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, look
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -42,7 +43,9 @@ class Mac(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the frame's source."""
         wanted, negated = self.mac_source.lower(), bool(self.negated)
-        unknown = Unknown("the Ethernet address of the sender", "--set src_mac=ADDRESS", ("src_mac", wanted))
+        unknown = Unknown(
+            later("the Ethernet address of the sender"), "--set src_mac=ADDRESS", ("src_mac", wanted)
+        )
 
         def test(context: Context) -> Truth:
             if context.in_interface in (None, "lo"):
@@ -52,9 +55,9 @@ class Mac(Match):
 
         def got(context: Context) -> str:
             if context.in_interface in (None, "lo"):
-                return "it came in no Ethernet frame"
+                return say("it came in no Ethernet frame")
             address = context.packet.src_mac
-            return f"its sender's Ethernet address is {address or 'not known'}"
+            return say("its sender's Ethernet address is {address}", address=address or "not known")
 
         return (Predicate(self.save(), test, got, negated=negated),)
 
@@ -69,7 +72,12 @@ class Mac(Match):
 
     def says(self) -> str:
         """Return the address in words."""
-        return f"{'not ' if self.negated else ''}sent by the Ethernet address {self.mac_source}"
+        return say_if(
+            self.negated,
+            "not sent by the Ethernet address {mac_source}",
+            "sent by the Ethernet address {mac_source}",
+            mac_source=self.mac_source,
+        )
 
 
 EXTENSIONS = (Mac,)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import MARK, MaskedNumber
+from iptsim.languages import say_if
 
 
 class Mark(Match):
@@ -35,10 +36,15 @@ class Mark(Match):
 
     def says(self) -> str:
         """Return the mark in words."""
-        not_ = "not " if self.negated else ""
         if self.mark.mask == 0xFFFFFFFF:
-            return f"{not_}marked {self.mark}"
-        return f"whose mark is {not_}{self.mark.value:#x} in the bits {self.mark.mask:#x}"
+            return say_if(self.negated, "not marked {mark}", "marked {mark}", mark=self.mark)
+        return say_if(
+            self.negated,
+            "whose mark is not {value:#x} in the bits {mask:#x}",
+            "whose mark is {value:#x} in the bits {mask:#x}",
+            value=self.mark.value,
+            mask=self.mark.mask,
+        )
 
 
 EXTENSIONS = (Mark,)

@@ -10,7 +10,8 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
-from iptsim.extensions.values import integer, range_text
+from iptsim.extensions.values import integer, range_text, range_words
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: Names of the types with their short forms, by number.
@@ -66,7 +67,7 @@ class Mh(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the type; without an option, that the header is there to be read."""
         (low, high), negated = self.mh_type or (0, 255), bool(self.negated)
-        unknown = Unknown("the type of its mobility header", "--set mh_type=N", ("mh_type", low, high))
+        unknown = Unknown(later("the type of its mobility header"), "--set mh_type=N", ("mh_type", low, high))
 
         def test(context: Context) -> Truth:
             if context.packet.fragment in ("middle", "last"):
@@ -78,8 +79,10 @@ class Mh(Match):
 
         def got(context: Context) -> str:
             if context.packet.fragment in ("middle", "last"):
-                return "a later fragment carries no mobility header"
-            return f"its mobility header type is {context.packet.extra.get('mh_type', 'not known')}"
+                return say("a later fragment carries no mobility header")
+            return say(
+                "its mobility header type is {get}", get=context.packet.extra.get("mh_type", "not known")
+            )
 
         return (Predicate(self.save() or "-m mh", test, got, negated=negated),)
 
@@ -92,9 +95,13 @@ class Mh(Match):
     def says(self) -> str:
         """Return the types in words."""
         if self.mh_type is None:
-            return "with a mobility header"
-        not_ = "not " if self.negated else ""
-        return f"whose mobility header type is {not_}{range_text(self.mh_type, ' to ')}"
+            return say("with a mobility header")
+        return say_if(
+            self.negated,
+            "whose mobility header type is not {mh_type}",
+            "whose mobility header type is {mh_type}",
+            mh_type=range_words(self.mh_type),
+        )
 
 
 EXTENSIONS = (Mh,)

@@ -9,7 +9,8 @@ from pydantic import model_validator
 from iptsim.extensions.base import Insists, Match, Option, Predicate, Ranges, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.ports import ports_predicate
-from iptsim.extensions.values import any_of, port, range_text
+from iptsim.extensions.values import any_of, not_if, port, range_text, range_words
+from iptsim.languages import say
 from iptsim.packet import PORT_PROTOCOLS
 
 _MOST = 15
@@ -76,16 +77,17 @@ class Multiport(Match):
 
     def says(self) -> str:
         """Return the ports in words."""
-        for field, preposition in (
-            ("source_ports", "from port"),
-            ("destination_ports", "to port"),
-            ("ports", "from or to port"),
-        ):
-            ports = getattr(self, field)
-            if ports is not None:
-                shown = any_of(tuple(range_text(pair, " to ") for pair in ports))
-                return f"{'not ' if self.negated else ''}{preposition} {shown}"
-        raise AssertionError("checked when made")
+        if self.source_ports is not None:
+            phrase = say("from port {ports}", ports=_any_port(self.source_ports))
+        elif self.destination_ports is not None:
+            phrase = say("to port {ports}", ports=_any_port(self.destination_ports))
+        else:
+            phrase = say("from or to port {ports}", ports=_any_port(self.ports or ()))
+        return not_if(bool(self.negated), phrase)
+
+
+def _any_port(ports: Ranges) -> str:
+    return any_of(tuple(range_words(pair) for pair in ports))
 
 
 EXTENSIONS = (Multiport,)

@@ -10,6 +10,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Status, quote
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare_value
+from iptsim.languages import later, say
 from iptsim.packet import Unknown
 
 
@@ -27,7 +28,10 @@ class Nfacct(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the one condition: that the object has no quota, or has used it up."""
         unknown = Unknown(
-            f"whether the accounting object {self.nfacct_name} has a quota that is not used up",
+            later(
+                "whether the accounting object {nfacct_name} has a quota that is not used up",
+                nfacct_name=self.nfacct_name,
+            ),
             "--assume nfacct=yes",
             ("nfacct", self.nfacct_name),
         )
@@ -35,7 +39,7 @@ class Nfacct(Match):
             Predicate(
                 self.save(),
                 lambda context: unknown,
-                lambda context: "the accounting object is not in the dump",
+                lambda context: say("the accounting object is not in the dump"),
             ),
         )
 
@@ -45,7 +49,7 @@ class Nfacct(Match):
 
     def says(self) -> str:
         """Return the effect in words."""
-        return f"counted in the accounting object {self.nfacct_name}"
+        return say("counted in the accounting object {nfacct_name}", nfacct_name=self.nfacct_name)
 
 
 EXTENSIONS = (Nfacct,)

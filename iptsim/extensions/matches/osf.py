@@ -7,6 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Status, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare_value, integer_value
+from iptsim.languages import later, say
 from iptsim.packet import SYN, TCP, Context, Truth, Unknown
 
 
@@ -34,9 +35,9 @@ class Osf(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the one condition; only a SYN can be guessed from."""
-        looks_like = self.genre if self.log is None else "a known system"
+        looks_like = self.genre if self.log is None else later("a known system")
         unknown = Unknown(
-            f"whether the sender's SYN looks like one of {looks_like}",
+            later("whether the sender's SYN looks like one of {looks_like}", looks_like=looks_like),
             "--assume osf=yes",
             ("osf", looks_like, self.ttl),
         )
@@ -46,7 +47,7 @@ class Osf(Match):
 
         def got(context: Context) -> str:
             syn = context.packet.tcp_flags & SYN
-            return "the fingerprint of its SYN is not known" if syn else "it is no SYN"
+            return say("the fingerprint of its SYN is not known") if syn else say("it is no SYN")
 
         return (Predicate(self.save(), test, got),)
 
@@ -56,8 +57,8 @@ class Osf(Match):
 
     def says(self) -> str:
         """Return the system in words."""
-        looks_like = self.genre if self.log is None else "any known one"
-        return f"opening a connection from a system that looks like {looks_like}"
+        looks_like = self.genre if self.log is None else say("any known one")
+        return say("opening a connection from a system that looks like {looks_like}", looks_like=looks_like)
 
 
 EXTENSIONS = (Osf,)

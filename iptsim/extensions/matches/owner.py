@@ -13,7 +13,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, integer, range_text
+from iptsim.extensions.values import bare, integer, not_if, range_text, range_words
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _LAST_ID = 0xFFFFFFFE
@@ -103,21 +104,27 @@ class Owner(Match):
         """Return the owners in words."""
         phrases = []
         if self.socket_exists:
-            phrases.append(f"{'not ' if 'socket_exists' in self.negated else ''}sent by a local program")
-        for field, who in (("uid_owner", "user"), ("gid_owner", "group")):
-            owner = getattr(self, field)
-            if owner is not None:
-                not_ = "not " if field in self.negated else ""
-                shown = owner if isinstance(owner, str) else range_text(owner, " to ")
-                phrases.append(f"{not_}sent by a program of {who} {shown}")
-        return " and ".join(phrases)
+            phrases.append(not_if("socket_exists" in self.negated, say("sent by a local program")))
+        if self.uid_owner is not None:
+            user = say("sent by a program of user {owner}", owner=_owner_words(self.uid_owner))
+            phrases.append(not_if("uid_owner" in self.negated, user))
+        if self.gid_owner is not None:
+            group = say("sent by a program of group {owner}", owner=_owner_words(self.gid_owner))
+            phrases.append(not_if("gid_owner" in self.negated, group))
+        return joined(" and ", phrases)
+
+
+def _owner_words(owner: str | tuple[int, int]) -> str:
+    return owner if isinstance(owner, str) else range_words(owner)
 
 
 def _socket_predicate(text: str, negated: bool) -> Predicate:
     return Predicate(
         text,
         lambda context: context.packet.local_socket is not negated,
-        lambda context: f"{'a' if context.packet.local_socket else 'no'} local socket sends it",
+        lambda context: say_if(
+            context.packet.local_socket, "a local socket sends it", "no local socket sends it"
+        ),
         negated=negated,
     )
 
@@ -134,8 +141,11 @@ def _id_predicate(
         groups: whether the process's supplementary groups count as well.
         negated: whether it stood behind a `!`.
     """
-    who = "user" if field == "uid" else "group"
-    unknown = Unknown(f"the {who} whose program sends it", f"--set {field}=N", (field, owner))
+    unknown = Unknown(
+        say_if(field == "uid", "the user whose program sends it", "the group whose program sends it"),
+        f"--set {field}=N",
+        (field, owner),
+    )
 
     def test(context: Context) -> Truth:
         if not context.packet.local_socket:
@@ -144,20 +154,33 @@ def _id_predicate(
         if number is None:
             return unknown
         if isinstance(owner, str):
-            return Unknown(f"which {who} id {owner} has", f"the number instead of {owner}", (field, owner))
+            return Unknown(
+                say_if(
+                    field == "uid", "which user id {owner} has", "which group id {owner} has", owner=owner
+                ),
+                say("the number instead of {owner}", owner=owner),
+                (field, owner),
+            )
         if owner[0] <= number <= owner[1]:
             return not negated
         if groups:
             return Unknown(
-                "the supplementary groups of the program that sends it", "--assume owner=yes", unknown.key
+                later("the supplementary groups of the program that sends it"),
+                "--assume owner=yes",
+                unknown.key,
             )
         return negated
 
     def got(context: Context) -> str:
         if not context.packet.local_socket:
-            return "no local program sends it"
+            return say("no local program sends it")
         number = getattr(context.packet, field)
-        return f"the sending program's {who} is {'not known' if number is None else number}"
+        return say_if(
+            field == "uid",
+            "the sending program's user is {value}",
+            "the sending program's group is {value}",
+            value=say("not known") if number is None else number,
+        )
 
     return Predicate(text, test, got, negated=negated)
 

@@ -12,7 +12,8 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import interface_matches, parse_interface
-from iptsim.extensions.values import bare
+from iptsim.extensions.values import bare, not_if
+from iptsim.languages import joined, say, say_if
 from iptsim.packet import Context, Truth
 
 _PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare)
@@ -73,18 +74,15 @@ class Physdev(Match):
 
     def says(self) -> str:
         """Return the ports in words."""
-        phrases = []
-        for field, phrase in (
-            ("physdev_is_in", "arriving by a bridge port"),
-            ("physdev_in", "arriving by bridge port {}"),
-            ("physdev_is_out", "leaving by a bridge port"),
-            ("physdev_out", "leaving by bridge port {}"),
-            ("physdev_is_bridged", "bridged, not routed"),
-        ):
-            value = getattr(self, field)
-            if value not in (None, False):
-                phrases.append(("not " if field in self.negated else "") + phrase.format(value))
-        return " ".join(phrases)
+        said = {
+            "physdev_is_in": say("arriving by a bridge port"),
+            "physdev_in": say("arriving by bridge port {port}", port=self.physdev_in),
+            "physdev_is_out": say("leaving by a bridge port"),
+            "physdev_out": say("leaving by bridge port {port}", port=self.physdev_out),
+            "physdev_is_bridged": say("bridged, not routed"),
+        }
+        given = {field: phrase for field, phrase in said.items() if getattr(self, field) not in (None, False)}
+        return joined(" ", (not_if(field in self.negated, phrase) for field, phrase in given.items()))
 
 
 def _port_predicate(text: str, incoming: bool, pattern: str | None, negated: bool) -> Predicate:
@@ -105,8 +103,14 @@ def _port_predicate(text: str, incoming: bool, pattern: str | None, negated: boo
     def got(context: Context) -> str:
         port = context.physical_in if incoming else context.physical_out
         if port is None:
-            return f"it {'came in' if incoming else 'goes out'} by no bridge port that iptables knows of"
-        return f"it {'came in' if incoming else 'goes out'} by bridge port {port}"
+            return say_if(
+                incoming,
+                "it came in by no bridge port that iptables knows of",
+                "it goes out by no bridge port that iptables knows of",
+            )
+        return say_if(
+            incoming, "it came in by bridge port {port}", "it goes out by bridge port {port}", port=port
+        )
 
     return Predicate(text, test, got, negated=negated)
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import NoSuchWord
+from iptsim.languages import say, say_if
 from iptsim.packet import Context, Truth
 
 _TYPES = {
@@ -45,7 +46,7 @@ class Pkttype(Match):
             fact_predicate(
                 self.save(),
                 test,
-                lambda context: f"its frame type is {_seen(context)}",
+                lambda context: say("its frame type is {context}", context=_seen(context)),
                 negated=bool(self.negated),
             ),
         )
@@ -56,7 +57,9 @@ class Pkttype(Match):
 
     def says(self) -> str:
         """Return the type in words."""
-        return f"whose frame is {'not ' if self.negated else ''}{self.pkt_type}"
+        return say_if(
+            self.negated, "whose frame is not {pkt_type}", "whose frame is {pkt_type}", pkt_type=self.pkt_type
+        )
 
 
 def _seen(context: Context) -> str:

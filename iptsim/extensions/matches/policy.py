@@ -14,7 +14,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import Network, choice, integer, integer_value, parse_host_mask
+from iptsim.extensions.values import Network, choice, integer, integer_value, not_if, parse_host_mask
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
@@ -153,7 +154,9 @@ class Policy(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the packet's policy."""
-        unknown = Unknown("the IPsec policy of the packet", "--assume policy=yes", ("policy", self.save()))
+        unknown = Unknown(
+            later("the IPsec policy of the packet"), "--assume policy=yes", ("policy", self.save())
+        )
         detailed = self._elements() != (Element(),)
 
         def secured(context: Context) -> bool:
@@ -168,8 +171,9 @@ class Policy(Match):
             return unknown if detailed else True
 
         def got(context: Context) -> str:
-            done = "came in" if self.dir == "in" else "goes out"
-            return f"it {done} {'by' if secured(context) else 'without'} IPsec"
+            if self.dir == "in":
+                return say_if(secured(context), "it came in by IPsec", "it came in without IPsec")
+            return say_if(secured(context), "it goes out by IPsec", "it goes out without IPsec")
 
         return (Predicate(self.save(), test, got),)
 
@@ -195,21 +199,21 @@ class Policy(Match):
 
     def says(self) -> str:
         """Return the policy in words."""
-        done = "that came in" if self.dir == "in" else "that go out"
         if self.pol == "none":
-            return f"{done} without IPsec"
+            return say_if(self.dir == "in", "that came in without IPsec", "that go out without IPsec")
         details = [self._element_says(element) for element in self._elements()]
-        shown = ", then ".join(filter(None, details))
-        return f"{done} by IPsec" + (f" ({shown})" if shown else "")
+        shown = joined(", then ", filter(None, details))
+        way = say_if(self.dir == "in", "that came in by IPsec", "that go out by IPsec")
+        return say("{way} ({details})", way=way, details=shown) if shown else way
 
     def _element_says(self, element: Element) -> str:
         phrases = []
         for option in _ELEMENT:
             value = getattr(element, option.field)
             if value is not None and option.value is not None:
-                not_ = "not " if option.field in element.negated else ""
-                phrases.append(f"{option.field.replace('_', ' ')} {not_}{option.value.format(value)}")
-        return ", ".join(phrases)
+                shown = not_if(option.field in element.negated, option.value.format(value))
+                phrases.append(f"{option.field.replace('_', ' ')} {shown}")
+        return joined(", ", phrases)
 
 
 EXTENSIONS = (Policy,)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Status, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _LAST = 0xFFFFFFFFFFFFFFFF
@@ -25,13 +26,18 @@ class Quota(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition: what is left covers the packet. A quota below its length never did."""
-        unknown = Unknown(f"whether the quota of {self.quota} octets is used up", "--assume quota=yes")
+        unknown = Unknown(
+            later("whether the quota of {quota} octets is used up", quota=self.quota), "--assume quota=yes"
+        )
 
         def test(context: Context) -> Truth:
             return bool(self.negated) if look(context, "length") > self.quota else unknown
 
         def got(context: Context) -> str:
-            return f"it is {context.packet.length} octets long; what is left of the quota is not known"
+            return say(
+                "it is {length} octets long; what is left of the quota is not known",
+                length=context.packet.length,
+            )
 
         return (Predicate(self.save(), test, got, negated=bool(self.negated)),)
 
@@ -41,7 +47,12 @@ class Quota(Match):
 
     def says(self) -> str:
         """Return the quota in words."""
-        return f"{'after' if self.negated else 'until'} {self.quota} octets have passed here"
+        return say_if(
+            self.negated,
+            "after {quota} octets have passed here",
+            "until {quota} octets have passed here",
+            quota=self.quota,
+        )
 
 
 EXTENSIONS = (Quota,)

@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, bare_value, integer
+from iptsim.extensions.values import bare, bare_value, integer, not_if
+from iptsim.languages import joined, later, say, told
 from iptsim.packet import Unknown
 
 _PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
@@ -42,7 +43,11 @@ def _rate_text(octets: int) -> str:
 _BPS = Value("a rate (2.5mbit, 100KBps)", _bytes_per_second, _rate_text, optional=True)
 _PPS = Value("a number of packets a second", lambda text: integer(text, 0, _LAST), optional=True)
 _ESTIMATOR = bare_value("the name of a rate estimator", 15)
-_COMPARISONS = {"rateest_lt": "less than", "rateest_gt": "more than", "rateest_eq": "equal to"}
+_COMPARISONS = {
+    "rateest_lt": later("less than"),
+    "rateest_gt": later("more than"),
+    "rateest_eq": later("equal to"),
+}
 
 
 class Rateest(Match):
@@ -110,8 +115,13 @@ class Rateest(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the one condition that nobody can decide: the rate at that moment."""
-        unknown = Unknown(f"the rate that the estimator {self.rateest1} measures", "--assume rateest=yes")
-        return (Predicate(self.save(), lambda context: unknown, lambda context: "the rate is not known"),)
+        unknown = Unknown(
+            say("the rate that the estimator {rateest1} measures", rateest1=self.rateest1),
+            "--assume rateest=yes",
+        )
+        return (
+            Predicate(self.save(), lambda context: unknown, lambda context: say("the rate is not known")),
+        )
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -137,17 +147,21 @@ class Rateest(Match):
     def says(self) -> str:
         """Return the comparison in words."""
         field = next(field for field in _COMPARISONS if getattr(self, field))
-        comparison = ("not " if field in self.negated else "") + _COMPARISONS[field]
+        comparison = not_if(field in self.negated, told(_COMPARISONS[field]))
         if self.rateest2 is not None:
-            other = f"that of {self.rateest2}"
+            other = say("that of {rateest2}", rateest2=self.rateest2)
         else:
-            other = " and ".join(
-                _rate_text(self.rateest_bps2 or 0)
-                if kind == "bps"
-                else f"{self.rateest_pps2 or 0} packets a second"
-                for kind in self._kinds()
-            )
-        return f"while the rate of the estimator {self.rateest1} is {comparison} {other}"
+            rates = {
+                "bps": _rate_text(self.rateest_bps2 or 0),
+                "pps": say("{rate} packets a second", rate=self.rateest_pps2 or 0),
+            }
+            other = joined(" and ", (rates[kind] for kind in self._kinds()))
+        return say(
+            "while the rate of the estimator {rateest1} is {comparison} {other}",
+            rateest1=self.rateest1,
+            comparison=comparison,
+            other=other,
+        )
 
 
 EXTENSIONS = (Rateest,)

@@ -12,6 +12,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked_number
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: Realms that /etc/iproute2/rt_realms names on every host.
@@ -57,15 +58,19 @@ class Realm(Match):
 
         def test(context: Context) -> Truth:
             if isinstance(wanted, str):
-                return Unknown(f"the number of the realm {wanted}", "the number in the rule", key)
+                return Unknown(
+                    later("the number of the realm {wanted}", wanted=wanted),
+                    later("the number in the rule"),
+                    key,
+                )
             number = stated_number("realm", context.surroundings.fact("realm"))
             if number is None:
-                return Unknown("the realm of its route", "--set realm=N", key)
+                return Unknown(later("the realm of its route"), "--set realm=N", key)
             return (number & wanted.mask == wanted.value) is not negated
 
         def got(context: Context) -> str:
             number = context.surroundings.fact("realm")
-            return f"the realm of its route is {'not known' if number is None else number}"
+            return say("the realm of its route is {value}", value="not known" if number is None else number)
 
         return (Predicate(self.save(), test, got, negated=negated),)
 
@@ -76,7 +81,12 @@ class Realm(Match):
 
     def says(self) -> str:
         """Return the realm in words."""
-        return f"whose route is {'not ' if self.negated else ''}of realm {self.realm}"
+        return say_if(
+            self.negated,
+            "whose route is not of realm {realm}",
+            "whose route is of realm {realm}",
+            realm=self.realm,
+        )
 
 
 EXTENSIONS = (Realm,)

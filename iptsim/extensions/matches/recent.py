@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, integer_value, one_address
+from iptsim.extensions.values import bare, integer_value, not_if, one_address
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown, address_text
 
 _DEFAULT_NAME = "DEFAULT"
@@ -111,9 +112,11 @@ class Recent(Match):
                     entries.setdefault(address(context), []).insert(0, 0.0)
                 return not negated
             if entries is None:
-                return self._unknown(
-                    context, f"whether {{}} is in the recent list {self._list}", address(context)
+                shown = address_text(context.packet.family, address(context))
+                reason = later(
+                    "whether {address} is in the recent list {list}", address=shown, list=self._list
                 )
+                return self._unknown(reason, address(context))
             ages = entries.get(address(context))
             if ages is None or not self._enough(ages):
                 return negated
@@ -122,20 +125,27 @@ class Recent(Match):
             elif self.remove:
                 del entries[address(context)]
             if self.rttl:
-                return self._unknown(
-                    context, f"the TTL that {{}} had when list {self._list} took it", address(context)
+                shown = address_text(context.packet.family, address(context))
+                reason = later(
+                    "the TTL that {address} had when list {list} took it", address=shown, list=self._list
                 )
+                return self._unknown(reason, address(context))
             return not negated
 
         def got(context: Context) -> str:
             shown = address_text(context.packet.family, address(context))
             entries = context.surroundings.recent(self._list)
             if entries is None:
-                return f"what the list {self._list} holds is not known"
+                return say("what the list {list} holds is not known", list=self._list)
             ages = entries.get(address(context))
             if ages is None:
-                return f"{shown} is not in the list {self._list}"
-            return f"{shown} was seen {len(ages)} times, last {min(ages):g} seconds ago"
+                return say("{shown} is not in the list {list}", shown=shown, list=self._list)
+            return say(
+                "{shown} was seen {ages} times, last {ages2:g} seconds ago",
+                shown=shown,
+                ages=len(ages),
+                ages2=min(ages),
+            )
 
         return (Predicate(self.save(), test, got, negated=negated),)
 
@@ -144,11 +154,10 @@ class Recent(Match):
         young = [age for age in ages if not self.seconds or age <= self.seconds]
         return self.remove or len(young) >= max(1, self.hitcount or 0)
 
-    def _unknown(self, context: Context, reason: str, address: int) -> Unknown:
+    def _unknown(self, reason: str, address: int) -> Unknown:
         """Return what nobody tells; only a mere look is repeatable, so only that has a key."""
-        shown = address_text(context.packet.family, address)
         key = ("recent", self._list, self.seconds, self.hitcount, self.rttl, address) if self.rcheck else ()
-        return Unknown(reason.format(shown), "--assume recent=yes", key)
+        return Unknown(reason, "--assume recent=yes", key)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -164,18 +173,42 @@ class Recent(Match):
 
     def says(self) -> str:
         """Return the action in words."""
-        who = "destination" if self.rdest else "source"
         limits = []
         if self.hitcount:
-            limits.append(f" at least {self.hitcount} times")
+            limits.append(say("at least {hitcount} times", hitcount=self.hitcount))
         if self.seconds:
-            limits.append(f" in the last {self.seconds} seconds")
-        seen = f"{'not ' if self.negated else ''}listed{''.join(limits)}"
+            limits.append(say("in the last {seconds} seconds", seconds=self.seconds))
+        seen = say("listed {limits}", limits=joined(" ", limits)) if limits else say("listed")
+        seen = not_if(bool(self.negated), seen)
+        enters = say_if(
+            self.rdest,
+            "entering their destination in the list {list}",
+            "entering their source in the list {list}",
+            list=self._list,
+        )
         return {
-            "set": f"{'never, but ' if self.negated else ''}entering their {who} in the list {self._list}",
-            "rcheck": f"whose {who} is {seen} in the list {self._list}",
-            "update": f"whose {who} is {seen} in the list {self._list}, which notes them again",
-            "remove": f"whose {who} is {seen} in the list {self._list}, which forgets them",
+            "set": say("never, but {phrase}", phrase=enters) if self.negated else enters,
+            "rcheck": say_if(
+                self.rdest,
+                "whose destination is {seen} in the list {list}",
+                "whose source is {seen} in the list {list}",
+                seen=seen,
+                list=self._list,
+            ),
+            "update": say_if(
+                self.rdest,
+                "whose destination is {seen} in the list {list}, which notes them again",
+                "whose source is {seen} in the list {list}, which notes them again",
+                seen=seen,
+                list=self._list,
+            ),
+            "remove": say_if(
+                self.rdest,
+                "whose destination is {seen} in the list {list}, which forgets them",
+                "whose source is {seen} in the list {list}, which forgets them",
+                seen=seen,
+                list=self._list,
+            ),
         }[self._action]
 
 

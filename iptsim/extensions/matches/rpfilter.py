@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, fact_predicate
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -38,8 +39,13 @@ class Rpfilter(Match):
         def got(context: Context) -> str:
             good = test(context)
             if isinstance(good, Unknown):
-                return "the route back to its source is not known"
-            return f"the route back to its source {'fits' if good else 'does not fit'} {context.in_interface}"
+                return say("the route back to its source is not known")
+            return say_if(
+                good,
+                "the route back to its source fits {in_interface}",
+                "the route back to its source does not fit {in_interface}",
+                in_interface=context.in_interface,
+            )
 
         return (fact_predicate(f"-m rpfilter {self.save()}".strip(), test, got, negated=self.invert),)
 
@@ -50,8 +56,10 @@ class Rpfilter(Match):
 
     def says(self) -> str:
         """Return the test in words."""
-        way = "some interface" if self.loose else "the interface they came in by"
-        return f"whose source is {'not ' if self.invert else ''}reached by {way}"
+        way = say("some interface") if self.loose else say("the interface they came in by")
+        return say_if(
+            self.invert, "whose source is not reached by {way}", "whose source is reached by {way}", way=way
+        )
 
 
 EXTENSIONS = (Rpfilter,)

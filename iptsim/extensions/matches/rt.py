@@ -13,8 +13,9 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.listing import ListingForm, listed_range
-from iptsim.extensions.values import integer_value, number_range, one_address, range_text
+from iptsim.extensions.values import integer_value, not_if, number_range, one_address, range_text, range_words
 from iptsim.extensions.wire import ROUTING, header_size
+from iptsim.languages import joined, say
 from iptsim.packet import Context, Packet, Truth, address_text
 
 _MOST_ADDRESSES = 16
@@ -130,19 +131,18 @@ class Rt(Match):
 
     def says(self) -> str:
         """Return the header in words."""
-        phrases = ["with an IPv6 routing header"]
-        for field, phrase in (
-            ("rt_type", "of type {}"),
-            ("rt_segsleft", "with {} segments left"),
-            ("rt_len", "of {} octets"),
-        ):
-            value = getattr(self, field)
-            if value is not None:
-                shown = range_text(value, " to ") if isinstance(value, tuple) else value
-                phrases.append(("not " if field in self.negated else "") + phrase.format(shown))
+        phrases = [say("with an IPv6 routing header")]
+        if self.rt_type is not None:
+            phrases.append(not_if("rt_type" in self.negated, say("of type {type}", type=self.rt_type)))
+        if self.rt_segsleft is not None:
+            left = say("with {number} segments left", number=range_words(self.rt_segsleft))
+            phrases.append(not_if("rt_segsleft" in self.negated, left))
+        if self.rt_len is not None:
+            phrases.append(not_if("rt_len" in self.negated, say("of {length} octets", length=self.rt_len)))
         if self.rt_0_addrs is not None:
-            phrases.append("by way of " + ", ".join(address_text(6, address) for address in self.rt_0_addrs))
-        return " ".join(phrases)
+            shown = joined(", ", (address_text(6, address) for address in self.rt_0_addrs))
+            phrases.append(say("by way of {addresses}", addresses=shown))
+        return joined(" ", phrases)
 
 
 _NUMBERS: dict[str, Callable[..., Callable[[RoutingHeader], bool]]] = {
@@ -172,10 +172,12 @@ def _predicate(text: str, holds: Callable[[RoutingHeader], bool], negated: bool)
     def got(context: Context) -> str:
         header = routing_header(context.packet)
         if header is None:
-            return "it has no routing header"
-        return (
-            f"its routing header is of type {header.type}, {header.length} octets long, "
-            f"with {header.segments_left} segments left"
+            return say("it has no routing header")
+        return say(
+            "its routing header is of type {type}, {length} octets long, with {segments_left} segments left",
+            type=header.type,
+            length=header.length,
+            segments_left=header.segments_left,
         )
 
     return Predicate(text, test, got, negated=negated)

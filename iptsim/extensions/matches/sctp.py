@@ -14,6 +14,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicate, port_says
 from iptsim.extensions.values import PORT_RANGE
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import SCTP, Context, Truth, Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.
@@ -160,9 +161,15 @@ class Sctp(Match):
         """Return ports and chunks in words."""
         phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
         if self.chunk_types is not None:
-            not_ = "not " if "chunk_types" in self.negated else ""
-            phrases.append(f"{not_}carrying {self.chunk_types} SCTP chunks")
-        return " ".join(filter(None, phrases))
+            phrases.append(
+                say_if(
+                    "chunk_types" in self.negated,
+                    "not carrying {chunk_types} SCTP chunks",
+                    "carrying {chunk_types} SCTP chunks",
+                    chunk_types=self.chunk_types,
+                )
+            )
+        return joined(" ", filter(None, phrases))
 
 
 def _chunks_predicate(text: str, wanted: ChunkTypes, negated: bool) -> Predicate:
@@ -180,7 +187,7 @@ def _chunks_predicate(text: str, wanted: ChunkTypes, negated: bool) -> Predicate
         chunks = carried_chunks(context)
         if chunks is None:
             return Unknown(
-                "the SCTP chunks that it carries", "--set sctp_chunks=DATA", ("sctp_chunks", wanted)
+                later("the SCTP chunks that it carries"), "--set sctp_chunks=DATA", ("sctp_chunks", wanted)
             )
         if wanted.how == "any":
             holds = any(map(fits, chunks))
@@ -192,9 +199,10 @@ def _chunks_predicate(text: str, wanted: ChunkTypes, negated: bool) -> Predicate
 
     def got(context: Context) -> str:
         if context.packet.fragment in ("middle", "last"):
-            return "a later fragment carries no SCTP header"
+            return say("a later fragment carries no SCTP header")
         chunks = carried_chunks(context)
-        return "its SCTP chunks are " + ("not known" if chunks is None else ", ".join(map(str, chunks)))
+        shown = say("not known") if chunks is None else ", ".join(map(str, chunks))
+        return say("its SCTP chunks are {chunks}", chunks=shown)
 
     return Predicate(text, test, got, negated=negated)
 

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import any_of, bare, integer_value
+from iptsim.extensions.values import bare, integer_value
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Context, Truth, Unknown
 
 _LONGEST_NAME = 31
@@ -101,7 +102,9 @@ class Set(Match):
             options = {"return_nomatch": self.return_nomatch}
             inside = context.surroundings.set_contains(name, directions, context, options)
             if counted and inside is not False:
-                return Unknown(f"the counters of the packet's entry in ipset {name}", "--assume set=yes")
+                return Unknown(
+                    later("the counters of the packet's entry in ipset {name}", name=name), "--assume set=yes"
+                )
             return inside
 
         def got(context: Context) -> str:
@@ -109,8 +112,8 @@ class Set(Match):
                 name, directions, context, {"return_nomatch": self.return_nomatch}
             )
             if isinstance(inside, Unknown):
-                return f"it depends on {inside.reason}"
-            return f"it is {'' if inside else 'not '}in ipset {name}"
+                return say("it depends on {reason}", reason=told(inside.reason))
+            return say_if(inside, "it is in ipset {name}", "it is not in ipset {name}", name=name)
 
         return (fact_predicate(self.save(), test, got, negated="match_set" in self.negated),)
 
@@ -128,11 +131,14 @@ class Set(Match):
 
     def says(self) -> str:
         """Return the membership in words."""
-        words = {"src": "source", "dst": "destination"}
-        sides = any_of(tuple(dict.fromkeys(words[side] for side in self.match_set.directions)))
-        return (
-            f"whose {sides.replace(' or ', ' and ')} is "
-            f"{'not ' if 'match_set' in self.negated else ''}in ipset {self.match_set.name}"
+        words = {"src": say("source"), "dst": say("destination")}
+        sides = joined(" and ", dict.fromkeys(words[side] for side in self.match_set.directions))
+        return say_if(
+            "match_set" in self.negated,
+            "whose {sides} is not in ipset {name}",
+            "whose {sides} is in ipset {name}",
+            sides=sides,
+            name=self.match_set.name,
         )
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later, say, say_if
 from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
 
 #: ICMP messages that quote the packet they are about.
@@ -47,20 +48,22 @@ class Socket(Match):
         def test(context: Context) -> Truth:
             if not _looked_up(context.packet):
                 return False
-            found = told(context, "socket")
+            found = stated(context, "socket")
             if found is None:
                 key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
-                return Unknown("whether a program here has a socket open for it", "--assume socket=yes", key)
+                return Unknown(
+                    later("whether a program here has a socket open for it"), "--assume socket=yes", key
+                )
             return found
 
         def got(context: Context) -> str:
             if not _looked_up(context.packet):
-                return "no socket is looked up for its protocol"
-            found = told(context, "socket")
+                return say("no socket is looked up for its protocol")
+            found = stated(context, "socket")
             return (
-                "the open sockets are not known"
+                say("the open sockets are not known")
                 if found is None
-                else f"{'a' if found else 'no'} socket is open for it"
+                else say_if(found, "a socket is open for it", "no socket is open for it")
             )
 
         return (Predicate(f"-m socket {self.save()}".strip(), test, got),)
@@ -71,7 +74,11 @@ class Socket(Match):
 
     def says(self) -> str:
         """Return the socket in words."""
-        return f"for which a {'transparent ' if self.transparent else ''}socket of this host is open"
+        return say_if(
+            self.transparent,
+            "for which a transparent socket of this host is open",
+            "for which a socket of this host is open",
+        )
 
 
 EXTENSIONS = (Socket,)

@@ -12,8 +12,9 @@ from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import Network, integer_value, parse_host_mask
+from iptsim.extensions.values import Network, integer_value, not_if, parse_host_mask
 from iptsim.extensions.wire import ROUTING, extension_headers, header_size
+from iptsim.languages import joined, later, say, told
 from iptsim.packet import Context, Packet, Truth, Unknown, negate
 
 _TYPE = 4
@@ -110,24 +111,28 @@ class Srh(Match):
 
     def says(self) -> str:
         """Return the header in words."""
-        phrases = ["with a segment routing header"]
+        phrases = []
         for option in self.options:
             value = getattr(self, option.field)
-            if value is not None:
-                not_ = "not " if option.field in self.negated else ""
-                phrases.append(_NAMES[option.field].format(not_, value))
-        return " ".join(phrases[:1]) + (" whose " + ", ".join(phrases[1:]) if len(phrases) > 1 else "")
+            if value is None:
+                continue
+            name, shown = option.field, str(value)
+            if name.endswith("_gt"):
+                shown = say("above {value}", value=value)
+            elif name.endswith("_lt"):
+                shown = say("below {value}", value=value)
+            name = name.removesuffix("_eq").removesuffix("_gt").removesuffix("_lt")
+            shown = not_if(option.field in self.negated, shown)
+            phrases.append(say("{name} is {value}", name=told(_NAMES[name]), value=shown))
+        if not phrases:
+            return say("with a segment routing header")
+        return say("with a segment routing header whose {conditions}", conditions=joined(", ", phrases))
 
 
 _NAMES = {
-    "srh_next_hdr": "next header is {}{}", "srh_tag": "tag is {}{}",
-    "srh_psid": "previous segment is {}{}", "srh_nsid": "next segment is {}{}",
-    "srh_lsid": "last segment is {}{}",
-    **{
-        f"srh_{field}_{how}": f"{name} is {{}}{word}{{}}"
-        for field, name in (("hdr_len", "length"), ("segs_left", "rest"), ("last_entry", "last entry"))
-        for how, word in (("eq", ""), ("gt", "above "), ("lt", "below "))
-    },
+    "srh_next_hdr": later("next header"), "srh_tag": later("tag"), "srh_psid": later("previous segment"),
+    "srh_nsid": later("next segment"), "srh_lsid": later("last segment"), "srh_hdr_len": later("length"),
+    "srh_segs_left": later("rest"), "srh_last_entry": later("last entry"),
 }  # fmt: skip
 _FIELDS = {"hdr_len": "length", "segs_left": "segs_left", "last_entry": "last_entry"}
 _COMPARE: dict[str, Callable[[int, int], bool]] = {"eq": operator.eq, "gt": operator.gt, "lt": operator.lt}
@@ -158,7 +163,7 @@ def _segment(header: SegmentHeader, name: str) -> int | Unknown | None:
     index = {"psid": header.segs_left + 1, "nsid": header.segs_left - 1, "lsid": 0}[name]
     if index < len(header.segments):
         return header.segments[index]
-    return Unknown("the data behind its too short segment routing header", "--assume srh=yes", (name,))
+    return Unknown(later("the data behind its too short segment routing header"), "--assume srh=yes", (name,))
 
 
 def _predicate(text: str, holds: Callable[[SegmentHeader], Truth | None], negated: bool) -> Predicate:
@@ -172,10 +177,12 @@ def _predicate(text: str, holds: Callable[[SegmentHeader], Truth | None], negate
     def got(context: Context) -> str:
         header = segment_header(context.packet)
         if header is None:
-            return "it has no segment routing header"
-        return (
-            f"its segment routing header has {header.segs_left} segments left, "
-            f"last entry {header.last_entry}, tag {header.tag}"
+            return say("it has no segment routing header")
+        return say(
+            "its segment routing header has {segs_left} segments left, last entry {last_entry}, tag {tag}",
+            segs_left=header.segs_left,
+            last_entry=header.last_entry,
+            tag=header.tag,
         )
 
     return Predicate(text, test, got, negated=negated)

@@ -8,6 +8,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predica
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.conntrack import state_got, state_holds
 from iptsim.extensions.values import NoSuchWord, any_of
+from iptsim.languages import say_if
 
 #: In the order in which iptables prints them.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
@@ -49,7 +50,12 @@ class State(Match):
 
     def says(self) -> str:
         """Return the states in words."""
-        return f"whose connection state is {'not ' if self.negated else ''}{any_of(self.state)}"
+        return say_if(
+            self.negated,
+            "whose connection state is not {state}",
+            "whose connection state is {state}",
+            state=any_of(self.state),
+        )
 
 
 EXTENSIONS = (State,)

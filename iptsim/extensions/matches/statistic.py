@@ -14,6 +14,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import choice, integer_value
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 #: The kernel draws a number of 31 bits.
@@ -84,9 +85,12 @@ class Statistic(Match):
         if steps in (0, _CERTAIN):
             truth = (steps == _CERTAIN) is not negated
         else:
-            truth = Unknown(f"chance: {steps / _CERTAIN:.2%} of the packets match", "--assume statistic=yes")
+            truth = Unknown(
+                later("chance: {steps:.2%} of the packets match", steps=steps / _CERTAIN),
+                "--assume statistic=yes",
+            )
         return Predicate(
-            text, lambda context: truth, lambda context: "it is a matter of chance", negated=negated
+            text, lambda context: truth, lambda context: say("it is a matter of chance"), negated=negated
         )
 
     def lists(self, form: ListingForm) -> str:
@@ -100,15 +104,22 @@ class Statistic(Match):
     def says(self) -> str:
         """Return the share in words."""
         if self.every:
-            shown = f"number {(self.packet or 0) + 1} of each {self.every}"
-            return f"that are {'not ' if self.negated else ''}{shown} that come here"
+            shown = say("number {packet} of each {every}", packet=(self.packet or 0) + 1, every=self.every)
+            return say_if(
+                self.negated,
+                "that are not {shown} that come here",
+                "that are {shown} that come here",
+                shown=shown,
+            )
         steps = self.probability.steps if self.probability else 0
         share = (_CERTAIN - steps if self.negated else steps) / _CERTAIN
-        return f"picked at random, {share:.2%} of them"
+        return say("picked at random, {share:.2%} of them", share=share)
 
 
 def _nth(text: str, every: int, packet: int, negated: bool) -> Predicate:
-    unknown = Unknown(f"how many packets came to {text} before", "--set nth=N, or --assume statistic=yes")
+    unknown = Unknown(
+        later("how many packets came to {text} before", text=text), "--set nth=N, or --assume statistic=yes"
+    )
 
     def test(context: Context) -> Truth:
         before = 0 if every == 1 else stated_number("nth", context.surroundings.fact("nth"))
@@ -117,7 +128,9 @@ def _nth(text: str, every: int, packet: int, negated: bool) -> Predicate:
     def got(context: Context) -> str:
         before = context.surroundings.fact("nth")
         return (
-            "how many came before is not known" if before is None else f"{before} packets came here before it"
+            say("how many came before is not known")
+            if before is None
+            else say("{before} packets came here before it", before=before)
         )
 
     return Predicate(text, test, got, negated=negated)

@@ -16,6 +16,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predica
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
 from iptsim.extensions.wire import octets
+from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _LONGEST = 128
@@ -143,7 +144,9 @@ class String(Match):
         """Return the condition on the packet's octets."""
         shown = self.pattern.decode("latin-1") if _printable(self.pattern) else self.pattern.hex(" ")
         key = ("string", self.pattern, self.from_, self.to, self.icase)
-        unknown = Unknown(f"whether the packet's data holds {shown!r}", "--set payload_hex=...", key)
+        unknown = Unknown(
+            later("whether the packet's data holds {shown}", shown=shown), "--set payload_hex=...", key
+        )
 
         def test(context: Context) -> Truth:
             return self._search(context, unknown)
@@ -151,8 +154,8 @@ class String(Match):
         def got(context: Context) -> str:
             found = test(context)
             if isinstance(found, Unknown):
-                return "the question leaves its data open"
-            return f"its data {'holds' if found else 'does not hold'} {shown!r}"
+                return say("the question leaves its data open")
+            return say_if(found, "its data holds {shown}", "its data does not hold {shown}", shown=shown)
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
 
@@ -197,8 +200,18 @@ class String(Match):
         shown = repr(self.pattern.decode("ascii")) if _printable(self.pattern) else self.pattern.hex(" ")
         where = ""
         if self.from_ or self.to is not None:
-            where = f" between octets {self.from_ or 0} and {_LAST_OFFSET if self.to is None else self.to}"
-        return f"whose data {'does not hold' if self.negated else 'holds'} {shown}{where}"
+            where = say(
+                " between octets {first} and {last}",
+                first=self.from_ or 0,
+                last=_LAST_OFFSET if self.to is None else self.to,
+            )
+        return say_if(
+            self.negated,
+            "whose data does not hold {shown}{where}",
+            "whose data holds {shown}{where}",
+            shown=shown,
+            where=where,
+        )
 
 
 EXTENSIONS = (String,)

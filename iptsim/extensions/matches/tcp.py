@@ -17,6 +17,7 @@ from iptsim.extensions.base import (
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
 
 _ALL = {
@@ -101,7 +102,7 @@ class Tcp(Match):
                         "tcp_flags",
                         Masked(value.set, value.mask),
                         negated=negated,
-                        name="TCP flags",
+                        name=later("TCP flags"),
                         show=flags_text,
                     )
                 )
@@ -123,18 +124,34 @@ class Tcp(Match):
         """Return the ports and flags in words."""
         phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
         if self.tcp_flags is not None:
-            not_ = "not " if "tcp_flags" in self.negated else ""
             if self.tcp_flags == _SYN_ONLY:
-                phrases.append(f"{not_}opening a connection (SYN)")
+                phrases.append(
+                    say_if(
+                        "tcp_flags" in self.negated,
+                        "not opening a connection (SYN)",
+                        "opening a connection (SYN)",
+                    )
+                )
             else:
                 phrases.append(
-                    f"{not_}with {flags_text(self.tcp_flags.set)} set of the flags {flags_text(self.tcp_flags.mask)}"
+                    say_if(
+                        "tcp_flags" in self.negated,
+                        "not with {set} set of the flags {mask}",
+                        "with {set} set of the flags {mask}",
+                        set=flags_text(self.tcp_flags.set),
+                        mask=flags_text(self.tcp_flags.mask),
+                    )
                 )
         if self.tcp_option is not None:
             phrases.append(
-                f"{'without' if 'tcp_option' in self.negated else 'with'} TCP option {self.tcp_option}"
+                say_if(
+                    "tcp_option" in self.negated,
+                    "without TCP option {tcp_option}",
+                    "with TCP option {tcp_option}",
+                    tcp_option=self.tcp_option,
+                )
             )
-        return " ".join(filter(None, phrases))
+        return joined(" ", filter(None, phrases))
 
 
 def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
@@ -142,8 +159,8 @@ def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
         return number in look(context, "tcp_options")
 
     def got(context: Context) -> str:
-        present = ", ".join(map(str, context.packet.tcp_options)) or "none"
-        return f"its TCP options are: {present}"
+        present = ", ".join(map(str, context.packet.tcp_options)) or say("none")
+        return say("its TCP options are: {present}", present=present)
 
     return fact_predicate(text, test, got, negated=negated)
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import number_range, range_text
+from iptsim.extensions.values import number_range, range_text, range_words
+from iptsim.languages import later, say, say_if
 from iptsim.packet import TCP, Context, Truth, Unknown
 
 _MSS = 2
@@ -35,7 +36,7 @@ class Tcpmss(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the option."""
         unknown = Unknown(
-            "what the match reads where a later fragment has no TCP header", "--assume tcpmss=yes"
+            later("what the match reads where a later fragment has no TCP header"), "--assume tcpmss=yes"
         )
 
         def test(context: Context) -> Truth:
@@ -46,7 +47,7 @@ class Tcpmss(Match):
 
         def got(context: Context) -> str:
             size = _size(context)
-            return "it has no MSS option" if size is None else f"its MSS is {size}"
+            return say("it has no MSS option") if size is None else say("its MSS is {size}", size=size)
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
 
@@ -56,7 +57,7 @@ class Tcpmss(Match):
 
     def says(self) -> str:
         """Return the sizes in words."""
-        return f"whose MSS is {'not ' if self.negated else ''}{range_text(self.mss, ' to ')}"
+        return say_if(self.negated, "whose MSS is not {mss}", "whose MSS is {mss}", mss=range_words(self.mss))
 
 
 def _size(context: Context) -> int | None:

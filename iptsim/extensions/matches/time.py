@@ -17,6 +17,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import NoSuchWord, any_of
+from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -166,8 +167,12 @@ class Time(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the moment."""
-        unknown = Unknown("the moment at which it passes", "--set time=2024-12-24T18:00:00", ("time", self))
-        unknown_zone = Unknown("the kernel's time zone", "--set kernel_timezone=MINUTES", ("time", self))
+        unknown = Unknown(
+            later("the moment at which it passes"), "--set time=2024-12-24T18:00:00", ("time", self)
+        )
+        unknown_zone = Unknown(
+            later("the kernel's time zone"), "--set kernel_timezone=MINUTES", ("time", self)
+        )
 
         def test(context: Context) -> Truth:
             moment = _moment(context)
@@ -183,9 +188,9 @@ class Time(Match):
         def got(context: Context) -> str:
             moment = _moment(context)
             return (
-                "the moment is not known"
+                say("the moment is not known")
                 if moment is None
-                else f"it passes at {moment:%a %Y-%m-%d %H:%M:%S} UTC"
+                else say("it passes at {moment:%a %Y-%m-%d %H:%M:%S} UTC", moment=moment)
             )
 
         return (Predicate(f"-m time {self.save()}".strip(), test, got),)
@@ -232,18 +237,42 @@ class Time(Match):
         phrases = []
         start, stop = self._daytime
         if (start, stop) != (0, _DAY - 1):
-            phrases.append(f"from {_daytime_text(start)} to {_daytime_text(stop)}")
+            phrases.append(
+                say("from {start} to {stop}", start=_daytime_text(start), stop=_daytime_text(stop))
+            )
         if self.weekdays is not None:
-            phrases.append(f"{'not ' if 'weekdays' in self.negated else ''}on {any_of(self.weekdays)}")
+            phrases.append(
+                say_if(
+                    "weekdays" in self.negated,
+                    "not on {weekdays}",
+                    "on {weekdays}",
+                    weekdays=any_of(self.weekdays),
+                )
+            )
         if self.monthdays is not None:
             days = any_of(tuple(map(str, self.monthdays)))
-            phrases.append(f"{'not ' if 'monthdays' in self.negated else ''}on day {days} of the month")
+            phrases.append(
+                say_if(
+                    "monthdays" in self.negated,
+                    "not on day {days} of the month",
+                    "on day {days} of the month",
+                    days=days,
+                )
+            )
         if self.datestart is not None:
-            phrases.append(f"since {self.datestart.isoformat(' ')}")
+            phrases.append(say("since {isoformat}", isoformat=self.datestart.isoformat(" ")))
         if self.datestop is not None and self.datestop != _LAST:
-            phrases.append(f"until {self.datestop.isoformat(' ')}")
-        zone = "the kernel's time zone" if self.kerneltz or self.localtz else "UTC"
-        return f"that pass {' '.join(phrases)} ({zone})" if phrases else "at any time"
+            phrases.append(say("until {isoformat}", isoformat=self.datestop.isoformat(" ")))
+        return (
+            say_if(
+                self.kerneltz or self.localtz,
+                "that pass {phrases} (the kernel's time zone)",
+                "that pass {phrases} (UTC)",
+                phrases=joined(" ", phrases),
+            )
+            if phrases
+            else say("at any time")
+        )
 
 
 def _moment(context: Context) -> datetime | None:

@@ -8,6 +8,7 @@ from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predi
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.tos import TOS
 from iptsim.extensions.tos import Tos as TosValue
+from iptsim.languages import later, say_if
 
 
 class Tos(Match):
@@ -26,7 +27,7 @@ class Tos(Match):
                 "tos",
                 Masked(self.tos.value, self.tos.mask),
                 negated=bool(self.negated),
-                name="TOS",
+                name=later("TOS"),
                 show=lambda value: f"{value:#04x}",
             ),
         )
@@ -37,7 +38,7 @@ class Tos(Match):
 
     def says(self) -> str:
         """Return the value in words."""
-        return f"whose TOS is {'not ' if self.negated else ''}{self.tos.says()}"
+        return say_if(self.negated, "whose TOS is not {tos}", "whose TOS is {tos}", tos=self.tos.says())
 
 
 EXTENSIONS = (Tos,)

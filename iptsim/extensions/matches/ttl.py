@@ -10,9 +10,10 @@ from iptsim.extensions.base import Match, Option, Predicate, Ranges, field_predi
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import later, say, say_if
 
 _TTL = integer_value("a number of hops from 0 to 255", 0, 255)
-_WORDS = {"ttl_eq": "", "ttl_lt": "below ", "ttl_gt": "above "}
+_FIELDS = ("ttl_eq", "ttl_lt", "ttl_gt")
 
 
 class Ttl(Match):
@@ -32,7 +33,7 @@ class Ttl(Match):
 
     @model_validator(mode="after")
     def _check(self) -> Ttl:
-        demand_one(self, *_WORDS)
+        demand_one(self, *_FIELDS)
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
@@ -44,7 +45,7 @@ class Ttl(Match):
             allowed = ((0, self.ttl_lt - 1),)
         else:
             allowed = (((self.ttl_gt or 0) + 1, 255),)
-        return (field_predicate(self.save(), "ttl", allowed, negated=bool(self.negated), name="TTL"),)
+        return (field_predicate(self.save(), "ttl", allowed, negated=bool(self.negated), name=later("TTL")),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -54,8 +55,13 @@ class Ttl(Match):
 
     def says(self) -> str:
         """Return the TTL in words."""
-        field = next(field for field in _WORDS if getattr(self, field) is not None)
-        return f"whose TTL is {'not ' if self.negated else ''}{_WORDS[field]}{getattr(self, field)}"
+        field = next(field for field in _FIELDS if getattr(self, field) is not None)
+        value = str(getattr(self, field))
+        if field.endswith("lt"):
+            value = say("below {value}", value=value)
+        elif field.endswith("gt"):
+            value = say("above {value}", value=value)
+        return say_if(self.negated, "whose TTL is not {value}", "whose TTL is {value}", value=value)
 
 
 EXTENSIONS = (Ttl,)

@@ -18,6 +18,7 @@ from iptsim.extensions.grammar import open_grammar
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import Octets, octets
+from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Context, Truth, Unknown
 
 _MOST = 10
@@ -128,7 +129,9 @@ class U32(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition that all tests hold."""
         unknown = Unknown(
-            "data of the packet that the question leaves open", "--set payload_hex=...", ("u32", self.u32)
+            later("data of the packet that the question leaves open"),
+            "--set payload_hex=...",
+            ("u32", self.u32),
         )
 
         def test(context: Context) -> Truth:
@@ -145,8 +148,8 @@ class U32(Match):
             shown = []
             for one in self.u32:
                 result = _run(one, octets(context.packet), context)
-                shown.append(_ANSWERS.get(result, "") if isinstance(result, str) else _shown(*result))
-            return f"the data there is {', '.join(shown)}"
+                shown.append(told(_ANSWERS.get(result, "")) if isinstance(result, str) else _shown(*result))
+            return say("the data there is {shown}", shown=joined(", ", shown))
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
 
@@ -156,16 +159,20 @@ class U32(Match):
 
     def says(self) -> str:
         """Return the tests, which no words make plainer."""
-        passes = "does not pass" if self.negated else "passes"
-        return f"whose data {passes} the u32 test {' && '.join(map(str, self.u32))}"
+        return say_if(
+            self.negated,
+            "whose data does not pass the u32 test {u32}",
+            "whose data passes the u32 test {u32}",
+            u32=" && ".join(map(str, self.u32)),
+        )
 
 
 #: What :func:`_run` may say instead of a number.
-_ANSWERS = {"end": "beyond its end", "open": "at a place that is not known"}
+_ANSWERS = {"end": later("beyond its end"), "open": later("at a place that is not known")}
 
 
 def _shown(value: int, known: int) -> str:
-    return f"{value:#x}" if known == _LAST else f"{value:#x} with open bits"
+    return f"{value:#x}" if known == _LAST else say("{value:#x} with open bits", value=value)
 
 
 def _run(test: U32Test, data: Octets, context: Context) -> tuple[int, int] | str:

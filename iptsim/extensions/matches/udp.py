@@ -8,6 +8,7 @@ from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
 from iptsim.extensions.values import PORT_RANGE
+from iptsim.languages import joined, say
 from iptsim.packet import UDP
 
 
@@ -30,7 +31,7 @@ class Udp(Match):
             Predicate(
                 "-m udp",
                 lambda context: context.packet.fragment not in ("middle", "last"),
-                lambda context: "a later fragment carries no UDP header",
+                lambda context: say("a later fragment carries no UDP header"),
             ),
         )
 
@@ -40,7 +41,9 @@ class Udp(Match):
 
     def says(self) -> str:
         """Return the ports in words."""
-        return " ".join(filter(None, (port_says(self, "source_port"), port_says(self, "destination_port"))))
+        return joined(
+            " ", filter(None, (port_says(self, "source_port"), port_says(self, "destination_port")))
+        )
 
 
 EXTENSIONS = (Udp,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -39,7 +40,7 @@ class Audit(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"write an audit record of the type {self.type}"
+        return say("write an audit record of the type {type}", type=self.type)
 
 
 EXTENSIONS = (Audit,)

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -37,7 +38,7 @@ class Checksum(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "fill in the checksum if the packet has none"
+        return say("fill in the checksum if the packet has none")
 
 
 EXTENSIONS = (Checksum,)

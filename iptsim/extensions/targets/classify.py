@@ -10,6 +10,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 _CLASS = re.compile(r"(?:0[xX])?([0-9a-fA-F]+):(?:0[xX])?([0-9a-fA-F]+)")
@@ -66,7 +67,7 @@ class Classify(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"put into traffic class {self.set_class}"
+        return say("put into traffic class {set_class}", set_class=self.set_class)
 
 
 EXTENSIONS = (Classify,)

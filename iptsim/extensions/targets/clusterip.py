@@ -9,9 +9,10 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand, given
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
+from iptsim.languages import later, say
 from iptsim.packet import ICMP, Context, Unknown
 
 _MODES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
@@ -70,16 +71,16 @@ class Clusterip(Target):
     def apply(self, context: Context) -> Verdict | Unknown:
         """Drop or go on. Which nodes this host serves can change at any time; a fact says whether it does."""
         if context.connection is None:
-            return Verdict("DROP", detail="no connection")
+            return Verdict("DROP", detail=say("no connection"))
         if context.packet.proto == ICMP and context.state == "RELATED":
             return CONTINUE
-        serves = told(context, "clusterip_node")
+        serves = stated(context, "clusterip_node")
         if serves is None:
             return Unknown(
-                "whether this node of the cluster serves the connection", "--set clusterip_node=yes"
+                later("whether this node of the cluster serves the connection"), "--set clusterip_node=yes"
             )
         if not serves:
-            return Verdict("DROP", detail="another node serves it")
+            return Verdict("DROP", detail=say("another node serves it"))
         context.packet.pkttype = "unicast"
         return CONTINUE
 
@@ -92,7 +93,7 @@ class Clusterip(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "drop unless this node of the cluster serves the connection"
+        return say("drop unless this node of the cluster serves the connection")
 
 
 EXTENSIONS = (Clusterip,)

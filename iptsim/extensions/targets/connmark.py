@@ -19,6 +19,7 @@ from iptsim.extensions.marks import (
     says_change,
 )
 from iptsim.extensions.values import MaskedNumber, integer_value
+from iptsim.languages import say, say_if
 from iptsim.packet import Context
 
 _SHIFT = integer_value("how many bits to shift", 0, 31)
@@ -126,18 +127,40 @@ class Connmark(MarkChange):
     def says(self) -> str:
         """Return the order in words."""
         if self.change is not None:
-            text = says_change(self.change, "the connection's mark")
+            text = says_change(self.change, say("the connection's mark"))
         else:
-            source, target = ("packet", "connection") if self.save_mark else ("connection", "packet")
             nfmask, ctmask = self.masks
             taken, written = (nfmask, ctmask) if self.save_mark else (ctmask, nfmask)
-            bits = "" if taken == ALL_BITS else f"bits {taken:#x} of "
-            text = f"copy {bits}the {source}'s mark to the {target}"
+            if taken == ALL_BITS:
+                text = say_if(
+                    self.save_mark,
+                    "copy the packet's mark to the connection",
+                    "copy the connection's mark to the packet",
+                )
+            else:
+                text = say_if(
+                    self.save_mark,
+                    "copy bits {taken:#x} of the packet's mark to the connection",
+                    "copy bits {taken:#x} of the connection's mark to the packet",
+                    taken=taken,
+                )
             if written not in (ALL_BITS, taken):
-                text += f", clearing bits {written:#x} there first"
+                text = say("{text}, clearing bits {written:#x} there first", text=text, written=written)
         if self.right_shift_mark:
-            return f"{text}, shifted right by {self.right_shift_mark} bits"
-        return f"{text}, shifted left by {self.left_shift_mark} bits" if self.left_shift_mark else text
+            return say(
+                "{text}, shifted right by {right_shift_mark} bits",
+                text=text,
+                right_shift_mark=self.right_shift_mark,
+            )
+        return (
+            say(
+                "{text}, shifted left by {left_shift_mark} bits",
+                text=text,
+                left_shift_mark=self.left_shift_mark,
+            )
+            if self.left_shift_mark
+            else text
+        )
 
 
 EXTENSIONS = (Connmark,)

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -48,8 +49,8 @@ class Connsecmark(Target):
     def says(self) -> str:
         """Return the order in words."""
         if self.save_:
-            return "copy the security mark to the connection if that has none"
-        return "copy the connection's security mark to the packet if that has none"
+            return say("copy the security mark to the connection if that has none")
+        return say("copy the connection's security mark to the packet if that has none")
 
 
 EXTENSIONS = (Connsecmark,)

@@ -9,6 +9,7 @@ from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdi
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
+from iptsim.languages import joined, say
 from iptsim.packet import Connection, Context, Flow
 
 EVENTS = (
@@ -126,27 +127,30 @@ class Ct(Target):
     def says(self) -> str:
         """Return the order in words."""
         if self.notrack:
-            return "do not track the connection"
+            return say("do not track the connection")
         phrases = []
         if self.helper is not None:
-            phrases.append(f"let the helper {self.helper} watch the connection")
-        for field, where in (
-            ("zone", ""),
-            ("zone_orig", " for the original direction"),
-            ("zone_reply", " for the reply direction"),
-        ):
-            zone = getattr(self, field)
-            if zone is not None:
-                phrases.append(
-                    f"track in {'the zone that the mark names' if zone == 'mark' else f'zone {zone}'}{where}"
-                )
+            phrases.append(say("let the helper {helper} watch the connection", helper=self.helper))
+        if self.zone is not None:
+            phrases.append(say("track in {zone}", zone=_zone_text(self.zone)))
+        if self.zone_orig is not None:
+            zone = _zone_text(self.zone_orig)
+            phrases.append(say("track in {zone} for the original direction", zone=zone))
+        if self.zone_reply is not None:
+            phrases.append(say("track in {zone} for the reply direction", zone=_zone_text(self.zone_reply)))
         if self.timeout is not None:
-            phrases.append(f"use the timeout policy {self.timeout}")
+            phrases.append(say("use the timeout policy {timeout}", timeout=self.timeout))
         if self.ctevents is not None:
-            phrases.append(f"report only the events {', '.join(self.ctevents)}")
+            phrases.append(say("report only the events {ctevents}", ctevents=", ".join(self.ctevents)))
         if self.expevents is not None:
-            phrases.append(f"report only the expectation events {', '.join(self.expevents)}")
-        return " and ".join(phrases) or "track the connection as usual"
+            phrases.append(
+                say("report only the expectation events {expevents}", expevents=", ".join(self.expevents))
+            )
+        return joined(" and ", phrases) or say("track the connection as usual")
+
+
+def _zone_text(zone: object) -> str:
+    return say("the zone that the mark names") if zone == "mark" else say("zone {zone}", zone=zone)
 
 
 EXTENSIONS = (Ct,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_RANGE, NatRange, listed_flags
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -59,7 +60,7 @@ class Dnat(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"change the destination to {self.to_destination}"
+        return say("change the destination to {to_destination}", to_destination=self.to_destination)
 
 
 EXTENSIONS = (Dnat,)

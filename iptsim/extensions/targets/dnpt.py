@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Verdict
 from iptsim.extensions.prefixes import PrefixTranslation
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -18,12 +19,16 @@ class Dnpt(PrefixTranslation):
     def apply(self, context: Context) -> Verdict:
         """Rewrite the destination; a parameter problem answers an address that can't be translated."""
         if not self.replace(context.packet, "dst"):
-            return Verdict("DROP", detail="the destination can't be translated")
+            return Verdict("DROP", detail=say("the destination can't be translated"))
         return CONTINUE
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"change the destination's prefix from {self.src_pfx} to {self.dst_pfx}"
+        return say(
+            "change the destination's prefix from {src_pfx} to {dst_pfx}",
+            src_pfx=self.src_pfx,
+            dst_pfx=self.dst_pfx,
+        )
 
 
 EXTENSIONS = (Dnpt,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -51,7 +52,7 @@ class Dscp(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"set the DSCP to {dscp_text(self.dscp)}"
+        return say("set the DSCP to {dscp}", dscp=dscp_text(self.dscp))
 
 
 EXTENSIONS = (Dscp,)

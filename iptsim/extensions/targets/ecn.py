@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import joined, say
 from iptsim.packet import CWR, ECE, TCP, Context
 
 _BIT = integer_value("0 or 1", 0, 1)
@@ -82,14 +83,17 @@ class Ecn(Target):
     def says(self) -> str:
         """Return the order in words."""
         if self.save() == "--ecn-tcp-remove":
-            return "clear the ECN bits of the TCP header"
+            return say("clear the ECN bits of the TCP header")
         ece, cwr = self._bits
         named = (
-            ("the TCP flag ECE", ece),
-            ("the TCP flag CWR", cwr),
-            ("the ECN bits of the IP header", self.ecn_ip_ect),
+            (say("the TCP flag ECE"), ece),
+            (say("the TCP flag CWR"), cwr),
+            (say("the ECN bits of the IP header"), self.ecn_ip_ect),
         )
-        return "set " + " and ".join(f"{name} to {value}" for name, value in named if value is not None)
+        set_to = [
+            say("{name} to {value}", name=name, value=value) for name, value in named if value is not None
+        ]
+        return say("set {fields}", fields=joined(" and ", set_to))
 
 
 EXTENSIONS = (Ecn,)

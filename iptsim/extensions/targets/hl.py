@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand_one
 from iptsim.extensions.hoplimit import change_hops, listed_hops, says_hops
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -45,7 +46,7 @@ class Hl(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return says_hops("hop limit", self.hl_set, self.hl_dec, self.hl_inc)
+        return says_hops(say("hop limit"), self.hl_set, self.hl_dec, self.hl_inc)
 
 
 EXTENSIONS = (Hl,)

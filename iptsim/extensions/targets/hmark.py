@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand, given
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
+from iptsim.languages import later, say_if
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
@@ -203,7 +204,7 @@ class Hmark(Target):
         packet = context.packet
         errors = _ERRORS.get(packet.proto, frozenset())
         if errors and packet.fragment is None and look(context, "icmp_type") in errors:
-            return Unknown("the packet that the ICMP error quotes")
+            return Unknown(later("the packet that the ICMP error quotes"))
         ports: int | Unknown = 0
         if packet.fragment is None:
             ports = self._packet_ports(packet)
@@ -222,14 +223,14 @@ class Hmark(Target):
         if packet.proto in (_ESP, _AH):
             spi = packet.extra.get("esp_spi" if packet.proto == _ESP else "ah_spi")
             if spi is None and self._port_mask:
-                return Unknown("the SPI of the packet", "--set esp_spi=N")
+                return Unknown(later("the SPI of the packet"), "--set esp_spi=N")
             return self._in_order(spi or 0)
         return 0
 
     def _ports(self, first: int | None, second: int | None) -> int | Unknown:
         mask = self._port_mask
         if (first is None and mask >> 16) or (second is None and mask & 0xFFFF):
-            return Unknown("a port that is picked at random", "--set sport=N")
+            return Unknown(later("a port that is picked at random"), "--set sport=N")
         return self._in_order((first or 0) << 16 | (second or 0))
 
     @property
@@ -276,8 +277,13 @@ class Hmark(Target):
         """Return the order in words."""
         first = self.hmark_offset or 0
         last = first + (self.hmark_mod or 1) - 1
-        whose = "connection" if self._of_connection else "packet"
-        return f"set the mark to {first:#x} to {last:#x} by a hash of the {whose}"
+        return say_if(
+            self._of_connection,
+            "set the mark to {first:#x} to {last:#x} by a hash of the connection",
+            "set the mark to {first:#x} to {last:#x} by a hash of the packet",
+            first=first,
+            last=last,
+        )
 
 
 class Hmark6(Hmark):

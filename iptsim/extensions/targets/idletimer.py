@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer_value
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -44,7 +45,11 @@ class Idletimer(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"restart the timer {self.label}, which expires after {self.timeout} seconds"
+        return say(
+            "restart the timer {label}, which expires after {timeout} seconds",
+            label=self.label,
+            timeout=self.timeout,
+        )
 
 
 EXTENSIONS = (Idletimer,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
+from iptsim.languages import say
 from iptsim.packet import Context
 
 #: Octets of a trigger's name that are left for its user.
@@ -69,7 +70,7 @@ class Led(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"trigger the light {self.led_trigger_id}"
+        return say("trigger the light {led_trigger_id}", led_trigger_id=self.led_trigger_id)
 
 
 EXTENSIONS = (Led,)

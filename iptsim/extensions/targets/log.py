@@ -8,6 +8,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import NoSuchWord, integer
+from iptsim.languages import say
 from iptsim.packet import Context
 
 LEVELS = {
@@ -73,8 +74,8 @@ class Log(Target):
     def says(self) -> str:
         """Return the order in words."""
         if self.log_prefix is None:
-            return "write a log line"
-        return f'write a log line with the prefix "{self.log_prefix}"'
+            return say("write a log line")
+        return say('write a log line with the prefix "{log_prefix}"', log_prefix=self.log_prefix)
 
 
 EXTENSIONS = (Log,)

@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import MarkChange, change_text, clear_and_flip, listed_change, says_change
 from iptsim.extensions.values import MaskedNumber
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -44,7 +45,7 @@ class Mark(MarkChange):
 
     def says(self) -> str:
         """Return the order in words."""
-        return says_change(self._change, "the packet's mark")
+        return says_change(self._change, say("the packet's mark"))
 
 
 EXTENSIONS = (Mark,)

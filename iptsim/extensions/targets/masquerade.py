@@ -7,7 +7,8 @@ from typing import ClassVar
 from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS, listed_flags
-from iptsim.extensions.values import range_text
+from iptsim.extensions.values import range_text, range_words
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -44,8 +45,12 @@ class Masquerade(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = "change the source to the address of the outgoing interface"
-        return text if self.to_ports is None else f"{text}, its port to {range_text(self.to_ports, ' to ')}"
+        text = say("change the source to the address of the outgoing interface")
+        return (
+            text
+            if self.to_ports is None
+            else say("{text}, its port to {to_ports}", text=text, to_ports=range_words(self.to_ports))
+        )
 
 
 EXTENSIONS = (Masquerade,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import Option, Target, Translation, Value
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import Network, parse_network, prefix_length
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -59,7 +60,7 @@ class Netmap(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"map the address into the network {self.to}, keeping its host part"
+        return say("map the address into the network {to}, keeping its host part", to=self.to)
 
 
 EXTENSIONS = (Netmap,)

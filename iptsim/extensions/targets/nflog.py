@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict, quote
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
+from iptsim.languages import say
 from iptsim.packet import Context
 
 #: Octets of a prefix: what iptables-nft keeps; the xtables structure (legacy) holds only half of it.
@@ -66,8 +67,12 @@ class Nflog(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = f"send a copy to the log group {self.nflog_group or 0}"
-        return text if self.nflog_prefix is None else f'{text} with the prefix "{self.nflog_prefix}"'
+        text = say("send a copy to the log group {nflog_group}", nflog_group=self.nflog_group or 0)
+        return (
+            text
+            if self.nflog_prefix is None
+            else say('{text} with the prefix "{nflog_prefix}"', text=text, nflog_prefix=self.nflog_prefix)
+        )
 
 
 EXTENSIONS = (Nflog,)

@@ -7,9 +7,10 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import integer_value, number_range, range_text
+from iptsim.extensions.values import integer_value, number_range, range_text, range_words
+from iptsim.languages import later, say
 from iptsim.packet import Context, Unknown
 
 
@@ -58,8 +59,8 @@ class Nfqueue(Target):
     @property
     def _queues(self) -> str:
         if self.queue_balance is not None:
-            return f"queues {range_text(self.queue_balance, ' to ')}"
-        return f"queue {self.queue_num or 0}"
+            return say("queues {queues}", queues=range_words(self.queue_balance))
+        return say("queue {number}", number=self.queue_num or 0)
 
     def save(self) -> str:
         """Return the options as iptables-save prints them, the queue always."""
@@ -70,11 +71,16 @@ class Nfqueue(Target):
 
     def apply(self, context: Context) -> Verdict | Unknown:
         """Queue the packet. With nobody to read the queue it is lost, or with `--queue-bypass` accepted."""
-        read = told(context, "nfqueue_reader")
+        read = stated(context, "nfqueue_reader")
         if read is False:
-            return Verdict("ACCEPT" if self.queue_bypass else "DROP", detail=f"nobody reads {self._queues}")
+            return Verdict(
+                "ACCEPT" if self.queue_bypass else "DROP",
+                detail=say("nobody reads {queues}", queues=self._queues),
+            )
         if read is None and self.queue_bypass:
-            return Unknown(f"whether a program reads {self._queues}", "--set nfqueue_reader=yes")
+            return Unknown(
+                later("whether a program reads {queues}", queues=self._queues), "--set nfqueue_reader=yes"
+            )
         return Verdict("QUEUE", detail=self._queues)
 
     def lists(self, form: ListingForm) -> str:
@@ -90,8 +96,8 @@ class Nfqueue(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = f"hand to the program that reads {self._queues}"
-        return f"{text}, or accept if there is none" if self.queue_bypass else text
+        text = say("hand to the program that reads {queues}", queues=self._queues)
+        return say("{text}, or accept if there is none", text=text) if self.queue_bypass else text
 
 
 EXTENSIONS = (Nfqueue,)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Target, Verdict
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -28,7 +29,7 @@ class Notrack(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "do not track the connection"
+        return say("do not track the connection")
 
 
 EXTENSIONS = (Notrack,)

@@ -13,6 +13,7 @@ from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
+from iptsim.languages import say
 from iptsim.packet import Context
 
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([mu]?(?:s|secs?))?", re.IGNORECASE)
@@ -101,7 +102,7 @@ class Rateest(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"count in the rate estimator {self.rateest_name}"
+        return say("count in the rate estimator {rateest_name}", rateest_name=self.rateest_name)
 
 
 EXTENSIONS = (Rateest,)

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 from iptsim.extensions.base import Option, Target, Value, Verdict
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import NoSuchWord
+from iptsim.languages import later, say, told
 from iptsim.packet import TCP, Context, Family
 
 TCP_RESET = "tcp-reset"
@@ -29,23 +30,23 @@ class Answer(NamedTuple):
 #: The answers by name, in the order in which iptables looks for an abbreviation.
 ANSWERS: dict[Family, dict[str, Answer]] = {
     4: {
-        "icmp-net-unreachable": Answer("net-unreach", (3, 0), "the network is unreachable"),
-        "icmp-host-unreachable": Answer("host-unreach", (3, 1), "the host is unreachable"),
-        "icmp-proto-unreachable": Answer("proto-unreach", (3, 2), "the protocol is unreachable"),
-        "icmp-port-unreachable": Answer("port-unreach", (3, 3), "the port is unreachable"),
-        "icmp-net-prohibited": Answer("net-prohib", (3, 9), "the network is prohibited"),
-        "icmp-host-prohibited": Answer("host-prohib", (3, 10), "the host is prohibited"),
+        "icmp-net-unreachable": Answer("net-unreach", (3, 0), later("the network is unreachable")),
+        "icmp-host-unreachable": Answer("host-unreach", (3, 1), later("the host is unreachable")),
+        "icmp-proto-unreachable": Answer("proto-unreach", (3, 2), later("the protocol is unreachable")),
+        "icmp-port-unreachable": Answer("port-unreach", (3, 3), later("the port is unreachable")),
+        "icmp-net-prohibited": Answer("net-prohib", (3, 9), later("the network is prohibited")),
+        "icmp-host-prohibited": Answer("host-prohib", (3, 10), later("the host is prohibited")),
         TCP_RESET: Answer("tcp-rst", None, ""),
-        "icmp-admin-prohibited": Answer("admin-prohib", (3, 13), "it is administratively prohibited"),
+        "icmp-admin-prohibited": Answer("admin-prohib", (3, 13), later("it is administratively prohibited")),
     },
     6: {
-        "icmp6-no-route": Answer("no-route", (1, 0), "there is no route"),
-        "icmp6-adm-prohibited": Answer("adm-prohibited", (1, 1), "it is administratively prohibited"),
-        "icmp6-addr-unreachable": Answer("addr-unreach", (1, 3), "the address is unreachable"),
-        "icmp6-port-unreachable": Answer("port-unreach", (1, 4), "the port is unreachable"),
+        "icmp6-no-route": Answer("no-route", (1, 0), later("there is no route")),
+        "icmp6-adm-prohibited": Answer("adm-prohibited", (1, 1), later("it is administratively prohibited")),
+        "icmp6-addr-unreachable": Answer("addr-unreach", (1, 3), later("the address is unreachable")),
+        "icmp6-port-unreachable": Answer("port-unreach", (1, 4), later("the port is unreachable")),
         TCP_RESET: Answer(TCP_RESET, None, ""),
-        "icmp6-policy-fail": Answer("policy-fail", (1, 5), "the policy refuses the source address"),
-        "icmp6-reject-route": Answer("reject-route", (1, 6), "the route is one that rejects"),
+        "icmp6-policy-fail": Answer("policy-fail", (1, 5), later("the policy refuses the source address")),
+        "icmp6-reject-route": Answer("reject-route", (1, 6), later("the route is one that rejects")),
     },
 }
 
@@ -105,8 +106,8 @@ class Reject(Target):
     def says(self) -> str:
         """Return the order in words."""
         if self.kind == TCP_RESET:
-            return "answer with a TCP reset, and drop"
-        return f"answer that {self.answers[self.kind].words}, and drop"
+            return say("answer with a TCP reset, and drop")
+        return say("answer that {words}, and drop", words=told(self.answers[self.kind].words))
 
 
 class Reject6(Reject):

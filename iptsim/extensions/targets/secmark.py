@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -41,7 +42,7 @@ class Secmark(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"set the security context to {self.selctx}"
+        return say("set the security context to {selctx}", selctx=self.selctx)
 
 
 EXTENSIONS = (Secmark,)

@@ -11,6 +11,7 @@ from iptsim.extensions.checks import given
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import cut
 from iptsim.extensions.values import bare, integer_value
+from iptsim.languages import joined, later, say
 from iptsim.packet import Context, Unknown
 
 _MOST_DIRECTIONS = 6
@@ -109,7 +110,7 @@ class Set(Target):
         if self.map_set is not None and self.map_mark:
             name, directions = self.map_set
             if context.surroundings.set_contains(name, directions, context, {}) is not False:
-                return Unknown(f"the mark that ipset {name} has for it")
+                return Unknown(later("the mark that ipset {name} has for it", name=name))
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
@@ -125,19 +126,32 @@ class Set(Target):
         """Return the order in words."""
         phrases = []
         if self.add_set is not None:
-            phrases.append(f"add {_entry_words(self.add_set)} to ipset {self.add_set.name}")
+            phrases.append(
+                say(
+                    "add {add_set} to ipset {name}",
+                    add_set=_entry_words(self.add_set),
+                    name=self.add_set.name,
+                )
+            )
         if self.del_set is not None:
-            phrases.append(f"delete {_entry_words(self.del_set)} from ipset {self.del_set.name}")
+            phrases.append(
+                say(
+                    "delete {del_set} from ipset {name}",
+                    del_set=_entry_words(self.del_set),
+                    name=self.del_set.name,
+                )
+            )
         if self.map_set is not None:
-            what = {"map_mark": "mark", "map_prio": "priority", "map_queue": "hardware queue"}
-            named = " and ".join(what[field] for field in given(self, *what))
-            phrases.append(f"take the {named} from ipset {self.map_set.name}")
-        return " and ".join(phrases)
+            what = {"map_mark": say("mark"), "map_prio": say("priority"), "map_queue": say("hardware queue")}
+            named = joined(" and ", (what[field] for field in given(self, *what)))
+            phrases.append(say("take the {named} from ipset {name}", named=named, name=self.map_set.name))
+        return joined(" and ", phrases)
 
 
 def _entry_words(entry: SetEntry) -> str:
-    sides = {"src": "source", "dst": "destination"}
-    return "its " + " and ".join(sides[direction] for direction in dict.fromkeys(entry.directions))
+    sides = {"src": say("source"), "dst": say("destination")}
+    named = joined(" and ", (sides[direction] for direction in dict.fromkeys(entry.directions)))
+    return say("its {sides}", sides=named)
 
 
 EXTENSIONS = (Set,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_SOURCE, NatRange, listed_flags
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -61,7 +62,7 @@ class Snat(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return f"change the source to {self.to_source}"
+        return say("change the source to {to_source}", to_source=self.to_source)
 
 
 EXTENSIONS = (Snat,)

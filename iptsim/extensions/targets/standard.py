@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Insists, Status, Target, Verdict
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -26,7 +27,7 @@ class Accept(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "accept"
+        return say("accept")
 
 
 class Drop(Target):
@@ -49,7 +50,7 @@ class Drop(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "drop"
+        return say("drop")
 
 
 class Return(Target):
@@ -69,7 +70,7 @@ class Return(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "go back to the calling chain"
+        return say("go back to the calling chain")
 
 
 class Queue(Target):
@@ -82,7 +83,7 @@ class Queue(Target):
 
     def apply(self, context: Context) -> Verdict:
         """Queue."""
-        return Verdict("QUEUE", detail="queue 0")
+        return Verdict("QUEUE", detail=say("queue 0"))
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -90,7 +91,7 @@ class Queue(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "hand to the program that reads queue 0"
+        return say("hand to the program that reads queue 0")
 
 
 EXTENSIONS = (Accept, Drop, Return, Queue)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import say
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context
 
 
@@ -40,12 +41,12 @@ class Synproxy(Target):
         """
         flags = look(context, "tcp_flags") & (FIN | SYN | RST | ACK)
         if flags == SYN:
-            return Verdict("STOLEN", detail="answered with a SYN cookie")
+            return Verdict("STOLEN", detail=say("answered with a SYN cookie"))
         if flags != ACK:
             return CONTINUE
-        if told(context, "synproxy_cookie") is False:
-            return Verdict("DROP", detail="not a SYN cookie of this host")
-        return Verdict("STOLEN", detail="a right SYN cookie opens the connection to the server")
+        if stated(context, "synproxy_cookie") is False:
+            return Verdict("DROP", detail=say("not a SYN cookie of this host"))
+        return Verdict("STOLEN", detail=say("a right SYN cookie opens the connection to the server"))
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -58,7 +59,7 @@ class Synproxy(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "answer the TCP handshake in the server's place"
+        return say("answer the TCP handshake in the server's place")
 
 
 EXTENSIONS = (Synproxy,)

@@ -10,6 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, lo
 from iptsim.extensions.checks import given
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
+from iptsim.languages import say
 from iptsim.packet import TCP, Context
 
 #: The option's number and its length in octets; octets that all options may take.
@@ -61,11 +62,11 @@ class Tcpmss(Target):
             mtu = context.surroundings.fact("path_mtu")
             if mtu is None:
                 return Verdict(
-                    "CONTINUE", detail="the path's MTU is not known; the segment size stays as it is"
+                    "CONTINUE", detail=say("the path's MTU is not known; the segment size stays as it is")
                 )
             wanted = int(mtu) - _HEADERS[packet.family]
             if wanted <= 0:
-                return Verdict("DROP", detail="the path's MTU is too small for TCP")
+                return Verdict("DROP", detail=say("the path's MTU is too small for TCP"))
         options = look(context, "tcp_options")
         if _MSS in options:
             wanted = min(wanted, int.from_bytes(options[_MSS], "big"))
@@ -82,8 +83,8 @@ class Tcpmss(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        size = "what the path's MTU allows" if self.set_mss is None else self.set_mss
-        return f"lower the segment size that TCP announces to {size}"
+        size = say("what the path's MTU allows") if self.set_mss is None else self.set_mss
+        return say("lower the segment size that TCP announces to {size}", size=size)
 
 
 def _length(options: dict[int, bytes]) -> int:

@@ -7,6 +7,7 @@ from typing import ClassVar
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
+from iptsim.languages import joined, say
 from iptsim.packet import TCP, Context
 
 OPTION_NAMES = {"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
@@ -65,9 +66,10 @@ class Tcpoptstrip(Target):
     def says(self) -> str:
         """Return the order in words."""
         if not self.strip_options:
-            return "strip no TCP option"
+            return say("strip no TCP option")
         names = {number: name for name, number in OPTION_NAMES.items()}
-        return "strip the TCP options " + ", ".join(names.get(kind, str(kind)) for kind in self.strip_options)
+        shown = joined(", ", (names.get(kind, str(kind)) for kind in self.strip_options))
+        return say("strip the TCP options {options}", options=shown)
 
 
 EXTENSIONS = (Tcpoptstrip,)

@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import ADDRESS, Address, bare
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -44,8 +45,8 @@ class Tee(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = f"send a copy to {self.gateway}"
-        return text if self.oif is None else f"{text} by {self.oif}"
+        text = say("send a copy to {gateway}", gateway=self.gateway)
+        return text if self.oif is None else say("{text} by {oif}", text=text, oif=self.oif)
 
 
 EXTENSIONS = (Tee,)

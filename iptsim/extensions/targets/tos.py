@@ -11,6 +11,7 @@ from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.tos import TOS, Tos
 from iptsim.extensions.values import integer
+from iptsim.languages import say
 from iptsim.packet import Context
 
 _BITS = Value("a number of 8 bits (0x10)", lambda text: integer(text, 0, 0xFF), lambda bits: f"{bits:#04x}")
@@ -65,13 +66,13 @@ class TosTarget(Target):
         """Return the order in words."""
         value, mask = self.change
         if mask in (0xFF, 0x3F):
-            return f"set the TOS to {self.change.says()}"
+            return say("set the TOS to {change}", change=self.change.says())
         if mask == 0:
-            return f"flip bits {value:#04x} of the TOS"
+            return say("flip bits {value:#04x} of the TOS", value=value)
         return (
-            f"clear bits {mask:#04x} of the TOS, then flip bits {value:#04x}"
+            say("clear bits {mask:#04x} of the TOS, then flip bits {value:#04x}", mask=mask, value=value)
             if value
-            else (f"clear bits {mask:#04x} of the TOS")
+            else (say("clear bits {mask:#04x} of the TOS", mask=mask))
         )
 
 

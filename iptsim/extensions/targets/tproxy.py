@@ -8,10 +8,11 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand
-from iptsim.extensions.facts import told
+from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
+from iptsim.languages import later, say
 from iptsim.packet import TCP, UDP, Context, Unknown
 
 
@@ -64,19 +65,24 @@ class Tproxy(Target):
 
     def apply(self, context: Context) -> Verdict | Unknown:
         """Mark and accept the packet if a socket serves it, else drop it; a fact says whether one does."""
-        served = told(context, "tproxy_listener")
+        served = stated(context, "tproxy_listener")
         if served is False:
-            return Verdict("DROP", detail=f"no transparent proxy listens {self._where}")
+            return Verdict("DROP", detail=say("no transparent proxy listens {where}", where=self._where))
         # A packet that will be accepted is marked; if nobody knows, that is the way on which the mark counts.
         context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
         if served is None:
-            return Unknown(f"whether a transparent proxy listens {self._where}", "--set tproxy_listener=yes")
-        return Verdict("ACCEPT", detail=f"to the transparent proxy {self._where}")
+            return Unknown(
+                later("whether a transparent proxy listens {where}", where=self._where),
+                "--set tproxy_listener=yes",
+            )
+        return Verdict("ACCEPT", detail=say("to the transparent proxy {where}", where=self._where))
 
     @property
     def _where(self) -> str:
-        where = f"on port {self.on_port}" if self.on_port else "on the packet's own port"
-        return where if self.on_ip in (None, self.nowhere) else f"{where} of {self.on_ip}"
+        where = say("on port {port}", port=self.on_port) if self.on_port else say("on the packet's own port")
+        if self.on_ip in (None, self.nowhere):
+            return where
+        return say("{where} of {address}", where=where, address=self.on_ip)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -85,8 +91,12 @@ class Tproxy(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = f"hand to the transparent proxy {self._where}"
-        return text if self.tproxy_mark is None else f"{text}, marked {self.tproxy_mark}"
+        text = say("hand to the transparent proxy {where}", where=self._where)
+        return (
+            text
+            if self.tproxy_mark is None
+            else say("{text}, marked {tproxy_mark}", text=text, tproxy_mark=self.tproxy_mark)
+        )
 
 
 class Tproxy6(Tproxy):

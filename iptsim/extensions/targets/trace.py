@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Target, Verdict
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -25,7 +26,7 @@ class Trace(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        return "trace the packet's way through the rules"
+        return say("trace the packet's way through the rules")
 
 
 EXTENSIONS = (Trace,)

@@ -8,6 +8,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
+from iptsim.languages import say
 from iptsim.packet import Context
 
 
@@ -50,8 +51,12 @@ class Ulog(Target):
 
     def says(self) -> str:
         """Return the order in words."""
-        text = f"send a copy to the log group {self.ulog_nlgroup or 1}"
-        return text if self.ulog_prefix is None else f'{text} with the prefix "{self.ulog_prefix}"'
+        text = say("send a copy to the log group {ulog_nlgroup}", ulog_nlgroup=self.ulog_nlgroup or 1)
+        return (
+            text
+            if self.ulog_prefix is None
+            else say('{text} with the prefix "{ulog_prefix}"', text=text, ulog_prefix=self.ulog_prefix)
+        )
 
 
 EXTENSIONS = (Ulog,)
