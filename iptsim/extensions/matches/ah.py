@@ -32,7 +32,6 @@ _HEADER = later("Authentication Header")
 def _says(ahspi: tuple[int, int] | None, negated: bool) -> str:
     if ahspi is None:
         return say("with an {header}", header=told(_HEADER))
-    say("does not have") if negated else "has"
     return say_if(
         negated,
         "whose {header} does not have SPI {ahspi}",

@@ -156,7 +156,6 @@ class Connbytes(Match):
 
     def says(self) -> str:
         """Return the amount in words."""
-        say("has not carried") if self.negated else say("has carried")
         side = {
             "both": say("both directions"),
             "reply": say("the reply direction"),

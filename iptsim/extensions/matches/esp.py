@@ -62,7 +62,6 @@ class Esp(Match):
         """Return the SPI in words."""
         if self.espspi is None:
             return say("with an ESP header")
-        say("does not have") if "espspi" in self.negated else "has"
         return say_if(
             "espspi" in self.negated,
             "whose ESP header does not have SPI {espspi}",
