@@ -489,11 +489,18 @@ class _Reader:
 
     def _rule(self, line: Line, text: str, number: int) -> None:
         if self.listing and text.startswith("-P ") and not self.lines[number - 2].startswith("-P "):
-            self._end_listing(number)
+            self._end_listing(text, number)
         if self.table is None:
             name = self._listed_table(number)
-            if self.ruleset.tables.keys() - self.listed or name in self.listed or name not in BUILTIN_CHAINS:
+            again = name in self.listed and not text.startswith("-P ")
+            if self.ruleset.tables.keys() - self.listed or again or name not in BUILTIN_CHAINS:
                 raise self._error("a rule outside a table", text, number, hint="expected *TABLE before")
+            if name in self.listed:
+                self._warn(
+                    number,
+                    f"a listing of table {name} stands twice (before in line {self.ruleset.tables[name].line});"
+                    " the second one replaces the rules of the first",
+                )
             self.listing = True
             self.listed.add(name)
             self.ruleset.listed = True
@@ -526,9 +533,13 @@ class _Reader:
             return "mangle" if "FORWARD" in chains else "nat"
         return "raw" if "PREROUTING" in chains else "filter"
 
-    def _end_listing(self, number: int) -> None:
-        """Close the open table where the listing of another one begins."""
-        if self.table is not None and self._listed_table(number) != self.table.name:
+    def _end_listing(self, text: str, number: int) -> None:
+        """Close the open table where another listing begins: of another table, or of this one once more."""
+        table = self.table
+        if table is None:
+            return
+        chain = table.chains.get(text.split()[1]) if len(text.split()) > 1 else None
+        if self._listed_table(number) != table.name or (chain is not None and chain.declared):
             self._close()
 
     def _check_sizes(self, words: Sequence[Word], text: str, number: int) -> None:

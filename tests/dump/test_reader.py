@@ -436,3 +436,23 @@ def test_hostile_text_takes_no_long_time(text: str) -> None:
         loads(text)
 
     assert time.monotonic() - start < 20
+
+
+def test_policies_may_stand_between_the_rules_of_a_listing() -> None:
+    read = loads("-P INPUT DROP\n-A INPUT -i lo -j ACCEPT\n-P FORWARD DROP\n-A FORWARD -j ACCEPT\n")
+
+    assert [rule.text for rule in read.rules()] == ["-A INPUT -i lo -j ACCEPT", "-A FORWARD -j ACCEPT"]
+    assert read.warnings == []
+
+
+def test_the_second_listing_of_a_table_replaces_the_first() -> None:
+    """As the second of two blocks `*filter` does for iptables-restore."""
+    listing = "-P INPUT {}\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n-N c1\n-A INPUT -s 10.0.0.{} -j c1\n"
+    read = loads(listing.format("ACCEPT", 1) + listing.format("DROP", 2))
+
+    assert [rule.text for rule in read.rules()] == ["-A INPUT -s 10.0.0.2/32 -j c1"]
+    assert read.tables["filter"].chains["INPUT"].policy == "DROP"
+    assert read.warnings == [
+        "line 6: a listing of table filter stands twice (before in line 1);"
+        " the second one replaces the rules of the first"
+    ]
