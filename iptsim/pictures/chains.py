@@ -250,7 +250,7 @@ class _Draw:
 
     def _leaf(self, source: str, verdict: str, bundle: _Bundle) -> str:
         """Add a chain's own box for a verdict, and return its name."""
-        name = f"{source} → {verdict}"
+        name = f"{source} → {'policy' if bundle.kind == 'policy' else verdict}"
         node = self.drawing.nodes.get(name)
         if node is None:
             kind = "action" if bundle.kind == "action" else "verdict"
@@ -321,6 +321,8 @@ class _Draw:
             drawing.captions.append(
                 Caption("note", f"{count} of {len(self.folds)} chains are folded into {len(folded)}.")
             )
+        if self.counters:
+            drawing.captions.append(Caption("note", "Beside each line: the positions of its rules · packets"))
         if self.lost:
             drawing.captions.append(Caption("note", f"{self.lost} more lines between them are not drawn."))
         told = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]

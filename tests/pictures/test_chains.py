@@ -98,9 +98,9 @@ def test_rules_that_lead_to_one_place_are_one_line_with_their_positions() -> Non
         ("hook OUTPUT", "filter OUTPUT", "hook", ""),
         ("filter INPUT", "filter INPUT → DROP", "verdict", "1, 3-4"),
         ("filter INPUT", "filter A", "jump", "2"),
-        ("filter INPUT", "filter INPUT → ACCEPT", "policy", "policy"),
-        ("filter FORWARD", "filter FORWARD → ACCEPT", "policy", "policy"),
-        ("filter OUTPUT", "filter OUTPUT → ACCEPT", "policy", "policy"),
+        ("filter INPUT", "filter INPUT → policy", "policy", "policy"),
+        ("filter FORWARD", "filter FORWARD → policy", "policy", "policy"),
+        ("filter OUTPUT", "filter OUTPUT → policy", "policy", "policy"),
         ("filter A", "filter A → LOG", "action", "1"),
         ("filter A", "filter A → RETURN", "action", "2"),
     ]
@@ -120,7 +120,7 @@ def test_counters_are_widths() -> None:
     ruleset = rules(text.replace("]-A", "] -A"), head="")
     edges = {edge.target: edge for edge in chains_picture(ruleset, counters=True).drawing.edges}
     drop, reject = edges["filter INPUT → DROP"], edges["filter INPUT → REJECT"]
-    policy = edges["filter INPUT → ACCEPT"]
+    policy = edges["filter INPUT → policy"]
     assert drop.width > policy.width > reject.width
     assert [drop.label, policy.label, reject.label] == ["1 · 1.0k", "policy · 7", "2 · 0"]
     plain = chains_picture(ruleset).drawing.edges
