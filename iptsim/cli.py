@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import iptsim
-from iptsim.commands import collect, docker_rules, explain, graph, lint, report, rules, whatif
+from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
 from iptsim.commands.common import BAD
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
 #: In the order in which `iptsim --help` lists them.
-_COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules)
+_COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
 #: What a shell reports of a program that SIGPIPE or SIGINT ended.
 _BROKEN_PIPE, _INTERRUPTED = 141, 130
 
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the arguments. CHAIN may stand behind options, which argparse can't do by itself."""
     parser = make_parser()
+    completion.answer_shell(parser)
     arguments, left = parser.parse_known_args(argv)
     arguments.program = f"iptsim {iptsim.__version__}"
     arguments.words = sys.argv[1:] if argv is None else list(argv)

@@ -1,0 +1,107 @@
+"""`iptsim completion`: what a shell needs to complete the words of a command line, and the answers to it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from iptsim.commands.common import ANSWERED, add_command
+from iptsim.errors import MissingExtraError
+
+_EPILOG = (
+    "Needs the extra 'completion'. Put one of these lines into the shell's start-up file:\n"
+    '  bash  ~/.bashrc                     eval "$(iptsim completion bash)"\n'
+    '  zsh   ~/.zshrc, behind compinit     eval "$(iptsim completion zsh)"\n'
+    "  fish  ~/.config/fish/config.fish    iptsim completion fish | source"
+)
+#: Set by the shell when it asks for completions.
+_ASKED = "_ARGCOMPLETE"
+_TABLES = ("filter", "nat", "mangle", "raw", "security")
+_STATES = ("new", "established", "related", "invalid", "untracked")
+_PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "sctp")
+#: Names that Docker gives; no other name of a capture reaches a shell.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    text = "print what a shell needs to complete iptsim's commands, options and names"
+    parser = add_command(commands, "completion", run, text, epilog=_EPILOG)
+    parser.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the script."""
+    try:
+        from argcomplete.shell_integration import shellcode
+    except ImportError:
+        raise MissingExtraError("shell completion", "argcomplete", "completion") from None
+    sys.stdout.write(shellcode(["iptsim"], shell=arguments.shell))
+    return ANSWERED
+
+
+def answer_shell(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how a command line may go on, and end; else do nothing."""
+    if _ASKED not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    for action in _actions(parser):
+        completer = _COMPLETERS.get(action.dest)
+        if completer is not None:
+            vars(action)["completer"] = completer
+    argcomplete.autocomplete(parser)
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
+
+
+def _senders(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    return [*_containers(getattr(parsed_args, "source", None)), "host", "localhost", "internet"]
+
+
+def _receivers(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    return [*_senders(parsed_args), "dns"]
+
+
+def _containers(source: str | None) -> list[str]:
+    """Return the containers that a source names, without loading its rules: a shell must not wait."""
+    import json
+
+    found: list[str] = []
+    for name in ("docker-inspect.json", "podman-inspect.json"):
+        try:
+            entries = json.loads(_read(source or "", name))
+            found += [entry["Name"].lstrip("/") for entry in entries]
+        except Exception:  # noqa: S112  # whatever is wrong with a source, a shell can't be told
+            continue
+    return [name for name in found if _NAME.fullmatch(name)]
+
+
+def _read(source: str, name: str) -> bytes:
+    if os.path.isdir(source):
+        with open(os.path.join(source, name), "rb") as file:
+            return file.read()
+    from iptsim.host.files import read_source
+
+    return read_source(source).files[name]
+
+
+_COMPLETERS: dict[str, Any] = {
+    "sender": _senders,
+    "to": _receivers,
+    "table": lambda **_: _TABLES,
+    "state": lambda **_: _STATES,
+    "proto": lambda **_: _PROTOCOLS,
+}
