@@ -64,7 +64,11 @@
     return chainOf.has(number) ? make("a", { href: ruleHash(number) }, isolated(shown)) : isolated(shown);
   }
   const ownerText = (owner) => (owner === "user" ? say("by_hand") : say("by", { owner }));
-  const counters = (pair) => (!pair ? "" : pair[1] ? say("packets_octets", { packets: count(pair[0]), octets: count(pair[1]) }) : say("packets", { packets: count(pair[0]) }));
+  function counters(pair) {
+    if (!pair) return "";
+    const packets = say(pair[0] === 1 ? "one_packet" : "packets", { packets: count(pair[0]) });
+    return pair[1] ? say("and_octets", { packets, octets: count(pair[1]) }) : packets;
+  }
   function whyText(rule) {
     return rule.y ? `${ownerText(rule.o)}: ${rule.y}` : ownerText(rule.o);
   }
@@ -385,7 +389,7 @@
       make("p", {}, isolated(data.strings[trace.x])),
       pairs(
         [say("code"), code(trace.r), " ", make("span.soft", {}, data.reasons[trace.r] || "")],
-        decided && [say("decided_by"), decided],
+        decided && [say(trace.v === "DEPENDS" ? "hinges_on" : "decided_by"), decided],
         trace.a !== undefined && [say("advice"), isolated(data.strings[trace.a])],
         trace.m && [say("assumed"), trace.m.map((one) => make("span.list", {}, isolated(data.strings[one])))]));
   }
@@ -524,7 +528,8 @@
     if (line) {
       line.setAttribute("aria-current", "step");
       line.tabIndex = 0;
-      if (announce) line.scrollIntoView({ block: "nearest" });
+      // beside the list the details are always seen, above it they may not be
+      if (announce) (matchMedia("(max-width: 60rem)").matches ? byId("stepper") : line).scrollIntoView({ block: "nearest" });
     }
     byId("step-previous").setAttribute("aria-disabled", String(number <= 1));
     byId("step-next").setAttribute("aria-disabled", String(number >= open.length));
@@ -617,9 +622,9 @@
   }
   function chainBox(ruleset, chain) {
     const about = chain.p ? say("built_in", { policy: chain.p }) : chain.o === "user" ? say("made_by_hand") : say("made_by", { owner: chain.o });
-    const box = make("details.chain", { id: `chain-${boxes.size}`, tabindex: -1 },
+    const box = make(`details.chain${chain.r.length ? "" : ".empty"}`, { id: `chain-${boxes.size}`, tabindex: -1 },
       make("summary", {}, make("h5", {}, isolated(chain.c)),
-        make("span.soft", {}, about), make("span.soft", {}, chain.r.length ? say("rule_count", { count: count(chain.r.length) }) : say("no_rules")),
+        make("span.soft", {}, about), make("span.soft", {}, chain.r.length ? say(chain.r.length === 1 ? "one_rule" : "rule_count", { count: count(chain.r.length) }) : say("no_rules")),
         make("span.soft", {}, counters(chain.k))));
     box.addEventListener("toggle", () => box.open && fill(chain));
     return box;

@@ -28,7 +28,7 @@ def texts() -> dict[str, str]:
         "no packet was sent.",
         # the host
         "lead": "{accepted} of {asked} questions on who reaches whom get through. "
-        "{findings} findings. {rules} rules in {chains} chains.",
+        "Findings: {findings}. Rules: {rules}, in {chains} chains.",
         "engine": "Engine",
         "no_engine": "no Docker",
         "addresses": "Addresses",
@@ -76,7 +76,8 @@ def texts() -> dict[str, str]:
         # the trace
         "nothing_chosen": "Nothing is chosen yet.",
         "decided_by": "Decided by",
-        "advice": "To change it",
+        "hinges_on": "Hinges on",
+        "advice": "Advice",
         "ways": "It depends. The ways it can go:",
         "ways_alike": "All ways end alike, but not at the same place:",
         "steps": "Steps",
@@ -121,8 +122,10 @@ def texts() -> dict[str, str]:
         "by": "by {owner}",
         "by_hand": "by hand, or by an unknown program",
         "packets": "{packets} packets",
-        "packets_octets": "{packets} packets, {octets} octets",
+        "one_packet": "1 packet",
+        "and_octets": "{packets}, {octets} octets",
         "rule_count": "{count} rules",
+        "one_rule": "1 rule",
         "no_rules": "no rules",
         "led_from": "Led here from",
         "led_from_nowhere": "No rule leads here.",

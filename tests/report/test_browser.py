@@ -119,8 +119,8 @@ def test_pages_fit_their_window(visit: Open, source: str, width: int) -> None:
     assert page.locator("main h2").count() == 6
     page.get_by_role("button", name="Open all chains").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    cell = page.locator("#grid td a").first
-    cell.click()
+    page.locator("#grid td a").first.click()
+    page.locator("#step-list").wait_for()
     assert page.locator("#step-list a").count() > 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -138,6 +138,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     page.get_by_role("checkbox", name="Show each container by itself").check()
     cell = page.get_by_role("link", name="client to web, 80/tcp: DROP, icc-disabled")
     cell.click()
+    page.locator("#step-list").wait_for()
     assert page.url.endswith("#trace/4/client/web/80-tcp")
     assert page.locator("#trace-from option:checked").inner_text() == "client"
     assert "icc is off, and client has no link to web" in seen.text(".answer")
@@ -150,6 +151,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     assert page.url.endswith("/9")
     page.locator("#step-detail h4 a").click()
     row = page.locator("#rules tr:focus")
+    row.wait_for()
     assert row.locator("th").inner_text() == "4"
     assert row.is_visible()
     assert page.url.endswith("#rule/4/filter/DOCKER-FORWARD/4")
@@ -169,6 +171,7 @@ def test_the_packet_changes_with_its_steps(visit: Open) -> None:
     page = visit("docker-28.5/published", "#trace/4/internet/host/8080-tcp").page
     assert "192.0.2.10" in page.locator("#step-detail").inner_text()
     page.locator("#step-list a", has_text="DNAT").first.click()
+    page.locator("#step-detail .changed").first.wait_for()
     detail = page.locator("#step-detail").inner_text()
     assert "dst 192.0.2.10 → 172.17.0.2" in detail
     assert page.locator("#step-detail .changed", has_text="172.17.0.2").count() >= 2
@@ -201,6 +204,7 @@ def test_findings_lead_to_their_rules_and_packets(visit: Open) -> None:
     finding = page.locator(".finding").first
     assert "ip-forward-off" in finding.inner_text()
     finding.get_by_role("link", name="See the packet's way").click()
+    page.locator("#step-list").wait_for()
     assert page.url.endswith("#trace/finding/0")
     assert page.locator("#step-list a").count() > 1
 
@@ -225,6 +229,7 @@ def test_everything_by_keyboard(visit: Open) -> None:
     assert page.evaluate("document.activeElement.closest('#grid') !== null")
     assert page.locator("#grid a[tabindex='0']").count() == 1
     page.keyboard.press("Enter")
+    page.locator("#step-list").wait_for()
     assert seen.has_focus("#step-next")
     total = page.locator("#step-list a").count()
     page.keyboard.press("ArrowRight")
@@ -248,7 +253,7 @@ def test_search_by_keyboard(visit: Open) -> None:
     assert all("docker0" in text and "drop" in text.lower() for text in found.all_inner_texts())
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    assert page.locator("#rules tr:focus").count() == 1
+    page.locator("#rules tr:focus").wait_for()
     assert page.locator("#found").is_hidden()
     page.get_by_role("searchbox").fill("no such thing")
     assert seen.text("#found-count") == "Nothing found"
@@ -314,6 +319,7 @@ def test_hostile_text_does_nothing(visit: Open, hostile_host: Path) -> None:
     page.locator("#found-list a").first.click()
     page.get_by_role("checkbox", name="Show each container by itself").check()
     page.locator("#grid td a", has_text="icc-disabled").first.click()
+    page.locator("#step-list").wait_for()
     assert PAYLOADS[1] in seen.text(".answer")
     for _ in range(page.locator("#step-list a").count()):
         page.keyboard.press("ArrowRight")
@@ -380,6 +386,7 @@ FAINT = """() => {
 def test_text_stands_out_from_its_ground(visit: Open, source: str, scheme: str) -> None:
     page = visit(source, color_scheme=scheme).page
     page.locator("#grid td a").first.click()
+    page.locator("#step-list").wait_for()
     page.get_by_role("searchbox").fill("docker")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 21, 28)"
     assert dark == (scheme == "dark")
@@ -460,6 +467,7 @@ STUMBLES = """() => {
 def test_nobody_stumbles(visit: Open, source: str, width: int) -> None:
     page = visit(source, width=width).page
     page.locator("#grid td a").first.click()
+    page.locator("#step-list").wait_for()
     page.get_by_role("searchbox").fill("docker")
     assert page.evaluate(STUMBLES) == []
 
