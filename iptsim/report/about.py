@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.model import Container, DockerDaemon, Network
+from iptsim.languages import say, told
 from iptsim.packet import Family
 from iptsim.render.people import people_json
 
@@ -51,7 +52,7 @@ def about(host: Host) -> dict[str, Any]:
         "networks": [_network(network) for network in host.networks.values() if _has_packets(network)],
         "containers": [_container(host.containers[one["name"]], one) for one in people],
         "inferred": host.inferred,
-        "assumptions": [printable(sentence) for sentence in host.assumptions],
+        "assumptions": [printable(told(sentence)) for sentence in host.assumptions],
     }
 
 
@@ -59,7 +60,11 @@ def _engine(daemon: DockerDaemon | None) -> str:
     if daemon is None:
         return ""
     version = printable(daemon.version or "")
-    return f"Docker {version}" if version else f"Docker, rules as {daemon.generation} writes them"
+    return (
+        f"Docker {version}"
+        if version
+        else say("Docker, rules as {version} writes them", version=daemon.generation)
+    )
 
 
 def _settings(host: Host) -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
-from iptsim.languages import current_language
+from iptsim.languages import current_language, told
 from iptsim.packet import Family
 from iptsim.pictures import topology_picture
 from iptsim.reach import MOST, reachability
@@ -67,7 +67,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "findings": found,
         "tables": tables,
         "rulesets": rulesets,
-        "reasons": {code: text for code, text in REASONS.items() if code in codes},
+        "reasons": {code: told(text) for code, text in REASONS.items() if code in codes},
         "strings": traces.texts.values,
         "rules": traces.rules.values,
         "skips": traces.skips.values,
@@ -97,7 +97,7 @@ def _ruleset(ruleset: Ruleset, host: Host, traces: Traces) -> dict[str, Any]:
         "chains": [
             _chain(chain, traces) for table in ruleset.tables.values() for chain in table.chains.values()
         ],
-        "warnings": [printable(warning) for warning in ruleset.warnings],
+        "warnings": [printable(told(warning)) for warning in ruleset.warnings],
     }
 
 

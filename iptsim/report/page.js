@@ -616,7 +616,10 @@
         const box = chainBox(ruleset, chain);
         boxes.set(chain, box);
         body.append(box);
-        if (all && chain.r.length) box.open = true;
+        if (all && chain.r.length) {
+          fill(chain);
+          box.open = true;
+        }
       });
     });
   }

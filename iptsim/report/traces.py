@@ -10,6 +10,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.host import Host
+from iptsim.languages import told
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
 from iptsim.packet import address_text
 from iptsim.render.explanation import leg_name, when_text
@@ -52,6 +53,7 @@ class Traces:
         self.texts, self.rules, self.skips = Pool(), Pool(), Pool()
         self.steps, self.legs, self.traces = Pool(), Pool(), Pool()
         self._kept: list[Rule] = []
+        self._known = {told(sentence) for sentence in host.assumptions}
 
     # -- rules -------------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class Traces:
             out["d"] = place
         if reason.step is not None and reason.step.rule is not None:
             out["u"] = self.rule(reason.step.rule)
-        own = [sentence for sentence in explanation.assumptions if sentence not in self.host.assumptions]
+        own = [sentence for sentence in explanation.assumptions if sentence not in self._known]
         if own:
             out["m"] = [self.texts.text(sentence) for sentence in own]
         if trace.decisions:

@@ -20,6 +20,7 @@ import pytest
 
 from iptsim.cli import main
 from iptsim.host import load_host
+from iptsim.languages import language
 from iptsim.reach import reachability
 from iptsim.report import page, report
 from tests.report.hosts import PAYLOADS, hostile
@@ -202,6 +203,20 @@ def test_an_empty_dump_has_a_report(tmp_path: Path) -> None:
     dump = tmp_path / "empty.txt"
     dump.write_text("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
     assert data_of(made(dump))["rulesets"][0]["chains"][0]["c"] == "INPUT"
+
+
+def test_a_report_in_another_language() -> None:
+    with language("zh-TW"):
+        text = page(report(load_host(ICC_OFF)))
+    assert '<html lang="zh-TW">' in text
+    assert '<h2 id="reach-title">誰連得到誰</h2>' in text
+    data = data_of(text)
+    assert data["reasons"].keys() == data_of(made(ICC_OFF))["reasons"].keys()
+    assert all(re.search("[\u4e00-\u9fff]", sentence) for sentence in data["reasons"].values())
+    english = data_of(made(ICC_OFF))["texts"]
+    places = re.compile(r"\{\w+\}")
+    for name, said in data["texts"].items():
+        assert sorted(places.findall(said)) == sorted(places.findall(english[name])), name
 
 
 # -- the command -----------------------------------------------------------------------------------
