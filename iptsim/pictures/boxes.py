@@ -18,9 +18,16 @@ def line_size(number: int) -> float:
     return NAME if number == 0 else SMALL
 
 
+def is_bold(number: int, line: str) -> bool:
+    """Tell whether a line of a box is bold: its name is, and what became of a packet there."""
+    return number == 0 or line[:2] in ("✗ ", "? ")
+
+
 def box_width(lines: list[str], *, widest: float = WIDEST) -> float:
     """Return the width of a box around lines of text."""
-    widths = [text_width(line, line_size(number), bold=number == 0) for number, line in enumerate(lines)]
+    widths = [
+        text_width(line, line_size(number), bold=is_bold(number, line)) for number, line in enumerate(lines)
+    ]
     return round(min(max(widths, default=0.0) + 2 * PAD, widest), 1)
 
 

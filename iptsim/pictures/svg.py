@@ -8,7 +8,7 @@ from hashlib import sha256
 from xml.sax.saxutils import escape
 
 from iptsim.errors import printable
-from iptsim.pictures.boxes import LEADING, PAD, SMALL, line_size
+from iptsim.pictures.boxes import LEADING, PAD, SMALL, is_bold, line_size
 from iptsim.pictures.drawing import Drawing, Edge, Group, Node, Path, Placement, Point, Rect, Sample
 from iptsim.pictures.measure import clip, text_width, wrap
 from iptsim.pictures.style import style_sheet
@@ -221,8 +221,8 @@ class _Writer:
         y = start.y
         for number, text in enumerate(lines):
             size = line_size(number)
-            shown = clip(printable(text), size, width, bold=number == 0)
-            kind = "name" if number == 0 else {"✗": "stop", "?": "open"}.get(text[:1], "soft")
+            shown = clip(printable(text), size, width, bold=is_bold(number, text))
+            kind = "name" if number == 0 else {"✗ ": "stop", "? ": "open"}.get(text[:2], "soft")
             y += LEADING
             out.append(self._line(shown, start.x, y - 3.5, kind))
         return out

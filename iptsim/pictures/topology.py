@@ -10,7 +10,6 @@ from itertools import pairwise
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.host.model import Host
-from iptsim.netfilter.trace import Step
 from iptsim.packet import Family
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Group, Node, Sample
 from iptsim.pictures.nat import translations
@@ -221,7 +220,7 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
             last = drawing.nodes[places[-1]]
             last.classes.add(way.end)
             if way.step is not None and way.end != "arrived":
-                last.verdict = f"{'✗' if way.end == 'stop' else '?'} {_brief(way.step)}"
+                last.verdict = f"{'✗' if way.end == 'stop' else '?'} {_brief(way)}"
     if ways:
         drawing.legend = [Sample("route", ("walked",), "the packet's way", True)]
         if any(way.kind == "reply" for way in ways):
@@ -236,14 +235,17 @@ def _goes_on(way: Way, ways: list[Way]) -> bool:
     return way is not ways[-1] and ways[ways.index(way) + 1].leg.proxy and way.places[-1:] == [PROCESSES]
 
 
-def _brief(step: Step) -> str:
-    """Return in few words what stopped a packet."""
+def _brief(way: Way) -> str:
+    """Return in few words what stopped a packet, or what it depends on."""
+    step = way.step
+    if step is None:
+        return ""
     if step.table is None:
         return step.note or step.verdict
     if step.rule is None:
         return f"{step.table} {step.chain}: policy {step.verdict}"
-    verdict = "" if step.verdict.startswith(("JUMP", "GOTO")) else f": {step.verdict}"
-    return f"{step.table} {step.chain} rule {step.rule.position}{verdict}"
+    place = f"{step.table} {step.chain} rule {step.rule.position}"
+    return f"{place}: {step.verdict}" if way.end == "stop" else place
 
 
 # -- words -----------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from iptsim.errors import printable
 from iptsim.pictures.drawing import Drawing
 from iptsim.pictures.wiring import Wiring
 
-#: Marks behind what a packet passes.
+#: Marks at the end of a packet's way, and behind the place where it ends.
+_SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
 _MARKS = {"stop": "✗ stopped here", "arrived": "✓ arrives", "open": "? depends"}
 
 
@@ -39,19 +40,21 @@ class _Tree:
         return out
 
     def _way(self) -> list[str]:
-        """Return the way of each packet in one line."""
+        """Return the way of each packet in one line, with a mark at its end."""
         out = []
         for kind, name in (("route", "way"), ("reply", "answer")):
-            edges = [edge for edge in self.drawing.edges if edge.kind == kind]
-            text = ""
-            at = None
-            for edge in edges:
+            text = at = ""
+            for edge in self.drawing.edges:
+                if edge.kind != kind:
+                    continue
                 if edge.source != at:
                     text += f"{'; ' if text else ''}{self._name(edge.source)}"
                 text += f" → {self._name(edge.target)}"
                 at = edge.target
             if text:
-                out.append(f"{name}   {text}")
+                ends = self.drawing.nodes[at].classes & _SIGNS.keys()
+                signs = "".join(f" {sign}" for end, sign in _SIGNS.items() if end in ends)
+                out.append(f"{name}   {text}{signs}")
         return out
 
     def _name(self, node: str) -> str:
@@ -60,9 +63,6 @@ class _Tree:
         name = found.lines[0]
         if found.kind == "plug":
             name = f"{found.group.removeprefix('guest ')} {name.split(' ')[0]}"
-        for end, mark in (("stop", "✗"), ("arrived", "✓"), ("open", "?")):
-            if end in found.classes:
-                name += f" {mark}"
         return printable(name)
 
     def _row(self, name: str, lead: str = "") -> str:

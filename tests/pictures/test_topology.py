@@ -11,6 +11,8 @@ from iptsim.errors import UsageError
 from iptsim.host.model import Host
 from iptsim.pictures import topology_picture
 from iptsim.pictures.drawing import Rect
+from iptsim.pictures.wiring import MOST_PLUGS
+from tests.netfilter.hosts import container, dump, interface, router
 from tests.pictures.looks import SVG, nodes, read, texts
 from tests.test_other_networks import host as other_networks  # noqa: F401
 
@@ -35,19 +37,19 @@ def test_every_interface_and_container_is_on_it(path: Path) -> None:
     host = iptsim.load_host(path)
     picture = topology_picture(host)
     shown = texts(picture.svg())
-    for interface in host.namespace.interfaces.values():
-        if interface.kind != "loopback":
-            assert interface.name in shown, interface
-            for address in interface.addresses:
-                if address.family == 4 and interface.kind != "veth":
+    for one in host.namespace.interfaces.values():
+        if one.kind != "loopback":
+            assert one.name in shown, one
+            for address in one.addresses:
+                if address.family == 4 and one.kind != "veth":
                     assert any(iptsim_text(address.address) in text for text in shown)
-    for container in host.containers.values():
-        if not container.running:
-            assert any(text.startswith("Not running: ") and container.name in text for text in shown)
+    for guest in host.containers.values():
+        if not guest.running:
+            assert any(text.startswith("Not running: ") and guest.name in text for text in shown)
             continue
-        own = f"{container.name} (--network host)" if container.network_mode == "host" else container.name
+        own = f"{guest.name} (--network host)" if guest.network_mode == "host" else guest.name
         assert own in shown
-        for endpoint in container.endpoints.values():
+        for endpoint in guest.endpoints.values():
             if 4 in endpoint.addresses:
                 assert any(iptsim_text(endpoint.addresses[4]) in text for text in shown)
     tree = picture.text()
@@ -149,7 +151,7 @@ WAYS = {
     ),
     "to oneself": (
         ("docker-28.5/published", "host", "host:22"),
-        ["programs of the host ✓ → OUTPUT → POSTROUTING → PREROUTING → INPUT → programs of the host ✓"],
+        ["programs of the host → OUTPUT → POSTROUTING → PREROUTING → INPUT → programs of the host ✓"],
     ),
     "not forwarded": (
         ("docker-28.5/forward-off", "internet", "host:8080"),
@@ -166,6 +168,39 @@ WAYS = {
 @pytest.mark.parametrize(("question", "expected"), WAYS.values(), ids=WAYS)
 def test_ways(question: tuple[str, ...], expected: list[str]) -> None:
     assert way(*question) == expected
+
+
+def test_a_lost_answer_is_drawn_too() -> None:
+    """The request arrives; what comes in by eth1 is dropped, so the answer is."""
+    host = router(dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A FORWARD -i eth1 -j DROP\n"))
+    picture = topology_picture(host, iptsim.explain(host, "10.1.0.9", "10.2.0.9", dport=80))
+    assert [line for line in picture.text().splitlines() if line.startswith(("way", "answer"))] == [
+        "way   Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → eth1 → 10.2.0.0/24 ✓",
+        "answer   10.2.0.0/24 → eth1 → PREROUTING → routing → FORWARD ✗",
+    ]
+    assert {edge.kind for edge in picture.drawing.edges if "walked" in edge.classes} == {"route", "reply"}
+
+
+def test_what_nobody_knows_is_marked_where_it_stands() -> None:
+    rule = "-A FORWARD -m limit --limit 1/s -j ACCEPT"
+    host = router(dump(filter=f":INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT ACCEPT\n{rule}\n"))
+    picture = topology_picture(host, iptsim.explain(host, "a", "10.2.0.9", dport=80))
+    assert "way   a eth0 → veth-a → br0 → PREROUTING → routing → FORWARD ?" in picture.text()
+    assert picture.drawing.nodes["hook FORWARD"].verdict == "? filter FORWARD rule 1"
+
+
+def test_hundreds_of_containers_are_counted_and_those_asked_about_are_shown() -> None:
+    host = router("")
+    for number in range(600):
+        name = f"c{number}"
+        address, port = f"10.9.{number // 200 + 1}.{number % 200}", f"veth-{name}"
+        host.containers[name] = container(name, address, port)
+        host.namespace.interfaces[port] = interface(port, 100 + number, kind="veth", master="br0")
+    picture = topology_picture(host, iptsim.explain(host, "c599", "a", dport=80))
+    assert sum(node.kind == "plug" for node in picture.drawing.nodes.values()) <= MOST_PLUGS + 2
+    assert any("more" in text for text in texts(picture.svg()))
+    assert "c599" in texts(picture.svg())
+    assert len(picture.svg()) < 300_000
 
 
 def test_macvlan_passes_the_rules_by(other_networks: Host) -> None:  # noqa: F811
