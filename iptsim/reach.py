@@ -20,6 +20,7 @@ from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.host import Host, load_host
 from iptsim.host.model import Container
+from iptsim.languages import say
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
@@ -60,6 +61,11 @@ class Row:
         if self.port is None:
             return self.proto
         return _OTHERS if self.port == OTHER_PORT else f"{self.port}/{self.proto}"
+
+    @property
+    def says(self) -> str:
+        """The same in the language in force."""
+        return say("other ports") if self.port == OTHER_PORT else self.what
 
     def question(self, family: Family, verbose: bool = False) -> Question:
         """Return the question."""

@@ -16,7 +16,8 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
-from iptsim.languages import language
+from iptsim.explanation.places import place_of
+from iptsim.languages import joined, language, say, told
 from iptsim.netfilter.trace import Decision, Leg, Step
 from iptsim.packet import ICMPV6
 from iptsim.render.console import print_line
@@ -71,7 +72,7 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         if explanation.branches:
             yield from _other_ways(explanation)
     for sentence in explanation.assumptions:
-        yield Text.assemble(("Assumed   ", "dim"), printable(sentence))
+        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
 
 
 def asked_text(explanation: Explanation) -> str:
@@ -82,8 +83,13 @@ def asked_text(explanation: Explanation) -> str:
     what = "icmpv6" if packet.proto == ICMPV6 else question.what()
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
-    known = state in ("new", "established", "related")
-    return f"{what}, {state} connection" if known else f"{what}, state {state}"
+    if state == "new":
+        return say("{what}, new connection", what=what)
+    if state == "established":
+        return say("{what}, established connection", what=what)
+    if state == "related":
+        return say("{what}, related connection", what=what)
+    return say("{what}, state {state}", what=what, state=state)
 
 
 def _headline(explanation: Explanation) -> Text:
@@ -100,15 +106,17 @@ def _headline(explanation: Explanation) -> Text:
 
 def _decided_by(step: Step) -> Iterator[Text]:
     if step.rule is None:
-        policy = f"{step.table} {step.chain}, policy {step.verdict}"
-        yield Text.assemble("Decided by   ", (printable(policy), "bold"), backend_of(step))
+        policy = say(
+            "{table} {chain}, policy {verdict}", table=step.table, chain=step.chain, verdict=step.verdict
+        )
+        yield Text.assemble(say("Decided by") + "   ", (printable(policy), "bold"), backend_of(step))
         return
     rule = step.rule
     yield Text.assemble(
-        "Decided by   ",
-        (printable(f"{rule.table} {rule.chain} rule {rule.position}"), "bold"),
+        say("Decided by") + "   ",
+        (printable(place_of(rule)), "bold"),
         backend_of(step),
-        f" (line {rule.line}):  " if rule.line else ":  ",
+        say(" (line {line}):  ", line=rule.line) if rule.line else ":  ",
         (printable(spec(rule)), "cyan"),
     )
 
@@ -125,25 +133,27 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
             yield from _legs(way, verbose)
     left = len(explanation.branches) - WAYS_SHOWN
     if left > 0:
-        yield Text(f"... and {left} more ways (--json has them all)", "dim")
+        yield Text(say("... and {count} more ways (--json has them all)", count=left), "dim")
     yield Text("")
 
 
 def when_text(decisions: list[Decision]) -> str:
     """Return how undecided matches went on one way: "if filter INPUT rule 7 (limit ...) matches"."""
-    phrases = [
-        f"{'if' if decision.value else 'unless'} {decision.rule.table} {decision.rule.chain} rule "
-        f"{decision.rule.position} ({printable(decision.match or 'rule')}) {decision.words}"
-        for decision in decisions
-    ]
-    return printable(" and ".join(phrases))
+    return printable(joined(" and ", map(_when, decisions)))
+
+
+def _when(decision: Decision) -> str:
+    place, match, does = place_of(decision.rule), decision.match or "rule", told(decision.words)
+    if decision.value:
+        return say("if {place} ({match}) {does}", place=place, match=match, does=does)
+    return say("unless {place} ({match}) {does}", place=place, match=match, does=does)
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
-    yield Text("The ways end alike, but not at the same place:", "dim")
+    yield Text(say("The ways end alike, but not at the same place:"), "dim")
     for way in explanation.branches[:WAYS_SHOWN]:
         delivered = way.trace.legs[0].delivered
-        place = delivered_text(delivered) if delivered else "nowhere"
+        place = delivered_text(delivered) if delivered else say("nowhere")
         yield Text(f"  {printable(place)}  {when_text(way.trace.decisions)}", "dim")
 
 
@@ -158,16 +168,16 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         steps = leg.steps
         yield from _inside(leg.sender, leg.own_steps, leg, verbose)
         if leg.inside and leg.verdict == "ACCEPT":
-            stays = f"{' ' * INDENT}stays inside {printable(leg.sender)}: no rule of the host sees it"
-            yield Text(stays, "dim")
+            stays = say("stays inside {sender}: no rule of the host sees it", sender=printable(leg.sender))
+            yield Text(f"{' ' * INDENT}{stays}", "dim")
         elif not steps and not leg.inside:
-            yield Text(f"{' ' * INDENT}no rule sees it", "dim")
+            yield Text(" " * INDENT + say("no rule sees it"), "dim")
         short = number > 1 and leg.verdict == "ACCEPT" and not verbose
         yield from _brief(steps) if short else step_lines(steps, leg, verbose)
         yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
         if leg.delivered is not None and number == 1:
             yield Text.assemble(
-                " " * INDENT, ("arrives at ", "dim"), printable(delivered_text(leg.delivered))
+                " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered))
             )
     yield Text("")
 
@@ -175,7 +185,8 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
 def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
     """Show what a container's own rules did, when they did anything."""
     if steps and (verbose or has_worth(steps)):
-        yield Text(f"{' ' * INDENT}inside {printable(name or 'the receiver')}", "dim")
+        inside = say("inside {name}", name=printable(name) or say("the receiver"))
+        yield Text(f"{' ' * INDENT}{inside}", "dim")
         yield from step_lines(steps, leg, verbose)
 
 
@@ -183,10 +194,14 @@ def leg_name(legs: list[Leg], number: int) -> str:
     """Return what a trace's leg is, by its number from 1: "reply"."""
     leg = legs[number - 1]
     if leg.proxy:
-        return "docker-proxy → container" if leg.direction == "original" else "container → docker-proxy"
+        if leg.direction == "original":
+            return say("docker-proxy → container")
+        return say("container → docker-proxy")
     if legs[0].verdict == "REJECT" and number == 2:
-        return "answer of the REJECT rule"
-    return "request" if number == 1 else ("reply" if leg.direction == "reply" else "second connection")
+        return say("answer of the REJECT rule")
+    if number == 1:
+        return say("request")
+    return say("reply") if leg.direction == "reply" else say("second connection")
 
 
 def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
@@ -197,13 +212,15 @@ def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
 def brief(steps: list[Step]) -> Iterator[str]:
     """Yield a leg that got through in one sentence: the rules and policies that accepted it; then notes."""
     shown = [
-        f"{step.table} {step.chain} " + (f"rule {step.rule.position}" if step.rule else "policy")
+        place_of(step.rule)
+        if step.rule
+        else say("{table} {chain} policy", table=step.table, chain=step.chain)
         for step in steps
         if step.table == "filter" and step.verdict == "ACCEPT"
     ]
     notes = [step.note for step in steps if step.table is None]
     if shown or (steps and not notes):
-        yield f"accepted by {', '.join(shown) or 'every policy'}"
+        yield say("accepted by {places}", places=joined(", ", shown) or say("every policy"))
     yield from notes
 
 

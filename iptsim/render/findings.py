@@ -9,6 +9,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding
+from iptsim.languages import say, sentences
 
 _INDENT = "  "
 
@@ -21,7 +22,7 @@ def findings_lines(findings: Sequence[Finding], source: str) -> Iterator[Text]:
         source: the source as the user named it, for the commands that show a packet again.
     """
     if not findings:
-        yield Text("Nothing found.")
+        yield Text(say("Nothing found."))
     for number, finding in enumerate(findings):
         if number:
             yield Text("")
@@ -37,10 +38,14 @@ def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
     if finding.shown is not None:
         yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")
         yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim")
-    yield Text.assemble(_INDENT, ("Remedy  ", "dim"), printable(finding.remedy))
+    yield Text.assemble(_INDENT, (say("Remedy") + "  ", "dim"), printable(finding.remedy))
 
 
 def _shown(shown: Explanation) -> str:
     """Return a walked packet in one line: who sends what to whom, and what becomes of it."""
     what = shown.question.what()
-    return f"{shown.sender} → {shown.target}, {what}: {shown.verdict}. {shown.reason.text}"
+    answer = say(
+        "{sender} → {target}, {what}: {verdict}.",
+        sender=shown.sender, target=shown.target, what=what, verdict=shown.verdict,
+    )  # fmt: skip
+    return sentences(answer, shown.reason.text)

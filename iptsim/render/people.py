@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.model import Container
+from iptsim.languages import say, told
 from iptsim.packet import Family, address_text, protocol_name
 
 FAMILIES: tuple[Family, ...] = (4, 6)
@@ -20,7 +22,7 @@ def people_json(host: Host) -> dict[str, Any]:
     return {
         "schema": "iptsim.people/1",
         "inferred": host.inferred,
-        "assumptions": host.assumptions,
+        "assumptions": list(map(told, host.assumptions)),
         "people": [
             {"name": "host", "kind": "host", "addresses": _host_addresses(host)},
             {"name": "internet", "kind": "outside", "addresses": []},
@@ -41,25 +43,35 @@ def people_json(host: Host) -> dict[str, Any]:
 
 def people_lines(host: Host) -> Iterator[Text]:
     """Yield the lines of the listing."""
-    yield Text("One can ask about", "bold")
-    rows = [("host", ", ".join(_host_addresses(host)) or "its addresses are not known", "also: localhost")]
-    rows.append(("internet", "an address outside, by the default route", ""))
+    yield Text(say("One can ask about"), "bold")
+    rows = [
+        (
+            "host",
+            ", ".join(_host_addresses(host)) or say("its addresses are not known"),
+            say("also: localhost"),
+        )
+    ]
+    rows.append(("internet", say("an address outside, by the default route"), ""))
     for container in _containers(host):
         addresses = ", ".join(address for address in _addresses(container) if address != container.name)
         networks = ", ".join(container.endpoints) or container.network_mode
         published = ", ".join(_published(container))
-        more = f"{networks}; published {published}" if published else networks
-        rows.append((container.name, addresses if container.running else "not running", more))
-    width = min(max(len(name) for name, _, _ in rows), 30)
-    middle = max(len(where) for _, where, _ in rows[1:])
+        more = (
+            say("{networks}; published {ports}", networks=networks, ports=published)
+            if published
+            else networks
+        )
+        rows.append((container.name, addresses if container.running else say("not running"), more))
+    width = min(max(cell_len(name) for name, _, _ in rows), 30)
+    middle = max(cell_len(where) for _, where, _ in rows[1:])
     for name, where, more in rows:
         yield Text.assemble(
             "  ",
-            (f"{printable(name):{width}}", "bold"),
-            f"  {printable(where):{middle}}  ",
+            (_padded(printable(name), width), "bold"),
+            f"  {_padded(printable(where), middle)}  ",
             (printable(more), "dim"),
         )
-    yield Text("and any IP address.  For example:")
+    yield Text(say("and any IP address.  For example:"))
     names = [container.name for container in _containers(host) if container.running]
     sender = names[0] if len(names) > 1 else "internet"
     target = names[-1] if names else "host"
@@ -67,7 +79,12 @@ def people_lines(host: Host) -> Iterator[Text]:
         f"  iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}:80"
     )
     for sentence in host.assumptions:
-        yield Text.assemble(("Assumed   ", "dim"), printable(sentence))
+        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence)))
+
+
+def _padded(text: str, width: int) -> str:
+    """Return a text filled up to so many columns; ideographs take two."""
+    return text + " " * (width - cell_len(text))
 
 
 def _containers(host: Host) -> list[Container]:

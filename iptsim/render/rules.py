@@ -12,6 +12,7 @@ from iptsim.dump.owners import chain_owner, rule_owner
 from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
+from iptsim.languages import joined, say
 from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
@@ -25,10 +26,16 @@ def rule_words(rule: Rule) -> str:
     conditions = [
         words for words in (rule.parameters.says(), *(match.says() for match in rule.matches)) if words
     ]
-    packets = f"packets {', '.join(conditions)}" if conditions else "every packet"
-    order = rule.target.says() if rule.target is not None else "only count"
-    refused = f" (the kernel refuses it: {rule.refused})" if rule.refused else ""
-    return f"{packets}: {order}{refused}"
+    packets = say("packets {which}", which=joined(", ", conditions)) if conditions else say("every packet")
+    order = rule.target.says() if rule.target is not None else say("only count")
+    if rule.refused:
+        return say(
+            "{packets}: {order} (the kernel refuses it: {why})",
+            packets=packets,
+            order=order,
+            why=rule.refused,
+        )
+    return say("{packets}: {order}", packets=packets, order=order)
 
 
 def rules_lines(
@@ -129,8 +136,11 @@ def rule_owner_and_role(rule: Rule, host: Host | None) -> tuple[str, Role | None
 def chain_text(chain: Chain) -> str:
     """Return what a chain is: built in, with its policy, or who made it."""
     if chain.builtin:
-        return f"built in, policy {chain.policy or 'ACCEPT'}{_counted(chain.counters)}"
-    return f"made {_owner_text(chain_owner(chain.name))}"
+        return say("built in, policy {policy}", policy=chain.policy or "ACCEPT") + _counted(chain.counters)
+    owner = chain_owner(chain.name)
+    if owner == "user":
+        return say("made by hand, or by an unknown program")
+    return say("made by {owner}", owner=owner)
 
 
 def chain_lines(chain: Chain, host: Host | None = None, marks: Marks | None = None) -> Iterator[Text]:
@@ -139,7 +149,7 @@ def chain_lines(chain: Chain, host: Host | None = None, marks: Marks | None = No
     name = f"{mark}{chain.table} {printable(chain.name)}"
     yield Text.assemble((name, "bold"), f"   {chain_text(chain)}")
     if not chain.rules:
-        yield Text("  no rules", "dim")
+        yield Text("  " + say("no rules"), "dim")
     for rule in chain.rules:
         mark = marks.of(rule) if marks is not None else NONE
         yield Text.assemble((mark, "bold"), f"{rule.position:4}  ", (printable(rule.text), "cyan"))
@@ -154,14 +164,18 @@ def why_text(rule: Rule, host: Host | None = None) -> str:
     if role is None:
         return _owner_text(owner)
     setting = f" ({role.setting})" if role.setting and role.setting not in _NAMED else ""
-    return f"{_owner_text(owner)}: {role.text}{setting}"
+    return say("{owner}: {why}", owner=_owner_text(owner), why=role.text) + setting
 
 
 def _owner_text(owner: str) -> str:
-    return "by hand, or by an unknown program" if owner == "user" else f"by {owner}"
+    return say("by hand, or by an unknown program") if owner == "user" else say("by {owner}", owner=owner)
 
 
 def _counted(counters: Counters | None) -> str:
     if counters is None:
         return ""
-    return f" · {counters.packets:,} packets" + (f", {counters.octets:,} octets" if counters.octets else "")
+    if counters.octets:
+        return " · " + say(
+            "{packets:,} packets, {octets:,} octets", packets=counters.packets, octets=counters.octets
+        )
+    return " · " + say("{packets:,} packets", packets=counters.packets)

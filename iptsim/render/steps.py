@@ -11,6 +11,7 @@ from rich.text import Text
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
+from iptsim.languages import say
 from iptsim.netfilter.trace import Leg, Skipped, Step
 
 COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
@@ -22,12 +23,14 @@ _SINGLE = 3
 
 def spec(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN`."""
-    return rule.text.removeprefix(f"-A {rule.chain}").strip() or "(every packet)"
+    return rule.text.removeprefix(f"-A {rule.chain}").strip() or say("(every packet)")
 
 
 def backend_of(step: Step) -> str:
     """Return whose rules a step belongs to, on a host with rules of both backends."""
-    return f" of iptables-{'nft' if step.backend == 'nf_tables' else step.backend}" if step.backend else ""
+    if not step.backend:
+        return ""
+    return say(" of iptables-{backend}", backend="nft" if step.backend == "nf_tables" else step.backend)
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ def step_lines(steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
         lines = [*(_all(found, margin, deciding) if verbose else _worthy(found, margin, deciding))]
         title = f"{' ' * INDENT}{hook:<{_HOOK_WIDTH}}"
         if not lines:
-            yield Text.assemble(title, ("nothing applies", "dim"))
+            yield Text.assemble(title, (say("nothing applies"), "dim"))
             continue
         yield Text(title) + lines[0][len(margin) :]
         yield from lines[1:]
@@ -124,7 +127,7 @@ def _level(found: list[Visit], margin: str, deciding: Step | None) -> Iterator[T
         else:
             for visit in together:
                 line = _line(margin, visit.step, False)
-                line.append("   nothing applies", "dim")
+                line.append("   " + say("nothing applies"), "dim")
                 yield line
 
 
@@ -133,8 +136,9 @@ def _folded(together: list[Visit], margin: str) -> Text:
     first, last = together[0].step, together[-1].step
     line = _place(margin, first)
     line.right_crop(2)
-    line.append(f"–{last.rule.position if last.rule else ''}  → {len(together)} chains")
-    line.append("   nothing applies", "dim")
+    chains = say("{count} chains", count=len(together))
+    line.append(f"–{last.rule.position if last.rule else ''}  → {chains}")
+    line.append("   " + say("nothing applies"), "dim")
     return line
 
 
@@ -158,12 +162,12 @@ def _line(margin: str, step: Step, deciding: bool) -> Text:
         return line
     line = _place(margin, step)
     if step.maybe:
-        line.append("(maybe) ", "yellow")
+        line.append(say("(maybe)") + " ", "yellow")
     if chain := _jumped(step):
         line.append(f"→ {printable(chain)}")
         return line
     if step.policy:
-        line.append(f"policy {step.verdict}", COLOURS.get(step.verdict, ""))
+        line.append(say("policy {verdict}", verdict=step.verdict), COLOURS.get(step.verdict, ""))
         line.append(backend_of(step))
     else:
         line.append(step.verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
@@ -179,14 +183,14 @@ def _line(margin: str, step: Step, deciding: bool) -> Text:
 def changed_text(name: str, value: Any) -> str:
     """Return a header field's value before or after a change, marks as rules write them."""
     if value is None:
-        return "any"
+        return say("any")
     return f"{value:#x}" if name in ("mark", "ctmark", "tos") and isinstance(value, int) else str(value)
 
 
 def _skipped_line(lead: str, skip: Skipped) -> Text:
     return Text.assemble(
         lead,
-        (printable(f"{skip.table} {skip.chain} {skip.rule.position}  no: "), "dim"),
+        (printable(f"{skip.table} {skip.chain} {skip.rule.position}  ") + say("no:") + " ", "dim"),
         (printable(skip.condition), "dim cyan"),
-        (f", but {printable(skip.got)}", "dim"),
+        (say(", but {got}", got=printable(skip.got)), "dim"),
     )

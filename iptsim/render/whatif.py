@@ -17,6 +17,7 @@ from iptsim.alternatives.table import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
+from iptsim.languages import joined, language, say, say_as, told
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.render.console import is_plain, print_line
 
@@ -30,8 +31,13 @@ _ALSO_SHOWN = 6
 
 def print_what_if(answer: WhatIf, console: Console) -> None:
     """Print what some changes do."""
+    with language(answer.language):
+        _print(answer, console)
+
+
+def _print(answer: WhatIf, console: Console) -> None:
     changes = " ".join(map(change_text, answer.changes))
-    print_line(console, Text.assemble("What if  ", (printable(changes), "bold")))
+    print_line(console, Text.assemble(say("What if") + "  ", (printable(changes), "bold")))
     print_line(console, Text(printable(answer.why)))
     console.print()
     if answer.before is None and answer.after is None:
@@ -41,7 +47,7 @@ def print_what_if(answer: WhatIf, console: Console) -> None:
     answers = [one for one in (answer.before, answer.after) if one is not None]
     taken = [one.assumptions for one in answers] or [answer.host.assumptions]
     for sentence in dict.fromkeys(sentence for sentences in taken for sentence in sentences):
-        print_line(console, Text.assemble(("Assumed   ", "dim"), printable(sentence)))
+        print_line(console, Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence))))
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:
@@ -60,22 +66,24 @@ def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iter
         explanation: the answer that they are for.
     """
     lets = explanation.verdict != "ACCEPT"
-    yield Text("What would let it through" if lets else "What would keep it out", "bold")
+    yield Text(say("What would let it through") if lets else say("What would keep it out"), "bold")
     if not found:
-        yield Text("  none of the usual changes does")
+        yield Text("  " + say("none of the usual changes does"))
     for proposal in found:
         title = proposal.command or proposal.options
         yield Text.assemble(
-            "  ", (printable(title), "cyan") if title else "", "" if title else "(nothing to change)"
+            "  ", (printable(title), "cyan") if title else "", "" if title else say("(nothing to change)")
         )
-        yield Text(f"    {printable(proposal.text)}{'' if lets else _then(proposal)}")
+        yield Text(f"    {printable(proposal.text if lets else _with_end(proposal))}")
         yield from (Text(f"    {line}", "dim") for line in _also(proposal))
 
 
-def _then(proposal: Proposal) -> str:
+def _with_end(proposal: Proposal) -> str:
     """Say who gets the packet that was to be kept from somebody, where it still gets through."""
     outcome = outcome_of(proposal.after.trace)
-    return f"; then the packet ends at {printable(outcome.at)}" if outcome.reached else ""
+    if not outcome.reached:
+        return proposal.text
+    return say("{proposal}; then the packet ends at {place}", proposal=proposal.text, place=outcome.at)
 
 
 def _also(proposal: Proposal) -> Iterator[str]:
@@ -83,13 +91,22 @@ def _also(proposal: Proposal) -> Iterator[str]:
     for kind in ("opens", "closes", "alters"):
         rows = [shift.row for shift in proposal.also if shift.kind == kind]
         if rows:
-            told = [f"{row.sender} → {row.to} {row.what}" for row in rows[:_ALSO_SHOWN]]
-            more = f" and {len(rows) - _ALSO_SHOWN} more" if len(rows) > _ALSO_SHOWN else ""
-            yield printable(f"also {kind} {', '.join(told)}{more}")
+            listed = joined(", ", (f"{row.sender} → {row.to} {row.says}" for row in rows[:_ALSO_SHOWN]))
+            if len(rows) > _ALSO_SHOWN:
+                listed = say("{ways} and {count} more", ways=listed, count=len(rows) - _ALSO_SHOWN)
+            yield printable(_effect(kind, listed))
     if not proposal.also:
-        yield "nothing else that was asked changes"
+        yield say("nothing else that was asked changes")
     if proposal.left_out:
-        yield f"({proposal.left_out} more questions were not asked)"
+        yield say("({count} more questions were not asked)", count=proposal.left_out)
+
+
+def _effect(kind: str, ways: str) -> str:
+    if kind == "opens":
+        return say("also opens {ways}", ways=ways)
+    if kind == "closes":
+        return say("also closes {ways}", ways=ways)
+    return say("also alters {ways}", ways=ways)
 
 
 # -- without a question ----------------------------------------------------------------------------
@@ -98,24 +115,28 @@ def _also(proposal: Proposal) -> Iterator[str]:
 def _print_shifts(answer: WhatIf, console: Console) -> None:
     if answer.shifts:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("from", "to", "what", "before", "after"):
+        for name in (
+            say_as("column", "from"), say_as("column", "to"), say_as("column", "what"),
+            say_as("column", "before"), say_as("column", "after"),
+        ):  # fmt: skip
             table.add_column(name)
         for shift in answer.shifts:
             row = shift.row
             table.add_row(
-                Text(printable(row.sender)), Text(printable(row.to)), row.what,
+                Text(printable(row.sender)), Text(printable(row.to)), row.says,
                 _outcome(shift.before), _outcome(shift.after),
             )  # fmt: skip
         console.print(table)
     if answer.left_out:
-        console.print(Text(f"({answer.left_out} more questions were not asked)", "dim"))
+        console.print(Text(say("({count} more questions were not asked)", count=answer.left_out), "dim"))
 
 
 def _outcome(outcome: Outcome) -> Text:
     if not outcome.verdict:
-        return Text("can't be asked", "dim")
+        return Text(say("can't be asked"), "dim")
     return Text.assemble(
-        (outcome.verdict, _COLOURS[outcome.verdict]), f" at {printable(outcome.at)}" if outcome.at else ""
+        (outcome.verdict, _COLOURS[outcome.verdict]),
+        say(" at {place}", place=printable(outcome.at)) if outcome.at else "",
     )
 
 
@@ -135,9 +156,9 @@ def _print_both(answer: WhatIf, console: Console) -> None:
         )
     )  # fmt: skip
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("before", ratio=1, overflow="fold")
+    table.add_column(say_as("column", "before"), ratio=1, overflow="fold")
     table.add_column("", width=1)
-    table.add_column("after", ratio=1, overflow="fold")
+    table.add_column(say_as("column", "after"), ratio=1, overflow="fold")
     table.add_row(_headline(before, answer, "before"), "", _headline(after, answer, "after"))
     legs = [explanation.trace.legs if explanation is not None else [] for explanation in (before, after)]
     for number in range(max(map(len, legs))):
@@ -174,9 +195,12 @@ def _headline(explanation: Explanation | None, answer: WhatIf, when: str) -> Tex
 def _leg(leg: Leg | None, number: int) -> Text:
     if leg is None:
         return Text("")
-    name = "request" if number == 0 else "reply" if leg.direction == "reply" else "second connection"
     if leg.proxy:
-        name = f"docker-proxy's {'request' if leg.direction == 'original' else 'reply'}"
+        name = say("docker-proxy's request") if leg.direction == "original" else say("docker-proxy's reply")
+    elif number == 0:
+        name = say("request")
+    else:
+        name = say("reply") if leg.direction == "reply" else say("second connection")
     return Text.assemble((f"{number + 1} {name}", "bold"), "  ", (leg.verdict, _COLOURS[leg.verdict]))
 
 
@@ -207,13 +231,13 @@ def _step(step: Step | None) -> Padding | Text:
     number = f" {step.rule.position}" if step.rule is not None else ""
     text = Text(f"{step.table} {printable(str(step.chain))}{number}  ")
     if step.maybe:
-        text.append("(maybe) ", "yellow")
+        text.append(say("(maybe)") + " ", "yellow")
     jump, _, chain = step.verdict.partition(":")
     if jump in ("JUMP", "GOTO"):
         text.append(f"→ {printable(chain)}")
     else:
-        policy = "policy " if step.policy else ""
-        text.append(f"{policy}{step.verdict}", _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
+        verdict = say("policy {verdict}", verdict=step.verdict) if step.policy else step.verdict
+        text.append(verdict, _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
     for name, (before, after) in step.changes.items():
         text.append(f"  {name} {before} → {after}", "magenta")
     if step.rule is not None and jump not in ("JUMP", "GOTO", "RETURN"):
@@ -229,4 +253,4 @@ def _hanging(text: Text) -> Padding:
 def _end(leg: Leg | None) -> Text:
     if leg is None or leg.delivered is None:
         return Text("")
-    return Text.assemble("  ", ("arrives at ", "dim"), printable(delivered_text(leg.delivered)))
+    return Text.assemble("  ", (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered)))
