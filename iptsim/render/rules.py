@@ -163,8 +163,10 @@ def why_text(rule: Rule, host: Host | None = None) -> str:
     owner, role = rule_owner_and_role(rule, host)
     if role is None:
         return _owner_text(owner)
-    setting = f" ({role.setting})" if role.setting and role.setting not in _NAMED else ""
-    return say("{owner}: {why}", owner=_owner_text(owner), why=role.text) + setting
+    why = say("{owner}: {why}", owner=_owner_text(owner), why=role.text)
+    if not role.setting or role.setting in _NAMED:
+        return why
+    return say("{does} ({why})", does=why, why=role.setting)
 
 
 def _owner_text(owner: str) -> str:
