@@ -32,6 +32,7 @@ DOCUMENTS = {
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 #: Roles in docstrings, which Markdown does not know: :class:`iptsim.Host` reads `Host`.
 _ROLE = re.compile(r":(?:class|func|data|mod|meth|attr):<code>~?(?:[\w.]*\.)?(\w+)</code>")
+_PICTURE = re.compile(r'(<img [^>]*src="([^"]+\.svg)"[^>]*>)')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -59,8 +60,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write the roles in docstrings as code."""
-    return _ROLE.sub(r"<code>\1</code>", html)
+    """Write the roles in docstrings as code, and let a click on a picture show it whole."""
+    return _PICTURE.sub(r'<a href="\2">\1</a>', _ROLE.sub(r"<code>\1</code>", html))
 
 
 def generated() -> dict[str, str]:
@@ -91,7 +92,8 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     usage = re.sub(r"\n {8,}", "\n    ", parser.format_usage().removeprefix("usage: ").strip())
     yield f"\n## iptsim {name}\n\n{parser.description}\n\n```text\n{usage}\n```\n"
     if parser.epilog:
-        yield f"\n{_text(parser.epilog)}\n"
+        as_it_is = "\n  " in parser.epilog  # a list in columns
+        yield f"\n```text\n{parser.epilog}\n```\n" if as_it_is else f"\n{_text(parser.epilog)}\n"
     for group in parser._action_groups:
         rows = [action for action in group._group_actions if action.dest != "help"]
         if not rows:
