@@ -178,8 +178,8 @@ class _Draw:
         """Add what leads out of a chain, or of the chains that are drawn as one."""
         bundles: dict[tuple[str, str], _Bundle] = {}
         for member in group.members if not group.rest else ():
-            for _, target, key, attributes in self.graph.out_edges(member, keys=True, data=True):
-                self._bundle(bundles, member, target, key, attributes)
+            for _, reached, key, attributes in self.graph.out_edges(member, keys=True, data=True):
+                self._bundle(bundles, member, reached, key, attributes)
             chain = self.ruleset.chain(member.place, member.name)
             for rule in chain.rules if chain is not None else ():
                 if rule.target_name == "RETURN":
