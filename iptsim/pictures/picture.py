@@ -29,6 +29,7 @@ _PAGE = """\
 :root {{ color-scheme: light dark }}
 body {{ margin: 1rem; font-family: system-ui, sans-serif }}
 figure {{ margin: 0; overflow: auto }}
+figure svg {{ max-width: 100%; min-width: {narrowest}px; height: auto }}
 pre {{ overflow: auto }}
 </style>
 </head>
@@ -97,7 +98,9 @@ class Picture:
     def html(self) -> str:
         """Return it as a page that needs nothing else."""
         title, text = escape(printable(self.drawing.title)), escape(self.text())
-        return _PAGE.format(title=title, svg=self.svg(), text=text)
+        # a picture may shrink to fit the window, but not until it can't be read
+        narrowest = round(0.7 * self.placement.width)
+        return _PAGE.format(title=title, svg=self.svg(), text=text, narrowest=narrowest)
 
     def text(self) -> str:
         """Return it as a tree of plain text."""

@@ -20,5 +20,6 @@ def test_a_shipped_picture_is_what_its_command_makes(name: str, tmp_path: Path) 
 
 
 def test_each_picture_is_shown_once_and_has_a_command() -> None:
-    shown = re.findall(r"^!\[.+\]\(\.\./pictures/(.+)\)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    shown = re.findall(r"^\[!\[.+\]\((\.\./pictures/.+)\)\]\(\1\)$", PAGE.read_text("utf-8"), re.MULTILINE)
+    shown = [path.rpartition("/")[2] for path in shown]
     assert sorted(shown) == sorted(commands()) == sorted(path.name for path in SHIPPED.iterdir())
