@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas
 
+    from iptsim.pictures import Picture
+
 
 class Shown:
     """Something with a form for people: plain text, and HTML for notebooks.
@@ -49,3 +51,15 @@ class Framed(Shown):
         from iptsim.render.frames import frame
 
         return frame(self)
+
+
+class Pictured(Framed):
+    """Something that can be drawn as well."""
+
+    __slots__ = ()
+
+    def picture(self) -> Picture:
+        """Return a picture of it: of a host its network, of an answer the packet's way through that network."""
+        from iptsim.pictures.objects import picture_of
+
+        return picture_of(self)

@@ -13,7 +13,7 @@ from iptsim.languages import current_language, language, later, say, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text
-from iptsim.shown import Framed
+from iptsim.shown import Pictured
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
 _FIELD_NAMES = {
@@ -26,7 +26,7 @@ _FIELD_NAMES = {
 
 
 @dataclass(slots=True)
-class Explanation(Framed):
+class Explanation(Pictured):
     """An answered question.
 
     Attributes:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_v
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
 from iptsim.packet import Connection, Family, address_text
-from iptsim.shown import Framed
+from iptsim.shown import Pictured
 
 InterfaceKind = Literal[
     "loopback", "bridge", "veth", "physical", "macvlan", "ipvlan", "vxlan", "vlan", "bond", "tun",
@@ -533,7 +533,7 @@ class ConntrackEntry:
 
 
 @dataclass(eq=False)
-class Host(Framed):
+class Host(Pictured):
     """Everything known about the host.
 
     Attributes:

@@ -125,6 +125,9 @@ class Picture:
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror or error}") from None
 
+    def __repr__(self) -> str:
+        return f"<Picture {printable(self.drawing.title)}>"
+
     def _repr_svg_(self) -> str:
         return self.svg()
 
