@@ -110,7 +110,7 @@ class Output(Console):
     def __init__(self, asked: Sequence[str] | None = None, program: str = "iptsim") -> None:
         self.plain = asked is not None
         if asked is None:
-            super().__init__(file=sys.stdout, highlight=False)
+            super().__init__(file=sys.stdout, highlight=False, force_jupyter=False)
             return
         file: Any = _AsciiFile(sys.stdout)
         super().__init__(

@@ -49,7 +49,7 @@ def _print(explanation: Explanation, console: Console, level: Level) -> None:
 
 def as_text(explanation: Explanation, width: int = 120) -> str:
     """Return an explanation as plain text."""
-    console = Console(file=StringIO(), width=width, color_system=None)
+    console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
     print_explanation(explanation, console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()

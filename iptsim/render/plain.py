@@ -41,7 +41,7 @@ def plain(thing: object) -> str:
 
 
 def _text(lines: Iterable[RenderableType], width: int = _WIDTH) -> str:
-    console = Console(file=StringIO(), width=width, color_system=None)
+    console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
     for line in lines:
         console.print(inert(line) if isinstance(line, Text) else line, highlight=False, soft_wrap=True)
     assert isinstance(console.file, StringIO)

@@ -52,7 +52,7 @@ def _print(answer: WhatIf, console: Console) -> None:
 
 def as_text(answer: WhatIf, width: int = 120) -> str:
     """Return what some changes do as plain text."""
-    console = Console(file=StringIO(), width=width, color_system=None)
+    console = Console(file=StringIO(), width=width, color_system=None, force_jupyter=False)
     print_what_if(answer, console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
