@@ -50,6 +50,7 @@ def executed(path: Path) -> str:
         kernel_name="python3",
         resources={"metadata": {"path": str(NOTEBOOKS)}},
         record_timing=False,
+        coalesce_streams=True,
     )
     client.execute(env=environment)
     notebook.metadata = nbformat.from_dict(_METADATA)  # type: ignore[no-untyped-call]

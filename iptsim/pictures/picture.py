@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
@@ -129,7 +130,11 @@ class Picture:
         return f"<Picture {printable(self.drawing.title)}>"
 
     def _repr_svg_(self) -> str:
-        return self.svg()
+        """Return what a notebook shows.
+
+        It is put into the page as an image: without a size, a wide picture takes the width that there is.
+        """
+        return re.sub(r' width="\d{4,}[\d.]*" height="[\d.]+"', "", self.svg(), count=1)
 
     def __str__(self) -> str:
         return self.text()

@@ -14,29 +14,30 @@ from iptsim.errors import printable
 #: Elements without content.
 _VOID = frozenset({"br", "col"})
 
-#: JupyterLab's variables follow its theme; elsewhere everything is made of the text's own colour.
-#: The verdicts' colours hold a contrast of 4.5 or more with their white text on any ground.
+#: JupyterLab's variables follow its theme; elsewhere everything is made of the text's own colour. The class stands
+#: twice to outweigh JupyterLab's rules for tables and code. The verdicts' colours hold a contrast of 4.5 or more with
+#: their white text on any ground.
 STYLE = """
-.iptsim { color: var(--jp-content-font-color1, inherit); line-height: 1.4; }
-.iptsim p { margin: .3em 0; max-width: 60em; }
-.iptsim .dim { opacity: .75; }
-.iptsim code { background: none; padding: 0; color: inherit; white-space: pre-wrap; overflow-wrap: anywhere; }
-.iptsim table { border-collapse: collapse; margin: .5em 0; font-size: inherit; }
-.iptsim caption { caption-side: top; text-align: left; font-weight: bold; padding: .2em 0; color: inherit; }
-.iptsim th, .iptsim td { text-align: left; vertical-align: top; padding: .15em .8em .15em 0; border: 0;
+.iptsim.iptsim { color: var(--jp-content-font-color1, inherit); line-height: 1.4; }
+.iptsim.iptsim p { margin: .3em 0; max-width: 60em; }
+.iptsim.iptsim .dim { opacity: .75; }
+.iptsim.iptsim code { background: none; padding: 0; color: inherit; white-space: pre-wrap; overflow-wrap: anywhere; }
+.iptsim.iptsim table { border-collapse: collapse; margin: .5em 0; font-size: inherit; }
+.iptsim.iptsim caption { caption-side: top; text-align: left; font-weight: bold; padding: .2em 0; color: inherit; }
+.iptsim.iptsim th, .iptsim.iptsim td { text-align: left; vertical-align: top; padding: .15em .8em .15em 0; border: 0;
   border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); white-space: normal; }
-.iptsim thead th { border-bottom: 2px solid color-mix(in srgb, currentColor 35%, transparent); }
-.iptsim tr { background: none !important; }
-.iptsim td.name { white-space: nowrap; }
-.iptsim td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.iptsim tr.decides { background: color-mix(in srgb, currentColor 9%, transparent) !important; }
-.iptsim .wide { overflow-x: auto; }
-.iptsim summary { cursor: pointer; }
-.iptsim .verdict { display: inline-block; padding: 0 .5em; border-radius: .25em; font-weight: bold; color: #fff;
+.iptsim.iptsim thead th { border-bottom: 2px solid color-mix(in srgb, currentColor 35%, transparent); }
+.iptsim.iptsim tr { background: none !important; }
+.iptsim.iptsim td.name { white-space: nowrap; }
+.iptsim.iptsim td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.iptsim.iptsim tr.decides { background: color-mix(in srgb, currentColor 9%, transparent) !important; }
+.iptsim.iptsim .wide { overflow-x: auto; }
+.iptsim.iptsim summary { cursor: pointer; }
+.iptsim.iptsim .verdict { display: inline-block; padding: 0 .5em; border-radius: .25em; font-weight: bold; color: #fff;
   background: #59636e; font-size: .92em; }
-.iptsim .ACCEPT { background: #1a7f37; }
-.iptsim .DROP, .iptsim .REJECT { background: #cf222e; }
-.iptsim .DEPENDS { background: #9a6700; }
+.iptsim.iptsim .ACCEPT { background: #1a7f37; }
+.iptsim.iptsim .DROP, .iptsim.iptsim .REJECT { background: #cf222e; }
+.iptsim.iptsim .DEPENDS { background: #9a6700; }
 """
 
 
