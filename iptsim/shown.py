@@ -59,7 +59,11 @@ class Pictured(Framed):
     __slots__ = ()
 
     def picture(self) -> Picture:
-        """Return a picture of it: of a host its network, of an answer the packet's way through that network."""
+        """Return a picture of it.
+
+        Of a host its network, of an answer the packet's way through that network, of a ruleset which chain
+        leads where.
+        """
         from iptsim.pictures.objects import picture_of
 
         return picture_of(self)

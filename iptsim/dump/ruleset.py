@@ -11,7 +11,7 @@ from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.languages import say
 from iptsim.packet import Family
-from iptsim.shown import Framed, Shown
+from iptsim.shown import Framed, Pictured, Shown
 
 if TYPE_CHECKING:
     from iptsim.graph import ChainGraph
@@ -161,7 +161,7 @@ class Table(Framed):
 
 
 @dataclass(slots=True)
-class Ruleset(Framed):
+class Ruleset(Pictured):
     """All tables of one address family and one backend.
 
     Attributes:

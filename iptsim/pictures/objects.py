@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.host import Host
+from iptsim.pictures.chains import chains_picture
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.topology import topology_picture
 
@@ -14,6 +16,11 @@ from iptsim.pictures.topology import topology_picture
 def picture_of(thing: object) -> Picture:
     """Return the picture of an object."""
     raise TypeError(f"there is no picture of a {type(thing).__name__}")
+
+
+@picture_of.register
+def _(ruleset: Ruleset) -> Picture:
+    return chains_picture(ruleset)
 
 
 @picture_of.register
