@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from iptsim.errors import UsageError, printable
@@ -16,8 +17,47 @@ if TYPE_CHECKING:
     from iptsim.packet import Family
     from iptsim.render.console import Output
 
+#: Options that the usage of a command still lists.
+_LISTED_OPTIONS = 3
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
 ANSWERED, DIFFERS, BAD = 0, 1, 2
+
+
+class Help(argparse.HelpFormatter):
+    """Help texts of up to 80 columns: a usage in one line, paragraphs; indented lines stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
+    ) -> None:
+        """Show what must be given; the options are listed below anyway."""
+        shown = list(actions)
+        needed = [action for action in shown if not action.option_strings or action.required]
+        if usage is None and len(shown) - len(needed) > _LISTED_OPTIONS:
+            needed.sort(key=lambda action: bool(action.option_strings))
+            words = [word for action in needed for word in (*action.option_strings[:1], _placeholder(action))]
+            usage = " ".join(["%(prog)s", *words, "[OPTION]..."])
+        super().add_usage(usage, shown, groups, prefix)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap paragraphs."""
+        lines: list[str] = []
+        paragraph: list[str] = []
+        for line in [*text.splitlines(), " "]:
+            if not line.startswith(" "):
+                paragraph.append(line)
+                continue
+            lines += textwrap.wrap(" ".join(paragraph), width, break_on_hyphens=False)
+            lines += [line] if line.strip() else []
+            paragraph = []
+        return "\n".join(indent + line for line in lines)
+
+
+def _placeholder(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return f"[{name}]" if action.nargs == "?" else name
 
 
 def add_command(
@@ -39,7 +79,7 @@ def add_command(
         description=text[0].upper() + text[1:] + ".",
         epilog=epilog,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.set_defaults(run=run)
     return parser

@@ -76,9 +76,12 @@ def is_plain(console: Console) -> bool:
 
 
 def print_line(console: Console, line: Text) -> None:
-    """Print a line of an answer: broken between words on a terminal, whole into a file."""
+    """Print a line of an answer: broken between words on a terminal, whole into a file.
+
+    A line that must not be broken, a command say, is left to the terminal.
+    """
     text = inert(line)
-    wraps = console.is_terminal or is_plain(console)
+    wraps = is_plain(console) or (console.is_terminal and not line.no_wrap)
     for piece in flow(text, console.width) if wraps else (text,):
         console.print(piece, soft_wrap=True, highlight=False)
 

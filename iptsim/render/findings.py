@@ -37,7 +37,7 @@ def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
     yield Text(f"{_INDENT}{printable(finding.consequence)}")
     if finding.shown is not None:
         yield Text(f"{_INDENT}{printable(_shown(finding.shown))}")
-        yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim")
+        yield Text(f"{_INDENT}$ {printable(finding.command(source))}", "dim", no_wrap=True)
     yield Text.assemble(_INDENT, (say("Remedy") + "  ", "dim"), printable(finding.remedy))
 
 

@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.model import Container
 from iptsim.languages import say, told
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.packet import TCP, Family, address_text, protocol_name
 
 FAMILIES: tuple[Family, ...] = (4, 6)
 
@@ -72,12 +72,11 @@ def people_lines(host: Host) -> Iterator[Text]:
             (printable(more), "dim"),
         )
     yield Text(say("and any IP address.  For example:"))
-    names = [container.name for container in _containers(host) if container.running]
-    sender = names[0] if len(names) > 1 else "internet"
-    target = names[-1] if names else "host"
-    yield Text(
-        f"  iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}:80"
-    )
+    for sender, target in _examples(host):
+        command = (
+            f"iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}"
+        )
+        yield Text(f"  {command}", no_wrap=True)
     for sentence in host.assumptions:
         yield Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence)))
 
@@ -85,6 +84,26 @@ def people_lines(host: Host) -> Iterator[Text]:
 def _padded(text: str, width: int) -> str:
     """Return a text filled up to so many columns; ideographs take two."""
     return text + " " * (width - cell_len(text))
+
+
+def _examples(host: Host) -> Iterator[tuple[str, str]]:
+    """Yield questions that make sense here: between containers, to a published port, and out."""
+    running = [container for container in _containers(host) if container.running]
+    if not running:
+        yield "internet", "host:80"
+        return
+    first, last = running[0], running[-1]
+    port = next((port.container_port for port in last.published if port.proto == TCP), 80)
+    if first is not last:
+        yield first.name, f"{last.name}:{port}"
+    published = next(
+        (port for container in running for port in container.published if port.proto == TCP), None
+    )
+    if published is not None:
+        yield "internet", f"host:{published.host_port}"
+    elif first is last:
+        yield "internet", f"{last.name}:{port}"
+    yield first.name, "internet:443"
 
 
 def _containers(host: Host) -> list[Container]:
