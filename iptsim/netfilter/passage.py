@@ -121,7 +121,8 @@ class Passage(Chains):
                 if side in connection.nat_done:
                     break
             connection.nat_done |= {side}
-        if conntrack.is_icmp_error(context.packet) and context.packet.checksum_error:
+        wrong = context.packet.checksum_error and any("nat" in program.ruleset.tables for program in programs)
+        if wrong and conntrack.is_icmp_error(context.packet):
             return self._kernel_drop("nat-failed", "its checksum is wrong", context.hook)
         if not nat.translate(context.packet, connection, side, context.direction):
             return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)

@@ -2,13 +2,16 @@
 
 Every file that iptables-restore accepts is loaded, on a host that is invented for it: interfaces of the names
 that its rules use, bridges and guests where they look like some, addresses and ipsets that its rules name. Then
-packets are sent that sit at the boundaries of its rules. Exit status 1 if iptsim and the kernel differ.
+packets are sent that sit at the boundaries of its rules. Exit status 1 if iptsim and the kernel differ. A run
+over many dumps is told in `docs/verification.md`.
 """
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
+import itertools
+import platform
 import re
 import shlex
 import sys
@@ -26,8 +29,12 @@ from tests.kernel.generate import base_packet, established, finish
 from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError, Namespace
 from tests.kernel.scenes import Scene
+from tests.kernel.verification import now, store_counts
 
 PACKETS = 20
+_BACKENDS: tuple[Literal["nft", "legacy"], ...] = ("nft", "legacy")
+#: Dumps from which on a run is told in `docs/verification.md`.
+WORTH_TELLING = 100
 _BRIDGE = re.compile(r"(br|docker|virbr|lxcbr|cni|podman|lxdbr|vmbr)[-\d]")
 #: Interfaces that are made at most; what else a dump names does not exist then.
 _INTERFACES = 10
@@ -50,10 +57,9 @@ def saved(path: Path) -> tuple[str, Literal[4, 6], Literal["nft", "legacy"], str
     """Load a dump with the real tools and save it; return text, family, backend and ipsets, or why not."""
     text, why = path.read_text("utf-8", errors="replace"), ""
     six = len(re.findall(r"-[sd] [0-9a-f]*:[0-9a-f:]*|icmpv6|icmp6", text)) > 0
-    family: Literal[4, 6] = 6 if six else 4
-    sets = _ipsets(text, family)
-    for backend in ("nft", "legacy"):
-        tool = f"{'ip6' if six else 'ip'}tables-{backend}"
+    families: tuple[Literal[4, 6], ...] = (6, 4) if six else (4, 6)
+    for family, backend in itertools.product(families, _BACKENDS):
+        tool, sets = f"{'ip6' if family == 6 else 'ip'}tables-{backend}", _ipsets(text, family)
         with Namespace() as namespace:
             try:
                 if sets:
@@ -326,13 +332,14 @@ def main(arguments: list[str]) -> int:
     if reason := missing():
         print(reason, file=sys.stderr)
         return 2
-    dumps = packets = differing = 0
+    dumps = packets = differing = left_out = 0
     for path in _files(options.folder):
         try:
             result = compare_dump(path)
         except CommandError as error:
             result = str(error)
         if isinstance(result, str):
+            left_out += 1
             if options.verbose:
                 print(f"{path}: left out: {' '.join(result.split())[:200]}")
             continue
@@ -341,7 +348,15 @@ def main(arguments: list[str]) -> int:
         differing += len(result[1])
         for what in result[1]:
             print(f"{path}: {what}", flush=True)
-    print(f"{dumps} dumps, {packets} packets, {differing} differences")
+    print(f"{dumps} dumps, {packets} packets, {differing} differences, {left_out} files left out")
+    if dumps >= WORTH_TELLING:
+        kernel = f"{platform.system()} {platform.release()}"
+        store_counts(
+            corpus={
+                "date": now(), "kernel": kernel, "dumps": dumps, "packets": packets,
+                "differences": differing, "left_out": left_out,
+            }
+        )  # fmt: skip
     return 1 if differing else 0
 
 

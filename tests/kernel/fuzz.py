@@ -28,7 +28,7 @@ from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError
 from tests.kernel.rules import extension_names
 from tests.kernel.shrink import shrink
-from tests.kernel.verification import DOCUMENT, WORTH_TELLING, Run, document, store_counts
+from tests.kernel.verification import WORTH_TELLING, run_of, store_counts
 
 PACKETS_PER_RULESET = 20
 
@@ -192,8 +192,7 @@ def main(arguments: list[str]) -> int:
     seconds = time.monotonic() - start
     print(f"seed {seed}: {report}\n{report.packets / seconds:.0f} packets a second")
     if report.packets >= WORTH_TELLING:
-        DOCUMENT.write_text(document(report, Run(seed, seconds)), "utf-8")
-        store_counts(fuzz=dict(sorted(report.matched.items())))
+        store_counts(run=run_of(report, seed, seconds), fuzz=dict(sorted(report.matched.items())))
     kinds = Counter(kind_of(what) for what, _ in report.found)
     for what, count in kinds.most_common(40):
         print(f"{count:5} {what}")

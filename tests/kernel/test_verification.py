@@ -13,17 +13,20 @@ from tests.kernel.corpus import compare_dump, invent, probes, read_rules
 from tests.kernel.fuzz import Report
 from tests.kernel.laboratory import missing
 from tests.kernel.rules import extension_names
-from tests.kernel.verification import DOCUMENT, WORTH_TELLING, Run, document
+from tests.kernel.verification import DOCUMENT, WORTH_TELLING, document, read_counts, run_of
 
 WITHOUT = missing()
 CAPTURES = Path(__file__).resolve().parents[2] / "fixtures" / "captures"
 
 
-def test_the_document_tells_of_a_long_run_without_differences() -> None:
-    packets, found = re.findall(
-        r"\*\*([\d,]+) packets over [\d,]+ rulesets: ([\d,]+) differences", DOCUMENT.read_text("utf-8")
-    )[0]
+def test_the_document_tells_of_long_runs_without_differences() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    assert text == document(read_counts())
+    (packets, found), (real, differing) = re.findall(
+        r"\*\*([\d,]+) packets over [\d,]+ rulesets: ([\d,]+) differences", text
+    )
     assert (int(packets.replace(",", "")) >= WORTH_TELLING, found) == (True, "0")
+    assert (int(real.replace(",", "")) >= 2000, differing) == (True, "0")
 
 
 @pytest.mark.kernel
@@ -35,11 +38,11 @@ def test_a_run_is_told_with_its_numbers() -> None:
         verdicts=Counter(ACCEPT=20000, DROP=20),
         matched=Counter({"-m tcp": 7, "-j DROP": 5}),
     )
-    text = document(report, Run("seed", 60))
+    text = document({"run": run_of(report, "seed", 60), "fuzz": report.matched})
     assert "**20,020 packets over 1,001 rulesets: 0 differences.**" in text
     assert "| DROP | 20 |" in text
-    assert "| `tcp` | 7 |" in text
-    assert "| `DROP` | 5 |" in text
+    assert "Matches: `tcp` 7." in text
+    assert "Targets: `DROP` 5." in text
 
 
 def test_the_extensions_of_rules_are_read_without_their_comments_and_chains() -> None:

@@ -1,14 +1,17 @@
-"""What a long run of the fuzzer leaves behind: `docs/verification.md`, and counts for `docs/support.md`."""
+"""What the kernel tests leave behind: counts in `docs/kernel-verified.json`, and the documents made of them.
+
+Each run replaces its own part of the counts; `docs/verification.md` and `docs/support.md` tell of all.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 import subprocess
-from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from iptsim.extensions.support import support_table
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 DOCUMENT, COUNTS = _DOCS / "verification.md", _DOCS / "kernel-verified.json"
-#: Packets from which on a run is told in the document.
+#: Packets from which on a run of the fuzzer is told in the document.
 WORTH_TELLING = 20_000
 _VERDICTS = {
     "ACCEPT": "it was delivered, or it left",
@@ -29,72 +32,129 @@ _VERDICTS = {
 }
 
 
-class Run(NamedTuple):
-    """Circumstances of a run."""
-
-    seed: str
-    seconds: float
+def now() -> str:
+    """Return date and time as the documents give them."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def document(report: Report, run: Run) -> str:
-    """Return the document that tells of a run."""
-    found = len(report.found)
-    lines = [
-        "# Verification against the kernel",
-        "",
-        "Written by `make fuzz N=20000`: random rulesets are loaded into a Linux kernel, random packets at the",
-        "boundaries of their rules are sent through it, and iptsim must say the same: every rule that matched,",
-        "in order, with its verdict, the packet as it arrived after NAT, and what REJECT sent back.",
-        "",
-        f"**{report.packets:,} packets over {report.rulesets:,} rulesets: {found:,} differences.**",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| date | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |",
-        f"| kernel | {platform.system()} {platform.release()} |",
-        f"| iptables | {_version('iptables-nft')}, {_version('iptables-legacy')} |",
-        f"| seed | `{run.seed}` |",
-        f"| time | {run.seconds / 60:.0f} minutes |",
-        f"| replies sent and compared as well | {report.replies:,} |",
-        f"| steps of the kernel's traces | {report.steps:,} |",
-        f"| packets on which iptsim says that it depends | {report.open:,} |",
-        f"| packets to which the kernel did something else when asked again | {len(report.unsteady):,} |",
-        f"| rulesets that the tools or iptsim refused | {sum(report.refused.values()):,} |",
-        *(f"| rulesets, {kind} | {count:,} |" for kind, count in sorted(report.kinds.items())),
-        "",
-        "What the verdict depends on is a rate, a count of packets or connections, or chance; the kernel's way",
-        "must be one of those that iptsim then tells.",
-        "",
-        "## Verdicts of the kernel",
-        "",
-        "| verdict | packets | meaning |",
-        "|---|---|---|",
-        *(f"| {name} | {count:,} | {_VERDICTS[name]} |" for name, count in report.verdicts.most_common()),
-        "",
-        "## Extensions",
-        "",
-        "How often a rule with the extension matched; the same extensions, option by option and alone in a rule,",
-        "are counted in [support.md](support.md).",
-    ]
-    for title, kind in (("Matches", "-m "), ("Targets", "-j ")):
-        lines += ["", f"### {title}", "", "| name | matched |", "|---|---|"]
-        lines += [f"| `{name}` | {count:,} |" for name, count in _of(report.matched, kind)]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _of(matched: Counter[str], kind: str) -> list[tuple[str, int]]:
-    """Return the extensions of a kind, by name."""
-    return sorted(
-        (name.removeprefix(kind), count) for name, count in matched.items() if name.startswith(kind)
-    )
+def run_of(report: Report, seed: str, seconds: float) -> dict[str, Any]:
+    """Return what is to be told of a run of the fuzzer, as plain data."""
+    return {
+        "date": now(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "iptables": f"{_version('iptables-nft')}, {_version('iptables-legacy')}",
+        "seed": seed,
+        "minutes": round(seconds / 60),
+        "packets": report.packets,
+        "rulesets": report.rulesets,
+        "differences": len(report.found),
+        "replies": report.replies,
+        "steps": report.steps,
+        "open": report.open,
+        "unsteady": len(report.unsteady),
+        "refused": sum(report.refused.values()),
+        "kinds": dict(sorted(report.kinds.items())),
+        "verdicts": dict(report.verdicts.most_common()),
+    }
 
 
 def _version(tool: str) -> str:
     return subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def read_counts() -> dict[str, Any]:
+    """Return all that was counted."""
+    known: dict[str, Any] = json.loads(COUNTS.read_text("utf-8")) if COUNTS.exists() else {}
+    return known
+
+
 def store_counts(**parts: Any) -> None:
-    """Replace parts of the counts, leave the others, and write the table that shows them."""
-    known = json.loads(COUNTS.read_text("utf-8")) if COUNTS.exists() else {}
-    COUNTS.write_text(json.dumps({**known, **parts}, indent=1, sort_keys=True) + "\n", "utf-8")
+    """Replace parts of the counts, leave the others, and write the documents that show them."""
+    known = {**read_counts(), **parts}
+    COUNTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     (_DOCS / "support.md").write_text(support_table(), "utf-8")
+    DOCUMENT.write_text(document(known), "utf-8")
+
+
+def document(known: Mapping[str, Any]) -> str:
+    """Return the document that tells of the runs."""
+    lines = [
+        "# Verification against the kernel",
+        "",
+        "Written by the runs themselves: the same packets go through a Linux kernel and through iptsim, and iptsim",
+        "must say the same: every rule that matched, in order, with its verdict, the packet as it arrived after NAT,",
+        "and what REJECT sent back.",
+        "",
+        *(_fuzz(known["run"], known.get("fuzz", {})) if "run" in known else ()),
+        *(_corpus(known["corpus"]) if "corpus" in known else ()),
+        *(_options(known["options"]) if "options" in known else ()),
+    ]
+    return "".join(f"{line}\n" for line in lines).rstrip("\n") + "\n"
+
+
+def _fuzz(run: Mapping[str, Any], matched: Mapping[str, int]) -> Iterator[str]:
+    yield "## Random rules and packets"
+    yield ""
+    yield "`make fuzz N=20000`: random rulesets, and packets at the boundaries of their rules."
+    yield ""
+    yield f"**{run['packets']:,} packets over {run['rulesets']:,} rulesets: {run['differences']:,} differences.**"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| date | {run['date']} |"
+    yield f"| kernel | {run['kernel']} |"
+    yield f"| iptables | {run['iptables']} |"
+    yield f"| seed | `{run['seed']}` |"
+    yield f"| time | {run['minutes']} minutes |"
+    yield f"| replies sent and compared as well | {run['replies']:,} |"
+    yield f"| steps of the kernel's traces | {run['steps']:,} |"
+    yield f"| packets on which iptsim says that it depends | {run['open']:,} |"
+    yield f"| packets to which the kernel did something else when asked again | {run['unsteady']:,} |"
+    yield f"| rulesets that the tools or iptsim refused | {run['refused']:,} |"
+    for kind, count in run["kinds"].items():
+        yield f"| rulesets, {kind} | {count:,} |"
+    yield ""
+    yield "What the verdict depends on is a rate, a count of packets or connections, or chance; the kernel's way"
+    yield "must be one of those that iptsim then tells."
+    yield ""
+    yield "### Verdicts of the kernel"
+    yield ""
+    yield "| verdict | packets | meaning |"
+    yield "|---|---|---|"
+    for name, count in run["verdicts"].items():
+        yield f"| {name} | {count:,} | {_VERDICTS[name]} |"
+    yield ""
+    yield "### Extensions"
+    yield ""
+    yield "How often a rule with the extension matched."
+    for title, kind in (("Matches", "-m "), ("Targets", "-j ")):
+        named = {name.removeprefix(kind): n for name, n in matched.items() if name.startswith(kind)}
+        yield ""
+        yield f"{title}: " + ", ".join(f"`{name}` {count:,}" for name, count in sorted(named.items())) + "."
+    yield ""
+
+
+def _corpus(run: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Rulesets of real hosts"
+    yield ""
+    yield "`python -m tests.kernel.corpus FOLDER`: dumps that people published, each on a host with the interfaces,"
+    yield "addresses and sets that its rules name."
+    yield ""
+    yield (
+        f"**{run['packets']:,} packets over {run['dumps']:,} rulesets: {run['differences']:,} differences.** "
+        f"{run['date']}, {run['kernel']}. {run['left_out']:,} further files hold nothing that"
+    )
+    yield "the tools take: other text, or modules, names and chains that are not there."
+    yield ""
+
+
+def _options(options: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
+    seen = [counts for of_match in options.values() for counts in of_match.values()]
+    held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
+    yield "## Each option alone"
+    yield ""
+    yield "`make extension-cases`: each option of each match, and its negation, in rules of their own, on packets"
+    yield "that should make it true and false; [support.md](support.md) counts them by match."
+    yield ""
+    yield f"**{len(seen):,} options: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
+    yield ""
