@@ -21,7 +21,8 @@ FACTS: dict[str, str] = {
     "nth": "how many packets the statistic rule has counted",
     "path_mtu": "MTU of the way to the destination",
     "realm": "routing realm",
-    "socket": "whether a program here has a socket open for the packet",
+    "socket": "whether a program here has a socket open for the packet: yes, no, bound, any, transparent",
+    "socket_mark": "mark of that socket",
     "synproxy_cookie": "whether the packet carries a cookie of SYNPROXY",
     "tproxy_listener": "whether a program listens where TPROXY leads",
 }
@@ -144,6 +145,15 @@ def _ipsec(value: Any) -> str:
     return ",".join(words)
 
 
+def _socket(value: Any) -> bool | str:
+    if isinstance(value, str) and value.lower() in ("bound", "any", "transparent"):
+        return value.lower()
+    try:
+        return _truth(value)
+    except ValueError:
+        raise ValueError("yes, no, bound, any or transparent") from None
+
+
 _BITS16, _BITS32 = 0xFFFF, 0xFFFFFFFF
 _READERS: dict[str, Callable[[Any], Any]] = {
     "ah_length": _whole(_BITS16), "ah_reserved": _whole(_BITS16), "ah_spi": _whole(_BITS32), "cgroup": _text,
@@ -154,6 +164,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "interface_groups": _numbers_by_name, "ip_df": lambda value: int(_truth(value)), "ip_id": _whole(_BITS16),
     "ipsec": _ipsec, "ipvs": _truth, "kernel_timezone": _whole(24 * 60, -24 * 60), "mh_type": _whole(0xFF),
     "nfqueue_reader": _truth, "nth": _whole(_BITS32), "path_mtu": _whole(_BITS16), "realm": _whole(_BITS32),
-    "sctp_chunks": _chunks, "socket": _truth, "synproxy_cookie": _truth, "tcp_ack": _whole(_BITS32),
+    "sctp_chunks": _chunks, "socket": _socket, "socket_mark": _whole(_BITS32), "synproxy_cookie": _truth,
+    "tcp_ack": _whole(_BITS32),
     "tcp_seq": _whole(_BITS32), "tcp_window": _whole(_BITS16), "tproxy_listener": _truth,
 }  # fmt: skip

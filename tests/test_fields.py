@@ -156,7 +156,7 @@ def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
         ({"extra": [1]}, "extra"),
         ({"cpu": "zz"}, "cpu: 'zz' is not a number from 0"),
         ({"facts": {"cpu": -1}}, "cpu"),
-        ({"socket": "maybe"}, "socket: 'maybe' is not yes or no"),
+        ({"socket": "maybe"}, "socket: 'maybe' is not yes, no, bound, any or transparent"),
         ({"connlabels": [1]}, "connlabels"),
         ({"interface_groups": "eth0"}, "interface_groups"),
         ({"cgroup": 5}, "cgroup"),

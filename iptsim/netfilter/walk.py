@@ -312,6 +312,8 @@ def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | Non
     if state == "related":
         connection.status |= {"EXPECTED"}
         connection.related = True
+        # what the question calls the helper is the one that announced the connection
+        connection.helper, connection.master_helper = None, connection.helper
         return State("RELATED", connection), ()
     return State("NEW", connection), ()
 

@@ -18,7 +18,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS, Packet, address_text
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, Header, packet
-from tests.kernel.laboratory import Observation, hardware_addresses
+from tests.kernel.laboratory import SOCKET_MARK, Observation, hardware_addresses
 from tests.kernel.tracing import Step
 
 #: What a trace of the kernel calls the verdicts of these targets.
@@ -60,7 +60,13 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
         "length": len(data),
         "payload_hex": _payload(probe, data).hex(),
         "at": observation.at,
-        "facts": {"cpu": observation.cpu, "nfqueue_reader": False, "tproxy_listener": False},
+        "facts": {
+            "cpu": observation.cpu,
+            "nfqueue_reader": False,
+            "tproxy_listener": False,
+            "socket": probe.socket or False,
+            "socket_mark": SOCKET_MARK,
+        },
     }
     if probe.has_ports:
         question.update(sport=probe.sport, dport=probe.dport)
@@ -93,6 +99,8 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
             "zone": entry.zone,
             "status": [*status, "CONFIRMED"],
         }
+    elif probe.expected_by:
+        question.update(state="related", ct={"helper": probe.expected_by})
     question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
     if probe.extension_headers:
         # iptsim's contents begin after the length octet

@@ -45,8 +45,9 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         if header.tcp_flags & RST:
             return None
         changes["tcp_flags"] = SYN | ACK if header.tcp_flags & SYN else ACK
-        # as long as with the options that hosts have, and without data
-        changes["tcp_options"] = {_EXPERIMENT: "00" * 18}
+        if world.family == 4:
+            # 60 octets without data
+            changes["tcp_options"] = {_EXPERIMENT: "00" * 18}
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
     return probe.model_copy(update=changes)

@@ -124,6 +124,9 @@ class Probe(_Plain):
             the whole transport header, in hexadecimal.
         bad_checksum: send it with a wrong transport checksum.
         connection: an entry that conntrack has when the packet comes.
+        expected_by: the conntrack helper of a connection that has announced the packet's.
+        socket: the host has a socket for the packet: "bound" to its address, "any" for all addresses,
+            "transparent" and bound.
 
     """
 
@@ -151,6 +154,8 @@ class Probe(_Plain):
     dst_mac: str | None = None
     bad_checksum: bool = False
     connection: Entry | None = None
+    expected_by: Literal["", "ftp", "sane"] = ""
+    socket: Literal["", "bound", "any", "transparent"] = ""
 
     @property
     def local(self) -> bool:

@@ -139,7 +139,7 @@ _AGAINST_ENTRIES = ("--zone", "connlimit")
 def _probe(random: Random, book: Rulebook) -> Probe:
     probe = make_probe(random, book)
     if any(word in rule.text for rule in book.rules() for word in _AGAINST_ENTRIES):
-        return probe
+        return probe.model_copy(update={"expected_by": ""})
     return established(random, probe) if random.random() < 0.12 and probe.proto in (6, 17) else probe
 
 

@@ -272,6 +272,10 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         if fields["src"] not in scene.own:
             # the kernel can't tell by which interface such a packet should leave
             fields["src"] = scene.own[0]
+    if fields.get("expected_by") and (fields["proto"] != 6 or fields.get("fragment")):
+        fields["expected_by"] = ""
+    if fields.get("expected_by"):
+        fields["tcp_flags"] = 2
     if fields["proto"] in (1, 58):
         kind = fields.setdefault("icmp_type", 8 if fields["proto"] == 1 else 128)
         if "body" not in fields or fields["body"] == "":

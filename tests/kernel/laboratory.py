@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from iptsim.packet import TCP
 from tests.kernel import netlink
 from tests.kernel.capture import capture_host
 from tests.kernel.description import Entry, Guest, Interface, Probe, World
@@ -35,6 +36,9 @@ from tests.kernel.tracing import Sighting, Step, Tracer, Tracked, own_rules
 TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
 _SYS_SETFSUID, _SYS_SETFSGID = 122, 123
 _SO_MARK, _IPV6_HDRINCL, _IP_FREEBIND, _IPV6_FREEBIND = 36, 36, 15, 78
+_TRANSPARENT = {4: (socket.IPPROTO_IP, 19), 6: (socket.IPPROTO_IPV6, 75)}
+#: Mark of the sockets that the host has for packets.
+SOCKET_MARK = 0x21
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 #: Hardware address of whoever sends from beyond an interface that is no bridge port.
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
@@ -273,6 +277,15 @@ class Laboratory:
                 self._host.run(["ipset", "restore"], _anew(self.world.ipsets))
         if probe.connection:
             self.insert(probe.connection, probe.proto)
+        elif probe.expected_by:
+            flow = probe.proto, probe.src, probe.dst, probe.dport
+            netlink.expect_connection(self._control, probe.expected_by, *flow)
+        if probe.socket:
+            with self._receiver(probe):
+                return self._send_until_traced(probe)
+        return self._send_until_traced(probe)
+
+    def _send_until_traced(self, probe: Probe) -> Observation:
         for _ in range(3):
             try:
                 return self._send(probe)
@@ -387,6 +400,23 @@ class Laboratory:
             opened.bind((probe.src, 0))
             self._senders[key] = opened
         return self._senders[key]
+
+    @contextmanager
+    def _receiver(self, probe: Probe) -> Iterator[None]:
+        """Open a socket of the host for a TCP or UDP packet."""
+        family = socket.AF_INET if self.world.family == 4 else socket.AF_INET6
+        kind = socket.SOCK_STREAM if probe.proto == TCP else socket.SOCK_DGRAM
+        with self._host.entered():
+            opened = socket.socket(family, kind | socket.SOCK_CLOEXEC)
+        with opened:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, SOCKET_MARK)
+            opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            if probe.socket == "transparent":
+                opened.setsockopt(*_TRANSPARENT[self.world.family], 1)
+            opened.bind(("" if probe.socket == "any" else probe.dst, probe.dport))
+            if probe.proto == TCP:
+                opened.listen()
+            yield
 
     # -- events ---------------------------------------------------------------------------------------
 

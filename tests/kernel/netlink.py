@@ -5,6 +5,7 @@ Message layouts: linux/netlink.h, linux/netfilter/nf_tables.h, nfnetlink_log.h, 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ _SOL_NETLINK, _ADD_MEMBERSHIP, _SO_RCVBUFFORCE = 270, 1, 33
 _NETLINK_NETFILTER = 12
 _ERROR, _DONE = 2, 3
 _REQUEST, _ACK, _DUMP = 1, 4, 0x300
-_NFTABLES, _CTNETLINK, _ULOG = 10, 1, 4
+_NFTABLES, _CTNETLINK, _CTNETLINK_EXP, _ULOG = 10, 1, 2, 4
 
 NFT_TRACE = (_NFTABLES << 8) | 17
 NFLOG_PACKET = (_ULOG << 8) | 0
 _NFT_NEWRULE, _NFT_GETRULE = (_NFTABLES << 8) | 6, (_NFTABLES << 8) | 7
 _CT_DELETE = (_CTNETLINK << 8) | 2
+_CT_NEW, _EXPECT_NEW = (_CTNETLINK << 8) | 0, (_CTNETLINK_EXP << 8) | 0
+_CREATE, _NESTED = 0x400, 0x8000
 _NFLOG_CONFIG = (_ULOG << 8) | 1
 _TRACE_GROUP = 9
 
@@ -147,3 +150,47 @@ def rule_positions(control: NetlinkSocket, family: int) -> dict[tuple[str, str, 
 def empty_conntrack(control: NetlinkSocket) -> None:
     """Forget every tracked connection of the socket's namespace."""
     control.request(_CT_DELETE, struct.pack("=BBH", 0, 0, 0))
+
+
+#: Ports of a connection between the same two hosts that announces another.
+_ANNOUNCING = (40001, 21)
+
+
+def expect_connection(
+    control: NetlinkSocket, helper: str, proto: int, source: str, destination: str, port: int
+) -> None:
+    """Make a connection that a helper watches and that has announced another, from any source port.
+
+    Args:
+        control: where to ask.
+        helper: its name: "ftp", "sane".
+        proto: of both connections, TCP for these helpers.
+        source: sender of the announced connection's first packet.
+        destination: its receiver.
+        port: its destination port.
+    """
+    near, far = ipaddress.ip_address(source).packed, ipaddress.ip_address(destination).packed
+    family = socket.AF_INET if len(near) == 4 else socket.AF_INET6
+    general = struct.pack("=BBH", family, 0, 0)
+    client, server = _ANNOUNCING
+    original = _tuple(far, near, proto, client, server)
+    timeout = struct.pack("!I", 600)
+    entry = _nested(1, original) + _nested(2, _tuple(near, far, proto, server, client))
+    entry += _attribute(7, timeout) + _nested(5, _attribute(1, helper.encode() + b"\0"))
+    entry += _nested(4, _nested(1, _attribute(1, b"\x03")))  # TCP_CONNTRACK_ESTABLISHED
+    control.request(_CT_NEW, general + entry, _CREATE)
+    mask = _tuple(b"\xff" * len(near), b"\xff" * len(near), proto, 0, 0xFFFF)
+    announced = _nested(1, original) + _nested(2, _tuple(near, far, proto, 0, port)) + _nested(3, mask)
+    control.request(_EXPECT_NEW, general + announced + _attribute(4, timeout), _CREATE)
+
+
+def _nested(kind: int, value: bytes) -> bytes:
+    return _attribute(kind | _NESTED, value)
+
+
+def _tuple(source: bytes, destination: bytes, proto: int, sport: int, dport: int) -> bytes:
+    """Return one direction of a connection, as CTA_TUPLE_IP and CTA_TUPLE_PROTO."""
+    first, second = (1, 2) if len(source) == 4 else (3, 4)
+    addresses = _attribute(first, source) + _attribute(second, destination)
+    ports = _attribute(2, struct.pack("!H", sport)) + _attribute(3, struct.pack("!H", dport))
+    return _nested(1, addresses) + _nested(2, _attribute(1, bytes([proto])) + ports)

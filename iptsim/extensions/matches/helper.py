@@ -44,7 +44,7 @@ class Helper(Match):
             if connection.related:
                 return Unknown(
                     later("the helper of the connection that expected this one"),
-                    later("the line of the expecting connection in conntrack.txt"),
+                    "--set ct.helper=ftp",
                     ("helper", self.helper),
                 )
             return False

@@ -1,6 +1,7 @@
 """`-m socket`: an open socket of this host is found for the packet (net/netfilter/xt_socket.c).
 
-Fact: `socket`, whether there is one.
+Fact: `socket`, whether there is one; or which: "any" is bound to no address, "transparent" may be bound to
+addresses of others. Fact: `socket_mark`, its mark.
 """
 
 from __future__ import annotations
@@ -48,13 +49,24 @@ class Socket(Match):
         def test(context: Context) -> Truth:
             if not _looked_up(context.packet):
                 return False
-            found = stated(context, "socket")
-            if found is None:
+            kind = context.surroundings.fact("socket")
+            if kind is None:
                 key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
                 return Unknown(
                     later("whether a program here has a socket open for it"), "--assume socket=yes", key
                 )
+            if kind == "any":
+                found = self.nowildcard and not self.transparent
+            else:
+                found = bool(stated(context, "socket")) and not (kind == "bound" and self.transparent)
+            if found and self.restore_skmark and context.surroundings.fact("socket_mark") is None:
+                return Unknown(later("the mark of the socket"), "--set socket_mark=N", ("socket_mark",))
             return found
+
+        def restore(context: Context) -> None:
+            mark = context.surroundings.fact("socket_mark")
+            if self.restore_skmark and mark is not None and test(context) is True:
+                context.packet.mark = mark
 
         def got(context: Context) -> str:
             if not _looked_up(context.packet):
@@ -66,7 +78,7 @@ class Socket(Match):
                 else say_if(found, "a socket is open for it", "no socket is open for it")
             )
 
-        return (Predicate(f"-m socket {self.save()}".strip(), test, got),)
+        return (Predicate(f"-m socket {self.save()}".strip(), test, got, effect=restore),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""

@@ -131,4 +131,6 @@ def _mark(random: Random, scene: Scene) -> Draft:
 
 @maker("helper", "--helper", weight=0.2)
 def helper(random: Random, scene: Scene) -> Draft:
-    return Draft("ftp", (), each("proto", 6, 17))
+    announced: Changes = {"proto": 6, "tcp_flags": 2}
+    inside = ({**announced, "expected_by": "ftp"},)
+    return Draft("ftp", inside, ({**announced, "expected_by": "sane"}, *each("proto", 6, 17)))

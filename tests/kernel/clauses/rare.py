@@ -76,9 +76,19 @@ def cpu(random: Random, scene: Scene) -> Draft:
     return Draft(str(len(scene.own) % 2), (), ())
 
 
-@maker("socket", "--nowildcard", "--transparent", negatable=False, hooks="PREROUTING INPUT", weight=0)
+@maker(
+    "socket", "", "--nowildcard", "--transparent", "--restore-skmark",
+    negatable=False, hooks="PREROUTING INPUT", weight=0,
+)  # fmt: skip
 def socket(random: Random, scene: Scene) -> Draft:
-    return Draft("", (), ())
+    senders = [name for name in scene.senders if name != "host"]
+    around: list[Changes] = []
+    for proto in (6, 17):
+        for kind in ("bound", "any", "transparent", ""):
+            source = random.choice(senders)
+            address = {"source": source, "src": scene.senders[source][0], "dst": random.choice(scene.own)}
+            around.append({**address, "proto": proto, "socket": kind, "dport": 8080})
+    return Draft("", tuple(around), tuple(around))
 
 
 @maker("set", "--packets-gt", "--packets-lt", negatable=False, weight=0)
