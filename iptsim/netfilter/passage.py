@@ -123,7 +123,7 @@ class Passage(Chains):
             connection.nat_done |= {side}
         wrong = context.packet.checksum_error and any("nat" in program.ruleset.tables for program in programs)
         if wrong and conntrack.is_icmp_error(context.packet):
-            return self._kernel_drop("nat-failed", "its checksum is wrong", context.hook)
+            return self._kernel_drop("nat-failed", say("its checksum is wrong"), context.hook)
         if not nat.translate(context.packet, connection, side, context.direction):
             return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)
         return None
