@@ -7,7 +7,7 @@ An edge's key is the position of its rule in the chain that it leaves; what happ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import networkx as nx
 
@@ -37,7 +37,24 @@ class Node(NamedTuple):
 
 #: An edge: from, to, and its key: the position of its rule, or a hook's table.
 Edge: TypeAlias = tuple[Node, Node, str | int]
-ChainGraph: TypeAlias = "nx.MultiDiGraph[Node]"
+if TYPE_CHECKING:
+
+    class _Graph(nx.MultiDiGraph[Node]): ...
+
+else:
+    _Graph = nx.MultiDiGraph
+
+
+class ChainGraph(_Graph):
+    """The graph of a ruleset: a networkx graph that a notebook draws, where it has a ruleset.
+
+    The ruleset is the graph's attribute `ruleset`, so copies and parts have it as well.
+    """
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what a notebook shows: the picture of the ruleset."""
+        ruleset: Ruleset | None = self.graph.get("ruleset")
+        return ruleset.picture()._repr_mimebundle_() if ruleset is not None else {"text/plain": str(self)}
 
 
 def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> ChainGraph:
@@ -53,7 +70,7 @@ def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> ChainGraph:
     None for hooks, fall-through and policies. A rule that lets the packet go on in its chain is an edge
     from the chain to itself.
     """
-    graph: ChainGraph = nx.MultiDiGraph(family=ruleset.family, source=ruleset.source)
+    graph = ChainGraph(family=ruleset.family, source=ruleset.source, ruleset=ruleset)
     for table in ruleset.tables.values():
         for chain in table.chains.values():
             _add_chain(graph, chain)

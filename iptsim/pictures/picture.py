@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from iptsim.errors import UsageError, printable
 from iptsim.pictures.drawing import Drawing, Placement
@@ -135,6 +136,13 @@ class Picture:
         It is put into the page as an image: without a size, a wide picture takes the width that there is.
         """
         return re.sub(r' width="\d{4,}[\d.]*" height="[\d.]+"', "", self.svg(), count=1)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what a notebook shows, with the text for places without images, and without the extra."""
+        try:
+            return {"text/plain": self.text(), "image/svg+xml": self._repr_svg_()}
+        except UsageError as error:
+            return {"text/plain": f"{self.text()}\n{error}"}
 
     def __str__(self) -> str:
         return self.text()

@@ -148,7 +148,17 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 """
 #: What the extras bring along.
-EXTRAS = ("pandas", "numpy", "IPython", "ipywidgets", "jupyterlab", "igraph", "yaml", "playwright")
+EXTRAS = (
+    "pandas",
+    "numpy",
+    "IPython",
+    "ipywidgets",
+    "jupyterlab",
+    "pygraphviz",
+    "resvg_py",
+    "yaml",
+    "playwright",
+)
 
 
 def without_extras(code: str) -> str:
@@ -186,6 +196,16 @@ for command in ("rules", "graph", "lint"):
     main([command, source])
 """
     assert without_extras(code).startswith("DROP\n")
+
+
+def test_without_the_extra_a_graph_is_text_with_a_hint() -> None:
+    code = """
+import iptsim
+ruleset = iptsim.load("fixtures/captures/docker-28.5/icc-off/iptables-save.txt")
+bundle = ruleset.graph()._repr_mimebundle_()
+print(sorted(bundle), "DOCKER-FORWARD" in bundle["text/plain"], "iptsim[pictures]" in bundle["text/plain"])
+"""
+    assert without_extras(code) == "['text/plain'] True True\n"
 
 
 def test_pandas_is_not_loaded_before_a_frame_is_made() -> None:

@@ -160,3 +160,15 @@ def test_the_cells_of_reachability_stand_below_their_senders() -> None:
     row = next(part for part in html.split("<tr>") if 'row">client</th><th scope="row">other ports' in part)
     cells = [Seen(cell).text for cell in re.findall(r"<td>(.*?)</td>", row)]
     assert cells == ["DROPdirect-route-drop", "ACCEPTpolicy-accept", "ACCEPTicc-enabled", ""]
+
+
+def test_hosts_answers_rulesets_and_graphs_are_drawn() -> None:
+    pytest.importorskip("pygraphviz")
+    answer = iptsim.explain(ICC_OFF, "client", "web", dport=80)
+    ruleset = answer.host.rulesets[4]
+    for thing in (answer.host.picture(), answer.picture(), ruleset.picture(), ruleset.graph()):
+        bundle = thing._repr_mimebundle_()
+        assert bundle["image/svg+xml"].startswith("<svg ")
+        assert "0x" not in bundle["text/plain"]
+    assert "DROP" in answer.picture()._repr_mimebundle_()["text/plain"]
+    assert "DOCKER-FORWARD" in ruleset.graph().copy()._repr_mimebundle_()["text/plain"]
