@@ -7,7 +7,7 @@ An edge's key is the position of its rule in the chain that it leaves; what happ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import networkx as nx
 
@@ -37,15 +37,9 @@ class Node(NamedTuple):
 
 #: An edge: from, to, and its key: the position of its rule, or a hook's table.
 Edge: TypeAlias = tuple[Node, Node, str | int]
-if TYPE_CHECKING:
-
-    class _Graph(nx.MultiDiGraph[Node]): ...
-
-else:
-    _Graph = nx.MultiDiGraph
 
 
-class ChainGraph(_Graph):
+class ChainGraph(nx.MultiDiGraph):  # type: ignore[misc]
     """The graph of a ruleset: a networkx graph that a notebook draws, where it has a ruleset.
 
     The ruleset is the graph's attribute `ruleset`, so copies and parts have it as well.
