@@ -15,7 +15,7 @@ N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
 
-.PHONY: demo test docs wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support clean
+.PHONY: demo test docs wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support translations clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -54,6 +54,9 @@ fuzz-selftest: $(VENV)/.dev
 
 extension-cases: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.extension_cases
+
+translations: $(VENV)/.dev
+	$(BIN)/python -m tests.translations
 
 support: $(VENV)/.dev
 	$(BIN)/python -m iptsim.extensions.support > docs/support.md

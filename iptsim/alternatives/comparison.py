@@ -17,6 +17,7 @@ from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.explanation import delivered_text
 from iptsim.explanation.places import place_of
+from iptsim.glossary import Word, words_in
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.languages import current_language, joined, language, say, told
@@ -85,10 +86,22 @@ class WhatIf(Framed):
     def __repr__(self) -> str:
         return printable(f"<WhatIf {' '.join(map(change_text, self.changes))}: {self.why}>")
 
-    def as_json(self, verbose: bool = False) -> dict[str, Any]:
-        """Return the answer as JSON, schema `iptsim.whatif/1`."""
+    def words(self) -> list[Word]:
+        """Return the field's words that occur in the answer, with their meanings."""
+        return words_in(str(self).split("\n"))
+
+    def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
+        """Return the answer as JSON, schema `iptsim.whatif/1`.
+
+        Args:
+            verbose: as for :meth:`Explanation.as_json`.
+            teach: add the field's words that occur in the answer, with their meanings.
+        """
         with language(self.language):
-            return self._as_json(verbose)
+            out = self._as_json(verbose)
+            if teach:
+                out["teach"] = [word.as_json() for word in self.words()]
+            return out
 
     def _as_json(self, verbose: bool) -> dict[str, Any]:
         out: dict[str, Any] = {

@@ -44,7 +44,7 @@ def answer_batch(arguments: argparse.Namespace) -> int:
             return {"id": name, "error": str(error)}
         if arguments.expect is not None:
             status = max(status, expected(arguments, explanation.verdict))
-        out = explanation.as_json(verbose=question.verbose)
+        out = explanation.as_json(verbose=question.verbose, teach=arguments.teach)
         return out if name is None else {**out, "id": name}
 
     with _stream(arguments.batch) as stream:

@@ -107,6 +107,13 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_teach(parser: Any) -> None:
+    """Add `--teach`."""
+    parser.add_argument(
+        "--teach", action="store_true", help="explain the field's words that occur in the answer, below it"
+    )
+
+
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add which rules of the source are meant: the table and the family."""
     parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")

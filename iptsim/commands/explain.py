@@ -13,6 +13,7 @@ from iptsim.commands.common import (
     add_plain,
     add_question,
     add_source,
+    add_teach,
     asks_about_packet,
     open_source,
     output,
@@ -45,6 +46,7 @@ def add(commands: Any) -> None:
     level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
     level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
     add_plain(show)
+    add_teach(show)
     show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
     show.add_argument(
         "--proposals", action="store_true", help="try small changes that would let it through, or keep it out"
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         found = proposals(host, explanation)
     if arguments.json:
-        out = explanation.as_json(verbose=arguments.verbose)
+        out = explanation.as_json(verbose=arguments.verbose, teach=arguments.teach)
         if arguments.proposals:
             out["proposals"] = [proposal.as_json() for proposal in found]
         print_json(out)
@@ -94,6 +96,11 @@ def run(arguments: argparse.Namespace) -> int:
             from iptsim.render.whatif import proposals_lines
 
             for line in proposals_lines(found, explanation):
+                console.show(line)
+        if arguments.teach:
+            from iptsim.render.teaching import teaching_lines
+
+            for line in teaching_lines(explanation.words()):
                 console.show(line)
     return expected(arguments, explanation.verdict)
 

@@ -11,6 +11,7 @@ from iptsim.commands.common import (
     add_command,
     add_plain,
     add_source,
+    add_teach,
     open_source,
     output,
     print_json,
@@ -29,20 +30,32 @@ def add(commands: Any) -> None:
     )
     add_source(parser)
     add_plain(parser)
+    add_teach(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings."""
     from iptsim.findings import lint
+    from iptsim.glossary import words_in
+    from iptsim.render.findings import findings_lines
 
     found = lint(open_source(arguments))
     if arguments.json:
-        print_json({"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]})
+        out: dict[str, Any] = {"schema": "iptsim.findings/1", "findings": [one.as_json() for one in found]}
+        if arguments.teach:
+            lines = findings_lines(found, arguments.source)
+            out["teach"] = [word.as_json() for word in words_in(line.plain for line in lines)]
+        print_json(out)
     else:
-        from iptsim.render.findings import findings_lines
-
         console = output(arguments)
+        shown = []
         for line in findings_lines(found, arguments.source):
             console.show(line)
+            shown.append(line.plain)
+        if arguments.teach:
+            from iptsim.render.teaching import teaching_lines
+
+            for line in teaching_lines(words_in(shown)):
+                console.show(line)
     return DIFFERS if found else ANSWERED

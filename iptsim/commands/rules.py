@@ -13,6 +13,7 @@ from iptsim.commands.common import (
     add_question,
     add_rules,
     add_source,
+    add_teach,
     asks_about_packet,
     open_rules,
     output,
@@ -20,6 +21,7 @@ from iptsim.commands.common import (
     question_fields,
 )
 from iptsim.errors import UsageError
+from iptsim.glossary import words_in
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
@@ -41,6 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
     add_rules(parser)
     add_plain(parser)
+    add_teach(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     like = parser.add_argument_group("as iptables lists them")
     like.add_argument(
@@ -65,12 +68,23 @@ def run(arguments: argparse.Namespace) -> int:
 
     host, ruleset = open_rules(arguments)
     if arguments.json:
-        print_json(rules_json(ruleset, host, table=arguments.table, chain=arguments.chain))
+        out = rules_json(ruleset, host, table=arguments.table, chain=arguments.chain)
+        if arguments.teach:
+            lines = rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain)
+            out["teach"] = [word.as_json() for word in words_in(line.plain for line in lines)]
+        print_json(out)
         return ANSWERED
     marks = _marks(arguments, host, ruleset)
     console = output(arguments)
+    shown = []
     for line in rules_lines(ruleset, host, table=arguments.table, chain=arguments.chain, marks=marks):
         console.show(line)
+        shown.append(line.plain)
+    if arguments.teach:
+        from iptsim.render.teaching import teaching_lines
+
+        for line in teaching_lines(words_in(shown)):
+            console.show(line)
     return ANSWERED
 
 
@@ -78,6 +92,8 @@ def _list(arguments: argparse.Namespace) -> int:
     """Print the rules as iptables does; whole lines, whatever the terminal's width."""
     from iptsim.render.listing import listing, listing_lines
 
+    if arguments.teach:
+        raise UsageError("--teach and --like-iptables exclude each other")
     if arguments.json:
         raise UsageError("--json and --like-iptables exclude each other")
     table, arguments.table = arguments.table or "filter", None

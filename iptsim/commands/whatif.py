@@ -12,6 +12,7 @@ from iptsim.commands.common import (
     add_plain,
     add_question,
     add_source,
+    add_teach,
     asks_about_packet,
     open_source,
     output,
@@ -35,6 +36,7 @@ def add(commands: Any) -> None:
     add_docker_changes(parser)
     add_host_changes(parser)
     add_plain(parser)
+    add_teach(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(verbose=False)
 
@@ -48,9 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
     question = make_question(fields) if asks_about_packet(fields) else None
     answer = what_if(open_source(arguments), arguments.changes, question, family=fields.get("family", 4))
     if arguments.json:
-        print_json(answer.as_json())
+        print_json(answer.as_json(teach=arguments.teach))
     else:
         from iptsim.render.whatif import print_what_if
 
-        print_what_if(answer, output(arguments))
+        console = output(arguments)
+        print_what_if(answer, console)
+        if arguments.teach:
+            from iptsim.render.teaching import teaching_lines
+
+            for line in teaching_lines(answer.words()):
+                console.show(line)
     return ANSWERED

@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.docker.roles import role_of
 from iptsim.errors import printable
 from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import current_language, language, later, say, told
 from iptsim.netfilter.question import Question
@@ -55,15 +56,23 @@ class Explanation(Pictured):
         ends = f"{self.sender} → {self.target} {self.question.what()}"
         return printable(f"<Explanation {self.verdict} {self.reason.code}: {ends}>")
 
-    def as_json(self, verbose: bool = False) -> dict[str, Any]:
+    def words(self) -> list[Word]:
+        """Return the field's words that occur in the answer, with their meanings."""
+        return words_in(str(self).split("\n"))
+
+    def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.
 
         Args:
             verbose: add to each step the rules that were looked at in vain before it, and why a rule of
                 Docker's is there; that of the deciding rule is always told.
+            teach: add the field's words that occur in the answer, with their meanings.
         """
         with language(self.language):
-            return self._as_json(verbose)
+            out = self._as_json(verbose)
+            if teach:
+                out["teach"] = [word.as_json() for word in self.words()]
+            return out
 
     def _as_json(self, verbose: bool) -> dict[str, Any]:
         out: dict[str, Any] = {"schema": SCHEMA}
