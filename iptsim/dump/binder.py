@@ -25,7 +25,7 @@ from iptsim.dump.options import (
 )
 from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step, expected
 from iptsim.dump.ruleset import Jump
-from iptsim.dump.syntax import Word
+from iptsim.dump.words import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
 from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,

@@ -18,8 +18,8 @@ from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
 from iptsim.dump.plan import BindError, Bound, Hint, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.dump.syntax import Line, Word, read_line
-from iptsim.dump.words import split
+from iptsim.dump.syntax import Line, read_line
+from iptsim.dump.words import Word, split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.registry import STANDARD

@@ -1,14 +1,24 @@
 """Cuts a rule line into words as add_param_to_argv does (iptables/xshared.c), fast.
 
-The grammar (`dump.lark`) is the reference; a property test holds :func:`split` to it.
+The grammar (`dump.lark`) is the reference; property tests hold :func:`split` and :func:`cut` to it.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 _WORD = re.compile(r'([^" \t]*)"((?:[^"\\]|\\.)*)"|([^" \t]+)(?![^ \t])', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Word(NamedTuple):
+    """One word: as the source has it, what it means, and its columns from 0."""
+
+    raw: str
+    text: str
+    start: int
+    end: int
 
 
 def unquote(word: str) -> str:
@@ -44,11 +54,18 @@ def split(line: str) -> list[str] | None:
 
 
 def _split_any(line: str) -> list[str] | None:
-    words, end = [], 0
-    for found in _WORD.finditer(line):
+    words = cut(line)
+    return None if words is None else [word.text for word in words]
+
+
+def cut(line: str, start: int = 0) -> list[Word] | None:
+    """Return the words of a line from a column on, or None for a line that the grammar may refuse."""
+    words, end = [], start
+    for found in _WORD.finditer(line, start):
         if line[end : found.start()].strip(" \t"):
             return None
         end = found.end()
         lead, quoted, plain = found.groups()
-        words.append(plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted))
+        text = plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted)
+        words.append(Word(found.group(), text, found.start(), end))
     return None if line[end:].strip(" \t") else words

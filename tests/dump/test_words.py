@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from lark.exceptions import UnexpectedInput
 
 from iptsim.dump.grammar import dump_parser, parse_line
+from iptsim.dump.syntax import line_by_grammar, plain_line
 from iptsim.dump.words import split, unquote
+from iptsim.errors import DumpSyntaxError
 from tests.strategies import line_text
 
 
@@ -35,6 +38,49 @@ def test_same_words_as_the_grammar(text: str) -> None:
     fast, slow = split(line), by_grammar(line)
 
     assert fast == slow or fast is None
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(["", "*", ":", ":A ", ":A -", "[1:2] ", "[1:2] -A ", "-A ", "! ", "COMMIT"]), line_text
+)
+@example(":", "INPUT ACCEPT [1:2]")
+@example(":", "INPUT [1:2] [3:4]")
+@example(":", "INPUT ACCEPT [1:2]x")
+@example("[1:2]", "-A INPUT")
+@example("[1:2] ", "[3:4] -A INPUT")
+@example("[1:2] -A ", 'INPUT "a b"c [3:4]')
+@example("-", " -A INPUT")
+@example('-A"', 'b" INPUT')
+@example("*", "nat ")
+def test_same_lines_as_the_grammar(first: str, rest: str) -> None:
+    fast = plain_line(first + rest)
+
+    try:
+        slow = line_by_grammar(first + rest, "", 1)
+    except DumpSyntaxError:
+        assert fast is None
+    else:
+        assert fast is None or fast == slow
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("*nat", "table"),
+        (":INPUT ACCEPT [12:720]", "chain"),
+        (":DOCKER - [0:0]", "chain"),
+        ('[5:300] -A FORWARD -i docker0 -m comment --comment "to the world" -j ACCEPT', "rule"),
+        ("-A FORWARD ! -i docker0 -j DROP", "rule"),
+        ("COMMIT", "commit"),
+    ],
+)
+def test_plain_lines_need_no_parser(line: str, kind: str) -> None:
+    found = plain_line(line)
+
+    assert found is not None
+    assert found.kind == kind
+    assert found == line_by_grammar(line, "", 1)
 
 
 @pytest.mark.parametrize(
