@@ -171,11 +171,20 @@ class Recipe:
         return self.limits(model)
 
 
+#: The methods by which an extension's options may have a say in where it can stand.
+_LIMITS = ("allowed_tables", "allowed_hooks", "allowed_protocols")
+
+
 def _limits(extension: type[Extension]) -> Callable[[Any], Reading]:
     """Return how a model becomes a reading, with what restricts it."""
     if extension is Parameters:
         return Reading
-    if issubclass(extension, Target):
+    assert issubclass(extension, Match | Target)
+    kind = Target if issubclass(extension, Target) else Match
+    if all(getattr(extension, name, None) is getattr(kind, name, None) for name in _LIMITS):
+        protocols, placed = extension.protocols, extension.tables is not None or extension.hooks is not None
+        return lambda model: Reading(model, protocols, placed)
+    if kind is Target:
         return lambda model: Reading(
             model,
             model.allowed_protocols(),

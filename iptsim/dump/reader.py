@@ -236,8 +236,9 @@ class _Reader:
                 )
             self._warn(number, "this line and others ended with a carriage return")
             text = text.replace("\r\n", "\n")
-        shown = _SHOWN.search(text)
-        if shown and not self.lenient:
+        # looking for the word first is faster by far
+        shown = _SHOWN.search(text) if "Chain " in text and not self.lenient else None
+        if shown:
             number = text.count("\n", 0, shown.start()) + 1
             raise DumpSyntaxError(
                 "this is what iptables -L prints; it leaves out parts of the rules",

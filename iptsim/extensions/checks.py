@@ -7,8 +7,12 @@ from iptsim.extensions.base import Extension
 
 def given(extension: Extension, *fields: str) -> list[str]:
     """Return those of `fields` whose options were given, in that order."""
-    values = ((field, getattr(extension, field)) for field in fields)
-    return [field for field, value in values if value is not None and value is not False]
+    return [field for field in fields if _is_given(extension, field)]
+
+
+def _is_given(extension: Extension, field: str) -> bool:
+    value = getattr(extension, field)
+    return value is not None and value is not False
 
 
 def demand(extension: Extension, *fields: str) -> None:
@@ -18,7 +22,7 @@ def demand(extension: Extension, *fields: str) -> None:
         ValueError: an option is missing.
     """
     for field in fields:
-        if not given(extension, field):
+        if not _is_given(extension, field):
             raise ValueError(f"{extension.name} needs {_flags(extension, (field,))}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from pydantic import InstanceOf
+
 from iptsim.extensions.base import Masked as MaskedField
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
 from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer, not_if
@@ -79,8 +81,8 @@ class Parameters(Match):
         Option("-f", "fragment", None, True, ("--fragment",)),
     )
 
-    source: Network | None = None
-    destination: Network | None = None
+    source: InstanceOf[Network] | None = None
+    destination: InstanceOf[Network] | None = None
     in_interface: str | None = None
     out_interface: str | None = None
     #: protocol number, None for any

@@ -129,6 +129,9 @@ def _looked_up(text: str, family: int) -> int:
     Raises:
         ValueError: not an address of that family.
     """
+    plain = _packed(text, family)
+    if plain is not None:
+        return plain
     if family == 4 and _OLD_FORMS.fullmatch(text):
         for form in (text + ".0" * (3 - text.count(".")), text):
             try:
@@ -147,18 +150,25 @@ def parse_host_mask(text: str, family: int) -> Network:
     return parse_network(text, family)._replace(address=one_address(text.partition("/")[0], family))
 
 
+def _packed(text: str, family: int) -> int | None:
+    """Read an address of the usual form, four decimal numbers or IPv6; None for another form, or none."""
+    try:
+        return int.from_bytes(
+            socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big"
+        )
+    except (OSError, ValueError):
+        return None
+
+
 def one_address(text: str, family: int) -> int:
     """Read one address of a family (IPv4 also in iptables' short forms `10.1`, `10`).
 
     Raises:
         ValueError: not an address of that family.
     """
-    try:
-        return int.from_bytes(
-            socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big"
-        )
-    except (OSError, ValueError):
-        pass  # another form, or none
+    plain = _packed(text, family)
+    if plain is not None:
+        return plain
     try:
         if family == 6:
             return int(ipaddress.IPv6Address(text))

@@ -132,9 +132,10 @@ class Evidence:
     def _masquerade(self, rule: Rule) -> None:
         """Docker: -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE."""
         parameters = rule.parameters
-        prefix, name = _prefix(parameters, "source"), parameters.out_interface
+        name = parameters.out_interface
         if rule.target_name not in ("MASQUERADE", "SNAT") or not name or name.endswith("+"):
             return
+        prefix = _prefix(parameters, "source")
         if "out_interface" in parameters.negated:
             if prefix is not None:
                 self._add_subnet(self.subnets, name, prefix)
@@ -163,10 +164,12 @@ class Evidence:
 
     def _subnet(self, rule: Rule) -> None:
         """libvirt: -A LIBVIRT_FWO -s 192.168.122.0/24 -i virbr0 -j ACCEPT."""
+        if rule.target_name != "ACCEPT":
+            return
         parameters = rule.parameters
         for side, interface in (("source", "in_interface"), ("destination", "out_interface")):
             prefix, name = _prefix(parameters, side), getattr(parameters, interface)
-            if rule.target_name == "ACCEPT" and prefix and name and interface not in parameters.negated:
+            if prefix and name and interface not in parameters.negated:
                 self._add_subnet(self._weak, name, prefix)
 
     def _member(self, rule: Rule) -> None:
@@ -174,9 +177,9 @@ class Evidence:
 
         Its raw table: -A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP.
         """
-        parameters = rule.parameters
         if rule.target_name not in ("ACCEPT", "DROP", "MASQUERADE"):
             return
+        parameters = rule.parameters
         for side, interface in (("destination", "out_interface"), ("source", "in_interface")):
             prefix = _prefix(parameters, side)
             if prefix is None or prefix.length != BITS[prefix.family] or _is_loopback(prefix):

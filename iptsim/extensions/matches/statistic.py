@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
+from pydantic import InstanceOf, model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
@@ -56,7 +56,7 @@ class Statistic(Match):
     )
 
     mode: str
-    probability: Probability | None = None
+    probability: InstanceOf[Probability] | None = None
     every: int | None = None
     packet: int | None = None
 

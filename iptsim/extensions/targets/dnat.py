@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
+from pydantic import InstanceOf, model_validator
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
 from iptsim.extensions.checks import demand
@@ -28,7 +28,7 @@ class Dnat(Target):
     insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
 
-    to_destination: NatRange | None = None
+    to_destination: InstanceOf[NatRange] | None = None
     random: bool = False
     persistent: bool = False
 
