@@ -9,6 +9,8 @@ from rich.text import Text
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import place_of
+from iptsim.languages import joined, say
 from iptsim.netfilter.trace import Step
 from iptsim.render.steps import COLOURS, backend_of
 
@@ -55,10 +57,16 @@ def _key(step: Step) -> int | tuple[str, str] | None:
 def _where(ways: list[Explanation]) -> Text:
     steps = [way.reason.step for way in ways if way.reason.step is not None and way.reason.step.table]
     places = dict.fromkeys(
-        f"{step.table} {step.chain} "
-        + (f"rule {step.rule.position}" if step.rule is not None else "policy")
+        (
+            place_of(step.rule)
+            if step.rule is not None
+            else say("{table} {chain} policy", table=step.table, chain=step.chain)
+        )
         + backend_of(step)
         for step in steps
     )
-    text = f"  {DECIDES} decides: {printable(', '.join(places))}" if places else "  no rule decides"
-    return Text(f"\n{text}   {MATCHED} matched on the way")
+    if places:
+        text = say("{mark} decides: {places}", mark=DECIDES, places=printable(joined(", ", places)))
+    else:
+        text = say("no rule decides")
+    return Text(f"\n  {text}   " + say("{mark} matched on the way", mark=MATCHED))
