@@ -59,7 +59,7 @@ translations: $(VENV)/.dev
 	$(BIN)/python -m tests.translations
 
 support: $(VENV)/.dev
-	$(BIN)/python -m iptsim.extensions.support > docs/support.md
+	$(BIN)/python -m iptsim.extensions.support
 
 clean:
 	rm -rf $(VENV) build dist

@@ -9,7 +9,7 @@ import pytest
 import iptsim
 from iptsim.explanation import REASONS
 from iptsim.explanation.table import reasons_table
-from iptsim.extensions.support import counts, support_table
+from iptsim.extensions.support import counts, readme, support_table
 from iptsim.findings.table import findings_table
 from tests.readme import DOCUMENTS, ROOT, rendered, unasked
 
@@ -85,6 +85,12 @@ def test_the_support_table_is_true() -> None:
     assert (ROOT / "docs/support.md").read_text("utf-8") == support_table(), (
         "write it anew with: make support"
     )
+
+
+def test_the_table_of_the_readme_is_true() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert "`conntrack` " in text
+    assert text == readme(text), "write it anew with: make support"
 
 
 def test_the_table_of_reasons_is_true() -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iptsim.extensions.support import support_table
+from iptsim.extensions import support
 
 if TYPE_CHECKING:
     from tests.kernel.fuzz import Report
@@ -72,7 +72,7 @@ def store_counts(**parts: Any) -> None:
     """Replace parts of the counts, leave the others, and write the documents that show them."""
     known = {**read_counts(), **parts}
     COUNTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    (_DOCS / "support.md").write_text(support_table(), "utf-8")
+    support.write()
     DOCUMENT.write_text(document(known), "utf-8")
 
 
@@ -87,7 +87,7 @@ def document(known: Mapping[str, Any]) -> str:
         "",
         *(_fuzz(known["run"], known.get("fuzz", {})) if "run" in known else ()),
         *(_corpus(known["corpus"]) if "corpus" in known else ()),
-        *(_options(known["options"]) if "options" in known else ()),
+        *(_options(known["options"], known.get("untried", {})) if "options" in known else ()),
     ]
     return "".join(f"{line}\n" for line in lines).rstrip("\n") + "\n"
 
@@ -148,7 +148,9 @@ def _corpus(run: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _options(options: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
+def _options(
+    options: Mapping[str, Mapping[str, Mapping[str, int]]], untried: Mapping[str, str]
+) -> Iterator[str]:
     seen = [counts for of_match in options.values() for counts in of_match.values()]
     held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
     yield "## Each option alone"
@@ -158,3 +160,7 @@ def _options(options: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator
     yield ""
     yield f"**{len(seen):,} options: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
     yield ""
+    yield "Not tried alone:"
+    yield ""
+    for what, why in untried.items():
+        yield f"* `{what}`: {why}"

@@ -214,6 +214,26 @@ def srh_tag(random: Random, scene: Scene) -> Draft:
     )
 
 
+def _segment_list(left: int, *addresses: str) -> Changes:
+    data = f"{2 * len(addresses):02x}04{left:02x}{len(addresses) - 1:02x}00{0:04x}" + "".join(addresses)
+    return {"extension_headers": ((43, data),)}
+
+
+@maker("srh", "--srh-psid", family=6, weight=0.05)
+def srh_previous(random: Random, scene: Scene) -> Draft:
+    return Draft(
+        "2001:db8:1::9/128", (_segment_list(1, _TWO, _TWO, _ONE),), (_segment_list(1, _ONE, _ONE, _TWO),)
+    )
+
+
+@maker("srh", "--srh-nsid", "--srh-lsid", family=6, weight=0.05)
+def srh_next_segment(random: Random, scene: Scene) -> Draft:
+    # with one segment left, the next one is the last one, which comes first in the list
+    return Draft(
+        "2001:db8:1::9/128", (_segment_list(1, _ONE, _TWO, _TWO),), (_segment_list(1, _TWO, _ONE, _ONE),)
+    )
+
+
 @maker("srh", "--srh-next-hdr", family=6, weight=0.05)
 def srh_next(random: Random, scene: Scene) -> Draft:
     with_header = _segments(0, 0, 7)
