@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args
 from iptsim.errors import UsageError
 from iptsim.extensions.services import PORTS
 from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
+from iptsim.host.flows import entry_of_line
 from iptsim.netfilter.question import Question, parse_question
+from iptsim.packet import ICMP, ICMPV6, address_text
 
 #: Fields of a question that are no property of the packet, and have options of their own.
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
@@ -69,6 +71,8 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         known["to"], port = split_port(target)
         if port is not None and known.setdefault("dport", port) != port:
             raise UsageError(f"the question names two destination ports: {port} and {known['dport']}")
+    if isinstance(known.get("conntrack"), str):
+        _settle_connection(known)
     if known.get("icmp_type") is not None:
         _settle_icmp(known)
     for group, given in (("facts", facts), ("extra", extra)):
@@ -78,6 +82,30 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         if given or beside:
             known[group] = {name: read_stated(name, value) for name, value in {**beside, **given}.items()}
     return parse_question(known)
+
+
+def _settle_connection(known: dict[str, Any]) -> None:
+    """Fill in what a line of `conntrack -L` says of the packet: of the first direction that fits the rest."""
+    entry = entry_of_line(known["conntrack"]).connection
+    for flow in (entry.original, entry.reply):
+        said = {
+            "src": address_text(entry.family, flow.src), "dst": address_text(entry.family, flow.dst),
+            "proto": str(flow.proto), "sport": flow.sport, "dport": flow.dport,
+        }  # fmt: skip
+        if flow.proto in (ICMP, ICMPV6):
+            del said["sport"], said["dport"]
+        given = {
+            name: known[name] for name in ("src", "dst", "sport", "dport") if known.get(name) is not None
+        }
+        if all(said.get(name) == value for name, value in given.items()):
+            break
+    else:
+        return
+    if known.get("in") is None and known.get("in_interface") is None:
+        said = {**said, "from": said.pop("src"), "to": said.pop("dst")}
+    for name, value in said.items():
+        if known.get(name) is None:
+            known[name] = value
 
 
 def unknown_field(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
 from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, parse_address
 
@@ -28,6 +29,21 @@ def conntrack_entries(text: str) -> Iterator[ConntrackEntry]:
                 yield _entry(line)
             except (ValueError, LookupError, StopIteration) as error:
                 raise ValueError(f"line {number} is no conntrack entry ({error}): {line[:80]!r}") from None
+
+
+def entry_of_line(line: str) -> ConntrackEntry:
+    """Read one line of `conntrack -L` that a question holds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        entries = list(conntrack_entries(line))
+    except ValueError as error:
+        raise UsageError(f"conntrack: {error}") from None
+    if len(entries) != 1:
+        raise UsageError(f"conntrack: {line[:80]!r} is no line of conntrack -L")
+    return entries[0]
 
 
 def _entry(line: str) -> ConntrackEntry:

@@ -88,6 +88,9 @@ class Question(BaseModel):
     )
     state: State | None = Field(None, description="state of its connection; new by default")
     ct: ConnectionFacts | None = Field(None, description="more about its connection")
+    conntrack: str | None = Field(
+        None, description="its connection, as a line of `conntrack -L`; says its addresses and ports as well"
+    )
     at: datetime | None = Field(None, description="when it happens, for `-m time`: 2026-11-24T18:30")
     assume: dict[str, bool] = Field(
         {}, description="how matches go that nobody can know: module or TABLE:CHAIN:N -> true or false"

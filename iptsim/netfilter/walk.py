@@ -15,6 +15,7 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError, UsageError
 from iptsim.host import fib
+from iptsim.host.flows import entry_of_line
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.languages import joined, later, say, say_many
 from iptsim.netfilter import answers, published
@@ -266,6 +267,8 @@ class _Ways:
 def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | None, tuple[Connection, ...]]:
     """Return what the question or the capture's conntrack table says of the first packet's connection."""
     facts, state = question.ct, question.state
+    if question.conntrack is not None:
+        return None, (_of_line(question.conntrack, packet),)
     if state == "invalid":
         return State("INVALID", None), ()
     if state == "untracked":
@@ -316,6 +319,18 @@ def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | Non
         connection.helper, connection.master_helper = None, connection.helper
         return State("RELATED", connection), ()
     return State("NEW", connection), ()
+
+
+def _of_line(line: str, packet: Packet) -> Connection:
+    """Read the connection that a question gives as a line of `conntrack -L`.
+
+    Raises:
+        UsageError: the packet is none of its packets.
+    """
+    connection = entry_of_line(line).connection
+    if packet.flow not in (connection.original, connection.reply):
+        raise UsageError(f"conntrack: the packet is none of this connection: {line[:100]}")
+    return connection
 
 
 def _flow(fields: dict[str, Any], packet: Packet, what: str) -> Flow:

@@ -73,7 +73,7 @@ def store_counts(**parts: Any) -> None:
     known = {**read_counts(), **parts}
     COUNTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     support.write()
-    DOCUMENT.write_text(document(known), "utf-8")
+    DOCUMENT.write_text(document(read_counts()), "utf-8")
 
 
 def document(known: Mapping[str, Any]) -> str:
@@ -121,7 +121,7 @@ def _fuzz(run: Mapping[str, Any], matched: Mapping[str, int]) -> Iterator[str]:
     yield ""
     yield "| verdict | packets | meaning |"
     yield "|---|---|---|"
-    for name, count in run["verdicts"].items():
+    for name, count in sorted(run["verdicts"].items(), key=lambda entry: -entry[1]):
         yield f"| {name} | {count:,} | {_VERDICTS[name]} |"
     yield ""
     yield "### Extensions"
