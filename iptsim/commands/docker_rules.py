@@ -63,5 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{arguments.source} holds no rules for IPv{arguments.family} to put Docker's into"
             )
-    sys.stdout.write(dumps(rules_for(docker, arguments.family, base=base, before=settings.docker)))
+    text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
+    if not text:
+        print(f"iptsim: with these settings dockerd writes no IPv{arguments.family} rules", file=sys.stderr)
+    sys.stdout.write(text)
     return ANSWERED

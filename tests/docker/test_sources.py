@@ -362,6 +362,14 @@ def test_an_archive_is_a_source(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     assert run(capsys, str(path))[1] == saved(name, 4)
 
 
+def test_no_rules_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty output looks like a mistake; with --iptables=false it is what dockerd does."""
+    assert main(["docker-rules", str(FIXTURES / "docker-28.5/icc-off"), "--iptables=false"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "writes no IPv4 rules" in printed.err
+
+
 def test_a_missing_source_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run(capsys, "/nowhere/daemon.json")
     assert (status, "/nowhere/daemon.json: No such file" in err) == (2, True)
@@ -371,7 +379,9 @@ def test_a_host_without_docker_is_told(capsys: pytest.CaptureFixture[str]) -> No
     status, out, err = run(capsys, str(FIXTURES / "hosts/ferm"))
     assert (status, out) == (2, [])
     assert "hosts/ferm shows nothing of Docker" in err
-    assert run(capsys, str(FIXTURES / "docker-28.5/iptables-off")) == (0, [], "")
+    status, out, err = run(capsys, str(FIXTURES / "docker-28.5/iptables-off"))
+    assert (status, out) == (0, [])
+    assert "writes no IPv4 rules" in err
 
 
 def settings_of(name: str) -> Mapping[str, object]:
