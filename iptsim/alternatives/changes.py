@@ -141,7 +141,7 @@ def _chain(host: Host, family: Family, table: str, name: str) -> tuple[Ruleset, 
     if chain is None and name in BUILTIN_CHAINS.get(table, ()):
         chain = Chain(table, name, "ACCEPT")
     if chain is None:
-        raise ValueError(f"there is no chain {name} in table {table}")
+        raise ValueError(ruleset.missing_chain(name, table))
     return ruleset, chain
 
 

@@ -20,7 +20,7 @@ from iptsim.docker.settings import (
 from iptsim.docker.words import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.model import Endpoint, Link
-from iptsim.packet import Family
+from iptsim.packet import Family, protocol_name
 
 Change = tuple[str, str]
 _FAMILIES: tuple[Family, Family] = (4, 6)
@@ -205,7 +205,15 @@ def _unpublish(docker: DockerHost, value: str) -> DockerHost:
         if gone is not None and (port.proto, port.container_port) not in gone
     )
     if len(kept) == len(container.published):
-        raise ValueError(f"{container.name} has no such published port")
+        own = ", ".join(
+            f"{port.container_port}/{protocol_name(port.proto)} (host port {port.host_port})"
+            for port in container.published
+        )
+        raise ValueError(
+            f"{container.name} has no such published port; give the container's own port: {own}"
+            if own
+            else f"{container.name} publishes no port"
+        )
     return _container(docker, container, published=kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -200,6 +201,13 @@ class Ruleset(Pictured):
         for table in self.tables.values():
             yield from table.rules()
 
+    def missing_chain(self, chain: str, table: str | None = None) -> str:
+        """Return what to say of a chain that is not there: in one table, or in any."""
+        known = {name for one, entry in self.tables.items() if table in (None, one) for name in entry.chains}
+        near = difflib.get_close_matches(chain, known, 1)
+        where = f"table {table}" if table else "any table"
+        return f"there is no chain {chain} in {where}" + (f"; did you mean {near[0]}?" if near else "")
+
     def rule(self, table: str, chain: str, position: int) -> Rule:
         """Return a rule by its place.
 
@@ -208,7 +216,7 @@ class Ruleset(Pictured):
         """
         found = self.chain(table, chain)
         if found is None:
-            raise RulesetError(f"there is no chain {chain} in table {table}")
+            raise RulesetError(self.missing_chain(chain, table))
         if not 1 <= position <= len(found.rules):
             raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
         return found.rules[position - 1]

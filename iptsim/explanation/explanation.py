@@ -153,10 +153,10 @@ def _shown(packet: Packet, name: str) -> str:
 
 
 def _end(name: str, packet: Packet, address: int) -> str:
-    if address == 0 and packet.family == 4 and not name[:1].isdigit():
-        return name  # it got no address to send from
     text = address_text(packet.family, address)
-    return text if name == text else f"{name} {text}"
+    if name == text or (address == 0 and not name[:1].isdigit()):
+        return name  # or it got no address to send from
+    return f"{name} {text}"
 
 
 def _target(host: Host, question: Question, leg: Leg) -> str:

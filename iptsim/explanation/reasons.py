@@ -65,6 +65,10 @@ REASONS: dict[str, str] = {
 }
 
 
+#: From this version on, dockerd does not pass on questions from internal networks (CVE-2024-29018).
+_KEEPS_QUESTIONS = 26
+
+
 @dataclass(slots=True)
 class Reason:
     """Why a packet met its fate.
@@ -459,10 +463,33 @@ def _icc_drop(case: _Case, bridge: str | None) -> Rule | None:
     return None
 
 
+def _engine(host: Host) -> int:
+    """Return the engine's major version, 0 where nobody said."""
+    version = (host.daemon.version if host.daemon is not None else None) or ""
+    major = version.partition(".")[0]
+    return int(major) if major.isdecimal() else 0
+
+
 def _unseen(case: _Case) -> Reason:
     leg = case.leg
     if leg.delivered is not None and leg.delivered.kind == "container" and leg.delivered.name == leg.sender:
         if case.packet.family == 4 and case.packet.dst == 0x7F00000B:
+            found = case.host.container(leg.sender)
+            if (
+                found is not None
+                and _is_shut_in(case.host, found[0])
+                and _engine(case.host) >= _KEEPS_QUESTIONS
+            ):
+                return Reason(
+                    "inside-namespace",
+                    say(
+                        "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+                        "rules do not see the question. {sender} is on internal networks only, so dockerd tells "
+                        "it the names of containers there, and asks no other server (since 26.0).",
+                        sender=leg.sender,
+                    ),
+                    leg=leg,
+                )
             return Reason(
                 "inside-namespace",
                 say(
@@ -510,24 +537,44 @@ def _by_policy(case: _Case) -> Reason:
 
 
 def _elsewhere(case: _Case) -> str:
-    """Say that the port is published, but not on the host's address that was asked."""
+    """Say that the port is published, but not as it was asked: another address, protocol or family."""
     delivered = case.leg.delivered
-    if delivered is None or delivered.kind != "host":
+    if delivered is None or delivered.kind != "host" or delivered.packet.proto not in PORT_PROTOCOLS:
         return ""
     packet = delivered.packet
-    for container in case.host.containers.values():
-        for port in container.published:
-            if (port.proto, port.host_port, port.family) != (packet.proto, packet.dport, packet.family):
-                continue
-            if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
-                asked = address_text(packet.family, packet.dst)
-                return say(
-                    "{name}'s port is published on {host_address} only, so docker-proxy does not listen on "
-                    "{asked}.",
-                    name=container.name,
-                    host_address=port.host_address,
-                    asked=asked,
-                )
+    published = [
+        (container, port)
+        for container in case.host.containers.values()
+        for port in container.published
+        if port.host_port == packet.dport
+    ]
+    for container, port in published:
+        if (port.proto, port.family) != (packet.proto, packet.family):
+            continue
+        if port.host_address is not None and parse_address(port.host_address)[1] != packet.dst:
+            asked = address_text(packet.family, packet.dst)
+            return say(
+                "{name}'s port is published on {host_address} only, so docker-proxy does not listen on "
+                "{asked}.",
+                name=container.name,
+                host_address=port.host_address,
+                asked=asked,
+            )
+    if any((port.proto, port.family) == (packet.proto, packet.family) for _, port in published):
+        return ""
+    for container, port in published:
+        if port.proto == packet.proto:
+            return say(
+                "{name}'s port is published for IPv{family} only.", name=container.name, family=port.family
+            )
+    for container, port in published:
+        if port.family == packet.family:
+            return say(
+                "{name}'s port is published for {published}, not for {asked}.",
+                name=container.name,
+                published=f"{port.host_port}/{protocol_name(port.proto)}",
+                asked=case.what,
+            )
     return ""
 
 
@@ -614,7 +661,7 @@ def _refused(case: _Case) -> Reason:
     role = case.role
     if role is not None and (maker := _REFUSED_BY.get(role.code)):
         code, text = maker(case)
-        return Reason(code, text, step, leg, told(_ADVICE.get(code, "")))
+        return Reason(code, text, step, leg, _advice(case, code))
     rule = step.rule
     assert rule is not None
     place = place_of(rule)
@@ -639,18 +686,33 @@ def _refused(case: _Case) -> Reason:
     return Reason("rule-drop", text, step, leg)
 
 
+def _is_shut_in(host: Host, container: Container) -> bool:
+    """Tell whether all networks of a container are internal."""
+    networks = [host.networks.get(name) for name in container.endpoints]
+    return bool(networks) and all(network is not None and network.internal for network in networks)
+
+
 def _shut_in(case: _Case, code: str) -> str:
-    """Say why a container has no route: all its networks are internal."""
+    """Say why a container has no route: no address of that family, or only internal networks."""
     found = case.host.container(case.leg.sender)
     if code != "no-route" or found is None:
         return ""
-    networks = [case.host.networks.get(name) for name in found[0].endpoints]
-    if not networks or not all(network is not None and network.internal for network in networks):
+    container, family = found[0], case.packet.family
+    names = joined(", ", container.endpoints)
+    if container.address(family) is None:
+        if container.address(4) is None and container.address(6) is None:
+            return say("{name} has no address: it is on no network.", name=container.name)
+        return say(
+            "{name} has no IPv{family} address: its networks ({names}) have no IPv{family}.",
+            name=container.name,
+            family=family,
+            names=names,
+        )
+    if not _is_shut_in(case.host, container):
         return ""
-    names = joined(", ", found[0].endpoints)
     return say(
         "{name} is only on {names}, created with --internal: it gets no default route.",
-        name=found[0].name,
+        name=container.name,
         names=names,
     )
 
@@ -810,6 +872,25 @@ _ADVICE = {
     "hairpin-off": later("Ask the container's own address, or use docker-proxy or hairpin mode."),
     "rp-filter": later("rp_filter=2 (loose) or 0 on the interface lets it in."),
 }
+
+
+def _advice(case: _Case, code: str) -> str:
+    """Return how people usually change what one of Docker's rules refuses."""
+    if code == "isolated-networks" and any(one.verdict == "DNAT" for one in case.leg.steps):
+        return say(
+            "Connect one of them to the other's network, or let docker-proxy carry it (userland-proxy=true)."
+        )
+    into = case.step.interfaces[1] if case.step is not None else None
+    sends = isinstance(case.host.owner_of(case.packet.family, case.packet.src), tuple)
+    if code == "internal-network" and sends and into and into == _bridge_of(case, case.packet.dst):
+        return say("Connect the sender to that network to let it in.")
+    return told(_ADVICE.get(code, ""))
+
+
+def _bridge_of(case: _Case, address: int) -> str | None:
+    """Return the bridge behind which an address is."""
+    family = case.packet.family
+    return next((one.bridge for one in case.host.networks.values() if one.covers(family, address)), None)
 
 
 def _is_bare(host: Host, request: Leg) -> bool:

@@ -23,6 +23,8 @@ from iptsim.packet import Family, address_text
 _BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Names of interfaces that lead outside.
 _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
+#: Names of tunnels.
+_TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
 
@@ -54,6 +56,7 @@ class Evidence:
     Attributes:
         subnets: by bridge, in the order of the rules.
         links: by other interface, the subnets behind it.
+        tunnels: likewise, but a guess: the only tunnel has the subnets that get the host's address.
         members: containers' addresses, and the bridge where a rule names it.
         published: by container, the ports that are forwarded to it.
         exposed: by container, (protocol, port) pairs that rules let through to it.
@@ -68,6 +71,7 @@ class Evidence:
     def __init__(self, rulesets: Iterable[Ruleset]) -> None:
         self.subnets: dict[str, list[Prefix]] = {}
         self.links: dict[str, list[Prefix]] = {}
+        self.tunnels: dict[str, list[Prefix]] = {}
         self.members: dict[Member, str | None] = {}
         self.published: dict[Member, list[PublishedPort]] = {}
         self.exposed: dict[Member, list[tuple[int, int]]] = {}
@@ -80,6 +84,7 @@ class Evidence:
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
         self._weak: dict[str, list[Prefix]] = {}
+        self._hidden: list[Prefix] = []
         for ruleset in rulesets:
             self.chains |= {name for table in ruleset.tables.values() for name in table.chains}
             for rule in ruleset.rules():
@@ -89,6 +94,22 @@ class Evidence:
                 self.links[name] = prefixes
             elif name not in self.subnets:
                 self.subnets[name] = prefixes
+        self._guess_tunnel()
+
+    def _guess_tunnel(self) -> None:
+        """Give the only tunnel the subnets that get the host's address and that no rule ties to an interface."""
+        outside = {*self._translated, self.outside}
+        tunnels = [
+            name
+            for name in self.interfaces
+            if _TUNNEL.fullmatch(name) and name not in self.links and name not in outside
+        ]
+        placed = {
+            prefix for prefixes in (*self.subnets.values(), *self.links.values()) for prefix in prefixes
+        }
+        free = [prefix for prefix in dict.fromkeys(self._hidden) if prefix not in placed]
+        if len(tunnels) == 1 and free:
+            self.tunnels[tunnels[0]] = free
 
     @property
     def docker(self) -> bool:
@@ -142,6 +163,8 @@ class Evidence:
                 self.masqueraded.add(name)
         elif not _BRIDGE.fullmatch(name):
             self._translated[name] = None
+            if prefix is not None and 0 < prefix.length < BITS[prefix.family]:
+                self._hidden.append(prefix)
 
     def _drop(self, rule: Rule) -> None:
         """Docker: ! -s 172.18.0.0/16 -o br-x -j DROP (internal); -i br-x -o br-x -j DROP (icc=false)."""

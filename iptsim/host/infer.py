@@ -239,14 +239,21 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     for name in evidence.interfaces:
         if name == outside or name in bridges or name == "lo":
             continue
-        links = evidence.links.get(name, [])
+        guessed = evidence.tunnels.get(name, [])
+        links = evidence.links.get(name, guessed)
         firsts = [
             InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
         ]
         _place(interfaces, name, _kind(name), firsts)
         behind = later_joined(" and ", map(str, links))
         host.assumptions.append(
-            later("{name} leads to {behind}, as rules say.", name=name, behind=behind)
+            later(
+                "{name} leads to {behind}: a guess, for rules give what comes from there the host's address.",
+                name=name,
+                behind=behind,
+            )
+            if guessed
+            else later("{name} leads to {behind}, as rules say.", name=name, behind=behind)
             if behind
             else later("{name}, which rules name, has no address.", name=name)
         )

@@ -10,6 +10,7 @@ from iptsim.netfilter import conntrack
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
+_MULTICAST = 0xE  # the first four bits of an IPv4 group
 #: What an IPv4 answer keeps of the packet's TOS, and the precedence that it gets (icmp_send).
 _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
 #: The only ICMP types that Linux does not take for errors (icmp_pointers[]); ICMPv6 types from there on.
@@ -26,9 +27,12 @@ def reply_to(packet: Packet) -> Packet | None:
     """Return the first answer to a delivered packet, None where none is due.
 
     A SYN is answered by SYN,ACK, an echo request by its reply, anything else by a packet of the same
-    protocol with addresses and ports swapped.
+    protocol with addresses and ports swapped. A multicast group sends nothing itself: a member that answers
+    does so from its own address, in a connection of its own. Only ICMPv6 answers a ping of a group.
     """
-    if packet.dst == _BROADCAST and packet.family == 4:
+    if packet.family == 4 and (packet.dst == _BROADCAST or packet.dst >> 28 == _MULTICAST):
+        return None
+    if packet.family == 6 and packet.dst >> 120 == 0xFF and packet.proto != ICMPV6:
         return None
     reply = Packet(
         packet.family,

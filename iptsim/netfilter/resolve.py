@@ -175,14 +175,17 @@ def _real(host: Host, found: tuple[Container, Endpoint | None]) -> tuple[Contain
 
 def _borrowed(host: Host, name: str, party: tuple[Container, Endpoint | None] | str) -> Iterator[str]:
     """Say it where a container has no network namespace of its own."""
-    found = host.containers.get(name)
-    if found is None:
+    if name in ("host", "localhost", "internet", "dns"):
         return
+    asked = host.container(name)
+    if asked is None:
+        return
+    found = asked[0]
     if party == "host":
-        yield say("{name} has no network of its own: it uses the host's.", name=name)
+        yield say("{name} has no network of its own: it uses the host's.", name=found.name)
     elif isinstance(party, tuple) and party[0] is not found and found.network_mode.startswith("container:"):
         yield say(
-            "{name} has no network of its own: it uses that of {other}.", name=name, other=party[0].name
+            "{name} has no network of its own: it uses that of {other}.", name=found.name, other=party[0].name
         )
 
 
@@ -250,7 +253,22 @@ def _destination(
         return "internet", _outside_address(host, family)
     if target == "dns":
         return _resolver(host, sender, family)
-    return question.to, _address(target, family, "--to")
+    address = _address(target, family, "--to")
+    if family == 6 and question.dport is None and host.owner_of(6, address) is None:
+        notes.extend(_port_in_address(question.to))
+    return question.to, address
+
+
+def _port_in_address(text: str) -> Iterator[str]:
+    """Say how a port stands behind an IPv6 address, where the last group may be meant for one."""
+    head, _, port = text.rpartition(":")
+    if port.isdecimal() and _is_address(head):
+        yield say(
+            "{text} is taken for an address; one with a port is written [{head}]:{port}.",
+            text=text,
+            head=head,
+            port=port,
+        )
 
 
 def _is_at(

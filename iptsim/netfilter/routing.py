@@ -18,6 +18,8 @@ MULTICAST4 = range(0xE0000000, 0xF0000000)
 BROADCAST4 = 0xFFFFFFFF
 #: 224.0.0.1, the group of all hosts, which every host is in
 ALL_HOSTS4 = 0xE0000001
+#: ff01::2, ff02::2 and ff05::2, the groups of all routers, which a host joins when it routes (dev_forward_change)
+ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
 
 
 class Decision(NamedTuple):
@@ -199,9 +201,12 @@ def _solicited(namespace: Namespace, packet: Packet) -> bool:
 
 def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: bool) -> Decision:
     if packet.dst >> 120 == 0xFF:
-        return _multicast(
-            packet.dst & ~(0xFF << 112) == 0xFF00 << 112 | 1 or _solicited(namespace, packet) or joined
+        own = (
+            packet.dst & ~(0xFF << 112) == 0xFF00 << 112 | 1
+            or _solicited(namespace, packet)
+            or (packet.dst in ALL_ROUTERS6 and forwarding(namespace, 6, interface))
         )
+        return _multicast(own or joined)
     found = fib.lookup(
         namespace, 6, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos,

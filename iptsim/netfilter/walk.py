@@ -94,7 +94,7 @@ class Simulator:
             *self._refused_rules(family),
             *self._idle_assumptions(question.assume, ways.assumptions_used),
         ]
-        trace.assumptions = [*self.host.assumptions, *missing, *start.notes, *ways.notes]
+        trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[str]:

@@ -79,7 +79,7 @@ def listing(
     )
     shown = [found for found in _chains(ruleset, table) if chain in (None, found.name)]
     if not shown:
-        raise UsageError(f"there is no chain {chain} in table {table}")
+        raise UsageError(ruleset.missing_chain(chain or "", table))
     for place, found in enumerate(shown):
         if place:
             yield ListedLine("")

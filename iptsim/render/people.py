@@ -96,9 +96,9 @@ def _examples(host: Host) -> Iterator[tuple[str, str]]:
     port = next((port.container_port for port in last.published if port.proto == TCP), 80)
     if first is not last:
         yield first.name, f"{last.name}:{port}"
-    published = next(
-        (port for container in running for port in container.published if port.proto == TCP), None
-    )
+    ports = [port for container in running for port in container.published if port.proto == TCP]
+    outside = (port for port in ports if not (port.host_address or "").startswith("127."))
+    published = next(outside, ports[0] if ports else None)
     if published is not None:
         yield "internet", f"host:{published.host_port}"
     elif first is last:

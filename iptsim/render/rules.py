@@ -118,8 +118,7 @@ def _chains(ruleset: Ruleset, table: str | None, chain: str | None) -> list[Chai
         if chain in (None, found.name)
     ]
     if chain is not None and not shown:
-        where = f"table {table}" if table else "any table"
-        raise UsageError(f"there is no chain {chain} in {where}")
+        raise UsageError(ruleset.missing_chain(chain, table))
     return shown
 
 

@@ -106,6 +106,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
         ("publish", "web:1:80/icmp", "ports are of tcp, udp, sctp"),
         ("publish", "web:1-3:1-2", "publishes 2 ports on 3"),
         ("unpublish", "web:99", "web has no such published port"),
+        ("unpublish", "web:8080", "give the container's own port: 80/tcp (host port 8080)"),
         ("link", "web:client", "web is not on the default bridge"),
         ("link", "web", "--link: 'web' is not CLIENT:SERVER[:ALIAS]"),
         ("unlink", "client:web", "client has no link to web"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,3 +82,51 @@ def test_ports_stand_behind_ipv6_addresses_in_brackets() -> None:
 def test_icmp_of_ipv6_is_called_so() -> None:
     answer = iptsim.explain(CAPTURES / "docker-28.5/ipv6", "client", "web", proto="icmp", family=6)
     assert str(answer).splitlines()[0].endswith("icmpv6, new connection")
+
+
+@pytest.mark.parametrize(
+    ("capture", "port", "more", "text"),
+    [
+        # -p 8080:80 -p 127.0.0.1:8081:81 -p 5353:53/udp: nobody listens elsewhere
+        ("docker-28.5/published", 5353, {}, "web's port is published for 5353/udp, not for 5353/tcp."),
+        ("docker-28.5/published", 8080, {"proto": "udp"}, "published for 8080/tcp, not for 8080/udp."),
+        ("docker-28.5/published", 8081, {}, "published on 127.0.0.1 only"),
+        # without docker-proxy nothing listens on IPv6 for a container that has IPv4 only
+        ("docker-28.5/published-no-proxy", 8080, {"family": 6}, "web's port is published for IPv4 only."),
+    ],
+)
+def test_a_port_that_is_published_otherwise_is_pointed_out(
+    capture: str, port: int, more: dict[str, Any], text: str
+) -> None:
+    answer = iptsim.explain(CAPTURES / capture, "internet", "host", dport=port, **more)
+    assert answer.trace.legs[0].delivered is not None
+    assert answer.trace.legs[0].delivered.kind == "host"
+    assert text in answer.reason.text
+
+
+def test_a_container_without_ipv6_is_said_to_have_none() -> None:
+    answer = iptsim.explain(CAPTURES / "docker-28.5/published", "client", "2001:db8::1", dport=443)
+    assert (answer.verdict, answer.sender) == ("DROP", "client")
+    assert "client has no IPv6 address: its networks (bridge) have no IPv6." in answer.reason.text
+
+
+def test_questions_of_internal_networks_are_not_passed_on() -> None:
+    """Docker 26 on does not forward them (CVE-2024-29018); c02 is on another network as well."""
+    host = iptsim.load_host(CAPTURES / "hosts/docker-many")
+    assert "asks no other server" in iptsim.explain(host, "c03", "dns").reason.text
+    assert "asks no other server" not in iptsim.explain(host, "c02", "dns").reason.text
+
+
+def test_advice_does_not_ask_for_what_was_done() -> None:
+    # asked by the host's address and the published port; with docker-proxy the kernel let it through
+    answer = iptsim.explain(CAPTURES / "docker-28.5/two-networks-no-proxy", "db", "host", dport=8080)
+    assert answer.reason.code == "isolated-networks"
+    assert "publish" not in answer.reason.advice
+    assert "userland-proxy=true" in answer.reason.advice
+    assert iptsim.explain(CAPTURES / "docker-28.5/two-networks", "db", "host", dport=8080).verdict == "ACCEPT"
+
+
+def test_advice_on_internal_networks_looks_at_the_direction() -> None:
+    inward = iptsim.explain(CAPTURES / "docker-28.5/internal-network", "client", "db", dport=5432)
+    assert inward.reason.code == "internal-network"
+    assert inward.reason.advice == "Connect the sender to that network to let it in."

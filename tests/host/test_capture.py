@@ -234,3 +234,14 @@ def test_a_router_without_docker(tmp_path: Path) -> None:
     assert host.containers == {}
     assert "eth1 leads to 10.7.0.0/24, as rules say." in host.assumptions
     assert any("203.0.113.1 by ppp0" in sentence for sentence in host.assumptions)
+
+
+def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) -> None:
+    # as the PostUp lines of WireGuard guides write it: no rule ties the subnet to wg0
+    nat = "*nat\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n"
+    rules = "*filter\n:FORWARD DROP\n-A FORWARD -i wg0 -o eth0 -j ACCEPT\n{more}COMMIT\n"
+    told = "wg0 leads to 10.8.0.0/24: a guess, for rules give what comes from there the host's address."
+    (tmp_path / "one").write_text(nat + rules.format(more=""))
+    (tmp_path / "two").write_text(nat + rules.format(more="-A FORWARD -i tun0 -j ACCEPT\n"))
+    assert told in load_host(tmp_path / "one").assumptions
+    assert told not in load_host(tmp_path / "two").assumptions

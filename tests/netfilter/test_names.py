@@ -145,3 +145,27 @@ def test_changes_reach_those_who_share_a_namespace(modes: Host) -> None:
     gone = iptsim.whatif(modes, {"ip-forward": False}, "on-host", "internet")
     assert gone.after is not None
     assert gone.after.verdict == "ACCEPT"
+
+
+def test_a_borrowed_network_is_told_once_by_whatever_name(tmp_path: Path) -> None:
+    where = tmp_path / "capture"
+    shutil.copytree(FIXTURES / "docker-28.5/published", where)
+    entries = json.loads((where / "docker-inspect.json").read_text())
+    web = next(entry for entry in entries if entry["Name"] == "/web")
+    aside = deepcopy(web)
+    aside.update(Name="/aside", Id="abc" + "0" * 61)
+    aside["HostConfig"]["NetworkMode"] = f"container:{web['Id']}"
+    aside["NetworkSettings"].update(Networks={}, Ports={})
+    (where / "docker-inspect.json").write_text(json.dumps([*entries, aside]))
+    told = "aside has no network of its own: it uses that of web."
+    for sender, target in (("abc", "client"), ("aside", "aside")):
+        assert iptsim.explain(where, sender, target, dport=80).assumptions.count(told) == 1
+
+
+def test_a_port_behind_a_bare_ipv6_address_is_pointed_out() -> None:
+    host = iptsim.load_host(FIXTURES / "docker-28.5/ipv6")
+    told = "fd00:17::2:80 is taken for an address; one with a port is written [fd00:17::2]:80."
+    assert told in iptsim.explain(host, "client", "fd00:17::2:80").assumptions
+    assert not any(
+        "is written [" in text for text in iptsim.explain(host, "client", "fd00:17::2").assumptions
+    )

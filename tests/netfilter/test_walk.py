@@ -450,3 +450,20 @@ class TestPolicyRouting:
         trace = ask(self.policy_router("prohibit"), sender="10.9.0.2", to="8.8.8.8", reply=False)
         assert trace.verdict == "DROP"
         assert self.notes(trace) == ["ip rule 1000 (mark 0x2) says prohibit"]
+
+
+class TestGroups:
+    def test_a_group_sends_no_answer(self) -> None:
+        """RFC 1122, 3.2.1.3: a multicast address is never a source, so none is awaited."""
+        rules = dump(filter=FILTER)
+        trace = ask(router(rules), sender="a", to="224.0.0.251", proto="udp", dport=5353)
+        assert (trace.verdict, len(trace.legs)) == ("ACCEPT", 1)
+
+    @pytest.mark.parametrize(("forwarding", "delivered"), [("1", "host"), ("0", "outside")])
+    def test_a_host_that_routes_is_in_the_group_of_all_routers(self, forwarding: str, delivered: str) -> None:
+        """`ip maddr` showed ff01::2, ff02::2 and ff05::2 as soon as net.ipv6.conf.all.forwarding was 1."""
+        sysctls = {"net.ipv6.conf.all.forwarding": forwarding}
+        host = router(dump(filter=FILTER), sysctls=sysctls, family=6)
+        trace = ask(host, sender="a", to="ff02::2", proto="icmpv6", icmp_type=133)
+        assert trace.legs[0].delivered is not None
+        assert trace.legs[0].delivered.kind == delivered
