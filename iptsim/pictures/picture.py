@@ -68,14 +68,15 @@ class Picture:
         """Where the parts of the drawing stand."""
         return self._place()
 
-    def svg(self, *, style: str | None = None) -> str:
+    def svg(self, *, style: str | None = None, names: bool = False) -> str:
         """Return it as SVG.
 
         Args:
             style: a style sheet to put into it, None for the usual one, "" for none: for pages that have
                 :func:`iptsim.pictures.style.style_sheet` themselves.
+            names: name each box and line, for the script of a page.
         """
-        return svg(self.drawing, self.placement, style=style)
+        return svg(self.drawing, self.placement, style=style, names=names)
 
     def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
         """Return it as PNG.

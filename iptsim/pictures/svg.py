@@ -26,15 +26,16 @@ _NARROWEST = 560.0
 _DIRECTED = ("route", "reply", "hook", "jump", "goto", "verdict", "policy", "action")
 
 
-def svg(drawing: Drawing, placement: Placement, *, style: str | None = None) -> str:
+def svg(drawing: Drawing, placement: Placement, *, style: str | None = None, names: bool = False) -> str:
     """Return the picture.
 
     Args:
         drawing: what is shown.
         placement: where.
         style: a style sheet to put into it, None for the usual one, "" for none: the page has it.
+        names: put `data-node` on boxes, and `data-source` and `data-target` on lines, for a page's script.
     """
-    return _Writer(drawing, placement, style_sheet() if style is None else style).text()
+    return _Writer(drawing, placement, style_sheet() if style is None else style, names).text()
 
 
 def _text(text: str) -> str:
@@ -49,8 +50,8 @@ def _n(number: float) -> str:
 
 
 class _Writer:
-    def __init__(self, drawing: Drawing, placement: Placement, style: str) -> None:
-        self.drawing, self.placement, self.style = drawing, placement, style
+    def __init__(self, drawing: Drawing, placement: Placement, style: str, names: bool) -> None:
+        self.drawing, self.placement, self.style, self.names = drawing, placement, style, names
         self.out: list[str] = []
 
     def text(self) -> str:
@@ -140,7 +141,8 @@ class _Writer:
         return [*filter(None, out), "</g>"] if frames else []
 
     def _node(self, node: Node, box: Rect) -> list[str]:
-        out = [f'<g class="{" ".join(["node", node.kind, *sorted(node.classes)])}">', self._tip(node.tip)]
+        classes = " ".join(["node", node.kind, *sorted(node.classes)])
+        out = [f'<g class="{classes}"{self._data(node=node.name)}>', self._tip(node.tip)]
         out.extend(self._shape(node.kind, box))
         start = Point(box.x + PAD, box.middle - len(node.texts) * LEADING / 2)
         if node.kind in ("verdict", "action", "entry"):
@@ -197,7 +199,8 @@ class _Writer:
         out = []
         if edge.tip:
             out.append(f"<g>{self._tip(edge.tip)}")
-        out.append(f'<path class="edge {classes}" d="{line}"{width}/>')
+        ends = self._data(source=edge.source, target=edge.target)
+        out.append(f'<path class="edge {classes}"{ends} d="{line}"{width}/>')
         if edge.kind in _DIRECTED:
             out.append(
                 f'<path class="head {classes}" d="{_head(path.points, 3.4 + min(edge.width, 4.0) * 0.7)}"/>'
@@ -229,6 +232,10 @@ class _Writer:
 
     def _line(self, text: str, x: float, y: float, classes: str) -> str:
         return f'<text class="{classes}" x="{_n(x)}" y="{_n(y)}">{_text(text)}</text>'
+
+    def _data(self, **names: str) -> str:
+        """Return attributes for a page's script, where it wants them."""
+        return "".join(f' data-{key}="{_text(name)}"' for key, name in names.items()) if self.names else ""
 
     def _tip(self, text: str) -> str:
         return f"<title>{_text(text[:1000])}</title>" if text else ""

@@ -52,7 +52,8 @@ def report(host: Host, *, most: int = MOST) -> Report:
         RulesetError: the rules loop or jump to a chain that is not there.
         WalkLimitError: the rules are built to explode.
     """
-    traces = Traces(host)
+    map_family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
+    traces = Traces(host, map_family)
     rulesets = [_ruleset(one, host, traces) for one in _rulesets(host)]
     tables = [table for family in FAMILIES if (table := _table(host, family, most, traces))]
     found = [_finding(finding, host, traces) for finding in lint(host)]
@@ -73,10 +74,10 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "skips": traces.skips.values,
         "steps": traces.steps.values,
         "legs": traces.legs.values,
+        "ways": traces.ways.values,
         "traces": traces.traces.values,
     }
-    family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
-    picture = topology_picture(host, family=family).svg(style="")
+    picture = topology_picture(host, family=map_family).svg(style="", names=True)
     return Report(title, data, picture, current_language())
 
 

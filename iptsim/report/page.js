@@ -144,6 +144,60 @@
     });
   }
 
+  /* -- the map: the way of the chosen packet is marked on it ----------------------------------------------- */
+
+  const places = new Map([...document.querySelectorAll("#map [data-node]")].map((one) => [one.dataset.node, one]));
+  const lines = new Map([...document.querySelectorAll("#map [data-source]")].map((one) => [`${one.dataset.source}\n${one.dataset.target}`, one]));
+  const lineOf = (one, other) => lines.get(`${one}\n${other}`) || lines.get(`${other}\n${one}`);
+  /* What is wired to iptables is wired to its routing. */
+  const wiredTo = (name) => (name.startsWith("hook ") ? "hook ROUTING" : name);
+  /* A place in a few words; of a container's interface also whose it is. */
+  const labelOf = (name) => places.get(name).querySelector(places.get(name).matches(".plug") ? "title" : "text").textContent;
+
+  function onMap(trace) {
+    if (!trace || trace.w === undefined) return [];
+    const found = data.ways[trace.w].map(([kind, end, ...names]) => ({ kind, end, names: names.map((number) => data.strings[number]).filter((name) => places.has(name)) }))
+      .filter((way) => way.names.length);
+    // docker-proxy goes on where the packet arrived
+    found.forEach((way, number) => { way.goesOn = way.end === "arrived" && number + 1 < found.length && found[number + 1].names[0] === way.names[way.names.length - 1]; });
+    return found;
+  }
+  /* How a way ends: in a text, and as a sign in the corner of its last box. */
+  const ENDS = { arrived: "✓", stop: "✕", open: "?" };
+  const CORNERS = { arrived: "M-4 0L-1 3.5L4-3.5", stop: "M-3.5-3.5L3.5 3.5M-3.5 3.5L3.5-3.5", open: "M-2.5-2Q0-7 2.5-2Q2 0 0 1M0 3V5" };
+  const wayText = (trace) => onMap(trace).map((way) => `${way.names.map(labelOf).join(" → ")}${way.goesOn ? "" : ` ${ENDS[way.end]}`}`).join("; ");
+
+  function corner({ x, y, width }, end) {
+    const draw = (tag, attributes) => {
+      const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+      return element;
+    };
+    const sign = draw("g", { class: "drawn-end", transform: `translate(${x + width} ${y})` });
+    sign.append(draw("circle", { class: `badge ${end}`, r: 8 }), draw("path", { class: "sign", d: CORNERS[end] }));
+    return sign;
+  }
+  function drawWay(trace) {
+    document.querySelectorAll("#map .drawn-end").forEach((one) => one.remove());
+    document.querySelectorAll("#map .drawn").forEach((one) => one.classList.remove("drawn", "walked", "answered", "reply", "stop", "arrived", "open"));
+    const mark = (element, ...classes) => element && element.classList.add("drawn", ...classes);
+    for (const way of onMap(trace)) {
+      const reply = way.kind === "reply";
+      way.names.forEach((name, number) => {
+        mark(places.get(name), reply ? "answered" : "walked");
+        const before = way.names[number - 1];
+        if (number) mark(lineOf(before, name) || lineOf(wiredTo(before), wiredTo(name)), "walked", reply && "reply" || "drawn");
+      });
+      if (way.goesOn) continue;
+      const last = places.get(way.names[way.names.length - 1]);
+      mark(last, way.end);
+      last.append(corner(last.querySelector(".box").getBBox(), way.end));
+    }
+    byId("map-way").replaceChildren(...(!trace || !trace.v ? [say("map_hint")] : [
+      badge(trace.v), " ", isolated(`${data.strings[trace.f]} → ${data.strings[trace.t]}`), " ",
+      trace.w === undefined ? say("map_other") : make("a", { href: chosenHash() }, say("see_trace"))]));
+  }
+
   /* -- who reaches whom ---------------------------------------------------------------------------------- */
 
   const SIGNS = { ACCEPT: "✓", DROP: "✕", REJECT: "⊘", DEPENDS: "?" };
@@ -346,6 +400,7 @@
 
   /* The trace of the chosen way, and of the whole where no way is chosen. */
   function wayOf(trace) {
+    if (trace.v === "DEPENDS" && trace.b && !chosen.way) chosen.way = 1;
     return chosen.way && trace.b && trace.b[chosen.way - 1] ? trace.b[chosen.way - 1] : trace;
   }
 
@@ -353,6 +408,7 @@
     const body = byId("trace-body");
     body.replaceChildren();
     const trace = chosenTrace();
+    drawWay(trace && wayOf(trace));
     if (!trace) {
       body.append(make("p.soft", {}, say("nothing_chosen")));
       return;
@@ -361,7 +417,6 @@
       body.append(make("p", {}, say("unasked"), ": ", isolated(data.strings[trace.x])));
       return;
     }
-    if (trace.v === "DEPENDS" && trace.b && !chosen.way) chosen.way = 1;
     body.append(answer(trace));
     if (trace.b) body.append(ways(trace));
     const way = wayOf(trace);
@@ -390,6 +445,7 @@
       pairs(
         [say("code"), code(trace.r), " ", make("span.soft", {}, data.reasons[trace.r] || "")],
         decided && [say(trace.v === "DEPENDS" ? "hinges_on" : "decided_by"), decided],
+        trace.b === undefined && onMap(trace).length && [say("way"), isolated(wayText(trace)), " ", make("a", { href: link("map") }, say("on_map"))],
         trace.a !== undefined && [say("advice"), isolated(data.strings[trace.a])],
         trace.m && [say("assumed"), trace.m.map((one) => make("span.list", {}, isolated(data.strings[one])))]));
   }

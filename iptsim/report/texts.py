@@ -61,6 +61,8 @@ def texts() -> dict[str, str]:
             "From the party above a column to the party beside a row: what becomes of a new "
             "connection, with its answer. Choose a cell to see the packet's way."
         ),
+        "map_hint": say("Choose a question in one of the parts below: its packet's way is marked here."),
+        "map_other": say("The map shows the other address family."),
         "trace_hint": say("Choose who sends what to whom, then go through the packet's way step by step."),
         "rules_hint": say(
             "Every rule in words, with who wrote it and why, and how many packets it has matched."
@@ -127,6 +129,8 @@ def texts() -> dict[str, str]:
         "decided_by": say("Decided by"),
         "hinges_on": say("Hinges on"),
         "advice": say("Advice"),
+        "way": say("Way"),
+        "on_map": say("See it on the map"),
         "ways": say("It depends. The ways it can go:"),
         "ways_alike": say("All ways end alike, but not at the same place:"),
         "steps": say("Steps"),

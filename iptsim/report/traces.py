@@ -12,7 +12,9 @@ from iptsim.explanation.explanation import delivered_text
 from iptsim.host import Host
 from iptsim.languages import told
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
-from iptsim.packet import address_text
+from iptsim.packet import Family, address_text
+from iptsim.pictures.route import ways_of
+from iptsim.pictures.wiring import wiring_of
 from iptsim.render.explanation import leg_name, when_text
 from iptsim.render.rules import rule_owner_and_role, rule_words
 from iptsim.render.steps import Visit, changed_text, spec, visits
@@ -45,13 +47,15 @@ class Traces:
     """The traces of a report, and the rules, steps and texts that they refer to.
 
     Attributes:
-        texts / rules / skips / steps / legs / traces: what was collected, in the page's short form.
+        texts / rules / skips / steps / legs / ways / traces: what was collected, in the page's short form.
     """
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, host: Host, map_family: Family) -> None:
+        """Begin; the page has a map of one family, over which the ways of its packets are drawn."""
+        self.host, self.map_family = host, map_family
+        self._wiring = wiring_of(host, map_family)
         self.texts, self.rules, self.skips = Pool(), Pool(), Pool()
-        self.steps, self.legs, self.traces = Pool(), Pool(), Pool()
+        self.steps, self.legs, self.ways, self.traces = Pool(), Pool(), Pool(), Pool()
         self._kept: list[Rule] = []
         self._known = {told(sentence) for sentence in host.assumptions}
 
@@ -120,9 +124,20 @@ class Traces:
             out["m"] = [self.texts.text(sentence) for sentence in own]
         if trace.decisions:
             out["i"] = self.texts.text(when_text(trace.decisions))
+        if trace.legs[0].packet.family == self.map_family:
+            out["w"] = self._ways(explanation)
         if explanation.branches:
             out["b"] = [self._trace(branch) for branch in explanation.branches]
         return out
+
+    def _ways(self, explanation: Explanation) -> int:
+        """Keep which places of the map the packets pass, and how each way ends there."""
+        found = tuple(
+            (way.kind, way.end, *map(self.texts.text, way.places))
+            for way in ways_of(self.host, self._wiring, explanation)
+        )
+        number = self.ways.number(found)
+        return self.ways.add(found, found) if number is None else number
 
     def _leg(self, explanation: Explanation, leg: Leg, number: int) -> int:
         whole = [*leg.own_steps, *leg.steps, *leg.arrival_steps]

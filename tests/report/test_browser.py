@@ -159,6 +159,54 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     assert "#trace/4/client/web/80-tcp" in page.url
 
 
+@pytest.mark.parametrize(
+    ("source", "hash_", "way", "marked"),
+    [
+        # what enters a bridge with br_netfilter is dropped in FORWARD by the rule of icc
+        (
+            ICC_OFF,
+            "#trace/4/client/web/80-tcp",
+            "client: eth0 172.17.0.3/16 → veth5fffa19 → docker0 → PREROUTING → FORWARD ✕",
+            {"hook FORWARD": "stop"},
+        ),
+        # docker-proxy accepts the connection, and opens one to the container
+        (
+            "docker-28.5/published",
+            "#trace/4/client/host/8080-tcp",
+            "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs of the host; "
+            "programs of the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
+            {"plug web eth0": "arrived"},
+        ),
+    ],
+)
+def test_the_way_is_marked_on_the_map(
+    visit: Open, source: str, hash_: str, way: str, marked: dict[str, str]
+) -> None:
+    opened = visit(source, hash_)
+    assert way in opened.text(".answer .pairs")
+    page = opened.page
+    ends = page.locator("#map .node.stop, #map .node.arrived, #map .node.open")
+    found = ends.evaluate_all(
+        "(all) => all.map((one) => [one.dataset.node, one.querySelector('.drawn-end .badge').classList[1]])"
+    )
+    assert dict(found) == marked
+    assert page.locator("#map path.walked").count() >= 3
+
+    page.get_by_role("link", name="See it on the map").click()
+    assert page.evaluate("location.hash") == "#map"
+    page.locator("#map-way a").click()
+    assert page.evaluate("location.hash").startswith(hash_)
+    # another question, another way: nothing of the first one stays
+    page.locator("#trace-from").select_option("host")
+    assert page.locator("#map [data-node='plug client eth0'].walked").count() == 0
+
+
+def test_a_map_of_the_other_family_says_so(visit: Open) -> None:
+    opened = visit("docker-28.5/ipv6", "#trace/6/client/web/80-tcp")
+    assert "The map shows the other address family." in opened.text("#map-way")
+    assert opened.page.locator("#map .drawn").count() == 0
+
+
 def test_steps_tell_of_replies_and_of_the_second_connection(visit: Open) -> None:
     page = visit("docker-28.5/published", "#trace/4/client/host/8080-tcp").page
     titles = page.locator("#step-list h4").all_inner_texts()

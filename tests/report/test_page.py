@@ -275,6 +275,12 @@ def test_bad_input_gives_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "report.html").exists()
 
 
+def test_names_in_the_map_can_not_leave_their_attribute(hostile_page: str) -> None:
+    picture = hostile_page[hostile_page.index("<svg") : hostile_page.index("</svg>")]
+    assert 'data-node="plug &lt;img src=x onerror=window.broken=1&gt; ' in picture
+    assert "<img" not in picture
+
+
 def test_every_text_of_the_page_is_used() -> None:
     from iptsim.report.texts import texts
 
