@@ -46,35 +46,37 @@ def objections(table: Table, rules: Iterable[Rule]) -> Iterator[Objection]:
     reached = reached_chains(table)
     for rule in rules:
         for match in rule.matches:
-            yield from _objections(f"-m {match.name}", match, match.tables, rule, reached)
+            found = _objection(match, match.tables, rule, reached)
+            if found:
+                yield found
         target = rule.target
         if target is not None and not isinstance(target, Jump):
-            yield from _objections(f"-j {target.name}", target, target.allowed_tables(), rule, reached)
+            found = _objection(target, target.allowed_tables(), rule, reached)
+            if found:
+                yield found
 
 
-def _objections(
-    name: str,
-    extension: Match | Target,
-    tables: frozenset[str] | None,
-    rule: Rule,
-    reached: dict[str, set[str]],
-) -> Iterator[Objection]:
-    insists = extension.insists or ""
+def _objection(
+    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, reached: dict[str, set[str]]
+) -> Objection | None:
     if tables is not None and rule.table not in tables:
-        words = f"works only in table {any_of(tuple(sorted(tables)))}"
-        yield Objection(rule, name, f"{name} {words}", "tables" in insists)
-        return
+        words = f" works only in table {any_of(tuple(sorted(tables)))}"
+        return _refusal(extension, rule, words, "tables")
     protocols = extension.allowed_protocols()
-    parameters = rule.parameters
-    named = "protocol" not in parameters.negated or "negated too" in insists
-    if protocols is not None and (parameters.protocol not in protocols or not named):
-        options = "" if extension.protocols == protocols else " with these options"
-        words = f"works only in a rule with -p {_any_protocol(protocols)}"
-        yield Objection(rule, name, f"{name}{options} {words}", "protocols" in insists)
-        return
+    if protocols is not None:
+        parameters = rule.parameters
+        named = "protocol" not in parameters.negated or "negated too" in (extension.insists or "")
+        if parameters.protocol not in protocols or not named:
+            options = "" if extension.protocols == protocols else " with these options"
+            words = f"{options} works only in a rule with -p {_any_protocol(protocols)}"
+            return _refusal(extension, rule, words, "protocols")
     words = _wrong_hook(extension, rule, reached)
-    if words:
-        yield Objection(rule, name, f"{name} {words}", early=False)
+    return _refusal(extension, rule, f" {words}", "hooks") if words else None
+
+
+def _refusal(extension: Match | Target, rule: Rule, words: str, limit: str) -> Objection:
+    name = f"-{'m' if isinstance(extension, Match) else 'j'} {extension.name}"
+    return Objection(rule, name, name + words, limit in (extension.insists or ""))
 
 
 def _any_protocol(protocols: frozenset[int]) -> str:
