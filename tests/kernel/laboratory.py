@@ -258,6 +258,7 @@ class Laboratory:
 
     def capture(self) -> dict[str, str]:
         """Return the files of a capture of the host, by name."""
+        self._renew_sets()
         return capture_host(self._host, self.world)
 
     # -- packets --------------------------------------------------------------------------------------
@@ -273,8 +274,7 @@ class Laboratory:
         """
         if fresh:
             self.forget_connections()
-            if "-j SET" in self.world.dump:
-                self._host.run(["ipset", "restore"], _anew(self.world.ipsets))
+            self._renew_sets()
         if probe.connection:
             self.insert(probe.connection, probe.proto)
         elif probe.expected_by:
@@ -293,6 +293,11 @@ class Laboratory:
                 if error.errno != errno.ENOBUFS:
                     raise
         raise RuntimeError("trace events were lost three times in a row")
+
+    def _renew_sets(self) -> None:
+        """Forget what rules put into sets, for a packet of the host's own too, such as an IGMP report."""
+        if "-j SET" in self.world.dump:
+            self._host.run(["ipset", "restore"], _anew(self.world.ipsets))
 
     def forget_connections(self) -> None:
         """Empty the conntrack table."""
