@@ -18,8 +18,9 @@ from iptsim.docker.recover import docker_host
 from iptsim.docker.settings import DockerHost
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
+from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.packet import Family
+from iptsim.packet import Family, parse_address
 
 _BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 _SYSCTL = re.compile(r"[\w./-]+")
@@ -66,6 +67,19 @@ class ChangedHost:
         before = self.docker or docker_host(self.host)
         self.docker = changed(before, changes)
         self.host = rebuilt(self.host, before, self.docker)
+        known = {port.address for container in before.containers for port in container.published}
+        for port in (port for container in self.docker.containers for port in container.published):
+            if port.address not in known and not self._is_own(port.address):
+                raise UsageError(
+                    f"--publish: {port.address} is no address of the host, so dockerd can't listen there"
+                )
+
+    def _is_own(self, text: str) -> bool:
+        """Tell whether a program of the host can listen on an address; of a bare dump nobody knows."""
+        if not text or self.host.inferred:
+            return True
+        family, address = parse_address(text)
+        return address == 0 or fib.address_type(self.host.namespace, family, address) == "LOCAL"
 
 
 def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Host:

@@ -18,6 +18,7 @@ from iptsim.docker.changes import Change
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import is_dockers
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
+from iptsim.dump.owners import rule_owner
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
@@ -394,7 +395,7 @@ class _Scene:
         if where is not None:
             yield _Candidate(
                 (("insert", f"{where} 1 {self._conditions(where)} -j {target}"),),
-                say("put a rule for exactly this into {where}", where=where),
+                self._insertion(where),
             )
         if (
             target == "ACCEPT"
@@ -406,6 +407,20 @@ class _Scene:
                 (("insert", f"{where} 1 {answers} -j ACCEPT"),),
                 say("let answers through at the top of {where}", where=where),
             )
+
+    def _insertion(self, where: str) -> str:
+        """Say what a rule put in does, and who keeps the rules of that chain and does not know of it."""
+        ruleset = self.host.rulesets.get(self.packet.family)
+        chain = ruleset.chain("filter", where) if ruleset is not None else None
+        owners = {rule_owner(rule) for rule in chain.rules} if chain is not None else set()
+        keeper = next((one for one in ("ufw", "firewalld") if one in owners), None)
+        if keeper is None:
+            return say("put a rule for exactly this into {where}", where=where)
+        return say(
+            "put a rule for exactly this into {where}; to keep it, say it to {keeper}, which does not know of it",
+            where=where,
+            keeper=keeper,
+        )
 
     def _filter_chain(self) -> str | None:
         """Return the chain of the user's that a forwarded packet, or one to the host, passes."""

@@ -57,6 +57,10 @@ class Start:
     notes: list[str] = field(default_factory=list)
 
 
+#: Names that an error lists.
+_LISTED = 12
+
+
 def resolve(host: Host, question: Question) -> Start:
     """Turn a question into a packet and its way in.
 
@@ -74,6 +78,16 @@ def resolve(host: Host, question: Question) -> Start:
     family = _check_family(host, question.family or _family(host, question, sender))
     target_name, destination = _destination(host, question, sender, family, notes)
     packet = _packet(question, family, 0, destination)
+    if destination == 0 and (isinstance(sender, tuple) or sender in ("host", "localhost")):
+        # ip_route_output_key_hash_rcu, tcp_v6_connect
+        packet.dst = 0x7F000001 if family == 4 else 1
+        notes.append(
+            say(
+                "{asked} as a destination is the sender itself: {address}.",
+                asked=address_text(family, 0),
+                address=address_text(family, packet.dst),
+            )
+        )
     if isinstance(sender, tuple):
         container, endpoint = sender
         return _from_container(host, question, container, endpoint, target_name, packet, notes)
@@ -195,10 +209,19 @@ def _unknown(host: Host, name: str) -> str:
     if network and (found := host.container(wanted)):
         own = ", ".join(found[0].endpoints)
         return f"container {found[0].name} is not on a network {_short(network)}: it is on {own}"
+    if name in host.networks:
+        members = [one.name for one in host.containers.values() if name in one.endpoints]
+        who = f": ask one of its containers, {', '.join(members[:_LISTED])}" if members else ""
+        return f"{_short(name)} is a network{who}"
+    if name in host.namespace.interfaces:
+        return (
+            f"{_short(name)} is an interface of the host: ask about an address, or say where it arrives (-i)"
+        )
     near = difflib.get_close_matches(name[:80], known, 1)
     hint = f"; did you mean {near[0]}?" if near else "."
-    listed = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"nobody here is called {_short(name)}{hint} Known are: {listed}, or any IP address"
+    listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
+    told = f"nobody here is called {_short(name)}{hint} Known are: {listed}, or any IP address"
+    return told if near or "." not in name else f"{told}; names of other hosts are not looked up"
 
 
 def _short(name: str) -> str:
@@ -514,7 +537,7 @@ def _from_container(
         packet.src = _address(question.src, packet.family, "src")
     elif endpoint is not None and (own := endpoint.address(packet.family)) is not None:
         packet.src = own
-    pick = packet.src == 0
+    pick = question.src is None and packet.src == 0
     return Start(container, container.name, target_name, packet, pick_source=pick, notes=notes)
 
 

@@ -143,3 +143,10 @@ def test_every_proposal_does_what_it_says(capture: str, sender: str, to: str, dp
         else:
             assert outcome.verdict == "ACCEPT"
         json.dumps(proposal.as_json())
+
+
+@pytest.mark.parametrize(("capture", "keeper"), [("hosts/ufw", "ufw"), ("hosts/firewalld", "firewalld")])
+def test_a_rule_in_a_kept_chain_names_who_keeps_it(capture: str, keeper: str) -> None:
+    found = propose(capture, "internet", "host", dport=9999)
+    rule = next(proposal for proposal in found.values() if proposal.command)
+    assert f"to keep it, say it to {keeper}" in rule.text

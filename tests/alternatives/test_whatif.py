@@ -290,6 +290,8 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("icc", "perhaps"), "--icc: 'perhaps' is neither true nor false"),
         (("link", "client:nobody"), "there is no running container 'nobody'"),
         (("publish", "web"), "'web' is not CONTAINER:"),
+        # docker-proxy: listen tcp4 192.0.2.99:9000: bind: cannot assign requested address
+        (("publish", "web:192.0.2.99:9000:80"), "192.0.2.99 is no address of the host"),
         (("bridge-nf", "2"), "--bridge-nf '2': '2' is neither true nor false"),
         (("policy", "DOCKER=DROP"), "DOCKER is not built in"),
         (("policy", "FORWARD=MAYBE"), "a policy is ACCEPT or DROP"),

@@ -12,6 +12,8 @@ import pytest
 
 import iptsim
 from iptsim import Explanation, Host
+from iptsim.errors import UsageError
+from tests.netfilter.hosts import ask, dump, router
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 
@@ -169,3 +171,33 @@ def test_a_port_behind_a_bare_ipv6_address_is_pointed_out() -> None:
     assert not any(
         "is written [" in text for text in iptsim.explain(host, "client", "fd00:17::2").assumptions
     )
+
+
+@pytest.mark.parametrize(("asked", "reached"), [("0.0.0.0", "127.0.0.1"), ("::", "::1")])
+def test_the_unspecified_address_is_the_sender_itself(asked: str, reached: str) -> None:
+    """In a network namespace, connect() to it met a listener on 127.0.0.1, and on ::1."""
+    answer = iptsim.explain(FIXTURES / "docker-28.5/published", "host", asked, dport=8080)
+    assert (answer.verdict, answer.reason.code) == ("ACCEPT", "docker-proxy")
+    assert answer.target == f"host {reached}"
+    assert f"{asked} as a destination is the sender itself: {reached}." in answer.assumptions
+
+
+def test_a_source_of_zeros_is_kept() -> None:
+    """A DHCP client sends from 0.0.0.0 (RFC 2131, 4.1)."""
+    host = router(dump(filter=":FORWARD ACCEPT"))
+    trace = ask(host, sender="a", src="0.0.0.0", to="255.255.255.255", proto="udp", sport=68, dport=67)
+    assert trace.legs[0].packet.src == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("bridge", "'bridge' is a network: ask one of its containers, client, web"),
+        ("docker0", "'docker0' is an interface of the host"),
+        ("example.com", "names of other hosts are not looked up"),
+    ],
+)
+def test_what_is_no_party_is_told_from_what_is_unknown(name: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        iptsim.explain(FIXTURES / "docker-28.5/published", name, "web", dport=80)
+    assert told in str(caught.value)
