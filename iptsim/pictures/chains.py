@@ -13,6 +13,7 @@ from typing import Any
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.graph import ChainGraph, Node, ruleset_graph
+from iptsim.languages import say
 from iptsim.pictures import drawing as draw
 from iptsim.pictures.chains_layout import place
 from iptsim.pictures.chains_tree import tree
@@ -90,7 +91,13 @@ class _Draw:
         )
         self.folds = fold(self.graph, set(keep[:60]))
         names = ", ".join(ruleset.tables)
-        self.drawing = Drawing(f"Chains of {'ip6tables' if ruleset.family == 6 else 'iptables'}, {names}")
+        self.drawing = Drawing(
+            say(
+                "Chains of {tool}, {tables}",
+                tool="ip6tables" if ruleset.family == 6 else "iptables",
+                tables=names,
+            )
+        )
         self.lost = 0
         self._nodes()
         self._edges()
@@ -126,26 +133,40 @@ class _Draw:
         attributes = self.graph.nodes[first]
         table = f"{first.place} " if len(self.ruleset.tables) > 1 or attributes["kind"] == "base" else ""
         if attributes["kind"] == "missing":
-            node = draw.Node(self._key(first), "missing", [f"{table}{first.name}", "there is no such chain"])
+            node = draw.Node(
+                self._key(first), "missing", [f"{table}{first.name}", say("there is no such chain")]
+            )
         elif group.alone:
             owner = attributes["owner"]
             told = [rules_text(attributes["rules"])]
             if attributes["kind"] == "base":
-                told.insert(0, f"policy {attributes['policy'] or 'ACCEPT'}")
+                told.insert(0, say("policy {policy}", policy=attributes["policy"] or "ACCEPT"))
             else:
-                told.insert(0, "made by you" if owner == "user" else owner)
+                told.insert(0, say("made by you") if owner == "user" else owner)
                 if all(caller == first for caller, _ in self.graph.in_edges(first)):
-                    told.append("no packet comes here")
+                    told.append(say("no packet comes here"))
             kind = "base" if attributes["kind"] == "base" else "chain"
             node = draw.Node(self._key(first), kind, [f"{table}{first.name}", " · ".join(told)])
             node.classes |= _owner_classes(owner)
-            node.tip = f"{first.place} {first.name}, line {attributes['line']}" if attributes["line"] else ""
+            node.tip = (
+                say(
+                    "{table} {chain}, line {line}",
+                    table=first.place,
+                    chain=first.name,
+                    line=attributes["line"],
+                )
+                if attributes["line"]
+                else ""
+            )
         else:
             rules = sum(self.graph.nodes[member].get("rules", 0) for member in group.members)
             owners = {self.graph.nodes[member].get("owner", "user") for member in group.members}
             label = f"{table}{group.label} × {len(group.members)}"
-            owner = owners.pop() if len(owners) == 1 else "several owners"
-            told = ["made by you" if owner == "user" else owner, f"{rules_text(rules)} in all"]
+            owner = owners.pop() if len(owners) == 1 else say("several owners")
+            told = [
+                say("made by you") if owner == "user" else owner,
+                say("{rules} in all", rules=rules_text(rules)),
+            ]
             node = draw.Node(self._key(first), "fold", [label, " · ".join(told)])
             node.classes |= {"chain", *_owner_classes(owner)}
             names = [member.name for member in group.members[:20]]
@@ -204,7 +225,7 @@ class _Draw:
                 continue
             if target.startswith("verdict "):
                 target = self._leaf(source, target.removeprefix("verdict "), bundle)
-            label = "policy" if bundle.kind == "policy" else ranges(bundle.positions, _LABEL)
+            label = say("policy") if bundle.kind == "policy" else ranges(bundle.positions, _LABEL)
             if not group.alone:
                 label = f"× {bundle.rules}" if bundle.rules > 1 else ""
             width = 1.0
@@ -288,24 +309,24 @@ class _Draw:
         legend = self.drawing.legend
         kinds = [(node.kind, node.classes) for node in self.drawing.nodes.values()]
         for owner, text in (
-            ("docker", "Docker's chain"),
-            ("user", "chain made by you"),
-            ("other", "another program's chain"),
+            ("docker", say("Docker's chain")),
+            ("user", say("chain made by you")),
+            ("other", say("another program's chain")),
         ):
             if any(owner in classes for _, classes in kinds):
                 legend.append(Sample("chain", (owner,), text))
         if any(kind == "fold" for kind, _ in kinds):
-            legend.append(Sample("fold", ("chain", "other"), "chains of one shape"))
+            legend.append(Sample("fold", ("chain", "other"), say("chains of one shape")))
         if any(edge.kind == "goto" for edge in self.drawing.edges):
-            legend.append(Sample("goto", (), "goto (does not come back)", True))
+            legend.append(Sample("goto", (), say("goto (does not come back)"), True))
         if self.passes is not None:
-            legend.append(Sample("jump", ("walked",), "led to the verdict", True))
-            legend.append(Sample("jump", ("vain",), "visited in vain", True))
-            legend.append(Sample("jump", ("unseen",), "not visited", True))
+            legend.append(Sample("jump", ("walked",), say("led to the verdict"), True))
+            legend.append(Sample("jump", ("vain",), say("visited in vain"), True))
+            legend.append(Sample("jump", ("unseen",), say("not visited"), True))
             ends = {
-                "arrived": "accepted here",
-                "stop": "stopped here",
-                "open": "depends on what nobody knows",
+                "arrived": say("accepted here"),
+                "stop": say("stopped here"),
+                "open": say("depends on what nobody knows"),
             }
             seen = set(self.passes.ends.values())
             legend.extend(Sample("end", (end,), text) for end, text in ends.items() if end in seen)
@@ -319,19 +340,35 @@ class _Draw:
         if folded:
             count = sum(folded.values())
             drawing.captions.append(
-                Caption("note", f"{count} of {len(self.folds)} chains are folded into {len(folded)}.")
+                Caption(
+                    "note",
+                    say(
+                        "{count} of {all} chains are folded into {groups}.",
+                        count=count,
+                        all=len(self.folds),
+                        groups=len(folded),
+                    ),
+                )
             )
         if self.counters:
-            drawing.captions.append(Caption("note", "Beside each line: the positions of its rules · packets"))
+            drawing.captions.append(
+                Caption("note", say("Beside each line: the positions of its rules · packets"))
+            )
         if self.lost:
-            drawing.captions.append(Caption("note", f"{self.lost} more lines between them are not drawn."))
+            drawing.captions.append(
+                Caption("note", say("{count} more lines between them are not drawn.", count=self.lost))
+            )
         told = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]
         chains = sum(len(table.chains) for table in self.ruleset.tables.values())
         names = ", ".join(self.ruleset.tables)
         drawing.description = " ".join(
             [
                 *told,
-                f"{chains} chains of the tables {names}, from the hooks on the left to verdicts on the right.",
+                say(
+                    "{count} chains of the tables {tables}, from the hooks on the left to verdicts on the right.",
+                    count=chains,
+                    tables=names,
+                ),
             ]
         )
 

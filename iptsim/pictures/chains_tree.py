@@ -9,6 +9,7 @@ from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.graph import Node
+from iptsim.languages import say, say_many
 from iptsim.pictures.fold import FREE, pattern
 from iptsim.pictures.passes import Passes
 from iptsim.pictures.words import answer_captions
@@ -16,7 +17,6 @@ from iptsim.pictures.words import answer_captions
 #: Marks behind what a packet took, and what they mean.
 _WALKED, _VAIN = "●", "○"
 _ENDS = {"stop": "✗", "arrived": "✓", "open": "?"}
-_LEGEND = "● led to the verdict   ○ visited in vain   ✗ stopped here   ✓ accepted here   ? depends"
 #: Chains nested deeper are not moved further to the right; a number tells their depth.
 _DEEPEST = 40
 #: So many jumps in a row to chains of one name stand on lines of their own where there are many chains.
@@ -44,18 +44,20 @@ class _Tree:
     def lines(self, explanation: Explanation | None) -> Iterator[str]:
         if explanation is not None:
             yield from (printable(caption.text) for caption in answer_captions(explanation))
-            yield from ("", _LEGEND, "")
+            yield from ("", _legend(), "")
         for table in self.ruleset.tables.values():
             shown: set[str] = set()
             for chain in table.chains.values():
                 if chain.builtin:
-                    policy = f"{table.name} {chain.name}   policy {chain.policy or 'ACCEPT'}"
+                    policy = f"{table.name} {chain.name}   " + say(
+                        "policy {policy}", policy=chain.policy or "ACCEPT"
+                    )
                     mark = self._mark(Node(table.name, chain.name), 0)
                     yield policy + self._count(chain.counters and chain.counters.packets) + mark
                     yield from self._below(table, chain, shown)
             for chain in table.chains.values():
                 if not chain.builtin and chain.name not in shown:
-                    yield f"{table.name} {printable(chain.name)}   no packet comes here"
+                    yield f"{table.name} {printable(chain.name)}   " + say("no packet comes here")
                     shown.add(chain.name)
                     yield from self._below(table, chain, shown)
 
@@ -83,14 +85,15 @@ class _Tree:
             called = table.chains.get(target.chain)
             remark = ""
             if called is None:
-                remark = "   (there is no such chain)"
+                remark = say("there is no such chain")
             elif target.chain in shown and called.rules:
-                remark = "   (see above)"
+                remark = say("see above")
             elif not called.rules:
-                remark = "   (empty)"
+                remark = say("empty")
             rule = rules[0]
             jump = f"{rule.position} {'⇒' if target.goto else '→'} {printable(target.chain)}{_when(rule)}"
-            yield f"{prefix}{branch}{jump}{remark}{self._told(rules)}"
+            told = f"   ({remark})" if remark else ""
+            yield f"{prefix}{branch}{jump}{told}{self._told(rules)}"
             if called is not None and not remark:
                 shown.add(target.chain)
                 deeper = todo[-1][0] if len(todo) >= _DEEPEST else prefix + below
@@ -140,13 +143,14 @@ class _Tree:
                     rule.target_name for rule in table.chains[name].rules if isinstance(rule.target, Jump)
                 )
         where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
-        return f"{where} x{len(names)}   (not unfolded){self._told(rules)}"
+        remark = say("not unfolded")
+        return f"{where} x{len(names)}   ({remark}){self._told(rules)}"
 
     def _others(self, rules: list[Rule]) -> str:
         """Return one line for rules that lead to no chain: "3-7 ACCEPT x4, LOG"."""
         counts: dict[str, int] = {}
         for rule in rules:
-            name = rule.target_name or "no target"
+            name = rule.target_name or say("no target")
             counts[name] = counts.get(name, 0) + 1
         what = ", ".join(name if count == 1 else f"{name} x{count}" for name, count in counts.items())
         first, last = rules[0].position, rules[-1].position
@@ -161,7 +165,7 @@ class _Tree:
         return self._count(packets) + self._mark(Node(rule.table, rule.chain), rule.position)
 
     def _count(self, packets: int | None) -> str:
-        return f"   {packets or 0} packet{'' if packets == 1 else 's'}" if self.counters else ""
+        return "   " + say_many("{count} packet", "{count} packets", packets or 0) if self.counters else ""
 
     def _mark(self, chain: Node, position: int) -> str:
         if self.passes is None:
@@ -170,6 +174,13 @@ class _Tree:
             return f"   {_ENDS[end]}"
         place = (chain, position)
         return f"   {_WALKED}" if place in self.walked else f"   {_VAIN}" if place in self.vain else ""
+
+
+def _legend() -> str:
+    ends = {"stop": say("stopped here"), "arrived": say("accepted here"), "open": say("depends")}
+    marks = [(_WALKED, say("led to the verdict")), (_VAIN, say("visited in vain"))]
+    marks += [(_ENDS[end], text) for end, text in ends.items()]
+    return "   ".join(f"{mark} {text}" for mark, text in marks)
 
 
 def _when(rule: Rule) -> str:

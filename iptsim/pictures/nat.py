@@ -8,6 +8,7 @@ from iptsim.docker.roles import role_of
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.model import Host
+from iptsim.languages import say
 
 _DESTINATION, _SOURCE = ("DNAT", "REDIRECT", "DNPT"), ("MASQUERADE", "SNAT", "SNPT", "NETMAP")
 _PORTS = re.compile(r"-p (\S+)(?: -m \S+)? --dports? (\S+)")
@@ -23,7 +24,7 @@ def translations(host: Host, ruleset: Ruleset) -> tuple[list[str], list[str]]:
         if rule.target_name in _DESTINATION:
             destinations[_destination(host, rule)] = None
         elif rule.target_name in _SOURCE and not _is_hairpin(host, rule):
-            sources[f"{_target(rule)} for {_conditions(rule)}"] = None
+            sources[say("{target} for {packets}", target=_target(rule), packets=_conditions(rule))] = None
     return list(destinations), list(sources)
 
 
@@ -61,7 +62,7 @@ def _conditions(rule: Rule) -> str:
     """Return a rule's conditions, without what says nothing."""
     text = rule.text.removeprefix(f"-A {rule.chain}").partition(f" -j {rule.target_name}")[0]
     text = re.sub(r'-m comment --comment ("[^"]*"|\S+)', "", text)
-    return re.sub(r"\s+", " ", text).strip() or "everything"
+    return re.sub(r"\s+", " ", text).strip() or say("everything")
 
 
 def _is_hairpin(host: Host, rule: Rule) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.errors import UsageError, printable
+from iptsim.languages import current_language, say
 from iptsim.pictures.drawing import Drawing, Placement
 from iptsim.pictures.languages import dot, mermaid
 from iptsim.pictures.png import png
@@ -21,7 +22,7 @@ ENDINGS = (".svg", ".png", ".html", ".mmd", ".dot", ".txt")
 
 _PAGE = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="{lang}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -39,7 +40,7 @@ pre {{ overflow: auto }}
 <figure>
 {svg}</figure>
 <details>
-<summary>As text</summary>
+<summary>{summary}</summary>
 <pre>{text}</pre>
 </details>
 </body>
@@ -103,7 +104,10 @@ class Picture:
         title, text = escape(printable(self.drawing.title)), escape(self.text())
         # a picture may shrink to fit the window, but not until it can't be read
         narrowest = round(0.7 * self.placement.width)
-        return _PAGE.format(title=title, svg=self.svg(), text=text, narrowest=narrowest)
+        return _PAGE.format(
+            title=title, svg=self.svg(), text=text, narrowest=narrowest,
+            lang=current_language(), summary=escape(say("As text")),
+        )  # fmt: skip
 
     def text(self) -> str:
         """Return it as a tree of plain text."""

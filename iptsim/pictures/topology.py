@@ -10,6 +10,7 @@ from itertools import pairwise
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.host.model import Host
+from iptsim.languages import say, say_many
 from iptsim.packet import Family
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Group, Node, Sample
 from iptsim.pictures.nat import translations
@@ -18,7 +19,7 @@ from iptsim.pictures.route import PROCESSES, ROUTING, Way, ways_of
 from iptsim.pictures.topology_layout import place
 from iptsim.pictures.topology_tree import tree
 from iptsim.pictures.wiring import Outer, Plug, Switch, Wiring, wiring_of
-from iptsim.pictures.words import answer_captions, rules_text
+from iptsim.pictures.words import answer_captions, rule_place, rules_text
 
 #: The host's hooks in the order in which they are drawn, and what follows what.
 STATIONS = (
@@ -76,7 +77,7 @@ def _mentioned(explanation: Explanation) -> set[str]:
 
 def _draw(host: Host, wiring: Wiring) -> Drawing:
     drawing = Drawing("Topology")
-    drawing.add_group(Group("host", "host", ["host", "network namespace"]))
+    drawing.add_group(Group("host", "host", ["host", say("network namespace")]))
     for outer in wiring.outer:
         _draw_outer(drawing, outer)
     _draw_netfilter(drawing, host, wiring)
@@ -88,8 +89,9 @@ def _draw(host: Host, wiring: Wiring) -> Drawing:
         lines = [", ".join(guest.names)]
         if guest.published:
             lines += _few(guest.published, _PUBLISHED_LINES)
-        names = "network namespace of " + ", ".join(guest.names)
-        tip = f"{names}; published {', '.join(guest.published)}" if guest.published else names
+        tip = say("network namespace of {names}", names=", ".join(guest.names))
+        if guest.published:
+            tip = say("{names}; published {ports}", names=tip, ports=", ".join(guest.published))
         drawing.add_group(Group(f"guest {guest.name}", "guest", lines, tip=tip))
     if host.inferred:
         for node in drawing.nodes.values():
@@ -99,11 +101,14 @@ def _draw(host: Host, wiring: Wiring) -> Drawing:
 
 
 def _draw_outer(drawing: Drawing, outer: Outer) -> None:
-    drawing.add(Node(outer.key, "interface", outer.lines, "host", tip="interface of the host"))
+    drawing.add(Node(outer.key, "interface", outer.lines, "host", tip=say("interface of the host")))
     if outer.world:
         world = f"world {outer.world}"
         if world not in drawing.nodes:
-            lines = [outer.world, *([f"gateway {outer.gateway}"] if outer.gateway else [])]
+            lines = [
+                outer.world,
+                *([say("gateway {address}", address=outer.gateway)] if outer.gateway else []),
+            ]
             drawing.add(Node(world, "world", lines))
         drawing.edges.append(Edge(world, outer.key, "link"))
     if not outer.switch and not outer.more:
@@ -122,13 +127,13 @@ def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
     for station in STATIONS:
         if station == PROCESSES:
             resident = _few([f"{one} (--network host)" for one in wiring.resident], _NAT_LINES)
-            drawing.add(Node(PROCESSES, "process", ["programs of the host"], "netfilter", resident))
+            drawing.add(Node(PROCESSES, "process", [say("programs of the host")], "netfilter", resident))
         elif station == ROUTING:
-            drawing.add(Node(ROUTING, "routing", ["routing", *_forwarding(host, family)], "netfilter"))
+            drawing.add(Node(ROUTING, "routing", [say("routing"), *_forwarding(host, family)], "netfilter"))
         else:
             hook = station.removeprefix("hook ")
             lines = [hook, *(_tables(ruleset, hook) if ruleset else [])]
-            tip = "" if ruleset else f"no {name} rules"
+            tip = "" if ruleset else say("no {name} rules", name=name)
             drawing.add(Node(station, "hook", lines, "netfilter", shares.get(hook, []), tip=tip))
     drawing.edges.extend(Edge(source, target, "flow") for source, target in _FLOW)
 
@@ -136,15 +141,14 @@ def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
 def _few(lines: list[str], most: int) -> list[str]:
     if len(lines) <= most:
         return lines
-    return [*lines[: most - 1], f"and {len(lines) - most + 1} more"]
+    return [*lines[: most - 1], say("and {count} more", count=len(lines) - most + 1)]
 
 
 def _forwarding(host: Host, family: Family) -> list[str]:
     name = "net.ipv4.ip_forward" if family == 4 else "net.ipv6.conf.all.forwarding"
     value = host.namespace.sysctl(name)
-    return (
-        [f"{name.partition('.')[2].removeprefix('ipv4.').removeprefix('ipv6.')} is {value}"] if value else []
-    )
+    short = name.partition(".")[2].removeprefix("ipv4.").removeprefix("ipv6.")
+    return [say("{name} is {value}", name=short, value=value)] if value else []
 
 
 def _tables(ruleset: Ruleset, hook: str) -> list[str]:
@@ -158,7 +162,7 @@ def _tables(ruleset: Ruleset, hook: str) -> list[str]:
             continue
         text = f"{table.name} {rules_text(len(chain.rules))}"
         if table.name == "filter" or chain.policy not in (None, "ACCEPT"):
-            text += f", policy {chain.policy or 'ACCEPT'}"
+            text += ", " + say("policy {policy}", policy=chain.policy or "ACCEPT")
         told.append(text)
     return told
 
@@ -184,7 +188,7 @@ def _draw_plug(drawing: Drawing, switch: Switch, plug: Plug) -> None:
     if port is not None:
         flags = [flag for flag, on in (("isolated", port.isolated), ("hairpin", port.hairpin)) if on]
         drawing.add(
-            Node(plug.port_key, "port", [port.name, *flags], "host", tip="the host's end of a veth pair")
+            Node(plug.port_key, "port", [port.name, *flags], "host", tip=say("the host's end of a veth pair"))
         )
         if hangs_on:
             drawing.edges.append(Edge(hangs_on, plug.port_key, "plugged"))
@@ -194,7 +198,7 @@ def _draw_plug(drawing: Drawing, switch: Switch, plug: Plug) -> None:
     if plug.guest is None:
         drawing.add(Node(plug.key, "more", [plug.interface]))
         return
-    lines = [" ".join([plug.interface or "no interface", *list(plug.addresses.values())[:1]])]
+    lines = [" ".join([plug.interface or say("no interface"), *list(plug.addresses.values())[:1]])]
     lines += list(plug.addresses.values())[1:3]
     drawing.add(
         Node(plug.key, "plug", lines, f"guest {plug.guest.name}", tip=f"{plug.guest.name}: {lines[0]}")
@@ -212,7 +216,7 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
         for name in places:
             drawing.nodes[name].classes.add("walked" if way.kind == "route" else "answered")
         if way.leg.proxy and places[:1] == [PROCESSES]:
-            drawing.nodes[PROCESSES].details.append("docker-proxy: a second connection")
+            drawing.nodes[PROCESSES].details.append(say("docker-proxy: a second connection"))
         drawing.edges.extend(
             Edge(source, target, way.kind, classes={"walked"}) for source, target in pairwise(places)
         )
@@ -222,10 +226,14 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
             if way.step is not None and way.end != "arrived":
                 last.verdict = f"{'✗' if way.end == 'stop' else '?'} {_brief(way)}"
     if ways:
-        drawing.legend = [Sample("route", ("walked",), "the packet's way", True)]
+        drawing.legend = [Sample("route", ("walked",), say("the packet's way"), True)]
         if any(way.kind == "reply" for way in ways):
-            drawing.legend.append(Sample("reply", ("walked",), "the answer's way", True))
-        ends = {"arrived": "arrives", "stop": "is stopped here", "open": "depends on what nobody knows"}
+            drawing.legend.append(Sample("reply", ("walked",), say("the answer's way"), True))
+        ends = {
+            "arrived": say("arrives"),
+            "stop": say("is stopped here"),
+            "open": say("depends on what nobody knows"),
+        }
         seen = {way.end for way in ways}
         drawing.legend += [Sample("end", (end,), text) for end, text in ends.items() if end in seen]
 
@@ -243,8 +251,10 @@ def _brief(way: Way) -> str:
     if step.table is None:
         return step.note or step.verdict
     if step.rule is None:
-        return f"{step.table} {step.chain}: policy {step.verdict}"
-    place = f"{step.table} {step.chain} rule {step.rule.position}"
+        return say(
+            "{table} {chain}: policy {policy}", table=step.table, chain=step.chain, policy=step.verdict
+        )
+    place = rule_place(step.rule)
     return f"{place}: {step.verdict}" if way.end == "stop" else place
 
 
@@ -260,17 +270,22 @@ def _describe(drawing: Drawing, host: Host, wiring: Wiring, explanation: Explana
         sentences = [caption.text for caption in drawing.captions[1:]]
     count = len(wiring.guests)
     sentences.append(
-        f"A host with {count} network namespace{'' if count == 1 else 's'} of containers"
-        + (f" on {', '.join(bridges[:20])}." if bridges else ".")
+        say_many(
+            "A host with {count} network namespace of containers.",
+            "A host with {count} network namespaces of containers.",
+            count,
+        )
     )
+    if bridges:
+        sentences.append(say("Its bridges: {names}.", names=", ".join(bridges[:20])))
     if wiring.stopped:
         names = ", ".join(wiring.stopped[:6]) + (" ..." if len(wiring.stopped) > 6 else "")
-        drawing.captions.append(Caption("note", f"Not running: {names}"))
+        drawing.captions.append(Caption("note", say("Not running: {names}", names=names)))
     if host.inferred:
         drawing.captions.append(
             Caption(
                 "note",
-                "Only the rules are known: interfaces, containers and addresses are guessed from them.",
+                say("Only the rules are known: interfaces, containers and addresses are guessed from them."),
             )
         )
     drawing.description = " ".join(sentences)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
+from iptsim.languages import say
 from iptsim.pictures.boxes import PAD, box_height, box_width, node_size
 from iptsim.pictures.drawing import Drawing, Edge, Path, Placement, Point, Rect
 from iptsim.pictures.measure import text_width
@@ -344,11 +345,11 @@ class _Layout:
         placement.width = right + _MARGIN
         placement.height = self.bottom + _MARGIN
         y = _MARGIN + 8
-        headings = [(self.world_x, "outside")] if self._kind("world") else []
+        headings = [(self.world_x, say("outside"))] if self._kind("world") else []
         if self.guest_width:
             if self._kind("port"):
-                headings.append((self.host_right + 18, "veth pairs"))
-            headings.append((self.guest_x, "containers"))
+                headings.append((self.host_right + 18, say("veth pairs")))
+            headings.append((self.guest_x, say("containers")))
         placement.headings = [(Point(x, y), text) for x, text in headings]
         width = max((point.x + text_width(text, 11) for point, text in placement.headings), default=0)
         placement.width = max(placement.width, width + PAD)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from iptsim.errors import printable
+from iptsim.languages import say
 from iptsim.pictures.drawing import Drawing
 from iptsim.pictures.wiring import Wiring
 
-#: Marks at the end of a packet's way, and behind the place where it ends.
+#: Marks at the end of a packet's way.
 _SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
-_MARKS = {"stop": "✗ stopped here", "arrived": "✓ arrives", "open": "? depends"}
 
 
 def tree(drawing: Drawing, wiring: Wiring) -> str:
@@ -35,14 +35,14 @@ class _Tree:
             self._switch(switch.key, [self._plug(plug.port_key, plug.key) for plug in switch.plugs])
             for switch in self.wiring.switches
         ]
-        out.append("host   network namespace")
+        out.append("host   " + say("network namespace"))
         out.extend(_joined(branches))
         return out
 
     def _way(self) -> list[str]:
         """Return the way of each packet in one line, with a mark at its end."""
         out = []
-        for kind, name in (("route", "way"), ("reply", "answer")):
+        for kind, name in (("route", say("way")), ("reply", say("answer"))):
             text = at = ""
             for edge in self.drawing.edges:
                 if edge.kind != kind:
@@ -68,7 +68,8 @@ class _Tree:
     def _row(self, name: str, lead: str = "") -> str:
         """Return a node in one line, with its mark."""
         node = self.drawing.nodes[name]
-        marks = [mark for end, mark in _MARKS.items() if end in node.classes]
+        ends = {"stop": say("stopped here"), "arrived": say("arrives"), "open": say("depends")}
+        marks = [f"{_SIGNS[end]} {text}" for end, text in ends.items() if end in node.classes]
         if not marks and "walked" in node.classes:
             marks = ["●"]
         elif not marks and "answered" in node.classes:
@@ -88,7 +89,7 @@ class _Tree:
         return [printable(self.drawing.groups["netfilter"].lines[0]), *_joined(rows)]
 
     def _switch(self, key: str, rows: list[str]) -> list[str]:
-        head = self._row(key) if key in self.drawing.nodes else "no network"
+        head = self._row(key) if key in self.drawing.nodes else say("no network")
         return [head, *_joined([[row] for row in rows])]
 
     def _plug(self, port: str, plug: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from iptsim.host.model import Container, Endpoint, Host, Interface, Namespace
+from iptsim.languages import say
 from iptsim.packet import Family, address_text, protocol_name
 
 #: Drivers whose networks hang on an interface of the host, or on none, and pass its rules by.
@@ -265,27 +266,34 @@ def _hang(
             carrier = parent or (network.options.get("parent") if network else None) or ""
             if carrier not in host.namespace.interfaces:
                 carrier = _beside(host, plug)
-            lines = [f"{driver} on {carrier}" if carrier else driver, "passes the host's iptables by"]
+            lines = [_on(driver, carrier), say("passes the host's iptables by")]
             switch = Switch("macvlan" if driver == "macvlan" else "ipvlan", carrier, lines)
             switch.uplinks = [carrier] if carrier else []
         elif driver == "overlay" and network is not None:
             switch = Switch(
-                "overlay", network.name, [f"overlay network {network.name}", "passes iptables by"]
+                "overlay",
+                network.name,
+                [say("overlay network {name}", name=network.name), say("passes iptables by")],
             )
         elif plug.port is not None:
-            switch = Switch("routed", "", ["no bridge", "the host routes to each"])
+            switch = Switch("routed", "", [say("no bridge"), say("the host routes to each")])
         else:
-            switch = Switch("none", "", ["no network"])
+            switch = Switch("none", "", [say("no network")])
         switch = switches.setdefault(switch.key, switch)
         if (
             network is not None
             and driver != "overlay"
-            and (line := f"network: {network.name}") not in switch.lines
+            and (line := say("network: {name}", name=network.name)) not in switch.lines
         ):
             switch.lines.append(line)
     switch.plugs.append(plug)
     if plug.guest is not None:
         plug.guest.plugs.append(plug)
+
+
+def _on(kind: str, parent: str) -> str:
+    """Return what kind of interface it is, and of which one it is a part: "macvlan on eth0"."""
+    return say("{kind} on {interface}", kind=kind, interface=parent) if parent else kind
 
 
 def _beside(host: Host, plug: Plug) -> str:
@@ -302,16 +310,19 @@ def _beside(host: Host, plug: Plug) -> str:
 
 
 def _bridge_lines(host: Host, bridge: Interface, family: Family) -> list[str]:
-    lines = [bridge.name, "bridge: a virtual switch", *_addresses(bridge, family).values()]
+    lines = [bridge.name, say("bridge: a virtual switch"), *_addresses(bridge, family).values()]
     network = host.network_of_bridge(bridge.name)
     if network is None:
         return lines
     if network.name != bridge.name:
-        lines.append(f"network: {network.name}")
+        lines.append(say("network: {name}", name=network.name))
     said = {
-        "icc off": not network.icc,
-        "internal: no way out": network.internal,
-        f"gateway mode {network.gateway_mode.get(family)}": network.gateway_mode.get(family, "nat") != "nat",
+        say("icc off"): not network.icc,
+        say("internal: no way out"): network.internal,
+        say("gateway mode {mode}", mode=network.gateway_mode.get(family)): network.gateway_mode.get(
+            family, "nat"
+        )
+        != "nat",
     }
     return lines + [text for text, holds in said.items() if holds]
 
@@ -365,7 +376,7 @@ def _shorten(switches: list[Switch], keep: set[str]) -> None:
         ]
         lost = len(switch.plugs) - len(kept)
         if lost:
-            switch.plugs = [*kept, Plug(None, interface=f"and {lost} more", more=lost)]
+            switch.plugs = [*kept, Plug(None, interface=say("and {count} more", count=lost), more=lost)]
 
 
 # -- the outside -----------------------------------------------------------------------------------
@@ -388,7 +399,7 @@ def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[s
         addresses = list(_addresses(interface, family).values())
         kind: list[str] = [] if interface.kind in ("physical", "veth", "other") else [interface.kind]
         if interface.parent and interface.kind not in ("macvlan", "ipvlan"):
-            kind = [f"{interface.kind} on {interface.parent}"]
+            kind = [_on(interface.kind, interface.parent or "")]
         state = [] if interface.up else ["down"]
         outer = Outer(interface, [interface.name, *addresses, *kind, *state])
         outer.switch = bridge.key if bridge else ""
@@ -402,7 +413,8 @@ def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[s
     if len(found) > MOST_OUTER:
         found.sort(key=lambda one: (one.world != "Internet", not one.world, not one.switch))
         lost = found[MOST_OUTER:]
-        rest = Outer(Interface(name=f"and {len(lost)} more"), [f"and {len(lost)} more"], more=len(lost))
+        text = say("and {count} more", count=len(lost))
+        rest = Outer(Interface(name=text), [text], more=len(lost))
         found = [*found[:MOST_OUTER], rest]
     return found
 

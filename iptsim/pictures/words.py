@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
+from iptsim.languages import say, say_many
 from iptsim.pictures.drawing import Caption
 from iptsim.render.steps import spec
 
@@ -20,19 +22,33 @@ def answer_captions(explanation: Explanation) -> list[Caption]:
     captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
     step = explanation.reason.step
     if step is not None and step.table is not None:
-        place = f"{step.table} {step.chain}"
         if step.rule is not None:
-            captions.append(Caption("rule", f"{place} rule {step.rule.position}: {spec(step.rule)}"))
+            captions.append(Caption("rule", f"{rule_place(step.rule)}: {spec(step.rule)}"))
         else:
-            captions.append(Caption("rule", f"{place}: policy {step.verdict}"))
+            captions.append(
+                Caption(
+                    "rule",
+                    say(
+                        "{table} {chain}: policy {policy}",
+                        table=step.table,
+                        chain=step.chain,
+                        policy=step.verdict,
+                    ),
+                )
+            )
     elif leg.delivered is not None and explanation.verdict == "ACCEPT":
-        captions.append(Caption("rule", f"arrives at {delivered_text(leg.delivered)}"))
+        captions.append(Caption("rule", say("arrives at {where}", where=delivered_text(leg.delivered))))
     return captions
 
 
 def rules_text(count: int) -> str:
     """Return "1 rule", "3 rules"."""
-    return f"{count} rule{'' if count == 1 else 's'}"
+    return say_many("{count} rule", "{count} rules", count)
+
+
+def rule_place(rule: Rule) -> str:
+    """Return where a rule stands: "filter FORWARD rule 2"."""
+    return say("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
 
 
 def ranges(positions: Iterable[int], longest: int = 1000) -> str:

@@ -266,3 +266,17 @@ def test_names_from_a_capture_are_inert(other_networks: Host) -> None:  # noqa: 
         assert all(line.replace('\\"', "").count('"') % 2 == 0 for line in picture.dot().splitlines())
     finally:
         container.name = "client"
+
+
+# -- languages -------------------------------------------------------------------------------------
+
+
+def test_labels_are_in_the_language_in_force() -> None:
+    with iptsim.language("zh-TW"):
+        host = iptsim.load_host(CAPTURES / "docker-28.5/icc-off")
+        picture = topology_picture(host, iptsim.explain(host, "client", "web:80"))
+        shown = texts(picture.svg())
+        assert '<html lang="zh-TW">' in picture.html()
+    assert {"網路名稱空間", "橋接器：虛擬交換器", "容器", "封包走的路"} <= set(shown)
+    # names of the field stay as they are
+    assert {"PREROUTING", "docker0", "iptables"} <= set(shown)
