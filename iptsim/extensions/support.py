@@ -25,8 +25,8 @@ iptsim reads any other extension too. It keeps its options as they are, writes t
 says that the answer depends on it.
 
 The column *kernel* counts where iptsim and a Linux kernel agreed: for a match, how often it held and how often
-it did not, its options tried one by one in rules of their own; for a target, and for a match that remembers
-packets, how often a rule with it matched in the [random rulesets](verification.md).
+it did not, in rules of its own; for a target, how often a rule with it matched in the
+[random rulesets](verification.md).
 
 """
 #: What the kernel tests counted, in a checkout; a wheel does not have it.
@@ -90,7 +90,8 @@ def _agreed(extension: type[Extension], known: Mapping[str, Any]) -> tuple[int, 
 
     Of options tried alone: how often they held, and how often not; else how often a rule with it matched.
     """
-    options = known.get("options", {}).get(extension.name)
+    tried = {**known.get("options", {}), **known.get("memories", {})}
+    options = tried.get(extension.name)
     if issubclass(extension, Match) and options:
         return tuple(sum(seen[truth] for seen in options.values()) for truth in ("true", "false"))
     kind = "m" if issubclass(extension, Match) else "j"

@@ -43,9 +43,19 @@ class Iptsim:
                 (Path(folder) / name).write_text(text)
             self._simulator = Simulator(load_host(folder))
 
-    def ask(self, world: World, probe: Probe, observation: Observation) -> Trace:
-        """Return iptsim's answer for a packet in the circumstances in which the kernel had it."""
-        return self._simulator.walk(parse_question(question_of(world, probe, observation)))
+    def ask(self, world: World, probe: Probe, observation: Observation, **told: Any) -> Trace:
+        """Return iptsim's answer for a packet in the circumstances in which the kernel had it.
+
+        Args:
+            world: the host.
+            probe: the packet.
+            observation: what the kernel did with it.
+            told: further fields of the question; facts are added to those of the observation.
+
+        """
+        question = question_of(world, probe, observation)
+        facts = {**question["facts"], **told.pop("facts", {})}
+        return self._simulator.walk(parse_question({**question, **told, "facts": facts}))
 
 
 def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:

@@ -42,6 +42,8 @@ SOCKET_MARK = 0x21
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 #: Hardware address of whoever sends from beyond an interface that is no bridge port.
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
+#: Lists of `-m recent`; of the namespace that the calling thread is in.
+_RECENT = Path("/proc/thread-self/net/xt_recent")
 #: How long to wait for what a packet may still cause, in seconds.
 _PATIENCE = 0.005
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -260,6 +262,16 @@ class Laboratory:
         """Return the files of a capture of the host, by name."""
         self._renew_sets()
         return capture_host(self._host, self.world)
+
+    def list_address(self, name: str, address: str) -> None:
+        """Enter an address in a list of `-m recent`; a rule of the dump has made the list."""
+        with self._host.entered():
+            (_RECENT / name).write_text(f"+{address}\n")
+
+    def recent_lists(self) -> str:
+        """Return the lists of `-m recent` as a capture has them."""
+        with self._host.entered():
+            return "".join(f"== {path.name}\n{path.read_text()}" for path in sorted(_RECENT.iterdir()))
 
     # -- packets --------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ import pytest
 
 from iptsim.extensions.base import Match
 from iptsim.extensions.registry import all_extensions
-from tests.kernel.extension_cases import NEVER_FALSE, NEVER_TRUE, UNTRIED, makers, verify
+from tests.kernel.extension_cases import NEVER_FALSE, NEVER_TRUE, UNTRIED, UNTRIED_TARGETS, makers, verify
 from tests.kernel.laboratory import missing
+from tests.kernel.remembering import CASES, SCENES, Memory, run
 from tests.kernel.scenes import make_scene
 from tests.kernel.verification import COUNTS
 
@@ -43,8 +44,32 @@ def test_an_option_was_verified_at_length(module: str, option: str, negated: boo
     assert (seen["true"] > 0, seen["false"] > 0) == (place not in NEVER_TRUE, place not in NEVER_FALSE)
 
 
+@pytest.mark.kernel
+@pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.text)
+def test_a_match_that_remembers(case: Memory, scene: str) -> None:
+    assert not run(case, scene).wrong
+
+
+def test_matches_that_remember_were_verified() -> None:
+    memories = json.loads(COUNTS.read_text("utf-8"))["memories"]
+    assert {(module, words) for module, cases in memories.items() for words in cases} == {
+        (case.module, case.words) for case in CASES
+    }
+    for module, cases in memories.items():
+        assert not any(seen["differs"] for seen in cases.values())
+        assert all(sum(seen[truth] for seen in cases.values()) for truth in ("true", "false")), module
+
+
+def test_a_target_was_met_by_random_rules_or_is_said_not_to_be() -> None:
+    met = {name.removeprefix("-j ") for name in json.loads(COUNTS.read_text("utf-8"))["fuzz"]}
+    targets = {one.name for one in all_extensions() if not issubclass(one, Match)}
+    assert targets - met == set(UNTRIED_TARGETS)
+
+
 def test_every_option_is_tried_or_said_not_to_be() -> None:
-    written: set[tuple[str, str]] = set()
+    written = {(case.module, word) for case in CASES for word in case.words.split()}
     for known in makers().values():
         for maker in known:
             scene = make_scene("router6" if maker.family == 6 else "router4")

@@ -88,6 +88,8 @@ def document(known: Mapping[str, Any]) -> str:
         *(_fuzz(known["run"], known.get("fuzz", {})) if "run" in known else ()),
         *(_corpus(known["corpus"]) if "corpus" in known else ()),
         *(_options(known["options"], known.get("untried", {})) if "options" in known else ()),
+        *(_memories(known["memories"]) if "memories" in known else ()),
+        *(_targets(known["untried_targets"]) if "untried_targets" in known else ()),
     ]
     return "".join(f"{line}\n" for line in lines).rstrip("\n") + "\n"
 
@@ -162,5 +164,35 @@ def _options(
     yield ""
     yield "Not tried alone:"
     yield ""
+    yield from _reasons(untried)
+    yield ""
+
+
+def _memories(memories: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
+    seen = [counts for of_match in memories.values() for counts in of_match.values()]
+    held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
+    yield "## Matches that remember"
+    yield ""
+    yield "`make extension-cases` as well: one rule, and packets one after the other, so that it is known what the"
+    yield "kernel remembers at each. iptsim has the list of the capture, the count, or `--assume`, and its answer is"
+    yield "then decided."
+    yield ""
+    yield f"**{len(seen):,} cases: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
+    yield ""
+    yield "| match | true | false |"
+    yield "|---|---|---|"
+    for name, cases in memories.items():
+        true, false = (sum(counts[key] for counts in cases.values()) for key in ("true", "false"))
+        yield f"| `{name}` | {true:,} | {false:,} |"
+    yield ""
+
+
+def _targets(untried: Mapping[str, str]) -> Iterator[str]:
+    yield "## Targets without a count"
+    yield ""
+    yield from _reasons(untried)
+
+
+def _reasons(untried: Mapping[str, str]) -> Iterator[str]:
     for what, why in untried.items():
         yield f"* `{what}`: {why}"
