@@ -55,10 +55,10 @@ UNTRIED: dict[str | tuple[str, str], str] = {
 UNTRIED_TARGETS = {
     "CLUSTERIP": "no longer in the kernel (since Linux 6.3)",
     "IDLETIMER": "its timers have names that all network namespaces share",
-    "LED": "needs a kernel with LED triggers",
-    "QUEUE": "needs the legacy backend and ip_queue, which left the kernel with Linux 3.5",
-    "SECMARK": "needs a running SELinux or Smack",
-    "SYNPROXY": "takes the packet, and answers from outside the trace",
+    "LED": "the kernel of the tests has no LED triggers",
+    "QUEUE": "only the legacy backend takes it; the random rules have NFQUEUE",
+    "SECMARK": "needs SELinux or Smack, which the kernel of the tests does not run",
+    "SYNPROXY": "answers the packet itself; not tried",
     "ULOG": "no longer in the kernel (since Linux 3.17)",
 }
 
