@@ -184,11 +184,6 @@ def sentences(*texts: str) -> str:
     return ("" if _in_force.get() else " ").join(filter(None, texts))
 
 
-def negation(negated: bool) -> str:
-    """Return the word "not " where a condition is negated, to be put before what it negates; else nothing."""
-    return say("not ") if negated else ""
-
-
 def sentence(phrase: str) -> str:
     """Return a phrase as a whole sentence: with a capital and a full stop.
 
