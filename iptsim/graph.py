@@ -7,7 +7,7 @@ An edge's key is the position of its rule in the chain that it leaves; what happ
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import networkx as nx
 
@@ -39,7 +39,14 @@ class Node(NamedTuple):
 Edge: TypeAlias = tuple[Node, Node, str | int]
 
 
-class ChainGraph(nx.MultiDiGraph):  # type: ignore[misc]
+if TYPE_CHECKING:
+    # the class of the stubs takes the type of its nodes, networkx' own does not
+    _Graph = nx.MultiDiGraph[Node]
+else:
+    _Graph = nx.MultiDiGraph
+
+
+class ChainGraph(_Graph):
     """The graph of a ruleset: a networkx graph that a notebook draws, where it has a ruleset.
 
     The ruleset is the graph's attribute `ruleset`, so copies and parts have it as well.
