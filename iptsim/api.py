@@ -43,7 +43,7 @@ def explain(
         dport: destination port.
         lang: the language of the answer, "en" or "zh-TW"; the one in force if left out.
         fields: anything else that a batch line may say: `state="established"`, `mark=7`,
-            `assume={"limit": True}`.
+            `assume={"limit": True}`; `after=answer`, the answer to the packet before of the connection.
 
     Raises:
         UsageError: the question can't be understood.
@@ -179,4 +179,7 @@ def whatif(
 
 
 def _question(given: Mapping[str, Any]) -> Question:
-    return make_question({name: value for name, value in given.items() if value is not None})
+    fields = {name: value for name, value in given.items() if value is not None}
+    if isinstance(fields.get("after"), Explanation):
+        fields["after"] = fields["after"].question
+    return make_question(fields)

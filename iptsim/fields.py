@@ -16,6 +16,12 @@ from iptsim.packet import ICMP, ICMPV6, address_text
 
 #: Fields of a question that are no property of the packet, and have options of their own.
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
+#: Who sends to whom; and what the next packet of a connection need not have from the one before.
+_ENDS = ("from", "sender", "to", "in", "in_interface", "src", "dst")
+_OF_ONE_PACKET = frozenset({
+    "id", "after", "tcp_flags", "tcp_options", "mss", "length", "payload_hex", "fragment", "extra",
+    "state", "ct", "conntrack", "reply", "verbose",
+})  # fmt: skip
 #: Parts of `ct` that hold a flow, and the numbers in it.
 _FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
 #: Names of the protocols that have ICMP types.
@@ -71,6 +77,8 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         known["to"], port = split_port(target)
         if port is not None and known.setdefault("dport", port) != port:
             raise UsageError(f"the question names two destination ports: {port} and {known['dport']}")
+    if known.get("after") is not None:
+        _settle_before(known)
     if isinstance(known.get("conntrack"), str):
         _settle_connection(known)
     if known.get("icmp_type") is not None:
@@ -82,6 +90,34 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         if given or beside:
             known[group] = {name: read_stated(name, value) for name, value in {**beside, **given}.items()}
     return parse_question(known)
+
+
+def _settle_before(known: dict[str, Any]) -> None:
+    """Read the question about the packet before; a question without ends is about the same flow.
+
+    Raises:
+        UsageError: the packet before can't be asked about.
+    """
+    before = known["after"]
+    if isinstance(before, str):
+        try:
+            before = json.loads(before)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"after: {error}") from None
+    if isinstance(before, Mapping):
+        if "after" in before:
+            raise UsageError("after: the packet before can't have another one before it")
+        before = make_question(before)
+    if not isinstance(before, Question):
+        raise UsageError('after: expected a question, such as {"from": "client", "to": "web:80"}')
+    known["after"] = before
+    if any(known.get(name) is not None for name in _ENDS):
+        return
+    said = {name: getattr(before, name) for name in before.model_fields_set - _OF_ONE_PACKET}
+    for name, value in said.items():
+        name = Question.model_fields[name].alias or name
+        if known.get(name) is None:
+            known[name] = value
 
 
 def _settle_connection(known: dict[str, Any]) -> None:

@@ -157,6 +157,10 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
         "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],
         help="decide a match that nobody can know: limit=yes, or one rule: filter:INPUT:7=no",
     )  # fmt: skip
+    ask.add_argument(
+        "--after", metavar="QUESTION",
+        help="a packet that passed before, as a line of a batch; its connection goes on",
+    )  # fmt: skip
     ask.add_argument("--at", metavar="TIME", help="when it happens: 2026-11-24T18:30")
     if family:
         ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
@@ -177,6 +181,7 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         "dport": arguments.dport,
         "state": arguments.state and arguments.state.lower(),
         "family": arguments.family,
+        "after": arguments.after,
         "at": arguments.at,
         "assume": read_assumptions(arguments.assumptions) or None,
         "reply": False if arguments.no_reply else None,
@@ -191,7 +196,7 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def asks_about_packet(fields: dict[str, Any]) -> bool:
     """Tell whether the fields of a question say where its packet comes from or goes to."""
-    return bool(fields.keys() & {"from", "to", "in", "src", "dst"})
+    return bool(fields.keys() & {"from", "to", "in", "src", "dst", "after"})
 
 
 def open_source(arguments: argparse.Namespace) -> Host:

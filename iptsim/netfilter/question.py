@@ -91,6 +91,11 @@ class Question(BaseModel):
     conntrack: str | None = Field(
         None, description="its connection, as a line of `conntrack -L`; says its addresses and ports as well"
     )
+    after: Question | None = Field(
+        None,
+        description="a packet that passed before, as a question: the connection that it made goes on; "
+        "what a question without ends leaves out is as there",
+    )
     at: datetime | None = Field(None, description="when it happens, for `-m time`: 2026-11-24T18:30")
     assume: dict[str, bool] = Field(
         {}, description="how matches go that nobody can know: module or TABLE:CHAIN:N -> true or false"
@@ -189,6 +194,20 @@ def _octets(text: str) -> bytes:
         raise ValueError(f"{text[:40]!r} is not octets in hex, such as 05b4") from None
 
 
+def _check_before(question: Question) -> None:
+    """Refuse what makes no sense beside a packet before.
+
+    Raises:
+        UsageError: the packet before has another before it, or the connection is told of twice.
+    """
+    if question.after is None:
+        return
+    if question.after.after is not None:
+        raise UsageError("after: the packet before can't have another one before it")
+    if question.state is not None or question.ct is not None or question.conntrack is not None:
+        raise UsageError("after: the packet before tells the connection; leave out state, ct and conntrack")
+
+
 def parse_question(fields: dict[str, Any]) -> Question:
     """Make a question from a mapping, such as a batch line.
 
@@ -196,9 +215,11 @@ def parse_question(fields: dict[str, Any]) -> Question:
         UsageError: unknown field or bad value; the text names the field.
     """
     try:
-        return Question.model_validate(fields)
+        question = Question.model_validate(fields)
     except ValidationError as error:
         raise UsageError("; ".join(_complaint(fault) for fault in error.errors())) from None
+    _check_before(question)
+    return question
 
 
 def _complaint(fault: Any) -> str:

@@ -499,7 +499,8 @@ def _frame_kind(mac: str | None) -> str | None:
 
 def _flags(question: Question) -> int:
     if question.tcp_flags is None:
-        return TCP_FLAGS["ACK"] if question.state == "established" else TCP_FLAGS["SYN"]
+        later = question.state == "established" or question.after is not None
+        return TCP_FLAGS["ACK" if later else "SYN"]
     bits = 0
     for name in question.tcp_flags.split(","):
         bits |= TCP_FLAGS.get(name.strip().upper(), 0)

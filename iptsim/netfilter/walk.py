@@ -85,7 +85,8 @@ class Simulator:
     def walk(self, question: Question) -> Trace:
         """Answer one question; see :func:`walk`."""
         start = resolve(self.host, question)
-        ways = _Ways(self, question, start)
+        before = resolve(self.host, question.after) if question.after is not None else None
+        ways = _Ways(self, question, start, before)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         family = start.packet.family
@@ -93,6 +94,7 @@ class Simulator:
             *self._missing_rules(family),
             *self._refused_rules(family),
             *self._idle_assumptions(question.assume, ways.assumptions_used),
+            *self._idle_assumptions(question.after.assume if question.after else (), ways.assumptions_used),
         ]
         trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace
@@ -193,6 +195,11 @@ class _Run:
     containers: dict[str, Journey]
     assumptions_used: set[str]
 
+    def ask(self, question: Question) -> None:
+        """Let the rules look at what a question says of the world."""
+        for journey in (self.host_journey, *self.containers.values()):
+            journey.world.question = question
+
     def journey_of(self, container: Container) -> Journey:
         found = self.containers.get(container.name)
         if found is None:
@@ -206,12 +213,15 @@ class _Run:
 
 
 class _Ways:
-    """All the ways that a question can go, by running it once for each."""
+    """All the ways that a question can go, by running it once for each; `before` starts the packet before."""
 
-    def __init__(self, simulator: Simulator, question: Question, start: Start) -> None:
+    def __init__(
+        self, simulator: Simulator, question: Question, start: Start, before: Start | None = None
+    ) -> None:
         self.simulator = simulator
         self.question = question
         self.start = start
+        self.before = before
         self.budget = Budget()
         self.runs = 0
         self.assumptions_used: set[str] = set()
@@ -238,7 +248,11 @@ class _Ways:
     def _run(self, plan: tuple[bool, ...]) -> Trace:
         self.runs += 1
         host = self.simulator.host
-        stated, known = _stated(self.question, self.start.packet, host)
+        earlier = self.question.after
+        if earlier is None or self.before is None:
+            stated, known = _stated(self.question, self.start.packet, host)
+        else:
+            stated, known = _stated(earlier, self.before.packet, host)
         world = World(host, self.question, host.namespace, known, self.assumptions_used)
         journey = Journey(
             world,
@@ -249,7 +263,10 @@ class _Ways:
             verbose=self.question.verbose,
         )
         run = _Run(self.simulator, self.question, self.start, self.budget, journey, {}, self.assumptions_used)
-        if self.question.state == "established" and self.question.ct is None:
+        if earlier is not None and self.before is not None:
+            journey.notes += _pass_before(replace(run, question=earlier, start=self.before), stated)
+            run.ask(self.question)
+        elif self.question.state == "established" and self.question.ct is None:
             _open_connection(run)
         elif stated is not None:
             world.force(stated)
@@ -370,6 +387,25 @@ def _open_connection(run: _Run) -> None:
     run.host_journey.world.force(State("ESTABLISHED", connection))
 
 
+def _pass_before(run: _Run, stated: State | None) -> list[str]:
+    """Let the packet before pass, and what it sets off; return what is to be said of it."""
+    run.ask(run.question)
+    if run.question.state == "established" and run.question.ct is None:
+        _open_connection(run)
+    elif stated is not None:
+        run.host_journey.world.force(stated)
+    broken = next((leg for leg in _legs(run) if leg.verdict != "ACCEPT"), None)
+    run.host_journey.world.forced_state()
+    if broken is None:
+        return []
+    return [
+        say(
+            "The packet before did not pass, or its answer did not: {verdict}.",
+            verdict=broken.verdict,
+        )
+    ]
+
+
 # -- legs ------------------------------------------------------------------------------------------
 
 
@@ -383,7 +419,7 @@ def _legs(run: _Run) -> list[Leg]:
     if request.verdict == "REJECT":
         answer = _reject_answer(run, request, fate)
         return [request, answer] if answer else legs
-    if question.state not in (None, "new"):
+    if question.state not in (None, "new") or question.after is not None:
         return legs
     if request.verdict != "ACCEPT" or request.delivered is None:
         return legs
