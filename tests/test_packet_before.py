@@ -113,4 +113,6 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     before = json.dumps({"from": "client", "to": "internet:443"})
     assert main(["explain", HOST, "--after", before, "--json", "--expect", "accept"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "ACCEPT"
+    assert main(["explain", HOST, "--after", before]) == 0
+    assert "new connection" not in capsys.readouterr().out
     assert main(["explain", HOST, "--after", "{"]) == 2

@@ -83,6 +83,9 @@ def asked_text(explanation: Explanation) -> str:
     what = "icmpv6" if packet.proto == ICMPV6 else question.what()
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
+    if question.after is not None or question.conntrack is not None:
+        # what was told of the connection says its state
+        return what
     if state == "new":
         return say("{what}, new connection", what=what)
     if state == "established":
