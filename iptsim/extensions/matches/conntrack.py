@@ -226,7 +226,7 @@ def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], neg
     def test(connection: Connection, context: Context) -> Truth:
         number = flow_value(connection)
         if number is None:
-            return Unknown(later("a port that is picked at random"), "", (field,))
+            return Unknown(later("a port that is picked at random"), "", (field, value))
         inside = number in value if isinstance(value, Network) else value[0] <= number <= value[1]
         return inside is not negated
 
@@ -239,7 +239,7 @@ def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], neg
             value=address_text(connection.family, number or 0) if is_address else number,
         )
 
-    return _entry_predicate(text, test, shown)
+    return replace(_entry_predicate(text, test, shown), negated=negated)
 
 
 def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predicate:
@@ -268,15 +268,19 @@ def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bo
         expires = 0 if "CONFIRMED" not in connection.status else connection.expires
         if expires is None:
             return Unknown(
-                later("the remaining lifetime of the connection"), later("a line of conntrack -L"), (field,)
+                later("the remaining lifetime of the connection"),
+                later("a line of conntrack -L"),
+                (field, value),
             )
         return (value[0] <= expires <= value[1]) is not negated
 
-    return _entry_predicate(
+    predicate = _entry_predicate(
         text,
         test,
         lambda connection, context: say("its connection expires in {expires}", expires=connection.expires),
     )
+    # an open lifetime goes the other way behind a `!`
+    return replace(predicate, negated=negated)
 
 
 def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Predicate:
