@@ -191,7 +191,10 @@ def _state_predicate(text: str, field: str, value: tuple[str, ...], negated: boo
 
 
 def _entry_predicate(
-    text: str, test: Callable[[Connection, Context], Truth], shown: Callable[[Connection, Context], str]
+    text: str,
+    negated: bool,
+    test: Callable[[Connection, Context], Truth],
+    shown: Callable[[Connection, Context], str],
 ) -> Predicate:
     def whole(context: Context) -> Truth:
         return False if context.connection is None else test(context.connection, context)
@@ -201,7 +204,7 @@ def _entry_predicate(
             return say("it belongs to no tracked connection")
         return shown(context.connection, context)
 
-    return Predicate(text, whole, got)
+    return Predicate(text, whole, got, negated=negated)
 
 
 def _unless_without_entry(predicate: Predicate) -> Predicate:
@@ -239,12 +242,13 @@ def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], neg
             value=address_text(connection.family, number or 0) if is_address else number,
         )
 
-    return replace(_entry_predicate(text, test, shown), negated=negated)
+    return _entry_predicate(text, negated, test, shown)
 
 
 def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predicate:
     return _entry_predicate(
         text,
+        negated,
         lambda connection, context: (connection.original.proto == value) is not negated,
         lambda connection, context: say(
             "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
@@ -255,6 +259,7 @@ def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predic
 def _status_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:
     return _entry_predicate(
         text,
+        negated,
         lambda connection, context: (not connection.status.isdisjoint(value)) is not negated,
         lambda connection, context: say(
             "its connection's status is {status}", status=",".join(sorted(connection.status)) or say("empty")
@@ -274,18 +279,18 @@ def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bo
             )
         return (value[0] <= expires <= value[1]) is not negated
 
-    predicate = _entry_predicate(
+    return _entry_predicate(
         text,
+        negated,
         test,
         lambda connection, context: say("its connection expires in {expires}", expires=connection.expires),
     )
-    # an open lifetime goes the other way behind a `!`
-    return replace(predicate, negated=negated)
 
 
 def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Predicate:
     return _entry_predicate(
         text,
+        negated,
         lambda connection, context: context.direction.upper() == value,
         lambda connection, context: say("it goes in the {direction} direction", direction=context.direction),
     )
