@@ -175,11 +175,6 @@ def _asked(host: Host, question: Question, cannot: dict[str, str], when: str) ->
 # -- parting ---------------------------------------------------------------------------------------
 
 
-def whole(leg: Leg) -> list[Step]:
-    """Return all steps of a leg, those inside containers as well."""
-    return [*leg.own_steps, *leg.steps, *leg.arrival_steps]
-
-
 def signature(step: Step) -> tuple[Any, ...]:
     """Return what two walks over different rules have in common at the same step.
 
@@ -201,7 +196,7 @@ def parting(before: Explanation, after: Explanation) -> Parting | None:
     left, right = before.trace.legs, after.trace.legs
     for number in range(max(len(left), len(right))):
         was, now = (legs[number] if number < len(legs) else None for legs in (left, right))
-        olds, news = (whole(leg) if leg is not None else [] for leg in (was, now))
+        olds, news = (leg.all_steps if leg is not None else [] for leg in (was, now))
         for place in range(max(len(olds), len(news))):
             old = olds[place] if place < len(olds) else None
             new = news[place] if place < len(news) else None
@@ -267,7 +262,7 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
     if step.policy and step.verdict == "ACCEPT" and leg is not None:
         # the chain's end let it go on: what decided in the end tells more
         decided = explanation.reason.step
-        step = next((one for one in whole(leg) if one is decided), step)
+        step = next((one for one in leg.all_steps if one is decided), step)
     if step.table is None:
         return step.note or say("{hook} says {verdict}", hook=step.hook, verdict=step.verdict)
     place = f"{step.table} {step.chain}"

@@ -156,10 +156,14 @@ class Leg:
     skipped: list[Skipped] = field(default_factory=list)
 
     @property
+    def all_steps(self) -> list[Step]:
+        """All steps in order, those inside containers as well."""
+        return [*self.own_steps, *self.steps, *self.arrival_steps]
+
+    @property
     def deciding(self) -> Step | None:
         """The step that ended the packet's way, or the last firm step of its way through."""
-        steps = [*self.own_steps, *self.steps, *self.arrival_steps]
-        whole = [step for step in steps if step.code != "policy-routing"]
+        whole = [step for step in self.all_steps if step.code != "policy-routing"]
         firm = [step for step in whole if not step.maybe] or whole
         if self.verdict in ("DROP", "REJECT"):
             for step in reversed(firm):

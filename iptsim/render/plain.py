@@ -127,7 +127,7 @@ def _(trace: Trace) -> str:
     def lines() -> Iterator[Text]:
         for leg in trace.legs:
             yield Text(f"{leg.verdict}   {leg.direction}, from {leg.sender}")
-            yield from step_lines([*leg.own_steps, *leg.steps, *leg.arrival_steps], leg, False)
+            yield from step_lines(leg.all_steps, leg, False)
         for way in trace.branches:
             yield Text(f"{way.verdict}   {when_text(way.decisions)}")
 

@@ -26,7 +26,7 @@ def _leg(legs: list[Leg], number: int) -> str:
     caption = [f"{number} {title} ", badge(leg.verdict)] if len(legs) > 1 else "The packet's way"
     if leg.inside and leg.verdict == "ACCEPT" and not has_worth(leg.own_steps):
         told: Piece = f"stays inside {leg.sender}: no rule of the host sees it"
-    elif not (leg.own_steps or leg.steps or leg.arrival_steps):
+    elif not leg.all_steps:
         told = "no rule sees it"
     elif number > 1 and leg.verdict == "ACCEPT":
         told = "; ".join(brief(leg.steps))

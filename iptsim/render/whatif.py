@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from iptsim.alternatives import Proposal, WhatIf
-from iptsim.alternatives.comparison import change_text, signature, whole
+from iptsim.alternatives.comparison import change_text, signature
 from iptsim.alternatives.table import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
@@ -207,7 +207,7 @@ def _leg(leg: Leg | None, number: int) -> Text:
 def aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, str, Step | None]]:
     """Yield the steps of two legs side by side, with a mark where they differ."""
     left, right = (
-        [step for step in whole(leg) if not (step.policy and step.verdict == "ACCEPT")] if leg else []
+        [step for step in leg.all_steps if not (step.policy and step.verdict == "ACCEPT")] if leg else []
         for leg in (was, now)
     )
     matcher = difflib.SequenceMatcher(

@@ -37,10 +37,14 @@ class Pool:
         self.values.append(value)
         return number
 
+    def once(self, key: Hashable, value: Any) -> int:
+        """Keep a value unless its key is known, and return its number."""
+        number = self._numbers.get(key)
+        return self.add(key, value) if number is None else number
+
     def text(self, text: str) -> int:
         """Keep a text, made inert, and return its number."""
-        number = self._numbers.get(text)
-        return self.add(text, printable(text)) if number is None else number
+        return self.once(text, printable(text))
 
 
 class Traces:
@@ -96,12 +100,7 @@ class Traces:
 
     def unasked(self, note: str) -> int:
         """Return the number of a question that can't be asked."""
-        number = self.traces.number(("unasked", note))
-        return (
-            self.traces.add(("unasked", note), {"v": "", "x": self.texts.text(note)})
-            if number is None
-            else number
-        )
+        return self.traces.once(("unasked", note), {"v": "", "x": self.texts.text(note)})
 
     def _trace(self, explanation: Explanation) -> dict[str, Any]:
         reason, trace = explanation.reason, explanation.trace
@@ -136,11 +135,10 @@ class Traces:
             (way.kind, way.end, *map(self.texts.text, way.places))
             for way in ways_of(self.host, self._wiring, explanation)
         )
-        number = self.ways.number(found)
-        return self.ways.add(found, found) if number is None else number
+        return self.ways.once(found, found)
 
     def _leg(self, explanation: Explanation, leg: Leg, number: int) -> int:
-        whole = [*leg.own_steps, *leg.steps, *leg.arrival_steps]
+        whole = leg.all_steps
         idle = _in_vain(whole)
         steps = [self._step(step) for step in whole]
         value: dict[str, Any] = {
@@ -161,9 +159,7 @@ class Traces:
             value["d"] = printable(delivered_text(leg.delivered))
         if leg.skipped:
             value["k"] = [self._skip(skip) for skip in leg.skipped]
-        key = repr(value)
-        found = self.legs.number(key)
-        return self.legs.add(key, value) if found is None else found
+        return self.legs.once(repr(value), value)
 
     def _packet(self, leg: Leg) -> int:
         """Keep the packet as it was sent, in the words that changes use for its fields."""
@@ -171,9 +167,7 @@ class Traces:
         value = {name: value for name, value in packet_json(packet).items() if value is not None}
         if packet.src == 0 and packet.family == 4:
             value["src"] = address_text(4, 0)
-        key = ("packet", *value.items())
-        found = self.texts.number(key)
-        return self.texts.add(key, value) if found is None else found
+        return self.texts.once(("packet", *value.items()), value)
 
     def _step(self, step: Step) -> int:
         skips = tuple(self._skip(skip) for skip in step.skipped)
@@ -213,17 +207,14 @@ class Traces:
 
     def _skip(self, skip: Skipped) -> int:
         rule = self.rule(skip.rule)
-        key = (rule, skip.condition, skip.got)
-        number = self.skips.number(key)
-        if number is None:
-            number = self.skips.add(key, [rule, self.texts.text(skip.condition), self.texts.text(skip.got)])
-        return number
+        value = [rule, self.texts.text(skip.condition), self.texts.text(skip.got)]
+        return self.skips.once(tuple(value), value)
 
 
 def _place(legs: list[Leg], wanted: Step) -> list[int]:
     """Return the leg and the step of it that a step is, both counted from 0; empty where it is in none."""
     for number, leg in enumerate(legs):
-        for place, step in enumerate((*leg.own_steps, *leg.steps, *leg.arrival_steps)):
+        for place, step in enumerate(leg.all_steps):
             if step is wanted:
                 return [number, place]
     return []
