@@ -247,6 +247,17 @@ def port_range(text: str) -> tuple[int, int]:
     return low, high
 
 
+def compared_words(field: str, value: object) -> str:
+    """Return what a comparison compares with, in words; the field's ending names the comparison.
+
+    >>> compared_words("ttl_eq", 64), compared_words("ttl_lt", 64), compared_words("ttl_gt", 64)
+    ('64', 'below 64', 'above 64')
+    """
+    if field.endswith("_lt"):
+        return say("below {value}", value=value)
+    return say("above {value}", value=value) if field.endswith("_gt") else str(value)
+
+
 def range_words(pair: tuple[int, int]) -> str:
     """Return a range in words.
 

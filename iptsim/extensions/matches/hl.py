@@ -9,8 +9,8 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, field_predicate
 from iptsim.extensions.checks import demand_one
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import integer_value
-from iptsim.languages import later, say, say_if
+from iptsim.extensions.values import compared_words, integer_value
+from iptsim.languages import later, say_if
 
 _HOPS = integer_value("a number of hops from 0 to 255", 0, 255)
 _FIELDS = ("hl_eq", "hl_lt", "hl_gt")
@@ -56,11 +56,7 @@ class Hl(Match):
     def says(self) -> str:
         """Return the hop limit in words."""
         field = next(field for field in _FIELDS if getattr(self, field) is not None)
-        value = str(getattr(self, field))
-        if field.endswith("lt"):
-            value = say("below {value}", value=value)
-        elif field.endswith("gt"):
-            value = say("above {value}", value=value)
+        value = compared_words(field, getattr(self, field))
         return say_if(
             field in self.negated, "whose hop limit is not {value}", "whose hop limit is {value}", value=value
         )

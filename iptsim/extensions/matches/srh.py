@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import Network, integer_value, not_if, parse_host_mask
+from iptsim.extensions.values import Network, compared_words, integer_value, not_if, parse_host_mask
 from iptsim.extensions.wire import ROUTING, extension_headers, header_size
 from iptsim.languages import joined, later, say, told
 from iptsim.packet import Context, Packet, Truth, Unknown, negate
@@ -116,13 +116,8 @@ class Srh(Match):
             value = getattr(self, option.field)
             if value is None:
                 continue
-            name, shown = option.field, str(value)
-            if name.endswith("_gt"):
-                shown = say("above {value}", value=value)
-            elif name.endswith("_lt"):
-                shown = say("below {value}", value=value)
-            name = name.removesuffix("_eq").removesuffix("_gt").removesuffix("_lt")
-            shown = not_if(option.field in self.negated, shown)
+            name = option.field.removesuffix("_eq").removesuffix("_gt").removesuffix("_lt")
+            shown = not_if(option.field in self.negated, compared_words(option.field, value))
             phrases.append(say("{name} is {value}", name=told(_NAMES[name]), value=shown))
         if not phrases:
             return say("with a segment routing header")
