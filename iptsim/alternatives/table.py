@@ -12,10 +12,7 @@ from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
 from iptsim.progress import tracked
-from iptsim.reach import OTHER_PORT, Row, arrived_at, rows
-
-#: How many questions are asked at most.
-MOST = 4000
+from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.errors import printable
 from iptsim.pictures.drawing import Drawing, Edge, Group, Node
+from iptsim.pictures.style import LIGHT
 
 #: How an edge is drawn, by kind: Mermaid arrow, DOT style.
 _ARROWS = {
@@ -42,17 +43,13 @@ _DOT_SHAPES = {
 }
 #: Class -> fill and stroke, the same in both languages. The last class that a node has counts.
 _COLOURS = {
-    "docker": ("#ddeefb", "#0068a8"),
-    "user": ("#fbeee0", "#a85a00"),
-    "other": ("#f1eaf6", "#7d4d98"),
+    **{name: (LIGHT[name], LIGHT[f"{name}-line"]) for name in ("docker", "user", "other")},
     "unseen": ("#f6f6f6", "#b0b0b0"),
     "vain": ("#eef4fb", "#7fa6cc"),
-    "walked": ("#cfe5ff", "#0059b3"),
-    "arrived": ("#d3f1e5", "#00694c"),
-    "open": ("#fff1c9", "#805500"),
-    "stop": ("#ffe3d8", "#b8320a"),
+    "walked": (LIGHT["route-fill"], LIGHT["route"]),
+    **{name: (LIGHT[f"{name}-fill"], LIGHT[name]) for name in ("arrived", "open", "stop")},
 }
-_ROUTE, _REPLY = "#0059b3", "#8a3ba8"
+_ROUTE, _REPLY = LIGHT["route"], LIGHT["reply"]
 
 
 def _names(drawing: Drawing) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 #: What every selector begins with, so that a page may hold a picture beside other things.
 SCOPE = ".iptsim-picture"
 
-_LIGHT = {
+LIGHT = {
     "paper": "#ffffff", "ink": "#1c2128", "soft": "#57606a", "line": "#8c959f", "frame": "#f6f8fa",
     "wall": "#fdf6e3", "wall-line": "#a67f00", "bar": "#ffffff", "guest": "#eaf3fb", "guest-line": "#0072b2",
     "switch": "#e3f4ee", "switch-line": "#00795a", "docker": "#ddeefb", "docker-line": "#0068a8",
@@ -106,9 +106,9 @@ def style_sheet(scope: str = SCOPE, *, fonts: str = SCREEN_FONTS, dark: bool | N
         dark: True for dark, False for light, None for light with dark where the reader prefers that.
     """
     if dark is None:
-        night = _colours_only(_filled(scope, fonts, _DARK), _filled(scope, fonts, _LIGHT))
-        return f"{_filled(scope, fonts, _LIGHT)}@media (prefers-color-scheme: dark) {{\n{night}}}\n"
-    return _filled(scope, fonts, _DARK if dark else _LIGHT)
+        night = _colours_only(_filled(scope, fonts, _DARK), _filled(scope, fonts, LIGHT))
+        return f"{_filled(scope, fonts, LIGHT)}@media (prefers-color-scheme: dark) {{\n{night}}}\n"
+    return _filled(scope, fonts, _DARK if dark else LIGHT)
 
 
 def _filled(scope: str, fonts: str, colours: dict[str, str]) -> str:

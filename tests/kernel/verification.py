@@ -150,17 +150,21 @@ def _corpus(run: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def _totals(what: str, counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
+    seen = [counts for of_match in counted.values() for counts in of_match.values()]
+    held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
+    return f"**{len(seen):,} {what}: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
+
+
 def _options(
     options: Mapping[str, Mapping[str, Mapping[str, int]]], untried: Mapping[str, str]
 ) -> Iterator[str]:
-    seen = [counts for of_match in options.values() for counts in of_match.values()]
-    held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
     yield "## Each option alone"
     yield ""
     yield "`make extension-cases`: each option of each match, and its negation, in rules of their own, on packets"
     yield "that should make it true and false; [support.md](support.md) counts them by match."
     yield ""
-    yield f"**{len(seen):,} options: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
+    yield _totals("options", options)
     yield ""
     yield "Not tried alone:"
     yield ""
@@ -169,15 +173,13 @@ def _options(
 
 
 def _memories(memories: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
-    seen = [counts for of_match in memories.values() for counts in of_match.values()]
-    held, failed, differ = (sum(counts[key] for counts in seen) for key in ("true", "false", "differs"))
     yield "## Matches that remember"
     yield ""
     yield "`make extension-cases` as well: one rule, and packets one after the other, so that it is known what the"
     yield "kernel remembers at each. iptsim has the list of the capture, the count, or `--assume`, and its answer is"
     yield "then decided."
     yield ""
-    yield f"**{len(seen):,} cases: {held:,} times true, {failed:,} times false, {differ:,} differences.**"
+    yield _totals("cases", memories)
     yield ""
     yield "| match | true | false |"
     yield "|---|---|---|"
