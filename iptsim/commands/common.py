@@ -13,6 +13,7 @@ from iptsim.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
+    from iptsim.explanation import Explanation
     from iptsim.host import Host
     from iptsim.packet import Family
     from iptsim.render.console import Output
@@ -197,6 +198,16 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 def asks_about_packet(fields: dict[str, Any]) -> bool:
     """Tell whether the fields of a question say where its packet comes from or goes to."""
     return bool(fields.keys() & {"from", "to", "in", "src", "dst", "after"})
+
+
+def answer(host: Host, fields: dict[str, Any]) -> Explanation:
+    """Return what becomes of the packet that the fields of a question describe."""
+    from iptsim.explanation import explain_trace
+    from iptsim.fields import make_question
+    from iptsim.netfilter.walk import walk
+
+    question = make_question(fields)
+    return explain_trace(host, question, walk(host, question))
 
 
 def open_source(arguments: argparse.Namespace) -> Host:

@@ -14,6 +14,7 @@ from iptsim.commands.common import (
     add_question,
     add_source,
     add_teach,
+    answer,
     asks_about_packet,
     open_source,
     output,
@@ -67,13 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     fields = question_fields(arguments)
     if not asks_about_packet(fields):
         return _list_people(arguments)
-    from iptsim.explanation import explain_trace
-    from iptsim.fields import make_question
-    from iptsim.netfilter.walk import walk
-
     host = open_source(arguments)
-    question = make_question(fields)
-    explanation = explain_trace(host, question, walk(host, question))
+    explanation = answer(host, fields)
     found: list[Proposal] = []
     if arguments.proposals:
         from iptsim.alternatives import proposals
@@ -98,10 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
             for line in proposals_lines(found, explanation):
                 console.show(line)
         if arguments.teach:
-            from iptsim.render.teaching import teaching_lines
+            from iptsim.render.teaching import print_words
 
-            for line in teaching_lines(explanation.words()):
-                console.show(line)
+            print_words(explanation.words(), console)
     return expected(arguments, explanation.verdict)
 
 

@@ -11,6 +11,7 @@ from iptsim.commands.common import (
     add_command,
     add_question,
     add_source,
+    answer,
     asks_about_packet,
     open_source,
     question_fields,
@@ -74,13 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answer(host: Host, fields: dict[str, Any]) -> Explanation | None:
     """Answer the question, if there is one."""
-    from iptsim.explanation import explain_trace
-    from iptsim.fields import make_question
-    from iptsim.netfilter.walk import walk
-
     if not asks_about_packet(fields):
         if fields.keys() - {"family"}:
             raise UsageError("a question about a packet needs --from or --to")
         return None
-    question = make_question(fields)
-    return explain_trace(host, question, walk(host, question))
+    return answer(host, fields)

@@ -54,8 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.show(line)
             shown.append(line.plain)
         if arguments.teach:
-            from iptsim.render.teaching import teaching_lines
+            from iptsim.render.teaching import print_words
 
-            for line in teaching_lines(words_in(shown)):
-                console.show(line)
+            print_words(words_in(shown), console)
     return DIFFERS if found else ANSWERED

@@ -14,6 +14,7 @@ from iptsim.commands.common import (
     add_rules,
     add_source,
     add_teach,
+    answer,
     asks_about_packet,
     open_rules,
     output,
@@ -21,7 +22,6 @@ from iptsim.commands.common import (
     question_fields,
 )
 from iptsim.errors import UsageError
-from iptsim.glossary import words_in
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, given in (("-v", arguments.verbose), ("-x", arguments.exact)):
         if given:
             raise UsageError(f"{option} belongs to --like-iptables")
+    from iptsim.glossary import words_in
     from iptsim.render.rules import rules_json, rules_lines
 
     host, ruleset = open_rules(arguments)
@@ -81,10 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         console.show(line)
         shown.append(line.plain)
     if arguments.teach:
-        from iptsim.render.teaching import teaching_lines
+        from iptsim.render.teaching import print_words
 
-        for line in teaching_lines(words_in(shown)):
-            console.show(line)
+        print_words(words_in(shown), console)
     return ANSWERED
 
 
@@ -123,10 +123,6 @@ def _marks(arguments: argparse.Namespace, host: Host, ruleset: Ruleset) -> Marks
     fields = {name: value for name, value in fields.items() if value is not None}
     if not asks_about_packet(fields):
         return None
-    from iptsim.explanation import explain_trace
-    from iptsim.fields import make_question
-    from iptsim.netfilter.walk import walk
     from iptsim.render.marks import marks_of
 
-    question = make_question(fields)
-    return marks_of(explain_trace(host, question, walk(host, question)))
+    return marks_of(answer(host, fields))

@@ -57,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         console = output(arguments)
         print_what_if(answer, console)
         if arguments.teach:
-            from iptsim.render.teaching import teaching_lines
+            from iptsim.render.teaching import print_words
 
-            for line in teaching_lines(answer.words()):
-                console.show(line)
+            print_words(answer.words(), console)
     return ANSWERED

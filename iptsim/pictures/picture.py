@@ -16,6 +16,7 @@ from iptsim.pictures.languages import dot, mermaid
 from iptsim.pictures.png import png
 from iptsim.pictures.style import style_sheet
 from iptsim.pictures.svg import svg
+from iptsim.saving import save
 
 #: Endings of the files that a picture can be saved to.
 ENDINGS = (".svg", ".png", ".html", ".mmd", ".dot", ".txt")
@@ -126,11 +127,7 @@ class Picture:
         }  # fmt: skip
         if ending not in makers:
             raise UsageError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
-        made = makers[ending]()
-        try:
-            Path(path).write_bytes(made.encode() if isinstance(made, str) else made)
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror or error}") from None
+        save(path, makers[ending]())
 
     def __repr__(self) -> str:
         return f"<Picture {printable(self.drawing.title)}>"

@@ -8,10 +8,16 @@ from rich.text import Text
 
 from iptsim.glossary import Word
 from iptsim.languages import say, told
+from iptsim.render.console import Output
 
 
-def teaching_lines(words: Sequence[Word]) -> Iterator[Text]:
-    """Yield the lines that explain words, each in one line."""
+def print_words(words: Sequence[Word], console: Output) -> None:
+    """Print words with their meanings, each in one line."""
+    for line in _lines(words):
+        console.show(line)
+
+
+def _lines(words: Sequence[Word]) -> Iterator[Text]:
     if words:
         yield Text("")
         yield Text(say("The words in it"), "bold")

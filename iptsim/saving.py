@@ -1,0 +1,48 @@
+"""Writes a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from iptsim.errors import UsageError
+
+
+def save(path: str | Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all; a device or a pipe is written to as it is.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(data)
+            return
+        _replace(os.path.realpath(path), data)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+
+
+def _replace(target: str, data: bytes) -> None:
+    """Write beside the file that a symbolic link leads to, so that the link stays, and then take its place."""
+    import tempfile
+
+    number, name = tempfile.mkstemp(prefix=".iptsim-", dir=os.path.dirname(target))
+    try:
+        with open(number, "wb") as file:
+            file.write(data)
+        os.chmod(name, _mode(target))
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _mode(path: str) -> int:
+    """Return the permissions of a file, for a new one those that the umask leaves."""
+    if os.path.exists(path):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
