@@ -31,7 +31,6 @@ class Passage(Chains):
         """Pass a hook. Returns None when the packet goes on, else its fate."""
         context.hook = hook
         programs = self.programs.get(context.packet.family, [])
-        backend = programs[0].backend if programs else "nf_tables"
         packet = context.packet
         tracks = any(program.tracks for program in programs)
         if packet.fragment is not None and self._defragments(hook, tracks, packet.family):
@@ -44,21 +43,17 @@ class Passage(Chains):
             )
         if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
             _join_atomic_fragment(packet)
-        for table in hooks.tables_at(hook, backend):
+        for chain in hooks.base_chains(hook, programs):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
+            table, fate = chain.table, None
             if table == hooks.CONNTRACK:
                 if tracks:
                     self._track(context)
-                continue
-            if table == "nat":
+            elif chain.program is not None:
+                fate = self._table(context, chain.program, table)
+            else:
                 fate = self._nat(context, programs)
                 self._translated = packet.dst != before[1]
-            else:
-                fate = None
-                for program in programs:
-                    fate = self._table(context, program, table)
-                    if fate is not None:
-                        break
             if fate is not None:
                 return fate
             if hook == hooks.OUTPUT and table in ("mangle", "nat"):

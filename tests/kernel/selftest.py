@@ -83,8 +83,8 @@ FAULTS = (
     Fault(
         "security comes before nat in INPUT",
         "netfilter/hooks.py",
-        '("mangle", "filter", "nat", "security")',
-        '("mangle", "filter", "security", "nat")',
+        '"nf_tables": 150',
+        '"nf_tables": 50',
     ),
     Fault("goto comes back like a jump", "netfilter/chains.py", "if not jump.goto:", "if True:"),
     Fault(
