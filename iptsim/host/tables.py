@@ -94,9 +94,10 @@ class Table:
         strict = needs_device(flow.destination) or (flow.iif is None and flow.source is None)
         if routes[0].from_length:
             routes = [route for route in routes if not route.from_length or _comes_from(route, flow.source)]
-            if not (routes and routes[0].from_length):
+            if not routes or not (routes[0].from_length or routes[0].prefix_length == 0):
                 # Where a prefix has source-specific routes, its plain one serves no other sources
-                # (fib6_node_lookup_1 goes up from the subtree).
+                # (fib6_node_lookup_1 goes up from the subtree); above the default there is nothing, and
+                # the plain default stays (fib6_node_lookup).
                 return None
         rank: tuple[int, int] | None = None
         best, best_score = None, -1

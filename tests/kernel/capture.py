@@ -60,6 +60,8 @@ def _guests(world: World, links: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what `ip -j addr` and `ip -j route` would say inside each guest."""
     guests = {}
     for guest in world.guests:
+        if not guest.saved:
+            continue
         index = next(link["ifindex"] for link in links if link["ifname"] == guest.port)
         bridge = world.interface(world.interface(guest.port).master or "")
         own, _, length = bridge.addresses[0].partition("/")

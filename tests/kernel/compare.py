@@ -59,7 +59,10 @@ class Iptsim:
 
 
 def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
-    """Return a packet as a batch line, with the time and the processor of the observation."""
+    """Return a packet as a batch line, with the time and the processor of the observation.
+
+    Of the packets before it, iptsim is told of the last one.
+    """
     data = packet(probe, 1)
     question: dict[str, Any] = {
         "src": probe.src,
@@ -111,6 +114,8 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
         }
     elif probe.expected_by:
         question.update(state="related", ct={"helper": probe.expected_by})
+    if probe.before:
+        question["after"] = question_of(world, probe.before[-1], observation)
     question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
     if probe.extension_headers:
         # iptsim's contents begin after the length octet
@@ -143,7 +148,9 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
         probe: the packet.
         transport: its octets from the transport header on.
     """
-    extra: dict[str, Any] = {} if probe.fragment else {"ip_df": 0, "fragment_offset": 0}
+    extra: dict[str, Any] = (
+        {} if probe.fragment else {"ip_df": int(probe.dont_fragment), "fragment_offset": 0}
+    )
     if probe.fragment:
         extra["fragment_offset"] = OFFSETS[probe.fragment] * 8
     if probe.fragment in ("middle", "last"):

@@ -38,11 +38,18 @@ class Interface(_Plain):
 
 
 class Guest(_Plain):
-    """A machine at the far end of a bridge port."""
+    """A machine at the far end of a bridge port.
+
+    Attributes:
+        saved: its own addresses and routes are in the capture; of the others only the host's neighbour and
+            forwarding tables tell.
+
+    """
 
     port: str
     address: str
     mac: str
+    saved: bool = True
 
 
 class World(_Plain):
@@ -52,6 +59,7 @@ class World(_Plain):
         routes: as after `ip route add`; of the family's own.
         ip_rules: as after `ip rule add`.
         sysctls: by their dotted names.
+        commands: further commands on the host, after its interfaces, routes and rules are there.
         ipsets: text for `ipset restore`.
         dump: text for iptables-restore.
 
@@ -64,6 +72,7 @@ class World(_Plain):
     routes: tuple[str, ...] = ()
     ip_rules: tuple[str, ...] = ()
     sysctls: dict[str, int] = Field(default_factory=dict)
+    commands: tuple[str, ...] = ()
     ipsets: str = ""
     dump: str = ""
 
@@ -127,6 +136,8 @@ class Probe(_Plain):
         expected_by: the conntrack helper of a connection that has announced the packet's.
         socket: the host has a socket for the packet: "bound" to its address, "any" for all addresses,
             "transparent" and bound.
+        dont_fragment: the DF flag of IPv4.
+        before: packets that were sent before it, one by one, and what became of them stays.
 
     """
 
@@ -156,6 +167,8 @@ class Probe(_Plain):
     connection: Entry | None = None
     expected_by: Literal["", "ftp", "sane"] = ""
     socket: Literal["", "bound", "any", "transparent"] = ""
+    dont_fragment: bool = False
+    before: tuple[Probe, ...] = ()
 
     @property
     def local(self) -> bool:

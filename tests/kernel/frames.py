@@ -131,9 +131,10 @@ def packet(probe: Probe, cookie: int) -> bytes:
     offset = OFFSETS[probe.fragment] if probe.fragment else 0
     more = probe.fragment in ("first", "middle")
     if version == 4:
+        flags = (0x4000 if probe.dont_fragment else 0) | (0x2000 if more else 0)
         head = struct.pack(
             "!BBHHHBBH4s4s",
-            0x45, probe.tos, 20 + len(content), cookie, offset | (0x2000 if more else 0),
+            0x45, probe.tos, 20 + len(content), cookie, offset | flags,
             probe.ttl, probe.proto, 0, source.packed, destination.packed,
         )  # fmt: skip
         return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + content

@@ -44,6 +44,8 @@ _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
 #: Lists of `-m recent`; of the namespace that the calling thread is in.
 _RECENT = Path("/proc/thread-self/net/xt_recent")
+#: An interface that takes less has no IPv6 (RFC 8200, section 5).
+_IPV6_MIN_MTU = 1280
 #: How long to wait for what a packet may still cause, in seconds.
 _PATIENCE = 0.005
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -186,7 +188,8 @@ class Laboratory:
                 lines.append(f"link add {name} address {mac} type {interface.kind}")
             # a veth without ARP sends to its own address: any next hop is reachable, and the far end sees it
             quiet = "arp off" if interface.kind == "veth" and interface.master is None else ""
-            lines.append(f"link set {name} mtu {interface.mtu} addrgenmode none {quiet}")
+            lines.append(f"link set {name} addrgenmode none {quiet}")
+            lines.append(f"link set {name} mtu {interface.mtu}")
         for interface in world.interfaces:
             if interface.master:
                 lines.append(f"link set {interface.name} master {interface.master}")
@@ -215,7 +218,8 @@ class Laboratory:
             for interface in world.interfaces:
                 # a neighbour that nobody is fails at once and silently
                 _write_sysctl(f"net.ipv4.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
-                _write_sysctl(f"net.ipv6.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
+                if interface.mtu >= _IPV6_MIN_MTU:
+                    _write_sysctl(f"net.ipv6.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
             for name, value in world.sysctls.items():
                 _write_sysctl(name, value)
         if lines_by_family:
@@ -224,6 +228,8 @@ class Laboratory:
             # sticky: a frame that pretends to come from a guest must not move the guest to another port
             bridge_line = f"fdb replace {guest.mac} dev {guest.port} master static sticky\n"
             host.run(["bridge", "-batch", "-"], bridge_line)
+        for command in world.commands:
+            host.run(command.split())
 
     def _load(self) -> None:
         world, host = self.world, self._host
@@ -287,6 +293,8 @@ class Laboratory:
         if fresh:
             self.forget_connections()
             self._renew_sets()
+        for earlier in probe.before:
+            self.send(earlier, fresh=False)
         if probe.connection:
             self.insert(probe.connection, probe.proto)
         elif probe.expected_by:
