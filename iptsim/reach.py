@@ -244,7 +244,7 @@ def arrived_at(trace: Trace) -> str:
     """Return who gets a packet in the end: a container's name, "host", "outside"; "" where nobody does."""
     if trace.verdict in ("DROP", "REJECT"):
         return ""
-    delivered = [leg for leg in trace.legs if leg.direction == "original"][-1].delivered
+    delivered = trace.opening.delivered
     if delivered is None:
         return ""
     return delivered.name if delivered.kind == "container" else delivered.kind

@@ -153,3 +153,20 @@ def test_every_probe_goes_as_in_the_kernel(capture: Path) -> None:
             )
         if not probe["packets"]:
             assert own_places(capture, trace.legs[0]) == [], what
+
+
+LISTENING = [capture for capture in CAPTURES if (capture / "ss.txt").exists()]
+
+
+@pytest.mark.parametrize("capture", LISTENING, ids=lambda capture: f"{capture.parent.name}/{capture.name}")
+def test_whether_a_program_listens_is_as_each_connection_found(capture: Path) -> None:
+    """A connection that is neither filtered nor open met no listening socket: the kernel sent an RST."""
+    for probe in probes(capture):
+        first = ask(capture, probe).legs[0]
+        inside = first.delivered is not None and first.delivered.kind != "outside"
+        if inside and probe.get("proto", "tcp") == "tcp" and probe["outcome"] in ("open", "refused"):
+            assert first.listening is (probe["outcome"] == "open"), (
+                probe["from"],
+                probe["to"],
+                probe["port"],
+            )

@@ -65,6 +65,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
             "docker-28.5/two-networks",
             "docker-28.5/host-firewall",
             "docker-28.5/forward-off",
+            "docker-28.5/listening",
             "hosts/ufw-docker-28.5",
         )
     }
@@ -78,6 +79,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
         ("docker-28.5/host-firewall", {"from": "internet", "to": "host", "proto": "icmp"}),
         ("docker-28.5/forward-off", {"from": "client", "to": "internet:443"}),
         ("hosts/ufw-docker-28.5", {"from": "internet", "to": "host:23"}),
+        ("docker-28.5/listening", {"from": "internet", "to": "host:22"}),
     ]
     for name, fields in asked:
         given = {key: value for key, value in fields.items() if key not in ("from", "to")}

@@ -9,6 +9,7 @@ from typing import Any
 from iptsim.docker.roles import Role, is_dockers, network_name, role_of
 from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule
+from iptsim.explanation.listening import listening_text
 from iptsim.explanation.places import place_of
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
@@ -140,7 +141,9 @@ def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
         return _depends(trace)
     leg = trace.deciding_leg
     if trace.verdict == "ACCEPT":
-        return _accepted(host, question, trace)
+        reason = _accepted(host, question, trace)
+        reason.text = sentences(reason.text, listening_text(host, trace))
+        return reason
     step = leg.deciding
     role = role_of(step.rule, host) if step is not None and step.rule is not None else None
     case = _Case(host, question, trace, leg, step, role)

@@ -26,6 +26,7 @@ from iptsim.host.foreign import (
 )
 from iptsim.host.ipsets import read_ipsets
 from iptsim.host.model import DockerDaemon, Host, Namespace, Route
+from iptsim.host.sockets import read_listeners
 from iptsim.packet import Family
 
 T = TypeVar("T")
@@ -215,6 +216,7 @@ class _Reader:
             rules=rules,
             sysctls=self._text("sysctl.txt", iproute.sysctls) or {},
             neighbours=neighbours,
+            listeners=self._text("ss.txt", read_listeners),
         )
 
     def _routes(self) -> list[Route]:
@@ -275,4 +277,5 @@ def _guest(name: str, entry: GuestEntry) -> Namespace:
         iptables=entry.iptables,
         ip6tables=entry.ip6tables,
         resolv_conf=entry.resolv_conf,
+        listeners=None if entry.sockets is None else read_listeners(entry.sockets),
     )

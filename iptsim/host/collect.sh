@@ -4,10 +4,10 @@
 #   sudo sh collect.sh [--without-connections] [DIRECTORY]
 #
 # Makes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz beside it; nothing is sent anywhere.
-# It only reads. Reading has two side effects that can't be avoided: iptables-save and ipset may load their
+# It only reads. Reading has two side effects that can't be avoided: iptables-save, nft and ipset may load their
 # kernel modules, and the reading of connections loads nf_conntrack_netlink.
 # Left out on purpose: environment variables, labels and commands of containers, settings of dockerd that do
-# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers;
+# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers, and the names of listening programs;
 # --without-connections leaves out the connections and neighbours of this moment.
 
 set -u
@@ -106,6 +106,8 @@ case $(iptables-save --version 2>/dev/null) in
     ;;
 esac
 have ipset && save ipset-save.txt ipset save
+# Base chains of nftables see the same packets.
+have nft && save nft-ruleset.json nft -j list ruleset
 if [ -d /proc/net/xt_recent ]; then
     {
         jiffies=$(awk '/^jiffies:/ { print $2; exit }' /proc/timer_list 2>/dev/null)
@@ -155,6 +157,9 @@ sysctls() {
 }
 sysctls >"$directory/sysctl.txt"
 say "saved sysctl.txt"
+
+# Which programs listen, and on which addresses.
+save ss.txt ss -H -lntup
 
 # -- Docker and Podman --------------------------------------------------------------------------------
 
@@ -316,6 +321,10 @@ namespace() {
     "$@" iptables-save -c 2>/dev/null | json_text
     printf ', "ip6tables-save": '
     "$@" ip6tables-save -c 2>/dev/null | json_text
+    if sockets=$("$@" ss -H -lntup 2>/dev/null); then
+        printf ', "sockets": '
+        printf '%s\n' "$sockets" | json_text
+    fi
     if [ -n "$resolv" ] && [ -r "$resolv" ]; then
         printf ', "resolv.conf": '
         json_text <"$resolv"

@@ -38,6 +38,8 @@ FILES: dict[str, str] = {
     "bridge-link.json": "bridge -j link",
     "bridge-fdb.json": "bridge -j fdb",
     "sysctl.txt": "sysctl -a",
+    "ss.txt": "ss -H -lntup",
+    "nft-ruleset.json": "nft -j list ruleset",
     "docker-network-inspect.json": "docker network inspect $(docker network ls -q)",
     "docker-inspect.json": "docker inspect $(docker ps -aq)",
     "docker-info.json": "docker info -f '{{json .}}'",

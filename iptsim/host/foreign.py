@@ -162,3 +162,4 @@ class GuestEntry(Foreign):
     iptables: str | None = Field(None, alias="iptables-save")
     ip6tables: str | None = Field(None, alias="ip6tables-save")
     resolv_conf: str | None = Field(None, alias="resolv.conf")
+    sockets: str | None = None

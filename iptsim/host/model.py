@@ -234,6 +234,7 @@ class Namespace:
         rules: policy routing rules; empty means the kernel's default ones.
         sysctls: as `sysctl` prints them, without spaces around the value.
         iptables / ip6tables: text of iptables-save in this namespace, None if nobody asked.
+        listeners: its listening sockets, None where they were not saved.
     """
 
     name: str = "host"
@@ -245,6 +246,7 @@ class Namespace:
     ip6tables: str | None = None
     resolv_conf: str | None = None
     neighbours: list[Neighbour] = field(default_factory=list)
+    listeners: tuple[Listener, ...] | None = None
     #: what :mod:`iptsim.host.fib` has looked up and prepared
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -297,6 +299,25 @@ class Namespace:
         """Return the resolvers of resolv.conf, in order."""
         lines = (line.split() for line in (self.resolv_conf or "").splitlines())
         return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+class Listener(Frozen):
+    """A socket that waits for connections or datagrams.
+
+    Attributes:
+        proto: 6 or 17.
+        address: the address that it is bound to, None for all.
+        families: the address families that it takes; None: unknown whether it does.
+        interface: the interface that it is bound to, None for all.
+        program: name of the process that holds it, "" where that was not saved.
+    """
+
+    proto: int
+    port: int
+    address: int | None = None
+    families: dict[int, bool | None] = {}
+    interface: str | None = None
+    program: str = ""
 
 
 class Endpoint(Frozen):

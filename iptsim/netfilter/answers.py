@@ -7,7 +7,7 @@ from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source import select_source
 from iptsim.netfilter import conntrack
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, Context, Packet
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
 _MULTICAST = 0xE  # the first four bits of an IPv4 group
@@ -23,12 +23,14 @@ _UNVERIFIED = frozenset({47, 50, 51, 132, 136})
 NOBODY = -1
 
 
-def reply_to(packet: Packet) -> Packet | None:
+def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     """Return the first answer to a delivered packet, None where none is due.
 
-    A SYN is answered by SYN,ACK, an echo request by its reply, anything else by a packet of the same
-    protocol with addresses and ports swapped. A multicast group sends nothing itself: a member that answers
-    does so from its own address, in a connection of its own. Only ICMPv6 answers a ping of a group.
+    A SYN is answered by SYN,ACK, or by RST,ACK where no program listens (tcp_v4_send_reset), an echo request by
+    its reply, anything else by a packet of the same protocol with addresses and ports swapped. A datagram that
+    no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
+    itself: a member that answers does so from its own address, in a connection of its own. Only ICMPv6 answers
+    a ping of a group.
     """
     if packet.family == 4 and (packet.dst == _BROADCAST or packet.dst >> 28 == _MULTICAST):
         return None
@@ -49,6 +51,10 @@ def reply_to(packet: Packet) -> Packet | None:
         if packet.tcp_flags & RST:
             return None
         reply.tcp_flags = SYN | ACK if packet.tcp_flags & SYN else ACK
+        if listening is False:
+            reply.tcp_flags = RST | ACK
+    elif packet.proto == UDP and listening is False:
+        return None
     elif packet.proto in (ICMP, ICMPV6):
         known = conntrack.ICMP_ANSWERS if packet.proto == ICMP else conntrack.ICMPV6_ANSWERS
         answer = known.get(packet.icmp_type or 0)

@@ -12,6 +12,9 @@ from iptsim.host.model import Container, Endpoint, Host
 from iptsim.netfilter.trace import Delivery
 from iptsim.packet import Family, parse_address
 
+#: Programs that connect to the container of a published port; ss prints 15 characters of a name.
+PROXIES = ("docker-proxy", "rootlesskit")
+
 
 class Behind(NamedTuple):
     """Where docker-proxy connects to.
@@ -29,9 +32,13 @@ class Behind(NamedTuple):
     answers_from_any: bool
 
 
-def answered_by_proxy(host: Host, delivered: Delivery) -> Behind | None:
-    """Return what docker-proxy does with a packet that the host received, None if it has no part in it."""
-    if delivered.kind != "host":
+def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Behind | None:
+    """Return what docker-proxy does with a packet that the host received, None if it has no part in it.
+
+    Args:
+        program: that listens there, "" where this is unknown.
+    """
+    if delivered.kind != "host" or program not in ("", *PROXIES):
         return None
     daemon = host.daemon
     if daemon is not None and daemon.userland_proxy is False:

@@ -140,6 +140,9 @@ class Leg:
         delivered: where it arrived, None when it did not.
         proxy: the leg belongs to docker-proxy's own connection to the container.
         inside: the packet never left its sender's network namespace.
+        listening: whether a program listens where a connection's first packet is delivered; None where the
+            capture does not tell, and for all other packets.
+        program: the name of that program, "" where it was not saved.
     """
 
     direction: Literal["original", "reply"]
@@ -152,6 +155,8 @@ class Leg:
     delivered: Delivery | None = None
     proxy: bool = False
     inside: bool = False
+    listening: bool | None = None
+    program: str = ""
     #: rules looked at in vain after the last step
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -187,6 +192,9 @@ class Leg:
                 "name": self.delivered.name,
                 "packet": packet_json(self.delivered.packet),
             }
+            out["listening"] = self.listening
+            if self.program:
+                out["delivered"]["program"] = self.program
         for name, steps in (("own_steps", self.own_steps), ("arrival_steps", self.arrival_steps)):
             if steps:
                 out[name] = [step.as_json(verbose) for step in steps]
@@ -243,6 +251,16 @@ class Trace(Framed):
         return printable(
             f"<Trace {self.verdict}: {leg.sender} → {target} {protocol_name(packet.proto)}{ways}>"
         )
+
+    @property
+    def opening(self) -> Leg:
+        """The leg that opens the connection at its far end: the request, or docker-proxy's own."""
+        return [leg for leg in self.legs if leg.direction == "original"][-1]
+
+    @property
+    def listening(self) -> bool | None:
+        """Whether a program listens where the connection ends, behind docker-proxy too; None: unknown."""
+        return self.opening.listening
 
     @property
     def deciding_leg(self) -> Leg:

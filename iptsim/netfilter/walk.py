@@ -23,12 +23,23 @@ from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.journey import Journey
+from iptsim.netfilter.listening import note_listener
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.resolve import Start, resolve
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Decision, Delivery, Leg, Step, Trace
-from iptsim.packet import SYN, TCP, Connection, Direction, Family, Flow, Packet, address_text, parse_address
+from iptsim.packet import (
+    SYN,
+    TCP,
+    Connection,
+    Direction,
+    Family,
+    Flow,
+    Packet,
+    address_text,
+    parse_address,
+)
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
 WAY_LIMIT = 256
@@ -413,6 +424,7 @@ def _legs(run: _Run) -> list[Leg]:
     """Follow the request, and what it sets off."""
     start, question = run.start, run.question
     request, fate = _send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
+    note_listener(run.simulator.host, question, request)
     legs = [request]
     if not question.reply:
         return legs
@@ -423,10 +435,12 @@ def _legs(run: _Run) -> list[Leg]:
         return legs
     if request.verdict != "ACCEPT" or request.delivered is None:
         return legs
-    reply = answers.reply_to(request.delivered.packet)
+    reply = answers.reply_to(request.delivered.packet, listening=request.listening)
     if reply is None:
         return legs
-    behind = published.answered_by_proxy(run.simulator.host, request.delivered)
+    behind = None
+    if request.listening is not False:
+        behind = published.answered_by_proxy(run.simulator.host, request.delivered, request.program)
     if behind is None:
         legs.append(_reply(run, request, reply))
         return legs
@@ -453,9 +467,10 @@ def _second_connection(run: _Run, behind: published.Behind) -> list[Leg]:
     )
     leg, _ = _send(run, "host", "docker-proxy", packet, pick_source=True)
     leg.proxy = True
+    note_listener(run.simulator.host, run.question, leg)
     legs = [leg]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
-        reply = answers.reply_to(leg.delivered.packet)
+        reply = answers.reply_to(leg.delivered.packet, listening=leg.listening)
         if reply is not None:
             reply_leg = _reply(run, leg, reply)
             reply_leg.proxy = True

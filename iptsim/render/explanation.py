@@ -180,8 +180,9 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
         if leg.delivered is not None and number == 1:
             yield Text.assemble(
-                " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered))
-            )
+                " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered)),
+                f" ({printable(leg.program)})" if leg.program else "",
+            )  # fmt: skip
     yield Text("")
 
 

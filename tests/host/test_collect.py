@@ -76,6 +76,8 @@ class TestRun:
         collect(shell, tmp_path, {"DOCKER_HOST": f"unix://{tmp_path}/nobody"})
         host = load_host(tmp_path / "saved.tar.gz")
         assert host.assumptions == []
+        assert host.namespace.listeners is not None
+        assert host.containers["guest"].namespace.listeners == ()
         # the machine may have further named network namespaces, which are saved too
         assert "guest" in host.containers
         guest = host.containers["guest"]

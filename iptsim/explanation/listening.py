@@ -1,0 +1,89 @@
+"""How an answer ends that lets the packet through: which program gets it, or that none listens."""
+
+from __future__ import annotations
+
+from iptsim.host.model import Host, Listener
+from iptsim.languages import joined, say, sentences
+from iptsim.netfilter.listening import namespace_at
+from iptsim.netfilter.trace import Delivery, Leg, Trace
+from iptsim.packet import TCP, address_text, protocol_name
+
+
+def listening_text(host: Host, trace: Trace) -> str:
+    """Return whether a program listens where the connection ends; "" where that is unknown."""
+    leg = trace.opening
+    delivered = leg.delivered
+    if delivered is None or leg.listening is None:
+        return ""
+    if leg.listening:
+        return _heard(leg, delivered)
+    place = _place(delivered)
+    if leg.proxy:
+        return say(
+            "docker-proxy accepts the connection, but nothing listens on {place}, so it closes it again.",
+            place=place,
+        )
+    elsewhere = _bound_elsewhere(host, delivered)
+    if elsewhere:
+        place = _full_place(delivered)
+    if delivered.packet.proto == TCP:
+        text = say("No rule blocks it, but nothing listens on {place}: connection refused.", place=place)
+    elif delivered.packet.pkttype != "unicast":
+        text = say("No rule blocks it, but nothing listens on {place}.", place=place)
+    else:
+        text = say("No rule blocks it, but nothing listens on {place}: ICMP port unreachable.", place=place)
+    return sentences(elsewhere, text)
+
+
+def _heard(leg: Leg, delivered: Delivery) -> str:
+    if not leg.program:
+        return say("A program listens on {place}.", place=_place(delivered))
+    if delivered.kind == "host":
+        return say("Delivered to {program}.", program=leg.program)
+    return say("Delivered to {program} in {container}.", program=leg.program, container=delivered.name)
+
+
+def _place(delivered: Delivery) -> str:
+    """Return a port and where it is: "8081", "53/udp in web"."""
+    packet = delivered.packet
+    port = str(packet.dport) if packet.proto == TCP else f"{packet.dport}/{protocol_name(packet.proto)}"
+    if delivered.kind == "host":
+        return port
+    return say("{port} in {container}", port=port, container=delivered.name)
+
+
+def _full_place(delivered: Delivery) -> str:
+    """Return an address and port: "192.0.2.10:5432", "[fd00::9]:53/udp"."""
+    packet = delivered.packet
+    address = address_text(packet.family, packet.dst)
+    port = str(packet.dport) if packet.proto == TCP else f"{packet.dport}/{protocol_name(packet.proto)}"
+    return f"[{address}]:{port}" if packet.family == 6 else f"{address}:{port}"
+
+
+def _bound_elsewhere(host: Host, delivered: Delivery) -> str:
+    """Say that programs do listen on that port, but on other addresses only."""
+    packet = delivered.packet
+    places = {
+        _bound(listener)
+        for listener in namespace_at(host, delivered).listeners or ()
+        if (listener.proto, listener.port) == (packet.proto, packet.dport)
+    }
+    if not places:
+        return ""
+    return say(
+        "Port {port} is bound to other addresses only: {places}.",
+        port=packet.dport,
+        places=joined(", ", sorted(places)),
+    )
+
+
+def _bound(listener: Listener) -> str:
+    """Return a program and what it is bound to: "sshd on 127.0.0.1"."""
+    address = address_text(6 if 6 in listener.families else 4, listener.address or 0)
+    if listener.interface:
+        address += f"%{listener.interface}"
+    return (
+        say("{program} on {address}", program=listener.program, address=address)
+        if listener.program
+        else address
+    )

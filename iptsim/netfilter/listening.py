@@ -1,0 +1,54 @@
+"""Whether a program listens where a connection ends."""
+
+from __future__ import annotations
+
+from iptsim.host.model import Host, Listener, Namespace
+from iptsim.host.sockets import find_listener
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Delivery, Leg
+from iptsim.packet import ACK, SYN, TCP, UDP, Packet
+
+
+def _interface(namespace: Namespace, leg: Leg, delivered: Delivery) -> str | None:
+    """Return the interface by which sockets see a packet come in, None where it is unknown.
+
+    What a namespace sends to itself counts as received by the interface with the address (inet_iif, inet6_iif:
+    that of the local route), though the rules see it come in by lo.
+    """
+    packet = delivered.packet
+    own = namespace.interface_of(packet.family, packet.dst)
+    if delivered.kind == "container" and not leg.inside:
+        return own.name if own is not None else None
+    return own.name if own is not None and delivered.interface == "lo" else delivered.interface
+
+
+def note_listener(host: Host, question: Question, leg: Leg) -> None:
+    """Note at a leg that opens a connection which program listens where it is delivered, if that is known."""
+    delivered = leg.delivered
+    if delivered is None or delivered.kind == "outside" or not _opens(question, delivered.packet):
+        return
+    namespace, packet = namespace_at(host, delivered), delivered.packet
+    if namespace.listeners is None or packet.dport is None:
+        return
+    found = find_listener(
+        namespace.listeners,
+        packet.family,
+        packet.proto,
+        packet.dst,
+        packet.dport,
+        _interface(namespace, leg, delivered),
+    )
+    leg.listening = True if isinstance(found, Listener) else found
+    leg.program = found.program if isinstance(found, Listener) else ""
+
+
+def namespace_at(host: Host, delivered: Delivery) -> Namespace:
+    """Return the network namespace of the host or the container in which a packet is delivered."""
+    return host.namespace if delivered.kind == "host" else host.containers[delivered.name].namespace
+
+
+def _opens(question: Question, packet: Packet) -> bool:
+    """Tell whether a packet is one that a listening socket gets: none of a connection that exists already."""
+    if question.state not in (None, "new") or question.after is not None or question.conntrack is not None:
+        return False
+    return packet.tcp_flags & (SYN | ACK) == SYN if packet.proto == TCP else packet.proto == UDP
