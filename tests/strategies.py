@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from iptsim.dump.plan import without_idle
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Given, Match, Option, Target, Value
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import all_extensions
@@ -36,7 +35,8 @@ POOL = (
     "Minimize-Delay", "1:1", "1.5", "08:00", "18:30", "Mon,Tue", "1,15", "2024-01-01T00:00:00", "ipsec", "none",
     "tunnel", "esp", "warning", "debug", "icmp-port-unreachable", "tcp-reset", "icmp6-no-route", "accept",
     "drop", "0&0xFF=1", "6&0xFF=1", "4,48 0 0 9,21 0 1 6,6 0 0 1,6 0 0 0", "ftp", "new,reply", "packets",
-    "bytes", "original", "reply", "both", "GATE", "new", "sourceip", "01:00:5e:00:00:20",
+    "x -s 10.0.0.0/8", "a\tb", "a,b c", '"', "bytes", "original", "reply", "both", "GATE", "new", "sourceip",
+    "01:00:5e:00:00:20",
 )  # fmt: skip
 
 
@@ -45,15 +45,9 @@ BROKEN = ("rateest",)
 
 
 def _readable(value: Value, words: tuple[str, ...], family: int) -> bool:
-    """Tell whether a value reads the words, and reads what it prints for them."""
+    """Tell whether a value reads the words."""
     try:
-        meant = value.read(words, family)
-        if meant is None:
-            return False  # the word stands for the option's absence
-        printed = split(value.format(meant))
-        return (
-            printed is not None and len(printed) == value.words and bool(value.read(printed, family) == meant)
-        )
+        return value.read(words, family) is not None  # None stands for the option's absence
     except ValueError:
         return False
 

@@ -632,3 +632,28 @@ def test_hostile_names_of_files_are_inert(capsys: Capture, tmp_path: Path) -> No
     status, out, err = run(capsys, "explain", str(tmp_path / "\x1b[31mnone"))
     assert (status, out) == (2, "")
     assert "\x1b" not in err
+
+
+def test_rules_on_top_of_those_of_the_source(capsys: Capture, tmp_path: Path) -> None:
+    fragment = tmp_path / "fragment"
+    fragment.write_text("*filter\n-I FORWARD -j DROP\nCOMMIT\n")
+    for source in (ICC_OFF, f"{ICC_OFF}/iptables-save.txt"):
+        ask = ("explain", source, "--from", "172.17.0.3", "--to", "internet:80", "--quiet")
+        assert run(capsys, *ask)[:2] == (0, "ACCEPT\n")
+        assert run(capsys, *ask, "--noflush", str(fragment))[:2] == (0, "DROP\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# a comment\n"])
+def test_a_file_without_tables_is_bad_input(capsys: Capture, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "dump"
+    file.write_text(text)
+    status, out, err = run(capsys, "explain", str(file), "--from", "host", "--to", "internet:80")
+    assert (status, out) == (2, "")
+    assert "holds no table" in err
+    status, out, err = run(capsys, "explain", ICC_OFF, *ASK, "--noflush", str(file))
+    assert (status, out) == (2, "")
+    file.write_text("*filter\nCOMMIT\n")
+    assert run(capsys, "explain", str(file), "--from", "host", "--to", "internet:80", "-q")[:2] == (
+        0,
+        "ACCEPT\n",
+    )

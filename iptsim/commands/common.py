@@ -6,7 +6,8 @@ import argparse
 import gc
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from iptsim.errors import UsageError, printable
@@ -102,6 +103,11 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         "--docker-inspect",
         metavar="FILE",
         help="output of `docker inspect CONTAINER...`, where the source has none",
+    )
+    parser.add_argument(
+        "--noflush",
+        metavar="FRAGMENT",
+        help="a file with rules on top of those of the source, as iptables-restore --noflush loads it",
     )
     parser.add_argument(
         "--lang", metavar="LANGUAGE", help="tell it in en or zh-TW; otherwise as the locale says"
@@ -214,12 +220,27 @@ def open_source(arguments: argparse.Namespace) -> Host:
     """Read the source; what is odd about it goes to standard error."""
     from iptsim.host import load_host
 
-    host = load_host(arguments.source, lenient=arguments.lenient, docker_inspect=arguments.docker_inspect)
-    # the host stays until the end: looking through it for garbage again and again is wasted
-    gc.freeze()
+    with _collector_paused():
+        host = load_host(
+            arguments.source,
+            lenient=arguments.lenient,
+            docker_inspect=arguments.docker_inspect,
+            noflush=arguments.noflush,
+        )
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)
     return host
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Let no garbage be looked for while a host is read, nor in it afterwards: it stays until the end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def warn_of(ruleset: Ruleset) -> None:

@@ -35,7 +35,7 @@ from iptsim.extensions.registry import (
     find_target,
     module_names,
 )
-from iptsim.extensions.unknown import UnknownMatch, UnknownTarget, unknown_match, unknown_target
+from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
 
 #: Chains whose packets have no such interface; a rule there can't ask for it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
@@ -84,7 +84,7 @@ class Binder:
     def _keep_words(self, plan: Plan, step: Step, line: list[Word]) -> None:
         """Make the model of an unknown extension at once: how many words it has is not the shape's to say."""
         words = tuple(line[index].raw for index in step.raw)
-        model = step.extension(words=words)  # type: ignore[call-arg]
+        model = step.extension(name=line[step.at].text, words=words)  # type: ignore[call-arg]
         step.cook_by(Recipe(step.extension, (), self.family))
         step.recipe.memo[()] = Reading(model)
         plan.unknown.append(step)
@@ -326,13 +326,13 @@ class _Getopt:
         name = self.words[at]
         self.plan.keep.add(at)
         extension: type[Match] | None = find_match(name, self.family)
-        self._load(extension or unknown_match(name), at)
+        self._load(extension or UnknownMatch, at, name)
 
-    def _load(self, extension: type[Match], at: int) -> None:
+    def _load(self, extension: type[Match], at: int, name: str) -> None:
         for step in self.plan.matches:
             if step.extension is extension:
                 step.complete = True
-        self.plan.matches.append(Step(extension, at, f"-m {extension.name}"))
+        self.plan.matches.append(Step(extension, at, f"-m {name}"))
         if extension not in self.loaded:
             self.loaded.insert(0, extension)
 
@@ -356,7 +356,7 @@ class _Getopt:
             return False
         if not any(full.startswith(name) for full in long_options(extension)):
             return False
-        self._load(extension, self.at - 1)
+        self._load(extension, self.at - 1, extension.name)
         return True
 
     def _extension_option(self, extension: type[Extension], option: Option, at: int, negated: bool) -> None:
@@ -395,7 +395,7 @@ class _Getopt:
             step = plan.target
         elif plan.jump is not None and is_target_name(self.words[plan.jump]) and not plan.goto:
             name = self.words[plan.jump]
-            step = plan.target = Step(unknown_target(name), plan.jump, f"-j {name}")
+            step = plan.target = Step(UnknownTarget, plan.jump, f"-j {name}")
             plan.keep.add(plan.jump)
             plan.jump = None
         if step is None:

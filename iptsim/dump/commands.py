@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from iptsim.dump.plan import Hint
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
 
@@ -31,6 +31,21 @@ class CommandError(Exception):
         self.message = message
         self.argument = argument
         self.hint = hint
+
+
+def copy(ruleset: Ruleset) -> Ruleset:
+    """Return a copy whose tables, chains and rules commands may change."""
+
+    def copied(chain: Chain) -> Chain:
+        return dataclasses.replace(chain, rules=[dataclasses.replace(rule) for rule in chain.rules])
+
+    tables = {
+        table.name: dataclasses.replace(
+            table, chains={chain.name: copied(chain) for chain in table.chains.values()}
+        )
+        for table in ruleset.tables.values()
+    }
+    return dataclasses.replace(ruleset, tables=tables, warnings=list(ruleset.warnings))
 
 
 def find_chain(table: Table, name: str, line: int) -> Chain:

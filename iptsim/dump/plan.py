@@ -29,6 +29,14 @@ _Parse = Callable[..., Any]
 Hint = str | Callable[[], str]
 
 
+#: How many rules the lists of addresses of one dump may stand for. iptables-save prints each rule on a line
+#: of its own, so only a file for iptables-restore has lists, and two of 511 addresses make 261,121 rules.
+MAX_LISTED = 10_000
+TOO_MANY = (
+    f"iptsim takes {MAX_LISTED:,} in a dump; name networks or an ipset, or load the file and save the rules"
+)
+
+
 class BindError(Exception):
     """A word that can't stand where it stands.
 
@@ -285,6 +293,9 @@ class Step:
             if place is None or "," not in texts[place]:
                 continue
             clause = next(clause for clause in self.clauses if clause.option.field == name)
+            made = len(lines) * (texts[place].count(",") + 1)
+            if made > MAX_LISTED:
+                raise BindError(f"the lists of addresses stand for {made:,} rules", clause.at, TOO_MANY)
             if clause.negated:
                 raise BindError("! can't stand before several addresses", clause.at, "write a rule for each")
             lines = [

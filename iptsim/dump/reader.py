@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -16,14 +14,14 @@ from iptsim.dump.binder import Binder, is_target_name, nearest_match, nearest_ta
 from iptsim.dump.checks import objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
-from iptsim.dump.plan import BindError, Bound, Hint, Plan
+from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Hint, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line, read_line
 from iptsim.dump.words import Word, split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.registry import STANDARD
-from iptsim.extensions.unknown import unknown_target
+from iptsim.extensions.unknown import UnknownTarget
 from iptsim.packet import Family
 
 #: How the output of `iptables -L` begins a chain.
@@ -35,10 +33,14 @@ MAX_LINE, MAX_WORD, MAX_WORDS = 10239, 1023, 250
 MAX_ERRORS = 10
 #: After how many further ones the reader gives up.
 MAX_COUNTED = 1000
-#: How many rules that the kernel refuses are named.
-MAX_REFUSED = 10
+#: How many rules that the kernel refuses, and extensions that iptsim does not know, are named.
+MAX_REFUSED = MAX_UNKNOWN = 10
+DECLARED_FIRST = "declare the chain above all rules"
 #: How many line shapes are remembered.
 _MAX_PLANS = 8192
+
+#: Through how many rules the lines with -D, -C, -X and -E may look: each of them goes through all there are.
+MAX_SEARCHED = 10_000_000
 
 #: A chain's line as iptables-save prints it.
 _CHAIN = re.compile(r":([A-Za-z0-9_.][!-~]{0,27}) (ACCEPT|DROP|-) \[([0-9]{1,20}):([0-9]{1,20})\]")
@@ -48,7 +50,12 @@ _COUNTERS = re.compile(r"\[([0-9]{1,20}):([0-9]{1,20})\]")
 
 
 def load(
-    path: str | Path, *, family: Family | None = None, lenient: bool = False, table: str = "filter"
+    path: str | Path,
+    *,
+    family: Family | None = None,
+    lenient: bool = False,
+    table: str = "filter",
+    onto: Ruleset | None = None,
 ) -> Ruleset:
     """Read a dump from a file. The arguments are those of :func:`loads`.
 
@@ -62,7 +69,12 @@ def load(
     except OSError as error:
         raise CaptureError(f"{path}: {error.strerror or error}") from None
     return loads(
-        decode(data, str(path), lenient), source=str(path), family=family, lenient=lenient, table=table
+        decode(data, str(path), lenient),
+        source=str(path),
+        family=family,
+        lenient=lenient,
+        table=table,
+        onto=onto,
     )
 
 
@@ -90,6 +102,7 @@ def loads(
     family: Family | None = None,
     lenient: bool = False,
     table: str | None = None,
+    onto: Ruleset | None = None,
 ) -> Ruleset:
     """Read a dump from a text.
 
@@ -100,41 +113,30 @@ def loads(
         lenient: skip what is no line of a dump (prompts, other output) with a warning instead of an error.
             Rules that can't be read are errors all the same.
         table: the table that an `iptables -S` listing shows; without it, as the chains with a policy tell.
+        onto: the rules that are loaded already: the text is taken as `iptables-restore --noflush` takes it,
+            and what comes out are both together. They stay as they are.
 
     Raises:
         DumpSyntaxError: a line that iptables-restore would not take.
         DumpErrors: several of them.
     """
-    with _paused_gc():
-        return _Reader(source, family, lenient, table).read(text)
-
-
-@contextmanager
-def _paused_gc() -> Iterator[None]:
-    """Keep the cyclic garbage collector off: it would walk the growing ruleset again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            if not gc.get_freeze_count():
-                # Move what was read to the oldest generation, so that it is not scanned as if it were new.
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
+    return _Reader(source, family, lenient, table, onto).read(text)
 
 
 class _Reader:
     """The state of one reading."""
 
-    def __init__(self, source: str, family: Family | None, lenient: bool, table: str | None) -> None:
+    def __init__(
+        self, source: str, family: Family | None, lenient: bool, table: str | None, onto: Ruleset | None
+    ) -> None:
         self.source = source
-        self.wanted = family
+        self.wanted = onto.family if onto else family
+        #: what the text says is added to rules that are there
+        self.onto = onto is not None
         self.lenient = lenient
         #: the table of a listing, None: as its policies tell
         self.wanted_table = table
-        self.ruleset = Ruleset(source=source)
+        self.ruleset = commands.copy(onto) if onto else Ruleset(source=source)
         self.warnings = self.ruleset.warnings
         self.errors: list[DumpSyntaxError] = []
         self.more_errors = 0
@@ -152,6 +154,12 @@ class _Reader:
         self.doubtful: list[Rule] = []
         #: rules that the kernel refuses
         self.refused = 0
+        #: how many rules the lists of addresses made
+        self.from_lists = 0
+        #: through how many rules commands have looked
+        self.searched = 0
+        #: how many extensions are unknown
+        self.unknown = 0
         #: the open table's rules are not just appended
         self.edited = False
         #: lines that are none of a dump were passed over
@@ -181,9 +189,13 @@ class _Reader:
             self._close()
         if self.skipped and not self.ruleset.tables:
             self._fail("none of the lines is one of a dump", 1, lines[0], hint=_WANTED)
-        self.ruleset.trailer = tuple(self.comments)
+        if not self.onto:
+            self.ruleset.trailer = tuple(self.comments)
         if self.refused > MAX_REFUSED:
             self.warnings.append(f"... and {self.refused - MAX_REFUSED} more rules that the kernel refuses")
+        if self.unknown > MAX_UNKNOWN:
+            more = self.unknown - MAX_UNKNOWN
+            self.warnings.append(f"... and {more} more extensions that iptsim does not know")
         self.errors.sort(key=lambda error: error.span.line)
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]
@@ -283,6 +295,7 @@ class _Reader:
             name in table.chains
             or (policy == "-") is (name in BUILTIN_CHAINS[table.name])
             or name in STANDARD
+            or self.named
         ):
             return False
         counters = Counters(int(packets), int(octets))
@@ -320,6 +333,8 @@ class _Reader:
         ):
             return False
         rules = chain.rules
+        if len(parameters) > 1:
+            return False
         for model in parameters:
             rule = Rule(
                 table.name, name, len(rules) + 1, model, matches, target, counters, self.source, number
@@ -340,13 +355,13 @@ class _Reader:
                     f"the tables of IPv{header.family} that begin here were left out;"
                     f" this is the IPv{self.ruleset.family} ruleset",
                 )
-            if not self.foreign and self.ruleset.version is None:
+            if not self.foreign and self.ruleset.version is None and not self.onto:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
         elif warns_of_legacy(line):
             self._warn(
                 number, "the host also has rules of iptables-legacy; they apply too and are not in this dump"
             )
-        if self.table is None and not self.foreign:
+        if self.table is None and not self.foreign and not self.onto:
             self.comments.append(line)
 
     def _by_grammar(self, text: str, number: int) -> None:
@@ -411,6 +426,9 @@ class _Reader:
             self.table = table
             return
         before = self.ruleset.tables.get(name.text)
+        if before is not None and self.onto:
+            self.table, self.edited = before, True
+            return
         if before is not None:
             self._warn(
                 number,
@@ -436,7 +454,7 @@ class _Reader:
             commands.renumber(table)
             self.doubtful = list(table.rules())
         for rule, name, reason, early in objections(table, self.doubtful) if self.doubtful else ():
-            if early:
+            if early and rule.source == self.source:
                 text = self.lines[rule.line - 1]
                 start = max(text.find(name), 0)
                 self._fail(reason, rule.line, text, start, start + len(name))
@@ -462,7 +480,7 @@ class _Reader:
         table = self.table
         if table is None:
             raise self._error("a chain outside a table", text, number, hint="expected *TABLE before")
-        name, policy = line.words
+        name, policy = line.words[:2]
         if name.text in BUILTIN_CHAINS[table.name]:
             if policy.text not in (*commands.POLICIES, "-"):
                 raise self._error(
@@ -475,16 +493,48 @@ class _Reader:
             if policy.text != "-":
                 chain.policy = policy.text
             return
-        if name.text in table.chains:
-            self._warn(number, f"chain {name.text} is declared twice")
-            return
+        legacy = self.ruleset.backend == "legacy"
         if policy.text != "-":
+            if legacy:
+                raise self._error(
+                    f"only a built-in chain has a policy, not {name.text}",
+                    text,
+                    number,
+                    policy,
+                    f"expected :{name.text} - [0:0]",
+                )
             self._warn(number, f"only a built-in chain has a policy; {name.text} has none")
+        before = table.chains.get(name.text)
+        if before is not None and (self.onto or not legacy):
+            if not self.onto:
+                self._warn(
+                    number,
+                    f"chain {name.text} is declared twice (before in line {before.line});"
+                    " the second time empties it",
+                )
+            before.rules, before.line, before.counters = [], number, line.counters
+            self.edited = True
+            return
         try:
+            if before is not None:
+                raise CommandError(
+                    f"chain {name.text} is declared twice (before in line {before.line})",
+                    hint="iptables-legacy-restore refuses that",
+                )
             commands.check_name(name.text)
+            self._check_unused(name.text)
         except CommandError as error:
             raise self._error(error.message, text, number, name, error.hint) from None
         table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
+
+    def _check_unused(self, name: str) -> None:
+        """Refuse a chain that a rule above took for an unknown target.
+
+        Raises:
+            CommandError: it did.
+        """
+        if f"-j {name}" in self.named:
+            raise CommandError(f"a rule leads to chain {name} before it is declared", hint=DECLARED_FIRST)
 
     # -- rules ------------------------------------------------------------------------------------
 
@@ -574,6 +624,14 @@ class _Reader:
         name = names[0] if names else None
         second = names[1] if len(names) > 1 else None
         self.edited = self.edited or plan.command != "A"
+        if plan.command in "DCXE":
+            self.searched += sum(len(chain.rules) + 1 for chain in table.chains.values())
+            if self.searched > MAX_SEARCHED:
+                raise BindError(
+                    f"the lines with -D, -C, -X and -E look through more than {MAX_SEARCHED:,} rules",
+                    plan.command_at,
+                    "load the file, and save the rules with iptables-save",
+                )
         try:
             if plan.command in "ADCIR":
                 assert name is not None
@@ -600,6 +658,7 @@ class _Reader:
             elif plan.command == "P":
                 commands.set_policy(table, name or "", second or "", counters, number)
             elif plan.command == "N":
+                self._check_unused(name or "")
                 commands.new_chain(table, name or "", number)
             elif plan.command == "E":
                 commands.rename_chain(table, name or "", second or "")
@@ -623,10 +682,17 @@ class _Reader:
         if plan.jump is not None:
             target = self._resolve(plan, plan.jump, target, number)
         for step in plan.unknown:
-            if self.table is not None and step is plan.target and step.extension.name in self.table.chains:
-                name = step.extension.name
+            name = step.name[3:]
+            if self.table is not None and step is plan.target and name in self.table.chains:
                 raise BindError("unknown option", step.raw[0], f"{name} is a chain, and takes no options")
             self._warn_unknown(step.name, number)
+        if len(bound.parameters) > 1:
+            self.from_lists += len(bound.parameters)
+            if self.from_lists > MAX_LISTED:
+                at = plan.parameters.clauses[0].at
+                raise BindError(
+                    f"the lists of addresses up to here stand for {self.from_lists:,} rules", at, TOO_MANY
+                )
         return [
             Rule(chain.table, chain.name, 0, model, bound.matches, target, counters, self.source, number)
             for model in bound.parameters
@@ -648,7 +714,7 @@ class _Reader:
             return target
         if is_target_name(name) and not plan.goto:
             self._warn_unknown(f"-j {name}", number)
-            return unknown_target(name)()
+            return UnknownTarget(name=name)
         raise BindError(
             f"there is no chain {name} in table {table.name}", at, partial(commands.chain_hint, table, name)
         )
@@ -658,6 +724,9 @@ class _Reader:
         if name in self.named:
             return
         self.named.add(name)
+        self.unknown += 1
+        if self.unknown > MAX_UNKNOWN:
+            return
         hint = nearest_match(name[3:]) if name.startswith("-m") else nearest_target(name[3:])
         text = f"iptsim does not know {name}; what it does stays open"
         self._warn(number, f"{text} ({hint})" if hint else text)

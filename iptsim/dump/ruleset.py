@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.values import bare
 from iptsim.languages import say
 from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown
@@ -87,11 +88,11 @@ class Rule(Shown):
     def text(self) -> str:
         """The rule as iptables-save prints it, without counters: `-A FORWARD -j DOCKER-USER`."""
         if not self._text:
-            words = [f"-A {self.chain}", self.parameters.save()]
+            words = [f"-A {bare(self.chain)}", self.parameters.save()]
             for match in self.matches:
-                words += [f"-m {match.name}", match.save()]
+                words += [f"-m {bare(match.name)}", match.save()]
             if isinstance(self.target, Jump):
-                words.append(f"-{'g' if self.target.goto else 'j'} {self.target.chain}")
+                words.append(f"-{'g' if self.target.goto else 'j'} {bare(self.target.chain)}")
             elif self.target is not None:
                 words += [f"-j {self.target.name}", self.target.save()]
             self._text = " ".join(filter(None, words))

@@ -111,12 +111,12 @@ def line_by_grammar(text: str, source: str, number: int) -> Line:
     assert not isinstance(tree, Token)
     words, counters = [], None
     for child in tree.children:
-        if isinstance(child, Token):
+        if isinstance(child, Token) and child.type != "REST":
             start, end = child.start_pos or 0, child.end_pos or 0
             words.append(
                 Word(str(child), unquote(child) if child.type == "QUOTED" else str(child), start, end)
             )
-        else:
+        elif not isinstance(child, Token):
             counters = parse_counters(str(child.children[0]))
     return Line(str(tree.data), tuple(words), counters)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WORD = re.compile(r'([^" \t]*)"((?:[^"\\]|\\.)*)"|([^" \t]+)(?![^ \t])', re.DOTALL)
+_WORD = re.compile(r'[ \t]*(?:([^" \t]*)"((?:[^"\\]|\\.)*)"|([^" \t]+)(?![^ \t]))', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -61,11 +61,10 @@ def _split_any(line: str) -> list[str] | None:
 def cut(line: str, start: int = 0) -> list[Word] | None:
     """Return the words of a line from a column on, or None for a line that the grammar may refuse."""
     words, end = [], start
-    for found in _WORD.finditer(line, start):
-        if line[end : found.start()].strip(" \t"):
-            return None
-        end = found.end()
+    # never searching: what is no word where the last one ended ends the line, in one pass however it is made
+    while found := _WORD.match(line, end):
         lead, quoted, plain = found.groups()
+        begin, end = found.start(1 if plain is None else 3), found.end()
         text = plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted)
-        words.append(Word(found.group(), text, found.start(), end))
+        words.append(Word(line[begin:end], text, begin, end))
     return None if line[end:].strip(" \t") else words

@@ -41,6 +41,15 @@ def quote(text: str) -> str:
     """
     if _PLAIN.fullmatch(text):
         return text
+    return in_quotes(text)
+
+
+def in_quotes(text: str) -> str:
+    r"""Put a word between quotes, whether it needs them or not.
+
+    >>> in_quotes("web"), in_quotes('say "hi"')
+    ('"web"', '"say \\"hi\\""')
+    """
     if _SPECIAL.search(text):
         text = _SPECIAL.sub(r"\\\g<0>", text)
     return f'"{text}"'

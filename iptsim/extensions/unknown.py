@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from iptsim.extensions.base import Match, Predicate, Status, Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.values import bare
 from iptsim.languages import later, say
 from iptsim.packet import Context, Truth, Unknown
 
 
 class UnknownMatch(Match):
-    """A `-m NAME` that nobody can decide. Make the class for a name with :func:`unknown_match`."""
+    """A `-m NAME` that nobody can decide."""
 
     status: ClassVar[Status] = "unknown"
+
+    #: as the rule gives it; each of these has one of its own
+    name: str  # type: ignore[misc]
 
     #: the options as the dump writes them, quotes included
     words: tuple[str, ...] = ()
@@ -26,7 +28,7 @@ class UnknownMatch(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition that is unknown."""
-        text = " ".join(("-m", self.name, *self.words))
+        text = " ".join(("-m", bare(self.name), *self.words))
 
         def test(context: Context) -> Truth:
             return self._unknown()
@@ -46,14 +48,14 @@ class UnknownMatch(Match):
             later("-m {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
         )
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _remake, (unknown_match, self.name, self.words)
-
 
 class UnknownTarget(Target):
-    """A `-j NAME` with an effect that nobody can tell. Make the class for a name with :func:`unknown_target`."""
+    """A `-j NAME` with an effect that nobody can tell."""
 
     status: ClassVar[Status] = "unknown"
+
+    #: as the rule gives it; each of these has one of its own
+    name: str  # type: ignore[misc]
 
     #: the options as the dump writes them, quotes included
     words: tuple[str, ...] = ()
@@ -75,22 +77,3 @@ class UnknownTarget(Target):
     def says(self) -> str:
         """Return the name."""
         return say("do what target {name} does", name=self.name)
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _remake, (unknown_target, self.name, self.words)
-
-
-@cache
-def unknown_match(name: str) -> type[UnknownMatch]:
-    """Return the class of the unknown match `name`."""
-    return type("UnknownMatch", (UnknownMatch,), {"name": name, "__module__": __name__})
-
-
-@cache
-def unknown_target(name: str) -> type[UnknownTarget]:
-    """Return the class of the unknown target `name`."""
-    return type("UnknownTarget", (UnknownTarget,), {"name": name, "__module__": __name__})
-
-
-def _remake(make: Callable[[str], Callable[..., Any]], name: str, words: tuple[str, ...]) -> Any:
-    return make(name)(words=words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,13 @@ E = TypeVar("E", bound=BaseModel)
 _DUMPS: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
 
 
-def load_host(path: str | Path, *, lenient: bool = False, docker_inspect: str | Path | None = None) -> Host:
+def load_host(
+    path: str | Path,
+    *,
+    lenient: bool = False,
+    docker_inspect: str | Path | None = None,
+    noflush: str | Path | None = None,
+) -> Host:
     """Read a host from a capture or a dump.
 
     A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" stands for standard input. From a
@@ -47,6 +53,8 @@ def load_host(path: str | Path, *, lenient: bool = False, docker_inspect: str | 
         path: where it is.
         lenient: skip what is no line of a dump with a warning instead of an error.
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
+        noflush: a file with rules that come on top of those of the source, as `iptables-restore --noflush`
+            loads it.
 
     Raises:
         CaptureError: something is missing or damaged; the text names the file and the place.
@@ -57,8 +65,14 @@ def load_host(path: str | Path, *, lenient: bool = False, docker_inspect: str | 
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
-        return _Reader(source, lenient).read()
+        return _Reader(source, lenient, noflush).read()
     ruleset = _ruleset(source.dump, source.name, None, lenient)
+    if not ruleset.tables:
+        raise CaptureError(
+            f"{source.name}: the file holds no table; make it again as root: iptables-save -c > {source.name}"
+        )
+    if noflush is not None:
+        ruleset = _on_top({ruleset.family: ruleset}, noflush, lenient)
     host = Host(rulesets={ruleset.family: ruleset}, inferred=True, source=source.name)
     infer.complete(host, ())
     return host
@@ -86,6 +100,23 @@ def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> 
     return loads(decode(data, source, lenient), source=source, family=family, lenient=lenient)
 
 
+def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool) -> Ruleset:
+    """Return one of the rulesets with the rules of a file on top: the one of the file's address family."""
+    from iptsim.dump.header import guess_family
+    from iptsim.dump.reader import decode, loads
+
+    source = read_source(path)
+    text = decode(source.dump or b"", source.name, lenient)
+    if not any(line.startswith("*") for line in text.split("\n")):
+        raise CaptureError(
+            f"{source.name}: expected a file for iptables-restore, and there is no line *TABLE"
+        )
+    base = rulesets.get(guess_family(text)) or next(iter(rulesets.values()), None)
+    if base is None:
+        raise CaptureError(f"{source.name}: the source has no rules to which these could be added")
+    return loads(text, source=source.name, lenient=lenient, onto=base)
+
+
 @cache
 def _list_of(kind: type[E]) -> TypeAdapter[list[E]]:
     return TypeAdapter(list[kind])  # type: ignore[valid-type]
@@ -94,9 +125,10 @@ def _list_of(kind: type[E]) -> TypeAdapter[list[E]]:
 class _Reader:
     """Reads the files of one capture."""
 
-    def __init__(self, source: Source, lenient: bool) -> None:
+    def __init__(self, source: Source, lenient: bool, noflush: str | Path | None) -> None:
         self.source = source
         self.lenient = lenient
+        self.noflush = noflush
 
     def read(self) -> Host:
         """Return the host."""
@@ -194,6 +226,9 @@ class _Reader:
                 main = host.rulesets.setdefault(family, ruleset)
                 if ruleset.tables and ruleset.tables != main.tables and backend != main.backend:
                     host.extra_rulesets[family] = ruleset
+        if self.noflush is not None:
+            added = _on_top(host.rulesets, self.noflush, self.lenient)
+            host.rulesets[added.family] = added
 
     def _ruleset(self, name: str, family: Family) -> Ruleset:
         path = f"{self.source.name}/{name}"

@@ -306,7 +306,7 @@ def test_warnings() -> None:
 
     assert read.warnings == [
         "line 1: the host also has rules of iptables-legacy; they apply too and are not in this dump",
-        "line 6: chain c1 is declared twice",
+        "line 6: chain c1 is declared twice (before in line 4); the second time empties it",
         "line 7: only a built-in chain has a policy; c3 has none",
         "line 8: iptsim does not know -m contrack; what it does stays open (did you mean -m conntrack?)",
         "line 8: iptsim does not know -j NDPI; what it does stays open",

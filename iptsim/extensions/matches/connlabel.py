@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate, in_quotes
 from iptsim.extensions.checks import demand
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
@@ -26,12 +26,17 @@ def _parse(text: str) -> int | str:
     return text
 
 
+def _quoted(label: int | str) -> str:
+    """Print a label, always in quotes."""
+    return f'"{label}"' if isinstance(label, int) else in_quotes(label)
+
+
 class Connlabel(Match):
     """One label of the connection, by number or by name; with `--set` it is set, and the match holds."""
 
     name: ClassVar[str] = "connlabel"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--label", "label", Value("a label from 0 to 127, or its name", _parse, '"{}"'.format), True),
+        Option("--label", "label", Value("a label from 0 to 127, or its name", _parse, _quoted), True),
         Option("--set", "set"),
     )
     status: ClassVar[Status] = "given"

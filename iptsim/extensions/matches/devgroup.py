@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import masked_number
+from iptsim.extensions.values import bare, masked_number
 from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
@@ -35,7 +35,7 @@ class DeviceGroup(NamedTuple):
 
     def __str__(self) -> str:
         if self.name or self.value is None:
-            return self.name
+            return bare(self.name)
         return f"{self.value:#x}" if self.mask == 0xFFFFFFFF else f"{self.value:#x}/{self.mask:#x}"
 
 
