@@ -560,8 +560,8 @@ def test_missing_rules_are_an_assumption(capsys: Capture, tmp_path: Path) -> Non
     copied = tmp_path / "capture"
     shutil.copytree(ICC_OFF, copied, ignore=shutil.ignore_patterns("ip6tables-save.txt"))
     assert "The source has no IPv6 rules" in run(capsys, "explain", str(copied), *words)[1]
-    (tmp_path / "empty").write_text("")
-    out = run(capsys, "explain", str(tmp_path / "empty"), "--from", "internet", "--to", "host:22")[1]
+    (copied / "iptables-save.txt").write_text("")
+    out = run(capsys, "explain", str(copied), "--from", "internet", "--to", "host:22")[1]
     assert "The dump of the IPv4 rules is empty" in out
 
 
