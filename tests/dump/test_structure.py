@@ -107,6 +107,7 @@ def test_a_fragment_may_lead_a_rule_of_the_base_to_a_wrong_hook() -> None:
 @pytest.mark.parametrize(("backend", "place"), BACKENDS)
 def test_the_tools_agree(backend: str, place: int) -> None:
     tool = f"iptables-{'nft' if backend == 'nf_tables' else 'legacy'}"
+    cases: list[tuple[str, str | None, str | None]]
     cases = [(f"*filter\n{BUILTIN}{case[0]}COMMIT\n", None, case[1 + place]) for case in DECLARED]
     cases += [(f"*filter\n{text}COMMIT\n", BASE, wanted) for text, wanted in ADDED]
     for text, base, wanted in cases:
