@@ -1,22 +1,35 @@
-"""A case: a host, a packet, and what the kernel did with it; kept in `fixtures/kernel` when iptsim differed."""
+"""A case: a host, a packet, and what the kernel did with it; kept in `fixtures/kernel` when iptsim differed.
+
+The fuzzer leaves what it finds in `build/finds`; `python -m tests.kernel.cases FILE...` sends the packets of such
+files again and makes cases of them (`-` reads one from standard input, as a failed test shows it).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
-from tests.kernel.compare import Iptsim, differences
+from tests.kernel.asking import Iptsim, question_of
+from tests.kernel.compare import differences
 from tests.kernel.conversation import reply
 from tests.kernel.description import Interface, Probe, World
-from tests.kernel.laboratory import Laboratory, Observation
+from tests.kernel.laboratory import Laboratory
+from tests.kernel.observation import Observation
 
-FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "kernel"
+_ROOT = Path(__file__).resolve().parents[2]
+FOLDER = _ROOT / "fixtures" / "kernel"
+#: Where the fuzzer leaves what it finds.
+FINDS = _ROOT / "build" / "finds"
+
+Told = Literal["after", "table", "line"]
 
 
 class Case(BaseModel):
@@ -27,6 +40,9 @@ class Case(BaseModel):
         capture: the files of a capture of the host, from which iptsim reads it.
         answer: of the kernel, to the packet.
         reply: of the kernel, to the answer that the other side sent, if it sent one.
+        told: how iptsim is told of the packets before it: of the one "after" which it comes, of the "table" that
+            conntrack then has, or of its "line".
+        connections: that table, as `conntrack -L` prints it.
 
     """
 
@@ -38,6 +54,8 @@ class Case(BaseModel):
     capture: dict[str, str]
     answer: Observation
     reply: Observation | None = None
+    told: Told = "after"
+    connections: str = ""
 
     def differences(self, iptsim: Iptsim | None = None) -> list[str]:
         """Ask iptsim, and return where it parts from the kernel's stored answer.
@@ -51,7 +69,14 @@ class Case(BaseModel):
     def ask(self, iptsim: Iptsim | None = None) -> Trace | str:
         """Return what iptsim says, or why it says nothing."""
         try:
-            return (iptsim or Iptsim(self.capture)).ask(self.world, self.probe, self.answer)
+            if self.told == "after":
+                return (iptsim or Iptsim(self.capture)).ask(self.world, self.probe, self.answer)
+            probe = self.probe.model_copy(update={"before": ()})
+            if self.told == "table":
+                told = Iptsim({**self.capture, "conntrack.txt": self.connections})
+                return told.ask(self.world, probe, self.answer)
+            line = self.connections.strip()
+            return (iptsim or Iptsim(self.capture)).ask(self.world, probe, self.answer, conntrack=line)
         except IptsimError as error:
             return f"iptsim refuses: {error}"
         except Exception as error:
@@ -93,7 +118,9 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
     answer = reply(laboratory.world, probe, first)
     if answer is None or not _can_be_sent(laboratory.world, answer):
         return first, None
-    return first, laboratory.send(answer, fresh=False)
+    found = laboratory.discovers(answer)
+    back = laboratory.send(answer, fresh=False)
+    return first, back._replace(discovered=found)
 
 
 def _can_be_sent(world: World, probe: Probe) -> bool:
@@ -110,7 +137,7 @@ def _is_nobody(world: World, bridge: Interface, address: str) -> bool:
     return near and address not in known
 
 
-def run_case(world: World, probe: Probe, note: str = "") -> Case:
+def run_case(world: World, probe: Probe, note: str = "", *, told: Told = "after") -> Case:
     """Run a host and a packet in the kernel.
 
     Raises:
@@ -119,8 +146,21 @@ def run_case(world: World, probe: Probe, note: str = "") -> Case:
     """
     with Laboratory(world) as laboratory:
         capture = laboratory.capture()
+        connections = ""
+        if told != "after":
+            for earlier in probe.before:
+                laboratory.send(earlier, fresh=earlier is probe.before[0])
+            connections = laboratory.connections()
         answer, back = observe(laboratory, probe)
-        return Case(note=note, world=world, probe=probe, capture=capture, answer=answer, reply=back)
+        return Case(
+            note=note, world=world, probe=probe, capture=capture, answer=answer, reply=back,
+            told=told, connections=connections,
+        )  # fmt: skip
+
+
+def run_again(case: Case) -> Case:
+    """Run the same host and packets in the kernel again."""
+    return run_case(case.world, case.probe, case.note, told=case.told)
 
 
 def stored_cases() -> list[Path]:
@@ -133,20 +173,23 @@ def load_case(path: Path) -> Case:
     return Case.model_validate_json(path.read_text())
 
 
-def store_case(case: Case, name: str) -> Path:
+def store_case(case: Case, name: str, folder: Path = FOLDER) -> Path:
     """Write a case, without what says nothing."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{name}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
     path.write_text(case.model_dump_json(indent=1, exclude_defaults=True) + "\n")
     return path
 
 
-def same_answer(one: Observation, other: Observation) -> bool:
-    """Tell whether two observations agree in all that does not change from run to run."""
-    return _lasting(one) == _lasting(other)
+def same_answers(one: Case, other: Case) -> bool:
+    """Tell whether two runs of a case agree in all that does not change from run to run."""
+    pairs = ((one.answer, other.answer), (one.reply, other.reply))
+    return all(_lasting(left) == _lasting(right) for left, right in pairs)
 
 
-def _lasting(observation: Observation) -> tuple[Any, ...]:
+def _lasting(observation: Observation | None) -> tuple[Any, ...]:
+    if observation is None:
+        return ()
     return (
         observation.steps,
         observation.verdict,
@@ -156,3 +199,17 @@ def _lasting(observation: Observation) -> tuple[Any, ...]:
             for arrival in observation.answers
         ],
     )
+
+
+def main(files: list[str]) -> int:
+    """Run from the command line."""
+    for name in files:
+        found = Case.model_validate_json(sys.stdin.read() if name == "-" else Path(name).read_text())
+        case = run_again(found)
+        digest = hashlib.sha256((case.world.dump + str(case.probe)).encode()).hexdigest()[:10]
+        print(f"{store_case(case, f'found-{digest}')}: {'; '.join(case.differences()) or 'no difference'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

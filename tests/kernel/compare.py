@@ -1,24 +1,15 @@
-"""The same question for iptsim and the kernel, and where their answers part.
-
-Only :func:`question_of` and :func:`Iptsim.ask` know how iptsim is asked.
-"""
+"""Where the answers of iptsim and of the kernel part."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from iptsim.host import load_host
-from iptsim.netfilter.question import parse_question
-from iptsim.netfilter.trace import Leg, Trace
+from iptsim.netfilter.trace import Delivery, Leg, Trace
 from iptsim.netfilter.trace import Step as SimulatedStep
-from iptsim.netfilter.walk import Simulator
-from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS, Packet, address_text
-from tests.kernel.description import Flow, Probe, World
-from tests.kernel.frames import OFFSETS, Header, packet
-from tests.kernel.laboratory import SOCKET_MARK, Observation, hardware_addresses
+from iptsim.packet import PORT_PROTOCOLS, Packet, address_text
+from tests.kernel.frames import Header
+from tests.kernel.observation import Observation
 from tests.kernel.tracing import Step
 
 #: What a trace of the kernel calls the verdicts of these targets.
@@ -30,164 +21,10 @@ _SHOWN = {
     "REDIRECT": "ACCEPT",
     "NETMAP": "ACCEPT",
 }
+#: What an answer may depend on though packet, time and host are known: memory, chance, the order of loading.
+OPEN = frozenset({"limit", "hashlimit", "statistic", "recent", "connlimit", "quota"})
 
 Key = tuple[str, str, str, int | None, str]
-
-
-class Iptsim:
-    """iptsim, ready for questions about one host."""
-
-    def __init__(self, capture: Mapping[str, str]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in capture.items():
-                (Path(folder) / name).write_text(text)
-            self._simulator = Simulator(load_host(folder))
-
-    def ask(self, world: World, probe: Probe, observation: Observation, **told: Any) -> Trace:
-        """Return iptsim's answer for a packet in the circumstances in which the kernel had it.
-
-        Args:
-            world: the host.
-            probe: the packet.
-            observation: what the kernel did with it.
-            told: further fields of the question; facts are added to those of the observation.
-
-        """
-        question = question_of(world, probe, observation)
-        facts = {**question["facts"], **told.pop("facts", {})}
-        return self._simulator.walk(parse_question({**question, **told, "facts": facts}))
-
-
-def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
-    """Return a packet as a batch line, with the time and the processor of the observation.
-
-    Of the packets before it, iptsim is told of the last one.
-    """
-    data = packet(probe, 1)
-    question: dict[str, Any] = {
-        "src": probe.src,
-        "dst": probe.dst,
-        "proto": str(probe.proto),
-        "ttl": probe.ttl,
-        "tos": probe.tos,
-        "length": len(data),
-        "payload_hex": _payload(probe, data).hex(),
-        "at": observation.at,
-        "facts": {
-            "cpu": observation.cpu,
-            "nfqueue_reader": False,
-            "tproxy_listener": False,
-            "socket": probe.socket or False,
-            "socket_mark": SOCKET_MARK,
-        },
-    }
-    if probe.has_ports:
-        question.update(sport=probe.sport, dport=probe.dport)
-    if probe.proto == TCP and probe.fragment not in ("middle", "last"):
-        question["tcp_flags"] = (
-            ",".join(name for name, bit in TCP_FLAGS.items() if probe.tcp_flags & bit) or "NONE"
-        )
-        question["tcp_options"] = {kind: data for kind, data in probe.tcp_options.items() if kind != 1}
-    if probe.proto in (ICMP, ICMPV6):
-        question.update(icmp_type=probe.icmp_type, icmp_code=probe.icmp_code)
-    if probe.fragment:
-        question["fragment"] = probe.fragment
-    if probe.local:
-        question.update({"from": "host", "mark": probe.mark, "uid": probe.uid, "gid": probe.gid})
-    else:
-        to, own = hardware_addresses(world, probe)
-        question.update({"in": probe.source, "src_mac": own, "dst_mac": to, "pkttype": _packet_type(to)})
-    if probe.bad_checksum:
-        question["state"] = "invalid"
-    if probe.connection is not None:
-        entry = probe.connection
-        status = [
-            name for name, held in (("SEEN_REPLY", entry.seen_reply), ("ASSURED", entry.assured)) if held
-        ]
-        question["state"] = "established" if entry.seen_reply else "new"
-        question["ct"] = {
-            "orig": _flow(entry.original),
-            "reply": _flow(entry.reply),
-            "mark": entry.mark,
-            "zone": entry.zone,
-            "status": [*status, "CONFIRMED"],
-        }
-    elif probe.expected_by:
-        question.update(state="related", ct={"helper": probe.expected_by})
-    if probe.before:
-        question["after"] = question_of(world, probe.before[-1], observation)
-    question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
-    if probe.extension_headers:
-        # iptsim's contents begin after the length octet
-        question["extension_headers"] = [[kind, text[2:]] for kind, text in probe.extension_headers]
-    return question
-
-
-#: What makes of a packet the headers before its transport header.
-_EMPTY: dict[str, Any] = {"proto": 254, "length": 0, "payload": "", "body": ""}
-
-
-def _payload(probe: Probe, data: bytes) -> bytes:
-    """Return what follows the transport header, padding included."""
-    bare = packet(probe.model_copy(update={"length": 0, "payload": ""}), 1)
-    return data[len(bare) :]
-
-
-def _packet_type(mac: str) -> str:
-    return "broadcast" if mac == "ff:ff:ff:ff:ff:ff" else "multicast" if int(mac[:2], 16) & 1 else "unicast"
-
-
-def _flow(flow: Flow) -> dict[str, Any]:
-    return {"src": flow.src, "dst": flow.dst, "sport": flow.sport, "dport": flow.dport}
-
-
-def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
-    """Return the header fields that only a few matches look at.
-
-    Args:
-        probe: the packet.
-        transport: its octets from the transport header on.
-    """
-    extra: dict[str, Any] = (
-        {} if probe.fragment else {"ip_df": int(probe.dont_fragment), "fragment_offset": 0}
-    )
-    if probe.fragment:
-        extra["fragment_offset"] = OFFSETS[probe.fragment] * 8
-    if probe.fragment in ("middle", "last"):
-        return extra
-    number = int.from_bytes
-    if probe.proto == TCP:
-        extra.update(
-            tcp_seq=number(transport[4:8], "big"), tcp_ack=number(transport[8:12], "big"), tcp_window=8192
-        )
-    elif probe.proto == 50:
-        extra["esp_spi"] = number(transport[:4], "big")
-    elif probe.proto == 51:
-        extra.update(ah_spi=number(transport[4:8], "big"), ah_length=(transport[1] + 2) * 4)
-        extra["ah_reserved"] = number(transport[2:4], "big")
-    elif probe.proto == 132:
-        extra["sctp_chunks"] = _chunks(transport[12:])
-    elif probe.proto == 33 and len(transport) > 8:
-        extra["dccp_type"] = transport[8] >> 1 & 15
-        extra["dccp_options"] = [transport[28]] if transport[4] == 8 and transport[28] else []
-    elif probe.proto == 135:
-        extra["mh_type"] = transport[2]
-    return extra
-
-
-_CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT_ACK", 6: "ABORT", 10: "COOKIE_ECHO"}
-
-
-def _chunks(data: bytes) -> list[str]:
-    """Return the names of the chunks of an SCTP packet."""
-    names = []
-    while len(data) >= 4:
-        names.append(_CHUNK_NAMES.get(data[0], str(data[0])))
-        data = data[max(4, int.from_bytes(data[2:4], "big") + 3 & ~3) :]
-    return names
-
-
-# -- comparing ----------------------------------------------------------------------------------------
 
 
 def differences(
@@ -199,7 +36,7 @@ def differences(
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
-    The kernel's way must be one of those that iptsim leaves open.
+    The kernel's way must be one of those that iptsim leaves open, and it must have a reason to leave any open.
 
     Args:
         trace: iptsim's answer.
@@ -208,7 +45,12 @@ def differences(
         answerable: compare what REJECT sends back as well.
 
     """
-    return min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
+    found = min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
+    needless = {hinge.match for hinge in trace.hinges} - OPEN
+    if trace.legs[0].sender != "host":
+        # which user's program replies is known to no one who asks
+        needless -= {"owner"}
+    return found or [f"depends on {name}, which is known" for name in sorted(needless)]
 
 
 def leaves(trace: Trace) -> Iterator[Trace]:
@@ -223,8 +65,6 @@ def _way_differences(
     trace: Trace, observation: Observation, reply: Observation | None, answerable: bool
 ) -> list[str]:
     request = trace.legs[0]
-    if _lacks_neighbour(request):
-        return []
     found = _leg_differences(request, observation)
     if found:
         return found
@@ -232,35 +72,82 @@ def _way_differences(
         undecided = any(step.maybe for step in request.steps)
         return _answer_differences(trace.legs[1:], observation, undecided) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
-    if reply is not None and back is not None and not _lacks_neighbour(back):
-        return [f"reply: {line}" for line in _leg_differences(back, reply)]
+    if reply is not None and back is not None:
+        return [f"reply: {line}" for line in _reply_differences(request, back, reply)]
     return []
 
 
-def _lacks_neighbour(leg: Leg) -> bool:
-    """Tell whether iptsim says that a guest can't find another: the laboratory's know each other."""
-    return any(step.note.startswith("neighbour discovery") for step in leg.steps)
+def _reply_differences(request: Leg, leg: Leg, observation: Observation) -> list[str]:
+    """Compare a reply; its sender must take it for one where iptsim says so, and only there."""
+    if not leg.steps or leg.steps[-1].code != "reply-not-recognised":
+        return _leg_differences(leg, observation)
+    if found := _step_differences(leg.steps[:-1], observation.steps):
+        return found
+    header = _came_out(observation)
+    if header is None:
+        return [
+            f"verdict: kernel {observation.verdict}{_place(observation)}, iptsim has it arrive unrecognised"
+        ]
+    asked = request.packet
+    ends = address_text(asked.family, asked.dst), asked.dport, address_text(asked.family, asked.src)
+    if (header.src, header.sport if asked.dport is not None else None, header.dst) == ends:
+        return [f"arrives as the reply that was asked for, iptsim: {leg.steps[-1].note}"]
+    return []
+
+
+def _came_out(observation: Observation) -> Header | None:
+    """Return the packet as it was delivered or left, None if it did neither."""
+    if observation.verdict != "ACCEPT":
+        return None
+    if observation.delivered is not None:
+        return observation.delivered
+    if observation.arrivals:
+        return observation.arrivals[0].header
+    return observation.sightings[-1].header
 
 
 def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
     if _held(observation):
         return []
+    if observation.discovered is False:
+        return (
+            [] if leg.verdict == "DROP" else ["verdict: kernel lets neighbour discovery die, iptsim does not"]
+        )
     waits = next((place for place, step in enumerate(leg.steps) if step.code == "defragmented"), None)
     if waits is not None and observation.verdict == "LOST":
         # the kernel waits for the other fragments; iptsim goes on with the whole packet
         return _step_differences(leg.steps[:waits], observation.steps)
-    found = _step_differences(leg.steps, observation.steps)
+    found = _step_differences(leg.steps, observation.steps) or _interface_differences(leg, observation)
     if found:
         return found
     kernel = observation.verdict
     ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
-    unrecognised = any(step.code == "reply-not-recognised" for step in leg.steps)
-    if leg.verdict != ours and not unrecognised:
+    if leg.verdict != ours:
         notes = "; ".join(step.note for step in leg.steps if step.table is None)
         return [f"verdict: kernel {kernel}{_place(observation)}, iptsim {leg.verdict} {notes}".rstrip()]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         return _delivery_differences(leg, observation)
     return []
+
+
+def _interface_differences(leg: Leg, observation: Observation) -> list[str]:
+    """Compare the interfaces at each hook where a rule matched or a policy applied."""
+    for step in leg.steps:
+        seen = [
+            _interfaces(step.hook, one.in_interface, one.out_interface)
+            for one in observation.sightings
+            if one.hook == step.hook
+        ]
+        ours = _interfaces(step.hook, *step.interfaces)
+        if step.table is not None and not step.maybe and seen and ours not in seen:
+            return [f"{step.hook}: kernel has {' or '.join(dict.fromkeys(seen))}, iptsim {ours}"]
+    return []
+
+
+def _interfaces(hook: str, came_in: str | None, goes_out: str | None) -> str:
+    # POSTROUTING shows the input interface of some packets only, and no rule can ask for it there
+    shown_in = "" if hook == "POSTROUTING" else f"in {came_in or 'none'}, "
+    return f"{shown_in}out {goes_out or 'none'}"
 
 
 def _held(observation: Observation) -> bool:
@@ -277,9 +164,21 @@ def _place(observation: Observation) -> str:
 
 
 def _step_differences(simulated: list[SimulatedStep], observed: tuple[Step, ...]) -> list[str]:
-    """Compare steps; those that iptsim marks "maybe" may be missing in the kernel's."""
-    want = [_observed_key(step) for step in observed if step.policy or step.rule is not None]
-    got = [(_simulated_key(step), step.maybe) for step in simulated if step.table is not None]
+    """Compare steps; of two backends each by itself, as their events come without a common order."""
+    for legacy in (False, True):
+        want = [_observed_key(one) for one in observed if one.legacy is legacy and (one.policy or one.rule)]
+        got = [
+            (_simulated_key(one), one.maybe)
+            for one in simulated
+            if one.table is not None and (one.backend == "legacy") is legacy
+        ]
+        if found := _sequence_differences(got, want):
+            return found
+    return []
+
+
+def _sequence_differences(got: list[tuple[Key, bool]], want: list[Key]) -> list[str]:
+    """Compare steps in order; those of iptsim's that may have been taken may be missing in the kernel's."""
     # how many of the kernel's steps may be behind us
     places = {0}
     for key, maybe in got:
@@ -327,11 +226,35 @@ def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
         return [
             f"delivery: iptsim to {delivered.kind} {delivered.name}, kernel{_place(observation)} elsewhere"
         ]
+    if found := _place_differences(delivered, observation):
+        return found
     if delivered.packet.family == 6 and delivered.packet.fragment:
         # a trace shows too little of a later IPv6 fragment
         return []
-    undecided = any(step.maybe for step in leg.steps)
-    return _header_differences(delivered.packet, header, fields_too=not undecided)
+    if any(step.maybe for step in leg.steps):
+        return _header_differences(delivered.packet, header, fields_too=False)
+    mark = observation.sightings[-1].mark if observation.sightings else 0
+    if observation.sightings and mark != delivered.packet.mark:
+        return [f"arrives with mark: kernel {mark:#x}, iptsim {delivered.packet.mark:#x}"]
+    return _header_differences(delivered.packet, header, fields_too=True)
+
+
+def _place_differences(delivered: Delivery, observation: Observation) -> list[str]:
+    """Compare the interface by which a packet came to the host or left it, and the guest that got it."""
+    last = observation.sightings[-1] if observation.sightings else None
+    if delivered.kind == "container":
+        ports = [arrival.interface for arrival in observation.arrivals]
+        return (
+            []
+            if delivered.name.removeprefix("guest-") in ports
+            else [f"delivery: kernel by {', '.join(ports)}, iptsim to {delivered.name}"]
+        )
+    if last is None or delivered.interface is None:
+        return []
+    kernel = last.in_interface if delivered.kind == "host" else last.out_interface
+    if kernel == delivered.interface:
+        return []
+    return [f"delivery: kernel by {kernel}, iptsim by {delivered.interface}"]
 
 
 def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> list[str]:
@@ -341,9 +264,10 @@ def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> li
     ]
     if fields_too:
         pairs += [("ttl", ours.ttl, header.ttl), ("tos", ours.tos, header.tos)]
-    ported = header.proto == ours.proto and not header.fragment_offset
-    if ours.sport is not None and ours.dport is not None and ported:
-        pairs += [("sport", ours.sport, header.sport), ("dport", ours.dport, header.dport)]
+    if header.proto == ours.proto and not header.fragment_offset and ours.proto in PORT_PROTOCOLS:
+        # a port that the kernel picks at random is unknown
+        ports = [("sport", ours.sport, header.sport), ("dport", ours.dport, header.dport)]
+        pairs += [pair for pair in ports if pair[1] is not None]
     wrong = [f"{name}: kernel {theirs}, iptsim {own}" for name, own, theirs in pairs if own != theirs]
     return [f"arrives with {', '.join(wrong)}"] if wrong else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
 from tests.kernel.description import Probe, World
-from tests.kernel.laboratory import Arrival, Observation
+from tests.kernel.observation import Arrival, Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
 _OPENING = frozenset({33, 132})
@@ -33,6 +33,8 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         "tos": 0,
         "tcp_options": {},
         "extension_headers": (),
+        "before": (),
+        "replies": True,
     }
     if probe.proto in (ICMP, ICMPV6):
         answer = _ECHOES.get((probe.proto, probe.icmp_type))

@@ -22,8 +22,8 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from iptsim.errors import IptsimError
-from tests.kernel.cases import Case, observe, run_case, same_answer
-from tests.kernel.compare import Iptsim
+from tests.kernel.asking import Iptsim
+from tests.kernel.cases import Case, observe, run_again, same_answers
 from tests.kernel.description import Guest, Interface, Probe, World
 from tests.kernel.generate import base_packet, established, finish
 from tests.kernel.laboratory import Laboratory, missing
@@ -314,7 +314,7 @@ def compare_dump(path: Path) -> tuple[int, list[str]] | str:
             count += 1
             case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)
             what = case.differences(iptsim)
-            if what and same_answer(run_case(world, probe).answer, answer):
+            if what and same_answers(run_again(case), case):
                 found.append(f"{what[0]}\n  {probe.model_dump_json(exclude_defaults=True)}")
     return count, found
 

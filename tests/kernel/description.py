@@ -36,6 +36,10 @@ class Interface(_Plain):
     hairpin: bool = False
     mtu: int = 1500
 
+    def networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """Return the networks of its addresses."""
+        return [ipaddress.ip_interface(address).network for address in self.addresses]
+
 
 class Guest(_Plain):
     """A machine at the far end of a bridge port.
@@ -43,6 +47,8 @@ class Guest(_Plain):
     Attributes:
         saved: its own addresses and routes are in the capture; of the others only the host's neighbour and
             forwarding tables tell.
+        gateway: a guest to whose hardware address it sends what is not on the link; the host by default.
+        router: others are behind it.
 
     """
 
@@ -50,6 +56,8 @@ class Guest(_Plain):
     address: str
     mac: str
     saved: bool = True
+    gateway: str | None = None
+    router: bool = False
 
 
 class World(_Plain):
@@ -62,6 +70,9 @@ class World(_Plain):
         commands: further commands on the host, after its interfaces, routes and rules are there.
         ipsets: text for `ipset restore`.
         dump: text for iptables-restore.
+        other_dump: rules loaded with the other backend as well.
+        other_first: they were loaded first.
+        traits: what is special about it, for the statistics.
 
     """
 
@@ -75,6 +86,14 @@ class World(_Plain):
     commands: tuple[str, ...] = ()
     ipsets: str = ""
     dump: str = ""
+    other_dump: str = ""
+    other_first: bool = False
+    traits: tuple[str, ...] = ()
+
+    @property
+    def other_backend(self) -> Literal["nft", "legacy"]:
+        """The backend that did not load `dump`."""
+        return "legacy" if self.backend == "nft" else "nft"
 
     def interface(self, name: str) -> Interface:
         """Return the interface of that name."""
@@ -86,7 +105,7 @@ class World(_Plain):
         To Linux both are broadcast addresses in IPv4; in IPv6 the first is the routers' anycast address.
         """
         target = ipaddress.ip_address(address)
-        networks = [ipaddress.ip_interface(own).network for one in self.interfaces for own in one.addresses]
+        networks = [network for one in self.interfaces for network in one.networks()]
         ends = {end for network in networks for end in (network[0], network[-1])}
         if self.family == 6:
             ends = {network[0] for network in networks}
@@ -138,6 +157,7 @@ class Probe(_Plain):
             "transparent" and bound.
         dont_fragment: the DF flag of IPv4.
         before: packets that were sent before it, one by one, and what became of them stays.
+        replies: it is the reply to the packet sent before it.
 
     """
 
@@ -169,6 +189,7 @@ class Probe(_Plain):
     socket: Literal["", "bound", "any", "transparent"] = ""
     dont_fragment: bool = False
     before: tuple[Probe, ...] = ()
+    replies: bool = False
 
     @property
     def local(self) -> bool:

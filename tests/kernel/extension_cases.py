@@ -12,14 +12,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.kernel.asking import Iptsim
 from tests.kernel.cases import Case, observe
 from tests.kernel.clauses import MAKERS, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
-from tests.kernel.compare import Iptsim
 from tests.kernel.description import Probe, World
 from tests.kernel.generate import STATEFUL, base_packet, established, finish, rule_text
-from tests.kernel.laboratory import Laboratory, Observation, missing
+from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError
+from tests.kernel.observation import Observation
 from tests.kernel.remembering import run_all
 from tests.kernel.scenes import Scene, make_scene
 from tests.kernel.verification import read_counts, store_counts

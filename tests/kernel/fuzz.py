@@ -20,8 +20,8 @@ from random import Random
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
+from tests.kernel.asking import Iptsim
 from tests.kernel.cases import Case, observe, run_case, same_answer, store_case
-from tests.kernel.compare import Iptsim
 from tests.kernel.description import Probe
 from tests.kernel.generate import Rulebook, established, make_probe, make_rulebook
 from tests.kernel.laboratory import Laboratory, missing

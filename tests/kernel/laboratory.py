@@ -22,21 +22,25 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
-from iptsim.packet import TCP
+from iptsim.packet import ICMPV6, TCP
 from tests.kernel import netlink
+from tests.kernel.building import build
 from tests.kernel.capture import capture_host
 from tests.kernel.description import Entry, Guest, Interface, Probe, World
 from tests.kernel.frames import Header, packet, read_header
 from tests.kernel.namespaces import CommandError, Namespace
-from tests.kernel.rules import read_chains
-from tests.kernel.tracing import Sighting, Step, Tracer, Tracked, own_rules
+from tests.kernel.observation import Arrival, Caused, Observation
+from tests.kernel.rules import Chains, read_chains
+from tests.kernel.tracing import Step, Tracer, Tracked, own_rules
 
 TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
 _SYS_SETFSUID, _SYS_SETFSGID = 122, 123
 _SO_MARK, _IPV6_HDRINCL, _IP_FREEBIND, _IPV6_FREEBIND = 36, 36, 15, 78
 _TRANSPARENT = {4: (socket.IPPROTO_IP, 19), 6: (socket.IPPROTO_IPV6, 75)}
+_SOLICITED_NODES = ipaddress.IPv6Address("ff02::1:ff00:0")
+#: Until conntrack forgets a connection that was made known by hand.
+ENTRY_SECONDS = 600
 #: Mark of the sockets that the host has for packets.
 SOCKET_MARK = 0x21
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
@@ -44,8 +48,6 @@ _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
 #: Lists of `-m recent`; of the namespace that the calling thread is in.
 _RECENT = Path("/proc/thread-self/net/xt_recent")
-#: An interface that takes less has no IPv6 (RFC 8200, section 5).
-_IPV6_MIN_MTU = 1280
 #: How long to wait for what a packet may still cause, in seconds.
 _PATIENCE = 0.005
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -65,91 +67,15 @@ def missing() -> str:
     return ""
 
 
-class Arrival(NamedTuple):
-    """A packet that came out at the far end of an interface."""
-
-    interface: str
-    header: Header
-
-
-class Caused(NamedTuple):
-    """A packet that the host made because of another.
-
-    Attributes:
-        header: as the hooks saw it first.
-        left: it passed the last hook on its way out of the host, or into it.
-
-    """
-
-    header: Header
-    steps: tuple[Step, ...]
-    left: bool = False
-
-
-class Observation(NamedTuple):
-    """What the kernel did with one packet.
-
-    Attributes:
-        steps: rules that matched, ends of user chains and policies, in order.
-        sightings: the packet at the head and tail of each hook that it reached.
-        arrivals: the far ends where it came out.
-        answers: packets that the host made because of it, where they came out ("lo": at the host).
-        caused: the same packets, and those that did not come out, in the host's own hooks; not with the
-            legacy backend, whose trace is only read for the laboratory's own packets.
-        error: name of the error that sending gave ("EPERM"), empty for none.
-        at: when it was sent.
-        cpu: the processor that handled it.
-        rejected: the rule that dropped it is a REJECT.
-
-    """
-
-    steps: tuple[Step, ...]
-    sightings: tuple[Sighting, ...]
-    arrivals: tuple[Arrival, ...]
-    answers: tuple[Arrival, ...]
-    caused: tuple[Caused, ...] = ()
-    error: str = ""
-    rejected: bool = False
-    at: datetime | None = None
-    cpu: int = 0
-
-    @property
-    def delivered(self) -> Header | None:
-        """The packet as the host itself got it, None if it did not."""
-        for sighting in reversed(self.sightings):
-            if (sighting.hook, sighting.place) == ("INPUT", "tail"):
-                return sighting.header
-        return None
-
-    @property
-    def verdict(self) -> str:
-        """ACCEPT, DROP or REJECT by a rule or policy, QUEUE, STOLEN, or LOST: the kernel itself let it go.
-
-        A packet that has passed POSTROUTING is accepted, whether or not a neighbour is there to get it.
-        """
-        last = self.sightings[-1] if self.sightings else None
-        sent = (
-            last is not None
-            and (last.hook, last.place) == ("POSTROUTING", "tail")
-            and last.out_interface != "lo"
-        )
-        if self.delivered or self.arrivals or sent:
-            # of the host's own broadcast a copy comes back, which a rule may still reject
-            return "ACCEPT"
-        if self.rejected:
-            return "REJECT"
-        if self.steps and self.steps[-1].verdict in ("DROP", "QUEUE", "STOLEN"):
-            return self.steps[-1].verdict
-        return "LOST"
-
-
 class Laboratory:
     """A running host under test; a context manager."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self._exit = ExitStack()
-        self._chains = read_chains(world.dump)
+        self._chains = {world.backend: read_chains(world.dump)}
+        if world.other_dump:
+            self._chains[world.other_backend] = read_chains(world.other_dump)
         self._cookie = 0
         self._senders: dict[tuple[int, int, int, str], socket.socket] = {}
 
@@ -158,7 +84,7 @@ class Laboratory:
             self._host = self._exit.enter_context(Namespace())
             self._far = self._exit.enter_context(Namespace())
             self._exit.enter_context(_one_processor())
-            self._build()
+            build(self.world, self._host, self._far)
             self._load()
             self._open()
             self._exit = self._exit.pop_all()
@@ -171,74 +97,16 @@ class Laboratory:
 
     # -- set-up ---------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
-        world, host, far = self.world, self._host, self._far
-        lines = ["link set lo up"]
-        with far.entered():
-            for kind in ("all", "default"):
-                Path(f"/proc/sys/net/ipv6/conf/{kind}/disable_ipv6").write_text("1")
-        with host.entered():
-            for name, value in _QUIET.items():
-                _write_sysctl(name, value)
-        for interface in world.interfaces:
-            name, mac = interface.name, world.mac(interface.name)
-            if interface.kind == "veth":
-                lines.append(f"link add {name} address {mac} type veth peer name {name} netns {far.path}")
-            else:
-                lines.append(f"link add {name} address {mac} type {interface.kind}")
-            # a veth without ARP sends to its own address: any next hop is reachable, and the far end sees it
-            quiet = "arp off" if interface.kind == "veth" and interface.master is None else ""
-            lines.append(f"link set {name} addrgenmode none {quiet}")
-            lines.append(f"link set {name} mtu {interface.mtu}")
-        for interface in world.interfaces:
-            if interface.master:
-                lines.append(f"link set {interface.name} master {interface.master}")
-                if interface.isolated or interface.hairpin:
-                    isolated, hairpin = (
-                        "on" if flag else "off" for flag in (interface.isolated, interface.hairpin)
-                    )
-                    lines.append(
-                        f"link set {interface.name} type bridge_slave isolated {isolated} hairpin {hairpin}"
-                    )
-            lines.append(f"link set {interface.name} up")
-            lines += [
-                f"addr add {address} dev {interface.name} {_nodad(address)}"
-                for address in interface.addresses
-            ]
-        for guest in world.guests:
-            bridge = world.interface(guest.port).master
-            lines.append(f"neigh replace {guest.address} lladdr {guest.mac} dev {bridge} nud permanent")
-        version = f"-{world.family}"
-        lines_by_family = [f"route add {route}" for route in world.routes]
-        lines_by_family += [f"rule add {rule}" for rule in world.ip_rules]
-        far_lines = [f"link set {i.name} mtu {i.mtu} up" for i in world.interfaces if i.kind == "veth"]
-        host.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
-        far.run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in far_lines))
-        with host.entered():
-            for interface in world.interfaces:
-                # a neighbour that nobody is fails at once and silently
-                _write_sysctl(f"net.ipv4.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
-                if interface.mtu >= _IPV6_MIN_MTU:
-                    _write_sysctl(f"net.ipv6.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
-            for name, value in world.sysctls.items():
-                _write_sysctl(name, value)
-        if lines_by_family:
-            host.run(["ip", version, "-batch", "-"], "\n".join(lines_by_family) + "\n")
-        for guest in world.guests:
-            # sticky: a frame that pretends to come from a guest must not move the guest to another port
-            bridge_line = f"fdb replace {guest.mac} dev {guest.port} master static sticky\n"
-            host.run(["bridge", "-batch", "-"], bridge_line)
-        for command in world.commands:
-            host.run(command.split())
-
     def _load(self) -> None:
         world, host = self.world, self._host
         if world.ipsets:
             host.run(["ipset", "restore"], world.ipsets)
         # before the dump: of equal priorities the hook that comes later runs first
         host.run(["nft", "-f", "-"], own_rules(world.family))
-        if world.dump:
-            host.run([f"{'ip' if world.family == 4 else 'ip6'}tables-{world.backend}-restore"], world.dump)
+        rulesets = [(world.backend, world.dump), (world.other_backend, world.other_dump)]
+        for backend, dump in reversed(rulesets) if world.other_first else rulesets:
+            if dump:
+                host.run([f"{'ip' if world.family == 4 else 'ip6'}tables-{backend}-restore"], dump)
 
     def _open(self) -> None:
         world = self.world
@@ -247,13 +115,15 @@ class Laboratory:
         with self._host.entered():
             self._control = self._closing(netlink.NetlinkSocket())
             self._sources.append(self._closing(netlink.trace_socket()))
-            if world.backend == "legacy":
+            if "legacy" in self._chains:
                 Path(f"/proc/sys/net/netfilter/nf_log/{int(family)}").write_text("nfnetlink_log")
                 self._sources.insert(0, self._closing(netlink.nflog_socket(family)))
             self._count = os.open("/proc/sys/net/netfilter/nf_conntrack_count", os.O_RDONLY | os.O_CLOEXEC)
             self._exit.callback(os.close, self._count)
             names = dict(socket.if_nameindex())
-        self._tracer = Tracer(netlink.rule_positions(self._control, family), names, self._chains)
+        positions = netlink.rule_positions(self._control, family)
+        legacy = self._chains.get("legacy", Chains({}, {}))
+        self._tracer = Tracer(positions, names, legacy, mark_legacy=len(self._chains) == 2)
         with self._far.entered():
             # one socket for all interfaces: closing one costs the kernel milliseconds
             kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -268,6 +138,11 @@ class Laboratory:
         """Return the files of a capture of the host, by name."""
         self._renew_sets()
         return capture_host(self._host, self.world)
+
+    def connections(self) -> str:
+        """Return what conntrack knows, as a capture has it."""
+        family = "ipv4" if self.world.family == 4 else "ipv6"
+        return self._host.run(["conntrack", "-L", "-f", family])
 
     def list_address(self, name: str, address: str) -> None:
         """Enter an address in a list of `-m recent`; a rule of the dump has made the list."""
@@ -305,6 +180,33 @@ class Laboratory:
                 return self._send_until_traced(probe)
         return self._send_until_traced(probe)
 
+    def discovers(self, probe: Probe) -> bool | None:
+        """Let a guest look for its neighbour on an IPv6 bridge, as it does before it sends.
+
+        Returns:
+            Whether both messages of neighbour discovery arrive; None where there is nothing to discover.
+
+        """
+        world = self.world
+        master = None if probe.local else world.interface(probe.source).master
+        if world.family == 4 or master is None:
+            return None
+        port = world.interface(probe.source)
+        guest = next((one for one in _neighbours(world, port) if one.address == probe.dst), None)
+        if guest is None or guest.port == probe.source:
+            return None
+        target = ipaddress.IPv6Address(guest.address).packed
+        group = str(ipaddress.IPv6Address(_SOLICITED_NODES.packed[:13] + target[13:]))
+        fields = {"proto": ICMPV6, "ttl": 255, "payload": target.hex() + "0101" + "00" * 6}
+        question = Probe(source=port.name, src=probe.src, dst=group, icmp_type=135, **fields)
+        answer = Probe(
+            source=guest.port, src=guest.address, dst=probe.src, icmp_type=136, body="60000000", **fields
+        )
+        return all(
+            any(arrival.interface == end for arrival in self.send(message, fresh=False).arrivals)
+            for message, end in ((question, guest.port), (answer, port.name))
+        )
+
     def _send_until_traced(self, probe: Probe) -> Observation:
         for _ in range(3):
             try:
@@ -316,7 +218,7 @@ class Laboratory:
 
     def _renew_sets(self) -> None:
         """Forget what rules put into sets, for a packet of the host's own too, such as an IGMP report."""
-        if "-j SET" in self.world.dump:
+        if "-j SET" in self.world.dump + self.world.other_dump:
             self._host.run(["ipset", "restore"], _anew(self.world.ipsets))
 
     def forget_connections(self) -> None:
@@ -327,7 +229,7 @@ class Laboratory:
     def insert(self, entry: Entry, proto: int) -> None:
         """Make a connection known to conntrack, as if its packets had passed."""
         original, reply = entry.original, entry.reply
-        command = ["conntrack", "-I", "-t", "600", "-p", str(proto)]
+        command = ["conntrack", "-I", "-t", str(ENTRY_SECONDS), "-p", str(proto)]
         command += ["-s", original.src, "-d", original.dst, "-r", reply.src, "-q", reply.dst]
         # says that the entry's packets have been through the nat chains; the other side is then settled too
         command += ["--src-nat", reply.dst] if reply.dst != original.src else ["--dst-nat", reply.src]
@@ -375,7 +277,7 @@ class Laboratory:
         ]
         caused = []
         for other in {id(other): other for other in tracer.others.values()}.values():
-            if other.sightings and _speaks(other.sightings[0].header) and self.world.backend == "nft":
+            if other.sightings and _speaks(other.sightings[0].header) and "legacy" not in self._chains:
                 caused.append(Caused(other.sightings[0].header, tuple(other.steps), other.ended))
             last = other.last
             if last and last.hook == "INPUT" and last.place == "tail" and _speaks(last.header):
@@ -387,7 +289,7 @@ class Laboratory:
             tuple(answers),
             tuple(caused),
             error,
-            self._rejects(tracked.steps[-1]) if tracked.steps else False,
+            any(self._rejects(step) for step in tracked.steps),
             datetime.now(UTC),
             min(os.sched_getaffinity(0)),
         )
@@ -395,7 +297,10 @@ class Laboratory:
     def _rejects(self, step: Step) -> bool:
         if step.rule is None or step.verdict != "DROP":
             return False
-        return self._chains.targets[step.table, step.chain][step.rule - 1] == "REJECT"
+        backend = self.world.backend
+        if len(self._chains) == 2:
+            backend = "legacy" if step.legacy else "nft"
+        return self._chains[backend].targets[step.table, step.chain][step.rule - 1] == "REJECT"
 
     def _frame(self, probe: Probe, data: bytes) -> bytes:
         """Put the hardware addresses before a packet."""
@@ -518,9 +423,14 @@ def hardware_addresses(world: World, probe: Probe) -> tuple[str, str]:
     """Return destination and source of the frame in which a packet comes from outside."""
     interface = world.interface(probe.source)
     to = probe.dst_mac or group_mac(probe.dst)
+    senders = [guest for guest in world.guests if guest.port == probe.source]
+    sender = next((guest for guest in senders if guest.address == probe.src), senders[0] if senders else None)
     if to is None and interface.master:
-        to = next((guest.mac for guest in _neighbours(world, interface) if guest.address == probe.dst), None)
-    own = next((guest.mac for guest in world.guests if guest.port == probe.source), NEIGHBOUR_MAC)
+        bridge = world.interface(interface.master)
+        near = any(ipaddress.ip_address(probe.dst) in network for network in bridge.networks())
+        hop = sender.gateway if sender is not None and sender.gateway and not near else probe.dst
+        to = next((guest.mac for guest in _neighbours(world, interface) if guest.address == hop), None)
+    own = sender.mac if sender is not None else NEIGHBOUR_MAC
     return to or world.mac(interface.master or interface.name), probe.src_mac or own
 
 
@@ -529,15 +439,6 @@ def _neighbours(world: World, port: Interface) -> Iterator[Guest]:
     for guest in world.guests:
         if world.interface(guest.port).master == port.master:
             yield guest
-
-
-def _nodad(address: str) -> str:
-    return "nodad" if ":" in address else ""
-
-
-def _write_sysctl(name: str, value: int) -> None:
-    # an interface's name may hold dots, which sysctl(8) then writes as slashes
-    Path("/proc/sys", *(part.replace("/", ".") for part in name.split("."))).write_text(str(value))
 
 
 @contextmanager
@@ -567,17 +468,4 @@ def _acting_as(uid: int, gid: int) -> Iterator[None]:
 _SENDING_ERRORS = frozenset(
     {errno.EPERM, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES, errno.EMSGSIZE, errno.ECONNREFUSED}
 )  # fmt: skip
-#: No limits on ICMP answers, no reverse-path filter unless asked for, no ICMP redirects.
-_QUIET = {
-    "net.ipv4.icmp_ratelimit": 0,
-    "net.ipv4.icmp_ratemask": 0,
-    "net.ipv6.icmp.ratelimit": 0,
-    "net.ipv4.conf.all.rp_filter": 0,
-    "net.ipv4.conf.default.rp_filter": 0,
-    "net.ipv4.conf.all.send_redirects": 0,
-    "net.ipv4.conf.default.send_redirects": 0,
-    "net.ipv4.ip_forward": 1,
-    "net.ipv6.conf.all.forwarding": 1,
-}
-
-__all__ = ["Arrival", "CommandError", "Laboratory", "Observation", "missing"]
+__all__ = ["CommandError", "Laboratory", "missing"]

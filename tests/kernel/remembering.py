@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.kernel.compare import Iptsim, differences
+from tests.kernel.asking import Iptsim
+from tests.kernel.compare import differences
 from tests.kernel.description import Probe
 from tests.kernel.laboratory import Laboratory
 from tests.kernel.scenes import make_scene

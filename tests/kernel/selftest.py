@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from iptsim.errors import IptsimError
+from tests.kernel.asking import Iptsim
 from tests.kernel.cases import Case
-from tests.kernel.compare import Iptsim
 from tests.kernel.fuzz import run_ruleset
 from tests.kernel.laboratory import missing
 

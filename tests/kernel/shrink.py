@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from tests.kernel.cases import Case, run_case
+from tests.kernel.cases import Case, run_again
 from tests.kernel.description import Probe, World
 from tests.kernel.namespaces import CommandError
 
@@ -25,21 +25,26 @@ def shrink(case: Case, still: Callable[[Case], bool]) -> Case:
     progress = True
     while progress and left > 0:
         progress = False
-        for world, probe in _smaller(case.world, case.probe):
+        for smaller in _smaller(case):
             left -= 1
             if left < 0:
                 break
             try:
-                smaller = run_case(world, probe, case.note)
+                ran = run_again(smaller)
             except (CommandError, OSError, ValueError):
                 continue
-            if still(smaller):
-                case, progress = smaller, True
+            if still(ran):
+                case, progress = ran, True
                 break
     return case
 
 
-def _smaller(world: World, probe: Probe) -> Iterator[tuple[World, Probe]]:
+def _smaller(case: Case) -> Iterator[Case]:
+    for world, probe in _smaller_parts(case.world, case.probe):
+        yield case.model_copy(update={"world": world, "probe": probe})
+
+
+def _smaller_parts(world: World, probe: Probe) -> Iterator[tuple[World, Probe]]:
     for dump in smaller_dumps(world.dump):
         if world.backend == "nft" or dump.count("\n:") == world.dump.count("\n:"):
             # a legacy table has its base chains whether they are named or not

@@ -10,8 +10,9 @@ from tests.kernel.conversation import reply
 from tests.kernel.description import Entry, Flow, Probe, World
 from tests.kernel.frames import checksum, crc32c, packet, read_header
 from tests.kernel.generate import make_probe, make_rulebook
-from tests.kernel.laboratory import Laboratory, Observation, missing
+from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError
+from tests.kernel.observation import Observation
 from tests.kernel.rules import read_chains
 from tests.kernel.scenes import make_scene
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from iptsim.packet import TCP_FLAGS
-from tests.kernel.compare import Iptsim, differences, question_of
+from tests.kernel.asking import Iptsim, question_of
+from tests.kernel.compare import differences
 from tests.kernel.conversation import reply
 from tests.kernel.description import Probe
 from tests.kernel.laboratory import Laboratory, missing

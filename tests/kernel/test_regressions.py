@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.cases import load_case, run_case, same_answer, stored_cases
+from tests.kernel.cases import load_case, run_again, same_answers, stored_cases
 from tests.kernel.laboratory import missing
 
 WITHOUT = missing()
@@ -23,5 +23,4 @@ def test_iptsim_says_what_the_kernel_said(path: Path) -> None:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_kernel_says_it_again(path: Path) -> None:
     stored = load_case(path)
-    again = run_case(stored.world, stored.probe)
-    assert same_answer(again.answer, stored.answer)
+    assert same_answers(run_again(stored), stored)

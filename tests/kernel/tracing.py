@@ -64,6 +64,7 @@ class Step(NamedTuple):
     Attributes:
         rule: place in the chain from 1, None for a policy or the end of a chain.
         verdict: ACCEPT, DROP, CONTINUE, RETURN, JUMP:chain, GOTO:chain, QUEUE, STOLEN.
+        legacy: the rule is one of the legacy backend, on a host with rules of both.
 
     """
 
@@ -73,10 +74,12 @@ class Step(NamedTuple):
     rule: int | None
     verdict: str
     policy: bool = False
+    legacy: bool = False
 
     def __str__(self) -> str:
         place = self.rule if self.rule is not None else "policy" if self.policy else "end"
-        return f"{self.hook} {self.table}:{self.chain}:{place}={self.verdict}"
+        backend = "legacy " if self.legacy else ""
+        return f"{backend}{self.hook} {self.table}:{self.chain}:{place}={self.verdict}"
 
 
 class Sighting(NamedTuple):
@@ -105,7 +108,7 @@ class Tracked:
     @property
     def ended(self) -> bool:
         """Whether nothing more is to come: it left, it was delivered, or a rule took it."""
-        if self.steps and self.steps[-1].verdict in ("DROP", "STOLEN", "QUEUE"):
+        if any(step.verdict in ("DROP", "STOLEN", "QUEUE") for step in self.steps):
             return True
         last = self.last
         return (
@@ -122,7 +125,8 @@ class Tracer:
     Attributes:
         positions: place of a rule by (table, chain, handle).
         interfaces: names by index.
-        chains: of the dump; a legacy trace names no verdicts.
+        chains: of the legacy dump; a legacy trace names no verdicts.
+        mark_legacy: the host has rules of both backends, so steps say which are of the legacy one.
         packets: by cookie; clones that a TEE target made are kept under the negative cookie.
         others: packets that the laboratory did not send, by trace number.
 
@@ -131,6 +135,7 @@ class Tracer:
     positions: Mapping[tuple[str, str, int], int]
     interfaces: Mapping[int, str]
     chains: Chains
+    mark_legacy: bool = False
     packets: dict[int, Tracked] = field(default_factory=dict)
     others: dict[int, Tracked] = field(default_factory=dict)
     _by_trace: dict[int, Tracked] = field(default_factory=dict)
@@ -243,9 +248,9 @@ class Tracer:
         owner = self.packets.setdefault(-header.cookie if cloned else header.cookie, Tracked())
         if number <= len(self.chains.targets.get((table, chain), ())):
             verdict = self.chains.verdict(table, chain, number)
-            owner.steps.append(Step(hook, table, chain, number, verdict))
+            owner.steps.append(Step(hook, table, chain, number, verdict, legacy=self.mark_legacy))
         elif chain in HOOKS:
             policy = self.chains.policies.get((table, chain), "ACCEPT")
-            owner.steps.append(Step(hook, table, chain, None, policy, True))
+            owner.steps.append(Step(hook, table, chain, None, policy, True, legacy=self.mark_legacy))
         else:
-            owner.steps.append(Step(hook, table, chain, None, "RETURN"))
+            owner.steps.append(Step(hook, table, chain, None, "RETURN", legacy=self.mark_legacy))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from random import Random
 
 from tests.kernel.clauses.base import Changes, Draft, each, maker, span
@@ -39,35 +38,38 @@ def _cluster(random: Random, scene: Scene, node: str) -> Draft:
     return Draft(f"{node} --cluster-total-nodes 2 --cluster-hash-seed 0xdeadbeef", around, around)
 
 
+#: Times of which each moment is in one and not in the other: what a rule says does not depend on the date on
+#: which it is made.
+_TIMES = (("00:00", "11:59:59"), ("12:00", "23:59:59"))
+_WEEKDAYS = ("Mon,Tue,Wed,Thu", "Fri,Sat,Sun")
+_MONTHDAYS = (",".join(map(str, range(1, 32, 2))), ",".join(map(str, range(2, 31, 2))))
+_DATES = (("2000-01-01", "2020-02-29T23:59:59"), ("2020-03-01", "2037-12-31T23:59:59"))
+
+
 @maker("time", "--timestart", negatable=False, weight=0.1)
 def time_of_day(random: Random, scene: Scene) -> Draft:
-    now = datetime.now(UTC)
-    start, stop = (f"{now + timedelta(hours=random.choice((-5, -2, 2, 5))):%H:%M}" for _ in range(2))
+    start, stop = random.choice(_TIMES)
+    if random.random() < 0.3:
+        # over midnight
+        start, stop = stop, start
     contiguous = " --contiguous" if stop < start and random.random() < 0.5 else ""
     return Draft(f"{start} --timestop {stop}{contiguous}", (), ())
 
 
 @maker("time", "--weekdays", weight=0.1)
 def weekdays(random: Random, scene: Scene) -> Draft:
-    return Draft(",".join(random.sample(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), 3)), (), ())
+    return Draft(random.choice(_WEEKDAYS), (), ())
 
 
 @maker("time", "--monthdays", weight=0.1)
 def month_days(random: Random, scene: Scene) -> Draft:
-    today = datetime.now(UTC).day
-    return Draft(",".join(map(str, sorted({today % 28 + random.choice((0, 1)), 3}))), (), ())
+    return Draft(random.choice(_MONTHDAYS), (), ())
 
 
 @maker("time", "--datestart", negatable=False, weight=0.1)
 def dates(random: Random, scene: Scene) -> Draft:
-    now = datetime.now(UTC)
-    start, stop = (
-        now - timedelta(days=random.choice((-1, 1, 3))),
-        now + timedelta(days=random.choice((-1, 1))),
-    )
-    if stop < start:
-        start, stop = stop, start
-    return Draft(f"{start:%Y-%m-%d} --datestop {stop:%Y-%m-%dT%H:%M:%S}", (), ())
+    start, stop = random.choice(_DATES)
+    return Draft(f"{start} --datestop {stop}", (), ())
 
 
 @maker("cpu", "--cpu", weight=0.1)

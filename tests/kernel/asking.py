@@ -1,0 +1,172 @@
+"""How iptsim is asked what the kernel was asked. No other module here knows the fields of its questions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iptsim.host import load_host
+from iptsim.netfilter.question import parse_question
+from iptsim.netfilter.trace import Trace
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS
+from tests.kernel.description import Flow, Probe, World
+from tests.kernel.frames import OFFSETS, packet
+from tests.kernel.laboratory import ENTRY_SECONDS, SOCKET_MARK, hardware_addresses
+from tests.kernel.observation import Observation
+
+
+class Iptsim:
+    """iptsim, ready for questions about one host."""
+
+    def __init__(self, capture: Mapping[str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in capture.items():
+                (Path(folder) / name).write_text(text)
+            self._simulator = Simulator(load_host(folder))
+
+    def ask(self, world: World, probe: Probe, observation: Observation, **told: Any) -> Trace:
+        """Return iptsim's answer for a packet in the circumstances in which the kernel had it.
+
+        Args:
+            world: the host.
+            probe: the packet.
+            observation: what the kernel did with it.
+            told: further fields of the question; facts are added to those of the observation.
+
+        """
+        question = question_of(world, probe, observation)
+        facts = {**question["facts"], **told.pop("facts", {})}
+        return self._simulator.walk(parse_question({**question, **told, "facts": facts}))
+
+
+def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
+    """Return a packet as a batch line, with the time and the processor of the observation.
+
+    Of the packets before it, iptsim is told of the last one; of a reply with the packet that it replies to.
+    """
+    data = packet(probe, 1)
+    question: dict[str, Any] = {
+        "src": probe.src,
+        "dst": probe.dst,
+        "proto": str(probe.proto),
+        "ttl": probe.ttl,
+        "tos": probe.tos,
+        "length": len(data),
+        "payload_hex": _payload(probe, data).hex(),
+        "at": observation.at,
+        "facts": {
+            "cpu": observation.cpu,
+            "nfqueue_reader": False,
+            "tproxy_listener": False,
+            "socket": probe.socket or False,
+            "socket_mark": SOCKET_MARK,
+        },
+    }
+    if probe.has_ports:
+        question.update(sport=probe.sport, dport=probe.dport)
+    if probe.proto == TCP and probe.fragment not in ("middle", "last"):
+        question["tcp_flags"] = (
+            ",".join(name for name, bit in TCP_FLAGS.items() if probe.tcp_flags & bit) or "NONE"
+        )
+        question["tcp_options"] = {kind: data for kind, data in probe.tcp_options.items() if kind != 1}
+    if probe.proto in (ICMP, ICMPV6):
+        question.update(icmp_type=probe.icmp_type, icmp_code=probe.icmp_code)
+    if probe.fragment:
+        question["fragment"] = probe.fragment
+    if probe.local:
+        question.update({"from": "host", "mark": probe.mark, "uid": probe.uid, "gid": probe.gid})
+    else:
+        to, own = hardware_addresses(world, probe)
+        question.update({"in": probe.source, "src_mac": own, "dst_mac": to, "pkttype": _packet_type(to)})
+    if probe.bad_checksum:
+        question["state"] = "invalid"
+    if probe.connection is not None:
+        entry = probe.connection
+        status = [
+            name for name, held in (("SEEN_REPLY", entry.seen_reply), ("ASSURED", entry.assured)) if held
+        ]
+        question["state"] = "established" if entry.seen_reply else "new"
+        question["ct"] = {
+            "orig": _flow(entry.original),
+            "reply": _flow(entry.reply),
+            "mark": entry.mark,
+            "zone": entry.zone,
+            "expires": ENTRY_SECONDS,
+            "status": [*status, "CONFIRMED"],
+        }
+    elif probe.expected_by:
+        question.update(state="related", ct={"helper": probe.expected_by})
+    if probe.before:
+        last = probe.before[-1]
+        earlier = probe.before[-2] if last.replies else last
+        question["after"] = {**question_of(world, earlier, observation), "reply": last.replies}
+    question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
+    if probe.extension_headers:
+        # iptsim's contents begin after the length octet
+        question["extension_headers"] = [[kind, text[2:]] for kind, text in probe.extension_headers]
+    return question
+
+
+#: What makes of a packet the headers before its transport header.
+_EMPTY: dict[str, Any] = {"proto": 254, "length": 0, "payload": "", "body": ""}
+
+
+def _payload(probe: Probe, data: bytes) -> bytes:
+    """Return what follows the transport header, padding included."""
+    bare = packet(probe.model_copy(update={"length": 0, "payload": ""}), 1)
+    return data[len(bare) :]
+
+
+def _packet_type(mac: str) -> str:
+    return "broadcast" if mac == "ff:ff:ff:ff:ff:ff" else "multicast" if int(mac[:2], 16) & 1 else "unicast"
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    return {"src": flow.src, "dst": flow.dst, "sport": flow.sport, "dport": flow.dport}
+
+
+def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
+    """Return the header fields that only a few matches look at.
+
+    Args:
+        probe: the packet.
+        transport: its octets from the transport header on.
+    """
+    extra: dict[str, Any] = {} if probe.fragment else {"ip_df": int(probe.dont_fragment), "fragment_offset": 0}
+    if probe.fragment:
+        extra["fragment_offset"] = OFFSETS[probe.fragment] * 8
+    if probe.fragment in ("middle", "last"):
+        return extra
+    number = int.from_bytes
+    if probe.proto == TCP:
+        extra.update(
+            tcp_seq=number(transport[4:8], "big"), tcp_ack=number(transport[8:12], "big"), tcp_window=8192
+        )
+    elif probe.proto == 50:
+        extra["esp_spi"] = number(transport[:4], "big")
+    elif probe.proto == 51:
+        extra.update(ah_spi=number(transport[4:8], "big"), ah_length=(transport[1] + 2) * 4)
+        extra["ah_reserved"] = number(transport[2:4], "big")
+    elif probe.proto == 132:
+        extra["sctp_chunks"] = _chunks(transport[12:])
+    elif probe.proto == 33 and len(transport) > 8:
+        extra["dccp_type"] = transport[8] >> 1 & 15
+        extra["dccp_options"] = [transport[28]] if transport[4] == 8 and transport[28] else []
+    elif probe.proto == 135:
+        extra["mh_type"] = transport[2]
+    return extra
+
+
+_CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT_ACK", 6: "ABORT", 10: "COOKIE_ECHO"}
+
+
+def _chunks(data: bytes) -> list[str]:
+    """Return the names of the chunks of an SCTP packet."""
+    names = []
+    while len(data) >= 4:
+        names.append(_CHUNK_NAMES.get(data[0], str(data[0])))
+        data = data[max(4, int.from_bytes(data[2:4], "big") + 3 & ~3) :]
+    return names
