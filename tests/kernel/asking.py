@@ -61,6 +61,7 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
             "cpu": observation.cpu,
             "nfqueue_reader": False,
             "tproxy_listener": False,
+            "realm": 0,
             "socket": probe.socket or False,
             "socket_mark": SOCKET_MARK,
         },
@@ -95,6 +96,8 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
             "mark": entry.mark,
             "zone": entry.zone,
             "expires": ENTRY_SECONDS,
+            "packets": 0,
+            "bytes": 0,
             "status": [*status, "CONFIRMED"],
         }
     elif probe.expected_by:
@@ -135,9 +138,9 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
         probe: the packet.
         transport: its octets from the transport header on.
     """
-    extra: dict[str, Any] = {} if probe.fragment else {"ip_df": int(probe.dont_fragment), "fragment_offset": 0}
-    if probe.fragment:
-        extra["fragment_offset"] = OFFSETS[probe.fragment] * 8
+    extra: dict[str, Any] = {"ipsec": "", "fragment_offset": OFFSETS[probe.fragment or "first"] * 8}
+    if not probe.fragment:
+        extra["ip_df"] = int(probe.dont_fragment)
     if probe.fragment in ("middle", "last"):
         return extra
     number = int.from_bytes
@@ -145,6 +148,8 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
         extra.update(
             tcp_seq=number(transport[4:8], "big"), tcp_ack=number(transport[8:12], "big"), tcp_window=8192
         )
+    elif probe.proto in (ICMP, ICMPV6) and probe.icmp_type in _ECHOES:
+        extra.update(icmp_id=number(transport[4:6], "big"), icmp_seq=number(transport[6:8], "big"))
     elif probe.proto == 50:
         extra["esp_spi"] = number(transport[:4], "big")
     elif probe.proto == 51:
@@ -160,6 +165,8 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
     return extra
 
 
+#: ICMP types whose header holds an identifier and a number.
+_ECHOES = frozenset({0, 8, 128, 129})
 _CHUNK_NAMES = {0: "DATA", 1: "INIT", 2: "INIT_ACK", 6: "ABORT", 10: "COOKIE_ECHO"}
 
 

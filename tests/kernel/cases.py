@@ -13,12 +13,12 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
-from tests.kernel.asking import Iptsim, question_of
-from tests.kernel.compare import differences
+from tests.kernel.asking import Iptsim
+from tests.kernel.compare import OPEN, differences
 from tests.kernel.conversation import reply
 from tests.kernel.description import Interface, Probe, World
 from tests.kernel.laboratory import Laboratory
@@ -51,11 +51,16 @@ class Case(BaseModel):
     note: str = ""
     world: World
     probe: Probe
-    capture: dict[str, str]
+    capture: dict[str, str] = Field(default_factory=dict)
     answer: Observation
     reply: Observation | None = None
     told: Told = "after"
     connections: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A short name for the host and the packet."""
+        return hashlib.sha256(f"{self.world}{self.probe}{self.told}".encode()).hexdigest()[:10]
 
     def differences(self, iptsim: Iptsim | None = None) -> list[str]:
         """Ask iptsim, and return where it parts from the kernel's stored answer.
@@ -90,7 +95,13 @@ class Case(BaseModel):
             self.answer,
             reply=self.reply,
             answerable=_is_answerable(self.world, self.probe),
+            certain=_is_certain(self.world.dump + self.world.other_dump),
         )
+
+
+def _is_certain(dump: str) -> bool:
+    """Tell whether no rule looks at what the question can't tell: chance, memory, how long an entry lives."""
+    return "--ctexpire" not in dump and not any(f"-m {name} " in dump for name in OPEN)
 
 
 def _is_answerable(world: World, probe: Probe) -> bool:
@@ -206,8 +217,9 @@ def main(files: list[str]) -> int:
     for name in files:
         found = Case.model_validate_json(sys.stdin.read() if name == "-" else Path(name).read_text())
         case = run_again(found)
-        digest = hashlib.sha256((case.world.dump + str(case.probe)).encode()).hexdigest()[:10]
-        print(f"{store_case(case, f'found-{digest}')}: {'; '.join(case.differences()) or 'no difference'}")
+        print(
+            f"{store_case(case, f'found-{case.digest}')}: {'; '.join(case.differences()) or 'no difference'}"
+        )
     return 0
 
 

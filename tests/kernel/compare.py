@@ -21,8 +21,9 @@ _SHOWN = {
     "REDIRECT": "ACCEPT",
     "NETMAP": "ACCEPT",
 }
-#: What an answer may depend on though packet, time and host are known: memory, chance, the order of loading.
-OPEN = frozenset({"limit", "hashlimit", "statistic", "recent", "connlimit", "quota"})
+#: Matches on which an answer may depend although packet, time and host are known: what they look at is memory,
+#: chance, or a checksum, which no question tells.
+OPEN = frozenset({"limit", "hashlimit", "statistic", "recent", "connlimit", "connbytes", "quota", "u32"})
 
 Key = tuple[str, str, str, int | None, str]
 
@@ -33,6 +34,7 @@ def differences(
     *,
     reply: Observation | None = None,
     answerable: bool = True,
+    certain: bool = False,
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
@@ -43,14 +45,25 @@ def differences(
         observation: of the packet.
         reply: of its answer, if one was sent.
         answerable: compare what REJECT sends back as well.
+        certain: nothing on the host depends on chance, memory or the order of loading.
 
     """
     found = min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
-    needless = {hinge.match for hinge in trace.hinges} - OPEN
-    if trace.legs[0].sender != "host":
-        # which user's program replies is known to no one who asks
-        needless -= {"owner"}
-    return found or [f"depends on {name}, which is known" for name in sorted(needless)]
+    return found or _needless_doubt(trace, certain)
+
+
+def _needless_doubt(trace: Trace, certain: bool) -> list[str]:
+    """Return what iptsim leaves open of the packet's way although it could know it.
+
+    What is in the reply, and whose program sends it, is not known beforehand.
+    """
+    request = trace.legs[0]
+    doubted = {hinge.match for hinge in trace.hinges} - OPEN if request.verdict == "DEPENDS" else set()
+    if certain:
+        doubted |= {step.rule.target_name or "a rule" for step in request.steps if step.maybe and step.rule}
+        if request.verdict == "DEPENDS" and not doubted:
+            return ["depends on nothing, though all is known"]
+    return [f"depends on {name}, which is known" for name in sorted(doubted)]
 
 
 def leaves(trace: Trace) -> Iterator[Trace]:
@@ -241,7 +254,6 @@ def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
 
 def _place_differences(delivered: Delivery, observation: Observation) -> list[str]:
     """Compare the interface by which a packet came to the host or left it, and the guest that got it."""
-    last = observation.sightings[-1] if observation.sightings else None
     if delivered.kind == "container":
         ports = [arrival.interface for arrival in observation.arrivals]
         return (
@@ -249,12 +261,15 @@ def _place_differences(delivered: Delivery, observation: Observation) -> list[st
             if delivered.name.removeprefix("guest-") in ports
             else [f"delivery: kernel by {', '.join(ports)}, iptsim to {delivered.name}"]
         )
-    if last is None or delivered.interface is None:
+    if delivered.interface is None:
         return []
-    kernel = last.in_interface if delivered.kind == "host" else last.out_interface
-    if kernel == delivered.interface:
+    if delivered.kind == "host":
+        seen = [one.in_interface for one in observation.sightings if one.hook == "INPUT"]
+    else:
+        seen = [one.out_interface for one in observation.sightings if one.hook == "POSTROUTING"]
+    if not seen or delivered.interface in seen:
         return []
-    return [f"delivery: kernel by {kernel}, iptsim by {delivered.interface}"]
+    return [f"delivery: kernel by {seen[-1]}, iptsim by {delivered.interface}"]
 
 
 def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> list[str]:

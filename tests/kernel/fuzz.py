@@ -1,13 +1,12 @@
 """Random rules and packets, through the kernel and through iptsim: `python -m tests.kernel.fuzz`.
 
-A difference is made small and kept in `fixtures/kernel`. Exit status 1 if there was one. A long run is
-told in `docs/verification.md`.
+A difference is made small and left in `build/finds`; `python -m tests.kernel.cases` makes a case of it. Exit
+status 1 if there was one. A long run is told in `docs/verification.md`.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import re
 import sys
@@ -16,12 +15,13 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from random import Random
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
 from tests.kernel.asking import Iptsim
-from tests.kernel.cases import Case, observe, run_case, same_answer, store_case
+from tests.kernel.cases import FINDS, Case, load_case, observe, run_again, same_answers, store_case
 from tests.kernel.description import Probe
 from tests.kernel.generate import Rulebook, established, make_probe, make_rulebook
 from tests.kernel.laboratory import Laboratory, missing
@@ -118,7 +118,7 @@ def run_ruleset(seed: str, *, keep: bool = False) -> Report:
                 trace = case.ask(iptsim)
                 report.open += isinstance(trace, Trace) and trace.verdict == "DEPENDS"
                 if what := case.compare(trace) if isinstance(trace, Trace) else [trace]:
-                    if same_answer(run_case(world, probe).answer, answer):
+                    if same_answers(run_again(case), case):
                         report.found.append((what[0], case))
                     else:
                         report.unsteady.append(what[0])
@@ -161,18 +161,23 @@ def kind_of(what: str) -> str:
     return re.sub(r"[0-9a-f:.]*[0-9][0-9a-f:.]*", "N", what)
 
 
-def keep_smallest(report: Report, limit: int = 10) -> list[tuple[str, Case]]:
-    """Shrink one difference of each kind and keep it in `fixtures/kernel`; return them."""
-    kept: dict[str, tuple[str, Case]] = {}
+def keep_smallest(report: Report, limit: int = 10) -> list[Path]:
+    """Make one difference of each kind small and leave it in `build/finds`; return the files."""
+    kept: dict[str, Path] = {}
     for what, case in report.found:
         if kind_of(what) not in kept and len(kept) < limit:
             small = shrink(case, lambda smaller: bool(smaller.differences()))
-            complaint = small.differences()[0]
-            small = small.model_copy(update={"note": complaint})
-            digest = hashlib.sha256((small.world.dump + str(small.probe)).encode()).hexdigest()[:10]
-            store_case(small, f"found-{digest}")
-            kept[kind_of(what)] = (complaint, small)
+            small = small.model_copy(update={"note": small.differences()[0]})
+            kept[kind_of(what)] = store_case(small, f"found-{small.digest}", FINDS)
     return list(kept.values())
+
+
+def shown(path: Path) -> str:
+    """Return what a find says, and the find itself: `python -m tests.kernel.cases -` takes it."""
+    case = load_case(path)
+    steps = "; ".join(map(str, case.answer.steps))
+    text = case.model_copy(update={"capture": {}}).model_dump_json(exclude_defaults=True)
+    return f"=== {path}: {case.note}\n{case.world.dump}kernel: {steps} -> {case.answer.verdict}\n{text}"
 
 
 def main(arguments: list[str]) -> int:
@@ -196,9 +201,8 @@ def main(arguments: list[str]) -> int:
     kinds = Counter(kind_of(what) for what, _ in report.found)
     for what, count in kinds.most_common(40):
         print(f"{count:5} {what}")
-    for what, case in keep_smallest(report, options.show):
-        print(f"\n=== {what}\n{case.world.dump}{case.probe.model_dump_json(exclude_defaults=True)}")
-        print("kernel:", "; ".join(map(str, case.answer.steps)), "->", case.answer.verdict)
+    for path in keep_smallest(report, options.show):
+        print(f"\n{shown(path)}")
     return 1 if report.found else 0
 
 

@@ -54,6 +54,18 @@ FAULTS = (
         "inside(value) is not negated",
         "inside(value)",
     ),
+    Fault(
+        "a negated fact is never known",
+        "extensions/base.py",
+        "negate(test(context))",
+        'Unknown("a fault")',
+    ),
+    Fault(
+        "a rule that only notes or marks is doubted",
+        "netfilter/chains.py",
+        "        if not undecided:\n            return True",
+        "        if not undecided:\n            return None if prepared.quiet else True",
+    ),
     Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
     Fault(
         "network masks are ignored",
