@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from iptsim.cli import make_parser
 from iptsim.facts import EXTRAS, FACTS
-from iptsim.netfilter.question import ConnectionFacts, Question
+from iptsim.netfilter.question import ConnectionFacts, Inner, Question
 
 ROOT = Path(__file__).parent.parent
 #: Documents of the repository that are pages of the site as well.
@@ -144,6 +144,9 @@ says so. On the command line `--set NAME=VALUE` sets a field that has no option 
     yield from _table(Question)
     yield "\n## ct: the connection\n\n`--set ct.mark=7`, or an object in a batch line.\n\n"
     yield from _table(ConnectionFacts, "ct.")
+    yield "\n## inner: what an ICMP error quotes\n\nThe packet as it came to whoever reports the error: translated, "
+    yield "where it was. `--set inner.dst=198.51.100.7`, or an object in a batch line.\n\n"
+    yield from _table(Inner, "inner.")
     yield "\n## Facts\n\nWhat a few matches ask about the world around the packet.\n\n"
     yield from _named(FACTS)
     yield "\n## Rare header fields\n\nWhat only a few matches look at.\n\n"

@@ -15,12 +15,12 @@ from iptsim.netfilter.question import Question, parse_question
 from iptsim.packet import ICMP, ICMPV6, address_text
 
 #: Fields of a question that are no property of the packet, and have options of their own.
-_CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct"})
+_CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct", "inner"})
 #: Who sends to whom; and what the next packet of a connection need not have from the one before.
 _ENDS = ("from", "sender", "to", "in", "in_interface", "src", "dst")
 _OF_ONE_PACKET = frozenset({
     "id", "after", "tcp_flags", "tcp_options", "mss", "length", "payload_hex", "fragment", "extra",
-    "state", "ct", "conntrack", "reply", "verbose",
+    "inner", "state", "ct", "conntrack", "reply", "verbose",
 })  # fmt: skip
 #: Parts of `ct` that hold a flow, and the numbers in it.
 _FLOWS, _PORTS = ("orig", "reply"), ("sport", "dport")
@@ -48,7 +48,7 @@ _NUMBERS = frozenset(
 
 def settable() -> list[str]:
     """Return every name that `--set` takes."""
-    return sorted({*_HEADER, *FACTS, *EXTRAS, "ct.mark", "ct.zone", "ct.helper", "ct.orig.src"})
+    return sorted({*_HEADER, *FACTS, *EXTRAS, "ct.mark", "ct.zone", "ct.helper", "ct.orig.src", "inner.src"})
 
 
 def make_question(fields: Mapping[str, Any]) -> Question:
@@ -81,6 +81,8 @@ def make_question(fields: Mapping[str, Any]) -> Question:
         _settle_before(known)
     if isinstance(known.get("conntrack"), str):
         _settle_connection(known)
+    if isinstance(known.get("inner"), Mapping):
+        known["inner"] = _read_inner(known["inner"])
     if known.get("icmp_type") is not None:
         _settle_icmp(known)
     for group, given in (("facts", facts), ("extra", extra)):
@@ -130,6 +132,7 @@ def _settle_connection(known: dict[str, Any]) -> None:
         }  # fmt: skip
         if flow.proto in (ICMP, ICMPV6):
             del said["sport"], said["dport"]
+            known["extra"] = {"icmp_id": flow.sport, **(known.get("extra") or {})}
         given = {
             name: known[name] for name in ("src", "dst", "sport", "dport") if known.get(name) is not None
         }
@@ -144,6 +147,18 @@ def _settle_connection(known: dict[str, Any]) -> None:
             known[name] = value
 
 
+def _read_inner(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the numbers and ports of the packet that an ICMP error quotes."""
+    read: dict[str, Any] = dict(given)
+    for name, value in given.items():
+        if isinstance(value, str):
+            if name in _PORTS:
+                read[name] = read_port(value, f"inner.{name}")
+            elif name in ("icmp_type", "icmp_id"):
+                read[name] = read_number(value)
+    return read
+
+
 def unknown_field(name: str) -> str:
     """Return what to say of a field that does not exist."""
     known = settable()
@@ -155,7 +170,7 @@ def unknown_field(name: str) -> str:
 def read_settings(settings: Iterable[str]) -> dict[str, Any]:
     """Read `--set field=value` words into fields for :func:`make_question`.
 
-    A dot leads into `ct` and `tcp_options`: `ct.mark=7`, `ct.orig.src=10.0.0.1`.
+    A dot leads into `ct`, `inner` and `tcp_options`: `ct.mark=7`, `ct.orig.src=10.0.0.1`, `inner.dport=53`.
 
     >>> read_settings(["mark=0x10", "ct.mark=7", "cpu=2"])
     {'mark': '0x10', 'ct': {'mark': '7'}, 'cpu': 2}
@@ -175,7 +190,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
             fields[first] = read_number(value)
         elif not rest and first in _HEADER:
             fields[first] = value
-        elif rest and first in ("ct", "tcp_options"):
+        elif rest and first in ("ct", "inner", "tcp_options"):
             place = fields
             for part in (first, *rest[:-1]):
                 place = place.setdefault(part, {})

@@ -79,6 +79,21 @@ class Flow(NamedTuple):
         return Flow(self.dst, self.dport, self.src, self.sport, self.proto)
 
 
+class Zone(NamedTuple):
+    """A conntrack zone: its number for each direction; `--zone-orig` and `--zone-reply` give it to one only."""
+
+    original: int = 0
+    reply: int = 0
+
+    @property
+    def id(self) -> int:
+        """The zone's number, whatever the direction that it is for."""
+        return self.original or self.reply
+
+
+NO_ZONE = Zone()
+
+
 @dataclass(slots=True)
 class Packet:
     """A packet's header, payload and the kernel's notes on it (mark, owner, how the frame came).
@@ -130,6 +145,8 @@ class Packet:
     pkttype: str = "unicast"
     #: set by the CLASSIFY target, as "major:minor"
     priority: str | None = None
+    #: the flow of the packet that an ICMP error quotes, as that came to who sends the error; None: nobody said
+    quoted: Flow | None = None
     defaults: frozenset[str] = frozenset()
 
     def copy(self) -> Packet:
@@ -164,7 +181,7 @@ class Connection:
     original: Flow
     reply: Flow
     mark: int = 0
-    zone: int = 0
+    zone: Zone = NO_ZONE
     helper: str | None = None
     #: helper of the connection that expected this one (`-m helper` looks at it)
     master_helper: str | None = None
@@ -255,8 +272,6 @@ class Context:
         backend: "nf_tables" or "legacy"; a few matches differ.
         version: of the iptables that saved the rules ("1.8.9"), None if the dump does not say; some
             versions load other rules than those that they print.
-        quoted: the flow of the packet that an ICMP error quotes, where it is known and belongs to no
-            connection that the error got with it.
         consulted: names of packet fields that were looked at while holding a default.
         notrack / zone / helper: what a CT target in the raw table asked of conntrack.
         template: whether such a target was met: conntrack listens to the first one only.
@@ -277,9 +292,8 @@ class Context:
     direction: Direction = "original"
     backend: str = "nf_tables"
     version: str | None = None
-    quoted: Flow | None = None
     consulted: set[str] = field(default_factory=set)
     notrack: bool = False
-    zone: int = 0
+    zone: Zone = NO_ZONE
     helper: str | None = None
     template: bool = False

@@ -14,6 +14,7 @@ from iptsim.explanation.places import place_of
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.model import Container, Host
 from iptsim.languages import joined, later, say, sentence, sentences, told
+from iptsim.netfilter.conntrack import is_icmp_error
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
@@ -325,6 +326,8 @@ def _published_direct(case: _Case) -> tuple[str, str]:
 
 
 def _answer(case: _Case) -> tuple[str, str]:
+    if is_icmp_error(case.packet):
+        return "rule-accept", say("The ICMP error is about a packet of a connection that is known.")
     return "rule-accept", say("The packet belongs to a connection that is already established.")
 
 

@@ -139,11 +139,16 @@ def transport_data(context: Context, length: int) -> bytes | Unknown | None:
     if packet.family == 6:
         label = int(packet.extra.get("flow_label", 0)) & 0xFFFFF
         start = (6 << 28 | packet.tos << 20 | label).to_bytes(4, "big")
-        head = start + packet.length.to_bytes(2, "big") + bytes((packet.proto, packet.ttl))
+        head = start + (packet.length - 40).to_bytes(2, "big") + bytes((_FRAGMENT, packet.ttl))
+        head += packet.src.to_bytes(16, "big") + packet.dst.to_bytes(16, "big")
         return head[:length] if length <= len(head) else None
     if "payload" in packet.defaults:
         return Unknown(later("the data of the fragment"), "--set payload_hex=...", ("fragment",))
     return packet.payload[:length] if len(packet.payload) >= length else None
+
+
+#: What the IPv6 header of a fragment says that follows.
+_FRAGMENT = 44
 
 
 def _negated_full_range(text: str, field: str) -> Predicate:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
-from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, parse_address
+from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, Zone, parse_address
 
 #: Words of a conntrack line that are no flags.
 _PAIR = re.compile(r"([A-Za-z_-]+)=(\S*)")
@@ -66,7 +66,7 @@ def _entry(line: str) -> ConntrackEntry:
             original=original,
             reply=reply,
             mark=int(both.get("mark", "0")),
-            zone=int(both.get("zone", both.get("zone-orig", "0"))),
+            zone=Zone(*(int(both.get("zone", both.get(f"zone-{way}", "0"))) for way in ("orig", "reply"))),
             helper=both.get("helper"),
             status=frozenset(_status(original, reply, flags)),
             secmark=both.get("secctx"),

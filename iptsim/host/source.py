@@ -32,6 +32,10 @@ _LABELS = tuple(
 )  # fmt: skip
 
 
+#: Link and site: where a destination's scope is one of these, REDIRECT takes an address of the same.
+_NARROW_SCOPES = frozenset({2, 5})
+
+
 def is_multicast(family: int, address: int) -> bool:
     """Tell whether an address is a multicast group."""
     return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
@@ -54,6 +58,23 @@ def select_source(
     if family == 4:
         return _select4(namespace, device, gateway, SCOPES4.get(scope, 0))
     return _select6(namespace, device, destination)
+
+
+def facing_address(interface: Interface, family: Family, destination: int) -> int | None:
+    """Return the address to which REDIRECT sends what comes in by an interface, None if there is none.
+
+    It is the first in the kernel's list, whatever its scope (nf_nat_redirect_ipv4). In IPv6 it must be of
+    the destination's scope where that is less than global, and not tentative (nf_nat_redirect_ipv6).
+    """
+    narrow = _scope6(destination) if family == 6 and _scope6(destination) in _NARROW_SCOPES else None
+    for own in interface.addresses:
+        if own.family != family or own.duplicate:
+            continue
+        if destination == 1 and family == 6 and own.address != 1:
+            continue
+        if narrow is None or _scope6(own.address) == narrow:
+            return own.address
+    return None
 
 
 def _select4(namespace: Namespace, device: str | None, gateway: int | None, scope: int) -> int | None:

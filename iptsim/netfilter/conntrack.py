@@ -5,6 +5,7 @@ Only what rules can see is modelled. Checksums are taken to be right and TCP win
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Ruleset
@@ -23,6 +24,7 @@ from iptsim.packet import (
     Direction,
     Flow,
     Packet,
+    Zone,
 )
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
@@ -38,6 +40,7 @@ ICMP_ANSWERS = {8: 0, 13: 14, 15: 16, 17: 18}
 ICMPV6_ANSWERS = {128: 129, 139: 140}
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
+_ICMP_REDIRECT = 5
 ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
 
@@ -68,34 +71,72 @@ def is_icmp_error(packet: Packet) -> bool:
     return packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_ERRORS
 
 
-def find(packet: Packet, connections: list[Connection], zone: int) -> State | None:
-    """Return the state of a packet that belongs to a known connection, None for any other."""
+def has_answer(proto: int, icmp_type: int) -> bool:
+    """Tell whether an ICMP type is a request or the answer to one, which conntrack can turn round."""
+    answers = ICMP_ANSWERS if proto == ICMP else ICMPV6_ANSWERS
+    return icmp_type in answers or icmp_type in answers.values()
+
+
+def is_icmp_redirect(packet: Packet) -> bool:
+    """Tell whether the packet is an ICMP redirect."""
+    return packet.proto == ICMP and packet.icmp_type == _ICMP_REDIRECT
+
+
+def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | None:
+    """Return the state of a packet that belongs to a known connection, None for any other.
+
+    Zones are compared for the direction in which the packet would go (nf_ct_key_equal).
+    """
     flow = packet.flow
     for connection in connections:
-        if connection.zone != zone or connection.family != packet.family:
+        if connection.family != packet.family:
             continue
-        if flow == connection.reply:
+        if flow == connection.reply and zone.reply == connection.zone.reply:
             return State("ESTABLISHED", connection, "reply")
-        if flow == connection.original:
+        if flow == connection.original and zone.original == connection.zone.original:
             if "SEEN_REPLY" in connection.status:
                 return State("ESTABLISHED", connection)
             return State("RELATED" if connection.related else "NEW", connection)
     return None
 
 
-def find_quoted(quoted: Flow, connections: list[Connection], zone: int) -> State | None:
-    """Return the state of an ICMP error: it is of the connection of the packet that it quotes."""
+def find_quoted(
+    error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
+) -> State | None:
+    """Return the state of an ICMP error: it belongs to the connection of the packet that it quotes.
+
+    Looked up is the flow that answers the quoted packet, as that came to whoever sends the error; to its
+    sender the error must go (nf_conntrack_inet_error). Ports that nobody knows are taken to fit.
+
+    Args:
+        error: the packet.
+        quoted: the flow of the packet that it quotes.
+        connections: that are known.
+        zone: of the error; None: connections of all zones count.
+    """
+    back = quoted.reversed()
+    if error.dst != back.dst:
+        return None
     for connection in connections:
-        if connection.zone == zone:
-            # looked up is the flow that answers the quoted one (nf_conntrack_inet_error)
-            if quoted == connection.original:
-                return State("RELATED", connection, "reply")
-            if quoted == connection.reply:
-                return State("RELATED", connection)
+        if connection.family != error.family:
+            continue
+        if _fits(back, connection.reply) and (zone is None or zone.reply == connection.zone.reply):
+            return State("RELATED", connection, "reply")
+        if _fits(back, connection.original) and (zone is None or zone.original == connection.zone.original):
+            return State("RELATED", connection)
     return None
 
 
-def first_state(packet: Packet, *, zone: int, tcp_loose: bool) -> State:
+def _fits(flow: Flow, known: Flow) -> bool:
+    """Tell whether two flows can be the same."""
+    ports = ((flow.sport, known.sport), (flow.dport, known.dport))
+    return (
+        (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
+        and all(None in pair or pair[0] == pair[1] for pair in ports)
+    )  # fmt: skip
+
+
+def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
     """Return the state of a packet that belongs to no known connection."""
     if packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_UNTRACKED:
         return State("UNTRACKED", None)

@@ -16,7 +16,7 @@ from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.trace import Delivery
-from iptsim.packet import ICMPV6, Context, Packet, address_text
+from iptsim.packet import ICMPV6, NO_ZONE, Context, Packet, address_text
 
 
 class Journey(Passage):
@@ -95,7 +95,7 @@ class Journey(Passage):
             context.connection, context.state = rejected.connection, "RELATED"
             context.direction = "original" if rejected.direction == "reply" else "reply"
         else:
-            context.quoted = rejected.packet.flow
+            packet.quoted = rejected.packet.flow
             # an untracked packet's answer inherits that there is no entry: CT does nothing then, but
             # conntrack looks it up
             context.template = rejected.state == "UNTRACKED"
@@ -184,8 +184,10 @@ class Journey(Passage):
         """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
         context.in_interface, context.out_interface = "lo", None
         if context.state == "INVALID":
-            # nothing is noted at such a packet: conntrack judges it anew
-            context.state, context.template, context.zone = None, False, 0
+            # nothing is noted at such a packet: conntrack judges it anew, and what is wrong with it stays
+            if self._stated is not None:
+                self.world.force(self._stated)
+            context.state, context.template, context.zone = None, False, NO_ZONE
         fate = self._hook(context, hooks.PREROUTING)
         if fate is None and self._translated:
             # the route that it brought along fits no longer

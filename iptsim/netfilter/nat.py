@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from iptsim.extensions.base import Translation
-from iptsim.packet import PORT_PROTOCOLS, Connection, Family, Flow, Packet
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Family, Flow, Packet
 
 GRE = 47
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 
 
 def set_up(
-    connection: Connection, packet: Packet, wanted: Translation, new_address: tuple[int, int] | None
+    connection: Connection,
+    packet: Packet,
+    wanted: Translation,
+    new_address: tuple[int, int] | None,
+    others: Iterable[Connection] = (),
 ) -> None:
     """Bind a translation to a connection: work out the flow that answers will have.
 
@@ -19,20 +25,26 @@ def set_up(
         packet: whose host part NETMAP keeps, whatever its connection says of the address.
         wanted: what the nat target asks for.
         new_address: first and last address to choose from, None to keep the packet's.
+        others: the connections that are known already.
     """
     current = connection.reply.reversed()
     side = wanted.side
     address = current.dst if side == "dst" else current.src
     port = current.dport if side == "dst" else current.sport
+    earlier = _like_before(connection, current, wanted, new_address, others)
+    if earlier is not None:
+        connection.reply = current._replace(src=earlier[0], sport=earlier[1]).reversed()
+        connection.status |= {"SNAT"}
+        return
     if wanted.netmap is not None and new_address is not None:
         kept = packet.dst if side == "dst" else packet.src
         address = (new_address[0] & wanted.netmap) | (kept & ~wanted.netmap)
     elif new_address is not None and not _fits(wanted, address, port, new_address):
         address = choose_address(
-            connection.family, current, new_address, wanted.persistent, zone=connection.zone
+            connection.family, current, new_address, wanted.persistent, side=side, zone=connection.zone.id
         )
     if current.proto in PORT_PROTOCOLS:
-        port = _choose_port(port, wanted, connection.original.dport)
+        port = _choose_port(port, wanted)
     new = (
         current._replace(dst=address, dport=port)
         if side == "dst"
@@ -43,6 +55,37 @@ def set_up(
         connection.status |= {"DNAT" if side == "dst" else "SNAT"}
 
 
+def _like_before(
+    connection: Connection,
+    current: Flow,
+    wanted: Translation,
+    addresses: tuple[int, int] | None,
+    others: Iterable[Connection],
+) -> tuple[int, int | None] | None:
+    """Return the address and port that another connection from the same source got, where they may serve.
+
+    A source that has a translation keeps it for other destinations (find_appropriate_src); a source in the
+    range keeps itself.
+    """
+    if wanted.side != "src" or wanted.random or addresses is None or current.sport is None:
+        return None
+    if wanted.netmap is not None or _fits(wanted, current.src, current.sport, addresses):
+        return None
+    for other in others:
+        if other.zone.original != connection.zone.original or other is connection:
+            continue
+        if (other.original.src, other.original.sport, other.original.proto) != (
+            current.src,
+            current.sport,
+            current.proto,
+        ):
+            continue
+        address, port = other.reply.dst, other.reply.dport
+        if other.reply.src != current.dst and _fits(wanted, address, port, addresses):
+            return address, port
+    return None
+
+
 def _fits(wanted: Translation, address: int, port: int | None, addresses: tuple[int, int]) -> bool:
     """Tell whether a source is in the range already; then it is kept (get_unique_tuple)."""
     if wanted.side != "src" or wanted.random or not addresses[0] <= address <= addresses[1]:
@@ -50,13 +93,17 @@ def _fits(wanted: Translation, address: int, port: int | None, addresses: tuple[
     return wanted.ports is None or (port is not None and wanted.ports[0] <= port <= wanted.ports[1])
 
 
-def _choose_port(port: int | None, wanted: Translation, original_port: int | None) -> int | None:
-    """Pick the port: DNAT takes the first of a range, deterministically; SNAT keeps it or picks at random."""
+def _choose_port(port: int | None, wanted: Translation) -> int | None:
+    """Pick the port: DNAT takes the first of a range, deterministically; SNAT keeps it or picks at random.
+
+    In a shifted range it is as far from the first port as the packet's own is from the base: a number of
+    16 bits, so that below the base it starts again at the top (nf_nat_l4proto_unique_tuple).
+    """
     if wanted.ports is None:
         return None if wanted.random else port
     low, high = wanted.ports
-    if wanted.base_port is not None and original_port is not None:
-        return low + (original_port - wanted.base_port) % (high - low + 1)
+    if wanted.base_port is not None:
+        return None if port is None else low + (port - wanted.base_port & 0xFFFF) % (high - low + 1)
     if low == high:
         return low
     if wanted.random:
@@ -67,7 +114,13 @@ def _choose_port(port: int | None, wanted: Translation, original_port: int | Non
 
 
 def choose_address(
-    family: Family, flow: Flow, addresses: tuple[int, int], persistent: bool, *, zone: int = 0
+    family: Family,
+    flow: Flow,
+    addresses: tuple[int, int],
+    persistent: bool,
+    *,
+    side: str = "src",
+    zone: int = 0,
 ) -> int:
     """Pick one address of a range as the kernel's find_best_ips_proto does: a hash of both addresses.
 
@@ -75,6 +128,8 @@ def choose_address(
         flow: as it is before this translation.
         addresses: first and last.
         persistent: the choice must not depend on the destination.
+        side: which address is chosen. The kernel writes each word into the flow at once, so that of a
+            destination the words that are already new go into the choice of the next.
         zone: conntrack zone of the connection.
     """
     low, high = addresses
@@ -92,7 +147,7 @@ def choose_address(
         chosen = chosen << 32 | picked
         full = full or picked != last
         if not persistent:
-            value ^= destination[index]
+            value ^= _swap(picked) if side == "dst" else destination[index]
     return chosen
 
 
@@ -129,6 +184,8 @@ def translate(packet: Packet, connection: Connection, side: str, direction: str)
     if packet.proto == GRE and "payload" not in packet.defaults and not _is_gre(packet.payload):
         return False
     target = (connection.reply if direction == "original" else connection.original).reversed()
+    if packet.quoted is not None and packet.proto in (ICMP, ICMPV6):
+        packet.quoted = _as_before(packet.quoted, target, side)
     if side == "src":
         packet.src = target.src
         if packet.proto in PORT_PROTOCOLS:
@@ -138,6 +195,13 @@ def translate(packet: Packet, connection: Connection, side: str, direction: str)
         if packet.proto in PORT_PROTOCOLS:
             packet.dport = target.dport
     return True
+
+
+def _as_before(quoted: Flow, target: Flow, side: str) -> Flow:
+    """Translate the packet that an ICMP error quotes back, on the other side than the error itself."""
+    if side == "src":
+        return quoted._replace(dst=target.src, dport=target.sport)
+    return quoted._replace(src=target.dst, sport=target.dport)
 
 
 def jhash2(words: list[int], initval: int) -> int:

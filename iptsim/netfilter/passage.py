@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
-from iptsim.host.source import select_source
+from iptsim.host.source import facing_address, select_source
 from iptsim.languages import say
 from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Chains, Fate
+from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Packet
 
@@ -26,6 +27,8 @@ class Passage(Chains):
     _way_out: fib.RouteResult
     #: whether nat has changed the destination of the packet that is under way, at its last hook
     _translated: bool = False
+    #: the state that the question gave the packet that conntrack looked at last
+    _stated: State | None = None
 
     def _hook(self, context: Context, hook: str) -> Fate | None:
         """Pass a hook. Returns None when the packet goes on, else its fate."""
@@ -72,24 +75,39 @@ class Passage(Chains):
         if context.state is not None:
             return
         packet = context.packet
-        forced = self.world.forced_state()
+        forced = self._stated = self.world.forced_state()
         if context.notrack:
             context.state = "UNTRACKED"
             return
-        if context.quoted is not None and conntrack.is_icmp_error(packet):
-            found = conntrack.find_quoted(context.quoted, self.connections, context.zone)
+        if forced is not None:
+            found: State | None = forced
+        elif conntrack.is_icmp_error(packet):
+            found = self._find_quoted(context)
         else:
-            found = forced or conntrack.find(packet, self.connections, context.zone)
+            found = conntrack.find(packet, self.connections, context.zone)
         if found is None:
             loose = self.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
             found = conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
         context.state, context.connection, context.direction = found
         if found.connection is None:
             return
-        if found.direction == "reply":
+        if found.state == "ESTABLISHED" and found.direction == "reply":
             found.connection.status |= {"SEEN_REPLY"}
         if context.helper and found.state == "NEW":
             found.connection.helper = context.helper
+
+    def _find_quoted(self, context: Context) -> State | None:
+        """Return the state of an ICMP error by the packet that it quotes, None where that is none's."""
+        packet = context.packet
+        if packet.quoted is not None:
+            return conntrack.find_quoted(packet, packet.quoted, self.connections, context.zone)
+        self.notes.append(
+            say(
+                "Nothing says which packet the ICMP error is about, so it belongs to no known connection and its "
+                "state is INVALID; quote that packet: --set inner.dst=ADDRESS --set inner.dport=PORT."
+            )
+        )
+        return None
 
     def _confirm(self, context: Context) -> None:
         connection = context.connection
@@ -116,6 +134,10 @@ class Passage(Chains):
                 if side in connection.nat_done:
                     break
             connection.nat_done |= {side}
+        if connection.status & {"SNAT", "DNAT"} and conntrack.is_icmp_redirect(context.packet):
+            # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
+            note = say("an ICMP redirect for a translated connection is not passed on")
+            return self._kernel_drop("nat-failed", note, context.hook)
         wrong = context.packet.checksum_error and any("nat" in program.ruleset.tables for program in programs)
         if wrong and conntrack.is_icmp_error(context.packet):
             return self._kernel_drop("nat-failed", say("its checksum is wrong"), context.hook)
@@ -134,7 +156,8 @@ class Passage(Chains):
             if own is None:
                 return False
             addresses = (own, own)
-        nat.set_up(connection, context.packet, wanted, addresses)
+        known = [*self.connections, *(entry.connection for entry in self.host.conntrack)]
+        nat.set_up(connection, context.packet, wanted, addresses, known)
         connection.nat_done |= {wanted.side}
         nat.translate(context.packet, connection, wanted.side, context.direction)
         return True
@@ -150,12 +173,7 @@ class Passage(Chains):
         if context.hook == hooks.OUTPUT:
             return 0x7F000001 if packet.family == 4 else 1
         interface = self.namespace.interfaces.get(context.in_interface or "")
-        addresses = [own for own in interface.addresses if own.family == packet.family] if interface else []
-        if packet.family == 6 and packet.dst == 1:
-            # nf_nat_redirect_ipv6: for ::1 it must be an address of the same scope
-            addresses = [own for own in addresses if own.address == 1]
-        addresses.sort(key=lambda own: own.scope == "link")
-        return addresses[0].address if addresses else None
+        return facing_address(interface, packet.family, packet.dst) if interface else None
 
     def _lookup_output(self, packet: Packet, source: int | None) -> fib.RouteResult | None:
         found = fib.lookup(

@@ -36,6 +36,30 @@ class ConnectionFacts(BaseModel):
     bytes: int | None = Field(None, description="octets so far, in each direction")
 
 
+class Inner(BaseModel):
+    """The packet that an ICMP error quotes, as it came to who sends the error: translated, where it was."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    src: str | None = Field(None, description="its source address; by default where the error goes")
+    dst: str = Field(description="its destination address")
+    proto: str | None = Field(None, description="its protocol, by name or number; tcp by default")
+    sport: int | None = Field(None, ge=0, le=65535, description="its source port")
+    dport: int | None = Field(None, ge=0, le=65535, description="its destination port")
+    icmp_type: int | None = Field(None, ge=0, le=255, description="its ICMP type, where it is ICMP itself")
+    icmp_id: int | None = Field(None, ge=0, le=65535, description="its identifier, where it is an ICMP echo")
+
+    @field_validator("proto", mode="before")
+    @classmethod
+    def _protocol_number(cls, value: Any) -> Any:
+        return _protocol_text(value)
+
+    @field_validator("proto")
+    @classmethod
+    def _known_protocol(cls, value: str | None) -> str | None:
+        return _one_protocol(value)
+
+
 class Question(BaseModel):
     """One packet to follow; each field says what it means. What is None has its default."""
 
@@ -91,6 +115,11 @@ class Question(BaseModel):
     conntrack: str | None = Field(
         None, description="its connection, as a line of `conntrack -L`; says its addresses and ports as well"
     )
+    inner: Inner | None = Field(
+        None,
+        description="the packet that an ICMP error quotes: src, dst, proto, sport, dport, icmp_type, icmp_id; "
+        "by default what payload_hex holds, or a packet of the connection that is told",
+    )
     after: Question | None = Field(
         None,
         description="a packet that passed before, as a question: the connection that it made goes on; "
@@ -118,7 +147,7 @@ class Question(BaseModel):
     @field_validator("proto", mode="before")
     @classmethod
     def _protocol_number(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) else value
+        return _protocol_text(value)
 
     @field_validator("state", mode="before")
     @classmethod
@@ -128,9 +157,7 @@ class Question(BaseModel):
     @field_validator("proto")
     @classmethod
     def _known_protocol(cls, value: str | None) -> str | None:
-        if value is not None and parse_protocol(value) == 0:
-            raise ValueError("a packet has one protocol: tcp, udp, icmp, or a number")
-        return value
+        return _one_protocol(value)
 
     @field_validator("tcp_flags")
     @classmethod
@@ -180,6 +207,21 @@ class Question(BaseModel):
         """Return protocol and port as people write them: "tcp/80", "icmp"."""
         name = "icmpv6" if self.protocol == 58 else protocol_name(self.protocol)
         return f"{name}/{self.dport}" if self.dport is not None and self.protocol in PORT_PROTOCOLS else name
+
+
+def _protocol_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) else value
+
+
+def _one_protocol(value: str | None) -> str | None:
+    """Check a packet's protocol.
+
+    Raises:
+        ValueError: the name stands for all protocols, or for none.
+    """
+    if value is not None and parse_protocol(value) == 0:
+        raise ValueError("a packet has one protocol: tcp, udp, icmp, or a number")
+    return value
 
 
 def _octets(text: str) -> bytes:

@@ -10,7 +10,9 @@ from iptsim.errors import UsageError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host
 from iptsim.languages import say
+from iptsim.netfilter import conntrack
 from iptsim.netfilter.question import Question
+from iptsim.netfilter.quoted import read_quoted
 from iptsim.packet import (
     ICMP,
     ICMPV6,
@@ -471,6 +473,9 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
     if proto in (ICMP, ICMPV6):
         fill("icmp_type", question.icmp_type, 8 if proto == ICMP else 128)
         fill("icmp_code", question.icmp_code, 0)
+        if conntrack.has_answer(proto, packet.icmp_type or 0):
+            # conntrack keeps the identifier where others have ports
+            packet.sport = packet.dport = question.extra.get("icmp_id")
     fill("ttl", question.ttl, 64)
     fill("tos", question.tos, 0)
     fill("length", question.length, _usual_length(packet))
@@ -485,6 +490,7 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
     packet.extension_headers = tuple((kind, bytes.fromhex(data)) for kind, data in question.extension_headers)
     # a mark of 0 is what every packet has that nobody marked: not worth a remark
     packet.defaults = frozenset(defaults - {"mark", "icmp_code"})
+    packet.quoted = read_quoted(question, packet)
     return packet
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
-from iptsim.errors import IptsimError, UsageError
+from iptsim.errors import IptsimError
 from iptsim.host import fib
-from iptsim.host.flows import entry_of_line
 from iptsim.host.model import Container, Endpoint, Host, Namespace
 from iptsim.languages import joined, later, say, say_many
-from iptsim.netfilter import answers, published
+from iptsim.netfilter import answers, conntrack, published
 from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
@@ -28,17 +27,15 @@ from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.resolve import Start, resolve
 from iptsim.netfilter.surroundings import World
+from iptsim.netfilter.told import quote_of, tell
 from iptsim.netfilter.trace import Decision, Delivery, Leg, Step, Trace
 from iptsim.packet import (
     SYN,
     TCP,
     Connection,
-    Direction,
     Family,
-    Flow,
     Packet,
     address_text,
-    parse_address,
 )
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
@@ -260,11 +257,12 @@ class _Ways:
         self.runs += 1
         host = self.simulator.host
         earlier = self.question.after
+        start = replace(self.start, packet=self.start.packet.copy())
         if earlier is None or self.before is None:
-            stated, known = _stated(self.question, self.start.packet, host)
+            told = tell(self.question, start.packet, host)
         else:
-            stated, known = _stated(earlier, self.before.packet, host)
-        world = World(host, self.question, host.namespace, known, self.assumptions_used)
+            told = tell(earlier, self.before.packet, host)
+        world = World(host, self.question, host.namespace, told.connections, self.assumptions_used)
         journey = Journey(
             world,
             host.namespace,
@@ -273,14 +271,18 @@ class _Ways:
             budget=self.budget,
             verbose=self.question.verbose,
         )
-        run = _Run(self.simulator, self.question, self.start, self.budget, journey, {}, self.assumptions_used)
+        run = _Run(self.simulator, self.question, start, self.budget, journey, {}, self.assumptions_used)
         if earlier is not None and self.before is not None:
-            journey.notes += _pass_before(replace(run, question=earlier, start=self.before), stated)
+            journey.notes += _pass_before(replace(run, question=earlier, start=self.before), told.state)
             run.ask(self.question)
+            if conntrack.is_icmp_error(start.packet):
+                quote_of(start.packet, journey.connections)
         elif self.question.state == "established" and self.question.ct is None:
             _open_connection(run)
-        elif stated is not None:
-            world.force(stated)
+        elif told.state is not None:
+            world.force(told.state)
+        if told.note:
+            journey.notes.append(told.note)
         legs = _legs(run)
         broken = next((leg for leg in legs if leg.verdict != "ACCEPT"), None)
         if legs[0].verdict == "REJECT":
@@ -290,89 +292,6 @@ class _Ways:
             if note not in self.notes:
                 self.notes.append(note)
         return Trace(verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted))
-
-
-def _stated(question: Question, packet: Packet, host: Host) -> tuple[State | None, tuple[Connection, ...]]:
-    """Return what the question or the capture's conntrack table says of the first packet's connection."""
-    facts, state = question.ct, question.state
-    if question.conntrack is not None:
-        return None, (_of_line(question.conntrack, packet),)
-    if state == "invalid":
-        return State("INVALID", None), ()
-    if state == "untracked":
-        return State("UNTRACKED", None), ()
-    if state is None and facts is None:
-        if question.sport is not None:
-            flow = packet.flow
-            for entry in host.conntrack:
-                if flow in (entry.connection.original, entry.connection.reply):
-                    return None, (entry.connection.copy(),)
-        return None, ()
-    flow = packet.flow
-    connection = Connection(packet.family, flow, flow.reversed())
-    direction: Direction = "original"
-    if facts is not None:
-        connection.mark, connection.zone, connection.helper = facts.mark, facts.zone, facts.helper
-        connection.labels = frozenset(facts.labels)
-        connection.expires = facts.expires
-        connection.status = frozenset(facts.status)
-        if facts.packets is not None:
-            connection.packets = {"original": facts.packets, "reply": facts.packets}
-        if facts.bytes is not None:
-            connection.octets = {"original": facts.bytes, "reply": facts.bytes}
-        if facts.orig is not None:
-            connection.original = _flow(facts.orig, packet, "ct.orig")
-            connection.reply = connection.original.reversed()
-        if facts.reply is not None:
-            connection.reply = _flow(facts.reply, packet, "ct.reply")
-        expected = connection.original.reversed()
-        if (connection.reply.dst, connection.reply.dport) != (expected.dst, expected.dport):
-            connection.status |= {"SNAT"}
-        if (connection.reply.src, connection.reply.sport) != (expected.src, expected.sport):
-            connection.status |= {"DNAT"}
-        if flow == connection.reply and flow != connection.original:
-            direction = "reply"
-        if connection.zone:
-            # the entry lies in its own zone: the packet finds it only if a CT rule puts it there
-            connection.status |= {"SEEN_REPLY", "ASSURED", "CONFIRMED"}
-            return None, (connection,)
-    if state == "established":
-        connection.status |= {"SEEN_REPLY", "ASSURED", "CONFIRMED"}
-        connection.nat_done = frozenset({"src", "dst"})
-        return State("ESTABLISHED", connection, direction), (connection,) if facts is not None else ()
-    if state == "related":
-        connection.status |= {"EXPECTED"}
-        connection.related = True
-        # what the question calls the helper is the one that announced the connection
-        connection.helper, connection.master_helper = None, connection.helper
-        return State("RELATED", connection), ()
-    return State("NEW", connection), ()
-
-
-def _of_line(line: str, packet: Packet) -> Connection:
-    """Read the connection that a question gives as a line of `conntrack -L`.
-
-    Raises:
-        UsageError: the packet is none of its packets.
-    """
-    connection = entry_of_line(line).connection
-    if packet.flow not in (connection.original, connection.reply):
-        raise UsageError(f"conntrack: the packet is none of this connection: {line[:100]}")
-    return connection
-
-
-def _flow(fields: dict[str, Any], packet: Packet, what: str) -> Flow:
-    """Read one direction of a connection from a question."""
-    try:
-        return Flow(
-            parse_address(str(fields["src"]))[1],
-            fields.get("sport"),
-            parse_address(str(fields["dst"]))[1],
-            fields.get("dport"),
-            packet.proto,
-        )
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{what}: needs src and dst addresses and their ports ({error})") from None
 
 
 def _open_connection(run: _Run) -> None:

@@ -26,6 +26,7 @@ from iptsim.packet import (
     ECE,
     ICMP,
     ICMPV6,
+    NO_ZONE,
     PROTOCOLS,
     PSH,
     RST,
@@ -39,6 +40,7 @@ from iptsim.packet import (
     Packet,
     Truth,
     Unknown,
+    Zone,
     address_text,
     parse_address,
 )
@@ -572,18 +574,18 @@ def test_prefix_translation_drops_what_has_no_room_for_the_difference() -> None:
 @pytest.mark.parametrize(
     ("clauses", "notrack", "zone"),
     [
-        (("CT --zone 3", "CT --zone 4"), False, 3),
-        (("CT", "CT --zone 4"), False, 0),
-        (("NOTRACK", "CT --zone 4"), True, 0),
-        (("CT --zone 4", "NOTRACK"), False, 4),
-        (("MARK --set-mark 0x10005", "CT --zone mark"), False, 5),
-        (("CT --zone-orig 6",), False, 6),
-        (("CT --zone-reply 6",), False, 6),
-        (("CT --notrack --zone 5",), True, 0),
-        (("CT --ctevents new", "CT --zone 9"), False, 0),
+        (("CT --zone 3", "CT --zone 4"), False, Zone(3, 3)),
+        (("CT", "CT --zone 4"), False, NO_ZONE),
+        (("NOTRACK", "CT --zone 4"), True, NO_ZONE),
+        (("CT --zone 4", "NOTRACK"), False, Zone(4, 4)),
+        (("MARK --set-mark 0x10005", "CT --zone mark"), False, Zone(5, 5)),
+        (("CT --zone-orig 6",), False, Zone(6, 0)),
+        (("CT --zone-reply 6",), False, Zone(0, 6)),
+        (("CT --notrack --zone 5",), True, NO_ZONE),
+        (("CT --ctevents new", "CT --zone 9"), False, NO_ZONE),
     ],
 )
-def test_conntrack_listens_to_the_first_template(clauses: tuple[str, ...], notrack: bool, zone: int) -> None:
+def test_conntrack_listens_to_the_first_template(clauses: tuple[str, ...], notrack: bool, zone: Zone) -> None:
     where = context(table="raw", tracked=False)
 
     for clause in clauses:

@@ -7,7 +7,7 @@ import pytest
 from iptsim.host import daemon, flows, iproute
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.ipsets import contains, read_ipsets
-from iptsim.packet import Context, Flow, Packet, Unknown
+from iptsim.packet import Context, Flow, Packet, Unknown, Zone
 
 #: Printed by conntrack 1.4.7 and by /proc/net/nf_conntrack.
 CONNTRACK = """\
@@ -25,7 +25,7 @@ def test_conntrack() -> None:
     assert one.original == Flow(0xC6336407, 40000, 0xC000020A, 8080, 6)
     assert one.reply == Flow(0xAC110002, 80, 0xC6336407, 40000, 6)
     assert one.status == {"CONFIRMED", "SEEN_REPLY", "ASSURED", "DNAT"}
-    assert (one.mark, one.zone, published.state, published.timeout) == (7, 3, "ESTABLISHED", 431999)
+    assert (one.mark, one.zone, published.state, published.timeout) == (7, Zone(3, 3), "ESTABLISHED", 431999)
     assert question.connection.status == {"CONFIRMED"}
     assert question.connection.packets == {"original": 1, "reply": 0}
     assert question.state is None

@@ -82,7 +82,7 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
     else:
         to, own = hardware_addresses(world, probe)
         question.update({"in": probe.source, "src_mac": own, "dst_mac": to, "pkttype": _packet_type(to)})
-    if probe.bad_checksum:
+    if probe.bad_checksum or probe.bad_length:
         question["state"] = "invalid"
     if probe.connection is not None:
         entry = probe.connection

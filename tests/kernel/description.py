@@ -151,6 +151,7 @@ class Probe(_Plain):
         body: for ICMP the four octets after the checksum, for other headers that have no fields here
             the whole transport header, in hexadecimal.
         bad_checksum: send it with a wrong transport checksum.
+        bad_length: the UDP header names another length than the datagram has; to conntrack it is INVALID.
         connection: an entry that conntrack has when the packet comes.
         expected_by: the conntrack helper of a connection that has announced the packet's.
         socket: the host has a socket for the packet: "bound" to its address, "any" for all addresses,
@@ -184,6 +185,7 @@ class Probe(_Plain):
     src_mac: str | None = None
     dst_mac: str | None = None
     bad_checksum: bool = False
+    bad_length: bool = False
     connection: Entry | None = None
     expected_by: Literal["", "ftp", "sane"] = ""
     socket: Literal["", "bound", "any", "transparent"] = ""

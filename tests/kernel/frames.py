@@ -91,7 +91,7 @@ def _transport(probe: Probe, payload: bytes, pseudo: bytes) -> bytes:
         )
         data, place = data + options + payload, 16
     elif probe.proto in (UDP, _UDPLITE):
-        data, place = ports + struct.pack("!HH", 8 + len(payload), 0) + payload, 6
+        data, place = ports + struct.pack("!HH", 8 + len(payload) + probe.bad_length, 0) + payload, 6
     elif probe.proto in (ICMP, ICMPV6):
         data = bytes([probe.icmp_type, probe.icmp_code, 0, 0]) + (body or bytes(4)) + payload
         place = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import (
@@ -10,15 +11,14 @@ from iptsim.extensions.base import (
     Option,
     Predicate,
     Value,
-    fact_predicate,
     field_predicate,
     look,
 )
 from iptsim.extensions.listing import ListingForm, listed_ports
-from iptsim.extensions.ports import port_predicates, port_says
+from iptsim.extensions.ports import port_predicates, port_says, transport_data
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
 from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth
+from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth, Unknown
 
 _ALL = {
     **{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")},
@@ -32,6 +32,10 @@ class TcpFlags(NamedTuple):
 
     mask: int
     set: int
+
+
+#: Where the flags stand in a TCP header, in octets.
+_FLAGS_AT = 13
 
 
 def _flags(text: str) -> int:
@@ -96,16 +100,7 @@ class Tcp(Match):
                 continue
             text, negated = self.clause(option, value), option.field in self.negated
             if option.field == "tcp_flags":
-                found.append(
-                    field_predicate(
-                        text,
-                        "tcp_flags",
-                        Masked(value.set, value.mask),
-                        negated=negated,
-                        name=later("TCP flags"),
-                        show=flags_text,
-                    )
-                )
+                found.append(_flags_predicate(text, value, negated))
             else:
                 found.append(_option_predicate(text, value, negated))
         return tuple(found)
@@ -154,15 +149,50 @@ class Tcp(Match):
         return joined(" ", filter(None, phrases))
 
 
-def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
+def _flags_predicate(text: str, flags: TcpFlags, negated: bool) -> Predicate:
+    """Make the condition on the flags, which a later fragment lacks.
+
+    There the nf_tables backend reads what stands where a TCP header has them; legacy matches nothing.
+    """
+    whole = field_predicate(
+        text,
+        "tcp_flags",
+        Masked(flags.set, flags.mask),
+        negated=negated,
+        name=later("TCP flags"),
+        show=flags_text,
+    )
+
     def test(context: Context) -> Truth:
-        return number in look(context, "tcp_options")
+        if context.packet.fragment not in ("middle", "last"):
+            return whole.test(context)
+        data = transport_data(context, _FLAGS_AT + 1) if context.backend == "nf_tables" else None
+        if isinstance(data, Unknown) or data is None:
+            return data or False
+        return (data[_FLAGS_AT] & flags.mask == flags.set) is not negated
 
     def got(context: Context) -> str:
+        if context.packet.fragment in ("middle", "last"):
+            return say("a later fragment carries no TCP flags")
+        return whole.got(context)
+
+    return replace(whole, test=test, got=got)
+
+
+def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
+    def test(context: Context) -> Truth:
+        if context.packet.fragment in ("middle", "last"):
+            # tcp_mt: no condition holds there, negated or not
+            return False
+        return (number in look(context, "tcp_options")) is not negated
+
+    def got(context: Context) -> str:
+        if context.packet.fragment in ("middle", "last"):
+            return say("a later fragment carries no TCP options")
         present = ", ".join(map(str, context.packet.tcp_options)) or say("none")
         return say("its TCP options are: {present}", present=present)
 
-    return fact_predicate(text, test, got, negated=negated)
+    return Predicate(text, test, got, negated=negated)
 
 
 EXTENSIONS = (Tcp,)

@@ -10,15 +10,15 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
 from iptsim.languages import joined, say
-from iptsim.packet import Connection, Context, Flow
+from iptsim.packet import Connection, Context, Flow, Zone
 
 EVENTS = (
     "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark",
 )  # fmt: skip
-Zone = int | Literal["mark"]
+ZoneNumber = int | Literal["mark"]
 
 
-def parse_zone(text: str) -> Zone:
+def parse_zone(text: str) -> ZoneNumber:
     """Read a zone's number, or `mark` for the packet's mark.
 
     Raises:
@@ -64,9 +64,9 @@ class Ct(Target):
     timeout: str | None = None
     ctevents: tuple[str, ...] | None = None
     expevents: tuple[str, ...] | None = None
-    zone_orig: Zone | None = None
-    zone_reply: Zone | None = None
-    zone: Zone | None = None
+    zone_orig: ZoneNumber | None = None
+    zone_reply: ZoneNumber | None = None
+    zone: ZoneNumber | None = None
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
@@ -107,7 +107,10 @@ class Ct(Target):
         if self.helper is not None:
             context.helper = self.helper
         zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)
-        context.zone = context.packet.mark & 0xFFFF if zone == "mark" else zone
+        number = context.packet.mark & 0xFFFF if zone == "mark" else zone
+        context.zone = Zone(
+            0 if self.zone_reply is not None else number, 0 if self.zone_orig is not None else number
+        )
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
