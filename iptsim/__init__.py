@@ -5,15 +5,16 @@
     >>> answer.verdict  # doctest: +SKIP
     'DROP'
 
-Names load on first use, so that `import iptsim` costs next to nothing.
+Names load on first use, so that `import iptsim` costs next to nothing, and nothing is imported here: a program
+takes hold of Ctrl-C only after that.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from iptsim.alternatives import WhatIf, proposals
     from iptsim.api import Answers, explain, explain_many, whatif
     from iptsim.dump import dumps, load, loads
@@ -89,6 +90,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'iptsim' has no attribute {name!r}")
+    from importlib import import_module
+
     found = globals()[name] = getattr(import_module(home), name)
     return found
 

@@ -1,6 +1,7 @@
 """The command line: the program around the commands of :mod:`iptsim.commands`.
 
-Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input.
+Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input,
+3 an internal error; 130 and 141 for Ctrl-C and a reader that went away.
 """
 
 from __future__ import annotations
@@ -8,23 +9,33 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from contextlib import suppress
+from typing import Any, NoReturn
 
 import iptsim
+from iptsim.__main__ import INTERRUPTED, run
 from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
-from iptsim.commands.common import BAD
+from iptsim.commands.common import BAD, INTERNAL
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
+__all__ = ["main", "make_parser", "program", "run"]
+
 #: In the order in which `iptsim --help` lists them.
 _COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
-#: What a shell reports of a program that SIGPIPE or SIGINT ended.
-_BROKEN_PIPE, _INTERRUPTED = 141, 130
+#: What a shell reports of a program that SIGPIPE ended.
+BROKEN_PIPE = 128 + 13
+#: Set to 1, it shows where an internal error happened.
+DEBUG = "IPTSIM_DEBUG"
+#: Longest part of an internal error that is shown, in characters.
+_LONGEST = 200
 
 
-def run() -> NoReturn:
+def program() -> NoReturn:
     """Run the command line as a program.
 
     It lives for one answer. So garbage is looked for rarely, plug-ins of pydantic's in the environment are
@@ -33,8 +44,20 @@ def run() -> NoReturn:
     """
     gc.set_threshold(100_000)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    status = main()
-    sys.stderr.flush()
+    at_once = signal.getsignal(signal.SIGINT)
+    try:
+        if callable(at_once):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        status = main()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except SystemExit as ended:
+        # after a help text, or an error in the words
+        status = ended.code if isinstance(ended.code, int) else BAD
+    if callable(at_once):
+        signal.signal(signal.SIGINT, at_once)
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
     os._exit(status)
 
 
@@ -45,24 +68,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = _arguments(argv)
-        run: Callable[[argparse.Namespace], int] = arguments.run
+        command: Callable[[argparse.Namespace], int] = arguments.run
         with language(getattr(arguments, "lang", None) or language_of_locale(os.environ)):
-            status = run(arguments)
+            status = command(arguments)
         sys.stdout.flush()
     except IptsimError as error:
-        print("iptsim: " + "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
-        return BAD
+        return _complain(str(error), BAD)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except OSError as error:
-        # inputs that can't be read are errors of their own above: this is an output that can't be written;
+        # inputs that can't be read are errors of their own above: this is an output that can't be written
+        return _output_failed(error)
+    except Exception as error:
+        return _internal(error)
+    return status
+
+
+def _complain(text: str, status: int) -> int:
+    """Print an error, as far as there is something to print it to, and return the exit status."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        print(f"iptsim: {text}", file=sys.stderr)
+    return status
+
+
+def _output_failed(error: OSError) -> int:
+    """Return the exit status of a program whose output can't be written."""
+    with suppress(OSError, ValueError):
         # keep the interpreter from flushing into it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return _BROKEN_PIPE
-        print(f"iptsim: the output can't be written: {error.strerror or error}", file=sys.stderr)
-        return BAD
-    return status
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    return _complain(f"the output can't be written: {error.strerror or error}", BAD)
+
+
+def _internal(error: Exception) -> int:
+    """Return the exit status of a program with a defect, and ask to report it."""
+    if os.environ.get(DEBUG) == "1":
+        with suppress(OSError, ValueError):
+            traceback.print_exception(error, file=sys.stderr)
+    what = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
+    return _complain(
+        f"internal error ({what}); please report it with the command and, if you may share it, its input"
+        f" ({DEBUG}=1 shows where it happened)",
+        INTERNAL,
+    )
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -79,9 +130,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose texts are inert on a terminal, and which does not pass over what can't be printed."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        stream = file or sys.stderr
+        stream.write("\n".join(map(printable, message.split("\n"))))
+        stream.flush()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="iptsim",
         description="Simulate and explain iptables: what happens to a packet, which rule decides, and why.",
         allow_abbrev=False,

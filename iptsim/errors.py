@@ -45,7 +45,10 @@ def printable(text: str) -> str:
 
 
 class IptsimError(Exception):
-    """Root of all errors that iptsim raises on purpose."""
+    """Root of all errors that iptsim raises on purpose. Its text is inert on a terminal."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class UsageError(IptsimError, ValueError):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: Options that the usage of a command still lists.
 _LISTED_OPTIONS = 3
-#: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input.
-ANSWERED, DIFFERS, BAD = 0, 1, 2
+#: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input; a defect.
+ANSWERED, DIFFERS, BAD, INTERNAL = 0, 1, 2, 3
 
 
 class Help(argparse.HelpFormatter):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 
 from iptsim.docker.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
 from iptsim.errors import CaptureError
@@ -41,18 +41,25 @@ def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Su
     Raises:
         CaptureError: all are taken.
     """
-    taken = [ip_network(str(subnet)) for network in networks for subnet in network.subnets]
-    for candidate in _pools(daemon):
-        if not any(candidate.overlaps(other) for other in taken if isinstance(other, type(candidate))):
-            return subnet_of(str(candidate))
+    taken = [
+        ip_network(str(subnet)) for network in networks for subnet in network.subnets if subnet.family == 4
+    ]
+    for text, length in daemon.default_address_pools or DEFAULT_POOLS:
+        pool = ip_network(text, strict=False)
+        if isinstance(pool, IPv4Network):
+            address = pool.network_address
+            while address in pool:
+                candidate = IPv4Network((address, length))
+                other = next((one for one in taken if candidate.overlaps(one)), None)
+                if other is None:
+                    return subnet_of(str(candidate))
+                # the next of its size behind what is in its way
+                last = max(int(candidate.broadcast_address), int(other.broadcast_address))
+                behind = (last | (1 << 32 - length) - 1) + 1
+                if behind >> 32:
+                    break
+                address = IPv4Address(behind)
     raise CaptureError("default-address-pools: all subnets are taken; give the network one of its own")
-
-
-def _pools(daemon: DockerDaemon) -> Iterator[IPv4Network]:
-    for base, length in daemon.default_address_pools or DEFAULT_POOLS:
-        network: IPv4Network | IPv6Network = ip_network(base, strict=False)
-        if isinstance(network, IPv4Network):
-            yield from network.subnets(new_prefix=max(length, network.prefixlen))
 
 
 def free_address(network: DockerNetwork, family: Family, taken: Collection[int]) -> int | None:

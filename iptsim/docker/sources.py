@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from typing import Any, NamedTuple
 
 from iptsim.docker.addresses import default_network
 from iptsim.docker.compose import read_compose
@@ -17,14 +14,13 @@ from iptsim.errors import CaptureError
 from iptsim.host import daemon as dockerd
 from iptsim.host import engine
 from iptsim.host.capture import load_host
+from iptsim.host.foreign import converted
 from iptsim.host.model import DockerDaemon, Host, Network
+from iptsim.reading import brief, parse_json, read_file
 
 _YAML = (".yml", ".yaml")
 #: How JSON begins; a dump may begin with counters in brackets.
 _JSON = re.compile(r"\s*(\{|\[\s*[{\]])")
-
-
-T = TypeVar("T", bound=BaseModel)
 
 
 class Settings(NamedTuple):
@@ -69,9 +65,7 @@ def _own_file(path: str) -> str | None:
     if path == "-" or Path(path).is_dir():
         return None
     try:
-        text = Path(path).read_bytes().decode()
-    except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from None
+        text = read_file(path).decode()
     except UnicodeDecodeError:
         return None  # an archive, or a dump that its reader complains of
     own = path.endswith(_YAML) or _JSON.match(text) or "DOCKER_OPTS=" in text
@@ -98,48 +92,36 @@ def _options(path: str, text: str) -> DockerDaemon:
 
 def _from_json(text: str, path: str) -> DockerHost:
     try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CaptureError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except RecursionError:
-        raise CaptureError(f"{path}: it is nested too deep") from None
-    if isinstance(document, dict):
-        try:
-            daemon = dockerd.make_daemon([(path, dockerd.file_options(document))], None, ())
-        except ValueError as error:
-            raise CaptureError(f"{path}: {error}") from None
-        return of_daemon(daemon)
-    return _from_inspect(document, path)
+        document = parse_json(text.encode())
+        if isinstance(document, list):
+            return _from_inspect(document, path)
+        options = dockerd.file_options(document)
+    except ValueError as error:
+        raise CaptureError(f"{path}: {error}") from None
+    return of_daemon(dockerd.make_daemon([(path, options)], None, ()))
 
 
 def _from_inspect(document: list[Any], path: str) -> DockerHost:
-    """Read the output of `docker inspect` on containers, networks or both."""
+    """Read the output of `docker inspect` on containers, networks or both.
+
+    Raises:
+        ValueError: an element makes no sense; the text says which.
+    """
     host = Host(source=path)
-    for number, entry in enumerate(document):
+
+    def add(entry: Any) -> None:
         if not isinstance(entry, dict):
-            raise CaptureError(f"{path}: [{number}]: {entry!r} is no container and no network")
-        try:
-            if "IPAM" in entry:
-                network = engine.network(_entry(engine.NetworkEntry, entry, f"{path}: [{number}]"))
-                host.networks[network.name] = network
-            else:
-                container = engine.container(
-                    _entry(engine.ContainerEntry, entry, f"{path}: [{number}]"), "docker"
-                )
-                host.containers[container.name] = container
-        except (LookupError, ValueError) as error:
-            raise CaptureError(f"{path}: [{number}]: {error}") from None
+            raise ValueError(f"{brief(entry)} is no container and no network")
+        if "IPAM" in entry:
+            network = engine.network(engine.NetworkEntry.model_validate(entry))
+            host.networks[network.name] = network
+        else:
+            container = engine.container(engine.ContainerEntry.model_validate(entry), "docker")
+            host.containers[container.name] = container
+
+    converted(document, add)
     _complete(host)
     return DockerHost.of(host)
-
-
-def _entry(kind: type[T], entry: dict[str, Any], place: str) -> T:
-    try:
-        return TypeAdapter(kind).validate_python(entry)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise CaptureError(f"{place}.{key}: {first['msg']}") from None
 
 
 def _complete(host: Host) -> None:

@@ -23,6 +23,7 @@ from iptsim.extensions.base import Target
 from iptsim.extensions.registry import STANDARD
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.packet import Family
+from iptsim.reading import read_file
 
 #: How the output of `iptables -L` begins a chain.
 _SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
@@ -64,12 +65,8 @@ def load(
         DumpSyntaxError: a line that iptables-restore would not take.
         DumpErrors: several of them.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from None
     return loads(
-        decode(data, str(path), lenient),
+        decode(read_file(path), str(path), lenient),
         source=str(path),
         family=family,
         lenient=lenient,

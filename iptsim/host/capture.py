@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,11 +22,14 @@ from iptsim.host.foreign import (
     NeighbourEntry,
     RouteEntry,
     RuleEntry,
+    complaint,
+    converted,
 )
 from iptsim.host.ipsets import read_ipsets
 from iptsim.host.model import DockerDaemon, Host, Namespace, Route
 from iptsim.host.sockets import read_listeners
 from iptsim.packet import Family
+from iptsim.reading import parse_json, read_file
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseModel)
@@ -83,10 +85,7 @@ def _with_containers(source: Source, path: Path) -> Source:
     from iptsim.dump.header import guess_family
     from iptsim.dump.reader import decode
 
-    try:
-        files = {**source.files, "docker-inspect.json": path.read_bytes()}
-    except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from None
+    files = {**source.files, "docker-inspect.json": read_file(path)}
     if source.dump is not None:
         family = guess_family(decode(source.dump, source.name, lenient=True))
         files["iptables-save.txt" if family == 4 else "ip6tables-save.txt"] = source.dump
@@ -136,20 +135,19 @@ class _Reader:
         self._rulesets(host)
         with self._in("docker-network-inspect.json") as name:
             found = self._entries(name, engine.NetworkEntry)
-            networks = [engine.network(entry) for entry in found]
+            networks = converted(found, engine.network)
         with self._in("podman-network-inspect.json") as name:
             podman = self._entries(name, engine.PodmanNetworkEntry)
-            networks += [engine.podman_network(entry) for entry in podman]
+            networks += converted(podman, engine.podman_network)
         host.networks = {network.name: network for network in networks}
         for program in ("docker", "podman"):
             with self._in(f"{program}-inspect.json") as name:
-                for entry in self._entries(name, engine.ContainerEntry):
-                    container = engine.container(entry, program)
+                entries = self._entries(name, engine.ContainerEntry)
+                for container in converted(entries, partial(engine.container, daemon=program)):
                     host.containers[container.name] = container
         with self._in("docker-network-inspect.json"):
             if "docker-inspect.json" in self.source.files:
-                for told in found:
-                    engine.add_members(host.containers, told)
+                converted(found, partial(engine.add_members, host.containers))
         host.daemon = self._daemon(host)
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
@@ -166,7 +164,7 @@ class _Reader:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise self._error(name, f"octet {error.start + 1} is not UTF-8") from None
+            raise self._error(name, f"byte {error.start + 1} is not UTF-8") from None
 
     def _text(self, name: str, read: Callable[[str], T]) -> T | None:
         """Return what `read` makes of a text file, None without the file."""
@@ -181,24 +179,21 @@ class _Reader:
         """Turn what a reader of the file says into an error that names the file."""
         try:
             yield name
-        except ValidationError as error:
-            raise self._error(name, error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         except (ValueError, LookupError) as error:
-            raise self._error(name, str(error)) from None
+            raise self._error(name, complaint(error)) from None
 
     def _json(self, name: str, adapter: TypeAdapter[T]) -> T | None:
         """Return the contents of a JSON file, None without the file or where it is empty."""
-        text = self._decoded(name)
-        if not text or not text.strip():
+        data = self.source.files.get(name)
+        if not data or not data.strip():
             return None
+        with self._in(name):
+            value = parse_json(data)
         try:
-            return adapter.validate_python(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise self._error(name, f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+            return adapter.validate_python(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-            raise self._error(name, f"{place.lstrip('.') or 'the whole'}: {first['msg']}") from None
+            whole = "" if error.errors()[0]["loc"] else "the whole: "
+            raise self._error(name, f"{whole}{complaint(error)}") from None
 
     def _entries(self, name: str, kind: type[E]) -> list[E]:
         return self._json(name, _list_of(kind)) or []
@@ -302,12 +297,18 @@ class _Reader:
 
 
 def _guest(name: str, entry: GuestEntry) -> Namespace:
-    routes = [*iproute.routes(entry.route or (), 4), *iproute.routes(entry.route6 or (), 6)]
+    routes = [
+        *iproute.routes(entry.route or (), 4, f"{name}.route"),
+        *iproute.routes(entry.route6 or (), 6, f"{name}.route6"),
+    ]
     return Namespace(
         name=name,
         interfaces=iproute.interfaces(entry.addr),
         routes=routes,
-        rules=[*iproute.rules(entry.rule, 4), *iproute.rules(entry.rule6, 6)],
+        rules=[
+            *iproute.rules(entry.rule, 4, f"{name}.rule"),
+            *iproute.rules(entry.rule6, 6, f"{name}.rule6"),
+        ],
         sysctls=iproute.sysctls(entry.sysctl or ""),
         iptables=entry.iptables,
         ip6tables=entry.ip6tables,

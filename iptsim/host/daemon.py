@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
-from iptsim.host.foreign import Foreign
+from iptsim.host.foreign import Foreign, Number, complaint
 from iptsim.host.model import DockerDaemon, Network
+from iptsim.reading import brief
 
 #: Options of dockerd (daemon.json has the same names) and the fields that they set.
 SETTINGS = {
@@ -79,14 +81,24 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
                 found.setdefault(name, []).append(value)
             else:
                 found[name] = value
-    return found
+    return {name: _list(name, value) if name in _LISTS else value for name, value in found.items()}
 
 
 def _switch(name: str, value: Any) -> bool:
-    text = str(value).lower()
+    text = brief(value).lower().strip("'")
     if text not in _TRUE | _FALSE:
-        raise ValueError(f"{name} is {value!r}, but it is on or off: true or false")
+        raise ValueError(f"{name} is {brief(value)}, but it is on or off: true or false")
     return text in _TRUE
+
+
+def _list(name: str, values: list[Any]) -> list[Any]:
+    """Read the elements of a setting that may be given more than once."""
+    if name == "default-address-pools":
+        return [_pool(value) for value in values]
+    for value in values:
+        if not isinstance(value, str):
+            raise ValueError(f"{name} holds {brief(value)}, which is not a text")
+    return values
 
 
 def shell_options(text: str) -> dict[str, Any]:
@@ -116,13 +128,27 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
             found[name] = _switch(name, value)
         elif name in _LISTS:
             if not isinstance(value, list):
-                raise ValueError(f"{name} is {value!r}, but it is a list")
-            found[name] = value
+                raise ValueError(f"{name} is {brief(value)}, but it is a list")
+            found[name] = _list(name, value)
         elif name in SETTINGS:
             if not isinstance(value, str):
-                raise ValueError(f"{name} is {value!r}, but it is a text")
+                raise ValueError(f"{name} is {brief(value)}, but it is a text")
             found[name] = value
     return found
+
+
+class PoolEntry(Foreign):
+    """An element of `default-address-pools`: subnets of a size, out of a larger one."""
+
+    base: str
+    size: Number
+
+    @model_validator(mode="after")
+    def _size_fits(self) -> Self:
+        base = ip_network(self.base, strict=False)
+        if not base.prefixlen <= self.size <= base.max_prefixlen:
+            raise ValueError(f"size {self.size} does not fit into {self.base}")
+        return self
 
 
 def _pool(given: Any) -> tuple[str, int]:
@@ -131,11 +157,15 @@ def _pool(given: Any) -> tuple[str, int]:
     Raises:
         ValueError: it is neither.
     """
-    pool = given if isinstance(given, dict) else dict(part.split("=", 1) for part in str(given).split(","))
+    told = dict(part.partition("=")[::2] for part in given.split(",")) if isinstance(given, str) else given
     try:
-        return str(pool["base"]), int(pool["size"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"default-address-pools holds {given!r}, but a pool has a base and a size") from None
+        pool = PoolEntry.model_validate(told)
+    except ValidationError as error:
+        raise ValueError(
+            f"default-address-pools: {complaint(error)}; a pool has a base and a size, such as "
+            '{"base": "10.10.0.0/16", "size": 24}'
+        ) from None
+    return pool.base, pool.size
 
 
 def engine_version(text: str) -> str | None:
@@ -143,12 +173,6 @@ def engine_version(text: str) -> str | None:
     server = text.partition("Server")[2]
     found = re.search(r"Version:[ \t]*(\S+)", server)
     return found[1] if found else None
-
-
-def _as_field(name: str, value: Any) -> Any:
-    if name == "default-address-pools":
-        return tuple(map(_pool, value))
-    return tuple(map(str, value)) if name in _LISTS else value
 
 
 def make_daemon(
@@ -167,7 +191,7 @@ def make_daemon(
         for name, value in options.items():
             field = SETTINGS[name]
             if field not in fields:
-                fields[field], origin[field] = _as_field(name, value), file
+                fields[field], origin[field] = value, file
     default = next((network for network in networks if network.is_default_bridge), None)
     if default is not None:
         told = {"icc": default.icc, "ip_masq": default.masquerade, "host_binding": default.host_binding}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from iptsim.host.foreign import Foreign
+from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
 from iptsim.host.model import (
     Container,
@@ -44,16 +44,16 @@ class EndpointEntry(Foreign):
     """A container's settings in one network."""
 
     address: str = Field("", alias="IPAddress")
-    prefix_length: int = Field(0, alias="IPPrefixLen")
+    prefix_length: Number = Field(0, alias="IPPrefixLen")
     gateway: str = Field("", alias="Gateway")
     address6: str = Field("", alias="GlobalIPv6Address")
-    prefix_length6: int = Field(0, alias="GlobalIPv6PrefixLen")
+    prefix_length6: Number = Field(0, alias="GlobalIPv6PrefixLen")
     gateway6: str = Field("", alias="IPv6Gateway")
     mac: str = Field("", alias="MacAddress")
     aliases: Names = Field([], alias="Aliases")
     dns_names: Names = Field([], alias="DNSNames")
     links: Names = Field([], alias="Links")
-    gateway_priority: int = Field(0, alias="GwPriority")
+    gateway_priority: Number = Field(0, alias="GwPriority")
     network_id: str = Field("", alias="NetworkID")
 
 

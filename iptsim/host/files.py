@@ -6,19 +6,15 @@ does no harm; sizes are bounded, so an archive that blows up does not either.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
+import os
 import sys
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 from iptsim.errors import CaptureError
+from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
+from iptsim.reading import bounded, check_total, read_file
 
 #: The files of a capture and how each is made. The first one is all that is needed.
 FILES: dict[str, str] = {
@@ -54,30 +50,10 @@ FILES: dict[str, str] = {
     "conntrack.txt": "conntrack -L",
     "xt-recent.txt": "iptsim collect",
 }
-#: Most octets of one file, and of all files together.
-FILE_LIMIT = 256 * 2**20
-TOTAL_LIMIT = 512 * 2**20
-#: Most members of an archive that are looked at.
-MEMBER_LIMIT = 10_000
 #: A capture may lie in one folder inside its archive.
 DEPTH = 2
-
-_DAMAGED = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
-    RuntimeError, OSError,
-)  # fmt: skip
-
-
-#: Length of the header of a member of a tar archive.
-_TAR_HEADER = 512
-#: Opens a packed stream.
-_Opener = Callable[[IO[bytes]], Any]
-#: How packed files begin, and what opens them.
-_PACKED: dict[bytes, _Opener] = {
-    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\x00": lzma.LZMAFile,
-}
+#: The files that hold rules.
+DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))
 
 
 class Source(NamedTuple):
@@ -102,39 +78,46 @@ def read_source(path: str | Path) -> Source:
             a capture.
     """
     if str(path) == "-":
-        return _from_octets("<stdin>", _bounded(sys.stdin.buffer, "<stdin>"))
-    path = Path(path)
+        return _from_octets("<stdin>", _standard_input())
+    if os.path.isdir(path):
+        return Source(str(path), _read_directory(Path(path)))
+    return _from_octets(str(path), read_file(path))
+
+
+def _standard_input() -> bytes:
     try:
-        if path.is_dir():
-            return Source(str(path), _read_directory(path))
-        with path.open("rb") as stream:
-            return _from_octets(str(path), _bounded(stream, str(path)))
+        return bounded(sys.stdin.buffer, "<stdin>")
     except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from None
+        raise CaptureError(f"<stdin>: {error.strerror or error}") from None
 
 
 def _read_directory(path: Path) -> dict[str, bytes]:
-    found = {}
+    """Return the files of a capture in a folder; what a link outside of it leads to is not looked at."""
+    found: dict[str, bytes] = {}
+    folder = path.resolve()
     for name in FILES:
-        if (path / name).is_file():
-            with (path / name).open("rb") as stream:
-                found[name] = _bounded(stream, str(path / name))
+        file = path / name
+        if not file.is_file():
+            continue
+        if not file.resolve().is_relative_to(folder):
+            raise CaptureError(f"{file}: a link that leads out of the capture; put the file itself there")
+        found[name] = read_file(file)
+        check_total(sum(map(len, found.values())), str(path))
     _check_capture(found, str(path))
     return found
 
 
 def _from_octets(name: str, data: bytes) -> Source:
-    opener = next((found for mark, found in _PACKED.items() if data.startswith(mark)), None)
     try:
         if data.startswith(b"PK\x03\x04"):
-            files = _pick(_zip_members(data), name)
-        elif _is_tar(data) or (opener and _is_tar(_unpacked(opener, data).read(_TAR_HEADER))):
-            files = _pick(_tar_members(data), name)
-        elif opener:
-            return Source(name, {}, _bounded(_unpacked(opener, data), name))
+            files = _pick(zip_members(data, name, _is_wanted), name)
+        elif is_tar(data):
+            files = _pick(tar_members(data, name, _is_wanted), name)
+        elif is_packed(data):
+            return Source(name, {}, bounded(unpacked(data), name))
         else:
             return Source(name, {}, data)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise CaptureError(
             f"{name}: the archive is damaged ({error}); make it again, or give what was to be in it"
         ) from None
@@ -142,63 +125,29 @@ def _from_octets(name: str, data: bytes) -> Source:
     return Source(name, files)
 
 
-def _unpacked(opener: _Opener, data: bytes) -> IO[bytes]:
-    stream: IO[bytes] = opener(io.BytesIO(data))
-    return stream
+def _parts(member: str) -> list[str]:
+    return [part for part in PurePosixPath(member).parts if part not in (".", "/")]
 
 
-def _is_tar(data: bytes) -> bool:
-    return data[257:262] == b"ustar"
+def _is_wanted(member: str) -> bool:
+    """Tell whether a member is a file of a capture, at the top or in one folder."""
+    parts = _parts(member)
+    return 0 < len(parts) <= DEPTH and ".." not in parts and parts[-1] in FILES
 
 
-def _pick(members: Iterator[tuple[str, IO[bytes]]], archive: str) -> dict[str, bytes]:
-    """Return the known files of an archive, of its top or of one folder, whichever has a dump first."""
-    folders: dict[PurePosixPath, dict[str, bytes]] = {}
+def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes]:
+    """Return the files of an archive, of its top or of one folder, whichever has a dump first."""
+    folders: dict[tuple[str, ...], dict[str, bytes]] = {}
     total = 0
-    for member, stream in members:
-        path = PurePosixPath(member)
-        parts = [part for part in path.parts if part not in (".", "/")]
-        if len(parts) > DEPTH or not parts or ".." in parts or parts[-1] not in FILES:
-            continue
-        data = _bounded(stream, f"{archive}: {member}")
+    for member, data in members:
         total += len(data)
-        if total > TOTAL_LIMIT:
-            raise CaptureError(f"{archive}: holds more than {TOTAL_LIMIT >> 20} MiB; no capture is that big")
-        folders.setdefault(PurePosixPath(*parts[:-1]), {})[parts[-1]] = data
+        check_total(total, archive)
+        *folder, name = _parts(member)
+        folders.setdefault(tuple(folder), {})[name] = data
     whole = [files for _, files in sorted(folders.items()) if any(name in files for name in DUMPS)]
     if len(whole) > 1:
         raise CaptureError(f"{archive}: holds {len(whole)} captures; unpack it and give the directory of one")
     return whole[0] if whole else {}
-
-
-#: The files that hold rules.
-DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))
-
-
-def _tar_members(data: bytes) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for count, member in enumerate(archive):
-            if count >= MEMBER_LIMIT:
-                return
-            # Links and devices are no files of a capture.
-            stream = archive.extractfile(member) if member.isreg() else None
-            if stream is not None:
-                yield member.name, stream
-
-
-def _zip_members(data: bytes) -> Iterator[tuple[str, IO[bytes]]]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for member in archive.infolist()[:MEMBER_LIMIT]:
-            if not member.is_dir():
-                with archive.open(member) as stream:
-                    yield member.filename, stream
-
-
-def _bounded(stream: IO[bytes], name: str) -> bytes:
-    data = stream.read(FILE_LIMIT + 1)
-    if len(data) > FILE_LIMIT:
-        raise CaptureError(f"{name}: is bigger than {FILE_LIMIT >> 20} MiB; no capture is that big")
-    return data
 
 
 def _check_capture(files: dict[str, bytes], name: str) -> None:

@@ -1,4 +1,4 @@
-"""What ip(8) and bridge(8) print as JSON, as far as we read it.
+"""What ip(8) and bridge(8) print as JSON, as far as we read it; and how a stranger's JSON is checked.
 
 The models take whatever else is in there without a word; a key that is there but holds something
 absurd is an error that names its place.
@@ -6,9 +6,25 @@ absurd is an error that names its place.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from iptsim.host.model import check_prefix_length
+from iptsim.packet import Family, parse_address
+from iptsim.reading import brief
+
+E = TypeVar("E")
+T = TypeVar("T")
 
 
 class Foreign(BaseModel):
@@ -17,48 +33,113 @@ class Foreign(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True, defer_build=True)
 
 
+def converted(entries: Iterable[E], convert: Callable[[E], T], place: str = "") -> list[T]:
+    """Convert the elements of a JSON list.
+
+    Args:
+        place: of the list in its file, "" for the whole file.
+
+    Raises:
+        ValueError: an element makes no sense; the text says which.
+    """
+    found = []
+    for number, entry in enumerate(entries):
+        try:
+            found.append(convert(entry))
+        except (ValueError, LookupError) as error:
+            raise ValueError(complaint(error, f"{place}[{number}]")) from None
+    return found
+
+
+def complaint(error: Exception, place: str = "") -> str:
+    """Return in one line what a conversion or a model has against a value.
+
+    Args:
+        place: of the value in its file; what a model says of the place within it is put behind.
+    """
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place += "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+        text = first["msg"].removeprefix("Value error, ")
+    else:
+        text = f"unknown {brief(error.args[0])}" if isinstance(error, KeyError) else str(error)
+    return f"{place.lstrip('.')}: {text}" if place else text
+
+
+def _address_text(text: str) -> str:
+    parse_address(text)
+    return text
+
+
+def _number_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and value.bit_length() <= _WIDEST else value
+
+
+#: How ip calls the address families.
+FAMILIES: dict[str, Family] = {"inet": 4, "inet6": 6}
+#: Bits of the widest integer that a kernel prints.
+_WIDEST = 64
+Number = Annotated[int, Field(ge=-(1 << _WIDEST - 1), lt=1 << _WIDEST)]
+Port = Annotated[int, Field(ge=0, le=0xFFFF)]
+#: An IPv4 or IPv6 address.
+Address = Annotated[str, AfterValidator(_address_text)]
 #: Programs write null where they have nothing to list.
 Texts = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
 #: Numbers that ip prints as text where they have no name in /etc/iproute2.
-NumberOrName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+NumberOrName = Annotated[str, BeforeValidator(_number_text)]
 
 
 class AddressEntry(Foreign):
     """An element of `addr_info` of `ip -j addr`."""
 
     family: str = ""
-    local: str | None = None
-    address: str | None = None
-    prefixlen: int = 0
-    broadcast: str | None = None
+    local: Address | None = None
+    address: Address | None = None
+    prefixlen: Number = 0
+    broadcast: Address | None = None
     scope: NumberOrName = "global"
     secondary: bool = False
     deprecated: bool = False
     temporary: bool = False
     dadfailed: bool = False
 
+    @model_validator(mode="after")
+    def _of_one_family(self) -> Self:
+        family = FAMILIES.get(self.family)
+        if family is not None:
+            check_prefix_length(family, self.prefixlen)
+            for address in filter(None, (self.local, self.address, self.broadcast)):
+                if parse_address(address)[0] != family:
+                    raise ValueError(f"{address} is not an address of the family {self.family}")
+        return self
+
+
+class PortData(Foreign):
+    """`info_slave_data` of a bridge's port."""
+
+    hairpin: bool | None = None
+    isolated: bool | None = None
+
 
 class LinkInfo(Foreign):
     """`linkinfo` of `ip -j -d link`."""
 
     info_kind: str | None = None
-    info_data: dict[str, Any] = {}
-    info_slave_kind: str | None = None
-    info_slave_data: dict[str, Any] = {}
+    info_slave_data: PortData = Field(default_factory=PortData)
 
 
 class LinkEntry(Foreign):
     """An interface as `ip -j addr`, `ip -j -d link` and `bridge -j link` print it."""
 
-    ifindex: int | None = None
+    ifindex: Number | None = None
     ifname: str | None = None
     flags: Texts = []
     link: str | None = None
-    link_index: int | None = None
-    link_netnsid: int | None = None
+    link_index: Number | None = None
+    link_netnsid: Number | None = None
     link_type: str | None = None
     master: str | None = None
-    mtu: int | None = None
+    mtu: Number | None = None
     address: str | None = None
     group: NumberOrName | None = None
     hairpin: bool | None = None
@@ -71,16 +152,16 @@ class ViaEntry(Foreign):
     """`via` of a route: a gateway of another family."""
 
     family: str
-    host: str
+    host: Address
 
 
 class NextHopEntry(Foreign):
     """An element of `nexthops` of a route."""
 
-    gateway: str | None = None
+    gateway: Address | None = None
     via: ViaEntry | None = None
     dev: str | None = None
-    weight: int = 1
+    weight: Number = 1
     flags: Texts = []
 
 
@@ -91,8 +172,8 @@ class RouteEntry(NextHopEntry):
     type: str = "unicast"
     table: NumberOrName = "main"
     scope: NumberOrName = "global"
-    prefsrc: str | None = None
-    metric: int | None = None
+    prefsrc: Address | None = None
+    metric: Number | None = None
     tos: NumberOrName | None = None
     protocol: NumberOrName | None = None
     pref: str | None = None
@@ -103,11 +184,11 @@ class RouteEntry(NextHopEntry):
 class RuleEntry(Foreign):
     """A policy rule of `ip -j rule`. `not`, `nop` and `l3mdev` are there, holding null, or absent."""
 
-    priority: int = 0
+    priority: Number = 0
     src: str = "all"
-    srclen: int | None = None
+    srclen: Number | None = None
     dst: str = "all"
-    dstlen: int | None = None
+    dstlen: Number | None = None
     table: NumberOrName | None = None
     iif: str | None = None
     oif: str | None = None
@@ -115,15 +196,15 @@ class RuleEntry(Foreign):
     fwmask: NumberOrName | None = None
     tos: NumberOrName | None = None
     ipproto: NumberOrName | None = None
-    sport: int | None = None
-    sport_start: int | None = None
-    sport_end: int | None = None
-    dport: int | None = None
-    dport_start: int | None = None
-    dport_end: int | None = None
-    uid_start: int | None = None
-    uid_end: int | None = None
-    suppress_prefixlen: int | None = None
+    sport: Port | None = None
+    sport_start: Port | None = None
+    sport_end: Port | None = None
+    dport: Port | None = None
+    dport_start: Port | None = None
+    dport_end: Port | None = None
+    uid_start: Number | None = None
+    uid_end: Number | None = None
+    suppress_prefixlen: Number | None = None
     suppress_ifgroup: NumberOrName | None = None
     goto: NumberOrName | None = None
     action: str | None = None

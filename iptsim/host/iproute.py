@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from typing import cast, get_args
 
 from iptsim.host.foreign import (
+    FAMILIES,
     AddressEntry,
     LinkEntry,
     NeighbourEntry,
     NextHopEntry,
+    PortData,
     RouteEntry,
     RuleEntry,
+    converted,
 )
 from iptsim.host.model import (
     BITS,
@@ -27,6 +30,7 @@ from iptsim.host.model import (
     check_prefix_length,
 )
 from iptsim.packet import PROTOCOLS, Family, parse_address
+from iptsim.reading import brief
 
 #: Names that ip gives to values of the TOS octet (/etc/iproute2/rt_dsfield).
 TOS_NAMES = {
@@ -36,7 +40,6 @@ TOS_NAMES = {
     "CS1": 0x20, "CS2": 0x40, "CS3": 0x60, "CS4": 0x80, "CS5": 0xA0, "CS6": 0xC0, "CS7": 0xE0, "EF": 0xB8,
 }  # fmt: skip
 _KINDS = {"wireguard", "dummy", "bridge", "veth", "macvlan", "ipvlan", "vxlan", "vlan", "bond", "tun"}
-_FAMILIES: dict[str, Family] = {"inet": 4, "inet6": 6}
 
 
 def prefix(text: str, family: Family) -> tuple[Family, int, int]:
@@ -81,7 +84,7 @@ def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> I
     index = next((entry.link_index for entry in either if entry.link_index is not None), None)
     outside = next((entry.link_netnsid for entry in either if entry.link_netnsid is not None), None)
     flags = {flag for entry in (*either, port) for flag in entry.flags}
-    slave = info.info_slave_data if info else {}
+    slave = info.info_slave_data if info else PortData()
     everywhere = [*either, port]
     return Interface(
         name=name,
@@ -97,8 +100,8 @@ def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> I
         peer=lower if kind == "veth" and outside is None else None,
         peer_index=index if kind == "veth" else None,
         peer_namespace=outside if kind == "veth" else None,
-        isolated=bool(port.isolated or slave.get("isolated")),
-        hairpin=bool(port.hairpin or slave.get("hairpin")),
+        isolated=bool(port.isolated or slave.isolated),
+        hairpin=bool(port.hairpin or slave.hairpin),
         parent=lower if kind in ("macvlan", "ipvlan", "vlan", "vxlan") else None,
     )
 
@@ -121,7 +124,7 @@ def _kind(name: str, told: str | None, entries: list[LinkEntry], is_master: bool
 
 
 def _address(entry: AddressEntry) -> InterfaceAddress | None:
-    family = _FAMILIES.get(entry.family)
+    family = FAMILIES.get(entry.family)
     if family is None or entry.local is None:
         return None
     return InterfaceAddress(
@@ -138,9 +141,13 @@ def _address(entry: AddressEntry) -> InterfaceAddress | None:
     )
 
 
-def routes(entries: Iterable[RouteEntry], family: Family = 4) -> list[Route]:
-    """Read routes. `family` is the one of a route whose text does not tell ("default dev tun0")."""
-    return [_route(entry, family) for entry in entries]
+def routes(entries: Iterable[RouteEntry], family: Family = 4, place: str = "") -> list[Route]:
+    """Read routes. `family` is the one of a route whose text does not tell ("default dev tun0").
+
+    Raises:
+        ValueError: a route makes no sense; the text says which.
+    """
+    return converted(entries, lambda entry: _route(entry, family), place)
 
 
 def _route(entry: RouteEntry, family: Family) -> Route:
@@ -156,9 +163,12 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         family = parse_address(entry.nexthops[0].gateway)[0]
     family, destination, length = prefix(entry.dst, family)
     if entry.type not in get_args(RouteType):
-        raise ValueError(f"{entry.type!r} is not a type of route")
+        raise ValueError(f"type: {brief(entry.type)} is not a type of route")
     hop = _next_hop(entry)
     _, from_address, from_length = prefix(entry.source or "all", 6)
+    source = _of_family(entry.prefsrc, family, "prefsrc") if entry.prefsrc else None
+    if not entry.via and entry.gateway:
+        _of_family(entry.gateway, family, "gateway")
     return Route(
         family=family,
         destination=destination,
@@ -168,7 +178,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         gateway=hop.gateway,
         gateway_family=hop.gateway_family,
         table=entry.table,
-        source=parse_address(entry.prefsrc)[1] if entry.prefsrc else None,
+        source=source,
         metric=entry.metric if entry.metric is not None else (0 if family == 4 else 1024),
         scope=entry.scope,
         nexthops=tuple(map(_next_hop, entry.nexthops)),
@@ -179,6 +189,14 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         protocol=entry.protocol,
         flags=frozenset(entry.flags),
     )
+
+
+def _of_family(text: str, family: Family, key: str) -> int:
+    """Return an address that must be of a family."""
+    found, address = parse_address(text)
+    if found != family:
+        raise ValueError(f"{key}: {text} is not an IPv{family} address, but the destination is IPv{family}")
+    return address
 
 
 def _next_hop(entry: NextHopEntry) -> NextHop:
@@ -199,9 +217,13 @@ def _tos(text: str | None) -> int | None:
     return TOS_NAMES[text] if text in TOS_NAMES else int(text, 0)
 
 
-def rules(entries: Iterable[RuleEntry], family: Family = 4) -> list[RoutingRule]:
-    """Read policy rules of one family."""
-    return [_rule(entry, family) for entry in entries]
+def rules(entries: Iterable[RuleEntry], family: Family = 4, place: str = "") -> list[RoutingRule]:
+    """Read policy rules of one family.
+
+    Raises:
+        ValueError: a rule makes no sense; the text says which.
+    """
+    return converted(entries, lambda entry: _rule(entry, family), place)
 
 
 def _rule(entry: RuleEntry, family: Family) -> RoutingRule:
@@ -257,21 +279,21 @@ def _ports(single: int | None, first: int | None, last: int | None) -> tuple[int
 
 
 def neighbours(entries: Iterable[NeighbourEntry]) -> list[Neighbour]:
-    """Read the neighbour table."""
-    found = []
-    for entry in entries:
-        if entry.dst and entry.dev:
-            family, address = parse_address(entry.dst)
-            found.append(
-                Neighbour(
-                    family=family,
-                    address=address,
-                    device=entry.dev,
-                    mac=entry.lladdr,
-                    state=tuple(entry.state),
-                )
-            )
-    return found
+    """Read the neighbour table.
+
+    Raises:
+        ValueError: an entry makes no sense; the text says which.
+    """
+    return [found for found in converted(entries, _neighbour) if found is not None]
+
+
+def _neighbour(entry: NeighbourEntry) -> Neighbour | None:
+    if not entry.dst or not entry.dev:
+        return None
+    family, address = parse_address(entry.dst)
+    return Neighbour(
+        family=family, address=address, device=entry.dev, mac=entry.lladdr, state=tuple(entry.state)
+    )
 
 
 def sysctls(text: str) -> dict[str, str]:

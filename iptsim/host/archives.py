@@ -1,0 +1,196 @@
+"""Members of tar and zip archives, one after the other, in bounded memory.
+
+A tar archive is read here rather than by tarfile, which keeps extended headers (pax, GNU long names, maps of
+sparse files) of any size in memory. Formats: POSIX.1-2024 pax, and GNU tar's manual, "Basic Tar Format".
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import IO, Any
+
+from iptsim import reading
+from iptsim.errors import CaptureError
+
+#: Most members of an archive that are looked at.
+MEMBER_LIMIT = 10_000
+#: Most bytes of an extended header of a tar archive: a name has at most 4,096 (PATH_MAX).
+HEADER_LIMIT = 64 * 1024
+#: What unpacking raises on damage.
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError,
+    MemoryError, ValueError,
+)  # fmt: skip
+
+#: Opens a packed stream.
+Opener = Callable[[IO[bytes]], Any]
+#: How packed files begin, and what opens them.
+PACKED: dict[bytes, Opener] = {
+    b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+_BLOCK = 512
+#: Types of members: regular files, and headers that say more about the next member.
+_REGULAR, _GNU_NAME, _PAX = (b"0", b"\0", b"7"), b"L", b"x"
+
+
+def is_packed(data: bytes) -> bool:
+    """Tell whether a file is packed by gzip, bzip2 or xz."""
+    return data.startswith(tuple(PACKED))
+
+
+def unpacked(data: bytes) -> IO[bytes]:
+    """Return a file's contents as a stream, unpacked where it is packed."""
+    opener = next((found for mark, found in PACKED.items() if data.startswith(mark)), None)
+    stream: IO[bytes] = io.BytesIO(data) if opener is None else opener(io.BytesIO(data))
+    return stream
+
+
+def is_tar(data: bytes) -> bool:
+    """Tell whether a file, packed or not, is a tar archive.
+
+    Raises:
+        any of :data:`DAMAGED`: it can't be unpacked.
+    """
+    return unpacked(data).read(_BLOCK)[257:262] == b"ustar"
+
+
+def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield the regular files of a tar archive, packed or not.
+
+    Args:
+        data: the archive.
+        archive: its name, for errors.
+        wanted: tells by its name whether a member is read at all; others are passed over.
+
+    Raises:
+        CaptureError: it holds more than iptsim reads.
+        any of :data:`DAMAGED`: it is damaged.
+    """
+    stream = _Blocks(unpacked(data), archive)
+    extended: dict[str, str] = {}
+    for number in count():
+        header = stream.block()
+        if header is None:
+            return
+        _check_count(number, archive)
+        kind, size = header[156:157], _number(header[124:136])
+        if kind in (_GNU_NAME, _PAX):
+            if size > HEADER_LIMIT:
+                raise ValueError(f"it has an extended header of {size} bytes")
+            text = stream.read(size).decode("utf-8", "replace")
+            extended |= {"path": text.partition("\0")[0]} if kind == _GNU_NAME else dict(_records(text))
+            continue
+        name = extended.get("path") or _name(header)
+        size = int(extended["size"]) if "size" in extended else size
+        extended = {}
+        if kind in _REGULAR and wanted(name):
+            if size > reading.FILE_LIMIT:
+                raise reading.too_large(f"{archive}: {name}")
+            yield name, stream.read(size)
+        else:
+            stream.skip(size)
+
+
+class _Blocks:
+    """A tar archive, read in blocks of 512 bytes; how much it unpacks to is bounded."""
+
+    def __init__(self, stream: IO[bytes], archive: str) -> None:
+        self.stream = stream
+        self.archive = archive
+        self.total = 0
+
+    def block(self) -> bytes | None:
+        """Return the header of the next member, None at the end."""
+        found = self._take(_BLOCK, short=True)
+        if not found.strip(b"\0"):
+            return None
+        told = _number(found[148:156])
+        if len(found) < _BLOCK or told != sum(found) - sum(found[148:156]) + 8 * ord(" "):
+            raise ValueError("the checksum of a member is wrong")
+        return found
+
+    def read(self, size: int) -> bytes:
+        """Return the contents of a member."""
+        return self._take(size + -size % _BLOCK)[:size]
+
+    def skip(self, size: int) -> None:
+        """Pass over the contents of a member."""
+        left = size + -size % _BLOCK
+        while left:
+            left -= len(self._take(min(left, reading.MIB)))
+
+    def _take(self, size: int, *, short: bool = False) -> bytes:
+        self.total += size
+        reading.check_total(self.total, self.archive)
+        found = self.stream.read(size)
+        if len(found) < size and not short:
+            raise EOFError("it ends early")
+        return found
+
+
+def _check_count(number: int, archive: str) -> None:
+    if number >= MEMBER_LIMIT:
+        raise CaptureError(
+            f"{archive}: holds more than {MEMBER_LIMIT:,} files; give an archive of the capture alone"
+        )
+
+
+def _name(header: bytes) -> str:
+    name, folder = (
+        part.partition(b"\0")[0].decode("utf-8", "replace") for part in (header[:100], header[345:500])
+    )
+    # GNU tar keeps times where POSIX has the folder
+    return f"{folder}/{name}" if folder and header[257:263] == b"ustar\0" else name
+
+
+def _number(field: bytes) -> int:
+    """Read a number: octal digits, or GNU tar's base 256.
+
+    Raises:
+        ValueError: it is negative or none.
+    """
+    if field[:1] == b"\x80":
+        return int.from_bytes(field[1:], "big")
+    digits = field.strip(b"\0 ") or b"0"
+    if not digits.isdigit():
+        raise ValueError("a number in the header of a member is none")
+    return int(digits, 8)
+
+
+def _records(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the keywords and values of a pax header: lines `LENGTH KEYWORD=VALUE`.
+
+    Raises:
+        ValueError: the lengths don't fit.
+    """
+    for line in text.splitlines():
+        keyword, equals, value = line.partition(" ")[2].partition("=")
+        if equals and keyword in ("path", "size"):
+            if keyword == "size" and not value.isdecimal():
+                raise ValueError("the size of a member is no number")
+            yield keyword, value
+
+
+def zip_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a zip archive that are wanted by name.
+
+    Raises:
+        CaptureError: it holds more than iptsim reads.
+        any of :data:`DAMAGED`: it is damaged.
+    """
+    # zipfile makes an object of each entry of the directory at once
+    _check_count(data.count(b"PK\1\2") - 1, archive)
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        for member in opened.infolist():
+            if not member.is_dir() and wanted(member.filename):
+                with opened.open(member) as stream:
+                    yield member.filename, reading.bounded(stream, f"{archive}: {member.filename}")

@@ -1,0 +1,133 @@
+"""Reads files, streams and JSON of strangers: never more than a bound, and never from a device.
+
+The bounds are documented in docs/reference/limits.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import IO, Any
+
+from iptsim.errors import CaptureError
+
+MIB = 1 << 20
+#: Most bytes of one file as it is stored, of one file that an archive holds, and of a whole capture.
+FILE_LIMIT = 128 * MIB
+TOTAL_LIMIT = 256 * MIB
+#: Most bytes of a JSON text; the values that it holds take up to 25 times that in memory.
+JSON_LIMIT = 32 * MIB
+
+#: What a shell opened for us: standard input, and the pipe of `<(command)`.
+_OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
+#: How pydantic-core's JSON parser says where an error is.
+_PLACE = re.compile(r"(.*) at (line [0-9]+) (column [0-9]+)", re.DOTALL)
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a regular file, or what the shell opened under /dev/fd. A device or a named pipe is not waited for.
+
+    Raises:
+        CaptureError: it is not there, can't be read, or is neither of these.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror or error}") from None
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or (_OPENED.fullmatch(str(path)) and not stat.S_ISDIR(mode)):
+        if not stat.S_ISREG(mode):
+            os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+    raise CaptureError(f"{path}: {kind}; give a regular file, or - for standard input where it is accepted")
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the contents of a regular file.
+
+    Raises:
+        CaptureError: it can't be read, or is larger than :data:`FILE_LIMIT`.
+    """
+    with open_regular(path) as stream:
+        try:
+            return bounded(stream, str(path))
+        except OSError as error:
+            raise CaptureError(f"{path}: {error.strerror or error}") from None
+
+
+def bounded(stream: IO[bytes], name: str) -> bytes:
+    """Return what is left of a stream.
+
+    Raises:
+        CaptureError: it is more than :data:`FILE_LIMIT`.
+        OSError: it can't be read.
+    """
+    pieces: list[bytes] = []
+    left = FILE_LIMIT + 1
+    # a piece at a time: a stream makes room for all that it is asked for
+    while left and (piece := stream.read(min(left, MIB))):
+        pieces.append(piece)
+        left -= len(piece)
+    if not left:
+        raise too_large(name)
+    return b"".join(pieces)
+
+
+def too_large(name: str) -> CaptureError:
+    """Return the error on a file that is larger than :data:`FILE_LIMIT`."""
+    return CaptureError(f"{name}: larger than {_size(FILE_LIMIT)}, the most that iptsim reads of one file")
+
+
+def check_total(total: int, name: str) -> None:
+    """Check the size of a capture's files together.
+
+    Raises:
+        CaptureError: it is more than :data:`TOTAL_LIMIT`.
+    """
+    if total > TOTAL_LIMIT:
+        raise CaptureError(
+            f"{name}: holds more than {_size(TOTAL_LIMIT)}, the most that iptsim reads of a capture"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count // MIB} MiB" if count >= MIB else f"{count} bytes"
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON text (RFC 8259: no NaN, no lone surrogates), nested at most 200 deep.
+
+    Raises:
+        ValueError: it is none, it is too long or too deep, or it holds an integer of more than 4,300 digits;
+            the text says at which line and column.
+    """
+    from pydantic_core import from_json
+
+    if len(data) > JSON_LIMIT:
+        raise ValueError(f"larger than {_size(JSON_LIMIT)}, the most that iptsim reads of a JSON file")
+    try:
+        return from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
+    except ValueError as error:
+        found = _PLACE.fullmatch(str(error))
+        what, where = (found[1], f"{found[2]}, {found[3]}: ") if found else (str(error), "")
+        what = what.replace("recursion limit exceeded", "nested more than 200 deep")
+        raise ValueError(f"{where}{what}") from None
+
+
+def brief(value: Any) -> str:
+    """Return a stranger's value for an error message, in at most 80 characters.
+
+    >>> brief("x" * 100)[-10:], brief({"a": 1})
+    ('xxxxxx ...', 'a mapping')
+    """
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value[:_BRIEF] if isinstance(value, str) else value)
+    return text if len(text) < _BRIEF else f"{text[: _BRIEF - 4]} ..."
+
+
+_BRIEF = 80

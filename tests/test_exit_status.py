@@ -1,0 +1,129 @@
+"""The exit status of the program, and what it prints when something is wrong with its streams or with itself.
+
+The statuses of signals are what POSIX shells report (128 and the signal's number: XCU 2.8.2).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iptsim.cli import main
+from iptsim.commands import explain
+
+CAPTURE = Path(__file__).parents[1] / "fixtures/captures/docker-28.5/icc-off"
+QUESTION = ["explain", str(CAPTURE), "--from", "client", "--to", "web:80"]
+#: Ctrl-C comes when the first module behind the entry point is looked for.
+EARLY_INTERRUPT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "iptsim.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+import iptsim.__main__
+iptsim.__main__.run()
+"""
+
+
+def shell(text: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell command in which `iptsim` is the program."""
+    define = f'iptsim() {{ "{sys.executable}" -m iptsim "$@"; }}; S="{CAPTURE}"; '
+    return subprocess.run(
+        ["sh", "-c", define + text], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("iptsim explain $S --from client --to web:80 -q", 0, ""),
+        ("iptsim explain $S --from client --to web:80 -q --expect accept", 1, "expected ACCEPT"),
+        ("iptsim explain $S --from nemo --to web:80", 2, "nemo"),
+        ("iptsim explain nowhere --from client --to web:80", 2, "nowhere: No such file"),
+        ("iptsim --frobnicate", 2, "usage"),
+    ],
+)
+def test_usual_ends(command: str, status: int, said: str) -> None:
+    done = shell(command)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (
+            "iptsim explain $S --from client --to web:80 >&-",
+            2,
+            "the output can't be written: Bad file descriptor",
+        ),
+        ("iptsim explain $S --from client --to web:80 >/dev/full", 2, "No space left on device"),
+        ("iptsim --help >/dev/full", 2, "No space left on device"),
+        ("iptsim explain - --from client --to web:80 <&-", 2, "<stdin>: Bad file descriptor"),
+        ("iptsim explain nowhere --from client --to web:80 2>&-", 2, ""),
+        ("iptsim explain nowhere --from client --to web:80 2>/dev/full", 2, ""),
+        ("iptsim explain $S --from client --to web:80 -q <&- 2>&-", 0, ""),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(command: str, status: int, said: str) -> None:
+    done = shell(command)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_went_away() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "iptsim", "rules", str(CAPTURE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.close()
+        assert (program.wait(timeout=60), program.stderr.read()) == (141, b"")
+
+
+def test_an_interrupt_in_the_first_instant() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY_INTERRUPT], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_an_interrupt_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "question_fields", _raises(KeyboardInterrupt()))
+    assert main(QUESTION) == 130
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\x1b[31m"), RecursionError(), MemoryError()])
+def test_a_defect(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(explain, "question_fields", _raises(error))
+    monkeypatch.delenv("IPTSIM_DEBUG", raising=False)
+    assert main(QUESTION) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f"iptsim: internal error ({type(error).__name__}")
+    assert "please report it" in said
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
+
+
+def test_where_a_defect_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(explain, "question_fields", _raises(ZeroDivisionError()))
+    monkeypatch.setenv("IPTSIM_DEBUG", "1")
+    assert main(QUESTION) == 3
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def _raises(error: BaseException) -> object:
+    def function(*_: object) -> object:
+        raise error
+
+    return function
