@@ -72,14 +72,18 @@ def bounded(stream: IO[bytes], name: str) -> bytes:
     while left and (piece := stream.read(min(left, MIB))):
         pieces.append(piece)
         left -= len(piece)
-    if not left:
-        raise too_large(name)
+    check_size(FILE_LIMIT + 1 - left, name)
     return b"".join(pieces)
 
 
-def too_large(name: str) -> CaptureError:
-    """Return the error on a file that is larger than :data:`FILE_LIMIT`."""
-    return CaptureError(f"{name}: larger than {_size(FILE_LIMIT)}, the most that iptsim reads of one file")
+def check_size(size: int, name: str) -> None:
+    """Check the size of a file.
+
+    Raises:
+        CaptureError: it is more than :data:`FILE_LIMIT`.
+    """
+    if size > FILE_LIMIT:
+        raise CaptureError(f"{name}: larger than {_size(FILE_LIMIT)}, the most that iptsim reads of one file")
 
 
 def check_total(total: int, name: str) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import IO, Any
 
-from iptsim import reading
 from iptsim.errors import CaptureError
+from iptsim.reading import MIB, bounded, check_size, check_total
 
 #: Most members of an archive that are looked at.
 MEMBER_LIMIT = 10_000
@@ -93,8 +93,7 @@ def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
         size = int(extended["size"]) if "size" in extended else size
         extended = {}
         if kind in _REGULAR and wanted(name):
-            if size > reading.FILE_LIMIT:
-                raise reading.too_large(f"{archive}: {name}")
+            check_size(size, f"{archive}: {name}")
             yield name, stream.read(size)
         else:
             stream.skip(size)
@@ -126,11 +125,11 @@ class _Blocks:
         """Pass over the contents of a member."""
         left = size + -size % _BLOCK
         while left:
-            left -= len(self._take(min(left, reading.MIB)))
+            left -= len(self._take(min(left, MIB)))
 
     def _take(self, size: int, *, short: bool = False) -> bytes:
         self.total += size
-        reading.check_total(self.total, self.archive)
+        check_total(self.total, self.archive)
         found = self.stream.read(size)
         if len(found) < size and not short:
             raise EOFError("it ends early")
@@ -193,4 +192,4 @@ def zip_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
         for member in opened.infolist():
             if not member.is_dir() and wanted(member.filename):
                 with opened.open(member) as stream:
-                    yield member.filename, reading.bounded(stream, f"{archive}: {member.filename}")
+                    yield member.filename, bounded(stream, f"{archive}: {member.filename}")
