@@ -6,33 +6,19 @@ An edge's key is the position of its rule in the chain that it leaves; what happ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import networkx as nx
 
-from iptsim.dump.loops import refuse_loops
+from iptsim.dump.chains import ChainGraph, Node, chain_graph
+from iptsim.dump.checks import refuse
 from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Target
 
 NodeKind = Literal["hook", "base", "user", "verdict", "missing"]
 EdgeKind = Literal["hook", "jump", "goto", "return", "fall-through", "policy", "verdict", "continue"]
-
-
-class Node(NamedTuple):
-    """A node's identity.
-
-    Attributes:
-        place: "hook", "verdict", or the table of a chain.
-        name: of the hook, the chain or the verdict (a target's name).
-    """
-
-    place: str
-    name: str
-
-    def __str__(self) -> str:
-        return self.name if self.place in ("hook", "verdict") else f"{self.place}:{self.name}"
 
 
 #: An edge: from, to, and its key: the position of its rule, or a hook's table.
@@ -46,8 +32,8 @@ else:
     _Graph = nx.MultiDiGraph
 
 
-class ChainGraph(_Graph):
-    """The graph of a ruleset: a networkx graph that a notebook draws, where it has a ruleset.
+class RuleGraph(_Graph):
+    """The graph of a ruleset with every rule as an edge, a richer view of its :class:`ChainGraph`; a notebook draws it.
 
     The ruleset is the graph's attribute `ruleset`, so copies and parts have it as well.
     """
@@ -58,7 +44,7 @@ class ChainGraph(_Graph):
         return ruleset.picture()._repr_mimebundle_() if ruleset is not None else {"text/plain": str(self)}
 
 
-def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> ChainGraph:
+def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> RuleGraph:
     """Return the graph of a ruleset.
 
     Args:
@@ -71,19 +57,21 @@ def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> ChainGraph:
     None for hooks, fall-through and policies. A rule that lets the packet go on in its chain is an edge
     from the chain to itself.
     """
-    graph = ChainGraph(family=ruleset.family, source=ruleset.source, ruleset=ruleset)
+    graph = RuleGraph(family=ruleset.family, source=ruleset.source, ruleset=ruleset)
     for table in ruleset.tables.values():
         for chain in table.chains.values():
             _add_chain(graph, chain)
         for chain in table.chains.values():
             for rule in chain.rules:
                 _add_rule(graph, rule)
-        if returns:
-            _add_returns(graph, table)
+    if returns:
+        calls = chain_graph(ruleset.tables.values())
+        for table in ruleset.tables.values():
+            _add_returns(graph, table, calls)
     return graph
 
 
-def _add_chain(graph: ChainGraph, chain: Chain) -> None:
+def _add_chain(graph: RuleGraph, chain: Chain) -> None:
     node = Node(chain.table, chain.name)
     graph.add_node(
         node,
@@ -103,14 +91,14 @@ def _add_chain(graph: ChainGraph, chain: Chain) -> None:
 
 
 def _add_verdict(
-    graph: ChainGraph, source: Node, name: str, position: int, kind: EdgeKind, rule: Rule | None
+    graph: RuleGraph, source: Node, name: str, position: int, kind: EdgeKind, rule: Rule | None
 ) -> None:
     verdict = Node("verdict", name)
     graph.add_node(verdict, kind="verdict")
     graph.add_edge(source, verdict, key=position, kind=kind, rule=rule)
 
 
-def _add_rule(graph: ChainGraph, rule: Rule) -> None:
+def _add_rule(graph: RuleGraph, rule: Rule) -> None:
     source, target = Node(rule.table, rule.chain), rule.target
     if isinstance(target, Jump):
         called = Node(rule.table, target.chain)
@@ -132,9 +120,8 @@ def _may_end(target: Target | None) -> bool:
     return target is not None and target.status == "unknown"
 
 
-def _add_returns(graph: ChainGraph, table: Table) -> None:
+def _add_returns(graph: RuleGraph, table: Table, calls: ChainGraph) -> None:
     """Add what leads out of chains: RETURN, and the end of a user chain."""
-    destinations = _return_destinations(table)
     for chain in table.chains.values():
         node = Node(table.name, chain.name)
         returns = [
@@ -143,77 +130,48 @@ def _add_returns(graph: ChainGraph, table: Table) -> None:
         if chain.builtin:
             for rule in returns:
                 _add_verdict(graph, node, chain.policy or "ACCEPT", rule.position, "return", rule)
-        for name in destinations[chain.name]:
-            caller = Node(table.name, name)
+        for caller in [] if chain.builtin else _return_destinations(calls, node):
             for rule in returns:
                 graph.add_edge(node, caller, key=rule.position, kind="return", rule=rule)
             graph.add_edge(node, caller, key=len(chain.rules) + 1, kind="fall-through", rule=None)
 
 
-def _return_destinations(table: Table) -> dict[str, list[str]]:
-    """Return for each user chain the chains in which a packet goes on when it leaves it.
+def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
+    """Return the chains in which a packet goes on when it leaves a user chain.
 
     A goto leaves no return point: the packet goes on where the chain with the goto would have returned to,
     or at the policy of a built-in chain.
     """
-    jumps: dict[str, dict[str, None]] = {name: {} for name in table.chains}
-    gotos: dict[str, dict[str, None]] = {name: {} for name in table.chains}
-    for rule in table.rules():
-        if isinstance(rule.target, Jump) and rule.target.chain in table.chains:
-            (gotos if rule.target.goto else jumps)[rule.target.chain][rule.chain] = None
-    found: dict[str, list[str]] = {}
-    for name, chain in table.chains.items():
-        if chain.builtin:
-            found[name] = []
-            continue
-        places, todo, seen = dict(jumps[name]), [name], {name}
-        while todo:
-            for by in gotos[todo.pop()]:
-                if by in seen:
-                    continue
-                seen.add(by)
-                if table.chains[by].builtin:
-                    places[by] = None
-                else:
-                    places.update(jumps[by])
-                    todo.append(by)
-        found[name] = list(places)
-    return found
+    places: dict[Node, None] = {}
+    todo, seen = [left], {left}
+    for node in todo:
+        for rule in calls.callers(node):
+            caller = Node(rule.table, rule.chain)
+            goto = isinstance(rule.target, Jump) and rule.target.goto
+            if not goto or calls.nodes[caller]["kind"] == "base":
+                places[caller] = None
+            elif caller not in seen:
+                seen.add(caller)
+                todo.append(caller)
+    return list(places)
 
 
 # -- questions to a graph --------------------------------------------------------------------------
 
 
-def chains(graph: ChainGraph) -> Iterator[tuple[Node, dict[str, Any]]]:
-    """Yield the chains with their attributes."""
-    for node, attributes in graph.nodes(data=True):
-        if attributes["kind"] in ("base", "user"):
-            yield node, attributes
+def chains_of(graph: RuleGraph) -> ChainGraph:
+    """Return the graph of the chains that a graph is a view of."""
+    return chain_graph(graph.graph["ruleset"].tables.values())
 
 
-def callers(graph: ChainGraph, node: Node) -> list[Rule]:
-    """Return the rules that lead to a chain."""
-    return [rule for _, _, kind, rule in _in_edges(graph, node) if kind in ("jump", "goto")]
-
-
-def _in_edges(graph: ChainGraph, node: Node) -> Iterator[tuple[Node, Node, EdgeKind, Rule]]:
-    for source, target, attributes in graph.in_edges(node, data=True):
-        yield source, target, attributes["kind"], attributes["rule"]
-
-
-def unreferenced_chains(graph: ChainGraph) -> list[Node]:
+def unreferenced_chains(graph: RuleGraph) -> list[Node]:
     """Return the user chains that no rule leads to: their rules see no packet."""
-    return [
-        node
-        for node, attributes in chains(graph)
-        if attributes["kind"] == "user" and not callers(graph, node)
-    ]
+    return chains_of(graph).unreferenced()
 
 
-def dangling_jumps(graph: ChainGraph) -> list[Rule]:
+def dangling_jumps(graph: RuleGraph) -> list[Rule]:
     """Return the rules that lead to a chain that is not there."""
-    missing = [node for node, attributes in graph.nodes(data=True) if attributes["kind"] == "missing"]
-    return [rule for node in missing for rule in callers(graph, node)]
+    return chains_of(graph).dangling()
 
 
 def loops(ruleset: Ruleset) -> list[list[Node]]:
@@ -224,15 +182,9 @@ def loops(ruleset: Ruleset) -> list[list[Node]]:
     Raises:
         RulesetError: a packet can come to one of them, which no kernel allows.
     """
-    refuse_loops(ruleset)
-    calls: nx.DiGraph[Node] = nx.DiGraph()
-    calls.add_edges_from(
-        (Node(rule.table, rule.chain), Node(rule.table, rule.target.chain))
-        for rule in ruleset.rules()
-        if isinstance(rule.target, Jump)
-    )
-    groups = nx.strongly_connected_components(calls)
-    return [sorted(group) for group in groups if len(group) > 1 or calls.has_edge(*(2 * tuple(group)))]
+    calls = chain_graph(ruleset.tables.values())
+    refuse(calls, ruleset.backend)
+    return calls.idle_loops()
 
 
 class Walked(Protocol):
@@ -263,7 +215,7 @@ class Walked(Protocol):
         """JUMP:chain, GOTO:chain, RETURN, CONTINUE, or what ended the chain."""
 
 
-def path_of(graph: ChainGraph, steps: Iterable[Walked]) -> list[list[Edge]]:
+def path_of(graph: RuleGraph, steps: Iterable[Walked]) -> list[list[Edge]]:
     """Return the way of a walk as paths of the graph, one for each built-in chain that it passes.
 
     Args:
@@ -292,7 +244,7 @@ def path_of(graph: ChainGraph, steps: Iterable[Walked]) -> list[list[Edge]]:
 class _Replay:
     """One pass through a built-in chain, made again on the graph."""
 
-    def __init__(self, graph: ChainGraph, hook: str, table: str) -> None:
+    def __init__(self, graph: RuleGraph, hook: str, table: str) -> None:
         self.graph = graph
         self.base = Node(table, hook)
         self.node = Node("hook", hook)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
+from iptsim.dump.chains import Node, chain_graph
+from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.reasons import Reason
@@ -322,7 +323,8 @@ def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:
     if ruleset is None:
         return []
     found: dict[tuple[int, int], None] = {}
-    for chain in _below(ruleset, "filter", "INPUT"):
+    calls = chain_graph(table for name, table in ruleset.tables.items() if name == "filter")
+    for chain in filter(None, map(calls.chain, calls.reached(Node("filter", "INPUT")))):
         for rule in chain.rules:
             for match in rule.matches:
                 for low, _ in _destination_ports(match):
@@ -339,16 +341,3 @@ def _destination_ports(match: object) -> Ranges:
     if isinstance(match, Multiport) and not match.negated:
         return match.destination_ports or match.ports or ()
     return ()
-
-
-def _below(ruleset: Ruleset, table: str, name: str) -> list[Chain]:
-    """Return a chain and all that it leads to."""
-    found: dict[str, Chain] = {}
-    left = [name]
-    while left:
-        name = left.pop()
-        chain = ruleset.chain(table, name)
-        if chain is not None and name not in found:
-            found[name] = chain
-            left.extend(rule.target.chain for rule in chain.rules if isinstance(rule.target, Jump))
-    return list(found.values())

@@ -1,7 +1,8 @@
-"""Finds targets and matches where they can't be: in a table, at a hook or beside a protocol that is not theirs.
+"""Finds what no kernel loads: loops, calls that nest too deep, targets and matches where they can't be.
 
-Most of it only the kernel objects to, when the rules are really loaded: xt_check_target and
-xt_check_match in net/netfilter/x_tables.c. `iptables-restore --test` takes such rules.
+What is wrong with a single rule, in a table, at a hook or beside a protocol that is not its own, mostly only the
+kernel objects to, when the rules are really loaded: xt_check_target and xt_check_match in
+net/netfilter/x_tables.c. `iptables-restore --test` takes such rules.
 """
 
 from __future__ import annotations
@@ -9,15 +10,56 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from iptsim.dump.chains import ChainGraph, chain_graph
 from iptsim.dump.ruleset import Jump, Rule, Table
+from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
 
-_NOWHERE: set[str] = set()
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: The protocols that a rule can name are listed up to this many; more are nearly all.
 _LISTED = 10
+#: So many calls may nest, jumps and gotos alike: nf_tables walks a base chain and 15 below it
+#: (NFT_JUMP_STACK_SIZE, nft_chain_validate in nf_tables_api.c). The legacy backend makes its stack as large as
+#: the table needs (translate_table in ip_tables.c).
+DEEPEST = {"nf_tables": 15}
+
+
+def refuse(graph: ChainGraph, backend: str) -> None:
+    """Do nothing, unless the chains lead to each other as no kernel allows.
+
+    Both backends refuse a loop of jumps and gotos, if a packet can come to it from a hook
+    (mark_source_chains in net/ipv4/netfilter/ip_tables.c, nft_chain_validate in nf_tables_api.c).
+
+    Raises:
+        RulesetError: they go round in a loop, or nest too deep; the text has the rules with their lines.
+    """
+    loop = graph.loop()
+    if loop:
+        raise RulesetError(
+            f"table {loop[0].table} goes round in a loop, and no kernel loads it: {_way(loop)}{_lines(loop)}"
+        )
+    deepest = DEEPEST.get(backend)
+    if deepest is not None and graph.nesting() > deepest:
+        rules = graph.deepest()
+        raise RulesetError(
+            f"table {rules[0].table} nests {len(rules)} calls from {rules[0].chain}, and with {backend} the kernel"
+            f" takes {deepest}: {_way(rules)}{_lines(rules)}"
+        )
+
+
+#: So many rules of a way are shown.
+_SHOWN = 20
+
+
+def _way(rules: list[Rule]) -> str:
+    names = [rules[0].chain, *(rule.target_name for rule in rules)]
+    return printable(" → ".join(names[:_SHOWN] + ["..."] * (len(names) > _SHOWN)))
+
+
+def _lines(rules: list[Rule]) -> str:
+    return "".join(f"\n    {rule.source}:{rule.line}: {printable(rule.text)}" for rule in rules[:_SHOWN])
 
 
 class Objection(NamedTuple):
@@ -43,21 +85,21 @@ def objections(table: Table, rules: Iterable[Rule]) -> Iterator[Objection]:
         table: the whole table.
         rules: those of its rules whose matches or target are restricted.
     """
-    reached = reached_chains(table)
+    hooks = chain_graph([table]).hooks_of(table.name)
     for rule in rules:
         for match in rule.matches:
-            found = _objection(match, match.tables, rule, reached)
+            found = _objection(match, match.tables, rule, hooks.get(rule.chain, []))
             if found:
                 yield found
         target = rule.target
         if target is not None and not isinstance(target, Jump):
-            found = _objection(target, target.allowed_tables(), rule, reached)
+            found = _objection(target, target.allowed_tables(), rule, hooks.get(rule.chain, []))
             if found:
                 yield found
 
 
 def _objection(
-    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, reached: dict[str, set[str]]
+    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, hooks: list[str]
 ) -> Objection | None:
     if tables is not None and rule.table not in tables:
         words = f" works only in table {any_of(tuple(sorted(tables)))}"
@@ -70,7 +112,7 @@ def _objection(
             options = "" if extension.protocols == protocols else " with these options"
             words = f"{options} works only in a rule with -p {_any_protocol(protocols)}"
             return _refusal(extension, rule, words, "protocols")
-    words = _wrong_hook(extension, rule, reached)
+    words = _wrong_hook(extension, rule, hooks)
     return _refusal(extension, rule, f" {words}", "hooks") if words else None
 
 
@@ -85,35 +127,16 @@ def _any_protocol(protocols: frozenset[int]) -> str:
     return any_of(tuple(format_protocol(number) for number in sorted(protocols)))
 
 
-def _wrong_hook(extension: Match | Target, rule: Rule, reached: dict[str, set[str]]) -> str:
+def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> str:
     """Return why an extension can't stand in the chain of a rule, or nothing."""
     allowed = extension.allowed_hooks()
     if allowed is None:
         return ""
-    for hook, chains in reached.items():
-        if hook not in allowed and rule.chain in chains:
+    for hook in hooks:
+        if hook not in allowed:
             options = "" if allowed == extension.hooks else "with these options "
             way = "" if rule.chain == hook else f"; chain {rule.chain} is reached from {hook}"
             return (
                 f"{options}works only in {any_of(tuple(place for place in HOOKS if place in allowed))}{way}"
             )
     return ""
-
-
-def reached_chains(table: Table) -> dict[str, set[str]]:
-    """Return for each built-in chain the chains to which a packet can come from it, itself included."""
-    callees: dict[str, set[str]] = {}
-    for name, chain in table.chains.items():
-        called = {rule.target.chain for rule in chain.rules if type(rule.target) is Jump}
-        if called:
-            callees[name] = called
-    reached = {}
-    for hook, chain in table.chains.items():
-        if chain.builtin:
-            todo, seen = [hook], {hook}
-            while todo:
-                new = callees.get(todo.pop(), _NOWHERE) - seen
-                seen |= new
-                todo += new
-            reached[hook] = seen
-    return reached

@@ -16,7 +16,7 @@ from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown
 
 if TYPE_CHECKING:
-    from iptsim.graph import ChainGraph
+    from iptsim.graph import RuleGraph
 
 #: Tables in the order in which the kernel knows them, with their built-in chains.
 BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
@@ -222,7 +222,7 @@ class Ruleset(Pictured):
             raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
         return found.rules[position - 1]
 
-    def graph(self) -> ChainGraph:
+    def graph(self) -> RuleGraph:
         """Return the chains as a networkx graph; see :mod:`iptsim.graph`."""
         from iptsim.graph import ruleset_graph
 

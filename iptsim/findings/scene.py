@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset, Table
+from iptsim.dump.chains import ChainGraph, Node, chain_graph
+from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.findings.finding import Evidence
@@ -71,7 +72,7 @@ class Scene:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.families: tuple[Family, ...] = tuple(host.rulesets)
-        self._jumps: dict[tuple[Family, str], dict[str, list[Rule]]] = {}
+        self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": Simulator(host)}
 
     # -- rules -------------------------------------------------------------------------------------
@@ -88,31 +89,22 @@ class Scene:
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules that lead to a chain."""
-        if (family, table) not in self._jumps:
-            found: dict[str, list[Rule]] = {}
-            for rule in self.table(family, table).rules():
-                if isinstance(rule.target, Jump):
-                    found.setdefault(rule.target.chain, []).append(rule)
-            self._jumps[family, table] = found
-        return self._jumps[family, table].get(chain, [])
+        return self._calls(family).callers(Node(table, chain))
 
     def below(self, family: Family, table: str, chain: str) -> list[str]:
         """Return a chain and the chains that packets come to from it."""
-        found, known = [chain], {chain}
-        for name in found:
-            for rule in self.rules(family, table, name):
-                if isinstance(rule.target, Jump) and rule.target.chain not in known:
-                    known.add(rule.target.chain)
-                    found.append(rule.target.chain)
-        return found
+        return [node.name for node in self._calls(family).reached(Node(table, chain))] or [chain]
 
     def hooks(self, family: Family, table: str) -> dict[str, list[str]]:
         """Return from which built-in chains packets come to each chain of a table."""
-        found: dict[str, list[str]] = {}
-        for hook in BUILTIN_CHAINS.get(table, ()):
-            for chain in self.below(family, table, hook):
-                found.setdefault(chain, []).append(hook)
-        return found
+        return self._calls(family).hooks_of(table)
+
+    def _calls(self, family: Family) -> ChainGraph:
+        """Return which chain leads where."""
+        if family not in self._graphs:
+            ruleset = self.host.rulesets.get(family)
+            self._graphs[family] = chain_graph(ruleset.tables.values() if ruleset else ())
+        return self._graphs[family]
 
     # -- Docker ------------------------------------------------------------------------------------
 

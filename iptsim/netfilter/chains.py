@@ -22,8 +22,6 @@ from iptsim.packet import Connection, Context, Packet, Unknown, address_text
 RULE_LIMIT = 5_000_000
 #: Steps that one packet may take: a real way takes tens to hundreds.
 STEP_LIMIT = 20_000
-#: Jumps may nest this deep (NFT_JUMP_STACK_SIZE; the legacy backend allows one more).
-JUMP_LIMIT = 16
 
 #: Packet fields that a target may change and that are worth showing, with how they are shown.
 _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
@@ -156,11 +154,6 @@ class Chains:
                     )
                 if not jump.goto:
                     stack.append((chain, rules, index))
-                    if len(stack) > JUMP_LIMIT:
-                        names = " → ".join([entry[0].name for entry in stack[-4:]] + [jump.chain])
-                        raise RulesetError(
-                            f"{prepared.rule.span}: jumps nest deeper than {JUMP_LIMIT}, or go round in a loop: {names}"
-                        )
                 chain, rules, index = target_chain, program.rules(target_chain), 0
                 continue
             outcome = self._apply(context, prepared, maybe, len(stack))

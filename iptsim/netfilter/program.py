@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from iptsim.dump.loops import refuse_loops
+from iptsim.dump.chains import Node, chain_graph
+from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
 from iptsim.extensions.base import Match, Predicate, Target
 from iptsim.netfilter import conntrack
@@ -47,10 +48,11 @@ def _passed_by(rule: Rule) -> Condition:
 
 
 class Program:
-    """A ruleset ready to run."""
+    """A ruleset ready to run: its chain graph, whose chains are made ready when a packet comes to them."""
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
-        refuse_loops(ruleset)
+        self.graph = chain_graph(ruleset.tables.values())
+        refuse(self.graph, ruleset.backend)
         self.ruleset = ruleset
         self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
@@ -63,7 +65,7 @@ class Program:
 
         The legacy backend always has all base chains of a table, whether the dump names them or not.
         """
-        found = self.ruleset.chain(table, name)
+        found = self.graph.chain(Node(table, name))
         if found is None and self.backend == "legacy" and table in self.ruleset.tables:
             return Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
         return found

@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
-from iptsim.graph import ChainGraph, Node, ruleset_graph
+from iptsim.graph import RuleGraph, ruleset_graph
 from iptsim.languages import say
 from iptsim.pictures import drawing as draw
 from iptsim.pictures.chains_layout import place
@@ -83,7 +84,7 @@ class _Draw:
         self, ruleset: Ruleset, passes: Passes | None, counters: bool, explanation: Explanation | None
     ) -> None:
         self.ruleset, self.passes, self.counters = ruleset, passes, counters
-        self.graph: ChainGraph = ruleset_graph(ruleset, returns=False)
+        self.graph: RuleGraph = ruleset_graph(ruleset, returns=False)
         self.walked = passes.chains(passes.walked) | passes.hooks if passes else set()
         self.vain = passes.chains(passes.vain) - self.walked if passes else set()
         keep = sorted(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.graph import Node
 from iptsim.languages import say, say_many
 from iptsim.pictures.fold import FREE, pattern
 from iptsim.pictures.passes import Passes
@@ -37,6 +37,7 @@ def tree(
 class _Tree:
     def __init__(self, ruleset: Ruleset, passes: Passes | None, counters: bool) -> None:
         self.ruleset, self.passes, self.counters = ruleset, passes, counters
+        self.calls = chain_graph(ruleset.tables.values())
         self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
         self.walked = {(source, position) for source, _, position in passes.walked} if passes else set()
         self.vain = {(source, position) for source, _, position in passes.vain} if passes else set()
@@ -134,14 +135,8 @@ class _Tree:
     def _alike(self, table: Table, rules: list[Rule], shown: set[str]) -> str:
         """Return one line for jumps to chains of one name, and note that these and what they call are shown."""
         names = {rule.target_name for rule in rules}
-        todo = [name for name in names if name not in shown]
-        while todo:
-            name = todo.pop()
-            if name not in shown and name in table.chains:
-                shown.add(name)
-                todo.extend(
-                    rule.target_name for rule in table.chains[name].rules if isinstance(rule.target, Jump)
-                )
+        reached = self.calls.reached(*(Node(table.name, name) for name in names - shown))
+        shown.update(node.name for node in reached)
         where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
         remark = say("not unfolded")
         return f"{where} x{len(names)}   ({remark}){self._told(rules)}"

@@ -11,7 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from iptsim.graph import ChainGraph, Node
+from iptsim.dump.chains import Node
+from iptsim.graph import RuleGraph
 
 #: So many chains are drawn one by one; more are folded, until there are at most so many nodes.
 FREE, MOST = 70, 120
@@ -43,7 +44,7 @@ class Folded:
         return len(self.members) == 1
 
 
-def fold(graph: ChainGraph, keep: set[Node]) -> dict[Node, Folded]:
+def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
     """Return for each chain of a graph the node that it is drawn as.
 
     Args:
@@ -87,7 +88,7 @@ def family(name: str) -> str:
     return f"{head[0]}*" if head else pattern(name)
 
 
-def _shapes(graph: ChainGraph, found: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
+def _shapes(graph: RuleGraph, found: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
     """Return a number for each chain, the same for chains that look alike so many jumps ahead."""
     numbers: dict[object, int] = {}
 
@@ -133,7 +134,7 @@ def _grouped(
     return made
 
 
-def _cut(graph: ChainGraph, groups: dict[Node, Folded], alone: set[Node]) -> dict[Node, Folded]:
+def _cut(graph: RuleGraph, groups: dict[Node, Folded], alone: set[Node]) -> dict[Node, Folded]:
     """Keep the nodes that are nearest to the built-in chains; make one of the rest of each table."""
     todo = deque(node for node in groups if node in alone)
     todo.extend(node for node in groups if node not in alone)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
-from iptsim.graph import Node
 from iptsim.netfilter.trace import Leg, Step
 
 #: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).

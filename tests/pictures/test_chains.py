@@ -12,9 +12,9 @@ import pytest
 import iptsim
 from benchmarks.kube import dump as kube
 from iptsim.dump import loads
+from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
-from iptsim.graph import Node
 from iptsim.pictures import ENDINGS, Picture, chains_picture, topology_picture
 from iptsim.pictures.chains import MOST_EDGES
 from iptsim.pictures.fold import MOST, family, pattern

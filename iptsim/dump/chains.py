@@ -1,0 +1,165 @@
+"""Which chain leads where: the one graph of chains, from which everything is made that asks about it.
+
+Its nodes are hooks and chains, its edges calls, each with the rules that make it. What a packet can come to
+from a hook has no loops in it, for no kernel loads such rules; chains to which nothing leads may have some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import networkx as nx
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Table
+
+ChainKind = Literal["hook", "base", "user", "missing"]
+
+
+class Node(NamedTuple):
+    """A node's identity.
+
+    Attributes:
+        place: "hook", the table of a chain, or, in the graph of rules, "verdict".
+        name: of the hook, the chain or the verdict (a target's name).
+    """
+
+    place: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.place in ("hook", "verdict") else f"{self.place}:{self.name}"
+
+
+if TYPE_CHECKING:
+    # the class of the stubs takes the type of its nodes, networkx' own does not
+    _Graph = nx.DiGraph[Node]
+else:
+    _Graph = nx.DiGraph
+
+
+class ChainGraph(_Graph):
+    """Hooks, chains and calls; make it by :func:`chain_graph`.
+
+    A node has `kind` (see :data:`ChainKind`) and, where the chain is there, `chain`. An edge has `rules`, in the
+    order of the caller; those from hooks have none.
+    """
+
+    def chain(self, node: Node) -> Chain | None:
+        """Return a node's chain; None for a hook, and for a chain that is not there."""
+        found: Chain | None = self.nodes[node].get("chain") if node in self else None
+        return found
+
+    def hooks(self) -> list[Node]:
+        """Return the hooks."""
+        return [node for node in self if node.place == "hook"]
+
+    def callers(self, node: Node) -> list[Rule]:
+        """Return the rules that lead to a chain, in the order of the dump."""
+        if node not in self:
+            return []
+        return [rule for caller, _ in self.in_edges(node) for rule in self.rules(caller, node)]
+
+    def rules(self, caller: Node, callee: Node) -> list[Rule]:
+        """Return the rules of a call, in the order of the caller."""
+        rules: list[Rule] = self.edges[caller, callee]["rules"]
+        return rules
+
+    def callees(self, node: Node) -> list[Node]:
+        """Return the chains that a chain calls, in the order of its rules."""
+        return list(self.adj[node]) if node in self else []
+
+    def reached(self, *starts: Node) -> list[Node]:
+        """Return some nodes and all to which a packet can come from them, the nearest ones first."""
+        found = dict.fromkeys(node for node in starts if node in self)
+        todo = list(found)
+        for node in todo:
+            new = [callee for callee in self.adj[node] if callee not in found]
+            found.update(dict.fromkeys(new))
+            todo += new
+        return list(found)
+
+    def hooks_of(self, table: str) -> dict[str, list[str]]:
+        """Return for each chain of a table to which packets come the hooks from which they do."""
+        found: dict[str, list[str]] = {}
+        for hook in BUILTIN_CHAINS.get(table, ()):
+            for node in self.reached(Node(table, hook)):
+                found.setdefault(node.name, []).append(hook)
+        return found
+
+    def unreferenced(self) -> list[Node]:
+        """Return the user chains that no rule leads to: their rules see no packet."""
+        return [node for node in self._of_kind("user") if not self.in_degree(node)]
+
+    def dangling(self) -> list[Rule]:
+        """Return the rules that lead to a chain that is not there."""
+        return [rule for node in self._of_kind("missing") for rule in self.callers(node)]
+
+    def _of_kind(self, kind: ChainKind) -> list[Node]:
+        return [node for node in self if self.nodes[node]["kind"] == kind]
+
+    def loop(self) -> list[Rule]:
+        """Return the rules of one loop that a packet can come to, in order; empty without one."""
+        reached = self._passed()
+        try:
+            for _ in nx.topological_generations(reached):
+                pass
+        except nx.NetworkXUnfeasible:
+            return [self.rules(*edge[:2])[0] for edge in nx.find_cycle(reached, self.hooks())]
+        return []
+
+    def idle_loops(self) -> list[list[Node]]:
+        """Return the groups of chains that lead to each other."""
+        groups = nx.strongly_connected_components(self)
+        return [
+            sorted(group)
+            for group in groups
+            if len(group) > 1 or any(self.has_edge(one, one) for one in group)
+        ]
+
+    def nesting(self) -> int:
+        """Return how many calls nest at most on a packet's way from a base chain; there must be no loop."""
+        return max(sum(1 for _ in nx.topological_generations(self._passed())) - 2, 0)
+
+    def deepest(self) -> list[Rule]:
+        """Return the rules of the way on which most calls nest; there must be no loop."""
+        way = nx.dag_longest_path(self._passed())
+        return [rule for pair in pairwise(way) for rule in self.rules(*pair)[:1]]
+
+    def _passed(self) -> nx.DiGraph[Node]:
+        """Return the part to which packets come."""
+        nodes = self.reached(*self.hooks())
+        return self if len(nodes) == len(self) else nx.DiGraph(self.subgraph(nodes))
+
+
+def chain_graph(tables: Iterable[Table]) -> ChainGraph:
+    """Return which chain leads where in some tables of a ruleset."""
+    graph = ChainGraph()
+    for table in tables:
+        name = table.name
+        for chain in table.chains.values():
+            node = Node(name, chain.name)
+            graph.add_node(node, kind="base" if chain.builtin else "user", chain=chain)
+            if chain.builtin:
+                hook = Node("hook", chain.name)
+                graph.add_node(hook, kind="hook")
+                graph.add_edge(hook, node, rules=[])
+        for caller, callee, rules in _calls(table):
+            target = Node(name, callee)
+            if target not in graph:
+                graph.add_node(target, kind="missing")
+            graph.add_edge(Node(name, caller), target, rules=rules)
+    return graph
+
+
+def _calls(table: Table) -> Iterator[tuple[str, str, list[Rule]]]:
+    """Yield the calls of a table: caller, callee, and the rules."""
+    for chain in table.chains.values():
+        found: dict[str, list[Rule]] = {}
+        for rule in chain.rules:
+            target = rule.target
+            if type(target) is Jump:
+                found.setdefault(target.chain, []).append(rule)
+        for callee, rules in found.items():
+            yield chain.name, callee, rules
