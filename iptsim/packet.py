@@ -249,8 +249,19 @@ class Surroundings(Protocol):
         What the caller changes there is remembered for the rest of the walk.
         """
 
-    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
-        """Note that the packet's entry was added to ("add") or deleted from ("del") an ipset."""
+    def change_set(
+        self,
+        name: str,
+        directions: tuple[str, ...],
+        action: str,
+        context: Context,
+        *,
+        overwrite: bool = False,
+    ) -> bool:
+        """Add the packet's entry to an ipset ("add"), or delete it ("del"); return whether the set takes it.
+
+        `overwrite`: an entry that is there already counts as added (`--exist`).
+        """
 
 
 @dataclass(slots=True)

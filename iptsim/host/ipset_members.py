@@ -7,6 +7,7 @@ as the kernel does it (mtype_test_cidrs in net/netfilter/ipset/ip_set_hash_gen.h
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 from collections.abc import Hashable, Iterator, Mapping
 from itertools import product
@@ -21,6 +22,9 @@ from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, parse_address
 ADDRESSES = frozenset({"ip", "net"})
 #: Prefix length that stands in for a part that has none.
 _NO_LENGTH = -1
+
+#: Elements that a hash holds at most, where its header does not say.
+_MOST_ELEMENTS = 65536
 
 Lengths = tuple[int, ...]
 Key = tuple[Hashable, ...]
@@ -50,6 +54,9 @@ class Members:
     def __init__(self, ipset: IpSet) -> None:
         self.parts = tuple(ipset.type.partition(":")[2].split(","))
         self.family = ipset.family
+        self._bitmap = ipset.type.startswith("bitmap:")
+        self._range = _bitmap_range(ipset) if self._bitmap else None
+        self._most = int(ipset.options.get("maxelem", _MOST_ELEMENTS))
         self.lists: list[str] = []
         #: by prefix lengths, longest first: element -> whether it is a hole (nomatch)
         self.groups: list[tuple[Lengths, dict[Key, bool]]] = []
@@ -60,21 +67,89 @@ class Members:
                 continue
             for lengths, key in self._elements(text, options):
                 groups.setdefault(lengths, {})[key] = "nomatch" in options
+        self._index(groups)
+
+    def _index(self, groups: Mapping[Lengths, dict[Key, bool]]) -> None:
         self.groups = sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        interfaces = "iface" in self.parts
         #: of a hash:net,iface set, the networks by prefix length
-        self.nets = {
-            lengths[0]: {key[0] for key in keys} for lengths, keys in self.groups if "iface" in self.parts
-        }
+        self.nets = {lengths[0]: {key[0] for key in keys} for lengths, keys in self.groups if interfaces}
+        names = {key[1] for _, keys in self.groups for key in keys} if interfaces else set()
         self.wildcards = sorted(
-            {
-                part
-                for _, keys in self.groups
-                for key in keys
-                for part in key
-                if isinstance(part, InterfaceName)
-            },
-            key=lambda part: (part.wildcard, -len(part.name)),
+            (name for name in names if isinstance(name, InterfaceName)),
+            key=lambda name: (name.wildcard, -len(name.name)),
         )
+
+    def changed(self, element: tuple[Any, ...], action: str, *, overwrite: bool) -> Members | None:
+        """Return the elements after a rule has added a packet's element, or deleted it; None for no change.
+
+        A network is as long as the longest prefix that the set has in its place, a whole address where it
+        has none (hash_net4_kadt and its like: INIT_CIDR).
+
+        Args:
+            element: the packet's value of each part, as :func:`iptsim.host.ipsets.element_of` makes it.
+            action: "add" or "del".
+            overwrite: an element that is there is added all the same (`--exist`), so that a hole is closed.
+        """
+        lengths = tuple(self._length(place) for place in range(len(self.parts)))
+        found = self._own_key(lengths, element)
+        if found is None:
+            return None
+        key, group = found, dict(self.groups).get(lengths, {})
+        if self._bitmap and self.parts == ("ip", "mac"):
+            return self._changed_addresses(lengths, key, group, action, overwrite)
+        if action == "del":
+            return (
+                self._with(lengths, {other: group[other] for other in group if other != key})
+                if key in group
+                else None
+            )
+        if key in group:
+            return self._with(lengths, {**group, key: False}) if overwrite else None
+        full = not self._bitmap and sum(len(keys) for _, keys in self.groups) >= self._most
+        return None if full else self._with(lengths, {**group, key: False})
+
+    def _changed_addresses(
+        self, lengths: Lengths, key: Key, group: dict[Key, bool], action: str, overwrite: bool
+    ) -> Members | None:
+        """Change a bitmap:ip,mac set, which has each address once (bitmap_ipmac_do_add)."""
+        there = next((other for other in group if other[0] == key[0]), None)
+        others = {other: hole for other, hole in group.items() if other != there}
+        if action == "del":
+            return None if there is None else self._with(lengths, others)
+        if there is not None and there[1] != "" and not overwrite:
+            return None
+        return self._with(lengths, {**others, key: False})
+
+    def _length(self, place: int) -> int:
+        """Return the prefix length of what a rule adds or deletes."""
+        if self.parts[place] not in ADDRESSES:
+            return _NO_LENGTH
+        whole = BITS[self.family or 4]
+        if self.parts[place] == "ip":
+            return whole
+        return max((lengths[place] for lengths, keys in self.groups if keys), default=whole)
+
+    def _own_key(self, lengths: Lengths, element: tuple[Any, ...]) -> Key | None:
+        """Return the element that a rule adds or deletes, None where the set can't hold it."""
+        key: list[Hashable] = []
+        for part, length, value in zip(self.parts, lengths, element, strict=True):
+            if part in ADDRESSES:
+                value &= prefix_mask(self.family or 4, length)
+            elif part == "iface":
+                if value[0] is None:
+                    return None
+                value = InterfaceName(value[0])
+            key.append(value)
+        if self._range is not None and not self._range[0] <= element[0] <= self._range[1]:
+            return None
+        return tuple(key)
+
+    def _with(self, lengths: Lengths, group: dict[Key, bool]) -> Members:
+        """Return these elements with other ones of some prefix lengths."""
+        new = copy.copy(self)
+        new._index({**dict(self.groups), lengths: group})
+        return new
 
     def _elements(self, text: str, options: Mapping[str, str]) -> Iterator[tuple[Lengths, Key]]:
         """Yield what an entry adds: one element, or all of a range.
@@ -144,6 +219,19 @@ def _names(pattern: InterfaceName, interfaces: tuple[str | None, str | None]) ->
     if name is None:
         return False
     return name.startswith(pattern.name) if pattern.wildcard else name == pattern.name
+
+
+def _bitmap_range(ipset: IpSet) -> tuple[int, int]:
+    """Return the first and last value that a bitmap has room for."""
+    text = ipset.options.get("range", "")
+    if ipset.type == "bitmap:port":
+        first, _, last = text.partition("-")
+        return int(first or 0), int(last or first or 0xFFFF)
+    if "/" in text:
+        ((length, base),) = address_prefixes(text, 4)
+        return base, base | ~prefix_mask(4, length) & 0xFFFFFFFF
+    first, _, last = text.partition("-")
+    return parse_address(first)[1], parse_address(last or first)[1]
 
 
 def _place(members: list[str], name: str, options: Mapping[str, str]) -> None:

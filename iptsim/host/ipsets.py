@@ -98,7 +98,7 @@ def contains(
     context: Context,
     options: Mapping[str, Any],
     *,
-    changed: Callable[[str], bool | None] = lambda name: None,
+    members: Callable[[IpSet], Members] = members_of,
 ) -> Truth:
     """Tell whether a packet is in a set, as `-m set --match-set NAME DIRECTIONS` asks.
 
@@ -108,11 +108,8 @@ def contains(
         directions: "src" or "dst" for each part of an element.
         context: the packet and its interfaces.
         options: of the match; `return_nomatch` turns hits and holes (nomatch) around.
-        changed: tells of a set whether rules put the packet in before, or took it out; None for neither.
+        members: returns the elements of a set, which rules may have changed.
     """
-    known = changed(name)
-    if known is not None:
-        return known
     ipset = sets.get(name) if sets is not None else None
     if sets is None or ipset is None:
         why = (
@@ -122,11 +119,11 @@ def contains(
         )
         key = ("set", name, directions, tuple(_sides(context.packet, directions)))
         return Unknown(why, say("ipset-save.txt in the capture"), key)
-    members = members_of(ipset)
-    if members.parts == ("set",):
+    own = members(ipset)
+    if own.parts == ("set",):
         undecided: Truth = False
-        for member in members.lists:
-            truth = contains(sets, member, directions, context, options, changed=changed)
+        for member in own.lists:
+            truth = contains(sets, member, directions, context, options, members=members)
             if truth is True:
                 return True
             undecided = undecided or truth
@@ -134,8 +131,10 @@ def contains(
     element = element_of(ipset, directions, context)
     if element is None or isinstance(element, Unknown):
         return element or False
-    found = members.find(dict(enumerate(element)))
-    return found is False if options.get("return_nomatch") else found is True
+    found = own.find(dict(enumerate(element)))
+    # types without networks know no holes and take no notice of the option (ip_set_enomatch)
+    holes = options.get("return_nomatch") and "net" in own.parts
+    return found is False if holes else found is True
 
 
 def element_of(

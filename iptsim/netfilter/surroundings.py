@@ -7,7 +7,8 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.host import fib, ipsets
-from iptsim.host.model import Container, Host, Namespace
+from iptsim.host.ipset_members import Members
+from iptsim.host.model import Container, Host, IpSet, Namespace
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import Question
 from iptsim.packet import Connection, Context, Family, Truth, Unknown, address_text
@@ -47,6 +48,9 @@ class World:
         self.assumptions_used = set() if assumptions_used is None else assumptions_used
         self._forced: State | None = None
         self._recent: dict[str, dict[int, list[float]]] = {}
+        #: elements of the sets that rules have changed
+        self._changed_sets: dict[str, Members] = {}
+        #: what rules have added or deleted where the set, or what the packet has for it, is not known
         self._set_changes: dict[tuple[str, Any], bool] = {}
 
     # -- what the walk asks ------------------------------------------------------------------------
@@ -129,26 +133,49 @@ class World:
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
         """Tell whether the packet is in an ipset."""
-        return ipsets.contains(
-            self.host.ipsets, name, directions, context, options,
-            changed=lambda changed: self._set_changes.get(self._element(changed, directions, context)),
-        )  # fmt: skip
+        truth = ipsets.contains(self.host.ipsets, name, directions, context, options, members=self._members)
+        if isinstance(truth, Unknown):
+            return self._set_changes.get((name, truth.key), truth)
+        return truth
 
-    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
-        """Note that the packet's entry was added to or deleted from an ipset."""
-        name, element = self._element(name, directions, context)
-        if element is not None:
-            self._set_changes[name, element] = action == "add"
+    def _members(self, ipset: IpSet) -> Members:
+        return self._changed_sets.get(ipset.name) or ipsets.members_of(ipset)
 
-    def _element(self, name: str, directions: tuple[str, ...], context: Context) -> tuple[str, Any]:
-        """Return a set's name and the element that it makes of a packet; all it could be, if it is not known."""
-        known = (self.host.ipsets or {}).get(name)
-        if known is not None and known.type != "list:set":
-            return name, ipsets.element_of(known, directions, context)
-        packet = context.packet
-        return name, tuple(
-            (packet.src, packet.sport) if side == "src" else (packet.dst, packet.dport) for side in directions
-        )
+    def change_set(
+        self,
+        name: str,
+        directions: tuple[str, ...],
+        action: str,
+        context: Context,
+        *,
+        overwrite: bool = False,
+    ) -> bool:
+        """Add the packet's entry to an ipset, or delete it; return whether the set has taken it.
+
+        Of a list of sets, the first that takes it counts (list_set_kadd).
+        """
+        ipset = (self.host.ipsets or {}).get(name)
+        if ipset is None:
+            unknown = ipsets.contains(self.host.ipsets, name, directions, context, {})
+            assert isinstance(unknown, Unknown)
+            self._set_changes[name, unknown.key] = action == "add"
+            return True
+        members = self._members(ipset)
+        if members.lists:
+            return any(
+                self.change_set(member, directions, action, context, overwrite=overwrite)
+                for member in members.lists
+            )
+        element = ipsets.element_of(ipset, directions, context)
+        if isinstance(element, Unknown):
+            self._set_changes[name, element.key] = action == "add"
+            return True
+        if element is None or members.parts == ("set",):
+            return False
+        changed = members.changed(element, action, overwrite=overwrite)
+        if changed is not None:
+            self._changed_sets[name] = changed
+        return changed is not None
 
     def fact(self, name: str) -> Any:
         """Return what the question says about `name`, else None."""

@@ -209,7 +209,15 @@ class Surroundings:
     def recent(self, name: str) -> dict[int, list[float]] | None:
         raise NotImplementedError
 
-    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
+    def change_set(
+        self,
+        name: str,
+        directions: tuple[str, ...],
+        action: str,
+        context: Context,
+        *,
+        overwrite: bool = False,
+    ) -> bool:
         raise NotImplementedError
 
 

@@ -82,7 +82,7 @@ class World:
     def address_type(self, family: int, address: int, interface: str | None) -> str:
         raise NotImplementedError
 
-    def change_set(self, *words: Any) -> None:
+    def change_set(self, *words: Any, overwrite: bool = False) -> bool:
         raise NotImplementedError
 
 

@@ -146,8 +146,17 @@ class World:
     def recent(self, name: str) -> dict[int, list[float]] | None:
         return None
 
-    def change_set(self, name: str, directions: tuple[str, ...], action: str, context: Context) -> None:
+    def change_set(
+        self,
+        name: str,
+        directions: tuple[str, ...],
+        action: str,
+        context: Context,
+        *,
+        overwrite: bool = False,
+    ) -> bool:
         self.changes.append((name, directions, action))
+        return True
 
 
 def context(

@@ -104,7 +104,7 @@ class Set(Target):
     def apply(self, context: Context) -> Verdict | Unknown:
         """Change the sets. What mark a set has for the packet is known only where it has no entry for it."""
         if self.add_set is not None:
-            context.surroundings.change_set(*self.add_set, "add", context)
+            context.surroundings.change_set(*self.add_set, "add", context, overwrite=self.exist)
         if self.del_set is not None:
             context.surroundings.change_set(*self.del_set, "del", context)
         if self.map_set is not None and self.map_mark:
