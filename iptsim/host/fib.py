@@ -239,38 +239,35 @@ def reverse_path(
     destination: int | None = None,
     mark: int = 0,
     tos: int = 0,
+    proto: int | None = None,
     accept_local: bool = False,
 ) -> bool:
     """Tell whether a packet's source is reached by the interface on which it came (`-m rpfilter`).
 
-    Not strict: by any interface. `destination` is the packet's, which policy rules may look at, `mark`
-    its mark where that takes part (`--validmark`, src_valid_mark).
+    Not strict: by any interface. `destination`, `tos` and in IPv6 the protocol `proto` are the packet's,
+    which policy rules may look at (ports take no part), `mark` its mark where that does (`--validmark`).
     """
     if family == 6 and source == 1:
         return accept_local
-    if family == 6 and strict:
-        route = _backwards(namespace, 6, source, destination, mark, tos, oif=iif)
-    else:
-        route = _backwards(namespace, family, source, destination, mark, tos)
+    back = Flow(
+        source,
+        _answering(family, destination),
+        oif=iif if family == 6 and strict else None,
+        mark=mark,
+        proto=proto if family == 6 else None,
+        tos=tos,
+        metric=False,
+    )
+    route = _decide(namespace, family, back)
     if route.type == "local":
         return accept_local and (family == 6 or not strict or _uses(route, iif))
     return route.type == "unicast" and (not strict or _uses(route, iif))
 
 
-def _backwards(
-    namespace: Namespace,
-    family: Family,
-    source: int,
-    destination: int | None,
-    mark: int,
-    tos: int,
-    oif: str | None = None,
-) -> RouteResult:
-    """Look up the route of an answer, from the packet's destination to its source."""
+def _answering(family: Family, destination: int | None) -> int | None:
+    """Return the address that an answer comes from: the packet's destination, where that is a single host's."""
     special = destination is None or is_multicast(family, destination) or destination == LIMITED_BROADCAST
-    answered = None if special else destination
-    flow = Flow(source, answered, oif=oif, mark=mark, tos=tos, metric=False)
-    return _decide(namespace, family, flow)
+    return None if special else destination
 
 
 def _uses(route: RouteResult, interface: str) -> bool:
@@ -278,22 +275,43 @@ def _uses(route: RouteResult, interface: str) -> bool:
 
 
 def source_problem(
-    namespace: Namespace, source: int, destination: int, iif: str, *, mark: int = 0, tos: int = 0
+    namespace: Namespace,
+    source: int,
+    destination: int,
+    iif: str,
+    *,
+    out: str | None = None,
+    mark: int = 0,
+    proto: int | None = None,
+    sport: int | None = None,
+    dport: int | None = None,
+    tos: int = 0,
 ) -> str | None:
-    """Tell why the kernel drops an arriving IPv4 packet for its source address (fib_validate_source).
+    """Tell why the kernel drops an arriving IPv4 packet for its source address (__fib_validate_source).
+
+    Args:
+        out: the interface by which it is to leave again, None for a packet to the host. The way back is
+            looked up as if the answer came in there.
 
     Returns:
         "martian" for an address of our own, "rp_filter" when the way back is another, None if all is well.
     """
 
-    def setting(name: str) -> int:
-        return max(namespace.interface_sysctl(4, place, name) for place in ("all", iif))
+    def setting(name: str, default: int = 0) -> int:
+        return max(namespace.interface_sysctl(4, place, name, default) for place in ("all", iif))
 
     rp_filter, accept_local = setting("rp_filter"), bool(setting("accept_local"))
-    if not rp_filter and own_rules(namespace, 4) is None and not _local_routes_of_its_own(namespace):
-        return "martian" if not accept_local and namespace.has_address(4, source) else None
+    redirects = out == iif and setting("send_redirects", 1)
+    if not rp_filter and not redirects:
+        if accept_local:
+            return None
+        if own_rules(namespace, 4) is None and not _local_routes_of_its_own(namespace):
+            return "martian" if namespace.has_address(4, source) else None
     valid_mark = mark if setting("src_valid_mark") else 0
-    route = _backwards(namespace, 4, source, destination, valid_mark, tos)
+    back = Flow(
+        source, _answering(4, destination), out, None, valid_mark, proto, dport, sport, tos, metric=False
+    )
+    route = _decide(namespace, 4, back)
     if route.error is not None:
         return "rp_filter" if rp_filter else None
     if route.type != "unicast" and not (route.type == "local" and accept_local):

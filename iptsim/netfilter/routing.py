@@ -157,22 +157,24 @@ def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision |
     return None
 
 
-def _bad_source(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
-    """Check the source as fib_validate_source does: not our own address, and rp_filter."""
-    mode = max(
-        namespace.sysctl_number("net.ipv4.conf.all.rp_filter"),
-        namespace.interface_sysctl(4, interface, "rp_filter", 0),
-    )
-    own = fib.address_type(namespace, 4, packet.src) == "LOCAL"
-    if own and not (
-        namespace.interface_sysctl(4, "all", "accept_local", 0)
-        or namespace.interface_sysctl(4, interface, "accept_local", 0)
-    ):
-        return drop("martian", say("the source is one of the host's own addresses"))
-    if mode == 0 or own:
-        return None
-    mark = packet.mark if _interface_switch(namespace, interface, "src_valid_mark") else 0
-    if fib.reverse_path(namespace, 4, packet.src, interface, strict=mode == 1, mark=mark):
+def _bad_source(
+    namespace: Namespace, packet: Packet, interface: str, *, to: int | None = None, out: str | None = None
+) -> Decision | None:
+    """Check the source as fib_validate_source does: not our own address, and rp_filter.
+
+    Args:
+        to: the destination as the check sees it, where that is not the packet's.
+        out: the interface by which the packet is to leave again.
+    """
+    problem = fib.source_problem(
+        namespace, packet.src, packet.dst if to is None else to, interface, out=out, mark=packet.mark,
+        proto=packet.proto, sport=packet.sport, dport=packet.dport, tos=packet.tos,
+    )  # fmt: skip
+    if problem == "martian":
+        if fib.address_type(namespace, 4, packet.src) == "LOCAL":
+            return drop("martian", say("the source is one of the host's own addresses"))
+        return drop("martian", say("no single host has the source address"))
+    if problem is None:
         return None
     return drop(
         "rp-filter",

@@ -126,6 +126,8 @@ class World:
             strict=not loose,
             destination=packet.dst,
             mark=packet.mark if validmark else 0,
+            tos=packet.tos,
+            proto=packet.proto,
             accept_local=accept_local,
         )
 
