@@ -18,6 +18,7 @@ FACTS: dict[str, str] = {
     "ipvs": "whether the packet belongs to a virtual service",
     "kernel_timezone": "minutes by which the kernel's time zone is ahead of UTC",
     "nfqueue_reader": "whether a program reads the queue",
+    "next_hop": "the next hop of a multipath route that the kernel picks: its device or gateway",
     "nth": "how many packets the statistic rule has counted",
     "path_mtu": "MTU of the way to the destination",
     "realm": "routing realm",

@@ -54,7 +54,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_settings_cover_what_extensions_ask_for() -> None:
-    """`--set` takes every fact and every rare header field that an extension looks up."""
+    """`--set` takes every fact and every rare header field that an extension or the walk looks up."""
     from iptsim.facts import EXTRAS, FACTS
 
     source = "\n".join(path.read_text("utf-8") for path in (ROOT / "iptsim/extensions").rglob("*.py"))
@@ -62,4 +62,5 @@ def test_settings_cover_what_extensions_ask_for() -> None:
     extras = set(re.findall(r'\bextra\.get\(\s*"(\w+)"', source))
     assert facts - FACTS.keys() == set()
     assert extras - EXTRAS.keys() == set()
-    assert {name for name in FACTS.keys() | EXTRAS.keys() if f'"{name}"' not in source} == set()
+    walked = "\n".join(path.read_text("utf-8") for path in (ROOT / "iptsim/netfilter").glob("*.py"))
+    assert {name for name in FACTS.keys() | EXTRAS.keys() if f'"{name}"' not in source + walked} == set()

@@ -104,10 +104,10 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     """Return how an undecided match went on one way."""
     rule = decision.rule
     return {
-        "table": rule.table,
-        "chain": rule.chain,
-        "rule": rule.position,
-        "line": rule.line,
+        "table": rule.table if rule else None,
+        "chain": rule.chain if rule else None,
+        "rule": rule.position if rule else None,
+        "line": rule.line if rule else None,
         "match": decision.match,
         "depends_on": told(decision.unknown.reason),
         "taken": decision.value,

@@ -46,6 +46,9 @@ REASONS: dict[str, str] = {
     "rule-reject": later("A rule refuses the packet and tells the sender."),
     "queued": later("A rule hands the packet to a program; the rules alone do not tell its fate."),
     "ip-forward-off": later("The host does not route between interfaces: ip_forward is 0."),
+    "interface-forwarding-off": later(
+        "The host does not route packets from the interface they arrive on: its forwarding is 0."
+    ),
     "no-route": later("There is no route to the destination."),
     "no-source": later("The sender has no address to send from."),
     "no-neighbour": later("Nobody on the link answers for the destination address."),
@@ -55,6 +58,7 @@ REASONS: dict[str, str] = {
     "not-for-host": later("The frame is addressed to another machine, or to all, and is not forwarded."),
     "nat-failed": later("The packet is too short to be translated."),
     "ttl-exceeded": later("The TTL has run out."),
+    "too-big": later("The packet exceeds the MTU and must not be fragmented."),
     "hairpin-off": later("The packet would go back out of the bridge port that it came from."),
     "isolated-ports": later("Both bridge ports are isolated from each other."),
     "macvlan-host": later("A macvlan or ipvlan interface can't talk to the host that carries it."),
@@ -163,8 +167,8 @@ def _depends(trace: Trace) -> Reason:
     rule = first.rule
     texts = []
     for hinge in hinges[:3]:
-        place = place_of(hinge.rule)
-        texts.append(say("{what} ({place})", what=told(hinge.unknown.reason), place=place))
+        what = told(hinge.unknown.reason)
+        texts.append(say("{what} ({place})", what=what, place=place_of(hinge.rule)) if hinge.rule else what)
     on = joined("; on ", texts)
     if len(hinges) > len(texts):
         text = say("It depends on {on}, and {count} more.", on=on, count=len(hinges) - len(texts))
@@ -173,9 +177,10 @@ def _depends(trace: Trace) -> Reason:
     decide = joined(
         "; or ", dict.fromkeys(told(hinge.unknown.decide) for hinge in hinges if hinge.unknown.decide)
     )
-    step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
-    if step is None:
-        step = Step("", "", rule.table, rule.chain, rule)
+    step = None
+    if rule is not None:
+        step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
+        step = step or Step("", "", rule.table, rule.chain, rule)
     return Reason(
         "undecided-match",
         text,

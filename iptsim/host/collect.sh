@@ -149,8 +149,8 @@ sysctls() {
     for folder in /proc/sys/net/ipv4/conf/* /proc/sys/net/ipv6/conf/*; do
         version=${folder#/proc/sys/net/}
         interface=$(echo "${folder##*/}" | tr . /)
-        for name in forwarding rp_filter route_localnet accept_local src_valid_mark ignore_routes_with_linkdown \
-            proxy_arp disable_ipv6 use_tempaddr; do
+        for name in forwarding rp_filter route_localnet accept_local src_valid_mark send_redirects \
+            force_forwarding ignore_routes_with_linkdown proxy_arp disable_ipv6 use_tempaddr; do
             [ -r "$folder/$name" ] && echo "net.${version%%/*}.conf.$interface.$name = $(cat "$folder/$name")"
         done
     done

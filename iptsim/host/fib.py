@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.host.model import Namespace, Route, RoutingRule
+from iptsim.host.model import Namespace, NextHop, Route, RoutingRule
 from iptsim.host.policy import fitting, own_rules, suppressed
 from iptsim.host.source import is_multicast, select_source
 from iptsim.host.tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of
@@ -35,7 +35,7 @@ class RouteResult(NamedTuple):
         table: the table that decided, None for no route.
         route: the route that decided.
         rule: the policy rule that decided by itself (unreachable, prohibit, blackhole).
-        multipath: there are further next hops; the kernel picks one by a hash of the flow.
+        others: further next hops of the route; the kernel picks one by a hash over the packet's addresses.
         policy: the policy rule that led to the table, None where nobody touched `ip rule`.
     """
 
@@ -47,7 +47,7 @@ class RouteResult(NamedTuple):
     table: str | None = None
     route: Route | None = None
     rule: RoutingRule | None = None
-    multipath: bool = False
+    others: tuple[NextHop, ...] = ()
     policy: RoutingRule | None = None
 
     @property
@@ -56,6 +56,21 @@ class RouteResult(NamedTuple):
         if self.rule is not None and self.type == "unreachable":
             return "ENETUNREACH"
         return _ERRORS.get(self.type)
+
+    def gateway_of(self, family: int) -> int | None:
+        """Return the gateway if its address is of a family, else None."""
+        return self.gateway if self.gateway_family in (None, family) else None
+
+    @property
+    def ways(self) -> tuple[RouteResult, ...]:
+        """The decision with each of the next hops that the kernel may pick; one where there is no choice."""
+        further = (
+            self._replace(
+                device=hop.device, gateway=hop.gateway, gateway_family=hop.gateway_family, others=()
+            )
+            for hop in self.others
+        )
+        return self._replace(others=()), *further
 
 
 _NO_ROUTE = RouteResult("none")
@@ -136,7 +151,7 @@ def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
             route.source,
             route.table,
             route,
-            multipath=len(route.nexthops) > 1,
+            others=found.others,
             policy=rule,
         )
     return _NO_ROUTE

@@ -165,6 +165,12 @@ class NextHopEntry(Foreign):
     flags: Texts = []
 
 
+class MetricsEntry(Foreign):
+    """Metrics of a route. That one is locked is not told."""
+
+    mtu: int | None = None
+
+
 class RouteEntry(NextHopEntry):
     """A route of `ip -j route show table all`."""
 
@@ -177,6 +183,7 @@ class RouteEntry(NextHopEntry):
     tos: NumberOrName | None = None
     protocol: NumberOrName | None = None
     pref: str | None = None
+    metrics: list[MetricsEntry] = []
     source: str | None = Field(None, alias="from")
     nexthops: list[NextHopEntry] = []
 

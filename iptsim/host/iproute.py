@@ -187,6 +187,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         tos=_tos(entry.tos) or 0,
         preference=entry.pref or "medium",
         protocol=entry.protocol,
+        mtu=next((metrics.mtu for metrics in entry.metrics if metrics.mtu), None),
         flags=frozenset(entry.flags),
     )
 

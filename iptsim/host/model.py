@@ -156,6 +156,7 @@ class Route(Prefixed):
         scope: "global", "site", "link", "host", "nowhere".
         from_address / from_length: IPv6 source-specific routes (`from`).
         preference: IPv6 router preference: "low", "medium" or "high".
+        mtu: of packets that take it, None for that of the device.
         flags: "linkdown", "dead", "onlink" ...
     """
 
@@ -174,6 +175,7 @@ class Route(Prefixed):
     tos: int = 0
     preference: str = "medium"
     protocol: str | None = None
+    mtu: int | None = None
     flags: frozenset[str] = frozenset()
 
 

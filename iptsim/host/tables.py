@@ -40,10 +40,15 @@ class Flow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The route that a table answers with, and the way it goes; no way for a refusal."""
+    """The route that a table answers with, and the way it goes; no way for a refusal.
+
+    Attributes:
+        others: further next hops of the route, of which the kernel may pick one instead.
+    """
 
     route: Route
     hop: NextHop | None
+    others: tuple[NextHop, ...] = ()
 
 
 class Table:
@@ -83,9 +88,11 @@ class Table:
                 continue
             if route.type in REFUSALS:
                 return Found(route, None)
-            for hop in hops(route):
-                if self._alive(hop) and (flow.oif is None or flow.oif == hop.device):
-                    return Found(route, hop)
+            alive = [hop for hop in hops(route) if self._alive(hop)]
+            if flow.oif is not None:  # it settles the next hop (fib_select_path)
+                alive = [hop for hop in alive if hop.device == flow.oif][:1]
+            if alive:
+                return Found(route, alive[0], tuple(alive[1:]))
         return None
 
     def _best(self, routes: list[Route], flow: Flow) -> Found | None:
@@ -111,7 +118,11 @@ class Table:
                     continue
                 score = 2 * fits + 4 * _PREFERENCE.get(route.preference, 1)
                 if score > best_score:
-                    best, best_score = Found(route, None if route.type in REFUSALS else hop), score
+                    others = (
+                        () if strict else tuple(one for one in hops(route) if one != hop and self._alive(one))
+                    )
+                    best = Found(route, None) if route.type in REFUSALS else Found(route, hop, others)
+                    best_score = score
         return best
 
     def _alive(self, hop: NextHop) -> bool:

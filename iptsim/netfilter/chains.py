@@ -214,13 +214,32 @@ class Chains:
         key = (match, unknown.key) if unknown.key else None
         if key is not None and key in self.settled:
             return self.settled[key] is not negated
-        index = len(self.decisions)
-        value = self.plan[index] if index < len(self.plan) else True
         rule = prepared.rule
-        place = (rule.table, rule.chain, rule.position)
-        self.decisions.append(Decision(unknown, match, place, rule, value, words))
+        value = self._planned(unknown, match, (rule.table, rule.chain, rule.position), rule, words)
         if key is not None:
             self.settled[key] = value is not negated
+        return value
+
+    def _choose(self, unknown: Unknown, what: str, words: str) -> bool:
+        """Decide what neither a rule nor anything known decides.
+
+        Args:
+            unknown: its key holds all that goes the same way within one walk.
+            what: a word for what is chosen.
+            words: a clause that says what is so if the answer is True.
+        """
+        key = (what, unknown.key)
+        if key not in self.settled:
+            self.settled[key] = self._planned(unknown, what, ("", "", 0), None, words)
+        return self.settled[key]
+
+    def _planned(
+        self, unknown: Unknown, match: str, place: tuple[str, str, int], rule: Rule | None, words: str
+    ) -> bool:
+        """Take the next value of the plan, and note what was decided by it."""
+        index = len(self.decisions)
+        value = self.plan[index] if index < len(self.plan) else True
+        self.decisions.append(Decision(unknown, match, place, rule, value, words))
         return value
 
     def _apply(self, context: Context, prepared: Prepared, maybe: bool, depth: int) -> Verdict | Translation:

@@ -11,12 +11,13 @@ from typing import Literal
 
 from iptsim.host import fib
 from iptsim.host.model import Container, Interface
+from iptsim.host.source import LINK_LOCAL
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.trace import Delivery
-from iptsim.packet import ICMPV6, NO_ZONE, Context, Packet, address_text
+from iptsim.packet import ICMPV6, NO_ZONE, Context, Packet, Unknown, address_text
 
 
 class Journey(Passage):
@@ -81,6 +82,10 @@ class Journey(Passage):
         if (bad := self._bad_output(packet, found.device)) is not None:
             return bad
         self._note_policy(routing.policy_words(found))
+        interface = self.namespace.interfaces.get(found.device or "")
+        mtu = routing.mtu_of(found) or (interface.mtu if interface is not None else None)
+        if packet.extra.get("ip_df") and self._is_too_big(packet, mtu):
+            return self._too_big(packet, mtu)
         return self._output(context, found)
 
     def answer_reject(self, packet: Packet, rejected: Context) -> Fate:
@@ -108,7 +113,9 @@ class Journey(Passage):
         interface = context.in_interface or "lo"
         context.entered = entered or interface
         joined = self._is_joined(context.packet)
-        decision = routing.route_input(self.namespace, context.packet, interface, joined=joined)
+        decision = routing.route_input(
+            self.namespace, context.packet, interface, joined=joined, next_hop=self._next_hop
+        )
         if decision.kind == "drop":
             return self._kernel_drop(decision.code, decision.note)
         self._note_policy(decision.policy)
@@ -137,8 +144,10 @@ class Journey(Passage):
             return self._kernel_drop(
                 "ttl-exceeded", say("the TTL has run out; the host answers with time exceeded")
             )
+        if (refused := self._refused_forwarding(context, decision)) is not None:
+            return refused
         packet.ttl -= 1
-        context.out_interface = decision.device
+        context.out_interface, self._gateway = decision.device, decision.gateway
         fate = self._hook(context, hooks.FORWARD)
         if fate is not None:
             return fate
@@ -146,7 +155,55 @@ class Journey(Passage):
         if fate is not None:
             return fate
         self._confirm(context)
+        if packet.family == 6 and self._is_too_big(packet, decision.mtu):
+            # a route's MTU counts only when the packet leaves (ip6_dst_mtu_maybe_forward, ip6_fragment)
+            return self._too_big(packet, decision.mtu)
         return self._transmit(context, decision.gateway)
+
+    def _refused_forwarding(self, context: Context, decision: routing.Decision) -> Fate | None:
+        """Drop what ip_forward and ip6_forward do not pass on for its size or its source."""
+        packet, device = context.packet, decision.device or ""
+        link_local = packet.family == 6 and (packet.src == 0 or LINK_LOCAL.covers(6, packet.src))
+        if link_local and device != context.entered:
+            return self._kernel_drop(
+                "martian",
+                say(
+                    "a packet from {address} is not forwarded to another link",
+                    address=address_text(6, packet.src),
+                ),
+            )
+        interface = self.namespace.interfaces.get(device)
+        mtu = interface.mtu if interface is not None else None
+        if packet.family == 4 and decision.mtu is not None:
+            mtu = decision.mtu
+        return self._too_big(packet, mtu) if self._is_too_big(packet, mtu) else None
+
+    def _is_too_big(self, packet: Packet, mtu: int | None) -> bool:
+        """Tell whether a packet is larger than an MTU and may not be fragmented (ip_exceeds_mtu, ip6_pkt_too_big)."""
+        if mtu is None or packet.length <= mtu or "length" in packet.defaults:
+            return False
+        if packet.family == 6:
+            return True
+        if "ip_df" in packet.extra:
+            return bool(packet.extra["ip_df"])
+        unknown = Unknown(
+            say("whether the packet has the DF flag"),
+            "--set ip_df=yes",
+            (packet.src, packet.dst),
+        )
+        return self._choose(unknown, "ip_df", say("the packet has the DF flag"))
+
+    def _too_big(self, packet: Packet, mtu: int | None) -> Fate:
+        size = {"length": packet.length, "mtu": mtu}
+        note = (
+            say("its {length} bytes exceed the MTU of {mtu}; the host replies packet too big", **size)
+            if packet.family == 6
+            else say(
+                "its {length} bytes exceed the MTU of {mtu} and DF is set; the host replies fragmentation needed",
+                **size,
+            )
+        )
+        return self._kernel_drop("too-big", note)
 
     def _refused_before_rules(self, packet: Packet) -> Fate | None:
         """Drop what ip6_rcv refuses before any hook: multicast or loopback sources, loopback targets."""
@@ -165,7 +222,7 @@ class Journey(Passage):
         if fate is not None:
             return fate
         found = self._way_out
-        context.out_interface = self._device(found)
+        context.out_interface, self._gateway = self._device(found), found.gateway_of(context.packet.family)
         if found.type == "broadcast" or (found.type == "multicast" and self._is_joined(context.packet)):
             self._hear_oneself(context)
         fate = self._hook(context, hooks.POSTROUTING)
@@ -174,8 +231,7 @@ class Journey(Passage):
         self._confirm(context)
         if context.out_interface == "lo":
             return self._loop_back(context)
-        gateway = found.gateway if found.type == "unicast" else None
-        return self._transmit(context, gateway)
+        return self._transmit(context, self._gateway if found.type == "unicast" else None)
 
     def _device(self, found: fib.RouteResult) -> str | None:
         return "lo" if found.type in ("local", "anycast") else found.device
@@ -286,11 +342,11 @@ class Journey(Passage):
     def _after_bridged_dnat(self, context: Context, port: Interface) -> Fate:
         """Go on with a frame whose destination PREROUTING rewrote (br_nf_pre_routing_finish)."""
         packet, bridge = context.packet, port.master or ""
-        decision = routing.route_input(self.namespace, packet, bridge)
+        decision = routing.route_input(self.namespace, packet, bridge, next_hop=self._next_hop)
         if decision.kind == "drop":
             found = self._lookup_output(packet, source=None)
             if packet.family == 6 and decision.code == "ip-forward-off" and found and found.device == bridge:
-                return self._switch(context, port, found.gateway or packet.dst)
+                return self._switch(context, port, found.gateway_of(6) or packet.dst)
             # IPv4 wants forwarding even when the new destination is on the same bridge
             return self._kernel_drop(decision.code, decision.note)
         if decision.kind == "forward" and decision.device == bridge:
@@ -333,6 +389,7 @@ class Journey(Passage):
     def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
         """Switch a frame from one port of a bridge to another."""
         packet, bridge = context.packet, port.master or ""
+        self._gateway = None
         target = self.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
         if target is None:
             who = address_text(packet.family, next_hop)

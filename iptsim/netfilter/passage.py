@@ -9,12 +9,12 @@ from __future__ import annotations
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
 from iptsim.host.source import facing_address, select_source
-from iptsim.languages import say
+from iptsim.languages import joined, say
 from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Chains, Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.program import Program
-from iptsim.packet import Context, Packet
+from iptsim.packet import Context, Packet, Unknown, address_text
 
 #: Protocol number of the IPv6 fragment header, and its length in octets.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
@@ -25,6 +25,8 @@ class Passage(Chains):
 
     #: where the local packet that is under way leaves; OUTPUT may change it
     _way_out: fib.RouteResult
+    #: the gateway to which the packet that is under way goes, None for a neighbour on the link
+    _gateway: int | None = None
     #: whether nat has changed the destination of the packet that is under way, at its last hook
     _translated: bool = False
     #: the state that the question gave the packet that conntrack looked at last
@@ -166,9 +168,7 @@ class Passage(Chains):
         packet = context.packet
         if target == "MASQUERADE":
             device = context.out_interface or ""
-            found = self._lookup_output(packet, source=None)
-            gateway = found.gateway if found is not None and found.device == device else None
-            next_hop = gateway if gateway is not None else packet.dst
+            next_hop = self._gateway if self._gateway is not None else packet.dst
             return select_source(self.namespace, packet.family, device, packet.dst, gateway=next_hop)
         if context.hook == hooks.OUTPUT:
             return 0x7F000001 if packet.family == 4 else 1
@@ -180,7 +180,36 @@ class Passage(Chains):
             self.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
             sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
         )  # fmt: skip
-        return found if found.type else None
+        return self._next_hop(found, packet) if found.type else None
+
+    def _lookup_again(self, packet: Packet) -> fib.RouteResult | None:
+        """Look up the route of a packet that the rules have changed; IPv4 forgets its owner (ip_route_me_harder)."""
+        own = packet.family == 6 or fib.address_type(self.namespace, 4, packet.src) in ("LOCAL", "UNICAST")
+        found = fib.lookup(
+            self.namespace, packet.family, packet.dst, source=packet.src if own else None, mark=packet.mark,
+            proto=packet.proto, sport=packet.sport, dport=packet.dport,
+            tos=packet.tos, uid=packet.uid if packet.family == 6 else None,
+        )  # fmt: skip
+        return self._next_hop(found, packet) if found.type else None
+
+    def _next_hop(self, found: fib.RouteResult, packet: Packet) -> fib.RouteResult:
+        """Return a routing decision with one next hop; of several the kernel picks one by a hash."""
+        ways = found.ways
+        wanted = self.world.fact("next_hop")
+        if wanted is not None:
+            ways = tuple(way for way in ways if wanted in (way.device, _gateway_text(way))) or ways
+        for way in ways[:-1]:
+            unknown = Unknown(
+                say(
+                    "which next hop the kernel picks by its hash of the addresses: {hops}",
+                    hops=joined(" or ", map(_hop_text, found.ways)),
+                ),
+                f"--set next_hop={way.device}",
+                (found.route, packet.src, packet.dst, way.device, way.gateway),
+            )
+            if self._choose(unknown, "next_hop", say("the next hop is {hop}", hop=_hop_text(way))):
+                return way
+        return ways[-1]
 
     def _bad_output(self, packet: Packet, device: str | None) -> Fate | None:
         if packet.family == 4 and packet.src in routing.LOOPBACK4 and device not in (None, "lo"):
@@ -206,8 +235,7 @@ class Passage(Chains):
         after = (packet.src, packet.dst, packet.mark, packet.tos)
         if before == after or (dnat and before[1] == packet.dst):
             return None
-        own = fib.address_type(self.namespace, packet.family, packet.src) == "LOCAL"
-        found = self._lookup_output(packet, source=packet.src if own else None)
+        found = self._lookup_again(packet)
         if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
             return self._kernel_drop("no-route", say("the changed packet has no route"))
         if (bad := self._bad_output(packet, found.device)) is not None:
@@ -216,6 +244,20 @@ class Passage(Chains):
             self._note_policy(routing.policy_words(found))
         self._way_out = found
         return None
+
+
+def _gateway_text(way: fib.RouteResult) -> str | None:
+    return None if way.gateway is None else address_text(way.gateway_family or 4, way.gateway)
+
+
+def _hop_text(way: fib.RouteResult) -> str:
+    """Return a next hop in words."""
+    gateway = _gateway_text(way)
+    return (
+        way.device or ""
+        if gateway is None
+        else say("{gateway} on {device}", gateway=gateway, device=way.device)
+    )
 
 
 def _join_atomic_fragment(packet: Packet) -> None:

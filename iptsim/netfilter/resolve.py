@@ -576,7 +576,7 @@ def _from_outside(
                 f"no route leads to {address_text(family, packet.src)}, so nobody can tell on which interface "
                 "its packet arrives; say it with -i"
             )
-    if route.multipath:
+    if route.others:
         notes.append(
             say(
                 "the route to {name} has several ways; its packet is taken to arrive on {interface}",

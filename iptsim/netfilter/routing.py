@@ -5,6 +5,7 @@ What dies here meets no rule; the step that says so carries a stable code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from iptsim.host import fib
@@ -22,6 +23,10 @@ ALL_HOSTS4 = 0xE0000001
 ALL_ROUTERS6 = frozenset(scope << 112 | 2 for scope in (0xFF01, 0xFF02, 0xFF05))
 
 
+#: Picks one of the next hops of a routing decision on a packet.
+NextHop = Callable[[fib.RouteResult, Packet], fib.RouteResult]
+
+
 class Decision(NamedTuple):
     """Where a packet goes after PREROUTING.
 
@@ -29,6 +34,7 @@ class Decision(NamedTuple):
         kind: "local", "forward" or "drop".
         device: output interface, for "forward".
         gateway: next hop, None when the destination itself is on the link.
+        mtu: of the route, None for that of the device.
         code / note: why it is dropped, as a stable word and in words.
         policy: the policy rule that led to the route, in words; empty where it is an everyday one.
     """
@@ -36,6 +42,7 @@ class Decision(NamedTuple):
     kind: Literal["local", "forward", "drop"]
     device: str | None = None
     gateway: int | None = None
+    mtu: int | None = None
     code: str = ""
     note: str = ""
     policy: str = ""
@@ -54,6 +61,11 @@ def policy_words(found: fib.RouteResult) -> str:
     )
 
 
+def mtu_of(found: fib.RouteResult) -> int | None:
+    """Return the MTU of a route, None for that of its device."""
+    return found.route.mtu if found.route is not None else None
+
+
 def drop(code: str, note: str) -> Decision:
     """Make the decision to drop."""
     return Decision("drop", code=code, note=note)
@@ -65,12 +77,12 @@ def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
 
 
 def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
-    """Tell whether packets from an interface may be forwarded."""
+    """Tell whether packets from an interface may be forwarded (ip_route_input_slow, ip6_forward)."""
     if family == 6:
         everywhere = namespace.sysctl_number(
             "net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0
         )
-        return everywhere != 0
+        return everywhere != 0 or namespace.interface_sysctl(6, interface, "force_forwarding") != 0
     everywhere = namespace.sysctl_number("net.ipv4.ip_forward", 1 if not namespace.sysctls else 0)
     return namespace.interface_sysctl(4, interface, "forwarding", everywhere) != 0
 
@@ -80,35 +92,56 @@ def route_localnet(namespace: Namespace, interface: str) -> bool:
     return _interface_switch(namespace, interface, "route_localnet")
 
 
-def route_input(namespace: Namespace, packet: Packet, interface: str, *, joined: bool = False) -> Decision:
-    """Decide on a packet that arrived on `interface`.
+def route_input(
+    namespace: Namespace, packet: Packet, interface: str, *, next_hop: NextHop, joined: bool = False
+) -> Decision:
+    """Decide on a packet that arrived on `interface` (ip_route_input_slow).
 
     Args:
+        next_hop: picks one of several next hops of a route.
         joined: a program of the host has joined the multicast group that the packet goes to.
     """
     if packet.family == 6:
-        return _route_input6(namespace, packet, interface, joined)
+        return _route_input6(namespace, packet, interface, next_hop, joined)
     martian = _martian(namespace, packet, interface)
     if martian is not None:
         return martian
     if packet.dst == BROADCAST4:
-        return (_bad_source(namespace, packet, interface) if packet.src else None) or Decision("local")
+        return _bad_source_of_group(namespace, packet, interface) or Decision("local")
     if packet.dst in MULTICAST4:
-        return _multicast(joined)
+        bad = _bad_source_of_group(namespace, packet, interface) if joined else None
+        return bad or _multicast(joined)
     found = fib.lookup(
         namespace, 4, packet.dst, source=packet.src, iif=interface, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos,
     )  # fmt: skip
-    if found.type in ("local", "broadcast"):
-        bad = _bad_source(namespace, packet, interface) if packet.src else None
+    if found.type == "broadcast":
+        bad = _bad_source_of_group(namespace, packet, interface)
         return bad or Decision("local", policy=policy_words(found))
+    if found.type == "local":
+        return _bad_source(namespace, packet, interface) or Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 4, interface):
-        return drop("ip-forward-off", say("the host does not route between interfaces: ip_forward is 0"))
+        return _does_not_route(namespace, interface)
     failure = _no_way(found)
     if failure is not None:
         return failure
-    return _bad_source(namespace, packet, interface) or Decision(
-        "forward", found.device, found.gateway, policy=policy_words(found)
+    way = next_hop(found, packet)
+    return _bad_source(namespace, packet, interface, out=way.device) or Decision(
+        "forward", way.device, way.gateway_of(4), mtu_of(found), policy=policy_words(found)
+    )
+
+
+def _does_not_route(namespace: Namespace, interface: str) -> Decision:
+    """Say why IPv4 packets from an interface are not forwarded."""
+    if namespace.sysctl_number("net.ipv4.ip_forward") == 0:
+        return drop("ip-forward-off", say("the host does not route between interfaces: ip_forward is 0"))
+    return drop(
+        "interface-forwarding-off",
+        say(
+            "the host does not route packets from {interface}: {sysctl} is 0",
+            interface=interface,
+            sysctl=f"net.ipv4.conf.{interface.replace('.', '/')}.forwarding",
+        ),
     )
 
 
@@ -173,7 +206,7 @@ def _bad_source(
     if problem == "martian":
         if fib.address_type(namespace, 4, packet.src) == "LOCAL":
             return drop("martian", say("the source is one of the host's own addresses"))
-        return drop("martian", say("no single host has the source address"))
+        return drop("martian", say("the source is not a unicast address"))
     if problem is None:
         return None
     return drop(
@@ -183,6 +216,11 @@ def _bad_source(
             interface=interface,
         ),
     )
+
+
+def _bad_source_of_group(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
+    """Check the source of a broadcast or multicast packet; 0.0.0.0 is none (ip_mc_validate_source)."""
+    return _bad_source(namespace, packet, interface, to=0) if packet.src else None
 
 
 def _multicast(joined: bool) -> Decision:
@@ -201,7 +239,9 @@ def _solicited(namespace: Namespace, packet: Packet) -> bool:
     )
 
 
-def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: bool) -> Decision:
+def _route_input6(
+    namespace: Namespace, packet: Packet, interface: str, next_hop: NextHop, joined: bool
+) -> Decision:
     if packet.dst >> 120 == 0xFF:
         own = (
             packet.dst & ~(0xFF << 112) == 0xFF00 << 112 | 1
@@ -217,4 +257,8 @@ def _route_input6(namespace: Namespace, packet: Packet, interface: str, joined: 
         return Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 6, interface):
         return drop("ip-forward-off", say("the host does not route IPv6: net.ipv6.conf.all.forwarding is 0"))
-    return _no_way(found) or Decision("forward", found.device, found.gateway, policy=policy_words(found))
+    failure = _no_way(found)
+    if failure is not None:
+        return failure
+    way = next_hop(found, packet)
+    return Decision("forward", way.device, way.gateway_of(6), mtu_of(found), policy=policy_words(found))

@@ -205,15 +205,26 @@ class Leg:
 
 @dataclass(slots=True)
 class Decision:
-    """How an undecided match went on one way of the walk."""
+    """How an undecided match, or another choice that nobody can foresee, went on one way of the walk.
+
+    Attributes:
+        match: the match or target; for a choice of the kernel's own what it is about, such as "next_hop".
+        step: table, chain and position of the rule; empty for a choice outside the rules.
+        rule: None for a choice outside the rules.
+        words: what is so when the value is true, said of the match or target; without a rule a whole clause.
+    """
 
     unknown: Unknown
     match: str
     step: tuple[str, str, int]
-    rule: Rule
+    rule: Rule | None
     value: bool
-    #: what is so when the value is true, said of the match or target
     words: str = later("matches")
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What it is about: the rule's table, chain and position, or what is chosen outside the rules."""
+        return tuple(map(str, self.step)) if self.rule is not None else (self.match,)
 
     def same(self, other: Decision) -> bool:
         """Tell whether both are about the same thing, whatever its value."""

@@ -626,9 +626,10 @@ def alike(one: Trace, other: Trace) -> bool:
 
 def _same_delivery(one: Trace, other: Trace) -> bool:
     def places(trace: Trace) -> list[Any]:
+        # outside, the name is the next hop's
         return [
             (
-                leg.delivered.name,
+                leg.delivered.name if leg.delivered.kind != "outside" else "",
                 leg.delivered.packet.dst,
                 leg.delivered.packet.dport,
                 leg.delivered.packet.src,
@@ -662,7 +663,8 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
     verdict = yes.verdict if alike(yes, no) else "DEPENDS"
     hinges = [decision]
     for trace in (yes, no):
-        hinges.extend(hinge for hinge in trace.hinges if hinge.step not in {known.step for known in hinges})
+        known = {one.place for one in hinges}
+        hinges.extend(hinge for hinge in trace.hinges if hinge.place not in known)
     return Trace(
         verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
     )

@@ -59,7 +59,7 @@ def _add_leg(found: Passes, ruleset: Ruleset, leg: Leg, explanation: Explanation
     if leg.verdict in ("DROP", "REJECT"):
         found.ends[place] = "stop"
     elif leg.verdict == "DEPENDS":
-        for hinge in explanation.trace.hinges:
+        for hinge in (one for one in explanation.trace.hinges if one.rule is not None):
             found.ends[Node(*hinge.step[:2]), hinge.step[2]] = "open"
     else:
         found.ends[place] = "arrived"

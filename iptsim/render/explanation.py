@@ -146,6 +146,9 @@ def when_text(decisions: list[Decision]) -> str:
 
 
 def _when(decision: Decision) -> str:
+    if decision.rule is None:
+        what = told(decision.words)
+        return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
     place, match, does = place_of(decision.rule), decision.match or "rule", told(decision.words)
     if decision.value:
         return say("if {place} ({match}) {does}", place=place, match=match, does=does)

@@ -29,7 +29,9 @@ _SYSCTLS = (
     "net/ipv4/conf/*/route_localnet",
     "net/ipv4/conf/*/accept_local",
     "net/ipv4/conf/*/src_valid_mark",
+    "net/ipv4/conf/*/send_redirects",
     "net/ipv6/conf/*/forwarding",
+    "net/ipv6/conf/*/force_forwarding",
     "net/bridge/bridge-nf-call-ip*tables",
     "net/netfilter/nf_conntrack_tcp_loose",
 )

@@ -95,13 +95,15 @@ class Case(BaseModel):
             self.answer,
             reply=self.reply,
             answerable=_is_answerable(self.world, self.probe),
-            certain=_is_certain(self.world.dump + self.world.other_dump),
+            certain=_is_certain(self.world),
         )
 
 
-def _is_certain(dump: str) -> bool:
-    """Tell whether no rule looks at what the question can't tell: chance, memory, how long an entry lives."""
-    return "--ctexpire" not in dump and not any(f"-m {name} " in dump for name in OPEN)
+def _is_certain(world: World) -> bool:
+    """Tell whether nothing hinges on what the question can't tell: chance, memory, how long an entry lives."""
+    dump = world.dump + world.other_dump
+    picks = any("nexthop" in route for route in world.routes)
+    return not picks and "--ctexpire" not in dump and not any(f"-m {name} " in dump for name in OPEN)
 
 
 def _is_answerable(world: World, probe: Probe) -> bool:
@@ -135,7 +137,13 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
 
 
 def _can_be_sent(world: World, probe: Probe) -> bool:
-    """Tell whether a guest could send a packet: to nobody in its own subnet it can't."""
+    """Tell whether an answer can be sent as a program would.
+
+    A guest can't send to nobody in its own subnet. The raw sockets of the host have no protocol and no ports that
+    `ip rule` could look at.
+    """
+    if probe.local and any("port" in rule or "ipproto" in rule for rule in world.ip_rules):
+        return False
     master = None if probe.local else world.interface(probe.source).master
     return master is None or not _is_nobody(world, world.interface(master), probe.dst)
 

@@ -22,8 +22,10 @@ _SHOWN = {
     "NETMAP": "ACCEPT",
 }
 #: Matches on which an answer may depend although packet, time and host are known: what they look at is memory,
-#: chance, or a checksum, which no question tells.
-OPEN = frozenset({"limit", "hashlimit", "statistic", "recent", "connlimit", "connbytes", "quota", "u32"})
+#: chance, or a checksum, which no question tells. So is which next hop the kernel picks of several.
+OPEN = frozenset(
+    {"limit", "hashlimit", "statistic", "recent", "connlimit", "connbytes", "quota", "u32", "next_hop"}
+)
 
 Key = tuple[str, str, str, int | None, str]
 

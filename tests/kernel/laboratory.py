@@ -37,6 +37,7 @@ from tests.kernel.tracing import Step, Tracer, Tracked, own_rules
 TOOLS = ("iptables-nft-restore", "iptables-legacy-restore", "nft", "ip", "ipset", "conntrack", "bridge")
 _SYS_SETFSUID, _SYS_SETFSGID = 122, 123
 _SO_MARK, _IPV6_HDRINCL, _IP_FREEBIND, _IPV6_FREEBIND = 36, 36, 15, 78
+_TOS = {4: (socket.IPPROTO_IP, socket.IP_TOS), 6: (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
 _TRANSPARENT = {4: (socket.IPPROTO_IP, 19), 6: (socket.IPPROTO_IPV6, 75)}
 _SOLICITED_NODES = ipaddress.IPv6Address("ff02::1:ff00:0")
 #: Until conntrack forgets a connection that was made known by hand.
@@ -77,7 +78,7 @@ class Laboratory:
         if world.other_dump:
             self._chains[world.other_backend] = read_chains(world.other_dump)
         self._cookie = 0
-        self._senders: dict[tuple[int, int, int, str], socket.socket] = {}
+        self._senders: dict[tuple[int, int, int, str, int], socket.socket] = {}
 
     def __enter__(self) -> Laboratory:
         with self._exit:
@@ -311,9 +312,9 @@ class Laboratory:
     def _sender(self, probe: Probe) -> socket.socket:
         """Return a raw socket of the host that has the packet's source, user and mark.
 
-        It is bound to the source, because routing goes by the socket's address, not by the header's.
+        It is bound to the source, because routing goes by the socket's address and TOS, not by the header's.
         """
-        key = (probe.uid, probe.gid, probe.mark, probe.src)
+        key = (probe.uid, probe.gid, probe.mark, probe.src, probe.tos)
         if key not in self._senders:
             family = socket.AF_INET if self.world.family == 4 else socket.AF_INET6
             with self._host.entered(), _acting_as(probe.uid, probe.gid):
@@ -326,6 +327,7 @@ class Laboratory:
             else:
                 opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
                 opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+            opened.setsockopt(*_TOS[self.world.family], probe.tos)
             opened.setsockopt(socket.SOL_SOCKET, _SO_MARK, probe.mark)
             opened.bind((probe.src, 0))
             self._senders[key] = opened

@@ -23,4 +23,10 @@ def test_iptsim_says_what_the_kernel_said(path: Path) -> None:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_kernel_says_it_again(path: Path) -> None:
     stored = load_case(path)
-    assert same_answers(run_again(stored), stored)
+    try:
+        again = run_again(stored)
+    except FileNotFoundError as error:
+        if "/proc/sys" not in str(error.filename):
+            raise
+        pytest.skip(f"this kernel has no {error.filename}")
+    assert same_answers(again, stored)
