@@ -38,7 +38,7 @@ def test_1_ufw_is_never_asked() -> None:
     answer = ask(host, "internet", "host:8080")
     assert answer.verdict == "ACCEPT"
     assert hooks(answer) == ["PREROUTING", "FORWARD", "POSTROUTING"]
-    assert "the rules in INPUT (ufw) are never asked" in answer.reason.text
+    assert "the rules in INPUT (ufw) do not see it" in answer.reason.text
     finding = find(host, "firewall-bypassed")
     assert "ufw" in finding.title
     assert "--ctorigdstport 8080" in finding.remedy
@@ -48,7 +48,7 @@ def test_2_icc_off_needs_bridge_nf() -> None:
     finding = find(CAPTURES / "docker-28.5/bridge-nf-off", "icc-off-not-enforced")
     assert finding.shown is not None
     assert finding.shown.reason.code == "bypasses-iptables"
-    assert "filter DOCKER-FORWARD rule 4, is there" in finding.shown.reason.text
+    assert "filter DOCKER-FORWARD rule 4, exists" in finding.shown.reason.text
     assert "only with bridge-nf-call-iptables=1" in finding.shown.reason.text
 
 
@@ -57,8 +57,8 @@ def test_3_link_rules_come_before_the_drop() -> None:
     assert ask(host, "client", "web:81").reason.code == "icc-disabled"
     answer = ask(host, "client", "web:80")
     assert answer.reason.code == "link"
-    assert "asked before the one that drops, DOCKER-FORWARD rule 4" in answer.reason.text
-    assert "The answer comes back by" in answer.reason.text
+    assert "precedes the DROP (DOCKER-FORWARD rule 4)" in answer.reason.text
+    assert "accepts the reply" in answer.reason.text
 
 
 def test_4_the_policy_drops_other_guests() -> None:
@@ -117,7 +117,7 @@ def test_10_who_carries_it() -> None:
     assert answer.reason.code == "published-port"
     assert "MASQUERADE" in [step.verdict for step in answer.trace.legs[0].steps]
     guess = ask(proxied / "iptables-save.txt", "172.17.0.3", "host:8080")
-    assert "That it runs is taken for granted" in guess.reason.text
+    assert "docker-proxy is assumed to run" in guess.reason.text
 
 
 def test_11_loopback_and_direct_routing() -> None:

@@ -6,15 +6,14 @@ The models hold what bears on rules. Names follow dockerd(8), daemon.json and th
 
 from __future__ import annotations
 
-import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from iptsim.host.daemon import Generation, generation_of
 from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Frozen, Host, Link, Subnet
 from iptsim.packet import Family
 
-Generation = Literal["20.10", "26", "28", "29"]
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 #: The name of the network that containers join by default, and of its bridge.
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
@@ -152,15 +151,12 @@ class DockerHost(Frozen):
     @property
     def generation(self) -> Generation:
         """How this engine lays out its rules; 28 where the version is not known."""
-        major = self.major
-        return "29" if major >= 29 else "28" if major >= 28 else "26" if major >= 23 else "20.10"
+        return generation_of(self.daemon.version or self.daemon.generation or "") or DEFAULT_GENERATION
 
     @property
     def major(self) -> int:
         """The first number of the engine's version; where only the generation is known, that of its name."""
-        told = self.daemon.version or self.daemon.generation or DEFAULT_GENERATION
-        found = re.match(r"[0-9]+", told)
-        return int(found[0]) if found is not None else int(DEFAULT_GENERATION)
+        return self.daemon.major or int(DEFAULT_GENERATION)
 
     def with_engine(self, generation: str) -> DockerHost:
         """Return the same host with another engine; settings that nobody made have its default.

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import say
+from iptsim.netfilter.trace import Step
 
 
 def place_of(rule: Rule) -> str:
-    """Return where a rule stands: "filter FORWARD rule 4"."""
+    """Return where a rule is: "filter FORWARD rule 4"."""
     return say("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
+
+
+def place_of_step(step: Step) -> str:
+    """Return where a step is: "filter FORWARD rule 4", "the policy of filter FORWARD", or what the kernel did."""
+    if step.rule is not None:
+        return place_of(step.rule)
+    if step.table is None:
+        return step.note
+    return say("the policy of {table} {chain}", table=step.table, chain=step.chain)

@@ -72,7 +72,7 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
             if not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
                 yield _no_jump("nat", hook, "DOCKER", nat)
     daemon = scene.host.daemon
-    if "DOCKER-FORWARD" in chains or (daemon is not None and daemon.generation == "28"):
+    if "DOCKER-FORWARD" in chains or (daemon is not None and (daemon.major or 0) >= 28):
         entries = ["DOCKER-FORWARD"]
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]

@@ -247,7 +247,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
             continue
         proto = protocol_name(port.proto)
         ways = [(port.host_address or "", port.host_address or "", port.host_port)]
-        if daemon is None or daemon.generation != "28":  # from then on, who can is meant to
+        if daemon is None or (daemon.major or 0) < 28:  # from then on, who can is meant to
             ways.insert(
                 0, (say("{name}'s own address", name=container.name), container.name, port.container_port)
             )

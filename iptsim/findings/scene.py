@@ -129,8 +129,7 @@ class Scene:
             return False
         if family == 4 or daemon.ip6tables is not None:
             return family == 4 or bool(daemon.ip6tables)
-        major = (daemon.version or "").split(".")[0]
-        return daemon.generation == "28" or (major.isdigit() and int(major) >= _IP6TABLES_SINCE)
+        return (daemon.major or 0) >= _IP6TABLES_SINCE
 
     def docker_networks(self) -> list[Network]:
         """Return the bridge networks of Docker."""

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from ipaddress import ip_network
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -14,6 +14,8 @@ from iptsim.host.foreign import Foreign, Number, complaint
 from iptsim.host.model import DockerDaemon, Network
 from iptsim.reading import brief
 
+#: The ways in which engines lay out their rules.
+Generation = Literal["20.10", "26", "28", "29"]
 #: Options of dockerd (daemon.json has the same names) and the fields that they set.
 SETTINGS = {
     "userland-proxy": "userland_proxy", "icc": "icc", "iptables": "iptables", "ip6tables": "ip6tables",
@@ -47,17 +49,17 @@ class InfoEntry(Foreign):
     live_restore: bool | None = Field(None, alias="LiveRestoreEnabled")
 
 
-def generation_of(version: str) -> str | None:
+def generation_of(version: str) -> Generation | None:
     """Return the generation of rules that an engine writes.
 
-    >>> generation_of("20.10.24+dfsg1"), generation_of("27.5.1"), generation_of("28.5.2")
-    ('20.10', '26', '28')
+    >>> [generation_of(version) for version in ("20.10.24+dfsg1", "27.5.1", "28.5.2", "29.0.0")]
+    ['20.10', '26', '28', '29']
     """
     found = _VERSION.match(version)
     if found is None:
         return None
     major = int(found[0].split(".")[0])
-    return "28" if major >= 28 else "26" if major >= 23 else "20.10"
+    return "29" if major >= 29 else "28" if major >= 28 else "26" if major >= 23 else "20.10"
 
 
 def options_of(words: Iterable[str]) -> dict[str, Any]:

@@ -446,7 +446,7 @@ def _docker(host: Host, evidence: Evidence) -> None:
     changes: dict[str, object] = {}
     sources = dict(daemon.sources)
     if daemon.generation is None and "DOCKER-FORWARD" in evidence.chains:
-        changes["generation"] = generation_of("28")
+        changes["generation"] = generation_of("29" if "DOCKER-INTERNAL" in evidence.chains else "28")
         sources["generation"] = "iptables-save.txt"
     if daemon.userland_proxy is None and evidence.userland_proxy is not None:
         changes["userland_proxy"] = evidence.userland_proxy

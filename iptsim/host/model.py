@@ -7,6 +7,7 @@ are plain dataclasses that a reader fills. Addresses are integers beside a famil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -489,7 +490,7 @@ class DockerDaemon(Frozen):
 
     Attributes:
         version: of the engine, e.g. "28.5.2".
-        generation: the way in which it lays out its rules: "20.10", "26" or "28".
+        generation: the way in which it lays out its rules: "20.10", "26", "28" or "29".
         firewall_backend: "iptables" or "nftables".
         bridge: name of the default bridge (`--bridge`), "none" for no default network.
         host_binding: default address of published ports (`--ip`).
@@ -520,6 +521,12 @@ class DockerDaemon(Frozen):
     default_address_pools: tuple[tuple[str, int], ...] = ()
     dns: tuple[str, ...] = ()
     sources: dict[str, str] = {}
+
+    @property
+    def major(self) -> int | None:
+        """The first number of the version; where only the generation is known, that of its name."""
+        found = re.match(r"[0-9]+", self.version or self.generation or "")
+        return int(found[0]) if found is not None else None
 
 
 class IpSet(Frozen):

@@ -166,14 +166,21 @@ class Leg:
         return [*self.own_steps, *self.steps, *self.arrival_steps]
 
     @property
+    def ends(self) -> list[Step]:
+        """The steps that blocked the packet: several where its ways end alike, but at different steps."""
+        if self.verdict not in ("DROP", "REJECT"):
+            return []
+        found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
+        firm = [step for step in found if not step.maybe]
+        return firm[-1:] or found
+
+    @property
     def deciding(self) -> Step | None:
-        """The step that ended the packet's way, or the last firm step of its way through."""
+        """The step that blocked the packet, None where ways end at several; or its last step, if it arrived."""
+        if self.verdict in ("DROP", "REJECT"):
+            return self.ends[0] if len(self.ends) == 1 else None
         whole = [step for step in self.all_steps if step.code != "policy-routing"]
         firm = [step for step in whole if not step.maybe] or whole
-        if self.verdict in ("DROP", "REJECT"):
-            for step in reversed(firm):
-                if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN"):
-                    return step
         return firm[-1] if firm else None
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:

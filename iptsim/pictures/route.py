@@ -54,7 +54,7 @@ class _Walk:
 
     def way(self, kind: Literal["route", "reply"]) -> Way:
         leg = self.leg
-        step = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
+        step = leg.ends[-1] if leg.ends else None
         end: End = "stop" if step is not None or leg.verdict in ("DROP", "REJECT") else "arrived"
         if leg.verdict == "DEPENDS":
             step, end = self._hinge(), "open"

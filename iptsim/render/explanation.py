@@ -130,8 +130,10 @@ def _decided_by(step: Step) -> Iterator[Text]:
 def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     for way in explanation.branches[:WAYS_SHOWN]:
         yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
-        if way.reason.step is not None and way.reason.step.table is not None:
-            yield from (Text("        ") + line for line in _decided_by(way.reason.step))
+        step = way.reason.step
+        ruled = step is not None and step.table is not None
+        why = _decided_by(step) if ruled and step is not None else [Text(printable(way.reason.text))]
+        yield from (Text("        ") + line for line in why)
         if verbose:
             yield from _legs(way, verbose)
     left = len(explanation.branches) - WAYS_SHOWN
@@ -181,7 +183,7 @@ def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         short = number > 1 and leg.verdict == "ACCEPT" and not verbose
         yield from _brief(steps) if short else step_lines(steps, leg, verbose)
         yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
-        if leg.delivered is not None and number == 1:
+        if leg.delivered is not None and number == 1 and not explanation.branches:
             yield Text.assemble(
                 " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered)),
                 f" ({printable(leg.program)})" if leg.program else "",

@@ -229,7 +229,7 @@ def _ways(explanation: Explanation) -> Piece:
     parts = [
         folded(
             [badge(way.verdict), " ", when_text(way.trace.decisions)],
-            _decided_by(way.reason.step),
+            _decided_by(way.reason.step) or element("p", way.reason.text),
             legs_html(way.trace.legs),
         )
         for way in explanation.branches[:WAYS_SHOWN]

@@ -19,13 +19,13 @@ def text_of(capture: str, sender: str, target: str) -> str:
 def test_a_policy_that_accepts_a_forwarded_port_says_where_it_goes() -> None:
     text = text_of("hosts/podman-netavark", "internet", "host:8080")
     assert (
-        "sends it to web 10.91.0.2:80. No rule decides, and the policy of filter FORWARD is ACCEPT." in text
+        "sends it to web 10.91.0.2:80. No rule blocks it, and the policy of filter FORWARD is ACCEPT." in text
     )
 
 
 def test_no_place_is_named_where_chance_decides() -> None:
     text = text_of("hosts/kube", "internet", "host:30080")
-    assert "several places" in text
+    assert "Where it arrives depends on chance" in text
     assert "10.244.0.10" not in text
 
 
@@ -59,7 +59,7 @@ def test_advice_names_only_chains_that_are_there() -> None:
     host.rulesets = {4: iptsim.loads(rules)}
     reason = iptsim.explain(host, "internet", "10.80.0.9:80").reason
     assert reason.code == "policy-drop"
-    assert reason.advice.startswith("A rule in FORWARD that accepts it")
+    assert reason.advice == "To allow it, accept it and its replies in FORWARD."
 
 
 def test_marks_are_shown_as_rules_write_them() -> None:
@@ -76,7 +76,7 @@ def test_marks_are_shown_as_rules_write_them() -> None:
 
 def test_ports_stand_behind_ipv6_addresses_in_brackets() -> None:
     text = text_of("docker-28.5/ipv6", "internet", "[2001:db8:2::10]:8080")
-    assert "it is sent on to web [fd00:17::2]:80." in text
+    assert "forwards it to web [fd00:17::2]:80." in text
 
 
 def test_icmp_of_ipv6_is_called_so() -> None:
@@ -113,8 +113,8 @@ def test_a_container_without_ipv6_is_said_to_have_none() -> None:
 def test_questions_of_internal_networks_are_not_passed_on() -> None:
     """Docker 26 on does not forward them (CVE-2024-29018); c02 is on another network as well."""
     host = iptsim.load_host(CAPTURES / "hosts/docker-many")
-    assert "asks no other server" in iptsim.explain(host, "c03", "dns").reason.text
-    assert "asks no other server" not in iptsim.explain(host, "c02", "dns").reason.text
+    assert "forwards no query to other servers" in iptsim.explain(host, "c03", "dns").reason.text
+    assert "forwards no query to other servers" not in iptsim.explain(host, "c02", "dns").reason.text
 
 
 def test_advice_does_not_ask_for_what_was_done() -> None:
@@ -129,4 +129,37 @@ def test_advice_does_not_ask_for_what_was_done() -> None:
 def test_advice_on_internal_networks_looks_at_the_direction() -> None:
     inward = iptsim.explain(CAPTURES / "docker-28.5/internal-network", "client", "db", dport=5432)
     assert inward.reason.code == "internal-network"
-    assert inward.reason.advice == "Connect the sender to that network to let it in."
+    assert inward.reason.advice == "To allow it, connect the sender to that network."
+
+
+def test_a_forwarded_port_that_icc_blocks_names_the_container_behind_it() -> None:
+    """Without docker-proxy nat rules forward the host's port, also for a container of the same bridge."""
+    host = iptsim.load_host(CAPTURES / "docker-28.5/published-no-proxy")
+    changed = iptsim.whatif(host, {"icc": False}, "client", "host:8080").after
+    assert changed is not None
+    assert changed.reason.code == "icc-disabled"
+    assert "sends it to web 172.17.0.2:80" in changed.reason.text
+    assert "client has no link to web" in changed.reason.text
+
+
+def test_a_port_that_is_published_for_the_other_family_is_not_called_unpublished() -> None:
+    host = iptsim.load_host(CAPTURES / "docker-28.5/ipv6")
+    web = host.containers["web"]
+    web.published = [port for port in web.published if port.family == 4]
+    # without the rules in raw and the ACCEPT for the port: as dockerd writes them for IPv4 only
+    rules = host.rulesets[6]
+    rules.tables.pop("raw")
+    chain = rules.tables["filter"].chains["DOCKER"]
+    chain.rules = [rule for rule in chain.rules if rule.target_name != "ACCEPT"]
+    answer = iptsim.explain(host, "2001:db8:2::99", "web:80", **{"in": "eth0"})
+    assert answer.reason.code == "unpublished-port"
+    assert "80/tcp of web is published for IPv4 only" in answer.reason.text
+    assert answer.reason.advice == "To open it, publish the port for IPv6 as well."
+
+
+def test_advice_on_forwarding_is_for_the_family() -> None:
+    host = iptsim.load_host(CAPTURES / "docker-28.5/ipv6")
+    host.namespace.sysctls["net.ipv6.conf.all.forwarding"] = "0"
+    answer = iptsim.explain(host, "client", "2001:db8::1", dport=443)
+    assert answer.reason.code == "ip-forward-off"
+    assert "net.ipv6.conf.all.forwarding=1" in answer.reason.advice

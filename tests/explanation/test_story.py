@@ -16,18 +16,18 @@ CAPTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
 
 ICC_ON = "Both are on docker0, and containers there may talk to each other on all ports: icc is on."
 ICC_OFF = "Containers on docker0 may not talk to each other: icc is off, and client has no link to web."
-ICC_OFF_ADVICE = "A network of their own for both, --link, or icc=true would let it through."
+ICC_OFF_ADVICE = "To allow it: put both on a user-defined network, use --link, or set icc=true."
 LINK = (
-    "client has a link to web (--link), which opens 80/tcp between the two although icc is off. Its rule is asked "
-    "before the one that drops, {drop}. The answer comes back by {answer}."
+    "client has a link to web (--link), which opens 80/tcp between the two although icc is off. Its rule precedes "
+    "the DROP ({drop}). {answer} accepts the reply."
 )
 OUTGOING = (
-    "Containers on docker0 may talk to the outside. On the way out its source 172.17.0.3 becomes 192.0.2.10 "
+    "Docker lets containers on docker0 reach the outside. On the way out its source 172.17.0.3 becomes 192.0.2.10 "
     "(MASQUERADE)."
 )
 PUBLISHED = (
-    "Port 8080/tcp of the host is published: it is sent on to web 172.17.0.2:80. It is forwarded, not delivered to "
-    "the host, so rules in INPUT are never asked. web sees 198.51.100.7 as its client."
+    "Port 8080/tcp of the host is published: nat DOCKER rule {number} forwards it to web 172.17.0.2:80. It is "
+    "forwarded, not delivered to the host, so rules in INPUT do not see it. web sees 198.51.100.7 as its client."
 )
 PROXY = (
     "It ends on the host, where docker-proxy listens and opens a second connection to web; web sees 172.17.0.1 as its "
@@ -71,20 +71,21 @@ STORY = {
     ("docker-28.5/iptables-off", "client", "web:80"): (
         "ACCEPT",
         "no-rules",
-        "dockerd runs with iptables=false, so it wrote no rules, and there are no others: nothing stops it.",
+        "dockerd runs with iptables=false, so it wrote no rules, and there are no others: no rule blocks it.",
         "",
     ),
     ("docker-28.5/iptables-off", "client", "internet:443"): (
         "ACCEPT",
         "no-rules",
-        "dockerd runs with iptables=false, so it wrote no rules, and there are no others: nothing stops it. No rule "
-        "changes its source: the other side sees 172.17.0.3, and its answer only comes back if it knows the way there.",
+        "dockerd runs with iptables=false, so it wrote no rules, and there are no others: no rule blocks it. No rule "
+        "changes its source: the other side sees 172.17.0.3, and its reply comes back only if the other side has a route to that "
+        "address.",
         "",
     ),
     ("docker-20.10/iptables-off", "internet", "host:8080"): (
         "ACCEPT",
         "docker-proxy",
-        f"8080/tcp is published, but no nat rule takes this packet. {PROXY}",
+        f"8080/tcp is published, but no nat rule forwards this packet. {PROXY}",
         "",
     ),
     # ip_forward off: nothing leaves, nothing comes in
@@ -92,7 +93,7 @@ STORY = {
         "DROP",
         "ip-forward-off",
         "The host does not route between interfaces: ip_forward is 0.",
-        "sysctl -w net.ipv4.ip_forward=1 lets the host route.",
+        "To let the host forward: sysctl -w net.ipv4.ip_forward=1.",
     ),
     ("docker-28.5/forward-off", "client", "web:80"): ("ACCEPT", "icc-enabled", ICC_ON, ""),
     # to the outside, with MASQUERADE and without
@@ -101,55 +102,64 @@ STORY = {
     ("docker-28.5/no-masquerade", "client", "internet:443"): (
         "DROP",
         "reply-dropped",
-        "The request arrives, but its answer is lost on the way back: no rule gave the request the host's address, so "
-        "the answer comes to 172.17.0.3 itself. 172.17.0.3 is client's own address on docker0. Docker lets only "
-        "docker0 itself send to it; this packet comes in on eth0 and is dropped in the raw table, before any other "
-        "rule.",
-        "MASQUERADE for the network (--ip-masq) would bring the answer back.",
+        "The request arrives, but its reply is lost on the way back: no rule gave the request the host's address, so "
+        "the reply comes to 172.17.0.3 itself. 172.17.0.3 is client's own address on docker0. Docker accepts packets "
+        "to it from docker0 alone; this one arrives on eth0, and the raw table drops it before any other rule sees it.",
+        "To get the reply back, masquerade traffic leaving the network (--ip-masq).",
     ),
     # a published port: from outside, from the host, from the host's localhost, from a sibling
-    ("docker-20.10/published", "internet", "host:8080"): ("ACCEPT", "published-port", PUBLISHED, ""),
-    ("docker-28.5/icc-off-published", "internet", "host:8080"): ("ACCEPT", "published-port", PUBLISHED, ""),
+    ("docker-20.10/published", "internet", "host:8080"): (
+        "ACCEPT",
+        "published-port",
+        PUBLISHED.format(number=3),
+        "",
+    ),
+    ("docker-28.5/icc-off-published", "internet", "host:8080"): (
+        "ACCEPT",
+        "published-port",
+        PUBLISHED.format(number=2),
+        "",
+    ),
     ("docker-28.5/published", "host", "host:8080"): (
         "ACCEPT",
         "published-port",
-        "Port 8080/tcp of the host is published: it is sent on to web 172.17.0.2:80. web sees 192.0.2.10 as its "
-        "client.",
+        "Port 8080/tcp of the host is published: nat DOCKER rule 3 forwards it to web 172.17.0.2:80. web sees "
+        "192.0.2.10 as its client.",
         "",
     ),
     ("docker-28.5/published", "localhost", "localhost:8080"): (
         "ACCEPT",
         "docker-proxy",
-        f"8080/tcp is published, but Docker's nat rules leave 127.0.0.0/8 alone. {PROXY}",
+        f"8080/tcp is published, but Docker's nat rules skip 127.0.0.0/8. {PROXY}",
         "",
     ),
     ("docker-20.10/published", "client", "172.17.0.1:8080"): (
         "ACCEPT",
         "docker-proxy",
-        "8080/tcp is published, but the request comes from docker0 itself, so Docker's nat rule leaves it alone. "
+        "8080/tcp is published, but the request comes from docker0 itself, so Docker's nat rules skip it. "
         f"{PROXY}",
         "",
     ),
     ("docker-28.5/published-no-proxy", "web", "host:8080"): (
         "ACCEPT",
         "published-port",
-        "Port 8080/tcp of the host is published: it is sent on to web 172.17.0.2:80. It is forwarded, not delivered to "
-        "the host, so rules in INPUT are never asked. web sees 172.17.0.1, the host's own address, as its client.",
+        "Port 8080/tcp of the host is published: nat DOCKER rule 1 forwards it to web 172.17.0.2:80. It is forwarded, "
+        "not delivered to the host, so rules in INPUT do not see it. web sees 172.17.0.1, the host's own address, as its client.",
         "",
     ),
     ("docker-28.5/published", "internet", "host:8081"): (
         "ACCEPT",
         "policy-accept",
-        "No rule decides, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, so "
-        "docker-proxy does not listen on 192.0.2.10.",
+        "No rule blocks it, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, not on "
+        "192.0.2.10.",
         "",
     ),
     # the host reaches its containers whatever icc says
     ("docker-20.10/icc-off", "host", "web:80"): (
         "ACCEPT",
         "policy-accept",
-        "No rule applies, and the policy of filter OUTPUT is ACCEPT. The host sends it itself, so FORWARD, and with it "
-        "icc, has no say.",
+        "No rule matches, and the policy of filter OUTPUT is ACCEPT. The host itself sends it, so FORWARD, and with it "
+        "icc, does not apply.",
         "",
     ),
     # name resolution: an outside resolver, and Docker's own inside the container
@@ -158,7 +168,7 @@ STORY = {
         "ACCEPT",
         "inside-namespace",
         "127.0.0.11 is Docker's own resolver, inside app's network namespace: the host's rules do not see the "
-        "question. dockerd passes it on to the servers that the host is set up with.",
+        "query. dockerd forwards it to the host's DNS servers.",
         "",
     ),
     # networks of their own, and one without a way out
@@ -171,8 +181,8 @@ STORY = {
     ("docker-20.10/two-networks", "web", "db:5432"): (
         "DROP",
         "isolated-networks",
-        "front and back are two networks of Docker, and Docker keeps them apart.",
-        "Connect one of them to the other's network, or publish the port and ask the host's address.",
+        "front and back are two networks of Docker, and Docker blocks traffic between them.",
+        "To allow it: connect one of them to the other's network, or publish the port and use the host's address.",
     ),
     ("docker-28.5/internal-network", "app", "internet:443"): (
         "DROP",

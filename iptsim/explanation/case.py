@@ -1,0 +1,202 @@
+"""What the sentences of an answer are made of: the reason, the case, and phrases that several share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from iptsim.docker.roles import Role, role_of
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.parameters import format_protocol
+from iptsim.host.model import Container, Host
+from iptsim.languages import joined, say
+from iptsim.netfilter.question import Question
+from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.packet import Packet, address_text, parse_address, protocol_name
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why a packet got its verdict.
+
+    Attributes:
+        code: a key of :data:`iptsim.explanation.codes.REASONS`.
+        text: one or more sentences.
+        step: the deciding step; None where no rule or policy decides, or where the ways of a packet end
+            at several.
+        leg: the leg that holds it.
+        advice: how the verdict is usually changed, one sentence; may be empty.
+    """
+
+    code: str
+    text: str
+    step: Step | None = None
+    leg: Leg | None = None
+    advice: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the reason in the trace schema."""
+        out: dict[str, Any] = {"code": self.code, "text": self.text, "rule": None}
+        step = self.step
+        if step is not None and step.table is not None:
+            out["rule"] = {"table": step.table, "chain": step.chain, "rule": None}
+            if step.rule is not None:
+                out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.text)
+            else:
+                out["rule"]["policy"] = step.verdict
+        if self.advice:
+            out["advice"] = self.advice
+        return out
+
+
+@dataclass
+class Case:
+    """A trace, and the leg and step that decided it.
+
+    Attributes:
+        step: the deciding step; None where there is none.
+    """
+
+    host: Host
+    question: Question
+    trace: Trace
+    leg: Leg
+    step: Step | None
+
+    @cached_property
+    def role(self) -> Role | None:
+        """What the deciding rule is for, where Docker wrote it."""
+        step = self.step
+        return role_of(step.rule, self.host) if step is not None and step.rule is not None else None
+
+    @property
+    def packet(self) -> Packet:
+        """The packet as it was sent."""
+        return self.leg.packet
+
+    @cached_property
+    def seen(self) -> Packet:
+        """The packet as the deciding step met it: after the translations before that step."""
+        packet = self.leg.packet.copy()
+        for step in self.leg.steps:
+            if step.maybe:
+                continue
+            for name in ("src", "dst"):
+                if name in step.changes:
+                    setattr(packet, name, parse_address(step.changes[name][1])[1])
+            for name in ("sport", "dport"):
+                if name in step.changes:
+                    setattr(packet, name, step.changes[name][1])
+            if step is self.step:
+                break
+        return packet
+
+    @property
+    def what(self) -> str:
+        """Protocol and port of the request: "80/tcp"."""
+        return port_text(self.trace.legs[0].packet)
+
+    @property
+    def sender(self) -> Container | None:
+        """The container that sends, None for any other sender."""
+        return self.owner(self.packet.src)
+
+    @property
+    def has_proxy(self) -> bool:
+        """Whether docker-proxy listens for published ports: Docker runs, and userland-proxy is not false."""
+        daemon = self.host.daemon
+        return daemon is not None and daemon.userland_proxy is not False
+
+    def owner(self, address: int) -> Container | None:
+        """Return the container that has an address, or None."""
+        owner = self.host.owner_of(self.packet.family, address)
+        return owner[0] if isinstance(owner, tuple) else None
+
+    def name(self, address: int) -> str:
+        """Name an address's owner, or show the address."""
+        owner = self.host.owner_of(self.packet.family, address)
+        if isinstance(owner, tuple):
+            return owner[0].name
+        return say("the host") if owner == "host" else address_text(self.packet.family, address)
+
+    def rules(self, chain: str) -> list[Rule]:
+        """Return the rules of a chain of table filter."""
+        ruleset = self.host.rulesets.get(self.packet.family)
+        found = ruleset.chain("filter", chain) if ruleset else None
+        return found.rules if found else []
+
+    def passes(self, chain: str) -> bool:
+        """Tell whether a jump took the packet to a chain."""
+        return any(step.verdict in (f"JUMP:{chain}", f"GOTO:{chain}") for step in self.leg.steps)
+
+    def icc_drop(self, bridge: str | None) -> Rule | None:
+        """Return Docker's rule that blocks traffic between the containers of the sender's bridge."""
+        packet = self.packet
+        for chain in ("DOCKER-FORWARD", "FORWARD"):
+            for rule in self.rules(chain):
+                role = role_of(rule, self.host)
+                name = rule.parameters.in_interface or ""
+                network = self.host.network_of_bridge(name)
+                own = name == bridge or (network is not None and network.covers(packet.family, packet.dst))
+                if role is not None and role.code == "icc-off" and own:
+                    return rule
+        return None
+
+
+def port_text(packet: Packet) -> str:
+    """Return protocol and destination port of a packet: "80/tcp", "icmp"."""
+    name = "icmpv6" if packet.proto == 58 else protocol_name(packet.proto)
+    return f"{packet.dport}/{name}" if packet.dport is not None else name
+
+
+def destination_text(packet: Packet) -> str:
+    """Return where a packet goes: "10.0.0.9:80", "[fd00::9]:80"."""
+    address = address_text(packet.family, packet.dst)
+    if packet.dport is None:
+        return address
+    return f"[{address}]:{packet.dport}" if packet.family == 6 else f"{address}:{packet.dport}"
+
+
+def packets_text(rule: Rule) -> str:
+    """Say which packets a rule matches: "tcp packets from 10.0.0.9 to port 80"."""
+    parameters = rule.parameters
+    protocol = ""
+    if parameters.protocol and "protocol" not in parameters.negated:
+        protocol = format_protocol(parameters.protocol)
+        parameters = parameters.model_copy(update={"protocol": None})
+    phrases = (parameters.says(), *(match.says() for match in rule.matches))
+    which = joined(" ", filter(None, phrases))
+    if protocol and which:
+        return say("{protocol} packets {which}", protocol=protocol, which=which)
+    if protocol:
+        return say("{protocol} packets", protocol=protocol)
+    return say("packets {which}", which=which) if which else say("every packet that comes to it")
+
+
+def own_address_text(case: Case) -> str:
+    """Say why INPUT decides about a container's packet to an address of its host."""
+    packet, step = case.packet, case.step
+    to_host = case.host.owner_of(packet.family, packet.dst) == "host"
+    if step is None or step.hook != "INPUT" or case.sender is None or not to_host:
+        return ""
+    address = address_text(packet.family, packet.dst)
+    others = joined(" or ", ("FORWARD", "DOCKER-USER") if case.host.daemon is not None else ("FORWARD",))
+    return say(
+        "{address} is the host's own address, so INPUT decides, not {others}.", address=address, others=others
+    )
+
+
+def is_shut_in(host: Host, container: Container) -> bool:
+    """Tell whether all networks of a container are internal."""
+    networks = [host.networks.get(name) for name in container.endpoints]
+    return bool(networks) and all(network is not None and network.internal for network in networks)
+
+
+def has_link(host: Host, container: Container, target: str) -> bool:
+    """Tell whether a container has a link to another one."""
+    for link in container.links:
+        found = host.container(link.target)
+        if link.target == target or (found is not None and found[0].name == target):
+            return True
+    return False

@@ -1,0 +1,64 @@
+"""Answers of several ways: what a verdict depends on, and ways that end alike but not at the same step."""
+
+from __future__ import annotations
+
+from iptsim.explanation.case import Reason
+from iptsim.explanation.places import place_of, place_of_step
+from iptsim.languages import joined, say, told
+from iptsim.netfilter.trace import Decision, Leg, Step, Trace
+
+#: Matches that a sentence names at most.
+_SHOWN = 3
+
+
+def depends(trace: Trace) -> Reason:
+    """Return the reason of DEPENDS: the undecided matches."""
+    hinges = trace.hinges
+    rule, step = hinges[0].rule, None
+    if rule is not None:
+        step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
+        step = step or Step("", "", rule.table, rule.chain, rule)
+    decide = joined(
+        "; or ", dict.fromkeys(told(hinge.unknown.decide) for hinge in hinges if hinge.unknown.decide)
+    )
+    advice = say("To decide it: {decide}.", decide=decide) if decide else ""
+    text = _on(hinges)
+    shown = len(hinges[:_SHOWN])
+    if len(hinges) > shown:
+        text = say("It depends on {on}, and {count} more.", on=text, count=len(hinges) - shown)
+    else:
+        text = say("It depends on {on}.", on=text)
+    return Reason("undecided-match", text, step, trace.legs[0], advice)
+
+
+def _on(hinges: list[Decision]) -> str:
+    """Name what a verdict or a destination depends on."""
+    texts = []
+    for hinge in hinges[:_SHOWN]:
+        what = told(hinge.unknown.reason)
+        texts.append(say("{what} ({place})", what=what, place=place_of(hinge.rule)) if hinge.rule else what)
+    return joined("; on ", texts)
+
+
+def destination_text(trace: Trace) -> str:
+    """Say what the destination depends on, where the ways end alike but not at the same place."""
+    if not trace.branches:
+        return ""
+    return say("Where it arrives depends on {on}.", on=_on(trace.hinges))
+
+
+def blocked(leg: Leg, steps: list[Step]) -> Reason:
+    """Return the reason of a packet that is blocked on every way, at one step or another."""
+    places = joined(" or ", dict.fromkeys(map(place_of_step, steps)))
+    if leg.verdict == "REJECT":
+        text = say("It is rejected in any case, by {places}.", places=places)
+        return Reason("rule-reject", text, None, leg)
+    text = say("It is dropped in any case, by {places}.", places=places)
+    return Reason("policy-drop" if all(one.policy for one in steps) else "rule-drop", text, None, leg)
+
+
+def accepted(leg: Leg, steps: list[Step]) -> Reason:
+    """Return the reason of a packet that is accepted on every way, at one step or another."""
+    places = joined(" or ", dict.fromkeys(map(place_of_step, steps)))
+    text = say("It is accepted in any case, by {places}.", places=places)
+    return Reason("policy-accept" if all(one.policy for one in steps) else "rule-accept", text, None, leg)
