@@ -78,8 +78,8 @@ STORY = {
         "ACCEPT",
         "no-rules",
         "dockerd runs with iptables=false, so it wrote no rules, and there are no others: no rule blocks it. No rule "
-        "changes its source: the other side sees 172.17.0.3, and its reply comes back only if the other side has a route to that "
-        "address.",
+        "changes its source: the other side sees 172.17.0.3, and its reply comes back only if the other side has a "
+        "route to that address.",
         "",
     ),
     ("docker-20.10/iptables-off", "internet", "host:8080"): (
@@ -144,14 +144,15 @@ STORY = {
         "ACCEPT",
         "published-port",
         "Port 8080/tcp of the host is published: nat DOCKER rule 1 forwards it to web 172.17.0.2:80. It is forwarded, "
-        "not delivered to the host, so rules in INPUT do not see it. web sees 172.17.0.1, the host's own address, as its client.",
+        "not delivered to the host, so rules in INPUT do not see it. web sees 172.17.0.1, the host's own address, as "
+        "its client.",
         "",
     ),
     ("docker-28.5/published", "internet", "host:8081"): (
         "ACCEPT",
         "policy-accept",
-        "No rule blocks it, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, not on "
-        "192.0.2.10.",
+        "No rule blocks it, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, not "
+        "on 192.0.2.10.",
         "",
     ),
     # the host reaches its containers whatever icc says
