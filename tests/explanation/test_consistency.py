@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,8 @@ def test_no_source_address_is_promised_that_only_some_ways_give() -> None:
     )
     host = iptsim.load_host(FIXTURES / "captures/hosts/ferm")
     host.rulesets = {4: iptsim.loads(rules)}
-    answer = iptsim.explain(host, "internet", "10.80.0.9:80", **{"in": "eth0"})
+    arrives: dict[str, Any] = {"in": "eth0"}
+    answer = iptsim.explain(host, "internet", "10.80.0.9:80", **arrives)
     assert list(faults(answer)) == []
     assert "MASQUERADE" not in answer.reason.text
 

@@ -151,7 +151,8 @@ def test_a_port_that_is_published_for_the_other_family_is_not_called_unpublished
     rules.tables.pop("raw")
     chain = rules.tables["filter"].chains["DOCKER"]
     chain.rules = [rule for rule in chain.rules if rule.target_name != "ACCEPT"]
-    answer = iptsim.explain(host, "2001:db8:2::99", "web:80", **{"in": "eth0"})
+    arrives: dict[str, Any] = {"in": "eth0"}
+    answer = iptsim.explain(host, "2001:db8:2::99", "web:80", **arrives)
     assert answer.reason.code == "unpublished-port"
     assert "80/tcp of web is published for IPv4 only" in answer.reason.text
     assert answer.reason.advice == "To open it, publish the port for IPv6 as well."
