@@ -106,7 +106,7 @@ WORDS = (
         later("A virtual cable with two ends: one in the container, the other on the host's bridge."),
     ),
     Word(
-        "network namespace", r"\bnamespaces?\b|名稱空間",
+        "network namespace", r"\bnamespaces?\b|命名空間",
         later("A network stack of its own, with its own interfaces, addresses, routes and rules. Each container has "
               "one."),
     ),
