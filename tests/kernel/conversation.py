@@ -57,8 +57,8 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
 
 def _addressed(world: World, observation: Observation) -> Arrival | None:
     """Return the arrival at whom the packet is for; of a flooded frame the others take no notice."""
-    guests = {guest.port: guest.address for guest in world.guests}
     for arrival in observation.arrivals:
-        if guests.get(arrival.interface, arrival.header.dst) == arrival.header.dst:
+        guests = [guest for guest in world.guests if guest.port == arrival.interface]
+        if not guests or any(guest.router or guest.address == arrival.header.dst for guest in guests):
             return arrival
     return None

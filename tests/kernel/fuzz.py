@@ -12,9 +12,10 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,6 +29,7 @@ from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError
 from tests.kernel.rules import extension_names
 from tests.kernel.shrink import shrink
+from tests.kernel.topologies import CHANCES, NOT_YET
 from tests.kernel.verification import WORTH_TELLING, run_of, store_counts
 
 PACKETS_PER_RULESET = 20
@@ -98,17 +100,24 @@ def counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counter.most_common())
 
 
-def run_ruleset(seed: str, *, keep: bool = False) -> Report:
-    """Make one ruleset, load it, send packets, and compare; `keep` the cases without a difference too."""
+def run_ruleset(seed: str, *, keep: bool = False, also: Collection[str] = ()) -> Report:
+    """Make one ruleset, load it, send packets, and compare.
+
+    Args:
+        seed: of all choices.
+        keep: the cases without a difference too.
+        also: traits that the host gets whenever it can have them.
+
+    """
     random, report = Random(seed), Report()
-    book = make_rulebook(random, stateful=random.random() < 0.15)
+    book = make_rulebook(random, stateful=random.random() < 0.15, also=also)
     world = book.world()
     try:
         with Laboratory(world) as laboratory:
             capture = laboratory.capture()
             iptsim = Iptsim(capture)
             report.rulesets = 1
-            report.kinds[f"IPv{world.family} {world.backend}"] += 1
+            report.kinds.update((f"IPv{world.family} {world.backend}", *world.traits))
             names = extension_names(world.dump)
             for _ in range(PACKETS_PER_RULESET):
                 probe = _probe(random, book)
@@ -143,7 +152,7 @@ def _probe(random: Random, book: Rulebook) -> Probe:
     return established(random, probe) if random.random() < 0.12 and probe.proto in (6, 17) else probe
 
 
-def fuzz(packets: int, seed: str, jobs: int = 1) -> Report:
+def fuzz(packets: int, seed: str, jobs: int = 1, also: Collection[str] = ()) -> Report:
     """Run rulesets until `packets` packets were compared."""
     report, number = Report(), 0
     with ProcessPoolExecutor(jobs) as pool:
@@ -151,7 +160,7 @@ def fuzz(packets: int, seed: str, jobs: int = 1) -> Report:
             count = min(jobs * 8, (packets - report.packets) // PACKETS_PER_RULESET + 1)
             seeds = [f"{seed}/{number + offset}" for offset in range(count)]
             number += count
-            for part in pool.map(run_ruleset, seeds):
+            for part in pool.map(partial(run_ruleset, also=also), seeds):
                 report.add(part)
     return report
 
@@ -186,6 +195,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--packets", type=int, default=2000)
     parser.add_argument("--seed", default=None, help="any text; the time by default")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--with",
+        dest="also",
+        action="append",
+        default=[],
+        choices=[*CHANCES, *NOT_YET],
+        help="a trait for all hosts",
+    )
     parser.add_argument("--show", type=int, default=10, help="how many differences to shrink and keep")
     options = parser.parse_args(arguments)
     if reason := missing():
@@ -193,7 +210,7 @@ def main(arguments: list[str]) -> int:
         return 2
     seed = options.seed or str(int(time.time()))
     start = time.monotonic()
-    report = fuzz(options.packets, seed, options.jobs)
+    report = fuzz(options.packets, seed, options.jobs, options.also)
     seconds = time.monotonic() - start
     print(f"seed {seed}: {report}\n{report.packets / seconds:.0f} packets a second")
     if report.packets >= WORTH_TELLING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 from tests.kernel.clauses import MAKERS, Changes, Clause, Maker
 from tests.kernel.clauses.surroundings import ipsets
 from tests.kernel.description import Entry, Flow, Probe, World
-from tests.kernel.scenes import Scene, random_scene
+from tests.kernel.scenes import Scene
 from tests.kernel.targets import make_target
+from tests.kernel.topologies import random_scene
 
 #: Base chains by table, in the order in which iptables-save prints them.
 BASE_CHAINS = {
@@ -82,9 +83,19 @@ class Rulebook:
         return [rule for rules in self.chains.values() for rule in rules]
 
 
-def make_rulebook(random: Random, scene: Scene | None = None, *, stateful: bool = False) -> Rulebook:
-    """Make a random ruleset on a host; `stateful` lets in matches that remember earlier packets."""
-    book = Rulebook(scene or random_scene(random), "legacy" if random.random() < 0.15 else "nft")
+def make_rulebook(
+    random: Random, scene: Scene | None = None, *, stateful: bool = False, also: Collection[str] = ()
+) -> Rulebook:
+    """Make a random ruleset on a host.
+
+    Args:
+        random: where choices come from.
+        scene: the host; a random one by default.
+        stateful: let in matches that remember earlier packets.
+        also: traits that a random host gets whenever it can have them.
+
+    """
+    book = Rulebook(scene or random_scene(random, also), "legacy" if random.random() < 0.15 else "nft")
     makers = [maker for maker in MAKERS if stateful or maker.module not in STATEFUL]
     tables = [name for name in BASE_CHAINS if random.random() < {"filter": 0.95, "nat": 0.6}.get(name, 0.4)]
     for table in tables or ["filter"]:
@@ -222,7 +233,25 @@ def make_probe(random: Random, book: Rulebook) -> Probe:
     for name, values, chance in _TWISTS:
         if random.random() < chance and not (name == "payload" and fields["proto"] in _SHAPED):
             fields[name] = random.choice(values)
+    _go_with_traits(random, scene.world, fields)
     return finish(fields, scene, random)
+
+
+def _go_with_traits(random: Random, world: World, fields: Changes) -> None:
+    """Change a packet so that what is special about the host may matter to it."""
+    rules = " ".join(world.ip_rules)
+    if "tos" in rules and random.random() < 0.2:
+        fields["tos"] = 0x10
+    if "fwmark" in rules and random.random() < 0.3:
+        fields["mark"] = random.choice((1, 2))
+    if "uidrange" in rules and random.random() < 0.5:
+        fields["uid"] = random.choice((32, 33, 1000, 1001))
+    limits = sorted({interface.mtu for interface in world.interfaces} - {1500})
+    if limits and random.random() < 0.5:
+        limit = random.choice(limits)
+        fields["length"] = random.choice((limit - 1, limit, limit + 1, limit + 100, 1500))
+        fields.pop("fragment", None)
+    fields["dont_fragment"] = world.family == 4 and random.random() < (0.6 if limits else 0.1)
 
 
 #: Protocols whose payload is the rest of their header.
@@ -300,7 +329,12 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     elif "src_mac" in fields or "dst_mac" in fields:
         fields.pop("src_mac", None)
         fields.pop("dst_mac", None)
+    if fields.get("length"):
+        names = [one.name for one in scene.world.interfaces] if source == "host" else [source]
+        # what is too long for its first link is not sent
+        fields["length"] = min(fields["length"], *(scene.world.interface(name).mtu for name in names))
     if fields.get("fragment") is not None:
+        fields["dont_fragment"] = False
         # all but the last fragment hold a multiple of 8 octets
         fields.pop("length", None)
         fields["payload"] = "00" * 24 if fields["fragment"] != "first" or fields["proto"] == 17 else "00" * 28

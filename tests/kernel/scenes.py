@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from random import Random
 from typing import Literal
 
 from tests.kernel.description import Guest, Interface, World
@@ -151,33 +151,142 @@ def _bridge6() -> Scene:
     )
 
 
-_SCENES = {"router4": _router4, "bridge4": _bridge4, "router6": _router6, "bridge6": _bridge6}
+def _machines4() -> Scene:
+    """Return a host of virtual machines: one bridge with the uplink as a port, one that the host masquerades."""
+    world = World(
+        interfaces=(
+            Interface(name="br0", kind="bridge", addresses=("192.0.2.10/24",)),
+            *(Interface(name=name, master="br0") for name in ("eth0", "vnet0", "vnet1")),
+            Interface(name="virbr0", kind="bridge", addresses=("192.168.122.1/24",)),
+            *(Interface(name=name, master="virbr0") for name in ("vnet2", "vnet3")),
+        ),
+        guests=(
+            _machine("eth0", "192.0.2.1", router=True),
+            _machine("eth0", "192.0.2.20"),
+            _machine("vnet0", "192.0.2.21", gateway="192.0.2.1"),
+            _machine("vnet1", "192.0.2.22", gateway="192.0.2.1"),
+            _machine("vnet2", "192.168.122.10"),
+            _machine("vnet3", "192.168.122.11"),
+        ),
+        routes=("default via 192.0.2.1",),
+        sysctls={"net.bridge.bridge-nf-call-iptables": 1},
+    )
+    outside, near = ("192.0.2.1", "192.0.2.20", "198.51.100.7"), ("192.0.2.21", "192.0.2.22")
+    inside = ("192.168.122.10", "192.168.122.11")
+    own = ("192.0.2.10", "192.168.122.1")
+    return Scene(
+        world,
+        {
+            "eth0": outside,
+            "vnet0": near[:1],
+            "vnet1": near[1:],
+            "vnet2": inside[:1],
+            "vnet3": inside[1:],
+            "host": own,
+        },
+        {"br0": (*outside, *near), "virbr0": inside},
+        own,
+        ("192.0.2.255", "127.0.0.1"),
+    )
+
+
+def _machines6() -> Scene:
+    world = World(
+        family=6,
+        interfaces=(
+            Interface(name="br0", kind="bridge", addresses=("2001:db8:2::10/64",)),
+            *(Interface(name=name, master="br0") for name in ("eth0", "vnet0", "vnet1")),
+        ),
+        guests=(
+            _machine("eth0", "2001:db8:2::1", router=True),
+            _machine("vnet0", "2001:db8:2::21", gateway="2001:db8:2::1"),
+            _machine("vnet1", "2001:db8:2::22", gateway="2001:db8:2::1"),
+        ),
+        routes=("default via 2001:db8:2::1 dev br0",),
+        sysctls={"net.bridge.bridge-nf-call-ip6tables": 1},
+    )
+    outside, near = ("2001:db8:2::1", "2001:db8:ff::7"), ("2001:db8:2::21", "2001:db8:2::22")
+    own = ("2001:db8:2::10",)
+    return Scene(
+        world,
+        {"eth0": outside, "vnet0": near[:1], "vnet1": near[1:], "host": own},
+        {"br0": (*outside, *near)},
+        own,
+        ("::1",),
+    )
+
+
+def _machine(port: str, address: str, *, gateway: str | None = None, router: bool = False) -> Guest:
+    """Return a machine of which the capture has no more than its neighbour entry."""
+    mac = "52:54:00:" + hashlib.md5(address.encode(), usedforsecurity=False).digest()[:3].hex(":")
+    return Guest(port=port, address=address, mac=mac, saved=False, gateway=gateway, router=router)
+
+
+def _uplinks4() -> Scene:
+    world = World(
+        interfaces=(
+            Interface(name="wan0", addresses=("10.1.0.1/24",)),
+            Interface(name="wan1", addresses=("10.2.0.1/24",)),
+            Interface(name="lan0", addresses=("10.3.0.1/24",)),
+        ),
+        routes=(
+            "default via 10.1.0.254",
+            "default via 10.2.0.254 table 100",
+            "10.3.0.0/24 dev lan0 table 100",
+        ),
+        ip_rules=("fwmark 0x1 lookup 100", "from 10.2.0.1 lookup 100"),
+    )
+    far = ("198.51.100.7", "203.0.113.200")
+    first, second, inside = ("10.1.0.9", *far), ("10.2.0.9", *far), ("10.3.0.9", "10.3.0.10")
+    own = ("10.1.0.1", "10.2.0.1", "10.3.0.1")
+    return Scene(
+        world,
+        {"wan0": first, "wan1": second, "lan0": inside, "host": own},
+        {"wan0": first, "wan1": second, "lan0": inside},
+        own,
+        ("10.3.0.255", "127.0.0.1"),
+    )
+
+
+def _uplinks6() -> Scene:
+    world = World(
+        family=6,
+        interfaces=(
+            Interface(name="wan0", addresses=("2001:db8:1::1/64",)),
+            Interface(name="wan1", addresses=("2001:db8:2::1/64",)),
+            Interface(name="lan0", addresses=("2001:db8:3::1/64",)),
+        ),
+        routes=(
+            "default via 2001:db8:1::fe dev wan0",
+            "default via 2001:db8:2::fe dev wan1 table 100",
+            "2001:db8:3::/64 dev lan0 table 100",
+        ),
+        ip_rules=("fwmark 0x1 lookup 100", "from 2001:db8:2::1 lookup 100"),
+    )
+    first, second = ("2001:db8:1::9", "2001:db8:ff::7"), ("2001:db8:2::9", "2001:db8:ff::7")
+    inside, own = ("2001:db8:3::9",), ("2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1")
+    return Scene(
+        world,
+        {"wan0": first, "wan1": second, "lan0": inside, "host": own},
+        {"wan0": first, "wan1": second, "lan0": inside},
+        own,
+        ("::1",),
+    )
+
+
+_SCENES = {
+    "router4": _router4,
+    "bridge4": _bridge4,
+    "machines4": _machines4,
+    "uplinks4": _uplinks4,
+    "router6": _router6,
+    "bridge6": _bridge6,
+    "machines6": _machines6,
+    "uplinks6": _uplinks6,
+}
 SCENES = tuple(_SCENES)
 
 
 def make_scene(name: str) -> Scene:
     """Return a scene by name, always the same."""
     return _SCENES[name]()
-
-
-def random_scene(random: Random) -> Scene:
-    """Return a scene with some of its switches turned at random; IPv4 three times in four."""
-    name = random.choice(
-        ("router4", "router4", "router4", "bridge4", "bridge4", "bridge4", "router6", "bridge6")
-    )
-    scene = make_scene(name)
-    sysctls = dict(scene.world.sysctls)
-    if scene.family == 4:
-        for value, names in (
-            (0, ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")),
-            (1, ("net.ipv4.conf.eth0.rp_filter", "net.ipv4.conf.all.route_localnet")),
-            (2, ("net.ipv4.conf.all.rp_filter",)),
-        ):
-            for sysctl in names:
-                if random.random() < 0.06 and not (sysctl.startswith("net.bridge") and name != "bridge4"):
-                    sysctls[sysctl] = value
-    elif random.random() < 0.06:
-        sysctls["net.ipv6.conf.all.forwarding"] = 0
-    return Scene(
-        scene.world.model_copy(update={"sysctls": sysctls}), scene.senders, scene.beyond, scene.own, scene.odd
-    )

@@ -149,7 +149,10 @@ def packet_type(random: Random, scene: Scene) -> Draft:
     kind = random.choice(("unicast", "broadcast", "multicast"))
     # a bridge would send such a frame to all its ports
     ports = {interface.name for interface in scene.world.interfaces if interface.master}
-    name = random.choice([name for name in scene.senders if name != "host" and name not in ports])
+    names = [name for name in scene.senders if name != "host" and name not in ports]
+    if not names:
+        return Draft(kind, (), ())
+    name = random.choice(names)
     frames = {"unicast": None, "broadcast": "ff:ff:ff:ff:ff:ff", "multicast": "01:00:5e:00:00:05"}
     packet = {"source": name, "src": scene.senders[name][0]}
     return Draft(

@@ -22,7 +22,7 @@ def _bridge_frames(scene: Scene) -> tuple[Changes, ...]:
     frames: list[Changes] = []
     for guest in scene.world.guests:
         others = [other.address for other in scene.world.guests if other.port != guest.port]
-        for target in (others[0], scene.own[0], scene.beyond["eth0"][0]):
+        for target in (*others[:1], scene.own[0], next(iter(scene.beyond.values()))[0]):
             frames.append({"source": guest.port, "src": guest.address, "dst": target})
     return tuple(frames) or each("dst", *(addresses[0] for addresses in scene.beyond.values()))
 
