@@ -139,10 +139,10 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
 def _can_be_sent(world: World, probe: Probe) -> bool:
     """Tell whether an answer can be sent as a program would.
 
-    A guest can't send to nobody in its own subnet. The raw sockets of the host have no protocol and no ports that
-    `ip rule` could look at.
+    A guest can't send to an address of its own subnet that no one has. The raw sockets of the host have no
+    protocol and no ports that `ip rule` could look at.
     """
-    if probe.local and any("port" in rule or "ipproto" in rule for rule in world.ip_rules):
+    if probe.local and world.routes_by_ports:
         return False
     master = None if probe.local else world.interface(probe.source).master
     return master is None or not _is_nobody(world, world.interface(master), probe.dst)

@@ -95,6 +95,11 @@ class World(_Plain):
         """The backend that did not load `dump`."""
         return "legacy" if self.backend == "nft" else "nft"
 
+    @property
+    def routes_by_ports(self) -> bool:
+        """Whether routing looks at protocols or ports; of the laboratory's raw sockets it does not know them."""
+        return any("ipproto" in rule for rule in self.ip_rules)
+
     def interface(self, name: str) -> Interface:
         """Return the interface of that name."""
         return next(interface for interface in self.interfaces if interface.name == name)

@@ -112,14 +112,14 @@ def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker])
         drops = random.random() < (0.3 if table == "filter" else 0.03)
         book.policies[table, chain] = "DROP" if drops else "ACCEPT"
         book.chains[table, chain] = []
-    # a user chain hangs below one base chain, and jumps only go to later chains: no loops
-    homes: dict[str, str] = {}
+    # a user chain hangs below one base chain or two, and jumps only go to later chains: no loops
+    homes: dict[str, frozenset[str]] = {}
     for number in range(random.choice((0, 1, 2, 4))):
-        homes[f"U{number}"] = random.choice(named)
+        homes[f"U{number}"] = _homes(random, named)
         book.chains[table, f"U{number}"] = []
     for chain in (*named, *homes):
-        home = homes.get(chain, chain)
-        below = [name for name in homes if homes[name] == home and (chain not in homes or name > chain)]
+        home = homes.get(chain, frozenset({chain}))
+        below = [name for name in homes if home <= homes[name] and (chain not in homes or name > chain)]
         for _ in range(random.choice((0, 1, 2, 4, 7))):
             book.chains[table, chain].append(_make_rule(random, book.scene, table, home, below, makers))
         if below and random.random() < 0.7:
@@ -128,8 +128,15 @@ def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker])
             book.chains[table, chain].insert(place, jump)
 
 
+def _homes(random: Random, named: tuple[str, ...]) -> frozenset[str]:
+    """Return the base chains that will lead to a user chain."""
+    first = random.choice(named)
+    second = random.choice(named) if random.random() < 0.3 else first
+    return frozenset({first, second})
+
+
 def _make_rule(
-    random: Random, scene: Scene, table: str, home: str, below: list[str], makers: list[Maker]
+    random: Random, scene: Scene, table: str, home: frozenset[str], below: list[str], makers: list[Maker]
 ) -> MadeRule:
     clauses: list[Clause] = []
     needs: Changes = {}
@@ -145,10 +152,10 @@ def _make_rule(
 
 
 def _fits(
-    maker: Maker, scene: Scene, table: str, home: str, needs: Changes, clauses: Iterable[Clause]
+    maker: Maker, scene: Scene, table: str, home: frozenset[str], needs: Changes, clauses: Iterable[Clause]
 ) -> bool:
     wanted = dict(maker.needs)
-    if maker.family not in (None, scene.family) or (maker.hooks is not None and home not in maker.hooks):
+    if maker.family not in (None, scene.family) or (maker.hooks is not None and not home <= maker.hooks):
         return False
     if maker.module == "rpfilter" and table not in ("raw", "mangle"):
         return False
@@ -287,6 +294,9 @@ def base_packet(random: Random, scene: Scene) -> Changes:
 
 def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     """Make a packet of loose changes: fields that contradict each other are put right."""
+    if fields["source"] == "host" and scene.world.routes_by_ports:
+        fields["source"] = next(name for name in scene.senders if name != "host")
+        fields["src"] = scene.senders[fields["source"]][0]
     source = fields["source"]
     if fields["proto"] == 47:
         fields.pop("body", None)

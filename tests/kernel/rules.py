@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from typing import NamedTuple
 
 #: Targets that end a base chain's run as an ACCEPT does, or a DROP: nobody reads a queue in the laboratory,
@@ -49,7 +50,7 @@ def extension_names(dump: str) -> dict[tuple[str, str], list[frozenset[str]]]:
             words = re.sub(r'"[^"]*"', "", line)
             names = {(kind, name) for kind, name in _NAMES.findall(words) if (table, name) not in own}
             rules = found.setdefault((table, line.split()[1]), [])
-            rules.append(frozenset(f"-{kind} {name}" for kind, name in names))
+            rules += [frozenset(f"-{kind} {name}" for kind, name in names)] * rules_of(words.split())
     return found
 
 
@@ -69,5 +70,14 @@ def read_chains(dump: str) -> Chains:
             for place, word in enumerate(words[:-1]):
                 if word in ("-j", "-g", "--jump", "--goto"):
                     target = ("g:" if word in ("-g", "--goto") else "") + words[place + 1]
-            found.targets.setdefault((table, words[1]), []).append(target)
+            found.targets.setdefault((table, words[1]), []).extend([target] * rules_of(words))
     return found
+
+
+def rules_of(words: list[str]) -> int:
+    """Return how many rules the tools make of a line: one for each pair of its listed addresses."""
+    count = 1
+    for option, value in pairwise(words):
+        if option in ("-s", "-d"):
+            count *= len(value.split(","))
+    return count

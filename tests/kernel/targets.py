@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from random import Random
 from typing import NamedTuple
 
+from tests.kernel.clauses.surroundings import set_uses
 from tests.kernel.scenes import Scene
 
 
@@ -20,6 +22,9 @@ class MadeTarget(NamedTuple):
     needs_proto: int | None = None
 
 
+#: Base chains in which the kernel takes some targets only.
+_OUTGOING = frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
+_SOURCE_SIDE, _DESTINATION_SIDE = frozenset({"INPUT", "POSTROUTING"}), frozenset({"PREROUTING", "OUTPUT"})
 _REJECTS4 = (
     "icmp-net-unreachable",
     "icmp-host-unreachable",
@@ -29,13 +34,21 @@ _REJECTS4 = (
     "icmp-host-prohibited",
     "icmp-admin-prohibited",
 )
+_RAW = (
+    "-j CT --notrack",
+    "-j CT --zone 3",
+    "-j CT --zone-orig 3",
+    "-j CT --zone-reply 3",
+    "-j NOTRACK",
+    "-j TRACE",
+)
 _REJECTS6 = ("icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable")
 
 
 def make_target(
-    random: Random, scene: Scene, table: str, home: str, below: list[str], proto: int | None
+    random: Random, scene: Scene, table: str, home: frozenset[str], below: list[str], proto: int | None
 ) -> MadeTarget:
-    """Make a target for a rule below the base chain `home`.
+    """Make a target for a rule below the base chains `home`.
 
     Args:
         below: chains to jump to.
@@ -54,7 +67,7 @@ def make_target(
     if table == "nat":
         return _nat(random, scene, home, proto)
     if table == "raw" and kind < 0.75:
-        return MadeTarget(random.choice(("-j CT --notrack", "-j CT --zone 3", "-j NOTRACK", "-j TRACE")))
+        return MadeTarget(random.choice(_RAW))
     if kind < 0.72:
         return _changing(random, scene, table, home, proto)
     if table == "filter" and kind < 0.88:
@@ -66,9 +79,9 @@ def make_target(
     return _changing(random, scene, table, home, proto)
 
 
-def _taking(random: Random, table: str, home: str, proto: int | None) -> MadeTarget:
+def _taking(random: Random, table: str, home: frozenset[str], proto: int | None) -> MadeTarget:
     """Make a target that hands the packet to something that is not there in the laboratory."""
-    if table == "mangle" and home == "PREROUTING" and proto in (None, 6, 17):
+    if table == "mangle" and home == {"PREROUTING"} and proto in (None, 6, 17):
         return MadeTarget("-j TPROXY --on-port 50080 --tproxy-mark 0x1/0x1", proto or random.choice((6, 17)))
     return MadeTarget(f"-j NFQUEUE --queue-num 5{random.choice(('', ' --queue-bypass'))}")
 
@@ -81,7 +94,9 @@ def _reject(random: Random, scene: Scene, proto: int | None) -> MadeTarget:
     return MadeTarget(f"-j REJECT{with_kind}")
 
 
-def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | None) -> MadeTarget:
+def _changing(
+    random: Random, scene: Scene, table: str, home: frozenset[str], proto: int | None
+) -> MadeTarget:
     """Make a target that goes on with the next rule."""
     value = random.choice((0, 1, 2, 3, 0x10, 0x25))
     mask = random.choice((0xFFFFFFFF, 0xFF, 0xF, 0xF0))
@@ -94,7 +109,7 @@ def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | 
         "-j CONNMARK --restore-mark",
         '-j LOG --log-prefix "x: "',
         "-j NFLOG --nflog-group 9",
-        "-j SET --add-set ips src --exist",
+        f"-j SET {_set_change(random, scene)}",
         "-j AUDIT --type accept",
     ]
     if table == "mangle":
@@ -106,7 +121,7 @@ def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | 
             f"-j TOS --set-tos 0x{random.choice((0, 8, 0x10, 0xB8)):02x}/0x{random.choice((0xFF, 0x3F)):02x}",
             f"-j DSCP --set-dscp {random.choice((0, 10, 46))}",
         ]
-        if home in ("FORWARD", "OUTPUT", "POSTROUTING"):
+        if home <= _OUTGOING:
             texts.append("-j CLASSIFY --set-class 1:2")
         texts += [
             "-j HMARK --hmark-tuple src,dst,sport,dport --hmark-mod 8 --hmark-rnd 0xcafe",
@@ -117,7 +132,7 @@ def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | 
             texts.append(
                 "-j ECN --ecn-tcp-remove" if scene.family == 4 else "-j TCPOPTSTRIP --strip-options 2"
             )
-        if proto in (None, 6) and home in ("FORWARD", "OUTPUT", "POSTROUTING"):
+        if proto in (None, 6) and home <= _OUTGOING:
             texts.append("-m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200")
         if proto in (None, 17):
             texts.append("-j CHECKSUM --checksum-fill")
@@ -130,47 +145,57 @@ def _changing(random: Random, scene: Scene, table: str, home: str, proto: int | 
     return MadeTarget(text, next((needs for word, needs in _NEEDS.items() if f"-j {word} " in text), None))
 
 
+def _set_change(random: Random, scene: Scene) -> str:
+    name, directions = random.choice([*set_uses(scene)])
+    return random.choice((f"--add-set {name} {directions} --exist", f"--del-set {name} {directions}"))
+
+
 #: Protocols that a rule must name for a target.
 _NEEDS = {"ECN": 6, "TCPOPTSTRIP": 6, "TCPMSS": 6, "CHECKSUM": 17}
 
 
-def _prefixes(random: Random, home: str) -> list[str]:
+def _prefixes(random: Random, home: frozenset[str]) -> list[str]:
     """Return targets that rewrite the prefix of an address, in the base chains that may have them."""
     own = random.choice(("2001:db8:2::/64", "fd00:17::/64"))
-    if home in ("INPUT", "POSTROUTING"):
+    if home <= _SOURCE_SIDE:
         return [f"-j SNPT --src-pfx {own} --dst-pfx 2001:db8:9::/64"]
-    if home in ("PREROUTING", "OUTPUT"):
+    if home <= _DESTINATION_SIDE:
         return [f"-j DNPT --src-pfx 2001:db8:1::/64 --dst-pfx {own}"]
     return []
 
 
-def _nat(random: Random, scene: Scene, home: str, proto: int | None) -> MadeTarget:
+def _nat(random: Random, scene: Scene, home: frozenset[str], proto: int | None) -> MadeTarget:
     ported = random.random() < 0.5 and proto in (None, 6, 17)
     needs = None if not ported else proto or random.choice((6, 17))
-    if random.random() < 0.12 and home in ("PREROUTING", "OUTPUT", "POSTROUTING", "INPUT"):
+    if random.random() < 0.12 and (home <= _SOURCE_SIDE or home <= _DESTINATION_SIDE):
         network = "10.2.0.0/24" if scene.family == 4 else "2001:db8:2::/64"
         return MadeTarget(f"-j NETMAP --to {network}")
-    if home in ("PREROUTING", "OUTPUT"):
+    if home <= _DESTINATION_SIDE:
         if random.random() < 0.25:
             return MadeTarget("-j REDIRECT" + (" --to-ports 8080" if ported else ""), needs)
         pool = [text for addresses in scene.beyond.values() for text in addresses] + list(scene.own)
         return MadeTarget(
             f"-j DNAT --to-destination {_address(random, scene, pool, ported, shift=True)}", needs
         )
-    if home == "POSTROUTING" and random.random() < 0.5:
-        return MadeTarget("-j MASQUERADE" + (" --to-ports 6000" if ported else ""), needs)
+    if home == {"POSTROUTING"} and random.random() < 0.5:
+        return MadeTarget(
+            "-j MASQUERADE" + (f" --to-ports {random.choice(('6000', '6000-6010'))}" if ported else ""), needs
+        )
+    if not home <= _SOURCE_SIDE:
+        return MadeTarget("-j ACCEPT")
     return MadeTarget(f"-j SNAT --to-source {_address(random, scene, list(scene.own), ported)}", needs)
 
 
 def _address(random: Random, scene: Scene, pool: list[str], ported: bool, *, shift: bool = False) -> str:
-    """Make the value of `--to-destination` or `--to-source`; port ranges are only exact for DNAT."""
+    """Make the value of `--to-destination` or `--to-source`, sometimes with ranges; `shift`: those of DNAT."""
     address = random.choice(pool)
-    if random.random() < 0.15 and scene.family == 4:
-        last = int(address.rpartition(".")[2])
-        address = f"{address}-{address.rpartition('.')[0]}.{min(254, last + 3)}"
+    if random.random() < 0.15:
+        first = ipaddress.ip_address(address)
+        address = f"{address}-{first + random.choice((1, 3, 7))}"
     if not ported:
         return address
-    port = random.choice(("80", "8080") + (("5000-5010", "80-90") if shift else ()))
+    ports = ("5000-5010", "80-90", "5000-5010/4000") if shift else ("500-510", "5000-5010", "39999-40001")
+    port = random.choice(("80", "8080", *ports))
     if scene.family == 4:
         return f":{port}" if random.random() < 0.15 else f"{address}:{port}"
     return f"[{address}]:{port}"

@@ -44,15 +44,21 @@ class Eui64(Match):
         return say("whose source address is made from the sender's MAC address")
 
 
+#: What the loopback interface has for a MAC address.
+_NO_MAC = "00:00:00:00:00:00"
+
+
 def _test(context: Context) -> Truth:
     packet = context.packet
+    if context.in_interface == "lo":
+        return packet.src & _INTERFACE_ID == interface_id(_NO_MAC)
     if packet.src_mac is None:
         return Unknown(later("the sender's MAC address"), "--set src_mac=...", ("eui64",))
     return packet.src & _INTERFACE_ID == interface_id(packet.src_mac)
 
 
 def _got(context: Context) -> str:
-    mac = context.packet.src_mac
+    mac = _NO_MAC if context.in_interface == "lo" else context.packet.src_mac
     return say("its source MAC was not stated") if mac is None else say("its source MAC is {mac}", mac=mac)
 
 

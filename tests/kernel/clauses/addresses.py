@@ -39,6 +39,11 @@ def _network(random: Random, scene: Scene, field: str) -> Draft:
         # a mask with a hole: only the first and the last octet count
         others = (f"{address.rpartition('.')[0]}.{(number + 1) & 0xFF}",)
         return Draft(f"{address}/255.0.0.255", each(field, address), each(field, *others))
+    if kind < 0.52:
+        # the tools make a rule of each; a negated list they refuse
+        listed = random.sample(scene.addresses, random.choice((2, 3)))
+        others = tuple(other for other in scene.addresses if other not in listed)
+        return Draft(",".join(listed), each(field, *listed), each(field, *others[:2]))
     length = random.choice((8, 16, 24, 28, 30, 31) if scene.family == 4 else (16, 48, 64, 112, 127))
     host_part = (1 << (width - length)) - 1
     first, last = number & ~host_part, number | host_part

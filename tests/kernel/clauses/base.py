@@ -69,6 +69,9 @@ class Maker:
     def clause(self, random: Random, scene: Scene, negated: bool) -> Clause:
         """Make a clause."""
         draft = self.make(random, scene)
+        while negated and self.option in ("-s", "-d") and "," in draft.words:
+            # the tools refuse a negated list
+            draft = self.make(random, scene)
         inside, outside = draft.inside, draft.outside
         text = f"{self.option} {draft.words}".strip()
         if negated:

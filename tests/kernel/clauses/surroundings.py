@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from random import Random
 
 from tests.kernel.clauses.base import Changes, Draft, each, maker
@@ -74,10 +75,7 @@ def socket_exists(random: Random, scene: Scene) -> Draft:
 
 @maker("set", "--match-set", weight=1.5)
 def match_set(random: Random, scene: Scene) -> Draft:
-    name, directions = random.choice(
-        (("ips", "src"), ("ips", "dst"), ("nets", "src"), ("nets", "dst"), ("ports", "dst"), ("ports", "src"),
-         ("ipports", "dst,dst"), ("ipports", "src,dst"), ("lists", "src"))
-    )  # fmt: skip
+    name, directions = random.choice([*set_uses(scene), ("lists", "src")])
     senders = [text for addresses in scene.senders.values() for text in addresses]
     targets = [*scene.own, *(text for addresses in scene.beyond.values() for text in addresses)]
     around: list[Changes] = [
@@ -90,11 +88,30 @@ def match_set(random: Random, scene: Scene) -> Draft:
     return Draft(f"{name} {directions}{options}", tuple(around), tuple(around))
 
 
+#: Sets and the sides of a packet that make an element of them.
+_USES = (
+    ("ips", "src"), ("ips", "dst"), ("nets", "src"), ("nets", "dst"), ("ports", "dst"), ("ports", "src"),
+    ("ipports", "dst,dst"), ("ipports", "src,dst"), ("netports", "src,dst"), ("netnet", "src,dst"),
+    ("ipportip", "src,dst,dst"), ("ipportip", "dst,dst,src"), ("ipportnet", "src,dst,dst"),
+    ("netportnet", "src,dst,dst"), ("ipmark", "src,src"), ("netiface", "src,src"),
+)  # fmt: skip
+_USES4 = (("bits", "src"), ("bits", "dst"))
+
+
+def set_uses(scene: Scene) -> tuple[tuple[str, str], ...]:
+    """Return the sets that rules name, with the sides of a packet to look at."""
+    return (*_USES, *_USES4) if scene.family == 4 else _USES
+
+
 def ipsets(scene: Scene) -> str:
-    """Return the sets that `--match-set` clauses name, for `ipset restore`."""
+    """Return the sets that rules name, for `ipset restore`."""
     family = "inet" if scene.family == 4 else "inet6"
     addresses = scene.addresses
     wide = ("10.0.0.0/8", "10.1.0.0/30") if scene.family == 4 else ("2001:db8::/32", "2001:db8:1::/126")
+    length = 24 if scene.family == 4 else 64
+    networks = list(dict.fromkeys(str(ip_network(f"{one}/{length}", strict=False)) for one in addresses))
+    links = [interface.name for interface in scene.world.interfaces if not interface.master]
+    pairs = list(zip(addresses, addresses[1:] + addresses[:1], strict=True))
     lines = [
         f"create ips hash:ip family {family}",
         *(f"add ips {address}" for address in addresses[::3]),
@@ -107,12 +124,29 @@ def ipsets(scene: Scene) -> str:
         f"create ipports hash:ip,port family {family}",
         *(f"add ipports {address},tcp:80" for address in addresses[::2]),
         *(f"add ipports {address},udp:443" for address in addresses[1::2]),
+        f"create netports hash:net,port family {family}",
+        *(f"add netports {network},tcp:80" for network in networks[::2]),
+        f"create netnet hash:net,net family {family}",
+        *(f"add netnet {one},{networks[0]}" for one in networks[1::2]),
+        f"create ipportip hash:ip,port,ip family {family}",
+        *(f"add ipportip {one},tcp:80,{other}" for one, other in pairs[::2]),
+        f"create ipportnet hash:ip,port,net family {family}",
+        *(f"add ipportnet {one},udp:53,{networks[-1]}" for one in addresses[::2]),
+        f"create netportnet hash:net,port,net family {family}",
+        *(f"add netportnet {one},tcp:443,{networks[0]}" for one in networks),
+        f"create ipmark hash:ip,mark family {family}",
+        *(f"add ipmark {address},{mark}" for address in addresses[::2] for mark in (0, 1)),
+        f"create netiface hash:net,iface family {family}",
+        *(f"add netiface {network},{links[0]}" for network in networks[::2]),
         f"create counted hash:ip family {family} counters",
         *(f"add counted {address} packets 5 bytes 500" for address in addresses[::2]),
         "create lists list:set",
         "add lists ips",
         "add lists nets",
     ]
+    if scene.family == 4:
+        own = str(ip_network(f"{addresses[0]}/24", strict=False))
+        lines += [f"create bits bitmap:ip range {own}", f"add bits {addresses[0]}"]
     return "".join(f"{line}\n" for line in lines)
 
 
