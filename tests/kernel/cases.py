@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
 from tests.kernel.asking import Iptsim
-from tests.kernel.compare import OPEN, differences
+from tests.kernel.compare import OPEN, Doubt, differences
 from tests.kernel.conversation import reply
 from tests.kernel.description import Interface, Probe, World
 from tests.kernel.laboratory import Laboratory
@@ -95,15 +95,18 @@ class Case(BaseModel):
             self.answer,
             reply=self.reply,
             answerable=_is_answerable(self.world, self.probe),
-            certain=_is_certain(self.world),
+            doubt=_doubt(self.world, self.probe),
         )
 
 
-def _is_certain(world: World) -> bool:
-    """Tell whether nothing hinges on what the question can't tell: chance, memory, how long an entry lives."""
+def _doubt(world: World, probe: Probe) -> Doubt:
+    """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
     dump = world.dump + world.other_dump
+    if probe.fragment:
+        return "any"
     picks = any("nexthop" in route for route in world.routes)
-    return not picks and "--ctexpire" not in dump and not any(f"-m {name} " in dump for name in OPEN)
+    some = picks or "--ctexpire" in dump or any(f"-m {name} " in dump for name in OPEN)
+    return "some" if some else "none"
 
 
 def _is_answerable(world: World, probe: Probe) -> bool:

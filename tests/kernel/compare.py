@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from iptsim.netfilter.trace import Delivery, Leg, Trace
 from iptsim.netfilter.trace import Step as SimulatedStep
@@ -27,6 +27,7 @@ OPEN = frozenset(
     {"limit", "hashlimit", "statistic", "recent", "connlimit", "connbytes", "quota", "u32", "next_hop"}
 )
 
+Doubt = Literal["none", "some", "any"]
 Key = tuple[str, str, str, int | None, str]
 
 
@@ -36,7 +37,7 @@ def differences(
     *,
     reply: Observation | None = None,
     answerable: bool = True,
-    certain: bool = False,
+    doubt: Doubt = "some",
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
@@ -47,21 +48,23 @@ def differences(
         observation: of the packet.
         reply: of its answer, if one was sent.
         answerable: compare what REJECT sends back as well.
-        certain: nothing on the host depends on chance, memory or the order of loading.
+        doubt: what iptsim may leave open of the packet's way: nothing, "some" matches (:data:`OPEN`), or anything.
 
     """
     found = min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
-    return found or _needless_doubt(trace, certain)
+    return found or _needless_doubt(trace, doubt)
 
 
-def _needless_doubt(trace: Trace, certain: bool) -> list[str]:
+def _needless_doubt(trace: Trace, allowed: Doubt) -> list[str]:
     """Return what iptsim leaves open of the packet's way although it could know it.
 
     What is in the reply, and whose program sends it, is not known beforehand.
     """
     request = trace.legs[0]
+    if allowed == "any":
+        return []
     doubted = {hinge.match for hinge in trace.hinges} - OPEN if request.verdict == "DEPENDS" else set()
-    if certain:
+    if allowed == "none":
         doubted |= {step.rule.target_name or "a rule" for step in request.steps if step.maybe and step.rule}
         if request.verdict == "DEPENDS" and not doubted:
             return ["depends on nothing, though all is known"]
@@ -148,13 +151,16 @@ def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
 def _interface_differences(leg: Leg, observation: Observation) -> list[str]:
     """Compare the interfaces at each hook where a rule matched or a policy applied."""
     for step in leg.steps:
+        if step.maybe and step.rule is not None:
+            # it may have translated or marked the packet: ways that end alike may differ here
+            break
         seen = [
             _interfaces(step.hook, one.in_interface, one.out_interface)
             for one in observation.sightings
             if one.hook == step.hook
         ]
         ours = _interfaces(step.hook, *step.interfaces)
-        if step.table is not None and not step.maybe and seen and ours not in seen:
+        if step.table is not None and seen and ours not in seen:
             return [f"{step.hook}: kernel has {' or '.join(dict.fromkeys(seen))}, iptsim {ours}"]
     return []
 

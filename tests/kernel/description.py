@@ -98,7 +98,7 @@ class World(_Plain):
     @property
     def routes_by_ports(self) -> bool:
         """Whether routing looks at protocols or ports; of the laboratory's raw sockets it does not know them."""
-        return any("ipproto" in rule for rule in self.ip_rules)
+        return any("ipproto" in rule or "port" in rule for rule in self.ip_rules)
 
     def interface(self, name: str) -> Interface:
         """Return the interface of that name."""

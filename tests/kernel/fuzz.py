@@ -47,7 +47,7 @@ class Report:
         matched: how often a rule with the extension matched, by "-m name" and "-j name".
         verdicts: the kernel's.
         refused: rulesets that the real tools did not take, by their complaint.
-        unsteady: packets on which the kernel, asked anew, did something else; what differed the first time.
+        unsteady: packets on which the kernel, asked again, did something else; what differed the first time.
         found: differences, as (what, case).
         agreed: cases without a difference, where they were asked for.
 
@@ -62,7 +62,7 @@ class Report:
     matched: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    unsteady: list[str] = field(default_factory=list)
+    unsteady: list[tuple[str, Case]] = field(default_factory=list)
     found: list[tuple[str, Case]] = field(default_factory=list)
     agreed: list[Case] = field(default_factory=list)
 
@@ -90,7 +90,7 @@ class Report:
             "verdicts: " + counts(self.verdicts),
             "matched: " + counts(self.matched),
         ]
-        lines += [f"not so again: {what}" for what in self.unsteady]
+        lines += [f"not so again: {what}" for what, _ in self.unsteady]
         lines += [f"refused {count} times: {text}" for text, count in self.refused.most_common()]
         return "\n".join(lines)
 
@@ -130,7 +130,7 @@ def run_ruleset(seed: str, *, keep: bool = False, also: Collection[str] = ()) ->
                     if same_answers(run_again(case), case):
                         report.found.append((what[0], case))
                     else:
-                        report.unsteady.append(what[0])
+                        report.unsteady.append((what[0], case))
                 elif keep:
                     report.agreed.append(case)
     except CommandError as error:

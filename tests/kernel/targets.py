@@ -178,9 +178,8 @@ def _nat(random: Random, scene: Scene, home: frozenset[str], proto: int | None) 
             f"-j DNAT --to-destination {_address(random, scene, pool, ported, shift=True)}", needs
         )
     if home == {"POSTROUTING"} and random.random() < 0.5:
-        return MadeTarget(
-            "-j MASQUERADE" + (f" --to-ports {random.choice(('6000', '6000-6010'))}" if ported else ""), needs
-        )
+        ports = f" --to-ports {random.choice(('6000', '6000-6010'))}" if ported else ""
+        return MadeTarget(f"-j MASQUERADE{ports}", needs)
     if not home <= _SOURCE_SIDE:
         return MadeTarget("-j ACCEPT")
     return MadeTarget(f"-j SNAT --to-source {_address(random, scene, list(scene.own), ported)}", needs)

@@ -81,4 +81,4 @@ def test_neighbour_discovery_that_the_kernel_lets_pass_may_not_end_the_compariso
 def test_doubt_without_a_reason_is_a_difference() -> None:
     doubtful = Trace("DEPENDS", [replace(FIRST, verdict="DEPENDS")], branches=[Trace("ACCEPT", [FIRST])])
     assert not differences(doubtful, SEEN)
-    assert differences(doubtful, SEEN, certain=True) == ["depends on nothing, though all is known"]
+    assert differences(doubtful, SEEN, doubt="none") == ["depends on nothing, though all is known"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from random import Random
 
 from tests.kernel.clauses.base import Changes, Draft, each, maker
@@ -91,11 +91,11 @@ def match_set(random: Random, scene: Scene) -> Draft:
 #: Sets and the sides of a packet that make an element of them.
 _USES = (
     ("ips", "src"), ("ips", "dst"), ("nets", "src"), ("nets", "dst"), ("ports", "dst"), ("ports", "src"),
-    ("ipports", "dst,dst"), ("ipports", "src,dst"), ("netports", "src,dst"), ("netnet", "src,dst"),
+    ("ipports", "dst,dst"), ("ipports", "src,dst"), ("netports", "src,dst"), ("netports", "dst,dst"),
     ("ipportip", "src,dst,dst"), ("ipportip", "dst,dst,src"), ("ipportnet", "src,dst,dst"),
-    ("netportnet", "src,dst,dst"), ("ipmark", "src,src"), ("netiface", "src,src"),
+    ("netiface", "src,src"), ("netiface", "dst,src"),
 )  # fmt: skip
-_USES4 = (("bits", "src"), ("bits", "dst"))
+_USES4 = (("bits", "src"), ("bits", "dst"), ("ipmacs", "src,src"))
 
 
 def set_uses(scene: Scene) -> tuple[tuple[str, str], ...]:
@@ -126,16 +126,10 @@ def ipsets(scene: Scene) -> str:
         *(f"add ipports {address},udp:443" for address in addresses[1::2]),
         f"create netports hash:net,port family {family}",
         *(f"add netports {network},tcp:80" for network in networks[::2]),
-        f"create netnet hash:net,net family {family}",
-        *(f"add netnet {one},{networks[0]}" for one in networks[1::2]),
         f"create ipportip hash:ip,port,ip family {family}",
         *(f"add ipportip {one},tcp:80,{other}" for one, other in pairs[::2]),
         f"create ipportnet hash:ip,port,net family {family}",
         *(f"add ipportnet {one},udp:53,{networks[-1]}" for one in addresses[::2]),
-        f"create netportnet hash:net,port,net family {family}",
-        *(f"add netportnet {one},tcp:443,{networks[0]}" for one in networks),
-        f"create ipmark hash:ip,mark family {family}",
-        *(f"add ipmark {address},{mark}" for address in addresses[::2] for mark in (0, 1)),
         f"create netiface hash:net,iface family {family}",
         *(f"add netiface {network},{links[0]}" for network in networks[::2]),
         f"create counted hash:ip family {family} counters",
@@ -147,7 +141,15 @@ def ipsets(scene: Scene) -> str:
     if scene.family == 4:
         own = str(ip_network(f"{addresses[0]}/24", strict=False))
         lines += [f"create bits bitmap:ip range {own}", f"add bits {addresses[0]}"]
+        lines.append(f"create ipmacs bitmap:ip,mac range {own}")
+        lines += [
+            f"add ipmacs {one.address},{one.mac}" for one in scene.world.guests if _lies_in(one.address, own)
+        ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _lies_in(address: str, network: str) -> bool:
+    return ip_address(address) in ip_network(network)
 
 
 @maker("limit", "--limit", negatable=False, weight=0.3)
