@@ -7,6 +7,7 @@ from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source import select_source
 from iptsim.netfilter import conntrack
+from iptsim.netfilter.hooks import INPUT
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Context, Packet
 
 _BROADCAST = 0xFFFFFFFF
@@ -66,12 +67,22 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     return reply
 
 
+def _was_verified(context: Context, kind: str) -> bool:
+    """Tell whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
+
+    It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary); a reset is computed again in INPUT
+    (nf_ip6_checksum).
+    """
+    tracked = context.in_interface is not None and context.state not in (None, "UNTRACKED")
+    return tracked and (kind != TCP_RESET or context.hook != INPUT)
+
+
 def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     """Return the packet that REJECT sends back, None where it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
     packet = context.packet
     if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
-    if packet.checksum_error and packet.proto not in _UNVERIFIED:
+    if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
         return None
     if kind == TCP_RESET:
         if packet.proto != TCP or packet.tcp_flags & RST:

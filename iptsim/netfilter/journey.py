@@ -301,15 +301,12 @@ class Journey(Passage):
                 return self._after_bridged_dnat(context, port)
         if packet.pkttype != "unicast":
             return self._flood(context, port)
-        if up and not self.bridge_netfilter(packet.family):
-            fate = self._hook(context, hooks.PREROUTING)
-            if fate is not None:
-                return fate
-        if up:
-            if packet.family == 6 and (refused := self._refused_before_rules(packet)):
-                return refused
-            return self._route(context)
-        return self._switch(context, port, next_hop or 0)
+        if not up:
+            return self._switch(context, port, next_hop or 0)
+        if packet.family == 6 and (refused := self._refused_before_rules(packet)):
+            return refused
+        fate = None if self.bridge_netfilter(packet.family) else self._hook(context, hooks.PREROUTING)
+        return fate or self._route(context)
 
     def _discover_neighbour(self, packet: Packet, port: Interface, next_hop: int) -> Fate | None:
         """Pass the question and the answer of IPv6 neighbour discovery, which the rules see as well.

@@ -272,7 +272,7 @@ class Laboratory:
                 raise
             error = errno.errorcode[problem.errno or 0]
         arrived = self._collect(cookie, hurry=bool(error))
-        tracked = tracer.packets.get(cookie, Tracked())
+        tracked = self._completed(tracer.packets.get(cookie, Tracked()))
         answers = [
             arrival for arrival in arrived if arrival.header.cookie != cookie and _speaks(arrival.header)
         ]
@@ -294,6 +294,19 @@ class Laboratory:
             datetime.now(UTC),
             min(os.sched_getaffinity(0)),
         )
+
+    def _completed(self, tracked: Tracked) -> Tracked:
+        """Name the verdict of a last rule that dropped the packet because its address can't be translated.
+
+        The legacy trace names no verdicts.
+        """
+        last, place = tracked.steps[-1] if tracked.steps else None, tracked.last
+        if last is None or last.rule is None or last.verdict != "CONTINUE" or "legacy" not in self._chains:
+            return tracked
+        target = self._chains["legacy"].targets[last.table, last.chain][last.rule - 1]
+        if target in ("SNPT", "DNPT") and place is not None and place.place == "head":
+            tracked.steps[-1] = last._replace(verdict="DROP")
+        return tracked
 
     def _rejects(self, step: Step) -> bool:
         if step.rule is None or step.verdict != "DROP":
