@@ -254,9 +254,10 @@ def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
         return []
     if any(step.maybe for step in leg.steps):
         return _header_differences(delivered.packet, header, fields_too=False)
-    mark = observation.sightings[-1].mark if observation.sightings else 0
-    if observation.sightings and mark != delivered.packet.mark:
-        return [f"arrives with mark: kernel {mark:#x}, iptsim {delivered.packet.mark:#x}"]
+    last = observation.sightings[-1] if observation.sightings else None
+    arrived = last is not None and last.hook == ("INPUT" if delivered.kind == "host" else "POSTROUTING")
+    if last is not None and arrived and last.mark != delivered.packet.mark:
+        return [f"arrives with mark: kernel {last.mark:#x}, iptsim {delivered.packet.mark:#x}"]
     return _header_differences(delivered.packet, header, fields_too=True)
 
 

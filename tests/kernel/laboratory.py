@@ -17,7 +17,7 @@ import select
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -290,7 +290,7 @@ class Laboratory:
             tuple(answers),
             tuple(caused),
             error,
-            any(self._rejects(step) for step in tracked.steps),
+            self._rejects(tracked.steps),
             datetime.now(UTC),
             min(os.sched_getaffinity(0)),
         )
@@ -308,13 +308,15 @@ class Laboratory:
             tracked.steps[-1] = last._replace(verdict="DROP")
         return tracked
 
-    def _rejects(self, step: Step) -> bool:
-        if step.rule is None or step.verdict != "DROP":
+    def _rejects(self, steps: Sequence[Step]) -> bool:
+        """Tell whether what dropped the packet, or the last copy of it, is a REJECT."""
+        drops = [step for step in steps if step.verdict == "DROP"]
+        if not drops or drops[-1].rule is None:
             return False
-        backend = self.world.backend
+        step, backend = drops[-1], self.world.backend
         if len(self._chains) == 2:
             backend = "legacy" if step.legacy else "nft"
-        return self._chains[backend].targets[step.table, step.chain][step.rule - 1] == "REJECT"
+        return self._chains[backend].targets[step.table, step.chain][(step.rule or 0) - 1] == "REJECT"
 
     def _frame(self, probe: Probe, data: bytes) -> bytes:
         """Put the hardware addresses before a packet."""
