@@ -14,7 +14,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet
-from tests.kernel.laboratory import ENTRY_SECONDS, SOCKET_MARK, hardware_addresses
+from tests.kernel.laboratory import SOCKET_MARK, hardware_addresses
 from tests.kernel.observation import Observation
 
 
@@ -95,7 +95,6 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
             "reply": _flow(entry.reply),
             "mark": entry.mark,
             "zone": entry.zone,
-            "expires": ENTRY_SECONDS,
             "packets": 0,
             "bytes": 0,
             "status": [*status, "CONFIRMED"],

@@ -102,10 +102,10 @@ class Case(BaseModel):
 def _doubt(world: World, probe: Probe) -> Doubt:
     """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
     dump = world.dump + world.other_dump
-    if probe.fragment:
+    if probe.fragment or "--ctexpire" in dump:
         return "any"
     picks = any("nexthop" in route for route in world.routes)
-    some = picks or "--ctexpire" in dump or any(f"-m {name} " in dump for name in OPEN)
+    some = picks or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 

@@ -40,8 +40,6 @@ _SO_MARK, _IPV6_HDRINCL, _IP_FREEBIND, _IPV6_FREEBIND = 36, 36, 15, 78
 _TOS = {4: (socket.IPPROTO_IP, socket.IP_TOS), 6: (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)}
 _TRANSPARENT = {4: (socket.IPPROTO_IP, 19), 6: (socket.IPPROTO_IPV6, 75)}
 _SOLICITED_NODES = ipaddress.IPv6Address("ff02::1:ff00:0")
-#: Until conntrack forgets a connection that was made known by hand.
-ENTRY_SECONDS = 600
 #: Mark of the sockets that the host has for packets.
 SOCKET_MARK = 0x21
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
@@ -49,8 +47,9 @@ _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 NEIGHBOUR_MAC = "02:00:00:00:01:01"
 #: Lists of `-m recent`; of the namespace that the calling thread is in.
 _RECENT = Path("/proc/thread-self/net/xt_recent")
-#: How long to wait for what a packet may still cause, in seconds.
-_PATIENCE = 0.005
+#: How long to wait for what a packet may still cause, in seconds, on an idle machine and on a busy one, where the
+#: kernel leaves packets to a thread that has to wait for its turn.
+_PATIENCE, _MOST_PATIENCE = 0.005, 0.05
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -230,7 +229,7 @@ class Laboratory:
     def insert(self, entry: Entry, proto: int) -> None:
         """Make a connection known to conntrack, as if its packets had passed."""
         original, reply = entry.original, entry.reply
-        command = ["conntrack", "-I", "-t", str(ENTRY_SECONDS), "-p", str(proto)]
+        command = ["conntrack", "-I", "-t", "600", "-p", str(proto)]
         command += ["-s", original.src, "-d", original.dst, "-r", reply.src, "-q", reply.dst]
         # says that the entry's packets have been through the nat chains; the other side is then settled too
         command += ["--src-nat", reply.dst] if reply.dst != original.src else ["--dst-nat", reply.src]
@@ -378,7 +377,8 @@ class Laboratory:
     def _collect(self, cookie: int, *, hurry: bool) -> list[Arrival]:
         """Read events and far ends until the packet has come to its end, or nothing more comes."""
         arrived: list[Arrival] = []
-        deadline = time.monotonic() + _PATIENCE
+        busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+        deadline = time.monotonic() + min(_PATIENCE * max(busy, 1), _MOST_PATIENCE)
         waiting = [*(source.fileno() for source in self._sources), self._wire.fileno()]
         while True:
             for source in self._sources:
