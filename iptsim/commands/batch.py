@@ -7,53 +7,94 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from iptsim.commands.common import ANSWERED, open_source, question_fields
-from iptsim.commands.explain import expected
+from iptsim.commands.common import ANSWERED, BAD, DIFFERS, open_source, question_fields
+from iptsim.commands.explain import assume_listening, expected
 from iptsim.errors import CaptureError, IptsimError, UsageError
+
+if TYPE_CHECKING:
+    from iptsim.host import Host
 
 #: Octets of a batch that are read at once; answers are flushed after each piece.
 _PIECE = 1 << 16
 
 
-def answer_batch(arguments: argparse.Namespace) -> int:
-    """Answer one question a line. A line that can't be answered gives an error in its place."""
-    from iptsim.explanation import explain_trace
-    from iptsim.fields import make_question
-    from iptsim.netfilter.walk import Simulator
+def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
+    """Answer one question a line. A line that can't be answered gives an error in its place.
 
+    Args:
+        wanted: what is expected of each answer whose line says nothing else; None: nothing.
+
+    Returns:
+        The exit status. Where something is expected: 2 if a line is an error or there is none, else 1 if an
+        answer is not as expected.
+    """
     if not arguments.json:
         raise UsageError("--batch prints JSON: give --json as well")
     if arguments.source == "-" and arguments.batch == "-":
         raise UsageError("the rules and the questions can't both come from standard input")
     defaults = question_fields(arguments)
-    host = open_source(arguments)
-    simulator = Simulator(host)
-    status = ANSWERED
+    batch = _Batch(open_source(arguments), defaults, wanted, teach=arguments.teach)
+    with _stream(arguments.batch) as stream:
+        for lines in groups_of_lines(stream):
+            for line in lines:
+                batch.number += 1
+                if line.strip():
+                    sys.stdout.write(json.dumps(batch.answer(line)) + "\n")
+            sys.stdout.flush()
+    return batch.status()
 
-    def answer(line: bytes) -> dict[str, Any]:
-        nonlocal status
+
+class _Batch:
+    """The answers to the lines of a batch, and how they are as expected."""
+
+    def __init__(
+        self, host: Host, defaults: dict[str, Any], wanted: str | None, *, teach: bool = False
+    ) -> None:
+        from iptsim.netfilter.walk import Simulator
+
+        self.host, self.defaults, self.wanted, self.teach = host, defaults, wanted, teach
+        self.simulator = Simulator(host)
+        self.number = self.answered = self.errors = 0
+        self.expecting, self.missed = wanted is not None, False
+
+    def answer(self, line: bytes) -> dict[str, Any]:
+        """Return the answer to a line as JSON, or the error in its place."""
         name = None
         try:
             fields = _line_fields(line)
             name = fields.get("id") if isinstance(fields.get("id"), str | int) else None
-            question = make_question(_merged(defaults, fields))
-            explanation = explain_trace(host, question, simulator.walk(question))
+            out = self._answer(fields)
         except IptsimError as error:
+            self.errors += 1
             return {"id": name, "error": str(error)}
-        if arguments.expect is not None:
-            status = max(status, expected(arguments, explanation.verdict))
-        out = explanation.as_json(verbose=question.verbose, teach=arguments.teach)
+        self.answered += 1
         return out if name is None else {**out, "id": name}
 
-    with _stream(arguments.batch) as stream:
-        for lines in groups_of_lines(stream):
-            for line in lines:
-                if line.strip():
-                    sys.stdout.write(json.dumps(answer(line)) + "\n")
-            sys.stdout.flush()
-    return status
+    def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
+        from iptsim.explanation import explain_trace
+        from iptsim.explanation.expectation import check_expectation
+        from iptsim.fields import make_question
+
+        wanted = self.wanted
+        if "expect" in fields:
+            self.expecting = True
+            wanted = check_expectation(fields.pop("expect"))
+        question = make_question(_merged(self.defaults, fields))
+        explanation = explain_trace(self.host, question, self.simulator.walk(question))
+        if wanted is not None:
+            assume_listening(wanted, explanation)
+            self.missed |= expected(wanted, explanation, f"line {self.number}: ") != ANSWERED
+        return explanation.as_json(verbose=question.verbose, teach=self.teach)
+
+    def status(self) -> int:
+        """Return the exit status."""
+        if self.expecting and (self.errors or not self.answered):
+            what = f"lines that are errors: {self.errors}" if self.errors else "the batch has no line"
+            print(f"iptsim: {what}", file=sys.stderr)
+            return BAD
+        return DIFFERS if self.missed else ANSWERED
 
 
 def _line_fields(line: bytes) -> dict[str, Any]:

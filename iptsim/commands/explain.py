@@ -24,6 +24,7 @@ from iptsim.commands.common import (
 
 if TYPE_CHECKING:
     from iptsim.alternatives import Proposal
+    from iptsim.explanation import Explanation
     from iptsim.render.explanation import Level
 
 
@@ -54,22 +55,26 @@ def add(commands: Any) -> None:
     )
     show.add_argument(
         "--expect",
-        choices=["accept", "drop", "reject", "depends"],
-        help="exit with status 1 on any other verdict",
+        metavar="WORD",
+        help="exit with status 1 unless the answer is accept, drop, reject, depends; open, refused (no program "
+        "listens) or closed (blocked or refused)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer the question, or list whom one can ask about."""
+    wanted = expectation(arguments)
     if arguments.batch is not None:
         from iptsim.commands.batch import answer_batch
 
-        return answer_batch(arguments)
+        return answer_batch(arguments, wanted)
     fields = question_fields(arguments)
     if not asks_about_packet(fields):
         return _list_people(arguments)
     host = open_source(arguments)
     explanation = answer(host, fields)
+    if wanted is not None:
+        assume_listening(wanted, explanation)
     found: list[Proposal] = []
     if arguments.proposals:
         from iptsim.alternatives import proposals
@@ -97,14 +102,43 @@ def run(arguments: argparse.Namespace) -> int:
             from iptsim.render.teaching import print_words
 
             print_words(explanation.words(), console)
-    return expected(arguments, explanation.verdict)
+    return expected(wanted, explanation)
 
 
-def expected(arguments: argparse.Namespace, verdict: str) -> int:
-    """Return the exit status: whether the verdict is the one that `--expect` names."""
-    if arguments.expect is None or arguments.expect == verdict.lower():
+def expectation(arguments: argparse.Namespace) -> str | None:
+    """Return what `--expect` says, None where it is not given.
+
+    Raises:
+        UsageError: it is none of the words.
+    """
+    from iptsim.explanation.expectation import check_expectation
+
+    return None if arguments.expect is None else check_expectation(arguments.expect)
+
+
+def assume_listening(wanted: str, explanation: Explanation) -> None:
+    """Add to an answer what its expectation assumes."""
+    from iptsim.explanation.expectation import assumption_of
+
+    if assumption := assumption_of(wanted, explanation):
+        explanation.assumptions.append(assumption)
+
+
+def expected(wanted: str | None, explanation: Explanation, where: str = "") -> int:
+    """Return the exit status: whether an answer is as expected; if not, say so on standard error.
+
+    Args:
+        wanted: one of :data:`iptsim.explanation.expectation.EXPECTATIONS`; None where nothing is expected.
+        where: the line of a batch, for the message.
+    """
+    if wanted is None:
         return ANSWERED
-    print(f"iptsim: expected {arguments.expect.upper()}, but the verdict is {verdict}", file=sys.stderr)
+    from iptsim.explanation.expectation import is_met, is_refused
+
+    if is_met(wanted, explanation):
+        return ANSWERED
+    got = "the connection is refused" if is_refused(explanation) else f"the verdict is {explanation.verdict}"
+    print(f"iptsim: {where}expected {wanted.upper()}, but {got}", file=sys.stderr)
     return DIFFERS
 
 

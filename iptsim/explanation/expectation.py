@@ -1,0 +1,52 @@
+"""What people expect of a connection, in one word, and whether an answer meets it."""
+
+from __future__ import annotations
+
+from iptsim.errors import UsageError
+from iptsim.explanation.explanation import Explanation, delivered_text
+from iptsim.languages import say
+
+_VERDICTS = ("accept", "drop", "reject", "depends")
+#: The words. "open": the request and its reply pass, and nothing says that no program listens; "refused": they pass,
+#: and no program listens; "closed": the packet or its reply is blocked, or the connection is refused.
+EXPECTATIONS = (*_VERDICTS, "open", "refused", "closed")
+
+
+def check_expectation(expected: object) -> str:
+    """Return an expectation that was read.
+
+    Raises:
+        UsageError: it is none of the words.
+    """
+    if not isinstance(expected, str) or expected not in EXPECTATIONS:
+        raise UsageError(f"expect: unknown {str(expected)[:40]!r}; choose from: {', '.join(EXPECTATIONS)}")
+    return expected
+
+
+def is_met(expected: str, answer: Explanation) -> bool:
+    """Tell whether an answer is as expected."""
+    if expected in _VERDICTS:
+        return answer.verdict == expected.upper()
+    passes, refused = answer.verdict == "ACCEPT", is_refused(answer)
+    if expected == "refused":
+        return refused
+    if expected == "closed":
+        return refused or answer.verdict in ("DROP", "REJECT")
+    return passes and not refused
+
+
+def is_refused(answer: Explanation) -> bool:
+    """Tell whether no rule blocks a connection, but no program listens where it ends."""
+    return answer.verdict == "ACCEPT" and answer.trace.listening is False
+
+
+def assumption_of(expected: str, answer: Explanation) -> str:
+    """Return what "open" takes for granted about an answer; "" where it is known."""
+    delivered = answer.trace.opening.delivered
+    unknown = answer.trace.listening is None and delivered is not None and delivered.packet.dport is not None
+    if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:
+        return ""
+    return say(
+        "A program is assumed to listen at {place}: the source does not tell; a new `iptsim collect` does.",
+        place=delivered_text(delivered),
+    )
