@@ -44,6 +44,22 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def pointed(message: str, span: Span, text: str = "", hint: str = "") -> str:
+    """Return what an error says, with the line that it is about and a caret below the place."""
+    lines = [printable(f"{span}: {message}")]
+    if text:
+        # a window of the line around the place
+        first = max(0, span.start - CONTEXT // 2)
+        shown = text[first : first + CONTEXT]
+        lead = printable(shown[: span.start - first])
+        marked = printable(shown[span.start - first : max(span.end, span.start + 1) - first])
+        lines.append(f"    {printable(shown)}")
+        lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
+    if hint:
+        lines.append(f"  {printable(hint)}")
+    return "\n".join(lines)
+
+
 class IptsimError(Exception):
     """Root of all errors that iptsim raises on purpose. Its text is inert on a terminal."""
 
@@ -95,20 +111,7 @@ class DumpSyntaxError(IptsimError):
     hint: str = ""
 
     def __str__(self) -> str:
-        lines = [printable(f"{self.span}: {self.message}")]
-        if self.text:
-            # Show a window of the line around the place, with the caret below it.
-            first = max(0, self.span.start - CONTEXT // 2)
-            shown = self.text[first : first + CONTEXT]
-            lead = printable(shown[: self.span.start - first])
-            marked = printable(
-                shown[self.span.start - first : max(self.span.end, self.span.start + 1) - first]
-            )
-            lines.append(f"    {printable(shown)}")
-            lines.append("    " + " " * len(lead) + "^" + "~" * (len(marked) - 1))
-        if self.hint:
-            lines.append(f"  {printable(self.hint)}")
-        return "\n".join(lines)
+        return pointed(self.message, self.span, self.text, self.hint)
 
 
 @dataclass(eq=False)

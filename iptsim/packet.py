@@ -17,16 +17,18 @@ from typing import Any, Literal, NamedTuple, Protocol
 Family = Literal[4, 6]
 Direction = Literal["original", "reply"]
 
-#: Transport protocols by the names that iptables prints for them (/etc/protocols, xtables' own table).
+#: Protocols by the names that iptables prints for them: those of netbase's /etc/protocols.
 PROTOCOLS: dict[str, int] = {
-    "ip": 0, "icmp": 1, "igmp": 2, "ipencap": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41,
-    "ipv6-route": 43, "ipv6-frag": 44, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58,
-    "ipv6-nonxt": 59, "ipv6-opts": 60, "ospf": 89, "ipip": 94, "etherip": 97, "pim": 103,
-    "vrrp": 112, "l2tp": 115, "sctp": 132, "ipv6-mh": 135, "mobility-header": 135, "udplite": 136,
+    "ip": 0, "hopopt": 0, "icmp": 1, "igmp": 2, "ggp": 3, "ipencap": 4, "st": 5, "tcp": 6, "egp": 8, "igp": 9,
+    "pup": 12, "udp": 17, "hmp": 20, "xns-idp": 22, "rdp": 27, "iso-tp4": 29, "dccp": 33, "xtp": 36, "ddp": 37,
+    "idpr-cmtp": 38, "ipv6": 41, "ipv6-route": 43, "ipv6-frag": 44, "idrp": 45, "rsvp": 46, "gre": 47,
+    "esp": 50, "ah": 51, "skip": 57, "ipv6-icmp": 58, "ipv6-nonxt": 59, "ipv6-opts": 60, "rspf": 73,
+    "vmtp": 81, "eigrp": 88, "ospf": 89, "ax.25": 93, "ipip": 94, "etherip": 97, "encap": 98, "pim": 103,
+    "ipcomp": 108, "vrrp": 112, "l2tp": 115, "isis": 124, "sctp": 132, "fc": 133, "mobility-header": 135,
+    "udplite": 136, "mpls-in-ip": 137, "manet": 138, "hip": 139, "shim6": 140, "wesp": 141, "rohc": 142,
+    "ethernet": 143,
 }  # fmt: skip
-PROTOCOL_NAMES: dict[int, str] = {
-    number: name for name, number in PROTOCOLS.items() if name not in ("mobility-header", "ip")
-}
+PROTOCOL_NAMES: dict[int, str] = {number: name for name, number in PROTOCOLS.items() if number}
 #: Protocols whose header starts with a source and a destination port.
 PORT_PROTOCOLS = frozenset({6, 17, 33, 132, 136})
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132

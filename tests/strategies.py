@@ -13,9 +13,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from iptsim.dump.plan import without_idle
+from iptsim.dump.plan import Misread, Recipe, without_idle
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.extensions.base import Extension, Given, Match, Option, Target, Value
+from iptsim.extensions.base import Extension, Match, Option, Target, Value
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import all_extensions
 from iptsim.packet import Family
@@ -72,17 +73,6 @@ def usable(option: Option, family: int) -> bool:
 
 
 @st.composite
-def givens(draw: st.DrawFn, option: Option, family: int) -> Given:
-    """Draw one option with a value."""
-    negated = option.negatable and draw(st.booleans())
-    if option.value is None:
-        return Given(option, option.constant, negated)
-    return Given(
-        option, option.value.read(draw(st.sampled_from(words_of(option.value, family))), family), negated
-    )
-
-
-@st.composite
 def _maybe_models(draw: st.DrawFn, extension: type[Extension], family: int) -> Any:
     rows = [option for option in extension.options if usable(option, family)]
     chosen = (
@@ -93,9 +83,15 @@ def _maybe_models(draw: st.DrawFn, extension: type[Extension], family: int) -> A
         if row.field in needed and all(row.field != other.field for other in chosen):
             chosen.append(row)
     chosen.sort(key=rows.index)
+    drawn: list[str] = []
+    given = []
+    for row in chosen:
+        words = draw(st.sampled_from(words_of(row.value, family))) if row.value else ()
+        given.append((row, row.negatable and draw(st.booleans()), len(words)))
+        drawn += words
     try:
-        return extension(**extension.gather([draw(givens(row, family)) for row in chosen]))
-    except ValueError:
+        return Recipe(extension, tuple(given), ListingForm(family=family)).make(drawn).model
+    except (Misread, ValueError):
         return None
 
 

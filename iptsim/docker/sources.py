@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from iptsim.docker.addresses import default_network
 from iptsim.docker.compose import read_compose
+from iptsim.docker.daemonfile import check_settings
 from iptsim.docker.recover import check_daemon
 from iptsim.docker.settings import DockerHost
 from iptsim.errors import CaptureError
@@ -95,6 +96,7 @@ def _from_json(text: str, path: str) -> DockerHost:
         document = parse_json(text.encode())
         if isinstance(document, list):
             return _from_inspect(document, path)
+        check_settings(text, path)
         options = dockerd.file_options(document)
     except ValueError as error:
         raise CaptureError(f"{path}: {error}") from None

@@ -27,6 +27,8 @@ from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step, exp
 from iptsim.dump.ruleset import Jump
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,
     STANDARD,
@@ -44,10 +46,10 @@ _WRONG_QUOTES = "'‘’“”"
 
 
 class Binder:
-    """Makes plans for one address family, and keeps what they share."""
+    """Makes plans for one address family and the iptables that wrote the dump, and keeps what they share."""
 
-    def __init__(self, family: int) -> None:
-        self.family = family
+    def __init__(self, form: ListingForm) -> None:
+        self.form = form
         self._jumps: dict[tuple[str, bool], Jump] = {}
         self._recipes: dict[Any, Recipe] = {}
 
@@ -60,7 +62,7 @@ class Binder:
         Raises:
             BindError: a word can't stand where it stands.
         """
-        plan = _Getopt(self.family, line).run()
+        plan = _Getopt(self.form.family, line).run()
         plan.jumps = self._jumps
         for step in plan.steps():
             if issubclass(step.extension, UnknownMatch | UnknownTarget):
@@ -76,7 +78,7 @@ class Binder:
         recipe = self._recipes.get(shape)
         if recipe is None:
             try:
-                recipe = self._recipes[shape] = Recipe(step.extension, rows, self.family)
+                recipe = self._recipes[shape] = Recipe(step.extension, rows, self.form)
             except ValueError as error:
                 raise BindError(str(error), step.clauses[-1].at if step.clauses else step.at) from None
         return recipe
@@ -85,7 +87,7 @@ class Binder:
         """Make the model of an unknown extension at once: how many words it has is not the shape's to say."""
         words = tuple(line[index].raw for index in step.raw)
         model = step.extension(name=line[step.at].text, words=words)  # type: ignore[call-arg]
-        step.cook_by(Recipe(step.extension, (), self.family))
+        step.cook_by(Recipe(step.extension, (), self.form))
         step.recipe.memo[()] = Reading(model)
         plan.unknown.append(step)
         plan.cacheable = False
@@ -314,8 +316,8 @@ class _Getopt:
         if option.field == "protocol":
             self.protocol = self.words[values[0]].lower()
             self.plan.keep.add(values[0])
-            if negated and self.protocol in ("all", "0"):
-                raise BindError("! -p all holds for no packet", at)
+            if negated and self.protocol in ANY_PROTOCOL:
+                raise BindError(f"! -p {self.protocol} holds for no packet", at)
         for chain in _WITHOUT.get(option.field, ()):
             self.plan.misplaced[chain] = at
         clauses.append(Clause(option, negated, at, values))

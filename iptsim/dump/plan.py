@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from iptsim.dump.ruleset import Counters, Jump
 from iptsim.extensions.base import Extension, Given, Match, Option, Target
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
 
@@ -107,16 +108,17 @@ class Recipe:
     Args:
         extension: the model's class.
         rows: the options in the order written, and whether each is negated and how many words it has.
-        family: 4 or 6.
+        form: the address family, and the iptables whose dump it is.
 
     Raises:
         ValueError: the options do not go together.
     """
 
     def __init__(
-        self, extension: type[Extension], rows: tuple[tuple[Option, bool, int], ...], family: int
+        self, extension: type[Extension], rows: tuple[tuple[Option, bool, int], ...], form: ListingForm
     ) -> None:
         self.extension = extension
+        self.form = form
         self.rows = rows
         self.memo: dict[Any, Any] = {}
         self.limits = _limits(extension)
@@ -125,7 +127,7 @@ class Recipe:
             (
                 option.field,
                 option.value.parse if option.value else str,
-                (family,) if option.value and option.value.needs_family else (),
+                (form.family,) if option.value and option.value.needs_family else (),
                 count,
                 option.constant,
             )
@@ -133,6 +135,10 @@ class Recipe:
         ]
         #: the extension's own gather() sees the values, so it must be asked each time
         self.gathers = extension.gather.__func__ is not Extension.gather.__func__  # type: ignore[attr-defined]
+        #: the fields that a value leaves without a condition
+        self.idle = [(row[0].field, row[0].idle) for row in rows if row[0].idle is not None and not row[1]]
+        #: the class says what a version of iptables keeps of it
+        self.kept = extension.kept_by is not Extension.kept_by
         #: the fields that do not depend on words
         self.fixed: dict[str, Any] = {}
         if not self.gathers:
@@ -171,7 +177,12 @@ class Recipe:
             if self.gathers:
                 given = (Given(row[0], value, row[1]) for row, value in zip(self.rows, values, strict=True))
                 fields = self.extension.gather(given)
+            for name, idle in self.idle:
+                if fields.get(name) == idle:
+                    fields[name] = None
             model = self.extension(**fields)
+            if self.kept:
+                model = model.kept_by(self.form)
         except ValidationError as error:
             raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         except ValueError as error:

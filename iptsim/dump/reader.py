@@ -20,6 +20,7 @@ from iptsim.dump.syntax import Line, read_line
 from iptsim.dump.words import Word, split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
+from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.registry import STANDARD
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.packet import Family
@@ -173,7 +174,7 @@ class _Reader:
             lines.pop()
         self.lines = lines
         self.ruleset.family = self.wanted or guess_family(text)
-        self.binder = Binder(self.ruleset.family)
+        self.binder = Binder(self._form())
         self._read_lines()
         if self.table is not None:
             if not self.listing:
@@ -260,6 +261,9 @@ class _Reader:
             self._warn(text.count("\n", 0, indented.start()) + 1, "this line and others began with blanks")
             text = _INDENTED.sub("", text)
         return text
+
+    def _form(self) -> ListingForm:
+        return ListingForm.of(self.ruleset.version, self.ruleset.backend, self.ruleset.family)
 
     # -- lines ------------------------------------------------------------------------------------
 
@@ -354,6 +358,7 @@ class _Reader:
                 )
             if not self.foreign and self.ruleset.version is None and not self.onto:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
+                self.binder.form = self._form()
         elif warns_of_legacy(line):
             self._warn(
                 number, "the host also has rules of iptables-legacy; they apply too and are not in this dump"

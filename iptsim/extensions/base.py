@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -96,6 +96,7 @@ class Option(NamedTuple):
         negatable: `!` may stand before it.
         aliases: other spellings.
         constant: what an option without words sets its field to.
+        idle: the value that restricts nothing, so that iptables forgets the option, unless it is negated.
     """
 
     flag: str
@@ -104,6 +105,7 @@ class Option(NamedTuple):
     negatable: bool = False
     aliases: tuple[str, ...] = ()
     constant: Any = True
+    idle: Any = None
 
 
 class Given(NamedTuple):
@@ -150,6 +152,10 @@ class Extension(BaseModel):
             if option.field not in fields and cls.model_fields[option.field].is_required():
                 raise ValueError(f"{cls.name} needs {option.flag}")
         return {**fields, "negated": frozenset(negated)} if negated else fields
+
+    def kept_by(self, form: ListingForm) -> Self:
+        """Return it as that version of iptables keeps it: with what it adds, without what it drops."""
+        return self
 
     def save(self) -> str:
         """Return the options as iptables-save prints them, without `-m NAME`; may be empty."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iptsim.extensions.base import Value
-from iptsim.extensions.values import integer
+from iptsim.extensions.values import NoSuchWord, integer
 
 #: DiffServ classes by name (extensions/dscp_helper.c).
 CLASSES: dict[str, int] = {
@@ -24,12 +24,11 @@ def dscp_text(dscp: int) -> str:
     return f"{dscp:#04x} ({name})" if name else f"{dscp:#04x}"
 
 
-def _parse_class(text: str) -> str:
+def _parse_class(text: str) -> int:
     if text.upper() not in CLASSES:
-        raise ValueError(f"{text!r} is not a DiffServ class: one of {', '.join(CLASSES)}")
-    return text.upper()
+        raise NoSuchWord(f"{text!r} is not a DiffServ class: one of {', '.join(CLASSES)}", text, CLASSES)
+    return CLASSES[text.upper()]
 
 
 DSCP = Value("a DSCP from 0 to 63", lambda text: integer(text, 0, 63), lambda value: f"{value:#04x}")
-#: A class keeps its name: iptables prints the number, but a file may have it by name.
-DSCP_CLASS = Value("a DiffServ class (AF11, CS1, EF, BE)", _parse_class)
+DSCP_CLASS = Value("a DiffServ class (AF11, CS1, EF, BE)", _parse_class, DSCP.format)

@@ -6,7 +6,6 @@ What the question left out there is unknown: no default would be right for the S
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from iptsim.extensions.base import Predicate, Ranges, Value
 from iptsim.extensions.values import number_range, range_text
@@ -18,13 +17,6 @@ WHOLE = (0, 0xFFFFFFFF)
 NUMBER_RANGE = Value(
     "a number or a range (5, 5:9, 5:, :9)", lambda text: number_range(text, WHOLE[1]), range_text
 )
-
-
-def drop_whole_range(fields: dict[str, Any], field: str) -> dict[str, Any]:
-    """Leave out an option that allows every number, as iptables-save does."""
-    if fields.get(field) == WHOLE and field not in fields.get("negated", ()):
-        del fields[field]
-    return fields
 
 
 def is_later_fragment(packet: Packet) -> bool:

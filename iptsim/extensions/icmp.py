@@ -23,16 +23,12 @@ class IcmpType(NamedTuple):
     Attributes:
         type: the ICMP type.
         code: the code, None for any.
-        name: the name that it was written by, empty for numbers.
     """
 
     type: int
     code: int | None = None
-    name: str = ""
 
     def __str__(self) -> str:
-        if self.name:
-            return self.name
         return str(self.type) if self.code is None else f"{self.type}/{self.code}"
 
 
@@ -43,9 +39,7 @@ def icmp_value(names: Names, expected: str) -> Value:
         if text[:1].isdigit():
             type_text, slash, code_text = text.partition("/")
             number = integer(type_text, 0, 255)
-            code = integer(code_text, 0, 255) if slash else None
-            if number == ANY and "any" in names:
-                return IcmpType(ANY, None, "any")
+            code = integer(code_text, 0, 255) if slash and code_text != "0:255" else None
             return IcmpType(number, code)
         found = [name for name in names if name.lower().startswith(text.lower())]
         exact = [name for name in found if len(name) == len(text)] or found
@@ -55,9 +49,12 @@ def icmp_value(names: Names, expected: str) -> Value:
             )
         if len(exact) > 1:
             raise ValueError(f"{text!r} may be {' or '.join(exact)}")
-        return IcmpType(*names[exact[0]], exact[0])
+        return IcmpType(*names[exact[0]])
 
-    return Value(expected, parse)
+    def text(icmp_type: IcmpType) -> str:
+        return "any" if icmp_type == (ANY, None) and "any" in names else str(icmp_type)
+
+    return Value(expected, parse, text)
 
 
 def icmp_text(names: Names, number: int, code: int | None) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 #: The last version whose listings are known, in whose form a dump is listed that names no version.
 NEWEST = (1, 8, 13)
-_WHOLE_PORTS = (0, 0xFFFF)
+WHOLE_PORTS = (0, 0xFFFF)
 
 
 class ListingForm(NamedTuple):
@@ -66,6 +66,6 @@ def listed_ports(
     text = ""
     for name, field, span in (("spt", "source_port", source), ("dpt", "destination_port", destination)):
         not_ = "!" if field in negated else ""
-        if span is not None and (span != _WHOLE_PORTS or not_):
+        if span is not None and (span != WHOLE_PORTS or not_):
             text += f" {listed_range(name, span, not_)}"
     return text

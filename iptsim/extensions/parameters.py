@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,10 +17,17 @@ from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
 _IFNAMSIZ = 16
 #: Protocol number of the IPv6 authentication header.
 AH = 51
+#: Names that iptables takes beside those that it prints (xtables_chain_protos in libxtables).
+_OTHER_NAMES = {"all": 0, "icmpv6": 58, "ipv6-mh": 135, "mh": 135}
+
+#: The words that stand for any protocol.
+ANY_PROTOCOL = frozenset(
+    {"0", *(name for name, number in {**_OTHER_NAMES, **PROTOCOLS}.items() if not number)}
+)
 
 
 def parse_protocol(text: str) -> int:
-    """Read a protocol name (any case) or number; `all` is 0.
+    """Read a protocol name (any case) or number; `all` is 0. Names beyond netbase's are this machine's.
 
     Raises:
         ValueError: neither.
@@ -27,10 +35,22 @@ def parse_protocol(text: str) -> int:
     name = text.lower()
     if name[:1].isdigit():
         return integer(name, 0, 255)
-    known = {"all": 0, "icmpv6": 58, "mh": 135, **PROTOCOLS}
-    if name not in known:
+    known = {**_OTHER_NAMES, **PROTOCOLS}
+    number = known.get(name)
+    if number is None:
+        number = _protocol_of_this_machine(name)
+    if number is None:
         raise NoSuchWord(f"{text!r} is not a known protocol name; its number works as well", text, known)
-    return known[name]
+    return number
+
+
+def _protocol_of_this_machine(name: str) -> int | None:
+    """Return the number that /etc/protocols of this machine has for a name, if it has one of one octet."""
+    try:
+        number = socket.getprotobyname(name)
+    except OSError:
+        return None
+    return number if 0 <= number <= 255 else None
 
 
 def format_protocol(number: int) -> str:

@@ -17,7 +17,8 @@ PROTOCOL_MATCHES = {
     "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "udplite": "udplite", "136": "udplite",
     "icmp": "icmp", "1": "icmp", "icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6",
     "sctp": "sctp", "132": "sctp", "dccp": "dccp", "33": "dccp", "esp": "esp", "50": "esp",
-    "ah": "ah", "51": "ah", "ipv6-mh": "mh", "mobility-header": "mh", "135": "mh", "mh": "mh",
+    "ah": "ah", "51": "ah", "ipcomp": "ipcomp", "108": "ipcomp",
+    "ipv6-mh": "mh", "mobility-header": "mh", "135": "mh", "mh": "mh",
 }  # fmt: skip
 #: Targets that are verdicts by themselves; they share a module.
 STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})

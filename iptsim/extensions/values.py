@@ -14,6 +14,8 @@ from iptsim.extensions.services import PORTS
 from iptsim.languages import joined, say
 from iptsim.packet import address_text
 
+#: How alike a word must be to be proposed, from 0 to 1.
+_LIKE = 0.6
 _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
 
 
@@ -32,11 +34,13 @@ class NoSuchWord(ValueError):
 
     def nearest(self) -> str:
         """Return a hint at a known word with a similar name, or nothing."""
-        from difflib import get_close_matches
+        from difflib import SequenceMatcher
 
-        names = {name.lower(): name for name in self.known}
-        near = get_close_matches(self.word.lower(), names, 1, 0.6)
-        return f"did you mean {names[near[0]]}?" if near else ""
+        def likeness(name: str) -> float:
+            return SequenceMatcher(None, name.lower(), self.word.lower()).ratio()
+
+        near = max(self.known, key=likeness, default="")
+        return f"did you mean {near}?" if near and likeness(near) >= _LIKE else ""
 
 
 def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
@@ -232,16 +236,25 @@ def port(text: str) -> int:
     raise NoSuchWord(f"{text!r} is neither a port number nor a known service name", text, PORTS)
 
 
-def port_range(text: str) -> tuple[int, int]:
-    """Read `80`, `1024:`, `:1023` or `1000:2000`.
+def any_port_range(text: str) -> tuple[int, int]:
+    """Read `80`, `1024:`, `:1023` or `1000:2000`; in a range that ends before it starts lies no port.
 
     Raises:
-        ValueError: not a port or range, or a range that ends before it starts.
+        ValueError: not a port or range.
     """
     first, colon, last = text.partition(":")
     if not colon:
         return (number := port(first)), number
-    low, high = port(first) if first else 0, port(last) if last else 65535
+    return port(first) if first else 0, port(last) if last else 65535
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """Read a port or range as :func:`any_port_range` does, but none that ends before it starts.
+
+    Raises:
+        ValueError: not a port or range, or a range that ends before it starts.
+    """
+    low, high = any_port_range(text)
     if low > high:
         raise ValueError(f"the range {text} ends before it starts")
     return low, high
@@ -278,6 +291,8 @@ def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
 
 
 PORT_RANGE = Value("a port or a range of ports (80, 1024:65535, http)", port_range, range_text)
+#: Some matches take ranges that end before they start, up to iptables 1.8.10 (mended in 1.8.11).
+ANY_PORT_RANGE = Value(PORT_RANGE.expected, any_port_range, range_text)
 
 
 class MaskedNumber(NamedTuple):
@@ -359,15 +374,23 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
     return Value(expected, parse)
 
 
-def choices(expected: str, known: tuple[str, ...]) -> Value:
-    """Make the value of an option that takes a comma list of known words, kept in the order written."""
+def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()) -> Value:
+    """Make the value of an option that takes a comma list of known words.
+
+    Args:
+        expected: what belongs there.
+        known: the words; in a list each may be cut short, and the first that fits counts.
+        printed: the words in the order in which they are kept, where it is another one.
+    """
 
     def parse(text: str) -> tuple[str, ...]:
-        words = tuple(word.upper() for word in text.split(","))
-        for word in words:
-            if word not in known:
+        found = set()
+        for word in text.split(","):
+            name = next((name for name in known if word and name.startswith(word.upper())), None)
+            if name is None:
                 raise NoSuchWord(f"{word!r} is not one of {', '.join(known)}", word, known)
-        return words
+            found.add(name)
+        return tuple(name for name in printed or known if name in found)
 
     return Value(expected, parse, ",".join)
 

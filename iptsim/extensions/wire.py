@@ -7,7 +7,7 @@ in the data and mean nothing.
 
 Keys of :attr:`Packet.extra` that fill such gaps: `ip_id`, `ip_df`, `fragment_offset` (in octets),
 `flow_label`, `fragment_id`, `tcp_seq`, `tcp_ack`, `tcp_window`, `icmp_id`, `icmp_seq`, `ah_spi`,
-`esp_spi`, `dccp_type`. All are numbers; `ip_df` is 0 or 1, `dccp_type` may be a name of
+`esp_spi`, `ipcomp_cpi`, `dccp_type`. All are numbers; `ip_df` is 0 or 1, `dccp_type` may be a name of
 :data:`DCCP_TYPES` as well.
 """
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG, Context, Packet
 
-DCCP, ESP, AH, UDPLITE = 33, 50, 51, 136
+DCCP, ESP, AH, IPCOMP, UDPLITE = 33, 50, 51, 108, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 #: DCCP packet types in the order of their numbers; INVALID stands for all further numbers.
 DCCP_TYPES = (
@@ -243,6 +243,9 @@ def _transport(packet: Packet, length: int) -> _Writer:
     elif proto == ESP:
         writer.put(extra.get("esp_spi"), 4)
         writer.put(None, 4)
+    elif proto == IPCOMP:
+        writer.put(None, 2)
+        writer.put(extra.get("ipcomp_cpi"), 2)
     elif proto == AH:
         writer.put(None, 4)
         writer.put(extra.get("ah_spi"), 4)

@@ -126,8 +126,12 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in settings.items():
+        if value is None:
+            continue  # as if it were not there
         if name in _BOOLEAN:
-            found[name] = _switch(name, value)
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} is {value!r}, but it is on or off: true or false, without quotes")
+            found[name] = value
         elif name in _LISTS:
             if not isinstance(value, list):
                 raise ValueError(f"{name} is {brief(value)}, but it is a list")

@@ -74,13 +74,13 @@ def test_docker_opts_as_in_etc_default_docker(write: Callable[[str, str], str]) 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"icc": "maybe"}', "icc is 'maybe', but it is on or off"),
+        ('{"icc": "maybe"}', "icc must be true or false"),
         ('{"bip": "10.1"}', "bip: '10.1' is not an address with a prefix length"),
-        ('{"bip": 5}', "bip is 5, but it is a text"),
-        ('{"ip": "localhost"}', "ip: 'localhost' is not an address"),
+        ('{"bip": 5}', "bip must be a text"),
+        ('{"ip": "localhost"}', "ip must be an IP address"),
         ('{"fixed-cidr-v6": "fd00::/200"}', "fixed-cidr-v6: 'fd00::/200' is not a subnet"),
-        ('{"dns": "8.8.8.8"}', "dns is '8.8.8.8', but it is a list"),
-        ('{"dns": ["resolver"]}', "dns: 'resolver' is not an address"),
+        ('{"dns": "8.8.8.8"}', "dns must be a list"),
+        ('{"dns": ["resolver"]}', "dns must be a list of IP addresses"),
         ('{"default-address-pools": [{"base": "10.0.0.0/8"}]}', "a pool has a base and a size"),
         ('{"icc": tru}', "line 1, column"),
         ('[{"Name": "/a"}, 7]', "[1]: 7 is no container and no network"),

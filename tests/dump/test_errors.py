@@ -69,7 +69,7 @@ LINES = [
     (
         "-A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT",
         """\
-        x:4:37: 'RELATD' is not one of INVALID, NEW, ESTABLISHED, RELATED, UNTRACKED, SNAT, DNAT
+        x:4:37: 'RELATD' is not one of INVALID, NEW, RELATED, ESTABLISHED, UNTRACKED, SNAT, DNAT
             -A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT
                                                 ^~~~~~
           did you mean RELATED?""",

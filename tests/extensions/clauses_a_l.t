@@ -117,8 +117,7 @@
 -p icmp -m icmp --icmp-type any;=;OK
 -p icmp -m icmp ! --icmp-type any;=;OK
 -p icmp -m icmp --icmp-type 255;-p icmp -m icmp --icmp-type any;OK
--p icmp -m icmp --icmp-type 255/3;-p icmp -m icmp --icmp-type any;OK
--p icmp -m icmp --icmp-type 255/255;-p icmp -m icmp --icmp-type any;OK
+-p icmp -m icmp --icmp-type 255/0:255;-p icmp -m icmp --icmp-type any;OK
 -p icmp -m icmp --icmp-type 3/4;=;OK
 -p icmp -m icmp --icmp-type 3/0;=;OK
 -p icmp -m icmp --icmp-type 3/255;=;OK
@@ -208,6 +207,53 @@
 -m iprange;;FAIL
 -m length --length 65536;;FAIL
 -m length;;FAIL
+-m comment --comment xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx;=;OK
+-m comment --comment xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxyz;-m comment --comment xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx;OK
+-m conntrack --ctstate RELATED,ESTABLISHED;=;OK
+-m conntrack --ctstate ESTABLISHED,RELATED,new;-m conntrack --ctstate NEW,RELATED,ESTABLISHED;OK
+-m conntrack --ctstate SNAT,INVALID,UNTRACKED,DNAT;-m conntrack --ctstate INVALID,UNTRACKED,SNAT,DNAT;OK
+-m conntrack --ctstate EST,N,S;-m conntrack --ctstate NEW,ESTABLISHED,SNAT;OK
+-m conntrack --ctstatus ASSURED,NONE,EXPECTED;-m conntrack --ctstatus EXPECTED,ASSURED;OK
+-m conntrack --ctstatus CONFIRMED,SEEN_REPLY;-m conntrack --ctstatus SEEN_REPLY,CONFIRMED;OK
+-m conntrack --ctstatus none;-m conntrack --ctstatus NONE;OK
+-m conntrack --ctproto tcp;-m conntrack --ctproto 6;OK
+-m conntrack ! --ctproto gre;-m conntrack ! --ctproto 47;OK
+-m conntrack --ctproto 0;=;OK
+-m conntrack --ctorigsrc 10.0.0.1;=;OK
+-m conntrack --ctorigsrc 10.0.0.1/32;-m conntrack --ctorigsrc 10.0.0.1;OK
+-m conntrack ! --ctorigdst 10.0.0.1/24;=;OK
+-m conntrack --ctreplsrc 10.0.0.0/255.255.0.0;-m conntrack --ctreplsrc 10.0.0.0/16;OK
+-m conntrack --ctrepldst 0.0.0.0/0;=;OK
+-m conntrack --ctorigsrcport 60000:29;=;OK
+-m conntrack ! --ctrepldstport 4:3;=;OK
+-m conntrack --ctorigdstport :;-m conntrack --ctorigdstport 0:65535;OK
+-m conntrack --ctreplsrcport 4:4;-m conntrack --ctreplsrcport 4;OK
+-m conntrack --ctexpire :5;-m conntrack --ctexpire 0:5;OK
+-m conntrack --ctexpire 5:;-m conntrack --ctexpire 5:4294967295;OK
+-m conntrack --ctexpire :;-m conntrack --ctexpire 0:4294967295;OK
+-m conntrack ! --ctexpire 4:3;=;OK
+-m conntrack --ctdir original;-m conntrack --ctdir ORIGINAL;OK
+-p dccp -m dccp --dport 60000:29;=;OK
+-p dccp -m dccp ! --sport :;-p dccp -m dccp ! --sport 0:65535;OK
+-m dscp --dscp-class AF11;-m dscp --dscp 0x0a;OK
+-m dscp ! --dscp-class ef;-m dscp ! --dscp 0x2e;OK
+-p icmp -m icmp --icmp-type echo-request;-p icmp -m icmp --icmp-type 8;OK
+-p icmp -m icmp ! --icmp-type fragmentation-needed;-p icmp -m icmp ! --icmp-type 3/4;OK
+-p icmp -m icmp --icmp-type 8/0:255;-p icmp -m icmp --icmp-type 8;OK
+-p ipcomp -m ipcomp --ipcompspi 18;=;OK
+-p ipcomp -m ipcomp ! --ipcompspi 5:9;=;OK
+-p 108 -m ipcomp --ipcompspi 0x10:5;-p ipcomp -m ipcomp --ipcompspi 16:5;OK
+-p ipcomp -m ipcomp;-p ipcomp -m ipcomp --ipcompspi 0;OK
+-p ipcomp -m ipcomp --compres;-p ipcomp -m ipcomp --ipcompspi 0 --compres;OK
+-m comment;;FAIL
+-m conntrack;;FAIL
+-m conntrack --ctstate orig;;FAIL
+-m conntrack --ctdir orig;;FAIL
+-m conntrack ! --ctdir ORIGINAL;;FAIL
+-m conntrack --ctproto 256;;FAIL
+-m conntrack --ctorigsrc 10.0.0.1,10.0.0.2;;FAIL
+-m ipcomp;;FAIL
+-p ipcomp -m ipcomp ! --compres;;FAIL
 :6 PREROUTING
 -m ah;=;OK
 -m ah --ahspi 1;=;OK
@@ -315,6 +361,10 @@
 -m addrtype --src-type BROADCAST;;FAIL
 -m addrtype --src-type BLACKHOLE;;FAIL
 -m addrtype --src-type PROHIBIT;;FAIL
+-m conntrack --ctorigsrc 2001:db8::1/128;-m conntrack --ctorigsrc 2001:db8::1;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type neighbor-advertisement;-p ipv6-icmp -m icmp6 --icmpv6-type 136;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 3/0:255;-p ipv6-icmp -m icmp6 --icmpv6-type 3;OK
+-p ipv6-icmp -m icmp6 --icmpv6-type 255;=;OK
 :4 POSTROUTING
 -m hashlimit --hashlimit 3/min --hashlimit-name x;-m hashlimit --hashlimit-upto 3/min --hashlimit-burst 5 --hashlimit-name x;OK
 -m hashlimit --hashlimit-upto 5 --hashlimit-name x;-m hashlimit --hashlimit-upto 5/sec --hashlimit-burst 5 --hashlimit-name x;OK

@@ -25,7 +25,10 @@ TARGETS = """
     SYNPROXY TCPMSS TCPOPTSTRIP TEE TOS TPROXY TRACE TTL ULOG
 """
 #: What the manual does not have a section for: the verdicts, and matches that it does not tell of.
-BESIDES = {(False, name) for name in ("ACCEPT", "DROP", "QUEUE", "RETURN")} | {(True, "srh")}
+BESIDES = {(False, name) for name in ("ACCEPT", "DROP", "QUEUE", "RETURN")} | {
+    (True, "ipcomp"),
+    (True, "srh"),
+}
 MANUAL = Path("/usr/share/man/man8/iptables-extensions.8.gz")
 
 

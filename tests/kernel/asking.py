@@ -151,6 +151,8 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
         extra.update(icmp_id=number(transport[4:6], "big"), icmp_seq=number(transport[6:8], "big"))
     elif probe.proto == 50:
         extra["esp_spi"] = number(transport[:4], "big")
+    elif probe.proto == 108:
+        extra["ipcomp_cpi"] = number(transport[2:4], "big")
     elif probe.proto == 51:
         extra.update(ah_spi=number(transport[4:8], "big"), ah_length=(transport[1] + 2) * 4)
         extra["ah_reserved"] = number(transport[2:4], "big")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from iptsim.extensions.base import Given, Match, Option, Predicate
 from iptsim.extensions.headers import (
     NUMBER_RANGE,
-    drop_whole_range,
+    WHOLE,
     header_predicate,
     is_later_fragment,
     number_predicate,
@@ -25,7 +25,7 @@ from iptsim.extensions.wire import AH, header_size
 from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Packet
 
-_SPI = Option("--ahspi", "ahspi", NUMBER_RANGE, True)
+_SPI = Option("--ahspi", "ahspi", NUMBER_RANGE, True, idle=WHOLE)
 _HEADER = later("Authentication Header")
 
 
@@ -50,11 +50,6 @@ class Ah4(Match):
     protocols: ClassVar[frozenset[int] | None] = frozenset({AH})
 
     ahspi: tuple[int, int] | None = None
-
-    @classmethod
-    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; an SPI range that allows everything is no condition."""
-        return drop_whole_range(super().gather(given), "ahspi")
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the SPI; a later fragment has no header."""
@@ -99,8 +94,8 @@ class Ah6(Match):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; a whole SPI range and a length of 0 are no conditions."""
-        fields = drop_whole_range(super().gather(given), "ahspi")
+        """Return the model's fields; a length of 0 is no condition."""
+        fields = super().gather(given)
         if fields.get("ahlen") == 0:
             del fields["ahlen"]
             fields["negated"] = fields.get("negated", frozenset()) - {"ahlen"}

@@ -7,22 +7,23 @@ from typing import ClassVar
 from iptsim.extensions.base import Match, Option, Predicate, Value, quote
 from iptsim.extensions.listing import ListingForm
 
+#: Octets that the kernel keeps; iptables cuts off the rest.
+_LONGEST = 255
+
 
 def _parse(text: str) -> str:
-    if len(text.encode()) > 256:
-        raise ValueError("a comment may have at most 256 characters")
-    return text
+    return text.encode("utf-8", "surrogateescape")[:_LONGEST].decode("utf-8", "surrogateescape")
 
 
 class Comment(Match):
-    """A remark of up to 256 characters."""
+    """A remark of up to 255 octets."""
 
     name: ClassVar[str] = "comment"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--comment", "comment", Value("a remark of up to 256 characters", _parse, quote)),
+        Option("--comment", "comment", Value(f"a remark of up to {_LONGEST} octets", _parse, quote)),
     )
 
-    comment: str | None = None
+    comment: str
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return no condition."""
@@ -30,7 +31,7 @@ class Comment(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        return f" /* {self.comment or ''} */"
+        return f" /* {self.comment} */"
 
     def says(self) -> str:
         """Return nothing: a remark restricts no packet."""

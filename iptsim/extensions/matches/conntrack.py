@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any, ClassVar
+
+from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.parameters import PROTOCOL
+from iptsim.extensions.parameters import PROTOCOL, format_protocol, parse_protocol
 from iptsim.extensions.values import (
-    NETWORK,
-    PORT_RANGE,
+    ANY_PORT_RANGE,
     Network,
+    NoSuchWord,
     any_of,
-    choice,
     choices,
-    integer,
+    number_range,
+    parse_host_mask,
     range_text,
 )
 from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
 
-STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
-#: In the order of a listing.
-_LISTED_STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
+#: In the order in which iptables prints them, as are the statuses.
+STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
 STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
 
 
@@ -57,10 +59,23 @@ def state_got(context: Context) -> str:
     return say("its connection state is {values}", values=",".join([context.state, *status]))
 
 
-def _expire(text: str) -> tuple[int, int]:
-    first, colon, last = text.partition(":")
-    low = integer(first)
-    return low, integer(last) if colon else low
+def _statuses(text: str) -> tuple[str, ...]:
+    """Read statuses; NONE is no bit, and is lost beside others."""
+    found: tuple[str, ...] = _STATUS_WORDS.parse(text)
+    return found if found == ("NONE",) else tuple(status for status in found if status != "NONE")
+
+
+def _direction(text: str) -> str:
+    if text.upper() not in ("ORIGINAL", "REPLY"):
+        raise NoSuchWord(f"{text!r} is not one of ORIGINAL, REPLY", text, ("ORIGINAL", "REPLY"))
+    return text.upper()
+
+
+_STATUS_WORDS = choices(f"statuses of {', '.join(STATUSES)}", STATUSES)
+_ADDRESS = Value("an address, with /length or /mask", parse_host_mask, attrgetter("short"), needs_family=True)
+_LIFETIME = Value(
+    "seconds, or a range (60:120, 60:)", lambda text: number_range(text, 0xFFFFFFFF), range_text
+)
 
 
 class Conntrack(Match):
@@ -69,18 +84,18 @@ class Conntrack(Match):
     name: ClassVar[str] = "conntrack"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--ctstate", "ctstate", choices(f"states of {', '.join(STATES)}", STATES), True),
-        Option("--ctproto", "ctproto", PROTOCOL, True),
-        Option("--ctorigsrc", "ctorigsrc", NETWORK, True),
-        Option("--ctorigdst", "ctorigdst", NETWORK, True),
-        Option("--ctreplsrc", "ctreplsrc", NETWORK, True),
-        Option("--ctrepldst", "ctrepldst", NETWORK, True),
-        Option("--ctorigsrcport", "ctorigsrcport", PORT_RANGE, True),
-        Option("--ctorigdstport", "ctorigdstport", PORT_RANGE, True),
-        Option("--ctreplsrcport", "ctreplsrcport", PORT_RANGE, True),
-        Option("--ctrepldstport", "ctrepldstport", PORT_RANGE, True),
-        Option("--ctstatus", "ctstatus", choices(f"statuses of {', '.join(STATUSES)}", STATUSES), True),
-        Option("--ctexpire", "ctexpire", Value("seconds, or a range (60:120)", _expire, range_text), True),
-        Option("--ctdir", "ctdir", choice("ORIGINAL or REPLY", ("ORIGINAL", "REPLY"))),
+        Option("--ctproto", "ctproto", Value(PROTOCOL.expected, parse_protocol), True),
+        Option("--ctorigsrc", "ctorigsrc", _ADDRESS, True),
+        Option("--ctorigdst", "ctorigdst", _ADDRESS, True),
+        Option("--ctreplsrc", "ctreplsrc", _ADDRESS, True),
+        Option("--ctrepldst", "ctrepldst", _ADDRESS, True),
+        Option("--ctorigsrcport", "ctorigsrcport", ANY_PORT_RANGE, True),
+        Option("--ctorigdstport", "ctorigdstport", ANY_PORT_RANGE, True),
+        Option("--ctreplsrcport", "ctreplsrcport", ANY_PORT_RANGE, True),
+        Option("--ctrepldstport", "ctrepldstport", ANY_PORT_RANGE, True),
+        Option("--ctstatus", "ctstatus", Value(_STATUS_WORDS.expected, _statuses, ",".join), True),
+        Option("--ctexpire", "ctexpire", _LIFETIME, True),
+        Option("--ctdir", "ctdir", Value("ORIGINAL or REPLY", _direction)),
     )
 
     ctstate: tuple[str, ...] | None = None
@@ -96,6 +111,12 @@ class Conntrack(Match):
     ctstatus: tuple[str, ...] | None = None
     ctexpire: tuple[int, int] | None = None
     ctdir: str | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Conntrack:
+        if not self.clauses():
+            raise ValueError("conntrack needs an option, such as --ctstate")
+        return self
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition an option.
@@ -159,7 +180,7 @@ class Conntrack(Match):
                         "whose {word} is not {shown}",
                         "whose {word} is {shown}",
                         word=told(_NAMES[option.field]),
-                        shown=shown,
+                        shown=shown if option.field != "ctproto" else format_protocol(value),
                     )
                 )
         return joined(" ", phrases)
@@ -180,10 +201,7 @@ def _listed(value: Any) -> str:
         return value.short
     if isinstance(value, tuple) and isinstance(value[0], int):
         return range_text((value[0], value[1]))
-    if isinstance(value, tuple):
-        known = _LISTED_STATES if set(value) <= set(_LISTED_STATES) else STATUSES
-        return ",".join(word for word in known if word in value)
-    return str(value)
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _state_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:

@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.headers import header_predicate, is_later_fragment
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_says, ports_predicate
-from iptsim.extensions.values import PORT_RANGE, any_of, integer_value
+from iptsim.extensions.values import ANY_PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
 from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Packet, Truth, Unknown
@@ -31,8 +31,8 @@ class Dccp(Match):
 
     name: ClassVar[str] = "dccp"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
-        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        Option("--sport", "source_port", ANY_PORT_RANGE, True, ("--source-port",)),
+        Option("--dport", "destination_port", ANY_PORT_RANGE, True, ("--destination-port",)),
         Option("--dccp-types", "dccp_types", Value("DCCP packet types", _parse_types, ",".join), True),
         Option("--dccp-option", "dccp_option", integer_value("a DCCP option's number", 1, 255), True),
     )

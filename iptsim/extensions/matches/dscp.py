@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
-from iptsim.extensions.checks import demand_one
-from iptsim.extensions.dscp import CLASSES, DSCP, DSCP_CLASS, dscp_text
+from iptsim.extensions.dscp import DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import later, say_if
 
@@ -19,21 +16,10 @@ class Dscp(Match):
     name: ClassVar[str] = "dscp"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--dscp", "dscp", DSCP, True),
-        Option("--dscp-class", "dscp_class", DSCP_CLASS, True),
+        Option("--dscp-class", "dscp", DSCP_CLASS, True),
     )
 
-    dscp: int | None = None
-    dscp_class: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Dscp:
-        demand_one(self, "dscp", "dscp_class")
-        return self
-
-    @property
-    def value(self) -> int:
-        """The DSCP that is asked for."""
-        return self.dscp if self.dscp is not None else CLASSES[self.dscp_class or "BE"]
+    dscp: int
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the upper six bits of the octet."""
@@ -41,7 +27,7 @@ class Dscp(Match):
             field_predicate(
                 self.save(),
                 "tos",
-                Masked(self.value << 2, 0xFC),
+                Masked(self.dscp << 2, 0xFC),
                 negated=bool(self.negated),
                 name=later("DSCP"),
                 show=lambda tos: dscp_text(tos >> 2),
@@ -50,12 +36,12 @@ class Dscp(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        return f" DSCP match {'!' if self.negated else ''}{DSCP.format(self.value)}"
+        return f" DSCP match {'!' if self.negated else ''}{DSCP.format(self.dscp)}"
 
     def says(self) -> str:
         """Return the value in words."""
         return say_if(
-            self.negated, "whose DSCP is not {value}", "whose DSCP is {value}", value=dscp_text(self.value)
+            self.negated, "whose DSCP is not {value}", "whose DSCP is {value}", value=dscp_text(self.dscp)
         )
 
 

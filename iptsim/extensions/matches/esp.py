@@ -5,13 +5,12 @@ Key of :attr:`Packet.extra`: `esp_spi`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from iptsim.extensions.base import Given, Match, Option, Predicate
+from iptsim.extensions.base import Match, Option, Predicate
 from iptsim.extensions.headers import (
     NUMBER_RANGE,
-    drop_whole_range,
+    WHOLE,
     header_predicate,
     is_later_fragment,
     number_predicate,
@@ -27,15 +26,10 @@ class Esp(Match):
     """The SPI of an ESP packet."""
 
     name: ClassVar[str] = "esp"
-    options: ClassVar[tuple[Option, ...]] = (Option("--espspi", "espspi", NUMBER_RANGE, True),)
+    options: ClassVar[tuple[Option, ...]] = (Option("--espspi", "espspi", NUMBER_RANGE, True, idle=WHOLE),)
     protocols: ClassVar[frozenset[int] | None] = frozenset({ESP})
 
     espspi: tuple[int, int] | None = None
-
-    @classmethod
-    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; an SPI range that allows everything is no condition."""
-        return drop_whole_range(super().gather(given), "espspi")
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the SPI; a later fragment has no header."""

@@ -8,13 +8,13 @@ octets) and identification (four); otherwise it follows from :attr:`Packet.fragm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Given, Match, Option, Predicate
-from iptsim.extensions.headers import NUMBER_RANGE, drop_whole_range, header_predicate, number_predicate
+from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, header_predicate, number_predicate
 from iptsim.extensions.listing import ListingForm, listed_range
 from iptsim.extensions.values import integer_value, range_words
 from iptsim.extensions.wire import FRAGMENT, extension_headers
@@ -31,7 +31,7 @@ class Frag(Match):
     name: ClassVar[str] = "frag"
     family: ClassVar[int | None] = 6
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--fragid", "fragid", NUMBER_RANGE, True),
+        Option("--fragid", "fragid", NUMBER_RANGE, True, idle=WHOLE),
         Option("--fraglen", "fraglen", integer_value("the header's length in octets"), True),
         Option("--fragres", "fragres"),
         Option("--fragfirst", "fragfirst"),
@@ -45,11 +45,6 @@ class Frag(Match):
     fragfirst: bool = False
     fragmore: bool = False
     fraglast: bool = False
-
-    @classmethod
-    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; a range that allows every identification is no condition."""
-        return drop_whole_range(super().gather(given), "fragid")
 
     @model_validator(mode="after")
     def _complete(self) -> Frag:

@@ -23,6 +23,8 @@ NAMES: Names = {
     "parameter-problem": (4, None),
     "bad-header": (4, 0), "unknown-header-type": (4, 1), "unknown-option": (4, 2),
     "echo-request": (128, None), "ping": (128, None), "echo-reply": (129, None), "pong": (129, None),
+    "mld-listener-query": (130, None), "mld-listener-report": (131, None),
+    "mld-listener-done": (132, None), "mld-listener-reduction": (132, None),
     "router-solicitation": (133, None), "router-advertisement": (134, None),
     "neighbour-solicitation": (135, None), "neighbor-solicitation": (135, None),
     "neighbour-advertisement": (136, None), "neighbor-advertisement": (136, None),

@@ -16,7 +16,7 @@ from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Valu
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.extensions.values import Network, not_if, parse_network, port
+from iptsim.extensions.values import Network, not_if, parse_host_mask, port
 from iptsim.languages import joined, later, say, told
 from iptsim.packet import Context, Truth, Unknown
 
@@ -31,7 +31,7 @@ def _word(choices: tuple[str, ...]) -> Value:
 
 
 _PORT = Value("a port number or service name", port)
-_ADDRESS = Value("an address, with or without /mask", parse_network, attrgetter("short"), needs_family=True)
+_ADDRESS = Value("an address, with or without /mask", parse_host_mask, attrgetter("short"), needs_family=True)
 
 
 class Ipvs(Match):

@@ -14,18 +14,15 @@ from iptsim.packet import Context, Truth, Unknown
 def parse_mac(text: str) -> str:
     """Read an Ethernet address; an octet may have one digit.
 
-    Capitals stay if all letters are: iptables before 1.8.8 printed them so.
-
     Raises:
         ValueError: not six octets.
 
-    >>> parse_mac("0:aa:BB:1:2:03"), parse_mac("00:AA:BB:CC:DD:EE")
-    ('00:aa:bb:01:02:03', '00:AA:BB:CC:DD:EE')
+    >>> parse_mac("0:aa:BB:1:2:03")
+    '00:aa:bb:01:02:03'
     """
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{1,2}:){5}[0-9A-Fa-f]{1,2}", text):
         raise ValueError(f"{text!r} is not an Ethernet address such as 02:42:ac:11:00:02")
-    address = ":".join(part.zfill(2) for part in text.split(":"))
-    return address if address == address.upper() else address.lower()
+    return ":".join(part.zfill(2) for part in text.lower().split(":"))
 
 
 MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
@@ -39,6 +36,12 @@ class Mac(Match):
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
 
     mac_source: str
+
+    def kept_by(self, form: ListingForm) -> Mac:
+        """Return it with capitals where the version prints them: before 1.8.7."""
+        return (
+            self if form.since(1, 8, 7) else self.model_copy(update={"mac_source": self.mac_source.upper()})
+        )
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the frame's source."""

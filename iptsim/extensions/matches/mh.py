@@ -14,6 +14,7 @@ from iptsim.extensions.values import integer, range_text, range_words
 from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
+_ALL_TYPES = (0, 255)
 #: Names of the types with their short forms, by number.
 _NAMES = (
     ("binding-refresh-request", "brr"), ("home-test-init", "hoti"), ("careof-test-init", "coti"),
@@ -55,24 +56,21 @@ class Mh(Match):
             "mh_type",
             Value("a mobility header type or a range of them (5, binding-update, 1:3)", _types, range_text),
             True,
+            idle=_ALL_TYPES,
         ),
     )
 
     mh_type: tuple[int, int] | None = None
 
-    def clauses(self) -> list[str]:
-        """Return the option, but not for the full range: ip6tables-save leaves that out, `!` or not."""
-        return [] if self.mh_type == (0, 255) else super().clauses()
-
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the type; without an option, that the header is there to be read."""
-        (low, high), negated = self.mh_type or (0, 255), bool(self.negated)
+        (low, high), negated = self.mh_type or _ALL_TYPES, bool(self.negated)
         unknown = Unknown(later("the type of its mobility header"), "--set mh_type=N", ("mh_type", low, high))
 
         def test(context: Context) -> Truth:
             if context.packet.fragment in ("middle", "last"):
                 return False
-            if (low, high) == (0, 255):
+            if (low, high) == _ALL_TYPES:
                 return not negated
             kind = stated_number("mh_type", context.packet.extra.get("mh_type"))
             return unknown if kind is None else (low <= kind <= high) is not negated
@@ -88,7 +86,7 @@ class Mh(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        if self.mh_type is None or (self.mh_type == (0, 255) and not self.negated):
+        if self.mh_type is None:
             return " mh"
         return f" mh {self.bang('mh_type')}{range_text(self.mh_type)}"
 

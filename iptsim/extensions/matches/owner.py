@@ -7,11 +7,12 @@ conditions and no other.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer, not_if, range_text, range_words
 from iptsim.languages import joined, later, say, say_if
@@ -66,10 +67,17 @@ class Owner(Match):
     gid_owner: tuple[int, int] | str | None = None
     suppl_groups: bool = False
 
+    @classmethod
+    def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
+        """Return the model's fields; `--suppl-groups` stands behind the group."""
+        fields = super().gather(given)
+        written = list(fields)
+        if "suppl_groups" in written and "gid_owner" not in written[: written.index("suppl_groups")]:
+            raise ValueError("--suppl-groups needs --gid-owner before it")
+        return fields
+
     @model_validator(mode="after")
     def _check(self) -> Owner:
-        if self.suppl_groups and self.gid_owner is None:
-            raise ValueError("--suppl-groups needs --gid-owner")
         if not self.socket_exists and self.uid_owner is None and self.gid_owner is None:
             raise ValueError("owner needs one of --uid-owner, --gid-owner and --socket-exists")
         return self

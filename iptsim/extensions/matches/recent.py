@@ -30,6 +30,11 @@ def _mask(text: str, family: int) -> tuple[int, int]:
     return family, one_address(text, family)
 
 
+def whole_mask(family: int) -> tuple[int, int]:
+    """Return the mask that keeps an address as it is."""
+    return family, (1 << (32 if family == 4 else 128)) - 1
+
+
 class Recent(Match):
     """Enter the packet's source (or destination) in a list, look it up, or take it out."""
 
@@ -80,6 +85,12 @@ class Recent(Match):
         if self.reap and not self.seconds:
             raise ValueError("--reap needs --seconds")
         return self
+
+    def kept_by(self, form: ListingForm) -> Recent:
+        """Return it with a mask, which is kept and printed since 1.4.15."""
+        if self.mask is not None or not form.since(1, 4, 15):
+            return self
+        return self.model_copy(update={"mask": whole_mask(form.family)})
 
     @property
     def _list(self) -> str:
@@ -167,7 +178,7 @@ class Recent(Match):
         text += " reap" if self.reap else ""
         text += f" hit_count: {self.hitcount}" if self.hitcount else ""
         text += " TTL-Match" if self.rttl else ""
-        mask = self.mask or (form.family, (1 << (32 if form.family == 4 else 128)) - 1)
+        mask = self.mask or whole_mask(form.family)
         side = "dest" if self.rdest else "source"
         return f"{text} name: {self._list} side: {side} mask: {address_text(*mask)}"
 

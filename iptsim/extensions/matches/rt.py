@@ -12,14 +12,14 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.headers import NUMBER_RANGE, WHOLE
 from iptsim.extensions.listing import ListingForm, listed_range
-from iptsim.extensions.values import integer_value, not_if, number_range, one_address, range_text, range_words
+from iptsim.extensions.values import integer_value, not_if, one_address, range_words
 from iptsim.extensions.wire import ROUTING, header_size
 from iptsim.languages import joined, say
 from iptsim.packet import Context, Packet, Truth, address_text
 
 _MOST_ADDRESSES = 16
-_LAST = 0xFFFFFFFF
 
 
 class RoutingHeader(NamedTuple):
@@ -62,10 +62,9 @@ class Rt(Match):
         Option(
             "--rt-segsleft",
             "rt_segsleft",
-            Value(
-                "a number or range of segments (2, 1:5)", lambda text: number_range(text, _LAST), range_text
-            ),
+            NUMBER_RANGE,
             True,
+            idle=WHOLE,
         ),
         Option("--rt-len", "rt_len", integer_value("a length in octets"), True),
         Option("--rt-0-res", "rt_0_res"),
@@ -96,12 +95,6 @@ class Rt(Match):
             raise ValueError("--rt-0-not-strict needs --rt-0-addrs")
         return self
 
-    def clauses(self) -> list[str]:
-        """Return the options, but not the full range of segments: ip6tables-save leaves it out."""
-        full = self.rt_segsleft == (0, _LAST)
-        shown = self.model_copy(update={"rt_segsleft": None}) if full else self
-        return super(Rt, shown).clauses()
-
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition an option, in the kernel's order."""
         found = [_predicate("-m rt", lambda header: True, False)]
@@ -120,9 +113,8 @@ class Rt(Match):
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
         text = " rt" + ("" if self.rt_type is None else f" type:{self.bang('rt_type')}{self.rt_type}")
-        not_ = self.bang("rt_segsleft")
-        if self.rt_segsleft is not None and (self.rt_segsleft != (0, _LAST) or not_):
-            text += f" {listed_range('segsleft', self.rt_segsleft, not_)}"
+        if self.rt_segsleft is not None:
+            text += f" {listed_range('segsleft', self.rt_segsleft, self.bang('rt_segsleft'))}"
         text += "" if self.rt_len is None else f" length:{self.bang('rt_len')}{self.rt_len}"
         text += " reserved" if self.rt_0_res else ""
         if self.rt_0_addrs is not None:

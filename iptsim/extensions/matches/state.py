@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, fact_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.conntrack import state_got, state_holds
-from iptsim.extensions.values import NoSuchWord, any_of
+from iptsim.extensions.values import any_of, choices
 from iptsim.languages import say_if
 
 #: In the order in which iptables prints them.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
-
-
-def _states(text: str) -> tuple[str, ...]:
-    given = [word.upper() for word in text.split(",")]
-    for word in given:
-        if word not in STATES:
-            raise NoSuchWord(f"{word!r} is not one of {', '.join(STATES)}", word, STATES)
-    return tuple(state for state in STATES if state in given)
 
 
 class State(Match):
@@ -27,7 +19,7 @@ class State(Match):
 
     name: ClassVar[str] = "state"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--state", "state", Value(f"states of {', '.join(STATES)}", _states, ",".join), True),
+        Option("--state", "state", choices(f"states of {', '.join(STATES)}", STATES), True),
     )
 
     state: tuple[str, ...]
@@ -45,8 +37,7 @@ class State(Match):
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
-        shown = ",".join(state for state in STATES if state in self.state)
-        return f"{self.bang('state', ' !')} state {shown}"
+        return f"{self.bang('state', ' !')} state {','.join(self.state)}"
 
     def says(self) -> str:
         """Return the states in words."""

@@ -121,6 +121,13 @@ class String(Match):
             raise ValueError("--from is greater than --to")
         return self
 
+    def kept_by(self, form: ListingForm) -> String:
+        """Return it with the end that the version prints: before 1.8.9 all but 0, then all but the last."""
+        last = _LAST_OFFSET if self.to is None else self.to
+        return self.model_copy(
+            update={"to": None if last == (_LAST_OFFSET if form.since(1, 8, 9) else 0) else last}
+        )
+
     @property
     def pattern(self) -> bytes:
         """The octets that are searched for."""

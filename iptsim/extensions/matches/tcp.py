@@ -14,7 +14,7 @@ from iptsim.extensions.base import (
     field_predicate,
     look,
 )
-from iptsim.extensions.listing import ListingForm, listed_ports
+from iptsim.extensions.listing import WHOLE_PORTS, ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says, transport_data
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
 from iptsim.languages import joined, later, say, say_if
@@ -69,8 +69,8 @@ class Tcp(Match):
     name: ClassVar[str] = "tcp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
-        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",), idle=WHOLE_PORTS),
+        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",), idle=WHOLE_PORTS),
         Option("--tcp-option", "tcp_option", integer_value("a TCP option's number", 1, 255), True),
         Option(
             "--tcp-flags",

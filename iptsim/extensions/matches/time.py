@@ -64,16 +64,17 @@ def _daytime_text(seconds: int) -> str:
 
 
 def _month_days(text: str) -> tuple[int, ...]:
-    days = {int(part) if re.fullmatch(r"[0-9]{1,2}", part) else 0 for part in text.split(",")}
-    if not all(1 <= day <= 31 for day in days):
+    """Read days; 0 is taken, but no month has it (time_parse_monthdays in iptables' libxt_time.c)."""
+    parts = [part for part in text.split(",") if part]
+    if not all(re.fullmatch(r"[0-9]{1,2}", part) and int(part) <= 31 for part in parts):
         raise ValueError(f"{text!r} are not days from 1 to 31")
-    return tuple(sorted(days))
+    return tuple(sorted({int(part) for part in parts} - {0}))
 
 
 def _week_days(text: str) -> tuple[str, ...]:
     """Read days by number (1 is Monday), or by the first two letters of their names."""
     days = set()
-    for part in text.split(","):
+    for part in filter(None, text.split(",")):
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
             raise NoSuchWord(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS)
@@ -96,7 +97,7 @@ class Time(Match):
         Option(
             "--monthdays",
             "monthdays",
-            Value("days of the month (1,15,31)", _month_days, lambda days: ",".join(map(str, days))),
+            Value("days of the month (1,15,31)", _month_days, lambda days: ",".join(map(str, days)) or "0"),
             True,
         ),
         Option("--weekdays", "weekdays", Value("days of the week (Mon,Sat)", _week_days, ",".join), True),
@@ -160,6 +161,7 @@ class Time(Match):
                 if len(self._week_days) < len(_DAYS)
                 else None,
                 "datestart": None if self.datestart == _EPOCH else self.datestart,
+                "datestop": self.datestop or _LAST,
                 "negated": frozenset(),
             }
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.listing import ListingForm, listed_ports
+from iptsim.extensions.listing import WHOLE_PORTS, ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says
-from iptsim.extensions.values import PORT_RANGE
+from iptsim.extensions.values import ANY_PORT_RANGE
 from iptsim.languages import joined, say
 from iptsim.packet import UDP
 
@@ -18,8 +18,10 @@ class Udp(Match):
     name: ClassVar[str] = "udp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({UDP})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
-        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        Option("--sport", "source_port", ANY_PORT_RANGE, True, ("--source-port",), idle=WHOLE_PORTS),
+        Option(
+            "--dport", "destination_port", ANY_PORT_RANGE, True, ("--destination-port",), idle=WHOLE_PORTS
+        ),
     )
 
     source_port: tuple[int, int] | None = None

@@ -13,8 +13,8 @@ from iptsim.extensions.values import integer_value
 from iptsim.languages import say
 from iptsim.packet import Context
 
-#: Octets of a prefix: what iptables-nft keeps; the xtables structure (legacy) holds only half of it.
-_LONGEST = 127
+#: Octets of a prefix: what iptables-nft keeps, and what the xtables structure of the legacy backend holds.
+_LONGEST, _LONGEST_LEGACY = 127, 63
 
 
 class Nflog(Target):
@@ -43,6 +43,16 @@ class Nflog(Target):
     def _one_size(self) -> Nflog:
         if self.nflog_range is not None and self.nflog_size is not None:
             raise ValueError("--nflog-range and --nflog-size exclude each other")
+        return self
+
+    def kept_by(self, form: ListingForm) -> Nflog:
+        """Return it as the backend keeps it: legacy half of the prefix, nf_tables since 1.8.8 no range."""
+        prefix = self.nflog_prefix
+        if form.backend == "legacy" and prefix is not None:
+            data = prefix.encode("utf-8", "surrogateescape")[:_LONGEST_LEGACY]
+            return self.model_copy(update={"nflog_prefix": data.decode("utf-8", "surrogateescape")})
+        if form.backend == "nf_tables" and form.since(1, 8, 8):
+            return self.model_copy(update={"nflog_range": None})
         return self
 
     def save(self) -> str:

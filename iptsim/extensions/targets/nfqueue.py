@@ -13,6 +13,9 @@ from iptsim.extensions.values import integer_value, number_range, range_text, ra
 from iptsim.languages import later, say
 from iptsim.packet import Context, Unknown
 
+#: Where a range without an end ends (since iptables 1.8.11; before, one later).
+_LAST_OPEN = 65534
+
 
 def parse_balance(text: str) -> tuple[int, int]:
     """Read `first:last`, two queues.
@@ -21,6 +24,8 @@ def parse_balance(text: str) -> tuple[int, int]:
         ValueError: not two queues in ascending order, or more than the kernel can spread over.
     """
     first, last = number_range(text, 0xFFFF)
+    if text.endswith(":"):
+        last = _LAST_OPEN
     if ":" not in text:
         raise ValueError(f"{text!r} is not a range of queues such as 0:3")
     if first >= last:

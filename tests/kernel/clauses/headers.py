@@ -264,6 +264,18 @@ def esp_spi(random: Random, scene: Scene) -> Draft:
     return Draft(words, (spi(first), spi(last)), tuple(map(spi, outside)))
 
 
+@maker("ipcomp", "--ipcompspi", proto=108, weight=0.3)
+def ipcomp_cpi(random: Random, scene: Scene) -> Draft:
+    first, last = span(random, 0, 0xFFFF)
+
+    def cpi(value: int) -> dict[str, str]:
+        return {"body": f"0600{value:04x}"}
+
+    words = str(first) if first == last else f"{first}:{last}"
+    outside = [value for value in (first - 1, last + 1) if 0 <= value <= 0xFFFF]
+    return Draft(words, (cpi(first), cpi(last)), tuple(map(cpi, outside)))
+
+
 @maker("ah", "--ahspi", proto=51, family=4, weight=0.3)
 def ah_spi(random: Random, scene: Scene) -> Draft:
     first, last = span(random, 0, 0xFFFFFFFF)
