@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from reprlib import Repr
 from typing import IO, Any
 
 from iptsim.errors import CaptureError
@@ -125,13 +126,13 @@ def parse_json(data: bytes) -> Any:
 def brief(value: Any) -> str:
     """Return a stranger's value for an error message, in at most 80 characters.
 
-    >>> brief("x" * 100)[-10:], brief({"a": 1})
-    ('xxxxxx ...', 'a mapping')
+    >>> brief("x" * 100)[-10:], brief([1, "a"])
+    ("xxxxxxxxx'", "[1, 'a']")
     """
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    text = repr(value[:_BRIEF] if isinstance(value, str) else value)
-    return text if len(text) < _BRIEF else f"{text[: _BRIEF - 4]} ..."
+    text = _REPR.repr(value)
+    return text if len(text) <= _BRIEF else f"{text[: _BRIEF - 4]} ..."
 
 
 _BRIEF = 80
+_REPR = Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxlong, _REPR.maxother = 3, _BRIEF, _BRIEF, _BRIEF

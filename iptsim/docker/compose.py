@@ -12,18 +12,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from iptsim.docker.addresses import bridge_name, default_network, free_address, free_subnet, subnet_of
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, GatewayMode, Publication
 from iptsim.docker.words import read_expose, read_link, read_publish
-from iptsim.errors import CaptureError, UsageError
+from iptsim.docker.yaml_file import read_yaml
+from iptsim.errors import CaptureError
+from iptsim.host.foreign import complaint
 from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.packet import Family
+from iptsim.reading import brief
 
 _BRIDGE = "com.docker.network.bridge."
 #: The first port that Linux gives away by itself (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768
+#: Most containers of a file: a Linux bridge takes 1,024 ports (BR_MAX_PORTS in net/bridge/br_private.h).
+CONTAINER_LIMIT = 1024
 #: What `network_mode: bridge` joins; no network of the file can be called so.
 _DEFAULT_BRIDGE = ""
+#: How Compose spells truth values (compose-go, loader/interpolate.go), and their numbers.
+_ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
 _FAMILIES: tuple[Family, Family] = (4, 6)
 _MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 
@@ -41,18 +50,9 @@ def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> 
         CaptureError: the file can't be understood; the text names the file and the key.
     """
     try:
-        import yaml
-    except ImportError:
-        raise UsageError(
-            f"{source}: reading a Compose file needs PyYAML; install it with `pip install 'iptsim[compose]'`"
-        ) from None
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CaptureError(f"{source}: it is not YAML: {error}") from None
-    except RecursionError:
-        raise CaptureError(f"{source}: it is nested too deep") from None
-    return _Project(document, source, daemon or DockerDaemon()).host()
+        return _Project(read_yaml(text, source), source, daemon or DockerDaemon()).host()
+    except ValidationError as error:
+        raise CaptureError(f"{source}: {complaint(error)}") from None
 
 
 class _Project:
@@ -77,20 +77,21 @@ class _Project:
         self.networks: dict[str, DockerNetwork] = {}
         self.taken: dict[str, set[int]] = {}
         self.next_port = FIRST_FREE_PORT
+        self.containers = 0
 
     def _error(self, key: str, what: str) -> CaptureError:
         return CaptureError(f"{self.source}: {key}: {what}")
 
     def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise self._error(key, f"{value!r} is not a mapping")
+            raise self._error(key, f"{brief(value)} is not a mapping")
         return {str(name): item for name, item in value.items()}
 
     def _list(self, value: Any, key: str) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self._error(key, f"{value!r} is not a list")
+            raise self._error(key, f"{brief(value)} is not a list")
         return value
 
     def host(self) -> DockerHost:
@@ -145,25 +146,29 @@ class _Project:
                 if known is None:
                     raise self._error(
                         f"{key}.driver_opts.{_BRIDGE}gateway_mode_ipv{family}",
-                        f"{mode!r} is not one of {', '.join(_MODES)}",
+                        f"{brief(mode)} is not one of {', '.join(_MODES)}",
                     )
                 modes[family] = known
             address = settings.get(f"com.docker.network.host_ipv{family}")
             if address is not None:
                 snat[family] = address
-        return DockerNetwork(
-            name=own,
-            bridge=settings.get(f"{_BRIDGE}name") or bridge_name(own),
-            subnets=tuple(self._subnets(entry, key, others)),
-            icc=self._switch(settings, f"{_BRIDGE}enable_icc", key, default=True),
-            masquerade=self._switch(settings, f"{_BRIDGE}enable_ip_masquerade", key, default=True),
-            internal=self._truth(entry.get("internal", False), f"{key}.internal"),
-            gateway_mode=modes,
-            host_binding=settings.get(f"{_BRIDGE}host_binding_ipv4"),
-            trusted=tuple(filter(None, settings.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":"))),
-            snat=snat,
-            bare=self._switch(settings, f"{_BRIDGE}inhibit_ipv4", key, default=False),
-        )
+        fields: dict[str, Any] = {
+            "name": own,
+            "bridge": settings.get(f"{_BRIDGE}name") or bridge_name(own),
+            "subnets": tuple(self._subnets(entry, key, others)),
+            "icc": self._switch(settings, f"{_BRIDGE}enable_icc", key, default=True),
+            "masquerade": self._switch(settings, f"{_BRIDGE}enable_ip_masquerade", key, default=True),
+            "internal": self._truth(entry.get("internal", False), f"{key}.internal"),
+            "gateway_mode": modes,
+            "host_binding": settings.get(f"{_BRIDGE}host_binding_ipv4"),
+            "trusted": tuple(filter(None, settings.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":"))),
+            "snat": snat,
+            "bare": self._switch(settings, f"{_BRIDGE}inhibit_ipv4", key, default=False),
+        }
+        try:
+            return DockerNetwork(**fields)
+        except ValidationError as error:
+            raise self._error(f"{key}.driver_opts", complaint(error)) from None
 
     def _text(self, value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -173,9 +178,9 @@ class _Project:
 
     def _truth(self, value: Any, key: str) -> bool:
         text = str(value).lower()
-        if text not in ("true", "false", "1", "0"):
-            raise self._error(key, f"{value!r} is neither true nor false")
-        return text in ("true", "1")
+        if text not in _ON | _OFF:
+            raise self._error(key, f"{brief(value)} is neither true nor false")
+        return text in _ON
 
     def _subnets(self, entry: Mapping[str, Any], key: str, others: list[DockerNetwork]) -> Iterator[Any]:
         ipam = self._mapping(entry.get("ipam") or {}, f"{key}.ipam")
@@ -184,9 +189,9 @@ class _Project:
             place = f"{key}.ipam.config[{number}]"
             told = self._mapping(pool, place)
             try:
-                found.append(subnet_of(str(told["subnet"]), told.get("gateway")))
+                found.append(subnet_of(str(told["subnet"]), str(told.get("gateway") or "")))
             except (KeyError, ValueError) as error:
-                raise self._error(f"{place}.subnet", str(error)) from None
+                raise self._error(f"{place}.subnet", complaint(error)) from None
         if not any(subnet.family == 4 for subnet in found):
             found.insert(0, free_subnet(self.daemon, others))
         yield from found
@@ -226,8 +231,11 @@ class _Project:
         entry, key = self.services[service], f"services.{service}"
         deploy = self._mapping(entry.get("deploy") or {}, f"{key}.deploy")
         count = entry.get("scale", deploy.get("replicas", 1))
-        if not isinstance(count, int) or count < 0:
-            raise self._error(f"{key}.deploy.replicas", f"{count!r} is not a number of containers")
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise self._error(f"{key}.deploy.replicas", f"{brief(count)} is not a number of containers")
+        self.containers += count
+        if self.containers > CONTAINER_LIMIT:
+            raise self._error(f"{key}.deploy.replicas", f"more than {CONTAINER_LIMIT:,} containers in all")
         for number in range(1, count + 1):
             name = str(entry.get("container_name") or f"{self.name}-{service}-{number}")
             yield DockerContainer(
@@ -253,7 +261,7 @@ class _Project:
                     taken.add(address)
             priority = place.get("gw_priority", 0)
             if not isinstance(priority, int):
-                raise self._error(f"{key}.gw_priority", f"{priority!r} is not a number")
+                raise self._error(f"{key}.gw_priority", f"{brief(priority)} is not a number")
             aliases = (service, *map(str, self._list(place.get("aliases"), f"{key}.aliases")))
             yield Endpoint(
                 network=network.name, addresses=addresses, aliases=aliases, gateway_priority=priority
@@ -277,8 +285,8 @@ class _Project:
         for number, port in enumerate(self._list(entry.get("ports"), f"{key}.ports")):
             try:
                 found = read_publish(self._short(port) if isinstance(port, dict) else str(port))
-            except (KeyError, ValueError) as error:
-                raise self._error(f"{key}.ports[{number}]", str(error)) from None
+            except ValueError as error:
+                raise self._error(f"{key}.ports[{number}]", complaint(error)) from None
             for publication in found:
                 if publication.host_port == 0:
                     yield publication.model_copy(update={"host_port": self.next_port})

@@ -7,6 +7,8 @@ from datetime import datetime
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
+from pydantic import ValidationError
+
 from iptsim.docker.rules import write
 from iptsim.docker.settings import (
     DEFAULT_BRIDGE,
@@ -19,6 +21,7 @@ from iptsim.docker.settings import (
 from iptsim.docker.traces import Traces, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
+from iptsim.host.foreign import complaint
 from iptsim.host.model import (
     Container,
     DockerDaemon,
@@ -26,6 +29,7 @@ from iptsim.host.model import (
     Host,
     Network,
     PublishedPort,
+    check_interface_name,
 )
 from iptsim.packet import Family
 
@@ -132,6 +136,7 @@ def check_daemon(daemon: DockerDaemon) -> None:
         CaptureError: one is none; the text names the file and the key.
     """
     readers: dict[str, tuple[Callable[[str], Any], str]] = {
+        "bridge": (check_interface_name, "the name of an interface, or none"),
         "bip": (ip_interface, "an address with a prefix length, as in 192.168.5.1/24"),
         "bip6": (ip_interface, "an address with a prefix length"),
         "fixed_cidr": (ip_interface, "a subnet, as in 192.168.5.0/25"),
@@ -241,22 +246,28 @@ def _network(network: Network, host: Host) -> DockerNetwork:
         value = options.get(_BRIDGE + key, "true")
         if value.lower() not in ("true", "false", "1", "0", "t", "f"):
             raise _bad_option(network, _BRIDGE + key, value, "true or false")
-    return DockerNetwork(
-        name=network.name,
-        bridge=network.bridge or DEFAULT_BRIDGE,
-        subnets=network.subnets,
-        icc=network.icc,
-        masquerade=network.masquerade,
-        internal=network.internal,
-        gateway_mode=modes,
-        host_binding=network.host_binding,
-        trusted=tuple(
+    fields: dict[str, Any] = {
+        "name": network.name,
+        "bridge": network.bridge or DEFAULT_BRIDGE,
+        "subnets": network.subnets,
+        "icc": network.icc,
+        "masquerade": network.masquerade,
+        "internal": network.internal,
+        "gateway_mode": modes,
+        "host_binding": network.host_binding,
+        "trusted": tuple(
             name for name in options.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name
         ),
-        snat=snat,
-        bare=options.get(f"{_BRIDGE}inhibit_ipv4") == "true",
-        default=network.is_default_bridge,
-    )
+        "snat": snat,
+        "bare": options.get(f"{_BRIDGE}inhibit_ipv4") == "true",
+        "default": network.is_default_bridge,
+    }
+    try:
+        return DockerNetwork(**fields)
+    except ValidationError as error:
+        raise CaptureError(
+            f"docker-network-inspect.json: network {network.name}: {complaint(error)}"
+        ) from None
 
 
 def _address(network: Network, option: str, text: str, family: Family | None) -> str:

@@ -125,6 +125,8 @@ class _Writer:
         self.family = family
         self.layout = LAYOUTS[docker.generation]
         self.chains: dict[tuple[str, str], list[Made]] = {}
+        #: what is there, by table, chain and text
+        self.present: dict[tuple[str, str, str], Made] = {}
         self.joined: set[str] = set()
         self.words = frozenset(self._daemon_words())
 
@@ -225,11 +227,13 @@ class _Writer:
             made_for = Origin(setting, origin.network, origin.container, origin.port, origin.link)
             made = Made(fact.table, fact.chain, fact.fill(values), fact, made_for)
             chain = self.chains.setdefault((fact.table, fact.chain), [])
-            present = next((found for found in chain if found.text == made.text), None)
+            place = (fact.table, fact.chain, made.text)
+            present = self.present.get(place)
             if present is not None:
                 if fact.operation != "top":
                     continue
                 chain.remove(present)
+            self.present[place] = made
             chain.insert(len(chain) if fact.operation == "append" else 0, made)
 
     # -- networks ----------------------------------------------------------------------------------

@@ -6,12 +6,22 @@ The models hold what bears on rules. Names follow dockerd(8), daemon.json and th
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from ipaddress import IPv6Address, ip_address
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from iptsim.host.daemon import Generation, generation_of
-from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Frozen, Host, Link, Subnet
+from iptsim.host.model import (
+    DockerDaemon,
+    Endpoint,
+    ExposedPort,
+    Frozen,
+    Host,
+    Link,
+    Subnet,
+    check_interface_name,
+)
 from iptsim.packet import Family
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
@@ -21,6 +31,20 @@ DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 DEFAULT_GENERATION: Generation = "28"
 #: An engine of each generation.
 VERSIONS = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
+
+
+def _checked_address(text: str) -> str:
+    """Return an address as it stands in a rule; a zone (`%eth0`) can't."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone, which no rule takes")
+    return str(address)
+
+
+#: An address of the host, "" where there is none.
+HostAddress = Annotated[str, AfterValidator(lambda text: _checked_address(text) if text else text)]
+#: The name of an interface.
+InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
 
 
 class DockerNetwork(Frozen):
@@ -40,15 +64,15 @@ class DockerNetwork(Frozen):
     """
 
     name: str
-    bridge: str
+    bridge: InterfaceName
     subnets: tuple[Subnet, ...] = ()
     icc: bool = True
     masquerade: bool = True
     internal: bool = False
     gateway_mode: dict[Family, GatewayMode] = Field(default_factory=dict)
-    host_binding: str | None = None
-    trusted: tuple[str, ...] = ()
-    snat: dict[Family, str] = Field(default_factory=dict)
+    host_binding: HostAddress | None = None
+    trusted: tuple[InterfaceName, ...] = ()
+    snat: dict[Family, HostAddress] = Field(default_factory=dict)
     bare: bool = False
     default: bool = False
 
@@ -73,7 +97,7 @@ class Publication(Frozen):
 
     proto: int = 6
     container_port: int = Field(ge=1, le=65535)
-    address: str = ""
+    address: HostAddress = ""
     host_port: int = Field(0, ge=0, le=65535)
     requested: str | None = None
 

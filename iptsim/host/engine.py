@@ -23,7 +23,7 @@ from iptsim.host.model import (
     Subnet,
     prefix_mask,
 )
-from iptsim.packet import PROTOCOLS, Family, parse_address
+from iptsim.packet import PROTOCOLS, Family, address_text, parse_address
 
 FAMILIES: tuple[Family, Family] = (4, 6)
 #: How Docker writes "all addresses of the host".
@@ -273,7 +273,7 @@ def _published(
             yield PublishedPort(
                 proto=proto,
                 container_port=port,
-                host_address=binding.address if address else None,
+                host_address=address_text(family, address) if address else None,
                 host_port=int(binding.port or 0),
                 family=family,
                 requested=_requested(wanted, int(binding.port or 0)),

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from iptsim.host.model import check_prefix_length
+from iptsim.host.model import check_interface_name, check_prefix_length
 from iptsim.packet import Family, parse_address
 from iptsim.reading import brief
 
@@ -81,6 +81,7 @@ FAMILIES: dict[str, Family] = {"inet": 4, "inet6": 6}
 _WIDEST = 64
 Number = Annotated[int, Field(ge=-(1 << _WIDEST - 1), lt=1 << _WIDEST)]
 Port = Annotated[int, Field(ge=0, le=0xFFFF)]
+InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
 #: An IPv4 or IPv6 address.
 Address = Annotated[str, AfterValidator(_address_text)]
 #: Programs write null where they have nothing to list.
@@ -132,7 +133,7 @@ class LinkEntry(Foreign):
     """An interface as `ip -j addr`, `ip -j -d link` and `bridge -j link` print it."""
 
     ifindex: Number | None = None
-    ifname: str | None = None
+    ifname: InterfaceName | None = None
     flags: Texts = []
     link: str | None = None
     link_index: Number | None = None

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_v
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
 from iptsim.packet import Connection, Family, address_text
+from iptsim.reading import brief
 from iptsim.shown import Pictured
 
 InterfaceKind = Literal[
@@ -57,6 +58,25 @@ def check_prefix_length(family: int, length: int) -> int:
     if not 0 <= length <= BITS[family]:
         raise ValueError(f"{length} is no prefix length of IPv{family} (0 to {BITS[family]})")
     return length
+
+
+def check_interface_name(name: str) -> str:
+    """Return the name of an interface.
+
+    The kernel takes no other (dev_valid_name in net/core/dev.c). Nor is one taken that a rule with it would be read
+    differently for: quotes, backslashes, and a minus sign in front.
+
+    Raises:
+        ValueError: no interface is called so.
+    """
+    if not _INTERFACE_NAME.fullmatch(name) or len(name.encode()) > 15 or name in (".", ".."):
+        raise ValueError(
+            f"{brief(name)} is not the name of an interface: 1 to 15 characters without spaces, quotes, / and :"
+        )
+    return name
+
+
+_INTERFACE_NAME = re.compile(r"""[^\s/:"'\\\x00-\x20\x7f-][^\s/:"'\\\x00-\x20\x7f]*""")
 
 
 class Prefixed(Frozen):
