@@ -125,8 +125,8 @@ class _Writer:
         self.family = family
         self.layout = LAYOUTS[docker.generation]
         self.chains: dict[tuple[str, str], list[Made]] = {}
-        #: what is there, by table, chain and text
-        self.present: dict[tuple[str, str, str], Made] = {}
+        #: the rules of each chain by their text
+        self.present: dict[tuple[str, str], dict[str, Made]] = {}
         self.joined: set[str] = set()
         self.words = frozenset(self._daemon_words())
 
@@ -151,6 +151,7 @@ class _Writer:
             self._start(network for network in found if network is not None)
             for place in self.layout.chains:
                 self.chains[place] = []
+                self.present.pop(place, None)
         self._start(self.docker.networks)
         self._run()
         return Written(self.family, self.chains, self._drops())
@@ -227,13 +228,13 @@ class _Writer:
             made_for = Origin(setting, origin.network, origin.container, origin.port, origin.link)
             made = Made(fact.table, fact.chain, fact.fill(values), fact, made_for)
             chain = self.chains.setdefault((fact.table, fact.chain), [])
-            place = (fact.table, fact.chain, made.text)
-            present = self.present.get(place)
+            there = self.present.setdefault((fact.table, fact.chain), {})
+            present = there.get(made.text)
             if present is not None:
                 if fact.operation != "top":
                     continue
                 chain.remove(present)
-            self.present[place] = made
+            there[made.text] = made
             chain.insert(len(chain) if fact.operation == "append" else 0, made)
 
     # -- networks ----------------------------------------------------------------------------------
