@@ -152,7 +152,7 @@ class _Reader:
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
         host.recent = self._text("xt-recent.txt", flows.recent_lists)
-        infer.complete(host, self.source.files, self._guests(), self._forwarding())
+        infer.complete(host, self.source.files, self._guests())
         return host
 
     # -- one file ----------------------------------------------------------------------------------
@@ -246,6 +246,7 @@ class _Reader:
             rules=rules,
             sysctls=self._text("sysctl.txt", iproute.sysctls) or {},
             neighbours=neighbours,
+            forwarding=iproute.forwarding(self._entries("bridge-fdb.json", ForwardingEntry)),
             listeners=self._text("ss.txt", read_listeners),
         )
 
@@ -263,14 +264,6 @@ class _Reader:
         with self._in("container-netns.json") as name:
             entries = self._json(name, TypeAdapter(dict[str, GuestEntry])) or {}
             return {guest: _guest(guest, entry) for guest, entry in entries.items()}
-
-    def _forwarding(self) -> dict[str, str]:
-        """Return the bridge ports by the MAC addresses that were learnt on them."""
-        return {
-            entry.mac: entry.ifname
-            for entry in self._entries("bridge-fdb.json", ForwardingEntry)
-            if entry.mac and entry.ifname and entry.master and entry.state != "permanent"
-        }
 
     def _daemon(self, host: Host) -> DockerDaemon | None:
         info = self._json("docker-info.json", TypeAdapter(dockerd.InfoEntry))

@@ -52,7 +52,6 @@ def complete(
     host: Host,
     known: Collection[str],
     guests: Mapping[str, Namespace] | None = None,
-    forwarding: Mapping[str, str] | None = None,
 ) -> None:
     """Fill in what is missing, and wire containers to bridges.
 
@@ -60,7 +59,6 @@ def complete(
         host: as far as its files tell.
         known: names of the files that were there.
         guests: namespaces that were saved, by container.
-        forwarding: bridge ports by the MAC address behind them.
     """
     evidence = Evidence(host.rulesets.values())
     with_addresses = "ip-addr.json" in known
@@ -76,7 +74,7 @@ def complete(
         _default_routes(host)
     if not GUEST_FILES & set(known):
         _containers_of_rules(host, evidence)
-    made_up = wire(host, guests or {}, forwarding or {})
+    made_up = wire(host, guests or {})
     if made_up and known:
         host.assumptions.append(
             later(

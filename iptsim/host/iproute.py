@@ -8,6 +8,7 @@ from typing import cast, get_args
 from iptsim.host.foreign import (
     FAMILIES,
     AddressEntry,
+    ForwardingEntry,
     LinkEntry,
     NeighbourEntry,
     NextHopEntry,
@@ -18,6 +19,7 @@ from iptsim.host.foreign import (
 )
 from iptsim.host.model import (
     BITS,
+    Forwarding,
     Interface,
     InterfaceAddress,
     InterfaceKind,
@@ -295,6 +297,17 @@ def _neighbour(entry: NeighbourEntry) -> Neighbour | None:
     return Neighbour(
         family=family, address=address, device=entry.dev, mac=entry.lladdr, state=tuple(entry.state)
     )
+
+
+def forwarding(entries: Iterable[ForwardingEntry]) -> list[Forwarding]:
+    """Read the forwarding tables of bridges; entries of the network cards themselves are left out."""
+    return [
+        Forwarding(
+            bridge=entry.master, mac=entry.mac.lower(), port=entry.ifname, local=entry.state == "permanent"
+        )
+        for entry in entries
+        if entry.mac and entry.ifname and entry.master
+    ]
 
 
 def sysctls(text: str) -> dict[str, str]:

@@ -246,6 +246,20 @@ class Neighbour(Frozen):
     state: tuple[str, ...] = ()
 
 
+class Forwarding(Frozen):
+    """An entry of a bridge's forwarding table.
+
+    Attributes:
+        port: behind which the MAC address is.
+        local: the address is the host's own (a permanent entry).
+    """
+
+    bridge: str
+    mac: str
+    port: str
+    local: bool = False
+
+
 @dataclass(eq=False)
 class Namespace:
     """A network namespace: the host itself, a container or another guest.
@@ -269,6 +283,7 @@ class Namespace:
     ip6tables: str | None = None
     resolv_conf: str | None = None
     neighbours: list[Neighbour] = field(default_factory=list)
+    forwarding: list[Forwarding] = field(default_factory=list)
     listeners: tuple[Listener, ...] | None = None
     #: what :mod:`iptsim.host.fib` has looked up and prepared
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
@@ -317,6 +332,11 @@ class Namespace:
     def ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge."""
         return [interface for interface in self.interfaces.values() if interface.master == bridge]
+
+    def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
+        """Return the port of a bridge, or of any, behind which a MAC address is; None where nothing tells."""
+        fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
+        return next((one.port for one in fitting if not one.local), None)
 
     def nameservers(self) -> list[str]:
         """Return the resolvers of resolv.conf, in order."""

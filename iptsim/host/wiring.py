@@ -36,13 +36,12 @@ LOOPBACK = Interface(
 )
 
 
-def wire(host: Host, guests: Mapping[str, Namespace], forwarding: Mapping[str, str]) -> list[str]:
+def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
     """Give the containers of a host their namespaces, and their endpoints interface and bridge port.
 
     Args:
         host: with its own namespace, the containers and the networks that an engine told of.
         guests: namespaces that were saved, by the name or id of the container or guest.
-        forwarding: bridge ports by the MAC address behind them.
 
     Returns:
         Names of the containers whose namespace was not saved and is made up from their endpoints.
@@ -65,7 +64,7 @@ def wire(host: Host, guests: Mapping[str, Namespace], forwarding: Mapping[str, s
         host.containers[name] = _guest(host, name, namespace)
     for container in host.containers.values():
         for name, endpoint in container.endpoints.items():
-            container.endpoints[name] = _attached(host, container, endpoint, forwarding)
+            container.endpoints[name] = _attached(host, container, endpoint)
     _last_ports(host)
     for container in host.containers.values():
         _share(host, container)
@@ -210,9 +209,7 @@ def _other_end(outside: Namespace, inside: Interface) -> Interface | None:
     return None
 
 
-def _attached(
-    host: Host, container: Container, endpoint: Endpoint, forwarding: Mapping[str, str]
-) -> Endpoint:
+def _attached(host: Host, container: Container, endpoint: Endpoint) -> Endpoint:
     inside = _inside(container.namespace, endpoint)
     if inside is None:
         return endpoint
@@ -222,7 +219,7 @@ def _attached(
         update={
             "interface": inside.name,
             "mac": mac,
-            "bridge_port": port.name if port is not None else forwarding.get(mac or ""),
+            "bridge_port": port.name if port is not None else host.namespace.learnt(mac),
         }
     )
 

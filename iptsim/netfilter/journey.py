@@ -10,17 +10,17 @@ from dataclasses import replace
 from typing import Literal
 
 from iptsim.host import fib
-from iptsim.host.model import Container, Interface
+from iptsim.host.model import Interface
 from iptsim.host.source import LINK_LOCAL
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
+from iptsim.netfilter.bridges import Bridges
 from iptsim.netfilter.chains import Fate
-from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.trace import Delivery
-from iptsim.packet import ICMPV6, NO_ZONE, Context, Packet, Unknown, address_text
+from iptsim.packet import NO_ZONE, Context, Packet, address_text
 
 
-class Journey(Passage):
+class Journey(Bridges):
     """One run of a question through a network namespace, the host's or a container's."""
 
     # -- entrances --------------------------------------------------------------------------------------
@@ -39,8 +39,12 @@ class Journey(Passage):
         """
         context = self._context(packet)
         port = self.namespace.interfaces.get(interface)
-        if port is not None and port.master is not None and self._is_bridge(port.master):
-            return self._receive_from_port(context, port, next_hop, discovered)
+        if port is not None and port.master is not None:
+            if self._is_bridge(port.master):
+                return self._receive_from_port(context, port, next_hop, discovered)
+            if self.namespace.interfaces[port.master].kind == "bond":
+                # the bond takes the packet over before any hook (bond_handle_frame)
+                return self.receive(packet, port.master, next_hop, discovered=discovered)
         context.in_interface = interface
         if self._is_for_others(packet, port):
             return self._kernel_drop(
@@ -50,6 +54,11 @@ class Journey(Passage):
             return refused
         fate = self._hook(context, hooks.PREROUTING)
         return fate or self._route(context)
+
+    def receive_from_outside(self, packet: Packet, interface: str) -> Fate:
+        """Follow a packet that somebody outside sends, by an interface of the namespace, a bridge or its port."""
+        entrance, next_hop = self._entrance(packet, interface)
+        return self.receive(packet, entrance, next_hop, discovered=True)
 
     def _is_for_others(self, packet: Packet, interface: Interface | None) -> bool:
         """Tell whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
@@ -178,41 +187,6 @@ class Journey(Passage):
             mtu = decision.mtu
         return self._too_big(packet, mtu) if self._is_too_big(packet, mtu) else None
 
-    def _is_too_big(self, packet: Packet, mtu: int | None) -> bool:
-        """Tell whether a packet is larger than an MTU and may not be fragmented (ip_exceeds_mtu, ip6_pkt_too_big)."""
-        if mtu is None or packet.length <= mtu or "length" in packet.defaults:
-            return False
-        if packet.family == 6:
-            return True
-        if "ip_df" in packet.extra:
-            return bool(packet.extra["ip_df"])
-        unknown = Unknown(
-            say("whether the packet has the DF flag"),
-            "--set ip_df=yes",
-            (packet.src, packet.dst),
-        )
-        return self._choose(unknown, "ip_df", say("the packet has the DF flag"))
-
-    def _too_big(self, packet: Packet, mtu: int | None) -> Fate:
-        size = {"length": packet.length, "mtu": mtu}
-        note = (
-            say("its {length} bytes exceed the MTU of {mtu}; the host replies packet too big", **size)
-            if packet.family == 6
-            else say(
-                "its {length} bytes exceed the MTU of {mtu} and DF is set; the host replies fragmentation needed",
-                **size,
-            )
-        )
-        return self._kernel_drop("too-big", note)
-
-    def _refused_before_rules(self, packet: Packet) -> Fate | None:
-        """Drop what ip6_rcv refuses before any hook: multicast or loopback sources, loopback targets."""
-        if packet.src >> 120 == 0xFF or packet.src == 1 or packet.dst == 1:
-            return self._kernel_drop(
-                "martian", say("IPv6 drops it before any rule: a loopback or multicast address")
-            )
-        return None
-
     # -- output path ------------------------------------------------------------------------------------
 
     def _output(self, context: Context, found: fib.RouteResult) -> Fate:
@@ -270,161 +244,6 @@ class Journey(Passage):
         if self._hook(copy, hooks.PREROUTING) is None:
             self._hook(copy, hooks.INPUT)
 
-    # -- bridges ----------------------------------------------------------------------------------------
-
-    def _is_bridge(self, name: str) -> bool:
-        interface = self.namespace.interfaces.get(name)
-        return interface is not None and interface.kind == "bridge"
-
-    def bridge_netfilter(self, family: int) -> bool:
-        """Tell whether iptables sees packets that a bridge switches."""
-        name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
-        return self.namespace.sysctl_number(name, 1 if not self.namespace.sysctls else 0) != 0
-
-    def _receive_from_port(
-        self, context: Context, port: Interface, next_hop: int | None, discovered: bool
-    ) -> Fate:
-        packet, bridge = context.packet, port.master or ""
-        context.in_interface = bridge
-        up = next_hop is None or self.namespace.has_address(packet.family, next_hop)
-        if self.bridge_netfilter(packet.family):
-            if packet.family == 6 and not up and not discovered:
-                fate = self._discover_neighbour(packet, port, next_hop or 0)
-                if fate is not None:
-                    return fate
-            context.physical_in = port.name
-            before = packet.dst
-            fate = self._hook(context, hooks.PREROUTING)
-            if fate is not None:
-                return fate
-            if packet.dst != before:
-                return self._after_bridged_dnat(context, port)
-        if packet.pkttype != "unicast":
-            return self._flood(context, port)
-        if not up:
-            return self._switch(context, port, next_hop or 0)
-        if packet.family == 6 and (refused := self._refused_before_rules(packet)):
-            return refused
-        fate = None if self.bridge_netfilter(packet.family) else self._hook(context, hooks.PREROUTING)
-        return fate or self._route(context)
-
-    def _discover_neighbour(self, packet: Packet, port: Interface, next_hop: int) -> Fate | None:
-        """Pass the question and the answer of IPv6 neighbour discovery, which the rules see as well.
-
-        Without it the sender never learns the MAC address and sends nothing. Returns None when both pass.
-        """
-        bridge = port.master or ""
-        target = self.world.neighbour(6, next_hop, bridge)
-        group = 0xFF0200000000000000000001FF000000 | next_hop & 0xFFFFFF
-        question = Packet(6, packet.src, group, ICMPV6, tcp_flags=0, icmp_type=135, icmp_code=0, ttl=255)
-        answer = Packet(6, next_hop, packet.src, ICMPV6, tcp_flags=0, icmp_type=136, icmp_code=0, ttl=255)
-        question.pkttype = "multicast"
-        other = target.port if target is not None else None
-        for message, came, goes in ((question, port.name, other), (answer, other, port.name)):
-            context = self._context(message)
-            context.in_interface, context.physical_in = bridge, came
-            context.state = "UNTRACKED"
-            fate = self._hook(context, hooks.PREROUTING)
-            if fate is None:
-                context.bridged, context.out_interface, context.physical_out = True, bridge, goes
-                fate = self._hook(context, hooks.FORWARD)
-            if fate is None:
-                fate = self._hook(context, hooks.POSTROUTING)
-            if fate is not None:
-                self.steps[-1].note = say("neighbour discovery dies here, so nothing can be sent")
-                return Fate("DROP", context=context)
-        self.begin()
-        return None
-
-    def _after_bridged_dnat(self, context: Context, port: Interface) -> Fate:
-        """Go on with a frame whose destination PREROUTING rewrote (br_nf_pre_routing_finish)."""
-        packet, bridge = context.packet, port.master or ""
-        decision = routing.route_input(self.namespace, packet, bridge, next_hop=self._next_hop)
-        if decision.kind == "drop":
-            found = self._lookup_output(packet, source=None)
-            if packet.family == 6 and decision.code == "ip-forward-off" and found and found.device == bridge:
-                return self._switch(context, port, found.gateway_of(6) or packet.dst)
-            # IPv4 wants forwarding even when the new destination is on the same bridge
-            return self._kernel_drop(decision.code, decision.note)
-        if decision.kind == "forward" and decision.device == bridge:
-            return self._switch(context, port, decision.gateway or packet.dst)
-        if packet.family == 6 and (refused := self._refused_before_rules(packet)):
-            return refused
-        # from here on it is a frame for the host, however it was addressed
-        packet.pkttype = "unicast"
-        # it has a route already, and IPv6 takes that for where it came from (ip6_rcv_core)
-        return self._route(context, decision.device)
-
-    def _flood(self, context: Context, port: Interface) -> Fate:
-        """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""
-        packet, bridge = context.packet, port.master or ""
-        seen = self.bridge_netfilter(packet.family)
-        reached: dict[str, Packet] = {}
-        for other in self.namespace.ports(bridge):
-            if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
-                continue
-            copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
-            if seen:
-                copy.physical_out = other.name
-                if self._hook(copy, hooks.FORWARD) is not None:
-                    continue
-                copy.in_interface = None
-                if self._hook(copy, hooks.POSTROUTING) is not None:
-                    continue
-                self._confirm(copy)
-            reached[other.name] = copy.packet
-        fate = None if seen else self._hook(context, hooks.PREROUTING)
-        fate = fate or self._route(context)
-        if fate.verdict == "ACCEPT" or not reached:
-            return fate
-        target = self.world.neighbour(packet.family, packet.dst, bridge)
-        if target is not None and target.container is not None and target.port in reached:
-            return self._hand_over(reached[target.port], target.container, target.name, bridge)
-        last = [*reached.values()][-1]
-        return Fate("ACCEPT", Delivery("outside", f"the other ports of {bridge}", last, bridge))
-
-    def _switch(self, context: Context, port: Interface, next_hop: int) -> Fate:
-        """Switch a frame from one port of a bridge to another."""
-        packet, bridge = context.packet, port.master or ""
-        self._gateway = None
-        target = self.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
-        if target is None:
-            who = address_text(packet.family, next_hop)
-            return self._kernel_drop(
-                "no-neighbour", say("nobody on {bridge} answers for {who}", bridge=bridge, who=who), "BRIDGE"
-            )
-        if target.port is not None:
-            if target.port == port.name and not port.hairpin:
-                return self._kernel_drop(
-                    "hairpin-off",
-                    say("the way goes back out of port {name}, which has no hairpin mode", name=port.name),
-                    "BRIDGE",
-                )
-            out = self.namespace.interfaces.get(target.port)
-            if port.isolated and out is not None and out.isolated:
-                return self._kernel_drop("isolated-ports", say("both bridge ports are isolated"), "BRIDGE")
-        if self.bridge_netfilter(packet.family):
-            context.bridged = True
-            context.out_interface = bridge
-            context.physical_in, context.physical_out = port.name, target.port
-            fate = self._hook(context, hooks.FORWARD)
-            if fate is not None:
-                return fate
-            context.in_interface = None
-            fate = self._hook(context, hooks.POSTROUTING)
-            if fate is not None:
-                return fate
-            self._confirm(context)
-        else:
-            switch = f"bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables"
-            note = say(
-                "it is switched by {bridge}; {switch} is off, so iptables never sees it",
-                bridge=bridge,
-                switch=switch,
-            )
-            self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
-        return self._hand_over(packet, target.container, target.name, bridge)
-
     # -- the way out ------------------------------------------------------------------------------------
 
     def _transmit(self, context: Context, gateway: int | None) -> Fate:
@@ -440,8 +259,3 @@ class Journey(Passage):
                 "no-neighbour", say("nobody on {device} answers for {who}", device=device, who=who), "ROUTING"
             )
         return self._hand_over(packet, target.container, target.name, device)
-
-    def _hand_over(self, packet: Packet, container: Container | None, name: str, device: str) -> Fate:
-        if container is None:
-            return Fate("ACCEPT", Delivery("outside", name, packet.copy(), device))
-        return Fate("ACCEPT", Delivery("container", container.name, packet.copy(), device))

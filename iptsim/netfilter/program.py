@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.checks import refuse
@@ -59,6 +60,11 @@ class Program:
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
         self._chains: dict[tuple[str, str], list[Rule | Prepared]] = {}
         self._conditions: dict[int, tuple[Condition, ...]] = {}
+
+    @cached_property
+    def names_ports(self) -> bool:
+        """Whether a rule looks at bridge ports."""
+        return any(match.name == "physdev" for rule in self.ruleset.rules() for match in rule.matches)
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as the dump has it.

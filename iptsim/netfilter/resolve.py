@@ -44,7 +44,6 @@ class Start:
         sender_name / target_name: as the answer calls them.
         packet: the packet; its source is settled unless `pick_source`.
         interface: on which it arrives, for a sender outside.
-        next_hop: address whose MAC the frame carries, when it arrives on a bridge port.
         pick_source: the sender's kernel still picks the source address.
         notes: what was taken for granted while resolving names.
     """
@@ -54,7 +53,6 @@ class Start:
     target_name: str
     packet: Packet
     interface: str | None = None
-    next_hop: int | None = None
     pick_source: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -616,11 +614,5 @@ def _arriving(host: Host, question: Question) -> Start:
     if source is None:
         raise UsageError(f"{src_text} has no IPv{family} address")
     packet = _packet(question, family, source, destination)
-    port = host.namespace.interfaces.get(interface)
-    next_hop = None
-    if port is not None and port.master is not None:
-        owner = host.owner_of(family, destination)
-        on_bridge = fib.lookup(host.namespace, family, destination).device == port.master
-        next_hop = destination if isinstance(owner, tuple) and on_bridge else None
     name = src_text or "internet"
-    return Start("outside", name, target_name, packet, interface=interface, next_hop=next_hop, notes=notes)
+    return Start("outside", name, target_name, packet, interface=interface, notes=notes)

@@ -11,7 +11,7 @@ from iptsim.host.ipset_members import Members
 from iptsim.host.model import Container, Host, IpSet, Namespace
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import Question
-from iptsim.packet import Connection, Context, Family, Truth, Unknown, address_text
+from iptsim.packet import Connection, Context, Family, Packet, Truth, Unknown, address_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,18 @@ class Neighbour:
         container: the container, None for somebody outside.
         name: its name, or the address.
         port: the bridge port behind which it is, None where there is no bridge or nobody knows.
+        candidates: the ports behind one of which it is, where nothing tells which.
     """
 
     container: Container | None
     name: str
     port: str | None
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The port if it is known, else all that it may be."""
+        return self.candidates if self.port is None else (self.port,)
 
 
 class World:
@@ -47,6 +54,7 @@ class World:
         #: the assumptions of the question that have decided something
         self.assumptions_used = set() if assumptions_used is None else assumptions_used
         self._forced: State | None = None
+        self._heard: dict[tuple[Family, int, str], str | None] = {}
         self._recent: dict[str, dict[int, list[float]]] = {}
         #: elements of the sets that rules have changed
         self._changed_sets: dict[str, Members] = {}
@@ -76,6 +84,10 @@ class World:
         forced, self._forced = self._forced, None
         return forced
 
+    def hear(self, packet: Packet, device: str, port: str | None) -> None:
+        """Note that whoever has a packet's source address is on a link, behind a port if it is a bridge's."""
+        self._heard[packet.family, packet.src, device] = port
+
     def neighbour(
         self, family: Family, address: int, device: str, *, behind_ports: bool = False
     ) -> Neighbour | None:
@@ -85,27 +97,63 @@ class World:
             behind_ports: whoever it is must be behind a port of the bridge; where all ports are known to
                 lead to containers, nobody else can be.
         """
-        interface = self.namespace.interfaces.get(device)
+        name = address_text(family, address)
         owner = self.host.owner_of(family, address)
         if isinstance(owner, tuple):
             container, endpoint = owner
             port = endpoint.bridge_port if endpoint else None
-            return Neighbour(container, container.name, port)
-        network = self.host.network_of_bridge(device)
-        if network is not None and network.covers(family, address) and self.host.containers:
+            return Neighbour(
+                container, container.name, port, self._free_ports(device) if port is None else ()
+            )
+        interface = self.namespace.interfaces.get(device)
+        if interface is None or interface.kind != "bridge":
+            return Neighbour(None, name, None)
+        if (family, address, device) in self._heard:
+            return Neighbour(None, name, self._heard[family, address, device])
+        mac = next(
+            (
+                one.mac
+                for one in self.namespace.neighbours
+                if (one.family, one.address, one.device) == (family, address, device) and one.mac
+            ),
+            None,
+        )
+        return self._behind(device, name, self.namespace.learnt(mac, device), family, address, behind_ports)
+
+    def neighbour_of_mac(self, family: Family, mac: str, address: int, bridge: str) -> Neighbour:
+        """Return who on a bridge has a MAC address; `address` is where its packet goes."""
+        for container in self.host.containers.values():
+            for endpoint in container.endpoints.values():
+                if endpoint.mac == mac and endpoint.bridge_port is not None:
+                    return Neighbour(container, container.name, endpoint.bridge_port)
+        # a frame to an address that the bridge does not know goes out of all ports
+        ports = tuple(port.name for port in self.namespace.ports(bridge))
+        port = self.namespace.learnt(mac, bridge)
+        return Neighbour(None, address_text(family, address), port, () if port else ports)
+
+    def _behind(
+        self, bridge: str, name: str, port: str | None, family: Family, address: int, behind_ports: bool
+    ) -> Neighbour | None:
+        """Return somebody outside behind a known port, or behind one that leads to no container."""
+        if port is not None:
+            return Neighbour(None, name, port)
+        free = self._free_ports(bridge)
+        if free:
+            return Neighbour(None, name, free[0] if len(free) == 1 else None, free)
+        network = self.host.network_of_bridge(bridge)
+        inside = network is not None and network.covers(family, address) and self.host.containers
+        if inside or (behind_ports and self.namespace.ports(bridge)):
             return None
-        port = None
-        if interface is not None and interface.kind == "bridge":
-            taken = {
-                endpoint.bridge_port
-                for container in self.host.containers.values()
-                for endpoint in container.endpoints.values()
-            }
-            free = [port.name for port in self.namespace.ports(device) if port.name not in taken]
-            port = free[0] if len(free) == 1 else None
-            if behind_ports and taken and not free:
-                return None
-        return Neighbour(None, address_text(family, address), port)
+        return Neighbour(None, name, None)
+
+    def _free_ports(self, bridge: str) -> tuple[str, ...]:
+        """Return the ports of a bridge that lead to no container that is known."""
+        taken = {
+            endpoint.bridge_port
+            for container in self.host.containers.values()
+            for endpoint in container.endpoints.values()
+        }
+        return tuple(port.name for port in self.namespace.ports(bridge) if port.name not in taken)
 
     # -- what matches ask --------------------------------------------------------------------------
 

@@ -464,7 +464,7 @@ def _send(
         arrival = start.interface if first else interface
         if "pkttype" in packet.defaults:
             packet.pkttype = frame_kind(run.simulator.host.namespace, packet)
-        fate = journey.receive(packet, arrival or "", start.next_hop if first else None, discovered=True)
+        fate = journey.receive_from_outside(packet, arrival or "")
     if (step := _out_of_reach(run.simulator.host, fate, journey)) is not None:
         journey.steps.append(step)
         fate = Fate("DROP")

@@ -1,0 +1,104 @@
+"""Guests of a bridge that only the neighbour and forwarding tables tell of, asked about as people ask.
+
+The hosts are those of the kernel cases, where the kernel's own traces show the way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iptsim.host import load_host
+from iptsim.host.model import Host
+from iptsim.netfilter.trace import Trace
+from tests.kernel.cases import FOLDER, load_case
+from tests.netfilter.hosts import ask, route_of
+
+SWITCHED = ["filter:FORWARD:1=ACCEPT"]
+
+
+def host_of(case: str, folder: Path, *without: str) -> Host:
+    """Read the host of a kernel case, from a capture that lacks some of its files."""
+    for name, text in load_case(FOLDER / f"{case}.json").capture.items():
+        if name not in ("container-netns.json", *without):
+            (folder / name).write_text(text)
+    return load_host(folder)
+
+
+def ports(trace: Trace) -> list[tuple[str, list[str]]]:
+    return [(way.verdict, route_of(way.legs[0])) for way in trace.branches]
+
+
+@pytest.mark.parametrize(
+    ("case", "guest"),
+    [
+        ("guest-of-neighbour-table-is-switched-nft", "10.3.0.1"),
+        ("guest-of-neighbour-table-is-switched-nft-v6", "fd00:3::1"),
+    ],
+)
+class TestGuestsOfTheNeighbourTable:
+    @pytest.mark.parametrize("arrives", [{}, {"in_": "vnet0"}, {"in_": "virbr0"}])
+    def test_are_switched(self, case: str, guest: str, arrives: dict[str, str], tmp_path: Path) -> None:
+        asked = (
+            {"src": f"{guest}0", "dst": f"{guest}1"}
+            if arrives
+            else {"sender": f"{guest}0", "to": f"{guest}1"}
+        )
+        trace = ask(host_of(case, tmp_path), **asked, **arrives, proto="udp", reply=False)
+        assert (trace.verdict, route_of(trace.legs[0])) == ("ACCEPT", SWITCHED)
+
+    def test_isolated_ones_are_kept_apart(self, case: str, guest: str, tmp_path: Path) -> None:
+        trace = ask(host_of(case, tmp_path), sender=f"{guest}2", to=f"{guest}3", proto="udp")
+        assert (trace.verdict, route_of(trace.legs[0])) == ("DROP", ["BRIDGE=isolated-ports"])
+
+    def test_without_the_tables_each_port_is_a_way_where_rules_look(
+        self, case: str, guest: str, tmp_path: Path
+    ) -> None:
+        host = host_of(case, tmp_path, "ip-neigh.json", "bridge-fdb.json")
+        trace = ask(host, in_="vnet0", src=f"{guest}0", dst=f"{guest}1", proto="udp", reply=False)
+        assert trace.verdict == "DEPENDS"
+        first, *others = ports(trace)
+        assert first == ("ACCEPT", SWITCHED)
+        assert {verdict for verdict, _ in others} == {"DROP"}
+
+
+HOST = {
+    "4": ("host-behind-bridged-uplink-answers", "192.0.2.10", "192.0.2.50", "198.51.100.7"),
+    "6": ("host-behind-bridged-uplink-answers-v6", "2001:db8:1::10", "2001:db8:1::50", "2001:db8:9::7"),
+}
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+class TestUplinkBehindABridge:
+    """br0 over eth0 has the host's address, as KVM and LXD set it up."""
+
+    def answer(self, family: str, folder: Path, **fields: Any) -> Trace:
+        return ask(host_of(HOST[family][0], folder), **fields)
+
+    def test_the_outside_comes_in_by_the_port(self, family: str, tmp_path: Path) -> None:
+        _, own, _, outside = HOST[family]
+        trace = self.answer(family, tmp_path, sender=outside, to=own)
+        assert trace.verdict == "ACCEPT"
+        assert route_of(trace.legs[0]) == ["filter:INPUT:1=ACCEPT"]
+        assert trace.legs[0].steps[0].interfaces == ("br0", None)
+
+    def test_the_gateway_answers(self, family: str, tmp_path: Path) -> None:
+        trace = self.answer(family, tmp_path, sender="host", to=HOST[family][3])
+        assert (trace.verdict, route_of(trace.legs[0])) == ("ACCEPT", ["filter:OUTPUT:1=ACCEPT"])
+
+    def test_a_guest_uses_the_gateway_itself(self, family: str, tmp_path: Path) -> None:
+        _, _, guest, outside = HOST[family]
+        trace = self.answer(family, tmp_path, sender=guest, to=outside)
+        assert [route_of(leg) for leg in trace.legs] == [
+            ["filter:FORWARD:1=ACCEPT"],
+            ["filter:FORWARD:2=ACCEPT"],
+        ]
+        assert [note for note in trace.assumptions if "gateway" in note] != []
+
+    def test_a_frame_to_the_host_is_routed(self, family: str, tmp_path: Path) -> None:
+        _, _, guest, outside = HOST[family]
+        asked = {"in_": "vnet0", "src": guest, "dst": outside, "reply": False}
+        trace = self.answer(family, tmp_path, **asked, dst_mac="02:00:00:00:00:01")
+        assert route_of(trace.legs[0]) == ["filter:FORWARD:3=DROP"]
