@@ -1,11 +1,13 @@
 # make demo        explain one packet on a real capture
-# make test        everything that a change must pass
+# make test        the tests that need neither root, nor a browser, nor the network
+# make test-all    those tests, how much of the code they reach, and the kernel, the browser, the documents, the wheel
 # make wheel-test  the wheel works outside the repository
 # make docs        the documentation's site, in site/
 # make benchmark   how fast it is here
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
 # make extension-cases  every option of every match against it, and the table of what is supported
 # make fuzz-dumps  ten thousand damaged dumps
+# make lock        the newest versions of what the tests need, into constraints.txt
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,18 +16,29 @@ DEMO   := fixtures/captures/docker-28.5/icc-off
 N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
+FAST   := not kernel and not browser and not documents
 
-.PHONY: demo test docs wheel-test benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support translations clean
+# the versions of everything that is installed, tools to build with included
+export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test test-all static docs wheel-test lock benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support translations clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
 
-test: $(VENV)/.dev
+test: $(VENV)/.test static
+	$(BIN)/pytest $(PYTEST) -m '$(FAST)'
+
+test-all: $(VENV)/.dev static docs wheel-test
+	$(BIN)/pytest $(PYTEST) -m '$(FAST)' --cov
+	$(BIN)/pytest $(PYTEST) -m 'not ($(FAST))'
+
+static: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(PYTEST)
 
 wheel-test: $(VENV)/.dev
 	rm -rf build/wheel
@@ -36,7 +49,7 @@ wheel-test: $(VENV)/.dev
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
 	build/wheel/venv/bin/iptsim report $(DEMO) -o build/wheel/report.html
 
-docs: $(VENV)/.docs
+docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 benchmark: $(VENV)/.dev
@@ -64,16 +77,23 @@ support: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build dist
 
-$(VENV)/.installed: pyproject.toml
+lock: $(VENV)/.dev
+	$(BIN)/pip install --quiet uv
+	{ echo '# The versions that `make` installs, for Python 3.11 to 3.13. Written by `make lock`.'; \
+	  printf '%s\n' hatchling editables | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	    --all-extras --no-annotate --no-header pyproject.toml -; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "iptsim needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-$(VENV)/.docs: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+$(VENV)/.dev: $(VENV)/.test
+	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@

@@ -13,6 +13,8 @@ pytest.importorskip("pandas")
 
 from tests.notebooks import executed, paths
 
+pytestmark = pytest.mark.documents
+
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)
 def test_a_run_gives_the_outputs_that_are_there(path: Path) -> None:

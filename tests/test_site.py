@@ -15,6 +15,8 @@ import iptsim
 from iptsim.host.files import FILES
 from tests.readme import ROOT
 
+pytestmark = pytest.mark.documents
+
 #: Attributes by which a page loads something, other than a link to follow.
 _LOADS = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("object", "data")}
 
