@@ -1,9 +1,14 @@
-"""Every test speaks English, whatever the locale of whoever runs it."""
+"""Every test speaks English and can be interrupted, whatever the locale and the job control of whoever runs it."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
     os.environ.pop(_name, None)
 os.environ["LC_ALL"] = "C.UTF-8"
+
+# a shell without job control starts background commands with interrupts ignored, and children inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
