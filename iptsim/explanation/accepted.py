@@ -19,6 +19,7 @@ from iptsim.explanation.case import (
 from iptsim.explanation.places import place_of
 from iptsim.host.model import Host
 from iptsim.languages import joined, say, sentence, sentences
+from iptsim.netfilter.answers import is_sent_bare
 from iptsim.netfilter.conntrack import is_icmp_error
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
@@ -447,13 +448,10 @@ def _source_text(case: Case) -> str:
                 after=after,
                 verdict=step.verdict,
             )
-    delivered, packet = case.leg.delivered, case.packet
-    if case.sender is None or delivered is None or delivered.kind != "outside":
-        return ""
-    if packet.src != delivered.packet.src:
+    if not is_sent_bare(case.host, case.leg):
         return ""
     return say(
         "No rule changes its source: the other side sees {source}, and its reply comes back only if the other "
         "side has a route to that address.",
-        source=address_text(packet.family, packet.src),
+        source=address_text(case.packet.family, case.packet.src),
     )

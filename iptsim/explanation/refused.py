@@ -20,8 +20,9 @@ from iptsim.explanation.codes import REASONS
 from iptsim.explanation.places import place_of
 from iptsim.host.model import Container, Host
 from iptsim.languages import joined, later, say, sentence, sentences, told
+from iptsim.netfilter.answers import is_sent_bare
 from iptsim.netfilter.question import Question
-from iptsim.netfilter.trace import Leg, Trace
+from iptsim.netfilter.trace import Trace
 from iptsim.packet import address_text
 
 
@@ -355,7 +356,7 @@ def _lost_reply(case: Case, cause: Reason) -> Reason:
         return Reason("proxy-cut-off", text, cause.step, leg, cause.advice)
     text = sentences(say("The request arrives, but its reply is lost on the way back."), cause.text)
     request, advice = case.trace.legs[0], cause.advice
-    if leg.direction == "reply" and not leg.proxy and _is_bare(case.host, request):
+    if leg.direction == "reply" and not leg.proxy and is_sent_bare(case.host, request):
         text = sentences(
             say(
                 "The request arrives, but its reply is lost on the way back: no rule gave the request "
@@ -367,10 +368,3 @@ def _lost_reply(case: Case, cause: Reason) -> Reason:
         advice = say("To get the reply back, masquerade traffic leaving the network (--ip-masq).")
     code = cause.code if cause.code == "reply-not-recognised" else "reply-dropped"
     return Reason(code, text, cause.step, leg, advice)
-
-
-def _is_bare(host: Host, request: Leg) -> bool:
-    """Tell whether a container's packet left the host with the container's own address."""
-    delivered, packet = request.delivered, request.packet
-    outside = delivered is not None and delivered.kind == "outside" and delivered.packet.src == packet.src
-    return outside and isinstance(host.owner_of(packet.family, packet.src), tuple)

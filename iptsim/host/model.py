@@ -681,6 +681,16 @@ class Host(Pictured):
         owner: tuple[Container, Endpoint | None] | None = owners.get(address)
         return owner
 
+    def is_inside(self, family: Family, address: int) -> bool:
+        """Tell whether an address is of a network behind the host: a container's, or in a bridge's subnet."""
+        owner = self.owner_of(family, address)
+        if owner is not None:
+            return owner != "host"
+        return any(
+            interface.kind == "bridge" and own.covers(address)
+            for interface, own in self.namespace.addresses(family)
+        )
+
     def bridge_ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge of the host."""
         return self.namespace.ports(bridge)

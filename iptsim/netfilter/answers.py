@@ -8,7 +8,8 @@ from iptsim.host.model import Host
 from iptsim.host.source import select_source
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.hooks import INPUT
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Context, Packet
+from iptsim.netfilter.trace import Leg
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Context, Family, Packet
 
 _BROADCAST = 0xFFFFFFFF
 _MULTICAST = 0xE  # the first four bits of an IPv4 group
@@ -20,8 +21,25 @@ _ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}
 _TOS_BITS = 0x1E
 #: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
 _UNVERIFIED = frozenset({47, 50, 51, 132, 136})
+#: The TCP option with the maximum segment size.
+_MSS = 2
 #: Owner of the kernel's own sockets: no user or group has this number.
 NOBODY = -1
+
+
+def syn_options(family: Family) -> dict[int, bytes]:
+    """Return the TCP options of a SYN as Linux sends it: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
+    size = (1460 if family == 4 else 1440).to_bytes(2, "big")
+    return {_MSS: size, 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
+
+
+def usual_length(packet: Packet) -> int:
+    """Return the length of a packet about which nobody said more, in octets."""
+    header = 20 if packet.family == 4 else 40
+    if packet.proto == TCP:
+        options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
+        return header + 20 + (options + 3) // 4 * 4
+    return header + {ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
 
 
 def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
@@ -54,6 +72,13 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
         reply.tcp_flags = SYN | ACK if packet.tcp_flags & SYN else ACK
         if listening is False:
             reply.tcp_flags = RST | ACK
+        elif packet.tcp_flags & SYN:
+            # its sender's own MSS, and what else the SYN offers (tcp_synack_options)
+            offered = packet.tcp_options.keys() | {_MSS}
+            own = syn_options(packet.family).items()
+            reply.tcp_options = {kind: data for kind, data in own if kind in offered}
+            reply.defaults |= {"tcp_options"}
+            reply.length = usual_length(reply)
     elif packet.proto == UDP and listening is False:
         return None
     elif packet.proto in (ICMP, ICMPV6):
@@ -131,6 +156,18 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         uid=NOBODY,
         gid=NOBODY,
     )
+
+
+def is_sent_bare(host: Host, request: Leg) -> bool:
+    """Tell whether a packet of a network behind the host left for the outside with its own source address.
+
+    Its answer comes back only if the other side knows a way to that address.
+    """
+    delivered, packet = request.delivered, request.packet
+    outside = delivered is not None and delivered.kind == "outside" and delivered.packet.src == packet.src
+    if not outside or not host.is_inside(packet.family, packet.src):
+        return False
+    return not host.is_inside(packet.family, packet.dst)
 
 
 def _is_unanswerable(packet: Packet) -> bool:

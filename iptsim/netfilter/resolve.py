@@ -11,6 +11,7 @@ from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host
 from iptsim.languages import say
 from iptsim.netfilter import conntrack
+from iptsim.netfilter.answers import syn_options, usual_length
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.quoted import read_quoted
 from iptsim.packet import (
@@ -31,8 +32,6 @@ INTERNET: dict[Family, tuple[str, ...]] = {
     6: ("2001:db8:ffff::7", "2001:db8:fffe::7"),
 }
 DEFAULT_SPORT = 40000
-#: The TCP options of a SYN as Linux sends it: MSS 1460, SACK, timestamps, window scale 7.
-SYN_OPTIONS = {2: b"\x05\xb4", 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
 
 
 @dataclass(slots=True)
@@ -464,7 +463,9 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
         if question.tcp_flags is None:
             defaults.add("tcp_flags")
         fill(
-            "tcp_options", _tcp_options(question), SYN_OPTIONS if packet.tcp_flags & TCP_FLAGS["SYN"] else {}
+            "tcp_options",
+            _tcp_options(question),
+            syn_options(family) if packet.tcp_flags & TCP_FLAGS["SYN"] else {},
         )
     else:
         packet.tcp_flags = 0
@@ -476,7 +477,7 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
             packet.sport = packet.dport = question.extra.get("icmp_id")
     fill("ttl", question.ttl, 64)
     fill("tos", question.tos, 0)
-    fill("length", question.length, _usual_length(packet))
+    fill("length", question.length, usual_length(packet))
     fill("payload", bytes.fromhex(question.payload_hex) if question.payload_hex is not None else None, b"")
     fill("mark", question.mark, 0)
     packet.fragment = question.fragment
@@ -519,14 +520,6 @@ def _tcp_options(question: Question) -> dict[int, bytes] | None:
     if question.mss is not None:
         options[2] = question.mss.to_bytes(2, "big")
     return options
-
-
-def _usual_length(packet: Packet) -> int:
-    header = 20 if packet.family == 4 else 40
-    if packet.proto == TCP:
-        options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
-        return header + 20 + (options + 3) // 4 * 4
-    return header + {ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
 
 
 def _from_container(

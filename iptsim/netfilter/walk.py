@@ -288,10 +288,22 @@ class _Ways:
         if legs[0].verdict == "REJECT":
             broken = legs[0]
         verdict = broken.verdict if broken else "ACCEPT"
+        if verdict == "ACCEPT" and len(legs) > 1 and answers.is_sent_bare(host, legs[0]):
+            journey.notes.append(_way_back(start, legs[0]))
         for note in journey.notes:
             if note not in self.notes:
                 self.notes.append(note)
         return Trace(verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted))
+
+
+def _way_back(start: Start, request: Leg) -> str:
+    """Say what is taken for granted where a packet leaves with an address that only this host knows."""
+    source = address_text(request.packet.family, request.packet.src)
+    return say(
+        "{target} has a route back to {source}, as no rule changes the source of the request.",
+        target=start.target_name,
+        source=source,
+    )
 
 
 def _open_connection(run: _Run) -> None:

@@ -8,6 +8,9 @@ from tests.kernel.observation import Arrival, Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
 _OPENING = frozenset({33, 132})
+#: What Linux answers a SYN that offers it: MSS, SACK, timestamps, window scale; and the filler.
+_MSS = 2
+_OPTIONS = {_MSS: "05b4", 4: "", 8: "00" * 8, 1: "", 3: "07"}
 #: A TCP option that no rule looks for (RFC 4727).
 _EXPERIMENT = 254
 #: ICMP requests and their answers.
@@ -47,7 +50,11 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         if header.tcp_flags & RST:
             return None
         changes["tcp_flags"] = SYN | ACK if header.tcp_flags & SYN else ACK
-        if world.family == 4:
+        if header.tcp_flags & SYN:
+            offered = probe.tcp_options.keys() | {_MSS}
+            own = {**_OPTIONS, _MSS: "05b4" if world.family == 4 else "05a0"}
+            changes.update(tcp_options={kind: own[kind] for kind in own if kind in offered}, length=0)
+        elif world.family == 4:
             # 60 octets without data
             changes["tcp_options"] = {_EXPERIMENT: "00" * 18}
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)

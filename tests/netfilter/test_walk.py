@@ -8,7 +8,9 @@ import pytest
 
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
 from iptsim.host.model import Host, Route, RoutingRule, RuleAction
+from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
+from iptsim.netfilter.walk import walk
 from tests.netfilter.hosts import ask, dump, route_of, router
 
 FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"
@@ -467,3 +469,19 @@ class TestGroups:
         trace = ask(host, sender="a", to="ff02::2", proto="icmpv6", icmp_type=133)
         assert trace.legs[0].delivered is not None
         assert trace.legs[0].delivered.kind == delivered
+
+
+def test_an_answer_comes_back_to_who_asked_without_masquerading() -> None:
+    """As captures/docker-20.10/no-masquerade shows it; from the dump alone nobody else tells of the sender."""
+    rules = """\
+*filter
+:FORWARD ACCEPT [0:0]
+-A FORWARD -o br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -i br0 ! -o br0 -j ACCEPT
+COMMIT
+"""
+    trace = walk(router(rules), parse_question({"from": "10.9.0.77", "to": "198.51.100.7"}))
+    assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "ACCEPT"]
+    assert trace.assumptions[-1] == (
+        "198.51.100.7 has a route back to 10.9.0.77, as no rule changes the source of the request."
+    )
