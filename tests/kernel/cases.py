@@ -96,7 +96,12 @@ class Case(BaseModel):
             reply=self.reply,
             answerable=_is_answerable(self.world, self.probe),
             doubt=_doubt(self.world, self.probe),
+            picks=_picks(self.world),
         )
+
+
+def _picks(world: World) -> bool:
+    return any("nexthop" in route for route in world.routes)
 
 
 def _doubt(world: World, probe: Probe) -> Doubt:
@@ -104,8 +109,7 @@ def _doubt(world: World, probe: Probe) -> Doubt:
     dump = world.dump + world.other_dump
     if probe.fragment or "--ctexpire" in dump:
         return "any"
-    picks = any("nexthop" in route for route in world.routes)
-    some = picks or any(f"-m {name} " in dump for name in OPEN)
+    some = _picks(world) or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 

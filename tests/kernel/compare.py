@@ -38,6 +38,7 @@ def differences(
     reply: Observation | None = None,
     answerable: bool = True,
     doubt: Doubt = "some",
+    picks: bool = False,
 ) -> list[str]:
     """Return where iptsim's answer parts from what the kernel did, one line each; none if nowhere.
 
@@ -48,10 +49,13 @@ def differences(
         observation: of the packet.
         reply: of its answer, if one was sent.
         answerable: compare what REJECT sends back as well.
+        picks: the kernel picks one of several next hops; iptsim shows one where that makes no difference.
         doubt: what iptsim may leave open of the packet's way: nothing, "some" matches (:data:`OPEN`), or anything.
 
     """
-    found = min((_way_differences(way, observation, reply, answerable) for way in leaves(trace)), key=len)
+    found = min(
+        (_way_differences(way, observation, reply, answerable, picks) for way in leaves(trace)), key=len
+    )
     return found or _needless_doubt(trace, doubt)
 
 
@@ -80,10 +84,10 @@ def leaves(trace: Trace) -> Iterator[Trace]:
 
 
 def _way_differences(
-    trace: Trace, observation: Observation, reply: Observation | None, answerable: bool
+    trace: Trace, observation: Observation, reply: Observation | None, answerable: bool, picks: bool
 ) -> list[str]:
     request = trace.legs[0]
-    found = _leg_differences(request, observation)
+    found = _leg_differences(request, observation, picks)
     if found:
         return found
     if request.verdict == "REJECT":
@@ -91,14 +95,14 @@ def _way_differences(
         return _answer_differences(trace.legs[1:], observation, undecided) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
     if reply is not None and back is not None:
-        return [f"reply: {line}" for line in _reply_differences(request, back, reply)]
+        return [f"reply: {line}" for line in _reply_differences(request, back, reply, picks)]
     return []
 
 
-def _reply_differences(request: Leg, leg: Leg, observation: Observation) -> list[str]:
+def _reply_differences(request: Leg, leg: Leg, observation: Observation, picks: bool) -> list[str]:
     """Compare a reply; its sender must take it for one where iptsim says so, and only there."""
     if not leg.steps or leg.steps[-1].code != "reply-not-recognised":
-        return _leg_differences(leg, observation)
+        return _leg_differences(leg, observation, picks)
     if found := _step_differences(leg.steps[:-1], observation.steps):
         return found
     header = _came_out(observation)
@@ -124,7 +128,7 @@ def _came_out(observation: Observation) -> Header | None:
     return observation.sightings[-1].header
 
 
-def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
+def _leg_differences(leg: Leg, observation: Observation, picks: bool) -> list[str]:
     if _held(observation):
         return []
     if observation.discovered is False:
@@ -135,8 +139,8 @@ def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
     if waits is not None and observation.verdict == "LOST":
         # the kernel waits for the other fragments; iptsim goes on with the whole packet
         return _step_differences(leg.steps[:waits], observation.steps)
-    found = _step_differences(leg.steps, observation.steps) or _interface_differences(leg, observation)
-    if found:
+    found = _step_differences(leg.steps, observation.steps)
+    if found or (not picks and (found := _interface_differences(leg, observation))):
         return found
     kernel = observation.verdict
     ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
@@ -144,7 +148,7 @@ def _leg_differences(leg: Leg, observation: Observation) -> list[str]:
         notes = "; ".join(step.note for step in leg.steps if step.table is None)
         return [f"verdict: kernel {kernel}{_place(observation)}, iptsim {leg.verdict} {notes}".rstrip()]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
-        return _delivery_differences(leg, observation)
+        return _delivery_differences(leg, observation, picks)
     return []
 
 
@@ -231,7 +235,7 @@ def _text(key: Key) -> str:
     return f"{hook} {table}:{chain}:{'policy' if rule is None else rule}={verdict}"
 
 
-def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
+def _delivery_differences(leg: Leg, observation: Observation, picks: bool) -> list[str]:
     delivered = leg.delivered
     assert delivered is not None
     if delivered.kind == "host":
@@ -247,7 +251,7 @@ def _delivery_differences(leg: Leg, observation: Observation) -> list[str]:
         return [
             f"delivery: iptsim to {delivered.kind} {delivered.name}, kernel{_place(observation)} elsewhere"
         ]
-    if found := _place_differences(delivered, observation):
+    if not picks and (found := _place_differences(delivered, observation)):
         return found
     if delivered.packet.family == 6 and delivered.packet.fragment:
         # a trace shows too little of a later IPv6 fragment

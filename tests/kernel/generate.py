@@ -145,6 +145,9 @@ def _make_rule(
         maker = random.choices(usable, [maker.weight for maker in usable])[0]
         clauses.append(maker.clause(random, scene, maker.negatable and random.random() < 0.3))
         needs.update(maker.needs)
+    if any(clause.option in ("-s", "-d") and "," in clause.text for clause in clauses):
+        # beside a list the tools take no negated address
+        clauses = [one for one in clauses if not (one.option in ("-s", "-d") and one.negated)]
     named = next((clause for clause in clauses if clause.option == "-p"), None)
     target = make_target(random, scene, table, home, below, -1 if named else needs.get("proto"))
     proto = needs.get("proto", target.needs_proto)

@@ -12,7 +12,7 @@ from tests.kernel.description import Guest, Interface, World
 from tests.kernel.scenes import SCENES, Scene, make_scene
 
 #: Scenes and traits that iptsim does not get right yet: only where they are asked for.
-NOT_YET = frozenset({"machines", "untold guests", "other MTUs", "next hops"})
+NOT_YET = frozenset({"machines", "untold guests"})
 #: How often a host gets a trait that it can have.
 CHANCES = {
     "untold guests": 0.3,
@@ -218,12 +218,7 @@ def _next_hops(random: Random, scene: Scene) -> World | None:
     links = _links(scene)
     if not links:
         return None
-    hops = [
-        (scene.beyond[link][number], link)
-        for link in links
-        for number in (0, 1)
-        if scene.beyond[link][number:]
-    ]
+    hops = [(hop, link) for link in links for hop in scene.beyond[link] if _is_near(scene.world, hop, link)]
     chosen = random.sample(hops, min(len(hops), random.choice((2, 2, 3))))
     if len(chosen) < 2:
         return None
@@ -234,6 +229,10 @@ def _next_hops(random: Random, scene: Scene) -> World | None:
         route for route in scene.world.routes if not route.startswith("default") or "table" in route
     )
     return scene.world.model_copy(update={"routes": (*routes, f"default {words}")})
+
+
+def _is_near(world: World, address: str, link: str) -> bool:
+    return any(ipaddress.ip_address(address) in network for network in world.interface(link).networks())
 
 
 def _switches(random: Random, scene: Scene) -> World:
