@@ -11,7 +11,7 @@ from iptsim.host import load_host
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import ICMP, ICMPV6, TCP, TCP_FLAGS
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet
 from tests.kernel.laboratory import SOCKET_MARK, hardware_addresses
@@ -41,6 +41,18 @@ class Iptsim:
         facts = {**question["facts"], **told.pop("facts", {})}
         return self._simulator.walk(parse_question({**question, **told, "facts": facts}))
 
+    def answer(self, fields: Mapping[str, Any], observation: Observation | None = None) -> Trace:
+        """Return iptsim's answer to a question as people ask it; what they leave open it chooses by itself."""
+        facts: dict[str, Any] = dict(_ABSENT)
+        if observation is not None:
+            facts["cpu"] = observation.cpu
+        at = observation.at if observation is not None else None
+        return self._simulator.walk(parse_question({**fields, "at": at, "facts": facts}))
+
+
+#: What the laboratory's host does not have.
+_ABSENT = {"nfqueue_reader": False, "tproxy_listener": False, "realm": 0, "socket": False}
+
 
 def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
     """Return a packet as a batch line, with the time and the processor of the observation.
@@ -58,10 +70,8 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
         "payload_hex": _payload(probe, data).hex(),
         "at": observation.at,
         "facts": {
+            **_ABSENT,
             "cpu": observation.cpu,
-            "nfqueue_reader": False,
-            "tproxy_listener": False,
-            "realm": 0,
             "socket": probe.socket or False,
             "socket_mark": SOCKET_MARK,
         },
@@ -112,6 +122,38 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
     return question
 
 
+def probe_of(trace: Trace, source: str) -> Probe:
+    """Return the packet that iptsim made of a question, to be sent from `source`."""
+    made = trace.legs[0].packet
+    fields: dict[str, Any] = {
+        "source": source,
+        "src": address_text(made.family, made.src),
+        "dst": address_text(made.family, made.dst),
+        "proto": made.proto,
+        "ttl": made.ttl,
+        "tos": made.tos,
+        "length": made.length,
+        "mark": made.mark,
+        "payload": made.payload.hex(),
+        "uid": made.uid or 0,
+        "gid": made.gid or 0,
+    }
+    if made.proto in PORT_PROTOCOLS:
+        fields.update(sport=made.sport or 0, dport=made.dport or 0)
+    if made.proto == TCP:
+        # up to the length that it has, with an option that no rule looks for (RFC 4727)
+        room = made.length - {4: 20, 6: 40}[made.family] - 20
+        options = {kind: data.hex() for kind, data in made.tcp_options.items()}
+        fields["tcp_flags"] = made.tcp_flags
+        fields["tcp_options"] = options or ({_EXPERIMENT: "00" * (room - 2)} if room >= 2 else {})
+    if made.proto in (ICMP, ICMPV6):
+        body = made.extra.get("icmp_id", 7) << 16 | made.extra.get("icmp_seq", 1)
+        fields.update(icmp_type=made.icmp_type, icmp_code=made.icmp_code, body=f"{body:08x}")
+    return Probe(**fields)
+
+
+#: A TCP option that no rule looks for (RFC 4727).
+_EXPERIMENT = 254
 #: What makes of a packet the headers before its transport header.
 _EMPTY: dict[str, Any] = {"proto": 254, "length": 0, "payload": "", "body": ""}
 

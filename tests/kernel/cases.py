@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
-from tests.kernel.asking import Iptsim
+from tests.kernel.asking import Iptsim, probe_of
 from tests.kernel.compare import OPEN, Doubt, differences
 from tests.kernel.conversation import reply
 from tests.kernel.description import Interface, Probe, World
@@ -43,6 +43,7 @@ class Case(BaseModel):
         told: how iptsim is told of the packets before it: of the one "after" which it comes, of the "table" that
             conntrack then has, or of its "line".
         connections: that table, as `conntrack -L` prints it.
+        asked: the question, where it is one as people ask; the packet is then the one that iptsim made of it.
 
     """
 
@@ -56,6 +57,7 @@ class Case(BaseModel):
     reply: Observation | None = None
     told: Told = "after"
     connections: str = ""
+    asked: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -74,6 +76,8 @@ class Case(BaseModel):
     def ask(self, iptsim: Iptsim | None = None) -> Trace | str:
         """Return what iptsim says, or why it says nothing."""
         try:
+            if self.asked:
+                return (iptsim or Iptsim(self.capture)).answer(self.asked, self.answer)
             if self.told == "after":
                 return (iptsim or Iptsim(self.capture)).ask(self.world, self.probe, self.answer)
             probe = self.probe.model_copy(update={"before": ()})
@@ -90,12 +94,14 @@ class Case(BaseModel):
 
     def compare(self, trace: Trace) -> list[str]:
         """Return where what iptsim says parts from the kernel's stored answer."""
+        if self.asked and (probe := probe_of(trace, self.probe.source)) != self.probe:
+            return [f"asks about another packet: {probe}"]
         return differences(
             trace,
             self.answer,
             reply=self.reply,
             answerable=_is_answerable(self.world, self.probe),
-            doubt=_doubt(self.world, self.probe),
+            doubt="any" if self.asked else _doubt(self.world, self.probe),
             picks=_picks(self.world),
         )
 
@@ -107,7 +113,7 @@ def _picks(world: World) -> bool:
 def _doubt(world: World, probe: Probe) -> Doubt:
     """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
     dump = world.dump + world.other_dump
-    if probe.fragment or "--ctexpire" in dump:
+    if probe.fragment or world.other_dump or "--ctexpire" in dump:
         return "any"
     some = _picks(world) or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
@@ -186,7 +192,8 @@ def run_case(world: World, probe: Probe, note: str = "", *, told: Told = "after"
 
 def run_again(case: Case) -> Case:
     """Run the same host and packets in the kernel again."""
-    return run_case(case.world, case.probe, case.note, told=case.told)
+    again = run_case(case.world, case.probe, case.note, told=case.told)
+    return again.model_copy(update={"asked": case.asked})
 
 
 def stored_cases() -> list[Path]:

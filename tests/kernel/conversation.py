@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
 from tests.kernel.description import Probe, World
+from tests.kernel.frames import packet
 from tests.kernel.observation import Arrival, Observation
 
 #: Protocols whose first packet must be of a certain kind: there is no plain answer.
@@ -69,3 +72,61 @@ def _addressed(world: World, observation: Observation) -> Arrival | None:
         if not guests or any(guest.router or guest.address == arrival.header.dst for guest in guests):
             return arrival
     return None
+
+
+#: ICMP errors by type and code, by family.
+_ERRORS = {
+    4: ((3, 0), (3, 1), (3, 3), (3, 4), (3, 13), (4, 0), (11, 0), (12, 0)),
+    6: ((1, 0), (1, 4), (2, 0), (3, 0), (4, 1)),
+}
+
+
+def later(
+    random: Random, world: World, probe: Probe, first: Observation, back: Observation | None
+) -> Probe | None:
+    """Return a packet of the connection that a packet and its reply have made, or an ICMP error about one of them.
+
+    None where there is no connection to go on with.
+    """
+    answer = reply(world, probe, first) if back is not None else None
+    before = (probe, answer) if answer is not None else (probe,)
+    kind = random.random()
+    if kind < 0.4:
+        flags = {"tcp_flags": random.choice((ACK, ACK | 8, ACK | 1, RST | ACK))} if probe.proto == TCP else {}
+        return probe.model_copy(update={**flags, "before": before})
+    if kind < 0.7 or back is None:
+        return _error(random, world, probe, first, before)
+    return _error(random, world, answer or probe, back, before)
+
+
+def _error(
+    random: Random, world: World, probe: Probe, observation: Observation, before: tuple[Probe, ...]
+) -> Probe | None:
+    """Return an ICMP error about a packet as it arrived, from its receiver or a router on its way."""
+    if observation.delivered is not None:
+        source, header = "host", observation.delivered
+    elif (arrival := _addressed(world, observation)) is not None:
+        source, header = arrival.interface, arrival.header
+    else:
+        return None
+    if header.proto in _ERRORLESS or world.is_group(header.dst) or world.is_group(header.src):
+        return None
+    same = {"before": (), "replies": False, "connection": None, "src_mac": None, "dst_mac": None}
+    arrived = {"src": header.src, "dst": header.dst, "sport": header.sport, "dport": header.dport}
+    quoted = probe.model_copy(update={**same, **arrived, "ttl": header.ttl, "tos": header.tos})
+    kind, code = random.choice(_ERRORS[world.family])
+    return Probe(
+        source=source,
+        src=header.dst,
+        dst=header.src,
+        proto=ICMP if world.family == 4 else ICMPV6,
+        icmp_type=kind,
+        icmp_code=code,
+        body="00000000",
+        payload=packet(quoted, 1)[:80].hex(),
+        before=before,
+    )
+
+
+#: No ICMP error is about ICMP errors; and those of others than TCP, UDP and echoes hold no ports.
+_ERRORLESS = frozenset({ICMPV6, ICMP, 33, 132, 136})

@@ -96,6 +96,11 @@ class World(_Plain):
         return "legacy" if self.backend == "nft" else "nft"
 
     @property
+    def nft_or_only(self) -> Literal["nft", "legacy"]:
+        """The backend of steps that are not marked as those of the legacy one beside another."""
+        return "nft" if self.other_dump else self.backend
+
+    @property
     def routes_by_ports(self) -> bool:
         """Whether routing looks at protocols or ports; of the laboratory's raw sockets it does not know them."""
         return any("ipproto" in rule or "port" in rule for rule in self.ip_rules)

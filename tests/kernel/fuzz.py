@@ -18,15 +18,20 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
-from tests.kernel.asking import Iptsim
+from tests.kernel.asking import Iptsim, probe_of
 from tests.kernel.cases import FINDS, Case, load_case, observe, run_again, same_answers, store_case
+from tests.kernel.compare import OPEN
+from tests.kernel.conversation import later
 from tests.kernel.description import Probe
 from tests.kernel.generate import Rulebook, established, make_probe, make_rulebook
 from tests.kernel.laboratory import Laboratory, missing
 from tests.kernel.namespaces import CommandError
+from tests.kernel.observation import Observation
+from tests.kernel.people import ask, can_be_asked
 from tests.kernel.rules import extension_names
 from tests.kernel.shrink import shrink
 from tests.kernel.topologies import CHANCES, NOT_YET
@@ -71,15 +76,16 @@ class Report:
         for entry in fields(self):
             setattr(self, entry.name, getattr(self, entry.name) + getattr(other, entry.name))
 
-    def count(self, case: Case, names: Mapping[tuple[str, str], list[frozenset[str]]]) -> None:
-        """Count a packet; `names` are the extensions of each rule."""
+    def count(self, case: Case, names: Mapping[str, Mapping[tuple[str, str], list[frozenset[str]]]]) -> None:
+        """Count a packet; `names` are the extensions of each rule, by backend."""
         self.packets += 1
         self.verdicts[case.answer.verdict] += 1
         for observation in (case.answer, *([case.reply] if case.reply else [])):
             self.steps += len(observation.steps)
             for step in observation.steps:
                 if step.rule is not None:
-                    self.matched.update(names[step.table, step.chain][step.rule - 1])
+                    backend = "legacy" if step.legacy else case.world.nft_or_only
+                    self.matched.update(names[backend][step.table, step.chain][step.rule - 1])
         self.replies += case.reply is not None
 
     def __str__(self) -> str:
@@ -111,33 +117,104 @@ def run_ruleset(seed: str, *, keep: bool = False, also: Collection[str] = ()) ->
     """
     random, report = Random(seed), Report()
     book = make_rulebook(random, stateful=random.random() < 0.15, also=also)
-    world = book.world()
     try:
-        with Laboratory(world) as laboratory:
-            capture = laboratory.capture()
-            iptsim = Iptsim(capture)
-            report.rulesets = 1
-            report.kinds.update((f"IPv{world.family} {world.backend}", *world.traits))
-            names = extension_names(world.dump)
-            for _ in range(PACKETS_PER_RULESET):
-                probe = _probe(random, book)
-                answer, back = observe(laboratory, probe)
-                case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)
-                report.count(case, names)
-                trace = case.ask(iptsim)
-                report.open += isinstance(trace, Trace) and trace.verdict == "DEPENDS"
-                if what := case.compare(trace) if isinstance(trace, Trace) else [trace]:
-                    if same_answers(run_again(case), case):
-                        report.found.append((what[0], case))
-                    else:
-                        report.unsteady.append((what[0], case))
-                elif keep:
-                    report.agreed.append(case)
+        with Laboratory(book.world()) as laboratory:
+            _Run(random, book, laboratory, report, keep).run()
     except CommandError as error:
         report.refused[str(error).strip()[:300]] += 1
     except IptsimError as error:
         report.refused[f"iptsim refuses the ruleset: {error}"[:300]] += 1
     return report
+
+
+#: How often a packet is followed by another one of its connection, and how often it is one as people ask about.
+_FOLLOWED, _PEOPLE = 0.2, 0.15
+
+
+class _Run:
+    """The packets for one ruleset, through the kernel and through iptsim."""
+
+    def __init__(
+        self, random: Random, book: Rulebook, laboratory: Laboratory, report: Report, keep: bool
+    ) -> None:
+        self.random, self.book, self.laboratory, self.report, self.keep = (
+            random,
+            book,
+            laboratory,
+            report,
+            keep,
+        )
+        self.world = laboratory.world
+        self.capture = laboratory.capture()
+        self.iptsim = Iptsim(self.capture)
+        self.names: dict[str, dict[tuple[str, str], list[frozenset[str]]]] = {
+            backend: extension_names(dump)
+            for backend, dump in (
+                (self.world.backend, self.world.dump),
+                (self.world.other_backend, self.world.other_dump),
+            )
+        }
+
+    def run(self) -> None:
+        """Send all packets and compare."""
+        self.report.rulesets = 1
+        self.report.kinds.update((f"IPv{self.world.family} {self.world.backend}", *self.world.traits))
+        people = can_be_asked(self.world)
+        # what a rule has put into a set, or counted, no table of connections tells
+        remembers = any(word in self.world.dump + self.world.other_dump for word in ("-j SET", *_REMEMBERING))
+        for _ in range(PACKETS_PER_RULESET):
+            if people and self.random.random() < _PEOPLE:
+                self._ask()
+                continue
+            probe = _probe(self.random, self.book)
+            answer, back = observe(self.laboratory, probe)
+            case = self._case(probe, answer, back)
+            if self._compare(case) and not remembers and self.random.random() < _FOLLOWED:
+                self._follow(case)
+
+    def _case(self, probe: Probe, answer: Observation, back: Observation | None, **more: Any) -> Case:
+        return Case(world=self.world, probe=probe, capture=self.capture, answer=answer, reply=back, **more)
+
+    def _compare(self, case: Case) -> bool:
+        """Ask iptsim, and note what differs; return whether nothing does."""
+        self.report.count(case, self.names)
+        trace = case.ask(self.iptsim)
+        self.report.open += isinstance(trace, Trace) and trace.verdict == "DEPENDS"
+        what = case.compare(trace) if isinstance(trace, Trace) else [trace]
+        if what:
+            steady = same_answers(run_again(case), case)
+            (self.report.found if steady else self.report.unsteady).append((what[0], case))
+        elif self.keep:
+            self.report.agreed.append(case)
+        return not what
+
+    def _follow(self, first: Case) -> None:
+        """Send another packet of the connection, or an ICMP error about one of its packets."""
+        probe = first.probe
+        if probe.connection or probe.expected_by or probe.fragment or probe.extension_headers or probe.socket:
+            return
+        more = later(self.random, self.world, probe, first.answer, first.reply)
+        if more is None:
+            return
+        connections = self.laboratory.connections()
+        answer = self.laboratory.send(more.model_copy(update={"before": ()}), fresh=False)
+        lines = connections.count("src=") // 2
+        told = self.random.choice(
+            ("after", "after", *(("table",) if lines else ()), *(("line",) if lines == 1 else ()))
+        )
+        self._compare(self._case(more, answer, None, told=told, connections=connections))
+
+    def _ask(self) -> None:
+        """Ask a question as people do, and send the packet that iptsim makes of it."""
+        asked = ask(self.random, self.book.scene)
+        trace = self.iptsim.answer(asked.fields)
+        source = asked.source or self.laboratory.interface_towards(probe_of(trace, "host").src)
+        probe = probe_of(trace, source)
+        answer, back = observe(self.laboratory, probe)
+        self._compare(self._case(probe, answer, back, asked=asked.fields))
+
+
+_REMEMBERING = tuple(f"-m {name} " for name in OPEN)
 
 
 #: What does not go with a connection made known by hand: it would have to be in that zone; and connlimit

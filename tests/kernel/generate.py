@@ -14,7 +14,7 @@ from tests.kernel.clauses.surroundings import ipsets
 from tests.kernel.description import Entry, Flow, Probe, World
 from tests.kernel.scenes import Scene
 from tests.kernel.targets import make_target
-from tests.kernel.topologies import random_scene
+from tests.kernel.topologies import has_trait, random_scene
 
 #: Base chains by table, in the order in which iptables-save prints them.
 BASE_CHAINS = {
@@ -53,6 +53,8 @@ class Rulebook:
     Attributes:
         chains: rules by (table, chain), in order.
         policies: by (table, base chain).
+        other: rules of the other backend, on a host that has rules of both.
+        other_first: they are loaded first.
 
     """
 
@@ -60,6 +62,8 @@ class Rulebook:
     backend: Literal["nft", "legacy"] = "nft"
     chains: dict[tuple[str, str], list[MadeRule]] = field(default_factory=dict)
     policies: dict[tuple[str, str], str] = field(default_factory=dict)
+    other: Rulebook | None = None
+    other_first: bool = False
 
     def dump(self) -> str:
         """Return the ruleset as text for iptables-restore."""
@@ -74,13 +78,18 @@ class Rulebook:
 
     def world(self) -> World:
         """Return the host with these rules."""
-        dump = self.dump()
-        sets = ipsets(self.scene) if "--match-set" in dump or "-j SET" in dump else ""
-        return self.scene.world.model_copy(update={"dump": dump, "ipsets": sets, "backend": self.backend})
+        dump, other = self.dump(), self.other.dump() if self.other else ""
+        sets = ipsets(self.scene) if "--match-set" in dump + other or "-j SET" in dump + other else ""
+        changes: dict[str, Any] = {"dump": dump, "ipsets": sets, "backend": self.backend}
+        if other:
+            traits = (*self.scene.world.traits, "two backends")
+            changes.update(other_dump=other, other_first=self.other_first, traits=traits)
+        return self.scene.world.model_copy(update=changes)
 
     def rules(self) -> list[MadeRule]:
         """Return all rules."""
-        return [rule for rules in self.chains.values() for rule in rules]
+        own = [rule for rules in self.chains.values() for rule in rules]
+        return [*own, *self.other.rules()] if self.other else own
 
 
 def make_rulebook(
@@ -97,10 +106,18 @@ def make_rulebook(
     """
     book = Rulebook(scene or random_scene(random, also), "legacy" if random.random() < 0.15 else "nft")
     makers = [maker for maker in MAKERS if stateful or maker.module not in STATEFUL]
+    _make_tables(random, book, makers)
+    if has_trait(random, "two backends", also):
+        book.other = Rulebook(book.scene, "nft" if book.backend == "legacy" else "legacy")
+        book.other_first = random.random() < 0.5
+        _make_tables(random, book.other, makers)
+    return book
+
+
+def _make_tables(random: Random, book: Rulebook, makers: list[Maker]) -> None:
     tables = [name for name in BASE_CHAINS if random.random() < {"filter": 0.95, "nat": 0.6}.get(name, 0.4)]
     for table in tables or ["filter"]:
         _make_table(random, book, table, makers)
-    return book
 
 
 def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker]) -> None:

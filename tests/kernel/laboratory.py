@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import ipaddress
+import json
 import os
 import select
 import shutil
@@ -143,6 +144,14 @@ class Laboratory:
         """Return what conntrack knows, as a capture has it."""
         family = "ipv4" if self.world.family == 4 else "ipv6"
         return self._host.run(["conntrack", "-L", "-f", family])
+
+    def interface_towards(self, address: str) -> str:
+        """Return the interface, or the bridge port, behind which an address is by the host's routes."""
+        (route, *_) = json.loads(self._host.run(["ip", "-j", "route", "get", address]))
+        device: str = route["dev"]
+        hop = route.get("gateway", address)
+        ports = [one.port for one in self.world.guests if one.address == hop]
+        return ports[0] if self.world.interface(device).kind == "bridge" and ports else device
 
     def list_address(self, name: str, address: str) -> None:
         """Enter an address in a list of `-m recent`; a rule of the dump has made the list."""

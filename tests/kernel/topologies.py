@@ -20,6 +20,7 @@ CHANCES = {
     "other MTUs": 0.15,
     "ip rule": 0.15,
     "next hops": 0.08,
+    "two backends": 0.05,
     "switches": 0.4,
 }
 
@@ -38,12 +39,17 @@ def random_scene(random: Random, also: Collection[str] = ()) -> Scene:
     scene = generated(random, family) if name == "generated" else make_scene(name)
     traits = [f"{name.rstrip('46')}"]
     for trait, give in _TRAITS.items():
-        if trait in also or (random.random() < CHANCES[trait] and trait not in NOT_YET):
+        if has_trait(random, trait, also):
             world = give(random, scene)
             if world is not None and world != scene.world:
                 scene = replace(scene, world=world)
                 traits.append(trait)
     return replace(scene, world=scene.world.model_copy(update={"traits": tuple(traits)}))
+
+
+def has_trait(random: Random, trait: str, also: Collection[str] = ()) -> bool:
+    """Draw whether a host gets a trait."""
+    return trait in also or (random.random() < CHANCES[trait] and trait not in NOT_YET)
 
 
 # -- generated hosts ----------------------------------------------------------------------------------
