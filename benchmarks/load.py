@@ -16,8 +16,10 @@ from pathlib import Path
 
 from benchmarks.kube import dump
 
+#: As the commands do, without looking for garbage meanwhile.
 LOAD = """
-import resource, sys
+import gc, resource, sys
+gc.disable()
 from iptsim.dump.reader import load
 ruleset = load(sys.argv[1])
 rules = sum(1 for rule in ruleset.rules())

@@ -23,7 +23,7 @@ from iptsim.dump.options import (
     find_long,
     long_options,
 )
-from iptsim.dump.plan import BindError, Clause, Plan, Reading, Recipe, Step, expected
+from iptsim.dump.plan import BindError, Clause, Plan, Recipe, Step, expected
 from iptsim.dump.ruleset import Jump
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
@@ -88,7 +88,7 @@ class Binder:
         words = tuple(line[index].raw for index in step.raw)
         model = step.extension(name=line[step.at].text, words=words)  # type: ignore[call-arg]
         step.cook_by(Recipe(step.extension, (), self.form))
-        step.recipe.memo[()] = Reading(model)
+        step.recipe.memo[()] = model
         plan.unknown.append(step)
         plan.cacheable = False
 

@@ -68,14 +68,14 @@ class ChainGraph(_Graph):
 
     def callees(self, node: Node) -> list[Node]:
         """Return the chains that a chain calls, in the order of its rules."""
-        return list(self.adj[node]) if node in self else []
+        return list(self.successors(node)) if node in self else []
 
     def reached(self, *starts: Node) -> list[Node]:
         """Return some nodes and all to which a packet can come from them, the nearest ones first."""
         found = dict.fromkeys(node for node in starts if node in self)
         todo = list(found)
         for node in todo:
-            new = [callee for callee in self.adj[node] if callee not in found]
+            new = [callee for callee in self.successors(node) if callee not in found]
             found.update(dict.fromkeys(new))
             todo += new
         return list(found)
@@ -101,13 +101,11 @@ class ChainGraph(_Graph):
 
     def loop(self) -> list[Rule]:
         """Return the rules of one loop that a packet can come to, in order; empty without one."""
-        reached = self._passed()
         try:
-            for _ in nx.topological_generations(reached):
-                pass
-        except nx.NetworkXUnfeasible:
-            return [self.rules(*edge[:2])[0] for edge in nx.find_cycle(reached, self.hooks())]
-        return []
+            edges = nx.find_cycle(self, self.hooks())
+        except nx.NetworkXNoCycle:
+            return []
+        return [self.rules(*edge[:2])[0] for edge in edges]
 
     def idle_loops(self) -> list[list[Node]]:
         """Return the groups of chains that lead to each other."""
@@ -118,9 +116,12 @@ class ChainGraph(_Graph):
             if len(group) > 1 or any(self.has_edge(one, one) for one in group)
         ]
 
-    def nesting(self) -> int:
-        """Return how many calls nest at most on a packet's way from a base chain; there must be no loop."""
-        return max(sum(1 for _ in nx.topological_generations(self._passed())) - 2, 0)
+    def nesting(self) -> int | None:
+        """Return how many calls nest at most on a packet's way from a base chain; None if there is a loop."""
+        try:
+            return max(sum(1 for _ in nx.topological_generations(self._passed())) - 2, 0)
+        except nx.NetworkXUnfeasible:
+            return None
 
     def deepest(self) -> list[Rule]:
         """Return the rules of the way on which most calls nest; there must be no loop."""

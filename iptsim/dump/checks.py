@@ -35,13 +35,14 @@ def refuse(graph: ChainGraph, backend: str) -> None:
     Raises:
         RulesetError: they go round in a loop, or nest too deep; the text has the rules with their lines.
     """
-    loop = graph.loop()
-    if loop:
+    nesting = graph.nesting()
+    if nesting is None:
+        loop = graph.loop()
         raise RulesetError(
             f"table {loop[0].table} goes round in a loop, and no kernel loads it: {_way(loop)}{_lines(loop)}"
         )
     deepest = DEEPEST.get(backend)
-    if deepest is not None and graph.nesting() > deepest:
+    if deepest is not None and nesting > deepest:
         rules = graph.deepest()
         raise RulesetError(
             f"table {rules[0].table} nests {len(rules)} calls from {rules[0].chain}, and with {backend} the kernel"
@@ -78,34 +79,52 @@ class Objection(NamedTuple):
     early: bool
 
 
-def objections(table: Table, rules: Iterable[Rule]) -> Iterator[Objection]:
+class Doubt(NamedTuple):
+    """A rule of which only the whole table shows whether the kernel takes it.
+
+    Attributes:
+        rule: the rule.
+        extensions: what makes it so.
+        protocol: that the rule names without a `!`.
+    """
+
+    rule: Rule
+    extensions: tuple[Match | Target, ...]
+    protocol: int | None
+
+
+def doubt(rule: Rule) -> Doubt:
+    """Return a rule with all that may be wrong with it."""
+    target = () if rule.target is None or isinstance(rule.target, Jump) else (rule.target,)
+    parameters = rule.parameters
+    protocol = None if "protocol" in parameters.negated else parameters.protocol
+    return Doubt(rule, (*rule.matches, *target), protocol)
+
+
+def objections(table: Table, doubts: Iterable[Doubt]) -> Iterator[Objection]:
     """Find rules of a table that can't be loaded.
 
     Args:
         table: the whole table.
-        rules: those of its rules whose matches or target are restricted.
+        doubts: the rules that may be such.
     """
     hooks = chain_graph([table]).hooks_of(table.name)
-    for rule in rules:
-        for match in rule.matches:
-            found = _objection(match, match.tables, rule, hooks.get(rule.chain, []))
-            if found:
-                yield found
-        target = rule.target
-        if target is not None and not isinstance(target, Jump):
-            found = _objection(target, target.allowed_tables(), rule, hooks.get(rule.chain, []))
+    for rule, extensions, protocol in doubts:
+        for extension in extensions:
+            found = _objection(extension, rule, protocol, hooks.get(rule.chain, []))
             if found:
                 yield found
 
 
 def _objection(
-    extension: Match | Target, tables: frozenset[str] | None, rule: Rule, hooks: list[str]
+    extension: Match | Target, rule: Rule, protocol: int | None, hooks: list[str]
 ) -> Objection | None:
+    tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
     if tables is not None and rule.table not in tables:
         words = f" works only in table {any_of(tuple(sorted(tables)))}"
         return _refusal(extension, rule, words, "tables")
     protocols = extension.allowed_protocols()
-    if protocols is not None:
+    if protocols is not None and (protocol is None or protocol not in protocols):
         parameters = rule.parameters
         named = "protocol" not in parameters.negated or "negated too" in (extension.insists or "")
         if parameters.protocol not in protocols or not named:

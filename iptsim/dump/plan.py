@@ -6,7 +6,7 @@ read once, and the models are shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from iptsim.dump.ruleset import Counters, Jump
+from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Given, Match, Option, Target
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
@@ -54,20 +55,6 @@ class BindError(Exception):
         self.at = at
         self.hint = hint
         self.item = item
-
-
-class Reading(NamedTuple):
-    """What a step makes of its values.
-
-    Attributes:
-        model: the match, target or parameters.
-        protocols: those of which the rule must name one, or None.
-        placed: whether it is restricted to some tables or hooks.
-    """
-
-    model: Any
-    protocols: frozenset[int] | None = None
-    placed: bool = False
 
 
 class Clause(NamedTuple):
@@ -121,11 +108,11 @@ class Recipe:
         self.form = form
         self.rows = rows
         self.memo: dict[Any, Any] = {}
-        self.limits = _limits(extension)
-        #: for each option: its field, parser, the parser's arguments besides the words, how many words, constant
-        self.readers: list[tuple[str, _Parse, tuple[int, ...], int, Any]] = [
+        #: the values that :meth:`accept` found right
+        self.checked: set[Any] = set()
+        #: for each option: its parser, the parser's arguments besides the words, how many words, constant
+        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any]] = [
             (
-                option.field,
                 option.value.parse if option.value else str,
                 (form.family,) if option.value and option.value.needs_family else (),
                 count,
@@ -145,17 +132,71 @@ class Recipe:
             fields = extension.gather(Given(option, option.constant, negated) for option, negated, _ in rows)
             self.fixed = {name: fields[name] for name in fields if name == "negated"}
 
-    def make(self, texts: Sequence[str]) -> Reading:
-        """Read the values.
+        decorators = extension.__pydantic_decorators__
+        #: whether the model can wait: its values go together where those of another line did, it limits the
+        #: rule as that one does, and nobody needs it at once as they do a target
+        self.waits = not (
+            self.gathers
+            or self.kept
+            or issubclass(extension, Target)
+            or _limits_itself(extension)
+            or decorators.model_validators
+            or decorators.field_validators
+        )
+        assert issubclass(extension, Match | Target)
+        #: whether it may stand anywhere
+        self.unlimited = not (
+            _limits_itself(extension)
+            or (extension.tables or extension.hooks or extension.protocols) is not None
+        )
+        #: the values that were found right
+        self.right: Container[Any] = self.checked if self.waits else self.memo
+
+    def accept(self, key: Any) -> None:
+        """Check values, or make their model where that can't wait.
 
         Raises:
             Misread: one means nothing, or they do not go together.
         """
+        texts = (key,) if isinstance(key, str) else key
+        if self.waits:
+            self.values(texts)
+            self.checked.add(key)
+        else:
+            self.memo[key] = self.make(texts)
+
+    def make(self, texts: Sequence[str]) -> Any:
+        """Read the values, and return the model.
+
+        Raises:
+            Misread: one means nothing, or they do not go together.
+        """
+        values = self.values(texts)
+        fields = {**self.fixed, **{row[0].field: value for row, value in zip(self.rows, values, strict=True)}}
+        try:
+            if self.gathers:
+                given = (Given(row[0], value, row[1]) for row, value in zip(self.rows, values, strict=True))
+                fields = self.extension.gather(given)
+            for name, idle in self.idle:
+                if fields.get(name) == idle:
+                    fields[name] = None
+            model = self.extension(**fields)
+            return model.kept_by(self.form) if self.kept else model
+        except ValidationError as error:
+            raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        except ValueError as error:
+            raise Misread(str(error)) from None
+
+    def values(self, texts: Sequence[str]) -> list[Any]:
+        """Read each value by itself.
+
+        Raises:
+            Misread: one means nothing.
+        """
         values: list[Any] = []
-        fields = self.fixed.copy()
         at = 0
         try:
-            for name, parse, more, count, constant in self.readers:
+            for parse, more, count, constant in self.readers:
                 if count == 1:
                     value = parse(texts[at], *more)
                 elif count:
@@ -167,50 +208,39 @@ class Recipe:
                     value = constant
                 at += count
                 values.append(value)
-                fields[name] = value
         except NoSuchWord as error:
             wanted, near = expected(self.rows[len(values)][0]), error.nearest
             raise Misread(str(error), at, lambda: near() or wanted, error.word) from None
         except ValueError as error:
             raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
-        try:
-            if self.gathers:
-                given = (Given(row[0], value, row[1]) for row, value in zip(self.rows, values, strict=True))
-                fields = self.extension.gather(given)
-            for name, idle in self.idle:
-                if fields.get(name) == idle:
-                    fields[name] = None
-            model = self.extension(**fields)
-            if self.kept:
-                model = model.kept_by(self.form)
-        except ValidationError as error:
-            raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-        except ValueError as error:
-            raise Misread(str(error)) from None
-        return self.limits(model)
+        return values
 
 
 #: The methods by which an extension's options may have a say in where it can stand.
 _LIMITS = ("allowed_tables", "allowed_hooks", "allowed_protocols")
 
 
-def _limits(extension: type[Extension]) -> Callable[[Any], Reading]:
-    """Return how a model becomes a reading, with what restricts it."""
+def _limits_itself(extension: type[Extension]) -> bool:
+    """Tell whether an extension's options have a say in where it can stand."""
     if extension is Parameters:
-        return Reading
-    assert issubclass(extension, Match | Target)
+        return False
     kind = Target if issubclass(extension, Target) else Match
-    if all(getattr(extension, name, None) is getattr(kind, name, None) for name in _LIMITS):
-        protocols, placed = extension.protocols, extension.tables is not None or extension.hooks is not None
-        return lambda model: Reading(model, protocols, placed)
-    if kind is Target:
-        return lambda model: Reading(
-            model,
-            model.allowed_protocols(),
-            model.allowed_tables() is not None or model.allowed_hooks() is not None,
-        )
-    return lambda model: Reading(
-        model, model.allowed_protocols(), model.tables is not None or model.allowed_hooks() is not None
+    return any(getattr(extension, name, None) is not getattr(kind, name, None) for name in _LIMITS)
+
+
+def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
+    """Tell whether only the whole table shows that the kernel takes an extension in a rule.
+
+    Args:
+        extension: a match or target of the rule.
+        protocol: that the rule names without a `!`.
+    """
+    tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
+    protocols = extension.allowed_protocols()
+    return (
+        tables is not None
+        or extension.allowed_hooks() is not None
+        or (protocols is not None and (protocol is None or protocol not in protocols))
     )
 
 
@@ -256,7 +286,7 @@ class Step:
         """Return what a recipe needs to know of the clauses."""
         return tuple((clause.option, clause.negated, len(clause.values)) for clause in self.clauses)
 
-    def read(self, key: Any) -> Reading:
+    def read(self, key: Any) -> Any:
         """Read the values, as :attr:`key` picks them, and remember the outcome.
 
         Raises:
@@ -264,11 +294,21 @@ class Step:
         """
         recipe = self.recipe
         try:
-            reading = recipe.make((key,) if isinstance(key, str) else key)
+            model = recipe.memo[key] = recipe.make((key,) if isinstance(key, str) else key)
         except Misread as error:
             raise self.error(error) from None
-        recipe.memo[key] = reading
-        return reading
+        return model
+
+    def accept(self, key: Any) -> None:
+        """Check the values, as :attr:`key` picks them.
+
+        Raises:
+            BindError: as in :meth:`read`.
+        """
+        try:
+            self.recipe.accept(key)
+        except Misread as error:
+            raise self.error(error) from None
 
     def error(self, error: Misread) -> BindError:
         """Give an error its place in the line."""
@@ -285,9 +325,9 @@ class Step:
         texts = (key,) if isinstance(key, str) else key
         try:
             if "," in "".join(texts):
-                models = tuple([without_idle(self.recipe.make(line).model) for line in self._pairs(texts)])
+                models = tuple([without_idle(self.recipe.make(line)) for line in self._pairs(texts)])
             else:
-                models = (without_idle(self.recipe.make(texts).model),)
+                models = (without_idle(self.recipe.make(texts)),)
         except Misread as error:
             raise self.error(error) from None
         self.recipe.memo[key] = models
@@ -344,14 +384,17 @@ class Bound(NamedTuple):
         parameters: one per rule that the line stands for; `-s a,b` makes two.
         matches: the matches in the order of testing.
         target: a target's model, a jump, or None.
-        doubtful: whether an extension is restricted to some tables or hooks, or is not for the rule's
-            protocol; the whole table shows whether the kernel takes it.
     """
 
     parameters: tuple[Parameters, ...]
     matches: tuple[Match, ...]
     target: Target | Jump | None
-    doubtful: bool
+
+
+def _words(line: str) -> list[str]:
+    words = split(line)
+    assert words is not None
+    return words
 
 
 @dataclass(slots=True)
@@ -373,6 +416,9 @@ class Plan:
         unknown: the steps of extensions that iptsim does not know.
         jumps: chain names -> jumps, shared by all plans of a reader.
         key, known, tests: of the steps, what :meth:`run` looks at.
+        doubted: the matches that only the whole table shows to be right, of those that can wait: which values
+            they have does not matter.
+        protocol: that the rule names without a `!`; it belongs to the shape.
     """
 
     command: str = ""
@@ -393,6 +439,8 @@ class Plan:
     key: _Key = field(init=False)
     known: _Known = field(init=False)
     tests: tuple[tuple[_Key, _Known, Step], ...] = field(init=False)
+    doubted: tuple[Match | Target, ...] = ()
+    protocol: int | None = None
 
     def steps(self) -> list[Step]:
         """Return all steps: parameters, matches, target."""
@@ -409,32 +457,86 @@ class Plan:
         Raises:
             BindError: a value means nothing.
         """
-        values = self.key(words)
-        parameters = self.known(values)
-        if parameters is None:
-            parameters = self.parameters.read_all(values)
-        model: Parameters = parameters[0]
-        matches, doubtful = [], False
-        for key, known, step in self.tests:
-            values = key(words)
-            reading = known(values)
-            if reading is None:
-                reading = step.read(values)
-            found, protocols, somewhere = reading
-            matches.append(found)
-            if somewhere or (
-                protocols is not None and (model.protocol not in protocols or "protocol" in model.negated)
-            ):
-                doubtful = True
+        parameters = self._parameters(words)
+        matches: Sequence[Any] = self._matches(words, len(self.tests))
         target: Target | Jump | None = None
         if self.target is not None:
-            target = matches.pop()
+            *matches, target = matches
         elif self.jump is not None:
-            name = words[self.jump]
-            target = self.jumps.get((name, self.goto))
-            if target is None:
-                target = self.jumps[name, self.goto] = Jump(name, self.goto)
-        return Bound(parameters, tuple(matches), target, doubtful)
+            target = self._jump(words[self.jump])
+        return Bound(parameters, tuple(matches), target)
+
+    def _parameters(self, words: Sequence[str]) -> tuple[Parameters, ...]:
+        values = self.key(words)
+        found: tuple[Parameters, ...] | None = self.known(values)
+        return self.parameters.read_all(values) if found is None else found
+
+    def _matches(self, words: Sequence[str], count: int) -> tuple[Any, ...]:
+        """Return the models of the first steps behind the parameters."""
+        found = []
+        for key, known, step in self.tests[:count]:
+            values = key(words)
+            model = known(values)
+            found.append(step.read(values) if model is None else model)
+        return tuple(found)
+
+    def doubts(self, bound: Bound) -> tuple[Match | Target, ...]:
+        """Return the extensions of a line of which only the whole table shows that the kernel takes them."""
+        model = bound.parameters[0]
+        self.protocol = None if "protocol" in model.negated else model.protocol
+        found: list[Match | Target] = [*bound.matches]
+        if isinstance(bound.target, Target):
+            found.append(bound.target)
+        return tuple(one for one in found if is_doubtful(one, self.protocol))
+
+    def settle(self, bound: Bound) -> None:
+        """Get ready for :meth:`accept`, once :meth:`run` has read a line."""
+        pairs = zip(self.matches, bound.matches, strict=True)
+        self.doubted = tuple(
+            match for step, match in pairs if step.recipe.waits and is_doubtful(match, self.protocol)
+        )
+
+    def accept(self, words: Sequence[str]) -> tuple[Target | Jump | None, tuple[Match | Target, ...]] | None:
+        """Check the values of a line, and make the models that can't wait.
+
+        Returns:
+            The target, and what :meth:`doubts` returns; None for lists of addresses.
+
+        Raises:
+            BindError: a value means nothing.
+        """
+        values = self.key(words)
+        if values not in self.parameters.recipe.right:
+            if "," in (values if isinstance(values, str) else "".join(values)):
+                return None
+            self.parameters.accept(values)
+        doubted, target = self.doubted, None
+        for key, known, step in self.tests:
+            values = key(words)
+            recipe = step.recipe
+            if values not in recipe.right:
+                step.accept(values)
+            if not recipe.waits:
+                target = known(values)
+                if not recipe.unlimited and is_doubtful(target, self.protocol):
+                    doubted += (target,)
+        if self.target is not None:
+            return target, doubted
+        return None if self.jump is None else self._jump(words[self.jump]), doubted
+
+    def _jump(self, name: str) -> Jump:
+        found = self.jumps.get((name, self.goto))
+        if found is None:
+            found = self.jumps[name, self.goto] = Jump(name, self.goto)
+        return found
+
+    def parameters_of(self, line: str) -> Parameters:
+        """Make the parameters of a line that was accepted."""
+        return self._parameters(_words(line))[0]
+
+    def matches_of(self, line: str) -> tuple[Match, ...]:
+        """Make the matches of a line that was accepted."""
+        return self._matches(_words(line), len(self.matches))
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
         """Return what `-c` sets, if the line has it.

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from iptsim.dump import commands
 from iptsim.dump.binder import Binder, is_target_name, nearest_match, nearest_target, target_names
-from iptsim.dump.checks import objections
+from iptsim.dump.checks import Doubt, doubt, objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Hint, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
-from iptsim.dump.syntax import Line, read_line
+from iptsim.dump.syntax import Line, parse_counters, read_line
 from iptsim.dump.words import Word, split
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.registry import STANDARD
 from iptsim.extensions.unknown import UnknownTarget
+from iptsim.grammar import terminal
 from iptsim.packet import Family
 from iptsim.reading import read_file
 
@@ -38,17 +38,16 @@ MAX_COUNTED = 1000
 #: How many rules that the kernel refuses, and extensions that iptsim does not know, are named.
 MAX_REFUSED = MAX_UNKNOWN = 10
 DECLARED_FIRST = "declare the chain above all rules"
+#: Words of a chain's line: :NAME POLICY [packets:octets].
+DECLARATION = 3
 #: How many line shapes are remembered.
 _MAX_PLANS = 8192
 
 #: Through how many rules the lines with -D, -C, -X and -E may look: each of them goes through all there are.
 MAX_SEARCHED = 10_000_000
 
-#: A chain's line as iptables-save prints it.
-_CHAIN = re.compile(r":([A-Za-z0-9_.][!-~]{0,27}) (ACCEPT|DROP|-) \[([0-9]{1,20}):([0-9]{1,20})\]")
 #: Blanks before a line.
 _INDENTED = re.compile(r"(?m)^[ \t]+")
-_COUNTERS = re.compile(r"\[([0-9]{1,20}):([0-9]{1,20})\]")
 
 
 def load(
@@ -149,7 +148,7 @@ class _Reader:
         #: the open block is passed over
         self.skipping = False
         #: rules of the open table of which only the whole table shows whether the kernel takes them
-        self.doubtful: list[Rule] = []
+        self.doubtful: list[Doubt] = []
         #: rules that the kernel refuses
         self.refused = 0
         #: how many rules the lists of addresses made
@@ -163,9 +162,11 @@ class _Reader:
         #: lines that are none of a dump were passed over
         self.skipped = False
         self.named: set[str] = set()
-        self.plans: dict[tuple[str | None, ...], Plan] = {}
+        #: how lines are read, by their shapes; None for the declaration of a chain
+        self.plans: dict[tuple[str | None, ...], Plan | None] = {}
         #: the words that make a line's shape; names of targets must be told from names of chains at once
-        self.keep: dict[str, str] = {word: word for word in ("!", *target_names())}
+        self.keep: dict[str, str] = {word: word for word in ("!", "-", *target_names())}
+        self.is_counters = terminal("dump", "COUNTERS").fullmatch
 
     def read(self, text: str) -> Ruleset:
         text = self._clean(text)
@@ -270,12 +271,14 @@ class _Reader:
     def _read_lines(self) -> None:
         for number, line in enumerate(self.lines, 1):
             first = line[:1]
-            if self.table is not None and not self.skipping:
-                if first == ":":
-                    if self._plain_chain(self.table, line, number):
-                        continue
-                elif (first == "-" or first == "[") and self._known_shape(self.table, line, number):
-                    continue
+            if (
+                first in "-:["
+                and line
+                and self.table is not None
+                and not self.skipping
+                and self._known_shape(self.table, line, number)
+            ):
+                continue
             if first == "#":
                 self._comment(line, number)
             elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
@@ -286,63 +289,65 @@ class _Reader:
             if self.more_errors >= MAX_COUNTED:
                 return
 
-    def _plain_chain(self, table: Table, line: str, number: int) -> bool:
-        """Read a chain's declaration as iptables-save prints it; return whether it is one."""
-        found = _CHAIN.fullmatch(line)
-        if found is None:
-            return False
-        name, policy, packets, octets = found.groups()
-        if (
-            name in table.chains
-            or (policy == "-") is (name in BUILTIN_CHAINS[table.name])
-            or name in STANDARD
-            or self.named
-        ):
-            return False
-        counters = Counters(int(packets), int(octets))
-        table.chains[name] = Chain(table.name, name, None if policy == "-" else policy, counters, [], number)
-        return True
-
     def _known_shape(self, table: Table, line: str, number: int) -> bool:
-        """Read a rule by the plan of its shape; return whether that went well."""
+        """Read a line of a shape that was parsed before; return whether there is one and that went well."""
         if len(line) > MAX_WORD or (len(line) > MAX_WORD // 4 and not line.isascii()):
             return False
-        counters = None
-        rest = line
-        if line[0] == "[":
-            found = _COUNTERS.match(line)
-            if found is None:
-                return False
-            counters = Counters(int(found[1]), int(found[2]))
-            rest = line[found.end() :]
-        words = split(rest)
+        words = split(line)
         if words is None:
             return False
-        plan = self.plans.get(tuple(map(self.keep.get, words)))
-        if plan is None:
+        counters = None
+        if line[0] == "[":
+            if not self.is_counters(words[0]):
+                return False
+            counters = parse_counters(words.pop(0))
+        shape = tuple(map(self.keep.get, words))
+        plan = self.plans.get(shape, self)
+        if plan is self:
             return False
+        if not isinstance(plan, Plan):
+            return line[0] == ":" and self._declared(table, words, number)
         name = words[plan.arguments[0]]
         chain = table.chains.get(name)
         if chain is None or name in plan.misplaced:
             return False
         try:
-            parameters, matches, target, doubtful = plan.run(words)
+            accepted = plan.accept(words)
         except BindError:
             return False
+        if accepted is None:
+            return False
+        target, doubted = accepted
         if type(target) is Jump and (
             target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]
         ):
             return False
+        if counters is not None:
+            line = line.partition("]")[2]
         rules = chain.rules
-        if len(parameters) > 1:
+        place, origin = (table.name, name, len(rules) + 1), (self.source, number)
+        rule = Rule.of_line(place, target, counters, origin, plan, line)
+        rules.append(rule)
+        if doubted:
+            self.doubtful.append(Doubt(rule, doubted, plan.protocol))
+        return True
+
+    def _declared(self, table: Table, words: list[str], number: int) -> bool:
+        """Declare a chain by a line of a known shape; return whether it can be declared so."""
+        name, policy, counters = words
+        name = name[1:]
+        if name in table.chains or (policy == "-") is (name in BUILTIN_CHAINS[table.name]) or self.named:
             return False
-        for model in parameters:
-            rule = Rule(
-                table.name, name, len(rules) + 1, model, matches, target, counters, self.source, number
-            )
-            rules.append(rule)
-            if doubtful:
-                self.doubtful.append(rule)
+        try:
+            commands.check_name(name)
+        except CommandError:
+            return False
+        if not self.is_counters(counters):
+            return False
+        chain = Chain(
+            table.name, name, None if policy == "-" else policy, parse_counters(counters), [], number
+        )
+        table.chains[name] = chain
         return True
 
     def _comment(self, line: str, number: int) -> None:
@@ -384,6 +389,8 @@ class _Reader:
                 return
             elif line.kind == "chain":
                 self._chain(line, text, number)
+                if line.counters is not None and len(text.split()) == DECLARATION:
+                    self.plans[None, self.keep.get(line.words[1].text), None] = None
             elif line.kind == "rule":
                 self._rule(line, text, number)
         except DumpSyntaxError as error:
@@ -454,7 +461,7 @@ class _Reader:
         assert table is not None
         if self.edited:
             commands.renumber(table)
-            self.doubtful = list(table.rules())
+            self.doubtful = [doubt(rule) for rule in table.rules()]
         for rule, name, reason, early in objections(table, self.doubtful) if self.doubtful else ():
             if early and rule.source == self.source:
                 text = self.lines[rule.line - 1]
@@ -574,6 +581,7 @@ class _Reader:
         if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
             for index in plan.keep:
                 self.keep[texts[index]] = texts[index]
+            plan.settle(bound)
             self.plans[tuple(map(self.keep.get, texts))] = plan
 
     def _listed_table(self, number: int) -> str:
@@ -655,8 +663,9 @@ class _Reader:
                 else:
                     for rule in rules:
                         commands.find_rule(chain, rule)
-                if bound.doubtful:
-                    self.doubtful += rules
+                doubted = plan.doubts(bound)
+                if doubted:
+                    self.doubtful += [Doubt(rule, doubted, plan.protocol) for rule in rules]
             elif plan.command == "P":
                 commands.set_policy(table, name or "", second or "", counters, number)
             elif plan.command == "N":

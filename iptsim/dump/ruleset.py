@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Target
@@ -52,8 +52,40 @@ class Jump:
         return say("go on in chain {chain}", chain=self.chain)
 
 
+class Plan(Protocol):
+    """How the lines of one shape are read (:class:`iptsim.dump.plan.Plan`)."""
+
+    def parameters_of(self, line: str) -> Parameters:
+        """Return a line's parameters."""
+
+    def matches_of(self, line: str) -> tuple[Match, ...]:
+        """Return a line's matches."""
+
+
+class _Read(Shown):
+    """A rule of a line whose values were checked, but are made when somebody asks for them: most never are."""
+
+    __slots__ = ("_line", "_plan")
+    _line: str
+    _plan: Plan
+
+    def _wait(self, plan: Plan, line: str) -> None:
+        self._plan, self._line = plan, line
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "parameters":
+                self.parameters = self._plan.parameters_of(self._line)
+            elif name == "matches":
+                self.matches = self._plan.matches_of(self._line)
+            else:
+                raise AttributeError(f"a rule has no {name}")
+            return getattr(self, name)
+
+
 @dataclass(slots=True)
-class Rule(Shown):
+class Rule(_Read):
     """One rule. Treat it as immutable.
 
     Attributes:
@@ -80,6 +112,34 @@ class Rule(Shown):
     line: int = field(default=0, compare=False)
     refused: str = field(default="", compare=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
+
+    @classmethod
+    def of_line(
+        cls,
+        place: tuple[str, str, int],
+        target: Target | Jump | None,
+        counters: Counters | None,
+        origin: tuple[str, int],
+        plan: Plan,
+        line: str,
+    ) -> Rule:
+        """Make a rule whose parameters and matches a plan makes of its line when they are asked for.
+
+        Args:
+            place: table, chain and position.
+            target: what it does.
+            counters: as in the dump.
+            origin: the file's name, and the line's number.
+            plan: of the line's shape.
+            line: without counters; its values are right.
+        """
+        rule = cls.__new__(cls)
+        rule.table, rule.chain, rule.position = place
+        rule.target, rule.counters = target, counters
+        rule.source, rule.line = origin
+        rule._wait(plan, line)
+        rule.refused = rule._text = ""
+        return rule
 
     def __repr__(self) -> str:
         return printable(f"<Rule {self.table} {self.chain} {self.position}: {self.text}>")

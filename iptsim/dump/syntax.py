@@ -1,17 +1,17 @@
-"""Turns one line of a dump into its parts with their places, and explains what is no line.
-
-The grammar (`dump.lark`) says what a line is. Lines as iptables-save prints them are cut without its
-parser, which takes longer to build than a usual dump to read; a property test holds both to each other.
-"""
+"""Parses one line of a dump by the grammar (`dump.lark`), and explains what is no line."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+from lark import Tree
+from lark.exceptions import UnexpectedInput
+
 from iptsim.dump.ruleset import Counters
-from iptsim.dump.words import Word, cut, unquote
+from iptsim.dump.words import Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
+from iptsim.grammar import parser
 
 
 class Line(NamedTuple):
@@ -28,10 +28,6 @@ class Line(NamedTuple):
     counters: Counters | None = None
 
 
-_TABLE = re.compile(r"\*([^ \t]+)")
-_CHAIN = re.compile(r":([^ \t]+) ([^ \t]+)(?: (\[[0-9]{1,20}:[0-9]{1,20}\]))?")
-_COUNTED = re.compile(r"(\[[0-9]{1,20}:[0-9]{1,20}\]) ")
-_FIRST = re.compile(r'!|-[^"]+')
 #: What may follow, by the names of the grammar's terminals, as an error says it.
 _EXPECTED = {
     "COUNTERS": "[packets:octets]",
@@ -46,8 +42,13 @@ _EXPECTED = {
 _PROGRAMS = r"sudo|ip6?tables(?:-(?:nft|legacy))?(?:-(?:save|restore))?"
 
 
+_ZERO = Counters(0, 0)
+
+
 def parse_counters(text: str) -> Counters:
     """Read `[packets:octets]`."""
+    if text == "[0:0]":
+        return _ZERO
     packets, _, octets = text[1:-1].partition(":")
     return Counters(int(packets), int(octets))
 
@@ -63,61 +64,18 @@ def read_line(text: str, source: str, number: int) -> Line:
     Raises:
         DumpSyntaxError: it is none.
     """
-    return plain_line(text) or line_by_grammar(text, source, number)
-
-
-def plain_line(text: str) -> Line | None:
-    """Cut a line of a usual form; None for any other, and for a comment."""
-    if text == "COMMIT":
-        return Line("commit", ())
-    if text[:1] == "*":
-        found = _TABLE.fullmatch(text)
-        return Line("table", (_word(found, 1),)) if found else None
-    if text[:1] == ":":
-        found = _CHAIN.fullmatch(text)
-        if found is None:
-            return None
-        return Line(
-            "chain", (_word(found, 1), _word(found, 2)), parse_counters(found[3]) if found[3] else None
-        )
-    counted = _COUNTED.match(text)
-    words = cut(text, counted.end() if counted else 0)
-    # An option or a `!` comes first.
-    if not words or not _FIRST.fullmatch(words[0].raw):
-        return None
-    return Line("rule", tuple(words), parse_counters(counted[1]) if counted else None)
-
-
-def _word(found: re.Match[str], group: int) -> Word:
-    text: str = found[group]
-    return Word(text, text, *found.span(group))
-
-
-def line_by_grammar(text: str, source: str, number: int) -> Line:
-    """Parse a line by the grammar.
-
-    Raises:
-        DumpSyntaxError: it is none.
-    """
-    from lark.exceptions import UnexpectedInput
-    from lark.lexer import Token
-
-    from iptsim.dump.grammar import parse_line
-
     try:
-        tree = parse_line(text).children[0]
+        tree = parser("dump").parse(text, start="line").children[0]
     except UnexpectedInput as error:
         raise _explain(text, error, source, number) from None
-    assert not isinstance(tree, Token)
+    assert isinstance(tree, Tree)
     words, counters = [], None
     for child in tree.children:
-        if isinstance(child, Token) and child.type != "REST":
-            start, end = child.start_pos or 0, child.end_pos or 0
-            words.append(
-                Word(str(child), unquote(child) if child.type == "QUOTED" else str(child), start, end)
-            )
-        elif not isinstance(child, Token):
+        if isinstance(child, Tree):
             counters = parse_counters(str(child.children[0]))
+        elif child.type != "REST":
+            means = unquote(child) if child.type == "QUOTED" else str(child)
+            words.append(Word(str(child), means, child.start_pos or 0, child.end_pos or 0))
     return Line(str(tree.data), tuple(words), counters)
 
 

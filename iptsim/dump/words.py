@@ -1,6 +1,7 @@
-"""Cuts a rule line into words as add_param_to_argv does (iptables/xshared.c), fast.
+"""Cuts a line at its blanks, so that its shape is found if a line of that shape was parsed before.
 
-The grammar (`dump.lark`) is the reference; property tests hold :func:`split` and :func:`cut` to it.
+The grammar (`dump.lark`) is the reference, and a property test holds :func:`split` to it. Both cut as
+add_param_to_argv does (iptables/xshared.c).
 """
 
 from __future__ import annotations
@@ -54,17 +55,10 @@ def split(line: str) -> list[str] | None:
 
 
 def _split_any(line: str) -> list[str] | None:
-    words = cut(line)
-    return None if words is None else [word.text for word in words]
-
-
-def cut(line: str, start: int = 0) -> list[Word] | None:
-    """Return the words of a line from a column on, or None for a line that the grammar may refuse."""
-    words, end = [], start
+    words, end = [], 0
     # never searching: what is no word where the last one ended ends the line, in one pass however it is made
     while found := _WORD.match(line, end):
         lead, quoted, plain = found.groups()
-        begin, end = found.start(1 if plain is None else 3), found.end()
-        text = plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted)
-        words.append(Word(line[begin:end], text, begin, end))
+        words.append(plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted))
+        end = found.end()
     return None if line[end:].strip(" \t") else words

@@ -1,23 +1,20 @@
-"""The fast way to cut a line into words agrees with the grammar."""
+"""The cut at blanks, which finds a line's shape, agrees with the grammar."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from lark.exceptions import UnexpectedInput
 
-from iptsim.dump.grammar import dump_parser, parse_line
-from iptsim.dump.syntax import line_by_grammar, plain_line
 from iptsim.dump.words import split, unquote
-from iptsim.errors import DumpSyntaxError
+from iptsim.grammar import folder, parser
 from tests.strategies import line_text
 
 
 def by_grammar(line: str) -> list[str] | None:
     """Return the words of a rule line by the grammar, None where it refuses the line."""
     try:
-        rule = parse_line(line).children[0]
+        rule = parser("dump").parse(line, start="line").children[0]
     except UnexpectedInput:
         return None
     return [unquote(str(word)) for word in rule.children]  # type: ignore[union-attr]
@@ -38,49 +35,6 @@ def test_same_words_as_the_grammar(text: str) -> None:
     fast, slow = split(line), by_grammar(line)
 
     assert fast == slow or fast is None
-
-
-@settings(deadline=None)
-@given(
-    st.sampled_from(["", "*", ":", ":A ", ":A -", "[1:2] ", "[1:2] -A ", "-A ", "! ", "COMMIT"]), line_text
-)
-@example(":", "INPUT ACCEPT [1:2]")
-@example(":", "INPUT [1:2] [3:4]")
-@example(":", "INPUT ACCEPT [1:2]x")
-@example("[1:2]", "-A INPUT")
-@example("[1:2] ", "[3:4] -A INPUT")
-@example("[1:2] -A ", 'INPUT "a b"c [3:4]')
-@example("-", " -A INPUT")
-@example('-A"', 'b" INPUT')
-@example("*", "nat ")
-def test_same_lines_as_the_grammar(first: str, rest: str) -> None:
-    fast = plain_line(first + rest)
-
-    try:
-        slow = line_by_grammar(first + rest, "", 1)
-    except DumpSyntaxError:
-        assert fast is None
-    else:
-        assert fast is None or fast == slow
-
-
-@pytest.mark.parametrize(
-    ("line", "kind"),
-    [
-        ("*nat", "table"),
-        (":INPUT ACCEPT [12:720]", "chain"),
-        (":DOCKER - [0:0]", "chain"),
-        ('[5:300] -A FORWARD -i docker0 -m comment --comment "to the world" -j ACCEPT', "rule"),
-        ("-A FORWARD ! -i docker0 -j DROP", "rule"),
-        ("COMMIT", "commit"),
-    ],
-)
-def test_plain_lines_need_no_parser(line: str, kind: str) -> None:
-    found = plain_line(line)
-
-    assert found is not None
-    assert found.kind == kind
-    assert found == line_by_grammar(line, "", 1)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +61,14 @@ def test_grammar_is_strict() -> None:
     pytest.importorskip("interegular")
     from lark import Lark
 
-    from iptsim.dump.grammar import grammar_file
-
-    Lark(grammar_file("dump.lark").read_text(), parser="lalr", start=["dump", "line"], strict=True)
+    Lark((folder() / "dump.lark").read_text(), parser="lalr", start=["dump", "line"], strict=True)
 
 
 def test_grammar_reads_whole_dumps() -> None:
     text = (
         '# c\n*filter\n:INPUT ACCEPT [1:2]\n[3:4] -A INPUT -m comment --comment "a # b" -j ACCEPT\nCOMMIT\n'
     )
-    tree = dump_parser().parse(text, start="dump")
+    tree = parser("dump").parse(text, start="dump")
 
     assert [line.children[0].data for line in tree.find_data("line")] == [  # type: ignore[union-attr]
         "comment",
@@ -129,6 +81,6 @@ def test_grammar_reads_whole_dumps() -> None:
 
 def test_option_is_no_prefix_of_another() -> None:
     """`--dports` is not `--dport` and an `s`; `--dport=80` is one word."""
-    rule = parse_line("-A X --dports 80 --dport=80 -").children[0]
+    rule = parser("dump").parse("-A X --dports 80 --dport=80 -", start="line").children[0]
 
     assert [str(word) for word in rule.children] == ["-A", "X", "--dports", "80", "--dport=80", "-"]  # type: ignore[union-attr]

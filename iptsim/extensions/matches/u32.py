@@ -7,17 +7,16 @@ test is decided wherever they make no difference.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
-from lark import Lark, Token, Transformer
+from lark import Token, Transformer
 from lark.exceptions import UnexpectedInput, VisitError
 
 from iptsim.extensions.base import Match, Option, Predicate, Ranges, Value, fact_predicate
-from iptsim.extensions.grammar import open_grammar
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import Octets, octets
+from iptsim.grammar import parser
 from iptsim.languages import joined, later, say, say_if, told
 from iptsim.packet import Context, Truth, Unknown
 
@@ -81,11 +80,6 @@ def _limited(items: list[Any], what: str) -> list[Any]:
     return items
 
 
-@cache
-def _parser() -> Lark:
-    return open_grammar("u32", _Tests())
-
-
 def parse_tests(text: str) -> tuple[U32Test, ...]:
     """Read the tests of `--u32`.
 
@@ -96,7 +90,7 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
     '0x6&0xff=0x6 && 0x4=0x1,0x2:0x3'
     """
     try:
-        tests: Any = _parser().parse(text)
+        tests: Any = _Tests().transform(parser("u32").parse(text))
     except UnexpectedInput as error:
         position: Any = error.pos_in_stream
         at = position or 0

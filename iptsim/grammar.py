@@ -1,0 +1,92 @@
+"""Finds the grammars and gives their parsers: from tables that are kept ready, or built; each once, when it is needed.
+
+Tables fit one release of Lark and one text of a grammar, so their file is named by both
+(`grammars/ready/dump-1.3.1-0123456789ab.tables`; `python -m tests.tables` writes them). Where none fits, the
+parser is built, which takes some ten times as long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lark import Lark
+    from lark.grammar import Rule, Symbol
+
+#: The grammars and their start symbols.
+STARTS: dict[str, tuple[str, ...]] = {"dump": ("dump", "line"), "u32": ("start",)}
+
+
+def folder() -> Path:
+    """Return where the grammars lie: inside the package where it is installed, at the top of a checkout."""
+    package = Path(__file__).parent
+    installed = package / "grammars"
+    return installed if installed.exists() else package.parent / "grammars"
+
+
+def ready_file(name: str) -> Path:
+    """Return the file that holds the tables of a grammar, if there is one for this Lark."""
+    import lark
+
+    text = (folder() / f"{name}.lark").read_bytes() + " ".join(STARTS[name]).encode()
+    digest = hashlib.sha256(text).hexdigest()[:12]
+    return folder() / "ready" / f"{name}-{lark.__version__}-{digest}.tables"
+
+
+def build(name: str) -> Lark:
+    """Build the parser of a grammar."""
+    from lark import Lark
+
+    text = (folder() / f"{name}.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", start=list(STARTS[name]), maybe_placeholders=False)
+
+
+@cache
+def parser(name: str) -> Lark:
+    """Return the parser of a grammar."""
+    from lark import Lark
+
+    file = ready_file(name)
+    if not file.exists():
+        return build(name)
+    with file.open("rb") as stream:
+        return Lark.load(stream)
+
+
+@cache
+def terminal(name: str, terminal: str) -> re.Pattern[str]:
+    """Return the pattern of a grammar's terminal."""
+    return re.compile(parser(name).get_terminal(terminal).pattern.to_regexp())
+
+
+@cache
+def pattern(name: str, start: str) -> re.Pattern[str]:
+    """Return a pattern for all that a grammar derives from a symbol.
+
+    The symbol must not lead back to itself, but for the repetitions that Lark makes of `*` and `+`.
+    """
+    made = parser(name)
+    rules: dict[str, list[Rule]] = {}
+    for rule in made.rules:
+        rules.setdefault(rule.origin.name, []).append(rule)
+
+    def of_symbols(symbols: Sequence[Symbol]) -> str:
+        return "".join(
+            f"(?:{made.get_terminal(symbol.name).pattern.to_regexp()})" if symbol.is_term else of(symbol.name)
+            for symbol in symbols
+        )
+
+    @cache
+    def of(symbol: str) -> str:
+        first = [rule for rule in rules[symbol] if [one.name for one in rule.expansion[:1]] != [symbol]]
+        again = [rule for rule in rules[symbol] if rule not in first]
+        found = "|".join(of_symbols(rule.expansion) for rule in first)
+        more = "|".join(of_symbols(rule.expansion[1:]) for rule in again)
+        return f"(?:{found})(?:{more})*" if more else f"(?:{found})"
+
+    return re.compile(of(start))
