@@ -17,8 +17,9 @@ def main() -> None:
         if file.stem.rpartition("-")[2] not in digests:
             file.unlink()
     for name in STARTS:
-        with ready_file(name).open("wb") as stream:
-            build(name).save(stream)
+        if not ready_file(name).exists():
+            with ready_file(name).open("wb") as stream:
+                build(name).save(stream)
 
 
 if __name__ == "__main__":
