@@ -54,6 +54,8 @@ class Bridges(Passage):
             sender = self.world.neighbour(packet.family, address, bridge, behind_ports=True)
             ports = sender.ports if sender is not None else ()
             if not ports:
+                # it may be somebody of whom nothing but this packet tells
+                self.world.hear(packet, bridge, None)
                 return interface, None
             interface = self._settle_port(ports, address_text(packet.family, address), bridge)
         self.world.hear(packet, bridge, interface)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import pytest
 
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
+from iptsim.host import load_host
 from iptsim.host.model import Host, Route, RoutingRule, RuleAction
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
@@ -485,3 +487,17 @@ COMMIT
     assert trace.assumptions[-1] == (
         "198.51.100.7 has a route back to 10.9.0.77, as no rule changes the source of the request."
     )
+
+
+def test_who_sends_is_there_to_get_the_reply(tmp_path: Path) -> None:
+    """A dump names one container of the bridge; another one asks."""
+    (tmp_path / "rules.txt").write_text(
+        "*nat\n:PREROUTING ACCEPT\n:DOCKER -\n-A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT "
+        "--to-destination 172.17.0.2:80\nCOMMIT\n"
+        "*filter\n:FORWARD ACCEPT\n:DOCKER -\n-A FORWARD -o docker0 -j DOCKER\n"
+        "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n"
+        "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp --dport 80 -j ACCEPT\nCOMMIT\n"
+    )
+    host = load_host(tmp_path / "rules.txt")
+    trace = walk(host, parse_question({"from": "172.17.0.3", "to": "198.51.100.7"}))
+    assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "ACCEPT"]
