@@ -14,6 +14,7 @@ FACTS: dict[str, str] = {
     "clusterip_node": "whether this node answers for the CLUSTERIP address",
     "connlabels": "names of connection labels, as {name: number}",
     "cpu": "number of the CPU that handles the packet",
+    "first_backend": "of two backends with rules at one hook, whose come first: nf_tables or legacy",
     "interface_groups": "groups of interfaces, as {interface: number}",
     "ipvs": "whether the packet belongs to a virtual service",
     "kernel_timezone": "minutes by which the kernel's time zone is ahead of UTC",
@@ -156,12 +157,19 @@ def _socket(value: Any) -> bool | str:
         raise ValueError("yes, no, bound, any or transparent") from None
 
 
+def _backend(value: Any) -> str:
+    if value not in ("nf_tables", "legacy"):
+        raise ValueError("nf_tables or legacy")
+    return str(value)
+
+
 _BITS16, _BITS32 = 0xFFFF, 0xFFFFFFFF
 _READERS: dict[str, Callable[[Any], Any]] = {
     "ah_length": _whole(_BITS16), "ah_reserved": _whole(_BITS16), "ah_spi": _whole(_BITS32), "cgroup": _text,
     "classid": _whole(_BITS32), "clusterip_node": _truth, "connlabels": _numbers_by_name,
     "cpu": _whole(_BITS32), "dccp_options": _option_numbers, "dccp_type": _dccp_type,
     "esp_spi": _whole(_BITS32), "flow_label": _whole(0xFFFFF), "fragment_id": _whole(_BITS32),
+    "first_backend": _backend,
     "fragment_offset": _whole(_BITS16), "icmp_id": _whole(_BITS16), "icmp_seq": _whole(_BITS16),
     "interface_groups": _numbers_by_name, "ip_df": lambda value: int(_truth(value)), "ip_id": _whole(_BITS16),
     "ipcomp_cpi": _whole(_BITS16),

@@ -6,10 +6,12 @@ measurements.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
 from iptsim.host.source import facing_address, select_source
-from iptsim.languages import joined, say
+from iptsim.languages import joined, later, say
 from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Chains, Fate
 from iptsim.netfilter.conntrack import State
@@ -48,7 +50,7 @@ class Passage(Chains):
             )
         if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
             _join_atomic_fragment(packet)
-        for chain in hooks.base_chains(hook, programs):
+        for chain in self._base_chains(hook, programs):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
             table, fate = chain.table, None
             if table == hooks.CONNTRACK:
@@ -66,6 +68,36 @@ class Passage(Chains):
                 if fate is not None:
                     return fate
         return None
+
+    def _base_chains(self, hook: str, programs: list[Program]) -> list[hooks.BaseChain]:
+        """Return what a packet passes at a hook, in order.
+
+        Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
+        tells which of two backends that was: where it can matter, either order is a way of its own.
+        """
+        chains = hooks.base_chains(hook, programs)
+        for place, (one, other) in enumerate(pairwise(chains)):
+            if one.priority == other.priority and one.program is not None and other.program is not None:
+                first, second = self._in_order(hook, one.table, [one.program, other.program])
+                chains[place : place + 2] = [one._replace(program=first), other._replace(program=second)]
+        return chains
+
+    def _in_order(self, hook: str, table: str, programs: list[Program]) -> list[Program]:
+        """Return the rules of several backends in the order in which the kernel passes them."""
+        if len(programs) < 2 or any(program.is_idle(table, hook) for program in programs):
+            return programs
+        first = programs[0].backend
+        stated = self.world.fact("first_backend")
+        if stated is None:
+            place = f"{table} {hook}"
+            unknown = Unknown(
+                say("whose rules come first in {place}, those of nf_tables or of legacy", place=place),
+                later("--set first_backend=nf_tables, or legacy: those that were loaded last come first"),
+                (table, hook),
+            )
+            words = say("the {backend} rules of {place} come first", backend=first, place=place)
+            stated = first if self._choose(unknown, "backend", words) else ""
+        return programs if stated == first else programs[::-1]
 
     def _defragments(self, hook: str, tracks: bool, family: int) -> bool:
         """Tell whether fragments are joined before a hook: by conntrack, in IPv4 also for local delivery."""
@@ -127,7 +159,7 @@ class Passage(Chains):
         side = hooks.NAT_SIDE[context.hook]
         asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
         if asks and side not in connection.nat_done:
-            for program in programs:
+            for program in self._in_order(context.hook, "nat", programs):
                 if program.chain("nat", context.hook) is None:
                     continue
                 fate = self._table(context, program, "nat")

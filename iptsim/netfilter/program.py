@@ -59,6 +59,7 @@ class Program:
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
         self._chains: dict[tuple[str, str], list[Rule | Prepared]] = {}
+        self._idle: dict[tuple[str, str], bool] = {}
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
     @cached_property
@@ -75,6 +76,31 @@ class Program:
         if found is None and self.backend == "legacy" and table in self.ruleset.tables:
             return Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
         return found
+
+    def is_idle(self, table: str, hook: str) -> bool:
+        """Tell whether a base chain leaves every packet as it is: it only accepts, counts and logs."""
+        key = (table, hook)
+        if key not in self._idle:
+            chain = self.chain(table, hook)
+            self._idle[key] = chain is None or self._is_idle(chain, set())
+        return self._idle[key]
+
+    def _is_idle(self, chain: Chain, seen: set[str]) -> bool:
+        seen.add(chain.name)
+        if (chain.policy or "ACCEPT") != "ACCEPT":
+            return False
+        for prepared in map(self._prepare, chain.rules):
+            target = prepared.target
+            if any(condition.predicate.effect for condition in prepared.conditions):
+                return False
+            if not prepared.quiet and target is not None and target.name not in ("ACCEPT", "RETURN"):
+                return False
+            jump = prepared.jump
+            if jump is not None and jump.chain not in seen:
+                called = self.chain(chain.table, jump.chain)
+                if called is not None and not self._is_idle(called, seen):
+                    return False
+        return True
 
     def rules(self, chain: Chain) -> list[Rule | Prepared]:
         """Return a chain's rules; :meth:`prepare` makes one ready when a packet first comes to it."""
