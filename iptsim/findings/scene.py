@@ -16,6 +16,7 @@ from iptsim.findings.finding import Evidence
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
 from iptsim.languages import say
+from iptsim.netfilter.outside import outside_address
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, address_text, parse_address, protocol_name
@@ -207,11 +208,8 @@ class Scene:
 
     def outside_interface(self, family: Family) -> Interface | None:
         """Return the interface of the default route."""
-        for text in ("198.51.100.7", "203.0.113.5") if family == 4 else ("2001:db8:ffff::7",):
-            device = fib.lookup(self.host.namespace, family, parse_address(text)[1]).device
-            if device is not None:
-                return self.host.namespace.interfaces.get(device)
-        return None
+        device = fib.lookup(self.host.namespace, family, outside_address(self.host, family)).device
+        return self.host.namespace.interfaces.get(device or "")
 
     def neighbour(self, family: Family) -> str | None:
         """Return the address of another machine on the link that leads outside."""

@@ -199,6 +199,17 @@ class Members:
                 return None
         return None
 
+    def covers(self, address: int) -> bool:
+        """Tell whether an element holds an address, whatever its other parts."""
+        for lengths, keys in self.groups:
+            for place, part in enumerate(self.parts):
+                if part not in ADDRESSES:
+                    continue
+                value = address & prefix_mask(self.family or 4, lengths[place])
+                if (value,) in keys if len(self.parts) == 1 else any(key[place] == value for key in keys):
+                    return True
+        return False
+
     def _keys(self, lengths: Lengths, element: Mapping[int, Any]) -> Iterator[Key]:
         choices: list[tuple[Hashable, ...]] = []
         for place, part in enumerate(self.parts):

@@ -13,6 +13,7 @@ from iptsim.errors import RulesetError, WalkLimitError
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.host.model import Host, Namespace
 from iptsim.languages import later, say, told
+from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.program import Condition, Prepared, Program
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import Decision, Delivery, FinalVerdict, Skipped, Step
@@ -90,6 +91,8 @@ class Chains:
         self.consulted: set[str] = set()
         #: what was taken for granted on the way, in sentences
         self.notes: list[str] = []
+        #: the rules that look at the outside address of the packet that is under way, if that matters
+        self.watch: Watch | None = None
         #: what the packet that is under way has met so far
         self.steps: list[Step] = []
         self.skipped: list[Skipped] = []
@@ -180,6 +183,8 @@ class Chains:
 
     def _matches(self, context: Context, prepared: Prepared) -> bool | None:
         """Tell whether a rule matches; None: undecided, and it makes no difference."""
+        if self.watch is not None:
+            self._watch(context, prepared, self.watch)
         undecided: list[tuple[Unknown, Condition]] = []
         for condition in prepared.conditions:
             truth = condition.test(context)
@@ -205,6 +210,18 @@ class Chains:
                 self._skip(context, prepared, condition)
                 return False
         return True
+
+    def _watch(self, context: Context, prepared: Prepared, watch: Watch) -> None:
+        """Keep a rule that only its condition on the outside address may keep from matching."""
+        selecting = watch.condition(prepared) if not prepared.quiet else None
+        if selecting is None:
+            return
+        consulted = set(self.consulted)
+        others = (one for one in prepared.conditions if one is not selecting)
+        if all(one.test(context) is not False for one in others):
+            watch.keep(prepared.rule, selecting)
+        # what was only looked at for the sake of the watch is no default that counts
+        self.consulted.intersection_update(consulted)
 
     def _decide(
         self, unknown: Unknown, condition: Condition | None, prepared: Prepared, words: str = later("matches")

@@ -12,6 +12,7 @@ from iptsim.host.model import Container, Endpoint, Host
 from iptsim.languages import say
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.answers import syn_options, usual_length
+from iptsim.netfilter.outside import other_address_note, outside_address
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.quoted import read_quoted
 from iptsim.packet import (
@@ -26,11 +27,6 @@ from iptsim.packet import (
     parse_address,
 )
 
-#: Addresses outside that stand for "internet" (documentation ranges, RFC 5737 and 3849).
-INTERNET: dict[Family, tuple[str, ...]] = {
-    4: ("198.51.100.7", "203.0.113.5", "192.0.2.1"),
-    6: ("2001:db8:ffff::7", "2001:db8:fffe::7"),
-}
 DEFAULT_SPORT = 40000
 
 
@@ -272,7 +268,8 @@ def _destination(
     if target == "host":
         return "host", _host_address(host, family)
     if target == "internet":
-        return "internet", _outside_address(host, family)
+        notes.extend(filter(None, [other_address_note(host, family)]))
+        return "internet", outside_address(host, family)
     if target == "dns":
         return _resolver(host, sender, family)
     address = _address(target, family, "--to")
@@ -395,29 +392,14 @@ def _common_address(
 
 
 def _host_address(host: Host, family: Family) -> int:
-    route = fib.lookup(host.namespace, family, _outside_address(host, family))
-    source = fib.source_address(host.namespace, family, route, _outside_address(host, family))
+    route = fib.lookup(host.namespace, family, outside_address(host, family))
+    source = fib.source_address(host.namespace, family, route, outside_address(host, family))
     if source is not None:
         return source
     for interface, address in host.namespace.addresses(family):
         if interface.kind != "loopback" and address.scope == "global":
             return address.address
     raise UsageError(f"the host has no IPv{family} address that is known; give the address itself")
-
-
-def _outside_address(host: Host, family: Family) -> int:
-    """Return an address that is nobody's and that the default route leads to, if there is one."""
-    first: int | None = None
-    for text in INTERNET[family]:
-        address = parse_address(text)[1]
-        if host.owner_of(family, address) is not None:
-            continue
-        first = address if first is None else first
-        found = fib.lookup(host.namespace, family, address)
-        if found.route is not None and found.route.prefix_length == 0:
-            return address
-    assert first is not None
-    return first
 
 
 def _resolver(host: Host, sender: tuple[Container, Endpoint | None] | str, family: Family) -> tuple[str, int]:
@@ -549,7 +531,8 @@ def _from_outside(
     notes: list[str],
 ) -> Start:
     if name == "internet":
-        packet.src = _outside_address(host, family)
+        packet.src = outside_address(host, family)
+        notes.extend(filter(None, [other_address_note(host, family)]))
         if packet.src == packet.dst:
             packet.src += 1
     else:
@@ -560,7 +543,7 @@ def _from_outside(
         packet.src = _address(question.src, family, "src")
     interface = route.device
     if route.type != "unicast" or interface is None:
-        default = fib.lookup(host.namespace, family, _outside_address(host, family))
+        default = fib.lookup(host.namespace, family, outside_address(host, family))
         interface = default.device
         if interface is None:
             raise UsageError(
@@ -601,7 +584,8 @@ def _arriving(host: Host, question: Question) -> Start:
         if question.src is not None:
             source = _address(question.src, family, "src")
     elif sender == "internet":
-        source = _outside_address(host, family)
+        source = outside_address(host, family)
+        notes.extend(filter(None, [other_address_note(host, family)]))
     else:
         source = _address(src_text or "", family, "src")
     if source is None:

@@ -23,6 +23,7 @@ from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.journey import Journey
 from iptsim.netfilter.listening import note_listener
+from iptsim.netfilter.outside import Watch, watch_of
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.resolve import Start, resolve
@@ -96,6 +97,8 @@ class Simulator:
         before = resolve(self.host, question.after) if question.after is not None else None
         ways = _Ways(self, question, start, before)
         trace = ways.explore(())
+        if ways.watch is not None and (note := ways.watch.note(self.host, trace.legs[0].packet)):
+            ways.notes.append(note)
         trace.id = None if question.id is None else str(question.id)
         family = start.packet.family
         missing = [
@@ -202,6 +205,7 @@ class _Run:
     host_journey: Journey
     containers: dict[str, Journey]
     assumptions_used: set[str]
+    watch: Watch | None = None
 
     def ask(self, question: Question) -> None:
         """Let the rules look at what a question says of the world."""
@@ -233,6 +237,7 @@ class _Ways:
         self.budget = Budget()
         self.runs = 0
         self.assumptions_used: set[str] = set()
+        self.watch = watch_of(question)
         self.notes: list[str] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
@@ -271,7 +276,9 @@ class _Ways:
             budget=self.budget,
             verbose=self.question.verbose,
         )
-        run = _Run(self.simulator, self.question, start, self.budget, journey, {}, self.assumptions_used)
+        run = _Run(
+            self.simulator, self.question, start, self.budget, journey, {}, self.assumptions_used, self.watch
+        )
         if earlier is not None and self.before is not None:
             journey.notes += _pass_before(replace(run, question=earlier, start=self.before), told.state)
             run.ask(self.question)
@@ -354,7 +361,9 @@ def _pass_before(run: _Run, stated: State | None) -> list[str]:
 def _legs(run: _Run) -> list[Leg]:
     """Follow the request, and what it sets off."""
     start, question = run.start, run.question
+    run.host_journey.watch = run.watch
     request, fate = _send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
+    run.host_journey.watch = None
     note_listener(run.simulator.host, question, request)
     legs = [request]
     if not question.reply:
