@@ -57,7 +57,7 @@ class Visit:
         return bool(self.page.locator(selector).evaluate("(one) => one === document.activeElement"))
 
     def text(self, selector: str) -> str:
-        return self.page.locator(selector).inner_text()
+        return str(self.page.locator(selector).inner_text())
 
 
 Open = Callable[..., Visit]
