@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib.util import find_spec
 
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
     os.environ.pop(_name, None)
@@ -12,3 +13,6 @@ os.environ["LC_ALL"] = "C.UTF-8"
 # a shell without job control starts background commands with interrupts ignored, and children inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: `python -m tests.notebooks` needs what only the tests of documents install.
+collect_ignore = [] if find_spec("nbclient") else ["notebooks.py"]
