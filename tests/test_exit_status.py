@@ -5,6 +5,7 @@ The statuses of signals are what POSIX shells report (128 and the signal's numbe
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,8 +33,10 @@ iptsim.__main__.run()
 def shell(text: str) -> subprocess.CompletedProcess[str]:
     """Run a shell command in which `iptsim` is the program."""
     define = f'iptsim() {{ "{sys.executable}" -m iptsim "$@"; }}; S="{CAPTURE}"; '
+    # faketime(1) opens a file of its own where a stream is closed
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     return subprocess.run(
-        ["sh", "-c", define + text], capture_output=True, text=True, check=False, timeout=120
+        ["sh", "-c", define + text], capture_output=True, text=True, check=False, timeout=120, env=environment
     )
 
 
