@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from importlib.util import find_spec
+
+import pytest
 
 for _name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
     os.environ.pop(_name, None)
@@ -16,3 +19,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 #: `python -m tests.notebooks` needs what only the tests of documents install.
 collect_ignore = [] if find_spec("nbclient") else ["notebooks.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line which tests were left out, and why."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.getreports("skipped")
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        told = "; ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
+        terminalreporter.write_line(f"left out: {told}")
