@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
@@ -13,6 +12,7 @@ from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
 from iptsim.host.flows import entry_of_line
 from iptsim.netfilter.question import Question, parse_question
 from iptsim.packet import ICMP, ICMPV6, address_text
+from iptsim.reading import parse_json
 
 #: Fields of a question that are no property of the packet, and have options of their own.
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct", "inner"})
@@ -103,8 +103,8 @@ def _settle_before(known: dict[str, Any]) -> None:
     before = known["after"]
     if isinstance(before, str):
         try:
-            before = json.loads(before)
-        except (ValueError, RecursionError) as error:
+            before = parse_json(before.encode("utf-8", "replace"))
+        except ValueError as error:
             raise UsageError(f"after: {error}") from None
     if isinstance(before, Mapping):
         if "after" in before:
@@ -308,7 +308,7 @@ def _fact(setting: str, value: str) -> Any:
     """Read a fact: a number, a truth, an object in JSON, or plain text."""
     if value.startswith("{"):
         try:
-            return json.loads(value)
+            return parse_json(value.encode("utf-8", "replace"))
         except ValueError as error:
             raise UsageError(f"--set {setting}: {error}") from None
     number = read_number(value)

@@ -57,7 +57,7 @@ def test_settings_of_every_kind() -> None:
         ("mark", "write it as field=value"),
         ("=1", "write it as field=value"),
         ("id=1", "there is no field 'id'"),
-        ("interface_groups={", "Expecting"),
+        ("interface_groups={", "line 1, column"),
         ("ct.mark.x=1", "mark has a value of its own"),
     ],
 )

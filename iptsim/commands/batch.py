@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
-from iptsim.commands.common import ANSWERED, BAD, DIFFERS, open_source, question_fields
+from iptsim.commands.common import ANSWERED, BAD, DIFFERS, json_text, open_source, question_fields
 from iptsim.commands.explain import assume_listening, expected
-from iptsim.errors import CaptureError, IptsimError, UsageError
+from iptsim.errors import IptsimError, UsageError
+from iptsim.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
     from iptsim.host import Host
 
-#: Octets of a batch that are read at once; answers are flushed after each piece.
+#: Bytes of a batch that are read at once; answers are flushed after each piece.
 _PIECE = 1 << 16
+#: Most bytes of a line of a batch.
+LINE_LIMIT = 1 << 20
 
 
 def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
@@ -41,7 +43,7 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
             for line in lines:
                 batch.number += 1
                 if line.strip():
-                    sys.stdout.write(json.dumps(batch.answer(line)) + "\n")
+                    sys.stdout.write(json_text(batch.answer(line)) + "\n")
             sys.stdout.flush()
     return batch.status()
 
@@ -99,9 +101,11 @@ class _Batch:
 
 def _line_fields(line: bytes) -> dict[str, Any]:
     """Read a batch line."""
+    if len(line) > LINE_LIMIT:
+        raise UsageError(f"a line of more than {LINE_LIMIT:,} bytes")
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(line)
+    except ValueError as error:
         raise UsageError(f"the line is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise UsageError('a question is a JSON object: {"from": "client", "to": "web"}')
@@ -118,24 +122,25 @@ def _merged(defaults: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _stream(name: str) -> BinaryIO:
+def _stream(name: str) -> IO[bytes]:
     if name == "-":
         # a copy of the descriptor, so that closing it leaves sys.stdin alone
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    try:
-        return open(name, "rb")
-    except OSError as error:
-        raise CaptureError(f"{name}: {error.strerror or error}") from None
+    return open_regular(name)
 
 
-def groups_of_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield the lines that are there, as they come: whoever waits for an answer before asking on gets it."""
-    begun: list[bytes] = []
+def groups_of_lines(stream: IO[bytes]) -> Iterator[list[bytes]]:
+    """Yield the lines that are there, as they come: whoever waits for an answer before asking on gets it.
+
+    Of a line that is longer than :data:`LINE_LIMIT`, only so much is kept that it is seen to be.
+    """
+    begun = b""
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
         *lines, rest = piece.split(b"\n")
         if lines:
-            lines[0] = b"".join([*begun, lines[0]])
-            begun = []
+            lines[0] = begun + lines[0]
+            begun = b""
             yield lines
-        begun.append(rest)
-    yield [b"".join(begun)]
+        if len(begun) <= LINE_LIMIT:
+            begun += rest
+    yield [begun]

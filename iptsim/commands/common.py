@@ -275,6 +275,17 @@ def output(arguments: argparse.Namespace) -> Output:
 
 def print_json(value: Any) -> None:
     """Print JSON, indented for people on a terminal."""
+    print(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Return JSON in ASCII. U+FFFD stands for half a character, as a name of a file or an argument may hold it."""
     import json
 
-    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
+    text = json.dumps(value, indent=indent)
+    if "\\ud" not in text:
+        return text
+    whole = (
+        json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
+    return json.dumps(json.loads(whole), indent=indent)

@@ -8,6 +8,7 @@ from typing import Any
 
 from iptsim.commands.changes import add_docker_changes
 from iptsim.commands.common import ANSWERED, add_command, add_source, warn_of
+from iptsim.errors import printable
 
 _EPILOG = (
     "SOURCE may also be a daemon.json, a file with DOCKER_OPTS, the output of `docker inspect`,\n"
@@ -66,5 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
     text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
     if not text:
         print(f"iptsim: with these settings dockerd writes no IPv{arguments.family} rules", file=sys.stderr)
-    sys.stdout.write(text)
+    # what others wrote may hold escapes: a terminal shows them, a file gets them as they are
+    sys.stdout.write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
     return ANSWERED

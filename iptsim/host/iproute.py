@@ -232,8 +232,10 @@ def rules(entries: Iterable[RuleEntry], family: Family = 4, place: str = "") -> 
 def _rule(entry: RuleEntry, family: Family) -> RoutingRule:
     _, src, src_length = prefix(entry.src, family)
     _, dst, dst_length = prefix(entry.dst, family)
-    src_length = entry.srclen if entry.srclen is not None else src_length
-    dst_length = entry.dstlen if entry.dstlen is not None else dst_length
+    if entry.srclen is not None:
+        src_length = check_prefix_length(family, entry.srclen)
+    if entry.dstlen is not None:
+        dst_length = check_prefix_length(family, entry.dstlen)
     action: RuleAction = "to_table"
     if entry.goto is not None:
         action = "goto"

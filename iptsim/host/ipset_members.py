@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -25,6 +25,11 @@ _NO_LENGTH = -1
 
 #: Elements that a hash holds at most, where its header does not say.
 _MOST_ELEMENTS = 65536
+
+#: Most elements that the ranges of a set stand for. What `ipset save` prints has no ranges but of addresses.
+RANGE_LIMIT = 1 << 18
+#: Most sets of a kernel (IPSET_INVALID_ID in include/linux/netfilter/ipset/ip_set.h is 65,535).
+SET_LIMIT = 65_535
 
 Lengths = tuple[int, ...]
 Key = tuple[Hashable, ...]
@@ -49,6 +54,7 @@ class Members:
     Attributes:
         parts: what an element is made of: "ip", "net", "port", "mac", "iface", "mark".
         lists: members of a list:set, in order.
+        unfolded: how many elements ranges stand for, beyond one each.
     """
 
     def __init__(self, ipset: IpSet) -> None:
@@ -58,15 +64,20 @@ class Members:
         self._range = _bitmap_range(ipset) if self._bitmap else None
         self._most = int(ipset.options.get("maxelem", _MOST_ELEMENTS))
         self.lists: list[str] = []
+        self.unfolded = 0
         #: by prefix lengths, longest first: element -> whether it is a hole (nomatch)
         self.groups: list[tuple[Lengths, dict[Key, bool]]] = []
         groups: dict[Lengths, dict[Key, bool]] = {}
-        for text, options in ipset.entries:
-            if self.parts == ("set",):
-                _place(self.lists, text, options)
-                continue
-            for lengths, key in self._elements(text, options):
+        if self.parts == ("set",):
+            self.lists = _in_order(ipset.entries)
+        for text, options in ipset.entries if not self.lists else ():
+            for number, (lengths, key) in enumerate(self._elements(text, options)):
                 groups.setdefault(lengths, {})[key] = "nomatch" in options
+                self.unfolded += number > 0
+                if self.unfolded > RANGE_LIMIT:
+                    raise ValueError(
+                        f"its ranges stand for more than {RANGE_LIMIT:,} elements; `ipset save` lists what is in it"
+                    )
         self._index(groups)
 
     def _index(self, groups: Mapping[Lengths, dict[Key, bool]]) -> None:
@@ -245,13 +256,36 @@ def _bitmap_range(ipset: IpSet) -> tuple[int, int]:
     return parse_address(first)[1], parse_address(last or first)[1]
 
 
-def _place(members: list[str], name: str, options: Mapping[str, str]) -> None:
-    """Put a member of a list:set into its place."""
-    anchor = options.get("before") or options.get("after")
-    if anchor in members:
-        members.insert(members.index(anchor) + ("after" in options), name)
-    else:
-        members.append(name)
+def _in_order(entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Return the members of a list:set as `before` and `after` put them; one that is there stays where it is.
+
+    Raises:
+        ValueError: there are more than the kernel has sets.
+    """
+    if len(entries) > SET_LIMIT:
+        raise ValueError(f"it has more than {SET_LIMIT:,} members")
+    # each with the one behind it and the one in front; None is both ends
+    behind: dict[str | None, str | None] = {None: None}
+    front: dict[str | None, str | None] = {None: None}
+    for name, options in entries:
+        if name in behind:
+            continue
+        before, after = options.get("before"), options.get("after")
+        left = (
+            front[before]
+            if before in behind and before
+            else after
+            if after in behind and after
+            else front[None]
+        )
+        right = behind[left]
+        behind[left], behind[name], front[name], front[right] = name, right, left, name
+    found: list[str] = []
+    place = behind[None]
+    while place is not None:
+        found.append(place)
+        place = behind[place]
+    return found
 
 
 def address_prefixes(text: str, family: int) -> Iterator[tuple[int, int]]:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from iptsim.host.ipset_members import ADDRESSES, Members
-from iptsim.host.model import BITS, IpSet, prefix_mask
+from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
+from iptsim.host.model import BITS, IpSet, check_prefix_length, prefix_mask
 from iptsim.languages import say
 from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
+from iptsim.reading import brief
 
 UDPLITE = 136
 #: Options of `create` and `add` that a value follows; the others are flags.
@@ -25,7 +26,8 @@ _VALUED = frozenset(
     }
 )  # fmt: skip
 #: Types whose elements are of no address family.
-_FAMILYLESS = frozenset({"bitmap:port", "hash:mac", "list:set"})
+LIST = "list:set"
+_FAMILYLESS = frozenset({"bitmap:port", "hash:mac", LIST})
 _WORD = re.compile(r'"[^"]*"|[^ \t"]+')
 
 
@@ -46,13 +48,40 @@ def read_ipsets(text: str) -> dict[str, IpSet]:
             created[name], entries[name] = (words[2], _options(words[3:])), []
         elif command in ("add", "A") and len(words) >= 3:
             if name not in created:
-                raise ValueError(f"line {number} adds to the set {name!r}, which no line before it creates")
+                raise ValueError(
+                    f"line {number} adds to the set {brief(name)}, which no line before it creates"
+                )
             entries[name].append((words[2], _options(words[3:])))
         else:
             raise ValueError(
                 f"line {number} is neither `create SET TYPE` nor `add SET ELEMENT`: {line[:80]!r}"
             )
-    return {name: _set(name, kind, options, entries[name]) for name, (kind, options) in created.items()}
+    _check_lists(created, entries)
+    found: dict[str, IpSet] = {}
+    left = RANGE_LIMIT
+    for name, (kind, options) in created.items():
+        found[name] = _set(name, kind, options, entries[name])
+        left -= members_of(found[name]).unfolded
+        if left < 0:
+            raise ValueError(f"the ranges of all sets stand for more than {RANGE_LIMIT:,} elements")
+    return found
+
+
+def _check_lists(
+    created: Mapping[str, tuple[str, Any]], entries: Mapping[str, list[tuple[str, dict[str, str]]]]
+) -> None:
+    """Check that no list of sets holds a list: the kernel takes none (list_set_uadt in ip_set_list_set.c).
+
+    Raises:
+        ValueError: one does; the text says which.
+    """
+    lists = {name for name, (kind, _) in created.items() if kind == LIST}
+    for name in lists:
+        for member, _ in entries[name]:
+            if member in lists:
+                raise ValueError(
+                    f"the set {brief(name)} of type {LIST} can't hold {brief(member)}, which is one too"
+                )
 
 
 def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str, dict[str, str]]]) -> IpSet:
@@ -66,8 +95,11 @@ def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str,
     )
     try:
         members_of(ipset)
+        check_prefix_length(family, int(options.get("netmask", BITS[family])))
+        _mask(ipset)
+        _mark_mask(ipset)
     except ValueError as error:
-        raise ValueError(f"the set {name} of type {kind}: {error}") from None
+        raise ValueError(f"the set {brief(name)} of type {brief(kind)}: {error}") from None
     return ipset
 
 
@@ -186,10 +218,14 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
         )
         return unknown if mac is None else mac.lower()
     if part == "mark":
-        return packet.mark & int(ipset.options.get("markmask", "0xffffffff"), 0)
+        return packet.mark & _mark_mask(ipset)
     if source:
         return context.in_interface, context.physical_in
     return context.out_interface, context.physical_out
+
+
+def _mark_mask(ipset: IpSet) -> int:
+    return int(ipset.options.get("markmask", "0xffffffff"), 0)
 
 
 def _mask(ipset: IpSet) -> int:
