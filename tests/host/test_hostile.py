@@ -18,7 +18,8 @@ from iptsim.host import ipset_members, ipsets, load_host
 from iptsim.host.ipset_members import Members
 from iptsim.host.ipsets import members_of, read_ipsets
 from iptsim.host.model import IpSet, check_interface_name
-from tests.host.mutations import COMPOSE, FIXTURES, check
+from tests.dump.mutations import FIXTURES
+from tests.host.mutations import COMPOSE, check
 
 #: Together three hundred; `make fuzz-captures` does twenty thousand.
 SEEDS, EACH = range(15), 20
