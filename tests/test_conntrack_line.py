@@ -8,7 +8,9 @@ from iptsim.cli import main
 from iptsim.errors import UsageError
 from iptsim.fields import make_question
 from iptsim.host import load_host
+from iptsim.host.flows import conntrack_entries
 from iptsim.netfilter.walk import walk
+from tests.netfilter.hosts import router
 
 HOST = "fixtures/captures/docker-28.5/icc-off"
 LINE = (
@@ -57,3 +59,33 @@ def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["explain", HOST, "--from", "client", "--to", "web:80", "--quiet", "--expect", "accept"]
     assert main([*words, "--set", f"conntrack={LINE}", "--set", "tcp_flags=ACK"]) == 0
     capsys.readouterr()
+
+
+PING = (
+    "icmp 1 29 src=10.2.0.9 dst=10.1.0.9 type=8 code=0 id=4660 "
+    "src=10.1.0.9 dst=10.1.0.1 type=0 code=0 id=4660 mark=0 use=1"
+)
+_MASQUERADING = "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n"
+_FORWARDING = (
+    "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m state --state NEW -j DROP\nCOMMIT\n"
+)
+
+
+def test_a_saved_ping_is_known_by_its_identifier() -> None:
+    """As the kernel does it with the entry that conntrack -L printed so."""
+    host = router(_MASQUERADING + _FORWARDING)
+    host.conntrack = list(conntrack_entries(PING))
+    reply = {"in": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "proto": "icmp", "icmp_type": 0}
+    known, other = (walk(host, make_question({**reply, "icmp_id": number})) for number in (4660, 4661))
+    assert (known.verdict, known.legs[0].delivered and known.legs[0].delivered.name) == ("ACCEPT", "10.2.0.9")
+    assert other.verdict == "DROP"
+
+
+def test_whether_a_translated_connection_is_translated_hangs_on_a_nat_chain() -> None:
+    """The kernel translates while a nat chain is registered: not after `nft delete table ip nat`."""
+    host = router(_FORWARDING)
+    host.conntrack = list(conntrack_entries(PING))
+    reply = {"in": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "proto": "icmp", "icmp_type": 0}
+    trace = walk(host, make_question({**reply, "icmp_id": 4660}))
+    assert [way.verdict for way in trace.branches] == ["ACCEPT", "DROP"]
+    assert [decision.match for decision in trace.hinges] == ["nat"]

@@ -156,6 +156,8 @@ class Passage(Chains):
         connection = context.connection
         if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
             return None
+        if connection.status & {"SNAT", "DNAT"} and not self._translates(programs):
+            return None
         side = hooks.NAT_SIDE[context.hook]
         asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
         if asks and side not in connection.nat_done:
@@ -178,6 +180,18 @@ class Passage(Chains):
         if not nat.translate(context.packet, connection, side, context.direction):
             return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)
         return None
+
+    def _translates(self, programs: list[Program]) -> bool:
+        """Tell whether the kernel translates packets of a translated connection: while any nat chain is there.
+
+        A dump alone may have been saved without its table nat, and nftables may have nat chains of its own.
+        """
+        if self.host.inferred or any("nat" in program.ruleset.tables for program in programs):
+            return True
+        unknown = Unknown(
+            say("whether the host has a nat chain that no file shows"), later("the table nat in the dump")
+        )
+        return self._choose(unknown, "nat", say("the host has a nat chain"))
 
     def _translate(self, context: Context, wanted: Translation) -> bool:
         """Carry out what a nat target asks for. Returns False when there is no address to use."""

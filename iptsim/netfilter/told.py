@@ -12,7 +12,7 @@ from iptsim.languages import say
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import ConnectionFacts, Question
-from iptsim.packet import Connection, Direction, Flow, Packet, Zone, address_text, parse_address
+from iptsim.packet import ICMP, ICMPV6, Connection, Direction, Flow, Packet, Zone, address_text, parse_address
 
 _ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
 
@@ -61,9 +61,9 @@ def tell(question: Question, packet: Packet, host: Host) -> Told:
 
 def _saved(question: Question, packet: Packet, host: Host) -> tuple[Connection, ...]:
     """Return the connection of the capture that the packet belongs to, if its ports are known to fit."""
-    if question.sport is None:
-        return ()
     flow = packet.flow
+    if "sport" in packet.defaults or (packet.proto in (ICMP, ICMPV6) and flow.sport is None):
+        return ()
     for entry in host.conntrack:
         if flow in (entry.connection.original, entry.connection.reply):
             return (entry.connection.copy(),)
