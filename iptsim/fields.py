@@ -15,6 +15,7 @@ from iptsim.packet import ICMP, ICMPV6, address_text
 from iptsim.reading import parse_json
 
 #: Fields of a question that are no property of the packet, and have options of their own.
+_NFT_FAMILIES = frozenset({"ip", "ip6", "inet", "bridge", "netdev"})
 _CONTROL = frozenset({"id", "assume", "facts", "extra", "reply", "verbose", "ct", "inner"})
 #: Who sends to whom; and what the next packet of a connection need not have from the one before.
 _ENDS = ("from", "sender", "to", "in", "in_interface", "src", "dst")
@@ -218,16 +219,19 @@ def read_assumptions(words: Iterable[str]) -> dict[str, bool]:
         if not equals or not what or value.lower() not in TRUTHS:
             raise UsageError(f"--assume {word}: write it as MATCH=yes, or TABLE:CHAIN:N=no")
         if ":" in what and not _is_place(what):
-            raise UsageError(f"--assume {word}: a rule is named TABLE:CHAIN:N, as in filter:INPUT:7")
+            raise UsageError(
+                f"--assume {word}: a rule is named TABLE:CHAIN:N, as in filter:INPUT:7; a chain of nftables "
+                "FAMILY:TABLE:CHAIN, as in inet:fw:input"
+            )
         found[what] = TRUTHS[value.lower()]
     return found
 
 
 def _is_place(text: str) -> bool:
-    """Tell whether a text names a rule; a chain's name may hold colons itself."""
+    """Tell whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
     table, _, rest = text.partition(":")
     chain, _, position = rest.rpartition(":")
-    return bool(table and chain and position.isdigit())
+    return (table in _NFT_FAMILIES and bool(chain)) or bool(table and chain and position.isdigit())
 
 
 def split_port(who: str) -> tuple[str, int | None]:

@@ -20,13 +20,14 @@ from tests.readme import ROOT
 #: Which kind of object lies in which field of another.
 _WITHIN: dict[str, dict[str, str | None]] = {
     "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace"},
-    "reason": {"rule": "rule"},
+    "reason": {"rule": "rule", "nftables": "nftables"},
+    "decision": {"nftables": "nftables"},
     "rule": {"docker": "docker"},
     "leg": {
         "packet": "packet", "delivered": "delivered", "steps": "step", "own_steps": "step", "arrival_steps": "step",
     },
     "delivered": {"packet": "packet"},
-    "step": {"docker": "docker", "skipped": "skipped", "changes": None},
+    "step": {"docker": "docker", "skipped": "skipped", "changes": None, "nftables": "nftables"},
     "findings": {"findings": "finding"},
     "finding": {"evidence": "evidence", "shown": "trace"},
     "whatif": {
@@ -66,6 +67,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
             "docker-28.5/host-firewall",
             "docker-28.5/forward-off",
             "docker-28.5/listening",
+            "docker-28.5/nft-input-policy",
             "hosts/ufw-docker-28.5",
         )
     }
@@ -80,6 +82,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
         ("docker-28.5/forward-off", {"from": "client", "to": "internet:443"}),
         ("hosts/ufw-docker-28.5", {"from": "internet", "to": "host:23"}),
         ("docker-28.5/listening", {"from": "internet", "to": "host:22"}),
+        ("docker-28.5/nft-input-policy", {"from": "internet", "to": "host:9000"}),
     ]
     for name, fields in asked:
         given = {key: value for key, value in fields.items() if key not in ("from", "to")}

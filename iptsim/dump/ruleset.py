@@ -26,6 +26,18 @@ BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "security": ("INPUT", "FORWARD", "OUTPUT"),
 }
+_PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0}
+_SECURITY_PRIORITIES = {"legacy": 50, "nf_tables": 150}
+
+
+def priority_of(table: str, chain: str, backend: str = "nf_tables") -> int:
+    """Return the priority of a table's built-in chain at its hook.
+
+    The nf_tables flavour of iptables gives the security table 150, behind nat at INPUT; the legacy flavour 50.
+    """
+    if table == "nat":
+        return -100 if chain in ("PREROUTING", "OUTPUT") else 100
+    return _SECURITY_PRIORITIES[backend] if table == "security" else _PRIORITIES[table]
 
 
 class Counters(NamedTuple):

@@ -45,6 +45,8 @@ class Reason:
                 out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.text)
             else:
                 out["rule"]["policy"] = step.verdict
+        elif step is not None and step.nftables is not None:
+            out["nftables"] = step.nftables.as_json()
         if self.advice:
             out["advice"] = self.advice
         return out

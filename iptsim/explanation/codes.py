@@ -53,6 +53,9 @@ REASONS: dict[str, str] = {
     ),
     "reply-dropped": later("The request arrives, but its reply does not come back."),
     "proxy-cut-off": later("docker-proxy accepts the connection but cannot reach the container."),
+    "nft-chain": later(
+        "A base chain of nftables that iptables did not create decides, or may decide: its rules are not evaluated."
+    ),
     "undecided-match": later(
         "The verdict depends on something that neither rules, capture nor question tells."
     ),

@@ -103,15 +103,18 @@ class Explanation(Pictured):
 def decision_json(decision: Decision) -> dict[str, Any]:
     """Return how an undecided match went on one way."""
     rule = decision.rule
-    return {
-        "table": rule.table if rule else None,
-        "chain": rule.chain if rule else None,
-        "rule": rule.position if rule else None,
-        "line": rule.line if rule else None,
+    out: dict[str, Any] = {
+        "table": rule.table if rule is not None else None,
+        "chain": rule.chain if rule is not None else None,
+        "rule": rule.position if rule is not None else None,
+        "line": rule.line if rule is not None else None,
         "match": decision.match,
         "depends_on": told(decision.unknown.reason),
         "taken": decision.value,
     }
+    if decision.nftables is not None:
+        out.update(nftables=decision.nftables.as_json(), what=told(decision.words))
+    return out
 
 
 def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iptsim.explanation.case import Reason
 from iptsim.explanation.places import place_of, place_of_step
-from iptsim.languages import joined, say, told
+from iptsim.languages import joined, say, sentence, sentences, told
 from iptsim.netfilter.trace import Decision, Leg, Step, Trace
 
 #: Matches that a sentence names at most.
@@ -14,8 +14,12 @@ _SHOWN = 3
 def depends(trace: Trace) -> Reason:
     """Return the reason of DEPENDS: the undecided matches."""
     hinges = trace.hinges
-    rule, step = hinges[0].rule, None
-    if rule is not None:
+    if not hinges:
+        return _rewritten(trace)
+    rule, chain, step = hinges[0].rule, hinges[0].nftables, None
+    if chain is not None:
+        step = next((one for leg in trace.legs for one in leg.all_steps if one.nftables == chain), None)
+    elif rule is not None:
         step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
     decide = joined(
@@ -28,7 +32,17 @@ def depends(trace: Trace) -> Reason:
         text = say("It depends on {on}, and {count} more.", on=text, count=len(hinges) - shown)
     else:
         text = say("It depends on {on}.", on=text)
-    return Reason("undecided-match", text, step, trace.legs[0], advice)
+    code = "undecided-match" if chain is None else "nft-chain"
+    return Reason(code, text, step, trace.legs[0], advice)
+
+
+def _rewritten(trace: Trace) -> Reason:
+    """Return why it is unknown what happens to a packet that a chain of nftables changed."""
+    leg = trace.deciding_leg
+    step = leg.deciding
+    text = sentence(step.note) if step is not None else ""
+    unknown = say("What happens to the packet after that is unknown.")
+    return Reason("nft-chain", sentences(text, unknown), step, leg)
 
 
 def _on(hinges: list[Decision]) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host import daemon as dockerd
-from iptsim.host import engine, flows, infer, iproute
+from iptsim.host import engine, flows, infer, iproute, nftables
 from iptsim.host.files import FILES, Source, read_source
 from iptsim.host.foreign import (
     ForwardingEntry,
@@ -26,7 +26,7 @@ from iptsim.host.foreign import (
     converted,
 )
 from iptsim.host.ipsets import read_ipsets
-from iptsim.host.model import DockerDaemon, Host, Namespace, Route
+from iptsim.host.model import DockerDaemon, Host, Namespace, NftRuleset, Route
 from iptsim.host.sockets import read_listeners
 from iptsim.packet import Family
 from iptsim.reading import parse_json, read_file
@@ -77,6 +77,7 @@ def load_host(
         ruleset = _on_top({ruleset.family: ruleset}, noflush, lenient)
     host = Host(rulesets={ruleset.family: ruleset}, inferred=True, source=source.name)
     infer.complete(host, ())
+    host.namespace.nftables = nftables.hinted([ruleset], None)
     return host
 
 
@@ -153,6 +154,7 @@ class _Reader:
         host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
         host.recent = self._text("xt-recent.txt", flows.recent_lists)
         infer.complete(host, self.source.files, self._guests())
+        host.namespace.nftables = self._nftables(host)
         return host
 
     # -- one file ----------------------------------------------------------------------------------
@@ -250,6 +252,15 @@ class _Reader:
             listeners=self._text("ss.txt", read_listeners),
         )
 
+    def _nftables(self, host: Host) -> NftRuleset | None:
+        """Return the base chains of nftables that iptables did not create, or what hints at some."""
+        rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
+        if "nft-ruleset.json" not in self.source.files:
+            return nftables.hinted(rulesets, host.daemon)
+        entry = self._json("nft-ruleset.json", TypeAdapter(nftables.RulesetEntry))
+        found = NftRuleset() if entry is None else nftables.read_nftables(entry)
+        return nftables.without_iptables(found, rulesets)
+
     def _routes(self) -> list[Route]:
         """Return all routes; `ip route show table all` prints those of IPv6 too where no -4 is given."""
         with self._in("ip-route.json") as name:
@@ -294,6 +305,12 @@ def _guest(name: str, entry: GuestEntry) -> Namespace:
         *iproute.routes(entry.route or (), 4, f"{name}.route"),
         *iproute.routes(entry.route6 or (), 6, f"{name}.route6"),
     ]
+    families: tuple[tuple[Family, str | None], ...] = ((4, entry.iptables), (6, entry.ip6tables))
+    hints = [
+        chain
+        for family, text in families
+        for chain in nftables.hinted_chains((text or "").splitlines(), family)
+    ]
     return Namespace(
         name=name,
         interfaces=iproute.interfaces(entry.addr),
@@ -307,4 +324,5 @@ def _guest(name: str, entry: GuestEntry) -> Namespace:
         ip6tables=entry.ip6tables,
         resolv_conf=entry.resolv_conf,
         listeners=None if entry.sockets is None else read_listeners(entry.sockets),
+        nftables=NftRuleset(chains=tuple(hints)) if hints else None,
     )

@@ -272,6 +272,7 @@ class Namespace:
         sysctls: as `sysctl` prints them, without spaces around the value.
         iptables / ip6tables: text of iptables-save in this namespace, None if nobody asked.
         listeners: its listening sockets, None where they were not saved.
+        nftables: its base chains of nftables, None where they were not saved.
     """
 
     name: str = "host"
@@ -285,6 +286,7 @@ class Namespace:
     neighbours: list[Neighbour] = field(default_factory=list)
     forwarding: list[Forwarding] = field(default_factory=list)
     listeners: tuple[Listener, ...] | None = None
+    nftables: NftRuleset | None = None
     #: what :mod:`iptsim.host.fib` has looked up and prepared
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -342,6 +344,50 @@ class Namespace:
         """Return the resolvers of resolv.conf, in order."""
         lines = (line.split() for line in (self.resolv_conf or "").splitlines())
         return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+#: What a base chain of nftables could do to a packet: drop it, reject it, rewrite it or how others see it.
+NftEffect = Literal["drop", "reject", "change"]
+
+
+class NftChain(Frozen):
+    """A base chain of nftables; what is None was not saved.
+
+    Attributes:
+        family: "ip", "ip6", "inet", "bridge", "netdev" or "arp".
+        type: "filter", "nat" or "route".
+        hook: "prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress".
+        policy: "accept" or "drop".
+        devices: the interfaces whose ingress or egress it hangs at.
+        effects: what it could do; empty where it can only let packets go on.
+    """
+
+    family: str
+    table: str
+    name: str | None = None
+    type: str | None = None
+    hook: str | None = None
+    priority: int | None = None
+    policy: str | None = None
+    devices: tuple[str, ...] = ()
+    effects: tuple[NftEffect, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the chain as plain data."""
+        named = ("family", "table", "name", "type", "hook", "priority", "policy")
+        return {"chain" if name == "name" else name: getattr(self, name) for name in named}
+
+
+class NftRuleset(Frozen):
+    """The base chains of nftables in a network namespace.
+
+    Attributes:
+        chains: those of iptables-nft as well.
+        tracked: the address families whose connections some rule makes the kernel track.
+    """
+
+    chains: tuple[NftChain, ...] = ()
+    tracked: frozenset[Family] = frozenset()
 
 
 class Listener(Frozen):

@@ -9,17 +9,20 @@ from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import find_match, find_target, module_names
+from iptsim.host.model import NftChain
+from iptsim.netfilter.nftables import MODULE, assumable
 
 #: Longest name that an error repeats.
 _SHOWN = 80
 
 
-def check_assumption(what: str, rulesets: list[Ruleset]) -> str:
+def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftChain]) -> str:
     """Check an assumption that decided nothing on a packet's way.
 
     Args:
-        what: the name of a match or target, or TABLE:CHAIN:N.
+        what: the name of a match or target, TABLE:CHAIN:N, or FAMILY:TABLE:CHAIN of nftables.
         rulesets: all rules that the packet might have met.
+        chains: all base chains of nftables that it might have met.
 
     Returns:
         A sentence on why it has no effect; empty where its rules were only not met.
@@ -27,6 +30,8 @@ def check_assumption(what: str, rulesets: list[Ruleset]) -> str:
     Raises:
         UsageError: there is no such rule, match or target, or nothing about it is ever open.
     """
+    if what == MODULE or what in map(assumable, chains):
+        return ""
     if ":" in what:
         _check_place(what, rulesets)
         return ""
@@ -55,7 +60,10 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
         if found is not None and short and 1 <= int(number) <= len(found.rules):
             rules.append(found.rules[int(number) - 1])
     if not rules:
-        raise UsageError(f"assume: there is no rule {what[:_SHOWN]}; a rule is named TABLE:CHAIN:N")
+        raise UsageError(
+            f"assume: there is no rule {what[:_SHOWN]}; a rule is named TABLE:CHAIN:N, a chain of nftables "
+            "FAMILY:TABLE:CHAIN"
+        )
     if all(part.status == "exact" for rule in rules for part in _parts(rule)):
         raise UsageError(
             f"assume: rule {what[:_SHOWN]} leaves nothing open: the packet and the host decide whether it "

@@ -127,6 +127,9 @@ class Bridges(Passage):
         packet, bridge = context.packet, port.master or ""
         context.in_interface = bridge
         target = self._addressee(packet, port, next_hop)
+        fate = self._pass_bridge(context, "prerouting")
+        if fate is not None:
+            return fate
         if self.bridge_netfilter(packet.family):
             if packet.family == 6 and target is not None and next_hop is not None and not discovered:
                 fate = self._discover_neighbour(packet, port, next_hop)
@@ -147,10 +150,23 @@ class Bridges(Passage):
             return self._kernel_drop(
                 "not-for-host", say("the frame's destination MAC address is that of another port"), "BRIDGE"
             )
+        fate = self._leave_bridge(context, bridge)
+        if fate is not None:
+            return fate
         if packet.family == 6 and (refused := self._refused_before_rules(packet)):
             return refused
         fate = None if self.bridge_netfilter(packet.family) else self._hook(context, hooks.PREROUTING)
         return fate or self._route(context)
+
+    def _leave_bridge(self, context: Context, bridge: str) -> Fate | None:
+        """Hand a frame from a bridge's port to the host's IP stack (br_pass_frame_up)."""
+        return self._pass_bridge(context, "input") or self._pass_device(context, "ingress", bridge)
+
+    def _to_port(self, context: Context, ports: tuple[str, ...]) -> Fate | None:
+        """Send a frame out of a bridge's port, one of these; none: it is not known out of which."""
+        return self._pass_bridge(context, "postrouting") or self._pass_device(
+            context, "egress", *(ports or (None,))
+        )
 
     def _addressee(self, packet: Packet, port: Interface, next_hop: int | None) -> Neighbour | None:
         """Return for whom on the bridge a frame is; None: for the host."""
@@ -223,7 +239,7 @@ class Bridges(Passage):
         # from here on it is a frame for the host, however it was addressed
         packet.pkttype = "unicast"
         # it has a route already, and IPv6 takes that for where it came from (ip6_rcv_core)
-        return self._route(context, decision.device)
+        return self._leave_bridge(context, bridge) or self._route(context, decision.device)
 
     def _flood(self, context: Context, port: Interface) -> Fate:
         """Send a broadcast or multicast frame out of all other ports of the bridge, and to the host."""
@@ -234,6 +250,8 @@ class Bridges(Passage):
             if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
                 continue
             copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)
+            if self._pass_bridge(copy, "forward") is not None:
+                continue
             if seen:
                 copy.physical_out = other.name
                 if self._hook(copy, hooks.FORWARD) is not None:
@@ -242,8 +260,10 @@ class Bridges(Passage):
                 if self._hook(copy, hooks.POSTROUTING) is not None:
                     continue
                 self._confirm(copy)
-            reached[other.name] = copy.packet
-        fate = None if seen else self._hook(context, hooks.PREROUTING)
+            if self._to_port(copy, (other.name,)) is None:
+                reached[other.name] = copy.packet
+        fate = self._leave_bridge(context, bridge)
+        fate = fate or (None if seen else self._hook(context, hooks.PREROUTING))
         fate = fate or self._route(context)
         if fate.verdict == "ACCEPT" or not reached:
             return fate
@@ -282,6 +302,9 @@ class Bridges(Passage):
             )
         if port.isolated and out is not None and out.isolated:
             return self._kernel_drop("isolated-ports", say("both bridge ports are isolated"), "BRIDGE")
+        fate = self._pass_bridge(context, "forward")
+        if fate is not None:
+            return fate
         if self.bridge_netfilter(packet.family):
             context.bridged = True
             context.out_interface = bridge
@@ -310,7 +333,8 @@ class Bridges(Passage):
                 switch=switch,
             )
             self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
-        return self._hand_over(packet, target.container, target.name, bridge)
+        fate = self._to_port(context, ports if name is None else (name,))
+        return fate or self._hand_over(packet, target.container, target.name, bridge)
 
     def _is_too_big(self, packet: Packet, mtu: int | None) -> bool:
         """Tell whether a packet is larger than an MTU and may not be fragmented (ip_exceeds_mtu, ip6_pkt_too_big)."""

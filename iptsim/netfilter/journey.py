@@ -39,6 +39,9 @@ class Journey(Bridges):
         """
         context = self._context(packet)
         port = self.namespace.interfaces.get(interface)
+        fate = self._pass_device(context, "ingress", *self._lower(interface))
+        if fate is not None:
+            return fate
         if port is not None and port.master is not None:
             if self._is_bridge(port.master):
                 return self._receive_from_port(context, port, next_hop, discovered)
@@ -59,6 +62,16 @@ class Journey(Bridges):
         """Follow a packet that somebody outside sends, by an interface of the namespace, a bridge or its port."""
         entrance, next_hop = self._entrance(packet, interface)
         return self.receive(packet, entrance, next_hop, discovered=True)
+
+    def _lower(self, name: str) -> list[str]:
+        """Return an interface and those that carry its frames: of a VLAN its parent, of a bond its ports."""
+        interface = self.namespace.interfaces.get(name)
+        found = [name]
+        if interface is not None and interface.kind == "vlan" and interface.parent:
+            found += self._lower(interface.parent)
+        elif interface is not None and interface.kind == "bond":
+            found += [port.name for port in self.namespace.ports(name)]
+        return found
 
     def _is_for_others(self, packet: Packet, interface: Interface | None) -> bool:
         """Tell whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
@@ -212,6 +225,9 @@ class Journey(Bridges):
 
     def _loop_back(self, context: Context) -> Fate:
         """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
+        fate = self._pass_device(context, "egress", "lo") or self._pass_device(context, "ingress", "lo")
+        if fate is not None:
+            return fate
         context.in_interface, context.out_interface = "lo", None
         if context.state == "INVALID":
             # nothing is noted at such a packet: conntrack judges it anew, and what is wrong with it stays
@@ -258,4 +274,7 @@ class Journey(Bridges):
             return self._kernel_drop(
                 "no-neighbour", say("nobody on {device} answers for {who}", device=device, who=who), "ROUTING"
             )
-        return self._hand_over(packet, target.container, target.name, device)
+        fate = self._pass_device(context, "egress", *self._lower(device))
+        if fate is None and self._is_bridge(device):
+            fate = self._pass_bridge(context, "output") or self._to_port(context, target.ports)
+        return fate or self._hand_over(packet, target.container, target.name, device)

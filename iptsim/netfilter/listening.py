@@ -1,11 +1,12 @@
-"""Whether a program listens where a connection ends."""
+"""Whether a program listens where a connection ends, and what is assumed where that was not saved."""
 
 from __future__ import annotations
 
 from iptsim.host.model import Host, Listener, Namespace
 from iptsim.host.sockets import find_listener
+from iptsim.languages import say
 from iptsim.netfilter.question import Question
-from iptsim.netfilter.trace import Delivery, Leg
+from iptsim.netfilter.trace import Delivery, Leg, Trace
 from iptsim.packet import ACK, SYN, TCP, UDP, Packet
 
 
@@ -52,3 +53,27 @@ def _opens(question: Question, packet: Packet) -> bool:
     if question.state not in (None, "new") or question.after is not None or question.conntrack is not None:
         return False
     return packet.tcp_flags & (SYN | ACK) == SYN if packet.proto == TCP else packet.proto == UDP
+
+
+def unsaved(host: Host, trace: Trace) -> list[str]:
+    """Return in one sentence what is assumed of nftables and of listening programs, where that was not saved."""
+    end = trace.opening.delivered
+    hears = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
+    deaf = end.name if hears and end is not None and namespace_at(host, end).listeners is None else ""
+    chains = host.namespace.nftables is None and not trace.legs[0].inside
+    if chains and deaf:
+        return [
+            say(
+                "nftables has no base chains besides those of iptables, and a program listens: the source has no "
+                "nft-ruleset.json and no list of listening sockets."
+            )
+        ]
+    if chains:
+        return [
+            say("nftables has no base chains besides those of iptables: the source has no nft-ruleset.json.")
+        ]
+    if deaf:
+        return [
+            say("A program listens: the source has no list of the listening sockets of {name}.", name=deaf)
+        ]
+    return []

@@ -10,19 +10,20 @@ from itertools import pairwise
 
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
+from iptsim.host.model import NftChain
 from iptsim.host.source import facing_address, select_source
 from iptsim.languages import joined, later, say
 from iptsim.netfilter import conntrack, hooks, nat, routing
-from iptsim.netfilter.chains import Chains, Fate
+from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.conntrack import State
-from iptsim.netfilter.program import Program
+from iptsim.netfilter.nftables import NftChains
 from iptsim.packet import Context, Packet, Unknown, address_text
 
 #: Protocol number of the IPv6 fragment header, and its length in octets.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
 
 
-class Passage(Chains):
+class Passage(NftChains):
     """Takes packets through the hooks of a network namespace."""
 
     #: where the local packet that is under way leaves; OUTPUT may change it
@@ -39,7 +40,8 @@ class Passage(Chains):
         context.hook = hook
         programs = self.programs.get(context.packet.family, [])
         packet = context.packet
-        tracks = any(program.tracks for program in programs)
+        nftables = self._nft_at(packet.family, hook)
+        tracks = packet.family in self._nftables.tracked or any(program.tracks for program in programs)
         if packet.fragment is not None and self._defragments(hook, tracks, packet.family):
             packet.fragment = None
             self._note(
@@ -50,7 +52,7 @@ class Passage(Chains):
             )
         if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
             _join_atomic_fragment(packet)
-        for chain in self._base_chains(hook, programs):
+        for chain in self._base_chains(hook, programs, nftables):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
             table, fate = chain.table, None
             if table == hooks.CONNTRACK:
@@ -58,8 +60,10 @@ class Passage(Chains):
                     self._track(context)
             elif chain.program is not None:
                 fate = self._table(context, chain.program, table)
+            elif chain.nftables is not None:
+                fate = self._pass_chain(context, chain.nftables)
             else:
-                fate = self._nat(context, programs)
+                fate = self._nat(context, programs, nftables)
                 self._translated = packet.dst != before[1]
             if fate is not None:
                 return fate
@@ -69,13 +73,15 @@ class Passage(Chains):
                     return fate
         return None
 
-    def _base_chains(self, hook: str, programs: list[Program]) -> list[hooks.BaseChain]:
+    def _base_chains(
+        self, hook: str, programs: list[Program], nftables: list[NftChain]
+    ) -> list[hooks.BaseChain]:
         """Return what a packet passes at a hook, in order.
 
         Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
         tells which of two backends that was: where it can matter, either order is a way of its own.
         """
-        chains = hooks.base_chains(hook, programs)
+        chains = hooks.base_chains(hook, programs, nftables)
         for place, (one, other) in enumerate(pairwise(chains)):
             if one.priority == other.priority and one.program is not None and other.program is not None:
                 first, second = self._in_order(hook, one.table, [one.program, other.program])
@@ -152,7 +158,7 @@ class Passage(Chains):
             connection.status |= {"CONFIRMED"}
             self.connections.append(connection)
 
-    def _nat(self, context: Context, programs: list[Program]) -> Fate | None:
+    def _nat(self, context: Context, programs: list[Program], nftables: list[NftChain]) -> Fate | None:
         connection = context.connection
         if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
             return None
@@ -161,10 +167,14 @@ class Passage(Chains):
         side = hooks.NAT_SIDE[context.hook]
         asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
         if asks and side not in connection.nat_done:
-            for program in self._in_order(context.hook, "nat", programs):
-                if program.chain("nat", context.hook) is None:
-                    continue
-                fate = self._table(context, program, "nat")
+            for chain in hooks.nat_chains(
+                context.hook, self._in_order(context.hook, "nat", programs), nftables
+            ):
+                fate = None
+                if chain.nftables is not None:
+                    fate = self._pass_chain(context, chain.nftables)
+                elif chain.program is not None:
+                    fate = self._table(context, chain.program, "nat")
                 if fate is not None:
                     return fate
                 if side in connection.nat_done:
@@ -174,7 +184,7 @@ class Passage(Chains):
             # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
             note = say("an ICMP redirect for a translated connection is not passed on")
             return self._kernel_drop("nat-failed", note, context.hook)
-        wrong = context.packet.checksum_error and any("nat" in program.ruleset.tables for program in programs)
+        wrong = context.packet.checksum_error and _has_nat(programs, nftables)
         if wrong and conntrack.is_icmp_error(context.packet):
             return self._kernel_drop("nat-failed", say("its checksum is wrong"), context.hook)
         if not nat.translate(context.packet, connection, side, context.direction):
@@ -304,6 +314,12 @@ def _hop_text(way: fib.RouteResult) -> str:
         if gateway is None
         else say("{gateway} on {device}", gateway=gateway, device=way.device)
     )
+
+
+def _has_nat(programs: list[Program], nftables: list[NftChain]) -> bool:
+    """Tell whether there are nat chains."""
+    tables = any("nat" in program.ruleset.tables for program in programs)
+    return tables or any(chain.type == "nat" for chain in nftables)
 
 
 def _join_atomic_fragment(packet: Packet) -> None:

@@ -65,11 +65,14 @@ class World:
 
     def assumed(self, match: str, rule: Rule) -> bool | None:
         """Return how the question wants an undecided match to go, None where it says nothing."""
-        assume = self.question.assume
-        if not assume:
+        if not self.question.assume:
             return None
-        place = f"{rule.table}:{rule.chain}:{rule.position}"
-        for what in (place, match):
+        return self.assumed_of(f"{rule.table}:{rule.chain}:{rule.position}", match)
+
+    def assumed_of(self, *names: str) -> bool | None:
+        """Return how the question wants what has one of these names to go, None where it says nothing."""
+        assume = self.question.assume
+        for what in names:
             if what in assume:
                 self.assumptions_used.add(what)
                 return assume[what]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
+from iptsim.host.model import NftChain
 from iptsim.languages import later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 from iptsim.shown import Framed
@@ -44,6 +45,7 @@ class Step:
         depth: how many jumps deep the chain was called.
         interfaces: input and output interface at this step
         backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
+        nftables: the base chain of nftables that the packet passed; then table and chain are None.
     """
 
     hook: str
@@ -60,6 +62,7 @@ class Step:
     depth: int = 0
     interfaces: tuple[str | None, str | None] = (None, None)
     backend: str = ""
+    nftables: NftChain | None = None
 
     def key(self) -> tuple[Any, ...]:
         """Return what makes two steps of different ways the same step."""
@@ -70,6 +73,7 @@ class Step:
             self.rule.position if self.rule else None,
             self.verdict,
             self.note,
+            self.nftables,
         )
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
@@ -92,6 +96,8 @@ class Step:
             out["code"] = self.code
         if self.backend:
             out["backend"] = self.backend
+        if self.nftables is not None:
+            out["nftables"] = self.nftables.as_json()
         if verbose:
             out["skipped"] = [
                 {
@@ -212,13 +218,15 @@ class Leg:
 
 @dataclass(slots=True)
 class Decision:
-    """How an undecided match, or another choice that nobody can foresee, went on one way of the walk.
+    """How something undecided, or a choice that nobody can foresee, went on one way of the walk.
 
     Attributes:
-        match: the match or target; for a choice of the kernel's own what it is about, such as "next_hop".
+        match: the match or target; for a choice outside the rules what it is about, such as "next_hop" or "nftables".
         step: table, chain and position of the rule; empty for a choice outside the rules.
         rule: None for a choice outside the rules.
         words: what is so when the value is true, said of the match or target; without a rule a whole clause.
+        otherwise: what is so when it is false, a whole clause; "" where that is the contrary and nothing more.
+        nftables: the base chain whose verdict it is about.
     """
 
     unknown: Unknown
@@ -227,10 +235,14 @@ class Decision:
     rule: Rule | None
     value: bool
     words: str = later("matches")
+    otherwise: str = ""
+    nftables: NftChain | None = None
 
     @property
     def place(self) -> tuple[str, ...]:
         """What it is about: the rule's table, chain and position, or what is chosen outside the rules."""
+        if self.nftables is not None:
+            return (self.match, self.nftables.family, self.nftables.table, self.nftables.name or "")
         return tuple(map(str, self.step)) if self.rule is not None else (self.match,)
 
     def same(self, other: Decision) -> bool:

@@ -15,14 +15,14 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host import fib
-from iptsim.host.model import Container, Endpoint, Host, Namespace
+from iptsim.host.model import Container, Endpoint, Host, Namespace, NftChain
 from iptsim.languages import joined, later, say, say_many
 from iptsim.netfilter import answers, conntrack, published
 from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.journey import Journey
-from iptsim.netfilter.listening import note_listener
+from iptsim.netfilter.listening import note_listener, unsaved
 from iptsim.netfilter.outside import Watch, watch_of
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
@@ -107,6 +107,7 @@ class Simulator:
             *self._idle_assumptions(question.assume, ways.assumptions_used),
             *self._idle_assumptions(question.after.assume if question.after else (), ways.assumptions_used),
         ]
+        missing += unsaved(self.host, trace)
         trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace
 
@@ -119,7 +120,7 @@ class Simulator:
         unused = [what for what in assume if what not in used]
         for what in unused:
             if what not in self._idle:
-                self._idle[what] = check_assumption(what, self._all_rulesets())
+                self._idle[what] = check_assumption(what, self._all_rulesets(), self._nft_chains())
         return [self._idle[what] for what in unused if self._idle[what]]
 
     def _all_rulesets(self) -> list[Ruleset]:
@@ -130,6 +131,11 @@ class Simulator:
                 for programs in self.programs_of(namespace).values():
                     found += [program.ruleset for program in programs]
         return found
+
+    def _nft_chains(self) -> list[NftChain]:
+        """Return the base chains of nftables of all namespaces."""
+        namespaces = (self.host.namespace, *(one.namespace for one in self.host.containers.values()))
+        return [chain for one in namespaces if one.nftables for chain in one.nftables.chains]
 
     def _missing_rules(self, family: Family) -> list[str]:
         """Return what is taken for granted where the source shows no rules of a family."""

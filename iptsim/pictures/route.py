@@ -99,7 +99,10 @@ class _Walk:
     def _hinge(self) -> Step | None:
         """Return the step at which an undecided match stands."""
         hinges = {hinge.step for hinge in self.explanation.trace.hinges}
+        chains_of_nftables = {hinge.nftables for hinge in self.explanation.trace.hinges}
         for step in self.leg.steps:
+            if step.nftables is not None and step.nftables in chains_of_nftables:
+                return step
             if step.rule and (step.table or "", step.chain or "", step.rule.position) in hinges:
                 return step
         chains = {hinge[:2] for hinge in hinges}

@@ -143,12 +143,17 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
 
 
 def when_text(decisions: list[Decision]) -> str:
-    """Return how undecided matches went on one way: "if filter INPUT rule 7 (limit ...) matches"."""
-    return printable(joined(" and ", map(_when, decisions)))
+    """Return how what is undecided went on one way: "if filter INPUT rule 7 (limit ...) matches"."""
+    # of several decisions about a chain the last one says what it does
+    last = {decision.nftables: decision for decision in decisions if decision.nftables is not None}
+    shown = [one for one in decisions if one.nftables is None or last[one.nftables] is one]
+    return printable(joined(" and ", map(_when, shown)))
 
 
 def _when(decision: Decision) -> str:
     if decision.rule is None:
+        if not decision.value and decision.otherwise:
+            return say("if {what}", what=told(decision.otherwise))
         what = told(decision.words)
         return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
     place, match, does = place_of(decision.rule), decision.match or "rule", told(decision.words)

@@ -94,7 +94,7 @@ FAULTS = (
     Fault("mangle is skipped", "netfilter/hooks.py", '"mangle", ', ""),
     Fault(
         "security comes before nat in INPUT",
-        "netfilter/hooks.py",
+        "dump/ruleset.py",
         '"nf_tables": 150',
         '"nf_tables": 50',
     ),

@@ -1,0 +1,308 @@
+"""Base chains of nftables: from `nft -j list ruleset`, from what iptables-save says of them, from Docker's settings.
+
+The rules of these chains are not evaluated. What is worked out is whether a chain could change a packet's fate
+at all: its policy, and what its rules, the chains that they lead to and the verdict maps that they use can do
+(libnftables-json(5)).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
+from iptsim.host.foreign import Foreign
+from iptsim.host.model import DockerDaemon, NftChain, NftEffect, NftRuleset
+from iptsim.packet import Family
+
+#: Statements that neither end a packet's way through the hooks nor change what others see of it.
+_HARMLESS = frozenset({
+    "accept", "comment", "continue", "counter", "ct count", "ct timeout", "flow", "last", "limit", "log", "map",
+    "match", "meter", "quota", "return", "set",
+})  # fmt: skip
+#: What `mangle` may write without consequences: a trace flag, the queueing priority.
+_HARMLESS_KEYS = frozenset({"nftrace", "priority"})
+#: Targets of iptables (`xt`) without consequences.
+_HARMLESS_TARGETS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LED", "LOG", "NFLOG", "TRACE"})
+#: Statements that every packet passes: a rule with nothing else before its verdict is for all packets.
+_FOR_ALL = frozenset({"comment", "counter", "log"})
+_ENDS = frozenset({"accept", "drop", "reject", "queue", "return", "goto"})
+_TRACKING = frozenset(
+    {"ct", "ct count", "ct helper", "ct timeout", "dnat", "masquerade", "redirect", "snat", "synproxy"}
+)
+_FAMILIES: dict[str, frozenset[Family]] = {
+    "ip": frozenset({4}),
+    "ip6": frozenset({6}),
+    "inet": frozenset({4, 6}),
+}
+
+ALL_EFFECTS: tuple[NftEffect, ...] = ("drop", "reject", "change")
+#: What iptables-save says where a table holds what it can't show (iptables 1.8, xtables-save.c).
+_INCOMPATIBLE = re.compile(
+    r"#\s*Table [`'](?P<table>[^']+)' (?:contains incompatible base-chains|is incompatible), use 'nft' tool"
+)
+
+
+class ChainEntry(Foreign):
+    """`chain` of `nft -j list ruleset`; those without a hook are only jumped to."""
+
+    family: str
+    table: str
+    name: str
+    type: str = "filter"
+    hook: str | None = None
+    prio: int = 0
+    policy: str = "accept"
+    dev: str | list[str] | None = None
+
+
+class RuleEntry(Foreign):
+    """`rule` of `nft -j list ruleset`."""
+
+    family: str
+    table: str
+    chain: str
+    expr: tuple[dict[str, Any], ...] = ()
+
+
+class MapEntry(Foreign):
+    """`map` of `nft -j list ruleset`."""
+
+    family: str
+    table: str
+    name: str
+    elem: tuple[Any, ...] = ()
+
+
+class ItemEntry(Foreign):
+    """An object of `nft -j list ruleset`; other kinds than these say nothing of verdicts."""
+
+    chain: ChainEntry | None = None
+    rule: RuleEntry | None = None
+    map: MapEntry | None = None
+
+
+class RulesetEntry(Foreign):
+    """The output of `nft -j list ruleset`."""
+
+    nftables: list[ItemEntry]
+
+
+def read_nftables(entry: RulesetEntry) -> NftRuleset:
+    """Return the base chains of all tables, those of iptables-nft too, and what each could do."""
+    chains = [item.chain for item in entry.nftables if item.chain is not None]
+    rules: dict[tuple[str, str, str], list[Sequence[dict[str, Any]]]] = {}
+    maps: dict[tuple[str, str, str], Sequence[Any]] = {}
+    tracked: set[Family] = set()
+    for item in entry.nftables:
+        if item.rule is not None:
+            place = (item.rule.family, item.rule.table, item.rule.chain)
+            rules.setdefault(place, []).append(item.rule.expr)
+            if any(_TRACKING & set(_keys(statement)) for statement in item.rule.expr):
+                tracked |= _FAMILIES.get(item.rule.family, frozenset())
+        elif item.map is not None:
+            maps[item.map.family, item.map.table, item.map.name] = item.map.elem
+    return NftRuleset(
+        chains=tuple(
+            NftChain(
+                family=chain.family,
+                table=chain.table,
+                name=chain.name,
+                type=chain.type,
+                hook=chain.hook,
+                priority=chain.prio,
+                policy=chain.policy,
+                devices=_devices(chain.dev),
+                effects=_Effects((chain.family, chain.table), rules, maps).of(chain),
+            )
+            for chain in chains
+            if chain.hook is not None
+        ),
+        tracked=frozenset(tracked),
+    )
+
+
+def _devices(value: str | list[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Yield all names of objects in a statement."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _keys(inner)
+
+
+class _Effects:
+    """What the rules of one table can do to a packet that comes to a base chain."""
+
+    def __init__(
+        self,
+        table: tuple[str, str],
+        rules: Mapping[tuple[str, str, str], list[Sequence[dict[str, Any]]]],
+        maps: Mapping[tuple[str, str, str], Sequence[Any]],
+    ) -> None:
+        self.table, self.rules, self.maps = table, rules, maps
+        self.found: set[NftEffect] = set()
+        self.chains: list[str] = []
+
+    def of(self, chain: ChainEntry) -> tuple[NftEffect, ...]:
+        """Return what a base chain could do; empty where it can only let packets go on."""
+        self.chains = [chain.name]
+        if self._passes_on(chain.name) and chain.policy == "drop":
+            self.found.add("drop")
+        # the list grows by what the chains lead to
+        for name in islice(self.chains, 1, None):
+            self._passes_on(name)
+        return tuple(effect for effect in ALL_EFFECTS if effect in self.found)
+
+    def _passes_on(self, chain: str) -> bool:
+        """Look through a chain's rules. Returns whether a packet may come to its end, or return from it."""
+        for rule in self.rules.get((*self.table, chain), ()):
+            for statement in rule:
+                for key, value in statement.items():
+                    self._look(key, value)
+            if self._ends_all(rule):
+                return any("return" in statement for statement in rule)
+        return True
+
+    @staticmethod
+    def _ends_all(rule: Sequence[dict[str, Any]]) -> bool:
+        """Tell whether no packet goes on to the next rule."""
+        keys = [key for statement in rule for key in statement]
+        return any(key in _ENDS for key in keys) and all(key in _ENDS or key in _FOR_ALL for key in keys)
+
+    def _look(self, key: str, value: Any) -> None:
+        if key in ("drop", "queue"):
+            self.found.add("drop")
+        elif key == "reject":
+            self.found.add("reject")
+        elif key in ("jump", "goto"):
+            target = value.get("target", "") if isinstance(value, Mapping) else ""
+            if target not in self.chains:
+                self.chains.append(str(target))
+        elif key == "vmap":
+            self._look_at_map(value)
+        elif key == "mangle":
+            if not _HARMLESS_KEYS & set(_named_keys(value)):
+                self.found.add("change")
+        elif key == "xt":
+            self._look_at_extension(value)
+        elif key == "synproxy":
+            self.found |= {"drop", "change"}
+        elif key not in _HARMLESS:
+            self.found.add("change")
+
+    def _look_at_map(self, value: Any) -> None:
+        data = value.get("data") if isinstance(value, Mapping) else None
+        elements: Sequence[Any] = data.get("set", ()) if isinstance(data, Mapping) else ()
+        if isinstance(data, str):
+            # a map that is not listed may hold anything
+            name = data.removeprefix("@")
+            if (*self.table, name) not in self.maps:
+                self.found |= {*ALL_EFFECTS}
+            elements = self.maps.get((*self.table, name), ())
+        for element in elements:
+            verdict = element[-1] if isinstance(element, list) and element else None
+            for key, inner in verdict.items() if isinstance(verdict, Mapping) else ():
+                self._look(str(key), inner)
+
+    def _look_at_extension(self, value: Any) -> None:
+        """Look at a match or target of iptables; nft before 1.0.3 does not tell which it is."""
+        if not isinstance(value, Mapping):
+            self.found |= {*ALL_EFFECTS}
+        elif value.get("type") == "target":
+            name = value.get("name")
+            if name == "REJECT":
+                self.found.add("reject")
+            elif name not in _HARMLESS_TARGETS:
+                self.found.add("change")
+
+
+def _named_keys(value: Any) -> Iterator[str]:
+    """Yield what a `mangle` statement writes: "mark", "nftrace", "dscp" ..."""
+    key = value.get("key") if isinstance(value, Mapping) else None
+    for inner in key.values() if isinstance(key, Mapping) else ():
+        if isinstance(inner, Mapping):
+            yield str(inner.get("key", inner.get("field", "")))
+
+
+# -- which of them iptables did not create --------------------------------------------------------------
+
+
+def without_iptables(nftables: NftRuleset, rulesets: Iterable[Ruleset]) -> NftRuleset:
+    """Return the base chains without those of iptables-nft that a dump shows."""
+    shown = [ruleset for ruleset in rulesets if ruleset.backend == "nf_tables"]
+    chains = tuple(chain for chain in nftables.chains if not any(_is_of(chain, one) for one in shown))
+    return nftables.model_copy(update={"chains": chains})
+
+
+def _is_of(chain: NftChain, ruleset: Ruleset) -> bool:
+    """Tell whether iptables-nft created a chain: with its name, type, hook and priority (nft_is_chain_compatible)."""
+    table, name = chain.table, chain.name or ""
+    if chain.family != ("ip" if ruleset.family == 4 else "ip6") or ruleset.chain(table, name) is None:
+        return False
+    kind = "nat" if table == "nat" else "route" if (table, name) == ("mangle", "OUTPUT") else "filter"
+    return (
+        name in BUILTIN_CHAINS.get(table, ())
+        and (chain.type, chain.hook) == (kind, name.lower())
+        and chain.priority in {priority_of(table, name, backend) for backend in ("nf_tables", "legacy")}
+    )
+
+
+# -- hints, where the chains themselves were not saved ------------------------------------------------
+
+
+def hinted(rulesets: Iterable[Ruleset], daemon: DockerDaemon | None) -> NftRuleset | None:
+    """Return what stands for base chains that were not saved but must be there; None where nothing says so."""
+    chains = _docker_chains(daemon)
+    for ruleset in rulesets:
+        comments = [line for table in ruleset.tables.values() for line in table.comments]
+        chains += hinted_chains([*comments, *ruleset.trailer], ruleset.family)
+    return NftRuleset(chains=tuple(chains)) if chains else None
+
+
+def hinted_chains(comments: Iterable[str], family: Family) -> list[NftChain]:
+    """Return what stands for the base chains that iptables-save says it can't show."""
+    tables = dict.fromkeys(found["table"] for line in comments if (found := _INCOMPATIBLE.match(line)))
+    return [
+        NftChain(family="ip" if family == 4 else "ip6", table=table, effects=ALL_EFFECTS) for table in tables
+    ]
+
+
+#: Docker's base chains since 29, and in 28 as an experiment (moby, libnetwork/drivers/bridge/internal/nftabler).
+_DOCKER: tuple[tuple[str, str, str, int, tuple[NftEffect, ...]], ...] = (
+    ("raw-PREROUTING", "filter", "prerouting", -300, ("drop",)),
+    ("nat-PREROUTING", "nat", "prerouting", -100, ("change",)),
+    ("nat-OUTPUT", "nat", "output", -100, ("change",)),
+    ("filter-FORWARD", "filter", "forward", 0, ("drop", "change")),
+    ("nat-POSTROUTING", "nat", "postrouting", 100, ("change",)),
+)
+
+
+def _docker_chains(daemon: DockerDaemon | None) -> list[NftChain]:
+    """Return the base chains of a dockerd with the nftables backend."""
+    if daemon is None or not (daemon.firewall_backend or "").startswith("nftables"):
+        return []
+    families = ("ip",) if daemon.ip6tables is False else ("ip", "ip6")
+    return [
+        NftChain(
+            family=family,
+            table="docker-bridges",
+            name=name,
+            type=kind,
+            hook=hook,
+            priority=priority,
+            # dockerd sets policy drop there where it switches forwarding on
+            policy=None if hook == "forward" else "accept",
+            effects=effects,
+        )
+        for family in families
+        for name, kind, hook, priority, effects in _DOCKER
+    ]

@@ -1,0 +1,169 @@
+"""Base chains of nftables: what each could do, and which are not of iptables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from iptsim.dump import loads
+from iptsim.host.model import DockerDaemon, NftChain, NftRuleset
+from iptsim.host.nftables import RulesetEntry, hinted, read_nftables, without_iptables
+from tests.host.laboratory import NEEDS_KERNEL
+from tests.kernel.namespaces import Namespace
+
+_MATCH = {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "tcp"}}
+_COUNTER = {"counter": {"packets": 0, "bytes": 0}}
+
+
+def read(*items: dict[str, Any]) -> NftRuleset:
+    return read_nftables(RulesetEntry.model_validate({"nftables": list(items)}))
+
+
+def chain(name: str = "base", *, base: bool = True, policy: str = "accept", **fields: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"family": "inet", "table": "t", "name": name}
+    if base:
+        made |= {"type": "filter", "hook": "forward", "prio": -5, "policy": policy}
+    return {"chain": {**made, **fields}}
+
+
+def rule(*statements: dict[str, Any], of: str = "base") -> dict[str, Any]:
+    return {"rule": {"family": "inet", "table": "t", "chain": of, "expr": list(statements)}}
+
+
+def effects(*rules: dict[str, Any], policy: str = "accept") -> tuple[str, ...]:
+    (found,) = read(chain(policy=policy), chain("sub", base=False), *rules).chains
+    return found.effects
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ({"accept": None}, ()),
+        ({"drop": None}, ("drop",)),
+        ({"queue": {"num": 1}}, ("drop",)),
+        ({"reject": {"type": "tcp reset"}}, ("reject",)),
+        ({"log": {"prefix": "x"}}, ()),
+        ({"limit": {"rate": 5, "per": "second"}}, ()),
+        ({"set": {"op": "add", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@s"}}, ()),
+        ({"dnat": {"addr": "10.0.0.1"}}, ("change",)),
+        ({"masquerade": None}, ("change",)),
+        ({"notrack": None}, ("change",)),
+        ({"dup": {"addr": "lo"}}, ("change",)),
+        ({"fwd": {"dev": "lo"}}, ("change",)),
+        ({"tproxy": {"port": 1}}, ("change",)),
+        ({"synproxy": {"mss": 1460}}, ("drop", "change")),
+        ({"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}, ("change",)),
+        ({"mangle": {"key": {"ct": {"key": "zone"}}, "value": 1}}, ("change",)),
+        ({"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "value": 1}}, ("change",)),
+        ({"mangle": {"key": {"meta": {"key": "nftrace"}}, "value": 1}}, ()),
+        ({"xt": {"type": "match", "name": "addrtype"}}, ()),
+        ({"xt": {"type": "target", "name": "LOG"}}, ()),
+        ({"xt": {"type": "target", "name": "MASQUERADE"}}, ("change",)),
+        ({"xt": {"type": "target", "name": "REJECT"}}, ("reject",)),
+        ({"xt": None}, ("drop", "reject", "change")),
+        ({"vmap": {"key": {}, "data": {"set": [[22, {"accept": None}], [23, {"drop": None}]]}}}, ("drop",)),
+        ({"vmap": {"key": {}, "data": "@gone"}}, ("drop", "reject", "change")),
+        ({"a statement of tomorrow": None}, ("change",)),
+    ],
+    ids=str,
+)
+def test_what_a_statement_could_do(statement: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert effects(rule(_MATCH, statement)) == expected
+
+
+def test_jumps_and_verdict_maps_are_followed() -> None:
+    inner = rule(_MATCH, {"drop": None}, of="sub")
+    assert effects(inner) == ()
+    assert effects(rule({"jump": {"target": "sub"}}), inner) == ("drop",)
+    assert effects(rule(_MATCH, {"goto": {"target": "sub"}}), inner) == ("drop",)
+    named = {
+        "map": {"family": "inet", "table": "t", "name": "m", "elem": [["eth0", {"jump": {"target": "sub"}}]]}
+    }
+    assert effects(named, rule({"vmap": {"key": {}, "data": "@m"}}), inner) == ("drop",)
+
+
+def test_what_no_packet_comes_to_has_no_effect() -> None:
+    drop = rule({"drop": None})
+    assert effects(rule(_COUNTER, {"accept": None}), drop, policy="drop") == ()
+    assert effects(rule(_MATCH, {"accept": None}), drop) == ("drop",)
+    assert effects(rule({"return": None}), drop, policy="drop") == ("drop",)
+    assert effects(policy="drop") == ("drop",)
+
+
+def test_chains_of_iptables_are_left_out_where_a_dump_shows_them() -> None:
+    own = chain("FORWARD", family="ip", table="filter", prio=0)
+    other = chain("FORWARD", family="ip", table="filter", prio=-1)
+    mine = chain("FORWARD", family="inet", table="filter", prio=0)
+    dump = loads("*filter\n:FORWARD ACCEPT\nCOMMIT\n", family=4)
+    assert without_iptables(read(own), [dump]).chains == ()
+    # not shown: another priority or family, a dump of other tables, of the legacy backend, of IPv6 alone
+    assert [one.family for one in without_iptables(read(other, mine), [dump]).chains] == ["ip", "inet"]
+    assert without_iptables(read(own), [loads("*nat\nCOMMIT\n", family=4)]).chains
+    assert without_iptables(
+        read(own), [loads(":x\n" and "*filter\n:FORWARD ACCEPT\nCOMMIT\n", family=6)]
+    ).chains
+    dump.backend = "legacy"
+    assert without_iptables(read(own), [dump]).chains
+
+
+def test_iptables_save_and_docker_tell_of_chains_that_were_not_saved() -> None:
+    text = (
+        "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n"
+        "*filter\n:FORWARD ACCEPT\nCOMMIT\n# Table `nat' is incompatible, use 'nft' tool.\n"
+    )
+    found = hinted([loads(text, family=6)], None)
+    assert found is not None
+    assert [(one.family, one.table, one.hook) for one in found.chains] == [
+        ("ip6", "filter", None),
+        ("ip6", "nat", None),
+    ]
+    assert hinted([loads("*filter\nCOMMIT\n", family=4)], DockerDaemon(firewall_backend="iptables")) is None
+    docker = hinted([], DockerDaemon(firewall_backend="nftables", ip6tables=False))
+    assert docker is not None
+    assert {(one.table, one.name, one.hook) for one in docker.chains} >= {
+        ("docker-bridges", "filter-FORWARD", "forward"),
+        ("docker-bridges", "nat-PREROUTING", "prerouting"),
+    }
+    assert {one.family for one in docker.chains} == {"ip"}
+
+
+@pytest.mark.kernel
+class TestKernel:
+    pytestmark = NEEDS_KERNEL
+
+    def test_what_nft_prints_is_read(self) -> None:
+        rules = """
+table inet fw {
+  map ports { type inet_service : verdict; elements = { 22 : accept, 23 : drop }
+  }
+  chain in { type filter hook input priority 10; policy drop;
+    ct state vmap { established : accept, invalid : drop }
+    tcp dport vmap @ports
+  }
+  chain out { type filter hook output priority 0; meta nftrace set 1
+  }
+}
+table netdev dev {
+  chain lo { type filter hook ingress device "lo" priority 0;
+  }
+}
+"""
+        with Namespace() as namespace:
+            namespace.run(["iptables", "-A", "INPUT", "-j", "ACCEPT"])
+            namespace.run(["nft", "-f", "-"], rules)
+            printed = namespace.run(["nft", "-j", "list", "ruleset"])
+            dump = namespace.run(["iptables-save"])
+        found = read_nftables(RulesetEntry.model_validate(json.loads(printed)))
+        others = without_iptables(found, [loads(dump, family=4)])
+        assert others.tracked == {4, 6}
+        # before 1.0.9 nft does not print the device of a chain
+        assert {one.model_copy(update={"devices": ()}) for one in others.chains} == {
+            NftChain(family="inet", table="fw", name="in", type="filter", hook="input", priority=10, policy="drop",
+                     effects=("drop",)),
+            NftChain(family="inet", table="fw", name="out", type="filter", hook="output", priority=0,
+                     policy="accept"),
+            NftChain(family="netdev", table="dev", name="lo", type="filter", hook="ingress", priority=0,
+                     policy="accept"),
+        }  # fmt: skip
