@@ -17,6 +17,7 @@ from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.nftables import NftChains
+from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Packet, Unknown, address_text
 
 #: Protocol number of the IPv6 fragment header, and its length in octets.

@@ -223,7 +223,8 @@ def test_a_way_passes_the_hooks_of_its_trace(path: Path) -> None:
             leg = explanation.trace.legs[0]
             walked = [edge.target for edge in drawing.edges if edge.kind == "route"]
             hooks = [place.removeprefix("hook ") for place in walked if place.startswith("hook ")]
-            seen = [step.hook for step in leg.steps if step.table is not None]
+            # behind what is undecided, a way is not drawn
+            seen = [step.hook for step in leg.steps if step.table is not None and not step.maybe]
             first_leg = [hook for hook in hooks if hook != "ROUTING"]
             assert is_part(list(dict.fromkeys(seen)), first_leg), (sender, receiver, hooks, seen)
 
