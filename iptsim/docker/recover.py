@@ -186,7 +186,9 @@ def _in_order(host: Host) -> list[Network]:
     in an order that only the rules tell.
     """
     networks = [
-        network for network in host.networks.values() if network.driver == "bridge" and network.bridge
+        network
+        for network in host.networks.values()
+        if (network.daemon, network.driver) == ("docker", "bridge") and network.bridge
     ]
     born = _born(networks)
     order = {bridge: number for number, bridge in enumerate(this_order(host))}

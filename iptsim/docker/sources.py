@@ -135,6 +135,10 @@ def _complete(host: Host) -> None:
     default = default_network(host.daemon or DockerDaemon())
     if default is not None and not any(network.is_default_bridge for network in host.networks.values()):
         made = Network(
-            name=default.name, bridge=default.bridge, subnets=default.subnets, is_default_bridge=True
+            name=default.name,
+            daemon="docker",
+            bridge=default.bridge,
+            subnets=default.subnets,
+            is_default_bridge=True,
         )
         host.networks = {default.name: made, **host.networks}

@@ -19,6 +19,9 @@ from iptsim.extensions.values import Network, prefix_length
 from iptsim.host.model import BITS, PublishedPort, prefix_mask
 from iptsim.packet import Family, address_text
 
+#: Chains that dockerd writes, and the names that it gives bridges.
+_DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
+_DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
 #: Names that bridges have by custom.
 _BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
 #: Names of interfaces that lead outside.
@@ -65,6 +68,7 @@ class Evidence:
         internal / isolated / masqueraded: bridges without a way out; whose members may not talk to each
             other; whose members get the host's address.
         chains: names of all chains.
+        ruled_by_docker: interfaces that rules in Docker's own chains, or jumps to those, name.
         userland_proxy: whether Docker's rules leave loopback to docker-proxy; None without such rules.
     """
 
@@ -81,6 +85,7 @@ class Evidence:
         self.isolated: set[str] = set()
         self.masqueraded: set[str] = set()
         self.chains: set[str] = set()
+        self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
         self._weak: dict[str, list[Prefix]] = {}
@@ -116,6 +121,10 @@ class Evidence:
         """Whether Docker wrote some of the rules."""
         return "DOCKER" in self.chains
 
+    def is_dockers(self, bridge: str) -> bool:
+        """Tell whether a bridge is one of Docker's: by its name, or as Docker's own chains name it."""
+        return bridge in self.ruled_by_docker or _DOCKERS.fullmatch(bridge) is not None
+
     @property
     def bridges(self) -> list[str]:
         """Names of the bridges."""
@@ -135,6 +144,9 @@ class Evidence:
         for name in (parameters.in_interface, parameters.out_interface):
             if name and not name.endswith("+"):
                 self.interfaces[name] = None
+                target = rule.target.chain if isinstance(rule.target, Jump) else ""
+                if any(_DOCKER_CHAIN.fullmatch(chain) for chain in (rule.chain, target)):
+                    self.ruled_by_docker.add(name)
         if isinstance(rule.target, Jump):
             if rule.table == "nat" and rule.chain == "OUTPUT" and rule.target.chain == "DOCKER":
                 # With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER

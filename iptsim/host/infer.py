@@ -113,6 +113,7 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
             host.networks[endpoint.network] = Network(
                 name=endpoint.network,
                 id=endpoint.network_id,
+                daemon=container.daemon,
                 bridge=bridge,
                 subnets=tuple(
                     Subnet(
@@ -154,6 +155,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         )
         network = Network(
             name={"docker0": "bridge", "podman0": "podman"}.get(bridge, bridge),
+            daemon="docker" if evidence.is_dockers(bridge) else "",
             bridge=bridge,
             subnets=subnets,
             internal=bridge in evidence.internal,

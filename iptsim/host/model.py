@@ -545,11 +545,13 @@ class Network(Frozen):
         host_binding: default host address of published ports, None for all.
         options: the driver's options as they were given.
         created: when, as the engine writes it; "" if nobody said.
+        daemon: the engine that made it: "docker", "podman", or "" for a bridge of somebody else.
     """
 
     name: str
     id: str = ""
     driver: str = "bridge"
+    daemon: str = ""
     bridge: str | None = None
     subnets: tuple[Subnet, ...] = ()
     internal: bool = False
@@ -714,7 +716,7 @@ class Host(Pictured):
         if owners is None:
             owners = {}
             for container in self.containers.values():
-                if container.network_mode == "host" or not container.running:
+                if container.network_mode == "host" or not container.running or self._borrows(container):
                     continue
                 for endpoint in container.endpoints.values():
                     own = endpoint.address(family)
@@ -736,6 +738,11 @@ class Host(Pictured):
             interface.kind == "bridge" and own.covers(address)
             for interface, own in self.namespace.addresses(family)
         )
+
+    def _borrows(self, container: Container) -> bool:
+        """Tell whether a container lives in the network namespace of another one that is known."""
+        mode, _, other = container.network_mode.partition(":")
+        return mode == "container" and self.container(other) is not None
 
     def bridge_ports(self, bridge: str) -> list[Interface]:
         """Return the ports of a bridge of the host."""

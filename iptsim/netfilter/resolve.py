@@ -537,7 +537,7 @@ def _from_outside(
             packet.src += 1
     else:
         packet.src = _address(name, family, "--from")
-    route = fib.lookup(host.namespace, family, packet.src)
+    route = _way_back(host, packet)
     if question.src is not None:
         # it still comes in where the route to its sender points
         packet.src = _address(question.src, family, "src")
@@ -559,6 +559,16 @@ def _from_outside(
             )
         )
     return Start("outside", name, target_name, packet, interface=interface, notes=notes)
+
+
+def _way_back(host: Host, packet: Packet) -> fib.RouteResult:
+    """Return the route of an answer to a packet from outside, as `ip rule` sees it: its ends and ports are swapped."""
+    forth = fib.lookup(host.namespace, packet.family, packet.dst)
+    return fib.lookup(
+        host.namespace, packet.family, packet.src, source=packet.dst,
+        iif=forth.device if forth.type == "unicast" else None,
+        proto=packet.proto, sport=packet.dport, dport=packet.sport, tos=packet.tos,
+    )  # fmt: skip
 
 
 def _arriving(host: Host, question: Question) -> Start:

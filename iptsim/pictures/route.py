@@ -117,7 +117,8 @@ class _Walk:
         leg, start = self.leg, self.start
         if any(step.code == "bypasses-iptables" for step in leg.steps):
             ends = self._end(came_by=start[-1])
-            return [*start, *(place for place in ends if place not in start)]
+            known = start if start != [ROUTING] or not ends else []
+            return [*known, *(place for place in ends if place not in known)]
         local = start[0] == PROCESSES
         seen = [step.hook for step in leg.steps if step.hook in HOOKS]
         if local:
@@ -151,7 +152,8 @@ class _Walk:
         if leg.sender in ("host", "docker-proxy", "localhost"):
             return [PROCESSES]
         came = self._interfaces()[0] or self.explanation.question.in_interface
-        return self._from_outside(came)
+        # where no interface leads outside (a bridge carries all that does), the way begins at the routing
+        return self._from_outside(came) or [ROUTING]
 
     def _end(self, came_by: str = "") -> list[str]:
         """Return the places from the host's last hook to where the packet is delivered."""

@@ -227,6 +227,7 @@ def _published(ports: Iterable[Publication], family: Family) -> Iterator[Publish
 def _network(network: DockerNetwork) -> Network:
     return Network(
         name=network.name,
+        daemon="docker",
         bridge=network.bridge,
         subnets=network.subnets,
         internal=network.internal,

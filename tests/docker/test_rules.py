@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -15,6 +16,7 @@ from iptsim.docker.rules import rules_for, write
 from iptsim.docker.settings import DockerHost
 from iptsim.dump import dumps, loads
 from iptsim.host import load_host
+from iptsim.host.model import Network, Subnet
 from iptsim.packet import Family
 from tests.docker.hosts import CAPTURES, FAMILIES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
 
@@ -25,6 +27,17 @@ USERS = [
     "-A INPUT -i docker0 -j ACCEPT", "-A FORWARD -s 198.51.100.0/24 -j DROP", "-A FORWARD -j LOG",
     "-A DOCKER -s 10.0.0.0/8 -j DROP", "-A DOCKER-USER -i eth0 -j DROP",
 ]  # fmt: skip
+
+
+def test_bridges_of_others_get_no_rules() -> None:
+    """br0 over a network card and libvirt's virbr0, with guests, beside docker0: dockerd knows its own only."""
+    found = host("docker-28.5/icc-on")
+    for name in ("br0", "virbr0"):
+        subnet = Subnet(family=4, address=0x0A030000, prefix_length=24, gateway=0x0A030001)
+        found.networks[name] = Network(name=name, bridge=name, subnets=(subnet,))
+    text = dumps(rules_for(DockerHost.of(found), 4))
+    assert "docker0" in text
+    assert not re.search(r"\bbr0\b|virbr0", text)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from iptsim.host import load_host
-from iptsim.host.model import Host
+from iptsim.host.model import Container, Host, Network, Subnet
 from iptsim.netfilter.trace import Trace
 from tests.kernel.cases import FOLDER, load_case
-from tests.netfilter.hosts import ask, route_of
+from tests.netfilter.hosts import ask, dump, number, route_of, router
 
 SWITCHED = ["filter:FORWARD:1=ACCEPT"]
 
@@ -102,3 +102,27 @@ class TestUplinkBehindABridge:
         asked = {"in_": "vnet0", "src": guest, "dst": outside, "reply": False}
         trace = self.answer(family, tmp_path, **asked, dst_mac="02:00:00:00:00:01")
         assert route_of(trace.legs[0]) == ["filter:FORWARD:3=DROP"]
+
+
+def test_whoever_asked_gets_the_reply() -> None:
+    """An address of docker0's subnet that no file tells of has sent the packet, so somebody there has it."""
+    host = router(dump(filter=":FORWARD ACCEPT"))
+    host.networks["br0"] = Network(
+        name="br0", bridge="br0", subnets=(Subnet(family=4, address=number("10.9.0.0"), prefix_length=24),)
+    )
+    trace = ask(host, sender="10.9.0.77", to="10.2.0.9")
+    assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "ACCEPT"]
+    lost = ask(host, sender="10.2.0.9", to="10.9.0.77")
+    assert [route_of(leg)[-1] for leg in lost.legs] == ["ROUTING=no-neighbour"]
+
+
+def test_an_address_is_the_owners_of_the_network_namespace() -> None:
+    host = router(dump(filter=":FORWARD ACCEPT"))
+    owner = host.containers["a"]
+    member = Container(
+        "sidecar", namespace=owner.namespace, endpoints=owner.endpoints, network_mode="container:a"
+    )
+    host.containers = {"sidecar": member, **host.containers}
+    trace = ask(host, sender="10.1.0.9", to="10.9.0.2")
+    assert trace.legs[0].delivered is not None
+    assert trace.legs[0].delivered.name == "a"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from iptsim.explanation.explanation import explain_trace
-from iptsim.host.model import Host, NextHop, Route
+from iptsim.host.model import Host, NextHop, Route, RoutingRule
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import walk
 from tests.netfilter.hosts import ask, dump, number, route_of, router
@@ -65,3 +67,32 @@ def test_a_large_packet_of_unknown_df_goes_both_ways() -> None:
     assert ask(host, **asked, extra={"ip_df": 1}).verdict == "DROP"
     assert ask(host, **asked, extra={"ip_df": 0}).verdict == "ACCEPT"
     assert ask(host, **{**asked, "length": 1400}, extra={"ip_df": 1}).verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "arrives"),
+    [
+        ({"src": number("10.2.0.1"), "src_length": 32}, {"to": "10.2.0.1"}, "eth1"),
+        ({"src": number("10.2.0.1"), "src_length": 32}, {"to": "10.1.0.1"}, "eth0"),
+        ({"iif": "br0"}, {"to": "10.9.0.2"}, "eth1"),
+        ({"ipproto": 6, "sport": (443, 443)}, {"to": "10.1.0.1", "dport": 443}, "eth1"),
+        ({"ipproto": 6, "sport": (443, 443)}, {"to": "10.1.0.1", "sport": 443, "dport": 80}, "eth0"),
+    ],
+)
+def test_a_packet_comes_in_where_its_answer_would_leave(
+    rule: dict[str, Any], asked: dict[str, Any], arrives: str
+) -> None:
+    """Policy rules see the way back with the packet's own destination as source, its ports swapped."""
+    host = router(dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT"))
+    host.namespace.rules += [
+        RoutingRule(family=4, priority=0, table="local"),
+        RoutingRule(family=4, priority=100, table="7", **rule),
+        RoutingRule(family=4, priority=32766, table="main"),
+    ]
+    host.namespace.routes.append(
+        Route(
+            family=4, destination=0, prefix_length=0, device="eth1", gateway=number("10.2.0.254"), table="7"
+        )
+    )
+    trace = ask(host, sender="198.51.100.7", reply=False, **asked)
+    assert trace.legs[0].steps[0].interfaces[0] == arrives

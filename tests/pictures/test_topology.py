@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,15 @@ def test_labels_are_in_the_language_in_force() -> None:
     assert {"網路命名空間", "橋接器：虛擬交換器", "容器", "封包走的路"} <= set(shown)
     # names of the field stay as they are
     assert {"PREROUTING", "docker0", "iptables"} <= set(shown)
+
+
+def test_macvlan_on_a_bridge(other_networks: Host) -> None:  # noqa: F811
+    """Where the only interface that leads outside is a bridge, a packet from there has no known beginning."""
+    interfaces = other_networks.namespace.interfaces
+    carrier = interfaces["eth0"].model_copy(update={"kind": "bridge"})
+    bridged = replace(
+        other_networks,
+        namespace=replace(other_networks.namespace, interfaces={**interfaces, "eth0": carrier}, cache={}),
+    )
+    picture = topology_picture(bridged, iptsim.explain(bridged, "internet", "mac1:80"))
+    assert "mac1 eth0 ✓" in picture.text()
