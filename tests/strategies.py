@@ -90,7 +90,7 @@ def _maybe_models(draw: st.DrawFn, extension: type[Extension], family: int) -> A
         given.append((row, row.negatable and draw(st.booleans()), len(words)))
         drawn += words
     try:
-        return Recipe(extension, tuple(given), ListingForm(family=family)).make(drawn).model
+        return Recipe(extension, tuple(given), ListingForm(family=family)).make(drawn)
     except (Misread, ValueError):
         return None
 

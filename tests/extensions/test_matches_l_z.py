@@ -52,7 +52,7 @@ def bind(clause: str, family: int = 4) -> Match:
         rows.append((option, negated, count))
         at, negated = at + count, False
     try:
-        model = Recipe(extension, tuple(rows), ListingForm(family=family)).make(texts).model
+        model = Recipe(extension, tuple(rows), ListingForm(family=family)).make(texts)
     except Misread as error:
         raise ValueError(str(error)) from None
     assert isinstance(model, Match)
