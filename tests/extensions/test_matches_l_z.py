@@ -389,7 +389,7 @@ def test_prints_as_the_version_of_the_dump_does(clause: str, version: str, expec
 
 
 #: What `iptables-save` shows was loaded with this: what stands before `-m`, table and chain.
-_LOAD = {
+PLACES = {
     "multiport": ("-p tcp", "filter", "INPUT"), "osf": ("-p tcp", "filter", "INPUT"),
     "tcpmss": ("-p tcp", "filter", "INPUT"), "sctp": ("-p sctp", "filter", "INPUT"),
     "udp": ("-p udp", "filter", "INPUT"), "mh": ("-p mh", "filter", "INPUT"),
@@ -411,7 +411,7 @@ def test_the_table_above_is_what_the_installed_iptables_prints() -> None:
         pytest.skip("the table was taken from iptables 1.8.9")
     wrong = []
     for family, clause, canonical in ALL_CANONICAL[: len(CANONICAL) + len(CANONICAL6)]:
-        before, table, chain = _LOAD.get(clause.split()[0], ("", "filter", "INPUT"))
+        before, table, chain = PLACES.get(clause.split()[0], ("", "filter", "INPUT"))
         tool = f"ip{'6' if family == 6 else ''}tables-nft"
         done = subprocess.run(
             ["unshare", "-n", "sh", "-c", f"{tool}-restore && {tool}-save -t {table}"],
