@@ -15,7 +15,7 @@ from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.reasons import Reason
-from iptsim.extensions.base import Ranges
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp

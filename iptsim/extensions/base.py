@@ -21,8 +21,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, packet_field
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import say, told
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
@@ -192,17 +192,6 @@ class Extension(BaseModel):
         raise NotImplementedError
 
 
-#: Sets of integers that a predicate lets a header field have.
-Ranges = tuple[tuple[int, int], ...]
-
-
-class Masked(NamedTuple):
-    """The integers x with x & mask == value."""
-
-    value: int
-    mask: int
-
-
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """One condition of a rule, evaluated in three-valued logic.
@@ -211,9 +200,8 @@ class Predicate:
         text: as the rule writes it, `!` included: "! -i docker0".
         test: the condition. It must not change the context, except `consulted`.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
-        field: the packet field that it constrains, when that is all it does.
-        allowed: the values of `field` that satisfy it before negation: ranges or a masked value.
-        negated: whether the allowed values are the complement.
+        constraint: what it is in data, where it is no more than that.
+        negated: whether it stood behind a `!`.
         effect: what the kernel does to the connection or the surroundings when it has asked, whatever
             the answer was; None for nothing.
     """
@@ -221,17 +209,24 @@ class Predicate:
     text: str
     test: Callable[[Context], Truth]
     got: Callable[[Context], str]
-    field: str | None = None
-    allowed: Ranges | Masked | None = None
+    constraint: Constraint | None = None
     negated: bool = False
     effect: Callable[[Context], None] | None = None
 
+    @property
+    def field(self) -> str | None:
+        """The name of the field that it looks at, where it is a constraint."""
+        return self.constraint.field.key if self.constraint is not None else None
 
-def look(context: Context, field: str) -> Any:
-    """Return a packet field, noting when the question left it open."""
-    if field in context.packet.defaults:
-        context.consulted.add(field)
-    return getattr(context.packet, field)
+    @property
+    def allowed(self) -> Allowed | None:
+        """The values of the field that satisfy it before negation, where it is a constraint."""
+        return self.constraint.allowed if self.constraint is not None else None
+
+
+def constrained(text: str, constraint: Constraint) -> Predicate:
+    """Make a predicate that is no more than its constraint."""
+    return Predicate(text, constraint.tester(), constraint.field.got, constraint, constraint.negated)
 
 
 def field_predicate(
@@ -255,29 +250,7 @@ def field_predicate(
         show: how a value is shown.
         absent: the answer for a packet that has no such field, after negation.
     """
-    name = name or field
-
-    def inside(value: int) -> bool:
-        if isinstance(allowed, Masked):
-            return value & allowed.mask == allowed.value
-        return any(low <= value <= high for low, high in allowed)
-
-    def test(context: Context) -> Truth:
-        packet = context.packet
-        if field in packet.defaults:
-            context.consulted.add(field)
-        value = getattr(packet, field)
-        if value is None:
-            return absent
-        return inside(value) is not negated
-
-    def got(context: Context) -> str:
-        value = getattr(context.packet, field)
-        if value is None:
-            return say("it has no {name}", name=told(name))
-        return say("its {name} is {value}", name=told(name), value=show(value))
-
-    return Predicate(text, test, got, field, allowed, negated)
+    return constrained(text, Constraint(packet_field(field, name or "", show), allowed, negated, absent))
 
 
 def fact_predicate(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.extensions.base import Predicate, Ranges, Value
+from iptsim.extensions.base import Predicate, Value
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.values import number_range, range_text
 from iptsim.languages import later, say, say_if, told
 from iptsim.packet import Context, Packet, Truth, Unknown

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from iptsim.extensions.base import Predicate, Value
+from iptsim.extensions.base import Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, equal
 from iptsim.extensions.headers import is_later_fragment
 from iptsim.extensions.values import NoSuchWord, integer
 from iptsim.languages import later, say, say_if
@@ -13,6 +14,7 @@ from iptsim.packet import Context, Truth, Unknown
 
 #: Type and code by name; the code is None where a name stands for every code of its type.
 Names = Mapping[str, tuple[int, int | None]]
+_NOT_STATED = Unknown(later("the packet's ICMP type"), "--set icmp_type=N")
 #: The type that `any` stands for in `-m icmp`: it fits every ICMP packet.
 ANY = 255
 
@@ -83,19 +85,20 @@ def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, neg
     fits_all = wanted.type == ANY and "any" in names
 
     def test(context: Context) -> Truth:
-        packet = context.packet
-        if packet.proto != protocol or is_later_fragment(packet):
-            return False
-        if fits_all:
-            return not negated
-        context.consulted.update(packet.defaults & {"icmp_type", "icmp_code"})
-        if packet.icmp_type is None:
-            return Unknown(later("the packet's ICMP type"), "--set icmp_type=N", ("icmp", wanted))
-        if packet.icmp_type != wanted.type or wanted.code is None:
-            return (packet.icmp_type == wanted.type) is not negated
-        if packet.icmp_code is None:
+        kind, code = read(context), context.packet.icmp_code
+        if kind != wanted.type:
+            return plain.test(context)
+        if code is None:
             return Unknown(later("the packet's ICMP code"), "--set icmp_code=N", ("icmp", wanted))
-        return (packet.icmp_code == wanted.code) is not negated
+        return (code == wanted.code) is not negated
+
+    def read(context: Context) -> int | Unknown | None:
+        if context.packet.proto != protocol or is_later_fragment(context.packet):
+            return None
+        if fits_all:
+            return ANY
+        context.consulted.update(context.packet.defaults & {"icmp_type", "icmp_code"})
+        return _NOT_STATED if context.packet.icmp_type is None else context.packet.icmp_type
 
     def got(context: Context) -> str:
         packet = context.packet
@@ -108,10 +111,9 @@ def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, neg
         shown = icmp_text(names, packet.icmp_type, packet.icmp_code if wanted.code is not None else None)
         return say("its ICMP type is {shown}", shown=shown)
 
-    if wanted.code is None and not fits_all:
-        span = ((wanted.type, wanted.type),)
-        return Predicate(text, test, got, "icmp_type", span, negated)
-    return Predicate(text, test, got, negated=negated)
+    allowed = ((0, ANY),) if fits_all else equal(wanted.type)
+    plain = constrained(text, Constraint(Field("icmp_type", read, got), allowed, negated))
+    return plain if wanted.code is None or fits_all else Predicate(text, test, got, negated=negated)
 
 
 def icmp_says(wanted: IcmpType, names: Names, negated: bool) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Masked as MaskedField
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, field_predicate, quote
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained, field_predicate, quote
+from iptsim.extensions.constraints import Constraint, Field, Names, Pattern, equal, look, packet_field
+from iptsim.extensions.constraints import Masked as MaskedField
 from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer, not_if
 from iptsim.languages import joined, later, say, say_if, told
-from iptsim.packet import PROTOCOLS, Context, Truth, address_text, protocol_name
+from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
 
 _IFNAMSIZ = 16
 #: Protocol number of the IPv6 authentication header.
@@ -74,16 +76,6 @@ def format_interface(name: str) -> str:
     return quote(name) if not name or any(mark in name for mark in ' "\t') else name
 
 
-def interface_matches(pattern: str, interface: str | None) -> bool:
-    """Tell whether an interface fits a pattern; no interface is an empty name.
-
-    >>> interface_matches("eth+", "eth0"), interface_matches("eth", "eth0"), interface_matches("+", None)
-    (True, False, True)
-    """
-    name = interface or ""
-    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
-
-
 INTERFACE = Value("an interface name (eth0, veth+)", parse_interface, format_interface)
 PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
 
@@ -120,12 +112,13 @@ class Parameters(Match):
             if option.field in ("source", "destination"):
                 found.append(_address_predicate(text, option.field, value, negated))
             elif option.field in ("in_interface", "out_interface"):
-                found.append(_interface_predicate(text, option.field, value, negated))
+                field = _INTERFACES[option.field]
+                found.append(constrained(text, Constraint(field, Pattern(value), negated)))
             elif option.field == "protocol":
                 if value != 0:
-                    found.append(_protocol_predicate(text, value, negated))
+                    found.append(constrained(text, Constraint(_PROTOCOL, equal(value), negated)))
             else:
-                found.append(_fragment_predicate(text, negated))
+                found.append(constrained(text, Constraint(_FRAGMENT, _LATER, negated)))
         return tuple(found)
 
     def says(self) -> str:
@@ -171,47 +164,45 @@ def _address_predicate(text: str, field: str, network: Network, negated: bool) -
     )
 
 
-def _protocol_predicate(text: str, number: int, negated: bool) -> Predicate:
-    """Make the condition on the protocol; nf_tables stops at an IPv6 authentication header and takes that."""
-    plain = field_predicate(
-        text, "proto", ((number, number),), negated=negated, name=later("protocol"), show=protocol_name
-    )
-
-    def test(context: Context) -> Truth:
-        headers = context.packet.extension_headers
-        if headers and context.backend == "nf_tables" and any(kind == AH for kind, _ in headers):
-            return (number == AH) is not negated
-        return plain.test(context)
-
-    return replace(plain, test=test)
+def _read_protocol(context: Context) -> int:
+    """Return the protocol; nf_tables stops at an IPv6 authentication header and takes that."""
+    headers = context.packet.extension_headers
+    if headers and context.backend == "nf_tables" and any(kind == AH for kind, _ in headers):
+        return AH
+    protocol: int = look(context, "proto")
+    return protocol
 
 
-def _interface_predicate(text: str, field: str, pattern: str, negated: bool) -> Predicate:
-    arriving = field == "in_interface"
-
-    def test(context: Context) -> Truth:
-        interface = context.in_interface if arriving else context.out_interface
-        return interface_matches(pattern, interface)
-
-    def got(context: Context) -> str:
-        interface = context.in_interface if arriving else context.out_interface
-        if interface is None:
-            return say_if(
-                arriving, "{hook} has no input interface", "{hook} has no output interface", hook=context.hook
-            )
-        return say_if(arriving, "it arrives on {interface}", "it leaves by {interface}", interface=interface)
-
-    return fact_predicate(text, test, got, negated=negated)
+_PROTOCOL = replace(
+    packet_field("proto", later("protocol"), protocol_name), read=_read_protocol, attribute=""
+)
 
 
-def _fragment_predicate(text: str, negated: bool) -> Predicate:
-    return fact_predicate(
-        text,
-        lambda context: context.packet.fragment in ("middle", "last"),
-        lambda context: (
-            say("it is a {place} fragment", place=told(_PLACES[context.packet.fragment]))
-            if context.packet.fragment
-            else say("it is whole")
-        ),
-        negated=negated,
-    )
+def _interface(context: Context, side: str) -> str:
+    """Return the name of an interface; one that there is not has an empty name."""
+    return getattr(context, side) or ""
+
+
+def _got_interface(context: Context, side: str) -> str:
+    arriving, interface = side == "in_interface", getattr(context, side)
+    if interface is None:
+        return say_if(
+            arriving, "{hook} has no input interface", "{hook} has no output interface", hook=context.hook
+        )
+    return say_if(arriving, "it arrives on {interface}", "it leaves by {interface}", interface=interface)
+
+
+_INTERFACES = {
+    side: Field(side, partial(_interface, side=side), partial(_got_interface, side=side))
+    for side in ("in_interface", "out_interface")
+}
+
+
+def _got_fragment(context: Context) -> str:
+    place = context.packet.fragment
+    return say("it is a {place} fragment", place=told(_PLACES[place])) if place else say("it is whole")
+
+
+#: Where the packet stands among fragments; "whole" for none.
+_FRAGMENT = Field("fragment", lambda context: context.packet.fragment or "whole", _got_fragment)
+_LATER = Names(frozenset({"middle", "last"}))

@@ -3,11 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from iptsim.extensions.base import Extension, Match, Predicate, Ranges
+from iptsim.extensions.base import Extension, Match, Predicate, constrained
+from iptsim.extensions.constraints import Constraint, Field, Ranges, look
+from iptsim.extensions.listing import WHOLE_PORTS
 from iptsim.extensions.values import not_if, range_words
 from iptsim.languages import joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
+
+
+def _port(context: Context, field: str) -> int | Unknown | None:
+    """Return a port of the packet, None for a later fragment, which carries none."""
+    if context.packet.fragment in ("middle", "last"):
+        return None
+    value: int | None = look(context, field)
+    return _PICKED[field] if value is None else value
+
+
+def _native_port(context: Context, field: str) -> int | Unknown | None:
+    """Return a port as iptables-nft makes the kernel read it.
+
+    It is tested natively: what stands where the ports of a whole packet would, so that a later fragment's data counts.
+    The legacy backend knows better.
+    """
+    if context.packet.fragment not in ("middle", "last") or context.backend != "nf_tables":
+        return _port(context, field)
+    data = transport_data(context, 4)
+    if isinstance(data, Unknown) or data is None:
+        return data
+    return int.from_bytes(data[:2] if field == "sport" else data[2:], "big")
+
+
+def _got_port(context: Context, field: str) -> str:
+    packet = context.packet
+    if packet.fragment in ("middle", "last"):
+        return say("a later fragment carries no ports")
+    return say_if(
+        field == "sport",
+        "its source port is {port}",
+        "its destination port is {port}",
+        port=getattr(packet, field),
+    )
+
+
+#: What is not known of a port that the kernel picks.
+_PICKED = {
+    "sport": Unknown(later("the source port, which is picked at random"), "--set sport=N", ("sport",)),
+    "dport": Unknown(later("the destination port, which is picked at random"), "--set dport=N", ("dport",)),
+}
+#: The ports of the packet, and as the nf_tables backend reads them for `-m tcp`, `udp` and `sctp`.
+PORTS, NATIVE_PORTS = (
+    {
+        name: Field(name, partial(read, field=name), partial(_got_port, field=name))
+        for name in ("sport", "dport")
+    }
+    for read in (_port, _native_port)
+)
 
 
 def ports_predicate(text: str, fields: tuple[str, ...], allowed: Ranges, negated: bool) -> Predicate:
@@ -15,72 +67,31 @@ def ports_predicate(text: str, fields: tuple[str, ...], allowed: Ranges, negated
 
     A later fragment carries no ports: no condition on them holds, negated or not.
     """
+    if len(fields) == 1:
+        return constrained(text, Constraint(PORTS[fields[0]], allowed, negated))
+    sides = [Constraint(PORTS[field], allowed).tester() for field in fields]
 
     def test(context: Context) -> Truth:
-        packet = context.packet
-        if packet.fragment in ("middle", "last"):
+        if context.packet.fragment in ("middle", "last"):
             return False
-        unknown: Truth = False
-        for field in fields:
-            if field in packet.defaults:
-                context.consulted.add(field)
-            value = getattr(packet, field)
-            if value is None:
-                unknown = Unknown(
-                    say_if(
-                        field == "sport",
-                        "the source port, which is picked at random",
-                        "the destination port, which is picked at random",
-                    ),
-                    f"--set {field}=N",
-                    (field,),
-                )
-            elif any(low <= value <= high for low, high in allowed):
-                return not negated
-        return unknown or negated
+        found = [side(context) for side in sides]
+        if True in found:
+            return not negated
+        return next((truth for truth in reversed(found) if isinstance(truth, Unknown)), negated)
 
     def got(context: Context) -> str:
-        packet = context.packet
-        if packet.fragment in ("middle", "last"):
-            return say("a later fragment carries no ports")
-        return joined(
-            " and ",
-            (
-                say_if(
-                    field == "sport",
-                    "its source port is {port}",
-                    "its destination port is {port}",
-                    port=getattr(packet, field),
-                )
-                for field in fields
-            ),
-        )
+        if context.packet.fragment in ("middle", "last"):
+            return _got_port(context, "sport")
+        return joined(" and ", (_got_port(context, field) for field in fields))
 
-    single = fields[0] if len(fields) == 1 else None
-    return Predicate(text, test, got, single, allowed if single else None, negated)
+    return Predicate(text, test, got, negated=negated)
 
 
 def port_predicate(text: str, option_field: str, allowed: tuple[int, int], negated: bool) -> Predicate:
-    """Make a condition on the port that an option field ("source_port", "destination_port") names.
-
-    The nf_tables backend tests it natively and reads what stands where the ports of a whole packet would;
-    so a later fragment's data counts there. The legacy backend knows better.
-    """
-    field = "sport" if option_field == "source_port" else "dport"
-    if negated and allowed == (0, 65535):
-        return _negated_full_range(text, field)
-    whole = ports_predicate(text, (field,), (allowed,), negated)
-
-    def test(context: Context) -> Truth:
-        if context.packet.fragment in ("middle", "last") and context.backend == "nf_tables":
-            data = transport_data(context, 4)
-            if isinstance(data, Unknown) or data is None:
-                return data or False
-            number = int.from_bytes(data[:2] if field == "sport" else data[2:], "big")
-            return (allowed[0] <= number <= allowed[1]) is not negated
-        return whole.test(context)
-
-    return replace(whole, test=test)
+    """Make a condition on the port that an option field ("source_port", "destination_port") names."""
+    field = NATIVE_PORTS["sport" if option_field == "source_port" else "dport"]
+    constraint = Constraint(field, (allowed,), negated)
+    return _negated_full_range(text) if negated and allowed == WHOLE_PORTS else constrained(text, constraint)
 
 
 def port_predicates(match: Match) -> list[Predicate]:
@@ -125,8 +136,8 @@ def _maybe_merged(source: Predicate, destination: Predicate) -> list[Predicate]:
         )
 
     return [
-        replace(source, test=test_source, got=got, field=None, allowed=None),
-        replace(destination, test=test_destination, field=None, allowed=None),
+        replace(source, test=test_source, got=got, constraint=None),
+        replace(destination, test=test_destination, constraint=None),
     ]
 
 
@@ -151,7 +162,7 @@ def transport_data(context: Context, length: int) -> bytes | Unknown | None:
 _FRAGMENT = 44
 
 
-def _negated_full_range(text: str, field: str) -> Predicate:
+def _negated_full_range(text: str) -> Predicate:
     """Make `! --dport 0:65535`: iptables-nft drops such a test, legacy never matches it."""
     return Predicate(
         text,
@@ -162,9 +173,7 @@ def _negated_full_range(text: str, field: str) -> Predicate:
             "the {backend} backend makes this false",
             backend=context.backend,
         ),
-        field,
-        ((0, 65535),),
-        True,
+        negated=True,
     )
 
 

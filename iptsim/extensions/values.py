@@ -6,10 +6,12 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
-from iptsim.extensions.base import Ranges, Value, quote
+from iptsim.extensions.base import Value, quote
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.services import PORTS
 from iptsim.languages import joined, say
 from iptsim.packet import address_text
@@ -148,10 +150,16 @@ def _looked_up(text: str, family: int) -> int:
 def parse_host_mask(text: str, family: int) -> Network:
     """Read an address as :func:`parse_network` does, but keep its host bits (XTTYPE_HOSTMASK of libxtables).
 
+    The resolver alone reads what is not four decimal numbers: 10.1 is 10.0.0.1 (inet_aton(3)).
+
     Raises:
         ValueError: not an address of that family.
     """
-    return parse_network(text, family)._replace(address=one_address(text.partition("/")[0], family))
+    word, slash, mask = text.partition("/")
+    if family == 4 and _packed(word, 4) is None and _OLD_FORMS.fullmatch(word):
+        with suppress(OSError):
+            word = address_text(4, int.from_bytes(socket.inet_aton(word), "big"))
+    return parse_network(f"{word}{slash}{mask}", family)._replace(address=one_address(word, family))
 
 
 def _packed(text: str, family: int) -> int | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.extensions.base import Masked
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
@@ -75,7 +74,11 @@ def _header(rule: Rule) -> dict[str, Any]:
     for match in rule.matches:
         for predicate in match.predicates():
             allowed = predicate.allowed
-            if predicate.field not in ("sport", "dport") or predicate.negated or isinstance(allowed, Masked):
+            if (
+                predicate.field not in ("sport", "dport")
+                or predicate.negated
+                or not isinstance(allowed, tuple)
+            ):
                 continue
             if allowed:
                 fields[predicate.field] = allowed[0][0]

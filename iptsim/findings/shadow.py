@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from iptsim.docker.roles import is_dockers
 from iptsim.dump.ruleset import Chain, Jump, Rule
-from iptsim.extensions.base import Masked, Predicate
+from iptsim.extensions.base import Predicate
 from iptsim.extensions.values import Network
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
@@ -219,34 +219,6 @@ def _implies(mine: Predicate, theirs: Predicate) -> bool:
     """Tell whether a packet that meets one condition surely meets another."""
     if mine.text == theirs.text and mine.negated == theirs.negated:
         return True
-    if theirs.field is None or theirs.field != mine.field:
-        return _interface_implies(mine, theirs) or _states_imply(mine, theirs)
-    if mine.negated or theirs.negated or mine.allowed is None or theirs.allowed is None:
+    if mine.constraint is None or theirs.constraint is None:
         return False
-    if isinstance(mine.allowed, Masked) and isinstance(theirs.allowed, Masked):
-        wider = mine.allowed.mask & theirs.allowed.mask == theirs.allowed.mask
-        return (
-            wider and mine.allowed.value & theirs.allowed.mask == theirs.allowed.value & theirs.allowed.mask
-        )
-    if isinstance(mine.allowed, Masked) or isinstance(theirs.allowed, Masked):
-        return False
-    wide = theirs.allowed
-    return all(any(low <= first and last <= high for low, high in wide) for first, last in mine.allowed)
-
-
-def _interface_implies(mine: Predicate, theirs: Predicate) -> bool:
-    """Compare `-i eth0` with `-i eth+`."""
-    flag, _, name = mine.text.partition(" ")
-    other, _, pattern = theirs.text.partition(" ")
-    if flag not in ("-i", "-o") or flag != other or not pattern.endswith("+"):
-        return False
-    return name.startswith(pattern[:-1])
-
-
-def _states_imply(mine: Predicate, theirs: Predicate) -> bool:
-    """Compare `--ctstate NEW` with `--ctstate NEW,ESTABLISHED`."""
-    flag, _, states = mine.text.partition(" ")
-    other, _, wider = theirs.text.partition(" ")
-    if flag not in ("--ctstate", "--state") or flag != other:
-        return False
-    return set(states.split(",")) <= set(wider.split(","))
+    return mine.constraint.implies(theirs.constraint)

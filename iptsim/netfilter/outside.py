@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 from iptsim.dump.ruleset import Rule, Ruleset
-from iptsim.extensions.base import Masked, Predicate
+from iptsim.extensions.base import Predicate
+from iptsim.extensions.constraints import Masked, membership
 from iptsim.extensions.matches.iprange import Iprange
 from iptsim.extensions.matches.set import Set
 from iptsim.host import fib
@@ -91,10 +92,7 @@ def _names(rule: Rule, address: int) -> bool:
 
 def _allows(predicate: Predicate, address: int) -> bool:
     """Tell whether the values of a predicate, before negation, hold an address."""
-    allowed = predicate.allowed
-    if isinstance(allowed, Masked):
-        return address & allowed.mask == allowed.value
-    return any(low <= address <= high for low, high in allowed or ())
+    return predicate.allowed is not None and membership(predicate.allowed)(address)
 
 
 def usual_address(family: Family) -> int:
@@ -185,5 +183,5 @@ def _some(predicate: Predicate) -> Iterator[int]:
     allowed = predicate.allowed
     if isinstance(allowed, Masked):
         yield allowed.value
-    elif allowed:
+    elif isinstance(allowed, tuple) and allowed:
         yield allowed[0][0]

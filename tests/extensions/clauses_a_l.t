@@ -220,6 +220,8 @@
 -m conntrack ! --ctproto gre;-m conntrack ! --ctproto 47;OK
 -m conntrack --ctproto 0;=;OK
 -m conntrack --ctorigsrc 10.0.0.1;=;OK
+-m conntrack --ctorigsrc 10.1;-m conntrack --ctorigsrc 10.0.0.1;OK
+-m conntrack --ctorigsrc 0x0a000001/255.255.255.0;-m conntrack --ctorigsrc 10.0.0.1/24;OK
 -m conntrack --ctorigsrc 10.0.0.1/32;-m conntrack --ctorigsrc 10.0.0.1;OK
 -m conntrack ! --ctorigdst 10.0.0.1/24;=;OK
 -m conntrack --ctreplsrc 10.0.0.0/255.255.0.0;-m conntrack --ctreplsrc 10.0.0.0/16;OK

@@ -19,7 +19,8 @@ from iptsim.dump.reader import loads
 from iptsim.dump.ruleset import Rule
 from iptsim.dump.writer import rule_text
 from iptsim.errors import IptsimError
-from iptsim.extensions.base import Masked, Match
+from iptsim.extensions.base import Match
+from iptsim.extensions.constraints import Masked
 from iptsim.extensions.matches.cluster import node
 from iptsim.extensions.rates import HASHLIMIT_SCALE, LIMIT_SCALE, Rate, parse_rate
 from iptsim.extensions.wire import ip_bytes, octets, transport_offset

@@ -18,7 +18,7 @@ from iptsim.errors import UsageError
 from iptsim.host import load_host
 from iptsim.render.listing import listing
 from tests.extensions.test_matches_a_l import TAKEN as CLAUSES
-from tests.extensions.test_matches_l_z import _LOAD, CANONICAL, CANONICAL6, CANONICAL_WITH_HELP
+from tests.extensions.test_matches_l_z import CANONICAL, CANONICAL6, CANONICAL_WITH_HELP, PLACES
 from tests.extensions.test_targets import TAKEN as TARGETS
 from tests.extensions.test_targets import make
 
@@ -233,7 +233,7 @@ def all_rules() -> list[Rules]:
         found.setdefault((target.family, target.table), []).append(rule)
     for family, rows in ((4, CANONICAL), (6, CANONICAL6), (4, CANONICAL_WITH_HELP)):
         for text, _ in rows:
-            before, table, chain = _LOAD.get(text.split()[0], ("", "filter", "INPUT"))
+            before, table, chain = PLACES.get(text.split()[0], ("", "filter", "INPUT"))
             found.setdefault((family, table), []).append(f"-A {chain} {before} -m {text}")
     return [Rules(family, table, tuple(lines)) for (family, table), lines in found.items()]
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import (
+    Allowed,
+    Constraint,
+    Field,
+    Masked,
+    Some,
+    between,
+    connection_value,
+    equal,
+    named,
+)
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import PROTOCOL, format_protocol, parse_protocol
 from iptsim.extensions.values import (
@@ -23,19 +34,11 @@ from iptsim.extensions.values import (
     range_text,
 )
 from iptsim.languages import joined, later, say, say_if, told
-from iptsim.packet import Connection, Context, Flow, Truth, Unknown, address_text, protocol_name
+from iptsim.packet import Connection, Context, Flow, Unknown, address_text, protocol_name
 
 #: In the order in which iptables prints them, as are the statuses.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
 STATUSES = ("NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED")
-
-
-def state_holds(context: Context, states: tuple[str, ...]) -> bool:
-    """Tell whether the packet is in one of the ctstates; SNAT and DNAT look at the connection."""
-    if state_of(context) in states:
-        return True
-    status: frozenset[str] = context.connection.status if context.connection else frozenset()
-    return any(state in status for state in ("SNAT", "DNAT") if state in states)
 
 
 def state_of(context: Context) -> str:
@@ -51,12 +54,22 @@ def state_of(context: Context) -> str:
     return "NEW" if context.connection is not None else "INVALID"
 
 
-def state_got(context: Context) -> str:
-    """Return the packet's state for explanations."""
+def _states(context: Context) -> frozenset[str]:
+    """Return the packet's state; SNAT and DNAT look at the connection."""
+    status = context.connection.status & _TRANSLATED if context.connection else frozenset()
+    return status | {state_of(context)}
+
+
+def _got_state(context: Context) -> str:
     if context.state is None:
         return say("conntrack has not seen it yet, so it counts as {context}", context=state_of(context))
-    status = sorted(context.connection.status & {"SNAT", "DNAT"}) if context.connection else []
+    status = sorted(context.connection.status & _TRANSLATED) if context.connection else []
     return say("its connection state is {values}", values=",".join([context.state, *status]))
+
+
+_TRANSLATED = frozenset({"SNAT", "DNAT"})
+#: The states that the packet has, for `--ctstate` and `--state`.
+STATE = Field("ct.state", _states, _got_state)
 
 
 def _statuses(text: str) -> tuple[str, ...]:
@@ -128,12 +141,11 @@ class Conntrack(Match):
         for option in self.options:
             value = getattr(self, option.field)
             if value is not None:
-                make = _PREDICATES.get(option.field, _flow_predicate)
-                text = self.clause(option, value)
-                predicate = make(text, option.field, value, option.field in self.negated)
-                if self.ctstate is not None and option.field != "ctstate":
-                    predicate = _unless_without_entry(predicate)
-                found.append(predicate)
+                field, allows = _CONDITIONS[option.field]
+                # beside --ctstate a packet without an entry passes the other options
+                passes = self.ctstate is not None and option.field != "ctstate"
+                constraint = Constraint(field, allows(value), option.field in self.negated, passes)
+                found.append(constrained(self.clause(option, value), constraint))
         return tuple(found)
 
     def lists(self, form: ListingForm) -> str:
@@ -204,122 +216,83 @@ def _listed(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _state_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:
-    return fact_predicate(text, lambda context: state_holds(context, value), state_got, negated=negated)
+def _of_flow(connection: Connection, field: str) -> int | Unknown:
+    """Return an address or port of the original or reply flow."""
+    flow: Flow = connection.reply if field.startswith("ctrepl") else connection.original
+    number: int | None = getattr(flow, _PARTS[field.removeprefix("ctrepl").removeprefix("ctorig")])
+    return Unknown(later("a port that is picked at random")) if number is None else number
 
 
-def _entry_predicate(
-    text: str,
-    negated: bool,
-    test: Callable[[Connection, Context], Truth],
-    shown: Callable[[Connection, Context], str],
-) -> Predicate:
-    def whole(context: Context) -> Truth:
-        return False if context.connection is None else test(context.connection, context)
-
-    def got(context: Context) -> str:
-        if context.connection is None:
-            return say("it belongs to no tracked connection")
-        return shown(context.connection, context)
-
-    return Predicate(text, whole, got, negated=negated)
+def _got_flow(connection: Connection, field: str) -> str:
+    number = _of_flow(connection, field)
+    shown: object = None if isinstance(number, Unknown) else number
+    if not field.endswith("port") and isinstance(number, int):
+        shown = address_text(connection.family, number)
+    return say("its {word} is {value}", word=told(_NAMES[field]), value=shown)
 
 
-def _unless_without_entry(predicate: Predicate) -> Predicate:
-    """Make a condition that holds for packets without an entry."""
-
-    def test(context: Context) -> Truth:
-        return True if context.connection is None else predicate.test(context)
-
-    return replace(predicate, test=test)
+#: The options that look at an address or port of a flow.
+_FLOWS = tuple(
+    f"ct{flow}{side}{part}" for flow in ("orig", "repl") for side in ("src", "dst") for part in ("", "port")
+)
+_PARTS = {"src": "src", "dst": "dst", "srcport": "sport", "dstport": "dport"}
 
 
-def _flow_predicate(text: str, field: str, value: Network | tuple[int, int], negated: bool) -> Predicate:
-    """Make a condition on an address or port of the original or reply flow."""
-    reply, side = field.startswith("ctrepl"), "src" if "src" in field else "dst"
-    part = side[0] + "port" if field.endswith("port") else side
+def _network(network: Network) -> Masked:
+    return Masked(network.address & network.mask, network.mask)
 
-    def flow_value(connection: Connection) -> int | None:
-        flow: Flow = connection.reply if reply else connection.original
-        found: int | None = getattr(flow, part)
-        return found
 
-    def test(connection: Connection, context: Context) -> Truth:
-        number = flow_value(connection)
-        if number is None:
-            return Unknown(later("a port that is picked at random"), "", (field, value))
-        inside = number in value if isinstance(value, Network) else value[0] <= number <= value[1]
-        return inside is not negated
+def _expires(connection: Connection) -> int | Unknown:
+    # a connection that is not confirmed yet has no timer: 0
+    if "CONFIRMED" not in connection.status:
+        return 0
+    if connection.expires is None:
+        return Unknown(later("the remaining lifetime of the connection"), later("a line of conntrack -L"))
+    return connection.expires
 
-    def shown(connection: Connection, context: Context) -> str:
-        number = flow_value(connection)
-        is_address = part in ("src", "dst") and number is not None
-        return say(
-            "its {word} is {value}",
-            word=told(_NAMES[field]),
-            value=address_text(connection.family, number or 0) if is_address else number,
+
+_PROTO = connection_value(
+    "proto",
+    lambda connection: connection.original.proto,
+    lambda connection: say(
+        "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
+    ),
+)
+_STATUS = connection_value(
+    "status",
+    lambda connection: connection.status,
+    lambda connection: say(
+        "its connection's status is {status}", status=",".join(sorted(connection.status)) or say("empty")
+    ),
+)
+_EXPIRES = connection_value(
+    "expires",
+    _expires,
+    lambda connection: say("its connection expires in {expires}", expires=connection.expires),
+)
+_DIRECTION = Field(
+    "ct.direction",
+    lambda context: None if context.connection is None else context.direction.upper(),
+    lambda context: (
+        say("it belongs to no tracked connection")
+        if context.connection is None
+        else say("it goes in the {direction} direction", direction=context.direction)
+    ),
+)
+#: What each option looks at, and the values that it allows.
+_CONDITIONS: dict[str, tuple[Field, Callable[[Any], Allowed]]] = {
+    "ctstate": (STATE, lambda states: Some(frozenset(states))),
+    "ctproto": (_PROTO, equal),
+    "ctstatus": (_STATUS, lambda statuses: Some(frozenset(statuses))),
+    "ctexpire": (_EXPIRES, between),
+    "ctdir": (_DIRECTION, named),
+    **{
+        field: (
+            connection_value(field, partial(_of_flow, field=field), partial(_got_flow, field=field)),
+            between if field.endswith("port") else _network,
         )
-
-    return _entry_predicate(text, negated, test, shown)
-
-
-def _proto_predicate(text: str, field: str, value: int, negated: bool) -> Predicate:
-    return _entry_predicate(
-        text,
-        negated,
-        lambda connection, context: (connection.original.proto == value) is not negated,
-        lambda connection, context: say(
-            "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
-        ),
-    )
-
-
-def _status_predicate(text: str, field: str, value: tuple[str, ...], negated: bool) -> Predicate:
-    return _entry_predicate(
-        text,
-        negated,
-        lambda connection, context: (not connection.status.isdisjoint(value)) is not negated,
-        lambda connection, context: say(
-            "its connection's status is {status}", status=",".join(sorted(connection.status)) or say("empty")
-        ),
-    )
-
-
-def _expire_predicate(text: str, field: str, value: tuple[int, int], negated: bool) -> Predicate:
-    def test(connection: Connection, context: Context) -> Truth:
-        # a connection that is not confirmed yet has no timer: 0
-        expires = 0 if "CONFIRMED" not in connection.status else connection.expires
-        if expires is None:
-            return Unknown(
-                later("the remaining lifetime of the connection"),
-                later("a line of conntrack -L"),
-                (field, value),
-            )
-        return (value[0] <= expires <= value[1]) is not negated
-
-    return _entry_predicate(
-        text,
-        negated,
-        test,
-        lambda connection, context: say("its connection expires in {expires}", expires=connection.expires),
-    )
-
-
-def _direction_predicate(text: str, field: str, value: str, negated: bool) -> Predicate:
-    return _entry_predicate(
-        text,
-        negated,
-        lambda connection, context: context.direction.upper() == value,
-        lambda connection, context: say("it goes in the {direction} direction", direction=context.direction),
-    )
-
-
-_PREDICATES: dict[str, Callable[..., Predicate]] = {
-    "ctstate": _state_predicate,
-    "ctproto": _proto_predicate,
-    "ctstatus": _status_predicate,
-    "ctexpire": _expire_predicate,
-    "ctdir": _direction_predicate,
+        for field in _FLOWS
+    },
 }
 
 EXTENSIONS = (Conntrack,)

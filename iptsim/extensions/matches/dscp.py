@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.base import Match, Option, Predicate, field_predicate
+from iptsim.extensions.constraints import Masked
 from iptsim.extensions.dscp import DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import later, say_if

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Masked, Match, Option, Predicate, field_predicate
+from iptsim.extensions.base import Match, Option, Predicate, field_predicate
+from iptsim.extensions.constraints import Masked
 from iptsim.extensions.headers import is_later_fragment
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.tcp import flags_text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, look
+from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import later, say, say_if
 from iptsim.packet import Context, Truth, Unknown

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Insists, Match, Option, Predicate, Ranges, Value
+from iptsim.extensions.base import Insists, Match, Option, Predicate, Value
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.ports import ports_predicate
 from iptsim.extensions.values import any_of, not_if, port, range_text, range_words

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer, not_if, range_text, range_words
 from iptsim.languages import joined, later, say, say_if

@@ -10,8 +10,9 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.constraints import interface_matches
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.parameters import interface_matches, parse_interface
+from iptsim.extensions.parameters import parse_interface
 from iptsim.extensions.values import bare, not_if
 from iptsim.languages import joined, say, say_if
 from iptsim.packet import Context, Truth

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, look
+from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.languages import later, say, say_if

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, look
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer_value, not_if, one_address
 from iptsim.languages import joined, later, say, say_if

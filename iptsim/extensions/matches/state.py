@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, constrained
+from iptsim.extensions.constraints import Constraint, Some
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.matches.conntrack import state_got, state_holds
+from iptsim.extensions.matches.conntrack import STATE
 from iptsim.extensions.values import any_of, choices
 from iptsim.languages import say_if
 
@@ -27,11 +28,8 @@ class State(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the state."""
         return (
-            fact_predicate(
-                self.save(),
-                lambda context: state_holds(context, self.state),
-                state_got,
-                negated=bool(self.negated),
+            constrained(
+                self.save(), Constraint(STATE, Some(frozenset(self.state)), negated=bool(self.negated))
             ),
         )
 

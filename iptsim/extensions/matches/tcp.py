@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-from iptsim.extensions.base import (
-    Masked,
-    Match,
-    Option,
-    Predicate,
-    Value,
-    field_predicate,
-    look,
-)
+from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
+from iptsim.extensions.constraints import Masked, look
 from iptsim.extensions.listing import WHOLE_PORTS, ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says, transport_data
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, look
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import number_range, range_text, range_words
 from iptsim.languages import later, say, say_if

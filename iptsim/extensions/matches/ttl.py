@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Ranges, field_predicate
+from iptsim.extensions.base import Match, Option, Predicate, field_predicate
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import compared_words, integer_value
 from iptsim.languages import later, say_if

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 from lark import Token, Transformer
 from lark.exceptions import UnexpectedInput, VisitError
 
-from iptsim.extensions.base import Match, Option, Predicate, Ranges, Value, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
+from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import Octets, octets

@@ -6,8 +6,9 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand, given
+from iptsim.extensions.constraints import look
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
+from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
+from iptsim.extensions.constraints import look
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict, look
+from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
 from iptsim.extensions.checks import given
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.languages import say

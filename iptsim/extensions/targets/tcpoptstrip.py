@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict, look
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
 from iptsim.languages import joined, say

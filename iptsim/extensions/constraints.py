@@ -1,0 +1,255 @@
+"""What conditions allow, as data: a field, and the values of it that satisfy the condition.
+
+The walk of a packet, the explanation of a miss and the search for rules that never match read the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from iptsim.languages import say, told
+from iptsim.packet import Connection, Context, Truth, Unknown
+
+#: Integers: those from a first to a last, both included; from one that is greater than the last, none.
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """The integers x with x & mask == value."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Some of a few words, or of other single values."""
+
+    names: frozenset[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Sets of words or numbers that have one of these at least."""
+
+    members: frozenset[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """The name of an interface, or with a `+` at its end the beginning of one."""
+
+    text: str
+
+
+Allowed = Ranges | Masked | Names | Some | Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value that a packet has where a rule looks at it.
+
+    Attributes:
+        key: its name; fields of the same name have the same value in the same packet.
+        read: the value; None: the packet has none, Unknown: nobody can tell.
+        got: the packet's side in words, for explanations: "its TTL is 63".
+        attribute: the attribute of the packet that it is, where it is one.
+    """
+
+    key: str
+    read: Callable[[Context], Any]
+    got: Callable[[Context], str]
+    attribute: str = ""
+
+
+def look(context: Context, field: str) -> Any:
+    """Return a packet field, noting when the question left it open."""
+    if field in context.packet.defaults:
+        context.consulted.add(field)
+    return getattr(context.packet, field)
+
+
+def packet_field(attribute: str, name: str = "", show: Callable[[Any], object] = str) -> Field:
+    """Make a field that is an attribute of the packet.
+
+    Args:
+        attribute: of :class:`~iptsim.packet.Packet`.
+        name: in plain words, for "its {name} is {value}"; empty for the attribute's own name.
+        show: how a value is shown.
+    """
+    name = name or attribute
+
+    def got(context: Context) -> str:
+        value = getattr(context.packet, attribute)
+        if value is None:
+            return say("it has no {name}", name=told(name))
+        return say("its {name} is {value}", name=told(name), value=show(value))
+
+    return Field(attribute, lambda context: look(context, attribute), got, attribute)
+
+
+def fact_field(name: str, unknown: Unknown, got: Callable[[Any], str], read: Callable[[Any], Any]) -> Field:
+    """Make a field that the question or the capture states (`--set cpu=2`).
+
+    Args:
+        name: of the fact.
+        unknown: what is missing where nobody states it.
+        got: the fact in words; it is None where nobody states it.
+        read: the fact -> the value.
+    """
+
+    def value(context: Context) -> Any:
+        stated = context.surroundings.fact(name)
+        return unknown if stated is None else read(stated)
+
+    return Field(f"fact.{name}", value, lambda context: got(context.surroundings.fact(name)))
+
+
+def connection_value(name: str, read: Callable[[Connection], Any], got: Callable[[Connection], str]) -> Field:
+    """Make a field of the packet's connection, which it may not have.
+
+    Args:
+        name: of the value.
+        read: the connection -> the value.
+        got: the value in words.
+    """
+
+    def shown(context: Context) -> str:
+        if context.connection is None:
+            return say("it belongs to no tracked connection")
+        return got(context.connection)
+
+    return Field(
+        f"ct.{name}",
+        lambda context: None if context.connection is None else read(context.connection),
+        shown,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A condition on one field.
+
+    Attributes:
+        field: what it looks at.
+        allowed: the values that satisfy it, before negation.
+        negated: whether all other values do.
+        absent: the answer for a packet that has no such field, after negation.
+    """
+
+    field: Field
+    allowed: Allowed
+    negated: bool = False
+    absent: Truth = False
+
+    def tester(self) -> Callable[[Context], Truth]:
+        """Return the test on a packet."""
+        inside, negated, absent = membership(self.allowed), self.negated, self.absent
+        read, attribute = self.field.read, self.field.attribute
+
+        def test_packet(context: Context) -> Truth:
+            packet = context.packet
+            if attribute in packet.defaults:
+                context.consulted.add(attribute)
+            value = getattr(packet, attribute)
+            return absent if value is None else inside(value) is not negated
+
+        def test(context: Context) -> Truth:
+            value = read(context)
+            if value is None:
+                return absent
+            if isinstance(value, Unknown):
+                return value if value.key else value._replace(key=(self.field.key, self.allowed))
+            return inside(value) is not negated
+
+        return test_packet if attribute else test
+
+    def implies(self, other: Constraint) -> bool:
+        """Tell whether each packet that satisfies this one surely satisfies another."""
+        if self.field.key != other.field.key:
+            return False
+        if (self.allowed, self.negated, self.absent) == (other.allowed, other.negated, other.absent):
+            return True
+        if self.negated or other.negated or self.absent is not False:
+            return False
+        return _includes(other.allowed, self.allowed)
+
+
+def membership(allowed: Allowed) -> Callable[[Any], bool]:
+    """Return the test whether a value is allowed."""
+    if isinstance(allowed, Masked):
+        wanted, mask = allowed.value, allowed.mask
+        return lambda value: bool(value & mask == wanted)
+    if isinstance(allowed, Names):
+        return allowed.names.__contains__
+    if isinstance(allowed, Some):
+        members = allowed.members
+        return lambda value: not members.isdisjoint(value)
+    if isinstance(allowed, Pattern):
+        return lambda value: interface_matches(allowed.text, value)
+    if len(allowed) == 1:
+        ((low, high),) = allowed
+        return lambda value: low <= value <= high
+    return lambda value: any(low <= value <= high for low, high in allowed)
+
+
+def _includes(wide: Allowed, narrow: Allowed) -> bool:
+    """Tell whether all values of one kind of set lie in another of that kind."""
+    if isinstance(wide, Masked) and isinstance(narrow, Masked):
+        return narrow.mask & wide.mask == wide.mask and narrow.value & wide.mask == wide.value
+    if isinstance(wide, Names) and isinstance(narrow, Names):
+        return narrow.names <= wide.names
+    if isinstance(wide, Some) and isinstance(narrow, Some):
+        return narrow.members <= wide.members
+    if isinstance(wide, Pattern) and isinstance(narrow, Pattern):
+        return wide.text.endswith("+") and narrow.text.startswith(wide.text[:-1])
+    if isinstance(wide, tuple) and isinstance(narrow, tuple):
+        return all(any(low <= first and last <= high for low, high in wide) for first, last in narrow)
+    return False
+
+
+def interface_matches(pattern: str, interface: str | None) -> bool:
+    """Tell whether an interface fits a pattern; no interface is an empty name.
+
+    >>> interface_matches("eth+", "eth0"), interface_matches("eth", "eth0"), interface_matches("+", None)
+    (True, False, True)
+    """
+    name = interface or ""
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+def undecided(key: str, unknown: Unknown, got: str) -> Field:
+    """Make a field that nobody can tell."""
+    return Field(key, lambda context: unknown, lambda context: told(got))
+
+
+def equal(value: int) -> Ranges:
+    """Return the integers that are equal to a value."""
+    return ((value, value),)
+
+
+def below(value: int) -> Ranges:
+    """Return the integers from 0 that are below a value."""
+    return ((0, value - 1),)
+
+
+def above(value: int) -> Ranges:
+    """Return the integers that are above a value."""
+    return ((value + 1, _GREATEST),)
+
+
+def between(span: tuple[int, int]) -> Ranges:
+    """Return the integers of a range."""
+    return (span,)
+
+
+def named(name: Any) -> Names:
+    """Return the one name that is allowed."""
+    return Names(frozenset((name,)))
+
+
+#: Greater than every number of a packet.
+_GREATEST = (1 << 128) - 1
