@@ -7,6 +7,7 @@
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
 # make extension-cases  every option of every match against it, and the table of what is supported
 # make fuzz-dumps  ten thousand damaged dumps
+# make fuzz-captures  twenty thousand whole commands over damaged captures, Compose files and settings
 # make lock        the newest versions of what the tests need, into constraints.txt
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ FAST   := not kernel and not browser and not documents
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all static docs wheel-test lock benchmark fuzz fuzz-dumps fuzz-selftest extension-cases support translations clean
+.PHONY: demo test test-all static docs wheel-test lock benchmark fuzz fuzz-dumps fuzz-captures fuzz-selftest extension-cases support translations clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -61,6 +62,9 @@ fuzz: $(VENV)/.dev
 
 fuzz-dumps: $(VENV)/.dev
 	$(BIN)/python -m tests.dump.mutations --count 10000
+
+fuzz-captures: $(VENV)/.dev
+	$(BIN)/python -m tests.host.mutations --count 20000
 
 fuzz-selftest: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.selftest

@@ -7,8 +7,9 @@
 # It only reads. Reading has two side effects that can't be avoided: iptables-save, nft and ipset may load their
 # kernel modules, and the reading of connections loads nf_conntrack_netlink.
 # Left out on purpose: environment variables, labels and commands of containers, settings of dockerd that do
-# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers, and the names of listening programs;
-# --without-connections leaves out the connections and neighbours of this moment.
+# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers, and the
+# names of listening programs; --without-connections leaves out the connections and neighbours of this moment.
+# Nothing is left behind when it is interrupted or the disk is full.
 
 set -u
 umask 077
@@ -33,10 +34,21 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 2
 fi
 directory=${1:-iptsim-$(uname -n)-$(date +%Y%m%d-%H%M%S)}
-if ! mkdir "$directory"; then
-    echo "$0: give the name of a directory that does not exist yet" >&2
+directory=${directory%/}
+if [ -e "$directory.tar.gz" ] || ! mkdir "$directory"; then
+    echo "$0: give the name of a directory that does not exist yet, nor DIRECTORY.tar.gz" >&2
     exit 2
 fi
+# give_up STATUS WORDS: leave nothing behind.
+give_up() {
+    trap '' INT TERM HUP
+    rm -rf "$directory" "$directory.tar" "$directory.tar.gz"
+    echo "$0: $2; nothing is saved" >&2
+    exit "$1"
+}
+trap 'give_up 130 interrupted' INT
+trap 'give_up 143 ended' TERM
+trap 'give_up 129 "the terminal is gone"' HUP
 
 # A shell of busybox may prefer an ip of its own, which knows no JSON.
 ip=ip
@@ -47,6 +59,12 @@ done
 say() { echo "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# have_room: not every program says that it could not write.
+have_room() {
+    dd if=/dev/zero of="$directory/.room" bs=4096 count=1 2>/dev/null || give_up 1 "the disk is full"
+    rm -f "$directory/.room"
+}
+
 # save FILE COMMAND...: keep what the command prints, unless it fails.
 save() {
     file=$1
@@ -54,6 +72,7 @@ save() {
     if ! have "$1"; then
         say "left out $file: there is no $1 here"
     elif "$@" >"$directory/$file" 2>"$directory/.error"; then
+        have_room
         say "saved $file"
         return 0
     else
@@ -92,8 +111,7 @@ json_or() {
 # -- the rules ----------------------------------------------------------------------------------------
 
 save iptables-save.txt iptables-save -c || {
-    say "$0: without the rules there is nothing to ask iptsim about"
-    exit 1
+    give_up 1 "without the rules there is nothing to ask iptsim about"
 }
 save ip6tables-save.txt ip6tables-save -c
 # The other backend's rules apply as well; it is asked only where it is in use. (Files in /proc have no size.)
@@ -163,9 +181,34 @@ save ss.txt ss -H -lntup
 
 # -- Docker and Podman --------------------------------------------------------------------------------
 
-network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver}},"Internal":{{json .Internal}},'
-network=$network'"Created":{{json .Created}},"EnableIPv6":{{json .EnableIPv6}},"IPAM":{{json .IPAM}},"Options":{{json .Options}}}'
+# Of networks and containers only what iptsim reads: no labels, no options of other kinds.
+options='{{$c := ""}}{{range $name, $value := .Options}}{{if eq $name "parent"'
+for name in bridge.default_bridge bridge.name bridge.enable_icc bridge.enable_ip_masquerade bridge.host_binding_ipv4 \
+    bridge.gateway_mode_ipv4 bridge.gateway_mode_ipv6 bridge.trusted_host_interfaces bridge.inhibit_ipv4 \
+    host_ipv4 host_ipv6; do
+    options="$options \"com.docker.network.$name\""
+done
+options=$options'}}{{$c}}{{json $name}}:{{json $value}}{{$c = ","}}{{end}}{{end}}'
+docker_network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver}},"Internal":{{json .Internal}},'
+docker_network=$docker_network'"Created":{{json .Created}},"IPAM":{"Config":[{{range $i, $pool := .IPAM.Config}}'
+docker_network=$docker_network'{{if $i}},{{end}}{"Subnet":{{json $pool.Subnet}},"Gateway":{{json $pool.Gateway}}}{{end}}]},'
+docker_network=$docker_network'"Options":{ '$options'}}'
+# A subnet of Podman's prints as text, but is no text in JSON outside of its network.
+podman_network='{"name":{{json .Name}},"id":{{json .ID}},"driver":{{json .Driver}},'
+podman_network=$podman_network'"network_interface":{{json .NetworkInterface}},"internal":{{json .Internal}},'
+podman_network=$podman_network'"subnets":[{{range $i, $pool := .Subnets}}{{if $i}},{{end}}{"subnet":"{{$pool.Subnet}}",'
+podman_network=$podman_network'"gateway":"{{if $pool.Gateway}}{{$pool.Gateway}}{{end}}"}{{end}}],"options":{ '$options'}}'
 # Docker's client looks at the plain JSON here, where unset members are missing; Podman's at its own types.
+docker_endpoint='' podman_endpoint=''
+for name in IPAddress IPPrefixLen Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPv6Gateway MacAddress NetworkID \
+    Aliases Links DNSNames GwPriority; do
+    docker_endpoint="$docker_endpoint,\"$name\":{{json (index \$one \"$name\")}}"
+    case $name in
+    DNSNames | GwPriority) ;;
+    *) podman_endpoint="$podman_endpoint,\"$name\":{{json \$one.$name}}" ;;
+    esac
+done
+endpoints='"Networks":{ {{$c := ""}}{{range $name, $one := .NetworkSettings.Networks}}{{$c}}{{$c = ","}}{{json $name}}:{'
 docker_container='{"Id":{{json .Id}},"Name":{{json .Name}},'
 docker_container=$docker_container'"State":{"Running":{{json .State.Running}},"StartedAt":{{json .State.StartedAt}}},'
 docker_container=$docker_container'"HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}},'
@@ -173,24 +216,24 @@ docker_container=$docker_container'"PortBindings":{{json (index .HostConfig "Por
 docker_container=$docker_container'"Links":{{json (index .HostConfig "Links")}},"Dns":{{json (index .HostConfig "Dns")}}},'
 docker_container=$docker_container'"Config":{"ExposedPorts":{{json (index .Config "ExposedPorts")}}},'
 docker_container=$docker_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
-docker_container=$docker_container'"Networks":{{json .NetworkSettings.Networks}}}}'
+docker_container=$docker_container$endpoints${docker_endpoint#,}'}{{end}}}}}'
 podman_container='{"Id":{{json .ID}},"Name":{{json .Name}},"State":{"Running":{{json .State.Running}}},'
 podman_container=$podman_container'"HostConfig":{"NetworkMode":{{json .HostConfig.NetworkMode}},'
 podman_container=$podman_container'"Links":{{json .HostConfig.Links}},"Dns":{{json .HostConfig.Dns}}},'
 podman_container=$podman_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
-podman_container=$podman_container'"Networks":{{json .NetworkSettings.Networks}}}}'
+podman_container=$podman_container$endpoints${podman_endpoint#,}'}{{end}}}}}'
 
-# containers ENGINE TEMPLATE: what `inspect` says of all of them, without their environment.
+# containers ENGINE TEMPLATE, networks ENGINE TEMPLATE: what `inspect` says of all of them.
 containers() {
     ids=$("$1" ps -aq --no-trunc) || return 1
     # shellcheck disable=SC2086 # one word an id
     [ -z "$ids" ] || lines=$("$1" inspect --type container -f "$2" $ids) || return 1
     if [ -n "$ids" ]; then printf '%s\n' "$lines" | json_list; else echo '[]'; fi
 }
-docker_networks() {
-    ids=$(docker network ls -q --no-trunc) || return 1
+networks() {
+    ids=$("$1" network ls -q) || return 1
     # shellcheck disable=SC2086
-    lines=$(docker network inspect -f "$network" $ids) || return 1
+    lines=$("$1" network inspect -f "$2" $ids) || return 1
     printf '%s\n' "$lines" | json_list
 }
 docker_info() {
@@ -199,22 +242,17 @@ docker_info() {
     restore=$(docker info -f '{{json .LiveRestoreEnabled}}')
     printf '{"ServerVersion":%s,"FirewallBackend":%s,"LiveRestoreEnabled":%s}\n' "$version" "$backend" "$restore"
 }
-podman_networks() {
-    # shellcheck disable=SC2046
-    podman network inspect $(podman network ls -q)
-}
-
 if have docker && docker version >"$directory/docker-version.txt" 2>/dev/null; then
     say "saved docker-version.txt"
     save docker-info.json docker_info
-    save docker-network-inspect.json docker_networks
+    save docker-network-inspect.json networks docker "$docker_network"
     save docker-inspect.json containers docker "$docker_container"
 else
     rm -f "$directory/docker-version.txt"
     have docker && say "left out what docker knows: no daemon answers"
 fi
 if have podman; then
-    save podman-network-inspect.json podman_networks
+    save podman-network-inspect.json networks podman "$podman_network"
     save podman-inspect.json containers podman "$podman_container"
 fi
 
@@ -368,4 +406,8 @@ fi
 # -- pack ----------------------------------------------------------------------------------------------
 
 rm -f "$directory/.error"
-tar -cf - "$directory" | gzip >"$directory.tar.gz" && say "packed $directory.tar.gz: give that to iptsim"
+have_room
+# iptsim looks for the files at the top of an archive, or in one folder.
+tar -C "$(dirname "$directory")" -cf "$directory.tar" "$(basename "$directory")" && gzip "$directory.tar" ||
+    give_up 1 "$directory.tar.gz can't be written"
+say "packed $directory.tar.gz: give that to iptsim"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
@@ -41,7 +41,7 @@ Options = Annotated[dict[str, str], _or_empty({})]
 
 
 class EndpointEntry(Foreign):
-    """A container's settings in one network."""
+    """A container's settings in one network; what an engine does not know is null."""
 
     address: str = Field("", alias="IPAddress")
     prefix_length: Number = Field(0, alias="IPPrefixLen")
@@ -55,6 +55,15 @@ class EndpointEntry(Foreign):
     links: Names = Field([], alias="Links")
     gateway_priority: Number = Field(0, alias="GwPriority")
     network_id: str = Field("", alias="NetworkID")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return (
+            {key: item for key, item in value.items() if item is not None}
+            if isinstance(value, dict)
+            else value
+        )
 
 
 class BindingEntry(Foreign):

@@ -113,6 +113,49 @@ class TestRun:
         assert done.returncode == 2
         assert list((tmp_path / "saved").iterdir()) == []
 
+    @pytest.mark.parametrize("place", ["{folder}/deep/saved", "deep/saved", "deep/saved/"])
+    def test_a_place_elsewhere(self, place: str, tmp_path: Path) -> None:
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "collect.sh").write_text(script())
+        place = place.format(folder=tmp_path)
+        subprocess.run(
+            ["unshare", "-n", "sh", "collect.sh", place],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+            timeout=120,
+        )
+        assert load_host(tmp_path / "deep" / "saved.tar.gz").assumptions == []
+
+    def test_an_interrupt_leaves_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "collect.sh").write_text(
+            script().replace("save iptables-save.txt", "kill -INT $$\nsave x", 1)
+        )
+        done = subprocess.run(
+            ["unshare", "-n", "sh", "collect.sh", "saved"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (130, "collect.sh: interrupted; nothing is saved\n")
+        assert [path.name for path in tmp_path.iterdir()] == ["collect.sh"]
+
+    def test_a_full_disk_leaves_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "collect.sh").write_text(script())
+        (tmp_path / "small").mkdir()
+        commands = "mount -t tmpfs -o size=16k none small && sh collect.sh small/saved; echo $? $(ls small)"
+        done = subprocess.run(
+            ["unshare", "-n", "-m", "sh", "-c", commands],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "1\n"
+        assert "nothing is saved" in done.stderr
+        assert "packed" not in done.stderr
+
     @pytest.mark.skipif(not shutil.which("docker"), reason="needs the docker client")
     def test_docker(self, engine: str, tmp_path: Path) -> None:
         said = collect(["sh"], tmp_path, {"DOCKER_HOST": engine})
@@ -127,6 +170,9 @@ class TestRun:
         )
         for name, container in theirs.containers.items():
             mine = ours.containers[name]
+            places = {"interface": None, "bridge_port": None}
+            for ours_of, theirs_of in zip(mine.endpoints.values(), container.endpoints.values(), strict=True):
+                assert ours_of.model_copy(update=places) == theirs_of.model_copy(update=places)
             assert mine.published == container.published
             assert mine.network_mode == container.network_mode
             assert {e.network: e.addresses for e in mine.endpoints.values()} == {
@@ -194,7 +240,13 @@ def engine(tmp_path: Path) -> Iterator[str]:
             one["Config"]["Env"] = [f"PASSWORD={SECRET}"]
             one["Config"]["Labels"] = {"password": SECRET}
             one["State"]["Pid"] = 0
+            for endpoint in one["NetworkSettings"]["Networks"].values():
+                endpoint["DriverOpts"] = {"com.example.token": SECRET}
         server.networks = json.loads((capture / "docker-network-inspect.json").read_text())
+        for network in server.networks:
+            network["Labels"] = {"password": SECRET}
+            network["Options"]["com.example.token"] = SECRET
+            network["IPAM"]["Options"] = {"token": SECRET}
         server.info = json.loads((capture / "docker-info.json").read_text())
         server.info["HttpProxy"] = f"http://user:{SECRET}@proxy"
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from iptsim import reading
 from iptsim.cli import main
 from iptsim.commands.common import json_text
 from iptsim.docker import yaml_file
@@ -62,6 +63,15 @@ def test_json_out_of_bounds(
     said = capsys.readouterr().err
     assert said.startswith(f"iptsim: {capture}: {name}: ")
     assert told in said
+
+
+def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "JSON_LIMIT", 1000)
+    with pytest.raises(CaptureError, match=r"json: larger than 1000 bytes"):
+        load_host(capture)
+    monkeypatch.setattr(yaml_file, "LENGTH_LIMIT", 100)
+    with pytest.raises(CaptureError, match="more than 100 characters"):
+        read_settings(compose(capture, COMPOSE))
 
 
 @pytest.mark.parametrize(
