@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from lark.grammar import Rule, Symbol
 
 #: The grammars and their start symbols.
-STARTS: dict[str, tuple[str, ...]] = {"dump": ("dump", "line"), "u32": ("start",)}
+STARTS: dict[str, tuple[str, ...]] = {
+    "dump": ("dump", "line"),
+    "u32": ("start",),
+    "values": ("mark", "network", "port_range", "rate", "words"),
+}
 
 
 def folder() -> Path:
@@ -90,3 +94,38 @@ def pattern(name: str, start: str) -> re.Pattern[str]:
         return f"(?:{found})(?:{more})*" if more else f"(?:{found})"
 
     return re.compile(of(start))
+
+
+class Malformed(ValueError):
+    """A value that its language does not have.
+
+    Attributes:
+        at: the column where it goes wrong, from 0.
+    """
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def check_form(start: str, text: str) -> None:
+    """Do nothing, unless a text is none of a language of values.
+
+    The pattern that is made of the grammar accepts what is right; what is wrong the parser finds.
+
+    Raises:
+        Malformed: it is none.
+    """
+    if pattern("values", start).fullmatch(text):
+        return
+    from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+    try:
+        parser("values").parse(text, start=start)
+    except UnexpectedInput as error:
+        ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        at = len(text) if ended else error.pos_in_stream
+        rest = text[at:]
+        raise Malformed(
+            f"{rest!r} does not belong here" if rest else "the value ends too early", at
+        ) from None

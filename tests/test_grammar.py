@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lark.exceptions import UnexpectedInput
 
 from iptsim import grammar
 from iptsim.dump import loads
+from iptsim.errors import DumpSyntaxError
+from iptsim.extensions.matches.conntrack import STATES
+from iptsim.extensions.rates import RATE
+from iptsim.extensions.values import MARK, NETWORK, PORT_RANGE, choices
+from tests.strategies import POOL
 
 
 @pytest.fixture
-def fresh() -> object:
+def fresh() -> Iterator[None]:
     grammar.parser.cache_clear()
-    yield None
+    yield
     grammar.parser.cache_clear()
 
 
@@ -33,3 +42,55 @@ def test_without_tables_the_parser_is_built(
 def test_tables_and_built_parsers_read_alike() -> None:
     line = '[1:2] -A INPUT ! -i lo -m comment --comment "a b" -j DROP'
     assert grammar.parser("dump").parse(line, start="line") == grammar.build("dump").parse(line, start="line")
+
+
+VALUES = st.text("0123456789abfxABFX+,:/-. httpSYN", max_size=24)
+
+
+@pytest.mark.parametrize("start", grammar.STARTS["values"])
+@given(text=VALUES)
+def test_the_pattern_of_a_language_accepts_what_its_parser_does(start: str, text: str) -> None:
+    try:
+        grammar.parser("values").parse(text, start=start)
+        parsed = True
+    except UnexpectedInput:
+        parsed = False
+    assert (grammar.pattern("values", start).fullmatch(text) is not None) is parsed
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@given(text=st.one_of(VALUES, st.sampled_from(POOL)))
+def test_what_an_option_reads_is_of_its_language(family: int, text: str) -> None:
+    for value in (NETWORK, PORT_RANGE, MARK, RATE, choices("states", STATES)):
+        try:
+            value.read((text,), family)
+        except ValueError:
+            continue
+        grammar.check_form(value.form, text)
+
+
+@pytest.mark.parametrize(
+    ("start", "text", "at", "message"),
+    [
+        ("port_range", "80:90:100", 5, "':100' does not belong here"),
+        ("mark", "0x1/0xfg", 7, "'g' does not belong here"),
+        ("mark", "1/", 2, "the value ends too early"),
+        ("rate", "10/5", 3, "'5' does not belong here"),
+        ("words", "NEW,,RELATED", 4, "',RELATED' does not belong here"),
+        ("network", "10.0.0.0/8/8", 10, "'/8' does not belong here"),
+    ],
+)
+def test_errors_tell_where_a_value_goes_wrong(start: str, text: str, at: int, message: str) -> None:
+    with pytest.raises(grammar.Malformed) as caught:
+        grammar.check_form(start, text)
+    assert (caught.value.at, str(caught.value)) == (at, message)
+
+
+def test_the_caret_stands_where_a_value_goes_wrong() -> None:
+    with pytest.raises(DumpSyntaxError) as caught:
+        loads("*filter\n-A INPUT -p tcp --dport 80:90:100 -j DROP\nCOMMIT\n", source="x")
+    assert str(caught.value).split("\n")[:3] == [
+        "x:2:30: ':100' does not belong here",
+        "    -A INPUT -p tcp --dport 80:90:100 -j DROP",
+        "                                 ^~~~",
+    ]

@@ -19,6 +19,7 @@ from iptsim.extensions.base import Extension, Given, Match, Option, Target
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
+from iptsim.grammar import Malformed, check_form
 
 #: Picks the value words of a step from a line; one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
@@ -47,14 +48,18 @@ class BindError(Exception):
         at: index of the word, from 0.
         hint: what would be right; may be empty.
         item: the part of the word that is wrong; empty for all of it.
+        column: where in the word it goes wrong, None where `item` or the whole word is wrong.
     """
 
-    def __init__(self, message: str, at: int, hint: Hint = "", item: str = "") -> None:
+    def __init__(
+        self, message: str, at: int, hint: Hint = "", item: str = "", column: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.at = at
         self.hint = hint
         self.item = item
+        self.column = column
 
 
 class Clause(NamedTuple):
@@ -81,12 +86,20 @@ class Misread(Exception):
         value: its place among the values of the step, None for the options as a whole.
     """
 
-    def __init__(self, message: str, value: int | None = None, hint: Hint = "", item: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        value: int | None = None,
+        hint: Hint = "",
+        item: str = "",
+        column: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.value = value
         self.hint = hint
         self.item = item
+        self.column = column
 
 
 class Recipe:
@@ -110,13 +123,14 @@ class Recipe:
         self.memo: dict[Any, Any] = {}
         #: the values that :meth:`accept` found right
         self.checked: set[Any] = set()
-        #: for each option: its parser, the parser's arguments besides the words, how many words, constant
-        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any]] = [
+        #: for each option: its parser, the parser's arguments besides the words, how many words, constant, form
+        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any, str]] = [
             (
                 option.value.parse if option.value else str,
                 (form.family,) if option.value and option.value.needs_family else (),
                 count,
                 option.constant,
+                option.value.form if option.value else "",
             )
             for option, _, count in rows
         ]
@@ -196,7 +210,9 @@ class Recipe:
         values: list[Any] = []
         at = 0
         try:
-            for parse, more, count, constant in self.readers:
+            for parse, more, count, constant, form in self.readers:
+                for text in texts[at : at + count] if form else ():
+                    check_form(form, text)
                 if count == 1:
                     value = parse(texts[at], *more)
                 elif count:
@@ -211,6 +227,8 @@ class Recipe:
         except NoSuchWord as error:
             wanted, near = expected(self.rows[len(values)][0]), error.nearest
             raise Misread(str(error), at, lambda: near() or wanted, error.word) from None
+        except Malformed as error:
+            raise Misread(str(error), at, expected(self.rows[len(values)][0]), column=error.at) from None
         except ValueError as error:
             raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
         return values
@@ -313,7 +331,7 @@ class Step:
     def error(self, error: Misread) -> BindError:
         """Give an error its place in the line."""
         if error.value is not None:
-            return BindError(error.message, self.indexes()[error.value], error.hint, error.item)
+            return BindError(error.message, self.indexes()[error.value], error.hint, error.item, error.column)
         return BindError(error.message, self.clauses[-1].at if self.clauses else self.at, error.hint)
 
     def read_all(self, key: Any) -> tuple[Parameters, ...]:

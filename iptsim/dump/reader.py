@@ -576,7 +576,7 @@ class _Reader:
             counters = plan.read_counters(texts) or line.counters
             self._command(plan, texts, bound, counters, number)
         except BindError as error:
-            place = _part(words[error.at], error.item)
+            place = _part(words[error.at], error.item, error.column)
             raise self._error(error.message, text, number, place, error.hint) from None
         if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
             for index in plan.keep:
@@ -743,7 +743,11 @@ class _Reader:
         self._warn(number, f"{text} ({hint})" if hint else text)
 
 
-def _part(word: Word, item: str) -> Word:
-    """Return the part of a word, such as an item of its list, that an error is about."""
+def _part(word: Word, item: str, column: int | None) -> Word:
+    """Return the part of a word, such as an item of its list or its end, that an error is about."""
+    if column is not None and word.raw == word.text:
+        return word._replace(
+            start=min(word.start + column, word.end), end=max(word.end, word.start + column + 1)
+        )
     found = re.search(rf"(?<![^,:]){re.escape(item)}(?![^,:])", word.raw, re.IGNORECASE) if item else None
     return word._replace(start=word.start + found.start(), end=word.start + found.end()) if found else word

@@ -66,6 +66,8 @@ class Value:
         format: the value -> its words, quoted, as iptables-save prints them.
         words: how many words the option takes.
         optional: the words may be left out; the option then sets its field to its constant.
+        form: the language of each word, a start symbol of `grammars/values.lark`; empty for words whose form
+            only `parse` knows.
     """
 
     expected: str
@@ -74,6 +76,7 @@ class Value:
     words: int = 1
     needs_family: bool = False
     optional: bool = False
+    form: str = ""
 
     def read(self, words: Iterable[str], family: int) -> Any:
         """Return the value that `words` mean.

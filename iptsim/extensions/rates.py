@@ -105,4 +105,6 @@ def parse_rate(text: str, scale: int = LIMIT_SCALE) -> Rate:
     return rate_from_ticks(parse_ticks(text, scale)[0], scale)
 
 
-RATE = Value("a rate: packets per second, /minute, /hour or /day (10/second, 3/minute)", parse_rate)
+RATE = Value(
+    "a rate: packets per second, /minute, /hour or /day (10/second, 3/minute)", parse_rate, form="rate"
+)

@@ -202,7 +202,7 @@ def one_address(text: str, family: int) -> int:
         raise ValueError(f"{text!r} is an IPv{other} address in an IPv{family} ruleset") from None
 
 
-NETWORK = Value("an address, with /length or /mask", parse_network, str, needs_family=True)
+NETWORK = Value("an address, with /length or /mask", parse_network, str, needs_family=True, form="network")
 
 
 class Address(NamedTuple):
@@ -298,7 +298,9 @@ def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}{joiner}{pair[1]}"
 
 
-PORT_RANGE = Value("a port or a range of ports (80, 1024:65535, http)", port_range, range_text)
+PORT_RANGE = Value(
+    "a port or a range of ports (80, 1024:65535, http)", port_range, range_text, form="port_range"
+)
 #: Some matches take ranges that end before they start, up to iptables 1.8.10 (mended in 1.8.11).
 ANY_PORT_RANGE = Value(PORT_RANGE.expected, any_port_range, range_text)
 
@@ -323,7 +325,7 @@ def masked_number(text: str) -> MaskedNumber:
     return MaskedNumber(integer(value), integer(mask) if slash else 0xFFFFFFFF)
 
 
-MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number)
+MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number, form="mark")
 
 
 def bare(text: str) -> str:
@@ -400,7 +402,7 @@ def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()
             found.add(name)
         return tuple(name for name in printed or known if name in found)
 
-    return Value(expected, parse, ",".join)
+    return Value(expected, parse, ",".join, form="words")
 
 
 def complement(ranges: Ranges, high: int) -> Ranges:

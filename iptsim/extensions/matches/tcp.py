@@ -73,6 +73,7 @@ class Tcp(Match):
                 _parse_flags,
                 lambda flags: f"{flags_text(flags.mask)} {flags_text(flags.set)}",
                 words=2,
+                form="words",
             ),
             True,
         ),

@@ -100,7 +100,12 @@ class Time(Match):
             Value("days of the month (1,15,31)", _month_days, lambda days: ",".join(map(str, days)) or "0"),
             True,
         ),
-        Option("--weekdays", "weekdays", Value("days of the week (Mon,Sat)", _week_days, ",".join), True),
+        Option(
+            "--weekdays",
+            "weekdays",
+            Value("days of the week (Mon,Sat)", _week_days, ",".join, form="words"),
+            True,
+        ),
         Option("--datestart", "datestart", _DATE_VALUE),
         Option("--datestop", "datestop", _DATE_VALUE),
         Option("--kerneltz", "kerneltz"),
