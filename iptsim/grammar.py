@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -124,7 +124,8 @@ def check_form(start: str, text: str) -> None:
         parser("values").parse(text, start=start)
     except UnexpectedInput as error:
         ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-        at = len(text) if ended else error.pos_in_stream
+        position: Any = error.pos_in_stream
+        at: int = len(text) if ended else position
         rest = text[at:]
         raise Malformed(
             f"{rest!r} does not belong here" if rest else "the value ends too early", at

@@ -19,13 +19,15 @@ from iptsim.extensions.base import Extension, Given, Match, Option, Target
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
-from iptsim.grammar import Malformed, check_form
+from iptsim.grammar import Malformed, check_form, pattern
 
 #: Picks the value words of a step from a line; one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
 #: Looks up what was read from them before.
 _Known = Callable[[Any], Any]
 _Parse = Callable[..., Any]
+#: Tells whether a word is of the language of a value.
+_Form = Callable[[str], Any]
 
 
 #: What would be right, for an error; a function where it is costly to find out.
@@ -124,13 +126,13 @@ class Recipe:
         #: the values that :meth:`accept` found right
         self.checked: set[Any] = set()
         #: for each option: its parser, the parser's arguments besides the words, how many words, constant, form
-        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any, str]] = [
+        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any, _Form | None]] = [
             (
                 option.value.parse if option.value else str,
                 (form.family,) if option.value and option.value.needs_family else (),
                 count,
                 option.constant,
-                option.value.form if option.value else "",
+                pattern("values", _form(option)).fullmatch if _form(option) else None,
             )
             for option, _, count in rows
         ]
@@ -211,8 +213,9 @@ class Recipe:
         at = 0
         try:
             for parse, more, count, constant, form in self.readers:
-                for text in texts[at : at + count] if form else ():
-                    check_form(form, text)
+                if form and not (count == 1 and form(texts[at])):
+                    for text in texts[at : at + count]:
+                        check_form(_form(self.rows[len(values)][0]), text)
                 if count == 1:
                     value = parse(texts[at], *more)
                 elif count:
@@ -260,6 +263,11 @@ def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
         or extension.allowed_hooks() is not None
         or (protocols is not None and (protocol is None or protocol not in protocols))
     )
+
+
+def _form(option: Option) -> str:
+    """Return the language of an option's value, as `grammars/values.lark` names it; empty for none."""
+    return option.value.form if option.value else ""
 
 
 def expected(option: Option) -> str:
