@@ -287,3 +287,23 @@ def test_chains_of_known_programs_are_theirs(host: str, owners: set[str]) -> Non
     ruleset = load(CAPTURES / f"hosts/{host}/iptables-save.txt")
     chains = [chain.name for table in ruleset.tables.values() for chain in table.chains.values()]
     assert {chain_owner(name) for name in chains} - {"kernel"} == (owners or {"user"})
+
+
+def test_the_path_of_a_trace_is_its_calls_and_returns(tmp_path: Path) -> None:
+    """A call for each return, and each move begins where the last one led."""
+    file = tmp_path / "dump"
+    file.write_text(
+        dump(
+            filter=HEAD
+            + ":A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A INPUT -j DROP\n-A A -g B\n-A A -j LOG\n-A B -j LOG\n"
+        )
+    )
+    moves = explain(file, "internet", "host:22").trace.path()
+    assert [(move.kind, str(move.at), str(move.to), move.position) for move in moves] == [
+        ("enter", "INPUT", "filter:INPUT", 0),
+        ("call", "filter:INPUT", "filter:A", 1),
+        ("goto", "filter:A", "filter:B", 1),
+        ("done", "filter:B", "LOG", 1),
+        ("return", "filter:B", "filter:INPUT", 0),
+        ("done", "filter:INPUT", "DROP", 2),
+    ]

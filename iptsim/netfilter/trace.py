@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
@@ -11,6 +11,9 @@ from iptsim.host.model import NftChain
 from iptsim.languages import later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 from iptsim.shown import Framed
+
+if TYPE_CHECKING:
+    from iptsim.netfilter.path import Move
 
 SCHEMA = "iptsim.trace/1"
 FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]
@@ -281,6 +284,12 @@ class Trace(Framed):
         return printable(
             f"<Trace {self.verdict}: {leg.sender} → {target} {protocol_name(packet.proto)}{ways}>"
         )
+
+    def path(self) -> list[Move]:
+        """Return the calls and returns of all legs in the rules of the host; see :mod:`iptsim.netfilter.path`."""
+        from iptsim.netfilter.path import path
+
+        return path(self)
 
     @property
     def opening(self) -> Leg:

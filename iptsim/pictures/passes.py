@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
+from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.trace import Leg, Step
 
 #: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).
@@ -49,8 +50,7 @@ def passes_of(ruleset: Ruleset, explanation: Explanation) -> Passes:
 
 def _add_leg(found: Passes, ruleset: Ruleset, leg: Leg, explanation: Explanation) -> None:
     steps = [step for step in leg.steps if step.table is not None and _is_of(ruleset, step)]
-    for one in _passes(steps):
-        _add_pass(found, one)
+    _add_moves(found, moves(steps))
     accepted = leg is explanation.trace.legs[0] and leg.verdict == "ACCEPT"
     deciding = explanation.reason.step if accepted else leg.deciding
     if deciding is None or deciding.table is None or not any(step is deciding for step in steps):
@@ -74,42 +74,22 @@ def _is_of(ruleset: Ruleset, step: Step) -> bool:
     return rule is None or (rule.position <= len(chain.rules) and chain.rules[rule.position - 1] is rule)
 
 
-def _passes(steps: Iterable[Step]) -> Iterable[list[Step]]:
-    """Yield the steps of one built-in chain after the other."""
-    one: list[Step] = []
-    for step in steps:
-        if one and (one[-1].hook, one[-1].table) != (step.hook, step.table):
-            yield one
-            one = []
-        one.append(step)
-        if step.policy:
-            yield one
-            one = []
-    if one:
-        yield one
-
-
-def _add_pass(found: Passes, steps: list[Step]) -> None:
-    first = steps[0]
-    found.hooks.add(Node(first.table or "", first.hook))
-    led: dict[int, list[Taken]] = {0: []}
-    visited: set[Taken] = set()
-    for step in steps:
-        here = Node(step.table or "", step.chain or "")
-        position = step.rule.position if step.rule else 0
-        verdict, _, chain = step.verdict.partition(":")
-        taken = (here, Node(here.place, chain), position)
-        if verdict == "JUMP":
-            led[step.depth + 1] = [taken]
-            visited.add(taken)
-        elif verdict == "GOTO":
-            led.setdefault(step.depth, []).append(taken)
-            visited.add(taken)
-        else:
-            done = (here, Node("verdict", step.rule.target_name if step.rule else step.verdict), position)
-            if verdict == "RETURN":
-                visited.add(done)
-                continue
-            path = [done, *(one for depth in range(step.depth + 1) for one in led.get(depth, []))]
-            found.walked.update(path)
-    found.vain |= visited
+def _add_moves(found: Passes, moves: Iterable[Move]) -> None:
+    """Fold over a way: what led to something that was done, and what was visited besides."""
+    led: dict[int, list[Taken]] = {}
+    for move in moves:
+        taken = (move.at, move.to, move.position)
+        if move.kind == "enter":
+            found.hooks.add(move.to)
+            led = {0: []}
+        elif move.kind == "call":
+            led[move.depth + 1] = [taken]
+            found.vain.add(taken)
+        elif move.kind == "goto":
+            led.setdefault(move.depth, []).append(taken)
+            found.vain.add(taken)
+        elif move.kind == "done":
+            way = [one for depth in range(move.depth + 1) for one in led.get(depth, [])]
+            found.walked.update([taken, *way])
+        elif move.step is not None:
+            found.vain.add((move.at, Node("verdict", "RETURN"), move.position))

@@ -1,0 +1,78 @@
+"""A packet's way through chains as a sequence of calls and returns: a path of the chain graph, over and over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from iptsim.dump.chains import Node
+from iptsim.netfilter.trace import Step, Trace
+
+MoveKind = Literal["enter", "call", "goto", "return", "done"]
+
+
+class Move(NamedTuple):
+    """One move of a packet.
+
+    Attributes:
+        kind: into a base chain by its hook, by a call or a goto into a chain, back to the caller, or "done": a rule
+            without a call, or a policy.
+        at: where the packet was: a hook or a chain.
+        to: the chain to which it went; for what is done, the target as a verdict.
+        depth: how many calls deep `at` is.
+        step: of the trace; None at a hook, and at the end of a chain without a rule that returns.
+    """
+
+    kind: MoveKind
+    at: Node
+    to: Node
+    depth: int
+    step: Step | None
+
+    @property
+    def position(self) -> int:
+        """The position of the rule in its chain; 0 without one."""
+        return self.step.rule.position if self.step is not None and self.step.rule is not None else 0
+
+
+def path(trace: Trace) -> list[Move]:
+    """Return the calls and returns of all legs of a trace in the rules of the host, in their order."""
+    return [move for leg in trace.legs for move in moves(leg.steps)]
+
+
+def moves(steps: Iterable[Step]) -> Iterator[Move]:
+    """Yield the calls and returns that steps of one leg tell of."""
+    callers: list[Node] = []
+    last: Step | None = None
+    here = Node("", "")
+    for step in steps:
+        if step.table is None:
+            continue
+        if last is None or last.policy or (last.hook, last.table, last.backend) != (
+            step.hook, step.table, step.backend,
+        ):  # fmt: skip
+            callers, here = [], Node(step.table, step.hook)
+            yield Move("enter", Node("hook", step.hook), here, 0, None)
+        while len(callers) > step.depth:
+            caller = callers.pop()
+            yield Move("return", here, caller, len(callers) + 1, None)
+            here = caller
+        here = Node(step.table, step.chain or "")
+        verdict, _, chain = step.verdict.partition(":")
+        last = step
+        if verdict == "JUMP":
+            callers.append(here)
+            yield Move("call", here, Node(step.table, chain), step.depth, step)
+            here = Node(step.table, chain)
+        elif verdict == "GOTO":
+            yield Move("goto", here, Node(step.table, chain), step.depth, step)
+            here = Node(step.table, chain)
+        elif verdict == "RETURN" and callers:
+            caller = callers.pop()
+            yield Move("return", here, caller, step.depth, step)
+            here = caller
+        elif verdict == "RETURN":
+            yield Move("return", here, Node(step.table, step.hook), step.depth, step)
+        else:
+            name = step.rule.target_name if step.rule is not None else step.verdict
+            yield Move("done", here, Node("verdict", name), step.depth, step)
