@@ -570,8 +570,10 @@ def test_tables_that_a_listing_leaves_out_are_an_assumption(capsys: Capture, tmp
     (tmp_path / "listing").write_text("-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n")
     (tmp_path / "nat").write_text("*nat\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
     out = run(capsys, "explain", str(tmp_path / "listing"), *words)[1]
-    assert "A listing of iptables -S shows only table nat; the others are taken to be empty." in out
-    assert "The dump has no table filter" in run(capsys, "explain", str(tmp_path / "nat"), *words)[1]
+    assert "The source does not show tables raw, mangle, filter; they are assumed to be empty." in out
+    assert (
+        "does not show tables raw, mangle, filter" in run(capsys, "explain", str(tmp_path / "nat"), *words)[1]
+    )
 
 
 # -- hostile text ----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "rule-drop": later("A rule drops the packet."),
     "rule-reject": later("A rule rejects the packet and notifies the sender."),
     "queued": later("A rule hands the packet to a program, which decides about it."),
+    "rules-not-shown": later("Docker's rules in a table that the source does not show block the packet."),
     "ip-forward-off": later("The host does not forward packets: ip_forward is 0."),
     "interface-forwarding-off": later(
         "The host does not forward packets from the interface they arrive on: its forwarding is 0."

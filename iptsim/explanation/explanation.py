@@ -182,4 +182,5 @@ def delivered_text(delivered: Delivery) -> str:
     text = address_text(packet.family, packet.dst)
     if packet.dport is not None:
         text = f"[{text}]:{packet.dport}" if packet.family == 6 else f"{text}:{packet.dport}"
-    return text if delivered.kind == "outside" else f"{delivered.name} {text}"
+    named = delivered.kind != "outside" and delivered.name != address_text(packet.family, packet.dst)
+    return f"{delivered.name} {text}" if named else text

@@ -18,6 +18,7 @@ from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.nftables import NftChains
 from iptsim.netfilter.program import Program
+from iptsim.netfilter.unseen import unseen_block
 from iptsim.packet import Context, Packet, Unknown, address_text
 
 #: Protocol number of the IPv6 fragment header, and its length in octets.
@@ -53,6 +54,8 @@ class Passage(NftChains):
             )
         if tracks and packet.extension_headers and hook in (hooks.PREROUTING, hooks.OUTPUT):
             _join_atomic_fragment(packet)
+        if hook == hooks.PREROUTING and (fate := self._unseen(context, programs)):
+            return fate
         for chain in self._base_chains(hook, programs, nftables):
             before = (packet.src, packet.dst, packet.mark, packet.tos)
             table, fate = chain.table, None
@@ -72,7 +75,17 @@ class Passage(NftChains):
                 fate = self._reroute(context, before, table == "nat")
                 if fate is not None:
                     return fate
-        return None
+        return self._unseen(context, programs) if hook == hooks.FORWARD else None
+
+    def _unseen(self, context: Context, programs: list[Program]) -> Fate | None:
+        """Go both ways where a table that the source does not show may block the packet."""
+        flow = context.packet.flow
+        if self.namespace is not self.host.namespace or any(flow == one.reply for one in self.connections):
+            return None
+        found = unseen_block(self.host, [program.ruleset for program in programs], context)
+        if found is None or not self._choose(found.unknown, "unseen", found.words):
+            return None
+        return self._kernel_drop("rules-not-shown", found.note, context.hook)
 
     def _base_chains(
         self, hook: str, programs: list[Program], nftables: list[NftChain]

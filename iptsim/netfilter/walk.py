@@ -16,7 +16,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host import fib
 from iptsim.host.model import Container, Endpoint, Host, Namespace, NftChain
-from iptsim.languages import joined, later, say, say_many
+from iptsim.languages import later, say, say_many
 from iptsim.netfilter import answers, conntrack, published
 from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.chains import Budget, Fate
@@ -30,6 +30,7 @@ from iptsim.netfilter.resolve import Start, resolve
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.told import quote_of, tell
 from iptsim.netfilter.trace import Decision, Delivery, Leg, Step, Trace
+from iptsim.netfilter.unseen import unseen_note
 from iptsim.packet import (
     SYN,
     TCP,
@@ -150,16 +151,7 @@ class Simulator:
                     name=name,
                 )
             ]
-        shown = list(dict.fromkeys(table for found in rulesets for table in found.tables))
-        if any(found.listed for found in rulesets):
-            return [
-                say_many(
-                    "A listing of iptables -S shows only table {tables}; the others are taken to be empty.",
-                    "A listing of iptables -S shows only the tables {tables}; the others are taken to be empty.",
-                    len(shown),
-                    tables=joined(", ", shown),
-                )
-            ]
+        shown = any(found.tables for found in rulesets)
         daemon = self.host.daemon
         if not shown and (daemon is None or daemon.iptables is not False):
             return [
@@ -168,9 +160,8 @@ class Simulator:
                     family=family,
                 )
             ]
-        if shown and "filter" not in shown:
-            return [say("The dump has no table filter; it is taken to be empty.")]
-        return []
+        note = unseen_note(rulesets)
+        return [note] if note else []
 
     def _refused_rules(self, family: Family) -> list[str]:
         """Return which rules are passed by because the kernel would not take them."""

@@ -1,0 +1,196 @@
+"""Tables that a source does not show: which they are, and which packets Docker's rules there could block.
+
+`iptables-save -t TABLE`, `iptables -S` and pasted excerpts hold a part of the tables. Docker's rules in one table tell
+that it has others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler (endpoint.go writes the DROP in raw
+PREROUTING for each container, network.go and port.go its twins in nat and filter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.host import fib
+from iptsim.host.model import Host
+from iptsim.languages import joined, later, say, say_many
+from iptsim.netfilter import hooks
+from iptsim.packet import Context, Unknown, address_text
+
+#: The tables that rules are usually in, in the order in which a packet meets them.
+_TABLES = ("raw", "mangle", "nat", "filter")
+#: The command that shows all of them.
+_WHOLE = {4: later("save all tables: iptables-save -c"), 6: later("save all tables: ip6tables-save -c")}
+
+
+class Block(NamedTuple):
+    """A packet that rules which are not shown may block.
+
+    Attributes:
+        unknown: what is not known.
+        words: a clause that says what is so if they block it.
+        note: a sentence about the packet then.
+    """
+
+    unknown: Unknown
+    words: str
+    note: str
+
+
+def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
+    """Return the tables that a source does not show, although they may hold rules.
+
+    A dump with several tables was made without `-t`, so what it lacks is not there; filter is missed all the same.
+    """
+    found = list(rulesets)
+    shown = {table for ruleset in found for table in ruleset.tables}
+    if len(shown) == 1 or any(ruleset.listed for ruleset in found):
+        return [table for table in _TABLES if table not in shown]
+    return ["filter"] if shown and "filter" not in shown else []
+
+
+def unseen_note(rulesets: Iterable[Ruleset]) -> str:
+    """Say which tables a source does not show; "" where it shows all."""
+    tables = unseen_tables(rulesets)
+    if not tables:
+        return ""
+    return say_many(
+        "The source does not show table {tables}; it is assumed to be empty.",
+        "The source does not show tables {tables}; they are assumed to be empty.",
+        len(tables),
+        tables=joined(", ", tables),
+    )
+
+
+def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
+    """Return how Docker's rules in a table that is not shown could block a packet at a hook, or None.
+
+    Args:
+        host: the host.
+        rulesets: its rules of the packet's family.
+        context: the packet at the hook, before raw PREROUTING or behind the other tables of FORWARD.
+    """
+    daemon = host.daemon
+    if daemon is not None and daemon.iptables is False:
+        return None
+    if context.hook == hooks.PREROUTING:
+        return (
+            None if daemon is not None and daemon.allow_direct_routing else _direct(host, rulesets, context)
+        )
+    return _forwarded(rulesets, context) if context.hook == hooks.FORWARD else None
+
+
+def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
+    """Return how raw PREROUTING could drop a packet to a container's own address (Docker 28 and later)."""
+    packet, came = context.packet, context.in_interface
+    if any("raw" in ruleset.tables for ruleset in rulesets) or packet.pkttype != "unicast":
+        return None
+    rules = _filter_rules(rulesets)
+    if not rules:
+        return None
+    found = fib.lookup(host.namespace, packet.family, packet.dst)
+    bridge = found.device
+    if found.type != "unicast" or bridge is None or bridge == came or not _is_protected(rules, bridge):
+        return None
+    named = any(
+        rule.parameters.destination is not None and packet.dst in rule.parameters.destination
+        for rule in rules
+        if rule.chain == "DOCKER" and rule.target_name == "ACCEPT"
+    )
+    if "raw" not in unseen_tables(rulesets) and not (host.inferred and named):
+        return None
+    address = address_text(packet.family, packet.dst)
+    return Block(
+        Unknown(
+            say(
+                "the rules in table raw, where Docker 28 and later drop packets to containers' own addresses"
+            ),
+            _WHOLE[packet.family],
+            (packet.dst, came),
+        ),
+        say(
+            "table raw, which is not shown, drops packets to {address} that arrive on {came}",
+            address=address,
+            came=came,
+        ),
+        say(
+            "Docker's rules in table raw, which is not shown, drop packets to {address} that arrive on {came}",
+            address=address,
+            came=came,
+        ),
+    )
+
+
+def _filter_rules(rulesets: list[Ruleset]) -> list[Rule]:
+    """Return the rules of table filter, where Docker 28 or later wrote some of them."""
+    return [
+        rule
+        for ruleset in rulesets
+        if ruleset.chain("filter", "DOCKER-FORWARD") is not None
+        for rule in ruleset.tables["filter"].rules()
+    ]
+
+
+def _is_protected(rules: list[Rule], bridge: str) -> bool:
+    """Tell whether Docker closes a bridge's unpublished ports: not in the gateway modes routed and nat-unprotected."""
+    own = [rule for rule in rules if rule.parameters.out_interface == bridge]
+    routed = any(
+        rule.chain in ("DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL") and rule.target_name == "RETURN"
+        for rule in own
+    )
+    closed = any(
+        rule.chain == "DOCKER" and rule.target_name == "DROP" and "in_interface" in rule.parameters.negated
+        for rule in own
+    )
+    return closed and not routed
+
+
+def _forwarded(rulesets: list[Ruleset], context: Context) -> Block | None:
+    """Return how table filter could block a forwarded packet, where nat shows that Docker wrote one."""
+    if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
+        return None
+    nat = [
+        rule
+        for ruleset in rulesets
+        if ruleset.chain("nat", "DOCKER")
+        for rule in ruleset.tables["nat"].rules()
+    ]
+    if not nat:
+        return None
+    bridges = _bridges(nat)
+    came, goes = context.in_interface, context.out_interface
+    connection = context.connection
+    published = connection is not None and "DNAT" in connection.status
+    if came not in bridges and published:
+        return None  # its twin in filter DOCKER accepts it
+    if came in bridges and goes not in bridges:
+        return None  # Docker accepts what leaves a network that it masquerades
+    return Block(
+        Unknown(
+            say("Docker's rules in table filter"),
+            _WHOLE[context.packet.family],
+            (came, goes, context.packet.dst),
+        ),
+        say("table filter, which is not shown, blocks packets from {came} to {goes}", came=came, goes=goes),
+        say(
+            "Docker's rules in table filter, which is not shown, block packets from {came} to {goes}",
+            came=came,
+            goes=goes,
+        ),
+    )
+
+
+def _bridges(nat: list[Rule]) -> set[str]:
+    """Return the bridges that Docker's nat rules name: those of networks with a way out."""
+    found = set()
+    for rule in nat:
+        parameters = rule.parameters
+        if (
+            rule.chain == "POSTROUTING"
+            and rule.target_name == "MASQUERADE"
+            and "out_interface" in parameters.negated
+        ):
+            found.add(parameters.out_interface or "")
+        elif rule.chain == "DOCKER" and parameters.in_interface is not None:
+            found.add(parameters.in_interface)
+    return found - {""}

@@ -1,0 +1,101 @@
+"""Tables that a source does not show: they are named, and what Docker's rules there could block depends on them.
+
+Which rules Docker has in which table is seen in the whole dumps of the same hosts; the kernel's verdicts over those are
+in tests/test_captures.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
+OUTSIDE, CLIENT, WEB = "198.51.100.7", "172.17.0.3", "172.17.0.2:80"
+
+
+def part(folder: Path, capture: str, *tables: str, name: str = "iptables-save.txt") -> Path:
+    """Write some tables of a captured dump, as `iptables-save -t` prints them."""
+    lines, wanted = [], False
+    for line in (CAPTURES / capture / name).read_text().splitlines(keepends=True):
+        if line.startswith("*"):
+            wanted = line[1:].strip() in tables
+        if wanted:
+            lines.append(line)
+    path = folder / name
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        (("filter",), "tables raw, mangle, nat; they are"),
+        (("nat",), "tables raw, mangle, filter; they are"),
+        (("raw", "nat"), "table filter; it is"),
+        (("filter", "nat"), ""),
+    ],
+)
+def test_tables_that_are_not_shown_are_named(tables: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", *tables), "internet", "host:22")
+    found = [one for one in answer.assumptions if one.startswith("The source does not show")]
+    assert found == ([f"The source does not show {told} assumed to be empty."] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "verdict"),
+    [
+        # raw PREROUTING has -d 172.17.0.2/32 ! -i docker0 -j DROP
+        (OUTSIDE, WEB, "DEPENDS"),
+        # filter drops it whatever raw holds
+        (OUTSIDE, "172.17.0.2:9999", "DROP"),
+        (OUTSIDE, "192.0.2.10:22", "ACCEPT"),
+        (CLIENT, "internet:443", "ACCEPT"),
+        ("host", WEB, "ACCEPT"),
+    ],
+)
+def test_filter_alone_of_docker_28(sender: str, target: str, verdict: str, tmp_path: Path) -> None:
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", "filter"), sender, target)
+    assert answer.verdict == verdict
+    if verdict == "DEPENDS":
+        assert "table raw" in answer.reason.text
+        assert sorted(way.verdict for way in answer.branches) == ["ACCEPT", "DROP"]
+        assert {way.reason.code for way in answer.branches} == {"rules-not-shown", "published-port"}
+
+
+def test_ipv6_alike(tmp_path: Path) -> None:
+    dump = part(tmp_path, "docker-28.5/ipv6", "filter", name="ip6tables-save.txt")
+    answer = iptsim.explain(dump, "2001:db8:ffff::7", "[fd00:17::2]:80")
+    assert answer.verdict == "DEPENDS"
+    assert "table raw" in answer.reason.text
+
+
+def test_before_docker_28_raw_holds_nothing(tmp_path: Path) -> None:
+    dump = part(tmp_path, "docker-26.1/published", "filter")
+    assert iptsim.explain(dump, OUTSIDE, WEB).verdict != "DEPENDS"
+
+
+def test_a_whole_dump_without_raw_shows_that_there_is_none() -> None:
+    host = iptsim.load_host(CAPTURES / "docker-28.5/published")
+    host.rulesets[4].tables.pop("raw")
+    assert iptsim.explain(host, OUTSIDE, WEB).verdict == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("sender", "target", "verdict"),
+    [
+        # filter DOCKER drops what is not published, and FORWARD isolates
+        (OUTSIDE, WEB, "DEPENDS"),
+        # Docker accepts what it forwards itself, and what leaves its networks
+        (OUTSIDE, "192.0.2.10:8080", "ACCEPT"),
+        (CLIENT, "internet:443", "ACCEPT"),
+        (OUTSIDE, "192.0.2.10:22", "ACCEPT"),
+    ],
+)
+def test_nat_alone(sender: str, target: str, verdict: str, tmp_path: Path) -> None:
+    answer = iptsim.explain(part(tmp_path, "docker-28.5/published", "nat"), sender, target)
+    assert answer.verdict == verdict
+    if verdict == "DEPENDS":
+        assert "table filter" in answer.reason.text
