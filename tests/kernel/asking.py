@@ -198,6 +198,8 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
     elif probe.proto == 51:
         extra.update(ah_spi=number(transport[4:8], "big"), ah_length=(transport[1] + 2) * 4)
         extra["ah_reserved"] = number(transport[2:4], "big")
+    elif probe.proto == 108 and len(transport) >= 4:
+        extra["ipcomp_cpi"] = number(transport[2:4], "big")
     elif probe.proto == 132:
         extra["sctp_chunks"] = _chunks(transport[12:])
     elif probe.proto == 33 and len(transport) > 8:

@@ -110,10 +110,14 @@ def _picks(world: World) -> bool:
     return any("nexthop" in route for route in world.routes)
 
 
+#: Options that look at what changes with each packet or second.
+_COUNTED = ("--ctexpire", "--packets-", "--bytes-")
+
+
 def _doubt(world: World, probe: Probe) -> Doubt:
     """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
     dump = world.dump + world.other_dump
-    if probe.fragment or world.other_dump or "--ctexpire" in dump:
+    if probe.fragment or world.other_dump or any(word in dump for word in _COUNTED):
         return "any"
     some = _picks(world) or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"

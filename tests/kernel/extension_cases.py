@@ -43,6 +43,7 @@ UNTRIED: dict[str | tuple[str, str], str] = {
     "rateest": "needs a RATEEST target and time",
     "policy": "needs IPsec",
     ("bpf", "--object-pinned"): "needs a BPF program in the kernel",
+    ("ipcomp", "--compres"): "the kernel does not look at it",
     ("frag", "--fraglen"): "the kernel does not look at it",
     ("hashlimit", "--hashlimit-rate-match"): "compares with the interval before: the answer comes late",
     ("hashlimit", "--hashlimit-rate-interval"): "compares with the interval before: the answer comes late",

@@ -349,6 +349,8 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     if fields["proto"] == 33:
         fields.setdefault("body", "07000000" + "01000000" + "00000001")
         fields.setdefault("payload", "00" * 12)
+    if fields["proto"] == 108:
+        fields.setdefault("body", "3b000002")
     if fields["proto"] in (50, 51):
         fields.setdefault(
             "body", "0000000100000001" if fields["proto"] == 50 else "3b0400000000000100000001" + "00" * 12

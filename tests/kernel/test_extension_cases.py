@@ -87,8 +87,8 @@ def test_every_option_is_tried_or_said_not_to_be() -> None:
 def test_every_exact_match_has_its_cases() -> None:
     exact = {one.name for one in all_extensions() if issubclass(one, Match) and one.status == "exact"}
     assert exact <= {module for module, _ in makers()}
-    # a packet can't be without a comment; a pinned program and a length that nobody reads have no cases
+    # a packet can't be without a comment; a pinned program and fields that the kernel does not read have no cases
     assert not NEVER_TRUE
     assert set(NEVER_FALSE) == {("comment", "--comment")}
     options = {what for what in UNTRIED if isinstance(what, tuple) and what[0] in exact}
-    assert options == {("bpf", "--object-pinned"), ("frag", "--fraglen")}
+    assert options == {("bpf", "--object-pinned"), ("frag", "--fraglen"), ("ipcomp", "--compres")}

@@ -288,6 +288,18 @@ def ah_spi(random: Random, scene: Scene) -> Draft:
     return Draft(words, (spi(first), spi(last)), tuple(map(spi, outside)))
 
 
+@maker("ipcomp", "--ipcompspi", proto=108, weight=0.2)
+def ipcomp_index(random: Random, scene: Scene) -> Draft:
+    first, last = span(random, 0, 0xFFFF)
+
+    def index(value: int) -> dict[str, str]:
+        return {"body": f"3b00{value:04x}"}
+
+    words = str(first) if first == last else f"{first}:{last}"
+    outside = [value for value in (first - 1, last + 1) if 0 <= value <= 0xFFFF]
+    return Draft(words, (index(first), index(last)), tuple(map(index, outside)))
+
+
 @maker("string", "--string", "--hex-string", proto=17, weight=0.5)
 def string(random: Random, scene: Scene) -> Draft:
     pattern = random.choice((b"abc", b"Host", b"xyzzy"))
