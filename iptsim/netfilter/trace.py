@@ -77,6 +77,7 @@ class Step:
             self.verdict,
             self.note,
             self.nftables,
+            self.backend,
         )
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.kernel.description import Guest, Interface, World
 from tests.kernel.scenes import SCENES, Scene, make_scene
 
 #: Scenes and traits that iptsim does not get right yet: only where they are asked for.
-NOT_YET = frozenset({"machines", "untold guests", "two backends"})
+NOT_YET = frozenset({"machines", "untold guests"})
 #: How often a host gets a trait that it can have.
 CHANCES = {
     "untold guests": 0.3,
