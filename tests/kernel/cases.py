@@ -161,6 +161,9 @@ def _can_be_sent(world: World, probe: Probe) -> bool:
     """
     if probe.local and world.routes_by_ports:
         return False
+    if probe.source in {guest.port for guest in world.guests if guest.gateway and not guest.saved}:
+        # nothing tells of the gateway that such a guest has
+        return any(guest.address == probe.dst for guest in world.guests)
     master = None if probe.local else world.interface(probe.source).master
     return master is None or not _is_nobody(world, world.interface(master), probe.dst)
 

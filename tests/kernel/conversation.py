@@ -92,7 +92,10 @@ def later(
     before = (probe, answer) if answer is not None else (probe,)
     kind = random.random()
     if kind < 0.4:
-        flags = {"tcp_flags": random.choice((ACK, ACK | 8, ACK | 1, RST | ACK))} if probe.proto == TCP else {}
+        # what comes after a SYN without a SYN,ACK belongs to no connection
+        opened = back is not None and back.verdict == "ACCEPT"
+        goes_on = probe.proto == TCP and (opened or not probe.tcp_flags & SYN)
+        flags = {"tcp_flags": random.choice((ACK, ACK | 8, ACK | 1, RST | ACK))} if goes_on else {}
         return probe.model_copy(update={**flags, "before": before})
     if kind < 0.7 or back is None:
         return _error(random, world, probe, first, before)

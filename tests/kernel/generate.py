@@ -261,6 +261,9 @@ def make_probe(random: Random, book: Rulebook) -> Probe:
         if random.random() < chance and not (name == "payload" and fields["proto"] in _SHAPED):
             fields[name] = random.choice(values)
     _go_with_traits(random, scene.world, fields)
+    if book.other and scene.world.is_group(fields["dst"]):
+        # of two backends and several copies of a frame no one can tell which copy ended where
+        fields["dst"] = scene.own[0]
     return finish(fields, scene, random)
 
 
