@@ -146,11 +146,18 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
     if probe.connection or probe.fragment or probe.extension_headers:
         return first, None
     answer = reply(laboratory.world, probe, first)
-    if answer is None or not _can_be_sent(laboratory.world, answer):
+    if answer is None or _pretends(laboratory.world, probe) or not _can_be_sent(laboratory.world, answer):
         return first, None
     found = laboratory.discovers(answer)
     back = laboratory.send(answer, fresh=False)
     return first, back._replace(discovered=found)
+
+
+def _pretends(world: World, probe: Probe) -> bool:
+    """Tell whether a packet comes with the address of a guest behind another port: the reply has no one place."""
+    return any(
+        one.address == probe.src and one.port != probe.source and not one.saved for one in world.guests
+    )
 
 
 def _can_be_sent(world: World, probe: Probe) -> bool:
@@ -161,10 +168,18 @@ def _can_be_sent(world: World, probe: Probe) -> bool:
     """
     if probe.local and world.routes_by_ports:
         return False
-    if probe.source in {guest.port for guest in world.guests if guest.gateway and not guest.saved}:
-        # nothing tells of the gateway that such a guest has
-        return any(guest.address == probe.dst for guest in world.guests)
+    if probe.local and probe.length > min(one.mtu for one in world.interfaces):
+        # a program would send fragments, a raw socket sends nothing
+        return False
+    if not probe.local and probe.src in world.own_addresses:
+        # a router to which a frame was sent with the host's address as its destination
+        return False
     master = None if probe.local else world.interface(probe.source).master
+    if any(guest.port == probe.source and guest.gateway and not guest.saved for guest in world.guests):
+        # nothing tells of the gateway that such a guest has
+        return any(
+            one.address == probe.dst and world.interface(one.port).master == master for one in world.guests
+        )
     return master is None or not _is_nobody(world, world.interface(master), probe.dst)
 
 

@@ -105,6 +105,11 @@ class World(_Plain):
         """Whether routing looks at protocols or ports; of the laboratory's raw sockets it does not know them."""
         return any("ipproto" in rule or "port" in rule for rule in self.ip_rules)
 
+    @property
+    def own_addresses(self) -> frozenset[str]:
+        """The host's addresses, without their lengths."""
+        return frozenset(address.split("/")[0] for one in self.interfaces for address in one.addresses)
+
     def interface(self, name: str) -> Interface:
         """Return the interface of that name."""
         return next(interface for interface in self.interfaces if interface.name == name)

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from tests.kernel.description import Guest, Interface, World
 from tests.kernel.scenes import SCENES, Scene, make_scene
 
-#: Scenes and traits that iptsim does not get right yet: only where they are asked for.
-NOT_YET = frozenset({"machines", "untold guests"})
 #: How often a host gets a trait that it can have.
 CHANCES = {
     "untold guests": 0.3,
@@ -34,7 +32,7 @@ def random_scene(random: Random, also: Collection[str] = ()) -> Scene:
 
     """
     family: Literal[4, 6] = 4 if random.random() < 0.67 else 6
-    names = [name for name in SCENES if name.endswith(str(family)) and name[:-1] not in NOT_YET - set(also)]
+    names = [name for name in SCENES if name.endswith(str(family))]
     name = random.choice([*names, "generated"])
     scene = generated(random, family) if name == "generated" else make_scene(name)
     traits = [f"{name.rstrip('46')}"]
@@ -49,7 +47,7 @@ def random_scene(random: Random, also: Collection[str] = ()) -> Scene:
 
 def has_trait(random: Random, trait: str, also: Collection[str] = ()) -> bool:
     """Draw whether a host gets a trait."""
-    return trait in also or (random.random() < CHANCES[trait] and trait not in NOT_YET)
+    return trait in also or random.random() < CHANCES[trait]
 
 
 # -- generated hosts ----------------------------------------------------------------------------------
