@@ -238,13 +238,11 @@ def store_case(case: Case, name: str, folder: Path = FOLDER) -> Path:
 
 def same_answers(one: Case, other: Case) -> bool:
     """Tell whether two runs of a case agree in all that does not change from run to run."""
-    pairs = ((one.answer, other.answer), (one.reply, other.reply))
-    return all(_lasting(left) == _lasting(right) for left, right in pairs)
+    replies = [(case.reply.steps, case.reply.verdict) if case.reply else None for case in (one, other)]
+    return _lasting(one.answer) == _lasting(other.answer) and replies[0] == replies[1]
 
 
-def _lasting(observation: Observation | None) -> tuple[Any, ...]:
-    if observation is None:
-        return ()
+def _lasting(observation: Observation) -> tuple[Any, ...]:
     return (
         observation.steps,
         observation.verdict,
