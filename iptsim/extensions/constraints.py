@@ -57,12 +57,14 @@ class Field:
         read: the value; None: the packet has none, Unknown: nobody can tell.
         got: the packet's side in words, for explanations: "its TTL is 63".
         attribute: the attribute of the packet that it is, where it is one.
+        steady: what nobody can tell of it is the same at each rule that asks.
     """
 
     key: str
     read: Callable[[Context], Any]
     got: Callable[[Context], str]
     attribute: str = ""
+    steady: bool = True
 
 
 def look(context: Context, field: str) -> Any:
@@ -148,7 +150,7 @@ class Constraint:
     def tester(self) -> Callable[[Context], Truth]:
         """Return the test on a packet."""
         inside, negated, absent = membership(self.allowed), self.negated, self.absent
-        read, attribute = self.field.read, self.field.attribute
+        read, attribute, steady = self.field.read, self.field.attribute, self.field.steady
 
         def test_packet(context: Context) -> Truth:
             packet = context.packet
@@ -162,7 +164,9 @@ class Constraint:
             if value is None:
                 return absent
             if isinstance(value, Unknown):
-                return value if value.key else value._replace(key=(self.field.key, self.allowed))
+                return (
+                    value if value.key or not steady else value._replace(key=(self.field.key, self.allowed))
+                )
             return inside(value) is not negated
 
         return test_packet if attribute else test
@@ -221,9 +225,11 @@ def interface_matches(pattern: str, interface: str | None) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-def undecided(key: str, unknown: Unknown, got: str) -> Field:
-    """Make a field that nobody can tell."""
-    return Field(key, lambda context: unknown, lambda context: told(got))
+def undecided(key: str, unknown: Unknown, got: str) -> Constraint:
+    """Make a condition that nobody can decide, and that may go another way the next time."""
+    return Constraint(
+        Field(key, lambda context: unknown, lambda context: told(got), steady=False), named(True)
+    )
 
 
 def equal(value: int) -> Ranges:

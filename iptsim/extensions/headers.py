@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.extensions.base import Predicate, Value
-from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.base import Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, Ranges, named
 from iptsim.extensions.values import number_range, range_text
 from iptsim.languages import later, say, say_if, told
-from iptsim.packet import Context, Packet, Truth, Unknown
+from iptsim.packet import Context, Packet, Unknown
 
 WHOLE = (0, 0xFFFFFFFF)
 #: A number of 32 bits or a range. A range that ends before it starts is taken, and nothing lies in it.
@@ -49,14 +49,13 @@ def number_predicate(
             negated or not.
         header: the header in plain words, for "it has no {header}".
     """
+    unknown = Unknown(later("the packet's {name}", name=name), f"--set {key}=N")
 
-    def test(context: Context) -> Truth:
+    def read(context: Context) -> int | Unknown | None:
         if not has_header(context.packet):
-            return False
+            return None
         number = find(context.packet)
-        if number is None:
-            return Unknown(later("the packet's {name}", name=name), f"--set {key}=N", (key, allowed))
-        return any(low <= number <= high for low, high in allowed) is not negated
+        return unknown if number is None else number
 
     def got(context: Context) -> str:
         if not has_header(context.packet):
@@ -68,17 +67,16 @@ def number_predicate(
             else say("its {name} is {number}", name=told(name), number=number)
         )
 
-    return Predicate(text, test, got, negated=negated)
+    return constrained(text, Constraint(Field(key, read, got), allowed, negated))
 
 
 def header_predicate(text: str, has_header: Callable[[Packet], bool], header: str) -> Predicate:
     """Make a predicate that holds for packets with a header, whatever is in it."""
-    return Predicate(
-        text,
-        lambda context: has_header(context.packet),
-        lambda context: (
-            say_if(header[0] in "AEIO", "it has an {header}", "it has a {header}", header=told(header))
-            if has_header(context.packet)
-            else say("it has no {header}", header=told(header))
-        ),
-    )
+
+    def got(context: Context) -> str:
+        if not has_header(context.packet):
+            return say("it has no {header}", header=told(header))
+        return say_if(header[0] in "AEIO", "it has an {header}", "it has a {header}", header=told(header))
+
+    field = Field(str(header), lambda context: has_header(context.packet), got)
+    return constrained(text, Constraint(field, named(True)))

@@ -22,6 +22,8 @@ PROTOCOL_MATCHES = {
 }  # fmt: skip
 #: Targets that are verdicts by themselves; they share a module.
 STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
+#: Matches that stand in the module of their twin for the other address family.
+_TWINS = {("matches", "hl"): "ttl"}
 _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "mobility-header": "mh", "ipv6-mh": "mh"}
 
 
@@ -34,6 +36,7 @@ def module_names(kind: str) -> frozenset[str]:
 
 def _find(kind: str, name: str, family: int) -> type[Extension] | None:
     module_name = "standard" if kind == "targets" and name in STANDARD else name.lower()
+    module_name = _TWINS.get((kind, module_name), module_name)
     if module_name not in module_names(kind):
         return None
     module = import_module(f"iptsim.extensions.{kind}.{module_name}")
@@ -62,8 +65,10 @@ def find_target(name: str, family: int) -> type[Target] | None:
 
 def all_extensions() -> list[type[Extension]]:
     """Return every extension, matches first, by name. Imports them all."""
-    found: list[type[Extension]] = []
-    for kind in ("matches", "targets"):
-        for name in sorted(module_names(kind)):
-            found.extend(import_module(f"iptsim.extensions.{kind}.{name}").EXTENSIONS)
-    return found
+
+    def of(kind: str) -> list[type[Extension]]:
+        modules = (import_module(f"iptsim.extensions.{kind}.{name}") for name in sorted(module_names(kind)))
+        return [extension for module in modules for extension in module.EXTENSIONS]
+
+    # twins share a module
+    return [*sorted(of("matches"), key=lambda match: match.name), *of("targets")]

@@ -716,9 +716,16 @@ def test_from_the_packet(clause: str, fields: dict[str, Any], expected: bool) ->
 def test_mac_without_an_ethernet_frame() -> None:
     for clause in ("mac --mac-source 0:0:0:0:0:1", "mac ! --mac-source 0:0:0:0:0:1"):
         assert truth(bind(clause), packet(), in_interface="lo") is False
-    answer = truth(bind("mac ! --mac-source 0:0:0:0:0:1"), packet())
-    assert isinstance(answer, Unknown)
-    assert answer.key == ("src_mac", "00:00:00:00:00:01")
+    keys = []
+    for clause in (
+        "--mac-source 0:0:0:0:0:1",
+        "! --mac-source 00:00:00:00:00:01",
+        "--mac-source 0:0:0:0:0:2",
+    ):
+        answer = truth(bind(f"mac {clause}"), packet())
+        assert isinstance(answer, Unknown)
+        keys.append(answer.key)
+    assert keys[0] == keys[1] != keys[2]
 
 
 @pytest.mark.parametrize("hook", ["OUTPUT", "POSTROUTING"])

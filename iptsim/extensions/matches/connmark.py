@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.base import Match, Option, Predicate, constrained
 from iptsim.extensions.checks import demand
+from iptsim.extensions.constraints import Constraint, Masked, connection_value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import MARK, MaskedNumber
 from iptsim.languages import say, say_if
-from iptsim.packet import Context, Truth
 
 
 class Connmark(Match):
@@ -29,13 +29,9 @@ class Connmark(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the connection's mark."""
-        return (Predicate(self.save(), self._test, _got),)
-
-    def _test(self, context: Context) -> Truth:
-        connection, mark = context.connection, self.mark
-        if connection is None or mark is None:
-            return False
-        return (connection.mark & mark.mask == mark.value) is not ("mark" in self.negated)
+        wanted = self.mark or MaskedNumber(0)
+        allowed = Masked(wanted.value, wanted.mask)
+        return (constrained(self.save(), Constraint(_MARK, allowed, "mark" in self.negated)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -51,10 +47,10 @@ class Connmark(Match):
         )
 
 
-def _got(context: Context) -> str:
-    if context.connection is None:
-        return say("it belongs to no tracked connection")
-    return say("its connection's mark is {mark:#x}", mark=context.connection.mark)
-
+_MARK = connection_value(
+    "mark",
+    lambda connection: connection.mark,
+    lambda connection: say("its connection's mark is {mark:#x}", mark=connection.mark),
+)
 
 EXTENSIONS = (Connmark,)

@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, fact_predicate
+from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
 from iptsim.extensions.checks import demand
+from iptsim.extensions.constraints import Constraint, fact_field, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
 from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.packet import Unknown
 
 
 class Cpu(Match):
@@ -35,13 +36,7 @@ class Cpu(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the processor."""
-        return (fact_predicate(self.save(), self._test, _got, negated="cpu" in self.negated),)
-
-    def _test(self, context: Context) -> Truth:
-        cpu = context.surroundings.fact("cpu")
-        if cpu is None:
-            return Unknown(later("the processor that handles the packet"), "--set cpu=N", ("cpu", self.cpu))
-        return bool(cpu == self.cpu)
+        return (constrained(self.save(), Constraint(_CPU, named(self.cpu), "cpu" in self.negated)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -57,9 +52,12 @@ class Cpu(Match):
         )
 
 
-def _got(context: Context) -> str:
-    cpu = context.surroundings.fact("cpu")
+def _got(cpu: int | None) -> str:
     return say("its processor was not stated") if cpu is None else say("processor {cpu} handles it", cpu=cpu)
 
+
+_CPU = fact_field(
+    "cpu", Unknown(later("the processor that handles the packet"), "--set cpu=N"), _got, lambda cpu: cpu
+)
 
 EXTENSIONS = (Cpu,)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, Names, Some
 from iptsim.extensions.headers import header_predicate, is_later_fragment
 from iptsim.extensions.listing import ListingForm, listed_ports
 from iptsim.extensions.ports import port_says, ports_predicate
 from iptsim.extensions.values import ANY_PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
 from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import Context, Packet, Truth, Unknown
+from iptsim.packet import Context, Packet, Unknown
 
 
 def _parse_types(text: str) -> tuple[str, ...]:
@@ -52,9 +53,9 @@ class Dccp(Match):
                 continue
             text, negated = self.clause(option, value), option.field in self.negated
             if option.field == "dccp_types":
-                found.append(_types_predicate(text, value, negated))
+                found.append(constrained(text, Constraint(_TYPE, Names(frozenset(value)), negated)))
             elif option.field == "dccp_option":
-                found.append(_option_predicate(text, value, negated))
+                found.append(constrained(text, Constraint(_OPTIONS, Some(frozenset((value,))), negated)))
             else:
                 field = "sport" if option.field == "source_port" else "dport"
                 found.append(ports_predicate(text, (field,), (value,), negated))
@@ -106,24 +107,20 @@ def _type_name(number: int) -> str:
     return DCCP_TYPES[min(number, len(DCCP_TYPES) - 1)]
 
 
-def _types_predicate(text: str, types: tuple[str, ...], negated: bool) -> Predicate:
-    def test(context: Context) -> Truth:
-        if not _has_header(context.packet):
-            return False
-        number = dccp_type(context.packet)
-        if number is None:
-            return Unknown(later("the packet's DCCP type"), "--set dccp_type=REQUEST", ("dccp_type", types))
-        return (_type_name(number) in types) is not negated
+def _type_seen(context: Context) -> str | Unknown | None:
+    if not _has_header(context.packet):
+        return None
+    number = dccp_type(context.packet)
+    return _NO_TYPE if number is None else _type_name(number)
 
-    def got(context: Context) -> str:
-        if not _has_header(context.packet):
-            return say("it has no DCCP header")
-        number = dccp_type(context.packet)
-        if number is None:
-            return say("its DCCP type was not stated")
-        return say("its DCCP type is {number}", number=_type_name(number))
 
-    return Predicate(text, test, got, negated=negated)
+def _got_type(context: Context) -> str:
+    if not _has_header(context.packet):
+        return say("it has no DCCP header")
+    number = dccp_type(context.packet)
+    if number is None:
+        return say("its DCCP type was not stated")
+    return say("its DCCP type is {number}", number=_type_name(number))
 
 
 def _present_options(packet: Packet) -> frozenset[int] | None:
@@ -135,28 +132,23 @@ def _present_options(packet: Packet) -> frozenset[int] | None:
     return frozenset([stated] if isinstance(stated, int) else stated)
 
 
-def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
-    def test(context: Context) -> Truth:
-        if not _has_header(context.packet):
-            return False
-        if not _has_header(context.packet):
-            return False
-        present = _present_options(context.packet)
-        if present is None:
-            return Unknown(
-                later("the packet's DCCP options"), f"--set dccp_options={number}", ("dccp_options", number)
-            )
-        return (number in present) is not negated
+def _options_seen(context: Context) -> frozenset[int] | Unknown | None:
+    if not _has_header(context.packet):
+        return None
+    present = _present_options(context.packet)
+    return _NO_OPTIONS if present is None else present
 
-    def got(context: Context) -> str:
-        present = _present_options(context.packet)
-        if present is None:
-            return say("its DCCP options were not stated")
-        return say(
-            "its DCCP options are: {present}", present=", ".join(map(str, sorted(present))) or say("none")
-        )
 
-    return Predicate(text, test, got, negated=negated)
+def _got_options(context: Context) -> str:
+    present = _present_options(context.packet)
+    if present is None:
+        return say("its DCCP options were not stated")
+    return say("its DCCP options are: {present}", present=", ".join(map(str, sorted(present))) or say("none"))
 
+
+_NO_TYPE = Unknown(later("the packet's DCCP type"), "--set dccp_type=REQUEST")
+_NO_OPTIONS = Unknown(later("the packet's DCCP options"), "--set dccp_options=N")
+_TYPE = Field("dccp_type", _type_seen, _got_type)
+_OPTIONS = Field("dccp_options", _options_seen, _got_options)
 
 EXTENSIONS = (Dccp,)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, field_predicate
-from iptsim.extensions.constraints import Masked
+from iptsim.extensions.base import Match, Option, Predicate, constrained, field_predicate
+from iptsim.extensions.constraints import Constraint, Field, Masked, look, packet_field
 from iptsim.extensions.headers import is_later_fragment
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.matches.tcp import flags_text
 from iptsim.extensions.values import integer_value
 from iptsim.extensions.wire import octets, transport_offset
 from iptsim.languages import joined, later, say_if
-from iptsim.packet import CWR, ECE, TCP, Context, Truth, Unknown
+from iptsim.packet import CWR, ECE, TCP, Context, Unknown
 
 _FLAGS = {"ecn_tcp_ece": ECE, "ecn_tcp_cwr": CWR}
 #: Of a TCP header, in octets.
@@ -110,32 +110,29 @@ def _ip_predicate(text: str, bits: int, negated: bool) -> Predicate:
     )
 
 
+def _flags_seen(context: Context, flag: int) -> int | Unknown | None:
+    if not is_later_fragment(context.packet):
+        flags: int = look(context, "tcp_flags")
+        return flags
+    # The kernel does not ask whether there is a TCP header: it reads the fragment's data as one.
+    start = transport_offset(context.packet)
+    data = octets(context.packet)
+    found = data.number(context, start + _FLAGS_OFFSET, 1)
+    if found is None or len(data.data) < start + _HEADER_SIZE:
+        return None
+    return found[0] if found[1] & flag else _NOT_STATED
+
+
 def _tcp_predicate(text: str, flag: int, negated: bool) -> Predicate:
-    plain = field_predicate(
-        text,
-        "tcp_flags",
-        Masked(flag, flag),
-        negated=negated,
-        name=later("TCP flags"),
-        show=lambda flags: " ".join(filter(None, (flags_text(flags), _flag_text(flags)))),
-    )
+    field = Field("tcp_flags", partial(_flags_seen, flag=flag), _PLAIN_FLAGS.got, steady=False)
+    return constrained(text, Constraint(field, Masked(flag, flag), negated))
 
-    def test(context: Context) -> Truth:
-        if not is_later_fragment(context.packet):
-            return plain.test(context)
-        # The kernel does not ask whether there is a TCP header: it reads the fragment's data as one.
-        start = transport_offset(context.packet)
-        data = octets(context.packet)
-        flags = data.number(context, start + _FLAGS_OFFSET, 1)
-        if flags is None or len(data.data) < start + _HEADER_SIZE:
-            return False
-        if not flags[1] & flag:
-            return Unknown(
-                later("the fragment's data, read as if it were a TCP header"), "--set payload_hex=..."
-            )
-        return bool(flags[0] & flag) is not negated
 
-    return replace(plain, test=test)
-
+_NOT_STATED = Unknown(later("the fragment's data, read as if it were a TCP header"), "--set payload_hex=...")
+_PLAIN_FLAGS = packet_field(
+    "tcp_flags",
+    later("TCP flags"),
+    lambda flags: " ".join(filter(None, (flags_text(flags), _flag_text(flags)))),
+)
 
 EXTENSIONS = (Ecn,)

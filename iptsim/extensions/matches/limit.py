@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
+from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import RATE, Rate
 from iptsim.extensions.values import integer_value
@@ -13,6 +14,7 @@ from iptsim.packet import Unknown
 
 _DEFAULT_RATE = Rate(3, "hour")
 _DEFAULT_BURST = 5
+_NOT_KNOWN = later("the tokens left are not known")
 
 
 class Limit(Match):
@@ -40,11 +42,7 @@ class Limit(Match):
         unknown = Unknown(
             later("whether the rate limit {rate} still has tokens", rate=rate), "--assume limit=yes"
         )
-        return (
-            Predicate(
-                self.save(), lambda context: unknown, lambda context: say("the tokens left are not known")
-            ),
-        )
+        return (constrained(self.save(), undecided("limit", unknown, _NOT_KNOWN)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""

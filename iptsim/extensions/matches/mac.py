@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value
-from iptsim.extensions.constraints import look
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.packet import Context, Unknown
 
 
 def parse_mac(text: str) -> str:
@@ -46,24 +46,8 @@ class Mac(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the frame's source."""
-        wanted, negated = self.mac_source.lower(), bool(self.negated)
-        unknown = Unknown(
-            later("the Ethernet address of the sender"), "--set src_mac=ADDRESS", ("src_mac", wanted)
-        )
-
-        def test(context: Context) -> Truth:
-            if context.in_interface in (None, "lo"):
-                return False
-            address = look(context, "src_mac")
-            return unknown if address is None else (address.lower() == wanted) is not negated
-
-        def got(context: Context) -> str:
-            if context.in_interface in (None, "lo"):
-                return say("it came in no Ethernet frame")
-            address = context.packet.src_mac
-            return say("its sender's Ethernet address is {address}", address=address or "not known")
-
-        return (Predicate(self.save(), test, got, negated=negated),)
+        allowed = named(self.mac_source.lower())
+        return (constrained(self.save(), Constraint(_SOURCE, allowed, bool(self.negated))),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -83,5 +67,23 @@ class Mac(Match):
             mac_source=self.mac_source,
         )
 
+
+def _source(context: Context) -> str | Unknown | None:
+    if context.in_interface in (None, "lo"):
+        return None
+    address: str | None = look(context, "src_mac")
+    return _NOT_STATED if address is None else address.lower()
+
+
+def _got(context: Context) -> str:
+    if context.in_interface in (None, "lo"):
+        return say("it came in no Ethernet frame")
+    address = context.packet.src_mac
+    return say("its sender's Ethernet address is {address}", address=address or "not known")
+
+
+_NOT_STATED = Unknown(later("the Ethernet address of the sender"), "--set src_mac=ADDRESS")
+#: The sender's address, for a packet that came in a frame.
+_SOURCE = Field("src_mac", _source, _got)
 
 EXTENSIONS = (Mac,)

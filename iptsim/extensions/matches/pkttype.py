@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
-from iptsim.extensions.constraints import look
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import NoSuchWord
 from iptsim.languages import say, say_if
-from iptsim.packet import Context, Truth
+from iptsim.packet import Context
 
 _TYPES = {
     "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "bcast": "broadcast",
@@ -39,18 +39,7 @@ class Pkttype(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the frame's type."""
-
-        def test(context: Context) -> Truth:
-            return _seen(context) == self.pkt_type
-
-        return (
-            fact_predicate(
-                self.save(),
-                test,
-                lambda context: say("its frame type is {context}", context=_seen(context)),
-                negated=bool(self.negated),
-            ),
-        )
+        return (constrained(self.save(), Constraint(_TYPE, named(self.pkt_type), bool(self.negated))),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -75,5 +64,7 @@ def _seen(context: Context) -> str:
         return "multicast" if multicast else "broadcast"
     return seen
 
+
+_TYPE = Field("pkttype", _seen, lambda context: say("its frame type is {context}", context=_seen(context)))
 
 EXTENSIONS = (Pkttype,)

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, bare_value, integer, not_if
 from iptsim.languages import joined, later, say, told
@@ -116,12 +117,10 @@ class Rateest(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the one condition that nobody can decide: the rate at that moment."""
         unknown = Unknown(
-            say("the rate that the estimator {rateest1} measures", rateest1=self.rateest1),
+            later("the rate that the estimator {rateest1} measures", rateest1=self.rateest1),
             "--assume rateest=yes",
         )
-        return (
-            Predicate(self.save(), lambda context: unknown, lambda context: say("the rate is not known")),
-        )
+        return (constrained(self.save(), undecided("rateest", unknown, later("the rate is not known"))),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""

@@ -6,14 +6,16 @@ The fact `realm` is the number of that realm; 0 where the routes have none.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.constraints import Constraint, Masked, fact_field, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import MaskedNumber, bare, masked_number
 from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.packet import Unknown
 
 #: Realms that /etc/iproute2/rt_realms names on every host.
 _KNOWN = {"cosmos": MaskedNumber(0)}
@@ -52,27 +54,17 @@ class Realm(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the route's realm."""
-        wanted = MaskedNumber(0) if self.realm == "cosmos" else self.realm
-        negated = bool(self.negated)
-        key = ("realm", self.realm)
-
-        def test(context: Context) -> Truth:
-            if isinstance(wanted, str):
-                return Unknown(
-                    later("the number of the realm {wanted}", wanted=wanted),
-                    later("the number in the rule"),
-                    key,
-                )
-            number = stated_number("realm", context.surroundings.fact("realm"))
-            if number is None:
-                return Unknown(later("the realm of its route"), "--set realm=N", key)
-            return (number & wanted.mask == wanted.value) is not negated
-
-        def got(context: Context) -> str:
-            number = context.surroundings.fact("realm")
-            return say("the realm of its route is {value}", value="not known" if number is None else number)
-
-        return (Predicate(self.save(), test, got, negated=negated),)
+        realm, negated = self.realm, bool(self.negated)
+        wanted = _KNOWN.get(realm) if isinstance(realm, str) else realm
+        if wanted is not None:
+            return (constrained(self.save(), Constraint(_REALM, Masked(wanted.value, wanted.mask), negated)),)
+        unknown = Unknown(
+            later("the number of the realm {wanted}", wanted=realm),
+            later("the number in the rule"),
+            ("realm", realm),
+        )
+        field = replace(_REALM, read=lambda context: unknown)
+        return (constrained(self.save(), Constraint(field, named(realm), negated)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -88,5 +80,16 @@ class Realm(Match):
             realm=self.realm,
         )
 
+
+def _got(number: Any) -> str:
+    return say("the realm of its route is {value}", value="not known" if number is None else number)
+
+
+_REALM = fact_field(
+    "realm",
+    Unknown(later("the realm of its route"), "--set realm=N"),
+    _got,
+    lambda number: stated_number("realm", number),
+)
 
 EXTENSIONS = (Realm,)

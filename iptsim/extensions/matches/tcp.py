@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, field_predicate
-from iptsim.extensions.constraints import Masked, look
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, Masked, Some, look, packet_field
 from iptsim.extensions.listing import WHOLE_PORTS, ListingForm, listed_ports
 from iptsim.extensions.ports import port_predicates, port_says, transport_data
 from iptsim.extensions.values import PORT_RANGE, NoSuchWord, integer_value
 from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Truth, Unknown
+from iptsim.packet import ACK, FIN, RST, SYN, TCP, TCP_FLAGS, Context, Unknown
 
 _ALL = {
     **{name: TCP_FLAGS[name] for name in ("FIN", "SYN", "RST", "PSH", "ACK", "URG")},
@@ -94,9 +93,10 @@ class Tcp(Match):
                 continue
             text, negated = self.clause(option, value), option.field in self.negated
             if option.field == "tcp_flags":
-                found.append(_flags_predicate(text, value, negated))
+                constraint = Constraint(_FLAGS, Masked(value.set, value.mask), negated)
             else:
-                found.append(_option_predicate(text, value, negated))
+                constraint = Constraint(_OPTIONS, Some(frozenset((value,))), negated)
+            found.append(constrained(text, constraint))
         return tuple(found)
 
     def lists(self, form: ListingForm) -> str:
@@ -143,50 +143,39 @@ class Tcp(Match):
         return joined(" ", filter(None, phrases))
 
 
-def _flags_predicate(text: str, flags: TcpFlags, negated: bool) -> Predicate:
-    """Make the condition on the flags, which a later fragment lacks.
+def _flags_seen(context: Context) -> int | Unknown | None:
+    """Return the flags, which a later fragment lacks.
 
     There the nf_tables backend reads what stands where a TCP header has them; legacy matches nothing.
     """
-    whole = field_predicate(
-        text,
-        "tcp_flags",
-        Masked(flags.set, flags.mask),
-        negated=negated,
-        name=later("TCP flags"),
-        show=flags_text,
-    )
-
-    def test(context: Context) -> Truth:
-        if context.packet.fragment not in ("middle", "last"):
-            return whole.test(context)
-        data = transport_data(context, _FLAGS_AT + 1) if context.backend == "nf_tables" else None
-        if isinstance(data, Unknown) or data is None:
-            return data or False
-        return (data[_FLAGS_AT] & flags.mask == flags.set) is not negated
-
-    def got(context: Context) -> str:
-        if context.packet.fragment in ("middle", "last"):
-            return say("a later fragment carries no TCP flags")
-        return whole.got(context)
-
-    return replace(whole, test=test, got=got)
+    if context.packet.fragment not in ("middle", "last"):
+        flags: int = look(context, "tcp_flags")
+        return flags
+    data = transport_data(context, _FLAGS_AT + 1) if context.backend == "nf_tables" else None
+    return data[_FLAGS_AT] if isinstance(data, bytes) else data
 
 
-def _option_predicate(text: str, number: int, negated: bool) -> Predicate:
-    def test(context: Context) -> Truth:
-        if context.packet.fragment in ("middle", "last"):
-            # tcp_mt: no condition holds there, negated or not
-            return False
-        return (number in look(context, "tcp_options")) is not negated
+def _got_flags(context: Context) -> str:
+    if context.packet.fragment in ("middle", "last"):
+        return say("a later fragment carries no TCP flags")
+    return _PLAIN_FLAGS.got(context)
 
-    def got(context: Context) -> str:
-        if context.packet.fragment in ("middle", "last"):
-            return say("a later fragment carries no TCP options")
-        present = ", ".join(map(str, context.packet.tcp_options)) or say("none")
-        return say("its TCP options are: {present}", present=present)
 
-    return Predicate(text, test, got, negated=negated)
+def _options_seen(context: Context) -> Any:
+    # tcp_mt: of a later fragment no condition holds, negated or not
+    later_fragment = context.packet.fragment in ("middle", "last")
+    return None if later_fragment else look(context, "tcp_options")
 
+
+def _got_options(context: Context) -> str:
+    if context.packet.fragment in ("middle", "last"):
+        return say("a later fragment carries no TCP options")
+    present = ", ".join(map(str, context.packet.tcp_options)) or say("none")
+    return say("its TCP options are: {present}", present=present)
+
+
+_PLAIN_FLAGS = packet_field("tcp_flags", later("TCP flags"), flags_text)
+_FLAGS = Field("tcp_flags", _flags_seen, _got_flags)
+_OPTIONS = Field("tcp_options", _options_seen, _got_options)
 
 EXTENSIONS = (Tcp,)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
-from iptsim.extensions.constraints import look
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, between, look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import number_range, range_text, range_words
 from iptsim.languages import later, say, say_if
-from iptsim.packet import TCP, Context, Truth, Unknown
+from iptsim.packet import TCP, Context, Unknown
 
 _MSS = 2
 
@@ -36,21 +36,8 @@ class Tcpmss(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the condition on the option."""
-        unknown = Unknown(
-            later("what the match reads where a later fragment has no TCP header"), "--assume tcpmss=yes"
-        )
-
-        def test(context: Context) -> Truth:
-            if context.packet.fragment in ("middle", "last"):
-                return unknown
-            size = _size(context)
-            return size is not None and self.mss[0] <= size <= self.mss[1]
-
-        def got(context: Context) -> str:
-            size = _size(context)
-            return say("it has no MSS option") if size is None else say("its MSS is {size}", size=size)
-
-        return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+        negated = bool(self.negated)
+        return (constrained(self.save(), Constraint(_MSS_FIELD, between(self.mss), negated, absent=negated)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return what a listing has for it."""
@@ -66,5 +53,19 @@ def _size(context: Context) -> int | None:
     data = look(context, "tcp_options").get(_MSS, b"")
     return int.from_bytes(data, "big") if len(data) == 2 else None
 
+
+def _read(context: Context) -> int | Unknown | None:
+    return _NO_HEADER if context.packet.fragment in ("middle", "last") else _size(context)
+
+
+def _got(context: Context) -> str:
+    size = _size(context)
+    return say("it has no MSS option") if size is None else say("its MSS is {size}", size=size)
+
+
+_NO_HEADER = Unknown(
+    later("what the match reads where a later fragment has no TCP header"), "--assume tcpmss=yes"
+)
+_MSS_FIELD = Field("mss", _read, _got, steady=False)
 
 EXTENSIONS = (Tcpmss,)

@@ -1,0 +1,186 @@
+"""Conditions as data and as tests: both say the same of every packet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from random import Random
+from typing import Any
+
+import pytest
+
+from iptsim.dump.reader import loads
+from iptsim.extensions.base import Match, Predicate
+from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Some, packet_field
+from iptsim.extensions.registry import all_extensions
+from iptsim.packet import Connection, Context, Family, Flow, Packet, Truth, Unknown
+from tests.extensions.test_matches_a_l import TAKEN
+from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES
+
+PACKETS = 60
+#: Matches of which some condition is more than a constraint yet.
+CLOSURES = {
+    "addrtype", "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "devgroup", "dst", "eui64",
+    "frag", "hashlimit", "hbh", "helper", "icmp", "icmp6", "ipv6header", "ipvs", "mh", "multiport", "nfacct", "osf",
+    "owner", "physdev", "policy", "quota", "recent", "rpfilter", "rt", "sctp", "set", "socket", "srh", "statistic",
+    "string", "time", "u32", "udp",
+}  # fmt: skip
+MORE = (
+    "-p tcp -m tcp --sport 5 ! --dport 80", "-p udp -m udp --dport 9:5",
+    "-s 10.0.0.0/8 ! -d 10.0.0.2 -i eth+ ! -o eth1",
+    "-m ttl --ttl-gt 64", "-m conntrack --ctstate NEW,DNAT --ctproto 6", "-f -p icmp",
+)  # fmt: skip
+
+
+class Nothing:
+    """Surroundings of which some facts are known, or none."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.facts = facts
+
+    def fact(self, name: str) -> Any:
+        return self.facts.get(name)
+
+
+def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[Context]:
+    """Yield packets that are near to what conditions ask for."""
+    addresses = (0x0A000001, 0x0A000002, 0xC0000205) if family == 4 else (1, 0x20010DB8 << 96 | 1, 5)
+    for _ in range(PACKETS):
+        proto = protocol or random.choice((6, 17, 1))
+        sport, dport = (random.choice((None, 5, 80, 53, 1000)) for _ in range(2))
+        packet = Packet(
+            family,
+            random.choice(addresses),
+            random.choice(addresses),
+            proto,
+            sport,
+            dport,
+            tcp_flags=random.choice((2, 16, 0x3F, 0)),
+            tcp_options=random.choice(({}, {2: b"\x05\xb4"})),
+            icmp_type=random.choice((None, 8, 3, 128)),
+            icmp_code=random.choice((None, 0)),
+            ttl=random.choice((1, 63, 64, 65, 255)),
+            tos=random.choice((0, 0x10, 0x28, 3)),
+            length=random.choice((20, 60, 100, 1500)),
+            mark=random.choice((0, 1, 5, 0xFF)),
+            fragment=random.choice((None, None, None, "first", "last")),
+            src_mac=random.choice((None, "00:aa:bb:01:02:03")),
+            pkttype=random.choice(("unicast", "multicast")),
+            extra=random.choice(({}, {"esp_spi": 5, "ah_spi": 1, "ipcomp_cpi": 18})),
+        )
+        flow = Flow(packet.src, sport, packet.dst, dport, proto)
+        status = frozenset(random.sample(("SNAT", "DNAT", "ASSURED", "CONFIRMED", "EXPECTED"), 2))
+        connection = Connection(
+            family, flow, flow.reversed(), mark=random.choice((0, 5)), status=status, expires=5
+        )
+        yield Context(
+            packet,
+            "FORWARD",
+            "filter",
+            Nothing(random.choice(({}, {"cpu": 2, "realm": 5}))),  # type: ignore[arg-type]
+            in_interface="eth0",
+            out_interface=random.choice(("eth1", "veth1")),
+            state=random.choice(("NEW", "ESTABLISHED", "UNTRACKED", None)),
+            connection=random.choice((None, connection)),
+            backend=random.choice(("nf_tables", "legacy")),
+        )
+
+
+def allows(constraint: Constraint, value: Any) -> bool:
+    """Tell whether a value is allowed, from the meaning of the data alone."""
+    allowed = constraint.allowed
+    if isinstance(allowed, Masked):
+        return all(
+            (value ^ allowed.value) >> bit & 1 == 0 for bit in range(128) if allowed.mask >> bit & 1
+        ) and (allowed.value & ~allowed.mask == 0)
+    if isinstance(allowed, Names):
+        return any(value == name for name in allowed.names)
+    if isinstance(allowed, Some):
+        return bool(set(value) & set(allowed.members))
+    if isinstance(allowed, Pattern):
+        start, plus, _ = allowed.text.partition("+")
+        return value[: len(start)] == start and (bool(plus) or value == start)
+    return any(value in range(first, last + 1) for first, last in allowed)
+
+
+def expected(constraint: Constraint, context: Context) -> Truth:
+    value = constraint.field.read(context)
+    if value is None:
+        return constraint.absent
+    return value if isinstance(value, Unknown) else allows(constraint, value) != constraint.negated
+
+
+@cache
+def conditions() -> tuple[tuple[Family, int | None, str, Predicate], ...]:
+    """Return the conditions of all rules of the tables: family, protocol, name of the match, condition."""
+    found = []
+    rules = [(line.family, "mangle", line.chain, line.clause) for line in TAKEN]
+    rules += [(4, "filter", "FORWARD", rule) for rule in MORE]
+    for number, clause, _ in ALL_CANONICAL:
+        before, table, chain = PLACES.get(clause.split()[0], ("", "filter", "INPUT"))
+        rules.append((4 if number == 4 else 6, table, chain, f"{before} -m {clause}"))
+    for family, table, chain, text in rules:
+        dump = f"*{table}\n:{chain} ACCEPT [0:0]\n-A {chain} {text}\nCOMMIT\n"
+        rule = next(loads(dump, family=family).rules())
+        protocol = rule.parameters.protocol
+        for match in (rule.parameters, *rule.matches):
+            found += [(family, protocol, match.name, predicate) for predicate in match.predicates()]
+    return tuple(found)
+
+
+def test_the_data_and_the_test_say_the_same() -> None:
+    constrained = [one for one in conditions() if one[3].constraint is not None]
+    assert len(constrained) > 100
+    seen: set[Any] = set()
+    for family, protocol, _, predicate in constrained:
+        for context in contexts(Random(predicate.text), family, protocol):
+            truth = predicate.test(context)
+            wanted = expected(predicate.constraint, context)  # type: ignore[arg-type]
+            if isinstance(wanted, Unknown):
+                assert isinstance(truth, Unknown), predicate.text
+                assert truth[:2] == wanted[:2]
+            else:
+                assert truth is wanted, (predicate.text, context)
+            seen.add(wanted if isinstance(wanted, bool) else None)
+    assert seen == {True, False, None}
+
+
+def test_what_is_implied_holds() -> None:
+    """Where one condition implies another, each packet that meets the first meets the second."""
+    constraints = {
+        one[3].text: one[3] for one in conditions() if one[3].constraint is not None and one[0] == 4
+    }
+    implied = 0
+    for mine in constraints.values():
+        for theirs in constraints.values():
+            if mine is theirs or not mine.constraint.implies(theirs.constraint):  # type: ignore[union-attr, arg-type]
+                continue
+            implied += 1
+            for context in contexts(Random(f"{mine.text} {theirs.text}"), 4, None):
+                if mine.test(context) is True:
+                    assert theirs.test(context) is True, (mine.text, theirs.text, context)
+    assert implied > 20
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "implied"),
+    [
+        (((5, 9),), ((0, 9),), True), (((5, 9),), ((6, 20),), False), (((5, 9),), ((0, 3), (4, 9)), True),
+        (Masked(0x12, 0xFF), Masked(0x10, 0xF0), True), (Masked(0x10, 0xF0), Masked(0x12, 0xFF), False),
+        (Names(frozenset("a")), Names(frozenset("ab")), True), (Some(frozenset("ab")), Some(frozenset("a")), False),
+        (Pattern("eth0"), Pattern("eth+"), True), (Pattern("eth+"), Pattern("eth0"), False),
+        (Pattern("eth0"), Names(frozenset(("eth0",))), False),
+    ],
+)  # fmt: skip
+def test_a_set_within_another(narrow: Any, wide: Any, implied: bool) -> None:
+    field = packet_field("ttl")
+    assert Constraint(field, narrow).implies(Constraint(field, wide)) is implied
+    assert not Constraint(field, narrow, negated=True).implies(Constraint(field, wide))
+    assert not Constraint(field, narrow).implies(Constraint(packet_field("tos"), wide))
+
+
+def test_which_matches_are_constraints_alone() -> None:
+    """The list of the others only gets shorter."""
+    others = {name for _, _, name, predicate in conditions() if predicate.constraint is None}
+    names = {one.name for one in all_extensions() if issubclass(one, Match)}
+    assert others <= CLOSURES <= names
