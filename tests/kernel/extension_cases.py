@@ -45,7 +45,6 @@ UNTRIED: dict[str | tuple[str, str], str] = {
     ("bpf", "--object-pinned"): "needs a BPF program in the kernel",
     ("ipcomp", "--compres"): "the kernel does not look at it",
     ("frag", "--fraglen"): "the kernel does not look at it",
-    ("ipcomp", "--compres"): "the kernel does not look at it",
     ("hashlimit", "--hashlimit-rate-match"): "compares with the interval before: the answer comes late",
     ("hashlimit", "--hashlimit-rate-interval"): "compares with the interval before: the answer comes late",
     ("owner", "--suppl-groups"): "needs a user with further groups",
