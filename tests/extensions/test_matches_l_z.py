@@ -349,6 +349,20 @@ def test_keeps_what_other_versions_print(clause: str) -> None:
     assert saved(clause) == clause
 
 
+@pytest.mark.parametrize("clause", ["time --monthdays 0", "time --weekdays 8"])
+def test_days_that_there_are_not_hold_never(clause: str) -> None:
+    """As iptables 1.8.9 takes them; it prints no value, which it would not take. A number keeps the meaning."""
+    printed = saved(clause)
+    assert printed == saved(printed)
+    assert truth(bind(clause), packet(), World({"time": "2024-12-24T18:00:00"})) is False
+
+
+def test_days_beside_those_that_there_are() -> None:
+    """As iptables 1.8.9 prints it."""
+    assert saved("time --monthdays 0,3,") == "time --monthdays 3 --datestop 2038-01-19T03:14:07"
+    assert saved("time --weekdays 8,Monday") == "time --weekdays Mon --datestop 2038-01-19T03:14:07"
+
+
 @pytest.mark.parametrize(
     ("family", "clause", "canonical"),
     [

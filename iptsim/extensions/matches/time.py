@@ -72,9 +72,14 @@ def _month_days(text: str) -> tuple[int, ...]:
 
 
 def _week_days(text: str) -> tuple[str, ...]:
-    """Read days by number (1 is Monday), or by the first two letters of their names."""
+    """Read days by number (1 is Monday), or by the first two letters of their names.
+
+    8 and 9 are taken, but no week has them (time_parse_weekdays in iptables' libxt_time.c).
+    """
     days = set()
-    for part in filter(None, text.split(",")):
+    for part in text.split(","):
+        if part in ("", "8", "9"):
+            continue
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
             raise NoSuchWord(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS)
@@ -103,7 +108,7 @@ class Time(Match):
         Option(
             "--weekdays",
             "weekdays",
-            Value("days of the week (Mon,Sat)", _week_days, ",".join, form="words"),
+            Value("days of the week (Mon,Sat)", _week_days, lambda days: ",".join(days) or "8", form="words"),
             True,
         ),
         Option("--datestart", "datestart", _DATE_VALUE),
