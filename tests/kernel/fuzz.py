@@ -23,7 +23,15 @@ from typing import Any
 from iptsim.errors import IptsimError
 from iptsim.netfilter.trace import Trace
 from tests.kernel.asking import Iptsim, probe_of
-from tests.kernel.cases import FINDS, Case, load_case, observe, run_again, same_answers, store_case
+from tests.kernel.cases import (
+    FINDS,
+    Case,
+    load_case,
+    observe,
+    run_again,
+    same_answers,
+    store_case,
+)
 from tests.kernel.compare import OPEN
 from tests.kernel.conversation import later
 from tests.kernel.description import Probe
@@ -211,8 +219,9 @@ class _Run:
         """Ask a question as people do, and send the packet that iptsim makes of it."""
         asked = ask(self.random, self.book.scene)
         trace = self.iptsim.answer(asked.fields)
-        source = asked.source or self.laboratory.interface_towards(probe_of(trace, "host").src)
-        probe = probe_of(trace, source)
+        made = probe_of(trace, "host")
+        source = asked.source or self.laboratory.interface_towards(made.src, made.dst)
+        probe = made.model_copy(update={"source": source})
         answer, back = observe(self.laboratory, probe)
         self._compare(self._case(probe, answer, back, asked=asked.fields))
 

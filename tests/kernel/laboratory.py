@@ -145,9 +145,17 @@ class Laboratory:
         family = "ipv4" if self.world.family == 4 else "ipv6"
         return self._host.run(["conntrack", "-L", "-f", family])
 
-    def interface_towards(self, address: str) -> str:
-        """Return the interface, or the bridge port, behind which an address is by the host's routes."""
-        (route, *_) = json.loads(self._host.run(["ip", "-j", "route", "get", address]))
+    def interface_towards(self, address: str, source: str) -> str:
+        """Return the interface, or the bridge port, behind which an address is by the host's routes.
+
+        Args:
+            address: of who is looked for.
+            source: of what would be sent there; only one of the host's own counts.
+
+        """
+        command = ["ip", "-j", "route", "get", address]
+        command += ["from", source] if source in self.world.own_addresses else []
+        (route, *_) = json.loads(self._host.run(command))
         device: str = route["dev"]
         hop = route.get("gateway", address)
         ports = [one.port for one in self.world.guests if one.address == hop]

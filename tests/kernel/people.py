@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from random import Random
 from typing import Any, NamedTuple
 
@@ -63,4 +64,5 @@ def _end(random: Random, scene: Scene, addresses: dict[str, tuple[str, ...]]) ->
         return place, names[address]
     if random.random() < 0.15:
         return "", "internet"
-    return place, address
+    near = any(ip_address(address) in net for one in scene.world.interfaces for net in one.networks())
+    return place if near else "", address
