@@ -111,8 +111,6 @@ class World:
         interface = self.namespace.interfaces.get(device)
         if interface is None or interface.kind != "bridge":
             return Neighbour(None, name, None)
-        if (family, address, device) in self._heard:
-            return Neighbour(None, name, self._heard[family, address, device])
         mac = next(
             (
                 one.mac
@@ -121,7 +119,11 @@ class World:
             ),
             None,
         )
-        return self._behind(device, name, self.namespace.learnt(mac, device), family, address, behind_ports)
+        port = self.namespace.learnt(mac, device)
+        if port is None and (family, address, device) in self._heard:
+            # the neighbour table is what the kernel goes by; senders that it does not have are where they send from
+            return Neighbour(None, name, self._heard[family, address, device])
+        return self._behind(device, name, port, family, address, behind_ports)
 
     def neighbour_of_mac(self, family: Family, mac: str, address: int, bridge: str) -> Neighbour:
         """Return who on a bridge has a MAC address; `address` is where its packet goes."""

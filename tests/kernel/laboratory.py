@@ -210,7 +210,9 @@ class Laboratory:
             return None
         port = world.interface(probe.source)
         guest = next((one for one in _neighbours(world, port) if one.address == probe.dst), None)
-        if guest is None or guest.port == probe.source:
+        known = any(one.port == probe.source and one.saved for one in world.guests)
+        if guest is None or guest.port == probe.source or not known:
+            # iptsim takes it that a sender of which nothing tells has found its neighbour
             return None
         target = ipaddress.IPv6Address(guest.address).packed
         group = str(ipaddress.IPv6Address(_SOLICITED_NODES.packed[:13] + target[13:]))
