@@ -6,6 +6,7 @@
 # make benchmark   how fast it is here
 # make fuzz N=2000 random rules and packets against this machine's kernel (root)
 # make extension-cases  every option of every match against it, and the table of what is supported
+# make pages       the pages of docs/ that are made from the code
 # make fuzz-dumps  ten thousand damaged dumps
 # make fuzz-captures  twenty thousand whole commands over damaged captures, Compose files and settings
 # make lock        the newest versions of what the tests need, into constraints.txt
@@ -23,7 +24,7 @@ FAST   := not kernel and not browser and not documents
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all static docs wheel-test lock benchmark fuzz fuzz-dumps fuzz-captures fuzz-selftest extension-cases support translations clean
+.PHONY: demo test test-all static docs wheel-test lock benchmark fuzz fuzz-dumps fuzz-captures fuzz-selftest extension-cases pages translations clean
 
 demo: $(VENV)/.installed
 	$(BIN)/iptsim explain $(DEMO) --from client --to web:80
@@ -75,8 +76,8 @@ extension-cases: $(VENV)/.dev
 translations: $(VENV)/.dev
 	$(BIN)/python -m tests.translations
 
-support: $(VENV)/.dev
-	$(BIN)/python -m iptsim.extensions.support
+pages: $(VENV)/.dev
+	$(BIN)/python -m tests.pages
 
 clean:
 	rm -rf $(VENV) build dist

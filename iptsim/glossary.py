@@ -1,16 +1,12 @@
-"""The field's words, each in one or two plain sentences: what `--teach` tells, and `docs/glossary.md`.
-
-Made as a document by `python -m iptsim.glossary > docs/glossary.md`.
-"""
+"""The field's words, each in one or two plain sentences: what `--teach` tells, and `docs/glossary.md`."""
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.languages import LANGUAGES, Later, language, later, told
+from iptsim.languages import Later, later, told
 
 
 class Word(NamedTuple):
@@ -170,31 +166,3 @@ def words_in(lines: Iterable[str]) -> list[Word]:
     """
     text = "\n".join(lines)
     return [word for word in WORDS if re.search(word.signs, text)]
-
-
-_INTRODUCTION = """\
-# Glossary
-
-Made by `python -m iptsim.glossary`; a test keeps it true.
-
-With `--teach`, `iptsim explain`, `rules`, `whatif` and `lint` explain those of these words that occur in the answer.
-
-| word | meaning | 意思 |
-|---|---|---|
-"""
-
-
-def glossary_table() -> str:
-    """Return the document, in all languages."""
-    rows = []
-    for word in WORDS:
-        meanings = []
-        for name in LANGUAGES:
-            with language(name):
-                meanings.append(told(word.meaning))
-        rows.append(f"| {word.term} | {' | '.join(meanings)} |\n")
-    return _INTRODUCTION + "".join(rows)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(glossary_table())

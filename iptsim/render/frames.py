@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -143,50 +142,6 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "verdict": Column("text", "the verdict of the packet that shows it"),
     },
 }
-
-
-_TITLES = {
-    "rules": (
-        "Rules",
-        "`Ruleset.frame()`, `Table.frame()`, `Chain.frame()`; `Host.frame()` has the rules of both families, and knows "
-        "the names of Docker's networks and containers.",
-    ),
-    "steps": (
-        "Steps",
-        "`Explanation.frame()`, `Trace.frame()`: what happened to the packet, in order. Of an answer that depends, the "
-        "steps that all ways share.",
-    ),
-    "answers": (
-        "Answers",
-        "`iptsim.explain_many(host, questions).frame()`: a row a question. Where the questions were a frame, it has "
-        "their index.",
-    ),
-    "reachability": ("Reachability", "`iptsim.reachability(host).frame()`: who reaches whom."),
-    "shifts": ("What changes", "`iptsim.whatif(host, changes).frame()`: what has another outcome."),
-    "comparison": (
-        "Before and after",
-        "`iptsim.whatif(host, changes, sender, receiver).frame()`: the steps of both walks.",
-    ),
-    "proposals": (
-        "Proposals",
-        "`iptsim.proposals(host, answer).frame()`: what would let a packet through, or keep it out.",
-    ),
-    "findings": ("Findings", "`iptsim.lint(host).frame()`: what is probably wrong."),
-}
-
-
-def columns_table() -> str:
-    """Return `docs/frames.md`."""
-    lines = [
-        "# Frames\n\nMade by `python -m iptsim.render.frames > docs/frames.md`; a test keeps it true.\n\n"
-        "`.frame()` makes a pandas DataFrame; `pip install 'iptsim[notebook]'` brings pandas. Texts have the dtype\n"
-        '`string` and are never missing: `""` stands for what does not apply. Numbers are `Int64` and may be missing.\n'
-    ]
-    for name, columns in COLUMNS.items():
-        title, text = _TITLES[name]
-        lines.append(f"\n## {title}\n\n{text}\n\n| column | dtype | meaning |\n|---|---|---|\n")
-        lines += [f"| `{key}` | {DTYPES[kind]} | {meaning} |\n" for key, (kind, meaning) in columns.items()]
-    return "".join(lines)
 
 
 @singledispatch
@@ -433,7 +388,3 @@ def _(found: Findings) -> tuple[str, Iterator[dict[str, Any]]]:
         }
         for one in found
     )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(columns_table())

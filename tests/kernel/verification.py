@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iptsim.extensions import support
+from tests import pages
 
 if TYPE_CHECKING:
     from tests.kernel.fuzz import Report
@@ -72,7 +72,7 @@ def store_counts(**parts: Any) -> None:
     """Replace parts of the counts, leave the others, and write the documents that show them."""
     known = {**read_counts(), **parts}
     COUNTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    support.write()
+    pages.write()
     DOCUMENT.write_text(document(read_counts()), "utf-8")
 
 

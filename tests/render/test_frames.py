@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import iptsim
-from iptsim.render.frames import COLUMNS, DTYPES, columns_table, frame
+from iptsim.render.frames import COLUMNS, DTYPES, frame
 
 pandas = pytest.importorskip("pandas")
 ROOT = Path(__file__).parent.parent.parent
@@ -62,12 +62,6 @@ def test_an_empty_frame_has_the_same_columns(name: str) -> None:
     assert [str(dtype) for dtype in found.dtypes] == [
         DTYPES[column.kind] for column in COLUMNS[name].values()
     ]
-
-
-def test_the_document_is_true() -> None:
-    assert (ROOT / "docs/frames.md").read_text("utf-8") == columns_table(), (
-        "write it anew with: python -m iptsim.render.frames > docs/frames.md"
-    )
 
 
 def test_every_rule_of_the_dump_is_a_row(host: iptsim.Host) -> None:
