@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterator
-from random import Random
 from typing import NamedTuple
 
 from iptsim.dump.reader import loads
@@ -144,11 +143,6 @@ def differences(spot: Spot, words: Collection[str] = AWKWARD) -> Iterator[str]:
                         f"IPv{spot.family} {backend} {spot.table}: {rule}\n"
                         f"    iptables {shown or 'refuses'}\n    iptsim   {got or 'refuses'}"
                     )
-
-
-def sample(spot: Spot, count: int) -> list[str]:
-    """Return some awkward words, the same for the same place each time."""
-    return Random(f"{spot.family} {spot.extension} {spot.flag}").sample(AWKWARD, count)
 
 
 def main(names: list[str]) -> int:

@@ -13,17 +13,18 @@ from iptsim.packet import Context, Unknown
 
 
 def parse_mac(text: str) -> str:
-    """Read an Ethernet address; an octet may have one digit.
+    """Read an Ethernet address; an octet may have one digit. Capitals stay if all letters are.
 
     Raises:
         ValueError: not six octets.
 
-    >>> parse_mac("0:aa:BB:1:2:03")
-    '00:aa:bb:01:02:03'
+    >>> parse_mac("0:aa:BB:1:2:03"), parse_mac("00:AA:BB:CC:DD:EE")
+    ('00:aa:bb:01:02:03', '00:AA:BB:CC:DD:EE')
     """
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{1,2}:){5}[0-9A-Fa-f]{1,2}", text):
         raise ValueError(f"{text!r} is not an Ethernet address such as 02:42:ac:11:00:02")
-    return ":".join(part.zfill(2) for part in text.lower().split(":"))
+    address = ":".join(part.zfill(2) for part in text.split(":"))
+    return address if address == address.upper() else address.lower()
 
 
 MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
@@ -39,9 +40,9 @@ class Mac(Match):
     mac_source: str
 
     def kept_by(self, form: ListingForm) -> Mac:
-        """Return it with capitals where the version prints them: before 1.8.7."""
+        """Return it in small letters, as iptables prints it since 1.8.7; before, it printed capitals."""
         return (
-            self if form.since(1, 8, 7) else self.model_copy(update={"mac_source": self.mac_source.upper()})
+            self.model_copy(update={"mac_source": self.mac_source.lower()}) if form.since(1, 8, 7) else self
         )
 
     def predicates(self) -> tuple[Predicate, ...]:
