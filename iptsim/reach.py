@@ -21,6 +21,7 @@ from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.host import Host, load_host
 from iptsim.host.model import Container
+from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
@@ -49,24 +50,28 @@ class Row:
         sender / to: as a question names them.
         proto: the protocol's name.
         port: the destination port; None for a protocol without ports, which asks for an echo.
+        last: of a range that nothing tells apart, the last port; else None.
     """
 
     sender: str
     to: str
     proto: str
     port: int | None
+    last: int | None = None
 
     @property
     def what(self) -> str:
-        """The port as people write it: "80/tcp", "other ports", "icmp"."""
+        """The port as people write it: "80/tcp", "20000-24999/udp", "other ports", "icmp"."""
         if self.port is None:
             return self.proto
+        if self.last is not None:
+            return f"{self.port}-{self.last}/{self.proto}"
         return _OTHERS if self.port == OTHER_PORT else f"{self.port}/{self.proto}"
 
     @property
     def says(self) -> str:
         """The same in the language in force."""
-        return say("other ports") if self.port == OTHER_PORT else self.what
+        return say("other ports") if self.what == _OTHERS else self.what
 
     def question(self, family: Family, verbose: bool = False) -> Question:
         """Return the question."""
@@ -276,18 +281,20 @@ def rows(host: Host, family: Family = 4) -> Iterator[Row]:
     """Yield what to ask about the containers of a host: known ports first, then what stands for the others."""
     own = _own(host)
     senders = [_name(one) for one in own]
+    runs = PortRuns(host)
     for target in own:
-        for proto, port in _ports(target):
+        for proto, port, last in _ports(target, runs):
             for sender in (*senders, "host", "internet"):
                 if sender != _name(target):
-                    yield Row(sender, _name(target), proto, port)
+                    yield Row(sender, _name(target), proto, port, last)
     for container in host.containers.values():
-        for published in container.published if container.running else ():
-            if published.family == family:
-                proto = protocol_name(published.proto)
-                to = published.host_address or "host"
-                for sender in (*senders, "internet", "host"):
-                    yield Row(sender, to, proto, published.host_port)
+        published = [port for port in container.published if container.running and port.family == family]
+        for run in runs.of(container, published):
+            first = run[0]
+            to = first.host_address or "host"
+            last = run[-1].host_port if len(run) > 1 else None
+            for sender in (*senders, "internet", "host"):
+                yield Row(sender, to, protocol_name(first.proto), first.host_port, last)
     for sender in senders:
         yield Row(sender, "internet", "tcp", 443)
         yield Row(sender, "host", "tcp", OTHER_PORT)
@@ -309,13 +316,22 @@ def _borrows(container: Container) -> bool:
     return container.network_mode == "host" or container.network_mode.startswith("container:")
 
 
-def _ports(container: Container) -> Iterator[tuple[str, int]]:
-    """Yield a container's ports that somebody named, and one for all others."""
+def _ports(container: Container, runs: PortRuns) -> Iterator[tuple[str, int, int | None]]:
+    """Yield a container's ports that somebody named, with the last one of a range, and one for all others."""
+    ranges = {
+        (run[0].proto, run[0].container_port): len(run)
+        for run in runs.of(container, container.published)
+        if len(run) > 1
+    }
+    inside = {
+        (proto, first + number) for (proto, first), count in ranges.items() for number in range(1, count)
+    }
     exposed = [(one.proto, one.port) for one in container.exposed]
     published = [(one.proto, one.container_port) for one in (*container.published, *container.opened)]
-    for proto, port in sorted({*exposed, *published}):
-        yield protocol_name(proto), port
-    yield "tcp", OTHER_PORT
+    for proto, port in sorted({*exposed, *published} - inside):
+        count = ranges.get((proto, port))
+        yield protocol_name(proto), port, port + count - 1 if count else None
+    yield "tcp", OTHER_PORT, None
 
 
 def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:

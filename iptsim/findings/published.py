@@ -240,10 +240,15 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
     neighbour, outside, daemon = scene.neighbour(4), scene.outside_interface(4), scene.host.daemon
     if 4 not in scene.families or neighbour is None or outside is None:
         return
-    everywhere = {(one.container.name, one.inside) for one in scene.publications(4) if not one.on_loopback}
+    everywhere = {
+        (one.container.name, one.port.proto, one.port.container_port + number)
+        for one in scene.publications(4)
+        if not one.on_loopback
+        for number in range(one.size)
+    }
     for publication in scene.publications(4):
         container, port = publication.container, publication.port
-        if not publication.on_loopback or (container.name, publication.inside) in everywhere:
+        if not publication.on_loopback or (container.name, port.proto, port.container_port) in everywhere:
             continue
         proto = protocol_name(port.proto)
         ways = [(port.host_address or "", port.host_address or "", port.host_port)]

@@ -15,6 +15,7 @@ from iptsim.explanation import Explanation, explain_trace
 from iptsim.findings.finding import Evidence
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
+from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
 from iptsim.netfilter.outside import outside_address
 from iptsim.netfilter.question import parse_question
@@ -28,20 +29,30 @@ SOME_PORT = 9999
 
 
 class Publication(NamedTuple):
-    """A container's published port."""
+    """A container's published port, or a range of ports that nothing tells apart.
+
+    Attributes:
+        port: the first one, which is asked about.
+        size: how many.
+    """
 
     container: Container
     port: PublishedPort
+    size: int = 1
 
     @property
     def outside(self) -> str:
-        """The port on the host: "8080/tcp"."""
-        return f"{self.port.host_port}/{protocol_name(self.port.proto)}"
+        """The port on the host: "8080/tcp", "20000-24999/udp"."""
+        return self._text(self.port.host_port)
 
     @property
     def inside(self) -> str:
         """The port of the container: "80/tcp"."""
-        return f"{self.port.container_port}/{protocol_name(self.port.proto)}"
+        return self._text(self.port.container_port)
+
+    def _text(self, first: int) -> str:
+        ports = str(first) if self.size == 1 else f"{first}-{first + self.size - 1}"
+        return f"{ports}/{protocol_name(self.port.proto)}"
 
     @property
     def on_loopback(self) -> bool:
@@ -173,9 +184,13 @@ class Scene:
         """Yield the published ports of Docker's running containers that have an address of the family."""
         for container in self.host.containers.values():
             if container.running and container.daemon == "docker" and container.address(family) is not None:
-                for port in container.published:
-                    if port.family == family:
-                        yield Publication(container, port)
+                own = [port for port in container.published if port.family == family]
+                for run in self._runs.of(container, own):
+                    yield Publication(container, run[0], len(run))
+
+    @cached_property
+    def _runs(self) -> PortRuns:
+        return PortRuns(self.host)
 
     def publishes(self, publication: Publication) -> Evidence:
         """Return a published port as evidence."""

@@ -11,6 +11,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.model import Container
+from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say, told
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
@@ -129,9 +130,29 @@ def _addresses(container: Container) -> list[str]:
 
 
 def _published(container: Container) -> list[str]:
-    """Return the published ports as Docker writes them: "8080->80/tcp", each once for both families."""
-    texts: dict[str, None] = {}
+    """Return the published ports as Docker writes them, each once for both families.
+
+    Such as "8080->80/tcp", and for a long range "20000-24999->20000-24999/udp".
+    """
+    places: dict[tuple[str, int, int, int], None] = {}
     for port in container.published:
-        place = f"{port.host_address}:{port.host_port}" if port.host_address else str(port.host_port)
-        texts[f"{place}->{port.container_port}/{protocol_name(port.proto)}"] = None
-    return list(texts)
+        places[port.host_address or "", port.proto, port.host_port, port.container_port] = None
+    runs: list[list[tuple[str, int, int, int]]] = []
+    for place in places:
+        address, proto, outer, inner = place
+        if runs and runs[-1][-1] == (address, proto, outer - 1, inner - 1):
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    parts = [part for run in runs for part in ([run] if len(run) >= SHORTEST else [[one] for one in run])]
+    return [_range_text(part[0], len(part)) for part in parts]
+
+
+def _range_text(first: tuple[str, int, int, int], size: int) -> str:
+    address, proto, *ports = first
+    outer, inner = (str(port) if size == 1 else f"{port}-{port + size - 1}" for port in ports)
+    return (
+        f"{address}:{outer}->{inner}/{protocol_name(proto)}"
+        if address
+        else f"{outer}->{inner}/{protocol_name(proto)}"
+    )

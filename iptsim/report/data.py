@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import iptsim
 from iptsim.dump.owners import chain_owner
-from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.dump.ruleset import Chain, Rule, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
@@ -22,6 +23,8 @@ from iptsim.report.texts import texts
 from iptsim.report.traces import Traces
 
 FAMILIES: tuple[Family, ...] = (4, 6)
+#: Most rules that a page lists; with more, it does not tell either which rules each packet did not match.
+RULES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,14 @@ def report(host: Host, *, most: int = MOST) -> Report:
     """
     map_family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
     traces = Traces(host, map_family)
-    rulesets = [_ruleset(one, host, traces) for one in _rulesets(host)]
-    tables = [table for family in FAMILIES if (table := _table(host, family, most, traces))]
+    every = _rulesets(host)
+    rules = sum(
+        len(chain.rules) for one in every for table in one.tables.values() for chain in table.chains.values()
+    )
+    room = _Room(RULES)
+    rulesets = [_ruleset(one, host, traces, room) for one in every]
+    verbose = rules <= RULES
+    tables = [table for family in FAMILIES if (table := _table(host, family, most, traces, verbose))]
     found = [_finding(finding, host, traces) for finding in lint(host)]
     codes = {trace["r"] for trace in traces.traces.values if "r" in trace}
     title = printable(host.source.rstrip("/").rpartition("/")[2] or "-")
@@ -81,6 +90,19 @@ def report(host: Host, *, most: int = MOST) -> Report:
     return Report(title, data, picture, current_language())
 
 
+class _Room:
+    """How many more rules a page lists."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, rules: Sequence[Rule]) -> Sequence[Rule]:
+        """Return those of a chain's rules, from the first one on, that there is room for."""
+        found = rules[: self.left]
+        self.left -= len(found)
+        return found
+
+
 def _rulesets(host: Host) -> list[Ruleset]:
     return [
         found[family]
@@ -90,25 +112,30 @@ def _rulesets(host: Host) -> list[Ruleset]:
     ]
 
 
-def _ruleset(ruleset: Ruleset, host: Host, traces: Traces) -> dict[str, Any]:
+def _ruleset(ruleset: Ruleset, host: Host, traces: Traces, room: _Room) -> dict[str, Any]:
     both = ruleset.family in host.extra_rulesets
     return {
         "family": ruleset.family,
         "backend": ruleset.backend if both else "",
         "chains": [
-            _chain(chain, traces) for table in ruleset.tables.values() for chain in table.chains.values()
+            _chain(chain, traces, room)
+            for table in ruleset.tables.values()
+            for chain in table.chains.values()
         ],
         "warnings": [printable(told(warning)) for warning in ruleset.warnings],
     }
 
 
-def _chain(chain: Chain, traces: Traces) -> dict[str, Any]:
+def _chain(chain: Chain, traces: Traces, room: _Room) -> dict[str, Any]:
+    listed = room.take(chain.rules)
     out: dict[str, Any] = {
         "t": chain.table,
         "c": printable(chain.name),
         "o": chain_owner(chain.name),
-        "r": [traces.rule(rule) for rule in chain.rules],
+        "r": [traces.rule(rule) for rule in listed],
     }
+    if len(listed) < len(chain.rules):
+        out["z"] = len(chain.rules) - len(listed)
     if chain.builtin:
         out["p"] = chain.policy or "ACCEPT"
         if chain.counters is not None:
@@ -116,11 +143,11 @@ def _chain(chain: Chain, traces: Traces) -> dict[str, Any]:
     return out
 
 
-def _table(host: Host, family: Family, most: int, traces: Traces) -> dict[str, Any] | None:
+def _table(host: Host, family: Family, most: int, traces: Traces, verbose: bool) -> dict[str, Any] | None:
     """Return the grid of one family, None where nobody has an address of it."""
     if family not in host.rulesets and (host.inferred or family != FAMILIES[0]):
         return None
-    table = reachability(host, family, most=most, verbose=True)
+    table = reachability(host, family, most=most, verbose=verbose)
     return grid(table, traces) if any(row.verdict for row in table) else None
 
 

@@ -56,6 +56,7 @@
       }
     }
   }
+  const ruleCount = (chain) => chain.r.length + (chain.z || 0);
   const rulePlace = (rule) => say("rule_place", { table: rule.t, chain: rule.c, number: rule.n });
   const ruleHash = (number) => link("rule", kindOf(chainOf.get(number)[0]), data.rules[number].t, data.rules[number].c, data.rules[number].n);
   const chainHash = (ruleset, chain) => link("chain", kindOf(ruleset), chain.t, chain.c);
@@ -80,7 +81,7 @@
     const body = byId("host-body");
     const verdicts = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell].v).filter(Boolean);
     const chains = data.rulesets.reduce((sum, one) => sum + one.chains.length, 0);
-    const rules = chainOf.size;
+    const rules = data.rulesets.flatMap((one) => one.chains).reduce((sum, chain) => sum + ruleCount(chain), 0);
     byId("lead").textContent = say("lead", {
       accepted: count(verdicts.filter((one) => one === "ACCEPT").length), asked: count(verdicts.length),
       findings: count(data.findings.length), rules: count(rules), chains: count(chains),
@@ -681,9 +682,9 @@
   }
   function chainBox(ruleset, chain) {
     const about = chain.p ? say("built_in", { policy: chain.p }) : chain.o === "user" ? say("made_by_hand") : say("made_by", { owner: chain.o });
-    const box = make(`details.chain${chain.r.length ? "" : ".empty"}`, { id: `chain-${boxes.size}`, tabindex: -1 },
+    const box = make(`details.chain${ruleCount(chain) ? "" : ".empty"}`, { id: `chain-${boxes.size}`, tabindex: -1 },
       make("summary", {}, make("h5", {}, isolated(chain.c)),
-        make("span.soft", {}, about), make("span.soft", {}, chain.r.length ? say(chain.r.length === 1 ? "one_rule" : "rule_count", { count: count(chain.r.length) }) : say("no_rules")),
+        make("span.soft", {}, about), make("span.soft", {}, ruleCount(chain) ? say(ruleCount(chain) === 1 ? "one_rule" : "rule_count", { count: count(ruleCount(chain)) }) : say("no_rules")),
         make("span.soft", {}, counters(chain.k))));
     box.addEventListener("toggle", () => box.open && fill(chain));
     return box;
@@ -695,6 +696,7 @@
     const from = ledFrom.get(chain) || [];
     if (from.length) box.append(make("p.soft", {}, say("led_from"), " ", from.slice(0, 12).map((number, place) => [place ? ", " : "", ruleLink(number)]), from.length > 12 ? ", …" : ""));
     else if (!chain.p) box.append(make("p.soft", {}, say("led_from_nowhere")));
+    if (chain.z) box.append(make("p.soft", {}, say("rules_left_out", { count: count(chain.z) })));
     if (!chain.r.length) return;
     const counted = chain.r.some((number) => data.rules[number].k);
     box.append(make("table", {},

@@ -121,6 +121,9 @@ def texts() -> dict[str, str]:
         "codes_hint": say("Choose a reason to see its cells only."),
         "code": say("Reason"),
         "left_out": say("{count} more questions are left out, because there are too many.", **kept),
+        "rules_left_out": say(
+            "{count} more rules are left out, because there are too many; iptsim rules lists them.", **kept
+        ),
         "keys_grid": say("Arrow keys move between cells, Enter opens one."),
         "nobody": say("There is nobody to ask about."),
         "other_ports": say("other ports"),

@@ -288,3 +288,18 @@ def test_every_text_of_the_page_is_used() -> None:
     script, frame = (folder / "page.js").read_text("utf-8"), (folder / "page.html").read_text("utf-8")
     used = set(re.findall(r"\$(\w+)", frame)) | set(re.findall(r'"(\w+)"', script))
     assert texts().keys() - used == set()
+
+
+def test_very_many_rules_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("iptsim.report.data.RULES", 150)
+    dump = tmp_path / "dump"
+    rules = "".join(f"-A INPUT -s 10.0.0.{number}/32 -j ACCEPT\n" for number in range(100))
+    chain = rules.replace("INPUT", "OUTPUT")
+    dump.write_text(
+        f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}{chain}COMMIT\n"
+    )
+    data = report(load_host(dump)).data
+    chains = {one["c"]: one for one in data["rulesets"][0]["chains"]}
+    assert (len(chains["INPUT"]["r"]), "z" in chains["INPUT"]) == (100, False)
+    assert (len(chains["OUTPUT"]["r"]), chains["OUTPUT"]["z"]) == (50, 50)
+    assert data["skips"] == []

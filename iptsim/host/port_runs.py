@@ -1,0 +1,109 @@
+"""Ranges of published ports: those that no rule and no listening program tells apart.
+
+A published range (FTP, RTP) is thousands of ports, each with rules of its own that differ in the number alone. What
+holds for one of them holds for all of them, so that one is asked about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from iptsim.dump.ruleset import Rule
+from iptsim.host.model import Container, Host, Listener, PublishedPort
+
+#: Shorter ranges are told port by port.
+SHORTEST = 8
+#: An option that asks for ports, behind a `!` or not, and its value.
+_ASKED = re.compile(
+    r"(! )?(--(?:(?:source-|destination-)?ports?|[sd]ports?|ct(?:orig|repl)(?:src|dst)port)) ([0-9:,]+)(?= |$)"
+)
+#: The port that a target puts in, behind an address or alone.
+_GIVEN = re.compile(r"(--to-(?:destination|source) \S*:|--to-ports )([0-9]+)(?=[-/ ]|$)")
+#: Matches that may tell ports apart though no option names one.
+_OPAQUE = re.compile(r"-m (?:u32|bpf|set|ipvs|statistic) ")
+
+
+#: How programs listen, by port.
+_Listening = dict[int, set[tuple[object, ...]]]
+
+
+class PortRuns:
+    """What tells the ports of a host apart, found in one pass over its rules."""
+
+    def __init__(self, host: Host) -> None:
+        self._opaque = False
+        #: a run of ports ends before each of these
+        self._borders: set[int] = set()
+        self._signs: dict[int, list[tuple[str, str, int, str]]] = defaultdict(list)
+        self._host = _by_port(host.namespace.listeners or ())
+        for number, ruleset in enumerate((*host.rulesets.values(), *host.extra_rulesets.values())):
+            for table in ruleset.tables.values():
+                for chain in table.chains.values():
+                    self._look(chain.rules, f"{number} {table.name}")
+
+    def _look(self, rules: Iterable[Rule], table: str) -> None:
+        general = 0
+        for rule in rules:
+            text = rule.text
+            self._opaque |= _OPAQUE.search(text) is not None
+            asked = _ASKED.findall(text)
+            ports = {value for _, _, value in asked}
+            if (
+                len(ports) == 1
+                and next(iter(ports)).isdecimal()
+                and not any(negated for negated, _, _ in asked)
+            ):
+                port = int(next(iter(ports)))
+                self._signs[port].append((table, rule.chain, general, _without(text, port)))
+                continue
+            general += 1
+            for value in ports:
+                for part in value.split(","):
+                    first, _, last = part.partition(":")
+                    self._borders |= {int(first or 0), int(last or (65535 if ":" in part else first)) + 1}
+
+    def of(self, container: Container, ports: Iterable[PublishedPort]) -> list[list[PublishedPort]]:
+        """Return published ports of a container in runs; a run has one port, or at least :data:`SHORTEST`."""
+        found: list[list[PublishedPort]] = []
+        inside = _by_port(container.namespace.listeners or ())
+        for port in sorted(
+            ports, key=lambda one: (one.family, one.host_address or "", one.proto, one.host_port)
+        ):
+            if found and self._alike(found[-1][-1], port, inside):
+                found[-1].append(port)
+            else:
+                found.append([port])
+        return [part for run in found for part in ([run] if len(run) >= SHORTEST else [[one] for one in run])]
+
+    def _alike(self, one: PublishedPort, following: PublishedPort, inside: _Listening) -> bool:
+        """Tell whether a port is the one behind another, and nothing tells them apart."""
+        if self._opaque or (one.family, one.host_address, one.proto) != (
+            following.family, following.host_address, following.proto,
+        ):  # fmt: skip
+            return False
+        pairs = (
+            (one.host_port, following.host_port, self._host),
+            (one.container_port, following.container_port, inside),
+        )
+        return all(
+            second == first + 1
+            and second not in self._borders
+            and self._signs.get(first) == self._signs.get(second)
+            and listening.get(first) == listening.get(second)
+            for first, second, listening in pairs
+        )
+
+
+def _without(text: str, port: int) -> str:
+    """Return the text of a rule without its port; the port that a target puts in is told by how far it is away."""
+    text = _GIVEN.sub(lambda found: f"{found[1]}{int(found[2]) - port:+}", text)
+    return _ASKED.sub(lambda found: f"{found[2]} #", text)
+
+
+def _by_port(listeners: Iterable[Listener]) -> _Listening:
+    found: _Listening = defaultdict(set)
+    for one in listeners:
+        found[one.port].add((one.proto, one.address, tuple(one.families.items()), one.interface))
+    return found
