@@ -65,17 +65,25 @@ class PortRuns:
                     self._borders |= {int(first or 0), int(last or (65535 if ":" in part else first)) + 1}
 
     def of(self, container: Container, ports: Iterable[PublishedPort]) -> list[list[PublishedPort]]:
-        """Return published ports of a container in runs; a run has one port, or at least :data:`SHORTEST`."""
-        found: list[list[PublishedPort]] = []
+        """Return published ports of a container in runs, in the order of the first ones that were given.
+
+        A run has one port, or at least :data:`SHORTEST`.
+        """
+        given = list(ports)
         inside = _by_port(container.namespace.listeners or ())
-        for port in sorted(
-            ports, key=lambda one: (one.family, one.host_address or "", one.proto, one.host_port)
-        ):
-            if found and self._alike(found[-1][-1], port, inside):
-                found[-1].append(port)
+
+        def place(number: int) -> tuple[object, ...]:
+            one = given[number]
+            return one.family, one.host_address or "", one.proto, one.host_port
+
+        found: list[list[int]] = []
+        for number in sorted(range(len(given)), key=place):
+            if found and self._alike(given[found[-1][-1]], given[number], inside):
+                found[-1].append(number)
             else:
-                found.append([port])
-        return [part for run in found for part in ([run] if len(run) >= SHORTEST else [[one] for one in run])]
+                found.append([number])
+        runs = [part for run in found for part in ([run] if len(run) >= SHORTEST else [[one] for one in run])]
+        return [[given[number] for number in run] for run in sorted(runs, key=min)]
 
     def _alike(self, one: PublishedPort, following: PublishedPort, inside: _Listening) -> bool:
         """Tell whether a port is the one behind another, and nothing tells them apart."""
