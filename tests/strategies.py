@@ -13,7 +13,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from iptsim.dump.plan import Misread, Recipe, without_idle
+from iptsim.dump.plan import without_idle
+from iptsim.dump.recipe import Misread, Recipe
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Extension, Match, Option, Target, Value
 from iptsim.extensions.listing import ListingForm

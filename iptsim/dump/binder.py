@@ -23,7 +23,8 @@ from iptsim.dump.options import (
     find_long,
     long_options,
 )
-from iptsim.dump.plan import BindError, Clause, Plan, Recipe, Step, expected
+from iptsim.dump.plan import BindError, Clause, Plan, Step
+from iptsim.dump.recipe import Recipe, expected
 from iptsim.dump.ruleset import Jump
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote

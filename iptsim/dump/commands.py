@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 from functools import partial
 
-from iptsim.dump.plan import Hint
+from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of

@@ -11,7 +11,7 @@ from lark.exceptions import UnexpectedInput
 from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
-from iptsim.grammar import parser
+from iptsim.grammar import parser, terminal
 
 
 class Line(NamedTuple):
@@ -45,12 +45,16 @@ _PROGRAMS = r"sudo|ip6?tables(?:-(?:nft|legacy))?(?:-(?:save|restore))?"
 _ZERO = Counters(0, 0)
 
 
-def parse_counters(text: str) -> Counters:
-    """Read `[packets:octets]`."""
+def _counters(text: str) -> Counters:
     if text == "[0:0]":
         return _ZERO
     packets, _, octets = text[1:-1].partition(":")
     return Counters(int(packets), int(octets))
+
+
+def read_counters(text: str) -> Counters | None:
+    """Read `[packets:octets]` where it stands by itself; None for anything else."""
+    return _counters(text) if terminal("dump", "COUNTERS").fullmatch(text) else None
 
 
 def read_line(text: str, source: str, number: int) -> Line:
@@ -72,7 +76,7 @@ def read_line(text: str, source: str, number: int) -> Line:
     words, counters = [], None
     for child in tree.children:
         if isinstance(child, Tree):
-            counters = parse_counters(str(child.children[0]))
+            counters = _counters(str(child.children[0]))
         elif child.type != "REST":
             means = unquote(child) if child.type == "QUOTED" else str(child)
             words.append(Word(str(child), means, child.start_pos or 0, child.end_pos or 0))

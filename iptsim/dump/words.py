@@ -21,6 +21,11 @@ class Word(NamedTuple):
     start: int
     end: int
 
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Where it begins and ends."""
+        return self.start, self.end
+
 
 def unquote(word: str) -> str:
     r"""Return what a word of the source means, without its quotes and escapes.

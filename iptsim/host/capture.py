@@ -84,7 +84,7 @@ def load_host(
 def _with_containers(source: Source, path: Path) -> Source:
     """Return a source with the output of `docker inspect` beside what it has; a dump becomes a capture."""
     from iptsim.dump.header import guess_family
-    from iptsim.dump.reader import decode
+    from iptsim.dump.text import decode
 
     files = {**source.files, "docker-inspect.json": read_file(path)}
     if source.dump is not None:
@@ -95,7 +95,8 @@ def _with_containers(source: Source, path: Path) -> Source:
 
 def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> Ruleset:
     # Imported here: the grammar takes a while to load, and not every reader of hosts needs it.
-    from iptsim.dump.reader import decode, loads
+    from iptsim.dump.reader import loads
+    from iptsim.dump.text import decode
 
     return loads(decode(data, source, lenient), source=source, family=family, lenient=lenient)
 
@@ -103,7 +104,8 @@ def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> 
 def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool) -> Ruleset:
     """Return one of the rulesets with the rules of a file on top: the one of the file's address family."""
     from iptsim.dump.header import guess_family
-    from iptsim.dump.reader import decode, loads
+    from iptsim.dump.reader import loads
+    from iptsim.dump.text import decode
 
     source = read_source(path)
     text = decode(source.dump or b"", source.name, lenient)

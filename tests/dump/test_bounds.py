@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from iptsim.dump import dumps, loads, reader
+from iptsim.dump import dumps, loads, rule_lines
+from iptsim.dump.complaints import MAX_UNKNOWN
 from iptsim.dump.plan import MAX_LISTED
-from iptsim.dump.reader import MAX_UNKNOWN
 from iptsim.errors import DumpErrors, DumpSyntaxError
 
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n"
@@ -53,7 +53,7 @@ def test_lists_of_addresses_are_counted_together() -> None:
 
 
 def test_commands_that_search_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAX_SEARCHED", 10_000)
+    monkeypatch.setattr(rule_lines, "MAX_SEARCHED", 10_000)
     rules = [f"-A INPUT -m mark --mark {number}" for number in range(100)]
     with pytest.raises(DumpErrors) as caught:
         loads(filter_of(*rules, *["-C INPUT -m mark --mark 99"] * 200))

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iptsim.dump.plan import Misread, Recipe
 from iptsim.dump.reader import loads
+from iptsim.dump.recipe import Misread, Recipe
 from iptsim.dump.words import split
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match

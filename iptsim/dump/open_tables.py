@@ -1,0 +1,263 @@
+"""The tables of a text: how they begin and end, and how their chains are declared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from itertools import takewhile
+
+from iptsim.dump import commands
+from iptsim.dump.checks import Doubt, doubt, objections
+from iptsim.dump.commands import CommandError
+from iptsim.dump.complaints import Complaints
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Ruleset, Table
+from iptsim.dump.syntax import Line, read_counters
+
+DECLARED_FIRST = "declare the chain above all rules"
+#: Words of a chain's line: :NAME POLICY [packets:octets].
+DECLARATION = 3
+
+
+class Tables:
+    """The tables of one reading, of which one is open.
+
+    Args:
+        ruleset: to which they belong.
+        complaints: where errors and warnings go.
+        onto: what the text says is added to rules that are there.
+        wanted: the table of a listing; None: as its policies tell.
+
+    Attributes:
+        table: the open one.
+        listing: it was not named by a line `*table`: the text is a listing.
+        listed: the tables that listings showed.
+        foreign: the blocks that follow belong to the other address family.
+        skipping: the open block is passed over.
+        comments: the comment lines since the last table.
+        policies: what stands for a policy in the chains' lines that the grammar parsed: it makes their shape.
+        doubtful: rules of the open table of which only the whole table shows whether the kernel takes them.
+        edited: the open table's rules are not just appended.
+    """
+
+    def __init__(self, ruleset: Ruleset, complaints: Complaints, onto: bool, wanted: str | None) -> None:
+        self.ruleset = ruleset
+        self.complaints = complaints
+        self.onto = onto
+        self.wanted = wanted
+        self.table: Table | None = None
+        self.listing = False
+        self.listed: set[str] = set()
+        self.foreign = False
+        self.skipping = False
+        self.comments: list[str] = []
+        self.policies: set[str] = set()
+        self.doubtful: list[Doubt] = []
+        self.edited = False
+
+    def begin(self, line: Line, number: int) -> None:
+        """Begin a table by a line `*NAME`.
+
+        Raises:
+            DumpSyntaxError: there is no such table.
+        """
+        name = line.words[0]
+        if self.table is not None and not self.listing:
+            unfinished = self.table.name
+            self.close()
+            self.complaints.add(
+                self.complaints.error(
+                    f"table {unfinished} is not finished", number, hint="expected COMMIT before"
+                )
+            )
+        elif self.table is not None:
+            self.close()
+        if name.text not in BUILTIN_CHAINS:
+            self.table = Table("filter")  # so that the rest of the block makes no further errors
+            self.skipping = True
+            raise self.complaints.error(
+                f"there is no table {name.text}",
+                number,
+                name.columns,
+                f"expected one of {', '.join(BUILTIN_CHAINS)}",
+            )
+        self.listing, self.skipping = False, self.foreign
+        table = Table(name.text, comments=tuple(self.comments), line=number)
+        self.comments.clear()
+        if self.skipping:
+            self.table = table
+            return
+        before = self.ruleset.tables.get(name.text)
+        if before is not None and self.onto:
+            self.table, self.edited = before, True
+            return
+        if before is not None:
+            self.complaints.warn(
+                number,
+                f"table {name.text} stands twice (before in line {before.line});"
+                " the second one replaces the rules of the first",
+            )
+            table.comments = before.comments or table.comments
+            if self.ruleset.backend == "legacy":
+                kept = [chain for chain in before.chains.values() if chain.builtin]
+                table.chains = {chain.name: dataclasses.replace(chain, rules=[]) for chain in kept}
+        self.table = self.ruleset.tables[name.text] = table
+
+    def commit(self, number: int) -> None:
+        """Finish the open table.
+
+        Raises:
+            DumpSyntaxError: none is open.
+        """
+        if self.table is None:
+            raise self.complaints.error("COMMIT without a table", number, hint="expected *TABLE before")
+        self.close()
+
+    def close(self) -> None:
+        """Finish the open table: check what only the whole table shows."""
+        table = self.table
+        assert table is not None
+        if self.edited:
+            commands.renumber(table)
+            self.doubtful = [doubt(rule) for rule in table.rules()]
+        for rule, name, reason, early in objections(table, self.doubtful) if self.doubtful else ():
+            if early and rule.source == self.complaints.source:
+                text = self.complaints.lines[rule.line - 1]
+                start = max(text.find(name), 0)
+                self.complaints.add(self.complaints.error(reason, rule.line, (start, start + len(name))))
+            elif not rule.refused:
+                rule.refused = reason
+                self.complaints.warn_refused(rule)
+        self.doubtful = []
+        self.edited = False
+        self.table = None
+        self.listing = self.skipping = False
+
+    def declare(self, line: Line, number: int) -> None:
+        """Declare a chain by a line `:NAME POLICY [packets:octets]`.
+
+        Raises:
+            DumpSyntaxError: the table can't have such a chain.
+        """
+        table = self.table
+        if table is None:
+            raise self.complaints.error("a chain outside a table", number, hint="expected *TABLE before")
+        name, policy = line.words[:2]
+        if line.counters is not None:
+            self.policies.add(policy.text)
+        if name.text in BUILTIN_CHAINS[table.name]:
+            if policy.text not in (*commands.POLICIES, "-"):
+                raise self.complaints.error(
+                    f"{policy.text} is no policy", number, policy.columns, "expected ACCEPT or DROP"
+                )
+            chain = table.chains.get(name.text)
+            if chain is None:
+                chain = table.chains[name.text] = Chain(table.name, name.text, "ACCEPT")
+            chain.line, chain.declared, chain.counters = number, True, line.counters
+            if policy.text != "-":
+                chain.policy = policy.text
+            return
+        legacy = self.ruleset.backend == "legacy"
+        if policy.text != "-":
+            if legacy:
+                raise self.complaints.error(
+                    f"only a built-in chain has a policy, not {name.text}",
+                    number,
+                    policy.columns,
+                    f"expected :{name.text} - [0:0]",
+                )
+            self.complaints.warn(number, f"only a built-in chain has a policy; {name.text} has none")
+        before = table.chains.get(name.text)
+        if before is not None and (self.onto or not legacy):
+            if not self.onto:
+                self.complaints.warn(
+                    number,
+                    f"chain {name.text} is declared twice (before in line {before.line});"
+                    " the second time empties it",
+                )
+            before.rules, before.line, before.counters = [], number, line.counters
+            self.edited = True
+            return
+        try:
+            if before is not None:
+                raise CommandError(
+                    f"chain {name.text} is declared twice (before in line {before.line})",
+                    hint="iptables-legacy-restore refuses that",
+                )
+            commands.check_name(name.text)
+            self.check_unused(name.text)
+        except CommandError as error:
+            raise self.complaints.error(error.message, number, name.columns, error.hint) from None
+        table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
+
+    def declare_alike(self, words: Sequence[str], _: str, number: int) -> bool:
+        """Declare a chain by a line of a shape that was parsed before; return whether there is one and it can be."""
+        table = self.table
+        if table is None or len(words) != DECLARATION or words[1] not in self.policies:
+            return False
+        counters = read_counters(words[2])
+        name, policy = words[0][1:], words[1]
+        builtin = name in BUILTIN_CHAINS[table.name]
+        if counters is None or name in table.chains or (policy == "-") is builtin or self.complaints.named:
+            return False
+        try:
+            commands.check_name(name)
+        except CommandError:
+            return False
+        table.chains[name] = Chain(table.name, name, policy if builtin else None, counters, [], number)
+        return True
+
+    def check_unused(self, name: str) -> None:
+        """Refuse a chain that a rule above took for an unknown target.
+
+        Raises:
+            CommandError: it did.
+        """
+        if f"-j {name}" in self.complaints.named:
+            raise CommandError(f"a rule leads to chain {name} before it is declared", hint=DECLARED_FIRST)
+
+    def open_by_rule(self, text: str, number: int) -> None:
+        """See that a table is open where a rule stands: in a listing none is named.
+
+        Raises:
+            DumpSyntaxError: it is no listing.
+        """
+        if (
+            self.listing
+            and text.startswith("-P ")
+            and not self.complaints.lines[number - 2].startswith("-P ")
+        ):
+            self._end_listing(text, number)
+        if self.table is None:
+            name = self._listed_table(number)
+            again = name in self.listed and not text.startswith("-P ")
+            if self.ruleset.tables.keys() - self.listed or again or name not in BUILTIN_CHAINS:
+                raise self.complaints.error("a rule outside a table", number, hint="expected *TABLE before")
+            if name in self.listed:
+                self.complaints.warn(
+                    number,
+                    f"a listing of table {name} stands twice (before in line {self.ruleset.tables[name].line});"
+                    " the second one replaces the rules of the first",
+                )
+            self.listing = True
+            self.listed.add(name)
+            self.ruleset.listed = True
+            self.table = self.ruleset.tables[name] = Table(name, line=number)
+
+    def _listed_table(self, number: int) -> str:
+        """Return the table whose listing begins in a line: its built-in chains stand first, with their policies."""
+        if self.wanted is not None:
+            return self.wanted
+        first = takewhile(lambda line: line.startswith("-P "), self.complaints.lines[number - 1 :])
+        chains = {line.split()[1] for line in first if len(line.split()) > 1}
+        if "POSTROUTING" in chains:
+            return "mangle" if "FORWARD" in chains else "nat"
+        return "raw" if "PREROUTING" in chains else "filter"
+
+    def _end_listing(self, text: str, number: int) -> None:
+        """Close the open table where another listing begins: of another table, or of this one once more."""
+        table = self.table
+        if table is None:
+            return
+        chain = table.chains.get(text.split()[1]) if len(text.split()) > 1 else None
+        if self._listed_table(number) != table.name or (chain is not None and chain.declared):
+            self.close()

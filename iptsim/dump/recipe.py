@@ -1,0 +1,219 @@
+"""Makes the model of an extension from the words of its options; equal words make it once.
+
+What waits is only checked, and made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from iptsim.extensions.base import Extension, Given, Match, Option, Target
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.values import NoSuchWord
+from iptsim.grammar import Malformed, check_form, pattern
+
+_Parse = Callable[..., Any]
+#: Tells whether a word is of the language of a value.
+_Form = Callable[[str], Any]
+
+#: What would be right, for an error; a function where it is costly to find out.
+Hint = str | Callable[[], str]
+
+
+class Misread(Exception):
+    """A value that means nothing.
+
+    Attributes:
+        message, hint, item: as in :class:`BindError`.
+        value: its place among the values of the step, None for the options as a whole.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        value: int | None = None,
+        hint: Hint = "",
+        item: str = "",
+        column: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.value = value
+        self.hint = hint
+        self.item = item
+        self.column = column
+
+
+class Recipe:
+    """Makes the model of an extension from the values of given options.
+
+    Args:
+        extension: the model's class.
+        rows: the options in the order written, and whether each is negated and how many words it has.
+        form: the address family, and the iptables whose dump it is.
+
+    Raises:
+        ValueError: the options do not go together.
+    """
+
+    def __init__(
+        self, extension: type[Extension], rows: tuple[tuple[Option, bool, int], ...], form: ListingForm
+    ) -> None:
+        self.extension = extension
+        self.form = form
+        self.rows = rows
+        self.memo: dict[Any, Any] = {}
+        #: the values that :meth:`accept` found right
+        self.checked: set[Any] = set()
+        #: for each option: its parser, the parser's arguments besides the words, how many words, constant, form
+        self.readers: list[tuple[_Parse, tuple[int, ...], int, Any, _Form | None]] = [
+            (
+                option.value.parse if option.value else str,
+                (form.family,) if option.value and option.value.needs_family else (),
+                count,
+                option.constant,
+                pattern("values", _form(option)).fullmatch if _form(option) else None,
+            )
+            for option, _, count in rows
+        ]
+        #: the extension's own gather() sees the values, so it must be asked each time
+        self.gathers = extension.gather.__func__ is not Extension.gather.__func__  # type: ignore[attr-defined]
+        #: the fields that a value leaves without a condition
+        self.idle = [(row[0].field, row[0].idle) for row in rows if row[0].idle is not None and not row[1]]
+        #: the class says what a version of iptables keeps of it
+        self.kept = extension.kept_by is not Extension.kept_by
+        #: the fields that do not depend on words
+        self.fixed: dict[str, Any] = {}
+        if not self.gathers:
+            fields = extension.gather(Given(option, option.constant, negated) for option, negated, _ in rows)
+            self.fixed = {name: fields[name] for name in fields if name == "negated"}
+
+        decorators = extension.__pydantic_decorators__
+        #: whether the model can wait: its values go together where those of another line did, it limits the
+        #: rule as that one does, and nobody needs it at once as they do a target
+        self.waits = not (
+            self.gathers
+            or self.kept
+            or issubclass(extension, Target)
+            or _limits_itself(extension)
+            or decorators.model_validators
+            or decorators.field_validators
+        )
+        assert issubclass(extension, Match | Target)
+        #: whether it may stand anywhere
+        self.unlimited = not (
+            _limits_itself(extension)
+            or (extension.tables or extension.hooks or extension.protocols) is not None
+        )
+        #: the values that were found right
+        self.right: Container[Any] = self.checked if self.waits else self.memo
+
+    def accept(self, key: Any) -> None:
+        """Check values, or make their model where that can't wait.
+
+        Raises:
+            Misread: one means nothing, or they do not go together.
+        """
+        texts = (key,) if isinstance(key, str) else key
+        if self.waits:
+            self.values(texts)
+            self.checked.add(key)
+        else:
+            self.memo[key] = self.make(texts)
+
+    def make(self, texts: Sequence[str]) -> Any:
+        """Read the values, and return the model.
+
+        Raises:
+            Misread: one means nothing, or they do not go together.
+        """
+        values = self.values(texts)
+        fields = {**self.fixed, **{row[0].field: value for row, value in zip(self.rows, values, strict=True)}}
+        try:
+            if self.gathers:
+                given = (Given(row[0], value, row[1]) for row, value in zip(self.rows, values, strict=True))
+                fields = self.extension.gather(given)
+            for name, idle in self.idle:
+                if fields.get(name) == idle:
+                    fields[name] = None
+            model = self.extension(**fields)
+            return model.kept_by(self.form) if self.kept else model
+        except ValidationError as error:
+            raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        except ValueError as error:
+            raise Misread(str(error)) from None
+
+    def values(self, texts: Sequence[str]) -> list[Any]:
+        """Read each value by itself.
+
+        Raises:
+            Misread: one means nothing.
+        """
+        values: list[Any] = []
+        at = 0
+        try:
+            for parse, more, count, constant, form in self.readers:
+                if form and not (count == 1 and form(texts[at])):
+                    for text in texts[at : at + count]:
+                        check_form(_form(self.rows[len(values)][0]), text)
+                if count == 1:
+                    value = parse(texts[at], *more)
+                elif count:
+                    words = texts[at : at + count]
+                    if any(word[:1] in ("-", "!") for word in words[1:]):
+                        raise ValueError(f"{count} words belong here")
+                    value = parse(*words, *more)
+                else:
+                    value = constant
+                at += count
+                values.append(value)
+        except NoSuchWord as error:
+            wanted, near = expected(self.rows[len(values)][0]), error.nearest
+            raise Misread(str(error), at, lambda: near() or wanted, error.word) from None
+        except Malformed as error:
+            raise Misread(str(error), at, expected(self.rows[len(values)][0]), column=error.at) from None
+        except ValueError as error:
+            raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
+        return values
+
+
+#: The methods by which an extension's options may have a say in where it can stand.
+_LIMITS = ("allowed_tables", "allowed_hooks", "allowed_protocols")
+
+
+def _limits_itself(extension: type[Extension]) -> bool:
+    """Tell whether an extension's options have a say in where it can stand."""
+    if extension is Parameters:
+        return False
+    kind = Target if issubclass(extension, Target) else Match
+    return any(getattr(extension, name, None) is not getattr(kind, name, None) for name in _LIMITS)
+
+
+def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
+    """Tell whether only the whole table shows that the kernel takes an extension in a rule.
+
+    Args:
+        extension: a match or target of the rule.
+        protocol: that the rule names without a `!`.
+    """
+    tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
+    protocols = extension.allowed_protocols()
+    return (
+        tables is not None
+        or extension.allowed_hooks() is not None
+        or (protocols is not None and (protocol is None or protocol not in protocols))
+    )
+
+
+def _form(option: Option) -> str:
+    """Return the language of an option's value, as `grammars/values.lark` names it; empty for none."""
+    return option.value.form if option.value else ""
+
+
+def expected(option: Option) -> str:
+    """Return a hint at what an option's value looks like."""
+    return f"expected {option.value.expected}" if option.value else ""

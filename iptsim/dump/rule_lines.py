@@ -1,0 +1,262 @@
+"""The rule lines of a text: each shape is parsed by the grammar once; what follows of it is read by its plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+from iptsim.dump import commands
+from iptsim.dump.binder import Binder, is_target_name, target_names
+from iptsim.dump.checks import Doubt
+from iptsim.dump.commands import CommandError
+from iptsim.dump.complaints import Complaints
+from iptsim.dump.open_tables import Tables
+from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule
+from iptsim.dump.syntax import Line, read_counters
+from iptsim.dump.words import Word
+from iptsim.extensions.base import Target
+from iptsim.extensions.unknown import UnknownTarget
+
+#: Limits of iptables-restore: octets of a word, words of a line.
+MAX_WORD, MAX_WORDS = 1023, 250
+#: Through how many rules the lines with -D, -C, -X and -E may look: each of them goes through all there are.
+MAX_SEARCHED = 10_000_000
+#: How many line shapes are remembered.
+_MAX_PLANS = 8192
+
+
+class RuleLines:
+    """Reads the rule lines of one text, into the open table.
+
+    Args:
+        binder: finds out what the words of a new shape are.
+        tables: of the text.
+        complaints: where errors and warnings go.
+
+    Attributes:
+        plans: how lines are read, by their shapes.
+        keep: the words that make a line's shape.
+    """
+
+    def __init__(self, binder: Binder, tables: Tables, complaints: Complaints) -> None:
+        self.binder = binder
+        self.tables = tables
+        self.complaints = complaints
+        self.plans: dict[tuple[str | None, ...], Plan] = {}
+        # names of targets must be told from names of chains at once
+        self.keep: dict[str, str] = {word: word for word in ("!", "-", *target_names())}
+        #: how many rules the lists of addresses made
+        self.from_lists = 0
+        #: through how many rules commands have looked
+        self.searched = 0
+
+    def read_alike(self, words: list[str], line: str, number: int) -> bool:
+        """Read a line of a shape that was parsed before; return whether there is one and that went well."""
+        table = self.tables.table
+        assert table is not None
+        counters = None
+        if line[0] == "[":
+            counters = read_counters(words.pop(0))
+            if counters is None:
+                return False
+        plan = self.plans.get(tuple(map(self.keep.get, words)))
+        if plan is None:
+            return False
+        name = words[plan.arguments[0]]
+        chain = table.chains.get(name)
+        if chain is None or name in plan.misplaced:
+            return False
+        try:
+            accepted = plan.accept(words)
+        except BindError:
+            return False
+        if accepted is None:
+            return False
+        target, doubted = accepted
+        if type(target) is Jump and (
+            target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]
+        ):
+            return False
+        if counters is not None:
+            line = line.partition("]")[2]
+        rules = chain.rules
+        place, origin = (table.name, name, len(rules) + 1), (self.complaints.source, number)
+        rule = Rule.of_line(place, target, counters, origin, plan, line)
+        rules.append(rule)
+        if doubted:
+            self.tables.doubtful.append(Doubt(rule, doubted, plan.protocol))
+        return True
+
+    def read(self, line: Line, text: str, number: int) -> None:
+        """Carry out a line that the grammar parsed, and remember its shape.
+
+        Raises:
+            DumpSyntaxError: something in it means nothing.
+        """
+        self.tables.open_by_rule(text, number)
+        words = list(line.words)
+        self._check_sizes(words, number)
+        try:
+            plan = self.binder.plan(words)
+            if plan.ignored:
+                return
+            texts = [word.text for word in words]
+            bound = plan.run(texts)
+            counters = plan.read_counters(texts) or line.counters
+            self._command(plan, texts, bound, counters, number)
+        except BindError as error:
+            place = _part(words[error.at], error.item, error.column)
+            raise self.complaints.error(error.message, number, place.columns, error.hint) from None
+        if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
+            for index in plan.keep:
+                self.keep[texts[index]] = texts[index]
+            plan.settle(bound)
+            self.plans[tuple(map(self.keep.get, texts))] = plan
+
+    def _check_sizes(self, words: Sequence[Word], number: int) -> None:
+        if len(words) > MAX_WORDS:
+            raise self.complaints.error(
+                f"the line has over {MAX_WORDS} words, more than iptables-restore takes",
+                number,
+                words[MAX_WORDS].columns,
+            )
+        for word in words:
+            if len(word.text) > MAX_WORD:
+                raise self.complaints.error(
+                    f"the word is longer than the {MAX_WORD} characters that iptables-restore takes",
+                    number,
+                    word.columns,
+                )
+
+    def _command(
+        self, plan: Plan, words: Sequence[str], bound: Bound, counters: Counters | None, number: int
+    ) -> None:
+        """Carry out a line's command.
+
+        Raises:
+            BindError: it can't be.
+        """
+        table = self.tables.table
+        assert table is not None
+        names = [words[index] for index in plan.arguments]
+        name = names[0] if names else None
+        second = names[1] if len(names) > 1 else None
+        self.tables.edited = self.tables.edited or plan.command != "A"
+        if plan.command in "DCXE":
+            self.searched += sum(len(chain.rules) + 1 for chain in table.chains.values())
+            if self.searched > MAX_SEARCHED:
+                raise BindError(
+                    f"the lines with -D, -C, -X and -E look through more than {MAX_SEARCHED:,} rules",
+                    plan.command_at,
+                    "load the file, and save the rules with iptables-save",
+                )
+        try:
+            if plan.command in "ADCIR":
+                assert name is not None
+                chain = commands.find_chain(table, name, number)
+                if chain.name in plan.misplaced:
+                    at = plan.misplaced[chain.name]
+                    raise BindError(f"{words[at]} can't be used in {chain.name}", at)
+                rules = self._rules(plan, bound, chain, counters, number)
+                if plan.command == "A":
+                    for rule in rules:
+                        rule.position = len(chain.rules) + 1
+                        chain.rules.append(rule)
+                elif plan.command == "I":
+                    commands.insert(chain, rules, second)
+                elif plan.command == "R":
+                    commands.replace(chain, rules, second or "")
+                elif plan.command == "D":
+                    commands.delete(chain, rules, second)
+                else:
+                    for rule in rules:
+                        commands.find_rule(chain, rule)
+                doubted = plan.doubts(bound)
+                if doubted:
+                    self.tables.doubtful += [Doubt(rule, doubted, plan.protocol) for rule in rules]
+            elif plan.command == "P":
+                commands.set_policy(table, name or "", second or "", counters, number)
+            elif plan.command == "N":
+                self.tables.check_unused(name or "")
+                commands.new_chain(table, name or "", number)
+            elif plan.command == "E":
+                commands.rename_chain(table, name or "", second or "")
+            elif plan.command == "X":
+                commands.delete_chain(table, name)
+            elif plan.command == "F":
+                commands.flush(table, name)
+            elif plan.command == "Z":
+                commands.zero(table, name, second)
+            else:
+                self.complaints.warn(number, f"-{plan.command} only lists rules and was passed over")
+        except CommandError as error:
+            at = plan.command_at if error.argument is None else plan.arguments[error.argument]
+            raise BindError(error.message, at, error.hint) from None
+
+    def _rules(
+        self, plan: Plan, bound: Bound, chain: Chain, counters: Counters | None, number: int
+    ) -> list[Rule]:
+        """Make the rules of a line: one per pair of addresses."""
+        target, table = bound.target, self.tables.table
+        assert table is not None
+        if plan.jump is not None:
+            target = self._resolve(plan, plan.jump, target, number)
+        for step in plan.unknown:
+            name = step.name[3:]
+            if step is plan.target and name in table.chains:
+                raise BindError("unknown option", step.raw[0], f"{name} is a chain, and takes no options")
+            self.complaints.warn_unknown(step.name, number)
+        if len(bound.parameters) > 1:
+            self.from_lists += len(bound.parameters)
+            if self.from_lists > MAX_LISTED:
+                at = plan.parameters.clauses[0].at
+                raise BindError(
+                    f"the lists of addresses up to here stand for {self.from_lists:,} rules", at, TOO_MANY
+                )
+        return [
+            Rule(
+                chain.table,
+                chain.name,
+                0,
+                model,
+                bound.matches,
+                target,
+                counters,
+                self.complaints.source,
+                number,
+            )
+            for model in bound.parameters
+        ]
+
+    def _resolve(self, plan: Plan, at: int, target: Target | Jump | None, number: int) -> Target | Jump:
+        """Return what a name after `-j` or `-g` that is no known target stands for.
+
+        Raises:
+            BindError: nothing, or a chain that can't be jumped to.
+        """
+        table = self.tables.table
+        assert table is not None
+        assert isinstance(target, Jump)
+        name = target.chain
+        if name in BUILTIN_CHAINS[table.name]:
+            raise BindError(f"{name} is a built-in chain; only a hook leads there", at)
+        if name in table.chains:
+            return target
+        if is_target_name(name) and not plan.goto:
+            self.complaints.warn_unknown(f"-j {name}", number)
+            return UnknownTarget(name=name)
+        raise BindError(
+            f"there is no chain {name} in table {table.name}", at, partial(commands.chain_hint, table, name)
+        )
+
+
+def _part(word: Word, item: str, column: int | None) -> Word:
+    """Return the part of a word, such as an item of its list or its end, that an error is about."""
+    if column is not None and word.raw == word.text:
+        return word._replace(
+            start=min(word.start + column, word.end), end=max(word.end, word.start + column + 1)
+        )
+    found = re.search(rf"(?<![^,:]){re.escape(item)}(?![^,:])", word.raw, re.IGNORECASE) if item else None
+    return word._replace(start=word.start + found.start(), end=word.start + found.end()) if found else word

@@ -1,0 +1,81 @@
+"""The text of a dump before its lines are read: octets decoded, and what no dump can hold refused or repaired."""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.dump.complaints import Complaints
+from iptsim.errors import CaptureError, DumpSyntaxError, Span
+
+#: How the output of `iptables -L` begins a chain.
+_SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
+#: What would be right where none of a text is a dump.
+WANTED = "expected the output of iptables-save"
+#: Blanks before a line.
+_INDENTED = re.compile(r"(?m)^[ \t]+")
+
+
+def decode(data: bytes, source: str, lenient: bool = False) -> str:
+    """Return the text of a dump's octets; with `lenient`, U+FFFD stands for what is not UTF-8.
+
+    Raises:
+        CaptureError: not UTF-8.
+    """
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise CaptureError(f"{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8")
+    try:
+        return data.decode("utf-8", "replace" if lenient else "strict")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CaptureError(
+            f"{source}:{line}: octet {data[error.start]:#04x} is not UTF-8; is this a dump?"
+        ) from None
+
+
+def clean(text: str, complaints: Complaints, lenient: bool) -> str:
+    """Refuse, or with `lenient` repair and warn of, what no line of a dump can hold.
+
+    Raises:
+        DumpSyntaxError: such a thing.
+    """
+    nul = text.find("\0")
+    if nul >= 0:
+        number = text.count("\n", 0, nul) + 1
+        raise DumpSyntaxError("a NUL character: this is no text", Span(complaints.source, number))
+    if text.startswith("\ufeff"):
+        if not lenient:
+            raise DumpSyntaxError(
+                "the text begins with a byte order mark",
+                Span(complaints.source, 1),
+                hint="iptables-restore refuses it; save the file as UTF-8 without BOM",
+            )
+        complaints.warn(1, "the text began with a byte order mark")
+        text = text[1:]
+    at = text.find("\r\n")
+    if at >= 0:
+        number = text.count("\n", 0, at) + 1
+        if not lenient:
+            line = text[text.rfind("\n", 0, at) + 1 : at]
+            raise DumpSyntaxError(
+                "the line ends with a carriage return, as Windows tools write it",
+                Span(complaints.source, number, len(line), len(line) + 1),
+                line,
+                "iptables-restore refuses such a file; convert it with dos2unix, or read it with --lenient",
+            )
+        complaints.warn(number, "this line and others ended with a carriage return")
+        text = text.replace("\r\n", "\n")
+    # looking for the word first is faster by far
+    shown = _SHOWN.search(text) if "Chain " in text and not lenient else None
+    if shown:
+        number = text.count("\n", 0, shown.start()) + 1
+        raise DumpSyntaxError(
+            "this is what iptables -L prints; it leaves out parts of the rules",
+            Span(complaints.source, number, 0, len(shown.group())),
+            text[shown.start() :].partition("\n")[0],
+            WANTED,
+        )
+    indented = _INDENTED.search(text) if lenient else None
+    if indented:
+        complaints.warn(text.count("\n", 0, indented.start()) + 1, "this line and others began with blanks")
+        text = _INDENTED.sub("", text)
+    return text
