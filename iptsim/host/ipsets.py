@@ -99,7 +99,7 @@ def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str,
         _mask(ipset)
         _mark_mask(ipset)
     except ValueError as error:
-        raise ValueError(f"the set {brief(name)} of type {brief(kind)}: {error}") from None
+        raise ValueError(f"the set {name} of type {kind}: {error}") from None
     return ipset
 
 

@@ -166,7 +166,7 @@ def test_ranges_are_unfolded_within_a_bound(text: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("options", ["netmask 99", "netmask x", "markmask x", "bitmask x"])
 def test_options_of_a_set(options: str) -> None:
-    with pytest.raises(ValueError, match="the set 's' of type 'hash:ip'"):
+    with pytest.raises(ValueError, match="the set s of type hash:ip"):
         read_ipsets(f"create s hash:ip {options}\n")
 
 

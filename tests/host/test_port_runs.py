@@ -144,6 +144,6 @@ def test_a_range_is_one_line_everywhere(tmp_path: Path) -> None:
 
 
 def test_a_wide_range_is_told_in_a_page_of_reasonable_size(tmp_path: Path) -> None:
-    host = with_range(tmp_path / "c", count=2000)
+    host = with_range(tmp_path / "c", count=1000)
     assert [one.code for one in lint(host)] == [one.code for one in lint(load_host(CAPTURE))]
-    assert len(page(report(host))) < 3_000_000
+    assert len(page(report(host))) < 2_000_000
