@@ -135,6 +135,9 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
     ):
         return None
     local = fib.address_type(host.namespace, packet.family, packet.dst) in ("LOCAL", "ANYCAST")
+    if packet.family == 4 and context.bridged:
+        # what a bridge switches has the bridge's own route, which is not local (icmp_send, RTCF_LOCAL)
+        local = False
     source = packet.dst if local else _facing(host, packet, context.entered)
     if source is None:
         return None

@@ -90,8 +90,32 @@ def document(known: Mapping[str, Any]) -> str:
         *(_options(known["options"], known.get("untried", {})) if "options" in known else ()),
         *(_memories(known["memories"]) if "memories" in known else ()),
         *(_targets(known["untried_targets"]) if "untried_targets" in known else ()),
+        *_NOT_MADE,
     ]
     return "".join(f"{line}\n" for line in lines).rstrip("\n") + "\n"
+
+
+#: What the random hosts, rules and packets never are.
+_NOT_MADE = (
+    "",
+    "## What is not generated",
+    "",
+    "The random hosts have up to three links and two bridges, guests that the capture holds or that only the",
+    "neighbour table knows, uplinks as ports of a bridge, isolated and hairpin ports, other MTUs, several next hops,",
+    "policy routing, other settings, and rules of both backends. Their packets are single ones, replies, later packets",
+    "of a connection, ICMP errors about them, and questions as people ask them. Never among them are:",
+    "",
+    "* VLANs, bonds, tunnels, VRFs, macvlan, network namespaces with rules of their own, bridges with VLAN filtering;",
+    "* rules of nftables that iptables did not write, `ebtables`, eBPF programs, IPsec and flow offloading;",
+    "* packets and replies of the host itself where `ip rule` looks at protocols or ports: raw sockets have none;",
+    "* replies of guests whose gateway nothing tells, and replies to the forged address of another guest;",
+    "* TCP beyond the third packet, windows and timeouts, and connections that one of the two sides has closed;",
+    "* ICMP errors about fragments, and fragments that come in another order or overlap;",
+    "* the set types that the kernel of the tests lacks: `hash:net,net`, `hash:net,port,net`, `hash:ip,mark`,",
+    "  `hash:mac`, `hash:ip,mac`; timeouts and counters of set entries;",
+    "* other helpers than `ftp` and `sane`, and what helpers read in the data of a connection;",
+    "* Docker's userland proxy, and programs that listen: the captures of real hosts have them.",
+)
 
 
 def _fuzz(run: Mapping[str, Any], matched: Mapping[str, int]) -> Iterator[str]:
