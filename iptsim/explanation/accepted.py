@@ -319,8 +319,10 @@ def _bypass_text(case: Case, step: Step) -> str:
     text = sentence(step.note)
     if "bridge-nf" not in step.note:
         return text
-    text = sentences(text, say("icc=false and links have no effect on it."))
-    drop = case.icc_drop(step.interfaces[0])
+    bridge = step.interfaces[0]
+    drop = case.icc_drop(bridge)
+    if drop is not None or case.host.network_of_bridge(bridge or "") is not None:
+        text = sentences(text, say("icc=false and links have no effect on it."))
     if drop is None:
         return text
     return sentences(

@@ -29,6 +29,8 @@ from iptsim.packet import address_text
 def refused(host: Host, question: Question, trace: Trace) -> Reason:
     """Return the reason of DROP and REJECT."""
     leg = trace.deciding_leg
+    if leg.verdict == "DEPENDS":
+        return several.blocked_there_or_back(trace)
     ends = leg.ends
     case = Case(host, question, trace, leg, ends[0] if len(ends) == 1 else None)
     reason = several.blocked(leg, ends) if len(ends) > 1 else _refused(case)

@@ -71,6 +71,15 @@ def blocked(leg: Leg, steps: list[Step]) -> Reason:
     return Reason("policy-drop" if all(one.policy for one in steps) else "rule-drop", text, None, leg)
 
 
+def blocked_there_or_back(trace: Trace) -> Reason:
+    """Return the reason of a connection that fails on every way, at its request or at a later packet."""
+    steps = {step.key(): step for way in trace.branches for step in way.deciding_leg.ends}
+    places = joined(" or ", dict.fromkeys(map(place_of_step, steps.values())))
+    text = say("The request or its reply is blocked in any case, by {places}.", places=places)
+    code = "policy-drop" if all(step.policy for step in steps.values()) else "rule-drop"
+    return Reason("rule-reject" if trace.verdict == "REJECT" else code, text, None, trace.legs[0])
+
+
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason of a packet that is accepted on every way, at one step or another."""
     places = joined(" or ", dict.fromkeys(map(place_of_step, steps)))

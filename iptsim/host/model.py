@@ -735,8 +735,15 @@ class Host(Pictured):
         if owner is not None:
             return owner != "host"
         return any(
-            interface.kind == "bridge" and own.covers(address)
+            interface.kind == "bridge" and own.covers(address) and not self._leads_outside(interface.name)
             for interface, own in self.namespace.addresses(family)
+        )
+
+    def _leads_outside(self, bridge: str) -> bool:
+        """Tell whether others than this host's guests are on a bridge: an uplink is a port, or the way out."""
+        outwards = ("physical", "bond", "vlan")
+        return any(port.kind in outwards for port in self.namespace.ports(bridge)) or any(
+            route.device == bridge and route.prefix_length == 0 for route in self.namespace.routes
         )
 
     def _borrows(self, container: Container) -> bool:

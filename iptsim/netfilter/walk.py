@@ -678,7 +678,7 @@ def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
             consulted=consulted,
         )
     branches = [*_ways(yes, decision, True), *_ways(no, decision, False)]
-    verdict = yes.verdict if alike(yes, no) else "DEPENDS"
+    verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
     hinges = [decision]
     for trace in (yes, no):
         known = {one.place for one in hinges}

@@ -131,7 +131,8 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     for way in explanation.branches[:WAYS_SHOWN]:
         yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
         step = way.reason.step
-        ruled = step is not None and step.table is not None
+        # a lost reply says so, or its way looks like that of a request that is blocked by the same rule
+        ruled = step is not None and step.table is not None and way.reason.leg is way.trace.legs[0]
         why = _decided_by(step) if ruled and step is not None else [Text(printable(way.reason.text))]
         yield from (Text("        ") + line for line in why)
         if verbose:

@@ -133,3 +133,26 @@ def test_a_way_that_ends_outside_the_rules_says_why() -> None:
     way = next(one for one in answer.branches if one.verdict == "DROP")
     assert way.reason.code == "martian"
     assert way.reason.text in str(answer)
+
+
+ONE_WAY = (
+    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
+    "-A INPUT -p tcp -m limit --limit 1/s -j ACCEPT\n-A INPUT -p tcp -j DROP\n{back}COMMIT\n"
+)
+
+
+def test_a_request_or_its_reply_that_is_blocked_on_every_way_is_blocked() -> None:
+    answer = explain_rules(ONE_WAY.format(back=""), "internet", "host:22")
+    assert (answer.verdict, answer.reason.code) == ("DROP", "rule-drop")
+    assert answer.reason.text == (
+        "The request or its reply is blocked in any case, by the policy of filter OUTPUT or filter INPUT rule 2."
+    )
+    assert [way.verdict for way in answer.branches] == ["DROP", "DROP"]
+    assert list(faults(answer)) == []
+
+
+def test_ways_to_a_lost_reply_and_a_lost_request_can_be_told_apart() -> None:
+    back = "-A OUTPUT -p tcp -m limit --limit 1/s -j ACCEPT\n"
+    answer = explain_rules(ONE_WAY.format(back=back), "internet", "host:22")
+    assert answer.verdict == "DEPENDS"
+    assert "The request arrives, but its reply is lost on the way back." in str(answer)

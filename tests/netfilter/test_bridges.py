@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from iptsim.api import explain
 from iptsim.host import load_host
 from iptsim.host.model import Container, Host, Network, Subnet
 from iptsim.netfilter.trace import Trace
+from iptsim.packet import Family
 from tests.kernel.cases import FOLDER, load_case
 from tests.netfilter.hosts import ask, dump, number, route_of, router
 
@@ -97,11 +99,29 @@ class TestUplinkBehindABridge:
         ]
         assert [note for note in trace.assumptions if "gateway" in note] != []
 
+    def test_others_know_the_way_back_to_guests(self, family: str, tmp_path: Path) -> None:
+        """Their addresses are those of the link that the gateway is on, not of a network behind the host."""
+        _, own, guest, outside = HOST[family]
+        host = host_of(HOST[family][0], tmp_path)
+        version: Family = 4 if family == "4" else 6
+        assert not host.is_inside(version, number(guest))
+        assert not host.is_inside(version, number(own))
+        trace = ask(host, sender=guest, to=outside)
+        assert [note for note in trace.assumptions if "route back" in note] == []
+
     def test_a_frame_to_the_host_is_routed(self, family: str, tmp_path: Path) -> None:
         _, _, guest, outside = HOST[family]
         asked = {"in_": "vnet0", "src": guest, "dst": outside, "reply": False}
         trace = self.answer(family, tmp_path, **asked, dst_mac="02:00:00:00:00:01")
         assert route_of(trace.legs[0]) == ["filter:FORWARD:3=DROP"]
+
+
+def test_a_port_that_is_an_uplink_leads_outside() -> None:
+    host = router(dump(filter=":FORWARD ACCEPT"))
+    assert host.is_inside(4, number("10.9.0.77"))
+    uplink = host.namespace.interfaces["eth1"]
+    host.namespace.interfaces["eth1"] = uplink.model_copy(update={"master": "br0"})
+    assert not host.is_inside(4, number("10.9.0.77"))
 
 
 def test_whoever_asked_gets_the_reply() -> None:
@@ -126,3 +146,13 @@ def test_an_address_is_the_owners_of_the_network_namespace() -> None:
     trace = ask(host, sender="10.1.0.9", to="10.9.0.2")
     assert trace.legs[0].delivered is not None
     assert trace.legs[0].delivered.name == "a"
+
+
+@pytest.mark.parametrize("family", ["", "-v6"])
+def test_docker_is_not_named_where_there_is_none(family: str, tmp_path: Path) -> None:
+    guest = "fd00:3::1" if family else "10.3.0.1"
+    host = host_of(f"guest-of-neighbour-table-is-switched-nft{family}", tmp_path)
+    host.namespace.sysctls[f"net.bridge.bridge-nf-call-ip{'6' if family else ''}tables"] = "0"
+    answer = explain(host, f"{guest}0", f"{guest}1", proto="udp", dport=53)
+    assert answer.reason.code == "bypasses-iptables"
+    assert "icc" not in answer.reason.text
