@@ -5,11 +5,13 @@
     >>> answer.verdict  # doctest: +SKIP
     'DROP'
 
-Names load on first use, so that `import iptsim` costs next to nothing, and nothing is imported here: a program
-takes hold of Ctrl-C only after that.
+Names load on first use, so that `import iptsim` costs next to nothing. Only what says how objects show themselves is
+imported here, which loads nothing else: a program takes hold of Ctrl-C only after that.
 """
 
 from __future__ import annotations
+
+from iptsim.display import register_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from iptsim.netfilter.walk import walk
     from iptsim.packet import Packet
     from iptsim.reach import Reachability, reachability
+
+register_all()
 
 __version__ = "0.1.0"
 

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-#: What a shell reports of a program that SIGINT ended.
-INTERRUPTED = 128 + signal.SIGINT
+#: What a shell reports of a program that SIGINT ended; :mod:`iptsim.cli` has it once a command runs.
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def run() -> NoReturn:
@@ -21,7 +21,7 @@ def run() -> NoReturn:
     stream that is closed is opened on nothing: else the next file that is opened took its place.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     _open_streams()
     from iptsim.cli import program
 

@@ -17,18 +17,17 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import iptsim
-from iptsim.__main__ import INTERRUPTED, run
 from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
 from iptsim.commands.common import BAD, INTERNAL
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
-__all__ = ["main", "make_parser", "program", "run"]
+__all__ = ["main", "make_parser", "program"]
 
 #: In the order in which `iptsim --help` lists them.
 _COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
-#: What a shell reports of a program that SIGPIPE ended.
-BROKEN_PIPE = 128 + 13
+#: What a shell reports of a program that SIGINT ended, and SIGPIPE.
+INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
 #: Set to 1, it shows where an internal error happened.
 DEBUG = "IPTSIM_DEBUG"
 #: Longest part of an internal error that is shown, in characters.

@@ -159,17 +159,17 @@ def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
 # -- questions to a graph --------------------------------------------------------------------------
 
 
-def chains_of(graph: RuleGraph) -> ChainGraph:
+def chains_of(graph: _Graph) -> ChainGraph:
     """Return the graph of the chains that a graph is a view of."""
     return chain_graph(graph.graph["ruleset"].tables.values())
 
 
-def unreferenced_chains(graph: RuleGraph) -> list[Node]:
+def unreferenced_chains(graph: _Graph) -> list[Node]:
     """Return the user chains that no rule leads to: their rules see no packet."""
     return chains_of(graph).unreferenced()
 
 
-def dangling_jumps(graph: RuleGraph) -> list[Rule]:
+def dangling_jumps(graph: _Graph) -> list[Rule]:
     """Return the rules that lead to a chain that is not there."""
     return chains_of(graph).dangling()
 
@@ -215,7 +215,7 @@ class Walked(Protocol):
         """JUMP:chain, GOTO:chain, RETURN, CONTINUE, or what ended the chain."""
 
 
-def path_of(graph: RuleGraph, steps: Iterable[Walked]) -> list[list[Edge]]:
+def path_of(graph: _Graph, steps: Iterable[Walked]) -> list[list[Edge]]:
     """Return the way of a walk as paths of the graph, one for each built-in chain that it passes.
 
     Args:
@@ -244,7 +244,7 @@ def path_of(graph: RuleGraph, steps: Iterable[Walked]) -> list[list[Edge]]:
 class _Replay:
     """One pass through a built-in chain, made again on the graph."""
 
-    def __init__(self, graph: RuleGraph, hook: str, table: str) -> None:
+    def __init__(self, graph: _Graph, hook: str, table: str) -> None:
         self.graph = graph
         self.base = Node(table, hook)
         self.node = Node("hook", hook)

@@ -33,6 +33,12 @@ def test_imports_go_one_way() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_no_import_is_left_out_of_the_contracts() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert "ignore_imports" not in text
+    assert "exhaustive = true" in text
+
+
 @pytest.mark.parametrize(
     "code",
     ["import iptsim", command("--help"), command("explain", "--help"), command("--version")],
@@ -40,6 +46,20 @@ def test_imports_go_one_way() -> None:
 )
 def test_a_start_loads_nothing_heavy(code: str) -> None:
     assert loaded_by(code) == set()
+
+
+def test_the_package_imports_only_what_registers_the_display() -> None:
+    """Ctrl-C between the start of the program and its entry point must find next to nothing going on."""
+    code = "import iptsim, sys; print(*sorted(n for n in sys.modules if n.startswith('iptsim')))"
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["iptsim", "iptsim.display", "iptsim.shown"]
+
+
+def test_what_is_loaded_alone_shows_itself() -> None:
+    """The forms are registered with the package, not with what a program happens to load."""
+    code = f"from iptsim.dump import load; print(load({str(CAPTURE / 'iptables-save.txt')!r}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.startswith("IPv4 rules")
 
 
 def test_json_needs_no_rendering() -> None:

@@ -13,10 +13,10 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import bare
 from iptsim.languages import say
 from iptsim.packet import Family
-from iptsim.shown import Framed, Pictured, Shown
+from iptsim.shown import Framed, Pictured, Shown, made
 
 if TYPE_CHECKING:
-    from iptsim.graph import RuleGraph
+    from networkx import MultiDiGraph
 
 #: Tables in the order in which the kernel knows them, with their built-in chains.
 BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
@@ -294,8 +294,7 @@ class Ruleset(Pictured):
             raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
         return found.rules[position - 1]
 
-    def graph(self) -> RuleGraph:
+    def graph(self) -> MultiDiGraph[Any]:
         """Return the chains as a networkx graph; see :mod:`iptsim.graph`."""
-        from iptsim.graph import ruleset_graph
-
-        return ruleset_graph(self)
+        graph: MultiDiGraph[Any] = made("graph", self)
+        return graph

@@ -166,9 +166,10 @@ def test_hosts_answers_rulesets_and_graphs_are_drawn() -> None:
     pytest.importorskip("pygraphviz")
     answer = iptsim.explain(ICC_OFF, "client", "web", dport=80)
     ruleset = answer.host.rulesets[4]
-    for thing in (answer.host.picture(), answer.picture(), ruleset.picture(), ruleset.graph()):
+    graph: Any = ruleset.graph()  # a RuleGraph
+    for thing in (answer.host.picture(), answer.picture(), ruleset.picture(), graph):
         bundle = thing._repr_mimebundle_()
         assert bundle["image/svg+xml"].startswith("<svg ")
         assert "0x" not in bundle["text/plain"]
     assert "DROP" in answer.picture()._repr_mimebundle_()["text/plain"]
-    assert "DOCKER-FORWARD" in ruleset.graph().copy()._repr_mimebundle_()["text/plain"]
+    assert "DOCKER-FORWARD" in graph.copy()._repr_mimebundle_()["text/plain"]

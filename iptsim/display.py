@@ -1,0 +1,58 @@
+"""How objects show themselves: the makers of their forms, which are registered when the package is imported.
+
+What a maker needs is loaded on use: a ruleset is read far more often than it is printed or drawn.
+"""
+
+from __future__ import annotations
+
+from iptsim.shown import register
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pandas
+
+    from iptsim.dump.ruleset import Ruleset
+    from iptsim.graph import RuleGraph
+    from iptsim.pictures import Picture
+
+
+def register_all() -> None:
+    """Register the makers of all forms."""
+    for form, maker in (
+        ("text", _text),
+        ("html", _html),
+        ("frame", _frame),
+        ("picture", _picture),
+        ("graph", _graph),
+    ):
+        register(form, maker)
+
+
+def _text(thing: object) -> str:
+    from iptsim.render.plain import plain
+
+    return plain(thing)
+
+
+def _html(thing: object) -> str:
+    from iptsim.render.notebook import html
+
+    return html(thing)
+
+
+def _frame(thing: object) -> pandas.DataFrame:
+    from iptsim.render.frames import frame
+
+    return frame(thing)
+
+
+def _picture(thing: object) -> Picture:
+    from iptsim.pictures.objects import picture_of
+
+    return picture_of(thing)
+
+
+def _graph(ruleset: Ruleset) -> RuleGraph:
+    from iptsim.graph import ruleset_graph
+
+    return ruleset_graph(ruleset)
