@@ -14,13 +14,14 @@ from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.reasons import Reason
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.host import Host, load_host
-from iptsim.host.model import Container
+from iptsim.host.model import Container, Namespace
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
 from iptsim.netfilter.question import Question
@@ -37,7 +38,10 @@ OTHER_PORT = 9999
 MOST = 4000
 #: Ports that rules for the host itself name, and that are asked about, at most.
 _HOST_PORTS = 24
+#: Ports of one namespace on which programs listen, at most.
+_HEARD = 48
 _OTHERS = "other ports"
+_OUTCOMES = {"ACCEPT": "open", "DROP": "blocked", "REJECT": "blocked", "DEPENDS": "depends"}
 #: Names that a question takes for others than a container called so.
 _RESERVED = frozenset({"host", "localhost", "internet", "dns"})
 
@@ -119,6 +123,16 @@ class Reach:
         return self.explanation.verdict if self.explanation is not None else ""
 
     @property
+    def outcome(self) -> str:
+        """What a connection meets: "open", "refused" (it passes, but nothing listens), "blocked" or "depends".
+
+        "" where the question can't be asked.
+        """
+        if self.explanation is not None and is_refused(self.explanation):
+            return "refused"
+        return _OUTCOMES.get(self.verdict, "")
+
+    @property
     def reason(self) -> str:
         """The reason code, see docs/reasons.md; "" where the question can't be asked."""
         return self.explanation.reason.code if self.explanation is not None else ""
@@ -160,6 +174,7 @@ class Reach:
             "dport": self.port,
             "what": self.row.what,
             "verdict": self.verdict or None,
+            "outcome": self.outcome or None,
             "reason": self.reason or None,
             "at": self.at or None,
             "rule": self._reason.as_json()["rule"] if self._reason is not None else None,
@@ -208,8 +223,8 @@ def reachability(
 ) -> Reachability:
     """Say who reaches whom: every pair of containers, the host and the internet, on the ports that are known.
 
-    Known are the ports that containers publish or expose, and those that rules for the host itself name. Port
-    9999 stands for all others.
+    Known are the ports that containers publish or expose, those that rules for the host itself name, and those on
+    which programs listen. Port 9999 stands for all others.
 
     Args:
         source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
@@ -267,6 +282,8 @@ def questions(host: Host, family: Family = 4) -> list[Row]:
     for sender in ("internet", *senders):
         for proto, port in _host_ports(host.rulesets.get(family)):
             found[Row(sender, "host", proto, port)] = None
+        for number, port in _heard(host.namespace, family):
+            found[Row(sender, "host", protocol_name(number), port)] = None
         found[Row(sender, "host", "tcp", OTHER_PORT)] = None
         found[Row(sender, "host", echo, None)] = None
     found[Row("host", "internet", "tcp", 443)] = None
@@ -283,7 +300,7 @@ def rows(host: Host, family: Family = 4) -> Iterator[Row]:
     senders = [_name(one) for one in own]
     runs = PortRuns(host)
     for target in own:
-        for proto, port, last in _ports(target, runs):
+        for proto, port, last in _ports(target, runs, family):
             for sender in (*senders, "host", "internet"):
                 if sender != _name(target):
                     yield Row(sender, _name(target), proto, port, last)
@@ -316,8 +333,8 @@ def _borrows(container: Container) -> bool:
     return container.network_mode == "host" or container.network_mode.startswith("container:")
 
 
-def _ports(container: Container, runs: PortRuns) -> Iterator[tuple[str, int, int | None]]:
-    """Yield a container's ports that somebody named, with the last one of a range, and one for all others."""
+def _ports(container: Container, runs: PortRuns, family: Family) -> Iterator[tuple[str, int, int | None]]:
+    """Yield a container's ports that are named or listened on, with the last one of a range, and one for all others."""
     ranges = {
         (run[0].proto, run[0].container_port): len(run)
         for run in runs.of(container, container.published)
@@ -328,10 +345,25 @@ def _ports(container: Container, runs: PortRuns) -> Iterator[tuple[str, int, int
     }
     exposed = [(one.proto, one.port) for one in container.exposed]
     published = [(one.proto, one.container_port) for one in (*container.published, *container.opened)]
-    for proto, port in sorted({*exposed, *published} - inside):
+    heard = _heard(container.namespace, family)
+    for proto, port in sorted({*exposed, *published, *heard} - inside):
         count = ranges.get((proto, port))
         yield protocol_name(proto), port, port + count - 1 if count else None
     yield "tcp", OTHER_PORT, None
+
+
+def _heard(namespace: Namespace, family: Family) -> list[tuple[int, int]]:
+    """Return the ports on which programs listen for others than the namespace itself."""
+    found = {
+        (listener.proto, listener.port)
+        for listener in namespace.listeners or ()
+        if listener.families.get(family, False) is not False and not _is_loopback(family, listener.address)
+    }
+    return sorted(found)[:_HEARD]
+
+
+def _is_loopback(family: Family, address: int | None) -> bool:
+    return address is not None and (address >> 24 == 127 if family == 4 else address == 1)
 
 
 def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:

@@ -73,7 +73,8 @@ def test_a_row_says_which_rule_decides() -> None:
     assert row.rule.text == "-A DOCKER-FORWARD -i docker0 -o docker0 -j DROP"
     assert row.place == f"filter DOCKER-FORWARD rule {row.rule.position}"
     assert row.as_json() == {
-        "from": "client", "to": "web", "proto": "tcp", "dport": 80, "what": "80/tcp", "verdict": "DROP",
+        "from": "client", "to": "web", "proto": "tcp", "dport": 80, "what": "80/tcp",
+        "verdict": "DROP", "outcome": "blocked",
         "reason": "icc-disabled", "at": None, "note": None,
         "rule": {"table": "filter", "chain": "DOCKER-FORWARD", "rule": row.rule.position, "line": row.rule.line,
                  "text": row.rule.text},
@@ -138,3 +139,34 @@ def test_too_many_questions_are_counted() -> None:
     assert (len(part), part.left_out) == (100, len(whole) - 100)
     # whoever debugs asks first what comes from outside
     assert {one.sender for one in part} == {"internet", "host"}
+
+
+LISTENING = FIXTURES / "docker-28.5/listening"
+
+
+def test_open_refused_and_blocked_are_apart() -> None:
+    """As the connections that were really made there found; the kernel refused those to ports without a program."""
+    table = reachability(LISTENING)
+    outcomes = {(one.sender, one.receiver, one.port): one.outcome for one in table}
+    seen = 0
+    for probe in probes(LISTENING):
+        outcome = outcomes.get((probe["from"], probe["to"], probe.get("port")))
+        # docker-proxy accepts what it then can't pass on
+        if outcome is None or (not probe.get("server") and probe["outcome"] == "open"):
+            continue
+        assert outcome == {"open": "open", "refused": "refused"}[probe["outcome"]], probe["to"]
+        seen += 1
+    assert seen > 5
+    refused = find(table, "internet", "host", "8082/tcp")
+    assert refused is not None
+    assert (refused.verdict, refused.as_json()["outcome"]) == ("ACCEPT", "refused")
+    blocked = find(table, "internet", "web", "81/tcp")
+    assert blocked is not None
+    assert blocked.outcome == "blocked"
+
+
+def test_ports_on_which_programs_listen_are_asked_about() -> None:
+    asked = {(one.receiver, one.port) for one in reachability(LISTENING)}
+    # 5432 is bound to 127.0.0.1: only the host itself could reach it
+    assert {("host", 22), ("host", 9100), ("client", 7000), ("web", 81)} <= asked
+    assert ("host", 5432) not in asked

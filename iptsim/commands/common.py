@@ -162,7 +162,8 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
     )  # fmt: skip
     ask.add_argument(
         "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],
-        help="decide a match that nobody can know: limit=yes, or one rule: filter:INPUT:7=no",
+        help="decide a match that cannot be computed: limit=yes; one rule: filter:INPUT:7=no; what a chain of nftables "
+        "does: inet:fw:input=yes, or nftables=yes for all",
     )  # fmt: skip
     ask.add_argument(
         "--after", metavar="QUESTION",

@@ -278,22 +278,31 @@ def _reach(reach: Reach | None) -> Piece:
     if not reach.verdict:
         return element("span", "can't be asked", title=reach.note, class_="dim")
     elsewhere = f" at {reach.at}" if reach.at not in ("", "outside", reach.receiver) else None
-    return [badge(reach.verdict), elsewhere, element("div", reach.reason, class_="dim")]
+    refused = ", refused" if reach.outcome == "refused" else None
+    return [badge(reach.verdict), refused, elsewhere, element("div", reach.reason, class_="dim")]
+
+
+#: How the short form tells what passes from what a program receives.
+_REFUSED = "ACCEPT, refused"
 
 
 def _reach_in_short(reach: Reach | None) -> Piece:
     if reach is None or not reach.verdict:
         return None
+    if reach.outcome == "refused":
+        return _short(_REFUSED, f"{reach.verdict}, refused: {reach.reason}")
     return _short(reach.verdict, f"{reach.verdict}: {reach.reason}")
 
 
 def _short(verdict: str, title: str | None = None) -> Html:
-    mark = "?" if verdict == "DEPENDS" else verdict[0]
-    return element("span", mark, class_=f"verdict {verdict}", title=title)
+    mark = {"DEPENDS": "?", _REFUSED: "∅"}.get(verdict, verdict[0])
+    return element("span", mark, class_=f"verdict {verdict.partition(',')[0]}", title=title)
 
 
 def _legend(reachability: Reachability) -> Html:
-    found = sorted({one.verdict for one in reachability if one.verdict})
+    found = sorted(
+        {_REFUSED if one.outcome == "refused" else one.verdict for one in reachability if one.verdict}
+    )
     return element("p", [[_short(verdict), f" {verdict}  "] for verdict in found])
 
 

@@ -19,7 +19,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.netfilter.trace import Trace
-from iptsim.reach import Reachability
+from iptsim.reach import Reach, Reachability
 from iptsim.render.console import inert
 from iptsim.render.explanation import as_text as explanation_text
 from iptsim.render.explanation import when_text
@@ -152,6 +152,12 @@ def _(answers: Answers) -> str:
     return _text([_grid(ANSWER_HEADS, answer_cells(answers))])
 
 
+def _met(one: Reach) -> str:
+    if not one.verdict:
+        return "can't be asked"
+    return f"{one.verdict}, refused" if one.outcome == "refused" else one.verdict
+
+
 @plain.register
 def _(reachability: Reachability) -> str:
     cells = (
@@ -159,7 +165,7 @@ def _(reachability: Reachability) -> str:
             one.sender,
             one.receiver,
             one.row.what,
-            one.verdict or "can't be asked",
+            _met(one),
             one.at,
             one.reason or one.note,
         )

@@ -83,7 +83,7 @@ def _same(one: tuple[str, str] | None, other: tuple[str, str] | None) -> bool:
 
 
 def _end(cell: Reach | None) -> tuple[str, str] | None:
-    return (cell.verdict, cell.reason) if cell is not None else None
+    return (cell.outcome or cell.verdict, cell.reason) if cell is not None else None
 
 
 def _alike_senders(

@@ -79,13 +79,15 @@
   function showHost() {
     const about = data.about;
     const body = byId("host-body");
-    const verdicts = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell].v).filter(Boolean);
+    const asked = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell]).filter((one) => one.v);
+    const refused = asked.filter((one) => one.q).length;
     const chains = data.rulesets.reduce((sum, one) => sum + one.chains.length, 0);
     const rules = data.rulesets.flatMap((one) => one.chains).reduce((sum, chain) => sum + ruleCount(chain), 0);
     byId("lead").textContent = say("lead", {
-      accepted: count(verdicts.filter((one) => one === "ACCEPT").length), asked: count(verdicts.length),
+      accepted: count(asked.filter((one) => one.v === "ACCEPT" && !one.q).length), asked: count(asked.length),
       findings: count(data.findings.length), rules: count(rules), chains: count(chains),
     });
+    if (refused) byId("lead").append(" ", say("lead_refused", { refused: count(refused) }));
     body.append(pairs(
       [say("engine"), about.engine || say("no_engine")],
       [say("addresses"), about.addresses.map((one) => make("span.list", {}, code(one)))],
@@ -259,11 +261,12 @@
     const [line, sender] = place;
     const trace = data.traces[grid.cells[line][sender]];
     const names = { from: grid.senders[sender], to: grid.lines[line][0], what: whatText(grid.lines[line]) };
-    const label = trace.v ? say("cell", { ...names, verdict: trace.v, reason: trace.r }) : say("cell_unasked", names);
-    const cell = make(`td.v-${tone(trace.v)}`, {},
+    const verdict = trace.q ? say("refused") : trace.v;
+    const label = trace.v ? say("cell", { ...names, verdict, reason: trace.r }) : say("cell_unasked", names);
+    const cell = make(`td.v-${trace.q ? "REFUSED" : tone(trace.v)}`, {},
       make("a", { href: traceHash(grid, sender, line), tabindex: -1, "aria-label": label },
-        make("span.sign", { "aria-hidden": "true" }, SIGNS[trace.v] || "·"),
-        make("span.reason", {}, trace.v ? trace.r : say("unasked"))));
+        make("span.sign", { "aria-hidden": "true" }, trace.q ? "○" : SIGNS[trace.v] || "·"),
+        make("span.reason", {}, trace.q ? say("refused") : trace.v ? trace.r : say("unasked"))));
     cell.dataset.code = trace.r || "";
     cell.dataset.place = `${grid.family} ${line} ${sender}`;
     return cell;
@@ -439,8 +442,8 @@
 
   function answer(trace) {
     const decided = trace.u !== undefined ? [ruleLink(trace.u), " ", code(data.rules[trace.u].s)] : policyOf(trace);
-    return make(`div.answer.v-${tone(trace.v)}`, {},
-      make("p.head", {}, badge(trace.v, ".big"), make("strong", {}, isolated(data.strings[trace.f]), " → ", isolated(data.strings[trace.t])),
+    return make(`div.answer.v-${trace.q ? "REFUSED" : tone(trace.v)}`, {},
+      make("p.head", {}, badge(trace.v, ".big"), trace.q && make("span.tag", {}, say("refused")), make("strong", {}, isolated(data.strings[trace.f]), " → ", isolated(data.strings[trace.t])),
         make("span.soft", {}, chosen.finding === null ? whatText(chosen.grid.lines[chosen.line]) : data.findings[chosen.finding].code)),
       make("p", {}, isolated(data.strings[trace.x])),
       pairs(

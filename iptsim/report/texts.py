@@ -25,6 +25,7 @@ _FILLED_IN = (
     "packets",
     "policy",
     "reason",
+    "refused",
     "rules",
     "shown",
     "source",
@@ -78,6 +79,10 @@ def texts() -> dict[str, str]:
             "{findings}. Rules: {rules}, in {chains} chains.",
             **kept,
         ),
+        "lead_refused": say(
+            "{refused} more pass all rules, but nothing listens: connection refused.", **kept
+        ),
+        "refused": say("refused: nothing listens"),
         "engine": say("Engine"),
         "no_engine": say("no Docker"),
         "addresses": say("Addresses"),

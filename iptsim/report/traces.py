@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.explanation import delivered_text
 from iptsim.host import Host
 from iptsim.languages import told
@@ -112,6 +113,8 @@ class Traces:
             "t": self.texts.text(explanation.target),
             "g": [self._leg(explanation, leg, number) for number, leg in enumerate(trace.legs, 1)],
         }
+        if is_refused(explanation):
+            out["q"] = 1
         if reason.advice:
             out["a"] = self.texts.text(reason.advice)
         if reason.step is not None and (place := _place(trace.legs, reason.step)):
