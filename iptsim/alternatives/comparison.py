@@ -144,7 +144,7 @@ def what_if(
     host = source if isinstance(source, Host) else load_host(source)
     given = tuple(changes)
     if not given:
-        raise UsageError("what if what? name a change, such as --icc=false")
+        raise UsageError("no change given; for example --icc=false")
     if question is None:
         after = change_host(host, given, family)
         found, left_out = shifts(host, after, family)
@@ -218,23 +218,23 @@ def change_text(change: Change) -> str:
 
 def _table_why(found: Sequence[Shift]) -> str:
     if not found:
-        return say("Nothing that was asked has another outcome.")
+        return say("No checked connection has another outcome.")
     kinds = Counter(shift.kind for shift in found)
     effects = [
         say("opens {count}", count=kinds["opens"]) if kinds["opens"] else "",
         say("closes {count}", count=kinds["closes"]) if kinds["closes"] else "",
         say("alters {count}", count=kinds["alters"]) if kinds["alters"] else "",
     ]
-    return say("It {effects} of what was asked.", effects=joined(", ", filter(None, effects)))
+    return say("It {effects} of the checked connections.", effects=joined(", ", filter(None, effects)))
 
 
 def _why(answer: WhatIf) -> str:
     was, now, place = answer.before, answer.after, answer.parting
     if was is None:
         assert now is not None
-        return say("Before, it could not be asked: {why}.", why=answer.cannot["before"])
+        return say("Before it, the question made no sense: {why}.", why=answer.cannot["before"])
     if now is None:
-        return say("After it, nobody can ask: {why}.", why=answer.cannot["after"])
+        return say("After it, the question no longer makes sense: {why}.", why=answer.cannot["after"])
     changes = " ".join(map(change_text, answer.changes))
     if place is None:
         return say(

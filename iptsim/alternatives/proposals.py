@@ -13,7 +13,7 @@ from typing import Any
 
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.table import Outcome, Shift, asked_of, outcome_of, outcomes
+from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
 from iptsim.docker.changes import Change
 from iptsim.docker.recover import docker_host
 from iptsim.docker.roles import is_dockers
@@ -66,10 +66,12 @@ class Proposal:
 
     @property
     def command(self) -> str:
-        """The command that puts a rule in or takes it out; "" for other changes."""
-        if len(self.changes) != 1 or self.changes[0][0] not in _FLAGS:
+        """The commands that put rules in or take them out; "" for other changes."""
+        if not self.changes or any(name not in _FLAGS for name, _ in self.changes):
             return ""
-        name, value = self.changes[0]
+        return "; ".join(self._command(*change) for change in self.changes)
+
+    def _command(self, name: str, value: str) -> str:
         tool = "iptables" if self.after.trace.legs[0].packet.family == 4 else "ip6tables"
         table, rest = ("", value) if not value.startswith("-t ") else value.removeprefix("-t ").split(" ", 1)
         return " ".join(filter(None, [tool, table and f"-t {table}", _FLAGS[name], rest]))
@@ -116,39 +118,60 @@ def proposals(host: Host, explanation: Explanation) -> Proposals:
     """
     docker = docker_host(host) if has_docker(host) else DockerHost()
     lets_through = explanation.verdict != "ACCEPT"
-    scene = _Scene(host, docker, explanation)
-    found: list[Proposal] = []
-    tried: set[tuple[Change, ...]] = set()
-    family = scene.packet.family
-    before: dict[Row, Outcome] = {}
-    aim = outcome_of(explanation.trace)
-    candidates = [*(scene.opening() if lets_through else scene.closing())]
-    for candidate in tracked(candidates, "trying changes"):
-        if candidate.changes in tried or len(found) == MOST:
-            continue
-        tried.add(candidate.changes)
-        changing = ChangedHost(host, docker)
+    trials = _Trials(host, docker, _Scene(host, docker, explanation), lets_through)
+    scene = trials.scene
+    found = trials.of(scene.opening() if lets_through else scene.closing())
+    if lets_through and not any(proposal.command for proposal in found):
+        # where no rule alone helps, one for the packet and one for its reply may
+        found += trials.of(scene.both_ways())
+    found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
+    return Proposals(found[:MOST], explanation)
+
+
+class _Trials:
+    """Tries candidates: each on a host of its own."""
+
+    def __init__(self, host: Host, docker: DockerHost, scene: _Scene, lets_through: bool) -> None:
+        self.host, self.docker, self.scene, self.lets_through = host, docker, scene, lets_through
+        self.aim = outcome_of(scene.explanation.trace)
+        self.family = scene.packet.family
+        self.tried: set[tuple[Change, ...]] = set()
+        self.before: dict[Row, Outcome] = {}
+
+    def of(self, candidates: Iterable[_Candidate]) -> list[Proposal]:
+        """Return the proposals that candidates make: those with which the packet has another verdict."""
+        found: list[Proposal] = []
+        for candidate in tracked([*candidates], "trying changes"):
+            if candidate.changes in self.tried or len(found) == MOST:
+                continue
+            self.tried.add(candidate.changes)
+            if (proposal := self._try(candidate)) is not None:
+                found.append(proposal)
+        return found
+
+    def _try(self, candidate: _Candidate) -> Proposal | None:
+        host, scene, family = self.host, self.scene, self.family
+        changing = ChangedHost(host, self.docker)
         try:
             changing.change(candidate.changes, family)
             question = scene.question_of(candidate)
             trace = Simulator(changing.host).walk(question)
         except UsageError:
-            continue
+            return None
         outcome = outcome_of(trace)
-        if outcome.verdict == "DEPENDS" or (outcome == aim if not lets_through else not outcome.reached):
-            continue
-        asked, left_out = asked_of(host, changing.host, MOST_ASKED, scene.names)
-        before |= outcomes(host, (row for row in asked if row not in before), family)
+        helps = outcome.reached if self.lets_through else outcome != self.aim
+        if outcome.verdict == "DEPENDS" or not helps:
+            return None
+        asked, left_out = asked_near(host, changing.host, family, MOST_ASKED, scene.names)
+        self.before |= outcomes(host, (row for row in asked if row not in self.before), family)
         after = outcomes(changing.host, asked, family)
         also = tuple(
-            Shift(row, before[row], after[row])
+            Shift(row, self.before[row], after[row])
             for row in asked
-            if before[row] != after[row] and not scene.is_asked(row.sender, row.to, row.proto, row.port)
+            if self.before[row] != after[row] and not scene.is_asked(row.sender, row.to, row.proto, row.port)
         )
         answer = explain_trace(changing.host, question, trace)
-        found.append(Proposal(candidate.changes, candidate.text, answer, question, also, left_out))
-    found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
-    return Proposals(found, explanation)
+        return Proposal(candidate.changes, candidate.text, answer, question, also, left_out)
 
 
 class _Scene:
@@ -399,14 +422,25 @@ class _Scene:
             )
         if (
             target == "ACCEPT"
-            and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off")
             and where
+            and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off")
         ):
-            answers = "-m conntrack --ctstate RELATED,ESTABLISHED"
             yield _Candidate(
-                (("insert", f"{where} 1 {answers} -j ACCEPT"),),
-                say("let answers through at the top of {where}", where=where),
+                (self._for_replies(where),), say("accept replies at the top of {where}", where=where)
             )
+
+    def both_ways(self) -> Iterator[_Candidate]:
+        """Yield a rule for the packet together with one for its reply."""
+        where = self._filter_chain()
+        if where is not None:
+            reply = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}.get(where, where)
+            request = ("insert", f"{where} 1 {self._conditions(where)} -j ACCEPT")
+            text = say("accept exactly this in {where}, and replies in {reply}", where=where, reply=reply)
+            yield _Candidate((request, self._for_replies(reply)), text)
+
+    def _for_replies(self, where: str) -> Change:
+        """Return the rule that accepts the packets of known connections."""
+        return "insert", f"{where} 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
     def _insertion(self, where: str) -> str:
         """Say what a rule put in does, and who keeps the rules of that chain and does not know of it."""
@@ -431,6 +465,10 @@ class _Scene:
             return "DOCKER-USER" if asked else "FORWARD"
         return "INPUT" if "INPUT" in hooks or self.to_host else "OUTPUT" if "OUTPUT" in hooks else None
 
+    def _way_out(self) -> str | None:
+        """Return the interface by which the packet leaves, as far as it came."""
+        return next((step.interfaces[1] for step in self.request.steps if step.interfaces[1]), None)
+
     def _conditions(self, where: str) -> str:
         """Return what tells this packet: in DOCKER-USER, a published port by the port that was asked."""
         packet, family = self.packet, self.packet.family
@@ -443,7 +481,10 @@ class _Scene:
             parts.append(f"-i {interface}")
         elif not outside:
             parts.append(f"-s {address_text(family, packet.src)}/{length}")
-        if not translated:
+        if self.explanation.question.to == "internet" and self.explanation.question.dst is None:
+            if (way_out := self._way_out()) is not None and where != "INPUT":
+                parts.append(f"-o {way_out}")
+        elif not translated:
             parts.append(f"-d {address_text(family, packet.dst)}/{length}")
         parts.append(f"-p {self.proto}")
         if translated and self.port is not None:

@@ -12,7 +12,10 @@ from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
 from iptsim.progress import tracked
-from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, rows
+from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, questions, rows
+
+#: Senders whose connections are always checked.
+_OUTER = ("internet", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +80,32 @@ def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, 
     return found
 
 
-def asked_of(
-    before: Host, after: Host, most: int = MOST, near: Collection[str] = ()
+def asked_near(
+    before: Host, after: Host, family: Family, most: int, near: Collection[str]
 ) -> tuple[list[Row], int]:
-    """Return the rows to ask of two hosts, and how many are left out because they are too many.
+    """Return the rows to ask of two hosts about one packet, and how many are left out because they are too many.
 
     Args:
         before / after: the hosts.
-        most: how many rows to return.
-        near: whose rows come first.
+        family: of the packets.
+        most: how many rows to return, unless more are about the packet's ends, the internet or the host itself:
+            those are never left out.
+        near: the packet's ends.
     """
-    every = list(dict.fromkeys([*rows(before), *rows(after)]))
-    if near:
-        every.sort(key=lambda row: row.sender not in near and row.to not in near)
-    return every[:most], max(0, len(every) - most)
+    every = list(dict.fromkeys([*questions(before, family), *questions(after, family)]))
+
+    def counts(row: Row) -> bool:
+        return row.sender in near or row.to in near or row.sender in _OUTER or row.to == "internet"
+
+    first = [row for row in every if counts(row)]
+    rest = [row for row in every if not counts(row)]
+    asked = [*first, *rest[: max(0, most - len(first))]]
+    return asked, len(every) - len(asked)
 
 
 def shifts(before: Host, after: Host, family: Family = 4, most: int = MOST) -> tuple[list[Shift], int]:
-    """Return what has another verdict on another host, and how many questions were left out."""
-    asked, left_out = asked_of(before, after, most)
+    """Return what has another verdict on another host, and how many connections were left out."""
+    every = list(dict.fromkeys([*rows(before, family), *rows(after, family)]))
+    asked = every[:most]
     was, now = (outcomes(host, asked, family) for host in (before, after))
-    return [Shift(row, was[row], now[row]) for row in asked if was[row] != now[row]], left_out
+    return [Shift(row, was[row], now[row]) for row in asked if was[row] != now[row]], len(every) - len(asked)

@@ -16,6 +16,7 @@ from iptsim.findings import (
     shadow,
 )
 from iptsim.findings.finding import CODES, Evidence, Finding, Findings
+from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host, load_host
 from iptsim.progress import tracked
@@ -60,7 +61,11 @@ def lint(source: str | Path | Host) -> Findings:
     """
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
-    found = [finding for analysis in tracked(ANALYSES, "looking for mistakes") for finding in analysis(scene)]
+    found = [
+        tried(scene, finding)
+        for analysis in tracked(ANALYSES, "looking for mistakes")
+        for finding in analysis(scene)
+    ]
     rank = {code: number for number, code in enumerate(CODES)}
     found.sort(key=lambda finding: (rank[finding.code], finding.family))
     return Findings(found, host.source)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, tool_of
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene, place
 from iptsim.host.model import Interface
-from iptsim.languages import say
+from iptsim.languages import say, sentences
 from iptsim.packet import Family, address_text
 
 
@@ -51,6 +53,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                 ),
                 shown,
                 family,
+                (f"sysctl -w {name}=1",),
             )
 
 
@@ -68,26 +71,40 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
                 continue
             if not (step.policy and step.chain == "FORWARD" and step.table == "filter"):
                 continue
-            tool = tool_of(family)
-            name, outside = interface.name, step.interfaces[1]
-            where = "DOCKER-USER" if "DOCKER-USER" in scene.table(family, "filter").chains else "FORWARD"
+            commands = _accepting(scene, family, interface, shown)
             yield Finding(
                 "forward-drop-hits-others",
                 say("The FORWARD policy DROP also cuts off what is behind {name}.", name=interface.name),
                 (of_policy(forward),),
                 say(
-                    "Docker sets the policy when it switches ip_forward on. No rule is for {name}, so its "
-                    "traffic falls to the policy.",
+                    "Docker sets the policy when it switches ip_forward on. No rule accepts the traffic of {name}, so "
+                    "the policy drops it.",
                     name=interface.name,
                 ),
-                say(
-                    '{commands}. Or "ip-forward-no-drop": true in daemon.json (28 on).',
-                    commands=f"{tool} -I {where} -i {name} -o {outside} -j ACCEPT; "
-                    f"{tool} -I {where} -i {outside} -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                sentences(
+                    say("{commands}.", commands="; ".join(commands)) if commands else "",
+                    say(
+                        'Or set "ip-forward-no-drop": true in daemon.json (since 28), and the policy to ACCEPT: '
+                        "{command}.",
+                        command=f"{tool_of(family)} -P FORWARD ACCEPT",
+                    ),
                 ),
                 shown,
                 family,
+                commands or (f"{tool_of(family)} -P FORWARD ACCEPT",),
             )
+
+
+def _accepting(scene: Scene, family: Family, interface: Interface, shown: Explanation) -> tuple[str, ...]:
+    """Return the rules that let a bridge's traffic through, there and back; as few as are needed."""
+    tool, name = tool_of(family), interface.name
+    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
+    if way_out is None:
+        return ()
+    there = f"{tool} -I {where} -i {name} -o {way_out} -j ACCEPT"
+    back = f"{tool} -I {where} -i {way_out} -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    return first_that_mends(scene, family, [(there,), (back,), (there, back)], shown)
 
 
 def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:

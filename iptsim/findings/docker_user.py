@@ -13,7 +13,7 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import say, say_many
-from iptsim.packet import Family
+from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
 #: Roles of Docker's rules that let no new connection in.
@@ -66,9 +66,10 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
         )
         if own
         else say("What is added to the chain has no effect."),
-        say("{command}; restarting Docker puts it there too.", command=f"{tool} -I FORWARD -j {CHAIN}"),
+        say("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
+        (f"{tool} -I FORWARD -j {CHAIN}",),
     )
 
 
@@ -82,6 +83,7 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
+        (f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
     )
 
 
@@ -135,7 +137,13 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         if end is None or not behind:
             continue
         tool = tool_of(family)
-        words = behind[0].text.removeprefix(f"-A {CHAIN} ")
+        # all of them, in their order, before the RETURN
+        commands = tuple(
+            command
+            for number, rule in enumerate(behind, end.position)
+            for words in [rule.text.removeprefix(f"-A {CHAIN} ")]
+            for command in (f"{tool} -D {CHAIN} {rule.position}", f"{tool} -I {CHAIN} {number} {words}")
+        )
         yield Finding(
             "docker-user-after-return",
             say_many(
@@ -146,11 +154,12 @@ def after_return(scene: Scene) -> Iterator[Finding]:
             (of_rule(end), *map(of_rule, behind)),
             say("Every packet leaves the chain at the RETURN: what was appended with -A is never asked."),
             say(
-                "Insert instead: {commands}",
-                commands=f"{tool} -D {CHAIN} {words} && {tool} -I {CHAIN} {words}",
+                "Move them before it: {commands}",
+                commands=" && ".join(commands),
             ),
             _against(scene, family, scene.suppose("no return", _without_return)),
             family,
+            commands,
         )
 
 
@@ -172,11 +181,19 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
                         rule, port.proto, port.host_port
                     ):
                         continue
-                    shown = scene.ask_port(publication)
+                    shown = scene.ask_port(publication, sender=_source_of(rule))
                     if shown is None or any(step.rule is rule for step in shown.trace.legs[0].steps):
                         continue
                     yield _host_port(family, rule, publication, shown)
                     break
+
+
+def _source_of(rule: Rule) -> str:
+    """Return a source that a rule is for, as a question names it."""
+    source = rule.parameters.source
+    if source is None or "source" in rule.parameters.negated:
+        return "internet"
+    return address_text(6 if source.family == 6 else 4, source.address | (~source.mask & 1))
 
 
 def _names_port(rule: Rule, proto: int, port: int) -> bool:
@@ -206,6 +223,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
     words += [f"-m {match.name} {match.save()}" for match in rule.matches if not _has_port(match)]
     words += ["-m conntrack --ctorigdstport", str(port.host_port), "--ctdir ORIGINAL"]
     order = rule.text.partition(" -j ")[2]
+    command = f"{tool} -R {rule.chain} {rule.position} {' '.join(words)}" + (f" -j {order}" if order else "")
     return Finding(
         "docker-user-host-port",
         say(
@@ -224,9 +242,11 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
             inside=publication.inside,
             name=publication.container.name,
         ),
-        f"{tool} -R {rule.chain} {rule.position} {' '.join(words)}" + (f" -j {order}" if order else ""),
+        command,
         shown,
         family,
+        # one that accepts turns nothing around
+        (command,) if rule.target_name in ("DROP", "REJECT") and shown.verdict == "ACCEPT" else (),
     )
 
 
@@ -257,6 +277,7 @@ def replies(scene: Scene) -> Iterator[Finding]:
                 f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
                 shown,
                 family,
+                (f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",),
             )
 
 

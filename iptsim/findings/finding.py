@@ -106,6 +106,8 @@ class Finding(Shown):
     remedy: str
     shown: Explanation | None = None
     family: Family = 4
+    #: the commands of the remedy that must turn around what happens to the packet, as a shell takes them
+    commands: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return printable(f"<Finding {self.code}: {self.title}>")

@@ -17,6 +17,9 @@ from iptsim.languages import joined, say, say_many, sentences
 from iptsim.netfilter.trace import Step
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
+#: A network that stands for those that may come in, where the remedy is tried (RFC 6890, RFC 4193).
+_SOME_NETWORK: dict[Family, str] = {4: "198.18.0.0/24", 6: "fd00:5a5a::/64"}
+
 
 def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
     """Find published ports that INPUT denies, where forwarded packets never come."""
@@ -43,7 +46,11 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     rules = [step.rule for step in leg.steps if step.rule is not None and step.verdict in ("DNAT", "ACCEPT")]
     port, proto = publication.port.host_port, protocol_name(publication.port.proto)
     outside = scene.outside_interface(family)
-    tool = tool_of(family)
+    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    command = (
+        f"{tool_of(family)} -I {where} -i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} "
+        f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j DROP"
+    )
     return Finding(
         "firewall-bypassed",
         say_many(
@@ -59,14 +66,15 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
             "are never asked."
         ),
         say(
-            "Say who may come in DOCKER-USER, by the port that was asked: {command}; "
-            "or publish on one address only: {publish}.",
-            command=f"{tool} -I DOCKER-USER -i {outside.name if outside else 'eth0'} ! -s ALLOWED-NETWORK -p {proto} "
-            f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j DROP",
+            "Allow only some networks in {where}, by the original port: {command}; or publish on one address "
+            "only: {publish}.",
+            where=where,
+            command=command,
             publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
         ),
         shown,
         family,
+        (command.replace("ALLOWED-NETWORK", _SOME_NETWORK[family]),),
     )
 
 
@@ -269,6 +277,8 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
                 for step in shown.trace.legs[0].steps
                 if step.rule and step.verdict in ("DNAT", "ACCEPT")
             ]
+            sent_to = address_text(4, shown.trace.legs[0].packet.dst)
+            command = f"iptables -t raw -I PREROUTING -i {outside.name} -d {sent_to} -j DROP"
             yield Finding(
                 "loopback-port-reachable",
                 say(
@@ -287,12 +297,13 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
                     to=to,
                 ),
                 say(
-                    "Docker 28 and later drop such packets in the raw table; before, do it yourself: {command}; "
+                    "Docker 28 and later drop such packets in the raw table; before 28, do it yourself: {command}; "
                     "or use a network without publishing.",
-                    command=f"iptables -t raw -I PREROUTING -i {outside.name} "
-                    f"-d {address_text(4, container.address(4) or 0)} -j DROP",
+                    command=command,
                 ),
                 shown,
+                4,
+                (command,),
             )
             break
 
@@ -332,9 +343,11 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 ),
                 say(
                     "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and "
-                    "later drop such packets by themselves."
+                    "later drop such packets themselves."
                 ),
                 shown,
+                4,
+                ("iptables -P FORWARD DROP",),
             )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
 from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
+from iptsim.dump import loads
 from iptsim.dump.chains import ChainGraph, Node, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset, Table
-from iptsim.errors import UsageError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation, explain_trace
-from iptsim.findings.finding import Evidence
+from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
 from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
 from iptsim.host.port_runs import PortRuns
@@ -261,6 +262,26 @@ class Scene:
             self._simulators[world] = Simulator(replace(host, rulesets=rulesets, extra_rulesets=extra))
         return world
 
+    def after(self, family: Family, commands: Iterable[str]) -> str | None:
+        """Make a world to ask about, in which commands of iptables and sysctl were run; None where they fail."""
+        world = "; ".join(commands)
+        if world not in self._simulators:
+            try:
+                self._simulators[world] = Simulator(
+                    reduce(partial(_run, family), world.split("; "), self.host)
+                )
+            except IptsimError:
+                return None
+        return world
+
+    def again(self, shown: Explanation, world: str) -> Explanation | None:
+        """Walk a packet once more, in another world; None where the question can't be asked there."""
+        simulator = self._simulators[world]
+        try:
+            return explain_trace(simulator.host, shown.question, simulator.walk(shown.question))
+        except IptsimError:
+            return None
+
     def ask(
         self, sender: str, to: str, family: Family = 4, *, world: str = "", **fields: Any
     ) -> Explanation | None:
@@ -276,10 +297,32 @@ class Scene:
         except UsageError:
             return None
 
-    def ask_port(self, publication: Publication, world: str = "") -> Explanation | None:
+    def ask_port(
+        self, publication: Publication, world: str = "", sender: str = "internet"
+    ) -> Explanation | None:
         """Walk a packet from outside to a published port; None for one that is for the host itself only."""
         if publication.on_loopback:
             return None
         port = publication.port
         proto, to = protocol_name(port.proto), port.host_address or "host"
-        return self.ask("internet", to, port.family, world=world, proto=proto, dport=port.host_port)
+        return self.ask(sender, to, port.family, world=world, proto=proto, dport=port.host_port)
+
+
+def _run(family: Family, host: Host, command: str) -> Host:
+    """Return a host after a command: iptables, ip6tables or `sysctl -w`; others leave it as it is.
+
+    Raises:
+        IptsimError: the command fails.
+    """
+    program, _, rest = command.strip().partition(" ")
+    if program == "sysctl":
+        name, _, value = rest.removeprefix("-w ").partition("=")
+        namespace = replace(host.namespace, sysctls={**host.namespace.sysctls, name: value}, cache={})
+        return replace(host, namespace=namespace)
+    if program != tool_of(family):
+        return host
+    table = "filter"
+    if rest.startswith("-t "):
+        table, _, rest = rest.removeprefix("-t ").partition(" ")
+    added = loads(f"*{table}\n{rest}\nCOMMIT\n", source=command, onto=host.rulesets[family])
+    return replace(host, rulesets={**host.rulesets, family: added})

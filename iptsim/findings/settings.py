@@ -34,10 +34,12 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
             "can change that."
         ),
         say(
-            "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does it "
-            "by itself unless it has ip-forward=false."
+            "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does this when it "
+            "starts, unless it has ip-forward=false."
         ),
         shown,
+        4,
+        ("sysctl -w net.ipv4.ip_forward=1",),
     )
 
 
@@ -54,6 +56,7 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
     shown = scene.ask(neighbour, "127.0.0.1", proto="tcp", dport=SOME_PORT, **arrives)
     if shown is None or shown.trace.legs[0].verdict != "ACCEPT":
         return
+    commands = tuple(f"sysctl -w {name}=0" for name in on)
     yield Finding(
         "route-localnet",
         say(
@@ -66,8 +69,10 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
         ),
         say(
             "{one}, or: {other}",
-            one=f"sysctl -w {on[0]}=0",
+            one="; ".join(commands),
             other="iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",
         ),
         shown,
+        4,
+        commands,
     )

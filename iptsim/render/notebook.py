@@ -264,7 +264,7 @@ def _(reachability: Reachability) -> Piece:
     return [
         element("div", table("Who reaches whom", ("to", "what", *_from(senders)), rows), class_="wide"),
         _legend(reachability) if cell is _reach_in_short else None,
-        element("p", f"({left} more questions were not asked)", class_="dim") if left else None,
+        element("p", f"({left} more connections were not checked)", class_="dim") if left else None,
     ]
 
 
@@ -328,7 +328,7 @@ def _(answer: WhatIf) -> Piece:
             )
             parts.append(table(None, ("from", "to", "what", "before", "after", "it"), rows))
         if answer.left_out:
-            parts.append(element("p", f"({answer.left_out} more questions were not asked)"))
+            parts.append(element("p", f"({answer.left_out} more connections were not checked)"))
         parts.append(_assumed(answer.host.assumptions))
         return parts
     known = answer.after or answer.before
@@ -388,7 +388,7 @@ def _(found: Proposals) -> Piece:
     lets = found.explanation.verdict != "ACCEPT"
     title = "What would let it through" if lets else "What would keep it out"
     if not found:
-        return element("p", f"{title}: none of the usual changes does")
+        return element("p", f"{title}: none of the tried changes does")
     return table(
         title, ("change", "what it means", "verdict then", "what else changes"), map(_proposal, found)
     )

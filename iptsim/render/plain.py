@@ -171,7 +171,7 @@ def _(reachability: Reachability) -> str:
         )
         for one in reachability
     )
-    left = f"({reachability.left_out} more questions were not asked)" if reachability.left_out else ""
+    left = f"({reachability.left_out} more connections were not checked)" if reachability.left_out else ""
     return _text([_grid(("from", "to", "what", "verdict", "at", "reason"), cells), *filter(None, [left])])
 
 

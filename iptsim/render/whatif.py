@@ -68,7 +68,7 @@ def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iter
     lets = explanation.verdict != "ACCEPT"
     yield Text(say("What would let it through") if lets else say("What would keep it out"), "bold")
     if not found:
-        yield Text("  " + say("none of the usual changes does"))
+        yield Text("  " + say("none of the tried changes does"))
     for proposal in found:
         title = proposal.command or proposal.options
         yield Text.assemble(
@@ -88,17 +88,23 @@ def _with_end(proposal: Proposal) -> str:
 
 def _also(proposal: Proposal) -> Iterator[str]:
     """Yield what else a proposal does: in one line for each way that it has an effect."""
+    opened = [
+        shift.row for shift in proposal.also if shift.kind == "opens" and shift.row.sender == "internet"
+    ]
+    if opened:
+        listed = joined(", ", (f"{row.to} {row.says}" for row in opened))
+        yield printable(say("opens to the internet: {ways}", ways=listed))
     for kind in ("opens", "closes", "alters"):
-        rows = [shift.row for shift in proposal.also if shift.kind == kind]
+        rows = [shift.row for shift in proposal.also if shift.kind == kind and shift.row not in opened]
         if rows:
             listed = joined(", ", (f"{row.sender} → {row.to} {row.says}" for row in rows[:_ALSO_SHOWN]))
             if len(rows) > _ALSO_SHOWN:
                 listed = say("{ways} and {count} more", ways=listed, count=len(rows) - _ALSO_SHOWN)
             yield printable(_effect(kind, listed))
     if not proposal.also:
-        yield say("nothing else that was asked changes")
+        yield say("no other checked connection changes")
     if proposal.left_out:
-        yield say("({count} more questions were not asked)", count=proposal.left_out)
+        yield say("({count} more connections were not checked)", count=proposal.left_out)
 
 
 def _effect(kind: str, ways: str) -> str:
@@ -128,7 +134,7 @@ def _print_shifts(answer: WhatIf, console: Console) -> None:
             )  # fmt: skip
         console.print(table)
     if answer.left_out:
-        console.print(Text(say("({count} more questions were not asked)", count=answer.left_out), "dim"))
+        console.print(Text(say("({count} more connections were not checked)", count=answer.left_out), "dim"))
 
 
 def _outcome(outcome: Outcome) -> Text:

@@ -70,7 +70,7 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--from", "client", "--to", "web"], "name a change"),
+        (["--from", "client", "--to", "web"], "no change given"),
         (["--link", "client:nobody"], "there is no running container 'nobody'"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, no number 9"),
         (["--icc=false", "--from", "client"], "who sends to whom?"),
@@ -91,7 +91,7 @@ def test_proposals_follow_the_answer(capsys: Capture) -> None:
     assert told[:3] == [
         "  --link client:web",
         "    link client to web",
-        "    nothing else that was asked changes",
+        "    no other checked connection changes",
     ]
     _, out, _ = run(capsys, *words, "--proposals", "--quiet")
     assert out.startswith("DROP\nWhat would let it through\n")

@@ -150,3 +150,44 @@ def test_a_rule_in_a_kept_chain_names_who_keeps_it(capture: str, keeper: str) ->
     found = propose(capture, "internet", "host", dport=9999)
     rule = next(proposal for proposal in found.values() if proposal.command)
     assert f"to keep it, say it to {keeper}" in rule.text
+
+
+def test_where_a_reply_needs_a_rule_as_well_both_are_proposed() -> None:
+    rules = iptsim.loads("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n")
+    ferm = iptsim.load_host(FIXTURES / "hosts/ferm")
+    ferm.rulesets = {4: rules}
+    for target in ("host:22", "10.80.0.9:80"):
+        answer = iptsim.explain(ferm, "internet", target)
+        assert answer.verdict == "DROP"
+        (proposal,) = proposals(ferm, answer)
+        assert proposal.after.verdict == "ACCEPT"
+        assert proposal.command.count("iptables -I ") == 2
+        assert "RELATED,ESTABLISHED" in proposal.command
+
+
+def test_what_opens_to_the_internet_is_always_checked() -> None:
+    """30 containers: more connections than are checked, but never those from the internet and the host."""
+    found = propose("hosts/docker-many", "c02", "c05", dport=80)
+    assert found
+    for proposal in found.values():
+        published = [value for name, value in proposal.changes if name == "publish"]
+        opened = [shift for shift in proposal.also if (shift.kind, shift.row.sender) == ("opens", "internet")]
+        assert bool(published) == bool(opened)
+
+
+def test_opening_to_the_internet_is_said_so() -> None:
+    from iptsim.render.whatif import proposals_lines
+
+    capture = host("docker-28.5/icc-off")
+    answer = iptsim.explain(capture, "client", "web", dport=80)
+    text = "\n".join(line.plain for line in proposals_lines(proposals(capture, answer), answer))
+    assert "opens to the internet: host 80/tcp" in text
+
+
+def test_proposals_for_ipv6_are_checked_by_ipv6() -> None:
+    capture = host("docker-28.5/ipv6")
+    answer = iptsim.explain(capture, "internet", "host", dport=8080, family=6)
+    assert answer.verdict == "ACCEPT"
+    for proposal in proposals(capture, answer):
+        for shift in proposal.also:
+            assert shift.row.port is not None or shift.row.proto == "icmpv6"

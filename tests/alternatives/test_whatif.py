@@ -316,7 +316,7 @@ def test_no_engine_no_settings() -> None:
     with pytest.raises(IptsimError, match="no Docker daemon is at work"):
         change_host(host("hosts/ufw"), [("icc", "false")])
     assert ask(change_host(host("hosts/ufw"), [("policy", "INPUT=ACCEPT")]), "internet", "host", dport=22)
-    with pytest.raises(IptsimError, match="name a change"):
+    with pytest.raises(IptsimError, match="no change given"):
         iptsim.whatif(host("hosts/ufw"), {})
 
 
@@ -330,7 +330,7 @@ def test_without_a_question_all_that_shifts_is_told() -> None:
         ("closes", "client", "web", "other ports"),
         ("closes", "web", "client", "other ports"),
     ]
-    assert answer.why == "It closes 3 of what was asked."
+    assert answer.why == "It closes 3 of the checked connections."
 
 
 def test_a_link_opens_the_exposed_port_one_way() -> None:
@@ -352,4 +352,4 @@ def test_a_port_is_published_to_everybody() -> None:
 def test_a_change_of_nothing_shifts_nothing() -> None:
     answer = iptsim.whatif(host("docker-28.5/icc-on"), {"icc": True})
     assert answer.shifts == []
-    assert answer.why == "Nothing that was asked has another outcome."
+    assert answer.why == "No checked connection has another outcome."

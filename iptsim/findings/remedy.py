@@ -1,0 +1,52 @@
+"""Remedies are tried before they are told: what their commands do to the packet that shows a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from iptsim.explanation import Explanation
+from iptsim.findings.finding import Finding
+from iptsim.findings.scene import Scene
+from iptsim.languages import say
+from iptsim.packet import Family
+
+
+def tried(scene: Scene, finding: Finding) -> Finding:
+    """Return a finding whose remedy helps, or says that it does not and why."""
+    if not finding.commands or finding.shown is None:
+        return finding
+    after = outcome(scene, finding.family, finding.commands, finding.shown)
+    if after is not None and mends(finding.shown, after):
+        return finding
+    why = after.reason.text if after is not None else say("the commands fail on these rules.")
+    remedy = say(
+        "The usual remedy does not help here ({commands}). After it: {why}",
+        commands="; ".join(finding.commands),
+        why=why,
+    )
+    return replace(finding, remedy=remedy)
+
+
+def outcome(scene: Scene, family: Family, commands: Iterable[str], shown: Explanation) -> Explanation | None:
+    """Return what happens to a packet after commands; None where they fail or the packet can't be asked about."""
+    world = scene.after(family, commands)
+    return scene.again(shown, world) if world is not None else None
+
+
+def mends(shown: Explanation, after: Explanation) -> bool:
+    """Tell whether a packet that got through is blocked now, or one that was blocked gets through."""
+    if shown.verdict == "ACCEPT":
+        return after.verdict in ("DROP", "REJECT")
+    return after.verdict == "ACCEPT"
+
+
+def first_that_mends(
+    scene: Scene, family: Family, choices: Iterable[Sequence[str]], shown: Explanation
+) -> tuple[str, ...]:
+    """Return the first of several remedies that helps, none where none does."""
+    for commands in choices:
+        after = outcome(scene, family, commands, shown)
+        if after is not None and mends(shown, after):
+            return tuple(commands)
+    return ()

@@ -1,0 +1,72 @@
+"""Remedies are tried on the host before they are told, and so is what they name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings.remedy import mends, outcome, tried
+from iptsim.findings.scene import Scene
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+HOSTS = sorted(path.parent for path in FIXTURES.rglob("iptables-save.txt"))
+
+
+@pytest.mark.parametrize("directory", HOSTS, ids=lambda path: str(path.relative_to(FIXTURES)))
+def test_remedies_turn_around_what_happens_to_the_packet(directory: Path) -> None:
+    host = iptsim.load_host(directory)
+    scene = Scene(host)
+    for finding in iptsim.lint(host):
+        if finding.commands and finding.shown is not None:
+            after = outcome(scene, finding.family, finding.commands, finding.shown)
+            assert after is not None, finding.remedy
+            assert mends(finding.shown, after), finding.remedy
+
+
+def test_both_directions_of_another_bridge_are_let_through() -> None:
+    """LXD beside Docker: the guests' packets fall to the policy, and so do the replies."""
+    host = iptsim.load_host(FIXTURES / "questions/forward-drop")
+    (finding,) = [one for one in iptsim.lint(host) if one.code == "forward-drop-hits-others"]
+    assert "-i lxdbr0 -o eth0 -j ACCEPT" in finding.remedy
+    assert "-i eth0 -o lxdbr0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT" in finding.remedy
+
+
+def test_only_the_direction_that_is_blocked_gets_a_rule() -> None:
+    """Where the request gets through, only the reply falls to the policy (its way out is the guest's own bridge)."""
+    host = iptsim.load_host(FIXTURES / "questions/forward-drop")
+    rules = host.rulesets[4]
+    request = iptsim.loads(
+        "*filter\n-I FORWARD -i lxdbr0 -j ACCEPT\nCOMMIT\n", onto=rules
+    )  # a rule for one direction, as people write it
+    host.rulesets = {4: request}
+    (finding,) = [one for one in iptsim.lint(host) if one.code == "forward-drop-hits-others"]
+    assert "-i lxdbr0 -o lxdbr0" not in finding.remedy
+    assert "-i lxdbr0 -o eth0" not in finding.remedy
+    assert "-i eth0 -o lxdbr0 -m conntrack" in finding.remedy
+
+
+def test_all_rules_behind_the_return_are_moved_in_their_order() -> None:
+    host = iptsim.load_host(FIXTURES / "captures/docker-26.1/published")
+    lines = "".join(f"-A DOCKER-USER -p tcp -m tcp --dport {port} -j DROP\n" for port in (1, 2, 80))
+    host.rulesets = {**host.rulesets, 4: iptsim.loads(f"*filter\n{lines}COMMIT\n", onto=host.rulesets[4])}
+    (finding,) = [one for one in iptsim.lint(host) if one.code == "docker-user-after-return"]
+    scene = Scene(host)
+    world = scene.after(4, finding.commands)
+    assert world is not None
+    rules = scene._simulators[world].host.rulesets[4].chain("filter", "DOCKER-USER")
+    assert rules is not None
+    assert [rule.text.split()[-3:] for rule in rules.rules] == [
+        ["1", "-j", "DROP"], ["2", "-j", "DROP"], ["80", "-j", "DROP"], ["DOCKER-USER", "-j", "RETURN"]
+    ]  # fmt: skip
+
+
+def test_a_remedy_that_does_not_help_is_not_told_as_one() -> None:
+    host = iptsim.load_host(FIXTURES / "questions/docker-user-skipped")
+    (finding,) = [one for one in iptsim.lint(host) if one.code == "docker-user-not-asked"]
+    useless = replace(finding, commands=("iptables -A INPUT -j ACCEPT",))
+    assert tried(Scene(host), useless).remedy.startswith("The usual remedy does not help here (iptables -A")
+    broken = replace(finding, commands=("iptables -A NOWHERE -j ACCEPT",))
+    assert "the commands fail" in tried(Scene(host), broken).remedy
