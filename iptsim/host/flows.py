@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
 from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, Zone, parse_address
+from iptsim.reading import brief
 
 #: Words of a conntrack line that are no flags.
 _PAIR = re.compile(r"([A-Za-z_-]+)=(\S*)")
@@ -114,21 +115,28 @@ def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
 
     Returns:
         By list and address, the ages of the stamps in seconds, newest first.
+
+    Raises:
+        ValueError: a line starts like one of these but does not go on like one; the text says which.
     """
     stamps: dict[str, dict[int, list[int]]] = {}
     name, now, ticks = "DEFAULT", 0, DEFAULT_HZ
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.replace(",", " ").split()
-        if line.startswith("== "):
-            name = line[3:].strip()
-            stamps[name] = {}
-        elif line.startswith("# jiffies ") and len(words) >= 5:
-            now, ticks = int(words[2]), _ticks(int(words[2]), float(words[4]))
-        elif words and words[0].startswith("src="):
-            # src=198.51.100.7 ttl: 64 last_seen: 4295012345 oldest_pkt: 2 4295011111, 4295012345
-            address = parse_address(words[0][4:])[1]
-            oldest = words.index("oldest_pkt:")
-            stamps.setdefault(name, {})[address] = [int(word) for word in words[oldest + 2 :]]
+        try:
+            if line.startswith("== "):
+                name = line[3:].strip()
+                stamps[name] = {}
+            elif line.startswith("# jiffies ") and len(words) >= 5:
+                now = _jiffies(words[2])
+                ticks = _ticks(now, float(words[4]))
+            elif words and words[0].startswith("src="):
+                # src=198.51.100.7 ttl: 64 last_seen: 4295012345 oldest_pkt: 2 4295011111, 4295012345
+                address = parse_address(words[0][4:])[1]
+                oldest = words.index("oldest_pkt:")
+                stamps.setdefault(name, {})[address] = [_jiffies(word) for word in words[oldest + 2 :]]
+        except ValueError as error:
+            raise ValueError(f"line {number} is no line of /proc/net/xt_recent ({error})") from None
     now = now or max(
         (stamp for lists in stamps.values() for own in lists.values() for stamp in own), default=0
     )
@@ -139,6 +147,13 @@ def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
         }
         for name, addresses in stamps.items()
     }
+
+
+def _jiffies(text: str) -> int:
+    """Read a time of the kernel's, which counts in 64 bits."""
+    if not text.isdecimal() or len(text) > 20:
+        raise ValueError(f"{brief(text)} is no time in jiffies")
+    return int(text)
 
 
 def _ticks(jiffies: int, uptime: float) -> int:

@@ -175,8 +175,25 @@ def _capture(random: Random, folder: Path) -> list[str]:
         ["explain", str(folder), "--from", "client", "--to", "web:80", "-v"],
         ["docker-rules", str(folder)],
         ["graph", str(folder), "--topology"],
+        ["lint", str(folder)],
     )
-    return random.choice(commands)
+    words = random.choice(commands)
+    if not random.randrange(4):
+        words[1] = _packed(random, folder)
+    return words
+
+
+def _packed(random: Random, folder: Path) -> str:
+    """Pack a folder, damage the archive, and return its path."""
+    kind = random.choice(("gztar", "tar", "zip", "bztar", "xztar"))
+    path = Path(shutil.make_archive(str(folder.parent / "packed"), kind, folder))
+    data = bytearray(path.read_bytes())
+    for _ in range(random.choice((0, 1, 1, 3, 20))):
+        # most of what an archive says of its members is at its ends
+        at = random.choice((random.randrange(len(data)), random.randrange(600), -random.randrange(1, 600)))
+        data[at] = random.choice((0, 0x20, 0x37, 0x80, 0xFF, random.randrange(256)))
+    path.write_bytes(data[: random.choice((len(data), len(data), random.randrange(len(data))))])
+    return str(path)
 
 
 def _text(random: Random, folder: Path, name: str, text: str) -> str:

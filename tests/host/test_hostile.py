@@ -127,6 +127,19 @@ def test_names_of_interfaces(name: str, taken: bool) -> None:
             check_interface_name(name)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"# jiffies {'9' * 900} uptime 3000", f"# jiffies {'9' * 5000} uptime 3", "# jiffies x uptime 3",
+        "# jiffies 5 uptime x", "src=1.2.3.4", "src=1.2.3 oldest_pkt: 1 5", f"src=1.2.3.4 oldest_pkt: 1 {'9' * 400}",
+    ],
+)  # fmt: skip
+def test_lists_of_recent(text: str, capture: Path) -> None:
+    (capture / "xt-recent.txt").write_text(f"== seen\n{text}\n")
+    with pytest.raises(CaptureError, match=r"xt-recent\.txt: line 2 is no line of /proc/net/xt_recent"):
+        load_host(capture)
+
+
 # -- sets ----------------------------------------------------------------------------------------------
 
 
