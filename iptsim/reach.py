@@ -21,7 +21,8 @@ from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.host import Host, load_host
-from iptsim.host.model import Container, Namespace
+from iptsim.host.containers import Container
+from iptsim.host.namespace import Namespace
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
 from iptsim.netfilter.question import Question

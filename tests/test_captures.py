@@ -16,7 +16,7 @@ import pytest
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.host import load_host
-from iptsim.host.model import NftChain
+from iptsim.host.namespace import NftChain
 from iptsim.netfilter.question import Question, parse_question
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator

@@ -12,17 +12,9 @@ from dataclasses import replace
 from iptsim.docker.rules import gateways, rules_for
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
-from iptsim.host.model import (
-    Container,
-    Endpoint,
-    Host,
-    Interface,
-    InterfaceAddress,
-    Namespace,
-    PublishedPort,
-    Route,
-    prefix_mask,
-)
+from iptsim.host.containers import Container, Endpoint, PublishedPort
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
 from iptsim.packet import Family, parse_address
 
 FAMILIES: tuple[Family, Family] = (4, 6)

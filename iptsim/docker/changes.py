@@ -19,7 +19,7 @@ from iptsim.docker.settings import (
 )
 from iptsim.docker.words import read_expose, read_publish
 from iptsim.errors import UsageError
-from iptsim.host.model import Endpoint, Link
+from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, protocol_name
 
 Change = tuple[str, str]

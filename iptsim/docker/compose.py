@@ -19,8 +19,8 @@ from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, G
 from iptsim.docker.words import read_expose, read_link, read_publish
 from iptsim.docker.yaml_file import read_yaml
 from iptsim.errors import CaptureError
+from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.host.foreign import complaint
-from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.packet import Family
 from iptsim.reading import brief
 

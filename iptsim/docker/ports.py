@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from iptsim.docker.settings import DockerContainer, DockerNetwork, Publication
-from iptsim.host.model import ExposedPort
+from iptsim.host.containers import ExposedPort
 from iptsim.packet import PROTOCOLS, Family
 
 _TCP = PROTOCOLS["tcp"]

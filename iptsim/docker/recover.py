@@ -21,16 +21,10 @@ from iptsim.docker.settings import (
 from iptsim.docker.traces import Traces, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
+from iptsim.host.containers import Container, DockerDaemon, Endpoint, Network, PublishedPort
 from iptsim.host.foreign import complaint
-from iptsim.host.model import (
-    Container,
-    DockerDaemon,
-    Endpoint,
-    Host,
-    Network,
-    PublishedPort,
-    check_interface_name,
-)
+from iptsim.host.model import Host
+from iptsim.host.namespace import check_interface_name
 from iptsim.packet import Family
 
 FAMILIES: tuple[Family, Family] = (4, 6)

@@ -17,7 +17,8 @@ from iptsim.docker.settings import DEFAULT_BRIDGE
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix
-from iptsim.host.model import Container, Host
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
 from iptsim.languages import later, say, told
 from iptsim.packet import Family, address_text, protocol_name
 

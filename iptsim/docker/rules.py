@@ -19,7 +19,7 @@ from iptsim.docker.ports import exposed, publications
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.docker.written import Made, Origin, Written, print_order
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
-from iptsim.host.model import Endpoint, Link
+from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, address_text, protocol_name
 
 FAMILIES: tuple[Family, Family] = (4, 6)

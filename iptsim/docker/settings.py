@@ -11,17 +11,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link, Subnet
 from iptsim.host.daemon import Generation, generation_of
-from iptsim.host.model import (
-    DockerDaemon,
-    Endpoint,
-    ExposedPort,
-    Frozen,
-    Host,
-    Link,
-    Subnet,
-    check_interface_name,
-)
+from iptsim.host.model import Host
+from iptsim.host.namespace import Frozen, check_interface_name
 from iptsim.packet import Family
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]

@@ -15,8 +15,9 @@ from iptsim.errors import CaptureError
 from iptsim.host import daemon as dockerd
 from iptsim.host import engine
 from iptsim.host.capture import load_host
+from iptsim.host.containers import DockerDaemon, Network
 from iptsim.host.foreign import converted
-from iptsim.host.model import DockerDaemon, Host, Network
+from iptsim.host.model import Host
 from iptsim.reading import brief, parse_json, read_file
 
 _YAML = (".yml", ".yaml")

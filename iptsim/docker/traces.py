@@ -13,7 +13,8 @@ from iptsim.docker.settings import DockerHost, Publication
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Match
 from iptsim.extensions.targets.dnat import Dnat
-from iptsim.host.model import Container, ExposedPort, Host, Link
+from iptsim.host.containers import Container, ExposedPort, Link
+from iptsim.host.model import Host
 
 
 class Traces:

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 from iptsim.docker.settings import Publication
-from iptsim.host.model import ExposedPort, Link
+from iptsim.host.containers import ExposedPort, Link
 from iptsim.packet import PROTOCOLS
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")

@@ -9,7 +9,8 @@ from typing import Any
 from iptsim.docker.roles import Role, role_of
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.parameters import format_protocol
-from iptsim.host.model import Container, Host
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
 from iptsim.languages import joined, say
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from iptsim.host.model import Host, Listener
+from iptsim.host.model import Host
+from iptsim.host.namespace import Listener
 from iptsim.languages import joined, say, sentences
 from iptsim.netfilter.listening import namespace_at
 from iptsim.netfilter.trace import Delivery, Leg, Trace

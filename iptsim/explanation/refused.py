@@ -18,7 +18,8 @@ from iptsim.explanation.case import (
 )
 from iptsim.explanation.codes import REASONS
 from iptsim.explanation.places import place_of
-from iptsim.host.model import Container, Host
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
 from iptsim.languages import joined, later, say, sentence, sentences, told
 from iptsim.netfilter.answers import is_sent_bare
 from iptsim.netfilter.question import Question

@@ -8,7 +8,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene, place
-from iptsim.host.model import Interface
+from iptsim.host.namespace import Interface
 from iptsim.languages import say, sentences
 from iptsim.packet import Family, address_text
 

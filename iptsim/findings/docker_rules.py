@@ -13,7 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
-from iptsim.host.model import Network
+from iptsim.host.containers import Network
 from iptsim.languages import say, say_many, sentences
 from iptsim.packet import Family, address_text
 

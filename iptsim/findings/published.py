@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
-from iptsim.host.model import Container, Network
+from iptsim.host.containers import Container, Network
 from iptsim.languages import joined, say, say_many, sentences
 from iptsim.netfilter.trace import Step
 from iptsim.packet import TCP, Family, address_text, protocol_name

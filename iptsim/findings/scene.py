@@ -15,7 +15,9 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
-from iptsim.host.model import Container, Host, Interface, Network, PublishedPort
+from iptsim.host.containers import Container, Network, PublishedPort
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
 from iptsim.netfilter.outside import outside_address

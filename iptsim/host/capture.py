@@ -14,6 +14,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host import daemon as dockerd
 from iptsim.host import engine, flows, infer, iproute, nftables
+from iptsim.host.containers import DockerDaemon
 from iptsim.host.files import FILES, Source, read_source
 from iptsim.host.foreign import (
     ForwardingEntry,
@@ -26,7 +27,8 @@ from iptsim.host.foreign import (
     converted,
 )
 from iptsim.host.ipsets import read_ipsets
-from iptsim.host.model import DockerDaemon, Host, Namespace, NftRuleset, Route
+from iptsim.host.model import Host
+from iptsim.host.namespace import Namespace, NftRuleset, Route
 from iptsim.host.sockets import read_listeners
 from iptsim.packet import Family
 from iptsim.reading import parse_json, read_file

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.host.model import BITS, Interface, InterfaceAddress, Namespace, Route, RouteType, prefix_mask
+from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace, Route, RouteType, prefix_mask
 from iptsim.packet import Family
 
 #: Metric of the IPv6 routes that the kernel adds by itself (IP6_RT_PRIO_ADDRCONF).

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from iptsim.host.containers import DockerDaemon, Network
 from iptsim.host.foreign import Foreign, Number, complaint
-from iptsim.host.model import DockerDaemon, Network
 from iptsim.reading import brief
 
 #: The ways in which engines lay out their rules.

@@ -11,18 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from iptsim.host.containers import Container, Endpoint, ExposedPort, Link, Network, PublishedPort, Subnet
 from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
-from iptsim.host.model import (
-    Container,
-    Endpoint,
-    ExposedPort,
-    Link,
-    Network,
-    PublishedPort,
-    Subnet,
-    prefix_mask,
-)
+from iptsim.host.namespace import prefix_mask
 from iptsim.packet import PROTOCOLS, Family, address_text, parse_address
 
 FAMILIES: tuple[Family, Family] = (4, 6)

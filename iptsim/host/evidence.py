@@ -16,7 +16,8 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.targets.snat import Snat
 from iptsim.extensions.values import Network, prefix_length
-from iptsim.host.model import BITS, PublishedPort, prefix_mask
+from iptsim.host.containers import PublishedPort
+from iptsim.host.namespace import BITS, prefix_mask
 from iptsim.packet import Family, address_text
 
 #: Chains that dockerd writes, and the names that it gives bridges.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from iptsim.host.model import Namespace, NextHop, Route, RoutingRule
+from iptsim.host.namespace import Namespace, NextHop, Route, RoutingRule
 from iptsim.host.policy import fitting, own_rules, suppressed
 from iptsim.host.source import is_multicast, select_source
 from iptsim.host.tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, tables_of

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from iptsim.host.model import check_interface_name, check_prefix_length
+from iptsim.host.namespace import check_interface_name, check_prefix_length
 from iptsim.packet import Family, parse_address
 from iptsim.reading import brief
 

@@ -8,22 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from iptsim.host.connected import connected_routes, default_route
+from iptsim.host.containers import Container, DockerDaemon, Endpoint, ExposedPort, Network, Subnet
 from iptsim.host.daemon import generation_of
 from iptsim.host.evidence import Evidence, Member, Prefix
-from iptsim.host.model import (
-    Container,
-    DockerDaemon,
-    Endpoint,
-    ExposedPort,
-    Host,
-    Interface,
-    InterfaceAddress,
-    InterfaceKind,
-    Namespace,
-    Network,
-    Subnet,
-    prefix_mask,
-)
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, prefix_mask
 from iptsim.host.routed import addresses_of_routes
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import later, later_joined

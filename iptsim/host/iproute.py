@@ -17,7 +17,7 @@ from iptsim.host.foreign import (
     RuleEntry,
     converted,
 )
-from iptsim.host.model import (
+from iptsim.host.namespace import (
     BITS,
     Forwarding,
     Interface,

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from iptsim.extensions.matches.icmp import NAMES
 from iptsim.extensions.matches.icmp6 import NAMES as NAMES6
-from iptsim.host.model import BITS, IpSet, prefix_mask
+from iptsim.host.model import IpSet
+from iptsim.host.namespace import BITS, prefix_mask
 from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, parse_address
 
 #: Parts of an element that are addresses.

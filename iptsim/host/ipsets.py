@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
-from iptsim.host.model import BITS, IpSet, check_prefix_length, prefix_mask
+from iptsim.host.model import IpSet
+from iptsim.host.namespace import BITS, check_prefix_length, prefix_mask
 from iptsim.languages import say
 from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
 from iptsim.reading import brief

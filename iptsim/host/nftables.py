@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
+from iptsim.host.containers import DockerDaemon
 from iptsim.host.foreign import Foreign
-from iptsim.host.model import DockerDaemon, NftChain, NftEffect, NftRuleset
+from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
 from iptsim.packet import Family
 
 #: Statements that neither end a packet's way through the hooks nor change what others see of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.host.model import Namespace, RoutingRule, prefix_mask
+from iptsim.host.namespace import Namespace, RoutingRule, prefix_mask
 from iptsim.host.tables import TOS_MASK, Flow, Found
 from iptsim.packet import address_text, protocol_name
 

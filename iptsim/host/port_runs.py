@@ -11,7 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Rule
-from iptsim.host.model import Container, Host, Listener, PublishedPort
+from iptsim.host.containers import Container, PublishedPort
+from iptsim.host.model import Host
+from iptsim.host.namespace import Listener
 
 #: Shorter ranges are told port by port.
 SHORTEST = 8

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from iptsim.host.model import Listener
+from iptsim.host.namespace import Listener
 from iptsim.packet import TCP, UDP, parse_address
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ipaddress import IPv6Network
 
-from iptsim.host.model import BITS, Interface, InterfaceAddress, Namespace, Subnet
+from iptsim.host.containers import Subnet
+from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace
 from iptsim.packet import Family
 
 #: IPv4 scopes as the kernel numbers them; a smaller number reaches further.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from iptsim.host.connected import connected_routes
-from iptsim.host.model import Namespace, NextHop, Route, prefix_mask
+from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
 from iptsim.host.source import LINK_LOCAL, is_multicast
 from iptsim.packet import Family
 

@@ -9,18 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from iptsim.host.connected import connected_routes, default_route
-from iptsim.host.model import (
-    BITS,
-    Container,
-    Endpoint,
-    Host,
-    Interface,
-    InterfaceAddress,
-    Namespace,
-    Network,
-    Subnet,
-    prefix_mask,
-)
+from iptsim.host.containers import Container, Endpoint, Network, Subnet
+from iptsim.host.model import Host
+from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace, prefix_mask
 from iptsim.packet import Family
 
 FAMILIES: tuple[Family, Family] = (4, 6)

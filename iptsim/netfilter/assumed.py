@@ -9,7 +9,7 @@ from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import find_match, find_target, module_names
-from iptsim.host.model import NftChain
+from iptsim.host.namespace import NftChain
 from iptsim.netfilter.nftables import MODULE, assumable
 
 #: Longest name that an error repeats.

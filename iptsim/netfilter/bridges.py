@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.host import fib
-from iptsim.host.model import Container, Interface
+from iptsim.host.containers import Container
+from iptsim.host.namespace import Interface
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate

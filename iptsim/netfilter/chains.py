@@ -11,7 +11,8 @@ from typing import Any
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import RulesetError, WalkLimitError
 from iptsim.extensions.base import Target, Translation, Verdict
-from iptsim.host.model import Host, Namespace
+from iptsim.host.model import Host
+from iptsim.host.namespace import Namespace
 from iptsim.languages import later, say, told
 from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.program import Condition, Prepared, Program

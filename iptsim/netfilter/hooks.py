@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import priority_of
-from iptsim.host.model import NftChain
+from iptsim.host.namespace import NftChain
 from iptsim.netfilter.program import Program
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from iptsim.host import fib
-from iptsim.host.model import Interface
+from iptsim.host.namespace import Interface
 from iptsim.host.source import LINK_LOCAL
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing

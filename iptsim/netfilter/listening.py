@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from iptsim.host.model import Host, Listener, Namespace
+from iptsim.host.model import Host
+from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
 from iptsim.languages import say
 from iptsim.netfilter.question import Question

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from iptsim.host.model import NftChain, NftEffect, NftRuleset
+from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
 from iptsim.languages import later, say, told
 from iptsim.netfilter.chains import Chains, Fate
 from iptsim.netfilter.trace import FinalVerdict, Step

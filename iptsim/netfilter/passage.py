@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from iptsim.extensions.base import Translation
 from iptsim.host import fib
-from iptsim.host.model import NftChain
+from iptsim.host.namespace import NftChain
 from iptsim.host.source import facing_address, select_source
 from iptsim.languages import joined, later, say
 from iptsim.netfilter import conntrack, hooks, nat, routing

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from iptsim.host.model import Container, Endpoint, Host
+from iptsim.host.containers import Container, Endpoint
+from iptsim.host.model import Host
 from iptsim.netfilter.trace import Delivery
 from iptsim.packet import Family, parse_address
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from iptsim.errors import UsageError
 from iptsim.host import fib
-from iptsim.host.model import Container, Endpoint, Host
+from iptsim.host.containers import Container, Endpoint
+from iptsim.host.model import Host
 from iptsim.languages import say
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.answers import syn_options, usual_length

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from iptsim.host import fib
-from iptsim.host.model import Namespace
+from iptsim.host.namespace import Namespace
 from iptsim.host.policy import conditions, names_no_table_of_its_own
 from iptsim.languages import say
 from iptsim.packet import Packet

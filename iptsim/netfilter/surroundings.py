@@ -7,8 +7,10 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.host import fib, ipsets
+from iptsim.host.containers import Container
 from iptsim.host.ipset_members import Members
-from iptsim.host.model import Container, Host, IpSet, Namespace
+from iptsim.host.model import Host, IpSet
+from iptsim.host.namespace import Namespace
 from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import Question
 from iptsim.packet import Connection, Context, Family, Packet, Truth, Unknown, address_text

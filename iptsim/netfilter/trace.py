@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
-from iptsim.host.model import NftChain
+from iptsim.host.namespace import NftChain
 from iptsim.languages import later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 from iptsim.shown import Framed

@@ -15,7 +15,9 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host import fib
-from iptsim.host.model import Container, Endpoint, Host, Namespace, NftChain
+from iptsim.host.containers import Container, Endpoint
+from iptsim.host.model import Host
+from iptsim.host.namespace import Namespace, NftChain
 from iptsim.languages import later, say, say_many
 from iptsim.netfilter import answers, conntrack, published
 from iptsim.netfilter.assumed import check_assumption

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from iptsim.host.model import Container, Endpoint, Host, Interface, Namespace
+from iptsim.host.containers import Container, Endpoint
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, Namespace
 from iptsim.languages import say
 from iptsim.packet import Family, address_text, protocol_name
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.host import Host
-from iptsim.host.model import Container
+from iptsim.host.containers import Container
 from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say, told
 from iptsim.packet import TCP, Family, address_text, protocol_name

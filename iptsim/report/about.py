@@ -7,7 +7,7 @@ from typing import Any
 
 from iptsim.errors import printable
 from iptsim.host import Host
-from iptsim.host.model import Container, DockerDaemon, Network
+from iptsim.host.containers import Container, DockerDaemon, Network
 from iptsim.languages import say, told
 from iptsim.packet import Family
 from iptsim.render.people import people_json

@@ -18,7 +18,7 @@ from iptsim.docker.settings import (
     Publication,
 )
 from iptsim.host import Host, load_host
-from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Link
+from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.packet import Family
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"

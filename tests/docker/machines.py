@@ -15,20 +15,17 @@ from iptsim.docker.ports import publications
 from iptsim.docker.rules import gateways, rules_for
 from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
-from iptsim.host.model import (
+from iptsim.host.containers import (
     Container,
     DockerDaemon,
     Endpoint,
     ExposedPort,
-    Host,
-    Interface,
-    InterfaceAddress,
-    InterfaceKind,
     Link,
-    Namespace,
     Network,
     PublishedPort,
 )
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace
 from iptsim.packet import Family
 from tests.docker.hosts import FAMILIES, next_endpoint
 

@@ -8,7 +8,7 @@ from iptsim.docker.changes import CHANGES, changed
 from iptsim.docker.owner import rules_of
 from iptsim.docker.settings import DockerHost, Publication
 from iptsim.errors import UsageError
-from iptsim.host.model import Link
+from iptsim.host.containers import Link
 from iptsim.packet import address_text
 from tests.docker.hosts import host
 

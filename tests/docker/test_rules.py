@@ -16,7 +16,7 @@ from iptsim.docker.rules import rules_for, write
 from iptsim.docker.settings import DockerHost
 from iptsim.dump import dumps, loads
 from iptsim.host import load_host
-from iptsim.host.model import Network, Subnet
+from iptsim.host.containers import Network, Subnet
 from iptsim.packet import Family
 from tests.docker.hosts import CAPTURES, FAMILIES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
 

@@ -22,7 +22,7 @@ from iptsim.docker.sources import read_settings
 from iptsim.docker.words import read_expose, read_link, read_publish
 from iptsim.dump import dumps
 from iptsim.errors import CaptureError, UsageError
-from iptsim.host.model import DockerDaemon, Endpoint, ExposedPort, Link
+from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.packet import address_text
 from tests.docker.hosts import FIXTURES, host, plain, saved
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from iptsim.host import iproute
 from iptsim.host.foreign import LinkEntry, RouteEntry, RuleEntry
-from iptsim.host.model import Namespace
+from iptsim.host.namespace import Namespace
 
 NEEDS_KERNEL = [
     pytest.mark.kernel,

@@ -10,7 +10,7 @@ import pytest
 
 from iptsim.errors import CaptureError
 from iptsim.host import load_host
-from iptsim.host.model import ExposedPort, Link, PublishedPort
+from iptsim.host.containers import ExposedPort, Link, PublishedPort
 from iptsim.packet import TCP, UDP, address_text
 
 CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"

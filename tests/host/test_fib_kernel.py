@@ -10,7 +10,7 @@ import pytest
 
 from iptsim.host.connected import connected_routes
 from iptsim.host.fib import RouteResult, lookup, source_address
-from iptsim.host.model import Namespace, Route
+from iptsim.host.namespace import Namespace, Route
 from iptsim.packet import Family, address_text, parse_address
 from tests.host.laboratory import NEEDS_KERNEL, run
 

@@ -18,7 +18,8 @@ from iptsim.errors import CaptureError
 from iptsim.host import ipset_members, ipsets, load_host
 from iptsim.host.ipset_members import Members
 from iptsim.host.ipsets import members_of, read_ipsets
-from iptsim.host.model import IpSet, check_interface_name
+from iptsim.host.model import IpSet
+from iptsim.host.namespace import check_interface_name
 from tests.dump.mutations import FIXTURES
 from tests.host.mutations import COMPOSE, check
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from iptsim.host.model import Listener
+from iptsim.host.namespace import Listener
 from iptsim.host.sockets import find_listener, read_listeners
 from iptsim.packet import TCP, UDP, parse_address
 from tests.host.laboratory import NEEDS_KERNEL

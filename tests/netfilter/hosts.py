@@ -6,7 +6,9 @@ import ipaddress
 from typing import Any
 
 from iptsim.dump import loads
-from iptsim.host.model import Container, Endpoint, Host, Interface, InterfaceAddress, Namespace, Route
+from iptsim.host.containers import Container, Endpoint
+from iptsim.host.model import Host
+from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk

@@ -12,7 +12,8 @@ import pytest
 
 from iptsim.api import explain
 from iptsim.host import load_host
-from iptsim.host.model import Container, Host, Network, Subnet
+from iptsim.host.containers import Container, Network, Subnet
+from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
 from iptsim.packet import Family
 from tests.kernel.cases import FOLDER, load_case

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from iptsim.explanation.explanation import explain_trace
-from iptsim.host.model import Host, NextHop, Route, RoutingRule
+from iptsim.host.model import Host
+from iptsim.host.namespace import NextHop, Route, RoutingRule
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import walk
 from tests.netfilter.hosts import ask, dump, number, route_of, router

@@ -9,7 +9,8 @@ import pytest
 
 from iptsim.errors import RulesetError, UsageError, WalkLimitError
 from iptsim.host import load_host
-from iptsim.host.model import Host, Route, RoutingRule, RuleAction
+from iptsim.host.model import Host
+from iptsim.host.namespace import Route, RoutingRule, RuleAction
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk

@@ -1,0 +1,220 @@
+"""Containers, their networks and the Docker daemon as data. Names follow the Docker Engine API."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from pydantic import Field, field_validator
+
+from iptsim.errors import printable
+from iptsim.host.namespace import Frozen, Namespace, Prefixed, check_prefix_length, prefix_mask
+from iptsim.packet import Family, address_text
+
+
+class Endpoint(Frozen):
+    """A container's place in a network.
+
+    Attributes:
+        network: the network's name.
+        addresses / prefix_lengths / gateways: by family; a missing family has none.
+        interface: name of the interface inside the container.
+        bridge_port: name of the host's end of the veth pair.
+        gateway_priority: of several endpoints, the one with the highest has the default route.
+        network_id: the network's id.
+    """
+
+    network: str
+    addresses: dict[Family, int] = Field(default_factory=dict)
+    prefix_lengths: dict[Family, int] = Field(default_factory=dict)
+    gateways: dict[Family, int] = Field(default_factory=dict)
+    mac: str | None = None
+    aliases: tuple[str, ...] = ()
+    interface: str | None = None
+    bridge_port: str | None = None
+    gateway_priority: int = 0
+    network_id: str = ""
+
+    @field_validator("prefix_lengths")
+    @classmethod
+    def _possible_lengths(cls, value: dict[Family, int]) -> dict[Family, int]:
+        return {family: check_prefix_length(family, length) for family, length in value.items()}
+
+    def address(self, family: Family) -> int | None:
+        """Return the address of a family, or None."""
+        return self.addresses.get(family)
+
+
+class ExposedPort(Frozen):
+    """A port that the image or `--expose` names; it opens nothing by itself."""
+
+    proto: int
+    port: int
+
+
+class PublishedPort(Frozen):
+    """A port of a container that the host forwards.
+
+    Attributes:
+        proto: the protocol's number.
+        host_address: the address on the host, None for all of them.
+        family: of the host's address.
+        requested: what was asked for where the engine chose the host port: a range, "" for any.
+    """
+
+    proto: int
+    container_port: int
+    host_address: str | None
+    host_port: int
+    family: Family
+    requested: str | None = None
+
+
+class Link(Frozen):
+    """`--link TARGET:ALIAS`."""
+
+    target: str
+    alias: str
+
+
+@dataclass(eq=False)
+class Container:
+    """A container, or another guest (virtual machine, pod) with a namespace of its own.
+
+    Attributes:
+        endpoints: by network name, in the engine's order.
+        network_mode: as the engine says: "bridge", "host", "none", "container:ID", a network's name.
+        opened: published ports without one on the host (0), in networks whose gateway mode is "routed".
+        dns: `--dns` servers.
+        daemon: the engine that runs it: "docker", "podman", or "" for other guests.
+        started: when it was started last, as the engine writes it; "" if nobody said.
+    """
+
+    name: str
+    id: str = ""
+    namespace: Namespace = field(default_factory=Namespace)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    published: list[PublishedPort] = field(default_factory=list)
+    exposed: list[ExposedPort] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    network_mode: str = "bridge"
+    running: bool = True
+    opened: list[PublishedPort] = field(default_factory=list)
+    dns: list[str] = field(default_factory=list)
+    daemon: str = ""
+    started: str = ""
+
+    def __repr__(self) -> str:
+        places = [
+            f"{endpoint.network} {address_text(family, address)}"
+            for endpoint in self.endpoints.values()
+            for family, address in endpoint.addresses.items()
+        ]
+        return printable(f"<Container {self.name}: {', '.join(places) or self.network_mode}>")
+
+    def address(self, family: Family, network: str | None = None) -> int | None:
+        """Return its address in a network, or its first one."""
+        for endpoint in self.endpoints.values():
+            if network is None or endpoint.network == network:
+                found = endpoint.address(family)
+                if found is not None:
+                    return found
+        return None
+
+
+class Subnet(Prefixed):
+    """A subnet of a network, and the address that its members have as gateway."""
+
+    address: int
+    gateway: int | None = None
+
+    def covers(self, family: int, address: int) -> bool:
+        """Tell whether an address lies in it."""
+        return family == self.family and address & prefix_mask(family, self.prefix_length) == self.address
+
+    def __str__(self) -> str:
+        return f"{address_text(self.family, self.address)}/{self.prefix_length}"
+
+
+class Network(Frozen):
+    """A network of Docker, Podman or the like.
+
+    Attributes:
+        bridge: name of its bridge interface, None for drivers without one.
+        internal: no way out (`--internal`).
+        icc: containers on it may talk to each other.
+        masquerade: packets that leave it get the host's address.
+        gateway_mode: by family: "nat", "routed", "nat-unprotected" or "isolated".
+        host_binding: default host address of published ports, None for all.
+        options: the driver's options as they were given.
+        created: when, as the engine writes it; "" if nobody said.
+        daemon: the engine that made it: "docker", "podman", or "" for a bridge of somebody else.
+    """
+
+    name: str
+    id: str = ""
+    driver: str = "bridge"
+    daemon: str = ""
+    bridge: str | None = None
+    subnets: tuple[Subnet, ...] = ()
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    gateway_mode: dict[Family, str] = Field(default_factory=dict)
+    host_binding: str | None = None
+    is_default_bridge: bool = False
+    options: dict[str, str] = Field(default_factory=dict)
+    created: str = ""
+
+    @property
+    def gateways(self) -> dict[Family, int]:
+        """The gateway address by family."""
+        return {subnet.family: subnet.gateway for subnet in self.subnets if subnet.gateway is not None}
+
+    def covers(self, family: int, address: int) -> bool:
+        """Tell whether an address lies in one of the subnets."""
+        return any(subnet.covers(family, address) for subnet in self.subnets)
+
+
+class DockerDaemon(Frozen):
+    """Settings of dockerd that bear on packets. None: nobody said, so the default holds.
+
+    Attributes:
+        version: of the engine, e.g. "28.5.2".
+        generation: the way in which it lays out its rules: "20.10", "26", "28" or "29".
+        firewall_backend: "iptables" or "nftables".
+        bridge: name of the default bridge (`--bridge`), "none" for no default network.
+        host_binding: default address of published ports (`--ip`).
+        default_address_pools: where networks get their subnets: (prefix, length of a subnet).
+        sources: where each setting was found: field -> file.
+    """
+
+    version: str | None = None
+    generation: str | None = None
+    userland_proxy: bool | None = None
+    icc: bool | None = None
+    iptables: bool | None = None
+    ip6tables: bool | None = None
+    ip_forward: bool | None = None
+    ip_forward_no_drop: bool | None = None
+    ip_masq: bool | None = None
+    ipv6: bool | None = None
+    allow_direct_routing: bool | None = None
+    bridge: str | None = None
+    bip: str | None = None
+    bip6: str | None = None
+    fixed_cidr: str | None = None
+    fixed_cidr_v6: str | None = None
+    host_binding: str | None = None
+    default_gateway: str | None = None
+    firewall_backend: str | None = None
+    live_restore: bool | None = None
+    default_address_pools: tuple[tuple[str, int], ...] = ()
+    dns: tuple[str, ...] = ()
+    sources: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def major(self) -> int | None:
+        """The first number of the version; where only the generation is known, that of its name."""
+        found = re.match(r"[0-9]+", self.version or self.generation or "")
+        return int(found[0]) if found is not None else None

@@ -1,0 +1,405 @@
+"""A network namespace as data: its interfaces, routes, neighbours, sockets, and base chains of nftables.
+
+Small parts are frozen pydantic models; a :class:`Namespace` is a plain dataclass that a reader fills. Addresses are
+integers beside a family, as in :mod:`iptsim.packet`. Names follow ip(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from iptsim.packet import Family
+from iptsim.reading import brief
+
+InterfaceKind = Literal[
+    "loopback", "bridge", "veth", "physical", "macvlan", "ipvlan", "vxlan", "vlan", "bond", "tun",
+    "wireguard", "dummy", "other",
+]  # fmt: skip
+RouteType = Literal[
+    "unicast", "local", "broadcast", "multicast", "anycast", "unreachable", "prohibit", "blackhole", "throw",
+]  # fmt: skip
+RuleAction = Literal["to_table", "goto", "nop", "unreachable", "prohibit", "blackhole"]
+
+#: Address length in bits by family.
+BITS: dict[int, int] = {4: 32, 6: 128}
+
+
+def prefix_mask(family: int, length: int) -> int:
+    """Return the netmask of a prefix length as an integer.
+
+    >>> hex(prefix_mask(4, 16))
+    '0xffff0000'
+    """
+    bits = BITS[family]
+    return ((1 << length) - 1) << (bits - length)
+
+
+class Frozen(BaseModel):
+    """A value that is never changed after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+def check_prefix_length(family: int, length: int) -> int:
+    """Return the length of a prefix.
+
+    Raises:
+        ValueError: addresses of the family are not that long.
+    """
+    if not 0 <= length <= BITS[family]:
+        raise ValueError(f"{length} is no prefix length of IPv{family} (0 to {BITS[family]})")
+    return length
+
+
+def check_interface_name(name: str) -> str:
+    """Return the name of an interface.
+
+    The kernel takes no other (dev_valid_name in net/core/dev.c). Nor is one taken that a rule with it would be read
+    differently for: quotes, backslashes, and a minus sign in front.
+
+    Raises:
+        ValueError: no interface is called so.
+    """
+    if not _INTERFACE_NAME.fullmatch(name) or len(name.encode()) > 15 or name in (".", ".."):
+        raise ValueError(
+            f"{brief(name)} is not the name of an interface: 1 to 15 characters without spaces, quotes, / and :"
+        )
+    return name
+
+
+_INTERFACE_NAME = re.compile(r"""[^\s/:"'\\\x00-\x20\x7f-][^\s/:"'\\\x00-\x20\x7f]*""")
+
+
+class Prefixed(Frozen):
+    """A value with a prefix of addresses in it."""
+
+    family: Family
+    prefix_length: int
+
+    @field_validator("prefix_length")
+    @classmethod
+    def _possible_length(cls, value: int, info: ValidationInfo) -> int:
+        return check_prefix_length(info.data["family"], value) if "family" in info.data else value
+
+
+class InterfaceAddress(Prefixed):
+    """An address that an interface carries.
+
+    Attributes:
+        scope: "global", "site", "link" or "host".
+        peer: the far side of a point-to-point address; `prefix_length` then belongs to it.
+        broadcast: the broadcast address, where one is set.
+        secondary: IPv4: not the first address of its subnet on the interface.
+        deprecated: IPv6: not to be used as a source while another address serves.
+        duplicate: IPv6: another machine on the link has it, so that it is not used.
+        temporary: IPv6: made by the privacy extensions.
+    """
+
+    address: int
+    scope: str = "global"
+    peer: int | None = None
+    broadcast: int | None = None
+    secondary: bool = False
+    deprecated: bool = False
+    duplicate: bool = False
+    temporary: bool = False
+
+    @property
+    def network(self) -> int:
+        """First address of the subnet (of the peer's, for a point-to-point address)."""
+        base = self.address if self.peer is None else self.peer
+        return base & prefix_mask(self.family, self.prefix_length)
+
+    def covers(self, address: int) -> bool:
+        """Tell whether an address lies in the subnet."""
+        return address & prefix_mask(self.family, self.prefix_length) == self.network
+
+
+class Interface(Frozen):
+    """A network interface.
+
+    Attributes:
+        up: set up (IFF_UP).
+        carrier: the lower layer is up too (LOWER_UP); a bridge without ports has none.
+        master: the bridge or bond that it is a port of.
+        group: the device group, as a name or a number (`-m devgroup`).
+        peer: veth: name of the other end, when it is in the same namespace.
+        peer_index: veth: interface index of the other end, in whatever namespace.
+        peer_namespace: the kernel's number of the namespace of the other end; None: this one.
+        isolated / hairpin: bridge port settings.
+        parent: the lower device of a macvlan, ipvlan, vlan or vxlan.
+    """
+
+    name: str
+    index: int = 0
+    kind: InterfaceKind = "other"
+    up: bool = True
+    carrier: bool = True
+    master: str | None = None
+    mac: str | None = None
+    mtu: int = 1500
+    addresses: tuple[InterfaceAddress, ...] = ()
+    group: str | int = "default"
+    peer: str | None = None
+    peer_index: int | None = None
+    peer_namespace: int | None = None
+    isolated: bool = False
+    hairpin: bool = False
+    parent: str | None = None
+
+
+class NextHop(Frozen):
+    """One way of a multipath route. A gateway may be of another family than the route's."""
+
+    device: str | None
+    gateway: int | None = None
+    gateway_family: Family | None = None
+    weight: int = 1
+    flags: frozenset[str] = frozenset()
+
+
+class Route(Prefixed):
+    """A route.
+
+    Attributes:
+        table: "local", "main", "default", or a number or name as `ip route` prints it.
+        source: the preferred source address (`src`).
+        metric: IPv4: lower wins among equal prefixes; 0 is best. IPv6: likewise, 1024 by default.
+        scope: "global", "site", "link", "host", "nowhere".
+        from_address / from_length: IPv6 source-specific routes (`from`).
+        preference: IPv6 router preference: "low", "medium" or "high".
+        mtu: of packets that take it, None for that of the device.
+        flags: "linkdown", "dead", "onlink" ...
+    """
+
+    destination: int
+    type: RouteType = "unicast"
+    device: str | None = None
+    gateway: int | None = None
+    gateway_family: Family | None = None
+    table: str = "main"
+    source: int | None = None
+    metric: int = 0
+    scope: str = "global"
+    nexthops: tuple[NextHop, ...] = ()
+    from_address: int | None = None
+    from_length: int = 0
+    tos: int = 0
+    preference: str = "medium"
+    protocol: str | None = None
+    mtu: int | None = None
+    flags: frozenset[str] = frozenset()
+
+
+class RoutingRule(Frozen):
+    """A policy routing rule (`ip rule`). A value of None means: not looked at.
+
+    Attributes:
+        fwmark / fwmask: the packet's mark and mask must equal `fwmark`.
+        sport / dport: first and last port.
+        uidrange: first and last user id.
+        suppress_prefixlength: a route found with a prefix not longer than this is not taken.
+        suppress_ifgroup: a route found over a device of this group is not taken.
+        target: priority to go on at, for the action "goto".
+    """
+
+    family: Family
+    priority: int
+    action: RuleAction = "to_table"
+    table: str = "main"
+    negated: bool = False
+    src: int | None = None
+    src_length: int = 0
+    dst: int | None = None
+    dst_length: int = 0
+    iif: str | None = None
+    oif: str | None = None
+    fwmark: int | None = None
+    fwmask: int = 0xFFFFFFFF
+    tos: int | None = None
+    ipproto: int | None = None
+    sport: tuple[int, int] | None = None
+    dport: tuple[int, int] | None = None
+    uidrange: tuple[int, int] | None = None
+    suppress_prefixlength: int | None = None
+    suppress_ifgroup: str | None = None
+    target: int | None = None
+    l3mdev: bool = False
+
+
+class Neighbour(Frozen):
+    """An entry of the neighbour (ARP, NDP) table."""
+
+    family: Family
+    address: int
+    device: str
+    mac: str | None = None
+    state: tuple[str, ...] = ()
+
+
+class Forwarding(Frozen):
+    """An entry of a bridge's forwarding table.
+
+    Attributes:
+        port: behind which the MAC address is.
+        local: the address is the host's own (a permanent entry).
+    """
+
+    bridge: str
+    mac: str
+    port: str
+    local: bool = False
+
+
+@dataclass(eq=False)
+class Namespace:
+    """A network namespace: the host itself, a container or another guest.
+
+    Treat it as immutable once it is read: lookups are cached.
+
+    Attributes:
+        name: "host", or the name of the container or guest.
+        rules: policy routing rules; empty means the kernel's default ones.
+        sysctls: as `sysctl` prints them, without spaces around the value.
+        iptables / ip6tables: text of iptables-save in this namespace, None if nobody asked.
+        listeners: its listening sockets, None where they were not saved.
+        nftables: its base chains of nftables, None where they were not saved.
+    """
+
+    name: str = "host"
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    rules: list[RoutingRule] = field(default_factory=list)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    iptables: str | None = None
+    ip6tables: str | None = None
+    resolv_conf: str | None = None
+    neighbours: list[Neighbour] = field(default_factory=list)
+    forwarding: list[Forwarding] = field(default_factory=list)
+    listeners: tuple[Listener, ...] | None = None
+    nftables: NftRuleset | None = None
+    #: what :mod:`iptsim.host.fib` has looked up and prepared
+    cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def addresses(self, family: int) -> Iterator[tuple[Interface, InterfaceAddress]]:
+        """Yield the addresses of a family with their interfaces, in the order of the interfaces."""
+        for interface in self.interfaces.values():
+            for address in interface.addresses:
+                if address.family == family:
+                    yield interface, address
+
+    def has_address(self, family: int, address: int) -> bool:
+        """Tell whether an interface carries this address."""
+        return self.interface_of(family, address) is not None
+
+    def interface_of(self, family: int, address: int) -> Interface | None:
+        """Return the interface that carries an address, or None."""
+        own = self.cache.get(("addresses", family))
+        if own is None:
+            own = {}
+            for interface, entry in self.addresses(family):
+                own.setdefault(entry.address, interface)
+            self.cache["addresses", family] = own
+        found: Interface | None = own.get(address)
+        return found
+
+    def sysctl(self, name: str, default: str = "") -> str:
+        """Return a kernel parameter, `default` where it is not known."""
+        return self.sysctls.get(name, default)
+
+    def sysctl_number(self, name: str, default: int = 0) -> int:
+        """Return a kernel parameter as a number, `default` where it is not known or not a number."""
+        try:
+            return int(self.sysctls[name])
+        except (KeyError, ValueError):
+            return default
+
+    def interface_sysctl(self, family: int, interface: str, name: str, default: int = 0) -> int:
+        """Return an interface's parameter: net.ipv4.conf.INTERFACE.NAME (net.ipv6 for family 6).
+
+        sysctl writes a dot in an interface's name as a slash.
+        """
+        version = "ipv4" if family == 4 else "ipv6"
+        return self.sysctl_number(f"net.{version}.conf.{interface.replace('.', '/')}.{name}", default)
+
+    def ports(self, bridge: str) -> list[Interface]:
+        """Return the ports of a bridge."""
+        return [interface for interface in self.interfaces.values() if interface.master == bridge]
+
+    def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
+        """Return the port of a bridge, or of any, behind which a MAC address is; None where nothing tells."""
+        fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
+        return next((one.port for one in fitting if not one.local), None)
+
+    def nameservers(self) -> list[str]:
+        """Return the resolvers of resolv.conf, in order."""
+        lines = (line.split() for line in (self.resolv_conf or "").splitlines())
+        return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+#: What a base chain of nftables could do to a packet: drop it, reject it, rewrite it or how others see it.
+NftEffect = Literal["drop", "reject", "change"]
+
+
+class NftChain(Frozen):
+    """A base chain of nftables; what is None was not saved.
+
+    Attributes:
+        family: "ip", "ip6", "inet", "bridge", "netdev" or "arp".
+        type: "filter", "nat" or "route".
+        hook: "prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress".
+        policy: "accept" or "drop".
+        devices: the interfaces whose ingress or egress it hangs at.
+        effects: what it could do; empty where it can only let packets go on.
+    """
+
+    family: str
+    table: str
+    name: str | None = None
+    type: str | None = None
+    hook: str | None = None
+    priority: int | None = None
+    policy: str | None = None
+    devices: tuple[str, ...] = ()
+    effects: tuple[NftEffect, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the chain as plain data."""
+        named = ("family", "table", "name", "type", "hook", "priority", "policy")
+        return {"chain" if name == "name" else name: getattr(self, name) for name in named}
+
+
+class NftRuleset(Frozen):
+    """The base chains of nftables in a network namespace.
+
+    Attributes:
+        chains: those of iptables-nft as well.
+        tracked: the address families whose connections some rule makes the kernel track.
+    """
+
+    chains: tuple[NftChain, ...] = ()
+    tracked: frozenset[Family] = frozenset()
+
+
+class Listener(Frozen):
+    """A socket that waits for connections or datagrams.
+
+    Attributes:
+        proto: 6 or 17.
+        address: the address that it is bound to, None for all.
+        families: the address families that it takes; None: unknown whether it does.
+        interface: the interface that it is bound to, None for all.
+        program: name of the process that holds it, "" where that was not saved.
+    """
+
+    proto: int
+    port: int
+    address: int | None = None
+    families: dict[int, bool | None] = {}
+    interface: str | None = None
+    program: str = ""
