@@ -14,7 +14,7 @@ from tests.kernel.selftest import FAULTS, NO_FAULT, record, run_fault
 
 WITHOUT = missing()
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)]
-PACKETS, RULESETS = 2000, 100
+PACKETS, RULESETS = 2000, 80
 #: Packets of which the kernel itself says something else when it is asked again, and whose verdict depends on
 #: what nobody can know, in a thousand.
 UNSTEADY, OPEN = 2, 20
