@@ -106,6 +106,7 @@ _NOT_MADE = (
     "of a connection, ICMP errors about them, and questions as people ask them. Never among them are:",
     "",
     "* VLANs, bonds, tunnels, VRFs, macvlan, network namespaces with rules of their own, bridges with VLAN filtering;",
+    "* nat tables of both backends at once;",
     "* rules of nftables that iptables did not write, `ebtables`, eBPF programs, IPsec and flow offloading;",
     "* packets and replies of the host itself where `ip rule` looks at protocols or ports: raw sockets have none;",
     "* replies of guests whose gateway nothing tells, and replies to the forged address of another guest;",

@@ -69,15 +69,20 @@ class Mac(Match):
         )
 
 
+def _is_bare(context: Context) -> bool:
+    """Tell whether the packet came in no Ethernet frame; copies of the host's own broadcasts do not (xt_mac.c)."""
+    return context.in_interface in (None, "lo") or context.packet.pkttype == "loopback"
+
+
 def _source(context: Context) -> str | Unknown | None:
-    if context.in_interface in (None, "lo"):
+    if _is_bare(context):
         return None
     address: str | None = look(context, "src_mac")
     return _NOT_STATED if address is None else address.lower()
 
 
 def _got(context: Context) -> str:
-    if context.in_interface in (None, "lo"):
+    if _is_bare(context):
         return say("it came in no Ethernet frame")
     address = context.packet.src_mac
     return say("its sender's Ethernet address is {address}", address=address or "not known")
