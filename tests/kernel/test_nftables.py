@@ -1,0 +1,226 @@
+"""Random base chains of nftables beside iptables: what iptsim says for certain, the kernel does.
+
+A router between a client (eth0) and two guests on a bridge, as `tests/netfilter/hosts.py` has it; every address
+listens on port 80. Neighbours are permanent, so that no chain can lose ARP.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from iptsim.host.nftables import RulesetEntry, read_nftables, without_iptables
+from tests.host.laboratory import NEEDS_KERNEL
+from tests.kernel.namespaces import CommandError, Namespace
+from tests.netfilter.hosts import ask, router
+
+pytestmark = NEEDS_KERNEL
+
+#: Random rulesets of each run of the test; seconds in which a connection that no chain blocks is made.
+ROUNDS, PATIENCE = int(os.environ.get("IPTSIM_NFT_ROUNDS", "12")), 0.25
+_ADDRESSES = {"client": "10.1.0.9", "a": "10.9.0.2", "b": "10.9.0.3"}
+_QUESTIONS = [
+    ("client", "10.1.0.1"), ("client", "10.9.0.2"), ("a", "10.9.0.3"), ("a", "10.9.0.1"), ("a", "10.1.0.9"),
+    ("host", "10.9.0.2"),
+]  # fmt: skip
+_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
+_PRIORITIES = (-310, -250, -150, -101, -1, 0, 1, 50, 110, 160, 300)
+_RULES = (
+    "accept", "drop", "return", "counter", "jump sub", "meta nftrace set 0", "tcp dport 80 drop", "tcp dport 80 accept",
+    "tcp dport 81 drop", "tcp sport 80 drop", "tcp dport vmap { 80 : drop, 81 : accept }", "meta priority set 1:1",
+    "tcp dport vmap { 80 : jump sub }",
+)  # fmt: skip
+_IP_RULES = (
+    "ct state established accept",
+    "ip saddr 10.9.0.0/24 accept",
+    "ip daddr 10.9.0.2 drop",
+    "meta mark set 7",
+)
+_NAT_RULES = {
+    "prerouting": ("tcp dport 80 dnat ip to 10.9.0.3", "tcp dport 80 redirect to :81", "accept", "counter"),
+    "output": ("tcp dport 80 dnat ip to 10.9.0.3", "accept", "counter"),
+    "postrouting": ("masquerade", "accept", "counter", "tcp dport 80 drop"),
+    "input": ("accept", "counter", "drop"),
+}
+_IPTABLES = (
+    "-A INPUT -p tcp --dport 80 -j DROP", "-A FORWARD -p tcp --dport 80 -j REJECT", "-A FORWARD -s 10.9.0.2 -j DROP",
+    "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT", "-A OUTPUT -p tcp -j ACCEPT", ":FORWARD DROP",
+)  # fmt: skip
+
+
+class Network:
+    """The router, the client and the guests in the kernel."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.spaces = {name: stack.enter_context(Namespace()) for name in ("host", *_ADDRESSES)}
+        self.host = host = self.spaces["host"]
+        self._run(
+            host,
+            "link add br0 type bridge",
+            "link set br0 address 02:00:00:00:09:01",
+            "link set br0 up",
+            "link set lo up",
+        )
+        for name, far in _ADDRESSES.items():
+            near = "eth0" if name == "client" else f"veth-{name}"
+            host.run(
+                [
+                    "ip",
+                    "link",
+                    "add",
+                    near,
+                    "type",
+                    "veth",
+                    "peer",
+                    "name",
+                    "eth0",
+                    "netns",
+                    self.spaces[name].path,
+                ]
+            )
+            prefix, last = far.rpartition(".")[::2]
+            mac, gateway_mac = f"02:00:00:01:00:{int(last):02x}", "02:00:00:00:09:01"
+            if name == "client":
+                gateway_mac = "02:00:00:00:01:01"
+                self._run(
+                    host, f"link set {near} address {gateway_mac}", f"addr add {prefix}.1/24 dev {near}"
+                )
+            else:
+                self._run(host, f"link set {near} master br0")
+            self._run(host, f"link set {near} up")
+            self._run(
+                self.spaces[name], f"link set eth0 address {mac}", "link set lo up", f"addr add {far}/24 dev eth0",
+                "link set eth0 up", f"neigh add {prefix}.1 lladdr {gateway_mac} dev eth0 nud permanent",
+                f"route add default via {prefix}.1",
+            )  # fmt: skip
+            self._run(
+                host, f"neigh add {far} lladdr {mac} dev {'br0' if name != 'client' else near} nud permanent"
+            )
+        for one, other in (("a", "b"), ("b", "a")):
+            number = int(_ADDRESSES[other].rpartition(".")[2])
+            self._run(
+                self.spaces[one],
+                f"neigh add {_ADDRESSES[other]} lladdr 02:00:00:01:00:{number:02x} dev eth0 nud permanent",
+            )
+        self._run_sysctl(
+            host, "net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1", "net.ipv4.icmp_ratelimit=0"
+        )
+        for space in self.spaces.values():
+            with space.entered():
+                listener = stack.enter_context(socket.socket())
+            listener.bind(("0.0.0.0", 80))
+            listener.listen(4096)
+
+    def _run(self, space: Namespace, *commands: str) -> None:
+        for command in commands:
+            space.run(["ip", *command.split()])
+        if any(command.startswith("addr add 10.1.0.1/") for command in commands):
+            space.run(["ip", "addr", "add", "10.9.0.1/24", "dev", "br0"])
+
+    @staticmethod
+    def _run_sysctl(space: Namespace, *settings: str) -> None:
+        for setting in settings:
+            space.run(["sysctl", "-qw", setting])
+
+    def outcomes(self) -> list[str]:
+        """Make all connections at once; return what each of them met."""
+        opened = []
+        for sender, target in _QUESTIONS:
+            with self.spaces[sender].entered():
+                one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex((target, 80))
+            opened.append(one)
+        end = time.monotonic() + PATIENCE
+        waiting = list(opened)
+        while waiting and (left := end - time.monotonic()) > 0:
+            _, ready, _ = select.select([], waiting, [], left)
+            waiting = [one for one in waiting if one not in ready]
+        found = []
+        for one in opened:
+            error = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            found.append("DROP" if one in waiting else "REJECT" if error else "ACCEPT")
+            one.close()
+        return found
+
+
+def _rules(dice: random.Random) -> tuple[str, str]:
+    """Return random rules for iptables-restore and for nft."""
+    lines = dice.sample(_IPTABLES, dice.choice((0, 1, 1, 2)))
+    policies = [line for line in lines if line.startswith(":")]
+    dump = "\n".join(
+        ["*filter", *policies, *(line for line in lines if not line.startswith(":")), "COMMIT", ""]
+    )
+    tables = []
+    for number in range(dice.choice((1, 1, 2))):
+        family = dice.choice(("ip", "inet", "inet", "ip6", "bridge", "netdev", "arp"))
+        hook = dice.choice(_HOOKS)
+        known: tuple[str, ...] = _RULES if family in ("ip", "inet", "bridge", "netdev") else _RULES[:5]
+        if family in ("ip", "inet"):
+            known += (
+                *_IP_RULES,
+                *(("tcp dport 80 reject",) if hook in ("input", "forward", "output") else ()),
+            )
+        if family == "netdev":
+            hook = f"ingress device {dice.choice(('eth0', 'veth-a', 'br0'))}"
+        elif family == "arp":
+            hook = dice.choice(("input", "output"))
+        kind, priority = "filter", dice.choice(_PRIORITIES)
+        if family in ("ip", "inet") and hook in _NAT_RULES and dice.random() < 0.3:
+            kind, priority, known = "nat", dice.choice((-110, -100, 0, 100)), _NAT_RULES[hook]
+        policy = dice.choice(("accept", "accept", "accept", "drop"))
+        rules, inner = (
+            "\n    ".join(dice.sample(known, min(len(known), dice.choice((0, 1, 2, 3))))) for _ in range(2)
+        )
+        inner = inner.replace("jump sub", "accept") if family != "arp" else "accept"
+        tables.append(
+            f"table {family} t{number} {{\n  chain sub {{\n    {inner}\n  }}\n"
+            f"  chain base {{\n    type {kind} hook {hook} priority {priority}; policy {policy};\n"
+            f"    {rules}\n  }}\n}}\n"
+        )
+    return dump, "".join(tables)
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    with ExitStack() as stack:
+        yield Network(stack)
+
+
+def test_what_is_certain_is_what_the_kernel_does(network: Network) -> None:
+    dice, certain, loaded = random.Random(os.environ.get("IPTSIM_NFT_SEED", "20261128")), 0, 0
+    for _ in range(ROUNDS):
+        dump, tables = _rules(dice)
+        network.host.run(["nft", "flush", "ruleset"])
+        network.host.run(["iptables-restore"], dump)
+        try:
+            network.host.run(["nft", "-f", "-"], tables)
+        except CommandError:
+            continue  # a kernel without this family or expression
+        loaded += 1
+        host = router(network.host.run(["iptables-save"]))
+        printed = json.loads(network.host.run(["nft", "-j", "list", "ruleset"]))
+        found = read_nftables(RulesetEntry.model_validate(printed))
+        host.namespace.nftables = without_iptables(found, host.rulesets.values())
+        for (sender, target), outcome in zip(_QUESTIONS, network.outcomes(), strict=True):
+            trace = ask(
+                host, sender=_ADDRESSES[sender] if sender == "client" else sender, to=target, dport=80
+            )
+            what = f"{sender} to {target}: the kernel {outcome}, iptsim {trace.verdict}\n{dump}\n{tables}"
+            if trace.verdict == "DEPENDS":
+                assert any(hinge.nftables and hinge.nftables.effects for hinge in trace.hinges), what
+                continue
+            certain += 1
+            # REJECT is the rule's verdict, also where its reply does not come back
+            lost = trace.verdict == "REJECT" and any(leg.verdict != "ACCEPT" for leg in trace.legs[1:])
+            assert outcome in ((trace.verdict, "DROP") if lost else (trace.verdict,)), what
+    assert loaded > ROUNDS / 2
+    assert certain > loaded
