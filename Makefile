@@ -50,6 +50,8 @@ wheel-test: $(VENV)/.dev
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim --version
 	cd / && $(CURDIR)/build/wheel/venv/bin/iptsim explain $(CURDIR)/$(DEMO) --from client --to web:80 --expect drop
 	build/wheel/venv/bin/iptsim report $(DEMO) -o build/wheel/report.html
+	cd / && $(CURDIR)/build/wheel/venv/bin/python -c \
+	  'from importlib.resources import files; (files("iptsim") / "schemas/trace-1.json").read_text()'
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

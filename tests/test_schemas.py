@@ -1,4 +1,7 @@
-"""The documented JSON is the real one: each field that is printed is in a table, and the other way round."""
+"""The documented JSON is the real one: what is printed is in a table and in a schema, and the other way round.
+
+The schemas are the files of `iptsim/schemas`; jsonschema is the judge of what they say.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 import iptsim
+from iptsim.cli import main
 from iptsim.findings import Finding
 from iptsim.host import load_host
 from iptsim.render.people import people_json
@@ -19,7 +26,10 @@ from tests.readme import ROOT
 
 #: Which kind of object lies in which field of another.
 _WITHIN: dict[str, dict[str, str | None]] = {
-    "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace"},
+    "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace",
+        "proposals": "proposal", "teach": "word",
+    },
+    "proposal": {"asked": "asked", "also": "shift"},
     "reason": {"rule": "rule", "nftables": "nftables"},
     "decision": {"nftables": "nftables"},
     "rule": {"docker": "docker"},
@@ -28,14 +38,14 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     },
     "delivered": {"packet": "packet"},
     "step": {"docker": "docker", "skipped": "skipped", "changes": None, "nftables": "nftables"},
-    "findings": {"findings": "finding"},
+    "findings": {"findings": "finding", "teach": "word"},
     "finding": {"evidence": "evidence", "shown": "trace"},
     "whatif": {
-        "before": "trace", "after": "trace", "parting": "parting", "shifts": "shift", "cannot": None,
+        "before": "trace", "after": "trace", "parting": "parting", "shifts": "shift", "cannot": None, "teach": "word",
     },
     "parting": {"before": "step", "after": "step"},
     "shift": {"before": "outcome", "after": "outcome"},
-    "rules": {"chains": "chain", "rules": "listed"},
+    "rules": {"chains": "chain", "rules": "listed", "teach": "word"},
     "people": {"people": "person"},
     "reachability": {"rows": "row"},
     "row": {"rule": "rule"},
@@ -43,15 +53,31 @@ _WITHIN: dict[str, dict[str, str | None]] = {
 _CAPTURES = ROOT / "fixtures/captures"
 
 
-def _documented() -> dict[str, set[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
+_SCHEMAS = {
+    path.name: json.loads(path.read_text("utf-8")) for path in (ROOT / "iptsim/schemas").glob("*.json")
+}
+_FILES = Registry[Any]().with_resources(
+    (name, Resource.from_contents(schema)) for name, schema in _SCHEMAS.items()
+)
+_ICC_OFF = str(_CAPTURES / "docker-28.5/icc-off")
+
+
+def _complaints(value: dict[str, Any], kind: str) -> list[str]:
+    """Return what a schema has against a value."""
+    validator = Draft202012Validator({"$ref": f"{kind}-1.json"}, registry=_FILES)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+def _documented() -> dict[str, dict[str, str]]:
+    """Return the meaning of each field of each kind of object."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     kind = ""
     for line in (ROOT / "docs/reference/json.md").read_text("utf-8").splitlines():
         if heading := re.fullmatch(r"###? (\w+)", line):
             kind = heading[1]
-        elif kind and (row := re.match(r"\| `(\w+)` \|", line)):
+        elif kind and (row := re.fullmatch(r"\| `(\w+)` \| (.*) \|", line)):
             assert row[1] not in found[kind], f"{kind}.{row[1]} is told twice"
-            found[kind].add(row[1])
+            found[kind][row[1]] = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", row[2])
     return found
 
 
@@ -104,6 +130,24 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "reachability", iptsim.reachability(hosts["docker-28.5/published"]).as_json()
 
 
+def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what each command prints with `--json`."""
+    questions.write_text('{"id": 7, "from": "client", "to": "web:80"}\n{"id": 8, "from": "nobody"}\n')
+    packet = ("--from", "client", "--to", "web:80")
+    for kind, *words in (
+        ("trace", "explain", _ICC_OFF, *packet, "--verbose", "--teach", "--proposals"),
+        ("trace", "explain", _ICC_OFF, "--batch", str(questions)),
+        ("people", "explain", _ICC_OFF),
+        ("whatif", "whatif", _ICC_OFF, *packet, "--icc=true", "--teach"),
+        ("whatif", "whatif", _ICC_OFF, "--icc=true"),
+        ("rules", "rules", _ICC_OFF, "--teach"),
+        ("findings", "lint", _ICC_OFF, "--teach"),
+    ):
+        main([*words, "--json"])
+        for line in capsys.readouterr().out.splitlines() if "--batch" in words else [capsys.readouterr().out]:
+            yield kind, json.loads(line)
+
+
 def _fields(kind: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, part in value.items():
         yield kind, name
@@ -116,22 +160,34 @@ def _fields(kind: str, value: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _fields(str(within[name]), one)
 
 
-def test_the_tables_of_json_are_true() -> None:
+def test_what_is_printed_is_as_documented_and_as_its_schema_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     printed = defaultdict(set)
-    for kind, value in _printed():
-        assert value["schema"] == f"iptsim.{kind}/1"
-        for where, name in _fields(kind, json.loads(json.dumps(value))):
+    for kind, value in (*_printed(), *_commands(capsys, tmp_path / "questions.jsonl")):
+        plain = json.loads(json.dumps(value))
+        assert set(plain) == {"id", "error"} or plain["schema"] == f"iptsim.{kind}/1"
+        assert _complaints(plain, kind) == []
+        for where, name in _fields(kind, plain):
             printed[where].add(name)
-    documented = _documented()
-    documented["trace"].remove("error")  # of a batch line; see the test below
-    assert documented == printed
+    assert {kind: set(fields) for kind, fields in _documented().items()} == printed
 
 
-def test_a_batch_line_that_fails_is_as_documented(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
-    from iptsim.cli import main
+def test_the_schemas_say_what_the_tables_say() -> None:
+    told: dict[str, dict[str, str]] = {}
+    for name, schema in _SCHEMAS.items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["title"] == f"iptsim.{name.replace('-1.json', '/1')}"
+        for kind, part in {name.removesuffix("-1.json"): schema, **schema["$defs"]}.items():
+            assert kind not in told, f"{kind} is told twice"
+            told[kind] = {field: value["description"] for field, value in part["properties"].items()}
+    assert told == _documented()
 
-    (tmp_path / "questions.jsonl").write_text('{"id": 7, "from": "nobody"}\n')
-    arguments = ["--batch", str(tmp_path / "questions.jsonl"), "--json"]
-    assert main(["explain", str(_CAPTURES / "docker-28.5/icc-off"), *arguments]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"id", "error"} <= _documented()["trace"]
+
+def test_the_schemas_refuse_what_is_not_so() -> None:
+    trace = iptsim.explain(_ICC_OFF, "client", "web", dport=80).as_json()
+    assert _complaints(trace, "trace") == []
+    assert _complaints({**trace, "verdict": "PERHAPS"}, "trace") != []
+    assert _complaints({**trace, "branches": [{**trace, "reason": None}]}, "trace") != []
+    assert _complaints({name: value for name, value in trace.items() if name != "legs"}, "trace") != []
+    assert _complaints({**trace, "more": "than today"}, "trace") == [], "new fields may come at any time"
