@@ -229,11 +229,7 @@ class Journey(Bridges):
         if fate is not None:
             return fate
         context.in_interface, context.out_interface = "lo", None
-        if context.state == "INVALID":
-            # nothing is noted at such a packet: conntrack judges it anew, and what is wrong with it stays
-            if self._stated is not None:
-                self.world.force(self._stated)
-            context.state, context.template, context.zone = None, False, NO_ZONE
+        self._forget_invalid(context)
         fate = self._hook(context, hooks.PREROUTING)
         if fate is None and self._translated:
             # the route that it brought along fits no longer
@@ -243,6 +239,14 @@ class Journey(Bridges):
     def _is_joined(self, packet: Packet) -> bool:
         """Tell whether the host is in the multicast group that a packet goes to."""
         return packet.dst == routing.ALL_HOSTS4 or bool(self.world.fact("joined"))
+
+    def _forget_invalid(self, context: Context) -> None:
+        """Let conntrack look again at an INVALID packet that comes in: nothing is noted at it."""
+        if context.state == "INVALID":
+            # what is wrong with it stays
+            if self._stated is not None:
+                self.world.force(self._stated)
+            context.state, context.template, context.zone = None, False, NO_ZONE
 
     def _hear_oneself(self, context: Context) -> None:
         """Let a copy of the host's own broadcast come back to it, before the packet itself leaves.
@@ -257,6 +261,7 @@ class Journey(Bridges):
         self._confirm(copy)
         copy.in_interface, copy.out_interface = context.out_interface, None
         copy.packet.pkttype = "loopback"
+        self._forget_invalid(copy)
         if self._hook(copy, hooks.PREROUTING) is None:
             self._hook(copy, hooks.INPUT)
 

@@ -38,19 +38,19 @@ class Fault(NamedTuple):
 FAULTS = (
     Fault(
         "the last port of a range is outside",
-        "extensions/ports.py",
+        "extensions/constraints.py",
         "low <= value <= high",
         "low <= value < high",
     ),
     Fault(
         "the first port of a range is outside",
-        "extensions/ports.py",
+        "extensions/constraints.py",
         "low <= value <= high",
         "low < value <= high",
     ),
     Fault(
         "a negated header field is not negated",
-        "extensions/base.py",
+        "extensions/constraints.py",
         "inside(value) is not negated",
         "inside(value)",
     ),
@@ -69,9 +69,9 @@ FAULTS = (
     Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
     Fault(
         "network masks are ignored",
-        "extensions/base.py",
-        "value & allowed.mask == allowed.value",
-        "value == allowed.value",
+        "extensions/constraints.py",
+        "value & mask == wanted",
+        "value == wanted",
     ),
     Fault(
         "TCP flags outside the mask count",
@@ -81,7 +81,7 @@ FAULTS = (
     ),
     Fault(
         "`eth+` needs a rest",
-        "extensions/parameters.py",
+        "extensions/constraints.py",
         "name.startswith(pattern[:-1])",
         "len(name) >= len(pattern) + 1",
     ),
@@ -124,8 +124,8 @@ FAULTS = (
     Fault(
         "replies are not recognised",
         "netfilter/conntrack.py",
-        "if flow == connection.reply:",
-        "if flow is connection.reply:",
+        "if flow == connection.reply and",
+        "if flow is connection.reply and",
     ),
     Fault(
         "an ACK without a connection is invalid",
