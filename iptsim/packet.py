@@ -51,6 +51,18 @@ def address_text(family: int, address: int) -> str:
     return socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, "big"))
 
 
+def endpoint_text(family: int, address: int, port: int | None) -> str:
+    """Return an address and a port as people write them.
+
+    >>> endpoint_text(4, 0x0A000009, 80), endpoint_text(6, 1, 80), endpoint_text(4, 0x0A000009, None)
+    ('10.0.0.9:80', '[::1]:80', '10.0.0.9')
+    """
+    text = address_text(family, address)
+    if port is None:
+        return text
+    return f"[{text}]:{port}" if family == 6 else f"{text}:{port}"
+
+
 @lru_cache(maxsize=65536)
 def parse_address(text: str) -> tuple[Family, int]:
     """Read an IPv4 or IPv6 address.

@@ -100,7 +100,9 @@ def _outgoing(case: Case) -> tuple[str, str]:
         return _icc(case)
     network = case.role.shown if case.role else ""
     return "outgoing", sentences(
-        say("Docker lets containers on {network} reach the outside.", network=network), _source_text(case)
+        say("Docker lets containers on {network} reach the outside.", network=network),
+        _astray_text(case),
+        _source_text(case),
     )
 
 
@@ -245,8 +247,7 @@ def _proxied(case: Case) -> Reason:
     own = next((role for role in roles if role.code == "own-bridge"), None)
     if own is not None:
         why = say(
-            "{what} is published, but the request comes from {network} itself, so Docker's nat rules "
-            "skip it.",
+            "{what} is published, but Docker's nat rules skip requests from {network}.",
             what=case.what,
             network=own.shown,
         )
@@ -435,6 +436,18 @@ def _translated_text(case: Case) -> str:
 def _has_undecided_source(case: Case) -> bool:
     """Tell whether only some ways give the packet another source address."""
     return any(step.maybe and "src" in step.changes for step in case.leg.steps)
+
+
+def _astray_text(case: Case) -> str:
+    """Say it where a container's packet to another container leaves the host instead."""
+    delivered, target = case.leg.delivered, case.owner(case.packet.dst)
+    if delivered is None or delivered.kind != "outside" or target is None:
+        return ""
+    return say(
+        "The host has no route to {name}'s network, so the packet leaves by {interface} instead.",
+        name=target.name,
+        interface=delivered.interface,
+    )
 
 
 def _source_text(case: Case) -> str:

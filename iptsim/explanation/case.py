@@ -14,7 +14,7 @@ from iptsim.host.model import Host
 from iptsim.languages import joined, say
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
-from iptsim.packet import Packet, address_text, parse_address, protocol_name
+from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name
 
 
 @dataclass(slots=True)
@@ -155,10 +155,7 @@ def port_text(packet: Packet) -> str:
 
 def destination_text(packet: Packet) -> str:
     """Return where a packet goes: "10.0.0.9:80", "[fd00::9]:80"."""
-    address = address_text(packet.family, packet.dst)
-    if packet.dport is None:
-        return address
-    return f"[{address}]:{packet.dport}" if packet.family == 6 else f"{address}:{packet.dport}"
+    return endpoint_text(packet.family, packet.dst, packet.dport)
 
 
 def packets_text(rule: Rule) -> str:

@@ -13,7 +13,7 @@ from iptsim.host.model import Host
 from iptsim.languages import current_language, language, later, say, told
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
-from iptsim.packet import Packet, address_text
+from iptsim.packet import Packet, address_text, endpoint_text
 from iptsim.shown import Pictured
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
@@ -179,8 +179,6 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
 def delivered_text(delivered: Delivery) -> str:
     """Return where a packet arrived: "web 172.17.0.2:80"."""
     packet = delivered.packet
-    text = address_text(packet.family, packet.dst)
-    if packet.dport is not None:
-        text = f"[{text}]:{packet.dport}" if packet.family == 6 else f"{text}:{packet.dport}"
+    text = endpoint_text(packet.family, packet.dst, packet.dport)
     named = delivered.kind != "outside" and delivered.name != address_text(packet.family, packet.dst)
     return f"{delivered.name} {text}" if named else text

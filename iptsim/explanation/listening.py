@@ -7,7 +7,7 @@ from iptsim.host.namespace import Listener
 from iptsim.languages import joined, say, sentences
 from iptsim.netfilter.listening import namespace_at
 from iptsim.netfilter.trace import Delivery, Leg, Trace
-from iptsim.packet import TCP, address_text, protocol_name
+from iptsim.packet import TCP, address_text, endpoint_text, protocol_name
 
 
 def listening_text(host: Host, trace: Trace) -> str:
@@ -56,9 +56,8 @@ def _place(delivered: Delivery) -> str:
 def _full_place(delivered: Delivery) -> str:
     """Return an address and port: "192.0.2.10:5432", "[fd00::9]:53/udp"."""
     packet = delivered.packet
-    address = address_text(packet.family, packet.dst)
-    port = str(packet.dport) if packet.proto == TCP else f"{packet.dport}/{protocol_name(packet.proto)}"
-    return f"[{address}]:{port}" if packet.family == 6 else f"{address}:{port}"
+    text = endpoint_text(packet.family, packet.dst, packet.dport)
+    return text if packet.proto == TCP else f"{text}/{protocol_name(packet.proto)}"
 
 
 def _bound_elsewhere(host: Host, delivered: Delivery) -> str:

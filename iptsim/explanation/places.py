@@ -13,9 +13,7 @@ def place_of(rule: Rule) -> str:
 
 
 def place_of_step(step: Step) -> str:
-    """Return where a step is: "filter FORWARD rule 4", "the policy of filter FORWARD", or what the kernel did."""
+    """Return where a step is: "filter FORWARD rule 4", "the policy of filter FORWARD"."""
     if step.rule is not None:
         return place_of(step.rule)
-    if step.table is None:
-        return step.note
     return say("the policy of {table} {chain}", table=step.table, chain=step.chain)

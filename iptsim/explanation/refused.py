@@ -115,7 +115,12 @@ def _kernel_advice(case: Case, code: str) -> str:
         name = "net.ipv4.ip_forward" if case.packet.family == 4 else "net.ipv6.conf.all.forwarding"
         return say("To let the host forward: sysctl -w {name}=1.", name=name)
     if code == "hairpin-off":
-        return say("Use the container's own address, docker-proxy, or hairpin mode of the bridge port.")
+        target = case.name(case.seen.dst)
+        if case.has_proxy:
+            return say(
+                "Use {target}'s own address, docker-proxy, or hairpin mode of the bridge port.", target=target
+            )
+        return say("Use {target}'s own address, or hairpin mode of the bridge port.", target=target)
     return ""
 
 
@@ -164,6 +169,11 @@ def _icc_off(case: Case) -> tuple[str, str]:
     sender, target = case.sender, case.owner(seen.dst)
     if sender is None or target is None or not _takes_links(case, bridge):
         text = say("Containers on {bridge} may not talk to each other: icc is off.", bridge=network)
+    elif has_link(case.host, sender, target.name) and seen.family == 6:
+        text = say(
+            "Containers on {bridge} may not talk to each other: icc is off, and links open ports for IPv4 only.",
+            bridge=network,
+        )
     elif has_link(case.host, sender, target.name):
         text = say(
             "Containers on {bridge} may not talk to each other: icc is off, "
@@ -310,6 +320,10 @@ def _advice(case: Case, code: str) -> str:
     """Return how people usually change what one of Docker's rules blocks."""
     if code == "isolated-networks":
         return _joining_advice(case)
+    if code == "direct-route-drop":
+        return _direct_advice(case)
+    if code == "icc-disabled" and (advice := _link_advice(case)):
+        return advice
     step = case.step
     if code == "icc-disabled" and not _takes_links(case, (step.interfaces[0] if step else None) or ""):
         return say("To allow it: put both on another network, or create this one with enable_icc=true.")
@@ -318,9 +332,50 @@ def _advice(case: Case, code: str) -> str:
         if target is not None and _published_family(target, case) is not None:
             return say("To open it, publish the port for IPv{family} as well.", family=case.packet.family)
     into = step.interfaces[1] if step is not None else None
-    if code == "internal-network" and case.sender is not None and into and into == _bridge_of(case):
-        return say("To allow it, connect the sender to that network.")
+    if code == "internal-network" and into and into == _bridge_of(case):
+        if case.sender is not None:
+            return say("To allow it, connect the sender to that network.")
+        return say(
+            "To let packets in, connect {target} to a network that is not internal, and publish the port.",
+            target=case.name(case.packet.dst),
+        )
     return told(_ADVICE.get(code, ""))
+
+
+def _direct_advice(case: Case) -> str:
+    """Return how a container is reached whose own address is closed."""
+    packet, target = case.packet, case.owner(case.packet.dst)
+    if case.sender is not None:
+        return _joining_advice(case)
+    port = next(
+        (
+            one.host_port
+            for one in (target.published if target is not None else ())
+            if one.host_address is None
+            and (one.proto, one.container_port, one.family) == (packet.proto, packet.dport, packet.family)
+        ),
+        None,
+    )
+    if port is not None:
+        return say("To reach it, use port {port} of the host: it is published there.", port=port)
+    return told(_ADVICE["direct-route-drop"])
+
+
+def _link_advice(case: Case) -> str:
+    """Return how a link that does not open the port is made to; "" where there is none."""
+    sender, target = case.sender, case.owner(case.seen.dst)
+    if (
+        sender is None
+        or target is None
+        or case.seen.family == 6
+        or not has_link(case.host, sender, target.name)
+    ):
+        return ""
+    return say(
+        "To allow it: let {target} expose {what}, put both on a user-defined network, or set icc=true.",
+        target=target.name,
+        what=port_text(case.seen),
+    )
 
 
 def _joining_advice(case: Case) -> str:

@@ -61,13 +61,18 @@ def destination_text(trace: Trace) -> str:
     return say("Where it arrives depends on {on}.", on=_on(trace.hinges))
 
 
+def _by(step: Step) -> str:
+    """Name what ended a way: "by filter FORWARD rule 4", or what the kernel did."""
+    return say("by {place}", place=place_of_step(step)) if step.table is not None else step.note
+
+
 def blocked(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason of a packet that is blocked on every way, at one step or another."""
-    places = joined(" or ", dict.fromkeys(map(place_of_step, steps)))
+    places = joined(" or ", dict.fromkeys(map(_by, steps)))
     if leg.verdict == "REJECT":
-        text = say("It is rejected in any case, by {places}.", places=places)
+        text = say("It is rejected in any case: {places}.", places=places)
         return Reason("rule-reject", text, None, leg)
-    text = say("It is dropped in any case, by {places}.", places=places)
+    text = say("It is dropped in any case: {places}.", places=places)
     return Reason("policy-drop" if all(one.policy for one in steps) else "rule-drop", text, None, leg)
 
 
@@ -82,6 +87,6 @@ def blocked_there_or_back(trace: Trace) -> Reason:
 
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason of a packet that is accepted on every way, at one step or another."""
-    places = joined(" or ", dict.fromkeys(map(place_of_step, steps)))
-    text = say("It is accepted in any case, by {places}.", places=places)
+    places = joined(" or ", dict.fromkeys(map(_by, steps)))
+    text = say("It is accepted in any case: {places}.", places=places)
     return Reason("policy-accept" if all(one.policy for one in steps) else "rule-accept", text, None, leg)

@@ -40,6 +40,7 @@ from iptsim.packet import (
     Family,
     Packet,
     address_text,
+    endpoint_text,
 )
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
@@ -435,14 +436,10 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
     if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:
         if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
             return
-        came = f"{address_text(got.family, got.src)}" + (f":{got.sport}" if got.sport is not None else "")
-        wanted = f"{address_text(asked.family, asked.dst)}" + (
-            f":{asked.dport}" if asked.dport is not None else ""
-        )
         note = say(
-            "the answer comes from {came}, but the sender asked {wanted}: it does not take it for the answer",
-            came=came,
-            wanted=wanted,
+            "the reply comes from {came}, but the request went to {wanted}: the sender does not recognise it",
+            came=endpoint_text(got.family, got.src, got.sport),
+            wanted=endpoint_text(asked.family, asked.dst, asked.dport),
         )
         reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
         reply.verdict, reply.delivered = "DROP", None

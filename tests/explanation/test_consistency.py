@@ -103,7 +103,7 @@ def test_ways_that_end_alike_at_different_rules_name_both(policy: str, does: str
     answer = explain_rules(FORKED.format(policy=policy), "internet", "host:22")
     assert answer.verdict == policy
     assert answer.reason.text == (
-        f"It is {does} in any case, by filter sub rule 1 or the policy of filter INPUT."
+        f"It is {does} in any case: by filter sub rule 1 or by the policy of filter INPUT."
     )
     assert answer.reason.step is None
     assert "Decided by" not in str(answer)

@@ -164,3 +164,39 @@ def test_advice_on_forwarding_is_for_the_family() -> None:
     answer = iptsim.explain(host, "client", "2001:db8::1", dport=443)
     assert answer.reason.code == "ip-forward-off"
     assert "net.ipv6.conf.all.forwarding=1" in answer.reason.advice
+
+
+def test_links_open_no_ports_for_ipv6() -> None:
+    """Libnetwork's links know IPv4 addresses only (drivers/bridge/link.go)."""
+    host = iptsim.load_host(CAPTURES.parent / "docker/20.10-v6")
+    reason = iptsim.explain(host, "app", "db", dport=53, proto="udp", family=6).reason
+    assert reason.code == "icc-disabled"
+    assert "links open ports for IPv4 only" in reason.text
+
+
+def test_a_closed_port_that_is_published_is_reached_by_the_host() -> None:
+    host = iptsim.load_host(CAPTURES / "docker-28.5/published")
+    reason = iptsim.explain(host, "198.51.100.7", "172.17.0.2:80").reason
+    assert (reason.code, reason.advice) == (
+        "direct-route-drop",
+        "To reach it, use port 8080 of the host: it is published there.",
+    )
+    # published on 127.0.0.1 only: no way for others
+    assert "port 8081" not in iptsim.explain(host, "198.51.100.7", "172.17.0.2:81").reason.advice
+
+
+def test_advice_speaks_of_docker_proxy_only_where_it_is() -> None:
+    host = iptsim.load_host(CAPTURES / "hosts/libvirt")
+    reason = iptsim.explain(host, "web", "host:8080").reason
+    assert (reason.code, reason.advice) == (
+        "hairpin-off",
+        "Use web's own address, or hairpin mode of the bridge port.",
+    )
+
+
+def test_addresses_of_ipv6_with_ports_have_brackets_in_notes() -> None:
+    host = iptsim.load_host(CAPTURES.parent / "docker/20.10-v6")
+    reason = iptsim.explain(host, "cf", "2001:db8:2::10", dport=53, proto="udp").reason
+    assert reason.code == "reply-not-recognised"
+    assert "[fd00:30::1]:53" in reason.text
+    assert "[2001:db8:2::10]:53" in reason.text

@@ -59,7 +59,7 @@ STORY = {
         "DROP",
         "icc-disabled",
         "Containers on docker0 may not talk to each other: icc is off, and client's link to web does not open 81/tcp.",
-        ICC_OFF_ADVICE,
+        "To allow it: let web expose 81/tcp, put both on a user-defined network, or set icc=true.",
     ),
     ("docker-20.10/icc-off-link", "web", "client:80"): (
         "DROP",
@@ -136,8 +136,7 @@ STORY = {
     ("docker-20.10/published", "client", "172.17.0.1:8080"): (
         "ACCEPT",
         "docker-proxy",
-        "8080/tcp is published, but the request comes from docker0 itself, so Docker's nat rules skip it. "
-        f"{PROXY}",
+        f"8080/tcp is published, but Docker's nat rules skip requests from docker0. {PROXY}",
         "",
     ),
     ("docker-28.5/published-no-proxy", "web", "host:8080"): (
