@@ -71,7 +71,12 @@ def test_it_loads_nothing_from_elsewhere(site: Path) -> None:
 def test_what_an_option_means_is_told(site: Path) -> None:
     """The page of the command line is the parser's own: spot checks of forms that argparse knows."""
     text = re.sub(r"<[^>]*>", "", (site / "reference/commands.html").read_text("utf-8"))
-    for words in ("--from WHO", "exit with status 1 on any other verdict", "--icc [true|false]", "--policy"):
+    for words in (
+        "--from WHO",
+        "exit with status 1 unless the answer is accept",
+        "--icc [true|false]",
+        "--policy",
+    ):
         assert words in text
 
 
