@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 STARTS: dict[str, tuple[str, ...]] = {
     "dump": ("dump", "line"),
     "u32": ("start",),
-    "values": ("mark", "network", "port_range", "rate", "words"),
+    "values": (
+        "interface",
+        "mark",
+        "nat_ports",
+        "nat_range_4",
+        "nat_range_6",
+        "network",
+        "port_list",
+        "port_range",
+        "rate",
+        "words",
+    ),
 }
 
 

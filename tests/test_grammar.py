@@ -14,6 +14,9 @@ from iptsim import grammar
 from iptsim.dump import loads
 from iptsim.errors import DumpSyntaxError
 from iptsim.extensions.matches.conntrack import STATES
+from iptsim.extensions.matches.multiport import PORT_LIST
+from iptsim.extensions.nat import NAT_PORTS, NAT_RANGE, NAT_SOURCE
+from iptsim.extensions.parameters import INTERFACE
 from iptsim.extensions.rates import RATE
 from iptsim.extensions.values import MARK, NETWORK, PORT_RANGE, choices
 from tests.strategies import POOL
@@ -44,7 +47,19 @@ def test_tables_and_built_parsers_read_alike() -> None:
     assert grammar.parser("dump").parse(line, start="line") == grammar.build("dump").parse(line, start="line")
 
 
-VALUES = st.text("0123456789abfxABFX+,:/-. httpSYN", max_size=24)
+VALUES = st.text("0123456789abfxABFX+,:/-.[] httpSYN", max_size=24)
+VALUES_WITH_FORM = (
+    NETWORK,
+    PORT_RANGE,
+    PORT_LIST,
+    NAT_RANGE,
+    NAT_SOURCE,
+    NAT_PORTS,
+    INTERFACE,
+    MARK,
+    RATE,
+    choices("states", STATES),
+)
 
 
 @pytest.mark.parametrize("start", grammar.STARTS["values"])
@@ -61,12 +76,12 @@ def test_the_pattern_of_a_language_accepts_what_its_parser_does(start: str, text
 @pytest.mark.parametrize("family", [4, 6])
 @given(text=st.one_of(VALUES, st.sampled_from(POOL)))
 def test_what_an_option_reads_is_of_its_language(family: int, text: str) -> None:
-    for value in (NETWORK, PORT_RANGE, MARK, RATE, choices("states", STATES)):
+    for value in VALUES_WITH_FORM:
         try:
             value.read((text,), family)
         except ValueError:
             continue
-        grammar.check_form(value.form, text)
+        grammar.check_form(value.form.format(family=family), text)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +93,14 @@ def test_what_an_option_reads_is_of_its_language(family: int, text: str) -> None
         ("rate", "10/5", 3, "'5' does not belong here"),
         ("words", "NEW,,RELATED", 4, "',RELATED' does not belong here"),
         ("network", "10.0.0.0/8/8", 10, "'/8' does not belong here"),
+        ("port_list", "80,443,,8080", 7, "',8080' does not belong here"),
+        ("port_list", "80,1:2:3", 6, "':3' does not belong here"),
+        ("nat_range_4", "10.0.0.1:80:90", 11, "':90' does not belong here"),
+        ("nat_range_4", "10.0.0.1-", 9, "the value ends too early"),
+        ("nat_range_6", "[2001:db8::1]80", 13, "'80' does not belong here"),
+        ("nat_range_6", "[2001:db8::1", 12, "the value ends too early"),
+        ("nat_ports", "80-90-100", 5, "'-100' does not belong here"),
+        ("interface", "br-0123456789abcdef", 15, "'cdef' does not belong here"),
     ],
 )
 def test_errors_tell_where_a_value_goes_wrong(start: str, text: str, at: int, message: str) -> None:

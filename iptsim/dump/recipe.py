@@ -76,7 +76,7 @@ class Recipe:
                 (form.family,) if option.value and option.value.needs_family else (),
                 count,
                 option.constant,
-                pattern("values", _form(option)).fullmatch if _form(option) else None,
+                pattern("values", name).fullmatch if (name := _form(option, form.family)) else None,
             )
             for option, _, count in rows
         ]
@@ -159,7 +159,7 @@ class Recipe:
             for parse, more, count, constant, form in self.readers:
                 if form and not (count == 1 and form(texts[at])):
                     for text in texts[at : at + count]:
-                        check_form(_form(self.rows[len(values)][0]), text)
+                        check_form(_form(self.rows[len(values)][0], self.form.family), text)
                 if count == 1:
                     value = parse(texts[at], *more)
                 elif count:
@@ -209,9 +209,9 @@ def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
     )
 
 
-def _form(option: Option) -> str:
+def _form(option: Option, family: int) -> str:
     """Return the language of an option's value, as `grammars/values.lark` names it; empty for none."""
-    return option.value.form if option.value else ""
+    return option.value.form.format(family=family) if option.value else ""
 
 
 def expected(option: Option) -> str:

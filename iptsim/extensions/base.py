@@ -66,8 +66,8 @@ class Value:
         format: the value -> its words, quoted, as iptables-save prints them.
         words: how many words the option takes.
         optional: the words may be left out; the option then sets its field to its constant.
-        form: the language of each word, a start symbol of `grammars/values.lark`; empty for words whose form
-            only `parse` knows.
+        form: the language of each word, a start symbol of `grammars/values.lark`, in which `{family}` stands
+            for the address family; empty for words whose form only `parse` knows.
     """
 
     expected: str

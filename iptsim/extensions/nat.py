@@ -52,8 +52,6 @@ def parse_ports(text: str) -> tuple[tuple[int, int], int | None]:
         ValueError: not ports.
     """
     span, slash, base = text.partition("/")
-    if ":" in span:
-        raise ValueError(f"a range of ports has a dash here: {span.replace(':', '-')}")
     first, dash, last = span.partition("-")
     if not first[:1].isdigit():
         # a service name, which may hold dashes, stands for a single port
@@ -82,10 +80,8 @@ def parse_plain_ports(text: str) -> tuple[int, int]:
 def _parse_range(text: str, family: int) -> NatRange:
     if family == 6 and text.startswith("["):
         addresses_text, bracket, rest = text[1:].partition("]")
-        if not bracket:
-            raise ValueError(f"{text!r} has no closing bracket")
-        if rest and not rest.startswith(":"):
-            raise ValueError(f"{rest!r} behind the address is not :port")
+        if not bracket or rest[:1] not in ("", ":"):
+            raise ValueError(f"{text!r} is not [address]:port")
         colon, port_text = rest[:1], rest[1:]
     elif family == 6 and (text.startswith("::") or not text.startswith(":")):
         addresses_text, colon, port_text = text, "", ""
@@ -115,9 +111,10 @@ def parse_nat_range(text: str, family: int) -> NatRange:
 
 
 NAT_RANGE = Value(
-    "an address or range with optional ports (10.0.0.5, 10.0.0.5-10.0.0.9:80, :8080)",
+    "an address or range with optional ports (10.0.0.5, 10.0.0.5-10.0.0.9:80-90, :8080)",
     parse_nat_range,
     needs_family=True,
+    form="nat_range_{family}",
 )
 
 
@@ -131,9 +128,12 @@ def parse_source(text: str, family: int) -> NatRange:
     return wanted if wanted.base_port is None else wanted._replace(base_port=0)
 
 
-NAT_SOURCE = Value(NAT_RANGE.expected, parse_source, needs_family=True)
+NAT_SOURCE = Value(NAT_RANGE.expected, parse_source, needs_family=True, form=NAT_RANGE.form)
 NAT_PORTS = Value(
-    "a port or a range of ports (8080, 1024-2048, http)", parse_plain_ports, partial(range_text, joiner="-")
+    "a port or a range of ports (8080, 1024-2048, http)",
+    parse_plain_ports,
+    partial(range_text, joiner="-"),
+    form="nat_ports",
 )
 
 

@@ -76,7 +76,12 @@ def format_interface(name: str) -> str:
     return quote(name) if not name or any(mark in name for mark in ' "\t') else name
 
 
-INTERFACE = Value("an interface name (eth0, veth+)", parse_interface, format_interface)
+INTERFACE = Value(
+    f"an interface name of up to {_IFNAMSIZ - 1} characters (eth0, veth+)",
+    parse_interface,
+    format_interface,
+    form="interface",
+)
 PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
 
 

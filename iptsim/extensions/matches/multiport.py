@@ -32,10 +32,11 @@ def _parse(text: str) -> Ranges:
     return tuple(ports)
 
 
-_PORTS = Value(
+PORT_LIST = Value(
     f"up to {_MOST} ports and ranges (80,443,8000:8100)",
     _parse,
     lambda ports: ",".join(range_text(pair) for pair in ports),
+    form="port_list",
 )
 _FIELDS = {"source_ports": ("sport",), "destination_ports": ("dport",), "ports": ("sport", "dport")}
 
@@ -47,9 +48,9 @@ class Multiport(Match):
     protocols: ClassVar[frozenset[int] | None] = PORT_PROTOCOLS
     insists: ClassVar[Insists] = "protocols"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sports", "source_ports", _PORTS, True, ("--source-ports",)),
-        Option("--dports", "destination_ports", _PORTS, True, ("--destination-ports",)),
-        Option("--ports", "ports", _PORTS, True),
+        Option("--sports", "source_ports", PORT_LIST, True, ("--source-ports",)),
+        Option("--dports", "destination_ports", PORT_LIST, True, ("--destination-ports",)),
+        Option("--ports", "ports", PORT_LIST, True),
     )
 
     source_ports: Ranges | None = None
@@ -74,7 +75,7 @@ class Multiport(Match):
         """Return what a listing has for it."""
         field = next(field for field in _FIELDS if getattr(self, field) is not None)
         word = {"source_ports": "sports", "destination_ports": "dports"}.get(field, field)
-        return f" multiport {word} {self.bang(field, ' !')}{_PORTS.format(getattr(self, field))}"
+        return f" multiport {word} {self.bang(field, ' !')}{PORT_LIST.format(getattr(self, field))}"
 
     def says(self) -> str:
         """Return the ports in words."""

@@ -12,12 +12,12 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.constraints import interface_matches
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.parameters import parse_interface
+from iptsim.extensions.parameters import INTERFACE, parse_interface
 from iptsim.extensions.values import bare, not_if
 from iptsim.languages import joined, say, say_if
 from iptsim.packet import Context, Truth
 
-_PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare)
+_PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare, form=INTERFACE.form)
 _HOOKS = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 
