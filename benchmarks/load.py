@@ -1,7 +1,9 @@
 """Measures how long a dump takes to load and to answer one question of, beside `iptables-nft-restore --test`.
 
 All run as whole processes, in turns, so that a busy machine slows them alike. What counts is the time of the
-processor. Needs root for the restore.
+processor. "load" is what a program pays that calls `iptsim.dump.load`: the start of Python, the imports and the
+reading, with the garbage collector as Python starts it. "explain" is the command, which does without the collector.
+Needs root for the restore.
 """
 
 from __future__ import annotations
@@ -16,10 +18,8 @@ from pathlib import Path
 
 from benchmarks.kube import dump
 
-#: As the commands do, without looking for garbage meanwhile.
 LOAD = """
-import gc, resource, sys
-gc.disable()
+import resource, sys
 from iptsim.dump.reader import load
 ruleset = load(sys.argv[1])
 rules = sum(1 for rule in ruleset.rules())
