@@ -6,8 +6,7 @@ An edge's key is the position of its rule in the chain that it leaves; what happ
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 
@@ -19,11 +18,6 @@ from iptsim.extensions.base import Target
 
 NodeKind = Literal["hook", "base", "user", "verdict", "missing"]
 EdgeKind = Literal["hook", "jump", "goto", "return", "fall-through", "policy", "verdict", "continue"]
-
-
-#: An edge: from, to, and its key: the position of its rule, or a hook's table.
-Edge: TypeAlias = tuple[Node, Node, str | int]
-
 
 if TYPE_CHECKING:
     # the class of the stubs takes the type of its nodes, networkx' own does not
@@ -185,118 +179,3 @@ def loops(ruleset: Ruleset) -> list[list[Node]]:
     calls = chain_graph(ruleset.tables.values())
     refuse(calls, ruleset.backend)
     return calls.idle_loops()
-
-
-class Walked(Protocol):
-    """What a step of a walk (:class:`iptsim.netfilter.trace.Step`) tells about its place."""
-
-    @property
-    def hook(self) -> str:
-        """The hook, or what else happened."""
-
-    @property
-    def table(self) -> str | None:
-        """The table; None outside iptables."""
-
-    @property
-    def chain(self) -> str | None:
-        """The chain."""
-
-    @property
-    def rule(self) -> Rule | None:
-        """The rule that matched."""
-
-    @property
-    def policy(self) -> bool:
-        """Whether the policy decided."""
-
-    @property
-    def verdict(self) -> str:
-        """JUMP:chain, GOTO:chain, RETURN, CONTINUE, or what ended the chain."""
-
-
-def path_of(graph: _Graph, steps: Iterable[Walked]) -> list[list[Edge]]:
-    """Return the way of a walk as paths of the graph, one for each built-in chain that it passes.
-
-    Args:
-        graph: of the ruleset that was walked.
-        steps: of one leg of a trace whose undecided matches, if any, make no difference.
-
-    Raises:
-        ValueError: the steps are no path of this graph.
-    """
-    found = []
-    run: _Replay | None = None
-    for step in steps:
-        if step.table is None:
-            continue
-        if run is None:
-            run = _Replay(graph, step.hook, step.table)
-        run.follow(step)
-        if run.ended:
-            found.append(run.edges)
-            run = None
-    if run is not None:
-        raise ValueError(f"the way ends in the middle of {run.node}")
-    return found
-
-
-class _Replay:
-    """One pass through a built-in chain, made again on the graph."""
-
-    def __init__(self, graph: _Graph, hook: str, table: str) -> None:
-        self.graph = graph
-        self.base = Node(table, hook)
-        self.node = Node("hook", hook)
-        self.stack: list[Node] = []
-        self.edges: list[Edge] = []
-        self.ended = False
-        #: position of a RETURN in the built-in chain: the policy follows
-        self.returned = 0
-        self._go(self.base, table, "hook")
-
-    def follow(self, step: Walked) -> None:
-        here = Node(step.table or "", step.chain or "")
-        while self.node != here:
-            self._leave(self._end(), "fall-through")
-        if step.policy:
-            kind: EdgeKind = "return" if self.returned else "policy"
-            self._finish(Node("verdict", step.verdict), self.returned or self._end(), kind)
-            return
-        if step.rule is None:
-            raise ValueError(f"a step in {here} has neither a rule nor a policy")
-        position = step.rule.position
-        verdict, _, chain = step.verdict.partition(":")
-        if verdict == "JUMP":
-            self.stack.append(here)
-            self._go(Node(here.place, chain), position, "jump")
-        elif verdict == "GOTO":
-            self._go(Node(here.place, chain), position, "goto")
-        elif verdict == "CONTINUE":
-            self._go(here, position, "continue")
-        elif verdict == "RETURN" and here == self.base:
-            self.returned = position
-        elif verdict == "RETURN":
-            self._leave(position, "return")
-        else:
-            self._finish(Node("verdict", step.rule.target_name), position, "verdict")
-
-    def _end(self) -> int:
-        """Return the position behind the last rule of the chain."""
-        rules: int = self.graph.nodes[self.node]["rules"]
-        return rules + 1
-
-    def _leave(self, key: int, kind: EdgeKind) -> None:
-        """Go back to the caller; without one, a goto of the built-in chain led here."""
-        self._go(self.stack.pop() if self.stack else self.base, key, kind)
-
-    def _finish(self, verdict: Node, key: int, kind: EdgeKind) -> None:
-        self._go(verdict, key, kind)
-        self.ended = True
-
-    def _go(self, target: Node, key: str | int, kind: EdgeKind) -> None:
-        edge = (self.node, target, key)
-        if not self.graph.has_edge(*edge) or self.graph.edges[edge]["kind"] != kind:
-            raise ValueError(f"there is no edge {kind} {key} from {self.node} to {target}")
-        self.edges.append(edge)
-        self.node = target

@@ -14,7 +14,8 @@ from iptsim.dump import load, loads
 from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.owners import chain_owner
 from iptsim.errors import RulesetError
-from iptsim.graph import RuleGraph, dangling_jumps, loops, path_of, ruleset_graph, unreferenced_chains
+from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
+from iptsim.netfilter.path import Move
 from iptsim.pictures import chains_picture
 from tests.netfilter.hosts import ask, dump, router
 
@@ -235,6 +236,18 @@ QUESTIONS = (
 )
 
 
+def edge_of(graph: RuleGraph, move: Move) -> tuple[Node, Node, str | int]:
+    """Return the edge of the graph that a move goes along."""
+    if move.kind == "enter":
+        return move.at, move.to, move.to.place
+    position = move.position or graph.nodes[move.at]["rules"] + 1
+    if move.step is not None and move.step.verdict == "CONTINUE":
+        return move.at, move.at, position
+    if move.kind == "return" and move.at == move.to:  # of a base chain: its policy follows
+        return move.at, Node("verdict", graph.nodes[move.at]["policy"]), position
+    return move.at, move.to, position
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     filter_rules=rules_of("filter", ("INPUT", "FORWARD", "OUTPUT")),
@@ -246,24 +259,15 @@ def test_every_walk_is_a_path(
     filter_rules: str, mangle_rules: str, question: dict[str, str], limit: bool
 ) -> None:
     host = router(dump(mangle=mangle_rules, filter=filter_rules))
-    graph = host.rulesets[4].graph()
+    graph = ruleset_graph(host.rulesets[4])
     trace = ask(host, **question, assume={"limit": limit})
-    for leg in trace.legs:
-        paths = path_of(graph, leg.steps)
-        for path in paths:
-            assert path[0][0].place == "hook"
-            assert path[-1][1].place == "verdict"
-            assert all(first[1] == second[0] for first, second in pairwise(path))
-        taken = [graph.edges[edge]["rule"] for path in paths for edge in path]
-        walked = [step.rule for step in leg.steps if step.rule is not None]
-        assert [rule for rule in taken if rule is not None] == walked
-
-
-def test_steps_of_other_rules_are_no_path() -> None:
-    host = router(dump(filter=HEAD + "-A INPUT -p tcp -j ACCEPT\n"))
-    steps = ask(host, sender="10.1.0.9", to="10.1.0.1").legs[0].steps
-    with pytest.raises(ValueError, match="no edge"):
-        path_of(graph_of("-A INPUT -j DROP\n"), steps)
+    path = trace.path()
+    for before, after in pairwise(path):
+        if after.kind != "enter":
+            assert after.at == (before.at if before.kind == "done" else before.to)
+    taken = [graph.edges[edge_of(graph, move)]["rule"] for move in path]
+    walked = [step.rule for leg in trace.legs for step in leg.steps if step.rule is not None]
+    assert [rule for rule in taken if rule is not None] == walked
 
 
 # -- owners ----------------------------------------------------------------------------------------

@@ -57,7 +57,10 @@ def moves(steps: Iterable[Step]) -> Iterator[Move]:
             caller = callers.pop()
             yield Move("return", here, caller, len(callers) + 1, None)
             here = caller
-        here = Node(step.table, step.chain or "")
+        there = Node(step.table, step.chain or "")
+        if here != there:  # the end of a chain to which the base chain went by a goto
+            yield Move("return", here, there, step.depth, None)
+            here = there
         verdict, _, chain = step.verdict.partition(":")
         last = step
         if verdict == "JUMP":
@@ -67,12 +70,10 @@ def moves(steps: Iterable[Step]) -> Iterator[Move]:
         elif verdict == "GOTO":
             yield Move("goto", here, Node(step.table, chain), step.depth, step)
             here = Node(step.table, chain)
-        elif verdict == "RETURN" and callers:
-            caller = callers.pop()
+        elif verdict == "RETURN":
+            caller = callers.pop() if callers else Node(step.table, step.hook)
             yield Move("return", here, caller, step.depth, step)
             here = caller
-        elif verdict == "RETURN":
-            yield Move("return", here, Node(step.table, step.hook), step.depth, step)
         else:
             name = step.rule.target_name if step.rule is not None else step.verdict
             yield Move("done", here, Node("verdict", name), step.depth, step)
