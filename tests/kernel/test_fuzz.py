@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.kernel.fuzz import Report, fuzz, keep_smallest, shown
 from tests.kernel.laboratory import missing
-from tests.kernel.selftest import FAULTS, NO_FAULT, record, run_fault
+from tests.kernel.selftest import FAULTS, NO_FAULT, ROOT, record, run_fault
 
 WITHOUT = missing()
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)]
@@ -25,9 +26,17 @@ def _told(report: Report) -> str:
     return "\n\n".join([str(report), *map(shown, keep_smallest(report))])
 
 
+def _commit() -> str:
+    """Return the commit's id: each change has packets of its own, and a run can be repeated; else the time."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or str(int(time.time()))
+
+
 @pytest.mark.parametrize("kind", ["fixed", "fresh"])
 def test_random_rules_and_packets(kind: str) -> None:
-    seed = kind if kind == "fixed" else f"fresh {int(time.time())}"
+    seed = kind if kind == "fixed" else _commit()
     report = fuzz(PACKETS, seed, jobs=2)
     assert (report.packets >= PACKETS, report.rulesets >= RULESETS) == (True, True), str(report)
     assert not report.found, f"seed {seed!r}: {_told(report)}"
