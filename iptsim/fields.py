@@ -231,7 +231,7 @@ def _is_place(text: str) -> bool:
     """Tell whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
     table, _, rest = text.partition(":")
     chain, _, position = rest.rpartition(":")
-    return (table in _NFT_FAMILIES and bool(chain)) or bool(table and chain and position.isdigit())
+    return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdigit())
 
 
 def split_port(who: str) -> tuple[str, int | None]:

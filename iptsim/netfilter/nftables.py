@@ -40,8 +40,8 @@ def chain_place(chain: NftChain) -> str:
 
 
 def assumable(chain: NftChain) -> str:
-    """Return what `--assume` calls a chain: "inet:fw:input"."""
-    return ":".join((chain.family, chain.table, chain.name or ""))
+    """Return what `--assume` calls a chain: "inet:fw:input"; "ip:filter" where only its table is known."""
+    return ":".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
 class NftChains(Chains):

@@ -1,8 +1,11 @@
 """The order of base chains at a hook; measured with nft and legacy tables side by side."""
 
 from iptsim.dump import loads
+from iptsim.fields import read_assumptions
+from iptsim.host.nftables import hinted
 from iptsim.netfilter import hooks
 from iptsim.netfilter.program import Program
+from tests.netfilter.hosts import ask, router
 
 _TABLES = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter", "security"))
 
@@ -36,3 +39,19 @@ def test_tables_of_both_backends_stand_at_their_own_priorities() -> None:
 def test_conntrack_looks_between_raw_and_mangle() -> None:
     for hook in ("PREROUTING", "OUTPUT"):
         assert order(hook, "nf_tables")[:3] == ["raw/nf_tables", "conntrack", "mangle/nf_tables"]
+
+
+def test_chains_that_iptables_save_hints_at_may_be_at_any_hook_and_can_be_assumed_to_accept() -> None:
+    text = (
+        "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n"
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"
+    )
+    host = router(text)
+    host.namespace.nftables = hinted(host.rulesets.values(), None)
+    fields = {"sender": "10.1.0.9", "to": "10.2.0.9", "dport": 80}
+    trace = ask(host, **fields)
+    assert trace.verdict == "DEPENDS"
+    # it could drop, reject or change the packet, or accept it
+    assert sorted(way.verdict for way in trace.branches) == ["ACCEPT", "DEPENDS", "DROP", "REJECT"]
+    assert ask(host, **fields, assume=read_assumptions(["ip:filter=yes"])).verdict == "ACCEPT"
+    assert ask(host, **fields, assume={"nftables": True}).verdict == "ACCEPT"
