@@ -138,19 +138,20 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
     """Return which chain leads where in some tables of a ruleset."""
     graph = ChainGraph()
     for table in tables:
-        name = table.name
-        for chain in table.chains.values():
-            node = Node(name, chain.name)
-            graph.add_node(node, kind="base" if chain.builtin else "user", chain=chain)
+        # one node object a chain, in all its edges: a dump may have 100,000 calls
+        nodes = {name: Node(table.name, name) for name in table.chains}
+        for name, chain in table.chains.items():
+            graph.add_node(nodes[name], kind="base" if chain.builtin else "user", chain=chain)
             if chain.builtin:
-                hook = Node("hook", chain.name)
+                hook = Node("hook", name)
                 graph.add_node(hook, kind="hook")
-                graph.add_edge(hook, node, rules=[])
+                graph.add_edge(hook, nodes[name], rules=[])
         for caller, callee, rules in _calls(table):
-            target = Node(name, callee)
-            if target not in graph:
+            target = nodes.get(callee)
+            if target is None:
+                target = nodes[callee] = Node(table.name, callee)
                 graph.add_node(target, kind="missing")
-            graph.add_edge(Node(name, caller), target, rules=rules)
+            graph.add_edge(nodes[caller], target, rules=rules)
     return graph
 
 
