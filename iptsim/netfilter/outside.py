@@ -175,7 +175,15 @@ def watch_of(question: Question) -> Watch | None:
 
 def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | None) -> bool:
     """Tell whether the addresses of a condition lie behind the interface on the outside."""
-    return all(fib.lookup(host.namespace, family, one).device == device for one in _some(predicate))
+    return all(
+        not _is_link_local(family, one) and fib.lookup(host.namespace, family, one).device == device
+        for one in _some(predicate)
+    )
+
+
+def _is_link_local(family: Family, address: int) -> bool:
+    """Tell whether an address is of the link alone (169.254.0.0/16, fe80::/10)."""
+    return address >> 16 == 0xA9FE if family == 4 else address >> 118 == 0xFE80 >> 6
 
 
 def _some(predicate: Predicate) -> Iterator[int]:

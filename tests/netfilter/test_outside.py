@@ -75,6 +75,8 @@ def test_ipv6_alike() -> None:
         (["INPUT -j DROP", "INPUT -s 1.2.3.4/32 -j ACCEPT"], False),
         # these addresses are not outside
         (["INPUT -s 10.80.0.0/24 -j ACCEPT", "INPUT -j DROP"], False),
+        # an address of the link is not outside
+        (["INPUT -s 169.254.0.0/16 -j ACCEPT", "INPUT -j DROP"], False),
         # a log line is no other treatment
         (["INPUT -s 1.2.3.4/32 -j LOG", "INPUT -j DROP"], False),
     ],
