@@ -113,7 +113,7 @@ def _is_unanswered(world: World, observation: Observation) -> bool:
     last = observation.sightings[-1] if observation.sightings else None
     if observation.verdict != "LOST" or last is None or last.hook != "PREROUTING":
         return False
-    open_bridges = {world.interface(guest.port).master for guest in world.guests if guest.router}
+    open_bridges = {world.interface(guest.port).master for guest in world.guests if not guest.saved}
     return any(_is_nobody(world, world.interface(name or ""), last.header.dst) for name in open_bridges)
 
 

@@ -114,6 +114,7 @@ _NOT_MADE = (
     "* ICMP errors about fragments, and fragments that come in another order or overlap;",
     "* the set types that the kernel of the tests lacks: `hash:net,net`, `hash:net,port,net`, `hash:ip,mark`,",
     "  `hash:mac`, `hash:ip,mac`; timeouts and counters of set entries;",
+    "* sets with MAC addresses, of which packets without an Ethernet frame are asked;",
     "* other helpers than `ftp` and `sane`, and what helpers read in the data of a connection;",
     "* Docker's userland proxy, and programs that listen: the captures of real hosts have them.",
 )
