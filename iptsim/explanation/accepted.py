@@ -387,7 +387,7 @@ def _by_policy(case: Case) -> Reason:
         text = say("No rule blocks it.")
     elif any(one.rule is not None and one.verdict != "CONTINUE" for one in case.leg.steps):
         text = say(
-            "No rule blocks it, and the policy of {table} {chain} is ACCEPT.",
+            "No rule decides, and the policy of {table} {chain} is ACCEPT.",
             table=step.table,
             chain=step.chain,
         )

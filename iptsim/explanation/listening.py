@@ -28,11 +28,11 @@ def listening_text(host: Host, trace: Trace) -> str:
     if elsewhere:
         place = _full_place(delivered)
     if delivered.packet.proto == TCP:
-        text = say("Nothing listens on {place}: connection refused.", place=place)
+        text = say("No rule blocks it, but nothing listens on {place}: connection refused.", place=place)
     elif delivered.packet.pkttype != "unicast":
-        text = say("Nothing listens on {place}.", place=place)
+        text = say("No rule blocks it, but nothing listens on {place}.", place=place)
     else:
-        text = say("Nothing listens on {place}: ICMP port unreachable.", place=place)
+        text = say("No rule blocks it, but nothing listens on {place}: ICMP port unreachable.", place=place)
     return sentences(elsewhere, text)
 
 

@@ -19,7 +19,7 @@ def text_of(capture: str, sender: str, target: str) -> str:
 def test_a_policy_that_accepts_a_forwarded_port_says_where_it_goes() -> None:
     text = text_of("hosts/podman-netavark", "internet", "host:8080")
     assert (
-        "sends it to web 10.91.0.2:80. No rule blocks it, and the policy of filter FORWARD is ACCEPT." in text
+        "sends it to web 10.91.0.2:80. No rule decides, and the policy of filter FORWARD is ACCEPT." in text
     )
 
 

@@ -150,7 +150,7 @@ STORY = {
     ("docker-28.5/published", "internet", "host:8081"): (
         "ACCEPT",
         "policy-accept",
-        "No rule blocks it, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, not "
+        "No rule decides, and the policy of filter INPUT is ACCEPT. web's port is published on 127.0.0.1 only, not "
         "on 192.0.2.10.",
         "",
     ),
