@@ -287,7 +287,7 @@ class Bridges(Passage):
         ports = target.ports
         if target.port is None:
             ports = tuple(name for name in ports if name != port.name or port.hairpin)
-        if not ports and self.namespace.ports(bridge):
+        if not ports and not target.sends and self.namespace.ports(bridge):
             return self._kernel_drop(
                 "no-neighbour",
                 say("nobody on {bridge} answers for {who}", bridge=bridge, who=target.name),

@@ -25,12 +25,14 @@ class Neighbour:
         name: its name, or the address.
         port: the bridge port behind which it is, None where there is no bridge or nobody knows.
         candidates: the ports behind one of which it is, where nothing tells which.
+        sends: it has sent a packet from this link, so it is there even if no port is known for it.
     """
 
     container: Container | None
     name: str
     port: str | None
     candidates: tuple[str, ...] = ()
+    sends: bool = False
 
     @property
     def ports(self) -> tuple[str, ...]:
@@ -124,7 +126,7 @@ class World:
         port = self.namespace.learnt(mac, device)
         if port is None and (family, address, device) in self._heard:
             # the neighbour table is what the kernel goes by; senders that it does not have are where they send from
-            return Neighbour(None, name, self._heard[family, address, device])
+            return Neighbour(None, name, self._heard[family, address, device], sends=True)
         return self._behind(device, name, port, family, address, behind_ports)
 
     def neighbour_of_mac(self, family: Family, mac: str, address: int, bridge: str) -> Neighbour:
