@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import iptsim
 from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
-from iptsim.commands.common import BAD, INTERNAL
+from iptsim.commands.common import BAD, INTERNAL, complain
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = command(arguments)
         sys.stdout.flush()
     except IptsimError as error:
-        return _complain(str(error), BAD)
+        return complain(str(error), BAD)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
@@ -83,15 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _complain(text: str, status: int) -> int:
-    """Print an error, as far as there is something to print it to, and return the exit status."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    with suppress(OSError, ValueError):
-        print(f"iptsim: {text}", file=sys.stderr)
-    return status
-
-
 def _output_failed(error: OSError) -> int:
     """Return the exit status of a program whose output can't be written."""
     with suppress(OSError, ValueError):
@@ -99,7 +90,7 @@ def _output_failed(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
-    return _complain(f"the output can't be written: {error.strerror or error}", BAD)
+    return complain(f"the output can't be written: {error.strerror or error}", BAD)
 
 
 def _internal(error: Exception) -> int:
@@ -108,7 +99,7 @@ def _internal(error: Exception) -> int:
         with suppress(OSError, ValueError):
             traceback.print_exception(error, file=sys.stderr)
     what = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
-    return _complain(
+    return complain(
         f"internal error ({what}); please report it with the command and, if you may share it, its input"
         f" ({DEBUG}=1 shows where it happened)",
         INTERNAL,

@@ -146,8 +146,8 @@ Made by `make pages`; a test keeps it true.
 
 `iptsim lint SOURCE` looks at a host for what people commonly trip over. Each finding has one of the codes below, the
 rules and settings that show it, what it does to a packet (a real walk, and the command that shows it again), and a
-remedy. `--json` gives the same as data. The exit status is 0 when nothing was found, 1 when something was, 2 for bad
-input. In Python: `iptsim.lint(source)`.
+remedy. `--json` gives the same as data. With several sources, one that cannot be read does not stop the others. The
+exit status is 2 if there is such a source, else 1 if anything was found, else 0. In Python: `iptsim.lint(source)`.
 
 What only a saved list of containers can show (`docker inspect`) is not looked for where the source lacks it.
 

@@ -5,6 +5,7 @@ The statuses of signals are what POSIX shells report (128 and the signal's numbe
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,30 @@ def test_standard_streams_that_are_closed_or_full(command: str, status: int, sai
     assert done.returncode == status
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sources", "status"),
+    [
+        (["docker-28.5/icc-on", "docker-28.5/listening"], 0),
+        (["docker-28.5/icc-on", "docker-28.5/forward-off"], 1),
+        (["docker-28.5/forward-off", "nowhere", "docker-28.5/icc-on"], 2),
+    ],
+)
+def test_several_sources(sources: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that cannot be read does not stop the others, and weighs most."""
+    captures = CAPTURE.parents[1]
+    names = [str(captures / source) for source in sources]
+    assert main(["lint", *names]) == status
+    out, err = capsys.readouterr()
+    readable = [name for name in names if Path(name).exists()]
+    assert [line for line in out.splitlines() if line.startswith("==")] == [f"== {name}" for name in readable]
+    assert ("nowhere" in err) == (status == 2)
+
+    assert main(["lint", "--json", *names]) == status
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["source"] for one in found] == names
+    assert ["findings" in one for one in found] == [name in readable for name in names]
 
 
 def test_a_reader_that_went_away() -> None:

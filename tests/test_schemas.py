@@ -142,9 +142,10 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("whatif", "whatif", _ICC_OFF, "--icc=true"),
         ("rules", "rules", _ICC_OFF, "--teach"),
         ("findings", "lint", _ICC_OFF, "--teach"),
+        ("findings", "lint", _ICC_OFF, _ICC_OFF),
     ):
         main([*words, "--json"])
-        for line in capsys.readouterr().out.splitlines() if "--batch" in words else [capsys.readouterr().out]:
+        for line in capsys.readouterr().out.splitlines():
             yield kind, json.loads(line)
 
 

@@ -7,7 +7,7 @@ import gc
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from iptsim.errors import UsageError, printable
@@ -87,10 +87,20 @@ def add_command(
     return parser
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add SOURCE and how to read it."""
+def complain(text: str, status: int) -> int:
+    """Print an error, as far as there is something to print it to, and return the exit status."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with suppress(OSError, ValueError):
+        print(f"iptsim: {text}", file=sys.stderr)
+    return status
+
+
+def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add SOURCE, or several of them, and how to read it."""
     parser.add_argument(
         "source",
+        nargs="+" if several else None,
         metavar="SOURCE",
         help="a capture (directory, .tar.gz or .zip), a file made by iptables-save, or - for standard input",
     )
@@ -217,13 +227,13 @@ def answer(host: Host, fields: dict[str, Any]) -> Explanation:
     return explain_trace(host, question, walk(host, question))
 
 
-def open_source(arguments: argparse.Namespace) -> Host:
-    """Read the source; what is odd about it goes to standard error."""
+def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:
+    """Read the source, or one of several; what is odd about it goes to standard error."""
     from iptsim.host import load_host
 
     with _collector_paused():
         host = load_host(
-            arguments.source,
+            arguments.source if source is None else source,
             lenient=arguments.lenient,
             docker_inspect=arguments.docker_inspect,
             noflush=arguments.noflush,

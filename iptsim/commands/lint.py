@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
     ANSWERED,
+    BAD,
     DIFFERS,
     add_command,
     add_plain,
     add_source,
     add_teach,
+    complain,
     open_source,
     output,
     print_json,
 )
+from iptsim.errors import IptsimError
+
+if TYPE_CHECKING:
+    from iptsim.render.console import Output
 
 
 def add(commands: Any) -> None:
@@ -24,37 +30,61 @@ def add(commands: Any) -> None:
         commands,
         "lint",
         run,
-        "find what is probably wrong with a host",
+        "find what is probably wrong with hosts",
         epilog="Each finding has a stable code (docs/findings.md lists them), what shows it, what it does to a\n"
-        "packet, and a remedy. Exit status: 0 nothing found, 1 something found, 2 bad usage or bad input.",
+        "packet, and a remedy. With several sources, one that cannot be read does not stop the others.\n"
+        "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0.",
     )
-    add_source(parser)
+    add_source(parser, several=True)
     add_plain(parser)
     add_teach(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON; for several sources one object a line"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the findings."""
+    """Print the findings of each source."""
+    console = None if arguments.json else output(arguments)
+    if len(arguments.source) == 1:
+        return _lint(arguments, arguments.source[0], console)
+    statuses = []
+    for source in arguments.source:
+        try:
+            statuses.append(_lint(arguments, source, console))
+        except IptsimError as error:
+            if arguments.json:
+                print_json({"source": source, "error": str(error)})
+            statuses.append(complain(str(error), BAD))
+    return max(statuses)
+
+
+def _lint(arguments: argparse.Namespace, source: str, console: Output | None) -> int:
+    """Print the findings of one source, with its name if there are others."""
     from iptsim.findings import lint
     from iptsim.glossary import words_in
     from iptsim.render.findings import findings_lines
 
-    found = lint(open_source(arguments))
-    if arguments.json:
-        out: dict[str, Any] = {"schema": "iptsim.findings/1", "findings": [one.as_json() for one in found]}
+    found = lint(open_source(arguments, source))
+    is_one_of_several = len(arguments.source) > 1
+    lines = (
+        list(findings_lines(found, source, heading=is_one_of_several)) if console or arguments.teach else []
+    )
+    words = words_in(line.plain for line in lines) if arguments.teach else []
+    if console is None:
+        out: dict[str, Any] = {
+            "schema": "iptsim.findings/1",
+            **({"source": source} if is_one_of_several else {}),
+            "findings": [one.as_json() for one in found],
+        }
         if arguments.teach:
-            lines = findings_lines(found, arguments.source)
-            out["teach"] = [word.as_json() for word in words_in(line.plain for line in lines)]
+            out["teach"] = [word.as_json() for word in words]
         print_json(out)
     else:
-        console = output(arguments)
-        shown = []
-        for line in findings_lines(found, arguments.source):
+        for line in lines:
             console.show(line)
-            shown.append(line.plain)
         if arguments.teach:
             from iptsim.render.teaching import print_words
 
-            print_words(words_in(shown), console)
+            print_words(words, console)
     return DIFFERS if found else ANSWERED

@@ -14,13 +14,16 @@ from iptsim.languages import say, sentences
 _INDENT = "  "
 
 
-def findings_lines(findings: Sequence[Finding], source: str) -> Iterator[Text]:
+def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = False) -> Iterator[Text]:
     """Yield the lines that show findings, most telling first.
 
     Args:
         findings: what was found.
         source: the source as the user named it, for the commands that show a packet again.
+        heading: begin with the source, as one of several.
     """
+    if heading:
+        yield Text(f"== {printable(source)}", "bold")
     if not findings:
         yield Text(say("Nothing found."))
     for number, finding in enumerate(findings):
