@@ -124,7 +124,7 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
     packet = leg.packet
     assumptions.extend(
         say(
-            "The question leaves the {field} open, and a rule looks at it: {value} is taken.",
+            "A rule checks the {field}, not given here; assumed {value}.",
             field=told(_FIELD_NAMES.get(name, name)),
             value=_shown(packet, name),
         )

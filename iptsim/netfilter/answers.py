@@ -49,8 +49,10 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     its reply, anything else by a packet of the same protocol with addresses and ports swapped. A datagram that
     no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
     itself: a member that answers does so from its own address, in a connection of its own. Only ICMPv6 answers
-    a ping of a group.
+    a ping of a group. A later fragment is answered with the whole packet, of which nothing is known.
     """
+    if packet.fragment in ("middle", "last"):
+        return None
     if packet.family == 4 and (packet.dst == _BROADCAST or packet.dst >> 28 == _MULTICAST):
         return None
     if packet.family == 6 and packet.dst >> 120 == 0xFF and packet.proto != ICMPV6:

@@ -503,3 +503,12 @@ def test_who_sends_is_there_to_get_the_reply(tmp_path: Path) -> None:
     for target in ("198.51.100.7", "172.17.0.2"):
         trace = walk(host, parse_question({"from": "172.17.0.3", "to": target}))
         assert [leg.verdict for leg in trace.legs] == ["ACCEPT", "ACCEPT"]
+
+
+def test_a_later_fragment_has_no_reply_of_its_own() -> None:
+    """The receiver answers the whole packet, of which the fragment tells neither ports nor flags."""
+    rules = "*filter\n:FORWARD ACCEPT\n-A FORWARD -p tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP\nCOMMIT\n"
+    packet = {"in": "eth0", "src": "198.51.100.7", "dst": "10.9.0.2", "proto": "tcp", "fragment": "last"}
+    trace = walk(router(rules), parse_question(packet))
+    assert [len(branch.legs) for branch in trace.branches] == [1, 1]
+    assert not trace.consulted
