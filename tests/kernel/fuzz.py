@@ -137,6 +137,7 @@ def run_ruleset(seed: str, *, keep: bool = False, also: Collection[str] = ()) ->
     return report
 
 
+_DCCP = 33
 #: How often a packet is followed by another one of its connection, and how often it is one as people ask about.
 _FOLLOWED, _PEOPLE = 0.2, 0.15
 
@@ -205,6 +206,9 @@ class _Run:
             # copies of it are packets of the connection as well
             return
         if probe.connection or probe.expected_by or probe.fragment or probe.extension_headers or probe.socket:
+            return
+        if probe.proto == _DCCP:
+            # its entries have no ports, which a question about it has
             return
         more = later(self.random, self.world, probe, first.answer, first.reply)
         if more is None:

@@ -114,6 +114,10 @@ def make_rulebook(
         if any(table == "nat" for table, _ in book.chains):
             # the nat chains of both are asked until one translates: in which order shows in the trace only
             book.other.chains = {key: rules for key, rules in book.other.chains.items() if key[0] != "nat"}
+        for each in (book, book.other):
+            # what comes back from a queue goes on in the other backend
+            for key, rules in each.chains.items():
+                each.chains[key] = [rule for rule in rules if "-j NFQUEUE" not in rule.text]
     return book
 
 

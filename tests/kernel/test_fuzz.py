@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(WITHOUT), reason=WITHO
 PACKETS, RULESETS = 2000, 80
 #: Packets of which the kernel itself says something else when it is asked again, and whose verdict depends on
 #: what nobody can know, in a thousand.
-UNSTEADY, OPEN = 2, 20
+UNSTEADY, OPEN = 2, 40
 
 
 def _told(report: Report) -> str:
