@@ -165,10 +165,22 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
 
 
 def _pretends(world: World, probe: Probe) -> bool:
-    """Tell whether a packet comes with the address of a guest behind another port: the reply has no one place."""
-    return any(
-        one.address == probe.src and one.port != probe.source and not one.saved for one in world.guests
-    )
+    """Tell whether a packet comes with an address whose reply has no one place.
+
+    That is the address of a guest behind another port, or one of a bridge's subnet that the host uses itself.
+    """
+    if probe.source != "host":
+        return any(
+            one.address == probe.src and one.port != probe.source and not one.saved for one in world.guests
+        )
+    own = [
+        ipaddress.ip_interface(text)
+        for interface in world.interfaces
+        if interface.kind == "bridge"
+        for text in interface.addresses
+    ]
+    source = ipaddress.ip_address(probe.src)
+    return source not in [one.ip for one in own] and any(source in one.network for one in own)
 
 
 def can_be_sent(world: World, probe: Probe) -> bool:

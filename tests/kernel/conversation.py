@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
@@ -34,12 +33,6 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         return None
     if world.is_group(header.dst) or world.is_group(header.src):
         return None
-    if probe.fragment in ("middle", "last"):
-        # the whole packet would be answered
-        return None
-    if probe.source == "host" and probe.src not in _own_addresses(world):
-        # who really has the address is asked, and may be nobody
-        return None
     changes: dict[str, object] = {
         "length": 60,
         "payload": "",
@@ -70,13 +63,6 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)
     return probe.model_copy(update=changes)
-
-
-def _own_addresses(world: World) -> Iterator[str]:
-    """Yield the addresses of the host."""
-    yield from ("127.0.0.1", "::1")
-    for interface in world.interfaces:
-        yield from (address.split("/")[0] for address in interface.addresses)
 
 
 def _addressed(world: World, observation: Observation) -> Arrival | None:
