@@ -23,9 +23,9 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     _open_streams()
-    from iptsim.cli import program
+    from iptsim import cli
 
-    program()
+    cli.run()
 
 
 def _open_streams() -> None:

@@ -22,7 +22,7 @@ from iptsim.commands.common import BAD, INTERNAL, complain
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import language, language_of_locale
 
-__all__ = ["main", "make_parser", "program"]
+__all__ = ["main", "make_parser", "run"]
 
 #: In the order in which `iptsim --help` lists them.
 _COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
@@ -34,8 +34,8 @@ DEBUG = "IPTSIM_DEBUG"
 _LONGEST = 200
 
 
-def program() -> NoReturn:
-    """Run the command line as a program.
+def run() -> NoReturn:
+    """Run the command line as a program; :mod:`iptsim.__main__` starts it, and so do scripts installed before that.
 
     It lives for one answer. So garbage is looked for rarely, plug-ins of pydantic's in the environment are
     not looked for at all, and it ends without taking its data apart first: for a large ruleset that alone

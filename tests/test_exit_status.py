@@ -105,6 +105,14 @@ def test_several_sources(sources: list[str], status: int, capsys: pytest.Capture
     assert ["findings" in one for one in found] == [name in readable for name in names]
 
 
+def test_a_script_of_an_earlier_installation() -> None:
+    """An editable installation keeps its script when the checkout moves on: it enters by `iptsim.cli.run`."""
+    words = ["-c", "import sys; from iptsim.cli import run; sys.exit(run())", "--version"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("iptsim ")
+
+
 def test_a_reader_that_went_away() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "iptsim", "rules", str(CAPTURE)],
