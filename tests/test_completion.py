@@ -78,6 +78,11 @@ def test_a_damaged_source_is_no_error(tmp_path: Path) -> None:
     assert "host" in offered(tmp_path, f"iptsim explain {tmp_path} --from ")
 
 
+def test_a_pipe_in_a_source_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "docker-inspect.json")
+    assert "host" in offered(tmp_path, f"iptsim explain {tmp_path} --from ")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_scripts(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     assert main(["completion", shell]) == 0

@@ -77,12 +77,12 @@ def _receivers(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 
 def _containers(source: str | None) -> list[str]:
     """Return the containers that a source names, without loading its rules: a shell must not wait."""
-    import json
+    from iptsim.reading import parse_json
 
     found: list[str] = []
     for name in ("docker-inspect.json", "podman-inspect.json"):
         try:
-            entries = json.loads(_read(source or "", name))
+            entries = parse_json(_read(source or "", name))
             found += [entry["Name"].lstrip("/") for entry in entries]
         except Exception:  # noqa: S112  # whatever is wrong with a source, a shell can't be told
             continue
@@ -91,8 +91,9 @@ def _containers(source: str | None) -> list[str]:
 
 def _read(source: str, name: str) -> bytes:
     if os.path.isdir(source):
-        with open(os.path.join(source, name), "rb") as file:
-            return file.read()
+        from iptsim.reading import read_file
+
+        return read_file(os.path.join(source, name))
     from iptsim.host.files import read_source
 
     return read_source(source).files[name]
