@@ -66,10 +66,6 @@ class ChainGraph(_Graph):
         rules: list[Rule] = self.edges[caller, callee]["rules"]
         return rules
 
-    def callees(self, node: Node) -> list[Node]:
-        """Return the chains that a chain calls, in the order of its rules."""
-        return list(self.successors(node)) if node in self else []
-
     def reached(self, *starts: Node) -> list[Node]:
         """Return some nodes and all to which a packet can come from them, the nearest ones first."""
         found = dict.fromkeys(node for node in starts if node in self)
