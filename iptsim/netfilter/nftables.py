@@ -104,7 +104,7 @@ class NftChains(Chains):
             self._nft_step(chain, hook, "ACCEPT", note)
             return None
         effect = self._effect(chain)
-        note = _done(chain, effect)
+        note = told(_clause(chain_place(chain), effect))
         verdict = "ACCEPT" if effect is None else _FATES[effect]
         self._nft_step(chain, hook, verdict, note)
         return None if effect is None else Fate(_FATES[effect], context=context)
@@ -135,34 +135,22 @@ class NftChains(Chains):
                 later("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
                 f"--assume {assumable(chain)}=yes",
             )
-            self.settled[key] = self._planned(unknown, MODULE, ("", "", 0), None, _clause(chain, effect))
+            name = later("nftables {chain}", chain=chain_name(chain))
+            self.settled[key] = self._planned(unknown, MODULE, ("", "", 0), None, _clause(name, effect))
             self.decisions[-1].nftables = chain
-            self.decisions[-1].otherwise = _clause(chain, other) if other else ""
+            self.decisions[-1].otherwise = _clause(name, other) if other else ""
         return self.settled[key]
 
 
-def _done(chain: NftChain, effect: NftEffect | None) -> str:
-    """Return what a chain did, with its place."""
-    place = told(chain_place(chain))
+def _clause(chain: str, effect: NftEffect | Literal[""] | None) -> str:
+    """Return what a chain does, to be told later; without an effect it accepts."""
     if effect == "drop":
-        return say("{chain} drops it", chain=place)
+        return later("{chain} drops it", chain=chain)
     if effect == "reject":
-        return say("{chain} rejects it", chain=place)
+        return later("{chain} rejects it", chain=chain)
     if effect == "change":
-        return say("{chain} changes it", chain=place)
-    return say("{chain} accepts it", chain=place)
-
-
-def _clause(chain: NftChain, effect: NftEffect | Literal[""]) -> str:
-    """Return what a chain does, to be told later."""
-    name = chain_name(chain)
-    if effect == "drop":
-        return later("nftables {chain} drops it", chain=name)
-    if effect == "reject":
-        return later("nftables {chain} rejects it", chain=name)
-    if effect == "change":
-        return later("nftables {chain} changes it", chain=name)
-    return later("nftables {chain} accepts it", chain=name)
+        return later("{chain} changes it", chain=chain)
+    return later("{chain} accepts it", chain=chain)
 
 
 _NONE = NftRuleset()
