@@ -21,7 +21,7 @@ def _subnet(text: str) -> Subnet:
     return Subnet(family=6, address=int(network.network_address), prefix_length=network.prefixlen)
 
 
-LINK_LOCAL = _subnet("fe80::/10")
+_LINK_LOCAL = _subnet("fe80::/10")
 _SITE_LOCAL = _subnet("fec0::/10")
 #: The kernel's default policy table (ip6addrlbl_init_table), longest prefix first.
 _LABELS = tuple(
@@ -40,6 +40,11 @@ _NARROW_SCOPES = frozenset({2, 5})
 def is_multicast(family: int, address: int) -> bool:
     """Tell whether an address is a multicast group."""
     return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
+
+
+def is_link_local(family: int, address: int) -> bool:
+    """Tell whether an address is of the link alone (169.254.0.0/16, fe80::/10)."""
+    return address >> 16 == 0xA9FE if family == 4 else _LINK_LOCAL.covers(6, address)
 
 
 def select_source(
@@ -144,7 +149,7 @@ def _scope6(address: int) -> int:
     """Return the scope of an address: 1 node, 2 link, 5 site, 14 global (ipv6_addr_scope)."""
     if is_multicast(6, address):
         return address >> 112 & 0xF
-    if LINK_LOCAL.covers(6, address) or address == 1:
+    if is_link_local(6, address) or address == 1:
         return 2
     return 5 if _SITE_LOCAL.covers(6, address) else 14
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from iptsim.host.connected import connected_routes
 from iptsim.host.namespace import Namespace, NextHop, Route, prefix_mask
-from iptsim.host.source import LINK_LOCAL, is_multicast
+from iptsim.host.source import is_link_local, is_multicast
 from iptsim.packet import Family
 
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
@@ -160,7 +160,7 @@ def hops(route: Route) -> tuple[NextHop, ...]:
 
 def needs_device(address: int) -> bool:
     """Tell whether an IPv6 address means nothing without an interface (rt6_need_strict)."""
-    return is_multicast(6, address) or LINK_LOCAL.covers(6, address) or address == 1
+    return is_multicast(6, address) or is_link_local(6, address) or address == 1
 
 
 def routes_of(namespace: Namespace, family: Family) -> Iterator[Route]:

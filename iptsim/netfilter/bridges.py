@@ -10,6 +10,7 @@ from dataclasses import replace
 from iptsim.host import fib
 from iptsim.host.containers import Container
 from iptsim.host.namespace import Interface
+from iptsim.host.source import is_multicast
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
@@ -366,7 +367,7 @@ class Bridges(Passage):
 
     def _refused_before_rules(self, packet: Packet) -> Fate | None:
         """Drop what ip6_rcv refuses before any hook: multicast or loopback sources, loopback targets."""
-        if packet.src >> 120 == 0xFF or packet.src == 1 or packet.dst == 1:
+        if is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1:
             return self._kernel_drop(
                 "martian", say("IPv6 drops it before any rule: a loopback or multicast address")
             )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from iptsim.host import fib
 from iptsim.host.namespace import Interface
-from iptsim.host.source import LINK_LOCAL
+from iptsim.host.source import is_link_local
 from iptsim.languages import say
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.bridges import Bridges
@@ -185,7 +185,7 @@ class Journey(Bridges):
     def _refused_forwarding(self, context: Context, decision: routing.Decision) -> Fate | None:
         """Drop what ip_forward and ip6_forward do not pass on for its size or its source."""
         packet, device = context.packet, decision.device or ""
-        link_local = packet.family == 6 and (packet.src == 0 or LINK_LOCAL.covers(6, packet.src))
+        link_local = packet.family == 6 and (packet.src == 0 or is_link_local(6, packet.src))
         if link_local and device != context.entered:
             return self._kernel_drop(
                 "martian",

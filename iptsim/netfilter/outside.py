@@ -13,6 +13,7 @@ from iptsim.extensions.matches.set import Set
 from iptsim.host import fib
 from iptsim.host.ipsets import members_of
 from iptsim.host.model import Host
+from iptsim.host.source import is_link_local
 from iptsim.languages import joined, say, say_many
 from iptsim.netfilter.program import Condition, Prepared
 from iptsim.netfilter.question import Question
@@ -176,14 +177,9 @@ def watch_of(question: Question) -> Watch | None:
 def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | None) -> bool:
     """Tell whether the addresses of a condition lie behind the interface on the outside."""
     return all(
-        not _is_link_local(family, one) and fib.lookup(host.namespace, family, one).device == device
+        not is_link_local(family, one) and fib.lookup(host.namespace, family, one).device == device
         for one in _some(predicate)
     )
-
-
-def _is_link_local(family: Family, address: int) -> bool:
-    """Tell whether an address is of the link alone (169.254.0.0/16, fe80::/10)."""
-    return address >> 16 == 0xA9FE if family == 4 else address >> 118 == 0xFE80 >> 6
 
 
 def _some(predicate: Predicate) -> Iterator[int]:

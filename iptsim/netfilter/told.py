@@ -14,7 +14,8 @@ from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.question import ConnectionFacts, Question
 from iptsim.packet import ICMP, ICMPV6, Connection, Direction, Flow, Packet, Zone, address_text, parse_address
 
-_ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
+#: The status of a connection of which both sides have sent packets.
+ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
 
 
 class Told(NamedTuple):
@@ -74,7 +75,7 @@ def _tell_of_error(question: Question, packet: Packet, host: Host) -> Told:
     """Return the connection that an ICMP error is about."""
     if question.ct is not None and (question.ct.orig is not None or question.ct.reply is not None):
         connection = _connection(question.ct, packet)
-        connection.status |= _ESTABLISHED
+        connection.status |= ESTABLISHED
         quote_of(packet, (connection,))
         return Told(connections=(connection,))
     if packet.quoted is not None:
@@ -85,7 +86,7 @@ def _tell_of_error(question: Question, packet: Packet, host: Host) -> Told:
     if question.state != "related":
         return Told()
     quoted = packet.quoted or Flow(packet.dst, None, packet.src, None, packet.proto)
-    connection = Connection(packet.family, quoted, quoted.reversed(), status=_ESTABLISHED)
+    connection = Connection(packet.family, quoted, quoted.reversed(), status=ESTABLISHED)
     if question.ct is not None:
         _take(question.ct, connection)
     connection.nat_done = frozenset({"src", "dst"})
@@ -122,10 +123,10 @@ def _tell_facts(question: Question, packet: Packet) -> Told:
             direction = "reply"
         if facts.zone:
             # the entry lies in its own zone: the packet finds it only if a CT rule puts it there
-            connection.status |= _ESTABLISHED
+            connection.status |= ESTABLISHED
             return Told(connections=(connection,))
     if state == "established":
-        connection.status |= _ESTABLISHED
+        connection.status |= ESTABLISHED
         connection.nat_done = frozenset({"src", "dst"})
         return Told(State("ESTABLISHED", connection, direction), (connection,) if facts is not None else ())
     if state == "related":

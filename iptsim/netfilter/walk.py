@@ -30,7 +30,7 @@ from iptsim.netfilter.program import Program
 from iptsim.netfilter.question import Question
 from iptsim.netfilter.resolve import Start, resolve
 from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.told import quote_of, tell
+from iptsim.netfilter.told import ESTABLISHED, quote_of, tell
 from iptsim.netfilter.trace import Decision, Delivery, Leg, Step, Trace
 from iptsim.netfilter.unseen import unseen_note
 from iptsim.packet import (
@@ -330,8 +330,7 @@ def _open_connection(run: _Run) -> None:
             connection.status |= {"SEEN_REPLY", "ASSURED"}
         return
     flow = leg.packet.flow
-    status = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
-    connection = Connection(packet.family, flow, flow.reversed(), status=status)
+    connection = Connection(packet.family, flow, flow.reversed(), status=ESTABLISHED)
     connection.nat_done = frozenset({"src", "dst"})
     run.host_journey.world.force(State("ESTABLISHED", connection))
 
