@@ -12,10 +12,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from iptsim.alternatives.hosts import rebuilt, renewed
-from iptsim.docker.changes import CHANGES as DOCKER_CHANGES
-from iptsim.docker.changes import Change, changed, truth
-from iptsim.docker.recover import docker_host
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.flag_changes import CHANGES as DOCKER_CHANGES
+from iptsim.docker.sources.flag_changes import Change, changed, truth
+from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
 from iptsim.host import fib
@@ -85,7 +85,7 @@ class ChangedHost:
 def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Host:
     """Return a host after some changes, made one after the other; the given one stays as it is.
 
-    Known are the changes of :func:`iptsim.docker.changes.changed`, and
+    Known are the changes of :func:`iptsim.docker.sources.flag_changes.changed`, and
 
     * `bridge-nf`: "true" or "false": whether iptables sees what bridges switch
     * `sysctl`: "NAME=VALUE"

@@ -11,8 +11,8 @@ from typing import Any
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.table import Shift, shifts
-from iptsim.docker.changes import Change
 from iptsim.docker.roles import role_of
+from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.explanation import delivered_text

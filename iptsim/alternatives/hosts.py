@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from iptsim.docker.rules import gateways, rules_for
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.docker.dockerd.replay import gateways, rules_for
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, PublishedPort
 from iptsim.host.model import Host

@@ -14,10 +14,10 @@ from typing import Any
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
-from iptsim.docker.changes import Change
-from iptsim.docker.recover import docker_host
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.roles import is_dockers
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
+from iptsim.docker.sources.flag_changes import Change
+from iptsim.docker.sources.host import docker_host
 from iptsim.dump.owners import rule_owner
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace

@@ -1,1 +1,5 @@
-"""What Docker's own rules are for."""
+"""Docker: its settings, the rules that dockerd writes for them, and whose each rule is.
+
+`model` holds the settings, `dockerd` what each generation writes, `attribution` who wrote a rule, `sources`
+where settings are read from.
+"""

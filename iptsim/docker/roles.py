@@ -1,7 +1,7 @@
 """Why dockerd wrote a rule: the setting, network, container, port or link behind it, in one sentence.
 
 A rule is told by its chain and its form, for all generations of Docker's layout; see
-:mod:`iptsim.docker.forms`.
+:mod:`iptsim.docker.dockerd.recognition`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from iptsim.docker.facts import Fact
-from iptsim.docker.forms import form_of
-from iptsim.docker.forms import is_dockers as has_form
-from iptsim.docker.settings import DEFAULT_BRIDGE
+from iptsim.docker.dockerd.recognition import form_of
+from iptsim.docker.dockerd.recognition import is_dockers as has_form
+from iptsim.docker.dockerd.templates import Fact
+from iptsim.docker.model.settings import DEFAULT_BRIDGE
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import Network as Prefix

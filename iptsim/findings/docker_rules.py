@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from iptsim.docker.recover import docker_host
+from iptsim.docker.dockerd.replay import rules_for
 from iptsim.docker.roles import role_of
-from iptsim.docker.rules import rules_for
+from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation

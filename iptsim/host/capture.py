@@ -12,8 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.host import daemon as dockerd
-from iptsim.host import engine, flows, infer, iproute, nftables
+from iptsim.host import docker_inspect, dockerd_options, flows, infer, iproute, nftables
 from iptsim.host.containers import DockerDaemon
 from iptsim.host.files import FILES, Source, read_source
 from iptsim.host.foreign import (
@@ -139,20 +138,20 @@ class _Reader:
         host = Host(namespace=self._namespace(), source=self.source.name)
         self._rulesets(host)
         with self._in("docker-network-inspect.json") as name:
-            found = self._entries(name, engine.NetworkEntry)
-            networks = converted(found, engine.network)
+            found = self._entries(name, docker_inspect.NetworkEntry)
+            networks = converted(found, docker_inspect.network)
         with self._in("podman-network-inspect.json") as name:
-            podman = self._entries(name, engine.PodmanNetworkEntry)
-            networks += converted(podman, engine.podman_network)
+            podman = self._entries(name, docker_inspect.PodmanNetworkEntry)
+            networks += converted(podman, docker_inspect.podman_network)
         host.networks = {network.name: network for network in networks}
         for program in ("docker", "podman"):
             with self._in(f"{program}-inspect.json") as name:
-                entries = self._entries(name, engine.ContainerEntry)
-                for container in converted(entries, partial(engine.container, daemon=program)):
+                entries = self._entries(name, docker_inspect.ContainerEntry)
+                for container in converted(entries, partial(docker_inspect.container, daemon=program)):
                     host.containers[container.name] = container
         with self._in("docker-network-inspect.json"):
             if "docker-inspect.json" in self.source.files:
-                converted(found, partial(engine.add_members, host.containers))
+                converted(found, partial(docker_inspect.add_members, host.containers))
         host.daemon = self._daemon(host)
         host.ipsets = self._text("ipset-save.txt", read_ipsets)
         host.conntrack = self._text("conntrack.txt", lambda text: list(flows.conntrack_entries(text))) or []
@@ -281,15 +280,17 @@ class _Reader:
             return {guest: _guest(guest, entry) for guest, entry in entries.items()}
 
     def _daemon(self, host: Host) -> DockerDaemon | None:
-        info = self._json("docker-info.json", TypeAdapter(dockerd.InfoEntry))
-        version = self._text("docker-version.txt", dockerd.engine_version)
-        command = self._text("dockerd-cmdline.txt", lambda text: dockerd.options_of(text.split()))
+        info = self._json("docker-info.json", TypeAdapter(dockerd_options.InfoEntry))
+        version = self._text("docker-version.txt", dockerd_options.engine_version)
+        command = self._text("dockerd-cmdline.txt", lambda text: dockerd_options.options_of(text.split()))
         settings = self._json("daemon.json", TypeAdapter(dict[str, Any])) or {}
         with self._in("daemon.json") as name:
-            sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd.file_options(settings))]
+            sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd_options.file_options(settings))]
         if command is None:
             # The command line has these words already.
-            sources.append(("default-docker", self._text("default-docker", dockerd.shell_options) or {}))
+            sources.append(
+                ("default-docker", self._text("default-docker", dockerd_options.shell_options) or {})
+            )
         if info is not None:
             told = {
                 "live-restore": info.live_restore,
@@ -299,7 +300,7 @@ class _Reader:
             sources.append(("docker-info.json", found))
         if info is None and version is None and not any(options for _, options in sources):
             return None
-        return dockerd.make_daemon(
+        return dockerd_options.make_daemon(
             sources, version or (info.version if info else None), host.networks.values()
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, DockerDaemon, Endpoint, ExposedPort, Network, Subnet
-from iptsim.host.daemon import generation_of
+from iptsim.host.dockerd_options import generation_of
 from iptsim.host.evidence import Evidence, Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, prefix_mask

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from iptsim.docker.addresses import free_address, subnet_of
-from iptsim.docker.settings import (
+from iptsim.docker.model.addressing import free_address, subnet_of
+from iptsim.docker.model.settings import (
     DockerContainer,
     DockerHost,
     DockerNetwork,

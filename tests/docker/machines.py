@@ -10,10 +10,10 @@ from ipaddress import ip_address, ip_interface
 
 from hypothesis import strategies as st
 
-from iptsim.docker.addresses import subnet_of
-from iptsim.docker.ports import publications
-from iptsim.docker.rules import gateways, rules_for
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.docker.dockerd.port_order import publications
+from iptsim.docker.dockerd.replay import gateways, rules_for
+from iptsim.docker.model.addressing import subnet_of
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import (
     Container,

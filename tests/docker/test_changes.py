@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.docker.changes import CHANGES, changed
-from iptsim.docker.owner import rules_of
-from iptsim.docker.settings import DockerHost, Publication
+from iptsim.docker.attribution import rules_of
+from iptsim.docker.model.settings import DockerHost, Publication
+from iptsim.docker.sources.flag_changes import CHANGES, changed
 from iptsim.errors import UsageError
 from iptsim.host.containers import Link
 from iptsim.packet import address_text

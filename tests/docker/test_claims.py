@@ -11,9 +11,9 @@ from typing import Any
 
 from hypothesis import given, settings
 
-from iptsim.docker.ports import exposed, publications
-from iptsim.docker.rules import gateways
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
+from iptsim.docker.dockerd.port_order import exposed, publications
+from iptsim.docker.dockerd.replay import gateways
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator

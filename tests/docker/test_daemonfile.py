@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iptsim.docker.daemonfile import KEYS, check_settings
+from iptsim.docker.sources.daemon_json import KEYS, check_settings
 from iptsim.errors import CaptureError
 
 #: Asked of dockerd 20.10.24 with `dockerd --config-file`.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.docker.changes import changed
-from iptsim.docker.forms import form_of
-from iptsim.docker.owner import owners, rules_of
+from iptsim.docker.attribution import owners, rules_of
+from iptsim.docker.dockerd.recognition import form_of
+from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.roles import is_dockers, role_of
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.sources.flag_changes import changed
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
 from tests.docker.hosts import CAPTURES, FAMILIES, OTHERS, host, saved

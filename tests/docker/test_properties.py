@@ -7,10 +7,10 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iptsim.docker.changes import changed
-from iptsim.docker.owner import rules_of
-from iptsim.docker.rules import gateways, rules_for, write
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.attribution import rules_of
+from iptsim.docker.dockerd.replay import gateways, rules_for, write
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.flag_changes import changed
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.parameters import Parameters

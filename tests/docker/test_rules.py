@@ -10,10 +10,10 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from iptsim.docker.changes import Change, changed
-from iptsim.docker.owner import owners
-from iptsim.docker.rules import rules_for, write
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.attribution import owners
+from iptsim.docker.dockerd.replay import rules_for, write
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.flag_changes import Change, changed
 from iptsim.dump import dumps, loads
 from iptsim.host import load_host
 from iptsim.host.containers import Network, Subnet

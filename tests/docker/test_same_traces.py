@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from iptsim.docker.changes import changed
-from iptsim.docker.rules import rules_for
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.dockerd.replay import rules_for
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.flag_changes import changed
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.netfilter.walk import Simulator

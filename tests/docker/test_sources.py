@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from iptsim.cli import main
-from iptsim.docker.addresses import free_address, free_subnet, subnet_of
-from iptsim.docker.recover import moment
-from iptsim.docker.rules import rules_for
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork
-from iptsim.docker.sources import read_settings
-from iptsim.docker.words import read_expose, read_link, read_publish
+from iptsim.docker.dockerd.replay import rules_for
+from iptsim.docker.model.addressing import free_address, free_subnet, subnet_of
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
+from iptsim.docker.sources.files import read_settings
+from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
+from iptsim.docker.sources.host import moment
 from iptsim.dump import dumps
 from iptsim.errors import CaptureError, UsageError
 from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link

@@ -19,7 +19,7 @@ import pytest
 
 import iptsim
 from iptsim import reading
-from iptsim.docker.sources import read_settings
+from iptsim.docker.sources.files import read_settings
 from iptsim.errors import CaptureError
 from iptsim.host import archives, files, load_host
 from iptsim.host.files import read_source

@@ -12,8 +12,8 @@ import pytest
 from iptsim import reading
 from iptsim.cli import main
 from iptsim.commands.common import json_text
-from iptsim.docker import yaml_file
-from iptsim.docker.sources import read_settings
+from iptsim.docker.sources import yaml_file
+from iptsim.docker.sources.files import read_settings
 from iptsim.errors import CaptureError
 from iptsim.host import ipset_members, ipsets, load_host
 from iptsim.host.ipset_members import Members

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.host import daemon, flows, iproute
+from iptsim.host import dockerd_options, flows, iproute
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.ipsets import contains, read_ipsets
 from iptsim.packet import Context, Flow, Packet, Unknown, Zone
@@ -64,21 +64,21 @@ def test_daemon_options() -> None:
         "--dns=2.2.2.2",
         "--tls",
     ]
-    assert daemon.options_of(words) == {
+    assert dockerd_options.options_of(words) == {
         "icc": False, "bip": "10.5.0.1/24", "bridge": "br9", "iptables": True, "dns": ["1.1.1.1", "2.2.2.2"],
     }  # fmt: skip
-    assert daemon.shell_options(
+    assert dockerd_options.shell_options(
         '# DOCKER_OPTS="--icc=true"\nexport DOCKER_OPTS="--icc=false --ip-masq=0"\n'
     ) == {
         "icc": False,
         "ip-masq": False,
     }
     with pytest.raises(ValueError, match="icc is 'maybe'"):
-        daemon.options_of(["--icc=maybe"])
+        dockerd_options.options_of(["--icc=maybe"])
 
 
 def test_settings_have_an_order() -> None:
-    made = daemon.make_daemon(
+    made = dockerd_options.make_daemon(
         [("dockerd-cmdline.txt", {"icc": False}), ("daemon.json", {"icc": True, "ip-masq": False})],
         "27.1",
         [],

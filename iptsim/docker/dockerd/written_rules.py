@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iptsim.docker.facts import Fact
+from iptsim.docker.dockerd.templates import Fact
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.packet import Family
 

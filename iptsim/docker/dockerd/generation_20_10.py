@@ -6,7 +6,7 @@ firewall_linux.go; dumps of 20.10.24.
 
 from __future__ import annotations
 
-from iptsim.docker.facts import Layout, append, insert, top
+from iptsim.docker.dockerd.templates import Layout, append, insert, top
 
 START = (
     append("filter DOCKER-ISOLATION-STAGE-1", "-j RETURN"),

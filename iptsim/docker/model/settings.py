@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link, Subnet
-from iptsim.host.daemon import Generation, generation_of
+from iptsim.host.dockerd_options import Generation, generation_of
 from iptsim.host.model import Host
 from iptsim.host.namespace import Frozen, check_interface_name
 from iptsim.packet import Family
@@ -161,7 +161,7 @@ class DockerHost(Frozen):
         Raises:
             CaptureError: a setting makes no sense; the text names the file and the key.
         """
-        from iptsim.docker.recover import docker_host
+        from iptsim.docker.sources.host import docker_host
 
         return docker_host(host)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iptsim.docker import layout28
-from iptsim.docker.facts import Fact
+from iptsim.docker.dockerd import generation_28
+from iptsim.docker.dockerd.templates import Fact
 
 _ISOLATION, _INTERNAL = "DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"
 
@@ -21,13 +21,13 @@ def _renamed(fact: Fact) -> Fact:
 
 
 LAYOUT = replace(
-    layout28.LAYOUT,
+    generation_28.LAYOUT,
     name="29",
-    chains=(*layout28.LAYOUT.chains[:-2], ("filter", _INTERNAL)),
-    start=tuple(map(_renamed, layout28.START)),
+    chains=(*generation_28.LAYOUT.chains[:-2], ("filter", _INTERNAL)),
+    start=tuple(map(_renamed, generation_28.START)),
     network=(
-        *map(_renamed, layout28.INTERNAL),
-        *(fact for fact in layout28.NAT if fact.role != "own-bridge"),
-        *layout28.FORWARDING,
+        *map(_renamed, generation_28.INTERNAL),
+        *(fact for fact in generation_28.NAT if fact.role != "own-bridge"),
+        *generation_28.FORWARDING,
     ),
 )

@@ -6,8 +6,8 @@ port.go, link.go, wsl2.go), libnetwork/firewall_linux.go; dumps of 28.5.2.
 
 from __future__ import annotations
 
-from iptsim.docker import layout20, layout26
-from iptsim.docker.facts import Layout, append, insert, top
+from iptsim.docker.dockerd import generation_20_10, generation_26
+from iptsim.docker.dockerd.templates import Layout, append, insert, top
 
 START = (
     append("nat PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER"),
@@ -24,7 +24,7 @@ START = (
 )  # fmt: skip
 
 INTERNAL = (
-    *layout26.INTERNAL,
+    *generation_26.INTERNAL,
     append("filter DOCKER-FORWARD", "-i {bridge} -o {bridge} -j ACCEPT",
            "subnet internal icc", "icc-on", "--icc=true"),
     append("filter DOCKER-FORWARD", "-i {bridge} -o {bridge} -j DROP",
@@ -117,7 +117,7 @@ LAYOUT = Layout(
     endpoint=ENDPOINT,
     trusted=TRUSTED,
     port=PORT,
-    link=layout20.LINK,
+    link=generation_20_10.LINK,
     drop_always=frozenset(),
     drop_per_network=True,
 )

@@ -6,14 +6,13 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from iptsim.docker.addresses import default_network
-from iptsim.docker.compose import read_compose
-from iptsim.docker.daemonfile import check_settings
-from iptsim.docker.recover import check_daemon
-from iptsim.docker.settings import DockerHost
+from iptsim.docker.model.addressing import default_network
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.compose import read_compose
+from iptsim.docker.sources.daemon_json import check_settings
+from iptsim.docker.sources.host import check_daemon
 from iptsim.errors import CaptureError
-from iptsim.host import daemon as dockerd
-from iptsim.host import engine
+from iptsim.host import docker_inspect, dockerd_options
 from iptsim.host.capture import load_host
 from iptsim.host.containers import DockerDaemon, Network
 from iptsim.host.foreign import converted
@@ -87,7 +86,7 @@ def of_daemon(daemon: DockerDaemon) -> DockerHost:
 
 def _options(path: str, text: str) -> DockerDaemon:
     try:
-        return dockerd.make_daemon([(path, dockerd.shell_options(text))], None, ())
+        return dockerd_options.make_daemon([(path, dockerd_options.shell_options(text))], None, ())
     except ValueError as error:
         raise CaptureError(f"{path}: DOCKER_OPTS: {error}") from None
 
@@ -98,10 +97,10 @@ def _from_json(text: str, path: str) -> DockerHost:
         if isinstance(document, list):
             return _from_inspect(document, path)
         check_settings(text, path)
-        options = dockerd.file_options(document)
+        options = dockerd_options.file_options(document)
     except ValueError as error:
         raise CaptureError(f"{path}: {error}") from None
-    return of_daemon(dockerd.make_daemon([(path, options)], None, ()))
+    return of_daemon(dockerd_options.make_daemon([(path, options)], None, ()))
 
 
 def _from_inspect(document: list[Any], path: str) -> DockerHost:
@@ -116,10 +115,12 @@ def _from_inspect(document: list[Any], path: str) -> DockerHost:
         if not isinstance(entry, dict):
             raise ValueError(f"{brief(entry)} is no container and no network")
         if "IPAM" in entry:
-            network = engine.network(engine.NetworkEntry.model_validate(entry))
+            network = docker_inspect.network(docker_inspect.NetworkEntry.model_validate(entry))
             host.networks[network.name] = network
         else:
-            container = engine.container(engine.ContainerEntry.model_validate(entry), "docker")
+            container = docker_inspect.container(
+                docker_inspect.ContainerEntry.model_validate(entry), "docker"
+            )
             host.containers[container.name] = container
 
     converted(document, add)

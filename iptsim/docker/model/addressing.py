@@ -6,7 +6,7 @@ from collections.abc import Collection
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 
-from iptsim.docker.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
+from iptsim.docker.model.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
 from iptsim.errors import CaptureError
 from iptsim.host.containers import DockerDaemon, Subnet
 from iptsim.packet import Family

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from iptsim.docker.written import TABLES, Written
+from iptsim.docker.dockerd.written_rules import TABLES, Written
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
 
 IsDockers = Callable[[Rule], bool]

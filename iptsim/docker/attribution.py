@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iptsim.docker.forms import body, is_dockers
-from iptsim.docker.rules import write
-from iptsim.docker.settings import DockerHost
-from iptsim.docker.written import Made, Written
+from iptsim.docker.dockerd.recognition import body, is_dockers
+from iptsim.docker.dockerd.replay import write
+from iptsim.docker.dockerd.written_rules import Made, Written
+from iptsim.docker.model.settings import DockerHost
 from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.packet import Family

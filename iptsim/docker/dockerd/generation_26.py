@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iptsim.docker import layout20
-from iptsim.docker.facts import Fact, insert
+from iptsim.docker.dockerd import generation_20_10
+from iptsim.docker.dockerd.templates import Fact, insert
 
 START = (
-    *layout20.START,
+    *generation_20_10.START,
     insert("nat DOCKER", "-d 127.0.0.0/8 -i loopback0 -j RETURN", "wsl2 proxy ipv4", "wsl2"),
 )
 
@@ -37,12 +37,12 @@ def _unless_routed(fact: Fact) -> Fact:
 
 
 LAYOUT = replace(
-    layout20.LAYOUT,
+    generation_20_10.LAYOUT,
     name="26",
     user_chain=frozenset({4, 6}),
     start=START,
     network=(
         *INTERNAL,
-        *(_unless_routed(fact) for fact in layout20.NETWORK if fact.role != "internal"),
+        *(_unless_routed(fact) for fact in generation_20_10.NETWORK if fact.role != "internal"),
     ),
 )

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from iptsim.docker.addresses import free_address, subnet_of
-from iptsim.docker.settings import (
+from iptsim.docker.model.addressing import free_address, subnet_of
+from iptsim.docker.model.settings import (
     DockerContainer,
     DockerHost,
     DockerNetwork,
     GatewayMode,
     Publication,
 )
-from iptsim.docker.words import read_expose, read_publish
+from iptsim.docker.sources.flag_values import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, protocol_name

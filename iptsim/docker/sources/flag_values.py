@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from iptsim.docker.settings import Publication
+from iptsim.docker.model.settings import Publication
 from iptsim.host.containers import ExposedPort, Link
 from iptsim.packet import PROTOCOLS
 

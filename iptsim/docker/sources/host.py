@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iptsim.docker.rules import write
-from iptsim.docker.settings import (
+from iptsim.docker.dockerd.replay import write
+from iptsim.docker.model.settings import (
     DEFAULT_BRIDGE,
     DockerContainer,
     DockerHost,
@@ -18,7 +18,7 @@ from iptsim.docker.settings import (
     GatewayMode,
     Publication,
 )
-from iptsim.docker.traces import Traces, first_order, this_order
+from iptsim.docker.sources.rule_order import Traces, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Container, DockerDaemon, Endpoint, Network, PublishedPort

@@ -6,7 +6,7 @@ from functools import cmp_to_key
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from iptsim.docker.settings import DockerContainer, DockerNetwork, Publication
+from iptsim.docker.model.settings import DockerContainer, DockerNetwork, Publication
 from iptsim.host.containers import ExposedPort
 from iptsim.packet import PROTOCOLS, Family
 

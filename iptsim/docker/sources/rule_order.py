@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from iptsim.docker.rules import write
-from iptsim.docker.settings import DockerHost, Publication
+from iptsim.docker.dockerd.replay import write
+from iptsim.docker.model.settings import DockerHost, Publication
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Match
 from iptsim.extensions.targets.dnat import Dnat

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from itertools import groupby
 
-from iptsim.docker.facts import Fact
-from iptsim.docker.forms import is_dockers
-from iptsim.docker.layouts import LAYOUTS
-from iptsim.docker.merge import in_place
-from iptsim.docker.ports import exposed, publications
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, Publication
-from iptsim.docker.written import Made, Origin, Written, print_order
+from iptsim.docker.dockerd.generations import LAYOUTS
+from iptsim.docker.dockerd.merge import in_place
+from iptsim.docker.dockerd.port_order import exposed, publications
+from iptsim.docker.dockerd.recognition import is_dockers
+from iptsim.docker.dockerd.templates import Fact
+from iptsim.docker.dockerd.written_rules import Made, Origin, Written, print_order
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, address_text, protocol_name

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 from functools import cache, lru_cache
 
-from iptsim.docker.facts import Fact, append
-from iptsim.docker.layouts import LAYOUTS
+from iptsim.docker.dockerd.generations import LAYOUTS
+from iptsim.docker.dockerd.templates import Fact, append
 from iptsim.dump.ruleset import Rule
 
 #: What older engines, 28.0 and swarm mode write besides. Sources: libnetwork 0.8 to 17.09

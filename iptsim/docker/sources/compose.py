@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iptsim.docker.addresses import bridge_name, default_network, free_address, free_subnet, subnet_of
-from iptsim.docker.settings import DockerContainer, DockerHost, DockerNetwork, GatewayMode, Publication
-from iptsim.docker.words import read_expose, read_link, read_publish
-from iptsim.docker.yaml_file import read_yaml
+from iptsim.docker.model.addressing import bridge_name, default_network, free_address, free_subnet, subnet_of
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, GatewayMode, Publication
+from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
+from iptsim.docker.sources.yaml_file import read_yaml
 from iptsim.errors import CaptureError
 from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
 from iptsim.host.foreign import complaint

@@ -1,0 +1,1 @@
+"""The rules that dockerd writes, generation by generation."""

@@ -1,0 +1,12 @@
+"""The layouts of all generations of dockerd."""
+
+from __future__ import annotations
+
+from iptsim.docker.dockerd.generation_20_10 import LAYOUT as LAYOUT20
+from iptsim.docker.dockerd.generation_26 import LAYOUT as LAYOUT26
+from iptsim.docker.dockerd.generation_28 import LAYOUT as LAYOUT28
+from iptsim.docker.dockerd.generation_29 import LAYOUT as LAYOUT29
+from iptsim.docker.dockerd.templates import Layout
+
+#: By generation.
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (LAYOUT20, LAYOUT26, LAYOUT28, LAYOUT29)}

@@ -1,0 +1,1 @@
+"""What Docker is set to: its daemon, networks, containers, published ports and links."""
