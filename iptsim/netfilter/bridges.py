@@ -248,6 +248,7 @@ class Bridges(Passage):
         packet, bridge = context.packet, port.master or ""
         seen = self.bridge_netfilter(packet.family)
         reached: dict[str, Packet] = {}
+        rejected: Fate | None = None
         for other in self.namespace.ports(bridge):
             if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
                 continue
@@ -256,10 +257,12 @@ class Bridges(Passage):
                 continue
             if seen:
                 copy.physical_out = other.name
-                if self._hook(copy, hooks.FORWARD) is not None:
-                    continue
-                copy.in_interface = None
-                if self._hook(copy, hooks.POSTROUTING) is not None:
+                fate = self._hook(copy, hooks.FORWARD)
+                if fate is None:
+                    copy.in_interface = None
+                    fate = self._hook(copy, hooks.POSTROUTING)
+                if fate is not None:
+                    rejected = fate if fate.verdict == "REJECT" else rejected
                     continue
                 self._confirm(copy)
             if self._to_port(copy, (other.name,)) is None:
@@ -267,8 +270,11 @@ class Bridges(Passage):
         fate = self._leave_bridge(context, bridge)
         fate = fate or (None if seen else self._hook(context, hooks.PREROUTING))
         fate = fate or self._route(context)
-        if fate.verdict == "ACCEPT" or not reached:
+        if fate.verdict == "ACCEPT":
             return fate
+        if not reached:
+            # the sender hears of a copy that was rejected, whatever the host does with its own
+            return rejected or fate
         target = self.world.neighbour(packet.family, packet.dst, bridge)
         if target is not None and target.container is not None and target.port in reached:
             return self._hand_over(reached[target.port], target.container, target.name, bridge)

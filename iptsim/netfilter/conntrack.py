@@ -71,6 +71,11 @@ def is_icmp_error(packet: Packet) -> bool:
     return packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_ERRORS
 
 
+def is_icmp_request(packet: Packet) -> bool:
+    """Tell whether the packet is an ICMP request, such as a ping."""
+    return packet.icmp_type in {ICMP: ICMP_ANSWERS, ICMPV6: ICMPV6_ANSWERS}.get(packet.proto, {})
+
+
 def has_answer(proto: int, icmp_type: int) -> bool:
     """Tell whether an ICMP type is a request or the answer to one, which conntrack can turn round."""
     answers = ICMP_ANSWERS if proto == ICMP else ICMPV6_ANSWERS
@@ -85,13 +90,15 @@ def is_icmp_redirect(packet: Packet) -> bool:
 def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | None:
     """Return the state of a packet that belongs to a known connection, None for any other.
 
-    Zones are compared for the direction in which the packet would go (nf_ct_key_equal).
+    Zones are compared for the direction in which the packet would go (nf_ct_key_equal). Of a ping to oneself both
+    directions have the same addresses, and the ICMP type tells them apart.
     """
     flow = packet.flow
     for connection in connections:
         if connection.family != packet.family:
             continue
-        if flow == connection.reply and zone.reply == connection.zone.reply:
+        answers = flow != connection.original or not is_icmp_request(packet)
+        if answers and flow == connection.reply and zone.reply == connection.zone.reply:
             return State("ESTABLISHED", connection, "reply")
         if flow == connection.original and zone.original == connection.zone.original:
             if "SEEN_REPLY" in connection.status:

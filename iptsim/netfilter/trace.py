@@ -181,6 +181,9 @@ class Leg:
         if self.verdict not in ("DROP", "REJECT"):
             return []
         found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
+        if self.verdict == "REJECT":
+            # of a flooded frame, what rejects a copy; the host may drop its own afterwards
+            found = [step for step in found if step.verdict == "REJECT"] or found
         firm = [step for step in found if not step.maybe]
         return firm[-1:] or found
 

@@ -124,8 +124,8 @@ FAULTS = (
     Fault(
         "replies are not recognised",
         "netfilter/conntrack.py",
-        "if flow == connection.reply and",
-        "if flow is connection.reply and",
+        "if answers and flow == connection.reply and",
+        "if answers and flow is connection.reply and",
     ),
     Fault(
         "an ACK without a connection is invalid",

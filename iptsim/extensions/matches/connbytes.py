@@ -113,7 +113,10 @@ class Connbytes(Match):
         ):
             return None
         sides = _DIRECTIONS[self.connbytes_dir or "both"]
-        current = context.direction in sides
+        # an error about a packet, or what REJECT sends back, is related to its connection without being counted in it:
+        # nf_conntrack_in counts neither
+        is_counted = context.state != "RELATED" or connection.related
+        current = is_counted and context.direction in sides
         count = sum((packets or {}).get(side, 0) for side in sides) + current
         total = sum((octets or {}).get(side, 0) for side in sides) + current * packet.length
         if self.connbytes_mode == "packets":
