@@ -1,6 +1,16 @@
-"""The language that answers are told in: English, or Traditional Chinese as it is written in Taiwan.
+"""Messages as values, and the languages they are told in: English, and Traditional Chinese as written in Taiwan.
 
-A message is an English sentence with named placeholders; it is its own key in the catalogues of `iptsim/locales`:
+A :class:`Message` is an English sentence with named placeholders and their values; the sentence is its key in the
+catalogues of `iptsim/locales`. `str` tells it in the language in force at that moment:
+
+    >>> dropped = message("{place} drops {packets}.", place="filter FORWARD", packets="tcp")
+    >>> str(dropped)
+    'filter FORWARD drops tcp.'
+    >>> with language("zh-TW"):
+    ...     str(dropped)
+    'filter FORWARD 丟棄 tcp。'
+
+The rendering, whose texts are shown at once, tells them directly:
 
     >>> say("{place} drops {packets}.", place="filter FORWARD rule 4", packets="tcp packets")
     'filter FORWARD rule 4 drops tcp packets.'
@@ -14,13 +24,14 @@ Codes, JSON keys, verdicts, and the names of tables, chains and targets are the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, partial
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from iptsim.errors import UsageError
 
@@ -115,104 +126,264 @@ def _known(name: str) -> str | None:
     return None
 
 
-# -- saying ----------------------------------------------------------------------------------------
+# -- messages: texts that are told later ----------------------------------------------------------
 
 
-def say(message: str, /, **values: object) -> str:
-    """Return a message in the language in force, its placeholders filled.
+class Message:
+    """A text as a value, whatever the language; `str` tells it in the language in force.
+
+    Messages are immutable and can be pickled; they are equal if they have the same template and values. Making one
+    costs little: nothing is looked up or filled in before it is told. Messages among its values are told with it.
+    :func:`message` and its sisters make them.
+
+    A message is not a `str`: no code can search it for words. What code has to know needs a field of its own.
+    """
+
+    __slots__ = ()
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self._text(_in_force.get())
+
+    def __format__(self, form: str) -> str:
+        return format(str(self), form)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+#: A text of an answer: a message, or a name, number or rule of the dump, which is the same in every language.
+Text: TypeAlias = Message | str
+#: What a placeholder of a message takes.
+Filling: TypeAlias = Message | str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain(Message):
+    template: str
+    values: tuple[tuple[str, Filling], ...]
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        return _say(catalogue, self.template, dict(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _InContext(Message):
+    context: str
+    template: str
+    values: tuple[tuple[str, Filling], ...]
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        return _say_as(catalogue, self.context, self.template, dict(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plural(Message):
+    one: str
+    many: str
+    count: int
+    values: tuple[tuple[str, Filling], ...]
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        return _say_many(catalogue, self.one, self.many, self.count, dict(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined(Message):
+    separator: str
+    items: tuple[Text, ...]
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        return _join(catalogue, self.separator, self.items)
+
+    def __bool__(self) -> bool:
+        return any(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentences(Message):
+    texts: tuple[Text, ...]
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        return ("" if catalogue else " ").join(map(str, filter(None, self.texts)))
+
+    def __bool__(self) -> bool:
+        return any(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence(Message):
+    phrase: Text
+
+    def _text(self, catalogue: _Catalogue | None) -> str:
+        phrase = str(self.phrase)
+        return f"{phrase}。" if catalogue else f"{phrase[:1].upper()}{phrase[1:]}."
+
+
+def message(template: str, /, **values: Filling) -> Message:
+    """Return a message.
 
     Args:
-        message: a literal: the English text, with `{name}` for what is filled in.
+        template: a literal: the English text, with `{name}` for what is filled in.
         values: what is filled in; taken as it is, braces in it mean nothing.
+
+    >>> policy = message("policy {policy}", policy="DROP")
+    >>> policy == message("policy {policy}", policy="DROP"), str(policy)
+    (True, 'policy DROP')
     """
-    catalogue = _in_force.get()
-    if catalogue is None:
-        return message.format(**values)
-    return _filled(catalogue.messages.gettext(message), values)
+    return _Plain(template, _kept(values))
 
 
-def say_as(context: str, message: str, /, **values: object) -> str:
+def message_as(context: str, template: str, /, **values: Filling) -> Message:
     """Return a short message that means different things in different places, such as "from" over a column.
 
     Args:
         context: a literal that tells the places apart, for translators alone.
-        message: as for :func:`say`.
-        values: as for :func:`say`.
+        template: as for :func:`message`.
+        values: as for :func:`message`.
     """
-    catalogue = _in_force.get()
-    if catalogue is None:
-        return message.format(**values)
-    return _filled(catalogue.messages.pgettext(context, message), values)
+    return _InContext(context, template, _kept(values))
+
+
+def message_if(condition: object, yes: str, no: str, /, **values: Filling) -> Message:
+    """Return one of two messages, by a condition; both take the same placeholders."""
+    return _Plain(yes if condition else no, _kept(values))
+
+
+def message_many(one: str, many: str, /, count: int, **values: Filling) -> Message:
+    """Return a message that depends on a number, which is also the placeholder `{count}`.
+
+    >>> [str(message_many("{count} rule", "{count} rules", count)) for count in (1, 3)]
+    ['1 rule', '3 rules']
+    """
+    return _Plural(one, many, count, _kept(values))
+
+
+def message_joined(separator: str, items: Iterable[Text]) -> Message:
+    """Return items with a separator between them, itself a message: ", ", " and ". Empty items are left out.
+
+    Without items it is false.
+    """
+    return _Joined(separator, tuple(items))
+
+
+def message_sentences(*texts: Text) -> Message:
+    """Return sentences one after the other; empty ones are left out. Without sentences it is false."""
+    return _Sentences(texts)
+
+
+def message_sentence(phrase: Text) -> Message:
+    """Return a phrase as a whole sentence: with a capital and a full stop."""
+    return _Sentence(phrase)
+
+
+def json_default(value: object) -> str:
+    """Tell a message for :func:`json.dumps`, as its argument `default`.
+
+    Raises:
+        TypeError: the value is not a message.
+    """
+    if isinstance(value, Message):
+        return str(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def _kept(values: dict[str, Filling]) -> tuple[tuple[str, Filling], ...]:
+    """Return values as a message keeps them: in one order, and nothing that could change later."""
+    if not _IMMUTABLE.issuperset(map(type, values.values())):
+        values = {name: _fixed(value) for name, value in values.items()}
+    return tuple(values.items()) if len(values) < 2 else tuple(sorted(values.items()))
+
+
+def _fixed(value: Filling) -> Filling:
+    if type(value) in _IMMUTABLE:
+        return value
+    return value.message if isinstance(value, Later) else str(value)
+
+
+_IMMUTABLE = frozenset({str, int, float, _Plain, _InContext, _Plural, _Joined, _Sentences, _Sentence})
+
+
+# -- saying: for what is shown at once -------------------------------------------------------------
+
+
+def say(template: str, /, **values: object) -> str:
+    """Return what :func:`message` makes, told in the language in force.
+
+    >>> say("policy {policy}", policy="DROP")
+    'policy DROP'
+    """
+    return _say(_in_force.get(), template, values)
+
+
+def say_as(context: str, template: str, /, **values: object) -> str:
+    """Return what :func:`message_as` makes, told in the language in force."""
+    return _say_as(_in_force.get(), context, template, values)
 
 
 def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
-    """Return one of two messages, by a condition; both take the same placeholders.
+    """Return what :func:`message_if` makes, told in the language in force.
 
     >>> say_if(False, "not from port {port}", "from port {port}", port=80)
     'from port 80'
     """
-    return say(yes if condition else no, **values)
+    return _say(_in_force.get(), yes if condition else no, values)
 
 
 def say_many(one: str, many: str, /, count: int, **values: object) -> str:
-    """Return a message that depends on a number, which is also the placeholder `{count}`.
+    """Return what :func:`message_many` makes, told in the language in force.
 
     >>> say_many("{count} rule", "{count} rules", 1), say_many("{count} rule", "{count} rules", 3)
     ('1 rule', '3 rules')
     """
-    catalogue = _in_force.get()
-    if catalogue is None:
-        return (one if count == 1 else many).format(count=count, **values)
-    return _filled(catalogue.messages.ngettext(one, many, count), {"count": count, **values})
+    return _say_many(_in_force.get(), one, many, count, values)
 
 
-def joined(separator: str, items: Iterable[str]) -> str:
-    """Return items with a separator between them, itself a message: ", ", " and "."""
-    catalogue = _in_force.get()
-    if catalogue is None:
-        return separator.join(items)
-    between = catalogue.messages.gettext(separator)
-    parts: list[str] = []
-    for item in filter(None, items):
-        _add(parts, between if parts else "", literal=True)
-        _add(parts, item)
-    return "".join(parts)
+def joined(separator: str, items: Iterable[Text]) -> str:
+    """Return what :func:`message_joined` makes, told in the language in force.
+
+    >>> joined(", ", ["a", "", message("policy {policy}", policy="DROP")])
+    'a, policy DROP'
+    """
+    return _join(_in_force.get(), separator, items)
 
 
-def sentences(*texts: str) -> str:
-    """Return sentences one after the other; empty ones are left out."""
-    return ("" if _in_force.get() else " ").join(filter(None, texts))
+def sentences(*texts: Text) -> str:
+    """Return what :func:`message_sentences` makes, told in the language in force."""
+    return str(_Sentences(texts))
 
 
-def sentence(phrase: str) -> str:
-    """Return a phrase as a whole sentence: with a capital and a full stop.
+def sentence(phrase: Text) -> str:
+    """Return what :func:`message_sentence` makes, told in the language in force.
 
     >>> sentence("ip_forward is 0"), sentence("the packet is dropped")
     ('Ip_forward is 0.', 'The packet is dropped.')
     """
-    return f"{phrase}。" if _in_force.get() else f"{phrase[:1].upper()}{phrase[1:]}."
+    return str(_Sentence(phrase))
 
 
-# -- what is made before it is known in which language it will be told ---------------------------------------------
+# -- what goes when nothing uses it any more: messages that pass for strings ----------------------
 
 
 class Later(str):
     """A message that is told when somebody asks; as a string it is the English text."""
 
-    __slots__ = ("again",)
+    __slots__ = ("message",)
     #: tells it in the language in force
-    again: Callable[[], str]
+    message: Message
 
 
-def later(message: str, /, **values: object) -> Later:
+def later(template: str, /, **values: object) -> Later:
     """Return a message for data that outlives the language in force: constants, what a host was inferred from.
 
     >>> kept = later("{name} is a bridge", name="docker0")
     >>> kept
     'docker0 is a bridge'
     """
-    text = Later(message.format(**values))
-    text.again = partial(_said, message, values)
+    text = Later(template.format(**values))
+    text.message = message(template, **values)  # type: ignore[arg-type]
     return text
 
 
@@ -220,17 +391,13 @@ def later_joined(separator: str, items: Iterable[str]) -> Later:
     """Return what :func:`joined` would, to be told later."""
     kept = tuple(items)
     text = Later(separator.join(kept))
-    text.again = partial(joined, separator, kept)
+    text.message = message_joined(separator, (one.message if isinstance(one, Later) else one for one in kept))
     return text
 
 
-def told(text: str) -> str:
-    """Return a text in the language in force, if :func:`later` made it; any other as it is."""
-    return text.again() if isinstance(text, Later) else text
-
-
-def _said(message: str, values: Mapping[str, object]) -> str:
-    return say(message, **{name: told(one) if isinstance(one, str) else one for name, one in values.items()})
+def told(text: Text) -> str:
+    """Return a text in the language in force: a message, or what :func:`later` made; any other as it is."""
+    return str(text.message if isinstance(text, Later) else text)
 
 
 # -- filling in ------------------------------------------------------------------------------------
@@ -242,7 +409,38 @@ def _pieces(template: str) -> tuple[tuple[str, str | None, str], ...]:
     return tuple((text, name, form or "") for text, name, form, _ in Formatter().parse(template))
 
 
-def _filled(template: str, values: Mapping[str, Any]) -> str:
+def _say(catalogue: _Catalogue | None, template: str, values: Mapping[str, object]) -> str:
+    if catalogue is None:
+        return template.format(**values)
+    return _filled(catalogue.messages.gettext(template), values)
+
+
+def _say_as(catalogue: _Catalogue | None, context: str, template: str, values: Mapping[str, object]) -> str:
+    if catalogue is None:
+        return template.format(**values)
+    return _filled(catalogue.messages.pgettext(context, template), values)
+
+
+def _say_many(
+    catalogue: _Catalogue | None, one: str, many: str, count: int, values: Mapping[str, object]
+) -> str:
+    if catalogue is None:
+        return (one if count == 1 else many).format(count=count, **values)
+    return _filled(catalogue.messages.ngettext(one, many, count), {"count": count, **values})
+
+
+def _join(catalogue: _Catalogue | None, separator: str, items: Iterable[Text]) -> str:
+    if catalogue is None:
+        return separator.join(map(str, filter(None, items)))
+    between = catalogue.messages.gettext(separator)
+    parts: list[str] = []
+    for item in filter(None, items):
+        _add(parts, between if parts else "", literal=True)
+        _add(parts, str(item))
+    return "".join(parts)
+
+
+def _filled(template: str, values: Mapping[str, object]) -> str:
     parts: list[str] = []
     for text, name, form in _pieces(template):
         _add(parts, text, literal=True)

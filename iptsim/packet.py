@@ -14,6 +14,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
+from iptsim.languages import Text
+
 Family = Literal[4, 6]
 Direction = Literal["original", "reply"]
 
@@ -223,8 +225,8 @@ class Unknown(NamedTuple):
             key stands for a new decision each time (limit, statistic).
     """
 
-    reason: str
-    decide: str = ""
+    reason: Text
+    decide: Text = ""
     key: tuple[Any, ...] = ()
 
 

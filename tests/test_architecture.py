@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -60,6 +61,29 @@ def test_what_is_loaded_alone_shows_itself() -> None:
     code = f"from iptsim.dump import load; print(load({str(CAPTURE / 'iptables-save.txt')!r}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout.startswith("IPv4 rules")
+
+
+#: What turns messages into text, and what stands above it.
+RENDERING = {"render", "pictures", "report", "display", "commands", "cli", "languages"}
+#: The calls that make text of messages.
+TELLING = {
+    "say", "say_as", "say_if", "say_many", "joined", "sentence", "sentences", "told", "later", "later_joined",
+}  # fmt: skip
+#: Packages below the rendering that still make text. The list only gets shorter.
+STILL_TELLING = {
+    "alternatives", "docker", "dump", "explanation", "extensions", "findings", "glossary", "host", "netfilter", "reach",
+}  # fmt: skip
+
+
+def test_only_the_rendering_makes_text_of_messages() -> None:
+    """Below it, a text is a message or a code: data that can be told in any language, and that no code can parse."""
+    telling = set()
+    for path in (ROOT / "iptsim").rglob("*.py"):
+        package = path.relative_to(ROOT / "iptsim").parts[0].removesuffix(".py")
+        calls = (node.func for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call))
+        if package not in RENDERING and any(isinstance(one, ast.Name) and one.id in TELLING for one in calls):
+            telling.add(package)
+    assert telling == STILL_TELLING
 
 
 def test_json_needs_no_rendering() -> None:

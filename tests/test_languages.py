@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from gettext import NullTranslations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import iptsim
+from iptsim import languages
 from iptsim.cli import main
-from iptsim.languages import joined, language, language_of_locale, later, say, sentences, told
+from iptsim.languages import (
+    LANGUAGES,
+    Message,
+    Text,
+    joined,
+    json_default,
+    language,
+    language_of_locale,
+    later,
+    message,
+    message_as,
+    message_if,
+    message_joined,
+    message_many,
+    message_sentence,
+    message_sentences,
+    say,
+    sentences,
+    told,
+)
 
 CAPTURE = Path(__file__).parents[1] / "fixtures/captures/docker-28.5/icc-off"
 QUESTION = ("explain", str(CAPTURE), "--from", "client", "--to", "web:80")
@@ -143,3 +171,113 @@ def test_what_was_made_earlier_is_told_in_the_language_in_force() -> None:
         assert told(kept) == "nat DOCKER 第無條規則"
         assert told("plain") == "plain"
     assert told(kept) == "nat DOCKER rule none"
+
+
+class Words(NullTranslations):
+    """A catalogue that translates word by word."""
+
+    words: ClassVar = {
+        "packets": "封包",
+        "{what} of {who}": "{who}的{what}",
+        ", ": "、",
+        "{count} rule": "{count} 條規則",
+    }
+
+    def gettext(self, message: str) -> str:
+        return self.words.get(message, message)
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self.words[msgid1]
+
+    def pgettext(self, context: str, message: str) -> str:
+        return f"{message}（{context}）"
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the language zh-TW one of a few words, whatever the messages of the program are."""
+    catalogue = SimpleNamespace(name="zh-TW", messages=Words())
+    monkeypatch.setattr(languages, "_catalogue", lambda name: None if name == "en" else catalogue)
+
+
+#: One message of each kind, made anew at each call, with its English and its Chinese.
+KINDS: dict[str, tuple[Callable[[], Message], str, str]] = {
+    "nested": (
+        lambda: message("{what} of {who}", what=message("packets"), who="eth0"), "packets of eth0", "eth0 的封包",
+    ),
+    "context": (lambda: message_as("column", "from"), "from", "from（column）"),
+    "condition": (lambda: message_if(False, "rules", "packets"), "packets", "封包"),
+    "plural": (lambda: message_many("{count} rule", "{count} rules", 2), "2 rules", "2 條規則"),
+    "joined": (lambda: message_joined(", ", ["eth0", "", message("packets")]), "eth0, packets", "eth0、封包"),
+    "sentences": (
+        lambda: message_sentences(message_sentence(message("packets")), "", message_sentence("b")),
+        "Packets. B.", "封包。b。",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("words")
+@pytest.mark.parametrize(("make", "english", "chinese"), KINDS.values(), ids=KINDS)
+def test_a_message_is_told_in_the_language_in_force(
+    make: Callable[[], Message], english: str, chinese: str
+) -> None:
+    made = make()
+    assert (str(made), f"{made:>20}") == (english, f"{english:>20}")
+    with language("zh-TW"):
+        assert (str(made), str(make())) == (chinese, chinese)
+        copy = pickle.loads(pickle.dumps(made))
+    assert str(copy) == english
+
+
+@pytest.mark.usefixtures("words")
+@pytest.mark.parametrize("make", [make for make, _, _ in KINDS.values()], ids=KINDS)
+def test_messages_are_values(make: Callable[[], Message]) -> None:
+    with language("zh-TW"):
+        there = make()
+        hashed = hash(there)
+    assert (there, hash(there)) == (make(), hashed)
+    assert there
+    assert not isinstance(there, str)
+    with pytest.raises(AttributeError):
+        setattr(there, fields(there)[0].name, "other")  # type: ignore[arg-type]
+    assert json.dumps([there], default=json_default) == json.dumps([str(there)])
+
+
+texts = st.recursive(
+    st.text("ab c,", max_size=5),
+    lambda inner: st.one_of(
+        st.builds(lambda x, y: message("{x} and {y}", x=x, y=y), inner, st.one_of(inner, st.integers())),
+        st.builds(lambda items: message_joined(", ", items), st.lists(inner, max_size=3)),
+        st.builds(
+            lambda count, x: message_many("{count} rule", "{count} rules", count), st.integers(0, 3), inner
+        ),
+        st.builds(message_sentence, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@given(texts, texts)
+def test_equality_and_hash_do_not_depend_on_the_language(left: Text, right: Text) -> None:
+    seen = []
+    for name in LANGUAGES:
+        with language(name):
+            seen.append((left == right, hash(left), hash(right)))
+            if left == right:
+                assert str(left) == str(right)
+    assert seen[0] == seen[1]
+
+
+def test_what_fills_a_message_cannot_change_it_later() -> None:
+    ports = [80]
+    kept = message("ports {ports}", ports=ports)  # type: ignore[arg-type]
+    ports.append(443)
+    assert str(kept) == "ports [80]"
+    assert message("{a} {b}", a=1, b="x") == message("{a} {b}", b="x", a=1)
+
+
+def test_messages_without_anything_in_them_are_false() -> None:
+    assert not message_joined(", ", [])
+    assert not message_joined(", ", ["", message_sentences()])
+    assert not message_sentences("", message_joined(", ", []))
+    assert str(message_sentences()) == ""

@@ -24,13 +24,18 @@ MO = PO.with_suffix(".mo")
 #: The functions of :mod:`iptsim.languages` that take messages, and where these stand among their arguments: the
 #: message; a message for one and one for many; a context and the message; two messages.
 MESSAGES = {
+    "message": (0,),
+    "message_joined": (0,),
+    "message_many": (0, 1),
+    "message_as": (0, 1),
+    "message_if": (1, 2),
     "say": (0,),
-    "later": (0,),
     "joined": (0,),
-    "later_joined": (0,),
     "say_many": (0, 1),
     "say_as": (0, 1),
     "say_if": (1, 2),
+    "later": (0,),
+    "later_joined": (0,),
 }
 
 _HEADER = b"""\
@@ -75,9 +80,9 @@ def extracted() -> Catalog:
     for path in sorted(PACKAGE.rglob("*.py")):
         where = [(f"iptsim/{path.relative_to(PACKAGE).as_posix()}", 1)]
         for name, texts in _calls(path):
-            if name == "say_many":
+            if name in ("message_many", "say_many"):
                 found.add((texts[0], texts[1]), locations=where)
-            elif name == "say_as":
+            elif name in ("message_as", "say_as"):
                 found.add(texts[1], locations=where, context=texts[0])
             else:
                 for text in texts:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from iptsim.errors import UsageError, printable
+from iptsim.languages import json_default
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
@@ -293,10 +294,9 @@ def json_text(value: Any, indent: int | None = None) -> str:
     """Return JSON in ASCII. U+FFFD stands for half a character, as a name of a file or an argument may hold it."""
     import json
 
-    text = json.dumps(value, indent=indent)
+    text = json.dumps(value, indent=indent, default=json_default)
     if "\\ud" not in text:
         return text
-    whole = (
-        json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
+    raw = json.dumps(value, ensure_ascii=False, default=json_default)
+    whole = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return json.dumps(json.loads(whole), indent=indent)

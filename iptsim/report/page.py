@@ -15,6 +15,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from iptsim.languages import json_default
 from iptsim.pictures.style import SCOPE, style_sheet
 from iptsim.report.data import Report
 
@@ -68,7 +69,7 @@ def _hash(text: str) -> str:
 
 def _json(data: dict[str, Any]) -> str:
     """Return data as JSON that can't leave its element; everything but ASCII is escaped."""
-    return json.dumps(data, separators=(",", ":")).translate(_ESCAPES)
+    return json.dumps(data, separators=(",", ":"), default=json_default).translate(_ESCAPES)
 
 
 def _file(name: str) -> str:

@@ -1086,7 +1086,7 @@ def test_string_in_data_that_the_question_leaves_open() -> None:
     match = bind("string --algo bm --string BitTorrent")
     answer = truth(match, packet(length=60, defaults=frozenset({"payload"})))
     assert isinstance(answer, Unknown)
-    assert "BitTorrent" in answer.reason
+    assert "BitTorrent" in str(answer.reason)
     # no room for it: the open parts of the header are too short
     assert truth(match, packet(length=40)) is False
     # a checksum may be anything
