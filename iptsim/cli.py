@@ -1,7 +1,7 @@
 """The command line: the program around the commands of :mod:`iptsim.commands`.
 
-Exit status: 0 answered, 1 an expectation failed or `lint` found something, 2 bad usage or bad input,
-3 an internal error; 130 and 141 for Ctrl-C and a reader that went away.
+Exit status: 0 success, 1 an expectation failed or `lint` found something, 2 bad usage or bad input,
+3 an internal error; 130 for Ctrl-C, 141 for a closed pipe.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ __all__ = ["main", "make_parser", "run"]
 
 #: In the order in which `iptsim --help` lists them.
 _COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
-#: What a shell reports of a program that SIGINT ended, and SIGPIPE.
+#: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
-#: Set to 1, it shows where an internal error happened.
+#: When set to 1, an internal error prints its traceback.
 DEBUG = "IPTSIM_DEBUG"
-#: Longest part of an internal error that is shown, in characters.
+#: An internal error is shown up to this many characters.
 _LONGEST = 200
 
 
 def run() -> NoReturn:
-    """Run the command line as a program; :mod:`iptsim.__main__` starts it, and so do scripts installed before that.
+    """Run the command line as a program, from :mod:`iptsim.__main__` or from scripts of earlier installations.
 
-    It lives for one answer. So garbage is looked for rarely, plug-ins of pydantic's in the environment are
-    not looked for at all, and it ends without taking its data apart first: for a large ruleset that alone
-    takes a tenth of the time.
+    The process gives one answer and ends. So it rarely collects garbage, does not search the environment for
+    pydantic plug-ins, and exits without freeing its data, which for a large ruleset takes a tenth of the time.
     """
     gc.set_threshold(100_000)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -51,7 +50,7 @@ def run() -> NoReturn:
     except KeyboardInterrupt:
         status = INTERRUPTED
     except SystemExit as ended:
-        # after a help text, or an error in the words
+        # argparse ends the program after a help text or a usage error
         status = ended.code if isinstance(ended.code, int) else BAD
     if callable(at_once):
         signal.signal(signal.SIGINT, at_once)
@@ -76,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        # inputs that can't be read are errors of their own above: this is an output that can't be written
+        # an unreadable input raises an IptsimError: this is an output that cannot be written
         return _output_failed(error)
     except Exception as error:
         return _internal(error)
@@ -84,17 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _output_failed(error: OSError) -> int:
-    """Return the exit status of a program whose output can't be written."""
+    """Report that the output cannot be written, and return the exit status."""
     with suppress(OSError, ValueError):
         # keep the interpreter from flushing into it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
-    return complain(f"the output can't be written: {error.strerror or error}", BAD)
+    return complain(f"cannot write the output: {error.strerror or error}", BAD)
 
 
 def _internal(error: Exception) -> int:
-    """Return the exit status of a program with a defect, and ask to report it."""
+    """Ask the user to report an internal error, and return the exit status."""
     if os.environ.get(DEBUG) == "1":
         with suppress(OSError, ValueError):
             traceback.print_exception(error, file=sys.stderr)
@@ -107,7 +106,7 @@ def _internal(error: Exception) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the arguments. CHAIN may stand behind options, which argparse can't do by itself."""
+    """Parse the arguments. CHAIN may follow options, which argparse alone does not support."""
     parser = make_parser()
     completion.answer_shell(parser)
     arguments, left = parser.parse_known_args(argv)
@@ -121,7 +120,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose texts are inert on a terminal, and which does not pass over what can't be printed."""
+    """A parser that escapes control characters in what it prints."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         stream = file or sys.stderr

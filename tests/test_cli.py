@@ -178,7 +178,7 @@ BAD = {
     "no such batch": (["explain", ICC_OFF, "--batch", "/nowhere", "--json"], "/nowhere"),
     "one stream twice": (["explain", "-", "--batch", "-", "--json"], "standard input"),
     "unknown chain": (["rules", ICC_OFF, "DOCKERS"], "no chain DOCKERS"),
-    "unknown table": (["rules", ICC_OFF, "-t", "flter"], "no table flter"),
+    "unknown table": (["rules", ICC_OFF, "-t", "flter"], "unknown table 'flter'"),
     "unknown picture": (["graph", ICC_OFF, "-o", "x.gif"], ".mmd"),
     "unwritable": (["graph", ICC_OFF, "-o", "/nowhere/x.dot"], "/nowhere/x.dot"),
     "no command": ([], "COMMAND"),
@@ -414,7 +414,7 @@ def test_a_full_disk_is_an_error(words: tuple[str, ...]) -> None:
         process = start(*words, stdout=full)
         _, err = process.communicate()
     assert process.returncode == 2
-    assert err == b"iptsim: the output can't be written: No space left on device\n"
+    assert err == b"iptsim: cannot write the output: No space left on device\n"
 
 
 def test_an_interrupt_ends_quietly() -> None:

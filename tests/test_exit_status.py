@@ -64,7 +64,7 @@ def test_usual_ends(command: str, status: int, said: str) -> None:
         (
             "iptsim explain $S --from client --to web:80 >&-",
             2,
-            "the output can't be written: Bad file descriptor",
+            "cannot write the output: Bad file descriptor",
         ),
         ("iptsim explain $S --from client --to web:80 >/dev/full", 2, "No space left on device"),
         ("iptsim --help >/dev/full", 2, "No space left on device"),

@@ -35,5 +35,5 @@ def test_help_may_keep_lines_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         main(["completion", "--help"])
     assert (
-        '\n  zsh   ~/.zshrc, behind compinit     eval "$(iptsim completion zsh)"\n' in capsys.readouterr().out
+        '\n  zsh   ~/.zshrc, after compinit      eval "$(iptsim completion zsh)"\n' in capsys.readouterr().out
     )

@@ -1,4 +1,4 @@
 """The commands of `iptsim`, one module each: `add(commands)` adds its arguments, `run(arguments)` runs it.
 
-Everything heavy is imported where it is used, so that `iptsim --help` is quick.
+Heavy modules are imported only where they are used, so that `iptsim --help` is fast.
 """

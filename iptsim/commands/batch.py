@@ -1,4 +1,4 @@
-"""`iptsim explain --batch`: many questions, one JSON object a line in, one a line out."""
+"""`iptsim explain --batch`: many questions, one JSON object per line, both in and out."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 #: Bytes of a batch that are read at once; answers are flushed after each piece.
 _PIECE = 1 << 16
-#: Most bytes of a line of a batch.
+#: The longest line of a batch, in bytes.
 LINE_LIMIT = 1 << 20
 
 
 def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> int:
-    """Answer one question a line. A line that can't be answered gives an error in its place.
+    """Answer one question per line. A line that cannot be answered gives an error in its place.
 
     Args:
-        wanted: what is expected of each answer whose line says nothing else; None: nothing.
+        wanted: the expectation for lines that have no `expect` of their own, or None.
 
     Returns:
-        The exit status. Where something is expected: 2 if a line is an error or there is none, else 1 if an
-        answer is not as expected.
+        The exit status. With expectations: 2 if a line is an error or the batch is empty, else 1 if an answer
+        is not as expected.
     """
     if not arguments.json:
-        raise UsageError("--batch prints JSON: give --json as well")
+        raise UsageError("--batch requires --json")
     if arguments.source == "-" and arguments.batch == "-":
-        raise UsageError("the rules and the questions can't both come from standard input")
+        raise UsageError("SOURCE and --batch cannot both be standard input")
     defaults = question_fields(arguments)
     batch = _Batch(open_source(arguments), defaults, wanted, teach=arguments.teach)
     with _stream(arguments.batch) as stream:
@@ -49,7 +49,7 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
 
 
 class _Batch:
-    """The answers to the lines of a batch, and how they are as expected."""
+    """Answers the lines of a batch, and records whether the answers are as expected."""
 
     def __init__(
         self, host: Host, defaults: dict[str, Any], wanted: str | None, *, teach: bool = False
@@ -93,7 +93,7 @@ class _Batch:
     def status(self) -> int:
         """Return the exit status."""
         if self.expecting and (self.errors or not self.answered):
-            what = f"lines that are errors: {self.errors}" if self.errors else "the batch has no line"
+            what = f"lines with errors: {self.errors}" if self.errors else "the batch is empty"
             print(f"iptsim: {what}", file=sys.stderr)
             return BAD
         return DIFFERS if self.missed else ANSWERED
@@ -102,13 +102,13 @@ class _Batch:
 def _line_fields(line: bytes) -> dict[str, Any]:
     """Read a batch line."""
     if len(line) > LINE_LIMIT:
-        raise UsageError(f"a line of more than {LINE_LIMIT:,} bytes")
+        raise UsageError(f"the line is longer than {LINE_LIMIT:,} bytes")
     try:
         fields = parse_json(line)
     except ValueError as error:
         raise UsageError(f"the line is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise UsageError('a question is a JSON object: {"from": "client", "to": "web"}')
+        raise UsageError('a question must be a JSON object, such as {"from": "client", "to": "web"}')
     return fields
 
 
@@ -130,9 +130,9 @@ def _stream(name: str) -> IO[bytes]:
 
 
 def groups_of_lines(stream: IO[bytes]) -> Iterator[list[bytes]]:
-    """Yield the lines that are there, as they come: whoever waits for an answer before asking on gets it.
+    """Yield lines as soon as they arrive, so that a caller may wait for each answer before it asks the next.
 
-    Of a line that is longer than :data:`LINE_LIMIT`, only so much is kept that it is seen to be.
+    A line longer than :data:`LINE_LIMIT` is cut just beyond that limit, so that it is still recognized as too long.
     """
     begun = b""
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The options that change a host or Docker's settings; they end up in `changes`, in their order."""
+"""The options that change a host or Docker's settings; `changes` collects them in the order given."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-#: Options that turn a setting of Docker's on or off, and what it does.
+#: Docker's settings that are on or off, and what each does.
 _DOCKER_SWITCHES = {
-    "icc": "containers on the default bridge may talk to each other",
-    "iptables": "dockerd writes rules",
-    "ip6tables": "dockerd writes rules for IPv6",
-    "ip-forward": "dockerd turns forwarding on",
-    "ip-forward-no-drop": "and leaves the policy of FORWARD alone",
-    "ip-masq": "packets that leave the default bridge get the host's address",
-    "userland-proxy": "docker-proxy answers for published ports",
-    "allow-direct-routing": "other hosts may send to containers' own addresses",
+    "icc": "allow containers on the default bridge to talk to each other",
+    "iptables": "let dockerd write IPv4 rules",
+    "ip6tables": "let dockerd write IPv6 rules",
+    "ip-forward": "let dockerd enable IP forwarding",
+    "ip-forward-no-drop": "keep the FORWARD policy when enabling IP forwarding",
+    "ip-masq": "masquerade traffic leaving the default bridge",
+    "userland-proxy": "run docker-proxy for published ports",
+    "allow-direct-routing": "allow other hosts to reach containers by their own addresses",
 }
-#: Options that change another setting of Docker's: their value, and what they do.
+#: Docker's other settings: the form of the value, and what each does.
 _DOCKER_VALUES = {
-    "ip": ("ADDRESS", "default host address of published ports on the default bridge"),
-    "network-icc": ("NETWORK=true|false", "its containers may talk to each other"),
-    "network-masquerade": ("NETWORK=true|false", "packets that leave it get the host's address"),
-    "internal": ("NETWORK[=true|false]", "it has no way out"),
-    "gateway-mode": ("NETWORK=MODE", "nat, nat-unprotected, routed or isolated"),
+    "ip": ("ADDRESS", "set the default host address for ports published on the default bridge"),
+    "network-icc": ("NETWORK=true|false", "allow containers of a network to talk to each other"),
+    "network-masquerade": ("NETWORK=true|false", "masquerade traffic leaving a network"),
+    "internal": ("NETWORK[=true|false]", "make a network internal: no external access"),
+    "gateway-mode": ("NETWORK=MODE", "set the gateway mode: nat, nat-unprotected, routed or isolated"),
     "publish": ("CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]", "publish a port"),
-    "unpublish": ("CONTAINER[:PORT[/PROTO]]", "publish it no more"),
+    "unpublish": ("CONTAINER[:PORT[/PROTO]]", "remove a published port"),
     "expose": ("CONTAINER:PORT[/PROTO]", "expose a port, for links"),
-    "link": ("CLIENT:SERVER[:ALIAS]", "let CLIENT reach the exposed ports of SERVER"),
-    "unlink": ("CLIENT:SERVER", "take the link away"),
+    "link": ("CLIENT:SERVER[:ALIAS]", "allow CLIENT to reach the exposed ports of SERVER"),
+    "unlink": ("CLIENT:SERVER", "remove a link"),
     "connect": ("CONTAINER:NETWORK[:ADDRESS]", "connect a container to a network"),
-    "disconnect": ("CONTAINER:NETWORK", "disconnect it"),
-    "remove": ("CONTAINER", "stop a container"),
+    "disconnect": ("CONTAINER:NETWORK", "disconnect a container from a network"),
+    "remove": ("CONTAINER", "stop and remove a container"),
 }
 #: Options that change the host itself.
 _HOST_VALUES = {
-    "bridge-nf": ("0|1", "whether iptables sees what bridges switch"),
+    "bridge-nf": ("0|1", "set whether iptables sees bridged packets"),
     "sysctl": ("NAME=VALUE", "set a kernel parameter"),
     "policy": ("'[-t TABLE] CHAIN=POLICY'", "set the policy of a chain: ACCEPT or DROP"),
     "insert": ("'[-t TABLE] CHAIN [N] RULE'", "insert a rule"),
@@ -44,7 +44,7 @@ _HOST_VALUES = {
 
 
 class _Collect(argparse.Action):
-    """Keeps the changes in the order in which they were given."""
+    """Collects the changes in the order given."""
 
     def __call__(
         self,
@@ -75,7 +75,7 @@ def add_docker_changes(parser: Any) -> None:
         group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=text)
     group.add_argument(
         "--engine", action=_Collect, dest="changes", choices=["20.10", "26", "28", "29"],
-        help="write the rules as this engine does (26: 23 to 27)",
+        help="write the rules that this Docker version writes (26: 23 to 27)",
     )  # fmt: skip
     parser.set_defaults(changes=[])
 
@@ -91,5 +91,5 @@ def add_host_changes(parser: Any) -> None:
         dest="changes",
         nargs="+",
         metavar=("CHAIN", "N"),
-        help="delete a rule by its number; in another table: '-t TABLE CHAIN N' (give SOURCE before it)",
+        help="delete a rule by its number; for other tables: '-t TABLE CHAIN N' (after SOURCE)",
     )

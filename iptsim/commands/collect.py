@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         "collect",
         run,
         "print the shell script that captures a host",
-        epilog="Run it on the host as root: sh collect.sh. It only reads, and leaves a .tar.gz to give as SOURCE.",
+        epilog="Run it as root on the host: sh collect.sh. It only reads, and writes a .tar.gz to use as SOURCE.",
     )
 
 

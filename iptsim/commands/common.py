@@ -1,4 +1,4 @@
-"""What several commands share: their sources, the question about a packet, and how JSON is printed."""
+"""What several commands share: their sources, the question about a packet, and JSON output."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Help(argparse.HelpFormatter):
     def add_usage(
         self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
     ) -> None:
-        """Show what must be given; the options are listed below anyway."""
+        """Show only what is required; the options are listed below anyway."""
         shown = list(actions)
         needed = [action for action in shown if not action.option_strings or action.required]
         if usage is None and len(shown) - len(needed) > _LISTED_OPTIONS:
@@ -74,7 +74,7 @@ def add_command(
     """Add a command and return its parser.
 
     Args:
-        text: what it does, beginning in lower case.
+        text: what it does, starting in lower case.
     """
     parser = commands.add_parser(
         name,
@@ -89,7 +89,7 @@ def add_command(
 
 
 def complain(text: str, status: int) -> int:
-    """Print an error, as far as there is something to print it to, and return the exit status."""
+    """Print an error, if standard error can be written to, and return the exit status."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with suppress(OSError, ValueError):
@@ -98,52 +98,50 @@ def complain(text: str, status: int) -> int:
 
 
 def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    """Add SOURCE, or several of them, and how to read it."""
+    """Add SOURCE (one or several) and the options for reading it."""
     parser.add_argument(
         "source",
         nargs="+" if several else None,
         metavar="SOURCE",
-        help="a capture (directory, .tar.gz or .zip), a file made by iptables-save, or - for standard input",
+        help="a capture (directory, .tar.gz or .zip), a file written by iptables-save, or - for standard input",
     )
     parser.add_argument(
         "--lenient",
         action="store_true",
-        help="skip lines of the dump that are none, such as prompts, with a warning",
+        help="ignore lines that are not rules (prompts and the like), with a warning",
     )
     parser.add_argument(
         "--docker-inspect",
         metavar="FILE",
-        help="output of `docker inspect CONTAINER...`, where the source has none",
+        help="output of `docker inspect CONTAINER...`, if the source has none",
     )
     parser.add_argument(
         "--noflush",
         metavar="FRAGMENT",
-        help="a file with rules on top of those of the source, as iptables-restore --noflush loads it",
+        help="a file with rules to add to the source's, as iptables-restore --noflush does",
     )
     parser.add_argument(
-        "--lang", metavar="LANGUAGE", help="tell it in en or zh-TW; otherwise as the locale says"
+        "--lang", metavar="LANGUAGE", help="language of the answer: en or zh-TW (default: from the locale)"
     )
 
 
 def add_teach(parser: Any) -> None:
     """Add `--teach`."""
-    parser.add_argument(
-        "--teach", action="store_true", help="explain the field's words that occur in the answer, below it"
-    )
+    parser.add_argument("--teach", action="store_true", help="add a glossary of the terms used")
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
-    """Add which rules of the source are meant: the table and the family."""
+    """Add the options that choose rules of the source: the table and the family."""
     parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
     parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="the IPv6 rules")
 
 
 def add_plain(parser: Any) -> None:
-    """Add the option for a text to paste into a ticket."""
+    """Add the option for plain text to paste into a ticket."""
     parser.add_argument(
         "--plain",
         action="store_true",
-        help="text for a ticket: ASCII, no colours, 78 columns, the command on top",
+        help="plain text for a ticket: ASCII, no colours, 78 columns, headed by the command",
     )
 
 
@@ -151,44 +149,44 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
     """Add the options that ask about a packet, and return their group.
 
     Args:
-        family: add `-6`; not where :func:`add_rules` has done so.
+        family: add `-6` too; False where :func:`add_rules` has already done so.
     """
     ask = parser.add_argument_group("the packet")
-    ask.add_argument("--from", dest="sender", metavar="WHO", help="who sends it")
-    ask.add_argument("--to", metavar="WHO[:PORT]", help="to whom; [ADDRESS]:PORT for IPv6")
+    ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help="source")
+    ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help="destination; for IPv6 [ADDRESS]:PORT")
     ask.add_argument("-p", "--proto", metavar="PROTO", help="tcp (default), udp, icmp ..., or a number")
-    ask.add_argument("--sport", metavar="N", help="source port, or a service's name")
-    ask.add_argument("--dport", metavar="N", help="destination port, or a service's name: http")
+    ask.add_argument("--sport", metavar="N", help="source port: a number or a service name")
+    ask.add_argument("--dport", metavar="N", help="destination port: a number or a service name (http)")
     ask.add_argument(
-        "-i", dest="in_interface", metavar="IFACE", help="interface or bridge port on which it arrives"
+        "-i", dest="in_interface", metavar="IFACE", help="interface or bridge port where the packet arrives"
     )
     ask.add_argument(
         "--state",
         metavar="STATE",
-        help="of its connection: new (default), established, related, invalid, untracked",
+        help="connection state: new (default), established, related, invalid, untracked",
     )
     ask.add_argument(
         "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
-        help="any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=echo-request, ttl=1, ct.mark=1 ...",
+        help="set any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=echo-request, ttl=1, ct.mark=1 ...",
     )  # fmt: skip
     ask.add_argument(
         "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],
-        help="decide a match that cannot be computed: limit=yes; one rule: filter:INPUT:7=no; what a chain of nftables "
-        "does: inet:fw:input=yes, or nftables=yes for all",
+        help="assume the result of a match that cannot be computed (limit=yes), of one rule (filter:INPUT:7=no), of an "
+        "nftables chain (inet:fw:input=yes) or of all of them (nftables=yes)",
     )  # fmt: skip
     ask.add_argument(
         "--after", metavar="QUESTION",
-        help="a packet that passed before, as a line of a batch; its connection goes on",
+        help="an earlier packet of the same connection (JSON, as in --batch)",
     )  # fmt: skip
-    ask.add_argument("--at", metavar="TIME", help="when it happens: 2026-11-24T18:30")
+    ask.add_argument("--at", metavar="TIME", help="date and time of the packet: 2026-11-24T18:30")
     if family:
-        ask.add_argument("-6", dest="family", action="store_const", const=6, help="ask about IPv6")
-    ask.add_argument("--no-reply", action="store_true", help="follow the packet alone, not the answer to it")
+        ask.add_argument("-6", dest="family", action="store_const", const=6, help="use IPv6")
+    ask.add_argument("--no-reply", action="store_true", help="follow only the packet, not the reply")
     return ask
 
 
 def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options of :func:`add_question` say, by the names of a batch line."""
+    """Return the values given to the options of :func:`add_question`, under their names in a batch line."""
     from iptsim.fields import read_assumptions, read_settings
 
     given = {
@@ -214,12 +212,12 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def asks_about_packet(fields: dict[str, Any]) -> bool:
-    """Tell whether the fields of a question say where its packet comes from or goes to."""
+    """Return whether the fields of a question give the packet's source or destination."""
     return bool(fields.keys() & {"from", "to", "in", "src", "dst", "after"})
 
 
 def answer(host: Host, fields: dict[str, Any]) -> Explanation:
-    """Return what becomes of the packet that the fields of a question describe."""
+    """Return what happens to the packet that the fields of a question describe."""
     from iptsim.explanation import explain_trace
     from iptsim.fields import make_question
     from iptsim.netfilter.walk import walk
@@ -229,7 +227,7 @@ def answer(host: Host, fields: dict[str, Any]) -> Explanation:
 
 
 def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:
-    """Read the source, or one of several; what is odd about it goes to standard error."""
+    """Read the source, or one of several; its warnings go to standard error."""
     from iptsim.host import load_host
 
     with _collector_paused():
@@ -246,7 +244,7 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Let no garbage be looked for while a host is read, nor in it afterwards: it stays until the end."""
+    """Pause garbage collection while a host is read, and exempt the host from it afterwards: it is never freed."""
     gc.disable()
     try:
         yield
@@ -262,36 +260,40 @@ def warn_of(ruleset: Ruleset) -> None:
 
 
 def open_rules(arguments: argparse.Namespace) -> tuple[Host, Ruleset]:
-    """Read the source and return its rules as :func:`add_rules` chose them."""
+    """Read the source and return the rules that the options of :func:`add_rules` choose."""
     host = open_source(arguments)
     return host, rules_of(host, arguments, arguments.family)
 
 
 def rules_of(host: Host, arguments: argparse.Namespace, family: Family) -> Ruleset:
-    """Return a host's rules of a family; the table that was asked for must be among them."""
+    """Return a host's rules for a family.
+
+    Raises:
+        UsageError: the host has none, or lacks the table of `--table`.
+    """
     found = host.rulesets.get(family)
     if found is None:
         held = " and ".join(f"IPv{known}" for known in host.rulesets) or "no"
-        raise UsageError(f"{arguments.source} holds {held} rules, none for IPv{family}")
+        raise UsageError(f"{arguments.source} has no IPv{family} rules, only {held}")
     if arguments.table is not None and arguments.table not in found.tables:
-        raise UsageError(f"there is no table {arguments.table}; known are {', '.join(found.tables)}")
+        raise UsageError(f"unknown table {arguments.table!r}; choose from: {', '.join(found.tables)}")
     return found
 
 
 def output(arguments: argparse.Namespace) -> Output:
-    """Return where the answer is printed to, as :func:`add_plain` has it."""
+    """Return where the answer is printed, as plain text with `--plain`."""
     from iptsim.render.console import Output
 
     return Output(arguments.words if arguments.plain else None, arguments.program)
 
 
 def print_json(value: Any) -> None:
-    """Print JSON, indented for people on a terminal."""
+    """Print JSON, indented on a terminal."""
     print(json_text(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return JSON in ASCII. U+FFFD stands for half a character, as a name of a file or an argument may hold it."""
+    """Return JSON in ASCII. A lone surrogate, from the name of a file or an argument, becomes U+FFFD."""
     import json
 
     text = json.dumps(value, indent=indent, default=json_default)

@@ -1,4 +1,4 @@
-"""`iptsim completion`: what a shell needs to complete the words of a command line, and the answers to it."""
+"""`iptsim completion`: the script for shell completion, and the completions themselves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from iptsim.commands.common import ANSWERED, add_command
 from iptsim.errors import MissingExtraError
 
 _EPILOG = (
-    "Needs the extra 'completion'. Put one of these lines into the shell's start-up file:\n"
+    "Needs the extra 'completion'. Add one of these lines to the start-up file of your shell:\n"
     '  bash  ~/.bashrc                     eval "$(iptsim completion bash)"\n'
-    '  zsh   ~/.zshrc, behind compinit     eval "$(iptsim completion zsh)"\n'
+    '  zsh   ~/.zshrc, after compinit      eval "$(iptsim completion zsh)"\n'
     "  fish  ~/.config/fish/config.fish    iptsim completion fish | source"
 )
 #: Set by the shell when it asks for completions.
@@ -23,13 +23,13 @@ _ASKED = "_ARGCOMPLETE"
 _TABLES = ("filter", "nat", "mangle", "raw", "security")
 _STATES = ("new", "established", "related", "invalid", "untracked")
 _PROTOCOLS = ("tcp", "udp", "icmp", "icmpv6", "sctp")
-#: Names that Docker gives; no other name of a capture reaches a shell.
+#: Names that Docker allows; no other name from a capture reaches a shell.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "print what a shell needs to complete iptsim's commands, options and names"
+    text = "print the script for shell completion of commands, options and names"
     parser = add_command(commands, "completion", run, text, epilog=_EPILOG)
     parser.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
 
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def answer_shell(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell that asks how a command line may go on, and end; else do nothing."""
+    """If a shell asks for completions, print them and exit; otherwise do nothing."""
     if _ASKED not in os.environ:
         return
     try:
@@ -76,7 +76,7 @@ def _receivers(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 
 
 def _containers(source: str | None) -> list[str]:
-    """Return the containers that a source names, without loading its rules: a shell must not wait."""
+    """Return the containers that a source names, without loading its rules: a shell should not wait for that."""
     from iptsim.reading import parse_json
 
     found: list[str] = []
@@ -84,7 +84,7 @@ def _containers(source: str | None) -> list[str]:
         try:
             entries = parse_json(_read(source or "", name))
             found += [entry["Name"].lstrip("/") for entry in entries]
-        except Exception:  # noqa: S112  # whatever is wrong with a source, a shell can't be told
+        except Exception:  # noqa: S112  # a completion has no place for an error message
             continue
     return [name for name in found if _NAME.fullmatch(name)]
 

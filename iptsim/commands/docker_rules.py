@@ -18,7 +18,7 @@ _EPILOG = (
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "print the rules that dockerd writes for its settings, like iptables-save"
+    text = "print the rules that dockerd writes for its settings, in iptables-save format"
     parser = add_command(commands, "docker-rules", run, text, epilog=_EPILOG)
     add_source(parser)
     parser.add_argument(
@@ -27,12 +27,12 @@ def add(commands: Any) -> None:
         action="store_const",
         const=6,
         default=4,
-        help="the IPv6 rules, like ip6tables-save",
+        help="print the IPv6 rules",
     )
     parser.add_argument(
         "--in-place",
         action="store_true",
-        help="print everybody's rules, with Docker's made new where dockerd puts them",
+        help="print all rules of the source, with Docker's rules regenerated in place",
     )
     add_docker_changes(parser)
     parser.set_defaults(changes=[])
@@ -54,19 +54,17 @@ def run(arguments: argparse.Namespace) -> int:
             warn_of(ruleset)
         if settings.host.daemon is None and not any(settings.docker.filters(family) for family in (4, 6)):
             raise UsageError(
-                f"{arguments.source} shows nothing of Docker; give a daemon.json or a Compose file"
+                f"{arguments.source} has no trace of Docker; give a daemon.json or a Compose file"
             )
     docker = changed(settings.docker, arguments.changes)
     base = None
     if arguments.in_place:
         base = settings.host.rulesets.get(arguments.family) if settings.host is not None else None
         if base is None:
-            raise UsageError(
-                f"{arguments.source} holds no rules for IPv{arguments.family} to put Docker's into"
-            )
+            raise UsageError(f"--in-place requires IPv{arguments.family} rules; {arguments.source} has none")
     text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
     if not text:
         print(f"iptsim: with these settings dockerd writes no IPv{arguments.family} rules", file=sys.stderr)
-    # what others wrote may hold escapes: a terminal shows them, a file gets them as they are
+    # rules of others may contain control characters: a terminal gets them escaped, a file unchanged
     sys.stdout.write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
     return ANSWERED

@@ -1,4 +1,4 @@
-"""`iptsim explain`: what becomes of a packet, and why; or of many, one JSON object a line."""
+"""`iptsim explain`: what happens to a packet, and why; or to many, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -34,35 +34,38 @@ def add(commands: Any) -> None:
         commands,
         "explain",
         run,
-        "say what becomes of a packet, and why",
-        epilog="WHO is a container's name or the start of its id, container@network, host, localhost,\n"
-        "internet, dns (--to only), or any IP address. Without --from and --to: list whom one can ask about.",
+        "explain what happens to a packet, and why",
+        epilog="ENDPOINT is a container's name or the start of its ID, container@network, host, localhost,\n"
+        "internet, dns (--to only), or any IP address. Without --from and --to, the command lists the\n"
+        "endpoints you can ask about.",
     )
     add_source(parser)
     ask = add_question(parser)
     ask.add_argument(
-        "--batch", metavar="FILE", help="read questions from a file or -, one JSON object a line"
+        "--batch", metavar="FILE", help="read questions from a file (or -), one JSON object per line"
     )
     show = parser.add_argument_group("the answer")
     level = show.add_mutually_exclusive_group()
-    level.add_argument("-v", "--verbose", action="store_true", help="show the rules that did not match, too")
-    level.add_argument("-q", "--quiet", action="store_true", help="show the verdict only")
+    level.add_argument("-v", "--verbose", action="store_true", help="also show the rules that did not match")
+    level.add_argument("-q", "--quiet", action="store_true", help="show only the verdict")
     add_plain(show)
     add_teach(show)
-    show.add_argument("--json", action="store_true", help="print JSON; with --batch one object a line")
+    show.add_argument("--json", action="store_true", help="print JSON; with --batch, one object per line")
     show.add_argument(
-        "--proposals", action="store_true", help="try small changes that would let it through, or keep it out"
+        "--proposals",
+        action="store_true",
+        help="also suggest small changes that would allow the packet, or block it",
     )
     show.add_argument(
         "--expect",
         metavar="WORD",
-        help="exit with status 1 unless the answer is accept, drop, reject, depends; open, refused (no program "
+        help="exit with status 1 unless the answer is WORD: accept, drop, reject, depends, open, refused (no program "
         "listens) or closed (blocked or refused)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer the question, or list whom one can ask about."""
+    """Answer the question, or list the endpoints to ask about."""
     wanted = expectation(arguments)
     if arguments.batch is not None:
         from iptsim.commands.batch import answer_batch
@@ -70,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         return answer_batch(arguments, wanted)
     fields = question_fields(arguments)
     if not asks_about_packet(fields):
-        return _list_people(arguments)
+        return _list_endpoints(arguments)
     host = open_source(arguments)
     explanation = answer(host, fields)
     if wanted is not None:
@@ -106,10 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def expectation(arguments: argparse.Namespace) -> str | None:
-    """Return what `--expect` says, None where it is not given.
+    """Return the word given to `--expect`, or None.
 
     Raises:
-        UsageError: it is none of the words.
+        UsageError: the word is unknown.
     """
     from iptsim.explanation.expectation import check_expectation
 
@@ -125,10 +128,10 @@ def assume_listening(wanted: str, explanation: Explanation) -> None:
 
 
 def expected(wanted: str | None, explanation: Explanation, where: str = "") -> int:
-    """Return the exit status: whether an answer is as expected; if not, say so on standard error.
+    """Return the exit status for an answer; if it is not as expected, print that on standard error.
 
     Args:
-        wanted: one of :data:`iptsim.explanation.expectation.EXPECTATIONS`; None where nothing is expected.
+        wanted: one of :data:`iptsim.explanation.expectation.EXPECTATIONS`, or None for no expectation.
         where: the line of a batch, for the message.
     """
     if wanted is None:
@@ -142,8 +145,8 @@ def expected(wanted: str | None, explanation: Explanation, where: str = "") -> i
     return DIFFERS
 
 
-def _list_people(arguments: argparse.Namespace) -> int:
-    """Say whom one can ask about."""
+def _list_endpoints(arguments: argparse.Namespace) -> int:
+    """List the endpoints to ask about."""
     from iptsim.render.people import people_json, people_lines
 
     host = open_source(arguments)

@@ -1,4 +1,4 @@
-"""`iptsim graph`: which chain leads where, or how the host is wired; with a packet's way."""
+"""`iptsim graph`: which chain leads where, or how the host is wired; with a packet's path if asked."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def add(commands: Any) -> None:
         "graph",
         run,
         "draw which chain leads where, or how the host is wired",
-        epilog="With --from and --to the packet's way is drawn over it. Without -o: a tree of plain text.\n"
-        ".png, and .svg and .html of the chains, need the extra: pip install 'iptsim[pictures]'",
+        epilog="With --from and --to, the packet's path is highlighted. Without -o, a plain-text tree is printed.\n"
+        ".png, and .svg and .html of the chains, need an extra: pip install 'iptsim[pictures]'",
     )
     add_source(parser)
     parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
@@ -41,9 +41,9 @@ def add(commands: Any) -> None:
         action="store_true",
         help="draw namespaces, veth pairs, bridges and NAT instead of chains",
     )
-    parser.add_argument("--counters", action="store_true", help="lines as wide as many packets went there")
+    parser.add_argument("--counters", action="store_true", help="scale line width by the packet counters")
     parser.add_argument(
-        "-o", dest="output", metavar="FILE", help="write to a file: .svg .png .html .mmd (Mermaid) .dot .txt"
+        "-o", dest="output", metavar="FILE", help="write to FILE: .svg .png .html .mmd (Mermaid) .dot .txt"
     )
     add_question(parser)
     parser.set_defaults(verbose=False)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.pictures import chains_picture, topology_picture
 
     if arguments.topology and (arguments.table is not None or arguments.counters):
-        raise UsageError("-t and --counters are about chains: they don't go with --topology")
+        raise UsageError("-t and --counters cannot be used with --topology")
     fields = question_fields(arguments)
     host = open_source(arguments)
     explanation = _answer(host, fields)
@@ -77,6 +77,6 @@ def _answer(host: Host, fields: dict[str, Any]) -> Explanation | None:
     """Answer the question, if there is one."""
     if not asks_about_packet(fields):
         if fields.keys() - {"family"}:
-            raise UsageError("a question about a packet needs --from or --to")
+            raise UsageError("a question about a packet requires --from or --to")
         return None
     return answer(host, fields)

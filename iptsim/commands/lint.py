@@ -30,16 +30,16 @@ def add(commands: Any) -> None:
         commands,
         "lint",
         run,
-        "find what is probably wrong with hosts",
-        epilog="Each finding has a stable code (docs/findings.md lists them), what shows it, what it does to a\n"
-        "packet, and a remedy. With several sources, one that cannot be read does not stop the others.\n"
+        "find likely problems in the configuration of hosts",
+        epilog="Each finding has a stable code (listed in docs/findings.md), the evidence, what it does to a packet,\n"
+        "and a remedy. With several sources, one that cannot be read does not stop the others.\n"
         "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0.",
     )
     add_source(parser, several=True)
     add_plain(parser)
     add_teach(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print JSON; for several sources one object a line"
+        "--json", action="store_true", help="print JSON; with several sources, one object per line"
     )
 
 
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lint(arguments: argparse.Namespace, source: str, console: Output | None) -> int:
-    """Print the findings of one source, with its name if there are others."""
+    """Print the findings of one source, headed by its name if there are several sources."""
     from iptsim.findings import lint
     from iptsim.glossary import words_in
     from iptsim.render.findings import findings_lines

@@ -1,4 +1,4 @@
-"""`iptsim report`: a host as one page to look at and to search."""
+"""`iptsim report`: a host as one HTML page that can be searched."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from iptsim.commands.common import ANSWERED, add_command, add_source, open_sourc
 from iptsim.errors import UsageError
 
 _EPILOG = (
-    "The page needs nothing else: no network, no other file. Open it in a browser, send it along, print it.\n"
-    "What it shows of the source is text; nothing in a dump can run in it."
+    "The page is self-contained: it needs no network and no other file. Open it in a browser, mail it, print it.\n"
+    "Everything from the source is shown as text; nothing in a dump can run as a script."
 )
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "report", run, "write a host as one HTML page to look at", epilog=_EPILOG)
+    parser = add_command(commands, "report", run, "write an HTML report about a host", epilog=_EPILOG)
     add_source(parser)
     parser.add_argument(
-        "-o", dest="output", metavar="FILE", required=True, help="the page, such as report.html"
+        "-o", dest="output", metavar="FILE", required=True, help="the file to write, such as report.html"
     )
 
 
@@ -30,6 +30,6 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.saving import save
 
     if os.path.isdir(arguments.output):
-        raise UsageError(f"{arguments.output}: it is a directory")
+        raise UsageError(f"{arguments.output} is a directory; give the name of a file, such as report.html")
     save(arguments.output, page(report(open_source(arguments))))
     return ANSWERED

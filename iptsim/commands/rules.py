@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from iptsim.render.marks import Marks
 
 _EPILOG = (
-    "With --from, --to or another option on the packet: the rule that decides is marked >, each rule\n"
-    "that the packet matched on its way +. --like-iptables lists the table filter if -t names no other,\n"
-    "in the form of the iptables version that wrote the dump."
+    "With --from, --to or another packet option, > marks the rule that decides, and + each other rule that\n"
+    "the packet matches. --like-iptables lists table filter unless -t names another, in the format of the\n"
+    "iptables version that wrote the dump."
 )
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "say in words what each rule does, and whose it is"
+    text = "explain what each rule does, and who created it"
     parser = add_command(commands, "rules", run, text, epilog=_EPILOG)
     add_source(parser)
     parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
@@ -45,15 +45,15 @@ def add(commands: Any) -> None:
     add_plain(parser)
     add_teach(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    like = parser.add_argument_group("as iptables lists them")
+    like = parser.add_argument_group("the listing of iptables")
     like.add_argument(
         "--like-iptables", action="store_true", help="print what iptables -t TABLE -nL [CHAIN] prints"
     )
     like.add_argument(
-        "-v", "--verbose", action="store_true", help="with counters and interfaces, as iptables -nvL"
+        "-v", "--verbose", action="store_true", help="show counters and interfaces, like iptables -nvL"
     )
-    like.add_argument("-x", "--exact", action="store_true", help="counters in full, as iptables -nvxL")
-    like.add_argument("--line-numbers", action="store_true", help="with the rules' numbers")
+    like.add_argument("-x", "--exact", action="store_true", help="show exact counters, like iptables -nvxL")
+    like.add_argument("--line-numbers", action="store_true", help="number the rules")
     add_question(parser, family=False)
 
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(arguments)
     for option, given in (("-v", arguments.verbose), ("-x", arguments.exact)):
         if given:
-            raise UsageError(f"{option} belongs to --like-iptables")
+            raise UsageError(f"{option} requires --like-iptables")
     from iptsim.glossary import words_in
     from iptsim.render.rules import rules_json, rules_lines
 
@@ -89,13 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    """Print the rules as iptables does; whole lines, whatever the terminal's width."""
+    """Print the rules as iptables lists them, without wrapping lines at the width of the terminal."""
     from iptsim.render.listing import listing, listing_lines
 
     if arguments.teach:
-        raise UsageError("--teach and --like-iptables exclude each other")
+        raise UsageError("--teach cannot be used with --like-iptables")
     if arguments.json:
-        raise UsageError("--json and --like-iptables exclude each other")
+        raise UsageError("--json cannot be used with --like-iptables")
     table, arguments.table = arguments.table or "filter", None
     host, ruleset = open_rules(arguments)
     lines = listing(
@@ -118,7 +118,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _marks(arguments: argparse.Namespace, host: Host, ruleset: Ruleset) -> Marks | None:
-    """Return what the packet that is asked about did to the rules; None without a question."""
+    """Return the marks of the rules that the packet matches; None without a question."""
     fields = {**question_fields(arguments), "family": arguments.family, "verbose": None}
     fields = {name: value for name, value in fields.items() if value is not None}
     if not asks_about_packet(fields):

@@ -1,4 +1,4 @@
-"""`iptsim whatif`: what becomes of a packet when something is changed, and why."""
+"""`iptsim whatif`: what happens to a packet after a change, and why."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from iptsim.commands.common import (
 )
 
 _EPILOG = (
-    "Changes are made one after the other, in the order in which they are given. Docker's rules are made\n"
-    "new for its new settings, as if the host had been booted with them; all other rules stay.\n"
-    "Without --from and --to: what has another verdict, of all that containers can ask of each other."
+    "Changes are applied in the order given. Docker's rules are regenerated for its new settings, as if the\n"
+    "host had booted with them; all other rules stay. Without --from and --to, the command checks\n"
+    "all endpoints against each other and lists the connections whose verdict changes."
 )
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "say what becomes of a packet when something is changed, and why"
+    text = "explain what a change would do to a packet, and why"
     parser = add_command(commands, "whatif", run, text, epilog=_EPILOG)
     add_source(parser)
     add_question(parser)
@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare what becomes of the packet, or of all that can be asked, before and after the changes."""
+    """Compare what happens to the packet, or to all suggested connections, before and after the changes."""
     from iptsim.alternatives import what_if
     from iptsim.fields import make_question
 

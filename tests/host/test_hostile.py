@@ -296,7 +296,7 @@ def test_a_line_without_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
     batch.write_bytes(b"[" * (3 << 20) + b'\n{"id": 1, "from": "client", "to": "web:80"}\n')
     assert main(["explain", str(CAPTURE), "--json", "--batch", str(batch)]) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first == {"id": None, "error": "a line of more than 1,048,576 bytes"}
+    assert first == {"id": None, "error": "the line is longer than 1,048,576 bytes"}
     assert second["verdict"] == "DROP"
 
 

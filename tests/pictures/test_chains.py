@@ -354,7 +354,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["--topology", "-t", "nat"], "--topology"),
         (["--topology", "--counters"], "--topology"),
         (["--dport", "80"], "--from or --to"),
-        (["-t", "nope"], "there is no table nope"),
+        (["-t", "nope"], "unknown table 'nope'; choose from: "),
         (["-o", "chains.gif"], "must end in one of"),
         (["-o", "/nowhere/chains.svg"], "No such file"),
     ],
