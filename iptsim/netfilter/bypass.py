@@ -1,0 +1,64 @@
+"""Traffic of containers that does not pass the host: networks of the drivers macvlan, ipvlan and overlay."""
+
+from __future__ import annotations
+
+from iptsim.host.model import Host
+from iptsim.languages import say
+from iptsim.netfilter.chains import Fate
+from iptsim.netfilter.journey import Journey
+from iptsim.netfilter.trace import Delivery, Step
+from iptsim.packet import Packet, address_text
+
+#: Drivers whose containers reach each other and the outside without the host's rules.
+BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})
+
+
+def bypassing_driver(host: Host, packet: Packet) -> str | None:
+    """Return the driver of the destination's network, where packets from outside do not pass the host."""
+    owner = host.owner_of(packet.family, packet.dst)
+    if not isinstance(owner, tuple):
+        return None
+    container, endpoint = owner
+    found = endpoint or next(
+        (one for one in container.endpoints.values() if one.address(packet.family) == packet.dst), None
+    )
+    network = host.networks.get(found.network) if found else None
+    return network.driver if network is not None and network.driver in BYPASSING_DRIVERS else None
+
+
+def out_of_reach(host: Host, fate: Fate, journey: Journey) -> Step | None:
+    """Return why a packet that the host itself sent on does not get into a network that passes it by."""
+    delivered = fate.delivered
+    if delivered is None or any(step.code == "bypasses-iptables" for step in journey.steps):
+        return None
+    driver = bypassing_driver(host, delivered.packet)
+    if driver == "overlay":
+        note = say("only its own containers can reach an overlay network")
+        return Step("BRIDGE", "DROP", note=note, code="no-route")
+    if driver is None or delivered.kind != "container":
+        return None
+    way_out = host.namespace.interfaces.get(delivered.interface or "")
+    if way_out is not None and way_out.kind == driver:
+        return None
+    note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
+    return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
+
+
+def bypass(host: Host, journey: Journey, packet: Packet, driver: str, next_hop: int) -> Fate:
+    """Deliver a packet of a network whose traffic the host's rules never see."""
+    journey.steps.append(
+        Step(
+            "BRIDGE",
+            "ACCEPT",
+            note=say("{driver} traffic does not pass the host's iptables", driver=driver),
+            code="bypasses-iptables",
+        )
+    )
+    owner = host.owner_of(packet.family, next_hop)
+    if isinstance(owner, tuple):
+        return Fate("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
+    if owner == "host" and driver != "overlay":
+        note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
+        journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
+        return Fate("DROP")
+    return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))

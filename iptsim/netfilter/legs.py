@@ -1,0 +1,120 @@
+"""The legs of a question: the request, its reply, docker-proxy's second connection, what REJECT sends back."""
+
+from __future__ import annotations
+
+from iptsim.languages import say
+from iptsim.netfilter import answers, published
+from iptsim.netfilter.chains import Fate
+from iptsim.netfilter.listening import note_listener
+from iptsim.netfilter.run import Run
+from iptsim.netfilter.sending import send, send_from
+from iptsim.netfilter.trace import Delivery, Leg, Step
+from iptsim.packet import Packet, endpoint_text
+
+
+def legs_of(run: Run) -> list[Leg]:
+    """Follow the request, and what it sets off."""
+    start, question = run.start, run.question
+    run.host_journey.watch = run.watch
+    request, fate = send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
+    run.host_journey.watch = None
+    note_listener(run.host, question, request)
+    legs = [request]
+    if not question.reply:
+        return legs
+    if request.verdict == "REJECT":
+        answer = _reject_answer(run, request, fate)
+        return [request, answer] if answer else legs
+    if question.state not in (None, "new") or question.after is not None:
+        return legs
+    if request.verdict != "ACCEPT" or request.delivered is None:
+        return legs
+    reply = answers.reply_to(request.delivered.packet, listening=request.listening)
+    if reply is None:
+        return legs
+    behind = None
+    if request.listening is not False:
+        behind = published.answered_by_proxy(run.host, request.delivered, request.program)
+    if behind is None:
+        legs.append(_reply(run, request, reply))
+        return legs
+    second = _second_connection(run, behind)
+    if reply.proto == 17:
+        # docker-proxy answers a datagram only after the container has
+        if all(leg.verdict == "ACCEPT" for leg in second):
+            reply_leg = _reply(run, request, reply, pick_source=behind.answers_from_any)
+            return [request, *second, reply_leg]
+        return [request, *second]
+    return [request, _reply(run, request, reply), *second]
+
+
+def _second_connection(run: Run, behind: published.Behind) -> list[Leg]:
+    packet = Packet(
+        behind.family,
+        0,
+        behind.address,
+        behind.proto,
+        sport=run.start.packet.sport,
+        dport=behind.port,
+        tcp_flags=run.start.packet.tcp_flags,
+        defaults=frozenset({"sport"}),
+    )
+    leg, _ = send(run, "host", "docker-proxy", packet, pick_source=True)
+    leg.proxy = True
+    note_listener(run.host, run.question, leg)
+    legs = [leg]
+    if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        reply = answers.reply_to(leg.delivered.packet, listening=leg.listening)
+        if reply is not None:
+            reply_leg = _reply(run, leg, reply)
+            reply_leg.proxy = True
+            legs.append(reply_leg)
+    return legs
+
+
+def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False) -> Leg:
+    """Follow the answer to a delivered packet, back to who sent that."""
+    delivered = request.delivered
+    assert delivered is not None
+    leg, _ = send_from(run, delivered, packet, pick_source)
+    leg.direction = "reply"
+    if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        _check_recognised(request, leg)
+    return leg
+
+
+def _check_recognised(request: Leg, reply: Leg) -> None:
+    """Drop an answer that does not come from where its receiver asked: its socket does not know it."""
+    got = reply.delivered.packet if reply.delivered else reply.packet
+    asked = request.packet
+    if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:
+        if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
+            return
+        note = say(
+            "the reply comes from {came}, but the request went to {wanted}: the sender does not recognise it",
+            came=endpoint_text(got.family, got.src, got.sport),
+            wanted=endpoint_text(asked.family, asked.dst, asked.dport),
+        )
+        reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
+        reply.verdict, reply.delivered = "DROP", None
+
+
+def _reject_answer(run: Run, request: Leg, fate: Fate) -> Leg | None:
+    """Follow what REJECT sends back."""
+    context = fate.context
+    if context is None:
+        return None
+    packet = answers.reject_answer(context, fate.reject, run.host)
+    if packet is None:
+        return None
+    journey = run.host_journey
+    journey.begin()
+    leg = Leg("reply", "host", packet.copy())
+    if packet.proto == 6 and context.physical_in is not None:
+        # br_netfilter sends the RST straight back out of the port: no hook sees it
+        leg.delivered = Delivery("outside", request.sender, packet)
+        return leg
+    answer = journey.answer_reject(packet, context)
+    leg.steps, leg.skipped = journey.steps, journey.skipped
+    leg.verdict, leg.delivered = answer.verdict, answer.delivered
+    return leg

@@ -1,0 +1,114 @@
+"""Making one trace of two ways that part at a decision."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import Any
+
+from iptsim.netfilter.trace import Decision, Leg, Step, Trace
+
+
+def alike(one: Trace, other: Trace) -> bool:
+    """Tell whether two ways end alike: the same verdict for the whole and for each leg."""
+    return (
+        one.verdict == other.verdict != "DEPENDS"
+        and len(one.legs) == len(other.legs)
+        and all(left.verdict == right.verdict for left, right in zip(one.legs, other.legs, strict=True))
+    )
+
+
+def _same_delivery(one: Trace, other: Trace) -> bool:
+    def places(trace: Trace) -> list[Any]:
+        # outside, the name is the next hop's
+        return [
+            (
+                leg.delivered.name if leg.delivered.kind != "outside" else "",
+                leg.delivered.packet.dst,
+                leg.delivered.packet.dport,
+                leg.delivered.packet.src,
+                leg.delivered.packet.sport,
+            )
+            if leg.delivered
+            else None
+            for leg in trace.legs
+        ]
+
+    return places(one) == places(other)
+
+
+def merge(yes: Trace, no: Trace, decision: Decision, depth: int) -> Trace:
+    """Make one answer of two ways that part at a decision."""
+    legs = [_merge_legs(left, right) for left, right in zip(yes.legs, no.legs, strict=False)]
+    longer = yes.legs if len(yes.legs) > len(no.legs) else no.legs
+    legs += [replace(leg, verdict="DEPENDS") for leg in longer[len(legs) :]]
+    consulted = yes.consulted | no.consulted
+    if alike(yes, no) and _same_delivery(yes, no):
+        hinges = [*yes.hinges, *(hinge for hinge in no.hinges if hinge not in yes.hinges)]
+        return Trace(
+            yes.verdict,
+            legs,
+            branches=_merge_branches(yes.branches, no.branches),
+            decisions=yes.decisions[:depth],
+            hinges=hinges,
+            consulted=consulted,
+        )
+    branches = [*_ways(yes, decision, True), *_ways(no, decision, False)]
+    verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
+    hinges = [decision]
+    for trace in (yes, no):
+        known = {one.place for one in hinges}
+        hinges.extend(hinge for hinge in trace.hinges if hinge.place not in known)
+    return Trace(
+        verdict, legs, branches=branches, decisions=yes.decisions[:depth], hinges=hinges, consulted=consulted
+    )
+
+
+def _merge_branches(yes: list[Trace], no: list[Trace]) -> list[Trace]:
+    """Make one list of the ways on both sides of a decision that makes no difference."""
+    if len(yes) != len(no) or not all(alike(left, right) for left, right in zip(yes, no, strict=True)):
+        return [*yes, *no]
+    return [
+        replace(left, legs=[_merge_legs(*pair) for pair in zip(left.legs, right.legs, strict=True)])
+        for left, right in zip(yes, no, strict=True)
+    ]
+
+
+def _ways(trace: Trace, decision: Decision, value: bool) -> list[Trace]:
+    """Return the ways within a trace, each told to begin with this decision."""
+    taken = replace(decision, value=value)
+    if trace.branches:
+        return [
+            way
+            if any(known.same(taken) for known in way.decisions)
+            else replace(way, decisions=[taken, *way.decisions])
+            for way in trace.branches
+        ]
+    return [replace(trace, decisions=[taken], branches=[])]
+
+
+def _either_maybe(yes: list[Step], no: list[Step]) -> list[Step]:
+    """Return the same steps of two legs; what is "maybe" in one of them is so in both."""
+    return [
+        replace(one, maybe=True) if other.maybe and not one.maybe else one
+        for one, other in zip(yes, no, strict=True)
+    ]
+
+
+def _merge_legs(yes: Leg, no: Leg) -> Leg:
+    """Make one leg of two: steps that only one of them has are "maybe"."""
+    left, right = [step.key() for step in yes.steps], [step.key() for step in no.steps]
+    if left == right:
+        steps = _either_maybe(yes.steps, no.steps)
+    else:
+        steps = []
+        for tag, a, b, c, d in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+            if tag == "equal":
+                steps.extend(_either_maybe(yes.steps[a:b], no.steps[c:d]))
+            else:
+                steps.extend(replace(step, maybe=True) for step in (*yes.steps[a:b], *no.steps[c:d]))
+    verdict = yes.verdict if yes.verdict == no.verdict else "DEPENDS"
+    delivered = yes.delivered or no.delivered
+    return replace(
+        yes, steps=steps, verdict=verdict, delivered=delivered if verdict in ("ACCEPT", "DEPENDS") else None
+    )

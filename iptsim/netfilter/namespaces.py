@@ -1,0 +1,64 @@
+"""The network namespaces of a host, each with its rules ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from iptsim.dump import loads
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import IptsimError
+from iptsim.host.model import Host
+from iptsim.host.namespace import Namespace, NftChain
+from iptsim.netfilter.program import Program
+from iptsim.packet import Family
+
+
+class Namespaces:
+    """The rules of a host and of its containers; those of a container are read when a packet first comes there."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        tracked = bool(host.conntrack)
+        self.programs: dict[int, list[Program]] = {}
+        for rulesets in (host.rulesets, host.extra_rulesets):
+            for family, ruleset in rulesets.items():
+                self.programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
+        self._of_containers: dict[str, dict[int, list[Program]]] = {}
+
+    def programs_of(self, namespace: Namespace) -> dict[int, list[Program]]:
+        """Return the rules of a namespace, ready to run."""
+        if namespace is self.host.namespace:
+            return self.programs
+        found = self._of_containers.get(namespace.name)
+        if found is None:
+            found = self._of_containers[namespace.name] = _read(namespace)
+        return found
+
+    def rulesets(self) -> list[Ruleset]:
+        """Return the rules of all namespaces; those that can't be read are reported where a packet meets them."""
+        found: list[Ruleset] = []
+        for namespace in self._all():
+            with suppress(IptsimError):
+                for programs in self.programs_of(namespace).values():
+                    found += [program.ruleset for program in programs]
+        return found
+
+    def nft_chains(self) -> list[NftChain]:
+        """Return the base chains of nftables of all namespaces."""
+        return [chain for one in self._all() if one.nftables for chain in one.nftables.chains]
+
+    def _all(self) -> Iterator[Namespace]:
+        yield self.host.namespace
+        yield from (container.namespace for container in self.host.containers.values())
+
+
+def _read(namespace: Namespace) -> dict[int, list[Program]]:
+    """Read the rules that a container has in its own namespace."""
+    found: dict[int, list[Program]] = {}
+    families: tuple[tuple[Family, str | None], ...] = ((4, namespace.iptables), (6, namespace.ip6tables))
+    for family, text in families:
+        if text and text.strip():
+            source = f"iptables-save of {namespace.name}"
+            found[family] = [Program(loads(text, source=source, family=family))]
+    return found

@@ -1,0 +1,52 @@
+"""What passes before the packet of a question: the first packet of an open connection, a packet that is told of."""
+
+from __future__ import annotations
+
+from iptsim.languages import say
+from iptsim.netfilter.conntrack import State
+from iptsim.netfilter.legs import legs_of
+from iptsim.netfilter.run import Run
+from iptsim.netfilter.sending import send
+from iptsim.netfilter.told import ESTABLISHED
+from iptsim.packet import SYN, TCP, Connection
+
+
+def open_connection(run: Run) -> None:
+    """Let the first packet of an established connection pass before, so that it is translated as that was.
+
+    Where the rules would not let it begin, it is an established connection without translation.
+    """
+    packet = run.start.packet.copy()
+    if packet.proto == TCP:
+        packet.tcp_flags = SYN
+    journey = run.host_journey
+    before = len(journey.connections)
+    leg, _ = send(run, run.start.sender, run.start.sender_name, packet, first=True)
+    made = journey.connections[before:]
+    if leg.verdict == "ACCEPT" and made:
+        for connection in made:
+            connection.status |= {"SEEN_REPLY", "ASSURED"}
+        return
+    flow = leg.packet.flow
+    connection = Connection(packet.family, flow, flow.reversed(), status=ESTABLISHED)
+    connection.nat_done = frozenset({"src", "dst"})
+    run.host_journey.world.force(State("ESTABLISHED", connection))
+
+
+def pass_before(run: Run, stated: State | None) -> list[str]:
+    """Let the packet before pass, and what it sets off; return what is to be said of it."""
+    run.ask(run.question)
+    if run.question.state == "established" and run.question.ct is None:
+        open_connection(run)
+    elif stated is not None:
+        run.host_journey.world.force(stated)
+    broken = next((leg for leg in legs_of(run) if leg.verdict != "ACCEPT"), None)
+    run.host_journey.world.forced_state()
+    if broken is None:
+        return []
+    return [
+        say(
+            "The packet before did not pass, or its answer did not: {verdict}.",
+            verdict=broken.verdict,
+        )
+    ]
