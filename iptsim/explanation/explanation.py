@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.docker.roles import role_of
 from iptsim.errors import printable
 from iptsim.explanation.reasons import Reason, reason_of
+from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import current_language, language, later, say, told
@@ -55,6 +56,11 @@ class Explanation(Pictured):
     def __repr__(self) -> str:
         ends = f"{self.sender} → {self.target} {self.question.what()}"
         return printable(f"<Explanation {self.verdict} {self.reason.code}: {ends}>")
+
+    @property
+    def story(self) -> Story:
+        """The trace as a tree of visits: what decided, and what mattered."""
+        return story_of(self.trace, self.reason.step)
 
     def words(self) -> list[Word]:
         """Return the field's words that occur in the answer, with their meanings."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
-from iptsim.netfilter.path import Move, moves
-from iptsim.netfilter.trace import Leg, Step
+from iptsim.explanation.story import Effect, LegVisit
+from iptsim.netfilter.trace import Step
 
 #: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).
 Taken = tuple[Node, Node, int]
@@ -37,32 +36,38 @@ class Passes:
 
 
 def passes_of(ruleset: Ruleset, explanation: Explanation) -> Passes:
-    """Return what an answer's packets did in the rules: the packet's own, docker-proxy's, a lost answer."""
+    """Return what an answer's packets did in the rules: the packet's own, docker-proxy's, a lost reply."""
     found = Passes()
-    legs = explanation.trace.legs
-    for leg in legs:
-        lost = leg.verdict in ("DROP", "REJECT") and legs[0].verdict == "ACCEPT"
-        if leg.direction == "original" or lost:
-            _add_leg(found, ruleset, leg, explanation)
+    for leg in explanation.story.legs:
+        if leg.drawn is not None:
+            _add_visits(found, ruleset, leg)
+            _add_ends(found, ruleset, leg, explanation)
     found.vain -= found.walked
     return found
 
 
-def _add_leg(found: Passes, ruleset: Ruleset, leg: Leg, explanation: Explanation) -> None:
-    steps = [step for step in leg.steps if step.table is not None and _is_of(ruleset, step)]
-    _add_moves(found, moves(steps))
-    accepted = leg is explanation.trace.legs[0] and leg.verdict == "ACCEPT"
-    deciding = explanation.reason.step if accepted else leg.deciding
-    if deciding is None or deciding.table is None or not any(step is deciding for step in steps):
+def _add_visits(found: Passes, ruleset: Ruleset, leg: LegVisit) -> None:
+    for visit in leg.host.visits:
+        move = visit.move
+        if move is None or not _is_of(ruleset, visit.step):
+            continue
+        found.hooks.add(Node(visit.step.table or "", visit.step.hook))
+        returned = move.kind == "return"
+        taken = move.at, Node("verdict", "RETURN") if returned else move.to, move.position
+        (found.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else found.vain).add(taken)
+
+
+def _add_ends(found: Passes, ruleset: Ruleset, leg: LegVisit, explanation: Explanation) -> None:
+    step = leg.decided_by
+    if step is None or step.table is None or not _is_of(ruleset, step):
         return
-    place = (Node(deciding.table, deciding.chain or ""), deciding.rule.position if deciding.rule else 0)
-    if leg.verdict in ("DROP", "REJECT"):
-        found.ends[place] = "stop"
-    elif leg.verdict == "DEPENDS":
+    if not any(step is one for one in leg.host.steps):
+        return
+    if leg.end == "open":
         for hinge in (one for one in explanation.trace.hinges if one.rule is not None):
             found.ends[Node(*hinge.step[:2]), hinge.step[2]] = "open"
     else:
-        found.ends[place] = "arrived"
+        found.ends[Node(step.table, step.chain or ""), step.rule.position if step.rule else 0] = leg.end
 
 
 def _is_of(ruleset: Ruleset, step: Step) -> bool:
@@ -72,24 +77,3 @@ def _is_of(ruleset: Ruleset, step: Step) -> bool:
         return False
     rule = step.rule
     return rule is None or (rule.position <= len(chain.rules) and chain.rules[rule.position - 1] is rule)
-
-
-def _add_moves(found: Passes, moves: Iterable[Move]) -> None:
-    """Fold over a way: what led to something that was done, and what was visited besides."""
-    led: dict[int, list[Taken]] = {}
-    for move in moves:
-        taken = (move.at, move.to, move.position)
-        if move.kind == "enter":
-            found.hooks.add(move.to)
-            led = {0: []}
-        elif move.kind == "call":
-            led[move.depth + 1] = [taken]
-            found.vain.add(taken)
-        elif move.kind == "goto":
-            led.setdefault(move.depth, []).append(taken)
-            found.vain.add(taken)
-        elif move.kind == "done":
-            way = [one for depth in range(move.depth + 1) for one in led.get(depth, [])]
-            found.walked.update([taken, *way])
-        elif move.step is not None:
-            found.vain.add((move.at, Node("verdict", "RETURN"), move.position))

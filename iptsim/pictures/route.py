@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from iptsim.explanation import Explanation
+from iptsim.explanation.story import End, LegVisit
 from iptsim.host.model import Host
-from iptsim.netfilter.trace import Leg, Step
+from iptsim.netfilter.trace import Step
 from iptsim.pictures.wiring import Plug, Switch, Wiring
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: Node of the host's own programs, and of the routing decision.
 PROCESSES, ROUTING = "processes", "hook ROUTING"
-End = Literal["arrived", "stop", "open"]
 
 
 @dataclass(slots=True)
@@ -21,44 +21,46 @@ class Way:
     """One packet's way.
 
     Attributes:
-        kind: "route" for what was asked, "reply" for an answer that is lost.
+        visited: the leg; it says whether the packet arrived, was stopped, or hinges on an undecided match.
         places: names of the nodes that it passes, in order.
-        end: whether it arrived, was stopped, or hinges on what nobody knows.
-        step: the step that stopped it.
+        step: the step that stopped it, or on which it hinges.
     """
 
-    kind: Literal["route", "reply"]
+    visited: LegVisit
     places: list[str]
-    end: End
-    leg: Leg
     step: Step | None = None
+
+    @property
+    def kind(self) -> Literal["route", "reply"]:
+        """The kind of its edges."""
+        return "route" if self.visited.drawn == "request" else "reply"
+
+    @property
+    def end(self) -> End:
+        """How it ends."""
+        return self.visited.end
 
 
 def ways_of(host: Host, wiring: Wiring, explanation: Explanation) -> list[Way]:
-    """Return the ways that are drawn: of the packet, of docker-proxy's own one, and of a lost answer."""
-    found = []
-    for leg in explanation.trace.legs:
-        if leg.direction == "original":
-            found.append(_Walk(host, wiring, explanation, leg).way("route"))
-        elif leg.verdict not in ("ACCEPT", "DEPENDS") and explanation.trace.legs[0].verdict == "ACCEPT":
-            found.append(_Walk(host, wiring, explanation, leg).way("reply"))
-    return found
+    """Return the ways that are drawn: of the packet, of docker-proxy's own one, and of a lost reply."""
+    return [
+        _Walk(host, wiring, explanation, leg).way() for leg in explanation.story.legs if leg.drawn is not None
+    ]
 
 
 class _Walk:
     """Finds the places of one leg."""
 
-    def __init__(self, host: Host, wiring: Wiring, explanation: Explanation, leg: Leg) -> None:
-        self.host, self.wiring, self.explanation, self.leg = host, wiring, explanation, leg
+    def __init__(self, host: Host, wiring: Wiring, explanation: Explanation, visited: LegVisit) -> None:
+        self.host, self.wiring, self.explanation = host, wiring, explanation
+        self.visited, self.leg = visited, visited.leg
+        self.hooks = [hook.hook for hook in visited.host.hooks if hook.hook in HOOKS]
         self.start = self._start()
 
-    def way(self, kind: Literal["route", "reply"]) -> Way:
-        leg = self.leg
-        step = leg.ends[-1] if leg.ends else None
-        end: End = "stop" if step is not None or leg.verdict in ("DROP", "REJECT") else "arrived"
-        if leg.verdict == "DEPENDS":
-            step, end = self._hinge(), "open"
-        return Way(kind, self._places(step), end, leg, step)
+    def way(self) -> Way:
+        ends = self.leg.ends
+        step = self._hinge() if self.visited.end == "open" else ends[-1] if ends else None
+        return Way(self.visited, self._places(step), step)
 
     def _places(self, step: Step | None) -> list[str]:
         leg = self.leg
@@ -120,13 +122,13 @@ class _Walk:
             known = start if start != [ROUTING] or not ends else []
             return [*known, *(place for place in ends if place not in known)]
         local = start[0] == PROCESSES
-        seen = [step.hook for step in leg.steps if step.hook in HOOKS]
+        to_host = "INPUT" in self.hooks or (leg.delivered is not None and leg.delivered.kind == "host")
         if local:
             middle = ["hook OUTPUT", "hook POSTROUTING"]
-            if "INPUT" in seen or (leg.delivered is not None and leg.delivered.kind == "host"):
+            if to_host:
                 return [*start, *middle, "hook PREROUTING", "hook INPUT", PROCESSES]
             return [*start, *middle, *self._end()]
-        if "INPUT" in seen or (leg.delivered is not None and leg.delivered.kind == "host"):
+        if to_host:
             return [*start, "hook PREROUTING", ROUTING, "hook INPUT", PROCESSES]
         came, goes = self._interfaces()
         switched = came is not None and came == goes and self._is_switch(f"bridge {came}")

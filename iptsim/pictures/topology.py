@@ -215,12 +215,14 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
         places = [name for name in way.places if name in drawing.nodes]
         for name in places:
             drawing.nodes[name].classes.add("walked" if way.kind == "route" else "answered")
-        if way.leg.proxy and places[:1] == [PROCESSES]:
+        if way.visited.leg.proxy and places[:1] == [PROCESSES]:
             drawing.nodes[PROCESSES].details.append(say("docker-proxy: a second connection"))
         drawing.edges.extend(
             Edge(source, target, way.kind, classes={"walked"}) for source, target in pairwise(places)
         )
-        if places and not (way.end == "arrived" and way.leg.delivered is not None and _goes_on(way, ways)):
+        if places and not (
+            way.end == "arrived" and way.visited.leg.delivered is not None and _goes_on(way, ways)
+        ):
             last = drawing.nodes[places[-1]]
             last.classes.add(way.end)
             if way.step is not None and way.end != "arrived":
@@ -240,7 +242,9 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
 
 def _goes_on(way: Way, ways: list[Way]) -> bool:
     """Tell whether docker-proxy takes the packet on where this way ends."""
-    return way is not ways[-1] and ways[ways.index(way) + 1].leg.proxy and way.places[-1:] == [PROCESSES]
+    return (
+        way is not ways[-1] and ways[ways.index(way) + 1].visited.leg.proxy and way.places[-1:] == [PROCESSES]
+    )
 
 
 def _brief(way: Way) -> str:

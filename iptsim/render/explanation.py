@@ -17,11 +17,12 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.explanation.places import place_of
+from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.languages import joined, language, say, told
-from iptsim.netfilter.trace import Decision, Leg, Step
+from iptsim.netfilter.trace import Decision, Step
 from iptsim.packet import ICMPV6
 from iptsim.render.console import print_line
-from iptsim.render.steps import COLOURS, INDENT, backend_of, has_worth, spec, step_lines
+from iptsim.render.steps import COLOURS, INDENT, backend_of, spec, visit_lines
 
 Level = Literal["quiet", "normal", "verbose"]
 
@@ -175,57 +176,42 @@ def _other_ways(explanation: Explanation) -> Iterator[Text]:
 
 
 def _legs(explanation: Explanation, verbose: bool) -> Iterator[Text]:
-    legs = explanation.trace.legs
-    for number, leg in enumerate(legs, 1):
+    legs = explanation.story.legs
+    for leg in legs:
         if len(legs) > 1:
-            yield _leg_title(explanation, leg, number)
-        steps = leg.steps
-        yield from _inside(leg.sender, leg.own_steps, leg, verbose)
-        if leg.inside and leg.verdict == "ACCEPT":
-            stays = say("stays inside {sender}: no rule of the host sees it", sender=printable(leg.sender))
-            yield Text(f"{' ' * INDENT}{stays}", "dim")
-        elif not steps and not leg.inside:
-            yield Text(" " * INDENT + say("no rule sees it"), "dim")
-        short = number > 1 and leg.verdict == "ACCEPT" and not verbose
-        yield from _brief(steps) if short else step_lines(steps, leg, verbose)
-        yield from _inside(leg.delivered.name if leg.delivered else "", leg.arrival_steps, leg, verbose)
-        if leg.delivered is not None and number == 1 and not explanation.branches:
             yield Text.assemble(
-                " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered)),
-                f" ({printable(leg.program)})" if leg.program else "",
+                (f"{leg.number} {leg.title}", "bold"), "   ", (leg.leg.verdict, COLOURS[leg.leg.verdict])
+            )
+        yield from _inside(leg.own, leg, verbose)
+        if leg.stays_inside:
+            stays = say(
+                "stays inside {sender}: no rule of the host sees it", sender=printable(leg.leg.sender)
+            )
+            yield Text(f"{' ' * INDENT}{stays}", "dim")
+        elif not leg.host.steps and not leg.leg.inside:
+            yield Text(" " * INDENT + say("no rule sees it"), "dim")
+        yield from _brief(leg) if leg.is_later and not verbose else visit_lines(leg.host, leg, verbose)
+        yield from _inside(leg.arrival, leg, verbose)
+        delivered = leg.leg.delivered
+        if delivered is not None and leg.number == 1 and not explanation.branches:
+            yield Text.assemble(
+                " " * INDENT, (say("arrives at") + " ", "dim"), printable(delivered_text(delivered)),
+                f" ({printable(leg.leg.program)})" if leg.leg.program else "",
             )  # fmt: skip
     yield Text("")
 
 
-def _inside(name: str, steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
-    """Show what a container's own rules did, when they did anything."""
-    if steps and (verbose or has_worth(steps)):
-        inside = say("inside {name}", name=printable(name) or say("the receiver"))
+def _inside(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Text]:
+    """Show what a container's own rules did, if they did anything."""
+    if place.steps and (verbose or place.matters):
+        inside = say("inside {name}", name=printable(place.name) or say("the receiver"))
         yield Text(f"{' ' * INDENT}{inside}", "dim")
-        yield from step_lines(steps, leg, verbose)
+        yield from visit_lines(place, leg, verbose)
 
 
-def leg_name(legs: list[Leg], number: int) -> str:
-    """Return what a trace's leg is, by its number from 1: "reply"."""
-    leg = legs[number - 1]
-    if leg.proxy:
-        if leg.direction == "original":
-            return say("docker-proxy → container")
-        return say("container → docker-proxy")
-    if legs[0].verdict == "REJECT" and number == 2:
-        return say("answer of the REJECT rule")
-    if number == 1:
-        return say("request")
-    return say("reply") if leg.direction == "reply" else say("second connection")
-
-
-def _leg_title(explanation: Explanation, leg: Leg, number: int) -> Text:
-    name = leg_name(explanation.trace.legs, number)
-    return Text.assemble((f"{number} {name}", "bold"), "   ", (leg.verdict, COLOURS[leg.verdict]))
-
-
-def brief(steps: list[Step]) -> Iterator[str]:
+def brief(leg: LegVisit) -> Iterator[str]:
     """Yield a leg that got through in one sentence: the rules and policies that accepted it; then notes."""
+    steps = leg.host.steps
     shown = [
         place_of(step.rule)
         if step.rule
@@ -239,6 +225,6 @@ def brief(steps: list[Step]) -> Iterator[str]:
     yield from notes
 
 
-def _brief(steps: list[Step]) -> Iterator[Text]:
-    for sentence in brief(steps):
+def _brief(leg: LegVisit) -> Iterator[Text]:
+    for sentence in brief(leg):
         yield Text(f"{' ' * INDENT}{printable(sentence)}", "dim")

@@ -13,11 +13,12 @@ from iptsim.alternatives.table import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
+from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.trace import Step, Trace
 from iptsim.reach import Reach, Reachability
-from iptsim.render.explanation import WAYS_SHOWN, asked_text, leg_name, when_text
+from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
 from iptsim.render.html import Html, Piece, badge, code, element, folded, number, row, table, whole
 from iptsim.render.people import people_json
 from iptsim.render.plain import (
@@ -32,7 +33,7 @@ from iptsim.render.plain import (
 from iptsim.render.rules import chain_text, rule_words, why_text
 from iptsim.render.steps import backend_of, spec
 from iptsim.render.way import legs_html, what_html
-from iptsim.render.whatif import aligned
+from iptsim.render.whatif import aligned, legs_of_both
 
 #: Rules and answers that are shown; the frame has them all.
 _RULES_SHOWN = 300
@@ -180,7 +181,7 @@ def _(trace: Trace) -> Piece:
                 [element("li", badge(way.verdict), " ", when_text(way.decisions)) for way in trace.branches],
             ),
         ]
-    return [legs_html(trace.legs), _assumed(trace.assumptions)]
+    return [legs_html(story_of(trace)), _assumed(trace.assumptions)]
 
 
 @_content.register
@@ -189,7 +190,7 @@ def _(explanation: Explanation) -> Piece:
     if explanation.branches and explanation.verdict == "DEPENDS":
         way: Piece = _ways(explanation)
     else:
-        way = legs_html(explanation.trace.legs)
+        way = legs_html(explanation.story)
     return [
         _headline(explanation),
         element("p", reason.text),
@@ -230,7 +231,7 @@ def _ways(explanation: Explanation) -> Piece:
         folded(
             [badge(way.verdict), " ", when_text(way.trace.decisions)],
             _decided_by(way.reason.step) or element("p", way.reason.text),
-            legs_html(way.trace.legs),
+            legs_html(way.story),
         )
         for way in explanation.branches[:WAYS_SHOWN]
     ]
@@ -347,18 +348,16 @@ def _both(answer: WhatIf) -> Iterator[tuple[Piece, str, Piece]]:
     """Yield the rows of a comparison: both answers, then their steps side by side."""
     was, now = answer.before, answer.after
     yield _end(was, answer, "before"), "", _end(now, answer, "after")
-    legs = [one.trace.legs if one is not None else [] for one in (was, now)]
-    for place in range(max(map(len, legs))):
-        old, new = (found[place] if place < len(found) else None for found in legs)
-        yield _leg(legs[0], place), "", _leg(legs[1], place)
+    for old, new in legs_of_both(answer):
+        yield _leg(old), "", _leg(new)
         for left, mark, right in aligned(old, new):
             yield _step(left), mark, _step(right)
 
 
-def _leg(legs: list[Leg], place: int) -> Piece:
-    if place >= len(legs):
+def _leg(leg: LegVisit | None) -> Piece:
+    if leg is None:
         return None
-    return [element("b", f"{place + 1} {leg_name(legs, place + 1)}"), " ", badge(legs[place].verdict)]
+    return [element("b", f"{leg.number} {leg.title}"), " ", badge(leg.leg.verdict)]
 
 
 def _end(explanation: Explanation | None, answer: WhatIf, when: str) -> Piece:

@@ -16,6 +16,7 @@ from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.story import story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.netfilter.trace import Trace
@@ -26,7 +27,7 @@ from iptsim.render.explanation import when_text
 from iptsim.render.findings import findings_lines
 from iptsim.render.people import people_lines
 from iptsim.render.rules import chain_lines, chain_text
-from iptsim.render.steps import step_lines
+from iptsim.render.steps import visit_lines
 from iptsim.render.whatif import as_text as what_if_text
 from iptsim.render.whatif import proposals_lines
 
@@ -125,9 +126,10 @@ plain.register(WhatIf, what_if_text)
 @plain.register
 def _(trace: Trace) -> str:
     def lines() -> Iterator[Text]:
-        for leg in trace.legs:
-            yield Text(f"{leg.verdict}   {leg.direction}, from {leg.sender}")
-            yield from step_lines(leg.all_steps, leg, False)
+        for leg in story_of(trace).legs:
+            yield Text(f"{leg.leg.verdict}   {leg.leg.direction}, from {leg.leg.sender}")
+            for place in leg.namespaces:
+                yield from visit_lines(place, leg, False)
         for way in trace.branches:
             yield Text(f"{way.verdict}   {when_text(way.decisions)}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -11,8 +10,9 @@ from rich.text import Text
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
+from iptsim.explanation.story import HookVisit, LegVisit, NamespaceVisit, Visit
 from iptsim.languages import say
-from iptsim.netfilter.trace import Leg, Skipped, Step
+from iptsim.netfilter.trace import Skipped, Step
 
 COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 INDENT = 2
@@ -33,100 +33,54 @@ def backend_of(step: Step) -> str:
     return say(" of iptables-{backend}", backend="nft" if step.backend == "nf_tables" else step.backend)
 
 
-@dataclass(slots=True)
-class Visit:
-    """A step, and the steps of the chain that it jumped to."""
-
-    step: Step
-    inside: list[Visit] = field(default_factory=list)
-
-    @property
-    def in_vain(self) -> bool:
-        """Whether the packet's way would be the same without it."""
-        step = self.step
-        if step.table is None or step.changes:
-            return False
-        if step.policy:
-            return step.verdict == "ACCEPT"
-        if step.verdict.startswith("JUMP:"):
-            return all(visit.in_vain for visit in self.inside)
-        if step.verdict.startswith("GOTO:"):
-            return True
-        return step.verdict == "RETURN" and step.rule is not None and _is_for_all(step.rule)
-
-
-def _is_for_all(rule: Rule) -> bool:
-    return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
-
-
-def visits(steps: list[Step]) -> list[Visit]:
-    """Return the steps as a tree: below each jump what happened in the chain that it led to."""
-    roots: list[Visit] = []
-    path: list[Visit] = []
-    for step in steps:
-        visit = Visit(step)
-        while path and path[-1].step.depth >= step.depth:
-            path.pop()
-        (path[-1].inside if path else roots).append(visit)
-        if step.verdict.startswith("JUMP:"):
-            path.append(visit)
-    return roots
-
-
-def step_lines(steps: list[Step], leg: Leg, verbose: bool) -> Iterator[Text]:
-    """Yield the lines of a leg's steps.
+def visit_lines(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Text]:
+    """Yield the lines of what happened in a namespace.
 
     Args:
+        place: one of the leg's namespaces.
+        leg: the leg.
         verbose: show every step, and each rule that did not match with the condition that failed.
     """
-    deciding = leg.deciding if leg.verdict in ("DROP", "REJECT") else None
     margin = " " * (INDENT + _HOOK_WIDTH)
-    for hook, group in groupby(steps, key=lambda step: step.hook):
-        found = list(group)
-        lines = [*(_all(found, margin, deciding) if verbose else _worthy(found, margin, deciding))]
-        title = f"{' ' * INDENT}{hook:<{_HOOK_WIDTH}}"
+    for hook in place.hooks:
+        lines = [*(_all(hook, margin, leg) if verbose else _mattering(hook, margin, leg))]
+        title = f"{' ' * INDENT}{hook.hook:<{_HOOK_WIDTH}}"
         if not lines:
             yield Text.assemble(title, (say("nothing applies"), "dim"))
             continue
         yield Text(title) + lines[0][len(margin) :]
         yield from lines[1:]
-    if verbose:
-        for skip in leg.skipped:
+    if verbose and place is leg.host:
+        for skip in leg.leg.skipped:
             yield _skipped_line(margin, skip)
 
 
-def has_worth(steps: list[Step]) -> bool:
-    """Tell whether any step made a difference."""
-    return not all(visit.in_vain for visit in visits(steps))
+def _all(hook: HookVisit, margin: str, leg: LegVisit) -> Iterator[Text]:
+    for visit in hook.visits:
+        yield from (_skipped_line(margin, skip) for skip in visit.step.skipped)
+        yield _line(margin, visit, leg)
 
 
-def _all(steps: list[Step], margin: str, deciding: Step | None) -> Iterator[Text]:
-    for step in steps:
-        yield from (_skipped_line(margin, skip) for skip in step.skipped)
-        yield _line(margin, step, step is deciding)
+def _mattering(hook: HookVisit, margin: str, leg: LegVisit) -> Iterator[Text]:
+    for chain in hook.chains:
+        if chain.matters:
+            yield from _level(chain.visits, margin, leg)
 
 
-def _worthy(steps: list[Step], margin: str, deciding: Step | None) -> Iterator[Text]:
-    for _, group in groupby(steps, key=lambda step: (step.table, step.backend)):
-        found = visits(list(group))
-        if not all(visit.in_vain for visit in found):
-            yield from _level(found, margin, deciding)
-
-
-def _level(found: list[Visit], margin: str, deciding: Step | None) -> Iterator[Text]:
+def _level(visits: list[Visit], margin: str, leg: LegVisit) -> Iterator[Text]:
     """Yield the lines of one chain's visits, and of the chains below."""
-    for idle, group in groupby(found, key=lambda visit: visit.in_vain and visit.step.verdict[:5] == "JUMP:"):
+    for idle, group in groupby(visits, key=lambda visit: visit.is_call and not visit.matters):
         together = list(group)
         if not idle:
             for visit in together:
-                if not visit.in_vain or _jumped(visit.step):
-                    yield _line(margin, visit.step, visit.step is deciding)
-                    yield from _level(visit.inside, margin, deciding)
+                if visit.matters or visit.chain:
+                    yield _line(margin, visit, leg)
+                    yield from _level(visit.inside, margin, leg)
         elif len(together) > _SINGLE:
             yield _folded(together, margin)
         else:
             for visit in together:
-                line = _line(margin, visit.step, False)
+                line = _line(margin, visit, leg)
                 line.append("   " + say("nothing applies"), "dim")
                 yield line
 
@@ -142,12 +96,6 @@ def _folded(together: list[Visit], margin: str) -> Text:
     return line
 
 
-def _jumped(step: Step) -> str:
-    """Return the chain that a step led to, empty for any other step."""
-    jump, _, chain = step.verdict.partition(":")
-    return chain if jump in ("JUMP", "GOTO") else ""
-
-
 def _place(margin: str, step: Step) -> Text:
     place = f"{step.table} {step.chain}" if step.depth == 0 else str(step.chain)
     if step.rule is not None:
@@ -155,7 +103,8 @@ def _place(margin: str, step: Step) -> Text:
     return Text(f"{margin}{'  ' * step.depth}{printable(place)}  ")
 
 
-def _line(margin: str, step: Step, deciding: bool) -> Text:
+def _line(margin: str, visit: Visit, leg: LegVisit) -> Text:
+    step = visit.step
     if step.table is None:
         line = Text(margin)
         line.append(printable(step.note), "red" if step.verdict == "DROP" else "")
@@ -163,15 +112,15 @@ def _line(margin: str, step: Step, deciding: bool) -> Text:
     line = _place(margin, step)
     if step.maybe:
         line.append(say("(maybe)") + " ", "yellow")
-    if chain := _jumped(step):
-        line.append(f"→ {printable(chain)}")
+    if visit.chain:
+        line.append(f"→ {printable(visit.chain)}")
         return line
     if step.policy:
         line.append(say("policy {verdict}", verdict=step.verdict), COLOURS.get(step.verdict, ""))
         line.append(backend_of(step))
     else:
         line.append(step.verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
-    if step.verdict in ("DROP", "REJECT") and deciding:
+    if step is leg.blocked_by and step.verdict in ("DROP", "REJECT"):
         line.append(" ✗", "bold red")
     for name, (before, after) in step.changes.items():
         line.append(f"   {name} {changed_text(name, before)} → {changed_text(name, after)}", "magenta")

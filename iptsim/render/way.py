@@ -3,101 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 from iptsim.explanation.explanation import delivered_text
-from iptsim.netfilter.trace import Leg, Step
-from iptsim.render.explanation import brief, leg_name
+from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
+from iptsim.netfilter.trace import Step
+from iptsim.render.explanation import brief
 from iptsim.render.html import Html, Piece, badge, code, element, folded, row, table
-from iptsim.render.steps import Visit, backend_of, changed_text, has_worth, spec, visits
+from iptsim.render.steps import backend_of, changed_text, spec
 
 _HEADS = ("hook", "chain and rule", "what happens", "the rule")
 _FINAL = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
-def legs_html(legs: list[Leg]) -> Html:
+def legs_html(story: Story) -> Html:
     """Return the legs of a trace."""
-    return Html("".join(_leg(legs, number) for number in range(1, len(legs) + 1)))
+    return Html("".join(_leg(leg, alone=len(story.legs) == 1) for leg in story.legs))
 
 
-def _leg(legs: list[Leg], number: int) -> str:
-    leg = legs[number - 1]
-    title = leg_name(legs, number)
-    caption = [f"{number} {title} ", badge(leg.verdict)] if len(legs) > 1 else "The packet's way"
-    if leg.inside and leg.verdict == "ACCEPT" and not has_worth(leg.own_steps):
-        told: Piece = f"stays inside {leg.sender}: no rule of the host sees it"
-    elif not leg.all_steps:
+def _leg(leg: LegVisit, *, alone: bool) -> str:
+    caption = "The packet's way" if alone else [f"{leg.number} {leg.title} ", badge(leg.leg.verdict)]
+    if leg.stays_inside and not leg.own.matters:
+        told: Piece = f"stays inside {leg.leg.sender}: no rule of the host sees it"
+    elif not leg.leg.all_steps:
         told = "no rule sees it"
-    elif number > 1 and leg.verdict == "ACCEPT":
-        told = "; ".join(brief(leg.steps))
+    elif leg.is_later:
+        told = "; ".join(brief(leg))
     else:
         return str(element("div", table(caption, _HEADS, _rows(leg)), _all(leg)))
     return str(element("div", element("p", element("b", caption), " ", told), _all(leg)))
 
 
-def _all(leg: Leg) -> Html | None:
-    steps = _whole(leg)
-    if not steps:
-        return None
-    rows = (_row(step, leg, place, hook=step.hook) for place, step in steps)
-    what = f"all {len(steps)} steps" if len(steps) > 1 else "the one step"
-    return folded(what, table(None, _HEADS, rows))
-
-
-def _whole(leg: Leg) -> list[tuple[str, Step]]:
-    """Return all steps of a leg with the container in which they happen; empty for the host."""
-    receiver = leg.delivered.name if leg.delivered is not None else "the receiver"
-    return [
-        *((leg.sender, step) for step in leg.own_steps),
-        *(("", step) for step in leg.steps),
-        *((receiver, step) for step in leg.arrival_steps),
+def _all(leg: LegVisit) -> Html | None:
+    rows = [
+        _row(visit, leg, place, hook=hook.hook)
+        for place in leg.namespaces
+        for hook in place.hooks
+        for visit in hook.visits
     ]
+    if not rows:
+        return None
+    return folded(f"all {len(rows)} steps" if len(rows) > 1 else "the one step", table(None, _HEADS, rows))
 
 
-def _rows(leg: Leg) -> Iterator[Html]:
-    """Yield the rows of a leg, without what was visited in vain."""
-    for place, group in groupby(_whole(leg), key=lambda pair: pair[0]):
-        steps = [step for _, step in group]
-        if place and not has_worth(steps):
+def _rows(leg: LegVisit) -> Iterator[Html]:
+    """Yield the rows of a leg, without the visits that did not matter."""
+    for place in leg.namespaces:
+        if place is not leg.host and not place.matters:
             continue
-        for hook, part in groupby(steps, key=lambda step: step.hook):
-            shown = hook
-            for _, same in groupby(part, key=lambda step: (step.table, step.backend)):
-                found = visits(list(same))
-                if all(visit.in_vain for visit in found):
-                    continue
-                for made in _level(found, leg, place):
-                    yield _row(*made, hook=shown)
-                    shown = ""
+        for hook in place.hooks:
+            shown = hook.hook
+            for chain in hook.chains:
+                if chain.matters:
+                    for visit in _mattering(chain.visits):
+                        yield _row(visit, leg, place, hook=shown, brief=True)
+                        shown = ""
             if shown:
                 yield row(shown, element("td", "nothing applies", class_="dim", colspan=3))
-    if leg.delivered is not None:
-        yield row("arrives", element("td", f"at {delivered_text(leg.delivered)}", colspan=3))
+    if leg.leg.delivered is not None:
+        yield row("arrives", element("td", f"at {delivered_text(leg.leg.delivered)}", colspan=3))
 
 
-def _level(found: list[Visit], leg: Leg, place: str) -> Iterator[tuple[Step, Leg, str, bool]]:
-    for visit in found:
-        if visit.in_vain and not visit.step.verdict.startswith(("JUMP:", "GOTO:")):
-            continue
-        yield visit.step, leg, place, visit.in_vain
-        if not visit.in_vain:
-            yield from _level(visit.inside, leg, place)
+def _mattering(visits: list[Visit]) -> Iterator[Visit]:
+    for visit in visits:
+        if visit.matters or visit.chain:
+            yield visit
+        if visit.matters:
+            yield from _mattering(visit.inside)
 
 
-def _row(step: Step, leg: Leg, place: str, in_vain: bool = False, *, hook: str) -> Html:
+def _row(visit: Visit, leg: LegVisit, place: NamespaceVisit, *, hook: str, brief: bool = False) -> Html:
+    step = visit.step
     where = f"{step.table} {step.chain}" if step.table is not None else ""
     if step.rule is not None:
         where += f" {step.rule.position}"
-    inside = f" inside {place}" if place else ""
-    deciding = leg.verdict in ("DROP", "REJECT") and step is leg.deciding
+    inside = "" if place is leg.host else f" inside {place.name or 'the receiver'}"
+    idle = brief and not visit.matters
     return row(
         hook,
         element(
             "td", f"{where}{backend_of(step)}{inside}", class_="name", style=f"padding-left:{step.depth}em"
         ),
-        [what_html(step), element("span", "  nothing applies", class_="dim") if in_vain else None],
+        [what_html(step), element("span", "  nothing applies", class_="dim") if idle else None],
         code(spec(step.rule)) if step.rule is not None else "policy" if step.policy else None,
-        class_="decides" if deciding else None,
+        class_="decides" if step is leg.blocked_by else None,
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
+from itertools import zip_longest
 
 from rich.console import Console
 from rich.padding import Padding
@@ -17,11 +18,11 @@ from iptsim.alternatives.table import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, say, say_as, told
-from iptsim.netfilter.trace import Leg, Step
+from iptsim.netfilter.trace import Step
 from iptsim.render.console import is_plain, print_line
-
-_COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
+from iptsim.render.steps import COLOURS, spec
 
 #: Width of a comparison that does not go to a terminal.
 _PIPED = 110
@@ -141,7 +142,7 @@ def _outcome(outcome: Outcome) -> Text:
     if not outcome.verdict:
         return Text(say("can't be asked"), "dim")
     return Text.assemble(
-        (outcome.verdict, _COLOURS[outcome.verdict]),
+        (outcome.verdict, COLOURS[outcome.verdict]),
         say(" at {place}", place=printable(outcome.at)) if outcome.at else "",
     )
 
@@ -166,11 +167,9 @@ def _print_both(answer: WhatIf, console: Console) -> None:
     table.add_column("", width=1)
     table.add_column(say_as("column", "after"), ratio=1, overflow="fold")
     table.add_row(_headline(before, answer, "before"), "", _headline(after, answer, "after"))
-    legs = [explanation.trace.legs if explanation is not None else [] for explanation in (before, after)]
-    for number in range(max(map(len, legs))):
-        was, now = (found[number] if number < len(found) else None for found in legs)
+    for was, now in legs_of_both(answer):
         table.add_row("", "", "")
-        table.add_row(_leg(was, number), "", _leg(now, number))
+        table.add_row(_leg(was), "", _leg(now))
         hooks = ["", ""]
         for left, mark, right in aligned(was, now):
             steps = (left, right)
@@ -194,26 +193,27 @@ def _headline(explanation: Explanation | None, answer: WhatIf, when: str) -> Tex
     if explanation is None:
         return Text(printable(answer.cannot[when]), "dim")
     return Text.assemble(
-        (explanation.verdict, _COLOURS[explanation.verdict]), "  ", printable(explanation.reason.text)
+        (explanation.verdict, COLOURS[explanation.verdict]), "  ", printable(explanation.reason.text)
     )
 
 
-def _leg(leg: Leg | None, number: int) -> Text:
+def _leg(leg: LegVisit | None) -> Text:
     if leg is None:
         return Text("")
-    if leg.proxy:
-        name = say("docker-proxy's request") if leg.direction == "original" else say("docker-proxy's reply")
-    elif number == 0:
-        name = say("request")
-    else:
-        name = say("reply") if leg.direction == "reply" else say("second connection")
-    return Text.assemble((f"{number + 1} {name}", "bold"), "  ", (leg.verdict, _COLOURS[leg.verdict]))
+    verdict = leg.leg.verdict
+    return Text.assemble((f"{leg.number} {leg.title}", "bold"), "  ", (verdict, COLOURS[verdict]))
 
 
-def aligned(was: Leg | None, now: Leg | None) -> Iterator[tuple[Step | None, str, Step | None]]:
+def legs_of_both(answer: WhatIf) -> Iterable[tuple[LegVisit | None, LegVisit | None]]:
+    """Return the legs of both answers side by side, None where one has fewer."""
+    before, after = (one.story.legs if one is not None else [] for one in (answer.before, answer.after))
+    return zip_longest(before, after)
+
+
+def aligned(was: LegVisit | None, now: LegVisit | None) -> Iterator[tuple[Step | None, str, Step | None]]:
     """Yield the steps of two legs side by side, with a mark where they differ."""
     left, right = (
-        [step for step in leg.all_steps if not (step.policy and step.verdict == "ACCEPT")] if leg else []
+        [step for step in leg.leg.all_steps if not (step.policy and step.verdict == "ACCEPT")] if leg else []
         for leg in (was, now)
     )
     matcher = difflib.SequenceMatcher(
@@ -243,12 +243,11 @@ def _step(step: Step | None) -> Padding | Text:
         text.append(f"→ {printable(chain)}")
     else:
         verdict = say("policy {verdict}", verdict=step.verdict) if step.policy else step.verdict
-        text.append(verdict, _COLOURS.get(step.verdict, "magenta" if step.changes else ""))
+        text.append(verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
     for name, (before, after) in step.changes.items():
         text.append(f"  {name} {before} → {after}", "magenta")
     if step.rule is not None and jump not in ("JUMP", "GOTO", "RETURN"):
-        spec = step.rule.text.removeprefix(f"-A {step.rule.chain}").strip()
-        text.append(f"  {printable(spec)}", "dim")
+        text.append(f"  {printable(spec(step.rule))}", "dim")
     return _hanging(text)
 
 
@@ -256,7 +255,8 @@ def _hanging(text: Text) -> Padding:
     return Padding(text, (0, 0, 0, 4))
 
 
-def _end(leg: Leg | None) -> Text:
-    if leg is None or leg.delivered is None:
+def _end(leg: LegVisit | None) -> Text:
+    delivered = leg.leg.delivered if leg is not None else None
+    if delivered is None:
         return Text("")
-    return Text.assemble("  ", (say("arrives at") + " ", "dim"), printable(delivered_text(leg.delivered)))
+    return Text.assemble("  ", (say("arrives at") + " ", "dim"), printable(delivered_text(delivered)))

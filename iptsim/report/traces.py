@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Any
 
 from iptsim.dump.ruleset import Jump, Rule
@@ -10,15 +10,16 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import told
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
 from iptsim.packet import Family, address_text
 from iptsim.pictures.route import ways_of
 from iptsim.pictures.wiring import wiring_of
-from iptsim.render.explanation import leg_name, when_text
+from iptsim.render.explanation import when_text
 from iptsim.render.rules import rule_owner_and_role, rule_words
-from iptsim.render.steps import Visit, changed_text, spec, visits
+from iptsim.render.steps import changed_text, spec
 
 
 class Pool:
@@ -111,7 +112,7 @@ class Traces:
             "x": self.texts.text(reason.text),
             "f": self.texts.text(explanation.sender),
             "t": self.texts.text(explanation.target),
-            "g": [self._leg(explanation, leg, number) for number, leg in enumerate(trace.legs, 1)],
+            "g": list(map(self._leg, explanation.story.legs)),
         }
         if is_refused(explanation):
             out["q"] = 1
@@ -140,12 +141,13 @@ class Traces:
         )
         return self.ways.once(found, found)
 
-    def _leg(self, explanation: Explanation, leg: Leg, number: int) -> int:
-        whole = leg.all_steps
-        idle = _in_vain(whole)
-        steps = [self._step(step) for step in whole]
+    def _leg(self, visited: LegVisit) -> int:
+        leg = visited.leg
+        steps = [self._step(step) for step in leg.all_steps]
+        visits = (visit for place in visited.namespaces for visit in place.visits)
+        idle = [place for place, visit in enumerate(visits) if not visit.matters]
         value: dict[str, Any] = {
-            "n": leg_name(explanation.trace.legs, number),
+            "n": visited.title,
             "v": leg.verdict,
             "f": printable(leg.sender),
             "p": self._packet(leg),
@@ -155,7 +157,7 @@ class Traces:
             value["i"] = idle
         if leg.own_steps or leg.arrival_steps:
             value["o"] = [len(leg.own_steps), len(leg.own_steps) + len(leg.steps)]
-            value["w"] = [printable(leg.sender), printable(leg.delivered.name if leg.delivered else "")]
+            value["w"] = [printable(leg.sender), printable(visited.arrival.name)]
         if leg.inside:
             value["h"] = printable(leg.sender)
         if leg.delivered is not None:
@@ -221,17 +223,3 @@ def _place(legs: list[Leg], wanted: Step) -> list[int]:
             if step is wanted:
                 return [number, place]
     return []
-
-
-def _in_vain(steps: list[Step]) -> list[int]:
-    """Return the places of the steps without which the packet's way would be the same."""
-    idle: set[int] = set()
-
-    def look(found: Iterable[Visit]) -> None:
-        for visit in found:
-            if visit.in_vain:
-                idle.add(id(visit.step))
-            look(visit.inside)
-
-    look(visits(steps))
-    return [place for place, step in enumerate(steps) if id(step) in idle]
