@@ -19,8 +19,8 @@ from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 
 from iptsim.cli import make_parser
-from iptsim.facts import EXTRAS, FACTS
-from iptsim.netfilter.question import ConnectionFacts, Inner, Question
+from iptsim.question.facts import EXTRAS, FACTS
+from iptsim.question.model import ConnectionFacts, Inner, Question
 
 ROOT = Path(__file__).parent.parent
 #: Documents of the repository that are pages of the site as well.

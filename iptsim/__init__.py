@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from iptsim.findings import Finding, lint
     from iptsim.host import Host, load_host
     from iptsim.languages import language
-    from iptsim.netfilter.question import Question
     from iptsim.netfilter.trace import Trace
     from iptsim.netfilter.walk import walk
     from iptsim.packet import Packet
+    from iptsim.question.model import Question
     from iptsim.reach import Reachability, reachability
 
 register_all()
@@ -43,7 +43,7 @@ _HOMES = {
     "Host": "iptsim.host",
     "IptsimError": "iptsim.errors",
     "Packet": "iptsim.packet",
-    "Question": "iptsim.netfilter.question",
+    "Question": "iptsim.question.model",
     "Reachability": "iptsim.reach",
     "Ruleset": "iptsim.dump.ruleset",
     "Trace": "iptsim.netfilter.trace",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard, cast, overload
 from iptsim.alternatives import WhatIf, what_if
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
-from iptsim.fields import make_question
 from iptsim.host import Host, load_host
 from iptsim.languages import language
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.walk import Simulator, walk
 from iptsim.progress import tracked
+from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 from iptsim.shown import Framed
 
 if TYPE_CHECKING:

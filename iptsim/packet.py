@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
@@ -34,6 +35,15 @@ PROTOCOL_NAMES: dict[int, str] = {number: name for name, number in PROTOCOLS.ite
 #: Protocols whose header starts with a source and a destination port.
 PORT_PROTOCOLS = frozenset({6, 17, 33, 132, 136})
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+
+#: ICMP types: requests with their replies, and errors about other packets (nf_conntrack_proto_icmp.c, _icmpv6.c).
+ICMP_REPLIES: dict[int, dict[int, int]] = {ICMP: {8: 0, 13: 14, 15: 16, 17: 18}, ICMPV6: {128: 129, 139: 140}}
+_ICMP_ERRORS: dict[int, frozenset[int]] = {
+    ICMP: frozenset({3, 4, 5, 11, 12}),
+    ICMPV6: frozenset({1, 2, 3, 4}),
+}
+#: The TCP option with the maximum segment size.
+MSS_OPTION = 2
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 TCP_FLAGS: dict[str, int] = {
@@ -179,6 +189,37 @@ class Packet:
 _PACKET_VALUES = attrgetter(*(entry.name for entry in fields(Packet)))
 
 
+def is_icmp_error(packet: Packet) -> bool:
+    """Tell whether a packet is an ICMP error about another packet."""
+    return packet.icmp_type in _ICMP_ERRORS.get(packet.proto, ())
+
+
+def is_icmp_request(packet: Packet) -> bool:
+    """Tell whether a packet is an ICMP request, such as a ping."""
+    return packet.icmp_type in ICMP_REPLIES.get(packet.proto, {})
+
+
+def is_icmp_query(proto: int, icmp_type: int) -> bool:
+    """Tell whether an ICMP type is a request or the reply to one: conntrack can invert it."""
+    replies = ICMP_REPLIES.get(proto, {})
+    return icmp_type in replies or icmp_type in replies.values()
+
+
+def syn_options(family: Family) -> dict[int, bytes]:
+    """Return the TCP options of a SYN as Linux sends it: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
+    size = (1460 if family == 4 else 1440).to_bytes(2, "big")
+    return {MSS_OPTION: size, 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
+
+
+def usual_length(packet: Packet) -> int:
+    """Return the length in bytes of a packet as Linux sends it, where its length was not given."""
+    header = 20 if packet.family == 4 else 40
+    if packet.proto == TCP:
+        options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
+        return header + 20 + (options + 3) // 4 * 4
+    return header + {ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
+
+
 @dataclass(slots=True)
 class Connection:
     """A conntrack entry.
@@ -213,6 +254,50 @@ class Connection:
     def copy(self) -> Connection:
         """Return an independent copy."""
         return copy.copy(self)
+
+
+class State(NamedTuple):
+    """What conntrack says about a packet: its ctstate, its entry, and its direction in that connection."""
+
+    state: str
+    connection: Connection | None
+    direction: Direction = "original"
+
+
+def find_quoted(
+    error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
+) -> State | None:
+    """Return the state of an ICMP error: it belongs to the connection of the packet that it quotes.
+
+    The kernel looks up the quoted packet's reply, as the sender of the error saw it; the error must go to the
+    quoted packet's sender (nf_conntrack_inet_error). Unknown ports count as equal.
+
+    Args:
+        error: the packet.
+        quoted: the flow of the packet that it quotes.
+        connections: the known connections.
+        zone: the zone of the error; None searches all zones.
+    """
+    back = quoted.reversed()
+    if error.dst != back.dst:
+        return None
+    for connection in connections:
+        if connection.family != error.family:
+            continue
+        if _fits(back, connection.reply) and (zone is None or zone.reply == connection.zone.reply):
+            return State("RELATED", connection, "reply")
+        if _fits(back, connection.original) and (zone is None or zone.original == connection.zone.original):
+            return State("RELATED", connection)
+    return None
+
+
+def _fits(flow: Flow, known: Flow) -> bool:
+    """Tell whether two flows can be the same."""
+    ports = ((flow.sport, known.sport), (flow.dport, known.dport))
+    return (
+        (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
+        and all(None in pair or pair[0] == pair[1] for pair in ports)
+    )  # fmt: skip
 
 
 class Unknown(NamedTuple):

@@ -25,11 +25,11 @@ from iptsim.host.containers import Container
 from iptsim.host.namespace import Namespace
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import TCP, UDP, Family, protocol_name
 from iptsim.progress import tracked
+from iptsim.question.model import Question
 from iptsim.shown import Framed
 
 SCHEMA = "iptsim.reachability/1"

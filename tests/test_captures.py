@@ -17,9 +17,9 @@ import pytest
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.host import load_host
 from iptsim.host.namespace import NftChain
-from iptsim.netfilter.question import Question, parse_question
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
+from iptsim.question.model import Question, parse_question
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 CAPTURES = sorted(file.parent for file in FIXTURES.rglob("probes.json"))

@@ -21,10 +21,10 @@ from iptsim.glossary import Word, words_in
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.languages import current_language, joined, language, say, told
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
+from iptsim.question.model import Question
 from iptsim.shown import Framed
 
 SCHEMA = "iptsim.whatif/1"

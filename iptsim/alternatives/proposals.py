@@ -23,11 +23,11 @@ from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
 from iptsim.languages import say
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 from iptsim.progress import tracked
+from iptsim.question.model import Question
 from iptsim.reach import Row
 from iptsim.shown import Framed
 

@@ -77,7 +77,7 @@ class _Batch:
     def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
         from iptsim.explanation import explain_trace
         from iptsim.explanation.expectation import check_expectation
-        from iptsim.fields import make_question
+        from iptsim.question.fields import make_question
 
         wanted = self.wanted
         if "expect" in fields:

@@ -187,7 +187,7 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
 
 def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values given to the options of :func:`add_question`, under their names in a batch line."""
-    from iptsim.fields import read_assumptions, read_settings
+    from iptsim.question.fields import read_assumptions, read_settings
 
     given = {
         "from": arguments.sender,
@@ -219,8 +219,8 @@ def asks_about_packet(fields: dict[str, Any]) -> bool:
 def answer(host: Host, fields: dict[str, Any]) -> Explanation:
     """Return what happens to the packet that the fields of a question describe."""
     from iptsim.explanation import explain_trace
-    from iptsim.fields import make_question
     from iptsim.netfilter.walk import walk
+    from iptsim.question.fields import make_question
 
     question = make_question(fields)
     return explain_trace(host, question, walk(host, question))

@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare what happens to the packet, or to all suggested connections, before and after the changes."""
     from iptsim.alternatives import what_if
-    from iptsim.fields import make_question
+    from iptsim.question.fields import make_question
 
     fields = question_fields(arguments)
     question = make_question(fields) if asks_about_packet(fields) else None

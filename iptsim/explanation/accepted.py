@@ -20,10 +20,9 @@ from iptsim.explanation.places import place_of
 from iptsim.host.model import Host
 from iptsim.languages import joined, say, sentence, sentences
 from iptsim.netfilter.answers import is_sent_bare
-from iptsim.netfilter.conntrack import is_icmp_error
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
-from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
+from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, is_icmp_error, parse_address, protocol_name
+from iptsim.question.model import Question
 
 #: Since this version dockerd does not forward DNS queries of internal networks (CVE-2024-29018).
 _KEEPS_QUERIES = 26

@@ -12,9 +12,9 @@ from iptsim.extensions.parameters import format_protocol
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import joined, say
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name
+from iptsim.question.model import Question
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import current_language, language, later, say, told
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text, endpoint_text
+from iptsim.question.model import Question
 from iptsim.shown import Pictured
 
 #: Header fields by the words that name them, for defaults that a rule looked at.

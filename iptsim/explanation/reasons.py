@@ -10,8 +10,8 @@ from iptsim.explanation.refused import refused
 from iptsim.explanation.several import depends
 from iptsim.host.model import Host
 from iptsim.languages import sentences
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
+from iptsim.question.model import Question
 
 __all__ = ["REASONS", "Reason", "reason_of"]
 

@@ -22,9 +22,9 @@ from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import joined, later, say, sentence, sentences, told
 from iptsim.netfilter.answers import is_sent_bare
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Trace
 from iptsim.packet import address_text
+from iptsim.question.model import Question
 
 
 def refused(host: Host, question: Question, trace: Trace) -> Reason:

@@ -12,8 +12,8 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.languages import later, say
-from iptsim.netfilter.question import Question
 from iptsim.packet import Family
+from iptsim.question.model import Question
 from iptsim.shown import Framed, Shown
 
 #: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.

@@ -20,10 +20,10 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import say
-from iptsim.netfilter.outside import outside_address
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, address_text, parse_address, protocol_name
+from iptsim.question.internet import outside_address
+from iptsim.question.model import parse_question
 
 #: The first engine that writes IPv6 rules without being told.
 _IP6TABLES_SINCE = 27

@@ -6,10 +6,24 @@ from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source import select_source
-from iptsim.netfilter import conntrack
 from iptsim.netfilter.hooks import INPUT
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP, UDP, Context, Family, Packet
+from iptsim.packet import (
+    ACK,
+    ICMP,
+    ICMP_REPLIES,
+    ICMPV6,
+    MSS_OPTION,
+    RST,
+    SYN,
+    TCP,
+    UDP,
+    Context,
+    Packet,
+    is_icmp_error,
+    syn_options,
+    usual_length,
+)
 
 _BROADCAST = 0xFFFFFFFF
 _MULTICAST = 0xE  # the first four bits of an IPv4 group
@@ -21,25 +35,8 @@ _ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}
 _TOS_BITS = 0x1E
 #: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
 _UNVERIFIED = frozenset({47, 50, 51, 132, 136})
-#: The TCP option with the maximum segment size.
-_MSS = 2
 #: Owner of the kernel's own sockets: no user or group has this number.
 NOBODY = -1
-
-
-def syn_options(family: Family) -> dict[int, bytes]:
-    """Return the TCP options of a SYN as Linux sends it: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
-    size = (1460 if family == 4 else 1440).to_bytes(2, "big")
-    return {_MSS: size, 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
-
-
-def usual_length(packet: Packet) -> int:
-    """Return the length of a packet about which nobody said more, in octets."""
-    header = 20 if packet.family == 4 else 40
-    if packet.proto == TCP:
-        options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
-        return header + 20 + (options + 3) // 4 * 4
-    return header + {ICMP: 64, ICMPV6: 64}.get(packet.proto, 40)
 
 
 def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
@@ -76,7 +73,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
             reply.tcp_flags = RST | ACK
         elif packet.tcp_flags & SYN:
             # its sender's own MSS, and what else the SYN offers (tcp_synack_options)
-            offered = packet.tcp_options.keys() | {_MSS}
+            offered = packet.tcp_options.keys() | {MSS_OPTION}
             own = syn_options(packet.family).items()
             reply.tcp_options = {kind: data for kind, data in own if kind in offered}
             reply.defaults |= {"tcp_options"}
@@ -84,8 +81,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
     elif packet.proto == UDP and listening is False:
         return None
     elif packet.proto in (ICMP, ICMPV6):
-        known = conntrack.ICMP_ANSWERS if packet.proto == ICMP else conntrack.ICMPV6_ANSWERS
-        answer = known.get(packet.icmp_type or 0)
+        answer = ICMP_REPLIES[packet.proto].get(packet.icmp_type or 0)
         if answer is None:
             return None
         # the code stays (icmp_echo, icmpv6_echo_reply)
@@ -131,7 +127,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         or answer.icmp is None
         or packet.pkttype != "unicast"
         or _is_unanswerable(packet)
-        or conntrack.is_icmp_error(packet)
+        or is_icmp_error(packet)
         or packet.fragment in ("middle", "last")
         or packet.pkttype != "unicast"
     ):

@@ -5,9 +5,6 @@ Only what rules can see is modelled. Checksums are taken to be right and TCP win
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.targets.ct import Ct
 from iptsim.packet import (
@@ -21,10 +18,11 @@ from iptsim.packet import (
     TCP,
     URG,
     Connection,
-    Direction,
-    Flow,
     Packet,
+    State,
     Zone,
+    is_icmp_error,
+    is_icmp_request,
 )
 
 #: Matches and targets that make the kernel switch connection tracking on; CT does so too, unless all it
@@ -34,14 +32,9 @@ USERS = frozenset({
     "CONNMARK", "CONNSECMARK", "SYNPROXY",
     "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "CLUSTERIP",
 })  # fmt: skip
-
-#: ICMP requests, their answers, and errors about other packets.
-ICMP_ANSWERS = {8: 0, 13: 14, 15: 16, 17: 18}
-ICMPV6_ANSWERS = {128: 129, 139: 140}
-ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
-ICMPV6_ERRORS = frozenset({1, 2, 3, 4})
 _ICMP_REDIRECT = 5
-ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
+#: Multicast listener reports and neighbour discovery: conntrack leaves them untracked.
+_ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
 
 def switched_on(ruleset: Ruleset) -> bool:
@@ -54,32 +47,6 @@ def switched_on(ruleset: Ruleset) -> bool:
         if isinstance(rule.target, Ct) and not rule.target.notrack:
             return True
     return False
-
-
-class State(NamedTuple):
-    """What conntrack says of a packet: its ctstate, its entry, and its direction in it."""
-
-    state: str
-    connection: Connection | None
-    direction: Direction = "original"
-
-
-def is_icmp_error(packet: Packet) -> bool:
-    """Tell whether the packet is an ICMP error about another packet."""
-    if packet.proto == ICMP:
-        return packet.icmp_type in ICMP_ERRORS
-    return packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_ERRORS
-
-
-def is_icmp_request(packet: Packet) -> bool:
-    """Tell whether the packet is an ICMP request, such as a ping."""
-    return packet.icmp_type in {ICMP: ICMP_ANSWERS, ICMPV6: ICMPV6_ANSWERS}.get(packet.proto, {})
-
-
-def has_answer(proto: int, icmp_type: int) -> bool:
-    """Tell whether an ICMP type is a request or the answer to one, which conntrack can turn round."""
-    answers = ICMP_ANSWERS if proto == ICMP else ICMPV6_ANSWERS
-    return icmp_type in answers or icmp_type in answers.values()
 
 
 def is_icmp_redirect(packet: Packet) -> bool:
@@ -107,45 +74,9 @@ def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | N
     return None
 
 
-def find_quoted(
-    error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
-) -> State | None:
-    """Return the state of an ICMP error: it belongs to the connection of the packet that it quotes.
-
-    Looked up is the flow that answers the quoted packet, as that came to whoever sends the error; to its
-    sender the error must go (nf_conntrack_inet_error). Ports that nobody knows are taken to fit.
-
-    Args:
-        error: the packet.
-        quoted: the flow of the packet that it quotes.
-        connections: that are known.
-        zone: of the error; None: connections of all zones count.
-    """
-    back = quoted.reversed()
-    if error.dst != back.dst:
-        return None
-    for connection in connections:
-        if connection.family != error.family:
-            continue
-        if _fits(back, connection.reply) and (zone is None or zone.reply == connection.zone.reply):
-            return State("RELATED", connection, "reply")
-        if _fits(back, connection.original) and (zone is None or zone.original == connection.zone.original):
-            return State("RELATED", connection)
-    return None
-
-
-def _fits(flow: Flow, known: Flow) -> bool:
-    """Tell whether two flows can be the same."""
-    ports = ((flow.sport, known.sport), (flow.dport, known.dport))
-    return (
-        (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
-        and all(None in pair or pair[0] == pair[1] for pair in ports)
-    )  # fmt: skip
-
-
 def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
     """Return the state of a packet that belongs to no known connection."""
-    if packet.proto == ICMPV6 and packet.icmp_type in ICMPV6_UNTRACKED:
+    if packet.proto == ICMPV6 and packet.icmp_type in _ICMPV6_UNTRACKED:
         return State("UNTRACKED", None)
     if is_icmp_error(packet) or not _may_open(packet, tcp_loose):
         return State("INVALID", None)
@@ -159,10 +90,8 @@ def _may_open(packet: Packet, tcp_loose: bool) -> bool:
         return True
     if packet.proto == TCP:
         return _tcp_may_open(packet.tcp_flags & 0x3F, tcp_loose)
-    if packet.proto == ICMP:
-        return packet.icmp_type in ICMP_ANSWERS
-    if packet.proto == ICMPV6:
-        return packet.icmp_type in ICMPV6_ANSWERS
+    if packet.proto in (ICMP, ICMPV6):
+        return is_icmp_request(packet)
     if packet.proto == SCTP:
         # an INIT must be the only chunk
         return [str(chunk).partition(":")[0] for chunk in packet.extra.get("sctp_chunks", ("INIT",))] == [

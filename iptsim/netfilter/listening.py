@@ -6,9 +6,9 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
 from iptsim.languages import say
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.trace import Delivery, Leg, Trace
 from iptsim.packet import ACK, SYN, TCP, UDP, Packet
+from iptsim.question.model import Question
 
 
 def _interface(namespace: Namespace, leg: Leg, delivered: Delivery) -> str | None:

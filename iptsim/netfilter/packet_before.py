@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from iptsim.languages import say
-from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send
-from iptsim.netfilter.told import ESTABLISHED
-from iptsim.packet import SYN, TCP, Connection
+from iptsim.packet import SYN, TCP, Connection, State
+from iptsim.question.tracking import ESTABLISHED
 
 
 def open_connection(run: Run) -> None:

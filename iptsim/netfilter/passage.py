@@ -15,11 +15,10 @@ from iptsim.host.source import facing_address, select_source
 from iptsim.languages import joined, later, say
 from iptsim.netfilter import conntrack, hooks, nat, routing
 from iptsim.netfilter.chains import Fate
-from iptsim.netfilter.conntrack import State
 from iptsim.netfilter.nftables import NftChains
 from iptsim.netfilter.program import Program
 from iptsim.netfilter.unseen import unseen_block
-from iptsim.packet import Context, Packet, Unknown, address_text
+from iptsim.packet import Context, Packet, State, Unknown, address_text, find_quoted, is_icmp_error
 
 #: Protocol number of the IPv6 fragment header, and its length in octets.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
@@ -135,7 +134,7 @@ class Passage(NftChains):
             return
         if forced is not None:
             found: State | None = forced
-        elif conntrack.is_icmp_error(packet):
+        elif is_icmp_error(packet):
             found = self._find_quoted(context)
         else:
             found = conntrack.find(packet, self.connections, context.zone)
@@ -154,7 +153,7 @@ class Passage(NftChains):
         """Return the state of an ICMP error by the packet that it quotes, None where that is none's."""
         packet = context.packet
         if packet.quoted is not None:
-            return conntrack.find_quoted(packet, packet.quoted, self.connections, context.zone)
+            return find_quoted(packet, packet.quoted, self.connections, context.zone)
         self.notes.append(
             say(
                 "Nothing says which packet the ICMP error is about, so it belongs to no known connection and its "
@@ -179,7 +178,7 @@ class Passage(NftChains):
         if connection.status & {"SNAT", "DNAT"} and not self._translates(programs):
             return None
         side = hooks.NAT_SIDE[context.hook]
-        asks = context.state in ("NEW", "RELATED") and not conntrack.is_icmp_error(context.packet)
+        asks = context.state in ("NEW", "RELATED") and not is_icmp_error(context.packet)
         if asks and side not in connection.nat_done:
             for chain in hooks.nat_chains(
                 context.hook, self._in_order(context.hook, "nat", programs), nftables
@@ -199,7 +198,7 @@ class Passage(NftChains):
             note = say("an ICMP redirect for a translated connection is not passed on")
             return self._kernel_drop("nat-failed", note, context.hook)
         wrong = context.packet.checksum_error and _has_nat(programs, nftables)
-        if wrong and conntrack.is_icmp_error(context.packet):
+        if wrong and is_icmp_error(context.packet):
             return self._kernel_drop("nat-failed", say("its checksum is wrong"), context.hook)
         if not nat.translate(context.packet, connection, side, context.direction):
             return self._kernel_drop("nat-failed", say("its GRE header can't be translated"), context.hook)

@@ -10,9 +10,9 @@ from iptsim.netfilter.chains import Budget
 from iptsim.netfilter.journey import Journey
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.outside import Watch
-from iptsim.netfilter.question import Question
-from iptsim.netfilter.resolve import Start
 from iptsim.netfilter.surroundings import World
+from iptsim.question.model import Question
+from iptsim.question.start import Start
 
 
 @dataclass(slots=True)

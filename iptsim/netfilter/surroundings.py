@@ -11,9 +11,8 @@ from iptsim.host.containers import Container
 from iptsim.host.ipset_members import Members
 from iptsim.host.model import Host, IpSet
 from iptsim.host.namespace import Namespace
-from iptsim.netfilter.conntrack import State
-from iptsim.netfilter.question import Question
-from iptsim.packet import Connection, Context, Family, Packet, Truth, Unknown, address_text
+from iptsim.packet import Connection, Context, Family, Packet, State, Truth, Unknown, address_text
+from iptsim.question.model import Question
 
 
 @dataclass(frozen=True, slots=True)

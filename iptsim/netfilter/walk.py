@@ -12,12 +12,12 @@ from iptsim.languages import later, say, say_many
 from iptsim.netfilter.assumed import check_assumption
 from iptsim.netfilter.listening import unsaved
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.netfilter.question import Question
-from iptsim.netfilter.resolve import resolve
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.unseen import unseen_note
 from iptsim.netfilter.ways import Ways
 from iptsim.packet import Family
+from iptsim.question.model import Question
+from iptsim.question.start import resolve
 
 #: How many rules that the kernel refuses an answer names.
 _REFUSED_SHOWN = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.languages import say
-from iptsim.netfilter import answers, conntrack
+from iptsim.netfilter import answers
 from iptsim.netfilter.chains import Budget
 from iptsim.netfilter.journey import Journey
 from iptsim.netfilter.legs import legs_of
@@ -13,13 +13,13 @@ from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.outside import watch_of
 from iptsim.netfilter.packet_before import open_connection, pass_before
-from iptsim.netfilter.question import Question
-from iptsim.netfilter.resolve import Start
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.told import quote_of, tell
 from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import address_text
+from iptsim.packet import address_text, is_icmp_error
+from iptsim.question.model import Question
+from iptsim.question.start import Start
+from iptsim.question.tracking import quote_of, tell
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
 WAY_LIMIT = 256
@@ -83,7 +83,7 @@ class Ways:
         if earlier is not None and self.before is not None:
             journey.notes += pass_before(replace(run, question=earlier, start=self.before), told.state)
             run.ask(self.question)
-            if conntrack.is_icmp_error(start.packet):
+            if is_icmp_error(start.packet):
                 quote_of(start.packet, journey.connections)
         elif self.question.state == "established" and self.question.ct is None:
             open_connection(run)

@@ -15,9 +15,9 @@ import pytest
 
 from iptsim.alternatives import change_host
 from iptsim.host import Host, load_host
-from iptsim.netfilter.question import Question, parse_question
 from iptsim.netfilter.trace import Trace, packet_json
 from iptsim.netfilter.walk import Simulator
+from iptsim.question.model import Question, parse_question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 ENGINES = {"docker-20.10": "20.10", "docker-26.1": "26", "docker-28.5": "28"}

@@ -12,8 +12,8 @@ import pytest
 import iptsim
 from iptsim import Host, IptsimError, WhatIf
 from iptsim.alternatives import change_host
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import walk
+from iptsim.question.model import parse_question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from iptsim.docker.dockerd.port_order import exposed, publications
 from iptsim.docker.dockerd.replay import gateways
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, address_text, protocol_name
+from iptsim.question.model import parse_question
 from tests.docker.hosts import FAMILIES
 from tests.docker.machines import FAR, NEIGHBOUR, OWN, PORTS, machine, setups
 

@@ -20,9 +20,9 @@ from iptsim.dump import dumps, loads
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.explanation import explain_trace
-from iptsim.fields import make_question
 from iptsim.host import Host, load_host
 from iptsim.netfilter.walk import walk
+from iptsim.question.fields import make_question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 #: Longer dumps are only slower to read.

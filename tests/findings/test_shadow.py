@@ -8,9 +8,9 @@ from iptsim.dump import loads
 from iptsim.dump.ruleset import Rule
 from iptsim.findings.shadow import covered_rules
 from iptsim.host.model import Host
-from iptsim.netfilter.question import Question
 from iptsim.netfilter.surroundings import World
 from iptsim.packet import Connection, Context, Packet, parse_address
+from iptsim.question.model import Question
 
 CLAUSES = {
     "source": ("", "-s 10.0.0.0/8", "-s 10.1.0.0/16", "-s 10.1.2.3", "! -s 10.1.0.0/16", "-s 10.0.0.3/255.0.0.255"),

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 
 from iptsim.explanation import explain_trace
-from iptsim.fields import make_question
 from iptsim.findings import lint
 from iptsim.host import Host, load_host
 from iptsim.host.port_runs import PortRuns
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import UDP
+from iptsim.question.fields import make_question
 from iptsim.reach import questions
 from iptsim.render.people import people_json
 from iptsim.report import page, report

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.host import load_host
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text
+from iptsim.question.model import parse_question
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet
 from tests.kernel.laboratory import SOCKET_MARK, hardware_addresses

@@ -9,10 +9,10 @@ from iptsim.dump import loads
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import Family
+from iptsim.question.model import parse_question
 
 BRIDGE_PORTS = {"a": ("10.9.0.2", "veth-a"), "b": ("10.9.0.3", "veth-b")}
 

@@ -1,10 +1,10 @@
 """The order of base chains at a hook; measured with nft and legacy tables side by side."""
 
 from iptsim.dump import loads
-from iptsim.fields import read_assumptions
 from iptsim.host.nftables import hinted
 from iptsim.netfilter import hooks
 from iptsim.netfilter.program import Program
+from iptsim.question.fields import read_assumptions
 from tests.netfilter.hosts import ask, router
 
 _TABLES = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter", "security"))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from iptsim.errors import UsageError
-from iptsim.fields import make_question, read_settings
 from iptsim.host.flows import conntrack_entries
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import address_text
+from iptsim.question.fields import make_question, read_settings
 from tests.netfilter.hosts import router
 
 DUMP = """\

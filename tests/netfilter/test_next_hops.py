@@ -9,8 +9,8 @@ import pytest
 from iptsim.explanation.explanation import explain_trace
 from iptsim.host.model import Host
 from iptsim.host.namespace import NextHop, Route, RoutingRule
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.walk import walk
+from iptsim.question.model import parse_question
 from tests.netfilter.hosts import ask, dump, number, route_of, router
 
 ONE_WAY = dump(filter=":FORWARD DROP\n-A FORWARD -o eth1 -j ACCEPT\n-A FORWARD -i eth1 -j ACCEPT")

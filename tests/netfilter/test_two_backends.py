@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 
 from iptsim.dump import loads
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import Family
+from iptsim.question.model import parse_question
 from tests.netfilter.hosts import router
 
 _ENDS: dict[Family, tuple[str, str]] = {4: ("10.1.0.9", "10.2.0.9"), 6: ("fd01::9", "fd02::9")}

@@ -11,9 +11,9 @@ from iptsim.errors import RulesetError, UsageError, WalkLimitError
 from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.host.namespace import Route, RoutingRule, RuleAction
-from iptsim.netfilter.question import parse_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
+from iptsim.question.model import parse_question
 from tests.netfilter.hosts import ask, dump, route_of, router
 
 FILTER = ":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n"

@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 from iptsim.errors import UsageError
 from iptsim.extensions.services import PORTS
-from iptsim.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
 from iptsim.host.flows import entry_of_line
-from iptsim.netfilter.question import Question, parse_question
 from iptsim.packet import ICMP, ICMPV6, address_text
+from iptsim.question.facts import EXTRAS, FACTS, TRUTHS, read_number, read_stated
+from iptsim.question.model import Question, parse_question
 from iptsim.reading import parse_json
 
 #: Fields of a question that are no property of the packet, and have options of their own.

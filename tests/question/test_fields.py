@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iptsim.errors import UsageError
-from iptsim.fields import make_question, read_assumptions, read_settings, settable, split_port
+from iptsim.question.fields import make_question, read_assumptions, read_settings, settable, split_port
 
 
 @pytest.mark.parametrize(

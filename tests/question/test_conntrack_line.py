@@ -6,10 +6,10 @@ import pytest
 
 from iptsim.cli import main
 from iptsim.errors import UsageError
-from iptsim.fields import make_question
 from iptsim.host import load_host
 from iptsim.host.flows import conntrack_entries
 from iptsim.netfilter.walk import walk
+from iptsim.question.fields import make_question
 from tests.netfilter.hosts import router
 
 HOST = "fixtures/captures/docker-28.5/icc-off"

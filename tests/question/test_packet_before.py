@@ -10,10 +10,10 @@ import pytest
 import iptsim
 from iptsim.cli import main
 from iptsim.errors import UsageError
-from iptsim.fields import make_question
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import address_text
+from iptsim.question.fields import make_question
 from tests.netfilter.hosts import router
 
 HOST = "fixtures/captures/docker-28.5/icc-off"

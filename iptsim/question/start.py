@@ -11,11 +11,6 @@ from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.languages import say
-from iptsim.netfilter import conntrack
-from iptsim.netfilter.answers import syn_options, usual_length
-from iptsim.netfilter.outside import other_address_note, outside_address
-from iptsim.netfilter.question import Question
-from iptsim.netfilter.quoted import read_quoted
 from iptsim.packet import (
     ICMP,
     ICMPV6,
@@ -25,8 +20,14 @@ from iptsim.packet import (
     Family,
     Packet,
     address_text,
+    is_icmp_query,
     parse_address,
+    syn_options,
+    usual_length,
 )
+from iptsim.question.internet import other_address_note, outside_address
+from iptsim.question.model import Question
+from iptsim.question.quoted import read_quoted
 
 DEFAULT_SPORT = 40000
 
@@ -455,7 +456,7 @@ def _packet(question: Question, family: Family, src: int, dst: int) -> Packet:
     if proto in (ICMP, ICMPV6):
         fill("icmp_type", question.icmp_type, 8 if proto == ICMP else 128)
         fill("icmp_code", question.icmp_code, 0)
-        if conntrack.has_answer(proto, packet.icmp_type or 0):
+        if is_icmp_query(proto, packet.icmp_type or 0):
             # conntrack keeps the identifier where others have ports
             packet.sport = packet.dport = question.extra.get("icmp_id")
     fill("ttl", question.ttl, 64)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.netfilter import conntrack
-from iptsim.netfilter.question import Inner, Question
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Flow, Packet, address_text, parse_address
+from iptsim.packet import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    Flow,
+    Packet,
+    address_text,
+    is_icmp_error,
+    is_icmp_query,
+    parse_address,
+)
+from iptsim.question.model import Inner, Question
 
 #: IPv6 headers that may stand before the transport header, and the one of fragments.
 _EXTENSIONS, _FRAGMENT = frozenset({0, 43, 44, 60}), 44
@@ -23,7 +32,7 @@ def read_quoted(question: Question, error: Packet) -> Flow | None:
         UsageError: the question quotes a packet that can't be one, or the packet is no ICMP error.
     """
     inner = question.inner
-    if not conntrack.is_icmp_error(error):
+    if not is_icmp_error(error):
         if inner is not None:
             raise UsageError(
                 "inner: only an ICMP error quotes a packet; say which with proto icmp and icmp_type"
@@ -54,7 +63,7 @@ def _stated(inner: Inner, error: Packet) -> Flow:
         ends.append(address)
     sport, dport = inner.sport, inner.dport
     if proto in (ICMP, ICMPV6):
-        if inner.icmp_type is not None and not conntrack.has_answer(proto, inner.icmp_type):
+        if inner.icmp_type is not None and not is_icmp_query(proto, inner.icmp_type):
             return UNREADABLE
         sport = dport = inner.icmp_id
     return Flow(ends[0], sport, ends[1], dport, proto)
@@ -82,7 +91,7 @@ def _from_ipv6(data: bytes) -> Flow | None:
 def _flow(src: bytes, dst: bytes, proto: int, transport: bytes) -> Flow | None:
     source, destination = int.from_bytes(src, "big"), int.from_bytes(dst, "big")
     if proto in (ICMP, ICMPV6):
-        if len(transport) < _ICMP_HEADER or not conntrack.has_answer(proto, transport[0]):
+        if len(transport) < _ICMP_HEADER or not is_icmp_query(proto, transport[0]):
             return None
         number = int.from_bytes(transport[4:6], "big")
         return Flow(source, number, destination, number, proto)

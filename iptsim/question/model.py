@@ -12,7 +12,7 @@ from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.packet import PORT_PROTOCOLS, TCP_FLAGS, protocol_name
 
-State = Literal["new", "established", "related", "invalid", "untracked"]
+StateName = Literal["new", "established", "related", "invalid", "untracked"]
 
 #: Octets that a TCP option may hold at most: the header's 40 less its kind and length.
 _OPTION_ROOM = 38
@@ -110,7 +110,7 @@ class Question(BaseModel):
     pkttype: Literal["unicast", "broadcast", "multicast"] | None = Field(
         None, description="how its frame is addressed; by default as dst_mac says, or unicast"
     )
-    state: State | None = Field(None, description="state of its connection; new by default")
+    state: StateName | None = Field(None, description="state of its connection; new by default")
     ct: ConnectionFacts | None = Field(None, description="more about its connection")
     conntrack: str | None = Field(
         None, description="its connection, as a line of `conntrack -L`; says its addresses and ports as well"

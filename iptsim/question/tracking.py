@@ -9,10 +9,21 @@ from iptsim.errors import UsageError
 from iptsim.host.flows import entry_of_line
 from iptsim.host.model import Host
 from iptsim.languages import say
-from iptsim.netfilter import conntrack
-from iptsim.netfilter.conntrack import State
-from iptsim.netfilter.question import ConnectionFacts, Question
-from iptsim.packet import ICMP, ICMPV6, Connection, Direction, Flow, Packet, Zone, address_text, parse_address
+from iptsim.packet import (
+    ICMP,
+    ICMPV6,
+    Connection,
+    Direction,
+    Flow,
+    Packet,
+    State,
+    Zone,
+    address_text,
+    find_quoted,
+    is_icmp_error,
+    parse_address,
+)
+from iptsim.question.model import ConnectionFacts, Question
 
 #: The status of a connection of which both sides have sent packets.
 ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
@@ -41,7 +52,7 @@ def tell(question: Question, packet: Packet, host: Host) -> Told:
     Raises:
         UsageError: the packet is none of the connection's that the question tells of.
     """
-    error = conntrack.is_icmp_error(packet)
+    error = is_icmp_error(packet)
     if question.conntrack is not None:
         connection = entry_of_line(question.conntrack).connection
         if error:
@@ -80,7 +91,7 @@ def _tell_of_error(question: Question, packet: Packet, host: Host) -> Told:
         return Told(connections=(connection,))
     if packet.quoted is not None:
         known = tuple(entry.connection for entry in host.conntrack)
-        found = conntrack.find_quoted(packet, packet.quoted, known)
+        found = find_quoted(packet, packet.quoted, known)
         if found is not None and found.connection is not None:
             return Told(connections=(found.connection.copy(),))
     if question.state != "related":
@@ -148,7 +159,7 @@ def _connection(facts: ConnectionFacts, packet: Packet) -> Connection:
         connection.reply = connection.original.reversed()
     if facts.reply is not None:
         connection.reply = _flow(facts.reply, packet, "ct.reply")
-        if facts.orig is None and conntrack.is_icmp_error(packet):
+        if facts.orig is None and is_icmp_error(packet):
             connection.original = connection.reply.reversed()
     expected = connection.original.reversed()
     if (connection.reply.dst, connection.reply.dport) != (expected.dst, expected.dport):
