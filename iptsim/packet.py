@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from iptsim.languages import Text
 
 Family = Literal[4, 6]
+FAMILIES: tuple[Family, Family] = (4, 6)
 Direction = Literal["original", "reply"]
 
 #: Protocols by the names that iptables prints for them: those of netbase's /etc/protocols.

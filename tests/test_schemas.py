@@ -20,7 +20,7 @@ import iptsim
 from iptsim.cli import main
 from iptsim.findings import Finding
 from iptsim.host import load_host
-from iptsim.render.people import people_json
+from iptsim.render.endpoints import endpoints_json
 from iptsim.render.rules import rules_json
 from tests.readme import ROOT
 
@@ -126,7 +126,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "findings", {"schema": "iptsim.findings/1", "findings": [finding.as_json() for finding in found]}
     for host in hosts.values():
         yield "rules", rules_json(host.rulesets[4], host)
-        yield "people", people_json(host)
+        yield "people", endpoints_json(host)
     yield "reachability", iptsim.reachability(hosts["docker-28.5/published"]).as_json()
 
 

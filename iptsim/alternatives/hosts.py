@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from iptsim.docker.dockerd.replay import gateways, rules_for
+from iptsim.docker.dockerd.gateway import gateways
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
-from iptsim.packet import Family, parse_address
+from iptsim.packet import FAMILIES, Family, parse_address
 
-FAMILIES: tuple[Family, Family] = (4, 6)
-#: The first engine that gives containers of internal networks no default route (moby/moby#46603).
-_NO_INTERNAL_GATEWAY = 25
 #: What dockerd puts into a container that has a network of the user's (libnetwork/resolver_unix.go). The
 #: resolver's own ports are drawn at random; these stand for them.
 _RESOLV_CONF = "nameserver 127.0.0.11\noptions ndots:0\n"
@@ -168,7 +166,7 @@ class _Rebuilding:
     def _gateways(self, network: DockerNetwork) -> Iterator[tuple[Family, int]]:
         """Yield the addresses that a network's containers have as gateways."""
         bridge = self.old.namespace.interfaces.get(network.bridge)
-        leads = not network.internal or self.after.major < _NO_INTERNAL_GATEWAY
+        leads = not network.internal or self.after.engine.internal_networks_have_gateways
         for subnet in network.subnets if leads else ():
             own = [
                 address.address
@@ -274,7 +272,7 @@ class _Rebuilding:
         It does for networks with icc off, from 28 on for those without docker-proxy too.
         """
         wanted = any(not network.icc for network in docker.networks) or (
-            docker.major >= 28 and not docker.proxy
+            docker.engine.filters_bridges_without_proxy and not docker.proxy
         )
         return docker.filters(family) and wanted
 
@@ -282,7 +280,7 @@ class _Rebuilding:
 def _ways_out(docker: DockerHost, container: DockerContainer) -> dict[Family, Endpoint]:
     """Return the endpoint that has the default route, by family."""
     found = gateways(docker, container)
-    if found or docker.major >= _NO_INTERNAL_GATEWAY:
+    if found or not docker.engine.internal_networks_have_gateways:
         return found
     inside = sorted(container.endpoints, key=lambda endpoint: endpoint.network)
     return {family: one for one in reversed(inside) for family in one.addresses}

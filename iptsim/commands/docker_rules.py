@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the rules and return the exit status."""
-    from iptsim.docker.dockerd.replay import rules_for
+    from iptsim.docker.dockerd.rulesets import rules_for
     from iptsim.docker.sources.files import read_settings
     from iptsim.docker.sources.flag_changes import changed
     from iptsim.dump.writer import dumps

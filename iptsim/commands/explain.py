@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             for line in proposals_lines(found, explanation):
                 console.show(line)
         if arguments.teach:
-            from iptsim.render.teaching import print_words
+            from iptsim.render.glossary import print_words
 
             print_words(explanation.words(), console)
     return expected(wanted, explanation)
@@ -147,13 +147,13 @@ def expected(wanted: str | None, explanation: Explanation, where: str = "") -> i
 
 def _list_endpoints(arguments: argparse.Namespace) -> int:
     """List the endpoints to ask about."""
-    from iptsim.render.people import people_json, people_lines
+    from iptsim.render.endpoints import endpoints_json, endpoints_lines
 
     host = open_source(arguments)
     if arguments.json:
-        print_json(people_json(host))
+        print_json(endpoints_json(host))
     else:
         console = output(arguments)
-        for line in people_lines(host):
+        for line in endpoints_lines(host):
             console.show(line)
     return ANSWERED

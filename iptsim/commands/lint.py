@@ -84,7 +84,7 @@ def _lint(arguments: argparse.Namespace, source: str, console: Output | None) ->
         for line in lines:
             console.show(line)
         if arguments.teach:
-            from iptsim.render.teaching import print_words
+            from iptsim.render.glossary import print_words
 
             print_words(words, console)
     return DIFFERS if found else ANSWERED

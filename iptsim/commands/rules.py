@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.show(line)
         shown.append(line.plain)
     if arguments.teach:
-        from iptsim.render.teaching import print_words
+        from iptsim.render.glossary import print_words
 
         print_words(words_in(shown), console)
     return ANSWERED

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         console = output(arguments)
         print_what_if(answer, console)
         if arguments.teach:
-            from iptsim.render.teaching import print_words
+            from iptsim.render.glossary import print_words
 
             print_words(answer.words(), console)
     return ANSWERED

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from iptsim.docker.dockerd.recognition import form_of
 from iptsim.docker.dockerd.recognition import is_dockers as has_form
-from iptsim.docker.dockerd.templates import Fact
+from iptsim.docker.dockerd.recognition import template_of
+from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.docker.model.settings import DEFAULT_BRIDGE
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.extensions.targets.dnat import Dnat
@@ -78,12 +78,12 @@ def is_dockers(rule: Rule, host: Host | None = None) -> bool:
 def role_of(rule: Rule, host: Host | None = None) -> Role | None:
     """Return why a rule of Docker's is there, None for a rule of somebody else's."""
     daemon = host.daemon if host is not None else None
-    found = form_of(rule, daemon.generation if daemon is not None else None)
+    found = template_of(rule, daemon.generation if daemon is not None else None)
     if found is None or not is_dockers(rule, host):
         return None
-    fact, words = found
-    teller = _Teller(rule, fact, words, host)
-    return _SENTENCES[fact.role](teller)
+    template, words = found
+    teller = _Teller(rule, template, words, host)
+    return _SENTENCES[template.role](teller)
 
 
 def network_name(host: Host | None, bridge: str) -> str:
@@ -113,9 +113,9 @@ _LEADS = {
 class _Teller:
     """Puts one rule's role into words."""
 
-    def __init__(self, rule: Rule, fact: Fact, words: dict[str, str], host: Host | None) -> None:
+    def __init__(self, rule: Rule, template: RuleTemplate, words: dict[str, str], host: Host | None) -> None:
         self.rule = rule
-        self.fact = fact
+        self.template = template
         self.host = host
         self.bridge = words.get("bridge", "")
         self.network = network_name(host, self.bridge) if self.bridge else ""
@@ -134,12 +134,12 @@ class _Teller:
         found = self.host.network_of_bridge(self.bridge) if self.host and self.bridge else None
         default = found.is_default_bridge if found is not None else self.bridge in ("", DEFAULT_BRIDGE)
         return Role(
-            self.fact.role,
+            self.template.role,
             text,
             network=found.name if found is not None else self.bridge or network,
             container=container,
             port=port,
-            setting=self.fact.setting_on(default=default),
+            setting=self.template.setting_on(default=default),
             link=link,
             shown=self.network,
             host_port=host_port,

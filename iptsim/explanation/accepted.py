@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from iptsim.docker.roles import network_name, role_of
 from iptsim.dump.owners import rule_owner
-from iptsim.explanation import several
+from iptsim.explanation import branches
 from iptsim.explanation.case import (
     Case,
     Reason,
@@ -24,8 +24,6 @@ from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, is_icmp_error, parse_address, protocol_name
 from iptsim.question.model import Question
 
-#: Since this version dockerd does not forward DNS queries of internal networks (CVE-2024-29018).
-_KEEPS_QUERIES = 26
 #: Verdicts of rules that give the packet another destination.
 _MOVING = ("DNAT", "REDIRECT", "NETMAP")
 
@@ -42,8 +40,8 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
     if any(one.proxy for one in trace.legs):
         return _proxied(case)
     if len(steps) > 1:
-        reason = several.accepted(leg, steps)
-        reason.text = sentences(reason.text, several.destination_text(trace), _source_text(case))
+        reason = branches.accepted(leg, steps)
+        reason.text = sentences(reason.text, branches.destination_text(trace), _source_text(case))
         return reason
     if forward is not None and leg.delivered is not None and not trace.branches:
         return _published(case, forward)
@@ -373,8 +371,8 @@ def _inside_text(case: Case) -> str:
 
 def _keeps_queries(host: Host) -> bool:
     """Tell whether dockerd forwards no DNS queries of internal networks."""
-    major = host.daemon.major if host.daemon is not None else None
-    return major is not None and major >= _KEEPS_QUERIES
+    engine = host.daemon.engine if host.daemon is not None else None
+    return engine is not None and not engine.resolves_for_internal_networks
 
 
 # -- other rules, and policies ---------------------------------------------------------------------
@@ -420,7 +418,7 @@ def _accept_text(case: Case) -> str:
 def _translated_text(case: Case) -> str:
     """Say which rule changes the destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80."."""
     if case.trace.branches:
-        return several.destination_text(case.trace)
+        return branches.destination_text(case.trace)
     delivered = case.leg.delivered
     moving = [one for one in case.leg.steps if one.verdict in _MOVING and one.changes and not one.maybe]
     if not moving or moving[0].rule is None:

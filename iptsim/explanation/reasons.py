@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from iptsim.explanation.accepted import accepted
+from iptsim.explanation.branches import depends
 from iptsim.explanation.case import Reason
 from iptsim.explanation.codes import REASONS
-from iptsim.explanation.listening import listening_text
+from iptsim.explanation.delivery import listening_text
 from iptsim.explanation.refused import refused
-from iptsim.explanation.several import depends
 from iptsim.host.model import Host
 from iptsim.languages import sentences
 from iptsim.netfilter.trace import Trace

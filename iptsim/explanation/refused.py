@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.docker.roles import is_dockers, network_name
-from iptsim.explanation import several
+from iptsim.explanation import branches
 from iptsim.explanation.case import (
     Case,
     Reason,
@@ -31,10 +31,10 @@ def refused(host: Host, question: Question, trace: Trace) -> Reason:
     """Return the reason of DROP and REJECT."""
     leg = trace.deciding_leg
     if leg.verdict == "DEPENDS":
-        return several.blocked_there_or_back(trace)
+        return branches.blocked_there_or_back(trace)
     ends = leg.ends
     case = Case(host, question, trace, leg, ends[0] if len(ends) == 1 else None)
-    reason = several.blocked(leg, ends) if len(ends) > 1 else _refused(case)
+    reason = branches.blocked(leg, ends) if len(ends) > 1 else _refused(case)
     return reason if leg is trace.legs[0] else _lost_reply(case, reason)
 
 

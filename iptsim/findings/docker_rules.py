@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from iptsim.docker.dockerd.replay import rules_for
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.roles import role_of
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import Chain, Rule
@@ -72,7 +72,8 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
             if not any(rule.chain == hook for rule in scene.jumps(family, "nat", "DOCKER")):
                 yield _no_jump("nat", hook, "DOCKER", nat)
     daemon = scene.host.daemon
-    if "DOCKER-FORWARD" in chains or (daemon is not None and (daemon.major or 0) >= 28):
+    engine = daemon.engine if daemon is not None else None
+    if "DOCKER-FORWARD" in chains or (engine is not None and engine.jumps_to_docker_forward):
         entries = ["DOCKER-FORWARD"]
     else:
         entries = ["DOCKER-ISOLATION-STAGE-1", "DOCKER"]
@@ -99,15 +100,15 @@ def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Ev
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
-    """Yield the rules with which dockerd keeps packets out, as it would write them, and which are not there."""
+    """Yield the DROP rules that dockerd writes for these settings but that are missing."""
     if scene.host.daemon is None or scene.host.daemon.generation is None:
         return
     try:
-        wanted = rules_for(docker_host(scene.host), family)
+        docker = docker_host(scene.host)
     except IptsimError:
-        return  # settings that make no sense: nobody knows what dockerd would write
+        return  # with invalid settings it is unknown what dockerd would write
     there = {(rule.table, rule.chain, rule.text) for rule in scene.host.rulesets[family].rules()}
-    for rule in wanted.rules():
+    for rule in rules_for(docker, family).rules():
         if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
             words = rule.text.removeprefix(f"-A {rule.chain} ")
             role = role_of(rule, scene.host)

@@ -246,6 +246,7 @@ def _without_accept(
 def loopback_ports(scene: Scene) -> Iterator[Finding]:
     """Find ports that are published on 127.0.0.1 and reachable from the link all the same (before 28)."""
     neighbour, outside, daemon = scene.neighbour(4), scene.outside_interface(4), scene.host.daemon
+    engine = daemon.engine if daemon is not None else None
     if 4 not in scene.families or neighbour is None or outside is None:
         return
     everywhere = {
@@ -260,7 +261,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
             continue
         proto = protocol_name(port.proto)
         ways = [(port.host_address or "", port.host_address or "", port.host_port)]
-        if daemon is None or (daemon.major or 0) < 28:  # from then on, who can is meant to
+        if engine is None or not engine.closes_containers_addresses:
             ways.insert(
                 0, (say("{name}'s own address", name=container.name), container.name, port.container_port)
             )

@@ -25,8 +25,6 @@ from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import parse_question
 
-#: The first engine that writes IPv6 rules without being told.
-_IP6TABLES_SINCE = 27
 #: A port on which hardly anything listens.
 SOME_PORT = 9999
 
@@ -144,7 +142,7 @@ class Scene:
             return False
         if family == 4 or daemon.ip6tables is not None:
             return family == 4 or bool(daemon.ip6tables)
-        return (daemon.major or 0) >= _IP6TABLES_SINCE
+        return daemon.engine is not None and daemon.engine.ip6tables_by_default
 
     def docker_networks(self) -> list[Network]:
         """Return the bridge networks of Docker."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host import docker_inspect, dockerd_options, flows, infer, iproute, nftables
-from iptsim.host.containers import DockerDaemon
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.files import FILES, Source, read_source
 from iptsim.host.foreign import (
     ForwardingEntry,

@@ -1,8 +1,7 @@
-"""Containers, their networks and the Docker daemon as data. Names follow the Docker Engine API."""
+"""Containers and their networks as data. Names follow the Docker Engine API."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from pydantic import Field, field_validator
@@ -174,47 +173,3 @@ class Network(Frozen):
     def covers(self, family: int, address: int) -> bool:
         """Tell whether an address lies in one of the subnets."""
         return any(subnet.covers(family, address) for subnet in self.subnets)
-
-
-class DockerDaemon(Frozen):
-    """Settings of dockerd that bear on packets. None: nobody said, so the default holds.
-
-    Attributes:
-        version: of the engine, e.g. "28.5.2".
-        generation: the way in which it lays out its rules: "20.10", "26", "28" or "29".
-        firewall_backend: "iptables" or "nftables".
-        bridge: name of the default bridge (`--bridge`), "none" for no default network.
-        host_binding: default address of published ports (`--ip`).
-        default_address_pools: where networks get their subnets: (prefix, length of a subnet).
-        sources: where each setting was found: field -> file.
-    """
-
-    version: str | None = None
-    generation: str | None = None
-    userland_proxy: bool | None = None
-    icc: bool | None = None
-    iptables: bool | None = None
-    ip6tables: bool | None = None
-    ip_forward: bool | None = None
-    ip_forward_no_drop: bool | None = None
-    ip_masq: bool | None = None
-    ipv6: bool | None = None
-    allow_direct_routing: bool | None = None
-    bridge: str | None = None
-    bip: str | None = None
-    bip6: str | None = None
-    fixed_cidr: str | None = None
-    fixed_cidr_v6: str | None = None
-    host_binding: str | None = None
-    default_gateway: str | None = None
-    firewall_backend: str | None = None
-    live_restore: bool | None = None
-    default_address_pools: tuple[tuple[str, int], ...] = ()
-    dns: tuple[str, ...] = ()
-    sources: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def major(self) -> int | None:
-        """The first number of the version; where only the generation is known, that of its name."""
-        found = re.match(r"[0-9]+", self.version or self.generation or "")
-        return int(found[0]) if found is not None else None

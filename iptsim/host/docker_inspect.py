@@ -15,9 +15,8 @@ from iptsim.host.containers import Container, Endpoint, ExposedPort, Link, Netwo
 from iptsim.host.foreign import Foreign, Number
 from iptsim.host.iproute import prefix
 from iptsim.host.namespace import prefix_mask
-from iptsim.packet import PROTOCOLS, Family, address_text, parse_address
+from iptsim.packet import FAMILIES, PROTOCOLS, Family, address_text, parse_address
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 #: How Docker writes "all addresses of the host".
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104
 _BRIDGE = "com.docker.network.bridge."

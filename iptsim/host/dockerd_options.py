@@ -6,16 +6,16 @@ import re
 import shlex
 from collections.abc import Iterable
 from ipaddress import ip_network
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from iptsim.host.containers import DockerDaemon, Network
+from iptsim.host.containers import Network
+from iptsim.host.docker_engine import Engine
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign, Number, complaint
 from iptsim.reading import brief
 
-#: The ways in which engines lay out their rules.
-Generation = Literal["20.10", "26", "28", "29"]
 #: Options of dockerd (daemon.json has the same names) and the fields that they set.
 SETTINGS = {
     "userland-proxy": "userland_proxy", "icc": "icc", "iptables": "iptables", "ip6tables": "ip6tables",
@@ -32,7 +32,6 @@ _BOOLEAN = frozenset(
     name for name, field in SETTINGS.items() if "bool" in str(DockerDaemon.model_fields[field].annotation)
 )
 _TRUE, _FALSE = frozenset({"true", "1", "t"}), frozenset({"false", "0", "f"})
-_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 
 class BackendEntry(Foreign):
@@ -47,19 +46,6 @@ class InfoEntry(Foreign):
     version: str = Field("", alias="ServerVersion")
     backend: BackendEntry | None = Field(None, alias="FirewallBackend")
     live_restore: bool | None = Field(None, alias="LiveRestoreEnabled")
-
-
-def generation_of(version: str) -> Generation | None:
-    """Return the generation of rules that an engine writes.
-
-    >>> [generation_of(version) for version in ("20.10.24+dfsg1", "27.5.1", "28.5.2", "29.0.0")]
-    ['20.10', '26', '28', '29']
-    """
-    found = _VERSION.match(version)
-    if found is None:
-        return None
-    major = int(found[0].split(".")[0])
-    return "29" if major >= 29 else "28" if major >= 28 else "26" if major >= 23 else "20.10"
 
 
 def options_of(words: Iterable[str]) -> dict[str, Any]:
@@ -204,9 +190,10 @@ def make_daemon(
         for field, value in told.items():
             if field not in fields and value is not None:
                 fields[field], origin[field] = value, "docker-network-inspect.json"
+    engine = Engine.of(version or "")
     return DockerDaemon(
         version=version,
-        generation=generation_of(version) if version else None,
+        generation=engine.generation if engine is not None else None,
         sources=origin,
         **fields,
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from iptsim.host.connected import connected_routes, default_route
-from iptsim.host.containers import Container, DockerDaemon, Endpoint, ExposedPort, Network, Subnet
-from iptsim.host.dockerd_options import generation_of
+from iptsim.host.containers import Container, Endpoint, ExposedPort, Network, Subnet
+from iptsim.host.docker_engine import generation_of_chains
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence, Member, Prefix
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, prefix_mask
@@ -435,7 +436,7 @@ def _docker(host: Host, evidence: Evidence) -> None:
     changes: dict[str, object] = {}
     sources = dict(daemon.sources)
     if daemon.generation is None and "DOCKER-FORWARD" in evidence.chains:
-        changes["generation"] = generation_of("29" if "DOCKER-INTERNAL" in evidence.chains else "28")
+        changes["generation"] = generation_of_chains(evidence.chains)
         sources["generation"] = "iptables-save.txt"
     if daemon.userland_proxy is None and evidence.userland_proxy is not None:
         changes["userland_proxy"] = evidence.userland_proxy

@@ -12,7 +12,8 @@ from pydantic import Field, PrivateAttr
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import printable
-from iptsim.host.containers import Container, DockerDaemon, Endpoint, Network
+from iptsim.host.containers import Container, Endpoint, Network
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, Interface, Namespace
 from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured

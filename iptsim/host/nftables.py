@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset, priority_of
-from iptsim.host.containers import DockerDaemon
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign
 from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
 from iptsim.packet import Family

@@ -12,9 +12,8 @@ from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import Container, Endpoint, Network, Subnet
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace, prefix_mask
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 LOOPBACK = Interface(
     name="lo",
     index=1,

@@ -42,6 +42,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
     if delivered.kind != "host" or program not in ("", *PROXIES):
         return None
     daemon = host.daemon
+    engine = daemon.engine if daemon is not None else None
     if daemon is not None and daemon.userland_proxy is False:
         return None
     packet = delivered.packet
@@ -60,7 +61,7 @@ def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Beh
                 address = _address(host, container, family)
             if address is None:
                 continue
-            old = daemon is not None and daemon.generation in ("20.10", "26")
+            old = engine is not None and not engine.proxy_keeps_address
             any_source = old and port.host_address is None
             return Behind(container.name, family, address, port.container_port, port.proto, any_source)
     return None

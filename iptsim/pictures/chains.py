@@ -16,13 +16,13 @@ from iptsim.explanation import Explanation
 from iptsim.graph import RuleGraph, ruleset_graph
 from iptsim.languages import say
 from iptsim.pictures import drawing as draw
+from iptsim.pictures.captions import answer_captions, ranges, rules_text
+from iptsim.pictures.chain_groups import Folded, fold
 from iptsim.pictures.chains_layout import place
 from iptsim.pictures.chains_tree import tree
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Sample
-from iptsim.pictures.fold import Folded, fold
-from iptsim.pictures.passes import Passes, passes_of
 from iptsim.pictures.picture import Picture
-from iptsim.pictures.words import answer_captions, ranges, rules_text
+from iptsim.pictures.visited import Passes, passes_of
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: The order in which the kernel asks the tables at a hook.

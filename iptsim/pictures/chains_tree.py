@@ -10,9 +10,9 @@ from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.languages import say, say_many
-from iptsim.pictures.fold import FREE, pattern
-from iptsim.pictures.passes import Passes
-from iptsim.pictures.words import answer_captions
+from iptsim.pictures.captions import answer_captions
+from iptsim.pictures.chain_groups import FREE, pattern
+from iptsim.pictures.visited import Passes
 
 #: Marks behind what a packet took, and what they mean.
 _WALKED, _VAIN = "●", "○"

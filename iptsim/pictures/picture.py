@@ -12,7 +12,7 @@ from typing import Any
 from iptsim.errors import UsageError, printable
 from iptsim.languages import current_language, say
 from iptsim.pictures.drawing import Drawing, Placement
-from iptsim.pictures.languages import dot, mermaid
+from iptsim.pictures.notations import dot, mermaid
 from iptsim.pictures.png import png
 from iptsim.pictures.style import style_sheet
 from iptsim.pictures.svg import svg

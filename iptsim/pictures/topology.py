@@ -12,14 +12,14 @@ from iptsim.explanation import Explanation
 from iptsim.host.model import Host
 from iptsim.languages import say, say_many
 from iptsim.packet import Family
+from iptsim.pictures.address_translation import translations
+from iptsim.pictures.captions import answer_captions, rule_place, rules_text
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Group, Node, Sample
-from iptsim.pictures.nat import translations
+from iptsim.pictures.packet_path import PROCESSES, ROUTING, Way, ways_of
 from iptsim.pictures.picture import Picture
-from iptsim.pictures.route import PROCESSES, ROUTING, Way, ways_of
 from iptsim.pictures.topology_layout import place
 from iptsim.pictures.topology_tree import tree
 from iptsim.pictures.wiring import Outer, Plug, Switch, Wiring, wiring_of
-from iptsim.pictures.words import answer_captions, rule_place, rules_text
 
 #: The host's hooks in the order in which they are drawn, and what follows what.
 STATIONS = (

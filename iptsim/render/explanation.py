@@ -22,7 +22,7 @@ from iptsim.languages import joined, language, say, told
 from iptsim.netfilter.trace import Decision, Step
 from iptsim.packet import ICMPV6
 from iptsim.render.console import print_line
-from iptsim.render.steps import COLOURS, INDENT, backend_of, spec, visit_lines
+from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines
 
 Level = Literal["quiet", "normal", "verbose"]
 

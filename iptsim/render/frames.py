@@ -19,7 +19,7 @@ from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
 from iptsim.render.rules import rule_json
-from iptsim.render.steps import changed_text
+from iptsim.render.visits_text import changed_text
 
 if TYPE_CHECKING:
     import pandas

@@ -12,7 +12,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.languages import joined, say
 from iptsim.netfilter.trace import Step
-from iptsim.render.steps import COLOURS, backend_of
+from iptsim.render.visits_text import COLOURS, backend_of
 
 DECIDES, MATCHED, NONE = ">", "+", " "
 

@@ -18,9 +18,9 @@ from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.netfilter.trace import Step, Trace
 from iptsim.reach import Reach, Reachability
+from iptsim.render.endpoints import endpoints_json
 from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
 from iptsim.render.html import Html, Piece, badge, code, element, folded, number, row, table, whole
-from iptsim.render.people import people_json
 from iptsim.render.plain import (
     ANSWER_HEADS,
     CHAIN_HEADS,
@@ -31,8 +31,8 @@ from iptsim.render.plain import (
     ruleset_title,
 )
 from iptsim.render.rules import chain_text, rule_words, why_text
-from iptsim.render.steps import backend_of, spec
-from iptsim.render.way import legs_html, what_html
+from iptsim.render.visits_html import legs_html, what_html
+from iptsim.render.visits_text import backend_of, spec
 from iptsim.render.whatif import aligned, legs_of_both
 
 #: Rules and answers that are shown; the frame has them all.
@@ -129,7 +129,7 @@ def _rules(rules: Iterable[Rule], host: Host | None = None) -> Html:
 
 @_content.register
 def _(host: Host) -> Piece:
-    people = people_json(host)["people"]
+    people = endpoints_json(host)["people"]
     rows = [
         row(
             person["name"],

@@ -22,12 +22,12 @@ from iptsim.host import Host
 from iptsim.netfilter.trace import Trace
 from iptsim.reach import Reach, Reachability
 from iptsim.render.console import inert
+from iptsim.render.endpoints import endpoints_lines
 from iptsim.render.explanation import as_text as explanation_text
 from iptsim.render.explanation import when_text
 from iptsim.render.findings import findings_lines
-from iptsim.render.people import people_lines
 from iptsim.render.rules import chain_lines, chain_text
-from iptsim.render.steps import visit_lines
+from iptsim.render.visits_text import visit_lines
 from iptsim.render.whatif import as_text as what_if_text
 from iptsim.render.whatif import proposals_lines
 
@@ -114,7 +114,7 @@ def host_kind(host: Host) -> str:
 
 @plain.register
 def _(host: Host) -> str:
-    return _text([Text(host_kind(host)), *people_lines(host)])
+    return _text([Text(host_kind(host)), *endpoints_lines(host)])
 
 
 plain.register(Explanation, explanation_text)

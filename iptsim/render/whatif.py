@@ -22,7 +22,7 @@ from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, say, say_as, told
 from iptsim.netfilter.trace import Step
 from iptsim.render.console import is_plain, print_line
-from iptsim.render.steps import COLOURS, spec
+from iptsim.render.visits_text import COLOURS, spec
 
 #: Width of a comparison that does not go to a terminal.
 _PIPED = 110

@@ -17,7 +17,7 @@ from typing import Any
 
 from iptsim.languages import json_default
 from iptsim.pictures.style import SCOPE, style_sheet
-from iptsim.report.data import Report
+from iptsim.report.contents import Report
 
 #: Characters that could end the element that holds the data, or start another one.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})

@@ -18,15 +18,15 @@ from iptsim.docker.model.settings import (
     Publication,
 )
 from iptsim.host import Host, load_host
-from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
-from iptsim.packet import Family
+from iptsim.host.containers import Endpoint, ExposedPort, Link
+from iptsim.host.dockerd import DockerDaemon
+from iptsim.packet import FAMILIES, Family
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 #: Captures of hosts with Docker, by their path below the fixtures.
 CAPTURES = sorted(
     str(file.parent.relative_to(FIXTURES)) for file in FIXTURES.rglob("docker-network-inspect.json")
 )
-FAMILIES: tuple[Family, Family] = (4, 6)
 GENERATIONS = {"20.10": "20.10.24", "26": "26.1.5", "27": "27.5.1", "28": "28.5.2", "29": "29.0.0"}
 MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed")
 #: The rows of a table that dockerd did not write, in the captures with rules of the user's.

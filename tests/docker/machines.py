@@ -10,24 +10,25 @@ from ipaddress import ip_address, ip_interface
 
 from hypothesis import strategies as st
 
+from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.port_order import publications
-from iptsim.docker.dockerd.replay import gateways, rules_for
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import subnet_of
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.host.connected import connected_routes, default_route
 from iptsim.host.containers import (
     Container,
-    DockerDaemon,
     Endpoint,
     ExposedPort,
     Link,
     Network,
     PublishedPort,
 )
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace
-from iptsim.packet import Family
-from tests.docker.hosts import FAMILIES, next_endpoint
+from iptsim.packet import FAMILIES, Family
+from tests.docker.hosts import next_endpoint
 
 #: The host's addresses, and those of a neighbour and of somebody far away.
 OWN: dict[Family, tuple[str, str]] = {

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.docker.attribution import rules_of
 from iptsim.docker.model.settings import DockerHost, Publication
 from iptsim.docker.sources.flag_changes import CHANGES, changed
+from iptsim.docker.sources.host import docker_host
 from iptsim.errors import UsageError
 from iptsim.host.containers import Link
 from iptsim.packet import address_text
 from tests.docker.hosts import host
+from tests.docker.ownership import rules_of
 
 
 @pytest.fixture
 def two() -> DockerHost:
     """Networks front (web, app) and back (db, app), and client on the default bridge."""
-    return DockerHost.of(host("docker-28.5/two-networks"))
+    return docker_host(host("docker-28.5/two-networks"))
 
 
 def test_connecting_gives_the_lowest_free_address(two: DockerHost) -> None:
@@ -57,7 +58,7 @@ def test_ports_and_links(two: DockerHost) -> None:
     assert client is not None
     assert web.published == ()
     assert client.published == (Publication(proto=17, container_port=53, address="127.0.0.1", host_port=53),)
-    linked = changed(DockerHost.of(host("docker-28.5/icc-off")), [("link", "client:web:db")])
+    linked = changed(docker_host(host("docker-28.5/icc-off")), [("link", "client:web:db")])
     container = linked.container("client")
     assert container is not None
     assert container.links == (Link(target="web", alias="db"),)
@@ -98,7 +99,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
         ("colour", "red", "is no change; known are"),
         ("icc", "maybe", "--icc: 'maybe' is neither true nor false"),
         ("ip", "localhost", "--ip: 'localhost' does not appear to be"),
-        ("engine", "1.0", "--engine: '1.0' is not one of 20.10, 26, 28, 29"),
+        ("engine", "1.0", "--engine: unknown engine '1.0'; choose from: 20.10, 26, 28, 29"),
         ("publish", "web:80", "--publish: 'web:80' names no port on the host"),
         ("publish", "nobody:1:2", "there is no running container 'nobody'; known are"),
         ("publish", "web:8080:81", "port 8080 of the host is taken by web"),

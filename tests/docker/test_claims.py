@@ -11,14 +11,13 @@ from typing import Any
 
 from hypothesis import given, settings
 
+from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.port_order import exposed, publications
-from iptsim.docker.dockerd.replay import gateways
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import Family, address_text, protocol_name
+from iptsim.packet import FAMILIES, Family, address_text, protocol_name
 from iptsim.question.model import parse_question
-from tests.docker.hosts import FAMILIES
 from tests.docker.machines import FAR, NEIGHBOUR, OWN, PORTS, machine, setups
 
 #: A port that no container exposes or publishes.
@@ -78,7 +77,7 @@ def leads_out(docker: DockerHost, container: DockerContainer, family: Family) ->
 def answers_are_refused(docker: DockerHost, network: DockerNetwork, family: Family) -> bool:
     """From 28 on, answers to a network whose packets keep their addresses are dropped in raw."""
     return (
-        docker.major >= 28
+        docker.engine.major >= 28
         and docker.filters(family)
         and not network.masquerade
         and not docker.daemon.allow_direct_routing
@@ -97,7 +96,9 @@ def test_with_icc_all_of_a_network_talk_on_all_ports(docker: DockerHost) -> None
         for family in FAMILIES:
             if not network.icc and docker.filters(family):
                 continue
-            mute = network.internal and family == 6 and docker.generation == "20.10" and docker.filters(6)
+            mute = (
+                network.internal and family == 6 and docker.engine.generation == "20.10" and docker.filters(6)
+            )
             for client, server, address in pairs(docker, network, family):
                 for proto, port in ((6, PORTS[0]), (17, PORTS[1]), (6, OTHER_PORT)):
                     trace = ask(simulator, client.name, address, proto, port)
@@ -165,7 +166,7 @@ def test_networks_are_isolated_from_each_other(docker: DockerHost) -> None:
             ports = {(port.proto, port.container_port) for port in server.published}
             for proto, port in ports | {(6, OTHER_PORT)}:
                 trace = ask(simulator, client.name, address, proto, port)
-                direct = docker.generation == "29" and docker.daemon.allow_direct_routing
+                direct = docker.engine.generation == "29" and docker.daemon.allow_direct_routing
                 if not (direct and port != OTHER_PORT):
                     assert not arrives(trace, server.name)
 
@@ -213,14 +214,14 @@ def test_published_ports_are_open_from_outside(docker: DockerHost) -> None:
                 for own in OWN[family]:
                     trace = ask(simulator, FAR[family], own, port.proto, port.host_port)
                     if on.is_unspecified or on == ip_address(own):
-                        astray = not docker.filters(family) and port.proto == 17 and docker.major < 28
+                        astray = not docker.filters(family) and port.proto == 17 and docker.engine.major < 28
                         got = arrives if astray else connects
                         assert got(trace, container.name, port.container_port) == forwarded
                     else:
                         assert not arrives(trace, container.name)
                 if on.is_loopback:
                     trace = ask(simulator, NEIGHBOUR[family], port.address, port.proto, port.host_port)
-                    assert arrives(trace, container.name) == (docker.major < 28)
+                    assert arrives(trace, container.name) == (docker.engine.major < 28)
                     trace = ask(simulator, "localhost", port.address, port.proto, port.host_port)
                     assert connects(trace, container.name, port.container_port)
 
@@ -248,7 +249,7 @@ def test_the_own_addresses_of_containers_are_not_for_neighbours(docker: DockerHo
         for proto in (6, 17):
             for port in (*PORTS, OTHER_PORT):
                 trace = ask(simulator, NEIGHBOUR[family], address, proto, port)
-                if docker.major >= 28:
+                if docker.engine.major >= 28:
                     opened = docker.daemon.allow_direct_routing and (proto, port) in published
                 else:
                     opened = (proto, port) in published or forward.policy == "ACCEPT"

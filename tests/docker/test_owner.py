@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from iptsim.docker.attribution import owners, rules_of
-from iptsim.docker.dockerd.recognition import form_of
-from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.dockerd.recognition import template_of
 from iptsim.docker.roles import is_dockers, role_of
 from iptsim.docker.sources.flag_changes import changed
+from iptsim.docker.sources.host import docker_host
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
-from tests.docker.hosts import CAPTURES, FAMILIES, OTHERS, host, saved
+from iptsim.packet import FAMILIES
+from tests.docker.hosts import CAPTURES, OTHERS, host, saved
+from tests.docker.ownership import owners, rules_of
 
 
 def ruleset(lines: list[str]) -> Ruleset:
@@ -22,7 +23,7 @@ def ruleset(lines: list[str]) -> Ruleset:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_dockers_rules_are_told_from_the_others(name: str, family: int) -> None:
     """Nothing of Docker's is missing or stale in a capture, and the others' rules are known."""
-    docker = DockerHost.of(host(name))
+    docker = docker_host(host(name))
     found = owners(host(name).rulesets[6 if family == 6 else 4], docker)
     assert found.missing == ()
     assert [one for one in found.rules if one.stale] == []
@@ -37,13 +38,13 @@ def test_dockers_rules_are_told_from_the_others(name: str, family: int) -> None:
 def test_roles_and_forms_agree_on_every_capture() -> None:
     for name in CAPTURES:
         for family in FAMILIES:
-            docker = DockerHost.of(host(name))
+            docker = docker_host(host(name))
             for one in owners(host(name).rulesets[family], docker).rules:
                 role = role_of(one.rule, host(name))
-                assert (role is not None) == (one.made is not None), one.rule.text
-                if role is not None and one.made is not None:
-                    origin = one.made.origin
-                    assert role.code == one.made.role
+                assert (role is not None) == (one.written is not None), one.rule.text
+                if role is not None and one.written is not None:
+                    origin = one.written.origin
+                    assert role.code == one.written.role
                     assert role.setting == origin.setting
                     assert (role.container, role.port, role.link) == (
                         origin.container, origin.port, origin.link,
@@ -75,9 +76,7 @@ def test_a_users_rule_among_dockers(text: str, where: str) -> None:
     places = [number for number in places if number > filter_ and number < lines.index("*nat")]
     end = lines.index("COMMIT", filter_)
     place = (places[0] if where == "first" else places[-1] + 1) if places else end
-    found = owners(
-        ruleset([*lines[:place], text, *lines[place:]]), DockerHost.of(host("docker-28.5/icc-off"))
-    )
+    found = owners(ruleset([*lines[:place], text, *lines[place:]]), docker_host(host("docker-28.5/icc-off")))
     assert [one.rule.text for one in found.rules if one.owner == "user"] == [text]
     assert found.missing == ()
     assert not any(
@@ -87,7 +86,7 @@ def test_a_users_rule_among_dockers(text: str, where: str) -> None:
 
 def test_what_was_flushed_is_missing() -> None:
     lines = [line for line in saved("docker-28.5/published", 4) if not line.startswith("-A DOCKER ")]
-    found = owners(ruleset(lines), DockerHost.of(host("docker-28.5/published")))
+    found = owners(ruleset(lines), docker_host(host("docker-28.5/published")))
     missing = {(made.table, made.role) for made in found.missing}
     assert missing == {
         ("filter", "published-port"), ("filter", "unpublished"), ("nat", "own-bridge"), ("nat", "port-forward"),
@@ -97,7 +96,7 @@ def test_what_was_flushed_is_missing() -> None:
 
 
 def test_what_is_left_of_a_container_that_is_gone_is_stale() -> None:
-    docker = changed(DockerHost.of(host("docker-20.10/published")), [("remove", "web")])
+    docker = changed(docker_host(host("docker-20.10/published")), [("remove", "web")])
     found = owners(host("docker-20.10/published").rulesets[4], docker)
     stale = [one for one in found.rules if one.stale]
     assert {one.owner for one in stale} == {"docker"}
@@ -105,7 +104,7 @@ def test_what_is_left_of_a_container_that_is_gone_is_stale() -> None:
 
 
 def test_rules_of_another_setting_are_stale() -> None:
-    docker = changed(DockerHost.of(host("docker-28.5/icc-off")), [("icc", "true")])
+    docker = changed(docker_host(host("docker-28.5/icc-off")), [("icc", "true")])
     found = owners(host("docker-28.5/icc-off").rulesets[4], docker)
     assert [one.rule.text for one in found.rules if one.stale] == [
         "-A DOCKER-FORWARD -i docker0 -o docker0 -j DROP", "-A DOCKER-FORWARD -i docker0 ! -o docker0 -j ACCEPT",
@@ -125,19 +124,19 @@ def test_a_link_is_told_with_its_alias() -> None:
 
 
 def test_each_thing_has_its_rules() -> None:
-    docker = DockerHost.of(host("docker-28.5/icc-off-link"))
+    docker = docker_host(host("docker-28.5/icc-off-link"))
     assert [made.text for made in rules_of(docker, link="client:web", port="80/tcp")] == [
         "-s 172.17.0.3/32 -d 172.17.0.2/32 -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT",
         "-s 172.17.0.2/32 -d 172.17.0.3/32 -i docker0 -o docker0 -p tcp -m tcp --sport 80 -j ACCEPT",
     ]
     assert {made.role for made in rules_of(docker, setting="--icc")} == {"icc-off", "outgoing"}
     assert rules_of(docker, setting="--icc=true") == []
-    two = DockerHost.of(host("docker-28.5/two-networks"))
+    two = docker_host(host("docker-28.5/two-networks"))
     option = "com.docker.network.bridge.enable_icc"
     assert {made.origin.network for made in rules_of(two, setting=option)} == {"front", "back"}
     assert {made.origin.network for made in rules_of(two, setting="--icc")} == {"bridge"}
     assert [made.role for made in rules_of(docker, container="other")] == ["direct-routing"]
-    published = DockerHost.of(host("docker-28.5/published"))
+    published = docker_host(host("docker-28.5/published"))
     assert [(made.table, made.chain, made.role) for made in rules_of(published, port="81/tcp")] == [
         ("raw", "PREROUTING", "loopback-port"),
         ("filter", "DOCKER", "published-port"),
@@ -166,7 +165,7 @@ def test_forms_of_other_engines(table: str, chain: str, text: str, role: str) ->
     names = ("DOCKER", "DOCKER-ISOLATION", "DOCKER-INGRESS")
     declared = "".join(f":{name} - [0:0]\n" for name in names)
     rule = loads(f"*{table}\n{declared}-A {chain} {text}\nCOMMIT\n").rule(table, chain, 1)
-    found = form_of(rule)
+    found = template_of(rule)
     assert found is not None
     assert found[0].role == role
     told = role_of(rule)

@@ -7,14 +7,17 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iptsim.docker.attribution import rules_of
-from iptsim.docker.dockerd.replay import gateways, rules_for, write
+from iptsim.docker.dockerd.gateway import gateways
+from iptsim.docker.dockerd.replay import write
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import changed
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.parameters import Parameters
-from tests.docker.hosts import FAMILIES, docker_hosts
+from iptsim.packet import FAMILIES
+from tests.docker.hosts import docker_hosts
+from tests.docker.ownership import rules_of
 
 
 @settings(max_examples=80, deadline=None)
@@ -64,7 +67,7 @@ def test_networks_are_kept_apart(docker: DockerHost) -> None:
         made = rules_of(docker, network=network.name)
         if network.internal:
             assert len([one for one in made if one.role == "internal"]) == 2
-        elif docker.generation == "29":
+        elif docker.engine.generation == "29":
             assert [one for one in made if one.role in ("unpublished", "routed")]
         else:
             assert len([one for one in made if one.role == "isolation"]) == 1
@@ -110,7 +113,7 @@ def test_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
         if one.role == "port-forward" and "-d 127.0.0.1/32" in one.text
     ]
     dropped = [one for one in write(docker, 4).rules() if one.role == "loopback-port"]
-    assert len(dropped) == (len(made) if docker.generation in ("28", "29") else 0)
+    assert len(dropped) == (len(made) if docker.engine.generation in ("28", "29") else 0)
     assert all(one.table == "raw" and one.text.endswith("-j DROP") for one in dropped)
 
 

@@ -10,15 +10,17 @@ import subprocess
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from iptsim.docker.attribution import owners
-from iptsim.docker.dockerd.replay import rules_for, write
+from iptsim.docker.dockerd.replay import write
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import Change, changed
+from iptsim.docker.sources.host import docker_host
 from iptsim.dump import dumps, loads
 from iptsim.host import load_host
 from iptsim.host.containers import Network, Subnet
-from iptsim.packet import Family
-from tests.docker.hosts import CAPTURES, FAMILIES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
+from iptsim.packet import FAMILIES, Family
+from tests.docker.hosts import CAPTURES, FIXTURES, OTHERS, docker_hosts, host, plain, saved
+from tests.docker.ownership import owners
 
 DOCKER = FIXTURES.parent / "docker"
 RECORDED = sorted(path.name for path in DOCKER.iterdir())
@@ -35,7 +37,7 @@ def test_bridges_of_others_get_no_rules() -> None:
     for name in ("br0", "virbr0"):
         subnet = Subnet(family=4, address=0x0A030000, prefix_length=24, gateway=0x0A030001)
         found.networks[name] = Network(name=name, bridge=name, subnets=(subnet,))
-    text = dumps(rules_for(DockerHost.of(found), 4))
+    text = dumps(rules_for(docker_host(found), 4))
     assert "docker0" in text
     assert not re.search(r"\bbr0\b|virbr0", text)
 
@@ -44,7 +46,7 @@ def test_bridges_of_others_get_no_rules() -> None:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_dockerd_wrote_the_same(name: str, family: Family) -> None:
     """The rules for the recovered settings are Docker's part of the dump, in order, chains and tables too."""
-    made = plain(dumps(rules_for(DockerHost.of(host(name)), family)))
+    made = plain(dumps(rules_for(docker_host(host(name)), family)))
     theirs = saved(name, family)
     if "ufw" in name:
         theirs = [line for line in theirs if "ufw" not in line]
@@ -65,7 +67,7 @@ def test_dockerd_wrote_the_same(name: str, family: Family) -> None:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_rules_made_new_find_their_place(name: str, family: Family) -> None:
     """With the same settings the whole dump is as it was, other programs' rules included."""
-    docker = DockerHost.of(host(name))
+    docker = docker_host(host(name))
     assert plain(dumps(rules_for(docker, family, base=host(name).rulesets[family]))) == saved(name, family)
 
 
@@ -73,7 +75,7 @@ def test_rules_made_new_find_their_place(name: str, family: Family) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_dockerd_wrote_the_same_for_harder_set_ups(name: str, family: Family) -> None:
     source = load_host(DOCKER / name)
-    docker = DockerHost.of(source)
+    docker = docker_host(source)
     file = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
     theirs = plain((DOCKER / name / file).read_text())
     assert plain(dumps(rules_for(docker, family, base=source.rulesets[family]))) == theirs
@@ -110,7 +112,7 @@ PAIRS: list[tuple[str, list[Change], str]] = [
 
 @pytest.mark.parametrize(("before", "changes", "after"), PAIRS, ids=lambda part: str(part))
 def test_a_change_gives_what_dockerd_wrote_for_it(before: str, changes: list[Change], after: str) -> None:
-    docker = DockerHost.of(host(before))
+    docker = docker_host(host(before))
     new = changed(docker, changes)
     for family in FAMILIES:
         base = host(before).rulesets[family]
@@ -120,7 +122,7 @@ def test_a_change_gives_what_dockerd_wrote_for_it(before: str, changes: list[Cha
 
 def test_the_users_rules_stay_where_they_were() -> None:
     """From a dump with rules of the user's around Docker's: only Docker's change."""
-    docker = DockerHost.of(host("docker-20.10/icc-on"))
+    docker = docker_host(host("docker-20.10/icc-on"))
     lines = saved("docker-20.10/icc-on", 4)
     place = lines.index("-A FORWARD -o docker0 -j DOCKER")
     lines[place:place] = ["-A FORWARD -s 198.51.100.0/24 -j DROP"]
@@ -148,7 +150,7 @@ def test_the_users_rules_stay_where_they_were() -> None:
 
 
 def test_what_was_flushed_comes_back_on_top() -> None:
-    docker = DockerHost.of(host("docker-28.5/icc-off"))
+    docker = docker_host(host("docker-28.5/icc-off"))
     base = loads("*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -i eth0 -j ACCEPT\nCOMMIT\n")
     new = rules_for(docker, 4, base=base)
     forward = [rule.text for rule in new.tables["filter"].chains["FORWARD"].rules]
@@ -159,7 +161,7 @@ def test_what_was_flushed_comes_back_on_top() -> None:
 
 
 def test_without_docker_the_users_rules_remain() -> None:
-    docker = DockerHost.of(host("docker-28.5/docker-user"))
+    docker = docker_host(host("docker-28.5/docker-user"))
     off = changed(docker, [("iptables", "false")])
     new = rules_for(off, 4, base=host("docker-28.5/docker-user").rulesets[4], before=docker)
     assert [rule.text for rule in new.rules()] == [
@@ -170,7 +172,7 @@ def test_without_docker_the_users_rules_remain() -> None:
 
 def test_a_gateway_mode_of_routed_opens_ports_without_translation() -> None:
     """By moby's iptabler: no MASQUERADE, no DNAT, ICMP let in, isolation left for the DOCKER chain."""
-    docker = changed(DockerHost.of(host("docker-28.5/two-networks")), [("gateway-mode", "front=routed")])
+    docker = changed(docker_host(host("docker-28.5/two-networks")), [("gateway-mode", "front=routed")])
     lines = plain(dumps(rules_for(docker, 4)))
     assert not [line for line in lines if "br-front" in line and ("MASQ" in line or "DNAT" in line)]
     assert not [line for line in lines if line.startswith("-A PREROUTING -d 172.30.")]
@@ -198,7 +200,7 @@ def test_what_is_written_reads_back_and_is_all_dockers(docker: DockerHost) -> No
             rule.text for rule in ruleset.rules()
         ]
         found = owners(ruleset, docker)
-        assert [one for one in found.rules if one.made is None] == []
+        assert [one for one in found.rules if one.written is None] == []
         assert found.missing == ()
         assert dumps(rules_for(docker, family, base=ruleset)) == text
 

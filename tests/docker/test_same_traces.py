@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from iptsim.docker.dockerd.replay import rules_for
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import changed
+from iptsim.docker.sources.host import docker_host
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.netfilter.walk import Simulator
@@ -31,7 +32,7 @@ CHANGES = {
 
 def made_new(source: Host, docker: DockerHost) -> Simulator:
     """The host with Docker's rules as dockerd writes them for some settings, and the user's in place."""
-    before = DockerHost.of(source)
+    before = docker_host(source)
     rulesets = {
         family: rules_for(docker, family, base=ruleset, before=before)
         for family, ruleset in source.rulesets.items()
@@ -61,7 +62,7 @@ def way(trace: Trace) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("name", PROBED)
 def test_every_probe_goes_the_same_way(name: str) -> None:
-    saved, new = as_saved(name), made_new(host(name), DockerHost.of(host(name)))
+    saved, new = as_saved(name), made_new(host(name), docker_host(host(name)))
     for probe in probes(FIXTURES / name):
         question = question_of(probe)
         assert way(new.walk(question)) == way(saved.walk(question)), probe
@@ -69,7 +70,7 @@ def test_every_probe_goes_the_same_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_settings_lead_other_ways(name: str) -> None:
-    docker = DockerHost.of(host(name))
+    docker = docker_host(host(name))
     saved, new = as_saved(name), made_new(host(name), changed(docker, [CHANGES[name]]))
     questions = [question_of(probe) for probe in probes(FIXTURES / name)]
     assert any(way(new.walk(question)) != way(saved.walk(question)) for question in questions)

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 
 from iptsim.cli import main
-from iptsim.docker.dockerd.replay import rules_for
+from iptsim.docker.dockerd.rulesets import rules_for
 from iptsim.docker.model.addressing import free_address, free_subnet, subnet_of
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.sources.files import read_settings
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
-from iptsim.docker.sources.host import moment
+from iptsim.docker.sources.host import docker_host, moment
 from iptsim.dump import dumps
 from iptsim.errors import CaptureError, UsageError
-from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
+from iptsim.host.containers import Endpoint, ExposedPort, Link
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.packet import address_text
 from tests.docker.hosts import FIXTURES, host, plain, saved
 
@@ -385,7 +386,7 @@ def test_a_host_without_docker_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def settings_of(name: str) -> Mapping[str, object]:
-    daemon = DockerHost.of(host(name)).daemon
+    daemon = docker_host(host(name)).daemon
     return {
         field: getattr(daemon, field)
         for field in ("icc", "iptables", "userland_proxy", "ip_masq", "ip_forward")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iptsim.dump import loads
-from iptsim.host.containers import DockerDaemon
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import NftChain, NftRuleset
 from iptsim.host.nftables import RulesetEntry, hinted, read_nftables, without_iptables
 from tests.host.laboratory import NEEDS_KERNEL

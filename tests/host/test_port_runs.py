@@ -17,7 +17,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.packet import UDP
 from iptsim.question.fields import make_question
 from iptsim.reach import questions
-from iptsim.render.people import people_json
+from iptsim.render.endpoints import endpoints_json
 from iptsim.report import page, report
 
 CAPTURE = Path(__file__).parents[2] / "fixtures/captures/docker-28.5/published"
@@ -139,7 +139,7 @@ def test_a_range_is_one_line_everywhere(tmp_path: Path) -> None:
     found = [one for one in lint(host) if one.code == "published-without-accept"]
     assert [one.title.split(" ")[0] for one in found] == ["20000-20039/udp"]
     assert {row.what for row in questions(host) if row.port == FIRST} == {"20000-20039/udp"}
-    web = next(one for one in people_json(host)["people"] if one["name"] == "web")
+    web = next(one for one in endpoints_json(host)["people"] if one["name"] == "web")
     assert "20000-20039->20000-20039/udp" in web["published"]
 
 

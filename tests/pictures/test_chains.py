@@ -16,8 +16,8 @@ from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import UsageError
 from iptsim.pictures import ENDINGS, Picture, chains_picture, topology_picture
+from iptsim.pictures.chain_groups import MOST, family, pattern
 from iptsim.pictures.chains import MOST_EDGES
-from iptsim.pictures.fold import MOST, family, pattern
 from tests.netfilter.hosts import dump
 from tests.pictures.looks import read, texts
 

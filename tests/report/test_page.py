@@ -282,7 +282,7 @@ def test_names_in_the_map_can_not_leave_their_attribute(hostile_page: str) -> No
 
 
 def test_every_text_of_the_page_is_used() -> None:
-    from iptsim.report.texts import texts
+    from iptsim.report.labels import texts
 
     folder = Path(report.__code__.co_filename).parent
     script, frame = (folder / "page.js").read_text("utf-8"), (folder / "page.html").read_text("utf-8")
@@ -291,7 +291,7 @@ def test_every_text_of_the_page_is_used() -> None:
 
 
 def test_very_many_rules_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iptsim.report.data.RULES", 150)
+    monkeypatch.setattr("iptsim.report.contents.RULES", 150)
     dump = tmp_path / "dump"
     rules = "".join(f"-A INPUT -s 10.0.0.{number}/32 -j ACCEPT\n" for number in range(100))
     chain = rules.replace("INPUT", "OUTPUT")

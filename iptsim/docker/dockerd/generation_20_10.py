@@ -1,4 +1,4 @@
-"""The rules of dockerd 20.10: rules in FORWARD, isolation in two stages, IPv6 only as an experiment.
+"""dockerd 20.10: rules directly in FORWARD, isolation in two stages, IPv6 rules only as an experiment.
 
 Source: moby v20.10.24, libnetwork's drivers/bridge/setup_ip_tables.go, iptables/iptables.go and
 firewall_linux.go; dumps of 20.10.24.
@@ -13,7 +13,7 @@ START = (
     append("filter DOCKER-ISOLATION-STAGE-2", "-j RETURN"),
 )
 
-#: The order of the steps is dockerd's: what is inserted later stands higher.
+#: In the order of dockerd's commands: a rule inserted later precedes one inserted earlier.
 NETWORK = (
     # addresses
     insert("nat POSTROUTING", "-s {subnet} ! -o {bridge} -j MASQUERADE",
@@ -26,7 +26,7 @@ NETWORK = (
            "subnet !proxy !snat !internal", "host-masquerade", "--userland-proxy=false"),
     insert("nat POSTROUTING", "-o {bridge} -m addrtype --src-type LOCAL -j SNAT --to-source {snat}",
            "subnet !proxy snat !internal", "host-masquerade", "--userland-proxy=false"),
-    # an internal network is cut off by its addresses
+    # an internal network is isolated by its addresses
     insert("filter DOCKER-ISOLATION-STAGE-1", "! -d {subnet} -i {bridge} -j DROP",
            "subnet internal", "internal", "--internal"),
     insert("filter DOCKER-ISOLATION-STAGE-1", "! -s {subnet} -o {bridge} -j DROP",
@@ -44,7 +44,7 @@ NETWORK = (
     insert("filter FORWARD", "-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
            "subnet !internal", "answers"),
     top("filter FORWARD", "-j DOCKER-ISOLATION-STAGE-1", "subnet"),
-    # isolation does not ask whether the network has addresses of the family
+    # isolation does not depend on whether the network has addresses of the family
     insert("filter DOCKER-ISOLATION-STAGE-1", "-i {bridge} ! -o {bridge} -j DOCKER-ISOLATION-STAGE-2",
            "isolating !internal"),
     insert("filter DOCKER-ISOLATION-STAGE-2", "-o {bridge} -j DROP", "isolating !internal", "isolation"),

@@ -1,4 +1,4 @@
-"""The rules of dockerd 23 to 27: those of 20.10, with DOCKER-USER and (from 27) gateway modes in IPv6 too.
+"""dockerd 23 to 27: the rules of 20.10, with DOCKER-USER in IPv6 as well and (since 27) gateway modes.
 
 Source: moby v26.1.5 and v27.5.1, libnetwork/drivers/bridge/setup_ip_tables_linux.go,
 port_mapping_linux.go, libnetwork/firewall_linux.go; dumps of 26.1.5.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.docker.dockerd import generation_20_10
-from iptsim.docker.dockerd.templates import Fact, insert
+from iptsim.docker.dockerd.templates import RuleTemplate, insert
 
 START = (
     *generation_20_10.START,
@@ -28,12 +28,12 @@ INTERNAL = (
            "subnet internal ipv6", "internal", "--internal"),
 )  # fmt: skip
 
-#: Rules that a network without address translation (gateway mode "routed", 27 on) does not get.
+#: Roles that a network without address translation (gateway mode "routed", since 27) does without.
 _TRANSLATION = frozenset({"masquerade", "own-bridge"})
 
 
-def _unless_routed(fact: Fact) -> Fact:
-    return replace(fact, when=f"{fact.when} !routed") if fact.role in _TRANSLATION else fact
+def _unless_routed(template: RuleTemplate) -> RuleTemplate:
+    return replace(template, when=f"{template.when} !routed") if template.role in _TRANSLATION else template
 
 
 LAYOUT = replace(
@@ -43,6 +43,6 @@ LAYOUT = replace(
     start=START,
     network=(
         *INTERNAL,
-        *(_unless_routed(fact) for fact in generation_20_10.NETWORK if fact.role != "internal"),
+        *(_unless_routed(template) for template in generation_20_10.NETWORK if template.role != "internal"),
     ),
 )

@@ -1,4 +1,4 @@
-"""The rules of dockerd 28: chains of Docker's own below DOCKER-FORWARD, closed ports, drops in raw.
+"""dockerd 28: Docker's own chains below DOCKER-FORWARD, unpublished ports closed, drops in the raw table.
 
 Source: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler (iptabler.go, network.go, endpoint.go,
 port.go, link.go, wsl2.go), libnetwork/firewall_linux.go; dumps of 28.5.2.

@@ -1,7 +1,7 @@
-"""The rules of dockerd 29: as 28's, but networks are kept apart by their closed ports alone.
+"""dockerd 29: the rules of 28, but only closed ports isolate networks from each other.
 
-DOCKER-INTERNAL takes the place of the two isolation chains, and packets from another bridge are
-translated like any others. Source: moby's master, daemon/libnetwork/drivers/bridge/internal/iptabler.
+DOCKER-INTERNAL replaces the two isolation chains, and published ports are forwarded for packets from
+another bridge as well. Source: moby's master, daemon/libnetwork/drivers/bridge/internal/iptabler.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.docker.dockerd import generation_28
-from iptsim.docker.dockerd.templates import Fact
+from iptsim.docker.dockerd.templates import RuleTemplate
 
 _ISOLATION, _INTERNAL = "DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"
 
 
-def _renamed(fact: Fact) -> Fact:
-    """Return a fact with DOCKER-INTERNAL in the place of the first isolation chain."""
-    chain = _INTERNAL if fact.chain == _ISOLATION else fact.chain
-    return replace(fact, chain=chain, text=fact.text.replace(_ISOLATION, _INTERNAL))
+def _renamed(template: RuleTemplate) -> RuleTemplate:
+    """Return a template with DOCKER-INTERNAL instead of the first isolation chain."""
+    chain = _INTERNAL if template.chain == _ISOLATION else template.chain
+    return replace(template, chain=chain, text=template.text.replace(_ISOLATION, _INTERNAL))
 
 
 LAYOUT = replace(
@@ -27,7 +27,7 @@ LAYOUT = replace(
     start=tuple(map(_renamed, generation_28.START)),
     network=(
         *map(_renamed, generation_28.INTERNAL),
-        *(fact for fact in generation_28.NAT if fact.role != "own-bridge"),
+        *(template for template in generation_28.NAT if template.role != "own-bridge"),
         *generation_28.FORWARDING,
     ),
 )

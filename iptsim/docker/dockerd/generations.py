@@ -1,4 +1,4 @@
-"""The layouts of all generations of dockerd."""
+"""The layouts of all generations, and the rules of engines older than those and of swarm mode."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from iptsim.docker.dockerd.generation_26 import LAYOUT as LAYOUT26
 from iptsim.docker.dockerd.generation_28 import LAYOUT as LAYOUT28
 from iptsim.docker.dockerd.generation_29 import LAYOUT as LAYOUT29
 from iptsim.docker.dockerd.templates import Layout
+from iptsim.host.docker_engine import Generation
 
 #: By generation.
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (LAYOUT20, LAYOUT26, LAYOUT28, LAYOUT29)}
+LAYOUTS: dict[Generation, Layout] = {
+    layout.name: layout for layout in (LAYOUT20, LAYOUT26, LAYOUT28, LAYOUT29)
+}

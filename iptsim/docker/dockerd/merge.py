@@ -1,4 +1,4 @@
-"""Puts Docker's rules, made new, into a ruleset in which others have rules too."""
+"""Replaces Docker's rules in a ruleset that holds rules of others as well."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from iptsim.docker.dockerd.written_rules import TABLES, Written
+from iptsim.docker.dockerd.written_rules import TABLES, WrittenRules
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
 
 IsDockers = Callable[[Rule], bool]
 
 
-def in_place(base: Ruleset, made: Ruleset, now: Written, before: Written, is_dockers: IsDockers) -> Ruleset:
+def in_place(
+    base: Ruleset, made: Ruleset, now: WrittenRules, before: WrittenRules, is_dockers: IsDockers
+) -> Ruleset:
     """Return `base` with Docker's rules replaced by new ones.
 
-    A rule of somebody else's stays behind the same rules of Docker's as before. Where those are gone, or
-    Docker had none there, new rules stand where dockerd puts them: inserted ones at the top of their
-    chain, appended ones at its end. It is as if the settings had been so when dockerd started; what a
-    daemon with other settings leaves behind is not there.
+    A rule that Docker did not write keeps its place behind the same Docker rules. Where those are gone, or
+    the chain had none, dockerd's operation decides: inserted rules go to the top of the chain, appended ones
+    to its end. The result is as if dockerd had started with the new settings: rules left over from the old
+    ones are removed.
 
     Args:
-        base: the rules that are there.
-        made: the rules that dockerd writes.
-        now: the same with the facts that they come from.
-        before: what dockerd wrote for the settings that it had.
-        is_dockers: tells Docker's rules in `base`.
+        base: the ruleset.
+        made: the rules that dockerd writes now.
+        now: the same with their templates.
+        before: the rules that dockerd wrote for its earlier settings.
+        is_dockers: tells whether a rule of `base` is Docker's.
     """
     names = list(base.tables)
     added = [name for name in made.tables if name not in names]
@@ -44,19 +46,19 @@ def in_place(base: Ruleset, made: Ruleset, now: Written, before: Written, is_doc
 class _Merge:
     """Merges table by table and chain by chain."""
 
-    def __init__(self, now: Written, before: Written, is_dockers: IsDockers) -> None:
+    def __init__(self, now: WrittenRules, before: WrittenRules, is_dockers: IsDockers) -> None:
         self.now = now
         self.before = before
         self.is_dockers = is_dockers
 
     def is_left_over(self, table: Table) -> bool:
-        """Tell whether a table was there for Docker's rules only."""
+        """Tell whether a table existed only for Docker's rules."""
         return any(place[0] == table.name for place in self.before.chains) and all(
             chain.builtin and not chain.rules and chain.policy != "DROP" for chain in table.chains.values()
         )
 
     def table(self, old: Table, new: Table) -> Table:
-        """Return a table with its chains merged; Docker's own go when nobody needs them."""
+        """Return a table with its chains merged, without Docker chains that are no longer needed."""
         chains = {name: self._chain(old, new, name) for name in _in_order(old, new)}
         needed = {
             rule.target.chain
@@ -80,7 +82,7 @@ class _Merge:
             return after
         place = (old.name, name)
         fresh = after.rules if after is not None else []
-        inserted = [made.fact.operation != "append" for made in self.now.chains.get(place, ())]
+        inserted = [made.template.operation != "append" for made in self.now.chains.get(place, ())]
         rules = [
             replace(rule, position=number)
             for number, rule in enumerate(self._rules(before.rules, fresh, inserted), 1)
@@ -93,7 +95,7 @@ class _Merge:
     def _rules(
         self, there: Sequence[Rule], fresh: Sequence[Rule], inserted: Sequence[bool]
     ) -> Iterator[Rule]:
-        """Yield the rules of a chain: new ones of Docker's, and the others' where they stood."""
+        """Yield the rules of a chain: Docker's new ones, and the others in their places."""
         old = [number for number, rule in enumerate(there) if self.is_dockers(rule)]
         matcher = SequenceMatcher(
             None, [there[number].text for number in old], [rule.text for rule in fresh], autojunk=False
@@ -106,7 +108,7 @@ class _Merge:
         dockers, kept = set(old), set(same.values())
 
         def follow(number: int) -> int:
-            """Return where the run of new inserted rules from `number` on ends."""
+            """Return the end of the run of newly inserted rules that begins at `number`."""
             while number < len(fresh) and inserted[number] and number not in kept:
                 number += 1
             return number
@@ -127,7 +129,7 @@ class _Merge:
 
 
 def _in_order(old: Table, new: Table) -> list[str]:
-    """Return the chains' names: built-in ones, then the others, sorted if they were."""
+    """Return the names of the chains: built-in ones, then the others, sorted if they were sorted."""
     builtin = [name for name in BUILTIN_CHAINS[old.name] if name in old.chains or name in new.chains]
     own = [name for name in old.chains if name not in builtin]
     added = [name for name in new.chains if name not in builtin and name not in own]

@@ -1,4 +1,4 @@
-"""Published and exposed ports as dockerd goes through them: which, on which addresses, in which order."""
+"""The published and exposed ports of a container in the order in which dockerd opens them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def publications(
 ) -> list[Publication]:
     """Return the published ports of a family with their host addresses, in dockerd's order.
 
-    A network whose gateway mode is "routed" has none on the host: its ports are open, not forwarded.
+    On a network whose gateway mode is "routed" they are open, not forwarded, and have no port on the host.
 
     Args:
-        container: whose ports.
-        network: the network that leads to it.
+        container: the container.
+        network: the network to which its ports are forwarded.
         family: 4 or 6.
-        by_host_port: in the order of engines before 27.
+        by_host_port: use the order of engines before 27.
     """
     ports = _by_host_port(container) if by_host_port else sorted(container.published, key=_by_own_port)
     found = []
@@ -39,7 +39,7 @@ def publications(
 
 
 def _host_address(port: Publication, network: DockerNetwork, family: Family) -> str | None:
-    """Return where a port is bound in a family, None for nowhere."""
+    """Return the host address of a port in a family, None if it has none."""
     address = port.address or network.host_binding or _ANY[4]
     if not port.address and address == _ANY[4]:
         return _ANY[family]
@@ -47,7 +47,7 @@ def _host_address(port: Publication, network: DockerNetwork, family: Family) -> 
 
 
 def _requested(port: Publication) -> tuple[int, bool]:
-    """Return the first host port that was asked for, 0 for any, and whether the engine had to choose."""
+    """Return the first host port of the request, 0 for any, and whether the engine had to choose."""
     if port.requested is None:
         return port.host_port, port.host_port == 0
     first = port.requested.partition("-")[0]
@@ -71,7 +71,7 @@ def _by_host_port(container: DockerContainer) -> list[Publication]:
 
 
 class _Place(NamedTuple):
-    """What nat.SortPortMap looks at; host port 0 where none is asked for."""
+    """What nat.SortPortMap compares; host port 0 where none was requested."""
 
     host_port: int
     port: int
@@ -86,7 +86,7 @@ def _less(one: _Place, other: _Place) -> bool:
 
 
 def _compare(one: _Place, other: _Place) -> int:
-    """Compare for a sort; where the two orders disagree, chance decides in dockerd: none comes first."""
+    """Compare for a sort; where both are less than the other, dockerd's order is random, and here they are equal."""
     return _less(other, one) - _less(one, other)
 
 

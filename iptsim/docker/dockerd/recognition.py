@@ -1,4 +1,4 @@
-"""Tells Docker's rules by their form: each fact of a layout is a form, for whatever settings."""
+"""Recognises Docker's rules in a dump: a rule that matches a template in its chain is Docker's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Collection
 from functools import cache, lru_cache
 
 from iptsim.docker.dockerd.generations import LAYOUTS
-from iptsim.docker.dockerd.templates import Fact, append
+from iptsim.docker.dockerd.templates import RuleTemplate, append
 from iptsim.dump.ruleset import Rule
 
-#: What older engines, 28.0 and swarm mode write besides. Sources: libnetwork 0.8 to 17.09
+#: Rules of engines before 20.10, of 28.0 and of swarm mode. Sources: libnetwork 0.8 to 17.09
 #: (DOCKER-ISOLATION), moby v28.0.0 (ipsets of bridges), libnetwork/service_linux.go (DOCKER-INGRESS).
 OTHERS = (
     append("filter FORWARD", "-j DOCKER-ISOLATION"),
@@ -37,20 +37,20 @@ OTHERS = (
            "--ctstate RELATED,ESTABLISHED -j ACCEPT", role="answers"),
     append("filter DOCKER-INGRESS", "-j RETURN"),
 )  # fmt: skip
-#: Names that Docker gives its bridges, and those that people like to give them.
+#: Names that Docker or its users usually give to bridges.
 _BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-.+")
-#: Names that Docker itself gives its bridges.
+#: Names that only Docker gives to bridges.
 _OWN_BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}")
 
 
 @cache
-def _facts(table: str, chain: str, generation: str | None) -> tuple[Fact, ...]:
-    """Return the facts of all generations for a chain: those of one first, then the newest one's."""
+def _facts(table: str, chain: str, generation: str | None) -> tuple[RuleTemplate, ...]:
+    """Return the templates of all generations for a chain: those of `generation` first, then the newest."""
     newest_first = list(LAYOUTS.values())[::-1]
     layouts = sorted(newest_first, key=lambda layout: layout.name != generation)
-    known = [fact for layout in layouts for fact in layout.facts()]
-    found = [fact for fact in (*known, *OTHERS) if (fact.table, fact.chain) == (table, chain)]
-    return tuple({fact.text: fact for fact in found[::-1]}.values())[::-1]
+    known = [template for layout in layouts for template in layout.templates()]
+    found = [template for template in (*known, *OTHERS) if (template.table, template.chain) == (table, chain)]
+    return tuple({template.text: template for template in found[::-1]}.values())[::-1]
 
 
 def body(rule: Rule) -> str:
@@ -58,35 +58,37 @@ def body(rule: Rule) -> str:
     return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
 
 
-def form_of(rule: Rule, generation: str | None = None) -> tuple[Fact, dict[str, str]] | None:
-    """Return the fact whose form a rule has, with the words that fill it; None for no rule of Docker's.
+def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate, dict[str, str]] | None:
+    """Return the template that a rule matches and the values in its placeholders; None if Docker did not write it.
 
     Args:
         rule: the rule.
-        generation: whose fact it is where several have that form; None: the newest one's.
+        generation: preferred where templates of several generations match; None: the newest.
     """
-    return _form(rule.table, rule.chain, body(rule), generation)
+    return _template(rule.table, rule.chain, body(rule), generation)
 
 
 @lru_cache(maxsize=1 << 14)
-def _form(table: str, chain: str, text: str, generation: str | None) -> tuple[Fact, dict[str, str]] | None:
-    for fact in _facts(table, chain, generation):
-        found = fact.fits(text)
+def _template(
+    table: str, chain: str, text: str, generation: str | None
+) -> tuple[RuleTemplate, dict[str, str]] | None:
+    for template in _facts(table, chain, generation):
+        found = template.match(text)
         if found is not None:
-            return fact, found.groupdict()
+            return template, found.groupdict()
     return None
 
 
 def is_dockers(rule: Rule, bridges: Collection[str] = ()) -> bool:
     """Tell whether dockerd wrote a rule, now or under other settings.
 
-    A rule in a built-in chain that names a bridge is Docker's if that is one of Docker's.
+    A rule in a built-in chain that names a bridge is Docker's only if the bridge is.
 
     Args:
         rule: the rule.
-        bridges: the bridges of Docker's networks; where none are known, names decide.
+        bridges: the bridges of Docker networks; where they are unknown, their names decide.
     """
-    found = form_of(rule)
+    found = template_of(rule)
     if found is None:
         return False
     bridge = found[1].get("bridge")

@@ -1,138 +1,55 @@
-"""The rules that dockerd writes for its settings, table by table, in dockerd's order.
+"""Replays what a daemon does: it starts, creates networks, and containers get addresses, ports and links.
 
-A daemon's life is replayed: it starts, makes its networks, containers get their addresses, ports and
-links. Each step applies the facts of the generation's layout to the chains, as the iptables commands of
-dockerd do.
+Each step applies the templates of its generation's layout to the chains, as dockerd's iptables commands do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
-from itertools import groupby
 
+from iptsim.docker.dockerd.gateway import gateways, joins
 from iptsim.docker.dockerd.generations import LAYOUTS
-from iptsim.docker.dockerd.merge import in_place
 from iptsim.docker.dockerd.port_order import exposed, publications
-from iptsim.docker.dockerd.recognition import is_dockers
-from iptsim.docker.dockerd.templates import Fact
-from iptsim.docker.dockerd.written_rules import Made, Origin, Written, print_order
+from iptsim.docker.dockerd.templates import RuleTemplate
+from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, address_text, protocol_name
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 _LOOPBACK = {4: "127.0.0.0/8", 6: "::1/128"}
 _ICMP = {4: "icmp", 6: "ipv6-icmp"}
 
 
-def write(docker: DockerHost, family: Family, engine: str | None = None) -> Written:
-    """Replay what dockerd does.
+def write(docker: DockerHost, family: Family, engine: str | None = None) -> WrittenRules:
+    """Replay what dockerd does, and return the rules it writes.
 
     Args:
         docker: the settings.
         family: 4 or 6.
-        engine: "20.10", "26", "28" or "29"; None for the generation of the settings.
+        engine: the generation; None: that of the settings.
     """
     if engine is not None:
         docker = docker.with_engine(engine)
-    return _Writer(docker, family).written()
+    return _Replay(docker, family).written()
 
 
-def rules_for(
-    docker: DockerHost,
-    family: Family,
-    engine: str | None = None,
-    base: Ruleset | None = None,
-    before: DockerHost | None = None,
-) -> Ruleset:
-    """Return the rules that dockerd writes, as iptables-save would print them.
-
-    Args:
-        docker: the settings.
-        family: 4 or 6.
-        engine: "20.10", "26", "28" or "29"; None for the generation of the settings.
-        base: the rules that are there: what others wrote stays in its place, and Docker's are made new.
-        before: the settings that were in force when `base` was saved; None: the same.
-    """
-    written = write(docker, family, engine)
-    if base is None:
-        return _ruleset(written)
-    old = before or docker
-    bridges = {network.bridge for network in old.networks}
-    return in_place(
-        base, _ruleset(written), written, write(old, family), lambda rule: is_dockers(rule, bridges)
-    )
-
-
-def _ruleset(written: Written) -> Ruleset:
-    """Make the tables and chains, with typed rules."""
-    # Imported here: the grammar takes a while to load.
-    from iptsim.dump.reader import loads
-
-    places = sorted(_with_builtin(written.chains), key=print_order)
-    lines: list[str] = []
-    for table, group in groupby(places, key=lambda place: place[0]):
-        chains = [chain for _, chain in group]
-        lines.append(f"*{table}")
-        lines += [f":{chain} {_policy(written, table, chain)} [0:0]" for chain in chains]
-        lines += [
-            f"-A {chain} {made.text}" for chain in chains for made in written.chains.get((table, chain), ())
-        ]
-        lines.append("COMMIT")
-    ruleset = loads("".join(f"{line}\n" for line in lines), source="<dockerd>", family=written.family)
-    return Ruleset(
-        family=written.family,
-        tables={name: _made_table(found) for name, found in ruleset.tables.items()},
-        source="<dockerd>",
-    )
-
-
-def _policy(written: Written, table: str, chain: str) -> str:
-    if chain not in BUILTIN_CHAINS[table]:
-        return "-"
-    return "DROP" if (table, chain) == ("filter", "FORWARD") and written.forward_drop else "ACCEPT"
-
-
-def _with_builtin(chains: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    tables = {table for table, _ in chains}
-    return {*chains, *((table, chain) for table in tables for chain in BUILTIN_CHAINS[table])}
-
-
-def _made_table(table: Table) -> Table:
-    """Return a table whose rules were made in memory, not read from a file."""
-    chains = {
-        name: Chain(
-            table.name,
-            name,
-            chain.policy,
-            rules=[
-                Rule(rule.table, name, rule.position, rule.parameters, rule.matches, rule.target)
-                for rule in chain.rules
-            ],
-        )
-        for name, chain in table.chains.items()
-    }
-    return Table(table.name, chains)
-
-
-class _Writer:
-    """Applies the facts of a layout, in the order of a daemon's life."""
+class _Replay:
+    """A daemon at work: the templates of its layout applied in the order of events."""
 
     def __init__(self, docker: DockerHost, family: Family) -> None:
         self.docker = docker
         self.family = family
-        self.layout = LAYOUTS[docker.generation]
-        self.chains: dict[tuple[str, str], list[Made]] = {}
+        self.layout = LAYOUTS[docker.engine.generation]
+        self.chains: dict[tuple[str, str], list[WrittenRule]] = {}
         #: the rules of each chain by their text
-        self.present: dict[tuple[str, str], dict[str, Made]] = {}
+        self.present: dict[tuple[str, str], dict[str, WrittenRule]] = {}
         self.joined: set[str] = set()
-        self.words = frozenset(self._daemon_words())
+        self.met = frozenset(self._daemon_conditions())
 
-    def _daemon_words(self) -> Iterator[str]:
+    def _daemon_conditions(self) -> Iterator[str]:
         yield "ipv4" if self.family == 4 else "ipv6"
-        if self.docker.filters(4) or self.docker.major >= 27:
+        if self.docker.filters(4) or self.docker.engine.isolates_without_iptables:
             yield "isolating"
         if self.docker.proxy:
             yield "proxy"
@@ -143,9 +60,9 @@ class _Writer:
         if self.family in self.layout.user_chain:
             yield "user-chain"
 
-    def written(self) -> Written:
+    def written(self) -> WrittenRules:
         if not self.docker.filters(self.family):
-            return Written(self.family, {}, forward_drop=False)
+            return WrittenRules(self.family, {}, forward_drop=False)
         if self.docker.earlier:
             found = (self.docker.network(name) for name in self.docker.earlier)
             self._start(network for network in found if network is not None)
@@ -154,20 +71,20 @@ class _Writer:
                 self.present.pop(place, None)
         self._start(self.docker.networks)
         self._run()
-        return Written(self.family, self.chains, self._drops())
+        return WrittenRules(self.family, self.chains, self._drops())
 
     def _start(self, networks: Iterable[DockerNetwork]) -> None:
-        """Start the daemon and make or restore its networks."""
+        """Start the daemon and create or restore its networks."""
         for place in self.layout.chains:
             self.chains.setdefault(place, [])
         if self.family in self.layout.user_chain:
             self.chains.setdefault(("filter", "DOCKER-USER"), [])
         values = {"loopback": _LOOPBACK[self.family]}
-        self._apply(self.layout.start, self.words, values, Origin())
-        self._apply(self.layout.settled, self.words, values, Origin())
+        self._apply(self.layout.start, self.met, values, Origin())
+        self._apply(self.layout.settled, self.met, values, Origin())
         for network in networks:
             self._network(network)
-            self._apply(self.layout.settled, self.words, values, Origin())
+            self._apply(self.layout.settled, self.met, values, Origin())
 
     def _run(self) -> None:
         """Start the containers."""
@@ -184,9 +101,9 @@ class _Writer:
                 self._open(started)
 
     def _opens_at(self, container: DockerContainer, order: list[tuple[str, str]]) -> Endpoint | None:
-        """Return the endpoint with which the ports of the family are opened.
+        """Return the endpoint that opens the ports of the family when the container joins its network.
 
-        Where another one leads outside in IPv6, those of IPv4 are opened anew when it comes.
+        Where the default route of IPv6 is another endpoint's, the ports of IPv4 are opened again when it joins.
         """
         leading = gateways(self.docker, container)
         found = leading.get(self.family)
@@ -217,31 +134,31 @@ class _Writer:
         return family not in self.docker.forwarded_before
 
     def _apply(
-        self, facts: Iterable[Fact], words: frozenset[str], values: dict[str, str], origin: Origin
+        self, templates: Iterable[RuleTemplate], met: frozenset[str], values: dict[str, str], origin: Origin
     ) -> None:
         network = self.docker.network(origin.network)
         default = network is None or network.default
-        for fact in facts:
-            if not fact.holds(words):
+        for template in templates:
+            if not template.applies(met):
                 continue
-            setting = fact.setting_on(default=default)
+            setting = template.setting_on(default=default)
             made_for = Origin(setting, origin.network, origin.container, origin.port, origin.link)
-            made = Made(fact.table, fact.chain, fact.fill(values), fact, made_for)
-            chain = self.chains.setdefault((fact.table, fact.chain), [])
-            there = self.present.setdefault((fact.table, fact.chain), {})
+            made = WrittenRule(template.table, template.chain, template.fill(values), template, made_for)
+            chain = self.chains.setdefault((template.table, template.chain), [])
+            there = self.present.setdefault((template.table, template.chain), {})
             present = there.get(made.text)
             if present is not None:
-                if fact.operation != "top":
+                if template.operation != "top":
                     continue
                 chain.remove(present)
             there[made.text] = made
-            chain.insert(len(chain) if fact.operation == "append" else 0, made)
+            chain.insert(len(chain) if template.operation == "append" else 0, made)
 
     # -- networks ----------------------------------------------------------------------------------
 
-    def _network_words(self, network: DockerNetwork) -> frozenset[str]:
+    def _network_conditions(self, network: DockerNetwork) -> frozenset[str]:
         mode = network.mode(self.family)
-        told = {
+        conditions = {
             "icc": network.icc,
             "masquerade": network.masquerade,
             "internal": network.internal,
@@ -250,7 +167,7 @@ class _Writer:
             "snat": self.family in network.snat,
             "subnet": network.subnet(self.family) is not None,
         }
-        return self.words | {word for word, holds in told.items() if holds}
+        return self.met | {name for name, met in conditions.items() if met}
 
     def _network(self, network: DockerNetwork) -> None:
         values = {
@@ -260,7 +177,9 @@ class _Writer:
             "loopback": _LOOPBACK[self.family],
             "icmp": _ICMP[self.family],
         }
-        self._apply(self.layout.network, self._network_words(network), values, Origin(network=network.name))
+        self._apply(
+            self.layout.network, self._network_conditions(network), values, Origin(network=network.name)
+        )
 
     # -- containers --------------------------------------------------------------------------------
 
@@ -274,10 +193,10 @@ class _Writer:
             return
         values = {"bridge": network.bridge, "address": self._host_address(address)}
         origin = Origin(network=network.name, container=container.name)
-        words = self._network_words(network)
+        met = self._network_conditions(network)
         for trusted in network.trusted:
-            self._apply(self.layout.trusted, words, {**values, "trusted": trusted}, origin)
-        self._apply(self.layout.endpoint, words, values, origin)
+            self._apply(self.layout.trusted, met, {**values, "trusted": trusted}, origin)
+        self._apply(self.layout.endpoint, met, values, origin)
 
     def _host_address(self, address: int) -> str:
         return f"{address_text(self.family, address)}/{32 if self.family == 4 else 128}"
@@ -286,7 +205,7 @@ class _Writer:
         address = endpoint.address(self.family)
         if address is None or network.internal:
             return
-        by_host_port = self.docker.major < 27
+        by_host_port = self.docker.engine.opens_ports_by_host_port
         for published in publications(container, network, self.family, by_host_port=by_host_port):
             self._port(published, container, address, network)
 
@@ -296,12 +215,12 @@ class _Writer:
         proto = protocol_name(published.proto)
         on_host = ip_address(published.address)
         own = address_text(self.family, address)
-        told = {
+        conditions = {
             "nat": published.host_port != 0,
             "loopback": on_host.is_loopback and self.family == 4,
             "sctp": proto == "sctp",
         }
-        words = self._network_words(network) | {word for word, holds in told.items() if holds}
+        met = self._network_conditions(network) | {name for name, is_met in conditions.items() if is_met}
         values = {
             "bridge": network.bridge,
             "address": self._host_address(address),
@@ -316,16 +235,16 @@ class _Writer:
         origin = Origin(
             network=network.name, container=container.name, port=f"{published.container_port}/{proto}"
         )
-        self._apply(self.layout.port, words, values, origin)
+        self._apply(self.layout.port, met, values, origin)
 
     # -- links -------------------------------------------------------------------------------------
 
     def _links(self, container: DockerContainer, network: DockerNetwork) -> None:
         """Open the ports of the containers that this one has links to.
 
-        What others have to this one was opened when they started. Where it starts again under them,
-        dockerd means to do so once more, but takes the last of its own links in their place (the
-        parents in addLinks of daemon/container_operations_unix.go), and opens its ports to that one.
+        Links of others to this container were opened when they started. Where it restarts while they run,
+        dockerd means to open them again, but mistakes the last of its own links for them (the parents in
+        addLinks of daemon/container_operations_unix.go), and opens its ports to that container.
         """
         targets = [(link, self.docker.container(link.target)) for link in container.links]
         linked = [
@@ -368,36 +287,4 @@ class _Writer:
                 port=f"{port.port}/{proto}",
                 link=f"{client.name}:{server.name}:{link.alias}",
             )
-            self._apply(self.layout.link, self._network_words(network), values, origin)
-
-
-def joins(docker: DockerHost) -> list[tuple[DockerContainer, Endpoint]]:
-    """Return the containers' endpoints in the order in which they came to be."""
-    order = {join: number for number, join in enumerate(docker.joins)}
-    pairs = [(container, endpoint) for container in docker.containers for endpoint in container.endpoints]
-    return sorted(pairs, key=lambda pair: order.get((pair[0].name, pair[1].network), len(order)))
-
-
-def gateways(docker: DockerHost, container: DockerContainer) -> dict[Family, Endpoint]:
-    """Return the endpoint that has the default route, by family; published ports lead to it.
-
-    It is the one with the highest priority, not internal, with gateways in more families, whose
-    network's name comes first (Endpoint.Less in libnetwork/sandbox.go). Before 28, IPv4 decides for both
-    families (selectGatewayEndpoint of 28).
-    """
-    candidates: list[tuple[int, int, str, Endpoint, list[Family]]] = []
-    for endpoint in container.endpoints:
-        network = docker.network(endpoint.network)
-        if network is None or network.internal:
-            continue
-        families = list(endpoint.addresses)
-        if families:
-            candidates.append((-endpoint.gateway_priority, -len(families), network.name, endpoint, families))
-    candidates.sort(key=lambda candidate: candidate[:3])
-    found: dict[Family, Endpoint] = {}
-    for *_, endpoint, families in candidates:
-        if len(families) == len(FAMILIES) or (docker.major < 28 and 4 in families):
-            return dict.fromkeys(FAMILIES, endpoint)
-        for family in families:
-            found.setdefault(family, endpoint)
-    return found
+            self._apply(self.layout.link, self._network_conditions(network), values, origin)

@@ -1,4 +1,4 @@
-"""What a layout of dockerd's rules is made of: one fact a rule, with its place and the settings it needs."""
+"""Templates of the rules that dockerd writes: their place, their text and the settings that call for them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-#: How dockerd puts a rule into its chain. None but "top" does anything where the rule is there already;
-#: "top" takes it away first.
+from iptsim.host.docker_engine import Generation
+
+#: How dockerd puts a rule into its chain. Only "top" has an effect where the rule already exists: it moves
+#: the rule to the top.
 Operation = Literal["append", "insert", "top"]
 
-#: What each word of a rule's text may be, for telling such rules in a dump.
+#: What each placeholder may be filled with, to recognise such rules in a dump.
 _ADDRESS = r"[0-9a-f.:]+/(?:32|128)"
-_WORDS = {
+_VALUES = {
     "bridge": r"\S+",
     "other": r"\S+",
     "subnet": r"[0-9a-f.:]+/[0-9]+",
@@ -35,7 +37,7 @@ _WORDS = {
 }
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
-#: Settings of the daemon that hold for the default bridge only, and what other networks have instead.
+#: Daemon settings that apply to the default bridge only, and the options that other networks have instead.
 _OPTIONS = {
     "--icc=true": "com.docker.network.bridge.enable_icc=true",
     "--icc=false": "com.docker.network.bridge.enable_icc=false",
@@ -44,16 +46,16 @@ _OPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class RuleTemplate:
     """One rule that dockerd writes.
 
     Attributes:
-        operation: how it gets into the chain.
-        table / chain: where it stands.
-        text: as iptables-save prints it after `-A CHAIN`; words in braces are filled in.
-        when: words that all must hold, "!" before those that must not: "masquerade !routed".
-        role: what it is for, by the codes of :mod:`iptsim.docker.roles`.
-        setting: the setting that makes dockerd write it, as one would give it; empty: it always does.
+        operation: how dockerd adds it to the chain.
+        table / chain: its place.
+        text: as iptables-save prints it after `-A CHAIN`, with placeholders in braces.
+        when: its conditions, all of which must be met; "!" negates one: "masquerade !routed".
+        role: its purpose, one of the codes of :mod:`iptsim.docker.roles`.
+        setting: the setting that makes dockerd write it, as a user would give it; empty: dockerd always does.
     """
 
     operation: Operation
@@ -64,26 +66,24 @@ class Fact:
     role: str = "plumbing"
     setting: str = ""
 
-    def holds(self, words: frozenset[str]) -> bool:
-        """Tell whether the settings ask for the rule.
+    def applies(self, met: frozenset[str]) -> bool:
+        """Tell whether dockerd writes the rule where these conditions are met.
 
-        >>> Fact("append", "nat", "DOCKER", "-j RETURN", "proxy !routed").holds(frozenset({"proxy"}))
+        >>> RuleTemplate("append", "nat", "DOCKER", "-j RETURN", "proxy !routed").applies(frozenset({"proxy"}))
         True
         """
-        return all(
-            (word[1:] not in words) if word.startswith("!") else word in words for word in self.when.split()
-        )
+        return all((one[1:] not in met) if one.startswith("!") else one in met for one in self.when.split())
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the rule's text for a network, container or port."""
         return self.text.format_map(values)
 
     def setting_on(self, *, default: bool) -> str:
-        """Return the setting for the default bridge, or the option that says the same of another network."""
+        """Return the setting for the default bridge, or the equivalent option of another network."""
         return self.setting if default else _OPTIONS.get(self.setting, self.setting)
 
-    def fits(self, text: str) -> re.Match[str] | None:
-        """Tell whether a rule of its chain (text after `-A CHAIN`) could be this one, for some settings."""
+    def match(self, text: str) -> re.Match[str] | None:
+        """Match the text of a rule (what follows `-A CHAIN`) against the template; the groups are the values."""
         return _pattern(self.text).fullmatch(text)
 
 
@@ -95,71 +95,71 @@ def _pattern(text: str) -> re.Pattern[str]:
     for found in _PLACEHOLDER.finditer(text):
         name = found[1]
         parts.append(re.escape(text[end : found.start()]))
-        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_WORDS[name]})")
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_VALUES[name]})")
         seen.add(name)
         end = found.end()
     return re.compile("".join([*parts, re.escape(text[end:])]))
 
 
-def append(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> Fact:
-    """Make a fact for `iptables -A`; `place` is "TABLE CHAIN"."""
+def append(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
+    """Make a template for `iptables -A`; `place` is "TABLE CHAIN"."""
     table, chain = place.split()
-    return Fact("append", table, chain, text, when, role, setting)
+    return RuleTemplate("append", table, chain, text, when, role, setting)
 
 
-def insert(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> Fact:
-    """Make a fact for `iptables -I`; `place` is "TABLE CHAIN"."""
+def insert(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
+    """Make a template for `iptables -I`; `place` is "TABLE CHAIN"."""
     table, chain = place.split()
-    return Fact("insert", table, chain, text, when, role, setting)
+    return RuleTemplate("insert", table, chain, text, when, role, setting)
 
 
-def top(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> Fact:
-    """Make a fact for a jump that dockerd keeps at the top of its chain; `place` is "TABLE CHAIN"."""
+def top(place: str, text: str, when: str = "", role: str = "plumbing", setting: str = "") -> RuleTemplate:
+    """Make a template for a jump that dockerd keeps at the top of its chain; `place` is "TABLE CHAIN"."""
     table, chain = place.split()
-    return Fact("top", table, chain, text, when, role, setting)
+    return RuleTemplate("top", table, chain, text, when, role, setting)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How a generation of dockerd lays out its rules.
 
-    The words that facts ask for: `proxy` (the userland proxy runs), `wsl2` (mirrored WSL2 networking),
-    `direct` (allow-direct-routing), `ipv4`, `ipv6` (the family), `user-chain` (it has a DOCKER-USER),
-    `isolating` (networks are kept apart in this family, with or without addresses); of a network: `icc`, `masquerade`,
-    `internal`, `routed`, `unprotected`, `snat` (a fixed source address), `subnet` (it has one of the
-    family); of a port: `nat` (it has a port on the host), `loopback` (an IPv4 one that other hosts do
-    not see), `sctp`.
+    The conditions of its templates: `proxy` (the userland proxy runs), `wsl2` (mirrored WSL2 networking),
+    `direct` (allow-direct-routing), `ipv4`, `ipv6` (the family), `user-chain` (DOCKER-USER exists),
+    `isolating` (networks are isolated in this family, with or without addresses); of a network: `icc`,
+    `masquerade`, `internal`, `routed`, `unprotected`, `snat` (a fixed source address), `subnet` (it has one
+    of the family); of a port: `nat` (it has a port on the host), `loopback` (an IPv4 loopback address of the
+    host), `sctp`.
 
     Attributes:
-        name: "20.10", "26", "28" or "29".
-        chains: (table, chain) that are made when the daemon starts.
-        user_chain: families that have a DOCKER-USER.
-        start: when the daemon starts.
-        network: when a network is made or restored.
-        settled: after each network; after the start too.
-        endpoint: when a container gets an address in a network.
-        trusted: before `endpoint`, once for each trusted interface.
-        port: for each published port.
-        link: for each exposed port of a linked container.
-        drop_always: families whose FORWARD policy becomes DROP even where the host forwarded before.
-        drop_per_network: the policy is set by the first network of the family, not by the daemon's start.
+        name: of the generation.
+        chains: (table, chain) that the daemon creates when it starts.
+        user_chain: families with DOCKER-USER.
+        start: written when the daemon starts.
+        network: written when a network is created or restored.
+        settled: written after the start and after each network.
+        endpoint: written when a container gets an address on a network.
+        trusted: written before `endpoint`, once for each trusted interface.
+        port: written for each published port.
+        link: written for each exposed port of a linked container.
+        drop_always: families whose FORWARD policy becomes DROP even where the host already forwarded.
+        drop_per_network: the first network of the family sets the policy, not the start of the daemon.
     """
 
-    name: str
+    name: Generation
     chains: tuple[tuple[str, str], ...]
     user_chain: frozenset[int]
-    start: tuple[Fact, ...]
-    network: tuple[Fact, ...]
-    settled: tuple[Fact, ...]
-    endpoint: tuple[Fact, ...]
-    trusted: tuple[Fact, ...]
-    port: tuple[Fact, ...]
-    link: tuple[Fact, ...]
+    start: tuple[RuleTemplate, ...]
+    network: tuple[RuleTemplate, ...]
+    settled: tuple[RuleTemplate, ...]
+    endpoint: tuple[RuleTemplate, ...]
+    trusted: tuple[RuleTemplate, ...]
+    port: tuple[RuleTemplate, ...]
+    link: tuple[RuleTemplate, ...]
     drop_always: frozenset[int]
     drop_per_network: bool
 
-    def facts(self) -> tuple[Fact, ...]:
-        """Return all facts."""
+    def templates(self) -> tuple[RuleTemplate, ...]:
+        """Return all templates."""
         return (
             *self.start, *self.network, *self.settled, *self.endpoint, *self.trusted, *self.port, *self.link,
         )  # fmt: skip

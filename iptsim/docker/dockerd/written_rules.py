@@ -1,11 +1,11 @@
-"""What dockerd writes, as data: each rule with the fact that it comes from and what made dockerd write it."""
+"""The rules that dockerd writes, each with its template and what made dockerd write it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iptsim.docker.dockerd.templates import Fact
+from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.dump.ruleset import BUILTIN_CHAINS
 from iptsim.packet import Family
 
@@ -15,14 +15,14 @@ TABLES = ("mangle", "security", "raw", "filter", "nat")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What made dockerd write a rule; what does not apply is empty.
+    """What made dockerd write a rule; empty where it does not apply.
 
     Attributes:
-        setting: as one would give it: "--icc=false", "--publish"; the option of a network other than the
-            default one.
+        setting: as a user would give it: "--icc=false", "--publish", or the option of a network other than
+            the default one.
         network / container: names.
         port: a published or linked port: "80/tcp".
-        link: "CLIENT:SERVER".
+        link: "CLIENT:SERVER:ALIAS".
     """
 
     setting: str = ""
@@ -33,49 +33,49 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A rule that dockerd writes, and why.
+class WrittenRule:
+    """A rule that dockerd writes.
 
     Attributes:
-        table / chain: where it stands.
+        table / chain: its place.
         text: as iptables-save prints it after `-A CHAIN`.
-        fact: the fact of the layout that it comes from.
+        template: what it was made from.
         origin: what made dockerd write it.
     """
 
     table: str
     chain: str
     text: str
-    fact: Fact
+    template: RuleTemplate
     origin: Origin
 
     @property
     def role(self) -> str:
-        """What it is for, by the codes of :mod:`iptsim.docker.roles`."""
-        return self.fact.role
+        """Its purpose, one of the codes of :mod:`iptsim.docker.roles`."""
+        return self.template.role
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """All that dockerd writes for one family.
+class WrittenRules:
+    """All rules that dockerd writes for one family.
 
     Attributes:
-        chains: the rules by (table, chain), in order; Docker's own chains and those built in.
+        chains: the rules by (table, chain), in order, of Docker's own and of built-in chains.
         forward_drop: whether dockerd sets the policy of FORWARD to DROP.
     """
 
     family: Family
-    chains: dict[tuple[str, str], list[Made]]
+    chains: dict[tuple[str, str], list[WrittenRule]]
     forward_drop: bool
 
-    def rules(self) -> Iterator[Made]:
+    def rules(self) -> Iterator[WrittenRule]:
         """Yield the rules in the order of iptables-save."""
         for place in sorted(self.chains, key=print_order):
             yield from self.chains[place]
 
 
 def print_order(place: tuple[str, str]) -> tuple[int, int, str]:
-    """Return where iptables-nft-save prints a (table, chain): built-in chains first, then by name."""
+    """Return the place of a (table, chain) in the output of iptables-nft-save: built-in chains first, then by name."""
     table, chain = place
     builtin = BUILTIN_CHAINS[table]
     return TABLES.index(table), builtin.index(chain) if chain in builtin else len(builtin), chain

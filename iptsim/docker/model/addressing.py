@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, ip_interface, ip_network
 
 from iptsim.docker.model.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, DockerNetwork
 from iptsim.errors import CaptureError
-from iptsim.host.containers import DockerDaemon, Subnet
+from iptsim.host.containers import Subnet
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.packet import Family
 
 #: (prefix, length of a network's subnet): libnetwork's ipamutils, what Docker takes by default.

@@ -7,23 +7,20 @@ The models hold what bears on rules. Names follow dockerd(8), daemon.json and th
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link, Subnet
-from iptsim.host.dockerd_options import Generation, generation_of
-from iptsim.host.model import Host
+from iptsim.host.containers import Endpoint, ExposedPort, Link, Subnet
+from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, check_interface_name
 from iptsim.packet import Family
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
+GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)
 #: The name of the network that containers join by default, and of its bridge.
 DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
-#: The engine whose rules are written where nobody says which.
-DEFAULT_GENERATION: Generation = "28"
-#: An engine of each generation.
-VERSIONS = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
 
 
 def _checked_address(text: str) -> str:
@@ -154,26 +151,10 @@ class DockerHost(Frozen):
                     )
         return self
 
-    @classmethod
-    def of(cls, host: Host) -> DockerHost:
-        """Read the settings from a host: from what was saved of Docker, else from its rules.
-
-        Raises:
-            CaptureError: a setting makes no sense; the text names the file and the key.
-        """
-        from iptsim.docker.sources.host import docker_host
-
-        return docker_host(host)
-
     @property
-    def generation(self) -> Generation:
-        """How this engine lays out its rules; 28 where the version is not known."""
-        return generation_of(self.daemon.version or self.daemon.generation or "") or DEFAULT_GENERATION
-
-    @property
-    def major(self) -> int:
-        """The first number of the engine's version; where only the generation is known, that of its name."""
-        return self.daemon.major or int(DEFAULT_GENERATION)
+    def engine(self) -> Engine:
+        """The engine; 28 where its version is not known."""
+        return self.daemon.engine or DEFAULT_ENGINE
 
     def with_engine(self, generation: str) -> DockerHost:
         """Return the same host with another engine; settings that nobody made have its default.
@@ -181,22 +162,20 @@ class DockerHost(Frozen):
         Raises:
             ValueError: there is no such generation.
         """
-        if generation not in VERSIONS:
-            raise ValueError(f"{generation!r} is not one of {', '.join(VERSIONS)}")
+        known = next((one for one in GENERATIONS if one == generation), None)
+        if known is None:
+            raise ValueError(f"unknown engine {generation!r}; choose from: {', '.join(GENERATIONS)}")
         given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
-        update = {"version": VERSIONS[generation], "generation": generation, "ip6tables": given}
+        update = {"version": RELEASES[known], "generation": known, "ip6tables": given}
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:
-        """Tell whether the daemon writes rules for a family.
-
-        `ip6tables` is on by default from 27 on.
-        """
+        """Tell whether the daemon writes rules for a family."""
         if family == 4:
             return self.daemon.iptables is not False
         if self.daemon.ip6tables is not None:
             return self.daemon.ip6tables
-        return self.major >= 27
+        return self.engine.ip6tables_by_default
 
     @property
     def proxy(self) -> bool:

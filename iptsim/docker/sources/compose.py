@@ -19,9 +19,10 @@ from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetw
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
 from iptsim.docker.sources.yaml_file import read_yaml
 from iptsim.errors import CaptureError
-from iptsim.host.containers import DockerDaemon, Endpoint, ExposedPort, Link
+from iptsim.host.containers import Endpoint, ExposedPort, Link
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
 _BRIDGE = "com.docker.network.bridge."
@@ -33,7 +34,6 @@ CONTAINER_LIMIT = 1024
 _DEFAULT_BRIDGE = ""
 #: How Compose spells truth values (compose-go, loader/interpolate.go), and their numbers.
 _ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
-_FAMILIES: tuple[Family, Family] = (4, 6)
 _MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 
 
@@ -139,7 +139,7 @@ class _Project:
         settings = {option: self._text(value) for option, value in options.items()}
         modes: dict[Family, GatewayMode] = {}
         snat: dict[Family, str] = {}
-        for family in _FAMILIES:
+        for family in FAMILIES:
             mode = settings.get(f"{_BRIDGE}gateway_mode_ipv{family}")
             if mode is not None:
                 known = next((one for one in _MODES if one == mode), None)
@@ -254,7 +254,7 @@ class _Project:
             key = f"services.{service}.networks.{name}"
             taken = self.taken.setdefault(network.name, set())
             addresses: dict[Family, int] = {}
-            for family in _FAMILIES:
+            for family in FAMILIES:
                 address = self._address(place, key, family, network, taken)
                 if address is not None:
                     addresses[family] = address

@@ -10,11 +10,12 @@ from iptsim.docker.model.addressing import default_network
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import read_compose
 from iptsim.docker.sources.daemon_json import check_settings
-from iptsim.docker.sources.host import check_daemon
+from iptsim.docker.sources.host import check_daemon, docker_host
 from iptsim.errors import CaptureError
 from iptsim.host import docker_inspect, dockerd_options
 from iptsim.host.capture import load_host
-from iptsim.host.containers import DockerDaemon, Network
+from iptsim.host.containers import Network
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import converted
 from iptsim.host.model import Host
 from iptsim.reading import brief, parse_json, read_file
@@ -53,7 +54,7 @@ def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | Non
     text = _own_file(path)
     if text is None:
         host = load_host(path, lenient=lenient, docker_inspect=docker_inspect)
-        return Settings(DockerHost.of(host), host)
+        return Settings(docker_host(host), host)
     if path.endswith(_YAML):
         return Settings(read_compose(text, path), None)
     if _JSON.match(text):
@@ -125,7 +126,7 @@ def _from_inspect(document: list[Any], path: str) -> DockerHost:
 
     converted(document, add)
     _complete(host)
-    return DockerHost.of(host)
+    return docker_host(host)
 
 
 def _complete(host: Host) -> None:

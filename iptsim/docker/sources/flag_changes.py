@@ -20,10 +20,9 @@ from iptsim.docker.model.settings import (
 from iptsim.docker.sources.flag_values import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
-from iptsim.packet import Family, protocol_name
+from iptsim.packet import FAMILIES, Family, protocol_name
 
 Change = tuple[str, str]
-_FAMILIES: tuple[Family, Family] = (4, 6)
 _MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 #: Settings of the daemon that are on or off, and their fields.
 _SWITCHES = {
@@ -142,7 +141,7 @@ def _gateway_mode(docker: DockerHost, value: str) -> DockerHost:
     mode = next((one for one in _MODES if one == text), None)
     if mode is None:
         raise ValueError(f"{text!r} is not one of {', '.join(_MODES)}")
-    return _network(docker, network, gateway_mode=dict.fromkeys(_FAMILIES, mode))
+    return _network(docker, network, gateway_mode=dict.fromkeys(FAMILIES, mode))
 
 
 # -- containers ------------------------------------------------------------------------------------
@@ -253,7 +252,7 @@ def _connect(docker: DockerHost, value: str) -> DockerHost:
     if container.endpoint(network.name) is not None:
         raise ValueError(f"{container.name} is in {network.name} already")
     addresses: dict[Family, int] = {}
-    for family in _FAMILIES:
+    for family in FAMILIES:
         taken = _taken(docker, network, family)
         if given and ip_address(given).version == family:
             address: int | None = subnet_of(given).address

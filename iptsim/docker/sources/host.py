@@ -21,13 +21,14 @@ from iptsim.docker.model.settings import (
 from iptsim.docker.sources.rule_order import Traces, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
-from iptsim.host.containers import Container, DockerDaemon, Endpoint, Network, PublishedPort
+from iptsim.host.containers import Container, Endpoint, Network, PublishedPort
+from iptsim.host.docker_engine import generation_of_chains
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 
-FAMILIES: tuple[Family, Family] = (4, 6)
 _BRIDGE = "com.docker.network.bridge."
 _MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 _WSL2 = "loopback0"
@@ -96,7 +97,7 @@ def _daemon(host: Host) -> DockerDaemon:
     if daemon.userland_proxy is None:
         silent["userland_proxy"] = _proxy(rules.values())
     if daemon.version is None and daemon.generation in (None, "28"):
-        silent["generation"] = _generation(rules.values()) or daemon.generation
+        silent["generation"] = generation_of_chains(_chains(rules.values())) or daemon.generation
     return daemon.model_copy(update={name: value for name, value in silent.items() if value is not None})
 
 
@@ -108,15 +109,6 @@ def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:
             if rule.target_name == "DOCKER":
                 return "destination" in rule.parameters.negated
     return None
-
-
-def _generation(rulesets: Iterable[Ruleset]) -> str | None:
-    chains = _chains(rulesets)
-    if "DOCKER-INTERNAL" in chains:
-        return "29"
-    if "DOCKER-FORWARD" in chains:
-        return "28"
-    return "26" if "DOCKER-ISOLATION-STAGE-1" in chains else None
 
 
 def _chains(rulesets: Iterable[Ruleset]) -> set[str]:

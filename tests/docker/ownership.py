@@ -1,8 +1,7 @@
-"""Whose a rule is: dockerd's, or somebody else's, also in chains that both write to.
+"""Who wrote each rule, in chains that dockerd and others write to as well.
 
-A rule is Docker's if dockerd writes it for the settings of the host, or wrote it for others: then it has
-the form of one of the facts of a layout in that chain. What stands in Docker's own chains in another
-form is the user's.
+A rule is Docker's if dockerd writes it for the host's settings, or if it matches a template of its chain:
+then it was written for other settings. Any other rule in Docker's chains is the user's.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 from iptsim.docker.dockerd.recognition import body, is_dockers
 from iptsim.docker.dockerd.replay import write
-from iptsim.docker.dockerd.written_rules import Made, Written
+from iptsim.docker.dockerd.written_rules import WrittenRule
 from iptsim.docker.model.settings import DockerHost
 from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule, Ruleset
@@ -24,42 +23,40 @@ class Ownership:
 
     Attributes:
         rule: the rule.
-        owner: "docker", "user", or the program whose chain it stands in: "ufw", "kubernetes" ...
-        made: why dockerd writes it; None for others' rules and for those of Docker's that are stale.
-        stale: it is Docker's by its form, but today's settings do not ask for it.
+        owner: "docker", "user", or the program whose chain holds it: "ufw", "kubernetes" ...
+        written: the rule as dockerd writes it; None for other programs' rules and for stale ones.
+        stale: Docker wrote it, but not for the present settings.
     """
 
     rule: Rule
     owner: str
-    made: Made | None = None
+    written: WrittenRule | None = None
     stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ownerships:
-    """A ruleset's rules with their owners, and the rules that Docker's settings ask for in vain.
+    """A ruleset's rules with their owners, and Docker's rules that are missing.
 
     Attributes:
         rules: all rules, in their order.
-        missing: rules that dockerd writes for these settings and that are not there.
+        missing: rules that dockerd writes for these settings but the ruleset does not have.
     """
 
     rules: tuple[Ownership, ...]
-    missing: tuple[Made, ...]
+    missing: tuple[WrittenRule, ...]
 
 
-def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None) -> Ownerships:
-    """Tell whose each rule is, which of Docker's are stale, and which are missing.
+def owners(ruleset: Ruleset, docker: DockerHost) -> Ownerships:
+    """Tell who wrote each rule, which of Docker's rules are stale, and which are missing.
 
-    Of several equal rules in a chain, the last ones are Docker's: users insert at the top.
+    Of several equal rules in a chain, the last is Docker's: users insert theirs at the top.
 
     Args:
         ruleset: the rules.
         docker: the settings of the host's dockerd.
-        written: what dockerd writes for them, where it is known already.
     """
-    written = written or write(docker, ruleset.family)
-    made = {_key(one): one for one in written.rules()}
+    made = {_key(one): one for one in write(docker, ruleset.family).rules()}
     wanted = set(made)
     bridges = {network.bridge for network in docker.networks}
     found = []
@@ -67,7 +64,7 @@ def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None)
         key = rule.table, rule.chain, body(rule)
         if key in wanted:
             wanted.remove(key)
-            found.append(Ownership(rule, "docker", made=made[key]))
+            found.append(Ownership(rule, "docker", written=made[key]))
         elif key not in made and is_dockers(rule, bridges):
             found.append(Ownership(rule, "docker", stale=True))
         else:
@@ -77,7 +74,7 @@ def owners(ruleset: Ruleset, docker: DockerHost, written: Written | None = None)
     return Ownerships(tuple(reversed(found)), missing)
 
 
-def _key(made: Made) -> tuple[str, str, str]:
+def _key(made: WrittenRule) -> tuple[str, str, str]:
     return made.table, made.chain, made.text
 
 
@@ -90,13 +87,13 @@ def rules_of(
     container: str | None = None,
     port: str | None = None,
     link: str | None = None,
-) -> list[Made]:
-    """Return the rules that are there because of one thing that was configured.
+) -> list[WrittenRule]:
+    """Return the rules that dockerd writes because of one setting, network, container, port or link.
 
     Args:
         docker: the settings.
         family: 4 or 6.
-        setting: as one would give it, with or without its value: "--icc", "--icc=false", "--publish",
+        setting: as a user would give it, with or without its value: "--icc", "--icc=false", "--publish",
             "com.docker.network.bridge.enable_icc".
         network: a network's name.
         container: a container's name; the rules of its links to others count too.
@@ -104,7 +101,7 @@ def rules_of(
         link: "CLIENT:SERVER", or with the alias "CLIENT:SERVER:ALIAS".
     """
 
-    def fits(made: Made) -> bool:
+    def fits(made: WrittenRule) -> bool:
         origin = made.origin
         return (
             setting in (None, origin.setting, origin.setting.partition("=")[0])

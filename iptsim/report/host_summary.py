@@ -7,10 +7,11 @@ from typing import Any
 
 from iptsim.errors import printable
 from iptsim.host import Host
-from iptsim.host.containers import Container, DockerDaemon, Network
+from iptsim.host.containers import Container, Network
+from iptsim.host.dockerd import DockerDaemon
 from iptsim.languages import say, told
 from iptsim.packet import Family
-from iptsim.render.people import people_json
+from iptsim.render.endpoints import endpoints_json
 
 #: Settings of dockerd, as its options are called, with the fields and defaults.
 _SETTINGS: tuple[tuple[str, str, str], ...] = (
@@ -42,7 +43,7 @@ DEFAULT, ASSUMED = "default", "assumed"
 
 def about(host: Host) -> dict[str, Any]:
     """Return the host as plain, inert data."""
-    everybody = people_json(host)["people"]
+    everybody = endpoints_json(host)["people"]
     people = [one for one in everybody if one["kind"] == "container"]
     own = next(one for one in everybody if one["kind"] == "host")
     return {

@@ -9,7 +9,7 @@ from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
 from iptsim.netfilter.trace import Step
 from iptsim.render.explanation import brief
 from iptsim.render.html import Html, Piece, badge, code, element, folded, row, table
-from iptsim.render.steps import backend_of, changed_text, spec
+from iptsim.render.visits_text import backend_of, changed_text, spec
 
 _HEADS = ("hook", "chain and rule", "what happens", "the rule")
 _FINAL = frozenset({"ACCEPT", "DROP", "REJECT"})

@@ -14,15 +14,14 @@ from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
 from iptsim.languages import current_language, told
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
 from iptsim.reach import MOST, reachability
-from iptsim.report.about import about
-from iptsim.report.cells import grid
-from iptsim.report.texts import texts
-from iptsim.report.traces import Traces
+from iptsim.report.compact import Traces
+from iptsim.report.grid import grid
+from iptsim.report.host_summary import about
+from iptsim.report.labels import texts
 
-FAMILIES: tuple[Family, ...] = (4, 6)
 #: Most rules that a page lists; with more, it does not tell either which rules each packet did not match.
 RULES = 20_000
 

@@ -15,11 +15,11 @@ from iptsim.host import Host
 from iptsim.languages import told
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
 from iptsim.packet import Family, address_text
-from iptsim.pictures.route import ways_of
+from iptsim.pictures.packet_path import ways_of
 from iptsim.pictures.wiring import wiring_of
 from iptsim.render.explanation import when_text
 from iptsim.render.rules import rule_owner_and_role, rule_words
-from iptsim.render.steps import changed_text, spec
+from iptsim.render.visits_text import changed_text, spec
 
 
 class Pool:

@@ -13,12 +13,10 @@ from iptsim.host import Host
 from iptsim.host.containers import Container
 from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say, told
-from iptsim.packet import TCP, Family, address_text, protocol_name
-
-FAMILIES: tuple[Family, ...] = (4, 6)
+from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
 
 
-def people_json(host: Host) -> dict[str, Any]:
+def endpoints_json(host: Host) -> dict[str, Any]:
     """Return everybody by name, schema `iptsim.people/1`."""
     return {
         "schema": "iptsim.people/1",
@@ -42,7 +40,7 @@ def people_json(host: Host) -> dict[str, Any]:
     }
 
 
-def people_lines(host: Host) -> Iterator[Text]:
+def endpoints_lines(host: Host) -> Iterator[Text]:
     """Yield the lines of the listing."""
     yield Text(say("One can ask about"), "bold")
     rows = [

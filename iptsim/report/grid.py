@@ -8,7 +8,7 @@ from typing import Any
 
 from iptsim.errors import printable
 from iptsim.reach import OTHER_PORT, Reach, Reachability
-from iptsim.report.traces import Traces
+from iptsim.report.compact import Traces
 
 _FIRST = {"internet": 0, "host": 1}
 

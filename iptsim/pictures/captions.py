@@ -9,7 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.explanation import delivered_text
 from iptsim.languages import say, say_many
 from iptsim.pictures.drawing import Caption
-from iptsim.render.steps import spec
+from iptsim.render.visits_text import spec
 
 
 def answer_captions(explanation: Explanation) -> list[Caption]:

@@ -1,0 +1,113 @@
+"""Docker Engine by version: which rules it writes, and what changed with which release.
+
+Sources: moby's changelogs and the code of the releases named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+#: Releases that lay out their rules alike, each named after one of them.
+Generation = Literal["20.10", "26", "28", "29"]
+GENERATIONS: tuple[Generation, ...] = get_args(Generation)
+#: A release of each generation.
+RELEASES: dict[Generation, str] = {"20.10": "20.10.24", "26": "26.1.5", "28": "28.5.2", "29": "29.0.0"}
+_MAJOR = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine, as far as its version shows what it does.
+
+    Attributes:
+        major: the first number of its version.
+    """
+
+    major: int
+
+    @classmethod
+    def of(cls, version: str) -> Engine | None:
+        """Return the engine of a version or generation; None where the text does not begin with a number.
+
+        >>> [Engine.of(version).generation for version in ("20.10.24+dfsg1", "27.5.1", "28.5.2", "29.0.0")]
+        ['20.10', '26', '28', '29']
+        """
+        found = _MAJOR.match(version)
+        return cls(int(found[0])) if found is not None else None
+
+    @property
+    def generation(self) -> Generation:
+        """How it lays out its rules."""
+        if self.major >= 29:
+            return "29"
+        return "28" if self.major >= 28 else "26" if self.major >= 23 else "20.10"
+
+    @property
+    def internal_networks_have_gateways(self) -> bool:
+        """Whether containers on internal networks have a default route (until 24; moby/moby#46603)."""
+        return self.major < 25
+
+    @property
+    def resolves_for_internal_networks(self) -> bool:
+        """Whether dockerd forwards DNS queries of internal networks (until 25; CVE-2024-29018)."""
+        return self.major < 26
+
+    @property
+    def ip6tables_by_default(self) -> bool:
+        """Whether it writes IPv6 rules without being told to (since 27)."""
+        return self.major >= 27
+
+    @property
+    def opens_ports_by_host_port(self) -> bool:
+        """Whether it goes through a container's published ports by host port (until 26)."""
+        return self.major < 27
+
+    @property
+    def isolates_without_iptables(self) -> bool:
+        """Whether networks are kept apart in IPv6 even where IPv4 rules are switched off (since 27)."""
+        return self.major >= 27
+
+    @property
+    def closes_containers_addresses(self) -> bool:
+        """Whether other hosts cannot reach containers' own addresses on unpublished ports (since 28)."""
+        return self.major >= 28
+
+    @property
+    def jumps_to_docker_forward(self) -> bool:
+        """Whether its forwarding rules are below DOCKER-FORWARD (since 28)."""
+        return self.major >= 28
+
+    @property
+    def ipv4_decides_gateway(self) -> bool:
+        """Whether the endpoint with the IPv4 default route has that of IPv6 as well (until 27)."""
+        return self.major < 28
+
+    @property
+    def filters_bridges_without_proxy(self) -> bool:
+        """Whether it turns on bridge-nf-call-iptables where docker-proxy is off (since 28)."""
+        return self.major >= 28
+
+    @property
+    def proxy_keeps_address(self) -> bool:
+        """Whether docker-proxy answers over UDP from the address that the client sent to (since 28)."""
+        return self.major >= 28
+
+
+#: The engine that is assumed where the version is unknown.
+DEFAULT_ENGINE = Engine(28)
+
+
+def generation_of_chains(chains: Collection[str]) -> Generation | None:
+    """Return the generation that makes such chains, None where Docker's isolation chains are missing.
+
+    >>> generation_of_chains({"DOCKER", "DOCKER-FORWARD", "DOCKER-USER"})
+    '28'
+    """
+    if "DOCKER-INTERNAL" in chains:
+        return "29"
+    if "DOCKER-FORWARD" in chains:
+        return "28"
+    return "26" if "DOCKER-ISOLATION-STAGE-1" in chains else None

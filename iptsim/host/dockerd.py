@@ -1,0 +1,51 @@
+"""The settings of a Docker daemon as data. Names follow dockerd(8) and daemon.json."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from iptsim.host.docker_engine import Engine
+from iptsim.host.namespace import Frozen
+
+
+class DockerDaemon(Frozen):
+    """Settings of dockerd that bear on packets; None where a setting is not given: its default is in force.
+
+    Attributes:
+        version: of the engine, e.g. "28.5.2".
+        generation: how it lays out its rules, one of :data:`iptsim.host.docker_engine.GENERATIONS`.
+        firewall_backend: "iptables" or "nftables".
+        bridge: name of the default bridge (`--bridge`), "none" for no default network.
+        host_binding: default address of published ports (`--ip`).
+        default_address_pools: where networks get their subnets: (prefix, length of a subnet).
+        sources: where each setting was found: field -> file.
+    """
+
+    version: str | None = None
+    generation: str | None = None
+    userland_proxy: bool | None = None
+    icc: bool | None = None
+    iptables: bool | None = None
+    ip6tables: bool | None = None
+    ip_forward: bool | None = None
+    ip_forward_no_drop: bool | None = None
+    ip_masq: bool | None = None
+    ipv6: bool | None = None
+    allow_direct_routing: bool | None = None
+    bridge: str | None = None
+    bip: str | None = None
+    bip6: str | None = None
+    fixed_cidr: str | None = None
+    fixed_cidr_v6: str | None = None
+    host_binding: str | None = None
+    default_gateway: str | None = None
+    firewall_backend: str | None = None
+    live_restore: bool | None = None
+    default_address_pools: tuple[tuple[str, int], ...] = ()
+    dns: tuple[str, ...] = ()
+    sources: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, as far as version or generation are known."""
+        return Engine.of(self.version or self.generation or "")
