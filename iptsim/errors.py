@@ -33,12 +33,13 @@ class Span:
         return f"{self.source}:{self.line}:{self.start + 1}"
 
 
-def printable(text: str) -> str:
-    r"""Return `text` with control characters made visible, so that it is inert on a terminal.
+def printable(text: object) -> str:
+    r"""Return a text with control characters made visible, so that it is inert on a terminal. A message is told.
 
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
+    text = str(text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -24,7 +24,7 @@ from iptsim.host import Host, load_host
 from iptsim.host.containers import Container
 from iptsim.host.namespace import Namespace
 from iptsim.host.port_runs import PortRuns
-from iptsim.languages import say
+from iptsim.languages import Text, message
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import TCP, UDP, Family, protocol_name
@@ -74,9 +74,9 @@ class Row:
         return _OTHERS if self.port == OTHER_PORT else f"{self.port}/{self.proto}"
 
     @property
-    def says(self) -> str:
+    def says(self) -> Text:
         """The same in the language in force."""
-        return say("other ports") if self.what == _OTHERS else self.what
+        return message("other ports") if self.what == _OTHERS else self.what
 
     def question(self, family: Family, verbose: bool = False) -> Question:
         """Return the question."""

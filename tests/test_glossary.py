@@ -22,7 +22,7 @@ IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
 def test_each_word_has_a_meaning_in_both_languages() -> None:
     assert len({word.term for word in WORDS}) == len(WORDS)
     for word in WORDS:
-        assert word.meaning.endswith(".")
+        assert str(word.meaning).endswith(".")
         with language("zh-TW"):
             assert told(word.meaning).endswith("。")
 

@@ -11,7 +11,7 @@ from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import bare
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown, made
 
@@ -57,11 +57,11 @@ class Jump:
     chain: str
     goto: bool = False
 
-    def says(self) -> str:
+    def says(self) -> Message:
         """Return the order in words."""
         if self.goto:
-            return say("go on in chain {chain} and do not come back here", chain=self.chain)
-        return say("go on in chain {chain}", chain=self.chain)
+            return message("go on in chain {chain} and do not come back here", chain=self.chain)
+        return message("go on in chain {chain}", chain=self.chain)
 
 
 class Plan(Protocol):

@@ -11,7 +11,7 @@ from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
-from iptsim.languages import current_language, language, later, say, told
+from iptsim.languages import Text, current_language, language, later, say, told
 from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
 from iptsim.packet import Packet, address_text, endpoint_text
 from iptsim.question.model import Question
@@ -49,7 +49,7 @@ class Explanation(Pictured):
     target: str
     trace: Trace
     host: Host = field(repr=False)
-    assumptions: list[str] = field(default_factory=list)
+    assumptions: list[Text] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
     language: str = field(default_factory=current_language)
 
@@ -88,7 +88,7 @@ class Explanation(Pictured):
         out["reason"] = self.reason.as_json()
         if self.reason.step is not None:
             self._tell_why(out["reason"]["rule"], self.reason.step)
-        out["assumptions"] = self.assumptions
+        out["assumptions"] = list(map(str, self.assumptions))
         if self.trace.decisions:
             out["decided"] = [decision_json(decision) for decision in self.trace.decisions]
         out["legs"] = [leg.as_json(verbose) for leg in self.trace.legs]
@@ -126,7 +126,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
     """Put a trace into words."""
     leg = trace.legs[0]
-    assumptions = [told(sentence) for sentence in trace.assumptions]
+    assumptions = list(trace.assumptions)
     packet = leg.packet
     assumptions.extend(
         say(

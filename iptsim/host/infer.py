@@ -16,7 +16,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, prefix_mask
 from iptsim.host.routed import addresses_of_routes
 from iptsim.host.wiring import LOOPBACK, wire
-from iptsim.languages import later, later_joined
+from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
 
 #: The host's address outside and the length of its subnet, where nothing tells (RFC 5737, RFC 3849).
@@ -67,7 +67,7 @@ def complete(
     made_up = wire(host, guests or {})
     if made_up and known:
         host.assumptions.append(
-            later(
+            message(
                 "The interfaces and routes inside {names} were not saved; they are taken from the "
                 "addresses that the engine gave them.",
                 names=_names(made_up),
@@ -83,10 +83,10 @@ def complete(
         _without_proxy(host, known)
 
 
-def _names(names: list[str]) -> str:
-    listed = later_joined(", ", names[:_SHOWN])
+def _names(names: list[str]) -> Message:
+    listed = message_joined(", ", names[:_SHOWN])
     if len(names) > _SHOWN:
-        return later("{names} and {count} more containers", names=listed, count=len(names) - _SHOWN)
+        return message("{names} and {count} more containers", names=listed, count=len(names) - _SHOWN)
     return listed
 
 
@@ -121,7 +121,7 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
                 is_default_bridge=bridge == "docker0",
             )
             host.assumptions.append(
-                later(
+                message(
                     "The network {network} is behind the bridge {bridge}.",
                     network=endpoint.network,
                     bridge=bridge,
@@ -136,9 +136,9 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
         if existing_only and (interface is None or interface.kind != "bridge"):
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
-        source = later("as its rules say")
+        source = message("as its rules say")
         if not prefixes:
-            prefixes, source = _guessed_subnets(bridge, evidence), later("a guess")
+            prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         subnets = tuple(
             Subnet(family=family, address=address, prefix_length=length)
             for family, address, length in prefixes
@@ -154,16 +154,16 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             is_default_bridge=bridge == "docker0",
         )
         host.networks[network.name] = network
-        where = later_joined(" and ", map(str, subnets))
+        where = message_joined(" and ", map(str, subnets))
         host.assumptions.append(
-            later(
+            message(
                 "{bridge} is a bridge with the subnet {where} ({source}).",
                 bridge=bridge,
                 where=where,
                 source=source,
             )
             if where
-            else later("{bridge} is a bridge; nothing tells its subnet.", bridge=bridge)
+            else message("{bridge} is a bridge; nothing tells its subnet.", bridge=bridge)
         )
 
 
@@ -201,7 +201,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     if told := addresses_of_routes(host.namespace):
         for name, addresses in told.items():
             _place(interfaces, name, "bridge" if name.startswith("br-") else _kind(name), addresses)
-        host.assumptions.append(later("The addresses of the host's interfaces are those of its routes."))
+        host.assumptions.append(message("The addresses of the host's interfaces are those of its routes."))
         return
     bridges = {network.bridge: network for network in host.networks.values() if network.bridge}
     outside = evidence.outside or next(
@@ -209,11 +209,11 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
     )
     addresses = _outside_addresses(host, evidence)
     _place(interfaces, outside, "physical", addresses)
-    shown = later_joined(
+    shown = message_joined(
         " and ", (f"{address_text(a.family, a.address)}/{a.prefix_length}" for a in addresses)
     )
     host.assumptions.append(
-        later(
+        message(
             "The host reaches the outside by {outside} and has the address {shown} there.",
             outside=outside,
             shown=shown,
@@ -235,17 +235,17 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
             InterfaceAddress(family=f, address=first + 1, prefix_length=length) for f, first, length in links
         ]
         _place(interfaces, name, _kind(name), firsts)
-        behind = later_joined(" and ", map(str, links))
+        behind = message_joined(" and ", map(str, links))
         host.assumptions.append(
-            later(
+            message(
                 "{name} leads to {behind}: a guess, for rules give what comes from there the host's address.",
                 name=name,
                 behind=behind,
             )
             if guessed
-            else later("{name} leads to {behind}, as rules say.", name=name, behind=behind)
+            else message("{name} leads to {behind}, as rules say.", name=name, behind=behind)
             if behind
-            else later("{name}, which rules name, has no address.", name=name)
+            else message("{name}, which rules name, has no address.", name=name)
         )
 
 
@@ -294,7 +294,7 @@ def _default_routes(host: Host) -> None:
             main = [route for route in connected_routes(namespace, family) if route.table == "main"]
             namespace.routes += [*main, default_route(family, gateway, interface.name)]
             host.assumptions.append(
-                later(
+                message(
                     "The default route leads to {address} by {name}.",
                     address=address_text(family, gateway),
                     name=interface.name,
@@ -330,7 +330,7 @@ def _containers_of_rules(host: Host, evidence: Evidence) -> None:
     host.containers.update(found)
     if found:
         host.assumptions.append(
-            later(
+            message(
                 "There are containers that rules mention ({names}), called by their addresses; others "
                 "may exist that no rule mentions.",
                 names=_names(list(found)),
@@ -371,14 +371,14 @@ def _ports(host: Host) -> None:
             container.endpoints[network.name] = endpoint.model_copy(update={"bridge_port": name})
     if guessed:
         host.assumptions.append(
-            later(
+            message(
                 "Which port of {names} belongs to which container was not saved; they are taken in order.",
                 names=_names(guessed),
             )
         )
     if made:
         host.assumptions.append(
-            later("The names of the bridge ports are not known; here they are called veth and a number.")
+            message("The names of the bridge ports are not known; here they are called veth and a number.")
         )
 
 
@@ -394,14 +394,14 @@ def _published(host: Host, evidence: Evidence) -> None:
         if evidence.docker:
             container.daemon = container.daemon or "docker"
     if found:
-        host.assumptions.append(later("Published ports are those that rules forward to containers."))
+        host.assumptions.append(message("Published ports are those that rules forward to containers."))
 
 
 def _without_proxy(host: Host, known: Collection[str]) -> None:
     """Set what dockerd sets without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
     interfaces = host.namespace.interfaces
     host.assumptions.append(
-        later(
+        message(
             "Hairpin mode of bridge ports and route_localnet of bridges are on where no file tells, "
             "as dockerd sets them without docker-proxy."
         )
@@ -421,7 +421,7 @@ def _parameters(host: Host, known: Iterable[str]) -> None:
         return
     host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
     host.assumptions.append(
-        later(
+        message(
             "The host forwards packets (ip_forward=1) and lets iptables see bridged ones "
             "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
         )

@@ -13,7 +13,7 @@ from typing import Any
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, check_prefix_length, prefix_mask
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
 from iptsim.reading import brief
 
@@ -146,12 +146,12 @@ def contains(
     ipset = sets.get(name) if sets is not None else None
     if sets is None or ipset is None:
         why = (
-            say("the contents of ipset {name}", name=name)
+            message("the contents of ipset {name}", name=name)
             if sets is None
-            else say("ipset {name}, which ipset-save.txt lacks", name=name)
+            else message("ipset {name}, which ipset-save.txt lacks", name=name)
         )
         key = ("set", name, directions, tuple(_sides(context.packet, directions)))
-        return Unknown(why, say("ipset-save.txt in the capture"), key)
+        return Unknown(why, message("ipset-save.txt in the capture"), key)
     own = members(ipset)
     if own.parts == ("set",):
         undecided: Truth = False
@@ -211,9 +211,9 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
             return None
         mac = packet.src_mac if source else packet.dst_mac
         unknown = Unknown(
-            say("the Ethernet address of the sender")
+            message("the Ethernet address of the sender")
             if source
-            else say("the Ethernet address of the receiver"),
+            else message("the Ethernet address of the receiver"),
             f"--set {direction}_mac=ADDRESS",
             ("mac", direction),
         )
@@ -247,7 +247,7 @@ def _port(packet: Packet, source: bool, bare: bool) -> Any:
         port = packet.sport if source else packet.dport
         if port is None:
             return Unknown(
-                say("a port that the kernel picks by chance"), f"--set {'s' if source else 'd'}port=N"
+                message("a port that the kernel picks by chance"), f"--set {'s' if source else 'd'}port=N"
             )
         return port if bare else (proto, port)
     if proto in (ICMP, ICMPV6):

@@ -15,6 +15,7 @@ from iptsim.errors import printable
 from iptsim.host.containers import Container, Endpoint, Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, Interface, Namespace
+from iptsim.languages import Text
 from iptsim.packet import Connection, Family
 from iptsim.shown import Pictured
 
@@ -78,7 +79,7 @@ class Host(Pictured):
     recent: dict[str, dict[int, list[float]]] | None = None
     rulesets: dict[Family, Ruleset] = field(default_factory=dict)
     extra_rulesets: dict[Family, Ruleset] = field(default_factory=dict)
-    assumptions: list[str] = field(default_factory=list)
+    assumptions: list[Text] = field(default_factory=list)
     inferred: bool = False
     source: str = ""
 

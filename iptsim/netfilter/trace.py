@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.host.namespace import NftChain
-from iptsim.languages import later
+from iptsim.languages import Text, later
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 from iptsim.shown import Framed
 
@@ -278,7 +278,7 @@ class Trace(Framed):
     decisions: list[Decision] = field(default_factory=list)
     hinges: list[Decision] = field(default_factory=list)
     consulted: frozenset[str] = frozenset()
-    assumptions: list[str] = field(default_factory=list)
+    assumptions: list[Text] = field(default_factory=list)
 
     def __repr__(self) -> str:
         leg = self.legs[0]

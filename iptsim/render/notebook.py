@@ -16,6 +16,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
+from iptsim.languages import Message
 from iptsim.netfilter.trace import Step, Trace
 from iptsim.reach import Reach, Reachability
 from iptsim.render.endpoints import endpoints_json
@@ -162,10 +163,12 @@ def _(host: Host) -> Piece:
     ]
 
 
-def _assumed(sentences: list[str]) -> Html | None:
+def _assumed(sentences: list[Message | str]) -> Html | None:
     if not sentences:
         return None
-    return folded(f"Assumed ({len(sentences)})", element("ul", [element("li", one) for one in sentences]))
+    return folded(
+        f"Assumed ({len(sentences)})", element("ul", [element("li", str(one)) for one in sentences])
+    )
 
 
 # -- answers ---------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _print_shifts(answer: WhatIf, console: Console) -> None:
         for shift in answer.shifts:
             row = shift.row
             table.add_row(
-                Text(printable(row.sender)), Text(printable(row.to)), row.says,
+                Text(printable(row.sender)), Text(printable(row.to)), str(row.says),
                 _outcome(shift.before), _outcome(shift.after),
             )  # fmt: skip
         console.print(table)

@@ -12,7 +12,7 @@ from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.explanation import delivered_text
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
-from iptsim.languages import told
+from iptsim.languages import Text
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
 from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import ways_of
@@ -44,9 +44,9 @@ class Pool:
         number = self._numbers.get(key)
         return self.add(key, value) if number is None else number
 
-    def text(self, text: str) -> int:
+    def text(self, text: Text) -> int:
         """Keep a text, made inert, and return its number."""
-        return self.once(text, printable(text))
+        return self.once(str(text), printable(text))
 
 
 class Traces:
@@ -63,7 +63,7 @@ class Traces:
         self.texts, self.rules, self.skips = Pool(), Pool(), Pool()
         self.steps, self.legs, self.ways, self.traces = Pool(), Pool(), Pool(), Pool()
         self._kept: list[Rule] = []
-        self._known = {told(sentence) for sentence in host.assumptions}
+        self._known = set(host.assumptions)
 
     # -- rules -------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 from iptsim.host import dockerd_options, flows, iproute
 from iptsim.host.foreign import RouteEntry, RuleEntry
 from iptsim.host.ipsets import contains, read_ipsets
+from iptsim.languages import message
 from iptsim.packet import Context, Flow, Packet, Unknown, Zone
 
 #: Printed by conntrack 1.4.7 and by /proc/net/nf_conntrack.
@@ -137,7 +138,7 @@ class TestIpsets:
         plain.packet.mark, plain.packet.src_mac = 0x1234_05FF, "02:00:00:00:00:01"
         assert contains(sets, "m", ("src",), plain, {}) is True
         assert contains(sets, "m", ("dst",), plain, {}) == Unknown(
-            "the Ethernet address of the receiver", "--set dst_mac=ADDRESS", ("mac", "dst")
+            message("the Ethernet address of the receiver"), "--set dst_mac=ADDRESS", ("mac", "dst")
         )
         assert contains(sets, "im", ("src", "src"), plain, {}) is True
         assert contains(sets, "nn", ("src", "dst"), plain, {}) is True
@@ -163,7 +164,7 @@ class TestIpsets:
         assert isinstance(other, Unknown)
         assert first == again
         assert first.key != other.key
-        assert first.reason == "the contents of ipset blocked"
+        assert str(first.reason) == "the contents of ipset blocked"
         assert isinstance(contains({}, "blocked", ("src",), context("10.0.0.9"), {}), Unknown)
 
     def test_a_port_that_nobody_knows(self) -> None:

@@ -107,14 +107,17 @@ def test_an_error_about_no_known_connection_is_invalid(fields: dict[str, Any]) -
 def test_nothing_quoted_and_nothing_known_is_said() -> None:
     trace = ask(**ERROR)
     assert trace.verdict == "DROP"
-    assert any("Nothing says which packet the ICMP error is about" in note for note in trace.assumptions)
+    assert any(
+        "Nothing says which packet the ICMP error is about" in note for note in map(str, trace.assumptions)
+    )
 
 
 def test_related_to_nobody_knows_what_is_said() -> None:
     trace = ask(**{**ERROR, "dst": "10.2.0.9"}, state="related")
     assert (trace.verdict, delivered_to(trace)) == ("ACCEPT", "10.2.0.9")
     assert any(
-        "taken to be one that 10.2.0.9 began, without translation" in note for note in trace.assumptions
+        "taken to be one that 10.2.0.9 began, without translation" in note
+        for note in map(str, trace.assumptions)
     )
 
 
