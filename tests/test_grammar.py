@@ -13,6 +13,8 @@ from lark.exceptions import UnexpectedInput
 from iptsim import grammar
 from iptsim.dump import loads
 from iptsim.errors import DumpSyntaxError
+from iptsim.extensions.base import Value
+from iptsim.extensions.matches.comment import Comment
 from iptsim.extensions.matches.conntrack import STATES
 from iptsim.extensions.matches.multiport import PORT_LIST
 from iptsim.extensions.nat import NAT_PORTS, NAT_RANGE, NAT_SOURCE
@@ -82,6 +84,44 @@ def test_what_an_option_reads_is_of_its_language(family: int, text: str) -> None
         except ValueError:
             continue
         grammar.check_form(value.form.format(family=family), text)
+
+
+PLAIN = [
+    (value, family, value.plain.format(family=family))
+    for value in (
+        NETWORK,
+        NAT_RANGE,
+        NAT_SOURCE,
+        *(option.value for option in Comment.options if option.value),
+    )
+    for family in (4, 6)
+]
+
+
+@pytest.mark.parametrize(("value", "family", "start"), PLAIN)
+@given(data=st.data())
+def test_a_plain_value_is_right_whatever_it_says(
+    value: Value, family: int, start: str, data: st.DataObject
+) -> None:
+    text = data.draw(st.from_regex(grammar.pattern("values", start), fullmatch=True))
+    value.read((text,), family)  # refuses none
+
+
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [
+        ("plain_network_4", "10.0.0.256"),
+        ("plain_network_4", "10.0.0.0/33"),
+        ("plain_network_4", "010.0.0.1"),
+        ("plain_network_6", "1:2:3:4:5::6:7:8"),
+        ("plain_network_6", "::1/129"),
+        ("plain_nat_range_4", "10.0.0.1:65536"),
+        ("plain_nat_range_4", "10.0.0.1:080"),
+        ("plain_nat_range_4", "10.0.0.1:http"),
+    ],
+)
+def test_other_values_are_read(start: str, text: str) -> None:
+    assert not grammar.pattern("values", start).fullmatch(text)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,16 @@ from a hook has no loops in it, for no kernel loads such rules; chains to which 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import networkx as nx
 
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Table
+
+_Start = TypeVar("_Start")
 
 ChainKind = Literal["hook", "base", "user", "missing"]
 
@@ -68,21 +71,7 @@ class ChainGraph(_Graph):
 
     def reached(self, *starts: Node) -> list[Node]:
         """Return some nodes and all to which a packet can come from them, the nearest ones first."""
-        found = dict.fromkeys(node for node in starts if node in self)
-        todo = list(found)
-        for node in todo:
-            new = [callee for callee in self.successors(node) if callee not in found]
-            found.update(dict.fromkeys(new))
-            todo += new
-        return list(found)
-
-    def hooks_of(self, table: str) -> dict[str, list[str]]:
-        """Return for each chain of a table to which packets come the hooks from which they do."""
-        found: dict[str, list[str]] = {}
-        for hook in BUILTIN_CHAINS.get(table, ()):
-            for node in self.reached(Node(table, hook)):
-                found.setdefault(node.name, []).append(hook)
-        return found
+        return _reached([node for node in starts if node in self], self.successors)
 
     def unreferenced(self) -> list[Node]:
         """Return the user chains that no rule leads to: their rules see no packet."""
@@ -142,22 +131,48 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
                 hook = Node("hook", name)
                 graph.add_node(hook, kind="hook")
                 graph.add_edge(hook, nodes[name], rules=[])
-        for caller, callee, rules in _calls(table):
-            target = nodes.get(callee)
-            if target is None:
-                target = nodes[callee] = Node(table.name, callee)
-                graph.add_node(target, kind="missing")
-            graph.add_edge(nodes[caller], target, rules=rules)
+        for name, chain in table.chains.items():
+            for callee, rules in _calls(chain).items():
+                if callee not in nodes:
+                    nodes[callee] = Node(table.name, callee)
+                    graph.add_node(nodes[callee], kind="missing")
+                graph.add_edge(nodes[name], nodes[callee], rules=rules)
     return graph
 
 
-def _calls(table: Table) -> Iterator[tuple[str, str, list[Rule]]]:
-    """Yield the calls of a table: caller, callee, and the rules."""
-    for chain in table.chains.values():
-        found: dict[str, list[Rule]] = {}
-        for rule in chain.rules:
-            target = rule.target
-            if type(target) is Jump:
-                found.setdefault(target.chain, []).append(rule)
-        for callee, rules in found.items():
-            yield chain.name, callee, rules
+def hooks_of(table: Table) -> dict[str, list[str]]:
+    """Return for each chain of a table to which packets come the hooks from which they do.
+
+    It makes no graph: each reading of a dump needs it, of all chains.
+    """
+
+    @cache
+    def called(name: str) -> tuple[str, ...]:
+        chain = table.chains.get(name)
+        return tuple(_calls(chain)) if chain else ()
+
+    found: dict[str, list[str]] = {}
+    for hook in BUILTIN_CHAINS.get(table.name, ()):
+        for name in _reached([hook] if hook in table.chains else [], called):
+            found.setdefault(name, []).append(hook)
+    return found
+
+
+def _reached(starts: Iterable[_Start], following: Callable[[_Start], Iterable[_Start]]) -> list[_Start]:
+    """Return some things and all that follow them, the nearest ones first."""
+    found = dict.fromkeys(starts)
+    todo = list(found)
+    for one in todo:
+        new = [other for other in following(one) if other not in found]
+        found.update(dict.fromkeys(new))
+        todo += new
+    return todo
+
+
+def _calls(chain: Chain) -> dict[str, list[Rule]]:
+    """Return the rules of a chain that lead to others, by the names of those."""
+    found: dict[str, list[Rule]] = {}
+    for rule in chain.rules:
+        if rule.jump is not None:
+            found.setdefault(rule.jump.chain, []).append(rule)
+    return found

@@ -7,10 +7,10 @@ net/netfilter/x_tables.c. `iptables-restore --test` takes such rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection
 from typing import NamedTuple
 
-from iptsim.dump.chains import ChainGraph, chain_graph
+from iptsim.dump.chains import ChainGraph, hooks_of
 from iptsim.dump.ruleset import Jump, Rule, Table
 from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
@@ -80,17 +80,17 @@ class Objection(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """A rule of which only the whole table shows whether the kernel takes it.
+    """Rules of which only the whole table shows whether the kernel takes them.
 
     Attributes:
-        rule: the rule.
         extensions: what makes it so.
-        protocol: that the rule names without a `!`.
+        protocol: that the rules name without a `!`.
+        rules: the rules.
     """
 
-    rule: Rule
     extensions: tuple[Match | Target, ...]
     protocol: int | None
+    rules: list[Rule]
 
 
 def doubt(rule: Rule) -> Doubt:
@@ -98,22 +98,24 @@ def doubt(rule: Rule) -> Doubt:
     target = () if rule.target is None or isinstance(rule.target, Jump) else (rule.target,)
     parameters = rule.parameters
     protocol = None if "protocol" in parameters.negated else parameters.protocol
-    return Doubt(rule, (*rule.matches, *target), protocol)
+    return Doubt((*rule.matches, *target), protocol, [rule])
 
 
-def objections(table: Table, doubts: Iterable[Doubt]) -> Iterator[Objection]:
-    """Find rules of a table that can't be loaded.
+def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
+    """Find rules of a table that can't be loaded, in the order of their lines.
 
     Args:
         table: the whole table.
         doubts: the rules that may be such.
     """
-    hooks = chain_graph([table]).hooks_of(table.name)
-    for rule, extensions, protocol in doubts:
-        for extension in extensions:
-            found = _objection(extension, rule, protocol, hooks.get(rule.chain, []))
-            if found:
-                yield found
+    hooks = hooks_of(table) if doubts else {}
+    found = [
+        _objection(extension, rule, protocol, hooks.get(rule.chain, []))
+        for extensions, protocol, rules in doubts
+        for rule in rules
+        for extension in extensions
+    ]
+    return sorted(filter(None, found), key=lambda objection: objection.rule.line)
 
 
 def _objection(

@@ -14,6 +14,7 @@ from iptsim.extensions.values import any_of
 
 #: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
+_BLANKS = frozenset(" \t\n\v\f\r")
 POLICIES = ("ACCEPT", "DROP")
 
 
@@ -85,7 +86,7 @@ def check_name(name: str, argument: int = 0) -> None:
         raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters", argument)
     if name[:1] in ("-", "!", ""):
         raise CommandError("a chain name can't begin with - or ! or be empty", argument)
-    if any(mark in " \t\n\v\f\r" for mark in name):
+    if not _BLANKS.isdisjoint(name):
         raise CommandError("a chain name can't hold blanks", argument)
     if name in STANDARD:
         raise CommandError(f"{name} is a verdict; a chain can't be called so", argument)

@@ -10,8 +10,9 @@ from iptsim.dump import commands
 from iptsim.dump.checks import Doubt, doubt, objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line, read_counters
+from iptsim.extensions.base import Match, Target
 
 DECLARED_FIRST = "declare the chain above all rules"
 #: Words of a chain's line: :NAME POLICY [packets:octets].
@@ -35,7 +36,6 @@ class Tables:
         skipping: the open block is passed over.
         comments: the comment lines since the last table.
         policies: what stands for a policy in the chains' lines that the grammar parsed: it makes their shape.
-        doubtful: rules of the open table of which only the whole table shows whether the kernel takes them.
         edited: the open table's rules are not just appended.
     """
 
@@ -51,7 +51,8 @@ class Tables:
         self.skipping = False
         self.comments: list[str] = []
         self.policies: set[str] = set()
-        self.doubtful: list[Doubt] = []
+        #: rules of the open table that only the whole table shows to be right, by the identity of what makes it so
+        self._doubts: dict[int, Doubt] = {}
         self.edited = False
 
     def begin(self, line: Line, number: int) -> None:
@@ -118,8 +119,8 @@ class Tables:
         assert table is not None
         if self.edited:
             commands.renumber(table)
-            self.doubtful = [doubt(rule) for rule in table.rules()]
-        for rule, name, reason, early in objections(table, self.doubtful) if self.doubtful else ():
+            self._doubts = dict(enumerate(map(doubt, table.rules())))
+        for rule, name, reason, early in objections(table, self._doubts.values()):
             if early and rule.source == self.complaints.source:
                 text = self.complaints.lines[rule.line - 1]
                 start = max(text.find(name), 0)
@@ -127,7 +128,7 @@ class Tables:
             elif not rule.refused:
                 rule.refused = reason
                 self.complaints.warn_refused(rule)
-        self.doubtful = []
+        self._doubts = {}
         self.edited = False
         self.table = None
         self.listing = self.skipping = False
@@ -205,6 +206,19 @@ class Tables:
             return False
         table.chains[name] = Chain(table.name, name, policy if builtin else None, counters, [], number)
         return True
+
+    def doubt(self, rule: Rule, extensions: tuple[Match | Target, ...], protocol: int | None) -> None:
+        """Note a rule of which only the whole table shows whether the kernel takes it.
+
+        Args:
+            rule: the rule.
+            extensions: what makes it so; rules of one shape share it.
+            protocol: that the rule names without a `!`.
+        """
+        found = self._doubts.get(id(extensions))
+        if found is None:
+            found = self._doubts[id(extensions)] = Doubt(extensions, protocol, [])
+        found.rules.append(rule)
 
     def check_unused(self, name: str) -> None:
         """Refuse a chain that a rule above took for an unknown target.

@@ -118,14 +118,14 @@ class Step:
             raise self.error(error) from None
         return model
 
-    def accept(self, key: Any) -> None:
-        """Check the values, as :attr:`key` picks them.
+    def check(self, key: Any) -> None:
+        """Check the values, as :attr:`key` picks them, of a model that can wait.
 
         Raises:
             BindError: as in :meth:`read`.
         """
         try:
-            self.recipe.accept(key)
+            self.recipe.check(key)
         except Misread as error:
             raise self.error(error) from None
 
@@ -235,8 +235,10 @@ class Plan:
         unknown: the steps of extensions that iptsim does not know.
         jumps: chain names -> jumps, shared by all plans of a reader.
         key, known, tests: of the steps, what :meth:`run` looks at.
-        doubted: the matches that only the whole table shows to be right, of those that can wait: which values
-            they have does not matter.
+        waiting: the steps whose models can wait until they are first used.
+        made: the others.
+        doubted: of the models that wait, those of the first line that only the whole table shows to be right.
+            Those of other lines are right or wrong as they are.
         protocol: that the rule names without a `!`; it belongs to the shape.
     """
 
@@ -258,6 +260,8 @@ class Plan:
     key: _Key = field(init=False)
     known: _Known = field(init=False)
     tests: tuple[tuple[_Key, _Known, Step], ...] = field(init=False)
+    waiting: tuple[Step, ...] = ()
+    made: tuple[Step, ...] = ()
     doubted: tuple[Match | Target, ...] = ()
     protocol: int | None = None
 
@@ -310,38 +314,46 @@ class Plan:
 
     def settle(self, bound: Bound) -> None:
         """Get ready for :meth:`accept`, once :meth:`run` has read a line."""
-        pairs = zip(self.matches, bound.matches, strict=True)
-        self.doubted = tuple(
-            match for step, match in pairs if step.recipe.waits and is_doubtful(match, self.protocol)
-        )
+        models: dict[int, Any] = dict(zip(map(id, self.matches), bound.matches, strict=True))
+        if self.target is not None:
+            models[id(self.target)] = bound.target
+        steps = self.steps()[1:]
+        self.waiting = tuple(step for step in steps if step.recipe.can_wait(self.protocol))
+        self.made = tuple(step for step in steps if step not in self.waiting)
+        waiting = (models[id(step)] for step in self.waiting)
+        self.doubted = tuple(model for model in waiting if is_doubtful(model, self.protocol))
 
-    def accept(self, words: Sequence[str]) -> tuple[Target | Jump | None, tuple[Match | Target, ...]] | None:
+    def accept(self, words: Sequence[str]) -> tuple[Match | Target, ...] | None:
         """Check the values of a line, and make the models that can't wait.
 
         Returns:
-            The target, and what :meth:`doubts` returns; None for lists of addresses.
+            What :meth:`doubts` returns; None for lists of addresses.
 
         Raises:
             BindError: a value means nothing.
         """
         values = self.key(words)
-        if values not in self.parameters.recipe.right:
+        if values not in self.parameters.recipe.checked:
             if "," in (values if isinstance(values, str) else "".join(values)):
                 return None
-            self.parameters.accept(values)
-        doubted, target = self.doubted, None
-        for key, known, step in self.tests:
-            values = key(words)
-            recipe = step.recipe
-            if values not in recipe.right:
-                step.accept(values)
-            if not recipe.waits:
-                target = known(values)
-                if not recipe.unlimited and is_doubtful(target, self.protocol):
-                    doubted += (target,)
-        if self.target is not None:
-            return target, doubted
-        return None if self.jump is None else self._jump(words[self.jump]), doubted
+            self.parameters.check(values)
+        for step in self.waiting:
+            values = step.key(words)
+            if values not in step.recipe.checked:
+                step.check(values)
+        doubted = self.doubted
+        for step in self.made:
+            values = step.key(words)
+            model = step.recipe.memo.get(values)
+            if model is None:
+                model = step.read(values)
+            if is_doubtful(model, self.protocol):
+                doubted += (model,)
+        return doubted
+
+    def jump_of(self, words: Sequence[str]) -> Jump | None:
+        """Return the jump of a line; None where it has none."""
+        return None if self.jump is None else self._jump(words[self.jump])
 
     def _jump(self, name: str) -> Jump:
         found = self.jumps.get((name, self.goto))
@@ -356,6 +368,14 @@ class Plan:
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Make the matches of a line that was accepted."""
         return self._matches(_words(line), len(self.matches))
+
+    def target_of(self, line: str) -> Target | None:
+        """Make the target of a line that was accepted; None where it has none, or a jump."""
+        if self.target is None:
+            return None
+        values = self.target.key(_words(line))
+        model: Target | None = self.target.recipe.memo.get(values)
+        return self.target.read(values) if model is None else model
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
         """Return what `-c` sets, if the line has it.

@@ -5,7 +5,7 @@ What waits is only checked, and made when somebody asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -92,38 +92,40 @@ class Recipe:
             fields = extension.gather(Given(option, option.constant, negated) for option, negated, _ in rows)
             self.fixed = {name: fields[name] for name in fields if name == "negated"}
 
-        decorators = extension.__pydantic_decorators__
-        #: whether the model can wait: its values go together where those of another line did, it limits the
-        #: rule as that one does, and nobody needs it at once as they do a target
-        self.waits = not (
-            self.gathers
-            or self.kept
-            or issubclass(extension, Target)
-            or _limits_itself(extension)
-            or decorators.model_validators
-            or decorators.field_validators
-        )
-        assert issubclass(extension, Match | Target)
-        #: whether it may stand anywhere
-        self.unlimited = not (
-            _limits_itself(extension)
-            or (extension.tables or extension.hooks or extension.protocols) is not None
-        )
-        #: the values that were found right
-        self.right: Container[Any] = self.checked if self.waits else self.memo
+        #: for each option with one word, where all have one: what accepts words that need no reading
+        self.plain: list[_Form] | None = [
+            pattern("values", name).fullmatch for row in rows if (name := _plain(row[0], form.family))
+        ]
+        if len(self.plain) < len(rows) or any(count != 1 for _, _, count in rows):
+            self.plain = None
 
-    def accept(self, key: Any) -> None:
-        """Check values, or make their model where that can't wait.
+    def can_wait(self, protocol: int | None) -> bool:
+        """Return whether a model can be made later, when it is first used.
+
+        Its values must go together, and limit where the rule can stand, as those of another line of the same shape.
+
+        Args:
+            protocol: that the rule names without a `!`.
+        """
+        extension = self.extension
+        if self.gathers or self.kept:
+            return False
+        if protocol in extension.alike_beside:
+            return True
+        decorators = extension.__pydantic_decorators__
+        return not (_limits_itself(extension) or decorators.model_validators or decorators.field_validators)
+
+    def check(self, key: Any) -> None:
+        """Check values whose model can wait.
 
         Raises:
-            Misread: one means nothing, or they do not go together.
+            Misread: one means nothing.
         """
         texts = (key,) if isinstance(key, str) else key
-        if self.waits:
-            self.values(texts)
-            self.checked.add(key)
-        else:
-            self.memo[key] = self.make(texts)
+        if self.plain is not None and all(map(_matches, self.plain, texts)):
+            return
+        self.values(texts)
+        self.checked.add(key)
 
     def make(self, texts: Sequence[str]) -> Any:
         """Read the values, and return the model.
@@ -212,6 +214,15 @@ def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
 def _form(option: Option, family: int) -> str:
     """Return the language of an option's value, as `grammars/values.lark` names it; empty for none."""
     return option.value.form.format(family=family) if option.value else ""
+
+
+def _plain(option: Option, family: int) -> str:
+    """Return the language of those values of an option that are right as they are; empty for none."""
+    return option.value.plain.format(family=family) if option.value else ""
+
+
+def _matches(form: _Form, text: str) -> bool:
+    return form(text) is not None
 
 
 def expected(option: Option) -> str:

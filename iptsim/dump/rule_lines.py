@@ -8,7 +8,6 @@ from functools import partial
 
 from iptsim.dump import commands
 from iptsim.dump.binder import Binder, is_target_name, target_names
-from iptsim.dump.checks import Doubt
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.open_tables import Tables
@@ -69,24 +68,22 @@ class RuleLines:
         if chain is None or name in plan.misplaced:
             return False
         try:
-            accepted = plan.accept(words)
+            doubted = plan.accept(words)
         except BindError:
             return False
-        if accepted is None:
+        if doubted is None:
             return False
-        target, doubted = accepted
-        if type(target) is Jump and (
-            target.chain not in table.chains or target.chain in BUILTIN_CHAINS[table.name]
-        ):
+        jump = plan.jump_of(words)
+        if jump is not None and (jump.chain not in table.chains or jump.chain in BUILTIN_CHAINS[table.name]):
             return False
         if counters is not None:
             line = line.partition("]")[2]
         rules = chain.rules
         place, origin = (table.name, name, len(rules) + 1), (self.complaints.source, number)
-        rule = Rule.of_line(place, target, counters, origin, plan, line)
+        rule = Rule.of_line(place, jump, counters, origin, plan, line)
         rules.append(rule)
         if doubted:
-            self.tables.doubtful.append(Doubt(rule, doubted, plan.protocol))
+            self.tables.doubt(rule, doubted, plan.protocol)
         return True
 
     def read(self, line: Line, text: str, number: int) -> None:
@@ -174,8 +171,8 @@ class RuleLines:
                     for rule in rules:
                         commands.find_rule(chain, rule)
                 doubted = plan.doubts(bound)
-                if doubted:
-                    self.tables.doubtful += [Doubt(rule, doubted, plan.protocol) for rule in rules]
+                for rule in rules if doubted else ():
+                    self.tables.doubt(rule, doubted, plan.protocol)
             elif plan.command == "P":
                 commands.set_policy(table, name or "", second or "", counters, number)
             elif plan.command == "N":

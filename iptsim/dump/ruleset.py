@@ -70,12 +70,15 @@ class Plan(Protocol):
     def parameters_of(self, line: str) -> Parameters:
         """Return a line's parameters."""
 
+    def target_of(self, line: str) -> Target | None:
+        """Return a line's target; None where it has none, or a jump."""
+
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Return a line's matches."""
 
 
 class _Read(Shown):
-    """A rule of a line whose values were checked, but are made when somebody asks for them: most never are."""
+    """A rule of a line whose values were checked. They are made when they are first used: most never are."""
 
     __slots__ = ("_line", "_plan")
     _line: str
@@ -91,6 +94,8 @@ class _Read(Shown):
                 self.parameters = self._plan.parameters_of(self._line)
             elif name == "matches":
                 self.matches = self._plan.matches_of(self._line)
+            elif name == "target":
+                self.target = self.jump or self._plan.target_of(self._line)
             else:
                 raise AttributeError(f"a rule has no {name}")
             return getattr(self, name)
@@ -110,6 +115,7 @@ class Rule(_Read):
         counters: as in the dump, None where the dump has none.
         source: name of the file it was read from.
         line: its line there, from 1; 0 for a rule that was made in memory.
+        jump: the target, if it is a jump to a chain.
         refused: why the kernel would not take it, though iptables does; packets pass such a rule by.
     """
 
@@ -123,23 +129,27 @@ class Rule(_Read):
     source: str = field(default="<memory>", compare=False)
     line: int = field(default=0, compare=False)
     refused: str = field(default="", compare=False)
+    jump: Jump | None = field(init=False, compare=False, repr=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.jump = self.target if isinstance(self.target, Jump) else None
 
     @classmethod
     def of_line(
         cls,
         place: tuple[str, str, int],
-        target: Target | Jump | None,
+        jump: Jump | None,
         counters: Counters | None,
         origin: tuple[str, int],
         plan: Plan,
         line: str,
     ) -> Rule:
-        """Make a rule whose parameters and matches a plan makes of its line when they are asked for.
+        """Make a rule whose parameters, matches and target a plan makes of its line when they are first used.
 
         Args:
             place: table, chain and position.
-            target: what it does.
+            jump: its target, if that is a jump.
             counters: as in the dump.
             origin: the file's name, and the line's number.
             plan: of the line's shape.
@@ -147,7 +157,7 @@ class Rule(_Read):
         """
         rule = cls.__new__(cls)
         rule.table, rule.chain, rule.position = place
-        rule.target, rule.counters = target, counters
+        rule.jump, rule.counters = jump, counters
         rule.source, rule.line = origin
         rule._wait(plan, line)
         rule.refused = rule._text = ""
@@ -163,9 +173,9 @@ class Rule(_Read):
             words = [f"-A {bare(self.chain)}", self.parameters.save()]
             for match in self.matches:
                 words += [f"-m {bare(match.name)}", match.save()]
-            if isinstance(self.target, Jump):
-                words.append(f"-{'g' if self.target.goto else 'j'} {bare(self.target.chain)}")
-            elif self.target is not None:
+            if self.jump is not None:
+                words.append(f"-{'g' if self.jump.goto else 'j'} {bare(self.jump.chain)}")
+            elif isinstance(self.target, Target):
                 words += [f"-j {self.target.name}", self.target.save()]
             self._text = " ".join(filter(None, words))
         return self._text
@@ -178,9 +188,9 @@ class Rule(_Read):
     @property
     def target_name(self) -> str:
         """Name of the extension or chain after `-j`/`-g`, empty for a rule without a target."""
-        if isinstance(self.target, Jump):
-            return self.target.chain
-        return self.target.name if self.target else ""
+        if self.jump is not None:
+            return self.jump.chain
+        return self.target.name if isinstance(self.target, Target) else ""
 
 
 @dataclass(slots=True)

@@ -68,6 +68,8 @@ class Value:
         optional: the words may be left out; the option then sets its field to its constant.
         form: the language of each word, a start symbol of `grammars/values.lark`, in which `{family}` stands
             for the address family; empty for words whose form only `parse` knows.
+        plain: the language of usual words that `parse` takes whatever they say, in the same way: such words are
+            read when the value is first used.
     """
 
     expected: str
@@ -77,6 +79,7 @@ class Value:
     needs_family: bool = False
     optional: bool = False
     form: str = ""
+    plain: str = ""
 
     def read(self, words: Iterable[str], family: int) -> Any:
         """Return the value that `words` mean.
@@ -133,6 +136,9 @@ class Extension(BaseModel):
     #: 4 or 6 where the extension exists for one family only
     family: ClassVar[int | None] = None
     status: ClassVar[Status] = "exact"
+    #: beside these protocols, whether its options go together and where it can stand depend on which options are
+    #: given, and not on their values, though it checks both itself
+    alike_beside: ClassVar[frozenset[int]] = frozenset()
 
     negated: frozenset[str] = frozenset()
 

@@ -115,6 +115,7 @@ NAT_RANGE = Value(
     parse_nat_range,
     needs_family=True,
     form="nat_range_{family}",
+    plain="plain_nat_range_{family}",
 )
 
 
@@ -128,7 +129,9 @@ def parse_source(text: str, family: int) -> NatRange:
     return wanted if wanted.base_port is None else wanted._replace(base_port=0)
 
 
-NAT_SOURCE = Value(NAT_RANGE.expected, parse_source, needs_family=True, form=NAT_RANGE.form)
+NAT_SOURCE = Value(
+    NAT_RANGE.expected, parse_source, needs_family=True, form=NAT_RANGE.form, plain=NAT_RANGE.plain
+)
 NAT_PORTS = Value(
     "a port or a range of ports (8080, 1024-2048, http)",
     parse_plain_ports,

@@ -202,7 +202,14 @@ def one_address(text: str, family: int) -> int:
         raise ValueError(f"{text!r} is an IPv{other} address in an IPv{family} ruleset") from None
 
 
-NETWORK = Value("an address, with /length or /mask", parse_network, str, needs_family=True, form="network")
+NETWORK = Value(
+    "an address, with /length or /mask",
+    parse_network,
+    str,
+    needs_family=True,
+    form="network",
+    plain="plain_network_{family}",
+)
 
 
 class Address(NamedTuple):

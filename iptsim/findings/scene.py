@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
 from iptsim.dump import loads
-from iptsim.dump.chains import ChainGraph, Node, chain_graph
+from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation, explain_trace
@@ -110,7 +110,7 @@ class Scene:
 
     def hooks(self, family: Family, table: str) -> dict[str, list[str]]:
         """Return from which built-in chains packets come to each chain of a table."""
-        return self._calls(family).hooks_of(table)
+        return hooks_of(self.table(family, table))
 
     def _calls(self, family: Family) -> ChainGraph:
         """Return which chain leads where."""

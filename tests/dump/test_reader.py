@@ -456,3 +456,25 @@ def test_the_second_listing_of_a_table_replaces_the_first() -> None:
         "line 6: a listing of table filter stands twice (before in line 1);"
         " the second one replaces the rules of the first"
     ]
+
+
+def test_a_target_is_made_when_it_is_first_used() -> None:
+    rules = "".join(
+        f"-A PREROUTING -p tcp -m tcp --dport {port} -j DNAT --to-destination 172.17.0.2:{port}\n"
+        for port in (80, 81, 82)
+    )
+    first, second, third = loads(f"*nat\n:PREROUTING ACCEPT [0:0]\n{rules}COMMIT\n").rules()
+    assert (third.jump, third.target_name) == (None, "DNAT")
+    assert third.text.endswith("-j DNAT --to-destination 172.17.0.2:82")
+    assert second.target != first.target
+
+
+@pytest.mark.parametrize("target", ["DNAT --to-destination 172.17.0.2:80", "SNAT --to-source 172.17.0.2:80"])
+def test_ports_of_a_translation_need_a_protocol_in_each_line(target: str) -> None:
+    """Iptables v1.8.9: "DNAT: Need TCP, UDP, SCTP or DCCP with port specification"."""
+    chain = "PREROUTING" if target.startswith("DNAT") else "POSTROUTING"
+    head = f"*nat\n:{chain} ACCEPT [0:0]\n"
+    plain = f"-A {chain} -j {target.removesuffix(':80')}\n"
+    assert len(list(loads(f"{head}{plain}{plain}COMMIT\n").rules())) == 2
+    with pytest.raises(DumpSyntaxError, match="works only in a rule with -p"):
+        loads(f"{head}{plain}-A {chain} -j {target}\nCOMMIT\n")

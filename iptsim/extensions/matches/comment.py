@@ -20,7 +20,11 @@ class Comment(Match):
 
     name: ClassVar[str] = "comment"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--comment", "comment", Value(f"a remark of up to {_LONGEST} octets", _parse, quote)),
+        Option(
+            "--comment",
+            "comment",
+            Value(f"a remark of up to {_LONGEST} octets", _parse, quote, plain="any_text"),
+        ),
     )
 
     comment: str

@@ -27,6 +27,7 @@ class Dnat(Target):
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
     insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
+    alike_beside: ClassVar[frozenset[int]] = NAT_PORT_PROTOCOLS
 
     to_destination: InstanceOf[NatRange] | None = None
     random: bool = False

@@ -28,6 +28,7 @@ class Snat(Target):
     hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "POSTROUTING"})
     insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
+    alike_beside: ClassVar[frozenset[int]] = NAT_PORT_PROTOCOLS
 
     to_source: NatRange | None = None
     random: bool = False
