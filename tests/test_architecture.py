@@ -71,11 +71,9 @@ TELLING = {
 }  # fmt: skip
 #: Packages below the rendering that still make text. The list only gets shorter.
 STILL_TELLING = {
-    "alternatives",
     "docker",
     "explanation",
     "extensions",
-    "findings",
     "netfilter",
     "question",
 }

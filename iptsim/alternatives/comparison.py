@@ -20,7 +20,7 @@ from iptsim.explanation.places import place_of
 from iptsim.glossary import Word, words_in
 from iptsim.host import load_host
 from iptsim.host.model import Host
-from iptsim.languages import current_language, joined, language, say, told
+from iptsim.languages import Message, Text, current_language, language, message, message_joined
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family
@@ -78,7 +78,7 @@ class WhatIf(Framed):
     after: Explanation | None = None
     cannot: dict[str, str] = field(default_factory=dict)
     parting: Parting | None = None
-    why: str = ""
+    why: Text = ""
     shifts: list[Shift] = field(default_factory=list)
     left_out: int = 0
     language: str = field(default_factory=current_language)
@@ -107,12 +107,12 @@ class WhatIf(Framed):
         out: dict[str, Any] = {
             "schema": SCHEMA,
             "changes": [list(change) for change in self.changes],
-            "why": self.why,
+            "why": str(self.why),
         }
         if self.before is None and self.after is None:
             out["shifts"] = [shift.as_json() for shift in self.shifts]
             out["left_out"] = self.left_out
-            out["assumptions"] = list(map(told, self.host.assumptions))
+            out["assumptions"] = list(map(str, self.host.assumptions))
             return out
         for name, explanation in (("before", self.before), ("after", self.after)):
             out[name] = explanation.as_json(verbose) if explanation is not None else None
@@ -216,78 +216,80 @@ def change_text(change: Change) -> str:
     return f"--{name}={value}" if value in _SWITCHES else f"--{name} {shlex.quote(value)}"
 
 
-def _table_why(found: Sequence[Shift]) -> str:
+def _table_why(found: Sequence[Shift]) -> Message:
     if not found:
-        return say("No checked connection has another outcome.")
+        return message("No checked connection has another outcome.")
     kinds = Counter(shift.kind for shift in found)
     effects = [
-        say("opens {count}", count=kinds["opens"]) if kinds["opens"] else "",
-        say("closes {count}", count=kinds["closes"]) if kinds["closes"] else "",
-        say("alters {count}", count=kinds["alters"]) if kinds["alters"] else "",
+        message("opens {count}", count=kinds["opens"]) if kinds["opens"] else "",
+        message("closes {count}", count=kinds["closes"]) if kinds["closes"] else "",
+        message("alters {count}", count=kinds["alters"]) if kinds["alters"] else "",
     ]
-    return say("It {effects} of the checked connections.", effects=joined(", ", filter(None, effects)))
+    return message(
+        "It {effects} of the checked connections.", effects=message_joined(", ", filter(None, effects))
+    )
 
 
-def _why(answer: WhatIf) -> str:
+def _why(answer: WhatIf) -> Message:
     was, now, place = answer.before, answer.after, answer.parting
     if was is None:
         assert now is not None
-        return say("Before it, the question made no sense: {why}.", why=answer.cannot["before"])
+        return message("Before it, the question made no sense: {why}.", why=answer.cannot["before"])
     if now is None:
-        return say("After it, the question no longer makes sense: {why}.", why=answer.cannot["after"])
+        return message("After it, the question no longer makes sense: {why}.", why=answer.cannot["after"])
     changes = " ".join(map(change_text, answer.changes))
     if place is None:
-        return say(
+        return message(
             "With {changes} the packet takes the same way as before: {verdict}.",
             changes=changes, verdict=was.verdict,
         )  # fmt: skip
     new = _doing(answer.host, now, place.after, place.after_leg)
     old = _doing(was.host, was, place.before, place.before_leg)
     if place.leg == 0:
-        return say("With {changes}, {new}; before, {old}.", changes=changes, new=new, old=old)
-    return say(
+        return message("With {changes}, {new}; before, {old}.", changes=changes, new=new, old=old)
+    return message(
         "With {changes} the request takes the same way, but then {new}; before, {old}.",
         changes=changes, new=new, old=old,
     )  # fmt: skip
 
 
-def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | None) -> str:
+def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | None) -> Text:
     """Say what happens at a step."""
     if step is None:
         if leg is None:
-            return say("nothing more follows")
+            return message("nothing more follows")
         if leg.delivered is not None:
-            return say("the packet arrives at {place}", place=delivered_text(leg.delivered))
-        return say("the packet's way ends ({verdict})", verdict=leg.verdict)
+            return message("the packet arrives at {place}", place=delivered_text(leg.delivered))
+        return message("the packet's way ends ({verdict})", verdict=leg.verdict)
     if step.policy and step.verdict == "ACCEPT" and leg is not None:
         # the chain's end let it go on: what decided in the end tells more
         decided = explanation.reason.step
         step = next((one for one in leg.all_steps if one is decided), step)
     if step.table is None:
-        return step.note or say("{hook} says {verdict}", hook=step.hook, verdict=step.verdict)
+        return step.note or message("{hook} says {verdict}", hook=step.hook, verdict=step.verdict)
     place = f"{step.table} {step.chain}"
     if step.policy:
-        return say("the policy of {place} decides: {verdict}", place=place, verdict=step.verdict)
+        return message("the policy of {place} decides: {verdict}", place=place, verdict=step.verdict)
     rule = place_of(step.rule) if step.rule is not None else place
     jump, _, chain = step.verdict.partition(":")
     if jump in ("JUMP", "GOTO"):
-        return say("{rule} leads to {chain}", rule=rule, chain=chain)
-    does = _does(rule, step.verdict)
+        return message("{rule} leads to {chain}", rule=rule, chain=chain)
+    does: Message = _does(rule, step.verdict)
     if step.changes:
         changes = (f"{name} {old} → {new}" for name, (old, new) in step.changes.items())
-        does = say("{does} ({why})", does=does, why=joined(", ", changes))
+        does = message("{does} ({why})", does=does, why=message_joined(", ", changes))
     role = role_of(step.rule, host) if step.rule is not None else None
-    return say("{does} ({why})", does=does, why=role.text) if role is not None else does
+    return message("{does} ({why})", does=does, why=role.text) if role is not None else does
 
 
-def _does(rule: str, verdict: str) -> str:
+def _does(rule: Text, verdict: str) -> Message:
     """Say what a rule that is no jump does to the packet."""
     if verdict == "ACCEPT":
-        return say("{rule} accepts the packet", rule=rule)
+        return message("{rule} accepts the packet", rule=rule)
     if verdict == "DROP":
-        return say("{rule} drops the packet", rule=rule)
+        return message("{rule} drops the packet", rule=rule)
     if verdict == "REJECT":
-        return say("{rule} refuses the packet", rule=rule)
+        return message("{rule} refuses the packet", rule=rule)
     if verdict == "RETURN":
-        return say("{rule} leads back out of the chain", rule=rule)
-    return say("{rule} does {verdict}", rule=rule, verdict=verdict)
+        return message("{rule} leads back out of the chain", rule=rule)
+    return message("{rule} does {verdict}", rule=rule, verdict=verdict)

@@ -22,7 +22,7 @@ from iptsim.dump.owners import rule_owner
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
@@ -50,7 +50,7 @@ class Proposal:
     """
 
     changes: tuple[Change, ...]
-    text: str
+    text: Message
     after: Explanation
     asked: Question
     also: tuple[Shift, ...] = ()
@@ -80,7 +80,7 @@ class Proposal:
         """Return the proposal as JSON."""
         return {
             "changes": [list(change) for change in self.changes],
-            "text": self.text,
+            "text": str(self.text),
             "verdict": self.after.verdict,
             "asked": {"to": self.asked.to, "dport": self.asked.dport},
             "also": [shift.as_json() for shift in self.also],
@@ -103,7 +103,7 @@ class Proposals(Framed, list[Proposal]):
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     changes: tuple[Change, ...]
-    text: str
+    text: Message
     #: the port of the host on which the target is asked then
     host_port: int | None = None
 
@@ -224,7 +224,7 @@ class _Scene:
         """Yield what may let the packet through, the most usual first."""
         code = self.explanation.reason.code
         if code == "ip-forward-off":
-            yield _Candidate((("ip-forward", "true"),), say("let the host forward"))
+            yield _Candidate((("ip-forward", "true"),), message("let the host forward"))
         if self.sender is not None and self.target is not None:
             yield from self._links(self.sender, self.target)
             yield from self._common_networks(self.sender, self.target)
@@ -236,17 +236,17 @@ class _Scene:
         for name in ("userland-proxy",) if code in ("hairpin-off", "martian") else ():
             for value in ("false", "true"):
                 yield _Candidate(
-                    ((name, value),), say("run dockerd with --{name}={value}", name=name, value=value)
+                    ((name, value),), message("run dockerd with --{name}={value}", name=name, value=value)
                 )
         for network in self._networks():
             if network.internal:
                 yield _Candidate(
                     (("internal", f"{network.name}=false"),),
-                    say("make {network} a network with a way out", network=network.name),
+                    message("make {network} a network with a way out", network=network.name),
                 )
         if code == "direct-route-drop":
             yield _Candidate(
-                (("allow-direct-routing", "true"),), say("let others send to containers' addresses")
+                (("allow-direct-routing", "true"),), message("let others send to containers' addresses")
             )
         yield from self._user_rules("ACCEPT")
 
@@ -256,12 +256,14 @@ class _Scene:
         if sender is not None and target is not None and not self.to_host:
             for link in sender.links:
                 if link.target == target.name:
-                    yield _Candidate((("unlink", f"{sender.name}:{target.name}"),), say("take the link away"))
+                    yield _Candidate(
+                        (("unlink", f"{sender.name}:{target.name}"),), message("take the link away")
+                    )
             for network in self._shared():
                 change = ("icc", "false") if network.default else ("network-icc", f"{network.name}=false")
                 yield _Candidate(
                     (change,),
-                    say(
+                    message(
                         "turn icc off on {network}: its containers no longer reach each other",
                         network=network.name,
                     ),
@@ -270,7 +272,7 @@ class _Scene:
                     if len(one.endpoints) > 1:
                         yield _Candidate(
                             (("disconnect", f"{one.name}:{network.name}"),),
-                            say(
+                            message(
                                 "disconnect {container} from {network}",
                                 container=one.name,
                                 network=network.name,
@@ -280,14 +282,14 @@ class _Scene:
             for port in target.published:
                 if (port.proto, port.host_port) == (self.packet.proto, self.port):
                     what = f"{target.name}:{port.container_port}/{self.proto}"
-                    yield _Candidate((("unpublish", what),), say("no longer publish {what}", what=what))
+                    yield _Candidate((("unpublish", what),), message("no longer publish {what}", what=what))
             yield from self._republishing(target, "127.0.0.1")
         if sender is not None and target is None and not self.to_host:
             for network in self._networks():
                 if not network.internal and not network.default:
                     yield _Candidate(
                         (("internal", f"{network.name}=true"),),
-                        say(
+                        message(
                             "make {network} internal: its containers reach nobody outside",
                             network=network.name,
                         ),
@@ -319,17 +321,19 @@ class _Scene:
             expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
             yield _Candidate(
                 (expose,),
-                say("let {target} expose {port}", target=target.name, port=f"{self.port}/{self.proto}"),
+                message("let {target} expose {port}", target=target.name, port=f"{self.port}/{self.proto}"),
             )
             return
-        yield _Candidate((link,), say("link {sender} to {target}", sender=sender.name, target=target.name))
+        yield _Candidate(
+            (link,), message("link {sender} to {target}", sender=sender.name, target=target.name)
+        )
         expose = ("expose", f"{target.name}:{self.port}/{self.proto}")
         known = {(port.proto, port.port) for port in target.exposed}
         known |= {(port.proto, port.container_port) for port in target.published}
         if (self.packet.proto, self.port) not in known:
             yield _Candidate(
                 (expose, link),
-                say(
+                message(
                     "let {target} expose {port}, and link {sender} to it",
                     target=target.name,
                     port=f"{self.port}/{self.proto}",
@@ -347,7 +351,7 @@ class _Scene:
                 if network is not None and icc(network) and joining.endpoint(network.name) is None:
                     yield _Candidate(
                         (("connect", f"{joining.name}:{network.name}"),),
-                        say(
+                        message(
                             "connect {container} to {network}, where {other} is",
                             container=joining.name,
                             network=network.name,
@@ -358,7 +362,7 @@ class _Scene:
             outside = sender.endpoint(network.name) is None and target.endpoint(network.name) is None
             if outside and icc(network):
                 both = tuple(("connect", f"{one.name}:{network.name}") for one in (sender, target))
-                yield _Candidate(both, say("connect both to {network}", network=network.name))
+                yield _Candidate(both, message("connect both to {network}", network=network.name))
 
     def _icc(self, sender: DockerContainer, target: DockerContainer) -> Iterator[_Candidate]:
         for network in self._shared():
@@ -366,7 +370,7 @@ class _Scene:
                 change = ("icc", "true") if network.default else ("network-icc", f"{network.name}=true")
                 yield _Candidate(
                     (change,),
-                    say(
+                    message(
                         "turn icc on for {network}: all its containers reach each other", network=network.name
                     ),
                 )
@@ -377,7 +381,7 @@ class _Scene:
         taken = {one.host_port for other in self.docker.containers for one in other.published}
         for port in target.published:
             if (port.proto, port.container_port) == (self.packet.proto, self.port) and port.host_port:
-                text = say(
+                text = message(
                     "ask the host on port {port}: it is published there already",
                     port=port.host_port,
                 )
@@ -386,7 +390,7 @@ class _Scene:
         free = next((port for port in (self.port, self.port + 8000) if port not in taken), None)
         if free is not None and free < 1 << 16:
             what = f"{target.name}:{free}:{self.port}/{self.proto}"
-            text = say("publish it, and ask the host on port {port}", port=free)
+            text = message("publish it, and ask the host on port {port}", port=free)
             yield _Candidate((("publish", what),), text, free)
 
     def _republishing(self, target: DockerContainer, address: str) -> Iterator[_Candidate]:
@@ -396,9 +400,9 @@ class _Scene:
                 prefix = f"{address}:" if address else ""
                 new = f"{target.name}:{prefix}{port.host_port}:{port.container_port}/{self.proto}"
                 if address:
-                    text = say("publish it for the host itself only")
+                    text = message("publish it for the host itself only")
                 else:
-                    text = say("publish it on every address of the host")
+                    text = message("publish it on every address of the host")
                 yield _Candidate((("unpublish", inside), ("publish", new)), text)
 
     # -- rules of the user's own -------------------------------------------------------------------
@@ -412,7 +416,7 @@ class _Scene:
             table = "" if step.rule.table == "filter" else f"-t {step.rule.table} "
             yield _Candidate(
                 (("delete", table + place),),
-                say("delete rule {place} of table {table}", place=place, table=step.rule.table),
+                message("delete rule {place} of table {table}", place=place, table=step.rule.table),
             )
         where = self._filter_chain()
         if where is not None:
@@ -426,7 +430,7 @@ class _Scene:
             and self.explanation.reason.code in ("reply-dropped", "proxy-cut-off")
         ):
             yield _Candidate(
-                (self._for_replies(where),), say("accept replies at the top of {where}", where=where)
+                (self._for_replies(where),), message("accept replies at the top of {where}", where=where)
             )
 
     def both_ways(self) -> Iterator[_Candidate]:
@@ -435,22 +439,22 @@ class _Scene:
         if where is not None:
             reply = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}.get(where, where)
             request = ("insert", f"{where} 1 {self._conditions(where)} -j ACCEPT")
-            text = say("accept exactly this in {where}, and replies in {reply}", where=where, reply=reply)
+            text = message("accept exactly this in {where}, and replies in {reply}", where=where, reply=reply)
             yield _Candidate((request, self._for_replies(reply)), text)
 
     def _for_replies(self, where: str) -> Change:
         """Return the rule that accepts the packets of known connections."""
         return "insert", f"{where} 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
-    def _insertion(self, where: str) -> str:
+    def _insertion(self, where: str) -> Message:
         """Say what a rule put in does, and who keeps the rules of that chain and does not know of it."""
         ruleset = self.host.rulesets.get(self.packet.family)
         chain = ruleset.chain("filter", where) if ruleset is not None else None
         owners = {rule_owner(rule) for rule in chain.rules} if chain is not None else set()
         keeper = next((one for one in ("ufw", "firewalld") if one in owners), None)
         if keeper is None:
-            return say("put a rule for exactly this into {where}", where=where)
-        return say(
+            return message("put a rule for exactly this into {where}", where=where)
+        return message(
             "put a rule for exactly this into {where}; to keep it, say it to {keeper}, which does not know of it",
             where=where,
             keeper=keeper,

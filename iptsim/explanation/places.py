@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from iptsim.dump.ruleset import Rule
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Step
 
 
-def place_of(rule: Rule) -> str:
+def place_of(rule: Rule) -> Message:
     """Return where a rule is: "filter FORWARD rule 4"."""
-    return say("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
+    return message("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
 
 
-def place_of_step(step: Step) -> str:
+def place_of_step(step: Step) -> Message:
     """Return where a step is: "filter FORWARD rule 4", "the policy of filter FORWARD"."""
     if step.rule is not None:
         return place_of(step.rule)
-    return say("the policy of {table} {chain}", table=step.table, chain=step.chain)
+    return message("the policy of {table} {chain}", table=step.table or "", chain=step.chain or "")

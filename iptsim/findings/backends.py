@@ -11,7 +11,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy
 from iptsim.findings.published import ask_unpublished
 from iptsim.findings.scene import SOME_PORT, Scene, called, place
-from iptsim.languages import joined, later, say, sentences, told
+from iptsim.languages import Message, message, message_joined, message_sentences
 from iptsim.packet import Family
 
 #: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
@@ -26,46 +26,46 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             evidence = tuple(Evidence(one.source, _summary(one)) for one in (main, other))
             yield Finding(
                 "mixed-backends",
-                say(
+                message(
                     "Rules of iptables-{one} and of iptables-{other} are both in force.",
                     one=_backend(main),
                     other=_backend(other),
                 ),
                 evidence,
-                say(
+                message(
                     "Every packet passes both. An ACCEPT in one is not final: the other may still drop it; "
                     "and iptables shows you only one of them."
                 ),
-                told(_MIXED_REMEDY),
+                _MIXED_REMEDY,
                 _parting(scene, family),
                 family,
             )
         elif other is None and (warning := _warning(main)):
             yield Finding(
                 "mixed-backends",
-                say(
+                message(
                     "There are rules of iptables-legacy beside these of iptables-{backend}, and the source "
                     "lacks them.",
                     backend=_backend(main),
                 ),
                 (Evidence(main.source, warning),),
-                say(
+                message(
                     "Every packet passes both. What is accepted here may still be dropped there, so answers "
                     "from this source alone may be wrong."
                 ),
-                sentences(
-                    say(
+                message_sentences(
+                    message(
                         "Save the other half too: iptables-legacy-save -c > iptables-legacy-save.txt, beside "
                         "iptables-save.txt."
                     ),
-                    told(_MIXED_REMEDY),
+                    _MIXED_REMEDY,
                 ),
                 None,
                 family,
             )
 
 
-_MIXED_REMEDY = later(
+_MIXED_REMEDY = message(
     "Keep one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or "
     "-legacy), flush the other (iptables-legacy -F; iptables-legacy -t nat -F), then restart "
     "whatever wrote rules there."
@@ -77,13 +77,13 @@ def _acts(ruleset: Ruleset) -> bool:
     return any(ruleset.rules()) or "DROP" in policies
 
 
-def _summary(ruleset: Ruleset) -> str:
+def _summary(ruleset: Ruleset) -> Message:
     count = sum(1 for _ in ruleset.rules())
-    return say(
+    return message(
         "{backend}: {count} rules in {tables}",
         backend=_backend(ruleset),
         count=count,
-        tables=joined(", ", ruleset.tables),
+        tables=message_joined(", ", ruleset.tables),
     )
 
 
@@ -135,14 +135,14 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
             continue
         yield Finding(
             "ipv6-open",
-            say("The IPv4 rules protect the host, but there are no IPv6 rules in INPUT."),
+            message("The IPv4 rules protect the host, but there are no IPv6 rules in INPUT."),
             (_policy(scene, chain),),
-            say(
+            message(
                 "The same packet that {table} {chain} keeps out over IPv4 comes in over IPv6.",
                 table=step.table,
-                chain=step.chain,
+                chain=step.chain or "",
             ),
-            say("Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw."),
+            message("Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw."),
             by6,
             6,
         )
@@ -153,7 +153,7 @@ def _policy(scene: Scene, chain: Chain | None) -> Evidence:
     """Return as evidence that a chain of the IPv6 rules, or the lack of one, keeps nothing out."""
     if chain is not None:
         return of_policy(chain)
-    return Evidence(scene.host.rulesets[6].source, say("no rules, so that nothing is kept out"))
+    return Evidence(scene.host.rulesets[6].source, message("no rules, so that nothing is kept out"))
 
 
 def _containers_open(scene: Scene) -> Iterator[Finding]:
@@ -172,16 +172,16 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
                 continue
             yield Finding(
                 "ipv6-open",
-                say(
+                message(
                     "{network}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
                     network=called(network),
                 ),
                 (_policy(scene, scene.table(6, "filter").chains.get("FORWARD")),),
-                say(
+                message(
                     "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has "
                     "a route."
                 ),
-                say(
+                message(
                     '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart '
                     "docker."
                 ),

@@ -9,7 +9,7 @@ from iptsim.findings.finding import Evidence, Finding, of_policy, tool_of
 from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene, place
 from iptsim.host.namespace import Interface
-from iptsim.languages import say, sentences
+from iptsim.languages import message, message_sentences
 from iptsim.packet import Family, address_text
 
 
@@ -33,20 +33,20 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
             told = (
                 f"{name} = {value}"
                 if value is not None
-                else say("{name} is not there: br_netfilter is not loaded", name=name)
+                else message("{name} is not there: br_netfilter is not loaded", name=name)
             )
             yield Finding(
                 "icc-off-not-enforced",
-                say(
+                message(
                     "icc is off on {bridge}, but its containers can talk to each other.",
-                    bridge=network.bridge,
+                    bridge=network.bridge or "",
                 ),
                 (Evidence("sysctl.txt", told),),
-                say(
+                message(
                     "What the bridge switches between its ports never comes to iptables, so Docker's DROP "
                     "rule has nothing to drop."
                 ),
-                say(
+                message(
                     "modprobe br_netfilter; sysctl -w {name}=1. Or put containers that must not meet on "
                     "networks of their own.",
                     name=name,
@@ -74,16 +74,16 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
             commands = _accepting(scene, family, interface, shown)
             yield Finding(
                 "forward-drop-hits-others",
-                say("The FORWARD policy DROP also cuts off what is behind {name}.", name=interface.name),
+                message("The FORWARD policy DROP also cuts off what is behind {name}.", name=interface.name),
                 (of_policy(forward),),
-                say(
+                message(
                     "Docker sets the policy when it switches ip_forward on. No rule accepts the traffic of {name}, so "
                     "the policy drops it.",
                     name=interface.name,
                 ),
-                sentences(
-                    say("{commands}.", commands="; ".join(commands)) if commands else "",
-                    say(
+                message_sentences(
+                    message("{commands}.", commands="; ".join(commands)) if commands else "",
+                    message(
                         'Or set "ip-forward-no-drop": true in daemon.json (since 28), and the policy to ACCEPT: '
                         "{command}.",
                         command=f"{tool_of(family)} -P FORWARD ACCEPT",

@@ -9,7 +9,7 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
-from iptsim.languages import say, say_many
+from iptsim.languages import message, message_if, message_many
 from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
@@ -52,24 +52,24 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
     tool = tool_of(family)
     if chain.name == "DOCKER-USER":
         if behind:
-            lost = say("Docker's own rules, and the rules behind it, are never asked.")
+            lost = message("Docker's own rules, and the rules behind it, are never asked.")
         else:
-            lost = say("Docker's own rules are never asked.")
+            lost = message("Docker's own rules are never asked.")
     elif behind:
         if chain.policy == "DROP":
-            lost = say_many(
+            lost = message_many(
                 "The rule behind it and the policy DROP are never asked.",
                 "The {count} rules behind it and the policy DROP are never asked.",
                 len(behind),
             )
         else:
-            lost = say_many(
+            lost = message_many(
                 "The rule behind it is never asked.",
                 "The {count} rules behind it are never asked.",
                 len(behind),
             )
     else:
-        lost = say("The policy DROP is never asked.")
+        lost = message("The policy DROP is never asked.")
     evidence = (of_rule(rule), *map(of_rule, behind[:_SHOWN]))
     if chain.policy == "DROP":
         evidence += (of_policy(chain),)
@@ -86,14 +86,16 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
     )
     return Finding(
         "accept-all",
-        say("{chain} rule {position} accepts every packet.", chain=chain.name, position=rule.position),
+        message("{chain} rule {position} accepts every packet.", chain=chain.name, position=rule.position),
         evidence,
         lost,
-        f"{tool} -D {chain.name} {rule.position}, or give the rule the condition that it lacks; RETURN instead of "
-        "ACCEPT lets Docker's rules decide."
-        if chain.name == "DOCKER-USER"
-        else f"{tool} -D {chain.name} {rule.position}, or give the rule the condition that it lacks (-i lo, a "
-        "source).",
+        message_if(
+            chain.name == "DOCKER-USER",
+            "{command}, or add the missing condition to the rule; with RETURN instead of ACCEPT, Docker's rules "
+            "decide.",
+            "{command}, or add the missing condition to the rule (-i lo, a source).",
+            command=f"{tool} -D {chain.name} {rule.position}",
+        ),
         shown,
         family,
     )
@@ -119,7 +121,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
     callers = scene.jumps(family, chain.table, chain.name)
-    own = Evidence(place_of_chain(chain), say("no rule of a chain that packets pass leads here"))
+    own = Evidence(place_of_chain(chain), message("no rule of a chain that packets pass leads here"))
     tool = tool_of(family)
     shown = None
     for rule in chain.rules:
@@ -130,17 +132,20 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
                 break
     return Finding(
         "unreferenced-chain",
-        say("No packet comes to {table} {chain}.", table=chain.table, chain=chain.name),
+        message("No packet comes to {table} {chain}.", table=chain.table, chain=chain.name),
         (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
-        say("Only chains that no packet comes to lead to it.")
+        message("Only chains that no packet comes to lead to it.")
         if callers
-        else say_many(
+        else message_many(
             "No rule leads to it: its rule has no effect.",
             "No rule leads to it: its {count} rules have no effect.",
             len(chain.rules),
         ),
-        f"{tool} -t {chain.table} -I INPUT -j {chain.name} (or FORWARD ...) puts it to use; {tool} -t {chain.table} "
-        f"-F {chain.name} && {tool} -t {chain.table} -X {chain.name} removes it.",
+        message(
+            "To use it: {use} (or FORWARD and so on). To remove it: {remove}.",
+            use=f"{tool} -t {chain.table} -I INPUT -j {chain.name}",
+            remove=f"{tool} -t {chain.table} -F {chain.name} && {tool} -t {chain.table} -X {chain.name}",
+        ),
         shown,
         family,
     )
@@ -157,14 +162,14 @@ def empty(scene: Scene) -> Iterator[Finding]:
                 tool = tool_of(family)
                 yield Finding(
                     "empty-chain",
-                    say(
+                    message(
                         "{table} {chain} has no rules, but packets are sent there.",
                         table=table.name,
                         chain=chain.name,
                     ),
                     tuple(map(of_rule, callers[:_SHOWN])),
-                    say("Every packet comes back as it went: if rules belong there, they were lost."),
-                    say(
+                    message("Every packet comes back as it went: if rules belong there, they were lost."),
+                    message(
                         "Load its rules again, or remove the jump: {tool} -t {table} -D {rule}",
                         tool=tool,
                         table=table.name,

@@ -14,7 +14,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
-from iptsim.languages import say, say_many, sentences
+from iptsim.languages import message, message_many, message_sentences
 from iptsim.packet import Family, address_text
 
 
@@ -28,19 +28,23 @@ def flushed(scene: Scene) -> Iterator[Finding]:
             continue
         shown = _hit(scene, family)
         effect = (
-            say("For example, {sender} gets to {target} no more.", sender=shown.sender, target=shown.target)
+            message(
+                "For example, {sender} gets to {target} no more.", sender=shown.sender, target=shown.target
+            )
             if shown is not None and shown.verdict != "ACCEPT"
             else ""
         )
         yield Finding(
             "docker-rules-flushed",
-            say("Rules that Docker needs are gone: somebody flushed the tables or loaded others."),
+            message("Rules that Docker needs are gone: somebody flushed the tables or loaded others."),
             tuple(missing),
-            sentences(
-                say("dockerd does not notice: what these rules did is undone until it writes them again."),
+            message_sentences(
+                message(
+                    "dockerd does not notice: what these rules did is undone until it writes them again."
+                ),
                 effect,
             ),
-            say(
+            message(
                 "systemctl restart docker writes them again; load other rules with iptables-restore "
                 "--noflush, and before Docker starts."
             ),
@@ -87,7 +91,9 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
             subnet = next(str(one) for one in network.subnets if one.family == family)
             yield Evidence(
                 "nat POSTROUTING",
-                say("no MASQUERADE rule for {subnet} of {network}", subnet=subnet, network=called(network)),
+                message(
+                    "no MASQUERADE rule for {subnet} of {network}", subnet=subnet, network=called(network)
+                ),
             )
     if scene.knows_containers:
         yield from _missing_drops(scene, family)
@@ -95,8 +101,8 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
 
 def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Evidence:
     if to in chains:
-        return Evidence(f"{table} {chain}", say("no rule leads to {chain}", chain=to))
-    return Evidence(f"{table} {chain}", say("no rule leads to {chain}, which does not exist", chain=to))
+        return Evidence(f"{table} {chain}", message("no rule leads to {chain}", chain=to))
+    return Evidence(f"{table} {chain}", message("no rule leads to {chain}, which does not exist", chain=to))
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
@@ -113,9 +119,9 @@ def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
             words = rule.text.removeprefix(f"-A {rule.chain} ")
             role = role_of(rule, scene.host)
             if role is not None:
-                lacks = say("no rule {words} ({why})", words=words, why=role.text)
+                lacks = message("no rule {words} ({why})", words=words, why=role.text)
             else:
-                lacks = say("no rule {words}", words=words)
+                lacks = message("no rule {words}", words=words)
             yield Evidence(f"{rule.table} {rule.chain}", lacks)
 
 
@@ -191,19 +197,19 @@ def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Fin
     shown = packet_for(scene, family, dnat, "INPUT") if dnat is not None else None
     return Finding(
         "stale-rule",
-        say_many(
+        message_many(
             "A rule of Docker's is for {address}, which no running container has.",
             "{count} rules of Docker's are for {address}, which no running container has.",
             len(rules),
             address=address,
         ),
         tuple(map(of_rule, rules)),
-        say(
+        message(
             "The packet is sent to an address where nobody is; a later container that gets the "
             "address inherits the open port."
         )
         if dnat is not None
-        else say("A later container that gets the address inherits the rule."),
+        else message("A later container that gets the address inherits the rule."),
         "; ".join(f"{tool} -t {rule.table} -D {rule.text.removeprefix('-A ')}" for rule in rules[:3])
         + ("; ..." if len(rules) > 3 else ""),
         shown,

@@ -12,7 +12,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
-from iptsim.languages import say, say_many
+from iptsim.languages import message, message_many
 from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
@@ -57,16 +57,16 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
     tool = tool_of(family)
     return Finding(
         "docker-user-not-asked",
-        say("No rule of FORWARD leads to DOCKER-USER."),
-        (Evidence("filter FORWARD", say("no rule leads to {chain}", chain=CHAIN)), *map(of_rule, own)),
-        say_many(
+        message("No rule of FORWARD leads to DOCKER-USER."),
+        (Evidence("filter FORWARD", message("no rule leads to {chain}", chain=CHAIN)), *map(of_rule, own)),
+        message_many(
             "The chain is never asked: its rule has no effect.",
             "The chain is never asked: its {count} rules have no effect.",
             len(own),
         )
         if own
-        else say("What is added to the chain has no effect."),
-        say("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
+        else message("What is added to the chain has no effect."),
+        message("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
         (f"{tool} -I FORWARD -j {CHAIN}",),
@@ -77,9 +77,11 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
     tool = tool_of(family)
     return Finding(
         "docker-user-late",
-        say("FORWARD asks DOCKER-USER at rule {position}, after rules of Docker's.", position=jump.position),
+        message(
+            "FORWARD asks DOCKER-USER at rule {position}, after rules of Docker's.", position=jump.position
+        ),
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
-        say("A packet that those rules accept never comes to DOCKER-USER."),
+        message("A packet that those rules accept never comes to DOCKER-USER."),
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
@@ -146,14 +148,14 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         )
         yield Finding(
             "docker-user-after-return",
-            say_many(
+            message_many(
                 "{count} rule in DOCKER-USER stands behind the RETURN that ends it.",
                 "{count} rules in DOCKER-USER stand behind the RETURN that ends it.",
                 len(behind),
             ),
             (of_rule(end), *map(of_rule, behind)),
-            say("Every packet leaves the chain at the RETURN: what was appended with -A is never asked."),
-            say(
+            message("Every packet leaves the chain at the RETURN: what was appended with -A is never asked."),
+            message(
                 "Move them before it: {commands}",
                 commands=" && ".join(commands),
             ),
@@ -226,7 +228,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
     command = f"{tool} -R {rule.chain} {rule.position} {' '.join(words)}" + (f" -j {order}" if order else "")
     return Finding(
         "docker-user-host-port",
-        say(
+        message(
             "{chain} rule {position} names port {host_port} of the host, but after DNAT the packet "
             "has the container's port {container_port}.",
             chain=rule.chain,
@@ -235,7 +237,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
             container_port=port.container_port,
         ),
         (of_rule(rule), *map(of_rule, dnat)),
-        say(
+        message(
             "The rule never matches what is sent to {outside} of the host: PREROUTING has made it "
             "{inside} of {name}.",
             outside=publication.outside,
@@ -267,13 +269,15 @@ def replies(scene: Scene) -> Iterator[Finding]:
             tool = tool_of(family)
             yield Finding(
                 "docker-user-blocks-replies",
-                say(
+                message(
                     "{chain} rule {position} also drops the answers to connections that were let through.",
                     chain=rule.chain,
                     position=rule.position,
                 ),
                 (of_rule(rule),),
-                say("The first packet of the connection gets through, but what comes back meets the rule."),
+                message(
+                    "The first packet of the connection gets through, but what comes back meets the rule."
+                ),
                 f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
                 shown,
                 family,

@@ -11,56 +11,62 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.languages import later, say
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed, Shown
 
 #: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.
-CODES: dict[str, str] = {
-    "docker-rules-flushed": later(
+CODES: dict[str, Message] = {
+    "docker-rules-flushed": message(
         "Docker runs containers, but rules that it wrote, or the jumps to them, are gone."
     ),
-    "docker-user-not-asked": later("No rule leads to DOCKER-USER, so what stands in it has no effect."),
-    "docker-user-late": later(
+    "docker-user-not-asked": message("No rule leads to DOCKER-USER, so what stands in it has no effect."),
+    "docker-user-late": message(
         "DOCKER-USER is asked after rules of Docker's that may already have let the packet in."
     ),
-    "docker-user-after-return": later("A rule in DOCKER-USER stands behind the RETURN that ends the chain."),
-    "docker-user-host-port": later("A rule in DOCKER-USER names the host's port, but sees the container's."),
-    "docker-user-blocks-replies": later(
+    "docker-user-after-return": message(
+        "A rule in DOCKER-USER stands behind the RETURN that ends the chain."
+    ),
+    "docker-user-host-port": message(
+        "A rule in DOCKER-USER names the host's port, but sees the container's."
+    ),
+    "docker-user-blocks-replies": message(
         "A rule in DOCKER-USER drops the answers to connections that it does not forbid."
     ),
-    "firewall-bypassed": later(
+    "firewall-bypassed": message(
         "A published port is open although the rules in INPUT deny it: they are never asked."
     ),
-    "loopback-port-reachable": later(
+    "loopback-port-reachable": message(
         "A port is published on 127.0.0.1 only, yet other hosts on the link can reach it."
     ),
-    "container-port-open": later("Ports of a container that are not published can be reached from outside."),
-    "ipv6-open": later("What the IPv4 rules keep out comes in by IPv6."),
-    "icc-off-not-enforced": later(
+    "container-port-open": message(
+        "Ports of a container that are not published can be reached from outside."
+    ),
+    "ipv6-open": message("What the IPv4 rules keep out comes in by IPv6."),
+    "icc-off-not-enforced": message(
         "icc is off, but iptables does not see the traffic between containers of a bridge."
     ),
-    "ip-forward-off": later(
+    "ip-forward-off": message(
         "The host does not route, so containers reach nobody and published ports lead nowhere."
     ),
-    "published-without-dnat": later("A port is published, but no rule forwards it to the container."),
-    "published-without-accept": later(
+    "published-without-dnat": message("A port is published, but no rule forwards it to the container."),
+    "published-without-accept": message(
         "A published port is forwarded, but no rule of Docker's lets it through."
     ),
-    "nat-accept-before-docker": later(
+    "nat-accept-before-docker": message(
         "Another program's nat rule accepts the packet before Docker can forward it."
     ),
-    "stale-rule": later("A rule of Docker's is for an address that no container has."),
-    "forward-drop-hits-others": later(
+    "stale-rule": message("A rule of Docker's is for an address that no container has."),
+    "forward-drop-hits-others": message(
         "Docker set FORWARD to DROP, and another bridge of this host suffers from it."
     ),
-    "mixed-backends": later("Rules of iptables-legacy and iptables-nft are both in force."),
-    "route-localnet": later("The host takes packets to 127.0.0.0/8 from the network."),
-    "accept-all": later("A rule accepts every packet, so that the rules behind it are never asked."),
-    "never-matches": later("An earlier rule of the chain takes every packet that a rule is for."),
-    "unreferenced-chain": later("No rule leads to a chain that has rules."),
-    "empty-chain": later("A rule leads to a chain that has no rules."),
+    "mixed-backends": message("Rules of iptables-legacy and iptables-nft are both in force."),
+    "route-localnet": message("The host takes packets to 127.0.0.0/8 from the network."),
+    "accept-all": message("A rule accepts every packet, so that the rules behind it are never asked."),
+    "never-matches": message("An earlier rule of the chain takes every packet that a rule is for."),
+    "unreferenced-chain": message("No rule leads to a chain that has rules."),
+    "empty-chain": message("A rule leads to a chain that has no rules."),
 }
 
 
@@ -73,13 +79,13 @@ class Evidence(NamedTuple):
         rule: the rule, where it is one.
     """
 
-    place: str
-    text: str
+    place: Text
+    text: Text
     rule: Rule | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
-        out: dict[str, Any] = {"place": self.place, "text": self.text}
+        out: dict[str, Any] = {"place": str(self.place), "text": str(self.text)}
         if (rule := self.rule) is not None:
             out.update(table=rule.table, chain=rule.chain, rule=rule.position, line=rule.line)
         return out
@@ -100,10 +106,10 @@ class Finding(Shown):
     """
 
     code: str
-    title: str
+    title: Message
     evidence: tuple[Evidence, ...]
-    consequence: str
-    remedy: str
+    consequence: Message
+    remedy: Text
     shown: Explanation | None = None
     family: Family = 4
     #: the commands of the remedy that must turn around what happens to the packet, as a shell takes them
@@ -121,10 +127,10 @@ class Finding(Shown):
         return {
             "code": self.code,
             "family": self.family,
-            "title": self.title,
+            "title": str(self.title),
             "evidence": [item.as_json() for item in self.evidence],
-            "consequence": self.consequence,
-            "remedy": self.remedy,
+            "consequence": str(self.consequence),
+            "remedy": str(self.remedy),
             "shown": self.shown.as_json() if self.shown else None,
         }
 
@@ -145,19 +151,19 @@ def of_rule(rule: Rule) -> Evidence:
     """Return a rule as evidence."""
     place = place_of(rule)
     if rule.line:
-        place = say("{place} (line {line})", place=place, line=rule.line)
+        place = message("{place} (line {line})", place=place, line=rule.line)
     return Evidence(place, rule.text, rule)
 
 
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
-    return Evidence(place_of_chain(chain), say("policy {policy}", policy=chain.policy or "ACCEPT"))
+    return Evidence(place_of_chain(chain), message("policy {policy}", policy=chain.policy or "ACCEPT"))
 
 
-def place_of_chain(chain: Chain) -> str:
+def place_of_chain(chain: Chain) -> Text:
     """Return where a chain stands: "filter FORWARD (line 12)"."""
     place = f"{chain.table} {chain.name}"
-    return say("{place} (line {line})", place=place, line=chain.line) if chain.line else place
+    return message("{place} (line {line})", place=place, line=chain.line) if chain.line else place
 
 
 def tool_of(family: Family) -> str:

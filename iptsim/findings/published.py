@@ -13,7 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
-from iptsim.languages import joined, say, say_many, sentences
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.trace import Step
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
@@ -53,7 +53,7 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     )
     return Finding(
         "firewall-bypassed",
-        say_many(
+        message_many(
             "{ports} is open from outside although {who} in INPUT denies it.",
             "{ports} are open from outside although {who} in INPUT denies them.",
             len(ports),
@@ -61,11 +61,11 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
             who=who,
         ),
         (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
-        say(
+        message(
             "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT "
             "are never asked."
         ),
-        say(
+        message(
             "Allow only some networks in {where}, by the original port: {command}; or publish on one address "
             "only: {publish}.",
             where=where,
@@ -78,11 +78,11 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
     )
 
 
-def _firewall(scene: Scene, family: Family, denying: Step) -> str:
+def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
     """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
     chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
     owner = next((name for name in map(chain_owner, chains) if name in ("ufw", "firewalld")), None)
-    return owner or say("a firewall")
+    return owner or message("a firewall")
 
 
 def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
@@ -91,13 +91,15 @@ def _of_step(scene: Scene, family: Family, step: Step) -> Evidence:
     chain = scene.table(family, step.table or "").chains.get(step.chain or "")
     if chain is not None and chain.policy == step.verdict:
         return of_policy(chain)
-    return Evidence(f"{step.table} {step.chain}", say("policy {verdict}", verdict=step.verdict))
+    return Evidence(f"{step.table} {step.chain}", message("policy {verdict}", verdict=step.verdict))
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: list[str]) -> Message:
     if len(words) <= 5:
-        return joined(", ", words)
-    return say("{ports} and {count} more ports", ports=joined(", ", words[:4]), count=len(words) - 4)
+        return message_joined(", ", words)
+    return message(
+        "{ports} and {count} more ports", ports=message_joined(", ", words[:4]), count=len(words) - 4
+    )
 
 
 def _without_nat(ruleset: Ruleset) -> Ruleset:
@@ -151,18 +153,18 @@ def _without_dnat(
         jump = scene.jumps(family, "nat", "DOCKER")
         return Finding(
             "nat-accept-before-docker",
-            say(
+            message(
                 "{outside} of {name} is published, but a nat rule accepts the packet before Docker can "
                 "forward it.",
                 outside=publication.outside,
                 name=name,
             ),
             (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
-            say(
+            message(
                 "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule behind it is never "
                 "asked, and the packet goes to the host itself."
             ),
-            say(
+            message(
                 "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
                 "rule {position} so that it leaves {outside} alone.",
                 table=taken.table,
@@ -184,24 +186,24 @@ def _without_dnat(
         return None
     proxied = any(one.proxy for one in shown.trace.legs)
     tail = (
-        say(
+        message(
             "docker-proxy on the host answers instead, as long as INPUT lets the packet in, and the "
             "container sees the bridge's address as its client."
         )
         if proxied
-        else say("It ends on the host, where nobody answers.")
+        else message("It ends on the host, where nobody answers.")
     )
     return Finding(
         "published-without-dnat",
-        say(
+        message(
             "{outside} of {name} is published, but no nat rule forwards it to {inside}.",
             outside=publication.outside,
             name=name,
             inside=publication.inside,
         ),
         (scene.publishes(publication),),
-        sentences(say("The packet keeps the host's address."), tail),
-        say("docker restart {name}, or systemctl restart docker, writes the rule anew.", name=name),
+        message_sentences(message("The packet keeps the host's address."), tail),
+        message("docker restart {name}, or systemctl restart docker, writes the rule anew.", name=name),
         shown,
         family,
     )
@@ -223,18 +225,18 @@ def _without_accept(
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
     return Finding(
         "published-without-accept",
-        say(
+        message(
             "{outside} of {name} is published and forwarded, but no rule lets {inside} through.",
             outside=publication.outside,
             name=publication.container.name,
             inside=publication.inside,
         ),
         (*map(of_rule, dnat), _of_step(scene, family, step)),
-        say(
+        message(
             "The DNAT rule is there, but its twin in filter DOCKER is not, so the packet is dropped "
             "on its way."
         ),
-        say(
+        message(
             "docker restart {name}, or systemctl restart docker, writes the rule anew.",
             name=publication.container.name,
         ),
@@ -260,10 +262,12 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
         if not publication.on_loopback or (container.name, port.proto, port.container_port) in everywhere:
             continue
         proto = protocol_name(port.proto)
-        ways = [(port.host_address or "", port.host_address or "", port.host_port)]
+        ways: list[tuple[Text, str, int]] = [
+            (port.host_address or "", port.host_address or "", port.host_port)
+        ]
         if engine is None or not engine.closes_containers_addresses:
             ways.insert(
-                0, (say("{name}'s own address", name=container.name), container.name, port.container_port)
+                0, (message("{name}'s own address", name=container.name), container.name, port.container_port)
             )
         for what, to, dport in ways:
             fields: dict[str, Any] = {} if to == container.name else {"in": outside.name}
@@ -282,22 +286,22 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
             command = f"iptables -t raw -I PREROUTING -i {outside.name} -d {sent_to} -j DROP"
             yield Finding(
                 "loopback-port-reachable",
-                say(
+                message(
                     "{outside} of {name} is published on {address} only, but neighbours on {interface} "
                     "reach it by {what}.",
                     outside=publication.outside,
                     name=container.name,
-                    address=port.host_address,
+                    address=port.host_address or "",
                     interface=outside.name,
                     what=what,
                 ),
                 (scene.publishes(publication), *map(of_rule, rules)),
-                say(
+                message(
                     "A machine on the link of {interface} only needs a route to {to} by this host.",
                     interface=outside.name,
                     to=to,
                 ),
-                say(
+                message(
                     "Docker 28 and later drop such packets in the raw table; before 28, do it yourself: {command}; "
                     "or use a network without publishing.",
                     command=command,
@@ -328,21 +332,23 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             if daemon is not None and daemon.iptables is False:
                 told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
             elif step is None or step.table is None:
-                told = Evidence(scene.host.rulesets[4].source, say("no rules, so that nothing is kept out"))
+                told = Evidence(
+                    scene.host.rulesets[4].source, message("no rules, so that nothing is kept out")
+                )
             else:
                 told = _of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
-                say(
+                message(
                     "Ports of {network}'s containers that are not published can be reached from outside.",
                     network=called(network),
                 ),
                 (told,),
-                say(
+                message(
                     "Whoever can send packets for the containers' addresses to this host, as every neighbour "
                     "on the link can, reaches every port of theirs."
                 ),
-                say(
+                message(
                     "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and "
                     "later drop such packets themselves."
                 ),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Finding
 from iptsim.findings.scene import Scene
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.packet import Family
 
 
@@ -19,8 +19,8 @@ def tried(scene: Scene, finding: Finding) -> Finding:
     after = outcome(scene, finding.family, finding.commands, finding.shown)
     if after is not None and mends(finding.shown, after):
         return finding
-    why = after.reason.text if after is not None else say("the commands fail on these rules.")
-    remedy = say(
+    why = after.reason.text if after is not None else message("the commands fail on these rules.")
+    remedy = message(
         "The usual remedy does not help here ({commands}). After it: {why}",
         commands="; ".join(finding.commands),
         why=why,

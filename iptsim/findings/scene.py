@@ -19,7 +19,7 @@ from iptsim.host.containers import Container, Network, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
@@ -197,8 +197,8 @@ class Scene:
         """Return a published port as evidence."""
         port = publication.port
         where = f"{port.host_address}:" if port.host_address else ""
-        source = "docker-inspect.json" if self.knows_containers else say("the rules of Docker")
-        text = say(
+        source = "docker-inspect.json" if self.knows_containers else message("the rules of Docker")
+        text = message(
             "{name} publishes {outside} -> {inside}",
             name=publication.container.name,
             outside=f"{where}{publication.outside}",

@@ -7,7 +7,7 @@ from typing import Any
 
 from iptsim.findings.finding import Evidence, Finding
 from iptsim.findings.scene import SOME_PORT, Scene
-from iptsim.languages import say
+from iptsim.languages import message
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
@@ -27,13 +27,13 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
         return
     yield Finding(
         "ip-forward-off",
-        say("ip_forward is 0: the host does not route for its containers."),
+        message("ip_forward is 0: the host does not route for its containers."),
         (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"),),
-        say(
+        message(
             "Nothing passes between a container and the outside, nor between two networks; no rule "
             "can change that."
         ),
-        say(
+        message(
             "sysctl -w net.ipv4.ip_forward=1 (to keep it: a file in /etc/sysctl.d). dockerd does this when it "
             "starts, unless it has ip-forward=false."
         ),
@@ -59,15 +59,15 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
     commands = tuple(f"sysctl -w {name}=0" for name in on)
     yield Finding(
         "route-localnet",
-        say(
+        message(
             "Machines on the link of {interface} can reach what listens on 127.0.0.1.", interface=outside.name
         ),
         tuple(Evidence("sysctl.txt", f"{name} = 1") for name in on),
-        say(
+        message(
             "Services on the loopback address often trust whoever connects; with route_localnet the "
             "kernel no longer throws such packets away, and no rule does."
         ),
-        say(
+        message(
             "{one}, or: {other}",
             one="; ".join(commands),
             other="iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -j DROP",

@@ -17,7 +17,7 @@ from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
-from iptsim.languages import joined, say, say_many
+from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.packet import Family
 
 #: Matches whose answer depends on the packet and its connection alone, both the same at every rule of a chain.
@@ -59,7 +59,7 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     tool = tool_of(family)
     one = covered[0]
     differs = [rule for rule in covered if rule.target != first.target]
-    title = say_many(
+    title = message_many(
         "{table} {chain} rule {numbers} never matches: rule {taker} takes all its packets.",
         "{table} {chain} rules {numbers} never match: rule {taker} takes all their packets.",
         len(covered),
@@ -76,24 +76,24 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
                 shown = found
                 break
     if differs:
-        effect = say(
+        effect = message(
             "The packets of rule {number} go to {taken} instead of {meant}.",
             number=differs[0].position,
             taken=first.target_name,
-            meant=differs[0].target_name or say("a count"),
+            meant=differs[0].target_name or message("a count"),
         )
     else:
-        effect = say_many(
+        effect = message_many(
             "They do the same, so nothing is lost: it is only a burden.",
             "They do the same, so nothing is lost: they are only a burden.",
             len(covered),
         )
     place = f"-t {first.table} " if first.table != "filter" else ""
     words = (differs or covered)[0].text.removeprefix(f"-A {first.chain} ")
-    remedy = f"{tool} {place}-D {first.chain} {one.position}"
+    remedy: Text = f"{tool} {place}-D {first.chain} {one.position}"
     if differs:
         instead = f"{tool} {place}-I {first.chain} {first.position} {words}"
-        remedy = say("{delete}; or, if it should come first: {insert}", delete=remedy, insert=instead)
+        remedy = message("{delete}; or, if it should come first: {insert}", delete=remedy, insert=instead)
     return Finding(
         "never-matches",
         title,
@@ -105,14 +105,16 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     )
 
 
-def _numbers(rules: list[Rule]) -> str:
+def _numbers(rules: list[Rule]) -> Text:
     """Return the positions of rules: "4, 5 and 7", cut where there are many."""
     shown = [str(rule.position) for rule in rules[:_SHOWN]]
     if len(rules) > _SHOWN:
-        return say("{numbers} and {count} more", numbers=joined(", ", shown), count=len(rules) - _SHOWN)
+        return message(
+            "{numbers} and {count} more", numbers=message_joined(", ", shown), count=len(rules) - _SHOWN
+        )
     if len(shown) == 1:
         return shown[0]
-    return joined(" and ", (joined(", ", shown[:-1]), shown[-1]))
+    return message_joined(" and ", (message_joined(", ", shown[:-1]), shown[-1]))
 
 
 def covered_rules(chain: Chain) -> dict[int, list[Rule]]:

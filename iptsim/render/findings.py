@@ -33,7 +33,7 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
-    family = "IPv6: " if finding.family == 6 and "IPv6" not in finding.title else ""
+    family = "IPv6: " if finding.family == 6 and finding.code != "ipv6-open" else ""
     yield Text.assemble((finding.code, "bold yellow"), "   ", (f"{family}{printable(finding.title)}", "bold"))
     for item in finding.evidence:
         yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))

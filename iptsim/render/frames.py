@@ -382,10 +382,10 @@ def _(found: Findings) -> tuple[str, Iterator[dict[str, Any]]]:
         {
             "code": one.code,
             "family": one.family,
-            "title": one.title,
-            "places": "; ".join(item.place for item in one.evidence),
-            "consequence": one.consequence,
-            "remedy": one.remedy,
+            "title": str(one.title),
+            "places": "; ".join(str(item.place) for item in one.evidence),
+            "consequence": str(one.consequence),
+            "remedy": str(one.remedy),
             "verdict": one.shown.verdict if one.shown is not None else None,
         }
         for one in found

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from iptsim.errors import printable
+from iptsim.languages import Message, Text
 
 #: Elements without content.
 _VOID = frozenset({"br", "col"})
@@ -47,7 +48,7 @@ class Html(str):
     __slots__ = ()
 
 
-Piece = str | Html | None | Iterable["Piece"]
+Piece = Text | Html | None | Iterable["Piece"]
 
 
 def element(tag: str, *content: Piece, **attributes: str | int | None) -> Html:
@@ -55,7 +56,7 @@ def element(tag: str, *content: Piece, **attributes: str | int | None) -> Html:
 
     Args:
         tag: its name.
-        content: text, which is escaped; elements; None for nothing; or several of these.
+        content: text, which is escaped, a message told; elements; None for nothing; or several of these.
         attributes: those that are None are left out; `class_` is written `class`.
 
     >>> element("td", "<b>", element("code", "-j DROP"), class_="x")
@@ -75,7 +76,7 @@ def _pieces(content: Iterable[Piece]) -> Iterator[str]:
     for piece in content:
         if isinstance(piece, Html):
             yield piece
-        elif isinstance(piece, str):
+        elif isinstance(piece, str | Message):
             yield escape(printable(piece))
         elif piece is not None:
             yield from _pieces(piece)
@@ -91,7 +92,7 @@ def badge(verdict: str) -> Html:
     return element("span", verdict, class_=f"verdict {verdict}")
 
 
-def code(text: str) -> Html:
+def code(text: Text) -> Html:
     """Return something from a dump or a command line."""
     return element("code", text)
 

@@ -58,7 +58,7 @@ def _where(ways: list[Explanation]) -> Text:
     steps = [way.reason.step for way in ways if way.reason.step is not None and way.reason.step.table]
     places = dict.fromkeys(
         (
-            place_of(step.rule)
+            str(place_of(step.rule))
             if step.rule is not None
             else say("{table} {chain} policy", table=step.table, chain=step.chain)
         )

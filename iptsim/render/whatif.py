@@ -83,7 +83,7 @@ def _with_end(proposal: Proposal) -> str:
     """Say who gets the packet that was to be kept from somebody, where it still gets through."""
     outcome = outcome_of(proposal.after.trace)
     if not outcome.reached:
-        return proposal.text
+        return str(proposal.text)
     return say("{proposal}; then the packet ends at {place}", proposal=proposal.text, place=outcome.at)
 
 

@@ -122,7 +122,7 @@ def test_every_finding_is_whole() -> None:
         for finding in iptsim.lint(directory):
             assert finding.code in CODES
             assert finding.evidence
-            assert finding.title.endswith(".")
+            assert str(finding.title).endswith(".")
             assert finding.remedy
             assert json.loads(json.dumps(finding.as_json()))["code"] == finding.code
 
@@ -136,7 +136,7 @@ def test_flushed_nat(changed: Changed) -> None:
         return head + "*nat\n" + re.sub(r"^\[.*\n", "", nat, flags=re.MULTILINE)
 
     finding = one(changed("docker-20.10/published", iptables_save=flush), "docker-rules-flushed")
-    told = {(item.place, item.text) for item in finding.evidence}
+    told = {(str(item.place), str(item.text)) for item in finding.evidence}
     assert ("nat PREROUTING", "no rule leads to DOCKER") in told
     assert ("nat POSTROUTING", "no MASQUERADE rule for 172.17.0.0/16 of docker0") in told
 
@@ -147,7 +147,7 @@ def test_a_lost_drop(capture: str, changed: Changed) -> None:
         capture, iptables_save=lambda text: re.sub(r".* -A [A-Z-]+ -i docker0 -o docker0 -j DROP\n", "", text)
     )
     finding = one(findings, "docker-rules-flushed")
-    assert [item.text for item in finding.evidence] == [
+    assert [str(item.text) for item in finding.evidence] == [
         "no rule -i docker0 -o docker0 -j DROP (containers on docker0 may not talk to each other: icc is off)"
     ]
 
@@ -158,7 +158,7 @@ def test_chains_left_without_jumps(tmp_path: Path) -> None:
     path = tmp_path / "rules"
     path.write_text(without("-A FORWARD")(text), "utf-8")
     finding = one(iptsim.lint(path), "docker-rules-flushed")
-    assert [item.text for item in finding.evidence] == ["no rule leads to DOCKER-FORWARD"]
+    assert [str(item.text) for item in finding.evidence] == ["no rule leads to DOCKER-FORWARD"]
     assert finding.shown is not None
     assert finding.shown.verdict == "DROP"
 
@@ -192,7 +192,7 @@ def test_a_container_that_is_gone(changed: Changed) -> None:
     )
     finding = one(findings, "stale-rule")
     assert (
-        finding.title == "6 rules of Docker's are for 172.17.0.2, which no running container has."
+        str(finding.title) == "6 rules of Docker's are for 172.17.0.2, which no running container has."
         or len(finding.evidence) == 5
     )
     assert {item.rule.table for item in finding.evidence if item.rule} == {"raw", "nat", "filter"}
@@ -283,7 +283,7 @@ def test_docker_user_blocks_replies(changed: Changed) -> None:
 def test_published_without_dnat(changed: Changed) -> None:
     lose = without("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT")
     finding = one(changed("docker-28.5/published", iptables_save=lose), "published-without-dnat")
-    assert "docker-proxy on the host answers instead" in finding.consequence
+    assert "docker-proxy on the host answers instead" in str(finding.consequence)
     assert finding.shown is not None
     assert finding.shown.reason.code == "docker-proxy"
 
@@ -338,7 +338,7 @@ def test_container_ports_by_policy(changed: Changed) -> None:
     accept = changed(
         "docker-20.10/icc-on", iptables_save=lambda text: text.replace("FORWARD DROP", "FORWARD ACCEPT")
     )
-    assert one(accept, "container-port-open").evidence[0].text == "policy ACCEPT"
+    assert str(one(accept, "container-port-open").evidence[0].text) == "policy ACCEPT"
 
 
 # -- bridges, backends, families -------------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_accept_all(tmp_path: Path) -> None:
     finding = one(
         rules(tmp_path, "-A INPUT -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 23 -j DROP"), "accept-all"
     )
-    assert finding.consequence == "The rule behind it and the policy DROP are never asked."
+    assert str(finding.consequence) == "The rule behind it and the policy DROP are never asked."
     assert finding.shown is not None
     assert (finding.shown.question.dport, finding.shown.verdict) == (23, "ACCEPT")
 
@@ -387,8 +387,8 @@ def test_accept_all(tmp_path: Path) -> None:
 def test_accept_all_in_docker_user(changed: Changed) -> None:
     accept = before("-A DOCKER-ISOLATION-STAGE-1 ", "-A DOCKER-USER -j ACCEPT")
     finding = one(changed("docker-28.5/published", iptables_save=accept), "accept-all")
-    assert finding.consequence == "Docker's own rules are never asked."
-    assert "RETURN instead of ACCEPT" in finding.remedy
+    assert str(finding.consequence) == "Docker's own rules are never asked."
+    assert "RETURN instead of ACCEPT" in str(finding.remedy)
 
 
 def test_accept_all_behind_a_return(changed: Changed) -> None:

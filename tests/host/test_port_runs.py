@@ -137,7 +137,7 @@ def test_ports_of_a_run_are_treated_alike(seed: int, tmp_path: Path) -> None:
 def test_a_range_is_one_line_everywhere(tmp_path: Path) -> None:
     host = with_range(tmp_path / "c", closed=tuple(range(FIRST, FIRST + COUNT)), count=COUNT)
     found = [one for one in lint(host) if one.code == "published-without-accept"]
-    assert [one.title.split(" ")[0] for one in found] == ["20000-20039/udp"]
+    assert [str(one.title).split(" ")[0] for one in found] == ["20000-20039/udp"]
     assert {row.what for row in questions(host) if row.port == FIRST} == {"20000-20039/udp"}
     web = next(one for one in endpoints_json(host)["people"] if one["name"] == "web")
     assert "20000-20039->20000-20039/udp" in web["published"]
