@@ -181,6 +181,11 @@ class Packet:
         return Packet(*_PACKET_VALUES(self))
 
     @property
+    def is_later_fragment(self) -> bool:
+        """Whether it is a fragment without a transport header."""
+        return self.fragment in ("middle", "last")
+
+    @property
     def flow(self) -> Flow:
         """The packet's own tuple, as conntrack would look it up."""
         return Flow(self.src, self.sport, self.dst, self.dport, self.proto)

@@ -21,8 +21,8 @@ from iptsim.languages import LOCALES
 PACKAGE = LOCALES.parent
 PO = LOCALES / "zh_TW/LC_MESSAGES/iptsim.po"
 MO = PO.with_suffix(".mo")
-#: The functions of :mod:`iptsim.languages` that take messages, and where these stand among their arguments: the
-#: message; a message for one and one for many; a context and the message; two messages.
+#: What takes messages (:mod:`iptsim.languages`, and `Phrase` of the extensions), and where these stand among its
+#: arguments: the message; a message for one and one for many; a context and the message; two messages.
 MESSAGES = {
     "message": (0,),
     "message_joined": (0,),
@@ -36,6 +36,7 @@ MESSAGES = {
     "say_if": (1, 2),
     "later": (0,),
     "later_joined": (0,),
+    "Phrase": (0, 1),
 }
 
 _HEADER = b"""\

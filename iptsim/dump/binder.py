@@ -34,9 +34,9 @@ from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,
     STANDARD,
     all_extensions,
+    extension_names,
     find_match,
     find_target,
-    module_names,
 )
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
 
@@ -442,12 +442,12 @@ def is_target_name(name: str) -> bool:
 
 def target_names() -> list[str]:
     """Return the names of all known targets."""
-    return [*STANDARD, *(module.upper() for module in module_names("targets"))]
+    return [*STANDARD, *(module.upper() for module in extension_names("targets"))]
 
 
 def nearest_match(name: str) -> str:
     """Return a hint at a known match with a similar name, or nothing."""
-    near = difflib.get_close_matches(name, module_names("matches"), 1, 0.7)
+    near = difflib.get_close_matches(name, extension_names("matches"), 1, 0.7)
     return f"did you mean -m {near[0]}?" if near else ""
 
 

@@ -145,7 +145,7 @@ def _refusal(extension: Match | Target, rule: Rule, words: str, limit: str) -> O
 def _any_protocol(protocols: frozenset[int]) -> str:
     if len(protocols) > _LISTED:
         return "PROTOCOL"
-    return any_of(tuple(format_protocol(number) for number in sorted(protocols)))
+    return str(any_of(tuple(format_protocol(number) for number in sorted(protocols))))
 
 
 def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> str:

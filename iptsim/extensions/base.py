@@ -3,11 +3,13 @@
 An extension is one module in :mod:`iptsim.extensions.matches` or :mod:`iptsim.extensions.targets`,
 named like the extension in lower case. It holds
 
-* the options, as rows of :class:`Option`: how each is written, read and printed,
-* the model, a frozen pydantic class with one field an option, named like the option,
-* the meaning: a match's :meth:`Match.predicates`, a target's :meth:`Target.apply`,
-* the words: :meth:`Extension.says`,
-* its form in a listing: :meth:`Extension.lists`.
+* the options, as rows of :class:`Option`: how each is written, read, printed and listed, which field of a packet it
+  tests, what it allows there, and its words,
+* the model, a frozen pydantic class with one field an option, named like the option.
+
+The conditions of a match (:meth:`Match.predicates`), its words (:meth:`Extension.says`) and its form in a listing
+(:meth:`Extension.lists`) follow from the rows; an extension overrides them only where its rows cannot say it. What
+a target does is its :meth:`Target.apply`.
 
 Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter/xt_*.c.
 """
@@ -15,14 +17,25 @@ Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from iptsim.extensions.constraints import Allowed, Constraint, Masked, Ranges, packet_field
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.constraints import (
+    Allowed,
+    Constraint,
+    Field,
+    Masked,
+    Ranges,
+    Several,
+    named,
+    packet_field,
+)
+from iptsim.extensions.listing import ListingForm, listed
+from iptsim.extensions.phrases import join_phrases
+from iptsim.languages import Text
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
@@ -92,6 +105,10 @@ class Value:
         return self.parse(*words)
 
 
+#: The values that an option allows, from its value.
+Relation = Callable[[Any], Allowed]
+
+
 class Option(NamedTuple):
     """One option of an extension.
 
@@ -103,6 +120,11 @@ class Option(NamedTuple):
         aliases: other spellings.
         constant: what an option without words sets its field to.
         idle: the value that restricts nothing, so that iptables forgets the option, unless it is negated.
+        reads: the field of the packet that it tests; None for an option that tests none by itself.
+        relation: its value -> the values of that field that satisfy it.
+        phrase: its value, and whether it is negated -> its words, which complete "packets ...".
+        listed: what `iptables -nL` prints for it: a template (:func:`~iptsim.extensions.listing.listed`), or a
+            function of its value and of whether it is negated.
     """
 
     flag: str
@@ -112,6 +134,14 @@ class Option(NamedTuple):
     aliases: tuple[str, ...] = ()
     constant: Any = True
     idle: Any = None
+    reads: Field | None = None
+    relation: Relation = named
+    phrase: Callable[[Any, bool], Text] | None = None
+    listed: str | Callable[[Any, bool], str] = ""
+
+    def text(self, value: Any) -> str:
+        """Return a value as iptables-save prints it, without the flag."""
+        return self.value.format(value) if self.value else ""
 
 
 class Given(NamedTuple):
@@ -139,6 +169,15 @@ class Extension(BaseModel):
     #: beside these protocols, whether its options go together and where it can stand depend on which options are
     #: given, and not on their values, though it checks both itself
     alike_beside: ClassVar[frozenset[int]] = frozenset()
+    #: what a listing has before the options, and the words that come before theirs
+    listed: ClassVar[str] = ""
+    lead: ClassVar[Text] = ""
+    #: the words where no option has any
+    alone: ClassVar[Text] = ""
+    #: what stands between the words of two options, itself a message
+    joint: ClassVar[str] = " "
+    #: the fields whose words come first, where it is not the order of `options`
+    said: ClassVar[tuple[str, ...]] = ()
 
     negated: frozenset[str] = frozenset()
 
@@ -170,18 +209,30 @@ class Extension(BaseModel):
         """Return the options as iptables-save prints them, without `-m NAME`; may be empty."""
         return " ".join(self.clauses())
 
-    def clauses(self) -> list[str]:
-        """Return one string an option that was given, `!` included, in the order of `options`."""
-        clauses, seen = [], set()
-        for option in self.options:
+    def given(self, first: tuple[str, ...] = ()) -> Iterator[tuple[Option, Any]]:
+        """Yield the options that were given, each with its value, in the order of `options`.
+
+        Args:
+            first: fields whose options come before the others.
+        """
+        seen = set()
+        options = self.options
+        if first:
+            options = tuple(
+                sorted(options, key=lambda one: first.index(one.field) if one.field in first else len(first))
+            )
+        for option in options:
             value = getattr(self, option.field)
             if value is None or value is False or option.field in seen:
                 continue
             if option.value is None and value != option.constant:
                 continue
             seen.add(option.field)
-            clauses.append(self.clause(option, value))
-        return clauses
+            yield option, value
+
+    def clauses(self) -> list[str]:
+        """Return one string an option that was given, `!` included, in the order of `options`."""
+        return [self.clause(option, value) for option, value in self.given()]
 
     def clause(self, option: Option, value: Any) -> str:
         """Return one option with its value as iptables-save prints it."""
@@ -194,11 +245,25 @@ class Extension(BaseModel):
 
     def lists(self, form: ListingForm) -> str:
         """Return what `iptables -nL` prints for it behind the addresses, the space before it included."""
-        raise NotImplementedError
+        text = self.listed
+        for option, value in self.given():
+            negated = option.field in self.negated
+            if callable(option.listed):
+                text += option.listed(value, negated)
+            elif option.listed:
+                text += listed(option.listed, option.text(value), value, negated)
+        return text
 
-    def says(self) -> str:
+    def says(self) -> Text:
         """Return the meaning in plain words: a match completes "packets ...", a target is an order."""
-        raise NotImplementedError
+        phrases = [
+            option.phrase(value, option.field in self.negated)
+            for option, value in self.given(self.said)
+            if option.phrase is not None
+        ]
+        if not phrases and not self.lead:
+            return self.alone
+        return join_phrases(self.joint, self.lead, *phrases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +274,7 @@ class Predicate:
         text: as the rule writes it, `!` included: "! -i docker0".
         test: the condition. It must not change the context, except `consulted`.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
-        constraint: what it is in data, where it is no more than that.
+        constraint: what it is as data, where it is no more than that.
         negated: whether it stood behind a `!`.
         effect: what the kernel does to the connection or the surroundings when it has asked, whatever
             the answer was; None for nothing.
@@ -217,25 +282,32 @@ class Predicate:
 
     text: str
     test: Callable[[Context], Truth]
-    got: Callable[[Context], str]
-    constraint: Constraint | None = None
+    got: Callable[[Context], Text]
+    constraint: Constraint | Several | None = None
     negated: bool = False
     effect: Callable[[Context], None] | None = None
 
     @property
     def field(self) -> str | None:
-        """The name of the field that it looks at, where it is a constraint."""
-        return self.constraint.field.key if self.constraint is not None else None
+        """The name of the field that it tests, where it is a constraint on one."""
+        return self.constraint.field.key if isinstance(self.constraint, Constraint) else None
 
     @property
     def allowed(self) -> Allowed | None:
-        """The values of the field that satisfy it before negation, where it is a constraint."""
-        return self.constraint.allowed if self.constraint is not None else None
+        """The values of the field that satisfy it before negation, where it is a constraint on one."""
+        return self.constraint.allowed if isinstance(self.constraint, Constraint) else None
 
 
 def constrained(text: str, constraint: Constraint) -> Predicate:
     """Make a predicate that is no more than its constraint."""
     return Predicate(text, constraint.tester(), constraint.field.got, constraint, constraint.negated)
+
+
+def combined(
+    text: str, several: Several, got: Callable[[Context], Text], *, negated: bool = False
+) -> Predicate:
+    """Make a predicate of several constraints; arguments as the attributes of :class:`Predicate`."""
+    return Predicate(text, several.tester(), got, several, negated)
 
 
 def field_predicate(
@@ -244,7 +316,7 @@ def field_predicate(
     allowed: Ranges | Masked,
     *,
     negated: bool = False,
-    name: str | None = None,
+    name: Text = "",
     show: Callable[[int], str] = str,
     absent: Truth = False,
 ) -> Predicate:
@@ -259,13 +331,13 @@ def field_predicate(
         show: how a value is shown.
         absent: the answer for a packet that has no such field, after negation.
     """
-    return constrained(text, Constraint(packet_field(field, name or "", show), allowed, negated, absent))
+    return constrained(text, Constraint(packet_field(field, name, show), allowed, negated, absent))
 
 
 def fact_predicate(
     text: str,
     test: Callable[[Context], Truth],
-    got: Callable[[Context], str],
+    got: Callable[[Context], Text],
     *,
     negated: bool = False,
 ) -> Predicate:
@@ -291,6 +363,10 @@ class Match(Extension):
     hooks: ClassVar[frozenset[str] | None] = None
     protocols: ClassVar[frozenset[int] | None] = None
     insists: ClassVar[Insists] = None
+    #: the fields whose conditions the kernel tests first, where it is not the order of `options`
+    tested: ClassVar[tuple[str, ...]] = ()
+    #: whether the packet has what the match is about: the condition where no option is one
+    presence: ClassVar[Field | None] = None
 
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks at which the kernel takes it with these options; None for any."""
@@ -302,7 +378,22 @@ class Match(Extension):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return the conditions, in the order in which the kernel tests them; all must hold."""
-        raise NotImplementedError
+        found = tuple(
+            constrained(self.clause(option, value), self.constraint(option.reads, option, value))
+            for option, value in self.given(self.tested)
+            if option.reads is not None
+        )
+        if found or self.presence is None:
+            return found
+        return (constrained(self.whole(), Constraint(self.presence, named(True))),)
+
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        """Return the condition of an option that tests a field."""
+        return Constraint(field, option.relation(value), option.field in self.negated)
+
+    def whole(self) -> str:
+        """Return all options as one text, for a condition that they have in common."""
+        return self.save() or f"-m {self.name}"
 
 
 VerdictKind = Literal["CONTINUE", "ACCEPT", "DROP", "REJECT", "RETURN", "JUMP", "GOTO", "QUEUE", "STOLEN"]
@@ -320,7 +411,7 @@ class Verdict(NamedTuple):
 
     kind: VerdictKind
     chain: str | None = None
-    detail: str = ""
+    detail: Text = ""
 
 
 class Translation(NamedTuple):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from iptsim.languages import say, told
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Connection, Context, Truth, Unknown
 
 #: Integers: those from a first to a last, both included; from one that is greater than the last, none.
@@ -45,24 +45,31 @@ class Pattern:
     text: str
 
 
-Allowed = Ranges | Masked | Names | Some | Pattern
+class Values(Protocol):
+    """Values of another kind, which one extension alone knows; plain data that can be compared."""
+
+    def allows(self, value: Any) -> bool:
+        """Tell whether a value is one of them."""
+
+
+Allowed = Ranges | Masked | Names | Some | Pattern | Values
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value that a packet has where a rule looks at it.
+    """A value that a packet has where a rule tests it.
 
     Attributes:
         key: its name; fields of the same name have the same value in the same packet.
-        read: the value; None: the packet has none, Unknown: nobody can tell.
+        read: the value; None: the packet has none, Unknown: it cannot be known.
         got: the packet's side in words, for explanations: "its TTL is 63".
         attribute: the attribute of the packet that it is, where it is one.
-        steady: what nobody can tell of it is the same at each rule that asks.
+        steady: an unknown value is the same for each rule that tests the field.
     """
 
     key: str
     read: Callable[[Context], Any]
-    got: Callable[[Context], str]
+    got: Callable[[Context], Text]
     attribute: str = ""
     steady: bool = True
 
@@ -74,7 +81,7 @@ def look(context: Context, field: str) -> Any:
     return getattr(context.packet, field)
 
 
-def packet_field(attribute: str, name: str = "", show: Callable[[Any], object] = str) -> Field:
+def packet_field(attribute: str, name: Text = "", show: Callable[[Any], Any] = str) -> Field:
     """Make a field that is an attribute of the packet.
 
     Args:
@@ -84,22 +91,22 @@ def packet_field(attribute: str, name: str = "", show: Callable[[Any], object] =
     """
     name = name or attribute
 
-    def got(context: Context) -> str:
+    def got(context: Context) -> Message:
         value = getattr(context.packet, attribute)
         if value is None:
-            return say("it has no {name}", name=told(name))
-        return say("its {name} is {value}", name=told(name), value=show(value))
+            return message("it has no {name}", name=name)
+        return message("its {name} is {value}", name=name, value=show(value))
 
     return Field(attribute, lambda context: look(context, attribute), got, attribute)
 
 
-def fact_field(name: str, unknown: Unknown, got: Callable[[Any], str], read: Callable[[Any], Any]) -> Field:
+def fact_field(name: str, unknown: Unknown, got: Callable[[Any], Text], read: Callable[[Any], Any]) -> Field:
     """Make a field that the question or the capture states (`--set cpu=2`).
 
     Args:
         name: of the fact.
-        unknown: what is missing where nobody states it.
-        got: the fact in words; it is None where nobody states it.
+        unknown: what is missing where it is not stated.
+        got: the fact in words; it is None where it is not stated.
         read: the fact -> the value.
     """
 
@@ -110,24 +117,26 @@ def fact_field(name: str, unknown: Unknown, got: Callable[[Any], str], read: Cal
     return Field(f"fact.{name}", value, lambda context: got(context.surroundings.fact(name)))
 
 
-def connection_value(name: str, read: Callable[[Connection], Any], got: Callable[[Connection], str]) -> Field:
+#: What there is to say of a packet without a connection.
+NOT_TRACKED = message("it belongs to no tracked connection")
+
+
+def connection_value(
+    name: str, read: Callable[[Connection], Any], got: Callable[[Connection], Text], *, steady: bool = True
+) -> Field:
     """Make a field of the packet's connection, which it may not have.
 
     Args:
         name: of the value.
         read: the connection -> the value.
         got: the value in words.
+        steady: as for :class:`Field`.
     """
-
-    def shown(context: Context) -> str:
-        if context.connection is None:
-            return say("it belongs to no tracked connection")
-        return got(context.connection)
-
     return Field(
         f"ct.{name}",
         lambda context: None if context.connection is None else read(context.connection),
-        shown,
+        lambda context: NOT_TRACKED if context.connection is None else got(context.connection),
+        steady=steady,
     )
 
 
@@ -136,16 +145,21 @@ class Constraint:
     """A condition on one field.
 
     Attributes:
-        field: what it looks at.
+        field: what it tests.
         allowed: the values that satisfy it, before negation.
         negated: whether all other values do.
-        absent: the answer for a packet that has no such field, after negation.
+        absent: the result for a packet that has no such field, after negation.
     """
 
     field: Field
     allowed: Allowed
     negated: bool = False
     absent: Truth = False
+
+    @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What it is, without how the field is read: equal for conditions that hold for the same packets."""
+        return self.field.key, self.allowed, self.negated, self.absent
 
     def tester(self) -> Callable[[Context], Truth]:
         """Return the test on a packet."""
@@ -171,15 +185,67 @@ class Constraint:
 
         return test_packet if attribute else test
 
-    def implies(self, other: Constraint) -> bool:
+    def implies(self, other: Constraint | Several) -> bool:
         """Tell whether each packet that satisfies this one surely satisfies another."""
+        if isinstance(other, Several):
+            return (all if other.every else any)(map(self.implies, other.parts))
         if self.field.key != other.field.key:
             return False
-        if (self.allowed, self.negated, self.absent) == (other.allowed, other.negated, other.absent):
+        if self.meaning == other.meaning:
             return True
         if self.negated or other.negated or self.absent is not False:
             return False
         return _includes(other.allowed, self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Conditions that make one together.
+
+    Attributes:
+        parts: the conditions.
+        every: whether all of them must hold, or one at least.
+    """
+
+    parts: tuple[Constraint | Several, ...]
+    every: bool
+
+    @property
+    def meaning(self) -> tuple[Any, ...]:
+        """What it is: equal for conditions that hold for the same packets."""
+        return self.every, tuple(part.meaning for part in self.parts)
+
+    def tester(self) -> Callable[[Context], Truth]:
+        """Return the test on a packet. Of several unknown parts, the last says why."""
+        tests, every = tuple(part.tester() for part in self.parts), self.every
+
+        def test(context: Context) -> Truth:
+            answer: Truth = every
+            for one in tests:
+                truth = one(context)
+                if truth is not every:
+                    if not isinstance(truth, Unknown):
+                        return truth
+                    answer = truth
+            return answer
+
+        return test
+
+    def implies(self, other: Constraint | Several) -> bool:
+        """Tell whether each packet that satisfies this one surely satisfies another."""
+        if self.meaning == other.meaning:
+            return True
+        return (any if self.every else all)(part.implies(other) for part in self.parts)
+
+
+def all_of(*parts: Constraint | Several) -> Several:
+    """Return the condition that all parts hold."""
+    return Several(parts, every=True)
+
+
+def one_of(*parts: Constraint | Several) -> Several:
+    """Return the condition that one part at least holds."""
+    return Several(parts, every=False)
 
 
 def membership(allowed: Allowed) -> Callable[[Any], bool]:
@@ -194,6 +260,8 @@ def membership(allowed: Allowed) -> Callable[[Any], bool]:
         return lambda value: not members.isdisjoint(value)
     if isinstance(allowed, Pattern):
         return lambda value: interface_matches(allowed.text, value)
+    if not isinstance(allowed, tuple):
+        return allowed.allows
     if len(allowed) == 1:
         ((low, high),) = allowed
         return lambda value: low <= value <= high
@@ -225,11 +293,9 @@ def interface_matches(pattern: str, interface: str | None) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
 
 
-def undecided(key: str, unknown: Unknown, got: str) -> Constraint:
-    """Make a condition that nobody can decide, and that may go another way the next time."""
-    return Constraint(
-        Field(key, lambda context: unknown, lambda context: told(got), steady=False), named(True)
-    )
+def undecided(key: str, unknown: Unknown, got: Text) -> Constraint:
+    """Make a condition that cannot be decided; without a key in `unknown` it may go another way each time."""
+    return Constraint(Field(key, lambda context: unknown, lambda context: got, steady=False), named(True))
 
 
 def equal(value: int) -> Ranges:
@@ -255,6 +321,16 @@ def between(span: tuple[int, int]) -> Ranges:
 def named(name: Any) -> Names:
     """Return the one name that is allowed."""
     return Names(frozenset((name,)))
+
+
+def one_member(member: Any) -> Some:
+    """Return the sets that have a member."""
+    return Some(frozenset((member,)))
+
+
+def some_member(members: tuple[Any, ...]) -> Some:
+    """Return the sets that have one of these members at least."""
+    return Some(frozenset(members))
 
 
 #: Greater than every number of a packet.

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
-from iptsim.extensions.base import Predicate, Value, constrained
-from iptsim.extensions.constraints import Constraint, Field, equal
-from iptsim.extensions.headers import is_later_fragment
+from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.constraints import Constraint, Field, Masked
 from iptsim.extensions.values import NoSuchWord, integer
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
 
-#: Type and code by name; the code is None where a name stands for every code of its type.
+#: Type and code by name; the code is None where a name means every code of its type.
 Names = Mapping[str, tuple[int, int | None]]
-_NOT_STATED = Unknown(later("the packet's ICMP type"), "--set icmp_type=N")
-#: The type that `any` stands for in `-m icmp`: it fits every ICMP packet.
+_NO_TYPE = Unknown(message("the packet's ICMP type"), "--set icmp_type=N")
+#: The type that `any` means in `-m icmp`: every ICMP packet has it.
 ANY = 255
 
 
 class IcmpType(NamedTuple):
-    """What `--icmp-type` asks for.
+    """The value of `--icmp-type`.
 
     Attributes:
         type: the ICMP type.
@@ -73,56 +73,80 @@ def icmp_text(names: Names, number: int, code: int | None) -> str:
     return numbers
 
 
-def listed_icmp(icmp_type: IcmpType | None, not_: str) -> str:
-    """Return a type and code as a listing has them, behind the protocol's name and `not_`."""
-    if icmp_type is None:
-        return ""
-    return f"{not_}type {icmp_type.type}" + ("" if icmp_type.code is None else f" code {icmp_type.code}")
+class IcmpMatch(Match):
+    """A match on type and code of ICMP; for a later fragment, which has neither, it is false, negated or not."""
 
+    #: the protocol's number, and the names of its types
+    protocol: ClassVar[int]
+    names: ClassVar[Names]
 
-def icmp_predicate(text: str, wanted: IcmpType, protocol: int, names: Names, negated: bool) -> Predicate:
-    """Make a predicate on type and code; a later fragment has neither, and it is false, negated or not."""
-    fits_all = wanted.type == ANY and "any" in names
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        """Return the condition on type and code, one byte each."""
+        field = Field(
+            field.key,
+            partial(self._read, wanted=value),
+            partial(self._got, with_code=value.code is not None),
+        )
+        if self._is_any(value):
+            allowed = Masked(0, 0)
+        elif value.code is None:
+            allowed = Masked(value.type << 8, 0xFF00)
+        else:
+            allowed = Masked(value.type << 8 | value.code, 0xFFFF)
+        return Constraint(field, allowed, option.field in self.negated)
 
-    def test(context: Context) -> Truth:
-        kind, code = read(context), context.packet.icmp_code
-        if kind != wanted.type:
-            return plain.test(context)
-        if code is None:
-            return Unknown(later("the packet's ICMP code"), "--set icmp_code=N", ("icmp", wanted))
-        return (code == wanted.code) is not negated
+    @classmethod
+    def _is_any(cls, value: IcmpType) -> bool:
+        return value.type == ANY and "any" in cls.names
 
-    def read(context: Context) -> int | Unknown | None:
-        if context.packet.proto != protocol or is_later_fragment(context.packet):
-            return None
-        if fits_all:
-            return ANY
-        context.consulted.update(context.packet.defaults & {"icmp_type", "icmp_code"})
-        return _NOT_STATED if context.packet.icmp_type is None else context.packet.icmp_type
-
-    def got(context: Context) -> str:
+    @classmethod
+    def _read(cls, context: Context, wanted: IcmpType) -> int | Unknown | None:
+        """Return type and code, one byte each, as far as they matter to a condition."""
         packet = context.packet
-        if packet.proto != protocol:
-            return say("it is no ICMP packet")
-        if is_later_fragment(packet):
-            return say("a later fragment carries no ICMP type")
+        if packet.proto != cls.protocol or packet.is_later_fragment:
+            return None
+        if cls._is_any(wanted):
+            return 0
+        context.consulted.update(packet.defaults & {"icmp_type", "icmp_code"})
         if packet.icmp_type is None:
-            return say("its ICMP type was not stated")
-        shown = icmp_text(names, packet.icmp_type, packet.icmp_code if wanted.code is not None else None)
-        return say("its ICMP type is {shown}", shown=shown)
+            return _NO_TYPE
+        if packet.icmp_code is None and wanted.code is not None and packet.icmp_type == wanted.type:
+            return Unknown(message("the packet's ICMP code"), "--set icmp_code=N", ("icmp", wanted))
+        return packet.icmp_type << 8 | (packet.icmp_code or 0)
 
-    allowed = ((0, ANY),) if fits_all else equal(wanted.type)
-    plain = constrained(text, Constraint(Field("icmp_type", read, got), allowed, negated))
-    return plain if wanted.code is None or fits_all else Predicate(text, test, got, negated=negated)
+    @classmethod
+    def _got(cls, context: Context, with_code: bool) -> Text:
+        packet = context.packet
+        if packet.proto != cls.protocol:
+            return message("it is no ICMP packet")
+        if packet.is_later_fragment:
+            return message("a later fragment carries no ICMP type")
+        if packet.icmp_type is None:
+            return message("its ICMP type was not stated")
+        shown = icmp_text(cls.names, packet.icmp_type, packet.icmp_code if with_code else None)
+        return message("its ICMP type is {shown}", shown=shown)
 
 
-def icmp_says(wanted: IcmpType, names: Names, negated: bool) -> str:
-    """Return the type in words."""
+def icmp_option(flag: str, field: str, names: Names, expected: str) -> Option:
+    """Make the option of a match on ICMP."""
+    reads = Field("icmp_type", lambda context: context.packet.icmp_type, lambda context: "")
+    return Option(
+        flag, field, icmp_value(names, expected), True, reads=reads, phrase=partial(_says, names=names),
+        listed=_listed,
+    )  # fmt: skip
+
+
+def _says(wanted: IcmpType, negated: bool, names: Names) -> Text:
     if wanted.type == ANY and "any" in names:
-        return say("of no ICMP type at all") if negated else say("of any ICMP type")
-    return say_if(
+        return message_if(negated, "of no ICMP type at all", "of any ICMP type")
+    return message_if(
         negated,
-        "not of ICMP type {names}",
-        "of ICMP type {names}",
-        names=icmp_text(names, wanted.type, wanted.code),
+        "not of ICMP type {value}",
+        "of ICMP type {value}",
+        value=icmp_text(names, wanted.type, wanted.code),
     )
+
+
+def _listed(wanted: IcmpType, negated: bool) -> str:
+    code = "" if wanted.code is None else f" code {wanted.code}"
+    return f"{' !' if negated else ''}type {wanted.type}{code}"

@@ -8,6 +8,7 @@ versions was read from the sources of iptables 1.4.21 to 1.8.13.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 #: The last version whose listings are known, in whose form a dump is listed that names no version.
@@ -47,25 +48,40 @@ class ListingForm(NamedTuple):
         return self.version >= version
 
 
-def listed_range(name: str, span: tuple[int, int] | None, not_: str = "") -> str:
+def listed_range(name: str, span: tuple[int, int], not_: str = "") -> str:
     """Return a number or a range: the name, in the plural for a range, and a colon.
 
-    >>> listed_range("spi", (5, 5)), listed_range("spi", (1, 9), "!"), listed_range("spi", None)
-    ('spi:5', 'spis:!1:9', '')
+    >>> listed_range("spi", (5, 5)), listed_range("spi", (1, 9), "!")
+    ('spi:5', 'spis:!1:9')
     """
-    if span is None:
-        return ""
     low, high = span
     return f"{name}:{not_}{low}" if low == high else f"{name}s:{not_}{low}:{high}"
 
 
-def listed_ports(
-    source: tuple[int, int] | None, destination: tuple[int, int] | None, negated: frozenset[str]
-) -> str:
-    """Return the ports of `--sport` and `--dport`, whose fields are `source_port` and `destination_port`."""
-    text = ""
-    for name, field, span in (("spt", "source_port", source), ("dpt", "destination_port", destination)):
-        not_ = "!" if field in negated else ""
-        if span is not None and (span != WHOLE_PORTS or not_):
-            text += f" {listed_range(name, span, not_)}"
-    return text
+def range_lister(name: str, before: str = "") -> Callable[[tuple[int, int], bool], str]:
+    """Return what lists an option whose value is a number or a range, behind `before`."""
+
+    def lister(span: tuple[int, int], negated: bool) -> str:
+        return before + listed_range(name, span, "!" if negated else "")
+
+    return lister
+
+
+_NEGATED = re.compile(r"\[([^]|]*)(?:\|([^]]*))?\]")
+
+
+def listed(template: str, text: str, value: object, negated: bool) -> str:
+    """Fill a template of what a listing has for an option.
+
+    Args:
+        template: `{value}` stands for `text`, `{raw}` for the value without quotes; what is in brackets is there
+            behind a `!` only, and what follows a `|` in them otherwise.
+        text: the value as iptables-save prints it.
+        value: the value.
+        negated: whether a `!` precedes the option.
+
+    >>> listed(" cpu [! ]{value}", "3", 3, True), listed(" TTL [!=|==] {value}", "64", 64, False)
+    (' cpu ! 3', ' TTL == 64')
+    """
+    plain = _NEGATED.sub(lambda found: found[1] if negated else found[2] or "", template)
+    return plain.replace("{value}", text).replace("{raw}", str(value))

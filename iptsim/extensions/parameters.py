@@ -5,15 +5,16 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import ClassVar
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained, field_predicate, quote
-from iptsim.extensions.constraints import Constraint, Field, Names, Pattern, equal, look, packet_field
-from iptsim.extensions.constraints import Masked as MaskedField
-from iptsim.extensions.values import NETWORK, Network, NoSuchWord, integer, not_if
-from iptsim.languages import joined, later, say, say_if, told
+from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.extensions.constraints import Field, Names, Pattern, equal, look, packet_field
+from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.values import NETWORK, Network, NoSuchWord, in_network, integer
+from iptsim.languages import Message, Text, message, message_if
 from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
 
 _IFNAMSIZ = 16
@@ -85,88 +86,17 @@ INTERFACE = Value(
 PROTOCOL = Value("a protocol name or number (tcp, udp, icmp, 47)", parse_protocol, format_protocol)
 
 
-class Parameters(Match):
-    """Addresses, interfaces, protocol and fragment bit of a rule."""
-
-    name: ClassVar[str] = ""
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("-s", "source", NETWORK, True, ("--source", "--src")),
-        Option("-d", "destination", NETWORK, True, ("--destination", "--dst")),
-        Option("-i", "in_interface", INTERFACE, True, ("--in-interface",)),
-        Option("-o", "out_interface", INTERFACE, True, ("--out-interface",)),
-        Option("-p", "protocol", PROTOCOL, True, ("--protocol", "--proto")),
-        Option("-f", "fragment", None, True, ("--fragment",)),
-    )
-
-    source: InstanceOf[Network] | None = None
-    destination: InstanceOf[Network] | None = None
-    in_interface: str | None = None
-    out_interface: str | None = None
-    #: protocol number, None for any
-    protocol: int | None = None
-    fragment: bool = False
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the conditions in the kernel's order: addresses, interfaces, protocol, fragment."""
-        found: list[Predicate] = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is None or value is False:
-                continue
-            text, negated = self.clause(option, value), option.field in self.negated
-            if option.field in ("source", "destination"):
-                found.append(_address_predicate(text, option.field, value, negated))
-            elif option.field in ("in_interface", "out_interface"):
-                field = _INTERFACES[option.field]
-                found.append(constrained(text, Constraint(field, Pattern(value), negated)))
-            elif option.field == "protocol":
-                if value != 0:
-                    found.append(constrained(text, Constraint(_PROTOCOL, equal(value), negated)))
-            else:
-                found.append(constrained(text, Constraint(_FRAGMENT, _LATER, negated)))
-        return tuple(found)
-
-    def says(self) -> str:
-        """Return the conditions as a phrase that follows "packets"."""
-        phrases = []
-        if self.protocol:
-            protocol = say("of protocol {value}", value=format_protocol(self.protocol))
-            phrases.append(not_if("protocol" in self.negated, protocol))
-        if self.source is not None:
-            phrases.append(not_if("source" in self.negated, say("from {value}", value=_plain(self.source))))
-        if self.destination is not None:
-            to = say("to {value}", value=_plain(self.destination))
-            phrases.append(not_if("destination" in self.negated, to))
-        if self.in_interface is not None:
-            arriving = say("arriving on {value}", value=self.in_interface)
-            phrases.append(not_if("in_interface" in self.negated, arriving))
-        if self.out_interface is not None:
-            leaving = say("leaving by {value}", value=self.out_interface)
-            phrases.append(not_if("out_interface" in self.negated, leaving))
-        if self.fragment:
-            phrases.append(say_if("fragment" in self.negated, "first fragments or whole", "later fragments"))
-        return joined(" ", phrases)
+#: The place of a fragment in its packet.
+_PLACES = {"first": message("first"), "middle": message("middle"), "last": message("last")}
 
 
-#: Where a fragment stands in its packet.
-_PLACES = {"first": later("first"), "middle": later("middle"), "last": later("last")}
+def _address_field(side: str, name: Message) -> Field:
+    def got(context: Context) -> Text:
+        packet = context.packet
+        address = address_text(packet.family, getattr(packet, side))
+        return message("its {name} is {value}", name=name, value=address)
 
-
-def _plain(value: object) -> str:
-    """Show a whole-address network without its mask."""
-    return value.short if isinstance(value, Network) else str(value)
-
-
-def _address_predicate(text: str, field: str, network: Network, negated: bool) -> Predicate:
-    packet_field = "src" if field == "source" else "dst"
-    return field_predicate(
-        text,
-        packet_field,
-        MaskedField(network.address, network.mask),
-        negated=negated,
-        name=later("source") if field == "source" else later("destination"),
-        show=lambda address: address_text(network.family, address),
-    )
+    return replace(packet_field(side), got=got)
 
 
 def _read_protocol(context: Context) -> int:
@@ -179,22 +109,22 @@ def _read_protocol(context: Context) -> int:
 
 
 _PROTOCOL = replace(
-    packet_field("proto", later("protocol"), protocol_name), read=_read_protocol, attribute=""
+    packet_field("proto", message("protocol"), protocol_name), read=_read_protocol, attribute=""
 )
 
 
 def _interface(context: Context, side: str) -> str:
-    """Return the name of an interface; one that there is not has an empty name."""
+    """Return the name of an interface; a missing one has an empty name."""
     return getattr(context, side) or ""
 
 
-def _got_interface(context: Context, side: str) -> str:
+def _got_interface(context: Context, side: str) -> Text:
     arriving, interface = side == "in_interface", getattr(context, side)
     if interface is None:
-        return say_if(
+        return message_if(
             arriving, "{hook} has no input interface", "{hook} has no output interface", hook=context.hook
         )
-    return say_if(arriving, "it arrives on {interface}", "it leaves by {interface}", interface=interface)
+    return message_if(arriving, "it arrives on {interface}", "it leaves by {interface}", interface=interface)
 
 
 _INTERFACES = {
@@ -203,11 +133,57 @@ _INTERFACES = {
 }
 
 
-def _got_fragment(context: Context) -> str:
+def _got_fragment(context: Context) -> Text:
     place = context.packet.fragment
-    return say("it is a {place} fragment", place=told(_PLACES[place])) if place else say("it is whole")
+    return message("it is a {place} fragment", place=_PLACES[place]) if place else message("it is whole")
 
 
-#: Where the packet stands among fragments; "whole" for none.
+#: The place of the packet among fragments; "whole" for none.
 _FRAGMENT = Field("fragment", lambda context: context.packet.fragment or "whole", _got_fragment)
 _LATER = Names(frozenset({"middle", "last"}))
+
+
+def _says_fragment(value: bool, negated: bool) -> Text:
+    return message_if(negated, "first fragments or whole", "later fragments")
+
+
+class Parameters(Match):
+    """Addresses, interfaces, protocol and fragment bit of a rule."""
+
+    name: ClassVar[str] = ""
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "-s", "source", NETWORK, True, ("--source", "--src"), reads=_address_field("src", message("source")),
+            relation=in_network, phrase=Phrase("from {value}", show=attrgetter("short")),
+        ),
+        Option(
+            "-d", "destination", NETWORK, True, ("--destination", "--dst"),
+            reads=_address_field("dst", message("destination")), relation=in_network,
+            phrase=Phrase("to {value}", show=attrgetter("short")),
+        ),
+        Option(
+            "-i", "in_interface", INTERFACE, True, ("--in-interface",), reads=_INTERFACES["in_interface"],
+            relation=Pattern, phrase=Phrase("arriving on {value}"),
+        ),
+        Option(
+            "-o", "out_interface", INTERFACE, True, ("--out-interface",), reads=_INTERFACES["out_interface"],
+            relation=Pattern, phrase=Phrase("leaving by {value}"),
+        ),
+        Option(
+            "-p", "protocol", PROTOCOL, True, ("--protocol", "--proto"), reads=_PROTOCOL, relation=equal,
+            phrase=Phrase("of protocol {value}", show=format_protocol), idle=0,
+        ),
+        Option(
+            "-f", "fragment", None, True, ("--fragment",), reads=_FRAGMENT, relation=lambda _: _LATER,
+            phrase=_says_fragment,
+        ),
+    )  # fmt: skip
+    said: ClassVar[tuple[str, ...]] = ("protocol",)
+
+    source: InstanceOf[Network] | None = None
+    destination: InstanceOf[Network] | None = None
+    in_interface: str | None = None
+    out_interface: str | None = None
+    #: protocol number, None for any
+    protocol: int | None = None
+    fragment: bool = False

@@ -1,4 +1,4 @@
-"""Finds an extension by the name that stands after `-m` or `-j`, as xtables finds its plug-ins.
+"""Finds an extension by its name, as after `-m` or `-j`, as xtables finds its plug-ins.
 
 The module's file name is the extension's name in lower case; modules load on first use, so that a
 dump pays only for the extensions that it has.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from iptsim.extensions.base import Extension, Match, Target
 
-#: Protocols whose options `-p` loads by itself, under the name of their match.
+#: Protocols whose options `-p` loads on its own, under the name of their match.
 PROTOCOL_MATCHES = {
     "tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "udplite": "udplite", "136": "udplite",
     "icmp": "icmp", "1": "icmp", "icmpv6": "icmp6", "ipv6-icmp": "icmp6", "58": "icmp6",
@@ -20,24 +20,32 @@ PROTOCOL_MATCHES = {
     "ah": "ah", "51": "ah", "ipcomp": "ipcomp", "108": "ipcomp",
     "ipv6-mh": "mh", "mobility-header": "mh", "135": "mh", "mh": "mh",
 }  # fmt: skip
-#: Targets that are verdicts by themselves; they share a module.
+#: Targets that are plain verdicts; they share a module.
 STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
-#: Matches that stand in the module of their twin for the other address family.
-_TWINS = {("matches", "hl"): "ttl"}
+#: Extensions whose module is that of their twin.
+_TWINS = {
+    "matches": {"dccp": "sctp", "dscp": "tos", "dst": "hbh", "hl": "ttl", "srh": "rt"},
+    "targets": {},
+}  # fmt: skip
 _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "mobility-header": "mh", "ipv6-mh": "mh"}
 
 
 @cache
-def module_names(kind: str) -> frozenset[str]:
-    """Return the names of the modules that hold extensions of a kind, "matches" or "targets"."""
+def extension_names(kind: str) -> frozenset[str]:
+    """Return the extensions of a kind, "matches" or "targets", by their names in lower case."""
+    return frozenset({*_modules(kind), *_TWINS[kind]})
+
+
+@cache
+def _modules(kind: str) -> tuple[str, ...]:
     folder = Path(__file__).parent / kind
-    return frozenset(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+    return tuple(sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__"))
 
 
 def _find(kind: str, name: str, family: int) -> type[Extension] | None:
     module_name = "standard" if kind == "targets" and name in STANDARD else name.lower()
-    module_name = _TWINS.get((kind, module_name), module_name)
-    if module_name not in module_names(kind):
+    module_name = _TWINS[kind].get(module_name, module_name)
+    if module_name not in _modules(kind):
         return None
     module = import_module(f"iptsim.extensions.{kind}.{module_name}")
     for extension in module.EXTENSIONS:
@@ -67,8 +75,8 @@ def all_extensions() -> list[type[Extension]]:
     """Return every extension, matches first, by name. Imports them all."""
 
     def of(kind: str) -> list[type[Extension]]:
-        modules = (import_module(f"iptsim.extensions.{kind}.{name}") for name in sorted(module_names(kind)))
+        modules = (import_module(f"iptsim.extensions.{kind}.{name}") for name in _modules(kind))
         return [extension for module in modules for extension in module.EXTENSIONS]
 
     # twins share a module
-    return [*sorted(of("matches"), key=lambda match: match.name), *of("targets")]
+    return [one for kind in _TWINS for one in sorted(of(kind), key=lambda extension: extension.name)]

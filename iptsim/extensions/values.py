@@ -11,9 +11,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.extensions.base import Value, quote
-from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.constraints import Masked, Ranges
+from iptsim.extensions.phrases import not_if as not_if
 from iptsim.extensions.services import PORTS
-from iptsim.languages import joined, say
+from iptsim.languages import Text, message, message_joined
 from iptsim.packet import address_text
 
 #: How alike a word must be to be proposed, from 0 to 1.
@@ -275,25 +276,25 @@ def port_range(text: str) -> tuple[int, int]:
     return low, high
 
 
-def compared_words(field: str, value: object) -> str:
+def compared_words(field: str, value: int | str) -> Text:
     """Return what a comparison compares with, in words; the field's ending names the comparison.
 
-    >>> compared_words("ttl_eq", 64), compared_words("ttl_lt", 64), compared_words("ttl_gt", 64)
-    ('64', 'below 64', 'above 64')
+    >>> [str(compared_words(field, 64)) for field in ("ttl_eq", "ttl_lt", "ttl_gt")]
+    ['64', 'below 64', 'above 64']
     """
     if field.endswith("_lt"):
-        return say("below {value}", value=value)
-    return say("above {value}", value=value) if field.endswith("_gt") else str(value)
+        return message("below {value}", value=value)
+    return message("above {value}", value=value) if field.endswith("_gt") else str(value)
 
 
-def range_words(pair: tuple[int, int]) -> str:
+def range_words(pair: tuple[int, int]) -> Text:
     """Return a range in words.
 
-    >>> range_words((80, 80)), range_words((1000, 2000))
+    >>> str(range_words((80, 80))), str(range_words((1000, 2000)))
     ('80', '1000 to 2000')
     """
     low, high = pair
-    return str(low) if low == high else say("{first} to {last}", first=low, last=high)
+    return str(low) if low == high else message("{first} to {last}", first=low, last=high)
 
 
 def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
@@ -330,6 +331,16 @@ def masked_number(text: str) -> MaskedNumber:
     """
     value, slash, mask = text.partition("/")
     return MaskedNumber(integer(value), integer(mask) if slash else 0xFFFFFFFF)
+
+
+def masked(number: MaskedNumber) -> Masked:
+    """Return the integers that have the bits of a masked number."""
+    return Masked(number.value, number.mask)
+
+
+def in_network(network: Network) -> Masked:
+    """Return the addresses of a network."""
+    return Masked(network.address & network.mask, network.mask)
 
 
 MARK = Value("a mark, with or without /mask (0x1/0xff)", masked_number, form="mark")
@@ -428,20 +439,15 @@ def complement(ranges: Ranges, high: int) -> Ranges:
     return tuple(out)
 
 
-def any_of(words: tuple[str, ...]) -> str:
+def any_of(words: tuple[Text, ...]) -> Text:
     """Join words with commas and "or".
 
-    >>> any_of(("a", "b", "c"))
+    >>> str(any_of(("a", "b", "c")))
     'a, b or c'
     """
     if len(words) < 2:
-        return "".join(words)
-    return joined(" or ", (joined(", ", words[:-1]), words[-1]))
-
-
-def not_if(negated: bool, phrase: str) -> str:
-    """Return a phrase, negated where a `!` stood before its option."""
-    return say("not {phrase}", phrase=phrase) if negated else phrase
+        return words[0] if words else ""
+    return message_joined(" or ", (message_joined(", ", words[:-1]), words[-1]))
 
 
 def negatable(text: str, negated: bool) -> str:

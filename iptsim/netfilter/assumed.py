@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.registry import find_match, find_target, module_names
+from iptsim.extensions.registry import extension_names, find_match, find_target
 from iptsim.host.namespace import NftChain
 from iptsim.netfilter.nftables import MODULE, assumable
 
@@ -38,7 +38,7 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
     kinds = _kinds(what)
     used = {part.name for found in rulesets for rule in found.rules() for part in _parts(rule)}
     if not kinds and what not in used:
-        known = {*module_names("matches"), *(name.upper() for name in module_names("targets")), *used}
+        known = {*extension_names("matches"), *(name.upper() for name in extension_names("targets")), *used}
         near = difflib.get_close_matches(what[:_SHOWN], known, 1, 0.75)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"assume: there is no match or target {what[:_SHOWN]!r}{hint}")

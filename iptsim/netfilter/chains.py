@@ -123,7 +123,7 @@ class Chains:
         if isinstance(verdict, Translation) or verdict.kind == "ACCEPT":
             return None
         if verdict.kind == "REJECT":
-            return Fate("REJECT", reject=verdict.detail, context=context)
+            return Fate("REJECT", reject=str(verdict.detail), context=context)
         return Fate("DROP", context=context)
 
     def _run(self, context: Context, program: Program, table: str) -> Verdict | Translation:
@@ -283,7 +283,7 @@ class Chains:
             shown, note = outcome.target, ""
         else:
             shown = "ACCEPT" if outcome.kind == "ACCEPT" else outcome.kind
-            note = outcome.detail
+            note = str(outcome.detail)
         changes = _changes(before, _fields(context), context.packet.family) if before is not None else {}
         self._step(context, prepared, shown, maybe=maybe, depth=depth, note=note, changes=changes)
         return outcome
@@ -353,7 +353,9 @@ class Chains:
         self.budget.spend(1)
         if self.verbose:
             rule, predicate = prepared.rule, condition.predicate
-            self.skipped.append(Skipped(rule.table, rule.chain, rule, predicate.text, predicate.got(context)))
+            self.skipped.append(
+                Skipped(rule.table, rule.chain, rule, predicate.text, str(predicate.got(context)))
+            )
 
     def _note(self, hook: str, verdict: str, note: str, code: str) -> None:
         self._append(Step(hook, verdict, note=note, code=code))

@@ -11,7 +11,16 @@ import pytest
 
 from iptsim.dump.reader import loads
 from iptsim.extensions.base import Match, Predicate
-from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Some, packet_field
+from iptsim.extensions.constraints import (
+    Allowed,
+    Constraint,
+    Masked,
+    Names,
+    Pattern,
+    Several,
+    Some,
+    packet_field,
+)
 from iptsim.extensions.registry import all_extensions
 from iptsim.packet import Connection, Context, Family, Flow, Packet, Truth, Unknown
 from tests.extensions.test_matches_a_l import TAKEN
@@ -20,30 +29,58 @@ from tests.extensions.test_matches_l_z import ALL_CANONICAL, PLACES
 PACKETS = 60
 #: Matches of which some condition is more than a constraint yet.
 CLOSURES = {
-    "addrtype", "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "devgroup", "dst", "eui64",
-    "frag", "hashlimit", "hbh", "helper", "icmp", "icmp6", "ipv6header", "ipvs", "mh", "multiport", "nfacct", "osf",
-    "owner", "physdev", "policy", "quota", "recent", "rpfilter", "rt", "sctp", "set", "socket", "srh", "statistic",
-    "string", "time", "u32", "udp",
+    "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "devgroup", "eui64", "hashlimit", "helper",
+    "ipv6header", "ipvs", "mh", "nfacct", "osf", "owner", "physdev", "policy", "quota", "recent", "rpfilter", "set",
+    "socket", "statistic", "string", "time", "u32",
 }  # fmt: skip
 MORE = (
     "-p tcp -m tcp --sport 5 ! --dport 80", "-p udp -m udp --dport 9:5",
     "-s 10.0.0.0/8 ! -d 10.0.0.2 -i eth+ ! -o eth1",
+    "-p tcp -m tcp ! --sport 5 ! --dport 80", "-p udp -m udp ! --dport 0:65535", "-p icmp -m icmp --icmp-type 8/0",
+    "-p tcp -m multiport --ports 5,80", "-p tcp -m multiport ! --ports 5,80", "-p sctp -m sctp --chunk-types any INIT",
     "-m ttl --ttl-gt 64", "-m conntrack --ctstate NEW,DNAT --ctproto 6", "-f -p icmp",
 )  # fmt: skip
 
 
-class Nothing:
-    """Surroundings of which some facts are known, or none."""
+class World:
+    """Surroundings of which much is stated, or little."""
 
-    def __init__(self, facts: dict[str, Any]) -> None:
-        self.facts = facts
+    def __init__(self, random: Random) -> None:
+        stated = {
+            "cpu": 2, "realm": 5, "cgroup": "/a/b/c", "classid": 5, "connlabels": {"web": 3},
+            "interface_groups": {"eth0": "default", "eth1": 5, "veth1": "lan"}, "ipvs": "no", "nth": 4,
+            "time": "2024-12-22T03:10:00", "kernel_timezone": 60, "socket": "any", "socket_mark": 7,
+        }  # fmt: skip
+        self.facts = {name: value for name, value in stated.items() if random.random() < 0.5}
+        self.type = random.choice(("LOCAL", "UNICAST", "BROADCAST", "MULTICAST", Unknown("the routes")))
+        self.truth = random.choice((True, False, Unknown("the capture")))
 
     def fact(self, name: str) -> Any:
         return self.facts.get(name)
 
+    def recent(self, name: str) -> dict[int, list[float]] | None:
+        return {} if self.truth is True else None
+
+    def set_contains(self, name: str, directions: tuple[str, ...], context: Context, options: Any) -> Truth:
+        return self.truth
+
+    def reverse_path(self, context: Context, **options: bool) -> Truth:
+        return self.truth
+
+    def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
+        return self.type if interface is None else "LOCAL"
+
+
+#: Contents of the extension headers that conditions test.
+HEADERS = (
+    (0, b"\x01\x04abcd"), (60, b"\x05\x02ab\x01\x00"), (60, b"\x00\x01\x04ab"), (51, b"\x00\x00\x00\x00\x00\x05"),
+    (43, bytes((0, 1, 0, 0, 0, 0)) + (1).to_bytes(16, "big")), (43, bytes((4, 1, 1, 0, 0, 5)) + bytes(32)),
+    (44, b"\x00\x10\x00\x00\x00\x05"),
+)  # fmt: skip
+
 
 def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[Context]:
-    """Yield packets that are near to what conditions ask for."""
+    """Yield packets that are near to what conditions test."""
     addresses = (0x0A000001, 0x0A000002, 0xC0000205) if family == 4 else (1, 0x20010DB8 << 96 | 1, 5)
     for _ in range(PACKETS):
         proto = protocol or random.choice((6, 17, 1))
@@ -61,34 +98,52 @@ def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[C
             icmp_code=random.choice((None, 0)),
             ttl=random.choice((1, 63, 64, 65, 255)),
             tos=random.choice((0, 0x10, 0x28, 3)),
-            length=random.choice((20, 60, 100, 1500)),
+            length=random.choice((60, 100, 1500)),
             mark=random.choice((0, 1, 5, 0xFF)),
             fragment=random.choice((None, None, None, "first", "last")),
+            extension_headers=tuple(one for one in HEADERS if family == 6 and random.random() < 0.2),
             src_mac=random.choice((None, "00:aa:bb:01:02:03")),
             pkttype=random.choice(("unicast", "multicast")),
-            extra=random.choice(({}, {"esp_spi": 5, "ah_spi": 1, "ipcomp_cpi": 18})),
+            uid=random.choice((None, 0, 7)),
+            gid=random.choice((None, 5, 7)),
+            local_socket=random.random() < 0.5,
+            extra=random.choice(
+                ({}, {"esp_spi": 5, "ah_spi": 1, "ipcomp_cpi": 18, "ipsec": "in", "mh_type": 5})
+            ),
         )
         flow = Flow(packet.src, sport, packet.dst, dport, proto)
         status = frozenset(random.sample(("SNAT", "DNAT", "ASSURED", "CONFIRMED", "EXPECTED"), 2))
         connection = Connection(
-            family, flow, flow.reversed(), mark=random.choice((0, 5)), status=status, expires=5
+            family,
+            flow,
+            flow.reversed(),
+            mark=random.choice((0, 5)),
+            status=status,
+            expires=5,
+            labels=frozenset(random.choice(((), (3, 5)))),
+            related=random.random() < 0.3,
+            master_helper=random.choice((None, "ftp")),
+            packets={"original": 3, "reply": 2},
+            octets={"original": 300, "reply": 2},
         )
         yield Context(
             packet,
             "FORWARD",
             "filter",
-            Nothing(random.choice(({}, {"cpu": 2, "realm": 5}))),  # type: ignore[arg-type]
+            World(random),  # type: ignore[arg-type]
             in_interface="eth0",
             out_interface=random.choice(("eth1", "veth1")),
+            physical_in=random.choice((None, "veth1", "eth5")),
+            physical_out=random.choice((None, "veth2", "eth5")),
             state=random.choice(("NEW", "ESTABLISHED", "UNTRACKED", None)),
             connection=random.choice((None, connection)),
             backend=random.choice(("nf_tables", "legacy")),
+            version=random.choice((None, "1.8.9")),
         )
 
 
-def allows(constraint: Constraint, value: Any) -> bool:
+def allows(allowed: Allowed, value: Any) -> bool:
     """Tell whether a value is allowed, from the meaning of the data alone."""
-    allowed = constraint.allowed
     if isinstance(allowed, Masked):
         return all(
             (value ^ allowed.value) >> bit & 1 == 0 for bit in range(128) if allowed.mask >> bit & 1
@@ -100,14 +155,21 @@ def allows(constraint: Constraint, value: Any) -> bool:
     if isinstance(allowed, Pattern):
         start, plus, _ = allowed.text.partition("+")
         return value[: len(start)] == start and (bool(plus) or value == start)
-    return any(value in range(first, last + 1) for first, last in allowed)
+    if isinstance(allowed, tuple):
+        return any(value in range(first, last + 1) for first, last in allowed)
+    return allowed.allows(value)
 
 
-def expected(constraint: Constraint, context: Context) -> Truth:
+def expected(constraint: Constraint | Several, context: Context) -> Truth:
+    if isinstance(constraint, Several):
+        truths = [expected(part, context) for part in constraint.parts]
+        if (not constraint.every) in truths:
+            return not constraint.every
+        return next((truth for truth in reversed(truths) if isinstance(truth, Unknown)), constraint.every)
     value = constraint.field.read(context)
     if value is None:
         return constraint.absent
-    return value if isinstance(value, Unknown) else allows(constraint, value) != constraint.negated
+    return value if isinstance(value, Unknown) else allows(constraint.allowed, value) != constraint.negated
 
 
 @cache

@@ -847,7 +847,7 @@ TO_SYMBOLS = [
     ("-m dscp --dscp 0x0a", "tos", Masked(0x28, 0xFC)),
     ("-m ecn --ecn-ip-ect 2", "tos", Masked(2, 3)),
     ("-p tcp -m ecn --ecn-tcp-cwr", "tcp_flags", Masked(CWR, CWR)),
-    ("-p icmp -m icmp --icmp-type 8", "icmp_type", ((8, 8),)),
+    ("-p icmp -m icmp --icmp-type 8", "icmp_type", Masked(0x800, 0xFF00)),
     ("-m iprange --src-range 10.0.0.1-10.0.0.9", "src", ((0x0A000001, 0x0A000009),)),
 ]
 

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, Names
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord, any_of
-from iptsim.languages import joined, later, say, say_if, told
-from iptsim.packet import Context, Truth, Unknown, address_text
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Packet, Unknown, address_text
 
 #: In the order in which iptables prints them.
 TYPES = (
@@ -19,10 +20,22 @@ TYPES = (
     "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE",
 )  # fmt: skip
 _TYPES6 = ("UNSPEC", "UNICAST", "LOCAL", "ANYCAST", "MULTICAST", "UNREACHABLE")
-#: The IPv6 types that the address alone tells; the routing table tells the others.
+#: The IPv6 types that the address alone decides; the routing table decides the others.
 _BY_ADDRESS6 = frozenset({"UNSPEC", "UNICAST", "MULTICAST"})
 _ARRIVING = frozenset({"PREROUTING", "INPUT", "FORWARD"})
 _LEAVING = frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
+_WORDS = {
+    "LOCAL": message("an address of this host"),
+    "BROADCAST": message("a broadcast address"),
+    "MULTICAST": message("a multicast address"),
+    "UNICAST": message("a unicast address"),
+    "ANYCAST": message("an anycast address"),
+    "UNSPEC": message("the unspecified address"),
+    "BLACKHOLE": message("an address with a blackhole route"),
+    "UNREACHABLE": message("an unreachable address"),
+    "PROHIBIT": message("an address with a prohibit route"),
+    "THROW": message("an address with a throw route"),
+}
 
 
 def _parse(text: str, family: int) -> tuple[str, ...]:
@@ -38,19 +51,90 @@ def _parse(text: str, family: int) -> tuple[str, ...]:
     return tuple(name for name in TYPES if name in found)
 
 
+def _shown(types: tuple[str, ...]) -> Text:
+    return any_of(tuple(_WORDS.get(word, word) for word in types))
+
+
 _ADDRESS_TYPES = Value("address types (LOCAL, UNICAST, BROADCAST ...)", _parse, ",".join, needs_family=True)
 
 
-class Addrtype(Match):
-    """Address types of source and destination, as the routing table sees them."""
+# -- the fields -----------------------------------------------------------------------------------------
+
+
+def _routed_type(context: Context, side: str, limit: str) -> str | Unknown:
+    """Return the type that the routing table gives an address.
+
+    Args:
+        context: the packet.
+        side: "src" or "dst".
+        limit: the interface whose addresses alone are LOCAL: "in_interface" or "out_interface"; empty for all.
+    """
+    interface = getattr(context, limit) if limit else None
+    address: int = getattr(context.packet, side)
+    return context.surroundings.address_type(context.packet.family, address, interface)
+
+
+def _own_type(packet: Packet, side: str) -> str:
+    """Return the type that an IPv6 address shows by its bits."""
+    address = getattr(packet, side)
+    if address == 0:
+        return "UNSPEC"
+    return "MULTICAST" if address >> 120 == 0xFF else "UNICAST"
+
+
+def _type_of(context: Context, side: str, limit: str, own: str) -> str | Unknown:
+    """Return the type of an address whose own type is `own`; nothing for another one."""
+    return "" if own and _own_type(context.packet, side) != own else _routed_type(context, side, limit)
+
+
+def _got(context: Context, side: str, limit: str) -> Text:
+    packet = context.packet
+    found = _routed_type(context, side, limit)
+    return message_if(
+        side == "src",
+        "its source {address} is {type}",
+        "its destination {address} is {type}",
+        address=address_text(packet.family, getattr(packet, side)),
+        type=message("of unknown type") if isinstance(found, Unknown) else found,
+    )
+
+
+def _condition(side: str, limit: str, types: tuple[str, ...], negated: bool, *, ipv6: bool) -> Constraint:
+    """Return the condition on the type of an address.
+
+    For IPv6, of the types that the address alone decides each must hold; of the others, one.
+    """
+    got = partial(_got, side=side, limit=limit)
+    own = [name for name in types if name in _BY_ADDRESS6] if ipv6 else []
+    routed = frozenset(types) - frozenset(own)
+    if own and (not routed or len(own) > 1):
+        allowed = Names(frozenset(own if len(own) == 1 else ()))
+        field = Field(f"{side}.own_type", lambda context: _own_type(context.packet, side), got)
+        return Constraint(field, allowed, negated)
+    only = own[0] if own else ""
+    key = ".".join(filter(None, (side, "type", limit, only)))
+    read = partial(_type_of, side=side, limit=limit, own=only)
+    return Constraint(Field(key, read, got), Names(routed), negated)
+
+
+class _Addrtype(Match):
+    """The types of source and destination."""
 
     name: ClassVar[str] = "addrtype"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--src-type", "src_type", _ADDRESS_TYPES, True),
-        Option("--dst-type", "dst_type", _ADDRESS_TYPES, True),
-        Option("--limit-iface-in", "limit_iface_in"),
-        Option("--limit-iface-out", "limit_iface_out"),
-    )
+        Option(
+            "--src-type", "src_type", _ADDRESS_TYPES, True, listed=" src-type [!]{value}",
+            phrase=Phrase("whose source is {value}", "whose source is not {value}", _shown),
+        ),
+        Option(
+            "--dst-type", "dst_type", _ADDRESS_TYPES, True, listed=" dst-type [!]{value}",
+            phrase=Phrase("whose destination is {value}", "whose destination is not {value}", _shown),
+        ),
+        Option("--limit-iface-in", "limit_iface_in", listed=" limit-in"),
+        Option("--limit-iface-out", "limit_iface_out", listed=" limit-out"),
+    )  # fmt: skip
+    listed: ClassVar[str] = " ADDRTYPE match"
+    joint: ClassVar[str] = " and "
 
     src_type: tuple[str, ...] | None = None
     dst_type: tuple[str, ...] | None = None
@@ -58,128 +142,53 @@ class Addrtype(Match):
     limit_iface_out: bool = False
 
     @model_validator(mode="after")
-    def _complete(self) -> Addrtype:
+    def _complete(self) -> _Addrtype:
         if self.src_type is None and self.dst_type is None:
             raise ValueError("addrtype needs --src-type or --dst-type")
         if self.limit_iface_in and self.limit_iface_out:
             raise ValueError("of --limit-iface-in, --limit-iface-out only one may be given")
         return self
 
+    @property
+    def _limit(self) -> str:
+        """The interface whose addresses alone are LOCAL, empty for all interfaces."""
+        return "in_interface" if self.limit_iface_in else "out_interface" if self.limit_iface_out else ""
+
     def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks that have the interface which the question is limited to."""
         return _ARRIVING if self.limit_iface_in else _LEAVING if self.limit_iface_out else None
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the conditions on source, then destination."""
-        limit = "".join(f" {option.flag}" for option in self.options[2:] if getattr(self, option.field))
-        found = []
-        for option in self.options[:2]:
-            types: tuple[str, ...] | None = getattr(self, option.field)
-            if types is not None:
-                side = option.field[:3]
-                found.append(
-                    fact_predicate(
-                        self.clause(option, types) + limit,
-                        partial(self._test, side, types),
-                        partial(self._got, side),
-                        negated=option.field in self.negated,
-                    )
-                )
-        return tuple(found)
-
-    def _address_type(self, side: str, context: Context) -> str | Unknown:
-        interface = None
-        if self.limit_iface_in:
-            interface = context.in_interface
-        elif self.limit_iface_out:
-            interface = context.out_interface
-        packet = context.packet
-        return context.surroundings.address_type(packet.family, getattr(packet, side), interface)
-
-    def _test(self, side: str, types: tuple[str, ...], context: Context) -> Truth:
-        if context.packet.family == 6:
-            return self._test6(side, types, context)
-        found = self._address_type(side, context)
-        return found if isinstance(found, Unknown) else found in types
-
-    def _test6(self, side: str, types: tuple[str, ...], context: Context) -> Truth:
-        """Tell whether an IPv6 address is of the types.
-
-        Of those that the address alone tells, each that is asked for must hold; of the others, one.
-        """
-        address = getattr(context.packet, side)
-        alone = {"UNSPEC": address == 0, "MULTICAST": address >> 120 == 0xFF}
-        alone["UNICAST"] = not any(alone.values())
-        if not all(alone[name] for name in types if name in _BY_ADDRESS6):
-            return False
-        routed = [name for name in types if name not in _BY_ADDRESS6]
-        if not routed:
-            return True
-        found = self._address_type(side, context)
-        return found if isinstance(found, Unknown) else found in routed
-
-    def _got(self, side: str, context: Context) -> str:
-        packet = context.packet
-        found = self._address_type(side, context)
-        known = say("of a type that is not known") if isinstance(found, Unknown) else found
-        return say_if(
-            side == "src",
-            "its source {family} is {known}",
-            "its destination {family} is {known}",
-            family=address_text(packet.family, getattr(packet, side)),
-            known=known,
+        limits = [option.flag for option, _ in self.given() if option.value is None]
+        return tuple(
+            constrained(
+                " ".join([self.clause(option, value), *limits]),
+                _condition(
+                    option.field[:3], self._limit, value, option.field in self.negated, ipv6=self.family == 6
+                ),
+            )
+            for option, value in self.given()
+            if option.value is not None
         )
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = " ADDRTYPE match"
-        if self.src_type is not None:
-            text += f" src-type {self.bang('src_type')}{','.join(self.src_type)}"
-        if self.dst_type is not None:
-            text += f" dst-type {self.bang('dst_type')}{','.join(self.dst_type)}"
-        text += " limit-in" if self.limit_iface_in else ""
-        return text + (" limit-out" if self.limit_iface_out else "")
-
-    def says(self) -> str:
-        """Return the types in words."""
-        phrases = []
-        for field, types in (("src_type", self.src_type), ("dst_type", self.dst_type)):
-            if types is None:
-                continue
-            shown = any_of(tuple(told(_WORDS.get(word, word)) for word in types))
-            negated = field in self.negated
-            if field == "src_type":
-                phrases.append(
-                    say_if(negated, "whose source is not {types}", "whose source is {types}", types=shown)
-                )
-            else:
-                phrases.append(
-                    say_if(
-                        negated,
-                        "whose destination is not {types}",
-                        "whose destination is {types}",
-                        types=shown,
-                    )
-                )
-        both = joined(" and ", phrases)
+    def says(self) -> Text:
+        types = super().says()
         if self.limit_iface_in:
-            return say("{phrase}, as the arriving interface has it", phrase=both)
+            return message("{phrase}, as the arriving interface has it", phrase=types)
         if self.limit_iface_out:
-            return say("{phrase}, as the leaving interface has it", phrase=both)
-        return both
+            return message("{phrase}, as the leaving interface has it", phrase=types)
+        return types
 
 
-_WORDS = {
-    "LOCAL": later("an address of this host"),
-    "BROADCAST": later("a broadcast address"),
-    "MULTICAST": later("a multicast address"),
-    "UNICAST": later("a unicast address"),
-    "ANYCAST": later("an anycast address"),
-    "UNSPEC": later("the unspecified address"),
-    "BLACKHOLE": later("an address with a blackhole route"),
-    "UNREACHABLE": later("an unreachable address"),
-    "PROHIBIT": later("an address with a prohibit route"),
-    "THROW": later("an address with a throw route"),
-}
+class Addrtype4(_Addrtype):
+    """Address types of source and destination, as the routing table sees them."""
 
-EXTENSIONS = (Addrtype,)
+    family: ClassVar[int | None] = 4
+
+
+class Addrtype6(_Addrtype):
+    """The same, for IPv6."""
+
+    family: ClassVar[int | None] = 6
+
+
+EXTENSIONS = (Addrtype4, Addrtype6)

@@ -9,31 +9,31 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
+from iptsim.extensions.base import Match, Option, Relation, Value
 from iptsim.extensions.constraints import (
-    Allowed,
+    NOT_TRACKED,
     Constraint,
     Field,
-    Masked,
-    Some,
     between,
     connection_value,
     equal,
     named,
+    some_member,
 )
-from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import PROTOCOL, format_protocol, parse_protocol
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import (
     ANY_PORT_RANGE,
     Network,
     NoSuchWord,
     any_of,
     choices,
+    in_network,
     number_range,
     parse_host_mask,
     range_text,
 )
-from iptsim.languages import joined, later, say, say_if, told
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Connection, Context, Flow, Unknown, address_text, protocol_name
 
 #: In the order in which iptables prints them, as are the statuses.
@@ -60,11 +60,11 @@ def _states(context: Context) -> frozenset[str]:
     return status | {state_of(context)}
 
 
-def _got_state(context: Context) -> str:
+def _got_state(context: Context) -> Text:
     if context.state is None:
-        return say("conntrack has not seen it yet, so it counts as {context}", context=state_of(context))
+        return message("conntrack has not seen it yet, so it counts as {context}", context=state_of(context))
     status = sorted(context.connection.status & _TRANSLATED) if context.connection else []
-    return say("its connection state is {values}", values=",".join([context.state, *status]))
+    return message("its connection state is {values}", values=",".join([context.state, *status]))
 
 
 _TRANSLATED = frozenset({"SNAT", "DNAT"})
@@ -89,27 +89,130 @@ _ADDRESS = Value("an address, with /length or /mask", parse_host_mask, attrgette
 _LIFETIME = Value(
     "seconds, or a range (60:120, 60:)", lambda text: number_range(text, 0xFFFFFFFF), range_text
 )
+STATE_WORDS = Phrase("whose connection state is {value}", "whose connection state is not {value}", any_of)
+
+
+# -- the fields of a connection -------------------------------------------------------------------------
+
+
+def _of_flow(connection: Connection, part: str, reply: bool) -> int | Unknown:
+    """Return an address or port of the original or reply flow."""
+    flow: Flow = connection.reply if reply else connection.original
+    number: int | None = getattr(flow, part)
+    return Unknown(message("a port that is picked at random")) if number is None else number
+
+
+def _got_flow(connection: Connection, part: str, reply: bool, name: Message) -> Text:
+    number = _of_flow(connection, part, reply)
+    if isinstance(number, Unknown):
+        return message("its {name} is not known", name=name)
+    shown = address_text(connection.family, number) if part in ("src", "dst") else number
+    return message("its {name} is {value}", name=name, value=shown)
+
+
+def _expires(connection: Connection) -> int | Unknown:
+    # a connection that is not confirmed yet has no timer: 0
+    if "CONFIRMED" not in connection.status:
+        return 0
+    if connection.expires is None:
+        return Unknown(message("the remaining lifetime of the connection"), message("a line of conntrack -L"))
+    return connection.expires
+
+
+def _got_status(connection: Connection) -> Text:
+    return message(
+        "its connection's status is {status}",
+        status=",".join(sorted(connection.status)) or message("empty"),
+    )
+
+
+def _got_direction(context: Context) -> Text:
+    if context.connection is None:
+        return NOT_TRACKED
+    return message("it goes in the {direction} direction", direction=context.direction)
+
+
+_PROTO = connection_value(
+    "proto",
+    lambda connection: connection.original.proto,
+    lambda connection: message(
+        "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
+    ),
+)
+_STATUS = connection_value("status", lambda connection: connection.status, _got_status)
+_EXPIRES = connection_value(
+    "expires",
+    _expires,
+    lambda connection: message("its connection expires in {expires}", expires=str(connection.expires)),
+)
+_DIRECTION = Field(
+    "ct.direction",
+    lambda context: None if context.connection is None else context.direction.upper(),
+    _got_direction,
+)
+
+
+# -- the options ----------------------------------------------------------------------------------------
+
+
+def _option(
+    name: str, value: Value, reads: Field, relation: Relation, phrase: Phrase, *, negatable: bool = True
+) -> Option:
+    """Make an option; a listing prints it under its own name."""
+    return Option(
+        f"--{name}", name, value, negatable, reads=reads, relation=relation, phrase=phrase,
+        listed=f"[ !] {name} {{value}}",
+    )  # fmt: skip
+
+
+def _is_not(name: Message, show: Callable[[Any], str]) -> Phrase:
+    return Phrase("whose {name} is {value}", "whose {name} is not {value}", show, name)
+
+
+def _flow_option(name: str, part: str, called: Message) -> Option:
+    """Make an option on an address or port of the original or reply flow."""
+    reply = name.startswith("ctrepl")
+    got = partial(_got_flow, part=part, reply=reply, name=called)
+    field = connection_value(name, partial(_of_flow, part=part, reply=reply), got)
+    value, relation = (_ADDRESS, in_network) if part in ("src", "dst") else (ANY_PORT_RANGE, between)
+    return _option(name, value, field, relation, _is_not(called, value.format))
 
 
 class Conntrack(Match):
-    """State, direction and original or reply addresses of the packet's connection."""
+    """State, direction and original or reply addresses of the packet's connection.
+
+    For a packet without an entry the kernel evaluates `--ctstate` alone; without that option nothing holds,
+    negated or not.
+    """
 
     name: ClassVar[str] = "conntrack"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--ctstate", "ctstate", choices(f"states of {', '.join(STATES)}", STATES), True),
-        Option("--ctproto", "ctproto", Value(PROTOCOL.expected, parse_protocol), True),
-        Option("--ctorigsrc", "ctorigsrc", _ADDRESS, True),
-        Option("--ctorigdst", "ctorigdst", _ADDRESS, True),
-        Option("--ctreplsrc", "ctreplsrc", _ADDRESS, True),
-        Option("--ctrepldst", "ctrepldst", _ADDRESS, True),
-        Option("--ctorigsrcport", "ctorigsrcport", ANY_PORT_RANGE, True),
-        Option("--ctorigdstport", "ctorigdstport", ANY_PORT_RANGE, True),
-        Option("--ctreplsrcport", "ctreplsrcport", ANY_PORT_RANGE, True),
-        Option("--ctrepldstport", "ctrepldstport", ANY_PORT_RANGE, True),
-        Option("--ctstatus", "ctstatus", Value(_STATUS_WORDS.expected, _statuses, ",".join), True),
-        Option("--ctexpire", "ctexpire", _LIFETIME, True),
-        Option("--ctdir", "ctdir", Value("ORIGINAL or REPLY", _direction)),
-    )
+        _option("ctstate", choices(f"states of {', '.join(STATES)}", STATES), STATE, some_member, STATE_WORDS),
+        _option(
+            "ctproto", Value(PROTOCOL.expected, parse_protocol), _PROTO, equal,
+            _is_not(message("connection's protocol"), format_protocol),
+        ),
+        _flow_option("ctorigsrc", "src", message("original source")),
+        _flow_option("ctorigdst", "dst", message("original destination")),
+        _flow_option("ctreplsrc", "src", message("reply source")),
+        _flow_option("ctrepldst", "dst", message("reply destination")),
+        _flow_option("ctorigsrcport", "sport", message("original source port")),
+        _flow_option("ctorigdstport", "dport", message("original destination port")),
+        _flow_option("ctreplsrcport", "sport", message("reply source port")),
+        _flow_option("ctrepldstport", "dport", message("reply destination port")),
+        _option(
+            "ctstatus", Value(_STATUS_WORDS.expected, _statuses, ",".join), _STATUS, some_member,
+            Phrase("whose connection is {value}", "whose connection is not {value}", any_of),
+        ),
+        _option(
+            "ctexpire", _LIFETIME, _EXPIRES, between,
+            _is_not(message("connection's remaining lifetime in seconds"), range_text),
+        ),
+        _option(
+            "ctdir", Value("ORIGINAL or REPLY", _direction), _DIRECTION, named,
+            Phrase("in the {value} direction", show=str.lower), negatable=False,
+        ),
+    )  # fmt: skip
 
     ctstate: tuple[str, ...] | None = None
     ctproto: int | None = None
@@ -131,168 +234,10 @@ class Conntrack(Match):
             raise ValueError("conntrack needs an option, such as --ctstate")
         return self
 
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return one condition an option.
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        # beside --ctstate a packet without an entry passes the other options
+        passes = self.ctstate is not None and option.field != "ctstate"
+        return Constraint(field, option.relation(value), option.field in self.negated, passes)
 
-        For a packet without an entry the kernel looks at `--ctstate` alone; where that is not given,
-        nothing holds, negated or not.
-        """
-        found = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None:
-                field, allows = _CONDITIONS[option.field]
-                # beside --ctstate a packet without an entry passes the other options
-                passes = self.ctstate is not None and option.field != "ctstate"
-                constraint = Constraint(field, allows(value), option.field in self.negated, passes)
-                found.append(constrained(self.clause(option, value), constraint))
-        return tuple(found)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = ""
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None:
-                text += f"{self.bang(option.field, ' !')} {option.field} {_listed(value)}"
-        return text
-
-    def says(self) -> str:
-        """Return the conditions in words."""
-        phrases = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is None:
-                continue
-            if option.field == "ctstate":
-                phrases.append(
-                    say_if(
-                        option.field in self.negated,
-                        "whose connection state is not {value}",
-                        "whose connection state is {value}",
-                        value=any_of(value),
-                    )
-                )
-            elif option.field == "ctdir":
-                phrases.append(say("in the {value} direction", value=value.lower()))
-            elif option.field == "ctstatus":
-                phrases.append(
-                    say_if(
-                        option.field in self.negated,
-                        "whose connection is not {value}",
-                        "whose connection is {value}",
-                        value=any_of(value),
-                    )
-                )
-            else:
-                shown = option.value.format(value) if option.value else value
-                phrases.append(
-                    say_if(
-                        option.field in self.negated,
-                        "whose {word} is not {shown}",
-                        "whose {word} is {shown}",
-                        word=told(_NAMES[option.field]),
-                        shown=shown if option.field != "ctproto" else format_protocol(value),
-                    )
-                )
-        return joined(" ", phrases)
-
-
-_NAMES = {
-    "ctproto": later("connection's protocol"), "ctorigsrc": later("original source"),
-    "ctorigdst": later("original destination"),
-    "ctreplsrc": later("answering address"), "ctrepldst": later("address answered to"),
-    "ctorigsrcport": later("original source port"), "ctorigdstport": later("original destination port"),
-    "ctreplsrcport": later("answering port"), "ctrepldstport": later("port answered to"),
-    "ctexpire": later("connection's remaining lifetime in seconds"),
-}  # fmt: skip
-
-
-def _listed(value: Any) -> str:
-    if isinstance(value, Network):
-        return value.short
-    if isinstance(value, tuple) and isinstance(value[0], int):
-        return range_text((value[0], value[1]))
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def _of_flow(connection: Connection, field: str) -> int | Unknown:
-    """Return an address or port of the original or reply flow."""
-    flow: Flow = connection.reply if field.startswith("ctrepl") else connection.original
-    number: int | None = getattr(flow, _PARTS[field.removeprefix("ctrepl").removeprefix("ctorig")])
-    return Unknown(later("a port that is picked at random")) if number is None else number
-
-
-def _got_flow(connection: Connection, field: str) -> str:
-    number = _of_flow(connection, field)
-    shown: object = None if isinstance(number, Unknown) else number
-    if not field.endswith("port") and isinstance(number, int):
-        shown = address_text(connection.family, number)
-    return say("its {word} is {value}", word=told(_NAMES[field]), value=shown)
-
-
-#: The options that look at an address or port of a flow.
-_FLOWS = tuple(
-    f"ct{flow}{side}{part}" for flow in ("orig", "repl") for side in ("src", "dst") for part in ("", "port")
-)
-_PARTS = {"src": "src", "dst": "dst", "srcport": "sport", "dstport": "dport"}
-
-
-def _network(network: Network) -> Masked:
-    return Masked(network.address & network.mask, network.mask)
-
-
-def _expires(connection: Connection) -> int | Unknown:
-    # a connection that is not confirmed yet has no timer: 0
-    if "CONFIRMED" not in connection.status:
-        return 0
-    if connection.expires is None:
-        return Unknown(later("the remaining lifetime of the connection"), later("a line of conntrack -L"))
-    return connection.expires
-
-
-_PROTO = connection_value(
-    "proto",
-    lambda connection: connection.original.proto,
-    lambda connection: say(
-        "its connection's protocol is {proto}", proto=protocol_name(connection.original.proto)
-    ),
-)
-_STATUS = connection_value(
-    "status",
-    lambda connection: connection.status,
-    lambda connection: say(
-        "its connection's status is {status}", status=",".join(sorted(connection.status)) or say("empty")
-    ),
-)
-_EXPIRES = connection_value(
-    "expires",
-    _expires,
-    lambda connection: say("its connection expires in {expires}", expires=connection.expires),
-)
-_DIRECTION = Field(
-    "ct.direction",
-    lambda context: None if context.connection is None else context.direction.upper(),
-    lambda context: (
-        say("it belongs to no tracked connection")
-        if context.connection is None
-        else say("it goes in the {direction} direction", direction=context.direction)
-    ),
-)
-#: What each option looks at, and the values that it allows.
-_CONDITIONS: dict[str, tuple[Field, Callable[[Any], Allowed]]] = {
-    "ctstate": (STATE, lambda states: Some(frozenset(states))),
-    "ctproto": (_PROTO, equal),
-    "ctstatus": (_STATUS, lambda statuses: Some(frozenset(statuses))),
-    "ctexpire": (_EXPIRES, between),
-    "ctdir": (_DIRECTION, named),
-    **{
-        field: (
-            connection_value(field, partial(_of_flow, field=field), partial(_got_flow, field=field)),
-            between if field.endswith("port") else _network,
-        )
-        for field in _FLOWS
-    },
-}
 
 EXTENSIONS = (Conntrack,)

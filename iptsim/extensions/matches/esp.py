@@ -7,65 +7,47 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.headers import (
-    NUMBER_RANGE,
-    WHOLE,
-    header_predicate,
-    is_later_fragment,
-    number_predicate,
-)
-from iptsim.extensions.listing import ListingForm, listed_range
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import Field, between
+from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
+from iptsim.extensions.listing import range_lister
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import range_words
 from iptsim.extensions.wire import ESP
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message
 from iptsim.packet import Packet
+
+_HEADER = message("ESP header")
+
+
+def _has_header(packet: Packet) -> bool:
+    return packet.proto == ESP and not packet.is_later_fragment
+
+
+def _spi(packet: Packet) -> int | None:
+    return packet.extra.get("esp_spi")
 
 
 class Esp(Match):
     """The SPI of an ESP packet."""
 
     name: ClassVar[str] = "esp"
-    options: ClassVar[tuple[Option, ...]] = (Option("--espspi", "espspi", NUMBER_RANGE, True, idle=WHOLE),)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--espspi", "espspi", NUMBER_RANGE, True, idle=WHOLE,
+            reads=number_field("esp_spi", message("ESP SPI"), _spi, _has_header, _HEADER), relation=between,
+            phrase=Phrase(
+                "whose ESP header has SPI {value}", "whose ESP header does not have SPI {value}", range_words
+            ),
+            listed=range_lister("spi", " "),
+        ),
+    )  # fmt: skip
     protocols: ClassVar[frozenset[int] | None] = frozenset({ESP})
+    presence: ClassVar[Field | None] = presence_field(_has_header, _HEADER)
+    listed: ClassVar[str] = " esp"
+    alone: ClassVar[Text] = message("with an ESP header")
 
     espspi: tuple[int, int] | None = None
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the SPI; a later fragment has no header."""
-        if self.espspi is None:
-            return (header_predicate("-m esp", _has_header, "ESP header"),)
-        return (
-            number_predicate(
-                self.save(),
-                "esp_spi",
-                (self.espspi,),
-                lambda packet: packet.extra.get("esp_spi"),
-                negated="espspi" in self.negated,
-                name=later("ESP SPI"),
-                has_header=_has_header,
-                header=later("ESP header"),
-            ),
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" esp {listed_range('spi', self.espspi, self.bang('espspi'))}" if self.espspi else " esp"
-
-    def says(self) -> str:
-        """Return the SPI in words."""
-        if self.espspi is None:
-            return say("with an ESP header")
-        return say_if(
-            "espspi" in self.negated,
-            "whose ESP header does not have SPI {espspi}",
-            "whose ESP header has SPI {espspi}",
-            espspi=range_words(self.espspi),
-        )
-
-
-def _has_header(packet: Packet) -> bool:
-    return packet.proto == ESP and not is_later_fragment(packet)
 
 
 EXTENSIONS = (Esp,)

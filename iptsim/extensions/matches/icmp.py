@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.checks import demand
-from iptsim.extensions.icmp import ANY, IcmpType, Names, icmp_predicate, icmp_says, icmp_value, listed_icmp
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Option
+from iptsim.extensions.icmp import ANY, IcmpMatch, IcmpType, Names, icmp_option
 from iptsim.packet import ICMP
 
 NAMES: Names = {
@@ -35,37 +31,20 @@ NAMES: Names = {
 }  # fmt: skip
 
 
-class Icmp(Match):
+class Icmp(IcmpMatch):
     """Type and code of an ICMP packet."""
 
     name: ClassVar[str] = "icmp"
     family: ClassVar[int | None] = 4
     options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "--icmp-type", "icmp_type", icmp_value(NAMES, "an ICMP type: a number, type/code or a name"), True
-        ),
+        icmp_option("--icmp-type", "icmp_type", NAMES, "an ICMP type: a number, type/code or a name"),
     )
     protocols: ClassVar[frozenset[int] | None] = frozenset({ICMP})
+    protocol: ClassVar[int] = ICMP
+    names: ClassVar[Names] = NAMES
+    listed: ClassVar[str] = " icmp"
 
-    icmp_type: IcmpType | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Icmp:
-        demand(self, "icmp_type")
-        return self
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on type and code."""
-        wanted = self.icmp_type or IcmpType(ANY)
-        return (icmp_predicate(self.save(), wanted, ICMP, NAMES, "icmp_type" in self.negated),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" icmp{listed_icmp(self.icmp_type, self.bang('icmp_type', ' !'))}"
-
-    def says(self) -> str:
-        """Return the type in words."""
-        return icmp_says(self.icmp_type or IcmpType(ANY), NAMES, "icmp_type" in self.negated)
+    icmp_type: IcmpType
 
 
 EXTENSIONS = (Icmp,)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.checks import demand
-from iptsim.extensions.icmp import IcmpType, Names, icmp_predicate, icmp_says, icmp_value, listed_icmp
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Option
+from iptsim.extensions.icmp import IcmpMatch, IcmpType, Names, icmp_option
 from iptsim.packet import ICMPV6
 
 NAMES: Names = {
@@ -32,40 +28,20 @@ NAMES: Names = {
 }  # fmt: skip
 
 
-class Icmp6(Match):
+class Icmp6(IcmpMatch):
     """Type and code of an ICMPv6 packet; here type 255 is a type like any other."""
 
     name: ClassVar[str] = "icmp6"
     family: ClassVar[int | None] = 6
     options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "--icmpv6-type",
-            "icmpv6_type",
-            icmp_value(NAMES, "an ICMPv6 type: a number, type/code or a name"),
-            True,
-        ),
+        icmp_option("--icmpv6-type", "icmpv6_type", NAMES, "an ICMPv6 type: a number, type/code or a name"),
     )
     protocols: ClassVar[frozenset[int] | None] = frozenset({ICMPV6})
+    protocol: ClassVar[int] = ICMPV6
+    names: ClassVar[Names] = NAMES
+    listed: ClassVar[str] = " ipv6-icmp"
 
-    icmpv6_type: IcmpType | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Icmp6:
-        demand(self, "icmpv6_type")
-        return self
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on type and code."""
-        wanted = self.icmpv6_type or IcmpType(0)
-        return (icmp_predicate(self.save(), wanted, ICMPV6, NAMES, "icmpv6_type" in self.negated),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" ipv6-icmp{listed_icmp(self.icmpv6_type, self.bang('icmpv6_type', ' !'))}"
-
-    def says(self) -> str:
-        """Return the type in words."""
-        return icmp_says(self.icmpv6_type or IcmpType(0), NAMES, "icmpv6_type" in self.negated)
+    icmpv6_type: IcmpType
 
 
 EXTENSIONS = (Icmp6,)

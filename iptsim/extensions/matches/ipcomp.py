@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate
-from iptsim.extensions.headers import (
-    NUMBER_RANGE,
-    WHOLE,
-    header_predicate,
-    is_later_fragment,
-    number_predicate,
-)
-from iptsim.extensions.listing import ListingForm, listed_range
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import Field, between
+from iptsim.extensions.headers import NUMBER_RANGE, WHOLE, number_field, presence_field
+from iptsim.extensions.listing import range_lister
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import range_words
 from iptsim.extensions.wire import IPCOMP
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message
 from iptsim.packet import Packet
+
+_HEADER = message("IPComp header")
+
+
+def _has_header(packet: Packet) -> bool:
+    return packet.proto == IPCOMP and not packet.is_later_fragment
+
+
+def _index(packet: Packet) -> int | None:
+    return packet.extra.get("ipcomp_cpi")
 
 
 class Ipcomp(Match):
@@ -27,55 +33,25 @@ class Ipcomp(Match):
 
     name: ClassVar[str] = "ipcomp"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--ipcompspi", "ipcompspi", NUMBER_RANGE, True, idle=WHOLE),
-        Option("--compres", "compres"),
-    )
+        Option(
+            "--ipcompspi", "ipcompspi", NUMBER_RANGE, True, idle=WHOLE,
+            reads=number_field("ipcomp_cpi", message("IPComp CPI"), _index, _has_header, _HEADER),
+            relation=between,
+            phrase=Phrase(
+                "whose IPComp header has CPI {value}", "whose IPComp header does not have CPI {value}", range_words
+            ),
+            listed=range_lister("spi"),
+        ),
+        Option("--compres", "compres", listed=" reserved"),
+    )  # fmt: skip
     protocols: ClassVar[frozenset[int] | None] = frozenset({IPCOMP})
+    presence: ClassVar[Field | None] = presence_field(_has_header, _HEADER)
+    listed: ClassVar[str] = " comp "
+    alone: ClassVar[Text] = message("with an IPComp header")
 
-    #: without the option iptables asks for index 0
+    #: without the option iptables tests for index 0
     ipcompspi: tuple[int, int] | None = (0, 0)
     compres: bool = False
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the index; a later fragment has no header."""
-        if self.ipcompspi is None:
-            return (header_predicate("-m ipcomp", _has_header, _HEADER),)
-        return (
-            number_predicate(
-                self.clause(self.options[0], self.ipcompspi),
-                "ipcomp_cpi",
-                (self.ipcompspi,),
-                lambda packet: packet.extra.get("ipcomp_cpi"),
-                negated="ipcompspi" in self.negated,
-                name=later("IPComp CPI"),
-                has_header=_has_header,
-                header=_HEADER,
-            ),
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" comp {listed_range('spi', self.ipcompspi, self.bang('ipcompspi'))}" + (
-            " reserved" if self.compres else ""
-        )
-
-    def says(self) -> str:
-        """Return the index in words."""
-        if self.ipcompspi is None:
-            return say("with an IPComp header")
-        return say_if(
-            "ipcompspi" in self.negated,
-            "whose IPComp header does not have CPI {cpi}",
-            "whose IPComp header has CPI {cpi}",
-            cpi=range_words(self.ipcompspi),
-        )
-
-
-_HEADER = later("IPComp header")
-
-
-def _has_header(packet: Packet) -> bool:
-    return packet.proto == IPCOMP and not is_later_fragment(packet)
 
 
 EXTENSIONS = (Ipcomp,)

@@ -4,48 +4,36 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, field_predicate
-from iptsim.extensions.constraints import Masked
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import MARK, MaskedNumber
-from iptsim.languages import say_if
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import packet_field
+from iptsim.extensions.values import MARK, MaskedNumber, masked
+from iptsim.languages import Text, message_if
+
+
+def _says(mark: MaskedNumber, negated: bool) -> Text:
+    if mark.mask == 0xFFFFFFFF:
+        return message_if(negated, "not marked {value}", "marked {value}", value=str(mark))
+    return message_if(
+        negated,
+        "whose mark is not {value:#x} in the bits {mask:#x}",
+        "whose mark is {value:#x} in the bits {mask:#x}",
+        value=mark.value,
+        mask=mark.mask,
+    )
 
 
 class Mark(Match):
     """The packet's mark under a mask."""
 
     name: ClassVar[str] = "mark"
-    options: ClassVar[tuple[Option, ...]] = (Option("--mark", "mark", MARK, True),)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--mark", "mark", MARK, True, reads=packet_field("mark", show=hex), relation=masked, phrase=_says,
+            listed=" mark match[ !] {value}",
+        ),
+    )  # fmt: skip
 
     mark: MaskedNumber
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the mark."""
-        return (
-            field_predicate(
-                self.save(),
-                "mark",
-                Masked(self.mark.value, self.mark.mask),
-                negated=bool(self.negated),
-                show=hex,
-            ),
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" mark match{self.bang('mark', ' !')} {self.mark}"
-
-    def says(self) -> str:
-        """Return the mark in words."""
-        if self.mark.mask == 0xFFFFFFFF:
-            return say_if(self.negated, "not marked {mark}", "marked {mark}", mark=self.mark)
-        return say_if(
-            self.negated,
-            "whose mark is not {value:#x} in the bits {mask:#x}",
-            "whose mark is {value:#x} in the bits {mask:#x}",
-            value=self.mark.value,
-            mask=self.mark.mask,
-        )
 
 
 EXTENSIONS = (Mark,)

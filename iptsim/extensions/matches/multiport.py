@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Insists, Match, Option, Predicate, Value
-from iptsim.extensions.constraints import Ranges
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.ports import ports_predicate
-from iptsim.extensions.values import any_of, not_if, port, range_text, range_words
-from iptsim.languages import say
-from iptsim.packet import PORT_PROTOCOLS
+from iptsim.extensions.base import Insists, Match, Option, Predicate, Value, combined
+from iptsim.extensions.checks import given
+from iptsim.extensions.constraints import Constraint, Ranges, Several
+from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.ports import PORTS, got_port
+from iptsim.extensions.values import any_of, port, range_text, range_words
+from iptsim.languages import Text, message_joined
+from iptsim.packet import PORT_PROTOCOLS, Context
 
 _MOST = 15
 
@@ -32,13 +33,20 @@ def _parse(text: str) -> Ranges:
     return tuple(ports)
 
 
+def _any_port(ports: Ranges) -> Text:
+    return any_of(tuple(range_words(pair) for pair in ports))
+
+
+def _as_they_are(ports: Ranges) -> Ranges:
+    return ports
+
+
 PORT_LIST = Value(
     f"up to {_MOST} ports and ranges (80,443,8000:8100)",
     _parse,
     lambda ports: ",".join(range_text(pair) for pair in ports),
     form="port_list",
 )
-_FIELDS = {"source_ports": ("sport",), "destination_ports": ("dport",), "ports": ("sport", "dport")}
 
 
 class Multiport(Match):
@@ -48,10 +56,21 @@ class Multiport(Match):
     protocols: ClassVar[frozenset[int] | None] = PORT_PROTOCOLS
     insists: ClassVar[Insists] = "protocols"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sports", "source_ports", PORT_LIST, True, ("--source-ports",)),
-        Option("--dports", "destination_ports", PORT_LIST, True, ("--destination-ports",)),
-        Option("--ports", "ports", PORT_LIST, True),
-    )
+        Option(
+            "--sports", "source_ports", PORT_LIST, True, ("--source-ports",), reads=PORTS["sport"],
+            relation=_as_they_are, phrase=Phrase("from port {value}", show=_any_port),
+            listed=" multiport sports [ !]{value}",
+        ),
+        Option(
+            "--dports", "destination_ports", PORT_LIST, True, ("--destination-ports",), reads=PORTS["dport"],
+            relation=_as_they_are, phrase=Phrase("to port {value}", show=_any_port),
+            listed=" multiport dports [ !]{value}",
+        ),
+        Option(
+            "--ports", "ports", PORT_LIST, True, phrase=Phrase("from or to port {value}", show=_any_port),
+            listed=" multiport ports [ !]{value}",
+        ),
+    )  # fmt: skip
 
     source_ports: Ranges | None = None
     destination_ports: Ranges | None = None
@@ -59,37 +78,22 @@ class Multiport(Match):
 
     @model_validator(mode="after")
     def _check(self) -> Multiport:
-        if len([field for field in _FIELDS if getattr(self, field) is not None]) != 1:
+        if len(given(self, "source_ports", "destination_ports", "ports")) != 1:
             raise ValueError("multiport needs exactly one of --sports, --dports and --ports")
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the ports."""
-        return tuple(
-            ports_predicate(self.save(), names, getattr(self, field), bool(self.negated))
-            for field, names in _FIELDS.items()
-            if getattr(self, field) is not None
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        field = next(field for field in _FIELDS if getattr(self, field) is not None)
-        word = {"source_ports": "sports", "destination_ports": "dports"}.get(field, field)
-        return f" multiport {word} {self.bang(field, ' !')}{PORT_LIST.format(getattr(self, field))}"
-
-    def says(self) -> str:
-        """Return the ports in words."""
-        if self.source_ports is not None:
-            phrase = say("from port {ports}", ports=_any_port(self.source_ports))
-        elif self.destination_ports is not None:
-            phrase = say("to port {ports}", ports=_any_port(self.destination_ports))
-        else:
-            phrase = say("from or to port {ports}", ports=_any_port(self.ports or ()))
-        return not_if(bool(self.negated), phrase)
+        if self.ports is None:
+            return super().predicates()
+        negated = bool(self.negated)
+        sides = tuple(Constraint(field, self.ports, negated) for field in PORTS.values())
+        return (combined(self.save(), Several(sides, every=negated), _got_ports, negated=negated),)
 
 
-def _any_port(ports: Ranges) -> str:
-    return any_of(tuple(range_words(pair) for pair in ports))
+def _got_ports(context: Context) -> Text:
+    if context.packet.is_later_fragment:
+        return got_port(context, "sport")
+    return message_joined(" and ", (got_port(context, field) for field in PORTS))
 
 
 EXTENSIONS = (Multiport,)

@@ -16,7 +16,7 @@ from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Valu
 from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare, integer, not_if, range_text, range_words
-from iptsim.languages import joined, later, say, say_if
+from iptsim.languages import Text, joined, later, say, say_if
 from iptsim.packet import Context, Truth, Unknown
 
 _LAST_ID = 0xFFFFFFFE
@@ -123,7 +123,7 @@ class Owner(Match):
         return joined(" and ", phrases)
 
 
-def _owner_words(owner: str | tuple[int, int]) -> str:
+def _owner_words(owner: str | tuple[int, int]) -> Text:
     return owner if isinstance(owner, str) else range_words(owner)
 
 

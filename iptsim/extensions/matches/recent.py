@@ -191,7 +191,7 @@ class Recent(Match):
         if self.seconds:
             limits.append(say("in the last {seconds} seconds", seconds=self.seconds))
         seen = say("listed {limits}", limits=joined(" ", limits)) if limits else say("listed")
-        seen = not_if(bool(self.negated), seen)
+        seen = str(not_if(bool(self.negated), seen))
         enters = say_if(
             self.rdest,
             "entering their destination in the list {list}",

@@ -1,21 +1,26 @@
-"""`-m sctp`: ports and chunks of SCTP (net/netfilter/xt_sctp.c).
+"""`-m sctp` and `-m dccp`: ports, chunks and packet types (net/netfilter/xt_sctp.c, xt_dccp.c).
 
-Key of :attr:`Packet.extra`: `sctp_chunks`, the names of the packet's chunks in order, each with the flags
+Keys of :attr:`Packet.extra`: `sctp_chunks`, the names of the packet's chunks in order, each with the flags
 that are set, if any: `("INIT",)`, `("SACK", "DATA:BE")`, or in one text with commas. Without it, a packet
-that opens an association carries INIT.
+that opens an association carries INIT. `dccp_type`, a name such as "REQUEST" or its number; `dccp_options`, the
+numbers of the options present (a text with commas will do).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from iptsim.errors import UsageError
-from iptsim.extensions.base import Match, Option, Predicate, Value
-from iptsim.extensions.listing import ListingForm, listed_ports
-from iptsim.extensions.ports import port_predicate, port_says
-from iptsim.extensions.values import PORT_RANGE
-from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import SCTP, Context, Truth, Unknown
+from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.constraints import Field, Names, one_member
+from iptsim.extensions.headers import presence_field
+from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.ports import NATIVE_PORTS, PORTS, NativePorts, port_options
+from iptsim.extensions.values import ANY_PORT_RANGE, PORT_RANGE, any_of, integer_value
+from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
+from iptsim.languages import Text, message
+from iptsim.packet import SCTP, Context, Packet, Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.
 CHUNKS = {
@@ -32,7 +37,7 @@ _ALL = tuple(range(256))
 
 
 class Chunk(NamedTuple):
-    """A chunk type, and the flags of it that are looked at and must be set."""
+    """A chunk type, and the flags of it that are tested and must be set."""
 
     number: int
     mask: int = 0
@@ -40,6 +45,10 @@ class Chunk(NamedTuple):
 
     def __str__(self) -> str:
         return _NAMES.get(self.number, str(self.number)) + self._flags()
+
+    def fits(self, carried: Chunk) -> bool:
+        """Tell whether a chunk of this type has the right flags."""
+        return carried.set & self.mask == self.set
 
     def listed(self) -> str:
         """Return the chunk type as a listing has it, by its number."""
@@ -55,15 +64,38 @@ class Chunk(NamedTuple):
 
 
 class ChunkTypes(NamedTuple):
-    """What the packet's chunks must be: `all`, `any` or `only` of the listed; `every` stands for ALL."""
+    """What the packet's chunks must be: `all`, `any` or `only` of the listed; `every` means ALL."""
 
     how: str
     chunks: tuple[Chunk, ...]
     every: bool = False
 
+    @property
+    def allowed(self) -> CarriedChunks:
+        """The chunks of a packet that satisfy it."""
+        return CarriedChunks(self.how, tuple(map(Chunk, range(256))) if self.every else self.chunks)
+
     def __str__(self) -> str:
         listed = "ALL" if self.every else ",".join(map(str, self.chunks)) or "NONE"
         return f"{self.how} {listed}"
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedChunks:
+    """The chunks of a packet of which `any`, `all` or `only` some are those."""
+
+    how: str
+    chunks: tuple[Chunk, ...]
+
+    def allows(self, carried: tuple[Chunk, ...]) -> bool:
+        """Tell whether the chunks of a packet are right."""
+        listed = {chunk.number: chunk for chunk in self.chunks}
+        fitting = [one for one in carried if one.number in listed and listed[one.number].fits(one)]
+        if self.how == "any":
+            return bool(fitting)
+        if self.how == "only":
+            return len(fitting) == len(carried)
+        return {one.number for one in fitting} == listed.keys()
 
 
 def _chunk(text: str) -> Chunk:
@@ -100,10 +132,10 @@ def _chunk_types(how: str, text: str) -> ChunkTypes:
 
 
 def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
-    """Return the chunks of the packet, with their set flags; None where nobody said.
+    """Return the chunks of the packet, with their set flags; None where they were not stated.
 
     Raises:
-        UsageError: the question names a chunk that there is none of.
+        UsageError: the packet is said to have an unknown chunk.
     """
     chunks = context.packet.extra.get("sctp_chunks")
     if chunks is None:
@@ -114,97 +146,163 @@ def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
         raise UsageError(f"sctp_chunks: {error}") from None
 
 
-class Sctp(Match):
+def _carried(context: Context) -> tuple[Chunk, ...] | Unknown | None:
+    if context.packet.is_later_fragment:
+        return None
+    chunks = carried_chunks(context)
+    return _NO_CHUNKS if chunks is None else chunks
+
+
+def _got_chunks(context: Context) -> Text:
+    if context.packet.is_later_fragment:
+        return message("a later fragment carries no SCTP header")
+    chunks = carried_chunks(context)
+    shown = message("not known") if chunks is None else ", ".join(map(str, chunks))
+    return message("its SCTP chunks are {chunks}", chunks=shown)
+
+
+def _listed_chunks(types: ChunkTypes, negated: bool) -> str:
+    chunks = "ALL" if types.every else ",".join(chunk.listed() for chunk in types.chunks) or "NONE"
+    return f"{' !' if negated else ''} {types.how} {chunks}"
+
+
+_NO_CHUNKS = Unknown(message("the SCTP chunks that it carries"), "--set sctp_chunks=DATA")
+
+
+class Sctp(NativePorts):
     """The SCTP header and its chunks. Without options it holds for every SCTP packet."""
 
     name: ClassVar[str] = "sctp"
     protocols: ClassVar[frozenset[int] | None] = frozenset({SCTP})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sport", "source_port", PORT_RANGE, True, ("--source-port",)),
-        Option("--dport", "destination_port", PORT_RANGE, True, ("--destination-port",)),
+        *port_options(PORT_RANGE, fields=NATIVE_PORTS),
         Option(
             "--chunk-types",
             "chunk_types",
             Value("all, any or only, and the chunk types (any DATA:Be,INIT)", _chunk_types, words=2),
             True,
+            reads=Field("sctp_chunks", _carried, _got_chunks),
+            relation=lambda types: types.allowed,
+            phrase=Phrase("carrying {value} SCTP chunks", "not carrying {value} SCTP chunks"),
+            listed=_listed_chunks,
         ),
     )
+    listed: ClassVar[str] = " sctp"
+
+    chunk_types: ChunkTypes | None = None
+
+
+# -- DCCP -----------------------------------------------------------------------------------------------
+
+
+def _parse_types(text: str) -> tuple[str, ...]:
+    words = {word.upper() for word in text.split(",")}
+    for word in words:
+        if word not in DCCP_TYPES:
+            raise ValueError(f"{word!r} is not a DCCP packet type: one of {', '.join(DCCP_TYPES)}")
+    return tuple(name for name in DCCP_TYPES if name in words)
+
+
+def _listed_types(types: tuple[str, ...], negated: bool) -> str:
+    # every number without a name is INVALID
+    known = [str(DCCP_TYPES.index(name)) for name in types if name != "INVALID"]
+    others = map(str, range(DCCP_TYPES.index("INVALID"), 16))
+    numbers = [*known, *(others if "INVALID" in types else ())]
+    return f"{' !' if negated else ''} {','.join(numbers)}"
+
+
+def _has_header(packet: Packet) -> bool:
+    return packet.proto == DCCP and not packet.is_later_fragment
+
+
+def _type_name(number: int) -> str:
+    # every number without a name is INVALID
+    return DCCP_TYPES[min(number, len(DCCP_TYPES) - 1)]
+
+
+def _type_seen(context: Context) -> str | Unknown | None:
+    if not _has_header(context.packet):
+        return None
+    number = dccp_type(context.packet)
+    return _NO_TYPE if number is None else _type_name(number)
+
+
+def _got_type(context: Context) -> Text:
+    if not _has_header(context.packet):
+        return message("it has no DCCP header")
+    number = dccp_type(context.packet)
+    if number is None:
+        return message("its DCCP type was not stated")
+    return message("its DCCP type is {number}", number=_type_name(number))
+
+
+def _present_options(packet: Packet) -> frozenset[int] | None:
+    stated = packet.extra.get("dccp_options")
+    if stated is None:
+        return None
+    if isinstance(stated, str):
+        stated = [int(number) for number in stated.split(",") if number]
+    return frozenset([stated] if isinstance(stated, int) else stated)
+
+
+def _options_seen(context: Context) -> frozenset[int] | Unknown | None:
+    if not _has_header(context.packet):
+        return None
+    present = _present_options(context.packet)
+    return _NO_OPTIONS if present is None else present
+
+
+def _got_options(context: Context) -> Text:
+    present = _present_options(context.packet)
+    if present is None:
+        return message("its DCCP options were not stated")
+    return message(
+        "its DCCP options are: {present}", present=", ".join(map(str, sorted(present))) or message("none")
+    )
+
+
+_NO_TYPE = Unknown(message("the packet's DCCP type"), "--set dccp_type=REQUEST")
+_NO_OPTIONS = Unknown(message("the packet's DCCP options"), "--set dccp_options=N")
+_TYPE = Field("dccp_type", _type_seen, _got_type)
+_OPTIONS = Field("dccp_options", _options_seen, _got_options)
+
+
+class Dccp(Match):
+    """The header of a DCCP packet."""
+
+    name: ClassVar[str] = "dccp"
+    options: ClassVar[tuple[Option, ...]] = (
+        *port_options(ANY_PORT_RANGE, fields=PORTS),
+        Option(
+            "--dccp-types",
+            "dccp_types",
+            Value("DCCP packet types", _parse_types, ",".join),
+            True,
+            reads=_TYPE,
+            relation=lambda types: Names(frozenset(types)),
+            phrase=Phrase("of DCCP type {value}", "not of DCCP type {value}", any_of),
+            listed=_listed_types,
+        ),
+        Option(
+            "--dccp-option",
+            "dccp_option",
+            integer_value("a DCCP option's number", 1, 255),
+            True,
+            reads=_OPTIONS,
+            relation=one_member,
+            phrase=Phrase("with DCCP option {value}", "without DCCP option {value}"),
+            listed=" option=[!]{value}",
+        ),
+    )
+    protocols: ClassVar[frozenset[int] | None] = frozenset({DCCP})
+    presence: ClassVar[Field | None] = presence_field(_has_header, "DCCP header")
+    listed: ClassVar[str] = " dccp"
+    alone: ClassVar[Text] = message("with a DCCP header")
 
     source_port: tuple[int, int] | None = None
     destination_port: tuple[int, int] | None = None
-    chunk_types: ChunkTypes | None = None
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return one condition an option."""
-        found = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is None:
-                continue
-            text, negated = self.clause(option, value), option.field in self.negated
-            if option.field == "chunk_types":
-                found.append(_chunks_predicate(text, value, negated))
-            else:
-                found.append(port_predicate(text, option.field, value, negated))
-        return tuple(found)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = f" sctp{listed_ports(self.source_port, self.destination_port, self.negated)}"
-        if self.chunk_types is not None:
-            types = self.chunk_types
-            chunks = "ALL" if types.every else ",".join(chunk.listed() for chunk in types.chunks) or "NONE"
-            text += f"{self.bang('chunk_types', ' !')} {types.how} {chunks}"
-        return text
-
-    def says(self) -> str:
-        """Return ports and chunks in words."""
-        phrases = [port_says(self, "source_port"), port_says(self, "destination_port")]
-        if self.chunk_types is not None:
-            phrases.append(
-                say_if(
-                    "chunk_types" in self.negated,
-                    "not carrying {chunk_types} SCTP chunks",
-                    "carrying {chunk_types} SCTP chunks",
-                    chunk_types=self.chunk_types,
-                )
-            )
-        return joined(" ", filter(None, phrases))
+    dccp_types: tuple[str, ...] | None = None
+    dccp_option: int | None = None
 
 
-def _chunks_predicate(text: str, wanted: ChunkTypes, negated: bool) -> Predicate:
-    listed = (
-        {number: Chunk(number) for number in _ALL} if wanted.every else {c.number: c for c in wanted.chunks}
-    )
-
-    def fits(carried: Chunk) -> bool:
-        chunk = listed.get(carried.number)
-        return chunk is not None and carried.set & chunk.mask == chunk.set
-
-    def test(context: Context) -> Truth:
-        if context.packet.fragment in ("middle", "last"):
-            return False
-        chunks = carried_chunks(context)
-        if chunks is None:
-            return Unknown(
-                later("the SCTP chunks that it carries"), "--set sctp_chunks=DATA", ("sctp_chunks", wanted)
-            )
-        if wanted.how == "any":
-            holds = any(map(fits, chunks))
-        elif wanted.how == "only":
-            holds = all(map(fits, chunks))
-        else:
-            holds = {chunk.number for chunk in chunks if fits(chunk)} == set(listed)
-        return holds is not negated
-
-    def got(context: Context) -> str:
-        if context.packet.fragment in ("middle", "last"):
-            return say("a later fragment carries no SCTP header")
-        chunks = carried_chunks(context)
-        shown = say("not known") if chunks is None else ", ".join(map(str, chunks))
-        return say("its SCTP chunks are {chunks}", chunks=shown)
-
-    return Predicate(text, test, got, negated=negated)
-
-
-EXTENSIONS = (Sctp,)
+EXTENSIONS = (Sctp, Dccp)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, constrained
-from iptsim.extensions.constraints import Constraint, Some
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.matches.conntrack import STATE
-from iptsim.extensions.values import any_of, choices
-from iptsim.languages import say_if
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import some_member
+from iptsim.extensions.matches.conntrack import STATE, STATE_WORDS
+from iptsim.extensions.values import choices
 
 #: In the order in which iptables prints them.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
@@ -20,31 +18,13 @@ class State(Match):
 
     name: ClassVar[str] = "state"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--state", "state", choices(f"states of {', '.join(STATES)}", STATES), True),
-    )
+        Option(
+            "--state", "state", choices(f"states of {', '.join(STATES)}", STATES), True, reads=STATE,
+            relation=some_member, phrase=STATE_WORDS, listed="[ !] state {value}",
+        ),
+    )  # fmt: skip
 
     state: tuple[str, ...]
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the state."""
-        return (
-            constrained(
-                self.save(), Constraint(STATE, Some(frozenset(self.state)), negated=bool(self.negated))
-            ),
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f"{self.bang('state', ' !')} state {','.join(self.state)}"
-
-    def says(self) -> str:
-        """Return the states in words."""
-        return say_if(
-            self.negated,
-            "whose connection state is not {state}",
-            "whose connection state is {state}",
-            state=any_of(self.state),
-        )
 
 
 EXTENSIONS = (State,)

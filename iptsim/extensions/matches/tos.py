@@ -1,45 +1,50 @@
-"""`-m tos`: the TOS octet of IPv4, the traffic class of IPv6 (net/netfilter/xt_dscp.c)."""
+"""`-m tos` and `-m dscp`: the TOS byte of IPv4, the traffic class of IPv6 (net/netfilter/xt_dscp.c)."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, field_predicate
-from iptsim.extensions.constraints import Masked
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import Masked, packet_field
+from iptsim.extensions.dscp import DSCP, DSCP_CLASS, dscp_text
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.tos import TOS
 from iptsim.extensions.tos import Tos as TosValue
-from iptsim.languages import later, say_if
+from iptsim.languages import message
 
 
 class Tos(Match):
-    """The TOS octet under a mask; a number alone looks at all bits, those of ECN included."""
+    """The TOS byte under a mask; a number alone tests all bits, those of ECN included."""
 
     name: ClassVar[str] = "tos"
-    options: ClassVar[tuple[Option, ...]] = (Option("--tos", "tos", TOS, True),)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--tos", "tos", TOS, True, reads=packet_field("tos", message("TOS"), lambda tos: f"{tos:#04x}"),
+            relation=lambda tos: Masked(tos.value, tos.mask),
+            phrase=Phrase("whose TOS is {value}", "whose TOS is not {value}", TosValue.says),
+            listed=" tos match[!]{value}",
+        ),
+    )  # fmt: skip
 
     tos: TosValue
 
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the octet."""
-        return (
-            field_predicate(
-                self.save(),
-                "tos",
-                Masked(self.tos.value, self.tos.mask),
-                negated=bool(self.negated),
-                name=later("TOS"),
-                show=lambda value: f"{value:#04x}",
-            ),
-        )
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" tos match{self.bang('tos')}{self.tos}"
+class Dscp(Match):
+    """The DSCP value, by number or by class; the ECN bits do not matter."""
 
-    def says(self) -> str:
-        """Return the value in words."""
-        return say_if(self.negated, "whose TOS is not {tos}", "whose TOS is {tos}", tos=self.tos.says())
+    name: ClassVar[str] = "dscp"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--dscp", "dscp", DSCP, True,
+            reads=packet_field("tos", message("DSCP"), lambda tos: dscp_text(tos >> 2)),
+            relation=lambda dscp: Masked(dscp << 2, 0xFC),
+            phrase=Phrase("whose DSCP is {value}", "whose DSCP is not {value}", dscp_text),
+            listed=" DSCP match [!]{value}",
+        ),
+        Option("--dscp-class", "dscp", DSCP_CLASS, True),
+    )  # fmt: skip
+
+    dscp: int
 
 
-EXTENSIONS = (Tos,)
+EXTENSIONS = (Tos, Dscp)
