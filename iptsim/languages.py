@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from iptsim.errors import UsageError
 
@@ -266,17 +266,17 @@ def message_joined(separator: str, items: Iterable[Text]) -> Message:
 
     Without items it is false.
     """
-    return _Joined(separator, tuple(items))
+    return _Joined(separator, tuple(map(_fixed, items)))
 
 
 def message_sentences(*texts: Text) -> Message:
     """Return sentences one after the other; empty ones are left out. Without sentences it is false."""
-    return _Sentences(texts)
+    return _Sentences(tuple(map(_fixed, texts)))
 
 
 def message_sentence(phrase: Text) -> Message:
     """Return a phrase as a whole sentence: with a capital and a full stop."""
-    return _Sentence(phrase)
+    return _Sentence(_fixed(phrase))
 
 
 def json_default(value: object) -> str:
@@ -297,6 +297,10 @@ def _kept(values: dict[str, Filling]) -> tuple[tuple[str, Filling], ...]:
     return tuple(values.items()) if len(values) < 2 else tuple(sorted(values.items()))
 
 
+@overload
+def _fixed(value: Text) -> Text: ...
+@overload
+def _fixed(value: Filling) -> Filling: ...
 def _fixed(value: Filling) -> Filling:
     if type(value) in _IMMUTABLE:
         return value

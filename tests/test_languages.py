@@ -123,6 +123,22 @@ def test_an_answer_stays_in_its_language() -> None:
     assert iptsim.explain(host, "client", "web", dport=80).reason.text == english.reason.text
 
 
+def test_an_answer_is_made_once_and_told_in_both_languages() -> None:
+    """The same as if it were asked in the other language: in JSON, as text, and in its branches."""
+    host = iptsim.load_host(CAPTURE)
+    for asked in (
+        {"dst": "web", "dport": 80},
+        {"dst": "internet", "dport": 443},
+        {"dst": "host", "dport": 22},
+    ):
+        english = iptsim.explain(host, "client", **asked)  # type: ignore[arg-type]
+        chinese = iptsim.explain(host, "client", **asked, lang="zh-TW")  # type: ignore[arg-type]
+        told = english.told_in("zh_TW.UTF-8")
+        assert (told.reason.text, told.reason.advice) == (chinese.reason.text, chinese.reason.advice)
+        assert told.reason.message == english.reason.message
+        assert told.told_in("en").as_json() == english.as_json()
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     host = iptsim.load_host(CAPTURE)
 

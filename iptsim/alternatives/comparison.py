@@ -15,7 +15,7 @@ from iptsim.docker.roles import role_of
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
-from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.glossary import Word, words_in
 from iptsim.host import load_host

@@ -124,7 +124,7 @@ def assume_listening(wanted: str, explanation: Explanation) -> None:
     from iptsim.explanation.expectation import assumption_of
 
     if assumption := assumption_of(wanted, explanation):
-        explanation.assumptions.append(assumption)
+        explanation.assumed.append(assumption)
 
 
 def expected(wanted: str | None, explanation: Explanation, where: str = "") -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from iptsim.explanation.case import Reason
+from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
-from iptsim.languages import joined, say, sentence, sentences, told
+from iptsim.explanation.reason import Reason
+from iptsim.languages import Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.trace import Decision, Leg, Step, Trace
 
 #: Matches that a sentence names at most.
@@ -22,17 +23,17 @@ def depends(trace: Trace) -> Reason:
     elif rule is not None:
         step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
-    decide = joined(
-        "; or ", dict.fromkeys(told(hinge.unknown.decide) for hinge in hinges if hinge.unknown.decide)
+    decide = message_joined(
+        "; or ", dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide)
     )
-    advice = say("To decide it: {decide}.", decide=decide) if decide else ""
+    advice = message("To decide it: {decide}.", decide=decide) if decide else ""
     text = _on(hinges)
     shown = len(hinges[:_SHOWN])
     if len(hinges) > shown:
-        text = say("It depends on {on}, and {count} more.", on=text, count=len(hinges) - shown)
+        text = message("It depends on {on}, and {count} more.", on=text, count=len(hinges) - shown)
     else:
-        text = say("It depends on {on}.", on=text)
-    code = "undecided-match" if chain is None else "nft-chain"
+        text = message("It depends on {on}.", on=text)
+    code = ReasonCode.UNDECIDED_MATCH if chain is None else ReasonCode.NFT_CHAIN
     return Reason(code, text, step, trace.legs[0], advice)
 
 
@@ -40,53 +41,62 @@ def _rewritten(trace: Trace) -> Reason:
     """Return why it is unknown what happens to a packet that a chain of nftables changed."""
     leg = trace.deciding_leg
     step = leg.deciding
-    text = sentence(step.note) if step is not None else ""
-    unknown = say("What happens to the packet after that is unknown.")
-    return Reason("nft-chain", sentences(text, unknown), step, leg)
+    text = message_sentence(step.note) if step is not None else ""
+    unknown = message("What happens to the packet after that is unknown.")
+    return Reason(ReasonCode.NFT_CHAIN, message_sentences(text, unknown), step, leg)
 
 
-def _on(hinges: list[Decision]) -> str:
+def _on(hinges: list[Decision]) -> Text:
     """Name what a verdict or a destination depends on."""
     texts = []
     for hinge in hinges[:_SHOWN]:
-        what = told(hinge.unknown.reason)
-        texts.append(say("{what} ({place})", what=what, place=place_of(hinge.rule)) if hinge.rule else what)
-    return joined("; on ", texts)
+        what = hinge.unknown.reason
+        texts.append(
+            message("{what} ({place})", what=what, place=place_of(hinge.rule)) if hinge.rule else what
+        )
+    return message_joined("; on ", texts)
 
 
-def destination_text(trace: Trace) -> str:
+def destination_text(trace: Trace) -> Text:
     """Say what the destination depends on, where the ways end alike but not at the same place."""
     if not trace.branches:
         return ""
-    return say("Where it arrives depends on {on}.", on=_on(trace.hinges))
+    return message("Where it arrives depends on {on}.", on=_on(trace.hinges))
 
 
-def _by(step: Step) -> str:
+def _by(step: Step) -> Text:
     """Name what ended a way: "by filter FORWARD rule 4", or what the kernel did."""
-    return say("by {place}", place=place_of_step(step)) if step.table is not None else step.note
+    return message("by {place}", place=place_of_step(step)) if step.table is not None else step.note
 
 
 def blocked(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason of a packet that is blocked on every way, at one step or another."""
-    places = joined(" or ", dict.fromkeys(map(_by, steps)))
+    places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     if leg.verdict == "REJECT":
-        text = say("It is rejected in any case: {places}.", places=places)
-        return Reason("rule-reject", text, None, leg)
-    text = say("It is dropped in any case: {places}.", places=places)
-    return Reason("policy-drop" if all(one.policy for one in steps) else "rule-drop", text, None, leg)
+        text = message("It is rejected in any case: {places}.", places=places)
+        return Reason(ReasonCode.RULE_REJECT, text, None, leg)
+    text = message("It is dropped in any case: {places}.", places=places)
+    return Reason(
+        ReasonCode.POLICY_DROP if all(one.policy for one in steps) else ReasonCode.RULE_DROP, text, None, leg
+    )
 
 
 def blocked_there_or_back(trace: Trace) -> Reason:
     """Return the reason of a connection that fails on every way, at its request or at a later packet."""
     steps = {step.key(): step for way in trace.branches for step in way.deciding_leg.ends}
-    places = joined(" or ", dict.fromkeys(map(place_of_step, steps.values())))
-    text = say("The request or its reply is blocked in any case, by {places}.", places=places)
-    code = "policy-drop" if all(step.policy for step in steps.values()) else "rule-drop"
-    return Reason("rule-reject" if trace.verdict == "REJECT" else code, text, None, trace.legs[0])
+    places = message_joined(" or ", dict.fromkeys(map(place_of_step, steps.values())))
+    text = message("The request or its reply is blocked in any case, by {places}.", places=places)
+    code = ReasonCode.POLICY_DROP if all(step.policy for step in steps.values()) else ReasonCode.RULE_DROP
+    return Reason(ReasonCode.RULE_REJECT if trace.verdict == "REJECT" else code, text, None, trace.legs[0])
 
 
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
     """Return the reason of a packet that is accepted on every way, at one step or another."""
-    places = joined(" or ", dict.fromkeys(map(_by, steps)))
-    text = say("It is accepted in any case: {places}.", places=places)
-    return Reason("policy-accept" if all(one.policy for one in steps) else "rule-accept", text, None, leg)
+    places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
+    text = message("It is accepted in any case: {places}.", places=places)
+    return Reason(
+        ReasonCode.POLICY_ACCEPT if all(one.policy for one in steps) else ReasonCode.RULE_ACCEPT,
+        text,
+        None,
+        leg,
+    )

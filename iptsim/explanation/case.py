@@ -1,56 +1,19 @@
-"""What the sentences of an answer are made of: the reason, the case, and phrases that several share."""
+"""What the sentences of an answer are made of: the case, and phrases that several share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from iptsim.docker.roles import Role, role_of
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.languages import joined, say
+from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name
 from iptsim.question.model import Question
-
-
-@dataclass(slots=True)
-class Reason:
-    """Why a packet got its verdict.
-
-    Attributes:
-        code: a key of :data:`iptsim.explanation.codes.REASONS`.
-        text: one or more sentences.
-        step: the deciding step; None where no rule or policy decides, or where the ways of a packet end
-            at several.
-        leg: the leg that holds it.
-        advice: how the verdict is usually changed, one sentence; may be empty.
-    """
-
-    code: str
-    text: str
-    step: Step | None = None
-    leg: Leg | None = None
-    advice: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the reason in the trace schema."""
-        out: dict[str, Any] = {"code": self.code, "text": self.text, "rule": None}
-        step = self.step
-        if step is not None and step.table is not None:
-            out["rule"] = {"table": step.table, "chain": step.chain, "rule": None}
-            if step.rule is not None:
-                out["rule"].update(rule=step.rule.position, line=step.rule.line, text=step.rule.text)
-            else:
-                out["rule"]["policy"] = step.verdict
-        elif step is not None and step.nftables is not None:
-            out["nftables"] = step.nftables.as_json()
-        if self.advice:
-            out["advice"] = self.advice
-        return out
 
 
 @dataclass
@@ -111,17 +74,24 @@ class Case:
         daemon = self.host.daemon
         return daemon is not None and daemon.userland_proxy is not False
 
+    @property
+    def takes_links(self) -> bool:
+        """Whether links open ports on the bridge that the packet came in by: on the default one alone."""
+        bridge = self.step.interfaces[0] if self.step is not None else None
+        found = self.host.network_of_bridge(bridge or "")
+        return found is None or found.is_default_bridge
+
     def owner(self, address: int) -> Container | None:
         """Return the container that has an address, or None."""
         owner = self.host.owner_of(self.packet.family, address)
         return owner[0] if isinstance(owner, tuple) else None
 
-    def name(self, address: int) -> str:
+    def name(self, address: int) -> Text:
         """Name an address's owner, or show the address."""
         owner = self.host.owner_of(self.packet.family, address)
         if isinstance(owner, tuple):
             return owner[0].name
-        return say("the host") if owner == "host" else address_text(self.packet.family, address)
+        return message("the host") if owner == "host" else address_text(self.packet.family, address)
 
     def rules(self, chain: str) -> list[Rule]:
         """Return the rules of a chain of table filter."""
@@ -158,7 +128,7 @@ def destination_text(packet: Packet) -> str:
     return endpoint_text(packet.family, packet.dst, packet.dport)
 
 
-def packets_text(rule: Rule) -> str:
+def packets_text(rule: Rule) -> Text:
     """Say which packets a rule matches: "tcp packets from 10.0.0.9 to port 80"."""
     parameters = rule.parameters
     protocol = ""
@@ -166,23 +136,25 @@ def packets_text(rule: Rule) -> str:
         protocol = format_protocol(parameters.protocol)
         parameters = parameters.model_copy(update={"protocol": None})
     phrases = (parameters.says(), *(match.says() for match in rule.matches))
-    which = joined(" ", filter(None, phrases))
+    which = message_joined(" ", filter(None, phrases))
     if protocol and which:
-        return say("{protocol} packets {which}", protocol=protocol, which=which)
+        return message("{protocol} packets {which}", protocol=protocol, which=which)
     if protocol:
-        return say("{protocol} packets", protocol=protocol)
-    return say("packets {which}", which=which) if which else say("every packet that comes to it")
+        return message("{protocol} packets", protocol=protocol)
+    return message("packets {which}", which=which) if which else message("every packet that comes to it")
 
 
-def own_address_text(case: Case) -> str:
+def own_address_text(case: Case) -> Text:
     """Say why INPUT decides about a container's packet to an address of its host."""
     packet, step = case.packet, case.step
     to_host = case.host.owner_of(packet.family, packet.dst) == "host"
     if step is None or step.hook != "INPUT" or case.sender is None or not to_host:
         return ""
     address = address_text(packet.family, packet.dst)
-    others = joined(" or ", ("FORWARD", "DOCKER-USER") if case.host.daemon is not None else ("FORWARD",))
-    return say(
+    others = message_joined(
+        " or ", ("FORWARD", "DOCKER-USER") if case.host.daemon is not None else ("FORWARD",)
+    )
+    return message(
         "{address} is the host's own address, so INPUT decides, not {others}.", address=address, others=others
     )
 
@@ -200,3 +172,13 @@ def has_link(host: Host, container: Container, target: str) -> bool:
         if link.target == target or (found is not None and found[0].name == target):
             return True
     return False
+
+
+def published_family(target: Container, packet: Packet) -> int | None:
+    """Return the other family, where a container publishes the port for that one alone."""
+    families = {
+        port.family
+        for port in target.published
+        if (port.proto, port.container_port) == (packet.proto, packet.dport)
+    }
+    return next(iter(families)) if families and packet.family not in families else None

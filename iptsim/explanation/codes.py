@@ -1,63 +1,130 @@
-"""The reason codes of answers, and what they mean. `docs/reasons.md` is made from the table."""
+"""The reason codes of answers, and what they mean. `docs/reasons.md` is made from them."""
 
 from __future__ import annotations
 
-from iptsim.languages import later
+from enum import StrEnum
 
-REASONS: dict[str, str] = {
-    "icc-enabled": later("Both containers are on one bridge, and Docker's icc rule lets them talk."),
-    "link": later("icc is off, but `--link` opens this port between the two containers."),
-    "outgoing": later("Docker lets this network's containers reach the outside."),
-    "published-port": later("The port is published: Docker's DNAT rule forwards it to the container."),
-    "docker-proxy": later(
+from iptsim.languages import Message, message
+
+
+class ReasonCode(StrEnum):
+    """Why a packet got its verdict: a stable code, the same in every language and in JSON."""
+
+    ICC_ENABLED = "icc-enabled"
+    LINK = "link"
+    OUTGOING = "outgoing"
+    PUBLISHED_PORT = "published-port"
+    DOCKER_PROXY = "docker-proxy"
+    BYPASSES_IPTABLES = "bypasses-iptables"
+    INSIDE_NAMESPACE = "inside-namespace"
+    NO_RULES = "no-rules"
+    RULE_ACCEPT = "rule-accept"
+    POLICY_ACCEPT = "policy-accept"
+    ICC_DISABLED = "icc-disabled"
+    ISOLATED_NETWORKS = "isolated-networks"
+    INTERNAL_NETWORK = "internal-network"
+    DIRECT_ROUTE_DROP = "direct-route-drop"
+    LOOPBACK_PORT = "loopback-port"
+    UNPUBLISHED_PORT = "unpublished-port"
+    POLICY_DROP = "policy-drop"
+    RULE_DROP = "rule-drop"
+    RULE_REJECT = "rule-reject"
+    QUEUED = "queued"
+    RULES_NOT_SHOWN = "rules-not-shown"
+    IP_FORWARD_OFF = "ip-forward-off"
+    INTERFACE_FORWARDING_OFF = "interface-forwarding-off"
+    NO_ROUTE = "no-route"
+    NO_SOURCE = "no-source"
+    NO_NEIGHBOUR = "no-neighbour"
+    MARTIAN = "martian"
+    RP_FILTER = "rp-filter"
+    NOT_JOINED = "not-joined"
+    NOT_FOR_HOST = "not-for-host"
+    NAT_FAILED = "nat-failed"
+    TTL_EXCEEDED = "ttl-exceeded"
+    TOO_BIG = "too-big"
+    HAIRPIN_OFF = "hairpin-off"
+    ISOLATED_PORTS = "isolated-ports"
+    MACVLAN_HOST = "macvlan-host"
+    REPLY_NOT_RECOGNISED = "reply-not-recognised"
+    REPLY_DROPPED = "reply-dropped"
+    PROXY_CUT_OFF = "proxy-cut-off"
+    NFT_CHAIN = "nft-chain"
+    UNDECIDED_MATCH = "undecided-match"
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+#: What each code says about the packet, in one sentence.
+REASONS: dict[ReasonCode, Message] = {
+    ReasonCode.ICC_ENABLED: message(
+        "Both containers are on one bridge, and Docker's icc rule lets them talk."
+    ),
+    ReasonCode.LINK: message("icc is off, but `--link` opens this port between the two containers."),
+    ReasonCode.OUTGOING: message("Docker lets this network's containers reach the outside."),
+    ReasonCode.PUBLISHED_PORT: message(
+        "The port is published: Docker's DNAT rule forwards it to the container."
+    ),
+    ReasonCode.DOCKER_PROXY: message(
         "The port is published, no DNAT rule matches, and docker-proxy accepts the connection."
     ),
-    "bypasses-iptables": later("The traffic is switched below IP, where iptables does not see it."),
-    "inside-namespace": later("The packet stays inside the sender's own network namespace."),
-    "no-rules": later("No table has a chain that the packet passes."),
-    "rule-accept": later("A rule accepts the packet."),
-    "policy-accept": later("No rule blocks the packet, and the policy is ACCEPT."),
-    "icc-disabled": later(
+    ReasonCode.BYPASSES_IPTABLES: message(
+        "The traffic is switched below IP, where iptables does not see it."
+    ),
+    ReasonCode.INSIDE_NAMESPACE: message("The packet stays inside the sender's own network namespace."),
+    ReasonCode.NO_RULES: message("No table has a chain that the packet passes."),
+    ReasonCode.RULE_ACCEPT: message("A rule accepts the packet."),
+    ReasonCode.POLICY_ACCEPT: message("No rule blocks the packet, and the policy is ACCEPT."),
+    ReasonCode.ICC_DISABLED: message(
         "icc is off: Docker blocks traffic between a bridge's containers, and no link opens this port."
     ),
-    "isolated-networks": later("Docker blocks traffic between its networks."),
-    "internal-network": later("The network was created with `--internal`: nothing goes in or out."),
-    "direct-route-drop": later(
+    ReasonCode.ISOLATED_NETWORKS: message("Docker blocks traffic between its networks."),
+    ReasonCode.INTERNAL_NETWORK: message(
+        "The network was created with `--internal`: nothing goes in or out."
+    ),
+    ReasonCode.DIRECT_ROUTE_DROP: message(
         "Docker 28 and later drop packets to a container's own address that do not come from its network."
     ),
-    "loopback-port": later("The port is published on the host's loopback address only."),
-    "unpublished-port": later("Docker 28 and later drop external traffic to unpublished ports."),
-    "policy-drop": later("No rule accepts the packet, and the chain's policy is DROP."),
-    "rule-drop": later("A rule drops the packet."),
-    "rule-reject": later("A rule rejects the packet and notifies the sender."),
-    "queued": later("A rule hands the packet to a program, which decides about it."),
-    "rules-not-shown": later("Docker's rules in a table that the source does not show block the packet."),
-    "ip-forward-off": later("The host does not forward packets: ip_forward is 0."),
-    "interface-forwarding-off": later(
+    ReasonCode.LOOPBACK_PORT: message("The port is published on the host's loopback address only."),
+    ReasonCode.UNPUBLISHED_PORT: message("Docker 28 and later drop external traffic to unpublished ports."),
+    ReasonCode.POLICY_DROP: message("No rule accepts the packet, and the chain's policy is DROP."),
+    ReasonCode.RULE_DROP: message("A rule drops the packet."),
+    ReasonCode.RULE_REJECT: message("A rule rejects the packet and notifies the sender."),
+    ReasonCode.QUEUED: message("A rule hands the packet to a program, which decides about it."),
+    ReasonCode.RULES_NOT_SHOWN: message(
+        "Docker's rules in a table that the source does not show block the packet."
+    ),
+    ReasonCode.IP_FORWARD_OFF: message("The host does not forward packets: ip_forward is 0."),
+    ReasonCode.INTERFACE_FORWARDING_OFF: message(
         "The host does not forward packets from the interface they arrive on: its forwarding is 0."
     ),
-    "no-route": later("There is no route to the destination."),
-    "no-source": later("The sender has no address to send from."),
-    "no-neighbour": later("No endpoint on the link has the destination address."),
-    "martian": later("The kernel itself drops packets with such addresses."),
-    "rp-filter": later("Reverse path filtering: the route back to the source leaves by another interface."),
-    "not-joined": later("The host has not joined the multicast group."),
-    "not-for-host": later("The frame is addressed to another machine, or to all, and is not forwarded."),
-    "nat-failed": later("The packet cannot be translated."),
-    "ttl-exceeded": later("The TTL has run out."),
-    "too-big": later("The packet exceeds the MTU and must not be fragmented."),
-    "hairpin-off": later("The packet would go back out of the bridge port that it came from."),
-    "isolated-ports": later("Both bridge ports are isolated from each other."),
-    "macvlan-host": later("A macvlan or ipvlan interface cannot reach the host that carries it."),
-    "reply-not-recognised": later(
+    ReasonCode.NO_ROUTE: message("There is no route to the destination."),
+    ReasonCode.NO_SOURCE: message("The sender has no address to send from."),
+    ReasonCode.NO_NEIGHBOUR: message("No endpoint on the link has the destination address."),
+    ReasonCode.MARTIAN: message("The kernel itself drops packets with such addresses."),
+    ReasonCode.RP_FILTER: message(
+        "Reverse path filtering: the route back to the source leaves by another interface."
+    ),
+    ReasonCode.NOT_JOINED: message("The host has not joined the multicast group."),
+    ReasonCode.NOT_FOR_HOST: message(
+        "The frame is addressed to another machine, or to all, and is not forwarded."
+    ),
+    ReasonCode.NAT_FAILED: message("The packet cannot be translated."),
+    ReasonCode.TTL_EXCEEDED: message("The TTL has run out."),
+    ReasonCode.TOO_BIG: message("The packet exceeds the MTU and must not be fragmented."),
+    ReasonCode.HAIRPIN_OFF: message("The packet would go back out of the bridge port that it came from."),
+    ReasonCode.ISOLATED_PORTS: message("Both bridge ports are isolated from each other."),
+    ReasonCode.MACVLAN_HOST: message("A macvlan or ipvlan interface cannot reach the host that carries it."),
+    ReasonCode.REPLY_NOT_RECOGNISED: message(
         "The reply comes from another address than the one the request was sent to."
     ),
-    "reply-dropped": later("The request arrives, but its reply does not come back."),
-    "proxy-cut-off": later("docker-proxy accepts the connection but cannot reach the container."),
-    "nft-chain": later(
+    ReasonCode.REPLY_DROPPED: message("The request arrives, but its reply does not come back."),
+    ReasonCode.PROXY_CUT_OFF: message("docker-proxy accepts the connection but cannot reach the container."),
+    ReasonCode.NFT_CHAIN: message(
         "A base chain of nftables that iptables did not create decides, or may decide: its rules are not evaluated."
     ),
-    "undecided-match": later(
+    ReasonCode.UNDECIDED_MATCH: message(
         "The verdict depends on something that neither rules, capture nor question tells."
     ),
 }

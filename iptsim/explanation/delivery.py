@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener
-from iptsim.languages import joined, say, sentences
+from iptsim.languages import Message, Text, message, message_joined, message_sentences
 from iptsim.netfilter.listening import namespace_at
 from iptsim.netfilter.trace import Delivery, Leg, Trace
 from iptsim.packet import TCP, address_text, endpoint_text, protocol_name
 
 
-def listening_text(host: Host, trace: Trace) -> str:
+def delivered_text(delivered: Delivery) -> str:
+    """Return where a packet arrived: "web 172.17.0.2:80"."""
+    packet = delivered.packet
+    text = endpoint_text(packet.family, packet.dst, packet.dport)
+    named = delivered.kind != "outside" and delivered.name != address_text(packet.family, packet.dst)
+    return f"{delivered.name} {text}" if named else text
+
+
+def listening_text(host: Host, trace: Trace) -> Text:
     """Return whether a program listens where the connection ends; "" where that is unknown."""
     leg = trace.opening
     delivered = leg.delivered
@@ -20,7 +28,7 @@ def listening_text(host: Host, trace: Trace) -> str:
         return _heard(leg, delivered)
     place = _place(delivered)
     if leg.proxy:
-        return say(
+        return message(
             "docker-proxy accepts the connection, but nothing listens on {place}, so it closes it again.",
             place=place,
         )
@@ -28,29 +36,31 @@ def listening_text(host: Host, trace: Trace) -> str:
     if elsewhere:
         place = _full_place(delivered)
     if delivered.packet.proto == TCP:
-        text = say("No rule blocks it, but nothing listens on {place}: connection refused.", place=place)
+        text = message("No rule blocks it, but nothing listens on {place}: connection refused.", place=place)
     elif delivered.packet.pkttype != "unicast":
-        text = say("No rule blocks it, but nothing listens on {place}.", place=place)
+        text = message("No rule blocks it, but nothing listens on {place}.", place=place)
     else:
-        text = say("No rule blocks it, but nothing listens on {place}: ICMP port unreachable.", place=place)
-    return sentences(elsewhere, text)
+        text = message(
+            "No rule blocks it, but nothing listens on {place}: ICMP port unreachable.", place=place
+        )
+    return message_sentences(elsewhere, text)
 
 
-def _heard(leg: Leg, delivered: Delivery) -> str:
+def _heard(leg: Leg, delivered: Delivery) -> Message:
     if not leg.program:
-        return say("A program listens on {place}.", place=_place(delivered))
+        return message("A program listens on {place}.", place=_place(delivered))
     if delivered.kind == "host":
-        return say("Delivered to {program}.", program=leg.program)
-    return say("Delivered to {program} in {container}.", program=leg.program, container=delivered.name)
+        return message("Delivered to {program}.", program=leg.program)
+    return message("Delivered to {program} in {container}.", program=leg.program, container=delivered.name)
 
 
-def _place(delivered: Delivery) -> str:
+def _place(delivered: Delivery) -> Text:
     """Return a port and where it is: "8081", "53/udp in web"."""
     packet = delivered.packet
     port = str(packet.dport) if packet.proto == TCP else f"{packet.dport}/{protocol_name(packet.proto)}"
     if delivered.kind == "host":
         return port
-    return say("{port} in {container}", port=port, container=delivered.name)
+    return message("{port} in {container}", port=port, container=delivered.name)
 
 
 def _full_place(delivered: Delivery) -> str:
@@ -60,7 +70,7 @@ def _full_place(delivered: Delivery) -> str:
     return text if packet.proto == TCP else f"{text}/{protocol_name(packet.proto)}"
 
 
-def _bound_elsewhere(host: Host, delivered: Delivery) -> str:
+def _bound_elsewhere(host: Host, delivered: Delivery) -> Text:
     """Say that programs do listen on that port, but on other addresses only."""
     packet = delivered.packet
     places = {
@@ -70,20 +80,20 @@ def _bound_elsewhere(host: Host, delivered: Delivery) -> str:
     }
     if not places:
         return ""
-    return say(
+    return message(
         "Port {port} is bound to other addresses only: {places}.",
-        port=packet.dport,
-        places=joined(", ", sorted(places)),
+        port=packet.dport or 0,
+        places=message_joined(", ", sorted(places, key=str)),
     )
 
 
-def _bound(listener: Listener) -> str:
+def _bound(listener: Listener) -> Text:
     """Return a program and what it is bound to: "sshd on 127.0.0.1"."""
     address = address_text(6 if 6 in listener.families else 4, listener.address or 0)
     if listener.interface:
         address += f"%{listener.interface}"
     return (
-        say("{program} on {address}", program=listener.program, address=address)
+        message("{program} on {address}", program=listener.program, address=address)
         if listener.program
         else address
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from iptsim.errors import UsageError
-from iptsim.explanation.explanation import Explanation, delivered_text
-from iptsim.languages import say
+from iptsim.explanation.delivery import delivered_text
+from iptsim.explanation.explanation import Explanation
+from iptsim.languages import Text, message
 
 _VERDICTS = ("accept", "drop", "reject", "depends")
 #: The words. "open": the request and its reply pass, and nothing says that no program listens; "refused": they pass,
@@ -40,13 +41,13 @@ def is_refused(answer: Explanation) -> bool:
     return answer.verdict == "ACCEPT" and answer.trace.listening is False
 
 
-def assumption_of(expected: str, answer: Explanation) -> str:
+def assumption_of(expected: str, answer: Explanation) -> Text:
     """Return what "open" takes for granted about an answer; "" where it is known."""
     delivered = answer.trace.opening.delivered
     unknown = answer.trace.listening is None and delivered is not None and delivered.packet.dport is not None
     if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:
         return ""
-    return say(
+    return message(
         "A program is assumed to listen at {place}: the source does not tell; a new `iptsim collect` does.",
         place=delivered_text(delivered),
     )

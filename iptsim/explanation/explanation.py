@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iptsim.docker.roles import role_of
@@ -11,19 +11,19 @@ from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
-from iptsim.languages import Text, current_language, language, later, say, told
-from iptsim.netfilter.trace import SCHEMA, Decision, Delivery, FinalVerdict, Leg, Step, Trace
-from iptsim.packet import Packet, address_text, endpoint_text
+from iptsim.languages import Text, current_language, language, message, told
+from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Step, Trace
+from iptsim.packet import Packet, address_text
 from iptsim.question.model import Question
 from iptsim.shown import Pictured
 
 #: Header fields by the words that name them, for defaults that a rule looked at.
-_FIELD_NAMES = {
-    "sport": later("source port"), "dport": later("destination port"), "tcp_flags": later("TCP flags"),
-    "tcp_options": later("TCP options"), "icmp_type": later("ICMP type"), "icmp_code": later("ICMP code"),
-    "ttl": "TTL", "tos": "TOS", "length": later("length"), "payload": later("payload"),
-    "src_mac": later("source MAC address"), "dst_mac": later("destination MAC address"),
-    "pkttype": later("frame's kind (unicast, broadcast, multicast)"),
+_FIELD_NAMES: dict[str, Text] = {
+    "sport": message("source port"), "dport": message("destination port"), "tcp_flags": message("TCP flags"),
+    "tcp_options": message("TCP options"), "icmp_type": message("ICMP type"), "icmp_code": message("ICMP code"),
+    "ttl": "TTL", "tos": "TOS", "length": message("length"), "payload": message("payload"),
+    "src_mac": message("source MAC address"), "dst_mac": message("destination MAC address"),
+    "pkttype": message("frame's kind (unicast, broadcast, multicast)"),
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ class Explanation(Pictured):
         question: what was asked.
         sender / target: names of both ends as the answer calls them, with addresses: "web 172.17.0.2".
         trace: the walk.
-        assumptions: sentences on what was taken for granted.
+        assumed: sentences on what the answer assumes.
         branches: one explanation a way, when undecided matches lead to different ends.
         language: the one that it is told in, also when it is shown later.
     """
@@ -49,13 +49,37 @@ class Explanation(Pictured):
     target: str
     trace: Trace
     host: Host = field(repr=False)
-    assumptions: list[Text] = field(default_factory=list)
+    assumed: list[Text] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
     language: str = field(default_factory=current_language)
 
     def __repr__(self) -> str:
         ends = f"{self.sender} → {self.target} {self.question.what()}"
         return printable(f"<Explanation {self.verdict} {self.reason.code}: {ends}>")
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What the answer assumes, in its language."""
+        with language(self.language):
+            return list(map(told, self.assumed))
+
+    def told_in(self, name: str) -> Explanation:
+        """Return the same answer in another language.
+
+        Args:
+            name: "en" or "zh-TW".
+
+        Raises:
+            UsageError: there is no such language.
+        """
+        with language(name):
+            known = current_language()
+        return replace(
+            self,
+            reason=replace(self.reason, language=known),
+            branches=[branch.told_in(known) for branch in self.branches],
+            language=known,
+        )
 
     @property
     def story(self) -> Story:
@@ -87,23 +111,23 @@ class Explanation(Pictured):
         out["verdict"] = self.verdict
         out["reason"] = self.reason.as_json()
         if self.reason.step is not None:
-            self._tell_why(out["reason"]["rule"], self.reason.step)
-        out["assumptions"] = list(map(str, self.assumptions))
+            self._add_role(out["reason"]["rule"], self.reason.step)
+        out["assumptions"] = self.assumptions
         if self.trace.decisions:
             out["decided"] = [decision_json(decision) for decision in self.trace.decisions]
         out["legs"] = [leg.as_json(verbose) for leg in self.trace.legs]
         if verbose:
             for leg, shown in zip(self.trace.legs, out["legs"], strict=True):
-                for step, told in zip(leg.steps, shown["steps"], strict=True):
-                    self._tell_why(told, step)
+                for step, out_step in zip(leg.steps, shown["steps"], strict=True):
+                    self._add_role(out_step, step)
         out["branches"] = [branch.as_json(verbose) for branch in self.branches]
         return out
 
-    def _tell_why(self, told: dict[str, Any], step: Step) -> None:
+    def _add_role(self, out: dict[str, Any], step: Step) -> None:
         """Add to a rule's JSON form why it is there, if Docker wrote it."""
         role = role_of(step.rule, self.host) if step.rule is not None else None
         if role is not None:
-            told["docker"] = role.as_json()
+            out["docker"] = role.as_json()
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:
@@ -126,12 +150,12 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
     """Put a trace into words."""
     leg = trace.legs[0]
-    assumptions = list(trace.assumptions)
+    assumed: list[Text] = [*trace.assumptions]
     packet = leg.packet
-    assumptions.extend(
-        say(
+    assumed.extend(
+        message(
             "A rule checks the {field}, not given here; assumed {value}.",
-            field=told(_FIELD_NAMES.get(name, name)),
+            field=_FIELD_NAMES.get(name, name),
             value=_shown(packet, name),
         )
         for name in sorted(trace.consulted)
@@ -145,19 +169,19 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
         _target(host, question, leg),
         trace,
         host,
-        assumptions,
+        assumed,
         branches,
     )
 
 
-def _shown(packet: Packet, name: str) -> str:
+def _shown(packet: Packet, name: str) -> Text:
     value = getattr(packet, name)
     if name == "tcp_flags":
-        return say("a SYN") if value == 2 else f"{value:#x}"
+        return message("a SYN") if value == 2 else f"{value:#x}"
     if name == "tcp_options":
-        return say("an MSS of 1460") if value else say("none")
+        return message("an MSS of 1460") if value else message("none")
     if name in ("payload", "src_mac", "dst_mac") and not value:
-        return say("none")
+        return message("none")
     return str(value)
 
 
@@ -180,11 +204,3 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
     if question.to in ("internet", "dns"):
         return _end(question.to, packet, packet.dst)
     return address_text(packet.family, packet.dst)
-
-
-def delivered_text(delivered: Delivery) -> str:
-    """Return where a packet arrived: "web 172.17.0.2:80"."""
-    packet = delivered.packet
-    text = endpoint_text(packet.family, packet.dst, packet.dport)
-    named = delivered.kind != "outside" and delivered.name != address_text(packet.family, packet.dst)
-    return f"{delivered.name} {text}" if named else text

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from iptsim.explanation.accepted import accepted
 from iptsim.explanation.branches import depends
-from iptsim.explanation.case import Reason
-from iptsim.explanation.codes import REASONS
+from iptsim.explanation.codes import REASONS, ReasonCode
 from iptsim.explanation.delivery import listening_text
+from iptsim.explanation.reason import Reason
 from iptsim.explanation.refused import refused
 from iptsim.host.model import Host
-from iptsim.languages import sentences
+from iptsim.languages import message_sentences
 from iptsim.netfilter.trace import Trace
 from iptsim.question.model import Question
 
-__all__ = ["REASONS", "Reason", "reason_of"]
+__all__ = ["REASONS", "Reason", "ReasonCode", "reason_of"]
 
 
 def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
@@ -23,5 +23,5 @@ def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
     if trace.verdict != "ACCEPT":
         return refused(host, question, trace)
     reason = accepted(host, question, trace)
-    reason.text = sentences(reason.text, listening_text(host, trace))
+    reason.message = message_sentences(reason.message, listening_text(host, trace))
     return reason

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Literal
 
 from iptsim.dump.ruleset import Rule
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.trace import Leg, Step, Trace
 
@@ -156,17 +156,17 @@ class LegVisit:
     drawn: Literal["request", "lost reply"] | None
 
     @property
-    def title(self) -> str:
+    def title(self) -> Message:
         """What the leg is: "reply"."""
         if self.leg.proxy:
             if self.leg.direction == "original":
-                return say("docker-proxy → container")
-            return say("container → docker-proxy")
+                return message("docker-proxy → container")
+            return message("container → docker-proxy")
         if self.is_of_reject:
-            return say("answer of the REJECT rule")
+            return message("answer of the REJECT rule")
         if self.number == 1:
-            return say("request")
-        return say("reply") if self.leg.direction == "reply" else say("second connection")
+            return message("request")
+        return message("reply") if self.leg.direction == "reply" else message("second connection")
 
     @property
     def namespaces(self) -> tuple[NamespaceVisit, NamespaceVisit, NamespaceVisit]:

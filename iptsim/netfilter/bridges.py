@@ -16,7 +16,7 @@ from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.chains import Fate
 from iptsim.netfilter.passage import Passage
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.netfilter.trace import Delivery
+from iptsim.netfilter.trace import Delivery, Step
 from iptsim.packet import ICMPV6, Context, Packet, Unknown, address_text
 
 #: By how many octets a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).
@@ -340,7 +340,7 @@ class Bridges(Passage):
                 bridge=bridge,
                 switch=switch,
             )
-            self._note("BRIDGE", "ACCEPT", note, "bypasses-iptables")
+            self._append(Step("BRIDGE", "ACCEPT", note=note, code="bypasses-iptables", switched_by=bridge))
         fate = self._to_port(context, ports if name is None else (name,))
         return fate or self._hand_over(packet, target.container, target.name, bridge)
 

@@ -49,6 +49,7 @@ class Step:
         interfaces: input and output interface at this step
         backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
         nftables: the base chain of nftables that the packet passed; then table and chain are None.
+        switched_by: the bridge that switched the packet without iptables, else empty.
     """
 
     hook: str
@@ -66,6 +67,7 @@ class Step:
     interfaces: tuple[str | None, str | None] = (None, None)
     backend: str = ""
     nftables: NftChain | None = None
+    switched_by: str = ""
 
     def key(self) -> tuple[Any, ...]:
         """Return what makes two steps of different ways the same step."""

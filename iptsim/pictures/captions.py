@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
-from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.delivery import delivered_text
 from iptsim.languages import say, say_many
 from iptsim.pictures.drawing import Caption
 from iptsim.render.visits_text import spec

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.languages import joined, language, say, told
@@ -118,7 +118,7 @@ def _decided_by(step: Step) -> Iterator[Text]:
     rule = step.rule
     yield Text.assemble(
         say("Decided by") + "   ",
-        (printable(place_of(rule)), "bold"),
+        (printable(str(place_of(rule))), "bold"),
         backend_of(step),
         say(" (line {line}):  ", line=rule.line) if rule.line else ":  ",
         (printable(spec(rule)), "cyan"),

@@ -298,7 +298,7 @@ def _answer(fields: Mapping[str, Any], answer: Explanation | Exception) -> dict[
         "proto": question.proto or question.what().partition("/")[0],
         "dport": packet.dport,
         "verdict": answer.verdict,
-        "reason": reason.code,
+        "reason": reason.code.value,
         "why": reason.text,
         **_decision(answer),
         "at": arrived_at(answer.trace),

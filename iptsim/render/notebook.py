@@ -200,7 +200,7 @@ def _(explanation: Explanation) -> Piece:
         _decided_by(reason.step),
         element("p", reason.advice) if reason.advice else None,
         way,
-        _assumed(explanation.assumptions),
+        _assumed(explanation.assumed),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
 from iptsim.netfilter.trace import Step
 from iptsim.render.explanation import brief

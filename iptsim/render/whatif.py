@@ -17,9 +17,9 @@ from iptsim.alternatives.comparison import change_text, signature
 from iptsim.alternatives.table import Outcome, outcome_of
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.explanation import delivered_text
+from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit
-from iptsim.languages import joined, language, say, say_as, told
+from iptsim.languages import joined, language, say, say_as
 from iptsim.netfilter.trace import Step
 from iptsim.render.console import is_plain, print_line
 from iptsim.render.visits_text import COLOURS, spec
@@ -46,9 +46,9 @@ def _print(answer: WhatIf, console: Console) -> None:
     else:
         _print_both(answer, console)
     answers = [one for one in (answer.before, answer.after) if one is not None]
-    taken = [one.assumptions for one in answers] or [answer.host.assumptions]
-    for sentence in dict.fromkeys(sentence for sentences in taken for sentence in sentences):
-        print_line(console, Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence))))
+    assumed = [one.assumed for one in answers] or [answer.host.assumptions]
+    for sentence in dict.fromkeys(sentence for sentences in assumed for sentence in sentences):
+        print_line(console, Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence)))
 
 
 def as_text(answer: WhatIf, width: int = 120) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from iptsim.dump.ruleset import Jump, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.expectation import is_refused
-from iptsim.explanation.explanation import delivered_text
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text
@@ -108,7 +108,7 @@ class Traces:
         reason, trace = explanation.reason, explanation.trace
         out: dict[str, Any] = {
             "v": explanation.verdict,
-            "r": reason.code,
+            "r": reason.code.value,
             "x": self.texts.text(reason.text),
             "f": self.texts.text(explanation.sender),
             "t": self.texts.text(explanation.target),
@@ -122,7 +122,7 @@ class Traces:
             out["d"] = place
         if reason.step is not None and reason.step.rule is not None:
             out["u"] = self.rule(reason.step.rule)
-        own = [sentence for sentence in explanation.assumptions if sentence not in self._known]
+        own = [sentence for sentence in explanation.assumed if sentence not in self._known]
         if own:
             out["m"] = [self.texts.text(sentence) for sentence in own]
         if trace.decisions:
@@ -147,7 +147,7 @@ class Traces:
         visits = (visit for place in visited.namespaces for visit in place.visits)
         idle = [place for place, visit in enumerate(visits) if not visit.matters]
         value: dict[str, Any] = {
-            "n": visited.title,
+            "n": str(visited.title),
             "v": leg.verdict,
             "f": printable(leg.sender),
             "p": self._packet(leg),

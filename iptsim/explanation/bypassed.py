@@ -1,0 +1,75 @@
+"""Why a packet is accepted that no rule of the host sees."""
+
+from __future__ import annotations
+
+from iptsim.explanation.case import Case, is_shut_in
+from iptsim.explanation.codes import ReasonCode
+from iptsim.explanation.reason import Reason
+from iptsim.explanation.translation import source_text
+from iptsim.host.model import Host
+from iptsim.languages import Message, message, message_sentence, message_sentences
+from iptsim.netfilter.trace import Step
+
+
+def bypassed(case: Case, step: Step) -> Reason:
+    """Return the reason of a packet that a bridge switches, or a driver whose traffic passes no rule of the host."""
+    return Reason(ReasonCode.BYPASSES_IPTABLES, _bypass_text(case, step), step, case.leg)
+
+
+def _bypass_text(case: Case, step: Step) -> Message:
+    text = message_sentence(step.note)
+    drop = case.icc_drop(step.switched_by) if step.switched_by else None
+    if drop is None:
+        return text
+    return message_sentences(
+        text,
+        message("icc=false and links have no effect on it."),
+        message(
+            "Docker's rule against it, filter {chain} rule {position}, exists, but it sees packets of the "
+            "bridge only with bridge-nf-call-ip{family}tables=1.",
+            chain=drop.chain,
+            position=drop.position,
+            family="6" if case.packet.family == 6 else "",
+        ),
+    )
+
+
+def unseen(case: Case) -> Reason:
+    """Return the reason of a packet that no chain sees."""
+    leg = case.leg
+    if leg.delivered is not None and leg.delivered.kind == "container" and leg.delivered.name == leg.sender:
+        return Reason(ReasonCode.INSIDE_NAMESPACE, _inside_text(case), leg=leg)
+    text = message("No table has a chain that this packet passes, so no rule blocks it.")
+    daemon = case.host.daemon
+    if daemon is not None and daemon.iptables is False:
+        text = message(
+            "dockerd runs with iptables=false, so it wrote no rules, and there are no others: "
+            "no rule blocks it."
+        )
+    return Reason(ReasonCode.NO_RULES, message_sentences(text, source_text(case)), leg=leg)
+
+
+def _inside_text(case: Case) -> Message:
+    """Say what happens to a packet that stays in its sender's namespace; Docker's resolver is there, too."""
+    sender = case.leg.sender
+    if case.packet.family != 4 or case.packet.dst != 0x7F00000B:
+        return message("The packet stays inside {sender}'s own network namespace.", sender=sender)
+    found = case.host.container(sender)
+    if found is not None and is_shut_in(case.host, found[0]) and _keeps_queries(case.host):
+        return message(
+            "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+            "rules do not see the query. {sender} is on internal networks only, so dockerd resolves "
+            "the names of containers there and forwards no query to other servers (since 26.0).",
+            sender=sender,
+        )
+    return message(
+        "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+        "rules do not see the query. dockerd forwards it to the host's DNS servers.",
+        sender=sender,
+    )
+
+
+def _keeps_queries(host: Host) -> bool:
+    """Tell whether dockerd forwards no DNS queries of internal networks."""
+    engine = host.daemon.engine if host.daemon is not None else None
+    return engine is not None and not engine.resolves_for_internal_networks
