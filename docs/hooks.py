@@ -45,7 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links from the repository's places to the site's; mkdocs complains about all that lead nowhere."""
+    """Rewrite links between files of the repository to links within the site; mkdocs reports broken ones."""
     here = page.file.src_uri
     origin = {place: origin for origin, place in DOCUMENTS.items()}.get(here, f"docs/{here}")
 
@@ -60,12 +60,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write the roles in docstrings as code, and let a click on a picture show it whole."""
+    """Show roles in docstrings as code, and link each picture to its full size."""
     return _PICTURE.sub(r'<a href="\2">\1</a>', _ROLE.sub(r"<code>\1</code>", html))
 
 
 def generated() -> dict[str, str]:
-    """Return the pages that are made from the code, by their places."""
+    """Return the pages that are generated from the code, by their places."""
     return {
         "reference/commands.md": "".join(_commands(make_parser())),
         "reference/questions.md": "".join(_fields()),
@@ -77,9 +77,9 @@ def generated() -> dict[str, str]:
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f"# Command line\n\n{parser.description}\n\n"
-    yield "Exit status: 0 answered, 1 an expectation failed or something was found, 2 bad usage or bad input.\n"
-    yield "Data goes to standard output, warnings and errors to standard error. Colours appear on a terminal only,\n"
-    yield "and not with `NO_COLOR`.\n"
+    yield "Exit status: 0 success, 1 an expectation failed or something was found, 2 bad usage or bad input.\n"
+    yield "Data goes to standard output, warnings and errors to standard error. Colours are used only on a terminal,\n"
+    yield "and not if `NO_COLOR` is set.\n"
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
@@ -87,7 +87,7 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    # the width that the help is made for must not hang on who builds the site
+    # the help must not depend on the width of the terminal that builds the site
     parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)
     usage = re.sub(r"\n {8,}", "\n    ", parser.format_usage().removeprefix("usage: ").strip())
     yield f"\n## iptsim {name}\n\n{parser.description}\n\n```text\n{usage}\n```\n"
@@ -136,20 +136,20 @@ def _fields() -> Iterator[str]:
     yield """\
 # Fields of a question
 
-A question is an object: a line of `--batch`, the keyword arguments of `iptsim.explain`, or what the options of
-`iptsim explain` say. All fields are optional; what is left open has a default, and an answer that hangs on a default
-says so. On the command line `--set NAME=VALUE` sets a field that has no option of its own. Numbers may be written 0x10.
+A question is an object: a line of `--batch`, the keyword arguments of `iptsim.explain`, or the options of
+`iptsim explain`. All fields are optional and have defaults; an answer that depends on a default says so. On the command
+line, `--set NAME=VALUE` sets a field that has no option of its own. Numbers may be hexadecimal (0x10).
 
 """
     yield from _table(Question)
     yield "\n## ct: the connection\n\n`--set ct.mark=7`, or an object in a batch line.\n\n"
     yield from _table(ConnectionFacts, "ct.")
-    yield "\n## inner: what an ICMP error quotes\n\nThe packet as it came to whoever reports the error: translated, "
-    yield "where it was. `--set inner.dst=198.51.100.7`, or an object in a batch line.\n\n"
+    yield "\n## inner: the packet quoted in an ICMP error\n\nThe packet as the machine that reports the error received "
+    yield "it, after any translation. `--set inner.dst=198.51.100.7`, or an object in a batch line.\n\n"
     yield from _table(Inner, "inner.")
-    yield "\n## Facts\n\nWhat a few matches ask about the world around the packet.\n\n"
+    yield "\n## Facts\n\nFacts about the world around the packet, which some matches need.\n\n"
     yield from _named(FACTS)
-    yield "\n## Rare header fields\n\nWhat only a few matches look at.\n\n"
+    yield "\n## Rare header fields\n\nHeader fields that only a few matches use.\n\n"
     yield from _named(EXTRAS)
 
 
@@ -167,7 +167,7 @@ def _named(texts: dict[str, str]) -> Iterator[str]:
 
 
 def _kind(annotation: Any) -> str:
-    """Return what values a field takes, in words."""
+    """Describe the values that a field takes."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))

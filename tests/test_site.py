@@ -72,8 +72,8 @@ def test_what_an_option_means_is_told(site: Path) -> None:
     """The page of the command line is the parser's own: spot checks of forms that argparse knows."""
     text = re.sub(r"<[^>]*>", "", (site / "reference/commands.html").read_text("utf-8"))
     for words in (
-        "--from WHO",
-        "exit with status 1 unless the answer is accept",
+        "--from ENDPOINT",
+        "exit with status 1 unless the answer is WORD: accept",
         "--icc [true|false]",
         "--policy",
     ):

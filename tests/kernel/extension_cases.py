@@ -30,10 +30,10 @@ SCENES = ("router4", "bridge4", "router6", "bridge6")
 #: Rules made of one option, and packets for each.
 RULES, PACKETS = 6, 16
 
-#: Options that no packet here can make true, or false.
+#: Options that no packet of these tests can make true, or false.
 NEVER_TRUE: frozenset[tuple[str, str]] = frozenset()
 NEVER_FALSE = frozenset({("comment", "--comment")})
-#: Matches and options that are not tried here, with the reason.
+#: Matches and options that are not tested here, with the reason.
 UNTRIED: dict[str | tuple[str, str], str] = {
     "cgroup": "needs a control group",
     "connlabel": "needs names in connlabel.conf",
@@ -43,24 +43,24 @@ UNTRIED: dict[str | tuple[str, str], str] = {
     "rateest": "needs a RATEEST target and time",
     "policy": "needs IPsec",
     ("bpf", "--object-pinned"): "needs a BPF program in the kernel",
-    ("ipcomp", "--compres"): "the kernel does not look at it",
-    ("frag", "--fraglen"): "the kernel does not look at it",
-    ("hashlimit", "--hashlimit-rate-match"): "compares with the interval before: the answer comes late",
-    ("hashlimit", "--hashlimit-rate-interval"): "compares with the interval before: the answer comes late",
-    ("owner", "--suppl-groups"): "needs a user with further groups",
+    ("ipcomp", "--compres"): "the kernel ignores it",
+    ("frag", "--fraglen"): "the kernel ignores it",
+    ("hashlimit", "--hashlimit-rate-match"): "compares with the previous interval: the result comes late",
+    ("hashlimit", "--hashlimit-rate-interval"): "compares with the previous interval: the result comes late",
+    ("owner", "--suppl-groups"): "needs a user with supplementary groups",
     ("set", "--update-subcounters"): "needs a set of sets with counters",
     ("time", "--kerneltz"): "needs a host that is not on UTC",
     ("time", "--localtz"): "needs a host that is not on UTC",
     ("time", "--utc"): "obsolete spelling of the default",
 }
-#: Targets that the kernel tests do not meet, with the reason.
+#: Targets that the kernel tests do not cover, with the reason.
 UNTRIED_TARGETS = {
     "CLUSTERIP": "no longer in the kernel (since Linux 6.3)",
-    "IDLETIMER": "its timers have names that all network namespaces share",
+    "IDLETIMER": "all network namespaces share the names of its timers",
     "LED": "the kernel of the tests has no LED triggers",
-    "QUEUE": "only the legacy backend takes it; the random rules have NFQUEUE",
+    "QUEUE": "only the legacy backend accepts it; the random rules have NFQUEUE",
     "SECMARK": "needs SELinux or Smack, which the kernel of the tests does not run",
-    "SYNPROXY": "answers the packet itself; not tried",
+    "SYNPROXY": "replies to the packet itself; not tested",
     "ULOG": "no longer in the kernel (since Linux 3.17)",
 }
 

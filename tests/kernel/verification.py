@@ -1,6 +1,6 @@
-"""What the kernel tests leave behind: counts in `docs/kernel-verified.json`, and the documents made of them.
+"""The results of the kernel tests: counts in `docs/kernel-verified.json`, and the documents made from them.
 
-Each run replaces its own part of the counts; `docs/verification.md` and `docs/support.md` tell of all.
+Each run replaces its own part of the counts; `docs/verification.md` and `docs/support.md` show all of them.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
 DOCUMENT, COUNTS = _DOCS / "verification.md", _DOCS / "kernel-verified.json"
-#: Packets from which on a run of the fuzzer is told in the document.
+#: The document mentions runs of the fuzzer with at least so many packets.
 WORTH_TELLING = 20_000
 _VERDICTS = {
     "ACCEPT": "it was delivered, or it left",
     "DROP": "a rule or a policy dropped it",
     "REJECT": "a rule rejected it; what the kernel sent back was compared too",
-    "LOST": "the kernel let it go without a rule: routing, martians, bridges, fragments that wait",
-    "QUEUE": "it went to a program",
-    "STOLEN": "a target took it",
+    "LOST": "the kernel itself dropped or held it: routing, martians, bridges, incomplete fragments",
+    "QUEUE": "it was passed to a program",
+    "STOLEN": "a target consumed it",
 }
 
 
 def now() -> str:
-    """Return date and time as the documents give them."""
+    """Return the date and time in the format of the documents."""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def run_of(report: Report, seed: str, seconds: float) -> dict[str, Any]:
-    """Return what is to be told of a run of the fuzzer, as plain data."""
+    """Return the results of a run of the fuzzer, as plain data."""
     return {
         "date": now(),
         "kernel": f"{platform.system()} {platform.release()}",
@@ -63,13 +63,13 @@ def _version(tool: str) -> str:
 
 
 def read_counts() -> dict[str, Any]:
-    """Return all that was counted."""
+    """Return all stored counts."""
     known: dict[str, Any] = json.loads(COUNTS.read_text("utf-8")) if COUNTS.exists() else {}
     return known
 
 
 def store_counts(**parts: Any) -> None:
-    """Replace parts of the counts, leave the others, and write the documents that show them."""
+    """Replace parts of the counts, keep the others, and write the documents that show them."""
     known = {**read_counts(), **parts}
     COUNTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     pages.write()
@@ -77,13 +77,13 @@ def store_counts(**parts: Any) -> None:
 
 
 def document(known: Mapping[str, Any]) -> str:
-    """Return the document that tells of the runs."""
+    """Return the document about the runs."""
     lines = [
         "# Verification against the kernel",
         "",
-        "Written by the runs themselves: the same packets go through a Linux kernel and through iptsim, and iptsim",
-        "must say the same: every rule that matched, in order, with its verdict, the packet as it arrived after NAT,",
-        "and what REJECT sent back.",
+        "Written by the test runs: the same packets pass through a Linux kernel and through iptsim, and the results",
+        "must be the same: every matching rule, in order, with its verdict, the packet as it arrived after NAT, and",
+        "the packet that REJECT sent back.",
         "",
         *(_fuzz(known["run"], known.get("fuzz", {})) if "run" in known else ()),
         *(_corpus(known["corpus"]) if "corpus" in known else ()),
@@ -95,31 +95,31 @@ def document(known: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines).rstrip("\n") + "\n"
 
 
-#: What the random hosts, rules and packets never are.
+#: What the random hosts, rules and packets never contain.
 _NOT_MADE = (
     "",
     "## What is not generated",
     "",
-    "The random hosts have up to three links and two bridges, guests that the capture holds or that only the",
-    "neighbour table knows, uplinks as ports of a bridge, isolated and hairpin ports, other MTUs, several next hops,",
-    "policy routing, other settings, and rules of both backends. Their packets are single ones, replies, later packets",
-    "of a connection, ICMP errors about them, and questions as people ask them. Never among them are:",
+    "The random hosts have up to three links and two bridges, guests known from the capture or only from the neighbour",
+    "table, uplinks as ports of a bridge, isolated and hairpin ports, various MTUs, several next hops, policy routing,",
+    "various settings, and rules of both backends. The packets are single packets, replies, later packets of a",
+    "connection, ICMP errors about them, and questions as users ask them. The random tests do not cover:",
     "",
     "* VLANs, bonds, tunnels, VRFs, macvlan, network namespaces with rules of their own, bridges with VLAN filtering;",
-    "* nat tables of both backends at once, NFQUEUE beside rules of the other backend, and what REJECT sends back",
-    "  where there are rules of both;",
+    "* nat tables of both backends at once, NFQUEUE together with rules of the other backend, and the packets that",
+    "  REJECT sends if there are rules of both;",
     "* later packets of a DCCP connection;",
-    "* rules of nftables that iptables did not write, `ebtables`, eBPF programs, IPsec and flow offloading;",
-    "* packets and replies of the host itself where `ip rule` looks at protocols or ports: raw sockets have none;",
-    "* replies of guests whose gateway nothing tells, and replies to a forged address;",
-    "* the mark that HMARK gives to ICMP errors;",
-    "* TCP beyond the third packet, windows and timeouts, and connections that one of the two sides has closed;",
-    "* ICMP errors about fragments, and fragments that come in another order or overlap;",
+    "* nftables rules that iptables did not create, `ebtables`, eBPF programs, IPsec and flow offloading;",
+    "* packets and replies of the host itself if `ip rule` matches protocols or ports: raw sockets have none;",
+    "* replies of guests whose gateway is unknown, and replies to a forged address;",
+    "* the mark that HMARK sets on ICMP errors;",
+    "* TCP beyond the third packet, windows and timeouts, and connections that one side has closed;",
+    "* ICMP errors about fragments, and fragments that arrive out of order or overlap;",
     "* the set types that the kernel of the tests lacks: `hash:net,net`, `hash:net,port,net`, `hash:ip,mark`,",
     "  `hash:mac`, `hash:ip,mac`; timeouts and counters of set entries;",
-    "* sets with MAC addresses, of which packets without an Ethernet frame are asked;",
-    "* other helpers than `ftp` and `sane`, and what helpers read in the data of a connection;",
-    "* Docker's userland proxy, and programs that listen: the captures of real hosts have them.",
+    "* lookups in sets with MAC addresses for packets without an Ethernet frame;",
+    "* helpers other than `ftp` and `sane`, and the data of a connection that helpers parse;",
+    "* docker-proxy, and listening programs: the captures of real hosts cover those.",
 )
 
 
@@ -137,16 +137,16 @@ def _fuzz(run: Mapping[str, Any], matched: Mapping[str, int]) -> Iterator[str]:
     yield f"| iptables | {run['iptables']} |"
     yield f"| seed | `{run['seed']}` |"
     yield f"| time | {run['minutes']} minutes |"
-    yield f"| replies sent and compared as well | {run['replies']:,} |"
-    yield f"| steps of the kernel's traces | {run['steps']:,} |"
-    yield f"| packets on which iptsim says that it depends | {run['open']:,} |"
-    yield f"| packets to which the kernel did something else when asked again | {run['unsteady']:,} |"
-    yield f"| rulesets that the tools or iptsim refused | {run['refused']:,} |"
+    yield f"| replies, also sent and compared | {run['replies']:,} |"
+    yield f"| steps in the kernel's traces | {run['steps']:,} |"
+    yield f"| packets for which iptsim answers DEPENDS | {run['open']:,} |"
+    yield f"| packets that the kernel treated differently when sent again | {run['unsteady']:,} |"
+    yield f"| rulesets that the tools or iptsim rejected | {run['refused']:,} |"
     for kind, count in run["kinds"].items():
         yield f"| rulesets, {kind} | {count:,} |"
     yield ""
-    yield "What the verdict depends on is a rate, a count of packets or connections, or chance; the kernel's way"
-    yield "must be one of those that iptsim then tells."
+    yield "DEPENDS means that the verdict depends on a rate, a number of packets or connections, or chance; the"
+    yield "kernel's result must then be one of the outcomes that iptsim lists."
     yield ""
     yield "### Verdicts of the kernel"
     yield ""
@@ -168,14 +168,14 @@ def _fuzz(run: Mapping[str, Any], matched: Mapping[str, int]) -> Iterator[str]:
 def _corpus(run: Mapping[str, Any]) -> Iterator[str]:
     yield "## Rulesets of real hosts"
     yield ""
-    yield "`python -m tests.kernel.corpus FOLDER`: dumps that people published, each on a host with the interfaces,"
-    yield "addresses and sets that its rules name."
+    yield "`python -m tests.kernel.corpus FOLDER`: published dumps, each on a host with the interfaces, addresses and"
+    yield "sets that its rules name."
     yield ""
     yield (
         f"**{run['packets']:,} packets over {run['dumps']:,} rulesets: {run['differences']:,} differences.** "
-        f"{run['date']}, {run['kernel']}. {run['left_out']:,} further files hold nothing that"
+        f"{run['date']}, {run['kernel']}. The tools"
     )
-    yield "the tools take: other text, or modules, names and chains that are not there."
+    yield f"reject {run['left_out']:,} further files: other text, or missing modules, names and chains."
     yield ""
 
 
@@ -190,23 +190,23 @@ def _options(
 ) -> Iterator[str]:
     yield "## Each option alone"
     yield ""
-    yield "`make extension-cases`: each option of each match, and its negation, in rules of their own, on packets"
-    yield "that should make it true and false; [support.md](support.md) counts them by match."
+    yield "`make extension-cases`: each option of each match, and its negation, alone in a rule, with packets that"
+    yield "should match and packets that should not; [support.md](support.md) has the counts for each match."
     yield ""
     yield _totals("options", options)
     yield ""
-    yield "Not tried alone:"
+    yield "Not tested alone:"
     yield ""
     yield from _reasons(untried)
     yield ""
 
 
 def _memories(memories: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterator[str]:
-    yield "## Matches that remember"
+    yield "## Stateful matches"
     yield ""
-    yield "`make extension-cases` as well: one rule, and packets one after the other, so that it is known what the"
-    yield "kernel remembers at each. iptsim has the list of the capture, the count, or `--assume`, and its answer is"
-    yield "then decided."
+    yield "Also `make extension-cases`: one rule, and packets one after the other, so that the kernel's state is known"
+    yield "at each packet. iptsim gets the list from the capture, the count, or `--assume`, and so gives a definite"
+    yield "answer."
     yield ""
     yield _totals("cases", memories)
     yield ""
