@@ -14,13 +14,14 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import iptsim
 from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
 from iptsim.commands.common import BAD, INTERNAL, complain
+from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
-from iptsim.languages import language, language_of_locale
+from iptsim.languages import known_language, language, language_of_locale, looked_up, say
 
 __all__ = ["main", "make_parser", "run"]
 
@@ -64,10 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if argv is None else list(argv)
+    with language(_asked_language(words) or language_of_locale(os.environ)):
+        return _main(words)
+
+
+def _asked_language(words: Sequence[str]) -> str | None:
+    """Return the language of `--lang`, before the options are read: help and errors are in it, too."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if word == "--lang" or word.startswith("--lang="):
+            return known_language(word.partition("=")[2] or following)
+    return None
+
+
+def _main(words: list[str]) -> int:
     try:
-        arguments = _arguments(argv)
+        arguments = _arguments(words)
         command: Callable[[argparse.Namespace], int] = arguments.run
-        with language(getattr(arguments, "lang", None) or language_of_locale(os.environ)):
+        with language(getattr(arguments, "lang", None)):
             status = command(arguments)
         sys.stdout.flush()
     except IptsimError as error:
@@ -89,7 +104,7 @@ def _output_failed(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
-    return complain(f"cannot write the output: {error.strerror or error}", BAD)
+    return complain(say("cannot write the output: {error}", error=error.strerror or error), BAD)
 
 
 def _internal(error: Exception) -> int:
@@ -99,44 +114,46 @@ def _internal(error: Exception) -> int:
             traceback.print_exception(error, file=sys.stderr)
     what = printable(f"{type(error).__name__}: {error}"[:_LONGEST])
     return complain(
-        f"internal error ({what}); please report it with the command and, if you may share it, its input"
-        f" ({DEBUG}=1 shows where it happened)",
+        say(
+            "internal error ({what}); please report it with the command and, if you may share it, its input "
+            "({variable}=1 shows where it happened)",
+            what=what,
+            variable=DEBUG,
+        ),
         INTERNAL,
     )
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def _arguments(words: list[str]) -> argparse.Namespace:
     """Parse the arguments. CHAIN may follow options, which argparse alone does not support."""
     parser = make_parser()
     completion.answer_shell(parser)
-    arguments, left = parser.parse_known_args(argv)
+    arguments, left = parser.parse_known_args(words)
     arguments.program = f"iptsim {iptsim.__version__}"
-    arguments.words = sys.argv[1:] if argv is None else list(argv)
+    arguments.words = words
     if len(left) == 1 and not left[0].startswith("-") and getattr(arguments, "chain", "") is None:
         arguments.chain = left.pop()
     if left:
-        parser.error(f"unrecognized arguments: {' '.join(left)}")
+        parser.error(looked_up("unrecognized arguments: %s") % " ".join(left))
     return arguments
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that escapes control characters in what it prints."""
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        stream = file or sys.stderr
-        stream.write("\n".join(map(printable, message.split("\n"))))
-        stream.flush()
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="iptsim",
-        description="Simulate and explain iptables: what happens to a packet, which rule decides, and why.",
+        description=say(
+            "Simulate and explain iptables: what happens to a packet, which rule decides, and why."
+        ),
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"iptsim {iptsim.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"iptsim {iptsim.__version__}",
+        help=say("show the version and exit"),
+    )
+    commands = parser.add_subparsers(title=say("commands"), required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)
     return parser

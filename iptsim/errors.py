@@ -1,13 +1,14 @@
 """The exceptions of iptsim, and the source positions that they point at.
 
 Every error that a user can cause is an :class:`IptsimError`. Its text says what is wrong, where, and
-what to do; the command line prints it on standard error and exits with status 2.
+what to do; the command line prints it on standard error and exits with status 2. It carries a
+:class:`~iptsim.languages.Message`, and `str` tells it in the language in force.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 #: Longest piece of a source line that an error shows, in characters.
 CONTEXT = 160
@@ -45,7 +46,7 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def pointed(message: str, span: Span, text: str = "", hint: str = "") -> str:
+def pointed(message: object, span: Span, text: str = "", hint: object = "") -> str:
     """Return what an error says, with the line that it is about and a caret below the place."""
     lines = [printable(f"{span}: {message}")]
     if text:
@@ -81,14 +82,7 @@ class WalkLimitError(IptsimError):
 
 
 class MissingExtraError(IptsimError, ImportError):
-    """A package is not installed that only an optional part of iptsim needs.
-
-    >>> print(MissingExtraError("a frame", "pandas", "notebook"))
-    a frame needs pandas; install it with: pip install 'iptsim[notebook]'
-    """
-
-    def __init__(self, what: str, package: str, extra: str) -> None:
-        super().__init__(f"{what} needs {package}; install it with: pip install 'iptsim[{extra}]'")
+    """A package that an optional part of iptsim needs is not installed."""
 
 
 class RulesetError(IptsimError):
@@ -100,16 +94,16 @@ class DumpSyntaxError(IptsimError):
     """A line of a dump that iptables-restore would not take.
 
     Attributes:
-        message: what is wrong, one sentence.
+        message: what is wrong: a message, or a text.
         span: where.
         text: the source line.
-        hint: what was expected, or the nearest known word; may be empty.
+        hint: what was expected, or the nearest known word: likewise; may be empty.
     """
 
-    message: str
+    message: object
     span: Span
     text: str = ""
-    hint: str = ""
+    hint: object = ""
 
     def __str__(self) -> str:
         return pointed(self.message, self.span, self.text, self.hint)
@@ -122,13 +116,15 @@ class DumpErrors(IptsimError):
     Attributes:
         errors: the errors that are shown.
         more: how many further ones were found and left out.
+        ending: a message that says so.
     """
 
     errors: Sequence[IptsimError]
-    more: int = field(default=0)
+    more: int = 0
+    ending: object = ""
 
     def __str__(self) -> str:
         texts = [str(error) for error in self.errors]
         if self.more:
-            texts.append(f"... and {self.more} more errors")
+            texts.append(str(self.ending))
         return "\n".join(texts)

@@ -81,9 +81,13 @@ def language(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
-    found = _known(name)
+    found = known_language(name)
     if found is None:
-        raise UsageError(f"there is no language {name!r}; known are {' and '.join(LANGUAGES)}")
+        raise UsageError(
+            message(
+                "unknown language {name!r}; choose from: {choices}", name=name, choices=", ".join(LANGUAGES)
+            )
+        )
     token = _in_force.set(_catalogue(found))
     try:
         yield
@@ -113,11 +117,11 @@ def language_of_locale(environment: Mapping[str, str]) -> str:
     if locale.split(".")[0] in ("C", "POSIX"):
         return "en"
     wanted = [*environment.get("LANGUAGE", "").split(":"), locale]
-    return next(filter(None, map(_known, wanted)), "en")
+    return next(filter(None, map(known_language, wanted)), "en")
 
 
-def _known(name: str) -> str | None:
-    """Return the language that a name means, None for one that there is not."""
+def known_language(name: str) -> str | None:
+    """Return the language that a name means; None for an unknown one."""
     parts = name.split(".")[0].split("@")[0].replace("_", "-").lower().split("-")
     if parts[0] == "en":
         return "en"
@@ -279,6 +283,28 @@ def message_sentence(phrase: Text) -> Message:
     return _Sentence(_fixed(phrase))
 
 
+def marked(template: str) -> str:
+    """Return a literal as it is: the call puts it into the catalogues, for :func:`message_of` or :func:`looked_up`."""
+    return template
+
+
+def looked_up(template: str) -> str:
+    """Return a template in the language in force, its placeholders as they are."""
+    catalogue = _in_force.get()
+    return template if catalogue is None else catalogue.messages.gettext(template)
+
+
+def message_of(template: str) -> Message:
+    """Return a message without values whose literal is :func:`marked` elsewhere."""
+    return _Plain(template, ())
+
+
+def text_of(error: BaseException) -> Text:
+    """Return what an exception says: the message that it carries, else its text."""
+    carried = error.args[0] if len(error.args) == 1 else None
+    return carried if isinstance(carried, Message) else str(error)
+
+
 def json_default(value: object) -> str:
     """Tell a message for :func:`json.dumps`, as its argument `default`.
 
@@ -408,9 +434,9 @@ def told(text: Text) -> str:
 
 
 @cache
-def _pieces(template: str) -> tuple[tuple[str, str | None, str], ...]:
-    """Take a template apart: the literal text before each placeholder, its name, its format."""
-    return tuple((text, name, form or "") for text, name, form, _ in Formatter().parse(template))
+def _pieces(template: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
+    """Take a template apart: the literal text before each placeholder, its name, its format, its conversion."""
+    return tuple((text, name, form or "", as_) for text, name, form, as_ in Formatter().parse(template))
 
 
 def _say(catalogue: _Catalogue | None, template: str, values: Mapping[str, object]) -> str:
@@ -446,10 +472,11 @@ def _join(catalogue: _Catalogue | None, separator: str, items: Iterable[Text]) -
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
     parts: list[str] = []
-    for text, name, form in _pieces(template):
+    for text, name, form, conversion in _pieces(template):
         _add(parts, text, literal=True)
         if name is not None:
-            _add(parts, format(values[name], form))
+            value = repr(values[name]) if conversion == "r" else values[name]
+            _add(parts, format(value, form))
     return "".join(parts)
 
 

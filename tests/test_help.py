@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import inspect
+import re
+import unicodedata
+
 import pytest
 
 from iptsim.cli import _COMMANDS, main
+from iptsim.commands.parsing import ARGPARSE
 
 NAMES = [command.__name__.rpartition(".")[2].replace("_", "-") for command in _COMMANDS]
 
@@ -37,3 +44,62 @@ def test_help_may_keep_lines_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     assert (
         '\n  zsh   ~/.zshrc, after compinit      eval "$(iptsim completion zsh)"\n' in capsys.readouterr().out
     )
+
+
+#: Texts of argparse about mistakes in a program, or about what iptsim's options do not use.
+PROGRAMMERS = re.compile(
+    r"not callable|conflicting|\(\) not defined|invalid argument for positionals|must be optional|cannot merge"
+    r"|invalid option string|dest= is|conflict_resolution|multiple subparser|argument \"-\"|can't open|unknown parser"
+    r"|ambiguous option|unexpected option string|deprecated"
+)
+ENGLISH_SENTENCE = re.compile(r"[a-z]+(?: [a-z]+){3,}")
+
+
+@pytest.mark.parametrize("command", ["", *NAMES])
+def test_help_is_translated(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LC_ALL", "zh_TW.UTF-8")
+    with pytest.raises(SystemExit):
+        main([*filter(None, [command]), "--help"])
+    text = capsys.readouterr().out
+    for line in text.splitlines():
+        assert sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in line) <= 80, line
+        # a list of words that are the same in all languages, or a command
+        assert not ENGLISH_SENTENCE.search(line), line
+    assert text.startswith("用法：iptsim")
+    # every option is described in Chinese
+    described = re.split(r"\n  (?=-)", text)[1:]
+    assert all(re.search(r"[\u4e00-\u9fff]", one) for one in described)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["explain"], "缺少必要的引數：SOURCE"),
+        (["explain", "x", "-q", "-v"], "不能和引數"),
+        (["explain", "x", "--to"], "需要一個值"),
+        (["explain", "x", "y", "z"], "無法辨識的引數：y z"),
+        (["nonsense"], "無效的選擇"),
+    ],
+)
+def test_bad_usage_is_told_in_chinese(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--lang", "zh-TW"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_texts_of_argparse_are_known() -> None:
+    """Those of this Python: another one may have more."""
+    calls = [node for node in ast.walk(ast.parse(inspect.getsource(argparse))) if isinstance(node, ast.Call)]
+    texts = {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "_" and isinstance(call.args[0], ast.Constant)
+    }
+    shown = {text for text in texts if not PROGRAMMERS.search(str(text))}
+    assert shown <= {*ARGPARSE, "%(heading)s:"}

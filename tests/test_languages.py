@@ -82,7 +82,7 @@ def test_the_command_line_follows_the_locale(
 
 def test_an_unknown_language_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUESTION, "--lang", "tlh"]) == 2
-    assert capsys.readouterr().err == "iptsim: there is no language 'tlh'; known are en and zh-TW\n"
+    assert capsys.readouterr().err == "iptsim: unknown language 'tlh'; choose from: en, zh-TW\n"
 
 
 def test_codes_and_keys_are_the_same_in_every_language(capsys: pytest.CaptureFixture[str]) -> None:

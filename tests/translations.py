@@ -34,6 +34,7 @@ MESSAGES = {
     "say_many": (0, 1),
     "say_as": (0, 1),
     "say_if": (1, 2),
+    "marked": (0,),
     "later": (0,),
     "later_joined": (0,),
     "Phrase": (0, 1),

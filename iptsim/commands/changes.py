@@ -6,40 +6,45 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from iptsim.languages import message, say
+
 #: Docker's settings that are on or off, and what each does.
 _DOCKER_SWITCHES = {
-    "icc": "allow containers on the default bridge to talk to each other",
-    "iptables": "let dockerd write IPv4 rules",
-    "ip6tables": "let dockerd write IPv6 rules",
-    "ip-forward": "let dockerd enable IP forwarding",
-    "ip-forward-no-drop": "keep the FORWARD policy when enabling IP forwarding",
-    "ip-masq": "masquerade traffic leaving the default bridge",
-    "userland-proxy": "run docker-proxy for published ports",
-    "allow-direct-routing": "allow other hosts to reach containers by their own addresses",
+    "icc": message("allow containers on the default bridge to talk to each other"),
+    "iptables": message("let dockerd write IPv4 rules"),
+    "ip6tables": message("let dockerd write IPv6 rules"),
+    "ip-forward": message("let dockerd enable IP forwarding"),
+    "ip-forward-no-drop": message("keep the FORWARD policy when enabling IP forwarding"),
+    "ip-masq": message("masquerade traffic leaving the default bridge"),
+    "userland-proxy": message("run docker-proxy for published ports"),
+    "allow-direct-routing": message("allow other hosts to reach containers by their own addresses"),
 }
 #: Docker's other settings: the form of the value, and what each does.
 _DOCKER_VALUES = {
-    "ip": ("ADDRESS", "set the default host address for ports published on the default bridge"),
-    "network-icc": ("NETWORK=true|false", "allow containers of a network to talk to each other"),
-    "network-masquerade": ("NETWORK=true|false", "masquerade traffic leaving a network"),
-    "internal": ("NETWORK[=true|false]", "make a network internal: no external access"),
-    "gateway-mode": ("NETWORK=MODE", "set the gateway mode: nat, nat-unprotected, routed or isolated"),
-    "publish": ("CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]", "publish a port"),
-    "unpublish": ("CONTAINER[:PORT[/PROTO]]", "remove a published port"),
-    "expose": ("CONTAINER:PORT[/PROTO]", "expose a port, for links"),
-    "link": ("CLIENT:SERVER[:ALIAS]", "allow CLIENT to reach the exposed ports of SERVER"),
-    "unlink": ("CLIENT:SERVER", "remove a link"),
-    "connect": ("CONTAINER:NETWORK[:ADDRESS]", "connect a container to a network"),
-    "disconnect": ("CONTAINER:NETWORK", "disconnect a container from a network"),
-    "remove": ("CONTAINER", "stop and remove a container"),
+    "ip": ("ADDRESS", message("set the default host address for ports published on the default bridge")),
+    "network-icc": ("NETWORK=true|false", message("allow containers of a network to talk to each other")),
+    "network-masquerade": ("NETWORK=true|false", message("masquerade traffic leaving a network")),
+    "internal": ("NETWORK[=true|false]", message("make a network internal: no external access")),
+    "gateway-mode": (
+        "NETWORK=MODE",
+        message("set the gateway mode: nat, nat-unprotected, routed or isolated"),
+    ),
+    "publish": ("CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]", message("publish a port")),
+    "unpublish": ("CONTAINER[:PORT[/PROTO]]", message("remove a published port")),
+    "expose": ("CONTAINER:PORT[/PROTO]", message("expose a port, for links")),
+    "link": ("CLIENT:SERVER[:ALIAS]", message("allow CLIENT to reach the exposed ports of SERVER")),
+    "unlink": ("CLIENT:SERVER", message("remove a link")),
+    "connect": ("CONTAINER:NETWORK[:ADDRESS]", message("connect a container to a network")),
+    "disconnect": ("CONTAINER:NETWORK", message("disconnect a container from a network")),
+    "remove": ("CONTAINER", message("stop and remove a container")),
 }
 #: Options that change the host itself.
 _HOST_VALUES = {
-    "bridge-nf": ("0|1", "set whether iptables sees bridged packets"),
-    "sysctl": ("NAME=VALUE", "set a kernel parameter"),
-    "policy": ("'[-t TABLE] CHAIN=POLICY'", "set the policy of a chain: ACCEPT or DROP"),
-    "insert": ("'[-t TABLE] CHAIN [N] RULE'", "insert a rule"),
-    "append": ("'[-t TABLE] CHAIN RULE'", "append a rule"),
+    "bridge-nf": ("0|1", message("set whether iptables sees bridged packets")),
+    "sysctl": ("NAME=VALUE", message("set a kernel parameter")),
+    "policy": ("'[-t TABLE] CHAIN=POLICY'", message("set the policy of a chain: ACCEPT or DROP")),
+    "insert": ("'[-t TABLE] CHAIN [N] RULE'", message("insert a rule")),
+    "append": ("'[-t TABLE] CHAIN RULE'", message("append a rule")),
 }
 
 
@@ -60,7 +65,7 @@ class _Collect(argparse.Action):
 
 def add_docker_changes(parser: Any) -> None:
     """Add the options that change Docker's settings."""
-    group = parser.add_argument_group("changes to Docker's settings")
+    group = parser.add_argument_group(say("changes to Docker's settings"))
     for name, text in _DOCKER_SWITCHES.items():
         group.add_argument(
             f"--{name}",
@@ -69,27 +74,27 @@ def add_docker_changes(parser: Any) -> None:
             nargs="?",
             const="true",
             metavar="true|false",
-            help=text,
+            help=str(text),
         )
     for name, (value, text) in _DOCKER_VALUES.items():
-        group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=text)
+        group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=str(text))
     group.add_argument(
         "--engine", action=_Collect, dest="changes", choices=["20.10", "26", "28", "29"],
-        help="write the rules that this Docker version writes (26: 23 to 27)",
+        help=say("write the rules that this Docker version writes (26: 23 to 27)"),
     )  # fmt: skip
     parser.set_defaults(changes=[])
 
 
 def add_host_changes(parser: Any) -> None:
     """Add the options that change the host itself."""
-    group = parser.add_argument_group("changes to the host")
+    group = parser.add_argument_group(say("changes to the host"))
     for name, (value, text) in _HOST_VALUES.items():
-        group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=text)
+        group.add_argument(f"--{name}", action=_Collect, dest="changes", metavar=value, help=str(text))
     group.add_argument(
         "--delete",
         action=_Collect,
         dest="changes",
         nargs="+",
         metavar=("CHAIN", "N"),
-        help="delete a rule by its number; for other tables: '-t TABLE CHAIN N' (after SOURCE)",
+        help=say("delete a rule by its number; for other tables: '-t TABLE CHAIN N' (after SOURCE)"),
     )

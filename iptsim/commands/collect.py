@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from iptsim.commands.common import ANSWERED, add_command
+from iptsim.languages import say
 
 
 def add(commands: Any) -> None:
@@ -15,8 +16,10 @@ def add(commands: Any) -> None:
         commands,
         "collect",
         run,
-        "print the shell script that captures a host",
-        epilog="Run it as root on the host: sh collect.sh. It only reads, and writes a .tar.gz to use as SOURCE.",
+        say("print the shell script that captures a host"),
+        epilog=say(
+            "Run it as root on the host: sh collect.sh. It only reads, and writes a .tar.gz to use as SOURCE."
+        ),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from iptsim.commands.parsing import Help
 from iptsim.errors import UsageError, printable
-from iptsim.languages import json_default
+from iptsim.languages import json_default, say, sentence
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
@@ -20,47 +20,8 @@ if TYPE_CHECKING:
     from iptsim.packet import Family
     from iptsim.render.console import Output
 
-#: Options that the usage of a command still lists.
-_LISTED_OPTIONS = 3
 #: Exit status: answered; an expectation failed, or `lint` found something; bad usage or bad input; a defect.
 ANSWERED, DIFFERS, BAD, INTERNAL = 0, 1, 2, 3
-
-
-class Help(argparse.HelpFormatter):
-    """Help texts of up to 80 columns: a usage in one line, paragraphs; indented lines stay as they are."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=26)
-
-    def add_usage(
-        self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
-    ) -> None:
-        """Show only what is required; the options are listed below anyway."""
-        shown = list(actions)
-        needed = [action for action in shown if not action.option_strings or action.required]
-        if usage is None and len(shown) - len(needed) > _LISTED_OPTIONS:
-            needed.sort(key=lambda action: bool(action.option_strings))
-            words = [word for action in needed for word in (*action.option_strings[:1], _placeholder(action))]
-            usage = " ".join(["%(prog)s", *words, "[OPTION]..."])
-        super().add_usage(usage, shown, groups, prefix)
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Wrap paragraphs."""
-        lines: list[str] = []
-        paragraph: list[str] = []
-        for line in [*text.splitlines(), " "]:
-            if not line.startswith(" "):
-                paragraph.append(line)
-                continue
-            lines += textwrap.wrap(" ".join(paragraph), width, break_on_hyphens=False)
-            lines += [line] if line.strip() else []
-            paragraph = []
-        return "\n".join(indent + line for line in lines)
-
-
-def _placeholder(action: argparse.Action) -> str:
-    name = str(action.metavar or action.dest)
-    return f"[{name}]" if action.nargs == "?" else name
 
 
 def add_command(
@@ -79,7 +40,7 @@ def add_command(
     parser = commands.add_parser(
         name,
         help=text,
-        description=text[0].upper() + text[1:] + ".",
+        description=sentence(text),
         epilog=epilog,
         allow_abbrev=False,
         formatter_class=Help,
@@ -103,37 +64,43 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         "source",
         nargs="+" if several else None,
         metavar="SOURCE",
-        help="a capture (directory, .tar.gz or .zip), a file written by iptables-save, or - for standard input",
+        help=say(
+            "a capture (directory, .tar.gz or .zip), a file written by iptables-save, or - for standard input"
+        ),
     )
     parser.add_argument(
         "--lenient",
         action="store_true",
-        help="ignore lines that are not rules (prompts and the like), with a warning",
+        help=say("ignore lines that are not rules (prompts and the like), with a warning"),
     )
     parser.add_argument(
         "--docker-inspect",
         metavar="FILE",
-        help="output of `docker inspect CONTAINER...`, if the source has none",
+        help=say("output of `docker inspect CONTAINER...`, if the source has none"),
     )
     parser.add_argument(
         "--noflush",
         metavar="FRAGMENT",
-        help="a file with rules to add to the source's, as iptables-restore --noflush does",
+        help=say("a file with rules to add to the source's, as iptables-restore --noflush does"),
     )
     parser.add_argument(
-        "--lang", metavar="LANGUAGE", help="language of the answer: en or zh-TW (default: from the locale)"
+        "--lang",
+        metavar="LANGUAGE",
+        help=say("language of the answer: en or zh-TW (default: from the locale)"),
     )
 
 
 def add_teach(parser: Any) -> None:
     """Add `--teach`."""
-    parser.add_argument("--teach", action="store_true", help="add a glossary of the terms used")
+    parser.add_argument("--teach", action="store_true", help=say("add a glossary of the terms used"))
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose rules of the source: the table and the family."""
-    parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
-    parser.add_argument("-6", dest="family", action="store_const", const=6, default=4, help="the IPv6 rules")
+    parser.add_argument("-t", "--table", metavar="TABLE", help=say("only this table"))
+    parser.add_argument(
+        "-6", dest="family", action="store_const", const=6, default=4, help=say("the IPv6 rules")
+    )
 
 
 def add_plain(parser: Any) -> None:
@@ -141,7 +108,7 @@ def add_plain(parser: Any) -> None:
     parser.add_argument(
         "--plain",
         action="store_true",
-        help="plain text for a ticket: ASCII, no colours, 78 columns, headed by the command",
+        help=say("plain text for a ticket: ASCII, no colours, 78 columns, headed by the command"),
     )
 
 
@@ -151,37 +118,44 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
     Args:
         family: add `-6` too; False where :func:`add_rules` has already done so.
     """
-    ask = parser.add_argument_group("the packet")
-    ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help="source")
-    ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help="destination; for IPv6 [ADDRESS]:PORT")
-    ask.add_argument("-p", "--proto", metavar="PROTO", help="tcp (default), udp, icmp ..., or a number")
-    ask.add_argument("--sport", metavar="N", help="source port: a number or a service name")
-    ask.add_argument("--dport", metavar="N", help="destination port: a number or a service name (http)")
+    ask = parser.add_argument_group(say("the packet"))
+    ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help=say("source"))
+    ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help=say("destination; for IPv6 [ADDRESS]:PORT"))
+    ask.add_argument("-p", "--proto", metavar="PROTO", help=say("tcp (default), udp, icmp ..., or a number"))
+    ask.add_argument("--sport", metavar="N", help=say("source port: a number or a service name"))
+    ask.add_argument("--dport", metavar="N", help=say("destination port: a number or a service name (http)"))
     ask.add_argument(
-        "-i", dest="in_interface", metavar="IFACE", help="interface or bridge port where the packet arrives"
+        "-i",
+        dest="in_interface",
+        metavar="IFACE",
+        help=say("interface or bridge port where the packet arrives"),
     )
     ask.add_argument(
         "--state",
         metavar="STATE",
-        help="connection state: new (default), established, related, invalid, untracked",
+        help=say("connection state: new (default), established, related, invalid, untracked"),
     )
     ask.add_argument(
         "--set", dest="settings", metavar="FIELD=VALUE", action="append", default=[],
-        help="set any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=echo-request, ttl=1, ct.mark=1 ...",
+        help=say(
+            "set any other field: mark=7, uid=33, tcp_flags=SYN,ACK, icmp_type=echo-request, ttl=1, ct.mark=1 ..."
+        ),
     )  # fmt: skip
     ask.add_argument(
         "--assume", dest="assumptions", metavar="WHAT=yes|no", action="append", default=[],
-        help="assume the result of a match that cannot be computed (limit=yes), of one rule (filter:INPUT:7=no), of an "
-        "nftables chain (inet:fw:input=yes) or of all of them (nftables=yes)",
+        help=say(
+            "assume the result of a match that cannot be computed (limit=yes), of one rule (filter:INPUT:7=no), of an "
+            "nftables chain (inet:fw:input=yes) or of all of them (nftables=yes)"
+        ),
     )  # fmt: skip
     ask.add_argument(
         "--after", metavar="QUESTION",
-        help="an earlier packet of the same connection (JSON, as in --batch)",
+        help=say("an earlier packet of the same connection (JSON, as in --batch)"),
     )  # fmt: skip
-    ask.add_argument("--at", metavar="TIME", help="date and time of the packet: 2026-11-24T18:30")
+    ask.add_argument("--at", metavar="TIME", help=say("date and time of the packet: 2026-11-24T18:30"))
     if family:
-        ask.add_argument("-6", dest="family", action="store_const", const=6, help="use IPv6")
-    ask.add_argument("--no-reply", action="store_true", help="follow only the packet, not the reply")
+        ask.add_argument("-6", dest="family", action="store_const", const=6, help=say("use IPv6"))
+    ask.add_argument("--no-reply", action="store_true", help=say("follow only the packet, not the reply"))
     return ask
 
 

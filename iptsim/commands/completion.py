@@ -11,8 +11,9 @@ from typing import Any
 
 from iptsim.commands.common import ANSWERED, add_command
 from iptsim.errors import MissingExtraError
+from iptsim.languages import message, say
 
-_EPILOG = (
+_EPILOG = message(
     "Needs the extra 'completion'. Add one of these lines to the start-up file of your shell:\n"
     '  bash  ~/.bashrc                     eval "$(iptsim completion bash)"\n'
     '  zsh   ~/.zshrc, after compinit      eval "$(iptsim completion zsh)"\n'
@@ -29,9 +30,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "print the script for shell completion of commands, options and names"
-    parser = add_command(commands, "completion", run, text, epilog=_EPILOG)
-    parser.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
+    text = say("print the script for shell completion of commands, options and names")
+    parser = add_command(commands, "completion", run, text, epilog=str(_EPILOG))
+    parser.add_argument(
+        "shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help=say("bash, zsh or fish")
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,7 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from argcomplete.shell_integration import shellcode
     except ImportError:
-        raise MissingExtraError("shell completion", "argcomplete", "completion") from None
+        raise MissingExtraError(
+            message("shell completion needs argcomplete; install it with: pip install 'iptsim[completion]'")
+        ) from None
     sys.stdout.write(shellcode(["iptsim"], shell=arguments.shell))
     return ANSWERED
 

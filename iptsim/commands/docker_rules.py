@@ -9,8 +9,9 @@ from typing import Any
 from iptsim.commands.changes import add_docker_changes
 from iptsim.commands.common import ANSWERED, add_command, add_source, warn_of
 from iptsim.errors import printable
+from iptsim.languages import message, say
 
-_EPILOG = (
+_EPILOG = message(
     "SOURCE may also be a daemon.json, a file with DOCKER_OPTS, the output of `docker inspect`,\n"
     "or a Compose file."
 )
@@ -18,8 +19,8 @@ _EPILOG = (
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "print the rules that dockerd writes for its settings, in iptables-save format"
-    parser = add_command(commands, "docker-rules", run, text, epilog=_EPILOG)
+    text = say("print the rules that dockerd writes for its settings, in iptables-save format")
+    parser = add_command(commands, "docker-rules", run, text, epilog=str(_EPILOG))
     add_source(parser)
     parser.add_argument(
         "-6",
@@ -27,12 +28,12 @@ def add(commands: Any) -> None:
         action="store_const",
         const=6,
         default=4,
-        help="print the IPv6 rules",
+        help=say("print the IPv6 rules"),
     )
     parser.add_argument(
         "--in-place",
         action="store_true",
-        help="print all rules of the source, with Docker's rules regenerated in place",
+        help=say("print all rules of the source, with Docker's rules regenerated in place"),
     )
     add_docker_changes(parser)
     parser.set_defaults(changes=[])

@@ -21,6 +21,7 @@ from iptsim.commands.common import (
     print_json,
     question_fields,
 )
+from iptsim.languages import say
 
 if TYPE_CHECKING:
     from iptsim.alternatives import Proposal
@@ -34,33 +35,41 @@ def add(commands: Any) -> None:
         commands,
         "explain",
         run,
-        "explain what happens to a packet, and why",
-        epilog="ENDPOINT is a container's name or the start of its ID, container@network, host, localhost,\n"
-        "internet, dns (--to only), or any IP address. Without --from and --to, the command lists the\n"
-        "endpoints you can ask about.",
+        say("explain what happens to a packet, and why"),
+        epilog=say(
+            "ENDPOINT is a container's name or the start of its ID, container@network, host, localhost,\n"
+            "internet, dns (--to only), or any IP address. Without --from and --to, the command lists the\n"
+            "endpoints you can ask about."
+        ),
     )
     add_source(parser)
     ask = add_question(parser)
     ask.add_argument(
-        "--batch", metavar="FILE", help="read questions from a file (or -), one JSON object per line"
+        "--batch", metavar="FILE", help=say("read questions from a file (or -), one JSON object per line")
     )
-    show = parser.add_argument_group("the answer")
+    show = parser.add_argument_group(say("the answer"))
     level = show.add_mutually_exclusive_group()
-    level.add_argument("-v", "--verbose", action="store_true", help="also show the rules that did not match")
-    level.add_argument("-q", "--quiet", action="store_true", help="show only the verdict")
+    level.add_argument(
+        "-v", "--verbose", action="store_true", help=say("also show the rules that did not match")
+    )
+    level.add_argument("-q", "--quiet", action="store_true", help=say("show only the verdict"))
     add_plain(show)
     add_teach(show)
-    show.add_argument("--json", action="store_true", help="print JSON; with --batch, one object per line")
+    show.add_argument(
+        "--json", action="store_true", help=say("print JSON; with --batch, one object per line")
+    )
     show.add_argument(
         "--proposals",
         action="store_true",
-        help="also suggest small changes that would allow the packet, or block it",
+        help=say("also suggest small changes that would allow the packet, or block it"),
     )
     show.add_argument(
         "--expect",
         metavar="WORD",
-        help="exit with status 1 unless the answer is WORD: accept, drop, reject, depends, open, refused (no program "
-        "listens) or closed (blocked or refused)",
+        help=say(
+            "exit with status 1 unless the answer is WORD: accept, drop, reject, depends, open, refused (no program "
+            "listens) or closed (blocked or refused)"
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from iptsim.commands.common import (
     rules_of,
 )
 from iptsim.errors import UsageError
+from iptsim.languages import say
 
 if TYPE_CHECKING:
     from iptsim.explanation import Explanation
@@ -30,20 +31,27 @@ def add(commands: Any) -> None:
         commands,
         "graph",
         run,
-        "draw which chain leads where, or how the host is wired",
-        epilog="With --from and --to, the packet's path is highlighted. Without -o, a plain-text tree is printed.\n"
-        ".png, and .svg and .html of the chains, need an extra: pip install 'iptsim[pictures]'",
+        say("draw which chain leads where, or how the host is wired"),
+        epilog=say(
+            "With --from and --to, the packet's path is highlighted. Without -o, a plain-text tree is printed.\n"
+            ".png, and .svg and .html of the chains, need an extra: pip install 'iptsim[pictures]'"
+        ),
     )
     add_source(parser)
-    parser.add_argument("-t", "--table", metavar="TABLE", help="only this table")
+    parser.add_argument("-t", "--table", metavar="TABLE", help=say("only this table"))
     parser.add_argument(
         "--topology",
         action="store_true",
-        help="draw namespaces, veth pairs, bridges and NAT instead of chains",
+        help=say("draw namespaces, veth pairs, bridges and NAT instead of chains"),
     )
-    parser.add_argument("--counters", action="store_true", help="scale line width by the packet counters")
     parser.add_argument(
-        "-o", dest="output", metavar="FILE", help="write to FILE: .svg .png .html .mmd (Mermaid) .dot .txt"
+        "--counters", action="store_true", help=say("scale line width by the packet counters")
+    )
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE",
+        help=say("write to FILE: .svg .png .html .mmd (Mermaid) .dot .txt"),
     )
     add_question(parser)
     parser.set_defaults(verbose=False)

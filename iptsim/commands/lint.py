@@ -19,6 +19,7 @@ from iptsim.commands.common import (
     print_json,
 )
 from iptsim.errors import IptsimError
+from iptsim.languages import say
 
 if TYPE_CHECKING:
     from iptsim.render.console import Output
@@ -30,16 +31,18 @@ def add(commands: Any) -> None:
         commands,
         "lint",
         run,
-        "find likely problems in the configuration of hosts",
-        epilog="Each finding has a stable code (listed in docs/findings.md), the evidence, what it does to a packet,\n"
-        "and a remedy. With several sources, one that cannot be read does not stop the others.\n"
-        "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0.",
+        say("find likely problems in the configuration of hosts"),
+        epilog=say(
+            "Each finding has a stable code (listed in docs/findings.md), the evidence, what it does to a packet,\n"
+            "and a remedy. With several sources, one that cannot be read does not stop the others.\n"
+            "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0."
+        ),
     )
     add_source(parser, several=True)
     add_plain(parser)
     add_teach(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print JSON; with several sources, one object per line"
+        "--json", action="store_true", help=say("print JSON; with several sources, one object per line")
     )
 
 

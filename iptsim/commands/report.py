@@ -8,8 +8,9 @@ from typing import Any
 
 from iptsim.commands.common import ANSWERED, add_command, add_source, open_source
 from iptsim.errors import UsageError
+from iptsim.languages import message, say
 
-_EPILOG = (
+_EPILOG = message(
     "The page is self-contained: it needs no network and no other file. Open it in a browser, mail it, print it.\n"
     "Everything from the source is shown as text; nothing in a dump can run as a script."
 )
@@ -17,10 +18,12 @@ _EPILOG = (
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "report", run, "write an HTML report about a host", epilog=_EPILOG)
+    parser = add_command(
+        commands, "report", run, say("write an HTML report about a host"), epilog=str(_EPILOG)
+    )
     add_source(parser)
     parser.add_argument(
-        "-o", dest="output", metavar="FILE", required=True, help="the file to write, such as report.html"
+        "-o", dest="output", metavar="FILE", required=True, help=say("the file to write, such as report.html")
     )
 
 

@@ -22,13 +22,14 @@ from iptsim.commands.common import (
     question_fields,
 )
 from iptsim.errors import UsageError
+from iptsim.languages import message, say
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.host import Host
     from iptsim.render.marks import Marks
 
-_EPILOG = (
+_EPILOG = message(
     "With --from, --to or another packet option, > marks the rule that decides, and + each other rule that\n"
     "the packet matches. --like-iptables lists table filter unless -t names another, in the format of the\n"
     "iptables version that wrote the dump."
@@ -37,23 +38,25 @@ _EPILOG = (
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "explain what each rule does, and who created it"
-    parser = add_command(commands, "rules", run, text, epilog=_EPILOG)
+    text = say("explain what each rule does, and who created it")
+    parser = add_command(commands, "rules", run, text, epilog=str(_EPILOG))
     add_source(parser)
-    parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
+    parser.add_argument("chain", metavar="CHAIN", nargs="?", help=say("only this chain"))
     add_rules(parser)
     add_plain(parser)
     add_teach(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    like = parser.add_argument_group("the listing of iptables")
+    parser.add_argument("--json", action="store_true", help=say("print JSON"))
+    like = parser.add_argument_group(say("the listing of iptables"))
     like.add_argument(
-        "--like-iptables", action="store_true", help="print what iptables -t TABLE -nL [CHAIN] prints"
+        "--like-iptables", action="store_true", help=say("print what iptables -t TABLE -nL [CHAIN] prints")
     )
     like.add_argument(
-        "-v", "--verbose", action="store_true", help="show counters and interfaces, like iptables -nvL"
+        "-v", "--verbose", action="store_true", help=say("show counters and interfaces, like iptables -nvL")
     )
-    like.add_argument("-x", "--exact", action="store_true", help="show exact counters, like iptables -nvxL")
-    like.add_argument("--line-numbers", action="store_true", help="number the rules")
+    like.add_argument(
+        "-x", "--exact", action="store_true", help=say("show exact counters, like iptables -nvxL")
+    )
+    like.add_argument("--line-numbers", action="store_true", help=say("number the rules"))
     add_question(parser, family=False)
 
 

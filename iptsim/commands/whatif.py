@@ -19,8 +19,9 @@ from iptsim.commands.common import (
     print_json,
     question_fields,
 )
+from iptsim.languages import message, say
 
-_EPILOG = (
+_EPILOG = message(
     "Changes are applied in the order given. Docker's rules are regenerated for its new settings, as if the\n"
     "host had booted with them; all other rules stay. Without --from and --to, the command checks\n"
     "all endpoints against each other and lists the connections whose verdict changes."
@@ -29,15 +30,15 @@ _EPILOG = (
 
 def add(commands: Any) -> None:
     """Add the command."""
-    text = "explain what a change would do to a packet, and why"
-    parser = add_command(commands, "whatif", run, text, epilog=_EPILOG)
+    text = say("explain what a change would do to a packet, and why")
+    parser = add_command(commands, "whatif", run, text, epilog=str(_EPILOG))
     add_source(parser)
     add_question(parser)
     add_docker_changes(parser)
     add_host_changes(parser)
     add_plain(parser)
     add_teach(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help=say("print JSON"))
     parser.set_defaults(verbose=False)
 
 

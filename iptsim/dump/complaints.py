@@ -6,6 +6,7 @@ from iptsim.dump.binder import nearest_match, nearest_target
 from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import DumpErrors, DumpSyntaxError, Span, printable
+from iptsim.languages import message_many
 
 #: How many errors of one dump are shown.
 MAX_ERRORS = 10
@@ -105,4 +106,7 @@ class Complaints:
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]
         if self.errors:
-            raise DumpErrors(self.errors, self.more_errors)
+            ending = message_many(
+                "... and {count} more error", "... and {count} more errors", self.more_errors
+            )
+            raise DumpErrors(self.errors, self.more_errors, ending)

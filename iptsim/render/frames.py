@@ -15,6 +15,7 @@ from iptsim.errors import MissingExtraError
 from iptsim.explanation import Explanation
 from iptsim.findings import Findings
 from iptsim.host import Host
+from iptsim.languages import message
 from iptsim.netfilter.trace import Leg, Step, Trace
 from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
@@ -174,7 +175,9 @@ def make_frame(
     try:
         import pandas
     except ImportError:
-        raise MissingExtraError("a frame", "pandas", "notebook") from None
+        raise MissingExtraError(
+            message("a frame needs pandas; install it with: pip install 'iptsim[notebook]'")
+        ) from None
 
     values: dict[str, list[Any]] = {name: [] for name in columns}
     for row in rows:

@@ -1,0 +1,119 @@
+"""The parser of the command line, and the form of its help. Both speak the language in force, argparse's texts too."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from iptsim.errors import printable
+from iptsim.languages import looked_up, marked
+
+#: Options that the usage of a command still lists.
+_LISTED_OPTIONS = 3
+#: What wraps as a whole: a word or an ideograph, with the punctuation after it.
+_UNIT = re.compile(r"[（「『]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[、。，；：！？）」』]*\s*")
+#: Texts of argparse that a user can see; it looks them up with gettext.
+ARGPARSE = (
+    marked("usage: "),
+    marked("positional arguments"),
+    marked("options"),
+    marked("show this help message and exit"),
+    marked("%(prog)s: error: %(message)s\n"),
+    marked("argument %(argument_name)s: %(message)s"),
+    marked("unrecognized arguments: %s"),
+    marked("the following arguments are required: %s"),
+    marked("one of the arguments %s is required"),
+    marked("not allowed with argument %s"),
+    marked("expected one argument"),
+    marked("expected at most one argument"),
+    marked("expected at least one argument"),
+    marked("ignored explicit argument %r"),
+    marked("invalid %(type)s value: %(value)r"),
+    marked("invalid choice: %(value)r (choose from %(choices)s)"),
+    marked("invalid choice: %(value)r, maybe you meant %(closest)r? (choose from %(choices)s)"),
+)
+# its functions by the names that the module has for them: `from gettext import gettext as _, ngettext`
+for _name, _function in {"_": looked_up, "ngettext": lambda one, many, n: one if n == 1 else many}.items():
+    setattr(argparse, _name, _function)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose texts are inert on a terminal, and which reports text that cannot be printed."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        stream = file or sys.stderr
+        stream.write("\n".join(map(printable, message.split("\n"))))
+        stream.flush()
+
+
+class Help(argparse.HelpFormatter):
+    """Help texts of up to 80 columns: a usage in one line, paragraphs; indented lines stay as they are."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26)
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
+    ) -> None:
+        """Show only what is required; the options are listed below anyway."""
+        shown = list(actions)
+        needed = [action for action in shown if not action.option_strings or action.required]
+        if usage is None and len(shown) - len(needed) > _LISTED_OPTIONS:
+            needed.sort(key=lambda action: bool(action.option_strings))
+            words = [word for action in needed for word in (*action.option_strings[:1], _placeholder(action))]
+            usage = " ".join(["%(prog)s", *words, "[OPTION]..."])
+        super().add_usage(usage, shown, groups, prefix)
+
+    def format_help(self) -> str:
+        """Write the colon of a heading as its language does."""
+        return re.sub(r"(?<=[\u2e80-\uffef]):$", "：", super().format_help(), flags=re.MULTILINE)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrapped(" ".join(text.split()), width)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap paragraphs."""
+        lines: list[str] = []
+        paragraph = ""
+        for line in [*text.splitlines(), " "]:
+            if not line.startswith(" "):
+                paragraph += line if _joins(paragraph, line) else f" {line}"
+                continue
+            lines += wrapped(paragraph.strip(), width)
+            lines += [line] if line.strip() else []
+            paragraph = ""
+        return "\n".join(indent + line for line in lines)
+
+
+def _joins(before: str, after: str) -> bool:
+    """Return whether two lines join without a space: where ideographs or their punctuation meet."""
+    return any(_width(sign) == 2 for sign in (before[-1:], after[:1]) if sign)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return text as lines of up to `width` columns. An ideograph takes two.
+
+    >>> wrapped("a rule matches", 7), wrapped("規則 A，符合。", 7)
+    (['a rule', 'matches'], ['規則', 'A，符', '合。'])
+    """
+    lines: list[str] = []
+    line = ""
+    for unit in _UNIT.findall(text):
+        if line and _width((line + unit).rstrip()) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += unit
+    return [*lines, line.rstrip()] if line else lines
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _placeholder(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest)
+    return f"[{name}]" if action.nargs == "?" else name
