@@ -13,7 +13,26 @@ def place_of(rule: Rule) -> Message:
 
 
 def place_of_step(step: Step) -> Message:
-    """Return where a step is: "filter FORWARD rule 4", "the policy of filter FORWARD"."""
+    """Return where a step is, in a sentence: "filter FORWARD rule 4", "the policy of filter FORWARD"."""
     if step.rule is not None:
         return place_of(step.rule)
     return message("the policy of {table} {chain}", table=step.table or "", chain=step.chain or "")
+
+
+def short_place_of(step: Step) -> Message:
+    """Return where a step is, in a list: "filter FORWARD rule 4", "filter FORWARD policy"."""
+    if step.rule is not None:
+        return place_of(step.rule)
+    return message("{table} {chain} policy", table=step.table or "", chain=step.chain or "")
+
+
+def decision_of(step: Step) -> Message:
+    """Return which rule or policy decided: "filter FORWARD rule 4", "filter FORWARD, policy DROP"."""
+    if step.rule is not None:
+        return place_of(step.rule)
+    return message(
+        "{table} {chain}, policy {verdict}",
+        table=step.table or "",
+        chain=step.chain or "",
+        verdict=step.verdict,
+    )

@@ -19,7 +19,7 @@ def tried(scene: Scene, finding: Finding) -> Finding:
     after = outcome(scene, finding.family, finding.commands, finding.shown)
     if after is not None and mends(finding.shown, after):
         return finding
-    why = after.reason.text if after is not None else message("the commands fail on these rules.")
+    why = after.reason.message if after is not None else message("the commands fail on these rules.")
     remedy = message(
         "The usual remedy does not help here ({commands}). After it: {why}",
         commands="; ".join(finding.commands),

@@ -6,13 +6,14 @@ import re
 
 from iptsim.docker.roles import role_of
 from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.extensions.matches.multiport import Multiport
+from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.values import range_text
 from iptsim.host.model import Host
 from iptsim.languages import say
 
 _DESTINATION, _SOURCE = ("DNAT", "REDIRECT", "DNPT"), ("MASQUERADE", "SNAT", "SNPT", "NETMAP")
-_PORTS = re.compile(r"-p (\S+)(?: -m \S+)? --dports? (\S+)")
-_TO = re.compile(r" (?<!! )-d (\S+)")
 
 
 def translations(host: Host, ruleset: Ruleset) -> tuple[list[str], list[str]]:
@@ -29,11 +30,29 @@ def translations(host: Host, ruleset: Ruleset) -> tuple[list[str], list[str]]:
 
 
 def _destination(host: Host, rule: Rule) -> str:
-    ports, where = _PORTS.search(rule.text), _TO.search(rule.text)
-    if ports is None:
+    parameters = rule.parameters
+    ports = _ports(rule)
+    if not ports or not parameters.protocol or "protocol" in parameters.negated:
         return f"{_conditions(rule)} → {_target(rule)}"
-    address = f"{where[1].removesuffix('/32').removesuffix('/128')}:" if where else ""
-    return f"{address}{ports[2]}/{ports[1]} → {_owner(host, rule)}{_target(rule)}"
+    has_address = parameters.destination is not None and "destination" not in parameters.negated
+    address = f"{parameters.destination.short}:" if has_address and parameters.destination else ""
+    protocol = format_protocol(parameters.protocol)
+    return f"{address}{ports}/{protocol} → {_owner(host, rule)}{_target(rule)}"
+
+
+def _ports(rule: Rule) -> str:
+    """Return the destination ports that a rule is for, as the dump has them; "" without any."""
+    for match in rule.matches:
+        if (
+            isinstance(match, Multiport)
+            and match.destination_ports
+            and "destination_ports" not in match.negated
+        ):
+            return ",".join(map(range_text, match.destination_ports))
+        port = getattr(match, "destination_port", None)
+        if port is not None and "destination_port" not in match.negated:
+            return range_text(port)
+    return ""
 
 
 def _owner(host: Host, rule: Rule) -> str:
@@ -66,7 +85,6 @@ def _conditions(rule: Rule) -> str:
 
 
 def _is_hairpin(host: Host, rule: Rule) -> bool:
-    """Tell whether it is Docker's rule for a container that asks its own published port."""
+    """Tell whether it is Docker's rule for a container that sends to its own published port."""
     role = role_of(rule, host)
-    ends = re.search(r"-s (\S+) -d (\S+)", rule.text)
-    return role is not None and ends is not None and ends[1] == ends[2]
+    return role is not None and role.code == "hairpin-masquerade"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from iptsim.pictures.drawing import Node
+from collections.abc import Sequence
+
+from iptsim.pictures.drawing import Ending, Node
 from iptsim.pictures.measure import text_width
 
 #: Sizes of text in pixels: names, everything else.
@@ -18,15 +20,17 @@ def line_size(number: int) -> float:
     return NAME if number == 0 else SMALL
 
 
-def is_bold(number: int, line: str) -> bool:
-    """Tell whether a line of a box is bold: its name is, and what became of a packet there."""
-    return number == 0 or line[:2] in ("✗ ", "? ")
+def line_classes(lines: Sequence[str], ending: Ending | None = None) -> list[str]:
+    """Return how each line of a box is drawn: its name and its ending are bold."""
+    classes = ["name", *("soft" for _ in lines[1:])]
+    return [*classes[:-1], ending.kind] if ending is not None else classes
 
 
-def box_width(lines: list[str], *, widest: float = WIDEST) -> float:
+def box_width(lines: Sequence[str], ending: Ending | None = None, *, widest: float = WIDEST) -> float:
     """Return the width of a box around lines of text."""
     widths = [
-        text_width(line, line_size(number), bold=is_bold(number, line)) for number, line in enumerate(lines)
+        text_width(line, line_size(number), bold=kind != "soft")
+        for number, (line, kind) in enumerate(zip(lines, line_classes(lines, ending), strict=False))
     ]
     return round(min(max(widths, default=0.0) + 2 * PAD, widest), 1)
 
@@ -38,4 +42,4 @@ def box_height(lines: list[str]) -> float:
 
 def node_size(node: Node) -> tuple[float, float]:
     """Return width and height of a node."""
-    return box_width(node.texts), box_height(node.texts)
+    return box_width(node.texts, node.ending), box_height(node.texts)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
+from iptsim.explanation.places import decision_of
 from iptsim.languages import say, say_many
 from iptsim.pictures.drawing import Caption
 from iptsim.render.visits_text import spec
@@ -22,20 +22,8 @@ def answer_captions(explanation: Explanation) -> list[Caption]:
     captions = [Caption("title", title), Caption("reason", explanation.reason.text)]
     step = explanation.reason.step
     if step is not None and step.table is not None:
-        if step.rule is not None:
-            captions.append(Caption("rule", f"{rule_place(step.rule)}: {spec(step.rule)}"))
-        else:
-            captions.append(
-                Caption(
-                    "rule",
-                    say(
-                        "{table} {chain}: policy {policy}",
-                        table=step.table,
-                        chain=step.chain,
-                        policy=step.verdict,
-                    ),
-                )
-            )
+        rule = f": {spec(step.rule)}" if step.rule is not None else ""
+        captions.append(Caption("rule", f"{decision_of(step)}{rule}"))
     elif leg.delivered is not None and explanation.verdict == "ACCEPT":
         captions.append(Caption("rule", say("arrives at {where}", where=delivered_text(leg.delivered))))
     return captions
@@ -44,11 +32,6 @@ def answer_captions(explanation: Explanation) -> list[Caption]:
 def rules_text(count: int) -> str:
     """Return "1 rule", "3 rules"."""
     return say_many("{count} rule", "{count} rules", count)
-
-
-def rule_place(rule: Rule) -> str:
-    """Return where a rule stands: "filter FORWARD rule 2"."""
-    return say("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
 
 
 def ranges(positions: Iterable[int], longest: int = 1000) -> str:

@@ -12,11 +12,11 @@ from iptsim.explanation import Explanation
 from iptsim.languages import say, say_many
 from iptsim.pictures.captions import answer_captions
 from iptsim.pictures.chain_groups import FREE, pattern
+from iptsim.pictures.drawing import SIGNS
 from iptsim.pictures.visited import Passes
 
 #: Marks behind what a packet took, and what they mean.
 _WALKED, _VAIN = "●", "○"
-_ENDS = {"stop": "✗", "arrived": "✓", "open": "?"}
 #: Chains nested deeper are not moved further to the right; a number tells their depth.
 _DEEPEST = 40
 #: So many jumps in a row to chains of one name stand on lines of their own where there are many chains.
@@ -166,7 +166,7 @@ class _Tree:
         if self.passes is None:
             return ""
         if (end := self.passes.ends.get((chain, position))) is not None:
-            return f"   {_ENDS[end]}"
+            return f"   {SIGNS[end]}"
         place = (chain, position)
         return f"   {_WALKED}" if place in self.walked else f"   {_VAIN}" if place in self.vain else ""
 
@@ -174,7 +174,7 @@ class _Tree:
 def _legend() -> str:
     ends = {"stop": say("stopped here"), "arrived": say("accepted here"), "open": say("depends")}
     marks = [(_WALKED, say("led to the verdict")), (_VAIN, say("visited in vain"))]
-    marks += [(_ENDS[end], text) for end, text in ends.items()]
+    marks += [(SIGNS[end], text) for end, text in ends.items()]
     return "   ".join(f"{mark} {text}" for mark, text in marks)
 
 

@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Direction = Literal["LR", "TB"]
+#: The sign of each way in which the path of a packet ends.
+SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
+
+
+class Ending(NamedTuple):
+    """What stopped a packet at a node ("stop"), or what its path depends on there ("open")."""
+
+    kind: Literal["stop", "open"]
+    text: str
 
 
 @dataclass(slots=True)
@@ -21,7 +30,7 @@ class Node:
         kind: what it stands for; decides its shape.
         lines: its text; the first line is its name.
         details: further text, a list of what it holds.
-        verdict: what became of a packet here, beginning with ✗ or ?; "" if nothing did.
+        ending: why the path of a packet ends here; None if none does.
         group: the group that it stands in, "" for none.
         classes: further words for its style: an owner, "dimmed", "walked", "stop", "arrived" ...
         tip: what a pointer on it tells; all of its text where lines are cut.
@@ -32,14 +41,15 @@ class Node:
     lines: list[str]
     group: str = ""
     details: list[str] = field(default_factory=list)
-    verdict: str = ""
+    ending: Ending | None = None
     classes: set[str] = field(default_factory=set)
     tip: str = ""
 
     @property
     def texts(self) -> list[str]:
-        """All of its text, line by line."""
-        return [*self.lines, *self.details, *([self.verdict] if self.verdict else [])]
+        """All of its text, line by line; the ending is the last line."""
+        ending = [f"{SIGNS[self.ending.kind]} {self.ending.text}"] if self.ending is not None else []
+        return [*self.lines, *self.details, *ending]
 
 
 @dataclass(slots=True)

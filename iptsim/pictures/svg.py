@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 from xml.sax.saxutils import escape
 
 from iptsim.errors import printable
-from iptsim.pictures.boxes import LEADING, PAD, SMALL, is_bold, line_size
-from iptsim.pictures.drawing import Drawing, Edge, Group, Node, Path, Placement, Point, Rect, Sample
+from iptsim.pictures.boxes import LEADING, PAD, SMALL, line_classes, line_size
+from iptsim.pictures.drawing import Drawing, Edge, Ending, Group, Node, Path, Placement, Point, Rect, Sample
 from iptsim.pictures.measure import clip, text_width, wrap
 from iptsim.pictures.style import style_sheet
 
@@ -147,7 +147,7 @@ class _Writer:
         start = Point(box.x + PAD, box.middle - len(node.texts) * LEADING / 2)
         if node.kind in ("verdict", "action", "entry"):
             start = Point(box.x + (box.width - max(_line_widths(node.texts))) / 2, start.y)
-        out.extend(self._lines(node.texts, start, box.right - start.x - PAD + 2))
+        out.extend(self._lines(node.texts, start, box.right - start.x - PAD + 2, node.ending))
         for end in ("stop", "arrived", "open"):
             if end in node.classes:
                 out.extend(self._badge(Point(box.x + 10 if node.kind == "plug" else box.right, box.y), end))
@@ -219,13 +219,14 @@ class _Writer:
 
     # -- text -------------------------------------------------------------------------------------------
 
-    def _lines(self, lines: Iterable[str], start: Point, width: float) -> list[str]:
+    def _lines(
+        self, lines: Sequence[str], start: Point, width: float, ending: Ending | None = None
+    ) -> list[str]:
         out = []
         y = start.y
-        for number, text in enumerate(lines):
+        for number, (text, kind) in enumerate(zip(lines, line_classes(lines, ending), strict=False)):
             size = line_size(number)
-            shown = clip(printable(text), size, width, bold=is_bold(number, text))
-            kind = "name" if number == 0 else {"✗ ": "stop", "? ": "open"}.get(text[:2], "soft")
+            shown = clip(printable(text), size, width, bold=kind != "soft")
             y += LEADING
             out.append(self._line(shown, start.x, y - 3.5, kind))
         return out

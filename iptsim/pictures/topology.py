@@ -9,12 +9,13 @@ from itertools import pairwise
 
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import decision_of
 from iptsim.host.model import Host
 from iptsim.languages import say, say_many
 from iptsim.packet import Family
 from iptsim.pictures.address_translation import translations
-from iptsim.pictures.captions import answer_captions, rule_place, rules_text
-from iptsim.pictures.drawing import Caption, Drawing, Edge, Group, Node, Sample
+from iptsim.pictures.captions import answer_captions, rules_text
+from iptsim.pictures.drawing import Caption, Drawing, Edge, Ending, Group, Node, Sample
 from iptsim.pictures.packet_path import PROCESSES, ROUTING, Way, ways_of
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.topology_layout import place
@@ -226,7 +227,7 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
             last = drawing.nodes[places[-1]]
             last.classes.add(way.end)
             if way.step is not None and way.end != "arrived":
-                last.verdict = f"{'✗' if way.end == 'stop' else '?'} {_brief(way)}"
+                last.ending = Ending(way.end, _brief(way))
     if ways:
         drawing.legend = [Sample("route", ("walked",), say("the packet's way"), True)]
         if any(way.kind == "reply" for way in ways):
@@ -253,13 +254,9 @@ def _brief(way: Way) -> str:
     if step is None:
         return ""
     if step.table is None:
-        return step.note or step.verdict
-    if step.rule is None:
-        return say(
-            "{table} {chain}: policy {policy}", table=step.table, chain=step.chain, policy=step.verdict
-        )
-    place = rule_place(step.rule)
-    return f"{place}: {step.verdict}" if way.end == "stop" else place
+        return str(step.note) or step.verdict
+    verdict = f": {step.verdict}" if step.rule is not None and way.end == "stop" else ""
+    return f"{decision_of(step)}{verdict}"
 
 
 # -- words -----------------------------------------------------------------------------------------

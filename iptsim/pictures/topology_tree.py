@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from iptsim.errors import printable
 from iptsim.languages import say
-from iptsim.pictures.drawing import Drawing
+from iptsim.pictures.drawing import SIGNS, Drawing
 from iptsim.pictures.wiring import Wiring
-
-#: Marks at the end of a packet's way.
-_SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
 
 
 def tree(drawing: Drawing, wiring: Wiring) -> str:
@@ -52,8 +49,8 @@ class _Tree:
                 text += f" → {self._name(edge.target)}"
                 at = edge.target
             if text:
-                ends = self.drawing.nodes[at].classes & _SIGNS.keys()
-                signs = "".join(f" {sign}" for end, sign in _SIGNS.items() if end in ends)
+                ends = self.drawing.nodes[at].classes & SIGNS.keys()
+                signs = "".join(f" {sign}" for end, sign in SIGNS.items() if end in ends)
                 out.append(f"{name}   {text}{signs}")
         return out
 
@@ -65,18 +62,16 @@ class _Tree:
             name = f"{found.group.removeprefix('guest ')} {name.split(' ')[0]}"
         return printable(name)
 
-    def _row(self, name: str, lead: str = "") -> str:
-        """Return a node in one line, with its mark."""
+    def _row(self, name: str, lead: str = "", *, passed: bool = True) -> str:
+        """Return a node in one line, with the mark of an ending; and, if asked for, of a packet that passed it."""
         node = self.drawing.nodes[name]
         ends = {"stop": say("stopped here"), "arrived": say("arrives"), "open": say("depends")}
-        marks = [f"{_SIGNS[end]} {text}" for end, text in ends.items() if end in node.classes]
-        if not marks and "walked" in node.classes:
-            marks = ["●"]
-        elif not marks and "answered" in node.classes:
-            marks = ["○"]
+        marks = [f"{SIGNS[end]} {text}" for end, text in ends.items() if end in node.classes]
+        if passed and not marks and node.classes & {"walked", "answered"}:
+            marks = ["●" if "walked" in node.classes else "○"]
         texts = [lead + node.lines[0], *node.lines[1:], *marks]
-        if node.verdict:
-            texts.append(node.verdict[2:])
+        if node.ending is not None:
+            texts.append(node.ending.text)
         return printable("   ".join(texts))
 
     def _netfilter(self) -> list[str]:
@@ -96,7 +91,7 @@ class _Tree:
         """Return both ends of a veth pair in one line."""
         ends = []
         if port in self.drawing.nodes:
-            ends.append(self._row(port).removesuffix("   ●").removesuffix("   ○"))
+            ends.append(self._row(port, passed=False))
         if plug in self.drawing.nodes:
             node = self.drawing.nodes[plug]
             group = self.drawing.groups.get(node.group)

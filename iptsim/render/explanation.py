@@ -16,7 +16,7 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
-from iptsim.explanation.places import place_of
+from iptsim.explanation.places import decision_of, place_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.languages import joined, language, say, told
 from iptsim.netfilter.trace import Decision, Step
@@ -109,20 +109,12 @@ def _headline(explanation: Explanation) -> Text:
 
 
 def _decided_by(step: Step) -> Iterator[Text]:
-    if step.rule is None:
-        policy = say(
-            "{table} {chain}, policy {verdict}", table=step.table, chain=step.chain, verdict=step.verdict
-        )
-        yield Text.assemble(say("Decided by") + "   ", (printable(policy), "bold"), backend_of(step))
-        return
     rule = step.rule
-    yield Text.assemble(
-        say("Decided by") + "   ",
-        (printable(str(place_of(rule))), "bold"),
-        backend_of(step),
-        say(" (line {line}):  ", line=rule.line) if rule.line else ":  ",
-        (printable(spec(rule)), "cyan"),
-    )
+    line = Text.assemble(say("Decided by") + "   ", (printable(decision_of(step)), "bold"), backend_of(step))
+    if rule is not None:
+        line.append(say(" (line {line}):  ", line=rule.line) if rule.line else ":  ")
+        line.append(printable(spec(rule)), "cyan")
+    yield line
 
 
 # -- ways ------------------------------------------------------------------------------------------
@@ -212,13 +204,7 @@ def _inside(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Tex
 def brief(leg: LegVisit) -> Iterator[str]:
     """Yield a leg that got through in one sentence: the rules and policies that accepted it; then notes."""
     steps = leg.host.steps
-    shown = [
-        place_of(step.rule)
-        if step.rule
-        else say("{table} {chain} policy", table=step.table, chain=step.chain)
-        for step in steps
-        if step.table == "filter" and step.verdict == "ACCEPT"
-    ]
+    shown = [short_place_of(step) for step in steps if step.table == "filter" and step.verdict == "ACCEPT"]
     notes = [step.note for step in steps if step.table is None]
     if shown or (steps and not notes):
         yield say("accepted by {places}", places=joined(", ", shown) or say("every policy"))

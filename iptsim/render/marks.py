@@ -9,7 +9,7 @@ from rich.text import Text
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.explanation.places import place_of
+from iptsim.explanation.places import short_place_of
 from iptsim.languages import joined, say
 from iptsim.netfilter.trace import Step
 from iptsim.render.visits_text import COLOURS, backend_of
@@ -56,15 +56,7 @@ def _key(step: Step) -> int | tuple[str, str] | None:
 
 def _where(ways: list[Explanation]) -> Text:
     steps = [way.reason.step for way in ways if way.reason.step is not None and way.reason.step.table]
-    places = dict.fromkeys(
-        (
-            str(place_of(step.rule))
-            if step.rule is not None
-            else say("{table} {chain} policy", table=step.table, chain=step.chain)
-        )
-        + backend_of(step)
-        for step in steps
-    )
+    places = dict.fromkeys(f"{short_place_of(step)}{backend_of(step)}" for step in steps)
     if places:
         text = say("{mark} decides: {places}", mark=DECIDES, places=printable(joined(", ", places)))
     else:

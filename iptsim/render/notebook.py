@@ -13,10 +13,11 @@ from iptsim.alternatives.table import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
+from iptsim.explanation.places import decision_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
-from iptsim.languages import Message
+from iptsim.languages import Message, say
 from iptsim.netfilter.trace import Step, Trace
 from iptsim.reach import Reach, Reachability
 from iptsim.render.endpoints import endpoints_json
@@ -215,18 +216,11 @@ def _headline(explanation: Explanation) -> Html:
 def _decided_by(step: Step | None) -> Html | None:
     if step is None or step.table is None:
         return None
-    if step.rule is None:
-        return element(
-            "p",
-            "Decided by ",
-            element("b", f"{step.table} {step.chain}, policy {step.verdict}"),
-            backend_of(step),
-        )
-    line = f" (line {step.rule.line})" if step.rule.line else ""
-    place = f"{step.table} {step.chain} rule {step.rule.position}"
-    return element(
-        "p", "Decided by ", element("b", place), f"{backend_of(step)}{line}: ", code(spec(step.rule))
-    )
+    rule = step.rule
+    told: list[Piece] = [say("Decided by") + " ", element("b", str(decision_of(step))), backend_of(step)]
+    if rule is not None:
+        told += [say(" (line {line}):  ", line=rule.line) if rule.line else ": ", code(spec(rule))]
+    return element("p", told)
 
 
 def _ways(explanation: Explanation) -> Piece:
