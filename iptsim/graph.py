@@ -12,9 +12,9 @@ import networkx as nx
 
 from iptsim.dump.chains import ChainGraph, Node, chain_graph
 from iptsim.dump.checks import refuse
-from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset, Table
 from iptsim.extensions.base import Target
+from iptsim.owners.chains import chain_owners
 
 NodeKind = Literal["hook", "base", "user", "verdict", "missing"]
 EdgeKind = Literal["hook", "jump", "goto", "return", "fall-through", "policy", "verdict", "continue"]
@@ -75,7 +75,7 @@ def _add_chain(graph: RuleGraph, chain: Chain) -> None:
         counters=chain.counters,
         rules=len(chain.rules),
         line=chain.line,
-        owner=chain_owner(chain.name),
+        owner=chain_owners(graph.graph["ruleset"]).chain(chain.name),
     )
     if chain.builtin:
         hook = Node("hook", chain.name)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from iptsim import explain
 from iptsim.dump import load, loads
 from iptsim.dump.chains import Node, chain_graph
-from iptsim.dump.owners import chain_owner
 from iptsim.errors import RulesetError
 from iptsim.graph import RuleGraph, dangling_jumps, loops, ruleset_graph, unreferenced_chains
 from iptsim.netfilter.path import Move
+from iptsim.owners.chains import ChainOwners
 from iptsim.pictures import chains_picture
 from tests.netfilter.hosts import ask, dump, router
 
@@ -290,7 +290,8 @@ def test_chains_of_known_programs_are_theirs(host: str, owners: set[str]) -> Non
     """On these hosts nobody else made chains; ferm's are named by its user."""
     ruleset = load(CAPTURES / f"hosts/{host}/iptables-save.txt")
     chains = [chain.name for table in ruleset.tables.values() for chain in table.chains.values()]
-    assert {chain_owner(name) for name in chains} - {"kernel"} == (owners or {"user"})
+    found = ChainOwners(chains)
+    assert {found.chain(name) for name in chains} - {"kernel"} == (owners or {"user"})
 
 
 def test_the_path_of_a_trace_is_its_calls_and_returns(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.table import Shift, shifts
-from iptsim.docker.roles import role_of
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
@@ -23,6 +22,7 @@ from iptsim.host.model import Host
 from iptsim.languages import Message, Text, current_language, language, message, message_joined
 from iptsim.netfilter.trace import Leg, Step
 from iptsim.netfilter.walk import Simulator
+from iptsim.owners.docker import docker_role
 from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed
@@ -278,8 +278,8 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
     if step.changes:
         changes = (f"{name} {old} → {new}" for name, (old, new) in step.changes.items())
         does = message("{does} ({why})", does=does, why=message_joined(", ", changes))
-    role = role_of(step.rule, host) if step.rule is not None else None
-    return message("{does} ({why})", does=does, why=role.text) if role is not None else does
+    role = docker_role(step.rule, host) if step.rule is not None else None
+    return message("{does} ({why})", does=does, why=role.why) if role is not None else does
 
 
 def _does(rule: Text, verdict: str) -> Message:

@@ -15,16 +15,16 @@ from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
-from iptsim.docker.roles import is_dockers
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.docker.sources.host import docker_host
-from iptsim.dump.owners import rule_owner
 from iptsim.errors import UsageError, printable
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
+from iptsim.owners.docker import is_dockers
+from iptsim.owners.rules import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.model import Question
@@ -450,7 +450,7 @@ class _Scene:
         """Say what a rule put in does, and who keeps the rules of that chain and does not know of it."""
         ruleset = self.host.rulesets.get(self.packet.family)
         chain = ruleset.chain("filter", where) if ruleset is not None else None
-        owners = {rule_owner(rule) for rule in chain.rules} if chain is not None else set()
+        owners = {authorship(rule, self.host)[0] for rule in chain.rules} if chain is not None else set()
         keeper = next((one for one in ("ufw", "firewalld") if one in owners), None)
         if keeper is None:
             return message("put a rule for exactly this into {where}", where=where)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.docker.roles import network_name, role_of
 from iptsim.explanation import branches
 from iptsim.explanation.bypassed import bypassed, unseen
 from iptsim.explanation.case import Case, own_address_text, packets_text, port_text
@@ -16,6 +15,7 @@ from iptsim.explanation.translation import astray_text, destination_change_text,
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
 from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.owners.docker import docker_role, network_name
 from iptsim.packet import is_icmp_error
 from iptsim.question.model import Question
 
@@ -67,7 +67,7 @@ def accepting(leg: Leg) -> list[Step]:
 
 def _is_forward(step: Step, host: Host) -> bool:
     """Tell whether a step is Docker's forwarding of a published port."""
-    role = role_of(step.rule, host) if step.rule is not None else None
+    role = docker_role(step.rule, host) if step.rule is not None else None
     return role is not None and role.code == "port-forward"
 
 
@@ -152,7 +152,7 @@ def _reply(case: Case) -> tuple[ReasonCode, Message]:
 
 
 def _routed(case: Case) -> tuple[ReasonCode, Message]:
-    return ReasonCode.RULE_ACCEPT, message_sentence(case.role.text if case.role else "")
+    return ReasonCode.RULE_ACCEPT, message_sentence(case.role.why if case.role else "")
 
 
 _BY_ROLE: dict[str, Callable[[Case], tuple[ReasonCode, Message]]] = {

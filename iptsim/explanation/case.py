@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from iptsim.docker.roles import Role, role_of
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.parameters import format_protocol
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.owners.docker import docker_role
+from iptsim.owners.maker import Role
 from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name
 from iptsim.question.model import Question
 
@@ -34,7 +35,7 @@ class Case:
     def role(self) -> Role | None:
         """What the deciding rule is for, where Docker wrote it."""
         step = self.step
-        return role_of(step.rule, self.host) if step is not None and step.rule is not None else None
+        return docker_role(step.rule, self.host) if step is not None and step.rule is not None else None
 
     @property
     def packet(self) -> Packet:
@@ -108,7 +109,7 @@ class Case:
         packet = self.packet
         for chain in ("DOCKER-FORWARD", "FORWARD"):
             for rule in self.rules(chain):
-                role = role_of(rule, self.host)
+                role = docker_role(rule, self.host)
                 name = rule.parameters.in_interface or ""
                 network = self.host.network_of_bridge(name)
                 own = name == bridge or (network is not None and network.covers(packet.family, packet.dst))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from iptsim.docker.roles import role_of
 from iptsim.errors import printable
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
@@ -13,6 +12,8 @@ from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message, told
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Step, Trace
+from iptsim.owners.docker import docker_role
+from iptsim.owners.maker import role_json
 from iptsim.packet import Packet, address_text
 from iptsim.question.model import Question
 from iptsim.shown import Pictured
@@ -125,9 +126,9 @@ class Explanation(Pictured):
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:
         """Add to a rule's JSON form why it is there, if Docker wrote it."""
-        role = role_of(step.rule, self.host) if step.rule is not None else None
+        role = docker_role(step.rule, self.host) if step.rule is not None else None
         if role is not None:
-            out["docker"] = role.as_json()
+            out["docker"] = role_json(role)
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

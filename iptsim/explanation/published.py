@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from iptsim.docker.roles import role_of
-from iptsim.dump.owners import rule_owner
 from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of
@@ -11,6 +9,8 @@ from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import has_undecided_source
 from iptsim.languages import Text, message, message_joined, message_sentences
 from iptsim.netfilter.trace import Step
+from iptsim.owners.docker import docker_role
+from iptsim.owners.rules import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, protocol_name
 
 
@@ -19,7 +19,7 @@ def forwarded(case: Case, forward: Step) -> Reason:
     delivered = case.leg.delivered
     assert delivered is not None
     assert forward.rule is not None
-    role = role_of(forward.rule, case.host)
+    role = docker_role(forward.rule, case.host)
     assert role is not None
     packet = delivered.packet
     place = destination_text(packet)
@@ -54,7 +54,7 @@ def _client_text(case: Case, name: str, packet: Packet) -> Text:
 
 def _input_rules(case: Case) -> Text:
     """Name the rules that only see what the host itself receives."""
-    owners = {rule_owner(rule): None for rule in case.rules("INPUT")}
+    owners = {authorship(rule, case.host)[0]: None for rule in case.rules("INPUT")}
     known = [owner for owner in owners if owner not in ("user", "kernel", "docker")]
     return (
         message("the rules in INPUT ({known})", known=message_joined(", ", known))
@@ -87,7 +87,7 @@ def proxied(case: Case) -> Reason:
     packet = case.packet
     second = next(leg for leg in case.trace.legs if leg.proxy)
     container = second.delivered.name if second.delivered else ""
-    roles = [role for one in case.leg.steps if one.rule and (role := role_of(one.rule, case.host))]
+    roles = [role for one in case.leg.steps if one.rule and (role := docker_role(one.rule, case.host))]
     own = next((role for role in roles if role.code == "own-bridge"), None)
     if own is not None:
         why = message(

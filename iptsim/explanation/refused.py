@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iptsim.docker.roles import is_dockers, network_name
 from iptsim.explanation import branches
 from iptsim.explanation.advice import advice_of
 from iptsim.explanation.case import (
@@ -24,6 +23,7 @@ from iptsim.explanation.reason import Reason
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.trace import Trace
+from iptsim.owners.docker import is_dockers, network_name
 from iptsim.packet import address_text
 from iptsim.question.model import Question
 

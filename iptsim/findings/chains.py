@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import message, message_if, message_many
+from iptsim.owners.chains import chain_owners
 from iptsim.packet import Family
 
 #: Chains of the filter table in which an ACCEPT of everything opens the host or its containers.
@@ -104,6 +104,7 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
 def unused(scene: Scene) -> Iterator[Finding]:
     """Find chains made by hand to which nothing leads."""
     for family in scene.families:
+        owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():
             if not any(chain.builtin for chain in table.chains.values()):
                 continue  # a fragment for iptables-restore --noflush: others lead to its chains
@@ -113,7 +114,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
                     chain.builtin
                     or not chain.rules
                     or chain.name in reached
-                    or chain_owner(chain.name) != "user"
+                    or owners.chain(chain.name) != "user"
                 ):
                     continue
                 yield _unused(scene, family, chain)
@@ -154,10 +155,11 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
 def empty(scene: Scene) -> Iterator[Finding]:
     """Find jumps to chains made by hand that have no rules."""
     for family in scene.families:
+        owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():
             for chain in table.chains.values():
                 callers = scene.jumps(family, table.name, chain.name) if not chain.rules else []
-                if chain.builtin or not callers or chain_owner(chain.name) != "user":
+                if chain.builtin or not callers or owners.chain(chain.name) != "user":
                     continue
                 tool = tool_of(family)
                 yield Finding(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from iptsim.docker.dockerd.rulesets import rules_for
-from iptsim.docker.roles import role_of
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import IptsimError
@@ -15,6 +14,7 @@ from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene, called
 from iptsim.host.containers import Network
 from iptsim.languages import message, message_many, message_sentences
+from iptsim.owners.docker import docker_role
 from iptsim.packet import Family, address_text
 
 
@@ -117,9 +117,9 @@ def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
     for rule in rules_for(docker, family).rules():
         if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
             words = rule.text.removeprefix(f"-A {rule.chain} ")
-            role = role_of(rule, scene.host)
+            role = docker_role(rule, scene.host)
             if role is not None:
-                lacks = message("no rule {words} ({why})", words=words, why=role.text)
+                lacks = message("no rule {words} ({why})", words=words, why=role.why)
             else:
                 lacks = message("no rule {words}", words=words)
             yield Evidence(f"{rule.table} {rule.chain}", lacks)
@@ -176,7 +176,7 @@ def stale(scene: Scene) -> Iterator[Finding]:
 
 def _container_addresses(rule: Rule) -> Iterator[int]:
     """Yield the addresses of containers that a rule of Docker's for one container names."""
-    role = role_of(rule)
+    role = docker_role(rule)
     if role is None or role.code not in (
         "port-forward", "published-port", "link", "link-answer", "direct-routing", "hairpin-masquerade",
     ):  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from iptsim.docker.roles import is_dockers, role_of
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
@@ -13,6 +12,7 @@ from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
 from iptsim.languages import message, message_many
+from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
@@ -47,7 +47,7 @@ def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
     else:
         rules = [rule]
     for one in rules:
-        role = role_of(one)
+        role = docker_role(one)
         if one.target_name == "ACCEPT" and (role is None or role.code not in _HARMLESS):
             return True
     return False

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from iptsim.docker.roles import is_dockers, role_of
-from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
@@ -15,6 +13,8 @@ from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
 from iptsim.host.containers import Container, Network
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter.trace import Step
+from iptsim.owners.chains import chain_owners
+from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
 #: A network that stands for those that may come in, where the remedy is tried (RFC 6890, RFC 4193).
@@ -81,7 +81,8 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
 def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
     """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
     chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
-    owner = next((name for name in map(chain_owner, chains) if name in ("ufw", "firewalld")), None)
+    owners = chain_owners(scene.host.rulesets[family])
+    owner = next((name for name in map(owners.chain, chains) if name in ("ufw", "firewalld")), None)
     return owner or message("a firewall")
 
 
@@ -217,7 +218,7 @@ def _without_accept(
     step = leg.deciding
     if shown.verdict != "DROP" or leg.verdict != "DROP" or step is None or step.hook != "FORWARD":
         return None
-    role = role_of(step.rule) if step.rule is not None else None
+    role = docker_role(step.rule) if step.rule is not None else None
     if not (step.policy or (role is not None and role.code == "unpublished")) or step.backend:
         return None
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):

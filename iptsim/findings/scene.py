@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
-from iptsim.docker.roles import DOCKER_CHAINS, is_dockers
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
 from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
 from iptsim.dump.ruleset import Rule, Ruleset, Table
@@ -21,6 +21,7 @@ from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import message
 from iptsim.netfilter.walk import Simulator
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import parse_question

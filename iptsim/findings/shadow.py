@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
-from iptsim.docker.roles import is_dockers
 from iptsim.dump.ruleset import Chain, Jump, Rule
 from iptsim.extensions.base import Predicate
 from iptsim.extensions.values import Network
@@ -18,6 +17,7 @@ from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
 from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
 #: Matches whose answer depends on the packet and its connection alone, both the same at every rule of a chain.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from iptsim.docker.roles import role_of
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.parameters import format_protocol
@@ -12,6 +11,7 @@ from iptsim.extensions.targets.dnat import Dnat
 from iptsim.extensions.values import range_text
 from iptsim.host.model import Host
 from iptsim.languages import say
+from iptsim.owners.docker import docker_role
 
 _DESTINATION, _SOURCE = ("DNAT", "REDIRECT", "DNPT"), ("MASQUERADE", "SNAT", "SNPT", "NETMAP")
 
@@ -86,5 +86,5 @@ def _conditions(rule: Rule) -> str:
 
 def _is_hairpin(host: Host, rule: Rule) -> bool:
     """Tell whether it is Docker's rule for a container that sends to its own published port."""
-    role = role_of(rule, host)
+    role = docker_role(rule, host)
     return role is not None and role.code == "hairpin-masquerade"

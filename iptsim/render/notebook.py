@@ -19,6 +19,7 @@ from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.languages import Message, say
 from iptsim.netfilter.trace import Step, Trace
+from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
 from iptsim.render.endpoints import endpoints_json
 from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
@@ -99,8 +100,9 @@ def _(rule: Rule) -> Piece:
 
 
 def _chain_table(title: str, chains: list[Chain]) -> Html:
+    owners = ChainOwners(chain.name for chain in chains)
     rows = [
-        row(chain.table, chain.name, chain_text(chain), number(len(chain.rules)), head=2)
+        row(chain.table, chain.name, chain_text(chain, owners), number(len(chain.rules)), head=2)
         for chain in chains[:CHAINS_SHOWN]
     ]
     if len(chains) > CHAINS_SHOWN:

@@ -20,6 +20,7 @@ from iptsim.explanation.story import story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.netfilter.trace import Trace
+from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
 from iptsim.render.console import inert
 from iptsim.render.endpoints import endpoints_lines
@@ -85,9 +86,10 @@ def _(one: Table) -> str:
 
 
 def _chain_grid(chains: list[Chain]) -> Grid:
+    owners = ChainOwners(chain.name for chain in chains)
     grid = _grid(
         CHAIN_HEADS,
-        ([c.table, c.name, chain_text(c), str(len(c.rules))] for c in chains[:CHAINS_SHOWN]),
+        ([c.table, c.name, chain_text(c, owners), str(len(c.rules))] for c in chains[:CHAINS_SHOWN]),
     )
     if len(chains) > CHAINS_SHOWN:
         grid.add_row("", f"... and {len(chains) - CHAINS_SHOWN} more", "", "")

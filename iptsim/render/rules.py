@@ -7,12 +7,13 @@ from typing import Any
 
 from rich.text import Text
 
-from iptsim.docker.roles import Role, role_of
-from iptsim.dump.owners import chain_owner, rule_owner
 from iptsim.dump.ruleset import Chain, Counters, Rule, Ruleset
 from iptsim.errors import UsageError, printable
 from iptsim.host import Host
 from iptsim.languages import joined, say
+from iptsim.owners.chains import ChainOwners, chain_owners
+from iptsim.owners.maker import role_json
+from iptsim.owners.rules import authorship
 from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
@@ -61,7 +62,7 @@ def rules_lines(
     for number, found in enumerate(_chains(ruleset, table, chain)):
         if number:
             yield Text("")
-        yield from chain_lines(found, host, marks)
+        yield from chain_lines(found, host, marks, chain_owners(ruleset))
     if marks is not None:
         yield Text("")
         yield from marks.legend.split("\n")
@@ -75,7 +76,7 @@ def rules_json(
     Raises:
         UsageError: there is no such chain.
     """
-    chains = _chains(ruleset, table, chain)
+    chains, owners = _chains(ruleset, table, chain), chain_owners(ruleset)
     return {
         "schema": SCHEMA,
         "family": ruleset.family,
@@ -84,7 +85,7 @@ def rules_json(
                 "table": one.table,
                 "chain": one.name,
                 "policy": (one.policy or "ACCEPT") if one.builtin else None,
-                "owner": chain_owner(one.name),
+                "owner": owners.chain(one.name),
             }
             for one in chains
         ],
@@ -94,7 +95,7 @@ def rules_json(
 
 def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
     """Return a rule as data, with its words and why it is there."""
-    owner, role = rule_owner_and_role(rule, host)
+    owner, role = authorship(rule, host)
     return {
         "table": rule.table,
         "chain": rule.chain,
@@ -105,7 +106,7 @@ def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
         "packets": rule.counters.packets if rule.counters is not None else None,
         "octets": rule.counters.octets if rule.counters is not None else None,
         "owner": owner,
-        **(role or Role("", "")).as_json(),
+        **role_json(role),
     }
 
 
@@ -122,31 +123,31 @@ def _chains(ruleset: Ruleset, table: str | None, chain: str | None) -> list[Chai
     return shown
 
 
-def rule_owner_and_role(rule: Rule, host: Host | None) -> tuple[str, Role | None]:
-    """Return whose a rule is, and why if it is Docker's."""
-    role = role_of(rule, host)
-    if role is not None:
-        return "docker", role
-    owner = rule_owner(rule)
-    # in a chain of Docker's, but in no form that dockerd writes
-    return ("user" if owner == "docker" else owner), None
+def chain_text(chain: Chain, owners: ChainOwners | None = None) -> str:
+    """Return what a chain is: built in, with its policy, or who made it.
 
-
-def chain_text(chain: Chain) -> str:
-    """Return what a chain is: built in, with its policy, or who made it."""
+    Args:
+        chain: the chain.
+        owners: of the chains of its ruleset; None: its own name decides.
+    """
     if chain.builtin:
         return say("built in, policy {policy}", policy=chain.policy or "ACCEPT") + _counted(chain.counters)
-    owner = chain_owner(chain.name)
+    owner = (owners or ChainOwners((chain.name,))).chain(chain.name)
     if owner == "user":
         return say("made by hand, or by an unknown program")
     return say("made by {owner}", owner=owner)
 
 
-def chain_lines(chain: Chain, host: Host | None = None, marks: Marks | None = None) -> Iterator[Text]:
+def chain_lines(
+    chain: Chain,
+    host: Host | None = None,
+    marks: Marks | None = None,
+    owners: ChainOwners | None = None,
+) -> Iterator[Text]:
     """Yield the lines that show a chain in words."""
     mark = f"{marks.of(chain)} " if marks is not None else ""
     name = f"{mark}{chain.table} {printable(chain.name)}"
-    yield Text.assemble((name, "bold"), f"   {chain_text(chain)}")
+    yield Text.assemble((name, "bold"), f"   {chain_text(chain, owners)}")
     if not chain.rules:
         yield Text("  " + say("no rules"), "dim")
     for rule in chain.rules:
@@ -159,10 +160,10 @@ def chain_lines(chain: Chain, host: Host | None = None, marks: Marks | None = No
 
 def why_text(rule: Rule, host: Host | None = None) -> str:
     """Return whose a rule is, and why it is there if it is Docker's."""
-    owner, role = rule_owner_and_role(rule, host)
+    owner, role = authorship(rule, host)
     if role is None:
         return _owner_text(owner)
-    why = say("{owner}: {why}", owner=_owner_text(owner), why=role.text)
+    why = say("{owner}: {why}", owner=_owner_text(owner), why=role.why)
     if not role.setting or role.setting in _NAMED:
         return why
     return say("{does} ({why})", does=why, why=role.setting)

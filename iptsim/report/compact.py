@@ -14,11 +14,12 @@ from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text
 from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
+from iptsim.owners.rules import authorship
 from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import ways_of
 from iptsim.pictures.wiring import wiring_of
 from iptsim.render.explanation import when_text
-from iptsim.render.rules import rule_owner_and_role, rule_words
+from iptsim.render.rules import rule_words
 from iptsim.render.visits_text import changed_text, spec
 
 
@@ -73,7 +74,7 @@ class Traces:
         if number is not None:
             return number
         self._kept.append(rule)  # a rule that is gone would leave its id to another
-        owner, role = rule_owner_and_role(rule, self.host)
+        owner, role = authorship(rule, self.host)
         out: dict[str, Any] = {
             "t": rule.table,
             "c": printable(rule.chain),
@@ -89,7 +90,7 @@ class Traces:
         if isinstance(rule.target, Jump):
             out["j"] = printable(rule.target.chain)
         if role is not None:
-            out["y"] = printable(role.text)
+            out["y"] = printable(str(role.why))
             if role.setting:
                 out["e"] = printable(role.setting)
         return self.rules.add(id(rule), out)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import iptsim
-from iptsim.dump.owners import chain_owner
 from iptsim.dump.ruleset import Chain, Rule, Ruleset
 from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
 from iptsim.languages import current_language, told
+from iptsim.owners.chains import ChainOwners, chain_owners
 from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
 from iptsim.reach import MOST, reachability
@@ -117,7 +117,7 @@ def _ruleset(ruleset: Ruleset, host: Host, traces: Traces, room: _Room) -> dict[
         "family": ruleset.family,
         "backend": ruleset.backend if both else "",
         "chains": [
-            _chain(chain, traces, room)
+            _chain(chain, chain_owners(ruleset), traces, room)
             for table in ruleset.tables.values()
             for chain in table.chains.values()
         ],
@@ -125,12 +125,12 @@ def _ruleset(ruleset: Ruleset, host: Host, traces: Traces, room: _Room) -> dict[
     }
 
 
-def _chain(chain: Chain, traces: Traces, room: _Room) -> dict[str, Any]:
+def _chain(chain: Chain, owners: ChainOwners, traces: Traces, room: _Room) -> dict[str, Any]:
     listed = room.take(chain.rules)
     out: dict[str, Any] = {
         "t": chain.table,
         "c": printable(chain.name),
-        "o": chain_owner(chain.name),
+        "o": owners.chain(chain.name),
         "r": [traces.rule(rule) for rule in listed],
     }
     if len(listed) < len(chain.rules):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iptsim.docker.dockerd.recognition import body, is_dockers
+from iptsim.docker.dockerd.recognition import is_dockers
 from iptsim.docker.dockerd.replay import write
 from iptsim.docker.dockerd.written_rules import WrittenRule
 from iptsim.docker.model.settings import DockerHost
-from iptsim.dump.owners import rule_owner
 from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.owners.chains import chain_owners
+from iptsim.owners.maker import rule_body
 from iptsim.packet import Family
 
 
@@ -61,14 +62,14 @@ def owners(ruleset: Ruleset, docker: DockerHost) -> Ownerships:
     bridges = {network.bridge for network in docker.networks}
     found = []
     for rule in reversed(list(ruleset.rules())):
-        key = rule.table, rule.chain, body(rule)
+        key = rule.table, rule.chain, rule_body(rule)
         if key in wanted:
             wanted.remove(key)
             found.append(Ownership(rule, "docker", written=made[key]))
         elif key not in made and is_dockers(rule, bridges):
             found.append(Ownership(rule, "docker", stale=True))
         else:
-            owner = rule_owner(rule)
+            owner = chain_owners(ruleset).rule(rule)
             found.append(Ownership(rule, "user" if owner == "docker" else owner))
     missing = tuple(one for key, one in made.items() if key in wanted)
     return Ownerships(tuple(reversed(found)), missing)

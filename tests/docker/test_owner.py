@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from iptsim.docker.dockerd.recognition import template_of
-from iptsim.docker.roles import is_dockers, role_of
 from iptsim.docker.sources.flag_changes import changed
 from iptsim.docker.sources.host import docker_host
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Ruleset
+from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import FAMILIES
 from tests.docker.hosts import CAPTURES, OTHERS, host, saved
 from tests.docker.ownership import owners, rules_of
@@ -40,7 +40,7 @@ def test_roles_and_forms_agree_on_every_capture() -> None:
         for family in FAMILIES:
             docker = docker_host(host(name))
             for one in owners(host(name).rulesets[family], docker).rules:
-                role = role_of(one.rule, host(name))
+                role = docker_role(one.rule, host(name))
                 assert (role is not None) == (one.written is not None), one.rule.text
                 if role is not None and one.written is not None:
                     origin = one.written.origin
@@ -115,10 +115,10 @@ def test_rules_of_another_setting_are_stale() -> None:
 def test_a_link_is_told_with_its_alias() -> None:
     source = host("docker-28.5/icc-off-link")
     rules = list(source.rulesets[4].tables["filter"].chains["DOCKER"].rules)
-    roles = [role_of(rule, source) for rule in rules[1:3]]
-    assert [role.text for role in roles if role is not None] == [
+    roles = [docker_role(rule, source) for rule in rules[1:3]]
+    assert [str(role.why) for role in roles if role is not None] == [
         "lets client reach web on 80/tcp: --link web:db of client, because icc is off",
-        "lets web answer client from 80/tcp: the way back of --link web:db of client",
+        "allows replies of web on 80/tcp to client: --link web:db of client, because icc is off",
     ]
     assert {role.link for role in roles if role is not None} == {"client:web:db"}
 
@@ -168,6 +168,6 @@ def test_forms_of_other_engines(table: str, chain: str, text: str, role: str) ->
     found = template_of(rule)
     assert found is not None
     assert found[0].role == role
-    told = role_of(rule)
+    told = docker_role(rule)
     assert told is not None
     assert told.code == role

@@ -37,6 +37,12 @@ OTHERS = (
            "--ctstate RELATED,ESTABLISHED -j ACCEPT", role="answers"),
     append("filter DOCKER-INGRESS", "-j RETURN"),
 )  # fmt: skip
+#: The chains that dockerd creates.
+DOCKER_CHAINS = frozenset(
+    template.chain
+    for template in (*(one for layout in LAYOUTS.values() for one in layout.templates()), *OTHERS)
+    if template.chain.startswith("DOCKER")
+)
 #: Names that Docker or its users usually give to bridges.
 _BRIDGES = re.compile(r"docker[0-9]+|docker_gwbridge|br-.+")
 #: Names that only Docker gives to bridges.
@@ -53,7 +59,7 @@ def _facts(table: str, chain: str, generation: str | None) -> tuple[RuleTemplate
     return tuple({template.text: template for template in found[::-1]}.values())[::-1]
 
 
-def body(rule: Rule) -> str:
+def _body(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN`."""
     return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
 
@@ -65,7 +71,7 @@ def template_of(rule: Rule, generation: str | None = None) -> tuple[RuleTemplate
         rule: the rule.
         generation: preferred where templates of several generations match; None: the newest.
     """
-    return _template(rule.table, rule.chain, body(rule), generation)
+    return _template(rule.table, rule.chain, _body(rule), generation)
 
 
 @lru_cache(maxsize=1 << 14)

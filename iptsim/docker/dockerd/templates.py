@@ -54,7 +54,7 @@ class RuleTemplate:
         table / chain: its place.
         text: as iptables-save prints it after `-A CHAIN`, with placeholders in braces.
         when: its conditions, all of which must be met; "!" negates one: "masquerade !routed".
-        role: its purpose, one of the codes of :mod:`iptsim.docker.roles`.
+        role: its purpose, one of the codes of :mod:`iptsim.owners.docker`.
         setting: the setting that makes dockerd write it, as a user would give it; empty: dockerd always does.
     """
 

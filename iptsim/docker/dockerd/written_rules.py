@@ -51,7 +51,7 @@ class WrittenRule:
 
     @property
     def role(self) -> str:
-        """Its purpose, one of the codes of :mod:`iptsim.docker.roles`."""
+        """Its purpose, one of the codes of :mod:`iptsim.owners.docker`."""
         return self.template.role
 
 

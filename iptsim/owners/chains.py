@@ -1,0 +1,81 @@
+"""Whose a chain is, by its name and by the names of the chains beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset
+from iptsim.owners.makers import MAKERS
+
+_BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    """Return a pattern whose groups are named after the makers of such chains."""
+    return re.compile("|".join(f"(?P<{maker.name}>{maker.chains})" for maker in MAKERS if maker.chains))
+
+
+def chain_owners(ruleset: Ruleset) -> ChainOwners:
+    """Return the owners of a ruleset's chains."""
+    return _chain_owners(_Identity(ruleset))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Identity:
+    """A ruleset as the key of a cache: two are equal if they are the same object."""
+
+    ruleset: Ruleset
+
+    def __hash__(self) -> int:
+        return id(self.ruleset)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.ruleset is self.ruleset
+
+
+@lru_cache(maxsize=8)
+def _chain_owners(key: _Identity) -> ChainOwners:
+    return ChainOwners(name for table in key.ruleset.tables.values() for name in table.chains)
+
+
+class ChainOwners:
+    """The owners of a ruleset's chains."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._all = frozenset(names)
+        self._known: dict[str, str] = {}
+
+    def chain(self, name: str) -> str:
+        """Return who made a chain: "kernel" for a built-in one, "user" where no known program did.
+
+        The rules in DOCKER-USER are the user's, but the chain is Docker's.
+
+        >>> owners = ChainOwners(["DOCKER-USER", "ufw-user-input", "MY-RULES"])
+        >>> owners.chain("DOCKER-USER"), owners.chain("ufw-user-input"), owners.chain("MY-RULES")
+        ('docker', 'ufw', 'user')
+        """
+        if name not in self._known:
+            self._known[name] = self._owner(name)
+        return self._known[name]
+
+    def _owner(self, name: str) -> str:
+        if name in _BUILTIN:
+            return "kernel"
+        found = _names().fullmatch(name)
+        if found is not None:
+            return found.lastgroup or "user"
+        claiming = (maker.name for maker in MAKERS if maker.claims and maker.claims(name, self._all))
+        return next(claiming, "user")
+
+    def rule(self, rule: Rule) -> str:
+        """Return who wrote a rule, as far as names show: the owner of its chain, else of the chain it jumps to."""
+        if rule.chain == "DOCKER-USER":
+            return "user"
+        owner = self.chain(rule.chain)
+        if owner == "kernel":
+            owner = self.chain(rule.target.chain) if isinstance(rule.target, Jump) else "user"
+        return owner

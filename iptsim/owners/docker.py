@@ -1,0 +1,343 @@
+"""Docker: the setting, network, container, port or link for which dockerd wrote a rule.
+
+Rules are recognised by the templates of all generations, see :mod:`iptsim.docker.dockerd.recognition`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iptsim.docker.dockerd.recognition import is_dockers as is_written_by_dockerd
+from iptsim.docker.dockerd.recognition import template_of
+from iptsim.docker.dockerd.templates import RuleTemplate
+from iptsim.docker.model.settings import DEFAULT_BRIDGE
+from iptsim.dump.ruleset import Jump, Rule
+from iptsim.extensions.targets.dnat import Dnat
+from iptsim.extensions.values import Network as Prefix
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
+from iptsim.languages import Message, message
+from iptsim.owners.maker import Maker, Role, Scope
+from iptsim.packet import Family, address_text, protocol_name
+
+
+def is_dockers(rule: Rule, host: Host | None = None) -> bool:
+    """Tell whether dockerd wrote a rule, also in chains that hold the user's rules as well."""
+    networks = host.networks.values() if host is not None else ()
+    return is_written_by_dockerd(rule, {network.bridge for network in networks if network.bridge is not None})
+
+
+def docker_role(rule: Rule, host: Host | None = None) -> Role | None:
+    """Return why dockerd wrote a rule, None for a rule that it did not write."""
+    daemon = host.daemon if host is not None else None
+    found = template_of(rule, daemon.generation if daemon is not None else None)
+    if found is None or not is_dockers(rule, host):
+        return None
+    reader = _Reader(rule, *found, host)
+    simple = _ABOUT_NETWORK.get(reader.template.role)
+    return reader.role(simple(reader.network)) if simple else _READERS[reader.template.role](reader)
+
+
+def network_name(host: Host | None, bridge: str) -> str:
+    """Return how sentences call the network of a bridge: by its name, the default one by its bridge."""
+    found = host.network_of_bridge(bridge) if host else None
+    return found.name if found is not None and not found.is_default_bridge else bridge
+
+
+_JUMPS = {
+    "DOCKER-USER": message("evaluates the user's own rules in DOCKER-USER first"),
+    "DOCKER-FORWARD": message("leads to Docker's rules for forwarded packets"),
+    "DOCKER-CT": message("leads to the rules that accept replies"),
+    "DOCKER-BRIDGE": message("leads to the rules of the bridge that the packet leaves by"),
+    "DOCKER-ISOLATION": message("isolates Docker networks from each other"),
+    "DOCKER-ISOLATION-STAGE-1": message("isolates Docker networks: does the packet leave a bridge?"),
+    "DOCKER-ISOLATION-STAGE-2": message("isolates Docker networks: does the packet enter another bridge?"),
+    "DOCKER-INTERNAL": message("leads to the rules of internal networks"),
+    "DOCKER-INGRESS": message("leads to the published ports of swarm services"),
+}
+
+#: By role: the phrases that say nothing but the network.
+_ABOUT_NETWORK: dict[str, Callable[[str], Message]] = {
+    "icc-off": lambda network: message(
+        "containers on {network} may not connect to each other: icc is off", network=network
+    ),
+    "icc-on": lambda network: message(
+        "containers on {network} may connect to each other: icc is on", network=network
+    ),
+    "isolation": lambda network: message(
+        "isolates {network} from the other Docker networks", network=network
+    ),
+    "internal": lambda network: message(
+        "{network} is an internal network: nothing goes in or out", network=network
+    ),
+    "unpublished": lambda network: message(
+        "unpublished ports on {network} are closed to the outside", network=network
+    ),
+    "own-bridge": lambda network: message("leaves packets from {network} to docker-proxy", network=network),
+    "masquerade": lambda network: message("masquerades traffic leaving {network}", network=network),
+    "host-masquerade": lambda network: message(
+        "gives the host's own packets into {network} the bridge's address", network=network
+    ),
+}
+
+
+class _Reader:
+    """Reads the role of one rule from its parameters and the host."""
+
+    def __init__(self, rule: Rule, template: RuleTemplate, values: dict[str, str], host: Host | None) -> None:
+        self.rule = rule
+        self.template = template
+        self.host = host
+        self.bridge = values.get("bridge", "")
+        self.network = network_name(host, self.bridge) if self.bridge else ""
+
+    def role(
+        self,
+        why: Message,
+        *,
+        network: str = "",
+        container: str = "",
+        port: str = "",
+        host_port: str = "",
+        link: str = "",
+    ) -> Role:
+        """Make the role. The network is that of the rule's bridge, where it names one."""
+        found = self.host.network_of_bridge(self.bridge) if self.host and self.bridge else None
+        default = found.is_default_bridge if found is not None else self.bridge in ("", DEFAULT_BRIDGE)
+        return Role(
+            self.template.role,
+            why,
+            network=found.name if found is not None else self.bridge or network,
+            container=container,
+            port=port,
+            setting=self.template.setting_on(default=default),
+            link=link,
+            shown=self.network,
+            host_port=host_port,
+        )
+
+    def plumbing(self) -> Role:
+        """Read a jump between Docker's chains, or the end of one."""
+        if isinstance(self.rule.target, Jump):
+            chain = self.rule.target.chain
+            if chain == "DOCKER" and self.rule.table == "filter":
+                return self.role(message("leads to published ports and links"))
+            if chain == "DOCKER":
+                return self.role(message("leads to port forwarding"))
+            return self.role(_JUMPS.get(chain) or message("leads to {chain}", chain=chain))
+        if self.rule.chain == "DOCKER-USER":
+            return self.role(message("the end of the user's own rules; Docker's rules follow"))
+        if self.rule.chain == "DOCKER-INGRESS":
+            return self.role(message("the end of swarm's published ports"))
+        return self.role(message("no isolation rule matched"))
+
+    def outgoing(self) -> Role:
+        """Read the ACCEPT of packets from a network."""
+        if self.rule.parameters.out_interface is None:
+            return self.role(
+                message(
+                    "allows containers on {network} to reach each other and the outside", network=self.network
+                )
+            )
+        return self.role(message("allows containers on {network} to reach the outside", network=self.network))
+
+    def replies(self) -> Role:
+        """Read the ACCEPT of established connections."""
+        if self.rule.parameters.out_interface is None and self.network:
+            return self.role(
+                message("allows replies from {network}: its gateway mode is routed", network=self.network)
+            )
+        if self.network:
+            return self.role(message("allows replies into {network}", network=self.network))
+        return self.role(message("allows replies into Docker networks"))
+
+    def routed(self) -> Role:
+        """Read a rule of the gateway modes other than nat."""
+        if self.rule.parameters.protocol is not None:
+            why = message(
+                "allows pings and ICMP errors into {network}: its gateway mode is routed",
+                network=self.network,
+            )
+        elif self.rule.target_name == "RETURN":
+            why = message(
+                "allows other networks to reach open ports on {network}: its gateway mode is routed",
+                network=self.network,
+            )
+        else:
+            why = message(
+                "allows packets into {network}: its gateway mode is routed or nat-unprotected",
+                network=self.network,
+            )
+        return self.role(why)
+
+    def published_port(self) -> Role:
+        """Read the ACCEPT of a published port."""
+        container = self._container(self.rule.parameters.destination)
+        port = _port(self.rule, "destination_port")
+        why = message(
+            "allows external packets to {container} on {port}: a published port",
+            container=container,
+            port=port,
+        )
+        return self.role(why, container=container, port=port)
+
+    def port_forward(self) -> Role:
+        """Read the DNAT of a published port."""
+        outside = _port(self.rule, "destination_port")
+        target = self.rule.target.to_destination if isinstance(self.rule.target, Dnat) else None
+        if target is None or not target.addresses:
+            why = message("forwards {outside} of the host: a published port", outside=outside)
+            return self.role(why, host_port=outside)
+        container, network = self._place(6 if target.family == 6 else 4, target.addresses[0])
+        inside = (
+            f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
+        )
+        why = message(
+            "forwards {outside} of the host to {container} on {inside}: a published port",
+            outside=outside,
+            container=container,
+            inside=inside,
+        )
+        return self.role(why, network=network, container=container, port=inside, host_port=outside)
+
+    def hairpin_masquerade(self) -> Role:
+        """Read the MASQUERADE of a container's connections to its own published port."""
+        source = self.rule.parameters.source
+        container, network = self._place(_family(source), source.address) if source is not None else ("", "")
+        return self.role(
+            message("lets {container} reach itself through its published port", container=container),
+            network=network,
+            container=container,
+            port=_port(self.rule, "destination_port"),
+        )
+
+    def direct_routing(self) -> Role:
+        """Read the DROP of packets from other hosts to a container's own address."""
+        container = self._container(self.rule.parameters.destination)
+        why = message(
+            "only {network} itself may send to {container}'s own address; elsewhere use a published port",
+            network=self.network,
+            container=container,
+        )
+        return self.role(why, container=container)
+
+    def trusted(self) -> Role:
+        """Read `trusted_host_interfaces`."""
+        container = self._container(self.rule.parameters.destination)
+        why = message(
+            "{name} is a trusted interface: packets from it may go to {container}'s own address",
+            name=self.rule.parameters.in_interface or "",
+            container=container,
+        )
+        return self.role(why, container=container)
+
+    def loopback_port(self) -> Role:
+        """Read the DROP of packets from other hosts to a port that is published on a loopback address."""
+        outside = _port(self.rule, "destination_port")
+        why = message("{outside} is published on the loopback address: not for other hosts", outside=outside)
+        return self._on_host(why, outside)
+
+    def wsl2(self) -> Role:
+        """Read a rule for the mirrored networking of WSL2."""
+        why = message("lets Windows reach published ports of its Linux guest on the loopback address")
+        return self._on_host(why, _port(self.rule, "destination_port"))
+
+    def _on_host(self, why: Message, outside: str) -> Role:
+        """Make the role of a rule for a port of the host, with the container that publishes it there."""
+        prefix = self.rule.parameters.destination
+        for container in self.host.containers.values() if self.host and prefix is not None else ():
+            for port in container.published:
+                proto = protocol_name(port.proto)
+                if prefix is None or f"{port.host_port}/{proto}" != outside:
+                    continue
+                if port.host_address != address_text(_family(prefix), prefix.address):
+                    continue
+                return self.role(
+                    why,
+                    network=next(iter(container.endpoints), "") if len(container.endpoints) == 1 else "",
+                    container=container.name,
+                    port=f"{port.container_port}/{proto}",
+                    host_port=outside,
+                )
+        return self.role(why, host_port=outside)
+
+    def checksum(self) -> Role:
+        """Read the CHECKSUM rule for SCTP on old kernels."""
+        port = _port(self.rule, "source_port")
+        why = message("fills in the checksums of SCTP replies from {port}: a published port", port=port)
+        return self.role(why, port=port)
+
+    def link(self) -> Role:
+        """Read a rule of `--link`, to the linked container or back from it."""
+        ends = self.rule.parameters.source, self.rule.parameters.destination
+        back = self.template.role == "link-answer"
+        client, server = map(self._container, reversed(ends) if back else ends)
+        port = _port(self.rule, "source_port" if back else "destination_port")
+        name = self._link_name(client, server)
+        if back:
+            why = message(
+                "allows replies of {server} on {port} to {client}: --link {name} of {client}, because icc is off",
+                server=server, client=client, port=port, name=name,
+            )  # fmt: skip
+        else:
+            why = message(
+                "lets {client} reach {server} on {port}: --link {name} of {client}, because icc is off",
+                client=client, server=server, port=port, name=name,
+            )  # fmt: skip
+        return self.role(why, container=server, port=port, link=f"{client}:{name}")
+
+    def _link_name(self, client: str, server: str) -> str:
+        """Return the value of the client's `--link`, as far as it is known."""
+        container: Container | None = self.host.containers.get(client) if self.host else None
+        links = container.links if container is not None else ()
+        alias = next((link.alias for link in links if link.target == server), "")
+        return f"{server}:{alias}" if alias and alias != server else server
+
+    def _container(self, prefix: Prefix | None) -> str:
+        return "" if prefix is None else self._place(_family(prefix), prefix.address)[0]
+
+    def _place(self, family: Family, address: int) -> tuple[str, str]:
+        """Return the container that has an address, or the address, and its network, where known."""
+        owner = self.host.owner_of(family, address) if self.host else None
+        if not isinstance(owner, tuple):
+            return address_text(family, address), ""
+        container, endpoint = owner
+        return container.name, endpoint.network if endpoint is not None else ""
+
+
+_READERS: dict[str, Callable[[_Reader], Role]] = {
+    "plumbing": _Reader.plumbing,
+    "outgoing": _Reader.outgoing,
+    "answers": _Reader.replies,
+    "routed": _Reader.routed,
+    "published-port": _Reader.published_port,
+    "port-forward": _Reader.port_forward,
+    "hairpin-masquerade": _Reader.hairpin_masquerade,
+    "direct-routing": _Reader.direct_routing,
+    "trusted": _Reader.trusted,
+    "loopback-port": _Reader.loopback_port,
+    "wsl2": _Reader.wsl2,
+    "checksum": _Reader.checksum,
+    "link": _Reader.link,
+    "link-answer": _Reader.link,
+}
+
+
+def _family(prefix: Prefix) -> Family:
+    return 6 if prefix.family == 6 else 4
+
+
+def _port(rule: Rule, field: str) -> str:
+    for match in rule.matches:
+        ports: tuple[int, int] | None = getattr(match, field, None)
+        if ports is not None:
+            shown = str(ports[0]) if ports[0] == ports[1] else f"{ports[0]}-{ports[1]}"
+            return f"{shown}/{match.name}"
+    return ""
+
+
+def _role(rule: Rule, scope: Scope) -> Role | None:
+    return docker_role(rule, scope.host)
+
+
+MAKER = Maker("docker", r"DOCKER(-.+)?", role=_role)

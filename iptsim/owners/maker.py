@@ -1,0 +1,105 @@
+"""The form in which every program that writes rules is described: its chains, and the roles of its rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iptsim.dump.ruleset import Chain, Rule, Ruleset
+from iptsim.host.model import Host
+from iptsim.languages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The purpose of a rule, in the terms of the program that wrote it. What does not apply is empty.
+
+    Attributes:
+        code: a stable word, unique for each program.
+        why: a phrase without a full stop.
+        setting: the setting that makes the program write the rule, as a user would give it.
+        network / container / port: what the rule belongs to: names, the container's port as "80/tcp".
+        host_port: the port on the host that the rule forwards: "8080/tcp".
+        link: "CLIENT:SERVER:ALIAS", for the rules of a link.
+        shown: what sentences call the network: the default one by its bridge.
+        about: further fields, in the program's terms: "service", "zone", "jail" ...
+    """
+
+    code: str
+    why: Message
+    setting: str = ""
+    network: str = ""
+    container: str = ""
+    port: str = ""
+    host_port: str = ""
+    link: str = ""
+    shown: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+def role_json(role: Role | None) -> dict[str, Any]:
+    """Return a role as data, null where a field does not apply; all null for a rule without a known role."""
+    return {
+        "role": role.code if role else None,
+        "why": str(role.why) if role else None,
+        "setting": (role and role.setting) or None,
+        "network": (role and role.network) or None,
+        "container": (role and role.container) or None,
+        "port": (role and role.port) or None,
+        "host_port": (role and role.host_port) or None,
+        "link": (role and role.link) or None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The surroundings of a rule, from which its role is read.
+
+    Attributes:
+        ruleset: that holds it, None where it is not known.
+        host: whose networks and containers name what the rule is for, None where it is not known.
+    """
+
+    ruleset: Ruleset | None = None
+    host: Host | None = None
+
+    def rules(self, table: str, chain: str) -> list[Rule]:
+        """Return the rules of a chain, none where it does not exist."""
+        found = self.ruleset.chain(table, chain) if self.ruleset is not None else None
+        return found.rules if found is not None else []
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """A program that writes rules.
+
+    Attributes:
+        name: as answers and JSON have it: "docker", "ufw".
+        chains: a regular expression for the names of chains that only this program uses.
+        claims: tells whether a chain of another name is the program's, given the names of all chains.
+        role: returns the role of a rule, None for one that the program did not write.
+        policy: returns why the program set the policy of a built-in chain, None where it did not.
+    """
+
+    name: str
+    chains: str
+    claims: Callable[[str, Collection[str]], bool] | None = None
+    role: Callable[[Rule, Scope], Role | None] | None = None
+    policy: Callable[[Chain, Scope], Role | None] | None = None
+
+
+def comment_of(rule: Rule) -> str:
+    """Return the comment of a rule (`-m comment`), "" where it has none."""
+    return next((str(getattr(match, "comment", "")) for match in rule.matches if match.name == "comment"), "")
+
+
+def rule_body(rule: Rule) -> str:
+    """Return a rule's text without `-A CHAIN`."""
+    return rule.text.removeprefix(f"-A {rule.chain}").lstrip()
+
+
+def without_comment(rule: Rule) -> str:
+    """Return a rule's text without `-A CHAIN` and without its comment."""
+    return re.sub(r'-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) ?', "", rule_body(rule)).strip()

@@ -1,0 +1,45 @@
+"""Who wrote a rule, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.host.model import Host
+from iptsim.owners.chains import ChainOwners, chain_owners
+from iptsim.owners.maker import Role, Scope
+from iptsim.owners.makers import MAKERS
+
+
+def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
+    """Return who wrote a rule and why: the program that knows it, else the owner of its chain, "user" at last."""
+    ruleset = _ruleset_of(rule, host)
+    scope = Scope(ruleset, host)
+    for maker in MAKERS:
+        role = maker.role(rule, scope) if maker.role is not None else None
+        if role is not None:
+            return maker.name, role
+    owners = chain_owners(ruleset) if ruleset is not None else ChainOwners(())
+    owner = owners.rule(rule)
+    # a rule in one of Docker's chains that dockerd does not write
+    return ("user" if owner == "docker" else owner), None
+
+
+def role_of(rule: Rule, host: Host | None = None) -> Role | None:
+    """Return why a rule was written, None where no known program wrote it."""
+    return authorship(rule, host)[1]
+
+
+def _rulesets(host: Host) -> Iterator[Ruleset]:
+    yield from host.rulesets.values()
+    yield from host.extra_rulesets.values()
+
+
+def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
+    """Return the ruleset of a host that holds a rule."""
+    for ruleset in _rulesets(host) if host is not None else ():
+        chain = ruleset.chain(rule.table, rule.chain)
+        rules = chain.rules if chain is not None else []
+        if 0 < rule.position <= len(rules) and rules[rule.position - 1] is rule:
+            return ruleset
+    return None
