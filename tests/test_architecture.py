@@ -71,7 +71,6 @@ TELLING = {
 }  # fmt: skip
 #: Packages below the rendering that still make text. The list only gets shorter.
 STILL_TELLING = {
-    "docker",
     "explanation",
     "extensions",
     "netfilter",
