@@ -1,15 +1,15 @@
 # make demo        explain one packet on a real capture
-# make test        the tests that need neither root, nor a browser, nor the network
-# make test-all    those tests, how much of the code they reach, and the kernel, the browser, the documents, the wheel
-# make wheel-test  the wheel works outside the repository
-# make docs        the documentation's site, in site/
-# make benchmark   how fast it is here
-# make fuzz N=2000 random rules and packets against this machine's kernel (root)
-# make extension-cases  every option of every match against it, and the table of what is supported
-# make pages       the pages of docs/ that are made from the code
-# make fuzz-dumps  ten thousand damaged dumps
-# make fuzz-captures  twenty thousand whole commands over damaged captures, Compose files and settings
-# make lock        the newest versions of what the tests need, into constraints.txt
+# make test        run the tests that need neither root, nor a browser, nor the network
+# make test-all    run these tests with coverage, and those of the kernel, the browser, the documents and the wheel
+# make wheel-test  check that the wheel works outside the repository
+# make docs        build the documentation site in site/
+# make benchmark   measure the speed on this machine
+# make fuzz N=2000 compare random rules and packets with this machine's kernel (root)
+# make extension-cases  compare every option of every match with it, and update the table of supported extensions
+# make pages       write the pages of docs/ that are generated from the code
+# make fuzz-dumps  read ten thousand damaged dumps
+# make fuzz-captures  run twenty thousand commands on damaged captures, Compose files and settings
+# make lock        update the pinned versions in constraints.txt
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -20,7 +20,7 @@ N      ?= 2000
 PYTEST ?= -n auto
 FAST   := not kernel and not browser and not documents
 
-# the versions of everything that is installed, tools to build with included
+# pin the versions of everything that is installed, including build tools
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

@@ -1,4 +1,4 @@
-"""Measures how many questions a second `iptsim explain --batch` answers, as a whole process."""
+"""Measures how many questions per second `iptsim explain --batch` answers, including start-up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PORTS = (22, 53, 80, 443, 8080)
 
 
 def questions(count: int) -> Iterator[str]:
-    """Yield batch lines; the same ones each time."""
+    """Yield batch lines, the same ones each time."""
     source = random.Random(1)
     for number in range(count):
         question = {

@@ -1,4 +1,4 @@
-"""Measures how long a dump takes to load and to answer one question of, beside `iptables-nft-restore --test`.
+"""Measures how long it takes to load a dump and answer one question, compared with `iptables-nft-restore --test`.
 
 All run as whole processes, in turns, so that a busy machine slows them alike. What counts is the time of the
 processor. "load" is what a program pays that calls `iptsim.dump.load`: the start of Python, the imports and the
@@ -26,10 +26,10 @@ rules = sum(1 for rule in ruleset.rules())
 print(rules, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 EXPLAIN = [sys.executable, "-m", "iptsim", "explain"]
-#: The first service's address, from the host.
+#: A question from the host to the address of the first service.
 QUESTION = ["--from", "host", "--to", "10.96.0.1:80"]
 RESTORE = ["unshare", "-n", "iptables-nft-restore", "--test"]
-#: As for an installed program, modules are compiled once.
+#: Modules are compiled once, as for an installed program.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

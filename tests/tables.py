@@ -1,6 +1,6 @@
-"""Writes the tables of the parsers, after a grammar or the locked Lark has changed: `python -m tests.tables`.
+"""Writes the parser tables after a change of a grammar or of the pinned Lark version: `python -m tests.tables`.
 
-`tests/test_grammar.py` fails until they fit.
+`tests/test_grammar.py` fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from iptsim.grammar import STARTS, build, folder, ready_file
 
 
 def main() -> None:
-    """Write the tables for the Lark at hand, and take away those of grammars that are no more."""
+    """Write the tables for the installed Lark, and remove those of outdated grammars."""
     ready = folder() / "ready"
     ready.mkdir(exist_ok=True)
     digests = {ready_file(name).stem.rpartition("-")[2] for name in STARTS}

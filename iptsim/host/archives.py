@@ -19,60 +19,60 @@ from typing import IO, Any
 from iptsim.errors import CaptureError
 from iptsim.reading import MIB, bounded, check_size, check_total
 
-#: Most members of an archive that are looked at.
+#: The most members of an archive that are read.
 MEMBER_LIMIT = 10_000
-#: Most bytes of an extended header of a tar archive: a name has at most 4,096 (PATH_MAX).
+#: The most bytes of an extended header of a tar archive: a name has at most 4,096 (PATH_MAX).
 HEADER_LIMIT = 64 * 1024
-#: What unpacking raises on damage.
+#: The exceptions that unpacking damaged data raises.
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, OSError,
     MemoryError, ValueError,
 )  # fmt: skip
 
-#: Opens a packed stream.
+#: Opens a compressed stream.
 Opener = Callable[[IO[bytes]], Any]
-#: How packed files begin, and what opens them.
+#: The first bytes of compressed files, and what opens them.
 PACKED: dict[bytes, Opener] = {
     b"\x1f\x8b": lambda stream: gzip.GzipFile(fileobj=stream),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 _BLOCK = 512
-#: Types of members: regular files, and headers that say more about the next member.
+#: Types of members: regular files, and headers that describe the next member.
 _REGULAR, _GNU_NAME, _PAX = (b"0", b"\0", b"7"), b"L", b"x"
 
 
 def is_packed(data: bytes) -> bool:
-    """Tell whether a file is packed by gzip, bzip2 or xz."""
+    """Return whether a file is compressed by gzip, bzip2 or xz."""
     return data.startswith(tuple(PACKED))
 
 
 def unpacked(data: bytes) -> IO[bytes]:
-    """Return a file's contents as a stream, unpacked where it is packed."""
+    """Return a file's contents as a stream, decompressed if necessary."""
     opener = next((found for mark, found in PACKED.items() if data.startswith(mark)), None)
     stream: IO[bytes] = io.BytesIO(data) if opener is None else opener(io.BytesIO(data))
     return stream
 
 
 def is_tar(data: bytes) -> bool:
-    """Tell whether a file, packed or not, is a tar archive.
+    """Return whether a file, compressed or not, is a tar archive.
 
     Raises:
-        any of :data:`DAMAGED`: it can't be unpacked.
+        any of :data:`DAMAGED`: it cannot be decompressed.
     """
     return unpacked(data).read(_BLOCK)[257:262] == b"ustar"
 
 
 def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield the regular files of a tar archive, packed or not.
+    """Yield the regular files of a tar archive, compressed or not.
 
     Args:
         data: the archive.
         archive: its name, for errors.
-        wanted: tells by its name whether a member is read at all; others are passed over.
+        wanted: returns by a member's name whether to read it; others are skipped.
 
     Raises:
-        CaptureError: it holds more than iptsim reads.
+        CaptureError: it exceeds iptsim's limits.
         any of :data:`DAMAGED`: it is damaged.
     """
     stream = _Blocks(unpacked(data), archive)
@@ -100,7 +100,7 @@ def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
 
 
 class _Blocks:
-    """A tar archive, read in blocks of 512 bytes; how much it unpacks to is bounded."""
+    """Reads a tar archive in blocks of 512 bytes, up to a limit on the unpacked size."""
 
     def __init__(self, stream: IO[bytes], archive: str) -> None:
         self.stream = stream
@@ -108,7 +108,7 @@ class _Blocks:
         self.total = 0
 
     def block(self) -> bytes | None:
-        """Return the header of the next member, None at the end."""
+        """Return the header of the next member, or None at the end."""
         found = self._take(_BLOCK, short=True)
         if not found.strip(b"\0"):
             return None
@@ -122,7 +122,7 @@ class _Blocks:
         return self._take(size + -size % _BLOCK)[:size]
 
     def skip(self, size: int) -> None:
-        """Pass over the contents of a member."""
+        """Skip the contents of a member."""
         left = size + -size % _BLOCK
         while left:
             left -= len(self._take(min(left, MIB)))
@@ -147,7 +147,7 @@ def _name(header: bytes) -> str:
     name, folder = (
         part.partition(b"\0")[0].decode("utf-8", "replace") for part in (header[:100], header[345:500])
     )
-    # GNU tar keeps times where POSIX has the folder
+    # GNU tar stores times where POSIX has the directory
     return f"{folder}/{name}" if folder and header[257:263] == b"ustar\0" else name
 
 
@@ -155,13 +155,13 @@ def _number(field: bytes) -> int:
     """Read a number: octal digits, or GNU tar's base 256.
 
     Raises:
-        ValueError: it is negative or none.
+        ValueError: it is negative or not a number.
     """
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b"\0 ") or b"0"
     if not digits.isdigit():
-        raise ValueError("a number in the header of a member is none")
+        raise ValueError("the header of a member has an invalid number")
     return int(digits, 8)
 
 
@@ -169,24 +169,24 @@ def _records(text: str) -> Iterator[tuple[str, str]]:
     """Yield the keywords and values of a pax header: lines `LENGTH KEYWORD=VALUE`.
 
     Raises:
-        ValueError: the lengths don't fit.
+        ValueError: the lengths are wrong.
     """
     for line in text.splitlines():
         keyword, equals, value = line.partition(" ")[2].partition("=")
         if equals and keyword in ("path", "size"):
             if keyword == "size" and not value.isdecimal():
-                raise ValueError("the size of a member is no number")
+                raise ValueError("the size of a member is not a number")
             yield keyword, value
 
 
 def zip_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a zip archive that are wanted by name.
+    """Yield the wanted files of a zip archive.
 
     Raises:
-        CaptureError: it holds more than iptsim reads.
+        CaptureError: it exceeds iptsim's limits.
         any of :data:`DAMAGED`: it is damaged.
     """
-    # zipfile makes an object of each entry of the directory at once
+    # zipfile creates an object for every directory entry at once
     _check_count(data.count(b"PK\1\2") - 1, archive)
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         for member in opened.infolist():

@@ -35,7 +35,7 @@ from iptsim.reading import parse_json, read_file
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseModel)
 
-#: The dump of each family, and its name on the other backend.
+#: The dump of each family, and its name for the other backend.
 _DUMPS: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
 
 
@@ -48,21 +48,20 @@ def load_host(
 ) -> Host:
     """Read a host from a capture or a dump.
 
-    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" stands for standard input. From a
-    bare dump, and where a capture lacks files, the host is inferred from the rules; every assumption
-    is a sentence in :attr:`Host.assumptions`.
+    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" means standard input. For a bare
+    dump, and for missing files of a capture, the host is inferred from the rules; every assumption is
+    a sentence in :attr:`Host.assumptions`.
 
     Args:
-        path: where it is.
-        lenient: skip what is no line of a dump with a warning instead of an error.
+        path: the path of the capture or dump.
+        lenient: skip lines that do not belong in a dump, with a warning instead of an error.
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
-        noflush: a file with rules that come on top of those of the source, as `iptables-restore --noflush`
-            loads it.
+        noflush: a file with rules to add to those of the source, as `iptables-restore --noflush` does.
 
     Raises:
-        CaptureError: something is missing or damaged; the text names the file and the place.
-        DumpSyntaxError: a line of the dump that iptables-restore would not take.
-        DumpErrors: several of them.
+        CaptureError: something is missing or damaged; the message names the file and the place.
+        DumpSyntaxError: iptables-restore would reject a line of the dump.
+        DumpErrors: it would reject several lines.
     """
     source = read_source(path)
     if docker_inspect is not None:
@@ -83,7 +82,7 @@ def load_host(
 
 
 def _with_containers(source: Source, path: Path) -> Source:
-    """Return a source with the output of `docker inspect` beside what it has; a dump becomes a capture."""
+    """Add the output of `docker inspect` to a source; a dump becomes a capture."""
     from iptsim.dump.header import guess_family
     from iptsim.dump.text import decode
 
@@ -95,7 +94,7 @@ def _with_containers(source: Source, path: Path) -> Source:
 
 
 def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> Ruleset:
-    # Imported here: the grammar takes a while to load, and not every reader of hosts needs it.
+    # Imported here, because the grammar takes time to load, and not every reader of hosts needs it.
     from iptsim.dump.reader import loads
     from iptsim.dump.text import decode
 
@@ -103,7 +102,7 @@ def _ruleset(data: bytes, source: str, family: Family | None, lenient: bool) -> 
 
 
 def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool) -> Ruleset:
-    """Return one of the rulesets with the rules of a file on top: the one of the file's address family."""
+    """Add the rules of a file to the ruleset of the file's address family, and return the result."""
     from iptsim.dump.header import guess_family
     from iptsim.dump.reader import loads
     from iptsim.dump.text import decode
@@ -172,7 +171,7 @@ class _Reader:
             raise self._error(name, f"byte {error.start + 1} is not UTF-8") from None
 
     def _text(self, name: str, read: Callable[[str], T]) -> T | None:
-        """Return what `read` makes of a text file, None without the file."""
+        """Return the result of `read` for a text file, or None without the file."""
         text = self._decoded(name)
         if text is None:
             return None
@@ -181,14 +180,14 @@ class _Reader:
 
     @contextmanager
     def _in(self, name: str) -> Iterator[str]:
-        """Turn what a reader of the file says into an error that names the file."""
+        """Turn a parser's error into one that names the file."""
         try:
             yield name
         except (ValueError, LookupError) as error:
             raise self._error(name, complaint(error)) from None
 
     def _json(self, name: str, adapter: TypeAdapter[T]) -> T | None:
-        """Return the contents of a JSON file, None without the file or where it is empty."""
+        """Return the contents of a JSON file, or None if it is missing or empty."""
         data = self.source.files.get(name)
         if not data or not data.strip():
             return None
@@ -256,7 +255,7 @@ class _Reader:
         )
 
     def _nftables(self, host: Host) -> NftRuleset | None:
-        """Return the base chains of nftables that iptables did not create, or what hints at some."""
+        """Return the nftables base chains that iptables did not create, or hints that such chains exist."""
         rulesets = [*host.rulesets.values(), *host.extra_rulesets.values()]
         if "nft-ruleset.json" not in self.source.files:
             return nftables.hinted(rulesets, host.daemon)
@@ -265,7 +264,7 @@ class _Reader:
         return nftables.without_iptables(found, rulesets)
 
     def _routes(self) -> list[Route]:
-        """Return all routes; `ip route show table all` prints those of IPv6 too where no -4 is given."""
+        """Return all routes; without -4, `ip route show table all` prints those of IPv6 as well."""
         with self._in("ip-route.json") as name:
             routes = iproute.routes(self._entries(name, RouteEntry), 4)
         if "ip6-route.json" in self.source.files:
@@ -287,7 +286,7 @@ class _Reader:
         with self._in("daemon.json") as name:
             sources = [("dockerd-cmdline.txt", command or {}), (name, dockerd_options.file_options(settings))]
         if command is None:
-            # The command line has these words already.
+            # The command line has already been split into words.
             sources.append(
                 ("default-docker", self._text("default-docker", dockerd_options.shell_options) or {})
             )

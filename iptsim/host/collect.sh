@@ -1,15 +1,15 @@
 #!/bin/sh
-# Save what decides the fate of packets on this host, for iptsim: rules, addresses, routes, sets, containers.
+# Save everything that determines what this host does with packets: rules, addresses, routes, sets, containers.
 #
 #   sudo sh collect.sh [--without-connections] [DIRECTORY]
 #
-# Makes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz beside it; nothing is sent anywhere.
-# It only reads. Reading has two side effects that can't be avoided: iptables-save, nft and ipset may load their
-# kernel modules, and the reading of connections loads nf_conntrack_netlink.
-# Left out on purpose: environment variables, labels and commands of containers, settings of dockerd that do
-# not bear on packets (they may hold passwords). The capture does hold addresses, also those of peers, and the
-# names of listening programs; --without-connections leaves out the connections and neighbours of this moment.
-# Nothing is left behind when it is interrupted or the disk is full.
+# It writes DIRECTORY (by default iptsim-HOST-DATE) and DIRECTORY.tar.gz; nothing is sent anywhere. It changes
+# nothing on the host, but has two unavoidable side effects: iptables-save, nft and ipset may load their kernel
+# modules, and reading the connections loads nf_conntrack_netlink.
+# Left out on purpose, as they may contain passwords: environment variables, labels and commands of containers,
+# and settings of dockerd that do not affect packets. The capture does contain addresses, including those of
+# peers, and the names of listening programs; --without-connections leaves out the current connections and
+# neighbours. If it is interrupted or the disk is full, it leaves nothing behind.
 
 set -u
 umask 077
@@ -39,7 +39,7 @@ if [ -e "$directory.tar.gz" ] || ! mkdir "$directory"; then
     echo "$0: give the name of a directory that does not exist yet, nor DIRECTORY.tar.gz" >&2
     exit 2
 fi
-# give_up STATUS WORDS: leave nothing behind.
+# give_up STATUS WORDS: print an error, remove everything and exit.
 give_up() {
     trap '' INT TERM HUP
     rm -rf "$directory" "$directory.tar" "$directory.tar.gz"
@@ -50,7 +50,7 @@ trap 'give_up 130 interrupted' INT
 trap 'give_up 143 ended' TERM
 trap 'give_up 129 "the terminal is gone"' HUP
 
-# A shell of busybox may prefer an ip of its own, which knows no JSON.
+# A busybox shell may prefer its own ip, which has no JSON output.
 ip=ip
 for folder in /bin /sbin /usr/bin /usr/sbin; do
     [ -x $folder/ip ] && ip=$folder/ip
@@ -59,13 +59,13 @@ done
 say() { echo "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# have_room: not every program says that it could not write.
+# have_room: check for a full disk, as not every program reports failed writes.
 have_room() {
     dd if=/dev/zero of="$directory/.room" bs=4096 count=1 2>/dev/null || give_up 1 "the disk is full"
     rm -f "$directory/.room"
 }
 
-# save FILE COMMAND...: keep what the command prints, unless it fails.
+# save FILE COMMAND...: save the command's output, unless it fails.
 save() {
     file=$1
     shift
@@ -97,7 +97,7 @@ json_list() {
     echo ']'
 }
 
-# json_or NOTHING COMMAND...: what the command prints, or NOTHING where that is no JSON.
+# json_or NOTHING COMMAND...: the command's output, or NOTHING if that is not JSON.
 json_or() {
     nothing=$1
     shift
@@ -114,7 +114,7 @@ save iptables-save.txt iptables-save -c || {
     give_up 1 "without the rules there is nothing to ask iptsim about"
 }
 save ip6tables-save.txt ip6tables-save -c
-# The other backend's rules apply as well; it is asked only where it is in use. (Files in /proc have no size.)
+# The other backend's rules apply as well; read them only if it is in use. (Files in /proc have no size.)
 [ -n "$(cat /proc/net/ip_tables_names 2>/dev/null)" ] && save iptables-legacy-save.txt iptables-legacy-save -c
 [ -n "$(cat /proc/net/ip6_tables_names 2>/dev/null)" ] && save ip6tables-legacy-save.txt ip6tables-legacy-save -c
 case $(iptables-save --version 2>/dev/null) in
@@ -181,7 +181,7 @@ save ss.txt ss -H -lntup
 
 # -- Docker and Podman --------------------------------------------------------------------------------
 
-# Of networks and containers only what iptsim reads: no labels, no options of other kinds.
+# Only the properties of networks and containers that iptsim reads: no labels, no other options.
 options='{{$c := ""}}{{range $name, $value := .Options}}{{if eq $name "parent"'
 for name in bridge.default_bridge bridge.name bridge.enable_icc bridge.enable_ip_masquerade bridge.host_binding_ipv4 \
     bridge.gateway_mode_ipv4 bridge.gateway_mode_ipv6 bridge.trusted_host_interfaces bridge.inhibit_ipv4 \
@@ -193,12 +193,12 @@ docker_network='{"Name":{{json .Name}},"Id":{{json .ID}},"Driver":{{json .Driver
 docker_network=$docker_network'"Created":{{json .Created}},"IPAM":{"Config":[{{range $i, $pool := .IPAM.Config}}'
 docker_network=$docker_network'{{if $i}},{{end}}{"Subnet":{{json $pool.Subnet}},"Gateway":{{json $pool.Gateway}}}{{end}}]},'
 docker_network=$docker_network'"Options":{ '$options'}}'
-# A subnet of Podman's prints as text, but is no text in JSON outside of its network.
+# Podman prints a subnet as text, but outside its network, JSON has no text for it.
 podman_network='{"name":{{json .Name}},"id":{{json .ID}},"driver":{{json .Driver}},'
 podman_network=$podman_network'"network_interface":{{json .NetworkInterface}},"internal":{{json .Internal}},'
 podman_network=$podman_network'"subnets":[{{range $i, $pool := .Subnets}}{{if $i}},{{end}}{"subnet":"{{$pool.Subnet}}",'
 podman_network=$podman_network'"gateway":"{{if $pool.Gateway}}{{$pool.Gateway}}{{end}}"}{{end}}],"options":{ '$options'}}'
-# Docker's client looks at the plain JSON here, where unset members are missing; Podman's at its own types.
+# Here, Docker's client uses the plain JSON, where unset members are missing; Podman's uses its own types.
 docker_endpoint='' podman_endpoint=''
 for name in IPAddress IPPrefixLen Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPv6Gateway MacAddress NetworkID \
     Aliases Links DNSNames GwPriority; do
@@ -223,10 +223,10 @@ podman_container=$podman_container'"Links":{{json .HostConfig.Links}},"Dns":{{js
 podman_container=$podman_container'"NetworkSettings":{"Ports":{{json .NetworkSettings.Ports}},'
 podman_container=$podman_container$endpoints${podman_endpoint#,}'}{{end}}}}}'
 
-# containers ENGINE TEMPLATE, networks ENGINE TEMPLATE: what `inspect` says of all of them.
+# containers ENGINE TEMPLATE, networks ENGINE TEMPLATE: the output of `inspect` for all of them.
 containers() {
     ids=$("$1" ps -aq --no-trunc) || return 1
-    # shellcheck disable=SC2086 # one word an id
+    # shellcheck disable=SC2086 # one word per ID
     [ -z "$ids" ] || lines=$("$1" inspect --type container -f "$2" $ids) || return 1
     if [ -n "$ids" ]; then printf '%s\n' "$lines" | json_list; else echo '[]'; fi
 }
@@ -256,7 +256,7 @@ if have podman; then
     save podman-inspect.json containers podman "$podman_container"
 fi
 
-# network_options: of the words on standard input, one a line, the options that bear on packets.
+# network_options: filter standard input, one word per line, for options that affect packets.
 known='userland-proxy icc iptables ip6tables ip-forward ip-forward-no-drop ip-masq ipv6 allow-direct-routing
     bridge bip bip6 fixed-cidr fixed-cidr-v6 ip default-gateway firewall-backend live-restore dns
     default-address-pools default-address-pool'
@@ -297,7 +297,7 @@ if [ -r /etc/default/docker ]; then
         >"$directory/default-docker"
     say "saved default-docker"
 fi
-# daemon.json: its top-level members that are known, by a walk over the characters.
+# daemon.json: its known top-level members, found by scanning the characters.
 if [ -r /etc/docker/daemon.json ]; then
     tr '\n\t\r' '   ' </etc/docker/daemon.json | awk -v known="$known" '
         function member() {
@@ -337,7 +337,7 @@ fi
 
 # -- network namespaces of containers and other guests -------------------------------------------------
 
-# namespace NAME RESOLV_CONF COMMAND...: what COMMAND (which enters it) sees, as a member of a JSON object.
+# namespace NAME RESOLV_CONF COMMAND...: the state of the namespace that COMMAND enters, as a member of a JSON object.
 namespace() {
     name=$1
     resolv=$2
@@ -407,7 +407,7 @@ fi
 
 rm -f "$directory/.error"
 have_room
-# iptsim looks for the files at the top of an archive, or in one folder.
+# iptsim expects the files at the top level of an archive, or in one directory.
 tar -C "$(dirname "$directory")" -cf "$directory.tar" "$(basename "$directory")" && gzip "$directory.tar" ||
     give_up 1 "$directory.tar.gz can't be written"
 say "packed $directory.tar.gz: give that to iptsim"

@@ -1,8 +1,8 @@
-"""The routes that addresses bring with them.
+"""The routes that the kernel adds for addresses.
 
 When an interface gets an address, the kernel adds a local route, a route to the subnet, and broadcast
 or multicast routes (fib_add_ifaddr in net/ipv4/fib_frontend.c, addrconf_add_dev and __ipv6_ifa_notify
-in net/ipv6/addrconf.c). Captures of containers often lack the local table; this makes it up.
+in net/ipv6/addrconf.c). Captures of containers often lack the local table; this module restores it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace, Route, RouteType, prefix_mask
 from iptsim.packet import Family
 
-#: Metric of the IPv6 routes that the kernel adds by itself (IP6_RT_PRIO_ADDRCONF).
+#: Metric of the IPv6 routes that the kernel adds automatically (IP6_RT_PRIO_ADDRCONF).
 KERNEL_METRIC = 256
 
 
 def connected_routes(namespace: Namespace, family: Family) -> Iterator[Route]:
-    """Yield the routes that the addresses of a namespace bring."""
+    """Yield the routes that the kernel adds for the addresses of a namespace."""
     for interface, address in namespace.addresses(family):
         yield from _routes4(interface, address) if family == 4 else _routes6(namespace, interface, address)
     if family == 6:
@@ -77,7 +77,7 @@ def _flags(interface: Interface, kind: RouteType) -> frozenset[str]:
 
 
 def _primary(interface: Interface, address: InterfaceAddress) -> InterfaceAddress:
-    """Return the first address of the same subnet: the source of the routes to it."""
+    """Return the first address in the same subnet: the source address of the routes to it."""
     if not address.secondary:
         return address
     same = (
@@ -110,14 +110,14 @@ def _routes6(namespace: Namespace, interface: Interface, address: InterfaceAddre
     if address.peer is not None:
         yield route(address.peer, BITS[6], "unicast", "main", KERNEL_METRIC)
     yield route(address.network, address.prefix_length, "unicast", "main", KERNEL_METRIC)
-    # A router answers for the subnet's first address (RFC 4291, 2.6.1).
+    # A router responds to the subnet's first address (RFC 4291, 2.6.1).
     forwarding = namespace.interface_sysctl(6, "all", "forwarding")
     if forwarding and address.prefix_length < 127 and address.network != address.address:
         yield route(address.network, BITS[6], "anycast", "local", 0)
 
 
 def default_route(family: Family, gateway: int, device: str) -> Route:
-    """Return the default route by a gateway."""
+    """Return the default route through a gateway."""
     return Route(
         family=family,
         destination=0,

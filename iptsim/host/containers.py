@@ -12,14 +12,14 @@ from iptsim.packet import Family, address_text
 
 
 class Endpoint(Frozen):
-    """A container's place in a network.
+    """A container's connection to a network.
 
     Attributes:
         network: the network's name.
-        addresses / prefix_lengths / gateways: by family; a missing family has none.
-        interface: name of the interface inside the container.
+        addresses / prefix_lengths / gateways: by family; families may be missing.
+        interface: name of the interface in the container.
         bridge_port: name of the host's end of the veth pair.
-        gateway_priority: of several endpoints, the one with the highest has the default route.
+        gateway_priority: the endpoint with the highest priority has the default route.
         network_id: the network's id.
     """
 
@@ -45,7 +45,7 @@ class Endpoint(Frozen):
 
 
 class ExposedPort(Frozen):
-    """A port that the image or `--expose` names; it opens nothing by itself."""
+    """A port that the image or `--expose` names; on its own, it opens nothing."""
 
     proto: int
     port: int
@@ -56,9 +56,9 @@ class PublishedPort(Frozen):
 
     Attributes:
         proto: the protocol's number.
-        host_address: the address on the host, None for all of them.
+        host_address: the address on the host, or None for all addresses.
         family: of the host's address.
-        requested: what was asked for where the engine chose the host port: a range, "" for any.
+        requested: the requested range if the engine chose the host port, "" for any port.
     """
 
     proto: int
@@ -82,11 +82,11 @@ class Container:
 
     Attributes:
         endpoints: by network name, in the engine's order.
-        network_mode: as the engine says: "bridge", "host", "none", "container:ID", a network's name.
-        opened: published ports without one on the host (0), in networks whose gateway mode is "routed".
+        network_mode: as the engine prints it: "bridge", "host", "none", "container:ID", a network's name.
+        opened: published ports without a host port, in networks with gateway mode "routed".
         dns: `--dns` servers.
         daemon: the engine that runs it: "docker", "podman", or "" for other guests.
-        started: when it was started last, as the engine writes it; "" if nobody said.
+        started: when it was last started, in the engine's format; "" if unknown.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Container:
         return printable(f"<Container {self.name}: {', '.join(places) or self.network_mode}>")
 
     def address(self, family: Family, network: str | None = None) -> int | None:
-        """Return its address in a network, or its first one."""
+        """Return its address in a network, or its first address."""
         for endpoint in self.endpoints.values():
             if network is None or endpoint.network == network:
                 found = endpoint.address(family)
@@ -122,13 +122,13 @@ class Container:
 
 
 class Subnet(Prefixed):
-    """A subnet of a network, and the address that its members have as gateway."""
+    """A subnet of a network, and the gateway address of its members."""
 
     address: int
     gateway: int | None = None
 
     def covers(self, family: int, address: int) -> bool:
-        """Tell whether an address lies in it."""
+        """Return whether the subnet contains an address."""
         return family == self.family and address & prefix_mask(family, self.prefix_length) == self.address
 
     def __str__(self) -> str:
@@ -136,18 +136,18 @@ class Subnet(Prefixed):
 
 
 class Network(Frozen):
-    """A network of Docker, Podman or the like.
+    """A network of Docker, Podman or similar software.
 
     Attributes:
-        bridge: name of its bridge interface, None for drivers without one.
-        internal: no way out (`--internal`).
+        bridge: name of its bridge interface, or None for drivers without a bridge.
+        internal: no external access (`--internal`).
         icc: containers on it may talk to each other.
-        masquerade: packets that leave it get the host's address.
+        masquerade: packets that leave it are masqueraded.
         gateway_mode: by family: "nat", "routed", "nat-unprotected" or "isolated".
-        host_binding: default host address of published ports, None for all.
-        options: the driver's options as they were given.
-        created: when, as the engine writes it; "" if nobody said.
-        daemon: the engine that made it: "docker", "podman", or "" for a bridge of somebody else.
+        host_binding: default host address of published ports, or None for all addresses.
+        options: the driver's options as given.
+        created: time of creation, in the engine's format; "" if unknown.
+        daemon: the engine that created it: "docker", "podman", or "" for another bridge.
     """
 
     name: str
@@ -171,5 +171,5 @@ class Network(Frozen):
         return {subnet.family: subnet.gateway for subnet in self.subnets if subnet.gateway is not None}
 
     def covers(self, family: int, address: int) -> bool:
-        """Tell whether an address lies in one of the subnets."""
+        """Return whether one of the subnets contains an address."""
         return any(subnet.covers(family, address) for subnet in self.subnets)

@@ -1,4 +1,4 @@
-"""Docker Engine by version: which rules it writes, and what changed with which release.
+"""Docker Engine versions: which rules each writes, and what changed in which release.
 
 Sources: moby's changelogs and the code of the releases named.
 """
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-#: Releases that lay out their rules alike, each named after one of them.
+#: Groups of releases with the same layout of rules, each named after one of its releases.
 Generation = Literal["20.10", "26", "28", "29"]
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 #: A release of each generation.
@@ -20,7 +20,7 @@ _MAJOR = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine, as far as its version shows what it does.
+    """The behaviour of an engine that depends on its version.
 
     Attributes:
         major: the first number of its version.
@@ -30,7 +30,7 @@ class Engine:
 
     @classmethod
     def of(cls, version: str) -> Engine | None:
-        """Return the engine of a version or generation; None where the text does not begin with a number.
+        """Return the engine of a version or generation, or None if the text does not begin with a number.
 
         >>> [Engine.of(version).generation for version in ("20.10.24+dfsg1", "27.5.1", "28.5.2", "29.0.0")]
         ['20.10', '26', '28', '29']
@@ -40,7 +40,7 @@ class Engine:
 
     @property
     def generation(self) -> Generation:
-        """How it lays out its rules."""
+        """The layout of its rules."""
         if self.major >= 29:
             return "29"
         return "28" if self.major >= 28 else "26" if self.major >= 23 else "20.10"
@@ -57,17 +57,17 @@ class Engine:
 
     @property
     def ip6tables_by_default(self) -> bool:
-        """Whether it writes IPv6 rules without being told to (since 27)."""
+        """Whether it writes IPv6 rules by default (since 27)."""
         return self.major >= 27
 
     @property
     def opens_ports_by_host_port(self) -> bool:
-        """Whether it goes through a container's published ports by host port (until 26)."""
+        """Whether it processes a container's published ports in the order of host ports (until 26)."""
         return self.major < 27
 
     @property
     def isolates_without_iptables(self) -> bool:
-        """Whether networks are kept apart in IPv6 even where IPv4 rules are switched off (since 27)."""
+        """Whether networks are isolated in IPv6 even if IPv4 rules are disabled (since 27)."""
         return self.major >= 27
 
     @property
@@ -77,17 +77,17 @@ class Engine:
 
     @property
     def jumps_to_docker_forward(self) -> bool:
-        """Whether its forwarding rules are below DOCKER-FORWARD (since 28)."""
+        """Whether it puts its forwarding rules into DOCKER-FORWARD (since 28)."""
         return self.major >= 28
 
     @property
     def ipv4_decides_gateway(self) -> bool:
-        """Whether the endpoint with the IPv4 default route has that of IPv6 as well (until 27)."""
+        """Whether the endpoint with the IPv4 default route also has the IPv6 default route (until 27)."""
         return self.major < 28
 
     @property
     def filters_bridges_without_proxy(self) -> bool:
-        """Whether it turns on bridge-nf-call-iptables where docker-proxy is off (since 28)."""
+        """Whether it enables bridge-nf-call-iptables if docker-proxy is off (since 28)."""
         return self.major >= 28
 
     @property
@@ -96,12 +96,12 @@ class Engine:
         return self.major >= 28
 
 
-#: The engine that is assumed where the version is unknown.
+#: The engine that is assumed if the version is unknown.
 DEFAULT_ENGINE = Engine(28)
 
 
 def generation_of_chains(chains: Collection[str]) -> Generation | None:
-    """Return the generation that makes such chains, None where Docker's isolation chains are missing.
+    """Return the generation that creates such chains, or None if Docker's isolation chains are missing.
 
     >>> generation_of_chains({"DOCKER", "DOCKER-FORWARD", "DOCKER-USER"})
     '28'

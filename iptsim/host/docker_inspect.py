@@ -1,4 +1,4 @@
-"""What Docker and Podman print about containers and networks, as models.
+"""Models of what Docker and Podman print about containers and networks.
 
 Docker: `docker inspect`, `docker network inspect` (Engine API, /containers/ID/json and /networks/ID).
 Podman: `podman inspect`, `podman network inspect`, which differ in a few names.
@@ -17,13 +17,13 @@ from iptsim.host.iproute import prefix
 from iptsim.host.namespace import prefix_mask
 from iptsim.packet import FAMILIES, PROTOCOLS, Family, address_text, parse_address
 
-#: How Docker writes "all addresses of the host".
+#: How Docker writes "all host addresses".
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104
 _BRIDGE = "com.docker.network.bridge."
 
 
 def _or_empty(empty: Any) -> BeforeValidator:
-    """Return what makes the null of a Go program an empty value."""
+    """Return a validator that replaces null, which Go prints for nil, by an empty value."""
     return BeforeValidator(lambda value: empty if value is None else value)
 
 
@@ -32,7 +32,7 @@ Options = Annotated[dict[str, str], _or_empty({})]
 
 
 class EndpointEntry(Foreign):
-    """A container's settings in one network; what an engine does not know is null."""
+    """A container's settings in one network; unknown values are null."""
 
     address: str = Field("", alias="IPAddress")
     prefix_length: Number = Field(0, alias="IPPrefixLen")
@@ -58,7 +58,7 @@ class EndpointEntry(Foreign):
 
 
 class BindingEntry(Foreign):
-    """Where a port is published on the host."""
+    """The host address and port of a published port."""
 
     address: str = Field("", alias="HostIp")
     port: str = Field("", alias="HostPort")
@@ -69,7 +69,7 @@ Endpoints = Annotated[dict[str, EndpointEntry], _or_empty({})]
 
 
 class SettingsEntry(EndpointEntry):
-    """`NetworkSettings`; engines before 1.9 have the only endpoint right here."""
+    """`NetworkSettings`; before Docker 1.9, it contains the only endpoint itself."""
 
     ports: Ports = Field(default_factory=dict, alias="Ports")
     networks: Endpoints = Field(default_factory=dict, alias="Networks")
@@ -169,7 +169,7 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
     """Make a container, without its namespace.
 
     Raises:
-        ValueError: an address or a port is none.
+        ValueError: an address or a port is invalid.
     """
     settings = entry.settings
     published = list(_published(settings.ports, entry.host_config.bindings))
@@ -192,7 +192,7 @@ def container(entry: ContainerEntry, daemon: str) -> Container:
 
 
 def endpoint(network: str, entry: EndpointEntry) -> Endpoint:
-    """Make an endpoint; the interface and the bridge port are not known here."""
+    """Make an endpoint, whose interface and bridge port are not yet known."""
     told = (
         (entry.address, entry.prefix_length, entry.gateway),
         (entry.address6, entry.prefix_length6, entry.gateway6),
@@ -218,13 +218,13 @@ def endpoint(network: str, entry: EndpointEntry) -> Endpoint:
 
 
 def add_members(containers: dict[str, Container], network: NetworkEntry) -> None:
-    """Note the members of a network that `docker inspect` does not tell of.
+    """Add the members of a network that `docker inspect` does not list.
 
-    Swarm puts containers on docker_gwbridge without saying so there, and its ingress router is a
-    namespace of the engine's own (`ingress-sbox`).
+    Swarm puts containers on docker_gwbridge without listing that network there, and its ingress router is a
+    namespace of the engine itself (`ingress-sbox`).
 
     Raises:
-        ValueError: an address is none.
+        ValueError: an address is invalid.
     """
     by_id = {container.id: container for container in containers.values()}
     for key, member in network.members.items():
@@ -251,7 +251,7 @@ def _network_mode(mode: str) -> str:
 
 
 def _link(text: str) -> Link:
-    """Read "/web:/client/db" (container web is known to client as db) or "web:db"."""
+    """Read "/web:/client/db" (client knows container web as db) or "web:db"."""
     target, _, alias = text.partition(":")
     return Link(target=target.strip("/").split("/")[-1], alias=alias.split("/")[-1] or target.strip("/"))
 
@@ -281,7 +281,7 @@ def _published(
 
 
 def _requested(wanted: list[str], port: int) -> str | None:
-    """Return what was asked for where the engine chose: a range, "" for any; None for this very port."""
+    """Return the requested range if the engine chose the port, "" for any port, None if this port was requested."""
     if str(port) in wanted:
         return None
     for text in wanted:
@@ -308,10 +308,10 @@ def _pools(pools: Iterable[tuple[str, str]]) -> tuple[Subnet, ...]:
 
 
 def network(entry: NetworkEntry) -> Network:
-    """Make a network from what Docker says.
+    """Make a network from Docker's output.
 
     Raises:
-        ValueError: a subnet is none.
+        ValueError: a subnet is invalid.
     """
     options = entry.options
     is_default = options.get(_BRIDGE + "default_bridge") == "true"
@@ -339,10 +339,10 @@ def network(entry: NetworkEntry) -> Network:
 
 
 def podman_network(entry: PodmanNetworkEntry) -> Network:
-    """Make a network from what Podman says.
+    """Make a network from Podman's output.
 
     Raises:
-        ValueError: a subnet is none.
+        ValueError: a subnet is invalid.
     """
     return Network(
         name=entry.name,

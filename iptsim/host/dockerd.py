@@ -9,15 +9,15 @@ from iptsim.host.namespace import Frozen
 
 
 class DockerDaemon(Frozen):
-    """Settings of dockerd that bear on packets; None where a setting is not given: its default is in force.
+    """The settings of dockerd that affect packets; None means that a setting is not given, so its default applies.
 
     Attributes:
         version: of the engine, e.g. "28.5.2".
-        generation: how it lays out its rules, one of :data:`iptsim.host.docker_engine.GENERATIONS`.
+        generation: the layout of its rules, one of :data:`iptsim.host.docker_engine.GENERATIONS`.
         firewall_backend: "iptables" or "nftables".
         bridge: name of the default bridge (`--bridge`), "none" for no default network.
         host_binding: default address of published ports (`--ip`).
-        default_address_pools: where networks get their subnets: (prefix, length of a subnet).
+        default_address_pools: the pools from which networks get their subnets: (prefix, subnet length).
         sources: where each setting was found: field -> file.
     """
 
@@ -47,5 +47,5 @@ class DockerDaemon(Frozen):
 
     @property
     def engine(self) -> Engine | None:
-        """The engine, as far as version or generation are known."""
+        """The engine, or None if neither version nor generation is known."""
         return Engine.of(self.version or self.generation or "")

@@ -16,7 +16,7 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign, Number, complaint
 from iptsim.reading import brief
 
-#: Options of dockerd (daemon.json has the same names) and the fields that they set.
+#: Options of dockerd (with the same names in daemon.json), and the fields they set.
 SETTINGS = {
     "userland-proxy": "userland_proxy", "icc": "icc", "iptables": "iptables", "ip6tables": "ip6tables",
     "ip-forward": "ip_forward", "ip-forward-no-drop": "ip_forward_no_drop", "ip-masq": "ip_masq",
@@ -26,7 +26,7 @@ SETTINGS = {
     "live-restore": "live_restore", "dns": "dns", "default-address-pools": "default_address_pools",
 }  # fmt: skip
 _SHORT = {"b": "bridge", "default-address-pool": "default-address-pools"}
-#: Settings that may be given more than once.
+#: Settings that may be repeated.
 _LISTS = frozenset({"dns", "default-address-pools"})
 _BOOLEAN = frozenset(
     name for name, field in SETTINGS.items() if "bool" in str(DockerDaemon.model_fields[field].annotation)
@@ -49,10 +49,10 @@ class InfoEntry(Foreign):
 
 
 def options_of(words: Iterable[str]) -> dict[str, Any]:
-    """Read command line options of dockerd; those that do not bear on packets are left out.
+    """Read the command line options of dockerd, without those that do not affect packets.
 
     Raises:
-        ValueError: an option that is on or off has another value.
+        ValueError: an on/off option has another value.
     """
     found: dict[str, Any] = {}
     rest = iter(words)
@@ -80,7 +80,7 @@ def _switch(name: str, value: Any) -> bool:
 
 
 def _list(name: str, values: list[Any]) -> list[Any]:
-    """Read the elements of a setting that may be given more than once."""
+    """Read the elements of a setting that may be repeated."""
     if name == "default-address-pools":
         return [_pool(value) for value in values]
     for value in values:
@@ -105,15 +105,15 @@ def shell_options(text: str) -> dict[str, Any]:
 
 
 def file_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """Pick the settings that bear on packets from daemon.json.
+    """Read the settings that affect packets from daemon.json.
 
     Raises:
-        ValueError: a setting has a value of another kind.
+        ValueError: a setting has a value of the wrong type.
     """
     found: dict[str, Any] = {}
     for name, value in settings.items():
         if value is None:
-            continue  # as if it were not there
+            continue  # same as a missing setting
         if name in _BOOLEAN:
             if not isinstance(value, bool):
                 raise ValueError(f"{name} is {value!r}, but it is on or off: true or false, without quotes")
@@ -130,7 +130,7 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class PoolEntry(Foreign):
-    """An element of `default-address-pools`: subnets of a size, out of a larger one."""
+    """An element of `default-address-pools`: a subnet to divide, and the prefix length of the parts."""
 
     base: str
     size: Number
@@ -144,7 +144,7 @@ class PoolEntry(Foreign):
 
 
 def _pool(given: Any) -> tuple[str, int]:
-    """Read `base=10.0.0.0/8,size=24`, or the object that daemon.json has in its place.
+    """Read `base=10.0.0.0/8,size=24`, or the corresponding object in daemon.json.
 
     Raises:
         ValueError: it is neither.
@@ -170,12 +170,12 @@ def engine_version(text: str) -> str | None:
 def make_daemon(
     sources: Iterable[tuple[str, dict[str, Any]]], version: str | None, networks: Iterable[Network]
 ) -> DockerDaemon:
-    """Put the daemon's settings together.
+    """Combine the daemon's settings.
 
     Args:
-        sources: (file, options) pairs; where two name the same setting, the earlier one holds.
+        sources: (file, options) pairs; the first one that has a setting takes precedence.
         version: of the engine.
-        networks: the default bridge's options tell what was in force when it was made.
+        networks: the default bridge's options show the settings at the time of its creation.
     """
     fields: dict[str, Any] = {}
     origin: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""What the rules of a dump give away about their host: bridges and their subnets, containers, ports.
+"""What the rules of a dump reveal about their host: bridges and their subnets, containers, ports.
 
-Docker, Podman, libvirt and the like write rules of well-known forms; the forms are named at each place.
+Docker, Podman, libvirt and similar software write rules of well-known forms, quoted at each place.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from iptsim.host.containers import PublishedPort
 from iptsim.host.namespace import BITS, prefix_mask
 from iptsim.packet import Family, address_text
 
-#: Chains that dockerd writes, and the names that it gives bridges.
+#: Chains that dockerd creates, and the names it gives bridges.
 _DOCKER_CHAIN = re.compile(r"DOCKER(?!-USER$).*")
 _DOCKERS = re.compile(r"docker0|br-[0-9a-f]{12}")
-#: Names that bridges have by custom.
+#: Conventional names of bridges.
 _BRIDGE = re.compile(r"(docker|br|virbr|podman|cni|lxcbr|lxdbr|vmbr|cbr)[-_0-9a-z]*")
-#: Names of interfaces that lead outside.
+#: Conventional names of external interfaces.
 _OUTSIDE = re.compile(r"(eth|en|wl|ww|bond|team|venet)[0-9a-z]+")
-#: Names of tunnels.
+#: Conventional names of tunnels.
 _TUNNEL = re.compile(r"(tun|tap|ppp|wg)[-_0-9a-z]*")
 _LOOPBACK: dict[int, tuple[int, int]] = {4: (0x7F << 24, 8), 6: (1, 128)}
 
@@ -40,7 +40,7 @@ class Prefix(NamedTuple):
     length: int
 
     def covers(self, family: int, address: int) -> bool:
-        """Tell whether an address lies in it."""
+        """Return whether the prefix contains an address."""
         return family == self.family and address & prefix_mask(family, self.length) == self.address
 
     def __str__(self) -> str:
@@ -48,29 +48,29 @@ class Prefix(NamedTuple):
 
 
 class Member(NamedTuple):
-    """An address that rules treat as a container's."""
+    """An address that the rules treat as a container's."""
 
     family: Family
     address: int
 
 
 class Evidence:
-    """What rules give away.
+    """What the rules reveal.
 
     Attributes:
         subnets: by bridge, in the order of the rules.
-        links: by other interface, the subnets behind it.
-        tunnels: likewise, but a guess: the only tunnel has the subnets that get the host's address.
-        members: containers' addresses, and the bridge where a rule names it.
-        published: by container, the ports that are forwarded to it.
-        exposed: by container, (protocol, port) pairs that rules let through to it.
+        links: the subnets behind each other interface.
+        tunnels: likewise, but guessed: masqueraded subnets are assigned to the only tunnel.
+        members: containers' addresses, and their bridge if a rule names it.
+        published: the ports forwarded to each container.
+        exposed: the (protocol, port) pairs that rules accept for each container.
         host_addresses: addresses of the host itself.
         interfaces: names of all interfaces, in the order of the rules.
-        internal / isolated / masqueraded: bridges without a way out; whose members may not talk to each
-            other; whose members get the host's address.
+        internal / isolated / masqueraded: bridges without external access; bridges whose members may not
+            talk to each other; bridges whose members are masqueraded.
         chains: names of all chains.
-        ruled_by_docker: interfaces that rules in Docker's own chains, or jumps to those, name.
-        userland_proxy: whether Docker's rules leave loopback to docker-proxy; None without such rules.
+        ruled_by_docker: interfaces named in Docker's own chains, or in jumps to those.
+        userland_proxy: whether Docker's rules leave loopback to docker-proxy; None if there are no such rules.
     """
 
     def __init__(self, rulesets: Iterable[Ruleset]) -> None:
@@ -103,7 +103,7 @@ class Evidence:
         self._guess_tunnel()
 
     def _guess_tunnel(self) -> None:
-        """Give the only tunnel the subnets that get the host's address and that no rule ties to an interface."""
+        """Assign the masqueraded subnets that no rule ties to an interface to the only tunnel."""
         outside = {*self._translated, self.outside}
         tunnels = [
             name
@@ -123,7 +123,7 @@ class Evidence:
         return "DOCKER" in self.chains
 
     def is_dockers(self, bridge: str) -> bool:
-        """Tell whether a bridge is one of Docker's: by its name, or as Docker's own chains name it."""
+        """Return whether a bridge is Docker's: by its name, or because Docker's own chains name it."""
         return bridge in self.ruled_by_docker or _DOCKERS.fullmatch(bridge) is not None
 
     @property
@@ -135,7 +135,7 @@ class Evidence:
 
     @property
     def outside(self) -> str | None:
-        """Name of the interface to the outside: rules translate what leaves there, or it is called so."""
+        """Name of the external interface: rules translate packets leaving there, or it has a conventional name."""
         fitting = [name for name in self.interfaces if _OUTSIDE.fullmatch(name)]
         named = "eth0" if "eth0" in fitting else next(iter(fitting), None)
         return next(iter(self._translated), named)
@@ -284,7 +284,7 @@ def _as_prefix(network: Network) -> Prefix | None:
 
 
 def _prefix(parameters: Parameters, side: str) -> Prefix | None:
-    """Return the prefix of `-s` or `-d`, None without one or behind a `!`."""
+    """Return the prefix of `-s` or `-d`, or None if the option is missing or negated."""
     network: Network | None = getattr(parameters, side)
     return None if network is None or side in parameters.negated else _as_prefix(network)
 
@@ -295,7 +295,7 @@ def _is_loopback(prefix: Prefix) -> bool:
 
 
 def _destination_port(rule: Rule) -> int | None:
-    """Return the one destination port that a rule asks for."""
+    """Return the single destination port that a rule matches."""
     for match in rule.matches:
         if (
             isinstance(match, (Tcp, Udp))
