@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: The grammars and their start symbols.
 STARTS: dict[str, tuple[str, ...]] = {
     "dump": ("dump", "line"),
+    "listed": ("match", "target"),
+    "listing": ("heading", "columns", "plain", "numbered", "verbose", "numbered_verbose"),
     "u32": ("start",),
     "values": (
         "any_text",

@@ -1,0 +1,100 @@
+"""Parts of rules that a source does not show: what could not be read, what was cut or redacted, what is never listed.
+
+Nothing unread makes an answer more certain: such a condition is unknown, and so is such an effect.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict
+from iptsim.extensions.listing import ListingForm
+from iptsim.languages import say
+from iptsim.packet import Context, Truth, Unknown, negate
+
+
+class Hidden(Match):
+    """A condition that the source does not show, or not in full.
+
+    Attributes:
+        words: what stands for it in the rule's text.
+        reason: what is not known, as a phrase that follows "depends on".
+        settle: the command that would show it.
+        place: rules with equal places match together.
+    """
+
+    #: no `-m` loads it
+    name: ClassVar[str] = ""
+    status: ClassVar[Status] = "unknown"
+
+    words: str
+    reason: str
+    settle: str = ""
+    place: tuple[Any, ...] = ()
+
+    def save(self) -> str:
+        """Return what stands for it."""
+        return self.words
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition that is unknown."""
+        return (Predicate(self.words, self._test, lambda context: say("the source does not show it")),)
+
+    def _test(self, context: Context) -> Truth:
+        return Unknown(self.reason, self.settle, self.place)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what stands for it."""
+        return f" {self.words}"
+
+    def says(self) -> str:
+        """Return what stands for it."""
+        return say("for which {condition} holds", condition=self.words)
+
+
+class HiddenAddress(Hidden):
+    """An address some of whose bytes are redacted: what the others rule out is false, the rest is unknown."""
+
+    side: Literal["src", "dst"]
+    address: int
+    mask: int
+
+    def _test(self, context: Context) -> Truth:
+        possible = getattr(context.packet, self.side) & self.mask == self.address
+        truth = Unknown(self.reason, self.settle, self.place) if possible else False
+        return negate(truth) if self.negated else truth
+
+
+class HiddenTarget(Target):
+    """A target that the source does not show in full: what it does is unknown.
+
+    Attributes:
+        name: as the rule has it; each of these has one of its own.
+        words: what stands for its options in the rule's text.
+        reason: what is not known.
+        settle: the command that would show it.
+    """
+
+    status: ClassVar[Status] = "unknown"
+
+    name: str  # type: ignore[misc]
+    words: str = ""
+    reason: str
+    settle: str = ""
+    place: tuple[Any, ...] = ()
+
+    def save(self) -> str:
+        """Return what stands for its options."""
+        return self.words
+
+    def apply(self, context: Context) -> Verdict | Unknown:
+        """Return that the effect is unknown."""
+        return Unknown(self.reason, self.settle, self.place)
+
+    def lists(self, form: ListingForm) -> str:
+        """Return what stands for its options."""
+        return f" {self.words}" if self.words else ""
+
+    def says(self) -> str:
+        """Return its name."""
+        return say("do what target {name} does", name=self.name)

@@ -1,0 +1,111 @@
+"""Addresses as people paste them: numbers, host names that iptables looked up, and redacted ones."""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.extensions.hidden import Hidden, HiddenAddress
+from iptsim.extensions.values import NETWORK
+from iptsim.languages import later
+from iptsim.packet import Family
+
+_ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
+#: Names that /etc/hosts and /etc/networks of a usual system give: iptables prints them without -n.
+_KNOWN = {
+    4: {
+        "localhost": "127.0.0.1",
+        "localhost.localdomain": "127.0.0.1",
+        "loopback": "127.0.0.0",
+        "link-local": "169.254.0.0",
+        "base-address.mcast.net": "224.0.0.0",
+        "all-systems.mcast.net": "224.0.0.1",
+        "mdns.mcast.net": "224.0.0.251",
+    },
+    6: {
+        "localhost": "::1",
+        "ip6-localhost": "::1",
+        "ip6-loopback": "::1",
+        "ip6-allnodes": "ff02::1",
+        "ip6-allrouters": "ff02::2",
+        "ip6-mcastprefix": "ff00::",
+        "ip6-localnet": "fe00::",
+    },
+}
+#: What stands for a byte that is redacted.
+_REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
+_BYTES = 4
+SHOW = "iptables-save -c"
+
+
+def is_number(text: str, family: Family) -> bool:
+    """Tell whether iptables takes a text as an address or network of a family, without looking up names."""
+    try:
+        NETWORK.read([text], family)
+    except ValueError:
+        return False
+    return bool(re.match(r"[0-9a-fA-F:]*[0-9:]", text)) and not re.fullmatch(r"[a-fA-F]+", text)
+
+
+def address_option(flag: str, text: str, family: Family, line: int) -> tuple[list[str], Hidden | None]:
+    """Return how a rule says an address, and what of it is not known.
+
+    Args:
+        flag: "-s" or "-d".
+        text: as the listing or the rule has it; `!` may stand before it.
+        family: of the rule.
+        line: the rule's; equal names on it are one.
+    """
+    negated, bare = text.startswith("!"), text.lstrip("! ")
+    if bare in _ANYWHERE and not negated:
+        return [], None
+    name, slash, length = bare.partition("/")
+    number = _KNOWN[family].get(name, name) + slash + length
+    words = [*(["!"] if negated else []), flag, number]
+    if is_number(number, family):
+        return words, None
+    redacted = _known_bytes(name) if family == 4 else None
+    shown = " ".join([*(["!"] if negated else []), flag, bare])
+    if redacted is not None:
+        address, mask = redacted
+        if slash and length.isdigit() and int(length) < 32:
+            mask &= 0xFFFFFFFF << (32 - int(length)) & 0xFFFFFFFF
+            address &= mask
+        return [], HiddenAddress(
+            words=shown,
+            reason=later("the redacted bytes of {address}", address=bare),
+            settle=later("the whole address"),
+            place=("redacted", bare),
+            side="src" if flag == "-s" else "dst",
+            address=address,
+            mask=mask,
+            negated=frozenset({"address"} if negated else ()),
+        )
+    return [], Hidden(
+        words=shown,
+        reason=later("the address that {name} stands for", name=bare),
+        settle=later("the same listing with -n, or {command}", command=SHOW),
+        place=("name", bare, flag, negated),
+    )
+
+
+def _known_bytes(text: str) -> tuple[int, int] | None:
+    """Return the bytes of a redacted IPv4 address that are shown, and their mask; None for anything else.
+
+    >>> _known_bytes("95.xx.xx.xx"), _known_bytes("web.example")
+    ((1593835520, 4278190080), None)
+    """
+    parts = text.split(".")
+    if len(parts) != _BYTES or not any(part.isdigit() for part in parts):
+        return (0, 0) if _is_all_redacted(parts) else None
+    address = mask = 0
+    for part in parts:
+        address, mask = address << 8, mask << 8
+        if part.isdigit() and int(part) < 256:
+            address, mask = address | int(part), mask | 0xFF
+        elif not _REDACTED.fullmatch(part):
+            return None
+    return address, mask
+
+
+def _is_all_redacted(parts: list[str]) -> bool:
+    return len(parts) == _BYTES and all(re.fullmatch(r"[xXyYzZnN*?#_█•■]+", part) for part in parts)

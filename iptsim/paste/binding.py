@@ -1,0 +1,179 @@
+"""The words of a rule, read as far as they can be: what means nothing stays in the rule as a part that is unknown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from iptsim.dump.binder import Binder, is_target_name
+from iptsim.dump.plan import BindError, Bound, Plan
+from iptsim.dump.words import Word
+from iptsim.extensions.base import quote
+from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.listing import ListingForm
+from iptsim.languages import later
+from iptsim.packet import Family
+from iptsim.paste.addresses import SHOW, address_option
+from iptsim.paste.listed import REMARK
+
+#: How many parts of a rule may mean nothing before all of it does.
+_MOST = 24
+_ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
+_JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
+#: Options whose names have changed since.
+_OLD = {"--destination-port": "--dport", "--source-port": "--sport", "--to": "--to-destination"}
+
+
+class Reading(NamedTuple):
+    """A rule as far as it could be read.
+
+    Attributes:
+        plan / bound: what could be; None where nothing could.
+        hidden: the conditions that could not.
+        target: the target, where it could not.
+        complaints: what is wrong with it.
+    """
+
+    plan: Plan | None
+    bound: Bound | None
+    hidden: tuple[Hidden, ...]
+    target: HiddenTarget | None
+    complaints: tuple[str, ...]
+
+
+class RuleBinder:
+    """Reads rules of one address family, in the form of one version of iptables."""
+
+    def __init__(self, form: ListingForm) -> None:
+        self.binder = Binder(form)
+        self.family: Family = 6 if form.family == 6 else 4
+
+    def read(self, words: Sequence[Word], line: int) -> Reading:
+        """Read a rule.
+
+        Args:
+            words: from its command on: `-A INPUT -p tcp ...`.
+            line: where it stands.
+        """
+        left = _without_remark(list(words))
+        hidden: list[Hidden] = []
+        complaints: list[str] = []
+        target: HiddenTarget | None = None
+        for _ in range(_MOST):
+            line_words = list(left)
+            try:
+                plan = self.binder.plan(line_words)
+                bound = plan.run([word.text for word in line_words])
+            except BindError as error:
+                if len(line_words) != len(left):
+                    left = line_words  # a value that was glued to its option has been split off
+                start, end = _clause(left, error.at)
+                if start <= 1:
+                    break
+                part = left[start:end]
+                if any(word.text in _JUMPS for word in part) or _behind_jump(left, start):
+                    target, left = self._target(left, line), left[: _jump_at(left)]
+                else:
+                    left = left[:start] + self._address(part, line, hidden) + left[end:]
+                if not (hidden and hidden[-1].words.startswith(("-s", "-d", "! "))):
+                    complaints.append(error.message)
+                continue
+            return Reading(plan, bound, tuple(hidden), target, tuple(complaints))
+        text = " ".join(word.raw for word in words[2:])
+        complaints.append("the rule can't be read")
+        return Reading(
+            None,
+            None,
+            (_unknown(text, line),),
+            HiddenTarget(
+                name="?", words="", reason=later("what the rule of line {line} does", line=line), settle=SHOW,
+                place=("rule", line),
+            ),
+            tuple(complaints),
+        )  # fmt: skip
+
+    def _address(self, part: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
+        """Return what can be read of a part that means nothing; the rest goes to `hidden`."""
+        negated = part[0].text == "!"
+        flag, *values = (word.text for word in part[1:] if True) if negated else (word.text for word in part)
+        if flag in _ADDRESSES and len(values) == 1:
+            text = f"!{values[0]}" if negated else values[0]
+            words, unknown = address_option(_ADDRESSES[flag], text, self.family, line)
+            if unknown is not None:
+                hidden.append(unknown)
+                return []
+            if [word.text for word in part] != words:
+                return [Word(quote(word), word, 0, 0) for word in words]
+        hidden.append(_unknown(" ".join(word.raw for word in part), line))
+        return []
+
+    def _target(self, words: list[Word], line: int) -> HiddenTarget:
+        at = _jump_at(words)
+        name = words[at + 1].text if at + 1 < len(words) else "?"
+        rest = " ".join(word.raw for word in words[at + 2 :])
+        return HiddenTarget(
+            name=name,
+            words=rest,
+            reason=later("what -j {name} {options} does", name=name, options=rest)
+            if rest
+            else later("what -j {name} does", name=name),
+            settle=SHOW,
+            place=("target", line),
+        )
+
+
+def unknown_jump(name: str, line: int) -> HiddenTarget | None:
+    """Return the target that a name stands for that is neither a chain nor a target of this family."""
+    if not is_target_name(name):
+        return None
+    return HiddenTarget(name=name, reason=later("what -j {name} does", name=name), settle=SHOW, place=("target", line))
+
+
+def _unknown(text: str, line: int) -> Hidden:
+    return Hidden(
+        words=text,
+        reason=later("what {words} means, which iptsim can't read", words=text),
+        settle=SHOW,
+        place=("unread", line, text),
+    )
+
+
+def _without_remark(words: list[Word]) -> list[Word]:
+    """Leave out what somebody wrote behind a rule: `<-- this one`."""
+    jump = _jump_at(words)
+    for place in range(jump + 2, len(words)):
+        if REMARK.match(words[place].raw):
+            return words[:place]
+    return words
+
+
+def _jump_at(words: Sequence[Word]) -> int:
+    return next((place for place, word in enumerate(words) if word.text in _JUMPS), len(words))
+
+
+def _behind_jump(words: Sequence[Word], at: int) -> bool:
+    """Tell whether a part belongs to the target: it stands behind it, and is no option of the rule itself."""
+    jump = _jump_at(words)
+    own = {"-m", "-p", "-s", "-d", "-i", "-o", "-f", *_ADDRESSES}
+    return jump < at and not any(word.text in own for word in words[at : at + 2])
+
+
+def _clause(words: Sequence[Word], at: int) -> tuple[int, int]:
+    """Return where the option that a word belongs to begins, with a `!` before it, and where the next one does."""
+    start = min(at, len(words) - 1)
+    while start > 0 and not _begins(words[start]):
+        start -= 1
+    end = start + 1
+    while end < len(words) and not _begins(words[end]) and words[end].text != "!":
+        end += 1
+    # iptables before 1.4.3 wrote the `!` behind the option
+    if end < len(words) and words[end].text == "!" and end + 1 < len(words) and not _begins(words[end + 1]):
+        end += 2
+    if start > 0 and words[start - 1].text == "!":
+        start -= 1
+    return start, end
+
+
+def _begins(word: Word) -> bool:
+    return re.match(r"--?[A-Za-z]", word.text) is not None and word.raw[:1] != '"'

@@ -1,0 +1,25 @@
+"""The forms of text that are known: one module a form, each with a function `find`.
+
+`find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins in a line, or None. `command` is
+what was typed in the lines before, if its output comes now. Add a form by a module here, and its name in `FORMS`: the
+first one that finds something has the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment
+from iptsim.paste.prompts import Command
+
+Find = Callable[[list[Line], int, Command | None], Segment | None]
+
+#: The modules of the forms, the most telling first.
+FORMS = ("commands", "listing", "dump")
+
+
+def finders() -> list[Find]:
+    """Return what finds each form."""
+    return [import_module(f"{__name__}.{name}").find for name in FORMS]

@@ -1,0 +1,226 @@
+"""`iptables-save`, files for `iptables-restore`, `iptables -S`, and fragments of them."""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.dump.header import read_header, warns_of_legacy
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.dump.syntax import read_line
+from iptsim.dump.words import Word
+from iptsim.errors import DumpSyntaxError
+from iptsim.extensions.base import quote
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Rules, Segment, Warned
+from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
+from iptsim.paste.tables import family_of_text, table_of_rules
+
+_TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
+_CHAIN = re.compile(r"\s*:(?P<name>[^\s:]+)\s+(?P<policy>[A-Z]+|-)(?:\s+\[(?P<packets>\d+):(?P<octets>\d+)\])?")
+_RULE = re.compile(
+    r"\s*(?:\[(?P<packets>\d+):(?P<octets>\d+)\]\s*)?"
+    r"(?P<rule>-(?:[AIDRNPXFEZ]\s+\S|[FXZ]\s*$)|--(?:append|insert|delete|replace|new-chain|policy|flush)\s+\S)"
+)
+_COMMIT = re.compile(r"\s*COMMIT\s*$")
+_COMMENT = re.compile(r"\s*#")
+#: A rule's further options, where a line was wrapped before them.
+_OPTION = re.compile(r"\s*(?:!\s+)?--?[A-Za-z]")
+#: How many lines that are none of a dump may stand between its lines.
+_BETWEEN = 3
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the dump, listing by -S or fragment that begins in a line, or None."""
+    text = lines[at].text
+    header = _COMMENT.match(text) and (read_header(text.lstrip()) or warns_of_legacy(text.lstrip()))
+    if not (_is_line(text) or header):
+        return None
+    reader = _Reader(lines, at, command)
+    reader.read()
+    return reader.segment() if reader.pieces else None
+
+
+def _is_line(text: str) -> bool:
+    return any(form.match(text) for form in (_TABLE, _CHAIN, _RULE, _COMMIT))
+
+
+class _Reader:
+    """Reads the lines of one dump or listing."""
+
+    def __init__(self, lines: list[Line], at: int, command: Command | None) -> None:
+        self.lines, self.first, self.at, self.last = lines, at, at, at
+        self.command = command
+        self.pieces: list[Rules] = []
+        self.open: Rules | None = None
+        self.named = False
+        self.version: str | None = None
+        self.backend: str | None = None
+        self.program: str | None = None
+        self.unread: list[int] = []
+        self.warned: list[Warned] = []
+        self.texts: list[str] = []
+
+    def read(self) -> None:
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.is_blank:
+                self.at += 1
+            elif self._line(line):
+                self.last = self.at - 1
+            else:
+                return
+
+    def _line(self, line: Line) -> bool:
+        text = line.text
+        self.texts.append(text)
+        if found := _TABLE.match(text):
+            self._begin(found[1], line)
+        elif _COMMIT.match(text):
+            self.open = None
+            self.at += 1
+        elif found := _CHAIN.match(text):
+            self._chain(found, line)
+        elif found := _RULE.match(text):
+            return self._rule(found, line)
+        elif _COMMENT.match(text) and command_of(text) is None:
+            self._comment(text.lstrip(), line)
+        elif line.is_gap:
+            if self.open is not None:
+                chain = getattr(self.open.items[-1], "chain", None) if self.open.items else None
+                self.open.items.append(GapItem(chain, line.number, text.strip()))
+            self.at += 1
+        else:
+            return self._other(line)
+        return True
+
+    def _begin(self, table: str, line: Line) -> None:
+        self.open = Rules(table, None, version=self.version, backend=self.backend, named=True)
+        self.pieces.append(self.open)
+        self.named = True
+        self.at += 1
+
+    def _chain(self, found: re.Match[str], line: Line) -> None:
+        rules = self._opened()
+        counters = Counters(int(found["packets"]), int(found["octets"])) if found["packets"] else None
+        policy = found["policy"] if found["policy"] != "-" else None
+        rules.items.append(ChainItem(found["name"], policy, counters, line.number))
+        rules.fragment = False
+        self.at += 1
+
+    def _opened(self) -> Rules:
+        if self.open is None:
+            self.open = Rules("", None, version=self.version, backend=self.backend, fragment=True)
+            self.pieces.append(self.open)
+        return self.open
+
+    def _rule(self, found: re.Match[str], line: Line) -> bool:
+        """Read a rule and the lines into which it was wrapped; False where a listing of another table begins."""
+        words = words_of_rule(line.text[found.start("rule") :])
+        letter, name = words[0].text, words[1].text if len(words) > 1 else ""
+        rules = self.open
+        if letter == "-P" and rules is not None and not rules.named and self._listing_ends(rules, name):
+            return False
+        rules = self._opened()
+        text = line.text
+        end = self.at + 1
+        while end < len(self.lines) and end - self.at < 4 and self._goes_on(text, self.lines[end]):
+            joint = "" if _cut_inside(text, self.lines[end].text) else " "
+            text += joint + self.lines[end].text.lstrip()
+            end += 1
+        if end > self.at + 1:
+            words = words_of_rule(text[found.start("rule") :])
+        self.at = end
+        counters = Counters(int(found["packets"]), int(found["octets"])) if found["packets"] else None
+        if letter == "-P" and len(words) > 2:
+            more = re.search(r"-c (\d+) (\d+)", text)
+            counters = Counters(int(more[1]), int(more[2])) if more else None
+            rules.items.append(ChainItem(name, words[2].text, counters, line.number))
+        elif letter == "-N" and len(words) == 2:
+            rules.items.append(ChainItem(name, None, None, line.number))
+        else:
+            rules.items.append(CommandItem(tuple(words), line.number, text.strip(), counters))
+        return True
+
+    def _listing_ends(self, rules: Rules, name: str) -> bool:
+        """Tell whether a policy begins the listing of another table: policies stand before the rules."""
+        policies = [item.name for item in rules.items if isinstance(item, ChainItem) and item.policy]
+        return name in policies or any(isinstance(item, CommandItem) for item in rules.items) and bool(policies)
+
+    def _goes_on(self, text: str, line: Line) -> bool:
+        """Tell whether a line is the rest of a rule that was wrapped before it."""
+        if line.is_blank or line.is_gap or _is_line(line.text) or _COMMENT.match(line.text):
+            return False
+        if is_prompt(line.text) or command_of(line.text) is not None:
+            return False
+        if text.count('"') % 2:
+            return True
+        if _OPTION.match(line.text):
+            return True
+        finished = re.search(r"\s(?:-j|-g|--jump|--goto)\s+\S", text) is not None
+        return not finished and len(line.text.split()) < 8 and " -j " in f" {line.text} "
+
+    def _comment(self, text: str, line: Line) -> None:
+        header = read_header(text)
+        if header is not None:
+            self.version, self.backend = header.version, header.backend
+            self.program = "ip6tables" if header.family == 6 else "iptables" if header.family == 4 else None
+        elif warns_of_legacy(text):
+            self.warned.append(Warned(text, line.number))
+        self.at += 1
+
+    def _other(self, line: Line) -> bool:
+        """Pass over a line that is none of a dump, if the dump goes on behind it."""
+        if is_prompt(line.text) or command_of(line.text) is not None:
+            return False
+        following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
+        goes_on = self.open is not None and any(_is_line(one.text) for one in following)
+        if goes_on:
+            self.unread.append(self.at)
+            self.at += 1
+        return goes_on
+
+    # -- what came of it ---------------------------------------------------------------------------
+
+    def segment(self) -> Segment:
+        program = self.command.program if self.command and self.command.program.startswith("ip") else self.program
+        family = family_of_text(program, self.texts)
+        given = self.command.option("-t", "--table") if self.command else None
+        for rules in self.pieces:
+            rules.family = family
+            rules.filtered = self.command.filtered if self.command else ""
+            rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
+            if not rules.table:
+                rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
+        form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))
+        return Segment(
+            form,
+            f"{form} ({tables})",
+            self.first,
+            self.last,
+            [*self.pieces, *self.warned],
+            self.unread,
+            self.pieces[0].table if len(self.pieces) == 1 else None,
+        )
+
+    def _form(self) -> str:
+        six = self.pieces[0].family == 6
+        if self.named or any(not rules.fragment and rules.named for rules in self.pieces):
+            return "ip6tables-save" if six else "iptables-save"
+        listing = any(isinstance(item, ChainItem) for rules in self.pieces for item in rules.items)
+        return ("ip6tables -S" if six else "iptables -S") if listing else "rules (-A ...)"
+
+
+def words_of_rule(text: str) -> list[Word]:
+    """Return the words of a rule: as iptables-restore cuts them, else as a shell does."""
+    try:
+        line = read_line(text.strip(), "", 1)
+    except DumpSyntaxError:
+        return [Word(quote(word), word, 0, 0) for word in words_of(text)]
+    if "'" in text and line.kind == "rule":
+        return [Word(quote(word), word, 0, 0) for word in words_of(text)]
+    return list(line.words)
+
+
+def _cut_inside(text: str, rest: str) -> bool:
+    """Tell whether a line was cut in the middle of a word: by a terminal, at its width."""
+    return len(text) in (80, 100, 120, 132) and not text.endswith(" ") and not rest.startswith((" ", "-"))

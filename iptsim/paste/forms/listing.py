@@ -1,0 +1,417 @@
+"""`iptables -L` and `ip6tables -L`, with or without -n, -v, -x and --line-numbers, of one table or of several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from iptsim.dump.header import warns_of_legacy
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Counters
+from iptsim.dump.words import Word
+from iptsim.extensions.base import quote
+from iptsim.extensions.hidden import Hidden
+from iptsim.extensions.parameters import ANY_PROTOCOL, parse_protocol
+from iptsim.extensions.registry import find_target
+from iptsim.grammar import parser
+from iptsim.languages import later
+from iptsim.packet import Family
+from iptsim.paste.addresses import SHOW, address_option
+from iptsim.paste.lines import Line
+from iptsim.paste.listed import Phrases, read_phrases
+from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Warned
+from iptsim.paste.prompts import Command, is_prompt
+from iptsim.paste.tables import table_of
+
+#: The rules' forms, the most telling first.
+LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
+_UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
+_HEADING = re.compile(r"\s*Chain \S+ \(")
+_COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
+_ANY_INTERFACE = ("*", "any")
+#: How many lines a wrapped rule may take.
+_WRAPPED = 4
+#: What only IPv6 has.
+_IPV6 = re.compile(r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)")
+
+
+class Columns(NamedTuple):
+    """A rule's columns, as they stand there.
+
+    Attributes:
+        interfaces: in and out; None where the listing was made without -v.
+        rest: what stands behind the addresses.
+    """
+
+    position: int | None
+    counters: Counters | None
+    target: str
+    protocol: str
+    options: str
+    interfaces: tuple[str, str] | None
+    source: str
+    destination: str
+    rest: str
+
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the listing of a table that begins in a line, or None."""
+    listed = command is not None and is_listing(command)
+    text = lines[at].text
+    begins = _HEADING.match(text) or _COLUMNS.match(text) or (listed and columns_of(text) is not None)
+    if not begins and not (warns_of_legacy(text.lstrip()) and _listing_follows(lines, at)):
+        return None
+    reader = _Reader(lines, at, command)
+    reader.read()
+    return reader.segment()
+
+
+def is_listing(command: Command) -> bool:
+    """Tell whether a command prints a listing."""
+    if not command.program.startswith(("iptables", "ip6tables")) or "save" in command.program:
+        return False
+    return any(
+        re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) or word.startswith("--list") and word != "--list-rules"
+        for word in command.words
+    )
+
+
+def _listing_follows(lines: list[Line], at: int) -> bool:
+    following = next((line.text for line in lines[at + 1 : at + 4] if not line.is_blank), "")
+    return bool(_HEADING.match(following) or columns_of(following))
+
+
+class _Reader:
+    """Reads the listing of one table, line by line."""
+
+    def __init__(self, lines: list[Line], at: int, command: Command | None) -> None:
+        self.lines, self.first, self.at = lines, at, at
+        self.last = at
+        self.command = command
+        self.layout: str | None = None
+        self.numeric = False
+        #: the built-in chains so far, and whether a chain of its own was among the others
+        self.builtin: list[str] = []
+        self.own_chains = 0
+        self.chain: str | None = None
+        self.items: list[ChainItem | GapItem | RuleItem] = []
+        self.rules: list[tuple[Columns, Phrases, int, str, str | None]] = []
+        self.order: list[ChainItem | GapItem | int] = []
+        self.unread: list[int] = []
+        self.warned: list[Warned] = []
+        self.texts: list[str] = []
+
+    def read(self) -> None:
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line.is_blank:
+                self.at += 1
+                continue
+            if not (self._heading(line) if _HEADING.match(line.text) else self._other(line)):
+                return
+            self.last = self.at - 1
+
+    def _heading(self, line: Line) -> bool:
+        """Read the heading of a chain; False where another table begins with it."""
+        found = heading_of(line.text)
+        if found is None:
+            return False
+        name, policy, counters, references = found
+        if policy is not None:
+            again = name in self.builtin or (self.builtin and name == "PREROUTING")
+            if again or self.own_chains or (name == "INPUT" and self.builtin == ["PREROUTING", "OUTPUT"]):
+                return False
+            self.builtin.append(name)
+        else:
+            self.own_chains += 1
+        self.chain, self.layout = name, None
+        self.order.append(ChainItem(name, policy, counters, line.number, references))
+        self.texts.append(line.text)
+        self.at += 1
+        return True
+
+    def _other(self, line: Line) -> bool:
+        text = line.text
+        if _COLUMNS.match(text):
+            return self._columns(line)
+        if line.is_gap:
+            self.order.append(GapItem(self.chain, line.number, text.strip()))
+            self.at += 1
+            return True
+        if warns_of_legacy(text.lstrip()):
+            self.warned.append(Warned(text.strip(), line.number))
+            self.at += 1
+            return True
+        if is_prompt(text) or text.lstrip().startswith(("*", "-A ", ":")):
+            return False
+        return self._rule(line) or self._skip(line)
+
+    def _columns(self, line: Line) -> bool:
+        """Read the names of the columns, which may be wrapped."""
+        for more in range(_WRAPPED):
+            text = " ".join(one.text for one in self.lines[self.at : self.at + more + 1])
+            layout = layout_of(text)
+            if layout is not None:
+                self.layout = layout
+                self.at += more + 1
+                return True
+        return False
+
+    def _rule(self, line: Line) -> bool:
+        """Read a rule and the lines into which it was wrapped; False where the line is none."""
+        best: tuple[int, Columns, Phrases, str] | None = None
+        end = self.at
+        for more in range(_WRAPPED):
+            if more and not self._may_go_on(self.at + more):
+                break
+            for joint in ("", " ") if more else ("",):
+                text = (best[3] if best else self._joined(self.at, more - 1)) if more else ""
+                text = text + joint + self.lines[self.at + more].text if more else line.text
+                columns = columns_of(text, self.layout)
+                if columns is None:
+                    continue
+                phrases = read_phrases(columns.rest, columns.target)
+                unread = len(" ".join(phrases.unread))
+                if best is None or unread < best[0] or (more and unread == best[0] == 0 and end < self.at + more):
+                    best, end = (unread, columns, phrases, text), self.at + more
+                if unread == 0:
+                    break
+            if best is not None and best[0] == 0 and end < self.at + more:
+                break
+        if best is None:
+            return False
+        _, columns, phrases, text = best
+        self.order.append(len(self.rules))
+        self.rules.append((columns, phrases, line.number, text, self.chain))
+        self.texts.append(text)
+        self.at = end + 1
+        return True
+
+    def _joined(self, at: int, more: int) -> str:
+        return "".join(line.text for line in self.lines[at : at + more + 1])
+
+    def _may_go_on(self, at: int) -> bool:
+        """Tell whether a line may be the rest of a rule that was wrapped before it."""
+        if at >= len(self.lines):
+            return False
+        line = self.lines[at]
+        if line.is_blank or line.is_gap or _HEADING.match(line.text) or _COLUMNS.match(line.text):
+            return False
+        return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
+
+    def _skip(self, line: Line) -> bool:
+        """Pass over a line that is no rule, if the listing goes on behind it."""
+        following = self.lines[self.at + 1 : self.at + 4]
+        goes_on = any(_HEADING.match(one.text) or columns_of(one.text, self.layout) for one in following)
+        if not goes_on:
+            return False
+        if _looks_like_rule(line.text):
+            self.order.append(GapItem(self.chain, line.number, line.text.strip()))
+        else:
+            self.unread.append(self.at)
+        self.at += 1
+        return True
+
+    # -- what came of it ---------------------------------------------------------------------------
+
+    def segment(self) -> Segment:
+        table = self._table()
+        family = self._family()
+        rules = Rules(table, family, filtered=self.command.filtered if self.command else "")
+        if self.command and "legacy" in self.command.program:
+            rules.backend = "legacy"
+        for item in self.order:
+            if isinstance(item, int):
+                rules.items.append(self._item(*self.rules[item], family or 4, table))
+            else:
+                rules.items.append(item)
+        verbose = any(columns.interfaces for columns, *_ in self.rules) or "verbose" in (self.layout or "")
+        return Segment(
+            "iptables -L",
+            f"{'ip6tables' if family == 6 else 'iptables'} -L{self._flags(verbose)} ({table})",
+            self.first,
+            self.last,
+            [rules, *self.warned],
+            self.unread,
+            table,
+        )
+
+    def _flags(self, verbose: bool) -> str:
+        flags = " -n" if any("0.0.0.0/0" in text or "::/0" in text for text in self.texts) else ""
+        flags += " -v" if verbose else ""
+        return flags + (" --line-numbers" if any(rule[0].position for rule in self.rules) else "")
+
+    def _family(self) -> Family | None:
+        if self.command is not None and self.command.program.startswith("ip"):
+            return 6 if self.command.program.startswith("ip6") else 4
+        if any(_IPV6.search(text) for text in self.texts if not _HEADING.match(text)):
+            return 6
+        blank = self.rules and all(not columns.options for columns, *_ in self.rules)
+        return 6 if blank else None
+
+    def _table(self) -> str:
+        """Return the table: as the command says, as its chains show, or as its targets do."""
+        given = self.command.option("-t", "--table") if self.command else None
+        if given in BUILTIN_CHAINS:
+            return given or ""
+        return table_of(self.builtin, (columns.target for columns, *_ in self.rules))
+
+    def _item(
+        self, columns: Columns, phrases: Phrases, line: int, text: str, chain: str | None, family: Family, table: str
+    ) -> RuleItem:
+        hidden: list[Hidden] = []
+        words = list(_parameters(columns, family, line, hidden))
+        for match in phrases.matches:
+            words += match
+        hidden += [_unread(part) for part in phrases.unread]
+        if columns.interfaces is None and not _leads_on(columns.target, family):
+            hidden.append(
+                Hidden(
+                    words="-i ? -o ?",
+                    reason=later("the interfaces of the rule, which -L shows only with -v"),
+                    settle=later("iptables -L -n -v, or {command}", command=SHOW),
+                    place=("interfaces", table, chain, line),
+                )
+            )
+        if columns.target:
+            words += ["-g" if phrases.goto else "-j", columns.target, *phrases.target]
+        return RuleItem(
+            chain,
+            tuple(Word(quote(word), word, 0, 0) for word in words),
+            line,
+            text.strip(),
+            columns.counters,
+            columns.position,
+            tuple(hidden),
+        )
+
+
+def _leads_on(target: str, family: Family) -> bool:
+    """Tell whether a target is a chain: its own rules, whose interfaces are not shown either, decide."""
+    return bool(target) and find_target(target, family) is None
+
+
+def _unread(part: str) -> Hidden:
+    return Hidden(
+        words=f'"{part}"',
+        reason=later("what {words} means, which iptsim can't read", words=f'"{part}"'),
+        settle=SHOW,
+        place=("unread", part),
+    )
+
+
+def _parameters(columns: Columns, family: Family, line: int, hidden: list[Hidden]) -> Iterator[str]:
+    """Yield the options of a rule that its columns hold; what they do not tell goes to `hidden`."""
+    for flag, text in (("-s", columns.source), ("-d", columns.destination)):
+        words, unknown = address_option(flag, text, family, line)
+        yield from words
+        if unknown is not None:
+            hidden.append(unknown)
+    for flag, text in zip(("-i", "-o"), columns.interfaces or (), strict=False):
+        if text not in _ANY_INTERFACE:
+            yield from (["!"] if text.startswith("!") else [])
+            yield from (flag, text.lstrip("!"))
+    protocol = columns.protocol.lstrip("!")
+    if protocol.lower() not in ANY_PROTOCOL:
+        yield from (["!"] if columns.protocol.startswith("!") else [])
+        yield from ("-p", protocol)
+    if "f" in columns.options:
+        yield from (["!"] if columns.options.startswith("!") else [])
+        yield "-f"
+
+
+def _looks_like_rule(text: str) -> bool:
+    words = text.split()
+    return len(words) > 3 and ("--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1)
+
+
+# -- single lines --------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, start: str) -> Tree[Token] | None:
+    try:
+        return parser("listing").parse(text, start=start)
+    except UnexpectedInput:
+        return None
+
+
+def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None] | None:
+    """Return a chain's name, its policy with counters or how often it is referred to; None for another line."""
+    tree = _parsed(text.strip(), "heading")
+    if tree is None:
+        return None
+    name, what = tree.children
+    assert isinstance(what, Tree)
+    tokens = [str(token) for token in what.children]
+    if what.data == "references":
+        return str(name), None, None, int(tokens[0]) if tokens and tokens[0].isdigit() else None
+    counters = Counters(_number(tokens[1]), _number(tokens[2])) if len(tokens) > 2 else None
+    return str(name), tokens[0], counters, None
+
+
+def layout_of(text: str) -> str | None:
+    """Return which form the rules below the names of the columns have; None for another line."""
+    tree = _parsed(text.strip(), "columns")
+    if tree is None:
+        return None
+    shown = {child.data for child in tree.children if isinstance(child, Tree)}
+    if ("counters" in shown) is not ("interfaces" in shown):
+        return None
+    return "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown) or "plain"
+
+
+def columns_of(text: str, layout: str | None = None) -> Columns | None:
+    """Return the columns of a rule; without a layout, in the first that fits."""
+    for start in (layout,) if layout else LAYOUTS:
+        tree = _parsed(text.strip(), start)
+        if tree is None:
+            continue
+        columns = _columns(tree, start)
+        if _is_protocol(columns.protocol):
+            return columns
+    return None
+
+
+def _columns(tree: Tree[Token], layout: str) -> Columns:
+    *numbers, rule = tree.children
+    assert isinstance(rule, Tree)
+    figures = [_number(str(number)) for number in numbers]
+    position = figures.pop(0) if layout.startswith("numbered") else None
+    words = list(rule.children)
+    rest = str(words.pop()) if words[-1].type == "REST" else ""  # type: ignore[union-attr]
+    texts = [str(word) for word in words]
+    target = texts.pop(0) if rule.data == "targeted" else ""
+    options = next((str(word) for word in words if word.type == "OPT"), "")  # type: ignore[union-attr]
+    if options:
+        texts.remove(options)
+    protocol, *between, source, destination = texts
+    return Columns(
+        position,
+        Counters(*figures) if figures else None,
+        target,
+        protocol,
+        options,
+        (between[0], between[1]) if between else None,
+        source,
+        destination,
+        rest,
+    )
+
+
+def _is_protocol(text: str) -> bool:
+    try:
+        parse_protocol(text.lstrip("!"))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(text: str) -> int:
+    return int(text[:-1]) * _UNITS[text[-1]] if text[-1] in _UNITS else int(text)

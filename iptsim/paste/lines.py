@@ -1,0 +1,94 @@
+"""The lines of a pasted text, cleaned of what mail, chat, web pages and word processors put around and into them."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import NamedTuple
+
+from iptsim.errors import CaptureError
+
+#: Blanks that are none to a shell, and marks without width.
+_BLANKS = str.maketrans(
+    {
+        **dict.fromkeys(map(chr, (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)), " "),
+        **dict.fromkeys(map(chr, (0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0xAD)), None),
+        **dict.fromkeys("“”„‟″«»", '"'),
+        **dict.fromkeys("‘’‚‛′", "'"),
+        **dict.fromkeys("‐‑‒−﹣－", "-"),
+        "…": "...",
+    }
+)
+#: What a word processor makes of the two dashes before a long option, and of the one before a short one.
+_LONG_DASH = re.compile(r"(?:(?<=\s)|^)[–—]-?(?=[A-Za-z][A-Za-z-])")
+_DASH = re.compile(r"[–—]")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]")
+_QUOTE = re.compile(r"(?:>[ ]?)+(?=\S|$)")
+_FENCE = re.compile(r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:gt|lt|amp|quot|nbsp|#[0-9]+|#x[0-9a-fA-F]+);")
+#: A line that says that something was left out.
+_GAP = re.compile(
+    r"\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))", re.IGNORECASE
+)
+
+
+class Line(NamedTuple):
+    """A line of a text: its number, from 1, and its text, cleaned."""
+
+    number: int
+    text: str
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing stands in it."""
+        return not self.text.strip()
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it says that lines were left out: `...`, `[truncated]`, `<snip>`."""
+        return _GAP.match(self.text) is not None
+
+
+def decode(data: bytes, name: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        CaptureError: it is no text.
+    """
+    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    if b"\0" in data:
+        raise CaptureError(f"{name}: this is a binary file; save the output of `iptables-save -c` instead")
+    return data.decode("utf-8", "replace")
+
+
+def lines_of(text: str) -> list[Line]:
+    """Return the lines of a text, cleaned; the line ends are those of Unix, Windows and old Macs."""
+    raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if raw and not raw[-1]:
+        raw.pop()
+    return [Line(number, clean(line)) for number, line in enumerate(raw, 1)]
+
+
+def clean(line: str) -> str:
+    """Return a line without quote marks, escape sequences and fences, with plain blanks, quotes and dashes.
+
+    >>> clean("> –A INPUT —dport 80 -m comment --comment “web”")
+    '-A INPUT --dport 80 -m comment --comment "web"'
+    """
+    if line.isascii() and not set(line) & _SUSPICIOUS:
+        return line.rstrip()
+    line = _ESCAPES.sub("", line).translate(_BLANKS)
+    line = _DASH.sub("-", _LONG_DASH.sub("--", line))
+    if "&" in line:
+        line = _ENTITY.sub(lambda found: html.unescape(found[0]).replace("\xa0", " "), line)
+    if line.startswith(">"):
+        line = _QUOTE.sub("", line, count=1)
+    if _FENCE.fullmatch(line):
+        return ""
+    return line.strip("`").rstrip() if line.count("`") == 1 else line.rstrip()
+
+
+#: Characters of which a line has to hold one to be in need of cleaning.
+_SUSPICIOUS = frozenset({">", "`", "~", "[", "<", "&", "\x1b", *map(chr, range(0x20)), "\x7f"}) - {"\t"}

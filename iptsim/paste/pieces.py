@@ -1,0 +1,149 @@
+"""What the segments of a pasted text hold: rules, facts about the host, questions, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from iptsim.dump.ruleset import Counters
+from iptsim.dump.words import Word
+from iptsim.extensions.hidden import Hidden
+from iptsim.packet import Family
+
+
+class ChainItem(NamedTuple):
+    """A chain: a listing's heading, `:CHAIN POLICY`, `-P CHAIN POLICY` or `-N CHAIN`.
+
+    Attributes:
+        policy: of a built-in chain, else None.
+        references: how many rules lead to it, where a listing says so.
+    """
+
+    name: str
+    policy: str | None
+    counters: Counters | None
+    line: int
+    references: int | None = None
+
+
+class RuleItem(NamedTuple):
+    """A rule of a chain.
+
+    Attributes:
+        chain: where it stands, None where nothing says so.
+        words: its options, as iptables takes them.
+        position: its number, where a listing shows it.
+        hidden: conditions that the listing does not show, or that can't be read.
+        text: the line, for messages.
+    """
+
+    chain: str | None
+    words: tuple[Word, ...]
+    line: int
+    text: str
+    counters: Counters | None = None
+    position: int | None = None
+    hidden: tuple[Hidden, ...] = ()
+
+
+class GapItem(NamedTuple):
+    """Rules may be missing here: of a chain, or of all that are not complete, where it is None."""
+
+    chain: str | None
+    line: int
+    text: str
+
+
+class CommandItem(NamedTuple):
+    """A command that changes rules: its words from the option on that names it."""
+
+    words: tuple[Word, ...]
+    line: int
+    text: str
+    counters: Counters | None = None
+
+
+Item = ChainItem | RuleItem | GapItem | CommandItem
+
+
+@dataclass(slots=True)
+class Rules:
+    """Rules of one table of one address family.
+
+    Attributes:
+        table: its name.
+        family: 4 or 6, None where nothing tells.
+        items: what the text says, in order.
+        whole: the table begins anew here: what was said of it before is replaced. A command changes what is there.
+        named: a line `*TABLE` begins it.
+        fragment: the policies of the built-in chains are not shown, and rules may follow.
+        backend: "nf_tables" or "legacy", None where nothing tells.
+        version: of iptables, None where nothing tells.
+        filtered: what the output was piped through; then any rule may be missing.
+    """
+
+    table: str
+    family: Family | None
+    items: list[Item] = field(default_factory=list)
+    whole: bool = True
+    named: bool = False
+    fragment: bool = False
+    backend: str | None = None
+    version: str | None = None
+    filtered: str = ""
+
+
+@dataclass(slots=True)
+class Facts:
+    """Files of a capture, by their names there (:data:`iptsim.host.files.FILES`), as its readers take them."""
+
+    files: Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class Ask:
+    """A packet that the text tells of: fields of a batch line (:mod:`iptsim.fields`).
+
+    Attributes:
+        fields: they.
+        line: where it stands.
+        logged: what a log line says beside the packet: "prefix", "chain", "verdict" ...
+    """
+
+    fields: dict[str, Any]
+    line: int
+    logged: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Warned:
+    """Something odd that the text says, as a warning to pass on."""
+
+    text: str
+    line: int
+
+
+Piece = Rules | Facts | Ask | Warned
+
+
+@dataclass(slots=True)
+class Segment:
+    """Lines of a text that have one form.
+
+    Attributes:
+        form: its name: "iptables -L", "iptables-save", "ip addr" ...
+        title: the form with what was found out: "iptables -L -n -v (filter)".
+        first / last: indexes of its lines, from 0.
+        pieces: what it holds.
+        unread: indexes of lines among them that were left out.
+        table: of rules.
+    """
+
+    form: str
+    title: str
+    first: int
+    last: int
+    pieces: list[Piece] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    table: str | None = None

@@ -1,0 +1,99 @@
+"""Command lines in a pasted text: what was typed behind a prompt, and what its output is therefore."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import NamedTuple
+
+#: Programs whose output or effect is read; what precedes another word is no prompt.
+PROGRAMS = frozenset(
+    "iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore iptables-legacy ip6tables-legacy "
+    "iptables-nft ip6tables-nft iptables-legacy-save ip6tables-legacy-save iptables-nft-save ip6tables-nft-save "
+    "xtables-monitor nft ip ifconfig route bridge brctl docker podman docker-compose dockerd conntrack ss netstat sysctl ufw "
+    "firewall-cmd cat dmesg journalctl tcpdump ipset wg wg-quick systemctl resolvectl hostname grep tail less".split()
+)
+_PROMPT = re.compile(
+    r"""\s*(?:
+        \[[^\]]*@[^\]]*\]\s*[#$%>]*\s*            # [root@host ~]#
+        | [\w.-]+@[\w.-]+[^#$%>]*[#$%>]+\s*       # root@host:~#, root@host [ /etc ]#
+        | (?:\([\w.-]+\)\s*)?[#$%>]+\s+           # $, #
+        | [~/][^\s#$%]*\s*[#$%]\s+                # ~ $
+        | [A-Za-z]:\\[^>]*>\s*
+        | bash-[0-9.]+[#$]\s*
+        | sh-[0-9.]+[#$]\s*
+    )""",
+    re.VERBOSE,
+)
+_SUDO = re.compile(r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*")
+
+
+class Command(NamedTuple):
+    """A command line.
+
+    Attributes:
+        program: the program's name without its path.
+        words: its arguments.
+        prompted: a prompt or sudo stood before it.
+        filtered: what the output was piped through: "grep ts-"; empty for nothing.
+        text: as it was typed.
+    """
+
+    program: str
+    words: tuple[str, ...]
+    prompted: bool
+    filtered: str
+    text: str
+
+    def option(self, *names: str) -> str | None:
+        """Return the argument of an option, None where it is not given."""
+        for place, word in enumerate(self.words):
+            if word in names:
+                return self.words[place + 1] if place + 1 < len(self.words) else None
+            for name in names:
+                joined = f"{name}=" if name.startswith("--") else name
+                if word.startswith(joined) and word != name and (name.startswith("--") or len(name) == 2):
+                    return word[len(joined) :]
+        return None
+
+
+def command_of(text: str) -> Command | None:
+    """Return the command that a line holds, behind a prompt or not; None for any other line."""
+    found = _PROMPT.match(text)
+    for start, prompted in ([(found.end(), True)] if found else []) + [(0, False)]:
+        rest = text[start:].strip()
+        sudo = _SUDO.match(rest)
+        bare = rest[sudo.end() :] if sudo else rest
+        first = bare.split(None, 1)[0] if bare else ""
+        program = first.rpartition("/")[2]
+        if program in PROGRAMS:
+            return _command(program, bare[len(first) :], prompted or bool(sudo and sudo.group().strip()), bare)
+    return None
+
+
+def _command(program: str, rest: str, prompted: bool, text: str) -> Command:
+    own, pipe, filtered = rest.partition("|")
+    own = re.split(r"\s*(?:;|&&|\d?>>?)\s*", own, maxsplit=1)[0] if program not in ("nft",) else own
+    return Command(program, tuple(words_of(own)), prompted, filtered.strip() if pipe else "", text.strip())
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a command line as a shell sees them, as far as its quotes are right.
+
+    >>> words_of("-A INPUT --comment 'a b' # why")
+    ['-A', 'INPUT', '--comment', 'a b']
+    """
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return text.split()
+
+
+def is_prompt(text: str) -> bool:
+    """Tell whether a line is a prompt, with whatever was typed behind it.
+
+    >>> is_prompt("root@gw:~# exit"), is_prompt("-A INPUT")
+    (True, False)
+    """
+    found = _PROMPT.match(text)
+    return found is not None and "@" in found.group()

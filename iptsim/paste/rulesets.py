@@ -1,0 +1,353 @@
+"""Puts the rules of a pasted text together: tables of which parts may not be shown, and rules that may hold unknown parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from iptsim.dump import commands
+from iptsim.dump.checks import doubt, objections
+from iptsim.dump.commands import CommandError
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
+from iptsim.dump.words import Word
+from iptsim.errors import printable
+from iptsim.extensions.base import Match, Target
+from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.parameters import Parameters
+from iptsim.languages import later
+from iptsim.packet import Family
+from iptsim.paste.addresses import SHOW
+from iptsim.paste.binding import Reading, RuleBinder, unknown_jump
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
+
+#: How many complaints of one text are told.
+_MOST = 20
+_LETTERS = {
+    "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
+    "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
+}  # fmt: skip
+#: Chains of well-known programs, and the built-in chain that leads to them, where that one is not shown.
+_CALLERS = {
+    ("filter", "DOCKER-USER"): "FORWARD",
+    ("filter", "DOCKER-FORWARD"): "FORWARD",
+    ("filter", "DOCKER-ISOLATION-STAGE-1"): "FORWARD",
+    ("filter", "DOCKER-ISOLATION"): "FORWARD",
+    ("filter", "ufw-user-input"): "INPUT",
+    ("filter", "ufw-user-output"): "OUTPUT",
+    ("filter", "ufw-user-forward"): "FORWARD",
+    ("nat", "DOCKER"): "PREROUTING",
+    ("nat", "KUBE-SERVICES"): "PREROUTING",
+}
+#: Chains to which a rule may belong of which only the rule itself is shown.
+_ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
+
+
+class Builder:
+    """Builds the rulesets of one text.
+
+    Args:
+        source: the text's name.
+
+    Attributes:
+        rulesets: by address family.
+        warnings: what is odd.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.rulesets: dict[Family, Ruleset] = {}
+        self.warnings: list[str] = []
+        self._more = 0
+        self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
+        self._fragments: dict[tuple[Family, str], Rules] = {}
+        self._homeless: list[tuple[Family, str, RuleItem]] = []
+        self._policies: set[tuple[Family, str, str]] = set()
+        self._references: dict[tuple[Family, str, str], int | None] = {}
+
+    def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
+        """Return the rulesets that pieces of a text make, in their order."""
+        known = next((piece.family for piece in pieces if piece.family), 4)
+        for piece in pieces:
+            self._add(piece, piece.family or known)
+        for family, ruleset in self.rulesets.items():
+            for table in ruleset.tables.values():
+                self._finish(family, table)
+            ruleset.warnings += self.warnings
+        if self._more and self.rulesets:
+            next(iter(self.rulesets.values())).warnings.append(f"... and {self._more} more of this kind")
+        return self.rulesets
+
+    # -- pieces ------------------------------------------------------------------------------------
+
+    def _add(self, piece: Rules, family: Family) -> None:
+        ruleset = self.rulesets.get(family)
+        if ruleset is None:
+            ruleset = self.rulesets[family] = Ruleset(family=family, source=self.source, listed=True)
+        if piece.version is not None and ruleset.version is None:
+            ruleset.version = piece.version
+        if piece.backend is not None:
+            ruleset.backend = piece.backend
+        table = ruleset.tables.get(piece.table)
+        line = piece.items[0].line if piece.items else 0
+        if table is not None and piece.whole and not piece.fragment and line:
+            self._warn(line, f"table {piece.table} stands twice (before in line {table.line}); the second one counts")
+            table = None
+        if table is None:
+            table = ruleset.tables[piece.table] = Table(piece.table, line=line)
+        if piece.fragment or piece.filtered:
+            self._fragments[family, piece.table] = piece
+        binder = self._binder(ruleset)
+        for item in piece.items:
+            self._item(item, table, family, binder)
+        if any(isinstance(item, CommandItem) for item in piece.items):
+            self._check(table)
+
+    def _binder(self, ruleset: Ruleset) -> RuleBinder:
+        key = (ruleset.family, ruleset.version, ruleset.backend)
+        if key not in self._binders:
+            form = ListingForm.of(ruleset.version, ruleset.backend, ruleset.family)
+            self._binders[key] = RuleBinder(form)
+        return self._binders[key]
+
+    def _item(self, item: Item, table: Table, family: Family, binder: RuleBinder) -> None:
+        if isinstance(item, ChainItem):
+            self._chain(item, table, family)
+        elif isinstance(item, RuleItem):
+            if item.chain is None:
+                self._homeless.append((family, table.name, item))
+            else:
+                self._rule(item, table, binder)
+        elif isinstance(item, CommandItem):
+            try:
+                self._command(item, table, family, binder)
+            except CommandError as error:
+                self._warn(item.line, f"{error.message}: {item.text}")
+        elif item.chain is not None:
+            chain = self._home(table, item.chain, item.line)
+            chain.rules.append(gap(table.name, item.chain, item.line))
+
+    def _chain(self, item: ChainItem, table: Table, family: Family) -> None:
+        self._references[family, table.name, item.name] = item.references
+        chain = table.chains.get(item.name)
+        builtin = item.name in BUILTIN_CHAINS[table.name]
+        if chain is None:
+            chain = table.chains[item.name] = Chain(table.name, item.name, "ACCEPT" if builtin else None, line=item.line)
+        chain.counters, chain.declared = item.counters, True
+        if builtin and item.policy in commands.POLICIES:
+            chain.policy = item.policy
+            self._policies.add((family, table.name, item.name))
+
+    def _home(self, table: Table, name: str, line: int) -> Chain:
+        """Return a chain; it comes into being when something first tells of it."""
+        chain = table.chains.get(name)
+        if chain is None:
+            builtin = name in BUILTIN_CHAINS[table.name]
+            policy = "ACCEPT" if builtin else None
+            chain = table.chains[name] = Chain(table.name, name, policy, line=line, declared=False)
+        return chain
+
+    def _rule(self, item: RuleItem, table: Table, binder: RuleBinder) -> None:
+        assert item.chain is not None
+        chain = self._home(table, item.chain, item.line)
+        last = chain.rules[-1].position if chain.rules else 0
+        if item.position is not None and item.position > last + 1 and (not chain.rules or last):
+            chain.rules.append(gap(table.name, chain.name, item.line))
+        words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
+        for rule in self._rules(words, table, chain, item, binder, item.hidden):
+            rule.position = item.position or last + 1
+            last = rule.position
+            chain.rules.append(rule)
+
+    def _command(self, item: CommandItem, table: Table, family: Family, binder: RuleBinder) -> None:
+        """Carry out a command.
+
+        Raises:
+            CommandError: it can't be.
+        """
+        words = list(item.words)
+        letter = _LETTERS.get(words[0].text, words[0].text[1:2])
+        arguments = [word.text for word in words[1:]]
+        name = arguments[0] if arguments else None
+        number = None
+        if letter == "P" and len(arguments) > 1:
+            self._chain(ChainItem(arguments[0], arguments[1], None, item.line), table, family)
+        elif letter == "N" and name:
+            self._home(table, name, item.line).declared = True
+        elif letter == "F":
+            for chain in [table.chains[name]] if name in table.chains else [] if name else table.chains.values():
+                chain.rules.clear()
+        elif letter == "X" and name is None:
+            table.chains = {one: chain for one, chain in table.chains.items() if chain.builtin}
+        elif letter == "X":
+            commands.delete_chain(table, name)
+        elif letter == "E" and len(arguments) > 1:
+            commands.rename_chain(table, arguments[0], arguments[1])
+        elif letter in "AIDR" and name:
+            chain = self._home(table, name, item.line)
+            if letter in "IDR" and len(arguments) > 1 and arguments[1].isdigit():
+                number = words.pop(2).text
+            if letter == "D" and number is not None:
+                commands.delete(chain, (), number)
+                return
+            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, ())
+            if letter == "A":
+                chain.rules += made
+            elif letter == "I":
+                commands.insert(chain, made, number)
+            elif letter == "R":
+                commands.replace(chain, made, number or "")
+            else:
+                commands.delete(chain, made, None)
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def _rules(
+        self,
+        words: list[Word],
+        table: Table,
+        chain: Chain,
+        item: RuleItem | CommandItem,
+        binder: RuleBinder,
+        hidden: Iterable[Hidden],
+    ) -> list[Rule]:
+        """Make the rules of a line: one per pair of addresses."""
+        reading = binder.read(words, item.line)
+        for complaint in reading.complaints:
+            self._warn(item.line, f"{complaint}; that part of the rule is taken as unknown: {item.text}")
+        unknown: tuple[Match, ...] = (*hidden, *reading.hidden)
+        if reading.bound is None:
+            models, matches = (Parameters(),), unknown
+        else:
+            models, matches = reading.bound.parameters, (*reading.bound.matches, *unknown)
+        target = self._target(reading, table, item.line)
+        return [
+            Rule(table.name, chain.name, 0, model, matches, target, item.counters, self.source, item.line)
+            for model in models
+        ]
+
+    def _target(self, reading: Reading, table: Table, line: int) -> Target | Jump | None:
+        if reading.target is not None or reading.bound is None:
+            return reading.target
+        target = reading.bound.target
+        if not isinstance(target, Jump) or target.chain in table.chains:
+            return target
+        if target.chain in BUILTIN_CHAINS[table.name]:
+            return HiddenTarget(name=target.chain, reason=later("what -j {name} does", name=target.chain))
+        return (None if target.goto else unknown_jump(target.chain, line)) or target
+
+    def _check(self, table: Table) -> None:
+        """Number the rules that commands made, and see which of them the kernel would not take."""
+        for chain in table.chains.values():
+            position = 0
+            for rule in chain.rules:
+                if not is_gap(rule):
+                    position += 1
+                    rule.position = position
+        for rule, _, reason, _ in objections(table, [doubt(rule) for rule in table.rules()]):
+            if not rule.refused:
+                rule.refused = reason
+                self._warn(rule.line, f"{reason}; the kernel refuses such a rule, and packets pass it by")
+
+    # -- what is not shown -------------------------------------------------------------------------
+
+    def _finish(self, family: Family, table: Table) -> None:
+        self._place_homeless(family, table)
+        piece = self._fragments.get((family, table.name))
+        if piece is not None:
+            self._open_ends(family, table, piece)
+        self._callers(family, table)
+        for name in [name for name in _jumps(table) if name not in table.chains]:
+            chain = table.chains[name] = Chain(table.name, name, declared=False)
+            chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
+
+    def _place_homeless(self, family: Family, table: Table) -> None:
+        """Put rules of which no chain is shown where they may stand: in each of the built-in chains."""
+        items = [item for one, name, item in self._homeless if (one, name) == (family, table.name)]
+        if not items:
+            return
+        binder = self._binder(self.rulesets[family])
+        for name in _ANY_CHAIN.get(table.name, BUILTIN_CHAINS[table.name]):
+            if name in table.chains:
+                continue
+            chain = self._home(table, name, items[0].line)
+            chain.rules.append(gap(table.name, name, items[0].line))
+            unknown = Hidden(
+                words="in ?",
+                reason=later("the chain of the rule, which is not shown"),
+                settle=SHOW,
+                place=("chain", name),
+            )
+            for item in items:
+                placed = item._replace(chain=name, hidden=(*item.hidden, unknown))
+                self._rule(placed, table, binder)
+            chain.rules.append(gap(table.name, name, items[-1].line, policy=True))
+
+    def _open_ends(self, family: Family, table: Table, piece: Rules) -> None:
+        """Mark where a fragment or the output of grep may lack rules, and which policies are not shown."""
+        wanted = _grepped(piece.filtered)
+        for chain in table.chains.values():
+            if piece.filtered and chain.rules and not (wanted and wanted in chain.name):
+                chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
+                chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
+            if chain.builtin and (family, table.name, chain.name) not in self._policies and chain.rules:
+                if is_gap(chain.rules[-1]):
+                    chain.rules.pop()
+                chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line, policy=True))
+
+    def _callers(self, family: Family, table: Table) -> None:
+        """Let chains of well-known programs be reached, where the built-in chain that leads to them is not shown."""
+        for (name, called), caller in _CALLERS.items():
+            chain = table.chains.get(called)
+            if name != table.name or chain is None or caller in table.chains or called in _jumps(table):
+                continue
+            if self._references.get((family, name, called)) == 0:
+                continue
+            home = self._home(table, caller, chain.line)
+            home.rules.append(Rule(name, caller, 0, Parameters(), (), Jump(called), None, self.source, chain.line))
+            home.rules.append(gap(name, caller, chain.line, policy=True))
+
+    def _warn(self, line: int, text: str) -> None:
+        if len(self.warnings) < _MOST:
+            self.warnings.append(printable(f"line {line}: {text}"))
+        else:
+            self._more += 1
+
+
+def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain: bool = False) -> Rule:
+    """Make what stands for rules that are not shown.
+
+    Args:
+        table: the table.
+        chain: the chain in which they are.
+        line: where they may have stood.
+        policy: the chain's policy is not shown either.
+        hidden_chain: nothing of the chain is shown.
+    """
+    if hidden_chain:
+        reason = later("the rules of chain {chain}, which are not shown", chain=chain)
+    elif policy:
+        reason = later("the rest of chain {chain} and its policy, which are not shown", chain=chain)
+    else:
+        reason = later("the rules of chain {chain} that are not shown", chain=chain)
+    target = HiddenTarget(
+        name="...", reason=reason, settle=f"{SHOW}", place=("gap", table, chain, line, policy, hidden_chain)
+    )
+    rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
+    rule._text = f"-A {chain} ..."
+    return rule
+
+
+def is_gap(rule: Rule) -> bool:
+    """Tell whether something only stands for rules that are not shown."""
+    return isinstance(rule.target, HiddenTarget) and rule.target.name == "..."
+
+
+def _jumps(table: Table) -> list[str]:
+    return list(dict.fromkeys(rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)))
+
+
+def _grepped(filtered: str) -> str:
+    """Return the plain word that `grep WORD` looks for; empty for anything else."""
+    found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)
+    return found[1] if found else ""

@@ -1,0 +1,39 @@
+"""Splits a pasted text into segments, each of one form, which its content shows."""
+
+from __future__ import annotations
+
+from iptsim.paste.forms import finders
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment
+from iptsim.paste.prompts import command_of
+
+
+def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
+    """Return the segments of a text, and the indexes of the lines that belong to none; blank lines do not count."""
+    find = finders()
+    segments: list[Segment] = []
+    left_out: list[int] = []
+    command, typed_at = None, 0
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        if line.is_blank:
+            at += 1
+            continue
+        segment = next((found for one in find if (found := one(lines, at, command)) is not None), None)
+        if segment is not None:
+            if command is not None:
+                segment.first = typed_at
+                left_out.remove(typed_at)
+            segments.append(segment)
+            left_out += segment.unread
+            at, command = segment.last + 1, None
+            continue
+        typed = command_of(line.text)
+        if typed is not None:
+            command, typed_at = typed, at
+        elif not line.is_gap:
+            command = None
+        left_out.append(at)
+        at += 1
+    return segments, sorted(left_out)

@@ -1,0 +1,61 @@
+"""Which table and address family rules belong to that do not say so themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from iptsim.dump.header import guess_family
+from iptsim.packet import Family
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem
+
+#: Targets that only one table has.
+TARGETS = {
+    "nat": frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"}),
+    "raw": frozenset({"NOTRACK", "CT"}),
+    "filter": frozenset({"REJECT"}),
+    "mangle": frozenset({"TPROXY", "TTL", "HL", "TOS", "DSCP", "ECN", "TCPOPTSTRIP"}),
+}
+_REDACTED6 = re.compile(r"\b[0-9a-fA-F]{1,4}(?::[0-9a-fA-FxX*]{0,4}){2,}")
+
+
+def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
+    """Return the table whose chains and targets these are.
+
+    Args:
+        chains: names of built-in chains, the ones of which something was shown.
+        targets: names behind `-j`.
+    """
+    shown, used = set(chains), set(targets)
+    if "POSTROUTING" in shown:
+        return "mangle" if "FORWARD" in shown else "nat"
+    if {"FORWARD", "INPUT"} & shown:
+        return "mangle" if "PREROUTING" in shown else "filter"
+    for table, names in TARGETS.items():
+        if names & used:
+            return table
+    if "PREROUTING" in shown:
+        return "raw" if "DROP" in used else "nat"
+    return "filter"
+
+
+def table_of_rules(items: Sequence[Item]) -> str:
+    """Return the table of rules by their chains and targets."""
+    chains, targets = set(), set()
+    for item in items:
+        if isinstance(item, ChainItem) and item.policy:
+            chains.add(item.name)
+        elif isinstance(item, CommandItem):
+            words = [word.text for word in item.words]
+            chains.update(words[1:2])
+            targets.update(following for word, following in zip(words, words[1:], strict=False) if word == "-j")
+        elif isinstance(item, RuleItem | GapItem) and item.chain:
+            chains.add(item.chain)
+    return table_of(chains, targets)
+
+
+def family_of_text(program: str | None, texts: Sequence[str]) -> Family | None:
+    """Return the address family of rules: as their program says, or their addresses show."""
+    if program is not None and program.startswith("ip"):
+        return 6 if program.startswith("ip6") else 4
+    return 6 if guess_family("\n".join(texts)) == 6 else None
