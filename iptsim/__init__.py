@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
     from iptsim.alternatives import WhatIf, proposals
     from iptsim.api import Answers, explain, explain_many, whatif
-    from iptsim.dump import dumps, load, loads
+    from iptsim.dump import dumps, loads
     from iptsim.dump.ruleset import Ruleset
     from iptsim.errors import IptsimError
     from iptsim.explanation import Explanation
     from iptsim.findings import Finding, lint
-    from iptsim.host import Host, load_host
+    from iptsim.host import Host
     from iptsim.languages import language
     from iptsim.netfilter.trace import Trace
     from iptsim.netfilter.walk import walk
     from iptsim.packet import Packet
     from iptsim.question.model import Question
     from iptsim.reach import Reachability, reachability
+    from iptsim.sources import load, load_host
 
 register_all()
 
@@ -53,8 +54,8 @@ _HOMES = {
     "explain_many": "iptsim.api",
     "language": "iptsim.languages",
     "lint": "iptsim.findings",
-    "load": "iptsim.dump",
-    "load_host": "iptsim.host",
+    "load": "iptsim.sources",
+    "load_host": "iptsim.sources",
     "loads": "iptsim.dump",
     "proposals": "iptsim.alternatives",
     "reachability": "iptsim.reach",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard, cast, overload
 from iptsim.alternatives import WhatIf, what_if
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation, explain_trace
-from iptsim.host import Host, load_host
+from iptsim.host import Host
 from iptsim.languages import language
 from iptsim.netfilter.walk import Simulator, walk
 from iptsim.progress import tracked
 from iptsim.question.fields import make_question
 from iptsim.question.model import Question
 from iptsim.shown import Framed
+from iptsim.sources import load_host
 
 if TYPE_CHECKING:
     import pandas

@@ -20,7 +20,7 @@ from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.matches.multiport import Multiport
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
-from iptsim.host import Host, load_host
+from iptsim.host import Host
 from iptsim.host.containers import Container
 from iptsim.host.namespace import Namespace
 from iptsim.host.port_runs import PortRuns
@@ -31,6 +31,7 @@ from iptsim.packet import TCP, UDP, Family, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.model import Question
 from iptsim.shown import Framed
+from iptsim.sources import load_host
 
 SCHEMA = "iptsim.reachability/1"
 #: A port on which hardly anything listens: it stands for all that nobody named.

@@ -173,7 +173,7 @@ BAD = {
     "half a question": (["explain", ICC_OFF, "--from", "client"], "--to"),
     "contradiction": (["explain", ICC_OFF, *ASK, "--sport", "1", "--set", "sport=2"], "contradicts"),
     "no such source": (["explain", "/nowhere/at/all", *ASK], "/nowhere/at/all"),
-    "no capture": (["explain", str(ROOT / "tests"), *ASK], "iptables-save.txt"),
+    "no capture": (["explain", str(ROOT / "iptsim" / "schemas"), *ASK], "iptables-save.txt"),
     "batch without json": (["explain", ICC_OFF, "--batch", "-"], "--json"),
     "no such batch": (["explain", ICC_OFF, "--batch", "/nowhere", "--json"], "/nowhere"),
     "one stream twice": (["explain", "-", "--batch", "-", "--json"], "standard input"),
@@ -197,9 +197,8 @@ def test_bad_usage_is_said_on_standard_error(capsys: Capture, words: list[str], 
 INPUTS = {
     "binary": bytes(range(256)) * 8,
     "damaged archive": b"\x1f\x8b\x08\x00 this is no gzip",
-    "not a dump": b"Chain INPUT (policy ACCEPT)\n",
+    "not a dump": b"# Notes\n\n* water the plants\n",
     "loop": b"*filter\n:INPUT ACCEPT\n:A - [0:0]\n-A INPUT -j A\n-A A -j A\nCOMMIT\n",
-    "unknown option": b"*filter\n:INPUT ACCEPT\n-A INPUT --dports 80 -j ACCEPT\nCOMMIT\n",
 }
 
 
@@ -230,12 +229,16 @@ def test_an_unreadable_file(capsys: Capture, tmp_path: Path) -> None:
 
 def test_warnings_go_to_standard_error(capsys: Capture, tmp_path: Path) -> None:
     file = tmp_path / "rules.txt"
-    file.write_bytes(b"*filter\r\n:INPUT DROP [0:0]\r\nCOMMIT\r\n")
+    file.write_bytes(b"*filter\n:INPUT DROP [0:0]\n-A INPUT --dports 80 -j ACCEPT\nCOMMIT\n")
     words = (str(file), "--from", "internet", "--to", "host", "-q")
-    assert run(capsys, "explain", *words)[0] == 2
-    status, out, err = run(capsys, "explain", "--lenient", *words)
-    assert (status, out) == (0, "DROP\n")
+    status, out, err = run(capsys, "explain", "--strict", *words)
+    assert (status, out) == (2, "")
+    assert ":3:" in err
+    assert "--dports" in err
+    status, out, err = run(capsys, "explain", *words)
+    assert (status, out) == (0, "DEPENDS\n")
     assert "warning" in err
+    assert "line 3" in err
 
 
 # -- batch -----------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from iptsim.explanation import Explanation, explain_trace
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.glossary import Word, words_in
-from iptsim.host import load_host
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, current_language, language, message, message_joined
 from iptsim.netfilter.trace import Leg, Step
@@ -26,6 +25,7 @@ from iptsim.owners.docker import docker_role
 from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed
+from iptsim.sources import load_host
 
 SCHEMA = "iptsim.whatif/1"
 _SWITCHES = frozenset({"true", "false", "0", "1"})

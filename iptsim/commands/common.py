@@ -65,14 +65,22 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         nargs="+" if several else None,
         metavar="SOURCE",
         help=say(
-            "a capture (directory, .tar.gz or .zip), a file written by iptables-save, or - for standard input"
+            "a file written by iptables-save, a capture (directory, .tar.gz or .zip), or any text with rules in it, "
+            "as pasted into a ticket; - for standard input"
         ),
     )
     parser.add_argument(
-        "--lenient",
-        action="store_true",
-        help=say("ignore lines that are not rules (prompts and the like), with a warning"),
+        "--with",
+        dest="extra",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help=say("another text about the same host: the output of `ip addr`, `docker inspect` and so on"),
     )
+    parser.add_argument(
+        "--strict", action="store_true", help=say("reject a source that is not exactly a dump or a capture")
+    )
+    parser.add_argument("--lenient", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--docker-inspect",
         metavar="FILE",
@@ -202,17 +210,20 @@ def answer(host: Host, fields: dict[str, Any]) -> Explanation:
 
 def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:
     """Read the source, or one of several; its warnings go to standard error."""
-    from iptsim.host import load_host
+    from iptsim.sources import load_host
 
     with _collector_paused():
         host = load_host(
             arguments.source if source is None else source,
-            lenient=arguments.lenient,
+            strict=arguments.strict,
+            extra=arguments.extra,
             docker_inspect=arguments.docker_inspect,
             noflush=arguments.noflush,
         )
     for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values()):
         warn_of(ruleset)
+    if host.pasted is not None:
+        print(f"iptsim: {printable(host.pasted.summary())}", file=sys.stderr)
     return host
 
 

@@ -172,7 +172,7 @@ class Rule(_Read):
         if not self._text:
             words = [f"-A {bare(self.chain)}", self.parameters.save()]
             for match in self.matches:
-                words += [f"-m {bare(match.name)}", match.save()]
+                words += [f"-m {bare(match.name)}" if match.name else "", match.save()]
             if self.jump is not None:
                 words.append(f"-{'g' if self.jump.goto else 'j'} {bare(self.jump.chain)}")
             elif isinstance(self.target, Target):

@@ -122,6 +122,8 @@ class Explanation(Pictured):
                 for step, out_step in zip(leg.steps, shown["steps"], strict=True):
                     self._add_role(out_step, step)
         out["branches"] = [branch.as_json(verbose) for branch in self.branches]
+        if self.host.pasted is not None:
+            out["source"] = self.host.pasted.as_json()
         return out
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:

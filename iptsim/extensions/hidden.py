@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import InstanceOf
+
 from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import say
+from iptsim.languages import Message, say
 from iptsim.packet import Context, Truth, Unknown, negate
 
 
@@ -28,8 +30,8 @@ class Hidden(Match):
     status: ClassVar[Status] = "unknown"
 
     words: str
-    reason: str
-    settle: str = ""
+    reason: InstanceOf[Message]
+    settle: InstanceOf[Message] | str = ""
     place: tuple[Any, ...] = ()
 
     def save(self) -> str:
@@ -79,8 +81,8 @@ class HiddenTarget(Target):
 
     name: str  # type: ignore[misc]
     words: str = ""
-    reason: str
-    settle: str = ""
+    reason: InstanceOf[Message]
+    settle: InstanceOf[Message] | str = ""
     place: tuple[Any, ...] = ()
 
     def save(self) -> str:

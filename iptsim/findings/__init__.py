@@ -18,8 +18,9 @@ from iptsim.findings import (
 from iptsim.findings.finding import CODES, Evidence, Finding, Findings
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
-from iptsim.host import Host, load_host
+from iptsim.host import Host
 from iptsim.progress import tracked
+from iptsim.sources import load_host
 
 __all__ = ["ANALYSES", "CODES", "Evidence", "Finding", "Findings", "lint"]
 

@@ -63,7 +63,17 @@ def load_host(
         DumpSyntaxError: iptables-restore would reject a line of the dump.
         DumpErrors: it would reject several lines.
     """
-    source = read_source(path)
+    return read_host(read_source(path), lenient=lenient, docker_inspect=docker_inspect, noflush=noflush)
+
+
+def read_host(
+    source: Source,
+    *,
+    lenient: bool = False,
+    docker_inspect: str | Path | None = None,
+    noflush: str | Path | None = None,
+) -> Host:
+    """Read a host from what was found at a path; as :func:`load_host`."""
     if docker_inspect is not None:
         source = _with_containers(source, Path(docker_inspect))
     if source.dump is None:
@@ -78,6 +88,13 @@ def load_host(
     host = Host(rulesets={ruleset.family: ruleset}, inferred=True, source=source.name)
     infer.complete(host, ())
     host.namespace.nftables = nftables.hinted([ruleset], None)
+    return host
+
+
+def host_of(source: Source, rulesets: Mapping[Family, Ruleset]) -> Host:
+    """Return the host of rules that were read already, and of the other files of a capture."""
+    host = _Reader(source, False, None, rulesets).read()
+    host.inferred = not source.files
     return host
 
 
@@ -127,15 +144,25 @@ def _list_of(kind: type[E]) -> TypeAdapter[list[E]]:
 class _Reader:
     """Reads the files of one capture."""
 
-    def __init__(self, source: Source, lenient: bool, noflush: str | Path | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        lenient: bool,
+        noflush: str | Path | None,
+        rulesets: Mapping[Family, Ruleset] | None = None,
+    ) -> None:
         self.source = source
         self.lenient = lenient
         self.noflush = noflush
+        self.known_rulesets = rulesets
 
     def read(self) -> Host:
         """Return the host."""
         host = Host(namespace=self._namespace(), source=self.source.name)
-        self._rulesets(host)
+        if self.known_rulesets is None:
+            self._rulesets(host)
+        else:
+            host.rulesets.update(self.known_rulesets)
         with self._in("docker-network-inspect.json") as name:
             found = self._entries(name, docker_inspect.NetworkEntry)
             networks = converted(found, docker_inspect.network)

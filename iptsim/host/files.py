@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ FILES: dict[str, str] = {
     "iptables-nft-save.txt": "iptables-nft-save -c",
     "ip6tables-legacy-save.txt": "ip6tables-legacy-save -c",
     "ip6tables-nft-save.txt": "ip6tables-nft-save -c",
+    "iptables-listing.txt": "iptables -L -n -v",
+    "ip6tables-listing.txt": "ip6tables -L -n -v",
     "ip-addr.json": "ip -j addr",
     "ip-link.json": "ip -j -d link",
     "ip-route.json": "ip -j route show table all",
@@ -52,6 +55,10 @@ FILES: dict[str, str] = {
 }
 #: A capture may lie in one folder inside its archive.
 DEPTH = 2
+#: How many other files of a folder or archive are looked at.
+TEXTS = 100
+#: The files that list rules, where nobody saved a dump.
+LISTINGS = tuple(name for name in FILES if name.endswith("tables-listing.txt"))
 #: The files that hold rules.
 DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))
 
@@ -63,25 +70,33 @@ class Source(NamedTuple):
         name: the path, "<stdin>" for standard input.
         files: the files of a capture by name, as octets; for a bare dump empty.
         dump: the octets of a bare dump, None for a capture.
+        texts: other files, where none of a capture's is a dump.
     """
 
     name: str
     files: dict[str, bytes]
     dump: bytes | None = None
+    texts: dict[str, bytes] = {}  # noqa: RUF012 - nothing changes it
 
 
-def read_source(path: str | Path) -> Source:
+def read_source(path: str | Path, *, any_text: bool = False) -> Source:
     """Read a capture or a bare dump; "-" is standard input.
+
+    Args:
+        path: where it is.
+        any_text: a folder or archive without a dump is no error: other files of it are returned.
 
     Raises:
         CaptureError: it is not there, can't be read, is too big or damaged, or is an archive without
             a capture.
     """
     if str(path) == "-":
-        return _from_octets("<stdin>", _standard_input())
+        return _from_octets("<stdin>", _standard_input(), any_text)
     if os.path.isdir(path):
-        return Source(str(path), _read_directory(Path(path)))
-    return _from_octets(str(path), read_file(path))
+        files = _read_directory(Path(path))
+        texts = _texts_of(Path(path)) if any_text and not _has_dump(files) else {}
+        return _checked(Source(str(path), files, texts=texts))
+    return _from_octets(str(path), read_file(path), any_text)
 
 
 def _standard_input() -> bytes:
@@ -103,16 +118,30 @@ def _read_directory(path: Path) -> dict[str, bytes]:
             raise CaptureError(f"{file}: a link that leads out of the capture; put the file itself there")
         found[name] = read_file(file)
         check_total(sum(map(len, found.values())), str(path))
-    _check_capture(found, str(path))
     return found
 
 
-def _from_octets(name: str, data: bytes) -> Source:
+def _texts_of(path: Path) -> dict[str, bytes]:
+    """Return the other files of a folder, by name: the first ones, in the order of their names."""
+    found: dict[str, bytes] = {}
+    for file in sorted(path.iterdir())[:TEXTS]:
+        if file.name not in FILES and file.is_file() and not file.is_symlink():
+            found[file.name] = read_file(file)
+            check_total(sum(map(len, found.values())), str(path))
+    return found
+
+
+def _from_octets(name: str, data: bytes, any_text: bool) -> Source:
+    texts: dict[str, bytes] = {}
     try:
         if data.startswith(b"PK\x03\x04"):
             files = _pick(zip_members(data, name, _is_wanted), name)
+            if any_text and not _has_dump(files):
+                texts = _others(zip_members(data, name, _is_text), name)
         elif is_tar(data):
             files = _pick(tar_members(data, name, _is_wanted), name)
+            if any_text and not _has_dump(files):
+                texts = _others(tar_members(data, name, _is_text), name)
         elif is_packed(data):
             return Source(name, {}, bounded(unpacked(data), name))
         else:
@@ -121,8 +150,25 @@ def _from_octets(name: str, data: bytes) -> Source:
         raise CaptureError(
             f"{name}: the archive is damaged ({error}); make it again, or give what was to be in it"
         ) from None
-    _check_capture(files, name)
-    return Source(name, files)
+    return _checked(Source(name, files, texts=texts))
+
+
+def _has_dump(files: Container[str]) -> bool:
+    return any(dump in files for dump in DUMPS)
+
+
+def _others(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes]:
+    """Return the first texts of an archive."""
+    found: dict[str, bytes] = {}
+    for member, data in islice(members, TEXTS):
+        found[member] = data
+        check_total(sum(map(len, found.values())), archive)
+    return found
+
+
+def _is_text(member: str) -> bool:
+    parts = _parts(member)
+    return 0 < len(parts) <= DEPTH and ".." not in parts and parts[-1] not in FILES
 
 
 def _parts(member: str) -> list[str]:
@@ -150,9 +196,14 @@ def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes
     return whole[0] if whole else {}
 
 
-def _check_capture(files: dict[str, bytes], name: str) -> None:
-    if not any(dump in files for dump in DUMPS):
+def _checked(source: Source) -> Source:
+    if (
+        not _has_dump(source.files)
+        and not source.texts
+        and not any(name in source.files for name in LISTINGS)
+    ):
         raise CaptureError(
-            f"{name}: there is no iptables-save.txt in it, so it is no capture; "
+            f"{source.name}: there is no iptables-save.txt in it, so it is no capture; "
             "save `iptables-save -c` there under that name, or make one with `iptsim collect`"
         )
+    return source

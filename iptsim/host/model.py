@@ -6,7 +6,7 @@ A :class:`Host` is a plain dataclass that a reader fills. Names follow ipset(8) 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
@@ -53,6 +53,65 @@ class ConntrackEntry:
     timeout: int | None = None
 
 
+class Lines(NamedTuple):
+    """Lines of a pasted text that have one form, or none.
+
+    Attributes:
+        file: the text's name.
+        first / last: numbers of the lines, from 1.
+        form: what they are: "iptables -L -n -v (filter)"; empty for lines that were left out.
+        table: of rules, where they are of one table.
+    """
+
+    file: str
+    first: int
+    last: int
+    form: str = ""
+    table: str | None = None
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """How a pasted text was read.
+
+    Attributes:
+        segments: what was read of it.
+        left_out: what was not.
+        asked: the packets that it tells of, as fields of a batch line.
+    """
+
+    segments: tuple[Lines, ...] = ()
+    left_out: tuple[Lines, ...] = ()
+    asked: tuple[dict[str, Any], ...] = ()
+
+    def summary(self) -> str:
+        """Return in a line what was read and what was not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""
+        files = {one.file for one in (*self.segments, *self.left_out)}
+
+        def lines(one: Lines) -> str:
+            numbers = str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
+            return f"{one.file} {numbers}" if len(files) > 1 else numbers
+
+        read = ", ".join(f"{lines(one)} {one.form}" for one in self.segments)
+        left = ", ".join(map(lines, self.left_out))
+        return f"read: lines {read}" + (f"; left out: {left}" if left else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it in the form of the JSON contract."""
+        return {
+            "segments": [
+                {
+                    "file": one.file,
+                    "form": one.form,
+                    "lines": [one.first, one.last],
+                    **({"table": one.table} if one.table else {}),
+                }
+                for one in self.segments
+            ],
+            "left_out": [{"file": one.file, "lines": [one.first, one.last]} for one in self.left_out],
+        }
+
+
 @dataclass(eq=False)
 class Host(Pictured):
     """Everything known about the host.
@@ -68,6 +127,7 @@ class Host(Pictured):
         assumptions: what was taken for granted, one sentence each.
         inferred: there was only a dump; host and containers were guessed from its rules.
         source: the path it was read from.
+        pasted: how it was read, where it was no plain dump or capture.
     """
 
     namespace: Namespace = field(default_factory=Namespace)
@@ -82,6 +142,7 @@ class Host(Pictured):
     assumptions: list[Text] = field(default_factory=list)
     inferred: bool = False
     source: str = ""
+    pasted: Pasted | None = None
 
     def __repr__(self) -> str:
         held = f"{len(self.containers)} containers, {len(self.networks)} networks"

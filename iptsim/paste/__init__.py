@@ -1,1 +1,1 @@
-"""Reads what people paste: any text, split into segments of a known form, and put together into a host and a question."""
+"""Reads what people paste: any text, split into segments of known forms, then put together into a host."""

@@ -6,7 +6,7 @@ import re
 
 from iptsim.extensions.hidden import Hidden, HiddenAddress
 from iptsim.extensions.values import NETWORK
-from iptsim.languages import later
+from iptsim.languages import message
 from iptsim.packet import Family
 
 _ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
@@ -72,8 +72,8 @@ def address_option(flag: str, text: str, family: Family, line: int) -> tuple[lis
             address &= mask
         return [], HiddenAddress(
             words=shown,
-            reason=later("the redacted bytes of {address}", address=bare),
-            settle=later("the whole address"),
+            reason=message("the redacted bytes of {address}", address=bare),
+            settle=message("the whole address"),
             place=("redacted", bare),
             side="src" if flag == "-s" else "dst",
             address=address,
@@ -82,8 +82,8 @@ def address_option(flag: str, text: str, family: Family, line: int) -> tuple[lis
         )
     return [], Hidden(
         words=shown,
-        reason=later("the address that {name} stands for", name=bare),
-        settle=later("the same listing with -n, or {command}", command=SHOW),
+        reason=message("the address that {name} stands for", name=bare),
+        settle=message("the same listing with -n, or {command}", command=SHOW),
         place=("name", bare, flag, negated),
     )
 

@@ -12,7 +12,7 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import later
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.listed import REMARK
@@ -87,7 +87,7 @@ class RuleBinder:
             None,
             (_unknown(text, line),),
             HiddenTarget(
-                name="?", words="", reason=later("what the rule of line {line} does", line=line), settle=SHOW,
+                name="?", words="", reason=message("what the rule of line {line} does", line=line), settle=SHOW,
                 place=("rule", line),
             ),
             tuple(complaints),
@@ -96,7 +96,7 @@ class RuleBinder:
     def _address(self, part: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
         """Return what can be read of a part that means nothing; the rest goes to `hidden`."""
         negated = part[0].text == "!"
-        flag, *values = (word.text for word in part[1:] if True) if negated else (word.text for word in part)
+        flag, *values = [word.text for word in part[1 if negated else 0 :]]
         if flag in _ADDRESSES and len(values) == 1:
             text = f"!{values[0]}" if negated else values[0]
             words, unknown = address_option(_ADDRESSES[flag], text, self.family, line)
@@ -115,9 +115,9 @@ class RuleBinder:
         return HiddenTarget(
             name=name,
             words=rest,
-            reason=later("what -j {name} {options} does", name=name, options=rest)
+            reason=message("what -j {name} {options} does", name=name, options=rest)
             if rest
-            else later("what -j {name} does", name=name),
+            else message("what -j {name} does", name=name),
             settle=SHOW,
             place=("target", line),
         )
@@ -127,13 +127,15 @@ def unknown_jump(name: str, line: int) -> HiddenTarget | None:
     """Return the target that a name stands for that is neither a chain nor a target of this family."""
     if not is_target_name(name):
         return None
-    return HiddenTarget(name=name, reason=later("what -j {name} does", name=name), settle=SHOW, place=("target", line))
+    return HiddenTarget(
+        name=name, reason=message("what -j {name} does", name=name), settle=SHOW, place=("target", line)
+    )
 
 
 def _unknown(text: str, line: int) -> Hidden:
     return Hidden(
         words=text,
-        reason=later("what {words} means, which iptsim can't read", words=text),
+        reason=message("what {words} means, which iptsim can't read", words=text),
         settle=SHOW,
         place=("unread", line, text),
     )

@@ -22,13 +22,18 @@ _BLANKS = str.maketrans(
 #: What a word processor makes of the two dashes before a long option, and of the one before a short one.
 _LONG_DASH = re.compile(r"(?:(?<=\s)|^)[–—]-?(?=[A-Za-z][A-Za-z-])")
 _DASH = re.compile(r"[–—]")
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]"
+)
 _QUOTE = re.compile(r"(?:>[ ]?)+(?=\S|$)")
-_FENCE = re.compile(r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE)
+_FENCE = re.compile(
+    r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
+)
 _ENTITY = re.compile(r"&(?:gt|lt|amp|quot|nbsp|#[0-9]+|#x[0-9a-fA-F]+);")
 #: A line that says that something was left out.
 _GAP = re.compile(
-    r"\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))", re.IGNORECASE
+    r"\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))",
+    re.IGNORECASE,
 )
 
 

@@ -89,7 +89,9 @@ def _at(symbol: str) -> re.Pattern[str]:
 def _phrase_at(text: str) -> tuple[int, tuple[str, ...]] | None:
     """Return the end and the words of the longest phrase of a match with which a text begins."""
     ends = [
-        (found.end(), symbol) for symbol in _symbols("match") if (found := _at(symbol).match(text)) is not None
+        (found.end(), symbol)
+        for symbol in _symbols("match")
+        if (found := _at(symbol).match(text)) is not None
     ]
     if not ends:
         return None
@@ -145,13 +147,10 @@ def _match_words(symbol: str, tree: Tree[Token]) -> tuple[str, ...]:
 def _option(tree: Tree[Token], target: str) -> Sequence[str]:
     """Return one option: its words, behind a `!` where it is negated."""
     own = _OPTIONS.get(tree.data)
-    tokens = _tokens(tree)
-    negated = ["!"] if "!" in tokens else []
-    values = [token for token in tokens if token != "!"]
-    if tree.data == "to":
-        flag = _NAT.get(target) or "--to"
-    else:
-        flag = f"--{tree.data.replace('_', '-')}"
+    words = _tokens(tree)
+    negated = ["!"] if "!" in words else []
+    values = [word for word in words if word != "!"]
+    flag = (_NAT.get(target) or "--to") if tree.data == "to" else f"--{tree.data.replace('_', '-')}"
     words = own(flag, values) if own else [flag, *values]
     return [*negated, *words] if words else []
 
@@ -228,7 +227,10 @@ def _hops(name: str) -> Callable[[Tree[Token]], list[str]]:
 
 
 def _comment(tree: Tree[Token]) -> list[str]:
-    return ["--comment", _tokens(tree)[0].removeprefix("/*").removesuffix("*/").removeprefix(" ").removesuffix(" ")]
+    return [
+        "--comment",
+        _tokens(tree)[0].removeprefix("/*").removesuffix("*/").removeprefix(" ").removesuffix(" "),
+    ]
 
 
 def _hashlimit(tree: Tree[Token]) -> list[str]:
@@ -238,7 +240,11 @@ def _hashlimit(tree: Tree[Token]) -> list[str]:
 
 def _time(tree: Tree[Token]) -> list[str]:
     words = [word for option in _trees(tree) for word in _option(option, "")]
-    return words if any(option.data in ("utc", "kerneltz") for option in _trees(tree)) else [*words, "--kerneltz"]
+    return (
+        words
+        if any(option.data in ("utc", "kerneltz") for option in _trees(tree))
+        else [*words, "--kerneltz"]
+    )
 
 
 _NAT = {"DNAT": "--to-destination", "SNAT": "--to-source", "NETMAP": "--to", "MASQUERADE": "", "REDIRECT": ""}

@@ -8,10 +8,52 @@ from typing import NamedTuple
 
 #: Programs whose output or effect is read; what precedes another word is no prompt.
 PROGRAMS = frozenset(
-    "iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore iptables-legacy ip6tables-legacy "
-    "iptables-nft ip6tables-nft iptables-legacy-save ip6tables-legacy-save iptables-nft-save ip6tables-nft-save "
-    "xtables-monitor nft ip ifconfig route bridge brctl docker podman docker-compose dockerd conntrack ss netstat sysctl ufw "
-    "firewall-cmd cat dmesg journalctl tcpdump ipset wg wg-quick systemctl resolvectl hostname grep tail less".split()
+    [
+        "iptables",
+        "ip6tables",
+        "iptables-save",
+        "ip6tables-save",
+        "iptables-restore",
+        "ip6tables-restore",
+        "iptables-legacy",
+        "ip6tables-legacy",
+        "iptables-nft",
+        "ip6tables-nft",
+        "iptables-legacy-save",
+        "ip6tables-legacy-save",
+        "iptables-nft-save",
+        "ip6tables-nft-save",
+        "xtables-monitor",
+        "nft",
+        "ip",
+        "ifconfig",
+        "route",
+        "bridge",
+        "brctl",
+        "docker",
+        "podman",
+        "docker-compose",
+        "dockerd",
+        "conntrack",
+        "ss",
+        "netstat",
+        "sysctl",
+        "ufw",
+        "firewall-cmd",
+        "cat",
+        "dmesg",
+        "journalctl",
+        "tcpdump",
+        "ipset",
+        "wg",
+        "wg-quick",
+        "systemctl",
+        "resolvectl",
+        "hostname",
+        "grep",
+        "tail",
+        "less",
+    ]
 )
 _PROMPT = re.compile(
     r"""\s*(?:
@@ -25,7 +67,9 @@ _PROMPT = re.compile(
     )""",
     re.VERBOSE,
 )
-_SUDO = re.compile(r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*")
+_SUDO = re.compile(
+    r"(?:\s*(?:sudo|doas)(?:\s+-[A-Za-z]+|\s+--)*\s+|\s*(?:time|exec|nice)\s+|\s*[A-Z_]+=\S*\s+(?=\S))*"
+)
 
 
 class Command(NamedTuple):
@@ -67,7 +111,9 @@ def command_of(text: str) -> Command | None:
         first = bare.split(None, 1)[0] if bare else ""
         program = first.rpartition("/")[2]
         if program in PROGRAMS:
-            return _command(program, bare[len(first) :], prompted or bool(sudo and sudo.group().strip()), bare)
+            return _command(
+                program, bare[len(first) :], prompted or bool(sudo and sudo.group().strip()), bare
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Puts the rules of a pasted text together: tables of which parts may not be shown, and rules that may hold unknown parts."""
+"""Puts the rules of a pasted text together: tables that may not be shown whole, rules of which parts may be unknown."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Sequence
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
 from iptsim.dump.commands import CommandError
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.errors import printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
-from iptsim.languages import later
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder, unknown_jump
-from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
+from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem, Rules
 
 #: How many complaints of one text are told.
 _MOST = 20
@@ -39,6 +39,7 @@ _CALLERS = {
     ("nat", "DOCKER"): "PREROUTING",
     ("nat", "KUBE-SERVICES"): "PREROUTING",
 }
+NOTHING: tuple[Parameters, ...] = (Parameters(),)
 #: Chains to which a rule may belong of which only the rule itself is shown.
 _ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
 
@@ -61,13 +62,14 @@ class Builder:
         self._more = 0
         self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
+        self._files: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self._policies: set[tuple[Family, str, str]] = set()
         self._references: dict[tuple[Family, str, str], int | None] = {}
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
         """Return the rulesets that pieces of a text make, in their order."""
-        known = next((piece.family for piece in pieces if piece.family), 4)
+        known: Family = next((piece.family for piece in pieces if piece.family), 4)
         for piece in pieces:
             self._add(piece, piece.family or known)
         for family, ruleset in self.rulesets.items():
@@ -91,12 +93,16 @@ class Builder:
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
         if table is not None and piece.whole and not piece.fragment and line:
-            self._warn(line, f"table {piece.table} stands twice (before in line {table.line}); the second one counts")
+            self._warn(
+                line, f"table {piece.table} stands twice (before in line {table.line}); the second one counts"
+            )
             table = None
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
         if piece.fragment or piece.filtered:
             self._fragments[family, piece.table] = piece
+        if piece.named:
+            self._files.add((family, piece.table))
         binder = self._binder(ruleset)
         for item in piece.items:
             self._item(item, table, family, binder)
@@ -132,7 +138,9 @@ class Builder:
         chain = table.chains.get(item.name)
         builtin = item.name in BUILTIN_CHAINS[table.name]
         if chain is None:
-            chain = table.chains[item.name] = Chain(table.name, item.name, "ACCEPT" if builtin else None, line=item.line)
+            chain = table.chains[item.name] = Chain(
+                table.name, item.name, "ACCEPT" if builtin else None, line=item.line
+            )
         chain.counters, chain.declared = item.counters, True
         if builtin and item.policy in commands.POLICIES:
             chain.policy = item.policy
@@ -175,7 +183,9 @@ class Builder:
         elif letter == "N" and name:
             self._home(table, name, item.line).declared = True
         elif letter == "F":
-            for chain in [table.chains[name]] if name in table.chains else [] if name else table.chains.values():
+            for chain in (
+                [table.chains[name]] if name in table.chains else [] if name else table.chains.values()
+            ):
                 chain.rules.clear()
         elif letter == "X" and name is None:
             table.chains = {one: chain for one, chain in table.chains.items() if chain.builtin}
@@ -217,7 +227,7 @@ class Builder:
             self._warn(item.line, f"{complaint}; that part of the rule is taken as unknown: {item.text}")
         unknown: tuple[Match, ...] = (*hidden, *reading.hidden)
         if reading.bound is None:
-            models, matches = (Parameters(),), unknown
+            models, matches = NOTHING, unknown
         else:
             models, matches = reading.bound.parameters, (*reading.bound.matches, *unknown)
         target = self._target(reading, table, item.line)
@@ -233,11 +243,11 @@ class Builder:
         if not isinstance(target, Jump) or target.chain in table.chains:
             return target
         if target.chain in BUILTIN_CHAINS[table.name]:
-            return HiddenTarget(name=target.chain, reason=later("what -j {name} does", name=target.chain))
+            return HiddenTarget(name=target.chain, reason=message("what -j {name} does", name=target.chain))
         return (None if target.goto else unknown_jump(target.chain, line)) or target
 
     def _check(self, table: Table) -> None:
-        """Number the rules that commands made, and see which of them the kernel would not take."""
+        """Give the rules that commands made their numbers, and mark those that the kernel would reject."""
         for chain in table.chains.values():
             position = 0
             for rule in chain.rules:
@@ -274,7 +284,7 @@ class Builder:
             chain.rules.append(gap(table.name, name, items[0].line))
             unknown = Hidden(
                 words="in ?",
-                reason=later("the chain of the rule, which is not shown"),
+                reason=message("the chain of the rule, which is not shown"),
                 settle=SHOW,
                 place=("chain", name),
             )
@@ -301,11 +311,14 @@ class Builder:
             chain = table.chains.get(called)
             if name != table.name or chain is None or caller in table.chains or called in _jumps(table):
                 continue
-            if self._references.get((family, name, called)) == 0:
-                continue
+            if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
+                continue  # a file for iptables-restore holds all that there will be
             home = self._home(table, caller, chain.line)
-            home.rules.append(Rule(name, caller, 0, Parameters(), (), Jump(called), None, self.source, chain.line))
-            home.rules.append(gap(name, caller, chain.line, policy=True))
+            home.rules.append(
+                Rule(name, caller, 0, Parameters(), (), Jump(called), None, self.source, chain.line)
+            )
+            if name != "nat":
+                home.rules.append(gap(name, caller, chain.line, policy=True))
 
     def _warn(self, line: int, text: str) -> None:
         if len(self.warnings) < _MOST:
@@ -325,11 +338,11 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
         hidden_chain: nothing of the chain is shown.
     """
     if hidden_chain:
-        reason = later("the rules of chain {chain}, which are not shown", chain=chain)
+        reason = message("the rules of chain {chain}, which are not shown", chain=chain)
     elif policy:
-        reason = later("the rest of chain {chain} and its policy, which are not shown", chain=chain)
+        reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
     else:
-        reason = later("the rules of chain {chain} that are not shown", chain=chain)
+        reason = message("the rules of chain {chain} that are not shown", chain=chain)
     target = HiddenTarget(
         name="...", reason=reason, settle=f"{SHOW}", place=("gap", table, chain, line, policy, hidden_chain)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from iptsim.dump.header import guess_family
 from iptsim.packet import Family
@@ -41,14 +42,15 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
 
 def table_of_rules(items: Sequence[Item]) -> str:
     """Return the table of rules by their chains and targets."""
-    chains, targets = set(), set()
+    chains: set[str] = set()
+    targets: set[str] = set()
     for item in items:
         if isinstance(item, ChainItem) and item.policy:
             chains.add(item.name)
         elif isinstance(item, CommandItem):
             words = [word.text for word in item.words]
             chains.update(words[1:2])
-            targets.update(following for word, following in zip(words, words[1:], strict=False) if word == "-j")
+            targets.update(following for word, following in pairwise(words) if word == "-j")
         elif isinstance(item, RuleItem | GapItem) and item.chain:
             chains.add(item.chain)
     return table_of(chains, targets)

@@ -1,8 +1,8 @@
 """The forms of text that are known: one module a form, each with a function `find`.
 
-`find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins in a line, or None. `command` is
-what was typed in the lines before, if its output comes now. Add a form by a module here, and its name in `FORMS`: the
-first one that finds something has the lines.
+`find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins in a line, or None. `command`
+is what was typed in the lines before, if its output comes now. To add a form, add a module here and its name in
+`FORMS`: the first one that finds something has the lines.
 """
 
 from __future__ import annotations

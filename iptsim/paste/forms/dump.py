@@ -16,7 +16,9 @@ from iptsim.paste.prompts import Command, command_of, is_prompt, words_of
 from iptsim.paste.tables import family_of_text, table_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
-_CHAIN = re.compile(r"\s*:(?P<name>[^\s:]+)\s+(?P<policy>[A-Z]+|-)(?:\s+\[(?P<packets>\d+):(?P<octets>\d+)\])?")
+_CHAIN = re.compile(
+    r"\s*:(?P<name>[^\s:]+)\s+(?P<policy>[A-Z]+|-)(?:\s+\[(?P<packets>\d+):(?P<octets>\d+)\])?"
+)
 _RULE = re.compile(
     r"\s*(?:\[(?P<packets>\d+):(?P<octets>\d+)\]\s*)?"
     r"(?P<rule>-(?:[AIDRNPXFEZ]\s+\S|[FXZ]\s*$)|--(?:append|insert|delete|replace|new-chain|policy|flush)\s+\S)"
@@ -144,7 +146,9 @@ class _Reader:
     def _listing_ends(self, rules: Rules, name: str) -> bool:
         """Tell whether a policy begins the listing of another table: policies stand before the rules."""
         policies = [item.name for item in rules.items if isinstance(item, ChainItem) and item.policy]
-        return name in policies or any(isinstance(item, CommandItem) for item in rules.items) and bool(policies)
+        return name in policies or (
+            any(isinstance(item, CommandItem) for item in rules.items) and bool(policies)
+        )
 
     def _goes_on(self, text: str, line: Line) -> bool:
         """Tell whether a line is the rest of a rule that was wrapped before it."""
@@ -182,7 +186,9 @@ class _Reader:
     # -- what came of it ---------------------------------------------------------------------------
 
     def segment(self) -> Segment:
-        program = self.command.program if self.command and self.command.program.startswith("ip") else self.program
+        program = (
+            self.command.program if self.command and self.command.program.startswith("ip") else self.program
+        )
         family = family_of_text(program, self.texts)
         given = self.command.option("-t", "--table") if self.command else None
         for rules in self.pieces:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from iptsim.extensions.hidden import Hidden
 from iptsim.extensions.parameters import ANY_PROTOCOL, parse_protocol
 from iptsim.extensions.registry import find_target
 from iptsim.grammar import parser
-from iptsim.languages import later
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.lines import Line
@@ -37,7 +36,9 @@ _ANY_INTERFACE = ("*", "any")
 #: How many lines a wrapped rule may take.
 _WRAPPED = 4
 #: What only IPv6 has.
-_IPV6 = re.compile(r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)")
+_IPV6 = re.compile(
+    r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)"
+)
 
 
 class Columns(NamedTuple):
@@ -59,7 +60,6 @@ class Columns(NamedTuple):
     rest: str
 
 
-
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the listing of a table that begins in a line, or None."""
     listed = command is not None and is_listing(command)
@@ -77,7 +77,7 @@ def is_listing(command: Command) -> bool:
     if not command.program.startswith(("iptables", "ip6tables")) or "save" in command.program:
         return False
     return any(
-        re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) or word.startswith("--list") and word != "--list-rules"
+        re.fullmatch(r"-[a-zA-Z]*L[a-zA-Z]*", word) or (word.startswith("--list") and word != "--list-rules")
         for word in command.words
     )
 
@@ -178,7 +178,11 @@ class _Reader:
                     continue
                 phrases = read_phrases(columns.rest, columns.target)
                 unread = len(" ".join(phrases.unread))
-                if best is None or unread < best[0] or (more and unread == best[0] == 0 and end < self.at + more):
+                if (
+                    best is None
+                    or unread < best[0]
+                    or (more and unread == best[0] == 0 and end < self.at + more)
+                ):
                     best, end = (unread, columns, phrases, text), self.at + more
                 if unread == 0:
                     break
@@ -263,7 +267,14 @@ class _Reader:
         return table_of(self.builtin, (columns.target for columns, *_ in self.rules))
 
     def _item(
-        self, columns: Columns, phrases: Phrases, line: int, text: str, chain: str | None, family: Family, table: str
+        self,
+        columns: Columns,
+        phrases: Phrases,
+        line: int,
+        text: str,
+        chain: str | None,
+        family: Family,
+        table: str,
     ) -> RuleItem:
         hidden: list[Hidden] = []
         words = list(_parameters(columns, family, line, hidden))
@@ -274,8 +285,8 @@ class _Reader:
             hidden.append(
                 Hidden(
                     words="-i ? -o ?",
-                    reason=later("the interfaces of the rule, which -L shows only with -v"),
-                    settle=later("iptables -L -n -v, or {command}", command=SHOW),
+                    reason=message("the interfaces of the rule, which -L shows only with -v"),
+                    settle=message("iptables -L -n -v, or {command}", command=SHOW),
                     place=("interfaces", table, chain, line),
                 )
             )
@@ -300,7 +311,7 @@ def _leads_on(target: str, family: Family) -> bool:
 def _unread(part: str) -> Hidden:
     return Hidden(
         words=f'"{part}"',
-        reason=later("what {words} means, which iptsim can't read", words=f'"{part}"'),
+        reason=message("what {words} means, which iptsim can't read", words=f'"{part}"'),
         settle=SHOW,
         place=("unread", part),
     )
@@ -328,7 +339,9 @@ def _parameters(columns: Columns, family: Family, line: int, hidden: list[Hidden
 
 def _looks_like_rule(text: str) -> bool:
     words = text.split()
-    return len(words) > 3 and ("--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1)
+    return len(words) > 3 and (
+        "--" in words or sum(word in ("anywhere", "0.0.0.0/0", "::/0") for word in words) > 1
+    )
 
 
 # -- single lines --------------------------------------------------------------------------------------------
@@ -364,7 +377,10 @@ def layout_of(text: str) -> str | None:
     shown = {child.data for child in tree.children if isinstance(child, Tree)}
     if ("counters" in shown) is not ("interfaces" in shown):
         return None
-    return "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown) or "plain"
+    return (
+        "_".join(name for name, part in (("numbered", "numbers"), ("verbose", "counters")) if part in shown)
+        or "plain"
+    )
 
 
 def columns_of(text: str, layout: str | None = None) -> Columns | None:

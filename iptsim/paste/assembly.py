@@ -1,0 +1,84 @@
+"""Puts the segments of pasted texts together: a host, the packets that they tell of, what was read and what was not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from iptsim.errors import CaptureError
+from iptsim.host.capture import host_of
+from iptsim.host.files import FILES, LISTINGS, Source
+from iptsim.host.model import Host, Lines, Pasted
+from iptsim.packet import Family
+from iptsim.paste.lines import decode, lines_of
+from iptsim.paste.nothing import nothing_read
+from iptsim.paste.pieces import Ask, Facts, Rules, Segment, Warned
+from iptsim.paste.rulesets import Builder
+from iptsim.paste.splitting import split
+
+#: Files of a capture that hold rules, as their own tools print them.
+_RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
+
+
+def host_of_source(source: Source, more: Mapping[str, bytes] | None = None) -> Host:
+    """Return the host that any text, or a folder of texts, tells of.
+
+    Args:
+        source: what was found at the path.
+        more: further texts, by name.
+
+    Raises:
+        CaptureError: nothing in it is of a known form.
+    """
+    texts = dict(source.texts)
+    if source.dump is not None:
+        texts[source.name] = source.dump
+    texts |= {name: data for name, data in source.files.items() if name in _RULES}
+    files = {name: data for name, data in source.files.items() if name not in _RULES}
+    return _assemble(source.name, {**texts, **(more or {})}, files)
+
+
+def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) -> Host:
+    read: list[Lines] = []
+    left: list[Lines] = []
+    pieces: list[object] = []
+    decoded = {text_name: decode(data, text_name) for text_name, data in texts.items()}
+    for text_name, text in decoded.items():
+        lines = lines_of(text)
+        segments, left_out = split(lines)
+        for segment in segments:
+            read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
+            pieces += _of_family(segment, text_name)
+        left += (Lines(text_name, first + 1, last + 1) for first, last in _runs(left_out))
+    if not read:
+        raise CaptureError(nothing_read(name, decoded))
+    for piece in pieces:
+        if isinstance(piece, Facts):
+            files |= {file: data for file, data in piece.files.items() if file not in files}
+    rulesets = Builder(name).build([piece for piece in pieces if isinstance(piece, Rules)])
+    host = host_of(Source(name, files), rulesets)
+    asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
+    warned = [f"line {piece.line}: {piece.text}" for piece in pieces if isinstance(piece, Warned)]
+    for ruleset in list(rulesets.values())[:1]:
+        ruleset.warnings += warned
+    host.pasted = Pasted(tuple(read), tuple(left), asked)
+    return host
+
+
+def _of_family(segment: Segment, text_name: str) -> list[object]:
+    """Return the pieces of a segment; the name of a capture's file tells the family of its rules."""
+    if text_name in LISTINGS:
+        family: Family = 6 if text_name.startswith("ip6") else 4
+        return [
+            dataclasses.replace(piece, family=family) if isinstance(piece, Rules) else piece
+            for piece in segment.pieces
+        ]
+    return list(segment.pieces)
+
+
+def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Return the first and last ones of runs of neighbours."""
+    for _, run in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
+        found = [index for _, index in run]
+        yield found[0], found[-1]

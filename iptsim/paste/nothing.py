@@ -1,0 +1,41 @@
+"""What to say of a text that is of no known form: in one line, what it looks like, and what to run instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+#: What texts look like, the most telling first.
+_LOOKS = (
+    (r"\s*<(?:!DOCTYPE|html|\?xml)", "an HTML or XML page"),
+    (r"(?m)^(?:apiVersion|kind):", "a Kubernetes manifest"),
+    (r"(?m)^services:", "a Compose file"),
+    (r"\s*[\[{]", "JSON"),
+    (r"(?m)^#!.*\b(?:ba|da|z|k)?sh\b", "a shell script"),
+    (r"(?m)^(?:from \w[\w.]* import|import \w|def \w+\(|class \w+)", "Python code"),
+    (r"(?m)^(?:#include|package \w+;?$|func \w+\()", "program code"),
+    (r"(?m)^(?:diff --git|@@ .* @@)", "a patch"),
+    (r"(?m)^(?:#{1,6} \S|\* \S|- \[[ x]\]|\[[^\]]+\]\([^)]+\))", "Markdown"),
+    (r"(?m)^[\w-]+:(?: |$)(?:.*\n)(?:[ -].*\n)*[\w-]+:", "YAML"),
+    (r"(?m)^\[[\w .-]+\]\s*$", "a configuration file"),
+)  # fmt: skip
+_MAKE = "save the rules as root: iptables-save -c"
+
+
+def nothing_read(name: str, texts: Mapping[str, str]) -> str:
+    """Return what to say of texts of which nothing is of a known form.
+
+    Args:
+        name: of the source.
+        texts: its texts by name.
+    """
+    whole = "\n".join(texts.values())
+    if len(texts) != 1 or name not in texts:
+        return (
+            f"{name}: there is no iptables-save.txt in it, nor another file with rules; "
+            "save `iptables-save -c` there under that name, or make a capture with `iptsim collect`"
+        )
+    if not re.sub(r"(?m)^#.*$", "", whole).strip():
+        return f"{name}: the file holds no table; make it again as root: iptables-save -c > {name}"
+    looks = next((what for form, what in _LOOKS if re.search(form, whole)), "plain text")
+    return f"{name}: this looks like {looks}, and nothing in it is a rule or tells of a host; {_MAKE}"

@@ -1,0 +1,92 @@
+"""The entrance for every source: a dump or a capture as it is, and any other text by what people paste.
+
+The reader of pasted texts is only loaded where a source is no plain dump or capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
+from iptsim.host.capture import read_host
+from iptsim.host.files import LISTINGS, Source, read_source
+from iptsim.host.model import Host
+from iptsim.packet import Family
+from iptsim.reading import read_file
+
+
+def load_host(
+    path: str | Path,
+    *,
+    strict: bool = False,
+    extra: Sequence[str | Path] = (),
+    docker_inspect: str | Path | None = None,
+    noflush: str | Path | None = None,
+) -> Host:
+    """Read a host from a dump, a capture, or any text that people paste.
+
+    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" stands for standard input. Of any other text,
+    what is of a known form is read: listings of `iptables -L` and -S, dumps and parts of them, the output of other
+    tools. :attr:`Host.pasted` says what was read and what was not. What is not shown is unknown, and what is taken
+    for granted is a sentence in :attr:`Host.assumptions`.
+
+    Args:
+        path: where it is.
+        strict: refuse what iptables-restore would not take, and what is no capture.
+        extra: further texts about the same host.
+        docker_inspect: a file with the output of `docker inspect`, for a source without one.
+        noflush: a file with rules that come on top of those of the source, as `iptables-restore --noflush`
+            loads it; the source is read strictly then.
+
+    Raises:
+        CaptureError: something is missing or damaged, or nothing is of a known form.
+        DumpSyntaxError: with `strict`, a line of a dump that iptables-restore would not take.
+        DumpErrors: likewise, several of them.
+    """
+    # rules go on top of a dump, not of a part of one
+    strict = strict or noflush is not None
+    source = read_source(path, any_text=not strict)
+    if strict or (_is_plain(source) and not extra):
+        try:
+            return read_host(source, docker_inspect=docker_inspect, noflush=noflush)
+        except (DumpSyntaxError, DumpErrors, CaptureError):
+            if strict or not _may_be_pasted(source):
+                raise
+    from iptsim.paste.assembly import host_of_source
+
+    more = {str(file): read_file(file) for file in extra}
+    if docker_inspect is not None:
+        source.files.setdefault("docker-inspect.json", read_file(docker_inspect))
+    return host_of_source(source, more)
+
+
+def load(path: str | Path, *, strict: bool = False, family: Family | None = None) -> Ruleset:
+    """Read the rules of one address family from a dump, a capture, or any text that people paste.
+
+    Args:
+        path: where they are.
+        strict: as for :func:`load_host`.
+        family: 4 or 6; without it, the first that there is.
+
+    Raises:
+        CaptureError: there are none, or none of that family.
+        DumpSyntaxError: as for :func:`load_host`.
+        DumpErrors: likewise.
+    """
+    rulesets = load_host(path, strict=strict).rulesets
+    found = rulesets.get(family) if family else next(iter(rulesets.values()), None)
+    if found is None:
+        raise CaptureError(f"{path}: it holds no rules" + (f" for IPv{family}" if family else ""))
+    return found
+
+
+def _is_plain(source: Source) -> bool:
+    """Tell whether a source may be a dump or a capture with one."""
+    return source.dump is not None or not (source.texts or any(name in source.files for name in LISTINGS))
+
+
+def _may_be_pasted(source: Source) -> bool:
+    """Tell whether what could not be read as a dump may be another text."""
+    return source.dump is not None or any(name.endswith("tables-save.txt") for name in source.files)
