@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from iptsim.host.model import Host
 from iptsim.languages import say
-from iptsim.netfilter.chains import Fate
-from iptsim.netfilter.journey import Journey
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.trace import Delivery, Step
 from iptsim.packet import Packet, address_text
 
@@ -26,10 +26,10 @@ def bypassing_driver(host: Host, packet: Packet) -> str | None:
     return network.driver if network is not None and network.driver in BYPASSING_DRIVERS else None
 
 
-def out_of_reach(host: Host, fate: Fate, journey: Journey) -> Step | None:
+def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
     """Return why a packet that the host itself sent on does not get into a network that passes it by."""
-    delivered = fate.delivered
-    if delivered is None or any(step.code == "bypasses-iptables" for step in journey.steps):
+    delivered = outcome.delivered
+    if delivered is None or any(step.code == "bypasses-iptables" for step in kernel.passage.steps):
         return None
     driver = bypassing_driver(host, delivered.packet)
     if driver == "overlay":
@@ -44,9 +44,9 @@ def out_of_reach(host: Host, fate: Fate, journey: Journey) -> Step | None:
     return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
 
 
-def bypass(host: Host, journey: Journey, packet: Packet, driver: str, next_hop: int) -> Fate:
+def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: int) -> Outcome:
     """Deliver a packet of a network whose traffic the host's rules never see."""
-    journey.steps.append(
+    kernel.passage.steps.append(
         Step(
             "BRIDGE",
             "ACCEPT",
@@ -56,9 +56,9 @@ def bypass(host: Host, journey: Journey, packet: Packet, driver: str, next_hop: 
     )
     owner = host.owner_of(packet.family, next_hop)
     if isinstance(owner, tuple):
-        return Fate("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
+        return Outcome("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
     if owner == "host" and driver != "overlay":
         note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
-        journey.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
-        return Fate("DROP")
-    return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))
+        kernel.passage.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
+        return Outcome("DROP")
+    return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))

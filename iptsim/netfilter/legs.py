@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from iptsim.languages import say
 from iptsim.netfilter import answers, published
-from iptsim.netfilter.chains import Fate
+from iptsim.netfilter.ip_output import send_rejection
 from iptsim.netfilter.listening import note_listener
+from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.trace import Delivery, Leg, Step
@@ -15,15 +16,15 @@ from iptsim.packet import Packet, endpoint_text
 def legs_of(run: Run) -> list[Leg]:
     """Follow the request, and what it sets off."""
     start, question = run.start, run.question
-    run.host_journey.watch = run.watch
-    request, fate = send(run, start.sender, start.sender_name, start.packet.copy(), first=True)
-    run.host_journey.watch = None
+    request, outcome = send(
+        run, start.sender, start.sender_name, start.packet.copy(), first=True, watch=run.watch
+    )
     note_listener(run.host, question, request)
     legs = [request]
     if not question.reply:
         return legs
     if request.verdict == "REJECT":
-        answer = _reject_answer(run, request, fate)
+        answer = _reject_answer(run, request, outcome)
         return [request, answer] if answer else legs
     if question.state not in (None, "new") or question.after is not None:
         return legs
@@ -99,22 +100,22 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
         reply.verdict, reply.delivered = "DROP", None
 
 
-def _reject_answer(run: Run, request: Leg, fate: Fate) -> Leg | None:
+def _reject_answer(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     """Follow what REJECT sends back."""
-    context = fate.context
+    context = outcome.context
     if context is None:
         return None
-    packet = answers.reject_answer(context, fate.reject, run.host)
+    packet = answers.reject_answer(context, outcome.reject, run.host)
     if packet is None:
         return None
-    journey = run.host_journey
-    journey.begin()
+    kernel = run.kernel
+    kernel.begin()
     leg = Leg("reply", "host", packet.copy())
     if packet.proto == 6 and context.physical_in is not None:
         # br_netfilter sends the RST straight back out of the port: no hook sees it
         leg.delivered = Delivery("outside", request.sender, packet)
         return leg
-    answer = journey.answer_reject(packet, context)
-    leg.steps, leg.skipped = journey.steps, journey.skipped
+    answer = send_rejection(kernel, packet, context)
+    leg.steps, leg.skipped = kernel.passage.steps, kernel.passage.skipped
     leg.verdict, leg.delivered = answer.verdict, answer.delivered
     return leg

@@ -1,4 +1,4 @@
-"""The network namespaces of a host, each with its rules ready to run."""
+"""The network namespaces of a host, each with its hooks and the rules at them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import IptsimError
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, NftChain
+from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.program import Program
 from iptsim.packet import Family
 
 
 class Namespaces:
-    """The rules of a host and of its containers; those of a container are read when a packet first comes there."""
+    """The hooks of a host and of its containers; the rules of a container are read when a packet first comes there."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         tracked = bool(host.conntrack)
-        self.programs: dict[int, list[Program]] = {}
+        programs: dict[int, list[Program]] = {}
         for rulesets in (host.rulesets, host.extra_rulesets):
             for family, ruleset in rulesets.items():
-                self.programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
-        self._of_containers: dict[str, dict[int, list[Program]]] = {}
+                programs.setdefault(family, []).append(Program(ruleset, conntrack_on=tracked))
+        self._of_host = Hooks(programs, host.namespace.nftables)
+        self._of_containers: dict[str, Hooks] = {}
 
-    def programs_of(self, namespace: Namespace) -> dict[int, list[Program]]:
-        """Return the rules of a namespace, ready to run."""
+    def hooks_of(self, namespace: Namespace) -> Hooks:
+        """Return the hooks of a namespace."""
         if namespace is self.host.namespace:
-            return self.programs
+            return self._of_host
         found = self._of_containers.get(namespace.name)
         if found is None:
-            found = self._of_containers[namespace.name] = _read(namespace)
+            found = self._of_containers[namespace.name] = Hooks(_programs(namespace), namespace.nftables)
         return found
 
     def rulesets(self) -> list[Ruleset]:
@@ -40,8 +42,7 @@ class Namespaces:
         found: list[Ruleset] = []
         for namespace in self._all():
             with suppress(IptsimError):
-                for programs in self.programs_of(namespace).values():
-                    found += [program.ruleset for program in programs]
+                found += [program.ruleset for program in self.hooks_of(namespace).all_programs()]
         return found
 
     def nft_chains(self) -> list[NftChain]:
@@ -53,7 +54,7 @@ class Namespaces:
         yield from (container.namespace for container in self.host.containers.values())
 
 
-def _read(namespace: Namespace) -> dict[int, list[Program]]:
+def _programs(namespace: Namespace) -> dict[int, list[Program]]:
     """Read the rules that a container has in its own namespace."""
     found: dict[int, list[Program]] = {}
     families: tuple[tuple[Family, str | None], ...] = ((4, namespace.iptables), (6, namespace.ip6tables))

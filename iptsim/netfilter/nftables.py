@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
+from iptsim.host.namespace import NftChain, NftEffect
 from iptsim.languages import later, say, told
-from iptsim.netfilter.chains import Chains, Fate
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.trace import FinalVerdict, Step
 from iptsim.packet import Context, Unknown
 
 #: What decides every chain at once, as in `--assume nftables=yes`.
 MODULE = "nftables"
-_FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
-_FATES: dict[NftEffect, FinalVerdict] = {"drop": "DROP", "reject": "REJECT", "change": "DEPENDS"}
+_VERDICTS: dict[NftEffect, FinalVerdict] = {"drop": "DROP", "reject": "REJECT", "change": "DEPENDS"}
 
 
 def chain_name(chain: NftChain) -> str:
@@ -44,102 +44,74 @@ def assumable(chain: NftChain) -> str:
     return ":".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
-class NftChains(Chains):
-    """Takes packets through the base chains of nftables in a network namespace."""
+def pass_bridge(kernel: Kernel, context: Context, hook: str) -> Outcome | None:
+    """Pass the chains of the bridge family at a hook."""
+    return _pass_all(kernel, context, kernel.hooks.at_bridge(hook))
 
-    @property
-    def _nftables(self) -> NftRuleset:
-        return self.namespace.nftables or _NONE
 
-    def _nft_at(self, family: int, hook: str) -> list[NftChain]:
-        """Return the chains at a hook of IP; a chain whose hook was not saved may be at any."""
-        families, name = _FAMILIES[family], hook.lower()
-        return [
-            chain
-            for chain in self._nftables.chains
-            if chain.family in families and chain.hook in (None, name)
-        ]
+def pass_device(kernel: Kernel, context: Context, hook: str, *devices: str | None) -> Outcome | None:
+    """Pass the chains at the ingress or egress of interfaces.
 
-    def _pass_bridge(self, context: Context, hook: str) -> Fate | None:
-        """Pass the chains of the bridge family at a hook."""
-        return self._pass_all(
-            context,
-            (
-                chain
-                for chain in self._nftables.chains
-                if chain.family == "bridge" and chain.hook in (None, hook)
-            ),
-        )
+    Args:
+        devices: those that the packet passes; None for one that is unknown.
+    """
+    return _pass_all(kernel, context, kernel.hooks.at_device(hook, devices))
 
-    def _pass_device(self, context: Context, hook: str, *devices: str | None) -> Fate | None:
-        """Pass the chains at the ingress or egress of interfaces; nft before 1.0.9 does not list which.
 
-        Args:
-            devices: those that the packet passes; None for one that is unknown.
-        """
-        wanted = set(devices)
-        return self._pass_all(
-            context,
-            (
-                chain
-                for chain in self._nftables.chains
-                if chain.family in ("netdev", "inet")
-                and chain.hook == hook
-                and (not chain.devices or None in wanted or wanted & set(chain.devices))
-            ),
-        )
+def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> Outcome | None:
+    for chain in chains:
+        outcome = pass_chain(kernel, context, chain)
+        if outcome is not None:
+            return outcome
+    return None
 
-    def _pass_all(self, context: Context, chains: Iterable[NftChain]) -> Fate | None:
-        for chain in sorted(chains, key=lambda chain: chain.priority or 0):
-            fate = self._pass_chain(context, chain)
-            if fate is not None:
-                return fate
+
+def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | None:
+    """Pass a chain. Returns None where the packet goes on unchanged."""
+    hook = (chain.hook or context.hook).upper()
+    if not chain.effects:
+        note = say("{chain}: nothing in it drops or changes packets", chain=told(chain_place(chain)))
+        _add_step(kernel, chain, hook, "ACCEPT", note)
         return None
+    effect = _effect(kernel, chain)
+    note = told(_clause(chain_place(chain), effect))
+    if effect is None:
+        _add_step(kernel, chain, hook, "ACCEPT", note)
+        return None
+    _add_step(kernel, chain, hook, _VERDICTS[effect], note)
+    return Outcome(_VERDICTS[effect], context=context)
 
-    def _pass_chain(self, context: Context, chain: NftChain) -> Fate | None:
-        """Pass a chain. Returns None where the packet goes on unchanged."""
-        hook = (chain.hook or context.hook).upper()
-        if not chain.effects:
-            note = say("{chain}: nothing in it drops or changes packets", chain=told(chain_place(chain)))
-            self._nft_step(chain, hook, "ACCEPT", note)
-            return None
-        effect = self._effect(chain)
-        note = told(_clause(chain_place(chain), effect))
-        verdict = "ACCEPT" if effect is None else _FATES[effect]
-        self._nft_step(chain, hook, verdict, note)
-        return None if effect is None else Fate(_FATES[effect], context=context)
 
-    def _nft_step(self, chain: NftChain, hook: str, verdict: str, note: str) -> None:
-        self._append(Step(hook, verdict, note=note, code="nft-chain", nftables=chain))
+def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: str) -> None:
+    kernel.add(Step(hook, verdict, note=note, code="nft-chain", nftables=chain))
 
-    def _effect(self, chain: NftChain) -> NftEffect | None:
-        """Decide what a chain does to the packets of this question, the same for all of them."""
-        assumed = self.world.assumed_of(assumable(chain), MODULE)
-        if assumed:
-            return None
-        effects = chain.effects
-        if assumed is None and self._settle(chain, "", effects[0] if len(effects) == 1 else ""):
-            return None
-        for place, effect in enumerate(effects[:-1], 1):
-            if self._settle(chain, effect, effects[place] if place == len(effects) - 1 else ""):
-                return effect
-        return effects[-1]
 
-    def _settle(
-        self, chain: NftChain, effect: NftEffect | Literal[""], other: NftEffect | Literal[""]
-    ) -> bool:
-        """Decide whether a chain has an effect, "" for accepting; of two effects that are left, which one."""
-        key = (chain, effect)
-        if key not in self.settled:
-            unknown = Unknown(
-                later("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
-                f"--assume {assumable(chain)}=yes",
-            )
-            name = later("nftables {chain}", chain=chain_name(chain))
-            self.settled[key] = self._planned(unknown, MODULE, ("", "", 0), None, _clause(name, effect))
-            self.decisions[-1].nftables = chain
-            self.decisions[-1].otherwise = _clause(name, other) if other else ""
-        return self.settled[key]
+def _effect(kernel: Kernel, chain: NftChain) -> NftEffect | None:
+    """Decide what a chain does to the packets of this question, the same for all of them."""
+    assumed = kernel.world.assumed_of(assumable(chain), MODULE)
+    if assumed:
+        return None
+    effects = chain.effects
+    if assumed is None and _choose(kernel, chain, "", effects[0] if len(effects) == 1 else ""):
+        return None
+    for place, effect in enumerate(effects[:-1], 1):
+        if _choose(kernel, chain, effect, effects[place] if place == len(effects) - 1 else ""):
+            return effect
+    return effects[-1]
+
+
+def _choose(
+    kernel: Kernel, chain: NftChain, effect: NftEffect | Literal[""], other: NftEffect | Literal[""]
+) -> bool:
+    """Decide whether a chain has an effect, "" for accepting; of two effects that are left, which one."""
+    unknown = Unknown(
+        later("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
+        f"--assume {assumable(chain)}=yes",
+        (chain, effect),
+    )
+    name = later("nftables {chain}", chain=chain_name(chain))
+    otherwise = _clause(name, other) if other else ""
+    return kernel.choices.choose(unknown, MODULE, _clause(name, effect), otherwise=otherwise, chain=chain)
 
 
 def _clause(chain: str, effect: NftEffect | Literal[""] | None) -> str:
@@ -151,6 +123,3 @@ def _clause(chain: str, effect: NftEffect | Literal[""] | None) -> str:
     if effect == "change":
         return later("{chain} changes it", chain=chain)
     return later("{chain} accepts it", chain=chain)
-
-
-_NONE = NftRuleset()

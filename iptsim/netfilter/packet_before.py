@@ -18,10 +18,10 @@ def open_connection(run: Run) -> None:
     packet = run.start.packet.copy()
     if packet.proto == TCP:
         packet.tcp_flags = SYN
-    journey = run.host_journey
-    before = len(journey.connections)
+    kernel = run.kernel
+    before = len(kernel.connections)
     leg, _ = send(run, run.start.sender, run.start.sender_name, packet, first=True)
-    made = journey.connections[before:]
+    made = kernel.connections[before:]
     if leg.verdict == "ACCEPT" and made:
         for connection in made:
             connection.status |= {"SEEN_REPLY", "ASSURED"}
@@ -29,7 +29,7 @@ def open_connection(run: Run) -> None:
     flow = leg.packet.flow
     connection = Connection(packet.family, flow, flow.reversed(), status=ESTABLISHED)
     connection.nat_done = frozenset({"src", "dst"})
-    run.host_journey.world.force(State("ESTABLISHED", connection))
+    run.kernel.world.force(State("ESTABLISHED", connection))
 
 
 def pass_before(run: Run, stated: State | None) -> list[str]:
@@ -38,9 +38,9 @@ def pass_before(run: Run, stated: State | None) -> list[str]:
     if run.question.state == "established" and run.question.ct is None:
         open_connection(run)
     elif stated is not None:
-        run.host_journey.world.force(stated)
+        run.kernel.world.force(stated)
     broken = next((leg for leg in legs_of(run) if leg.verdict != "ACCEPT"), None)
-    run.host_journey.world.forced_state()
+    run.kernel.world.forced_state()
     if broken is None:
         return []
     return [

@@ -1,13 +1,12 @@
-"""One run of a question, in which every undecided match has gone one way."""
+"""One run of a question, in which everything undecided has gone one way."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.netfilter.chains import Budget
-from iptsim.netfilter.journey import Journey
+from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.surroundings import World
@@ -17,16 +16,23 @@ from iptsim.question.start import Start
 
 @dataclass(slots=True)
 class Run:
-    """The namespaces of one run, each with its journey, so that replies meet the same connections."""
+    """The kernel's state in each namespace, kept so that replies meet the same connections.
+
+    Attributes:
+        namespaces: the host and its containers, with their rules.
+        question: what the rules may look at beside the packet.
+        start: how the packet sets out.
+        kernel: the state in the host's namespace.
+        watch: collects the rules that check the outside address of the request.
+        containers: the state in the containers that a packet came to.
+    """
 
     namespaces: Namespaces
     question: Question
     start: Start
-    budget: Budget
-    host_journey: Journey
-    containers: dict[str, Journey]
-    assumptions_used: set[str]
+    kernel: Kernel
     watch: Watch | None = None
+    containers: dict[str, Kernel] = field(default_factory=dict)
 
     @property
     def host(self) -> Host:
@@ -35,15 +41,16 @@ class Run:
 
     def ask(self, question: Question) -> None:
         """Let the rules look at what a question says of the world."""
-        for journey in (self.host_journey, *self.containers.values()):
-            journey.world.question = question
+        for kernel in (self.kernel, *self.containers.values()):
+            kernel.world.question = question
 
-    def journey_of(self, container: Container) -> Journey:
-        """Return the journey through a container's own network namespace."""
+    def kernel_of(self, container: Container) -> Kernel:
+        """Return the state in a container's own network namespace."""
         found = self.containers.get(container.name)
         if found is None:
             namespace = container.namespace
-            world = World(self.host, self.question, namespace, assumptions_used=self.assumptions_used)
-            found = Journey(world, namespace, self.namespaces.programs_of(namespace), budget=self.budget)
+            used = self.kernel.world.assumptions_used
+            world = World(self.host, self.question, namespace, assumptions_used=used)
+            found = Kernel(world, self.namespaces.hooks_of(namespace), budget=self.kernel.budget)
             self.containers[container.name] = found
         return found

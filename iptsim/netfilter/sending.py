@@ -6,14 +6,17 @@ from iptsim.host import fib
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace
+from iptsim.netfilter import ip_output
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach
-from iptsim.netfilter.chains import Fate
+from iptsim.netfilter.ip_input import receive, receive_from_outside
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.trace import Delivery, Leg
 from iptsim.packet import Packet, address_text
 
 
-def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = False) -> tuple[Leg, Fate]:
+def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = False) -> tuple[Leg, Outcome]:
     """Send a packet from where another one was delivered."""
     host = run.host
     if place.kind == "host":
@@ -32,45 +35,46 @@ def send(
     first: bool = False,
     interface: str | None = None,
     pick_source: bool | None = None,
-) -> tuple[Leg, Fate]:
+    watch: Watch | None = None,
+) -> tuple[Leg, Outcome]:
     """Send one packet and follow it to its end."""
-    start, journey = run.start, run.host_journey
+    start, kernel = run.start, run.kernel
     pick = start.pick_source if first and pick_source is None else bool(pick_source)
     leg = Leg("original", name, packet.copy())
-    journey.begin()
+    kernel.begin(watch)
     if isinstance(sender, Container):
-        fate = _out_of_container(run, leg, sender, packet, pick)
+        outcome = _out_of_container(run, leg, sender, packet, pick)
     elif sender == "host":
-        fate = journey.send(packet, keep_source=not pick)
-        leg.packet = journey.sent or leg.packet
+        outcome = ip_output.send(kernel, packet, keep_source=not pick)
+        leg.packet = kernel.passage.sent or leg.packet
     elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
-        fate = bypass(run.host, journey, packet, driver, packet.dst)
+        outcome = bypass(run.host, kernel, packet, driver, packet.dst)
     else:
         arrival = start.interface if first else interface
         if "pkttype" in packet.defaults:
             packet.pkttype = frame_kind(run.host.namespace, packet)
-        fate = journey.receive_from_outside(packet, arrival or "")
-    if (step := out_of_reach(run.host, fate, journey)) is not None:
-        journey.steps.append(step)
-        fate = Fate("DROP")
-    leg.steps, leg.skipped = journey.steps, journey.skipped
-    leg.verdict, leg.delivered = fate.verdict, fate.delivered
-    if fate.delivered is not None and fate.delivered.kind == "container" and not leg.inside:
-        _into_container(run, leg, fate.delivered)
-    return leg, fate
+        outcome = receive_from_outside(kernel, packet, arrival or "")
+    if (step := out_of_reach(run.host, kernel, outcome)) is not None:
+        kernel.passage.steps.append(step)
+        outcome = Outcome("DROP")
+    leg.steps, leg.skipped = kernel.passage.steps, kernel.passage.skipped
+    leg.verdict, leg.delivered = outcome.verdict, outcome.delivered
+    if outcome.delivered is not None and outcome.delivered.kind == "container" and not leg.inside:
+        _into_container(run, leg, outcome.delivered)
+    return leg, outcome
 
 
-def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, pick: bool) -> Fate:
+def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, pick: bool) -> Outcome:
     """Follow a packet out of a container: its own routes and rules, then the host's side of the link."""
-    host, own = run.host, run.journey_of(container)
+    host, own = run.host, run.kernel_of(container)
     own.begin()
-    fate = own.send(packet, keep_source=not pick)
-    leg.packet = own.sent or leg.packet
-    leg.own_steps = own.steps
-    if fate.delivered is None or fate.delivered.kind != "outside":
+    outcome = ip_output.send(own, packet, keep_source=not pick)
+    leg.packet = own.passage.sent or leg.packet
+    leg.own_steps = own.passage.steps
+    if outcome.delivered is None or outcome.delivered.kind != "outside":
         leg.inside = True
-        return fate
-    device = fate.delivered.interface or ""
+        return outcome
+    device = outcome.delivered.interface or ""
     endpoint = next((one for one in container.endpoints.values() if one.interface == device), None)
     if endpoint is None and len(container.endpoints) == 1:
         only = next(iter(container.endpoints.values()))
@@ -80,13 +84,13 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
         packet.pkttype = frame_kind(container.namespace, packet)
     network = host.networks.get(endpoint.network) if endpoint else None
     if network is not None and network.driver in BYPASSING_DRIVERS:
-        return bypass(host, run.host_journey, packet, network.driver, fate.next_hop or packet.dst)
+        return bypass(host, run.kernel, packet, network.driver, outcome.next_hop or packet.dst)
     if endpoint is not None and endpoint.mac and "src_mac" in packet.defaults:
         packet.src_mac = endpoint.mac
     port = _host_side(host, container, device, endpoint)
     if port is None:
-        return Fate("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
-    return run.host_journey.receive(packet, port, fate.next_hop)
+        return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet, device))
+    return receive(run.kernel, packet, port, outcome.next_hop)
 
 
 def frame_kind(namespace: Namespace, packet: Packet) -> str:
@@ -111,14 +115,14 @@ def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint
 def _into_container(run: Run, leg: Leg, delivered: Delivery) -> None:
     """Let the rules of a container's own namespace judge what reaches it."""
     container = run.host.containers[delivered.name]
-    if not run.namespaces.programs_of(container.namespace).get(delivered.packet.family):
+    if not run.namespaces.hooks_of(container.namespace).programs(delivered.packet.family):
         return
-    own = run.journey_of(container)
+    own = run.kernel_of(container)
     own.begin()
     packet = delivered.packet
     device = next((name for name in container.namespace.interfaces if name != "lo"), "eth0")
     found = container.namespace.interface_of(packet.family, packet.dst)
-    fate = own.receive(packet, found.name if found else device)
-    leg.arrival_steps = own.steps
-    if fate.verdict != "ACCEPT":
-        leg.verdict, leg.delivered = fate.verdict, None
+    outcome = receive(own, packet, found.name if found else device)
+    leg.arrival_steps = own.passage.steps
+    if outcome.verdict != "ACCEPT":
+        leg.verdict, leg.delivered = outcome.verdict, None

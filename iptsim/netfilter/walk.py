@@ -116,7 +116,7 @@ class Simulator:
                     line=rule.line,
                     refused=rule.refused,
                 )
-                for program in self._namespaces.programs.get(family, ())
+                for program in self._namespaces.hooks_of(self.host.namespace).programs(family)
                 for rule in program.ruleset.rules()
                 if rule.refused
             ]

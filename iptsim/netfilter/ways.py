@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from iptsim.languages import say
 from iptsim.netfilter import answers
-from iptsim.netfilter.chains import Budget
-from iptsim.netfilter.journey import Journey
+from iptsim.netfilter.choices import Choices
+from iptsim.netfilter.kernel import Budget, Kernel
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
@@ -15,8 +15,8 @@ from iptsim.netfilter.outside import watch_of
 from iptsim.netfilter.packet_before import open_connection, pass_before
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.trace import Leg, Trace
-from iptsim.packet import address_text, is_icmp_error
+from iptsim.netfilter.trace import FinalVerdict, Leg, Trace
+from iptsim.packet import Connection, address_text, is_icmp_error
 from iptsim.question.model import Question
 from iptsim.question.start import Start
 from iptsim.question.tracking import quote_of, tell
@@ -61,47 +61,50 @@ class Ways:
 
     def _run(self, plan: tuple[bool, ...]) -> Trace:
         self.runs += 1
-        host = self.namespaces.host
-        earlier = self.question.after
+        host, earlier, before = self.namespaces.host, self.question.after, self.before
         start = replace(self.start, packet=self.start.packet.copy())
-        if earlier is None or self.before is None:
+        if earlier is None or before is None:
             told = tell(self.question, start.packet, host)
         else:
-            told = tell(earlier, self.before.packet, host)
-        world = World(host, self.question, host.namespace, told.connections, self.assumptions_used)
-        journey = Journey(
-            world,
-            host.namespace,
-            self.namespaces.programs_of(host.namespace),
-            plan=plan,
-            budget=self.budget,
-            verbose=self.question.verbose,
-        )
-        run = Run(
-            self.namespaces, self.question, start, self.budget, journey, {}, self.assumptions_used, self.watch
-        )
-        if earlier is not None and self.before is not None:
-            journey.notes += pass_before(replace(run, question=earlier, start=self.before), told.state)
+            told = tell(earlier, before.packet, host)
+        kernel = self._kernel(plan, told.connections)
+        run = Run(self.namespaces, self.question, start, kernel, self.watch)
+        if earlier is not None and before is not None:
+            kernel.notes += pass_before(replace(run, question=earlier, start=before), told.state)
             run.ask(self.question)
             if is_icmp_error(start.packet):
-                quote_of(start.packet, journey.connections)
+                quote_of(start.packet, kernel.connections)
         elif self.question.state == "established" and self.question.ct is None:
             open_connection(run)
         elif told.state is not None:
-            world.force(told.state)
+            kernel.world.force(told.state)
         if told.note:
-            journey.notes.append(told.note)
+            kernel.notes.append(told.note)
         legs = legs_of(run)
-        broken = next((leg for leg in legs if leg.verdict != "ACCEPT"), None)
-        if legs[0].verdict == "REJECT":
-            broken = legs[0]
-        verdict = broken.verdict if broken else "ACCEPT"
+        verdict = _verdict(legs)
         if verdict == "ACCEPT" and len(legs) > 1 and answers.is_sent_bare(host, legs[0]):
-            journey.notes.append(_way_back(start, legs[0]))
-        for note in journey.notes:
-            if note not in self.notes:
-                self.notes.append(note)
-        return Trace(verdict, legs, decisions=journey.decisions, consulted=frozenset(journey.consulted))
+            kernel.notes.append(_way_back(start, legs[0]))
+        self.notes += [note for note in dict.fromkeys(kernel.notes) if note not in self.notes]
+        return Trace(verdict, legs, decisions=kernel.choices.decisions, consulted=frozenset(kernel.consulted))
+
+    def _kernel(self, plan: tuple[bool, ...], known: tuple[Connection, ...]) -> Kernel:
+        """Return the state of the host's kernel before the first packet."""
+        host = self.namespaces.host
+        world = World(host, self.question, host.namespace, known, self.assumptions_used)
+        return Kernel(
+            world,
+            self.namespaces.hooks_of(host.namespace),
+            choices=Choices(plan),
+            budget=self.budget,
+            verbose=self.question.verbose,
+        )
+
+
+def _verdict(legs: list[Leg]) -> FinalVerdict:
+    """Return the verdict of the whole: that of the first leg that did not arrive."""
+    if legs[0].verdict == "REJECT":
+        return "REJECT"
+    return next((leg.verdict for leg in legs if leg.verdict != "ACCEPT"), "ACCEPT")
 
 
 def _way_back(start: Start, request: Leg) -> str:

@@ -62,9 +62,9 @@ FAULTS = (
     ),
     Fault(
         "a rule that only notes or marks is doubted",
-        "netfilter/chains.py",
-        "        if not undecided:\n            return True",
-        "        if not undecided:\n            return None if prepared.quiet else True",
+        "netfilter/rule_evaluation.py",
+        "    if not undecided:\n        return True",
+        "    if not undecided:\n        return None if prepared.quiet else True",
     ),
     Fault("a negated fact is not negated", "extensions/base.py", "negate(test(context))", "test(context)"),
     Fault(
@@ -98,20 +98,20 @@ FAULTS = (
         '"nf_tables": 150',
         '"nf_tables": 50',
     ),
-    Fault("goto comes back like a jump", "netfilter/chains.py", "if not jump.goto:", "if True:"),
+    Fault("goto comes back like a jump", "netfilter/chain_evaluation.py", "if not jump.goto:", "if True:"),
     Fault(
         "RETURN is ignored",
-        "netfilter/chains.py",
-        'if outcome.kind == "RETURN":',
-        'if outcome.kind == "RETURN" and stack:\n                continue\n            if outcome.kind == "RETURN":',
+        "netfilter/chain_evaluation.py",
+        'if verdict.kind == "RETURN":',
+        'if verdict.kind == "RETURN" and callers:\n            continue\n        if verdict.kind == "RETURN":',
     ),
     Fault(
         "policies always accept",
-        "netfilter/chains.py",
+        "netfilter/chain_evaluation.py",
         'policy = base.policy or "ACCEPT"',
         'policy = "ACCEPT"',
     ),
-    Fault("the TTL is not decremented", "netfilter/journey.py", "packet.ttl -= 1", "packet.ttl -= 0"),
+    Fault("the TTL is not decremented", "netfilter/ip_forward.py", "packet.ttl -= 1", "packet.ttl -= 0"),
     Fault(
         "chains of one name in two tables are one",
         "netfilter/program.py",
@@ -136,7 +136,7 @@ FAULTS = (
 )
 
 
-NO_FAULT = Fault("none", "netfilter/journey.py", "packet.ttl -= 1", "packet.ttl -= 1")
+NO_FAULT = Fault("none", "netfilter/ip_forward.py", "packet.ttl -= 1", "packet.ttl -= 1")
 
 
 def record(packets: int, seed: str) -> list[Case]:

@@ -2,7 +2,7 @@
 
 from iptsim.dump import loads
 from iptsim.host.nftables import hinted
-from iptsim.netfilter import hooks
+from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.program import Program
 from iptsim.question.fields import read_assumptions
 from tests.netfilter.hosts import ask, router
@@ -18,7 +18,7 @@ def order(hook: str, *backends: str) -> list[str]:
         programs.append(Program(ruleset))
     return [
         chain.table if chain.program is None else f"{chain.table}/{chain.program.backend}"
-        for chain in hooks.base_chains(hook, programs)
+        for chain in Hooks({4: programs}).at(4, hook).chains
     ]
 
 

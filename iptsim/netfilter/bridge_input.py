@@ -1,0 +1,136 @@
+"""A frame that comes in by a bridge's port: for the host, for another port, or for all.
+
+Sources: net/bridge/br_input.c, br_nf_pre_routing (net/bridge/br_netfilter_hooks.c), and measurements.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iptsim.host.namespace import Interface
+from iptsim.languages import say
+from iptsim.netfilter import hooks
+from iptsim.netfilter.bridge_forward import flood, switch
+from iptsim.netfilter.bridge_ports import (
+    addressee,
+    bridge_netfilter,
+    hand_up,
+    is_of_other_port,
+    neighbour_behind,
+    settle_port,
+)
+from iptsim.netfilter.hook_evaluation import pass_hook
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.nftables import pass_bridge
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.route_selection import route_input, route_output
+from iptsim.packet import ICMPV6, Context, Packet
+
+
+class HandedUp(NamedTuple):
+    """A frame that the bridge hands up to the host's IP stack.
+
+    Attributes:
+        seen: PREROUTING has seen it on the bridge already.
+        entered: the interface that IP takes for the one it came in by, where it is not the bridge.
+        flooded: where a copy of a flooded frame arrived, or that one was rejected.
+    """
+
+    seen: bool
+    entered: str | None = None
+    flooded: Outcome | None = None
+
+
+def receive(
+    kernel: Kernel, context: Context, port: Interface, next_hop: int | None, discovered: bool
+) -> Outcome | HandedUp:
+    """Take in a frame from a bridge's port.
+
+    Args:
+        next_hop: the address whose MAC the sender put in the frame; None: the bridge's own.
+        discovered: the sender knows that MAC address already (IPv6).
+    """
+    packet, bridge = context.packet, port.master or ""
+    context.in_interface = bridge
+    target = addressee(kernel, packet, port, next_hop)
+    outcome = pass_bridge(kernel, context, "prerouting")
+    if outcome is not None:
+        return outcome
+    seen = bridge_netfilter(kernel, packet.family)
+    if seen:
+        if packet.family == 6 and target is not None and next_hop is not None and not discovered:
+            outcome = _discover_neighbour(kernel, packet, port, next_hop)
+            if outcome is not None:
+                return outcome
+        context.physical_in = port.name
+        before = packet.dst
+        outcome = pass_hook(kernel, context, hooks.PREROUTING)
+        if outcome is not None:
+            return outcome
+        if packet.dst != before:
+            return _after_dnat(kernel, context, port)
+    if packet.pkttype != "unicast":
+        flooded = flood(kernel, context, port)
+        outcome = hand_up(kernel, context, bridge)
+        return HandedUp(seen, flooded=flooded) if outcome is None else flooded or outcome
+    if target is not None:
+        return switch(kernel, context, port, target)
+    if is_of_other_port(kernel, packet, port):
+        note = say("the frame's destination MAC address is that of another port")
+        return kernel.drop("not-for-host", note, "BRIDGE")
+    return hand_up(kernel, context, bridge) or HandedUp(seen)
+
+
+def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | HandedUp:
+    """Go on with a frame whose destination PREROUTING rewrote (br_nf_pre_routing_finish)."""
+    packet, bridge = context.packet, port.master or ""
+    decision = route_input(kernel, packet, bridge)
+    if decision.kind == "drop":
+        found = route_output(kernel, packet, source=None)
+        if packet.family == 6 and decision.code == "ip-forward-off" and found and found.device == bridge:
+            return _switch_to(kernel, context, port, found.gateway_of(6) or packet.dst)
+        # IPv4 wants forwarding even when the new destination is on the same bridge
+        return kernel.drop(decision.code, decision.note)
+    if decision.kind == "forward" and decision.device == bridge:
+        return _switch_to(kernel, context, port, decision.gateway or packet.dst)
+    # from here on it is a frame for the host, however it was addressed
+    packet.pkttype = "unicast"
+    # it has a route already, and IPv6 takes that for where it came from (ip6_rcv_core)
+    return hand_up(kernel, context, bridge) or HandedUp(True, entered=decision.device)
+
+
+def _switch_to(kernel: Kernel, context: Context, port: Interface, next_hop: int) -> Outcome:
+    """Switch a frame to whoever on the bridge has an address."""
+    return switch(
+        kernel, context, port, neighbour_behind(kernel, context.packet, next_hop, port.master or "")
+    )
+
+
+def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_hop: int) -> Outcome | None:
+    """Pass the solicitation and the advertisement of IPv6 neighbour discovery, which the rules see as well.
+
+    Without it the sender never learns the MAC address and sends nothing. Returns None when both pass.
+    """
+    bridge, passage = port.master or "", kernel.passage
+    steps, skipped = len(passage.steps), len(passage.skipped)
+    target = kernel.world.neighbour(6, next_hop, bridge, behind_ports=True)
+    group = 0xFF0200000000000000000001FF000000 | next_hop & 0xFFFFFF
+    solicitation = Packet(6, packet.src, group, ICMPV6, tcp_flags=0, icmp_type=135, icmp_code=0, ttl=255)
+    advertisement = Packet(6, next_hop, packet.src, ICMPV6, tcp_flags=0, icmp_type=136, icmp_code=0, ttl=255)
+    solicitation.pkttype = "multicast"
+    other = settle_port(kernel, target.ports, target.name, bridge) if target and target.ports else None
+    for message, came, goes in ((solicitation, port.name, other), (advertisement, other, port.name)):
+        context = kernel.context(message)
+        context.in_interface, context.physical_in = bridge, came
+        context.state = "UNTRACKED"
+        outcome = pass_hook(kernel, context, hooks.PREROUTING)
+        if outcome is None:
+            context.bridged, context.out_interface, context.physical_out = True, bridge, goes
+            outcome = pass_hook(kernel, context, hooks.FORWARD)
+        if outcome is None:
+            outcome = pass_hook(kernel, context, hooks.POSTROUTING)
+        if outcome is not None:
+            passage.steps[-1].note = say("neighbour discovery dies here, so nothing can be sent")
+            return Outcome("DROP", context=context)
+    del passage.steps[steps:], passage.skipped[skipped:]
+    return None

@@ -1,0 +1,170 @@
+"""The ports of bridges: by which a frame comes in, for whom on the bridge it is, and by which it leaves.
+
+Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.host import fib
+from iptsim.host.namespace import Interface
+from iptsim.languages import say
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.nftables import pass_bridge, pass_device
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.surroundings import Neighbour
+from iptsim.packet import Context, Packet, Unknown, address_text
+
+
+def is_bridge(kernel: Kernel, name: str) -> bool:
+    """Tell whether an interface is a bridge."""
+    interface = kernel.namespace.interfaces.get(name)
+    return interface is not None and interface.kind == "bridge"
+
+
+def bridge_netfilter(kernel: Kernel, family: int) -> bool:
+    """Tell whether iptables sees packets that a bridge switches."""
+    name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
+    return kernel.namespace.sysctl_number(name, 1 if not kernel.namespace.sysctls else 0) != 0
+
+
+# -- how a frame from outside comes in --------------------------------------------------------------------
+
+
+def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int | None]:
+    """Return by which interface a packet from outside comes in, and the next hop whose MAC its frame has.
+
+    For a bridge the interface is the port behind which its sender is; a next hop of None is the host.
+    """
+    world = kernel.world
+    entry = kernel.namespace.interfaces.get(interface)
+    bridge = interface if is_bridge(kernel, interface) else entry.master if entry is not None else None
+    if bridge is None or not is_bridge(kernel, bridge):
+        world.hear(packet, interface, None)
+        return interface, None
+    if bridge == interface:
+        address = _link_address(kernel, packet, packet.src, bridge)
+        sender = world.neighbour(packet.family, address, bridge, behind_ports=True)
+        ports = sender.ports if sender is not None else ()
+        if not ports:
+            # it may be somebody of whom nothing but this packet tells
+            world.hear(packet, bridge, None)
+            return interface, None
+        interface = settle_port(kernel, ports, address_text(packet.family, address), bridge)
+    world.hear(packet, bridge, interface)
+    return interface, _next_hop_of_frame(kernel, packet, bridge)
+
+
+def _link_address(kernel: Kernel, packet: Packet, address: int, bridge: str) -> int:
+    """Return who on a bridge's link an address is reached through: itself, or the gateway to it."""
+    found = fib.lookup(kernel.namespace, packet.family, address)
+    gateway = next((way.gateway_of(packet.family) for way in found.ways if way.device == bridge), None)
+    return address if gateway is None else gateway
+
+
+def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | None:
+    """Return to whom a sender on a bridge's link addresses its frame; None: to the host.
+
+    A neighbour in the same subnet gets it at once. What lies behind another gateway on the same link goes to
+    that, and where the host has no address on the bridge, it can't be the gateway.
+    """
+    family, target = packet.family, packet.dst
+    if packet.dst_mac is not None or packet.pkttype != "unicast":
+        return None
+    if fib.address_type(kernel.namespace, family, target) == "LOCAL":
+        return None
+    interface = kernel.namespace.interfaces[bridge]
+    own = [address for address in interface.addresses if address.family == family]
+    if not own or any(address.covers(target) and address.scope != "link" for address in own):
+        return target
+    gateway = _link_address(kernel, packet, target, bridge)
+    sender = _link_address(kernel, packet, packet.src, bridge)
+    if gateway in (target, sender) or not any(address.covers(sender) for address in own):
+        return None
+    note = say(
+        "{sender} is taken to use the gateway {gateway} itself, not the host (--set dst_mac=ADDRESS decides it).",
+        sender=address_text(family, packet.src),
+        gateway=address_text(family, gateway),
+    )
+    kernel.notes.append(note)
+    return gateway
+
+
+# -- behind which port somebody is ------------------------------------------------------------------------
+
+
+def settle_port(kernel: Kernel, ports: tuple[str, ...], who: str, bridge: str) -> str:
+    """Return behind which of several ports somebody is; where that matters, each is a way of its own."""
+    names = ports if _tells_apart(kernel, ports) else ports[:1]
+    for name in names[:-1]:
+        unknown = Unknown(
+            say("behind which port of {bridge} {who} is", bridge=bridge, who=who),
+            say("ip-neigh.json and bridge-fdb.json in the capture"),
+            (bridge, who, name),
+        )
+        if kernel.choices.choose(unknown, "port", say("{who} is behind port {port}", who=who, port=name)):
+            return name
+    return names[-1]
+
+
+def _tells_apart(kernel: Kernel, ports: tuple[str, ...]) -> bool:
+    """Tell whether it matters which of several ports it is: to a rule, or to the bridge."""
+    interfaces = kernel.namespace.interfaces
+    kinds = {
+        (port.isolated, port.hairpin, port.mtu)
+        for name in ports
+        if (port := interfaces.get(name)) is not None
+    }
+    sets = (kernel.host.ipsets or {}).values()
+    named = any("physdev:" in element for one in sets for element, _ in one.entries)
+    return len(kinds) > 1 or named or any(program.names_ports for program in kernel.hooks.all_programs())
+
+
+# -- for whom a frame is ----------------------------------------------------------------------------------
+
+
+def addressee(kernel: Kernel, packet: Packet, port: Interface, next_hop: int | None) -> Neighbour | None:
+    """Return for whom on the bridge a frame is; None: for the host."""
+    bridge = port.master or ""
+    if packet.dst_mac is not None and packet.pkttype == "unicast":
+        mac = packet.dst_mac.lower()
+        if mac in _own_macs(kernel, bridge):
+            return None
+        return kernel.world.neighbour_of_mac(packet.family, mac, packet.dst, bridge)
+    if next_hop is None or kernel.namespace.has_address(packet.family, next_hop):
+        return None
+    return neighbour_behind(kernel, packet, next_hop, bridge)
+
+
+def neighbour_behind(kernel: Kernel, packet: Packet, next_hop: int, bridge: str) -> Neighbour:
+    """Return who on a bridge has an address; somebody outside behind an unknown port where nothing tells."""
+    found = kernel.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
+    return found or Neighbour(None, address_text(packet.family, next_hop), None, ())
+
+
+def _own_macs(kernel: Kernel, bridge: str) -> set[str]:
+    """Return the MAC addresses for which a bridge hands frames up: its own, and those of its ports."""
+    namespace = kernel.namespace
+    own = {one.mac for one in namespace.forwarding if one.local and one.bridge == bridge}
+    interfaces = [namespace.interfaces[bridge], *namespace.ports(bridge)]
+    return own | {one.mac.lower() for one in interfaces if one.mac is not None}
+
+
+def is_of_other_port(kernel: Kernel, packet: Packet, port: Interface) -> bool:
+    """Tell whether a frame has the MAC address of a port by which it did not come (eth_type_trans)."""
+    taken = (kernel.namespace.interfaces[port.master or ""].mac, port.mac)
+    known = [mac.lower() for mac in taken if mac is not None]
+    return packet.dst_mac is not None and packet.dst_mac.lower() not in known
+
+
+# -- how a frame leaves -----------------------------------------------------------------------------------
+
+
+def hand_up(kernel: Kernel, context: Context, bridge: str) -> Outcome | None:
+    """Hand a frame from a bridge's port to the host's IP stack (br_pass_frame_up)."""
+    return pass_bridge(kernel, context, "input") or pass_device(kernel, context, "ingress", bridge)
+
+
+def leave_by(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
+    """Send a frame out of a bridge's port, one of these; none: it is not known out of which."""
+    outcome = pass_bridge(kernel, context, "postrouting")
+    return outcome or pass_device(kernel, context, "egress", *(ports or (None,)))

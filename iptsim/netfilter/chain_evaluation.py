@@ -1,0 +1,94 @@
+"""Evaluating a base chain: its rules in order, calls, returns and its policy.
+
+Sources: nft_do_chain (net/netfilter/nf_tables_core.c), ipt_do_table (net/ipv4/netfilter/ip_tables.c), and
+measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.dump.ruleset import Chain, Rule
+from iptsim.errors import RulesetError
+from iptsim.extensions.base import Translation, Verdict
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.program import Prepared, Program
+from iptsim.netfilter.rule_evaluation import add_step, apply, matches
+from iptsim.netfilter.trace import Step
+from iptsim.packet import Context
+
+
+def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
+    """Evaluate the base chain of a table at the packet's hook. Returns None where the packet goes on."""
+    base = program.chain(table, context.hook)
+    if base is None:
+        return None
+    context.table, context.backend, context.version = table, program.backend, program.version
+    begun = len(kernel.passage.steps)
+    verdict = _traverse(kernel, context, program, base)
+    if len(kernel.hooks.programs(context.packet.family)) > 1:
+        for step in kernel.passage.steps[begun:]:
+            step.backend = program.backend
+    if isinstance(verdict, Translation) or verdict.kind == "ACCEPT":
+        return None
+    if verdict.kind == "REJECT":
+        return Outcome("REJECT", reject=str(verdict.detail), context=context)
+    return Outcome("DROP", context=context)
+
+
+def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -> Verdict | Translation:
+    """Traverse a base chain to its end. Returns ACCEPT, DROP, REJECT, QUEUE, STOLEN or a translation."""
+    rules, index = program.rules(base), 0
+    callers: list[tuple[list[Rule | Prepared], int]] = []
+    while True:
+        if index >= len(rules):
+            if not callers:
+                return _policy(kernel, context, base)
+            rules, index = callers.pop()
+            continue
+        prepared = program.prepare(rules, index)
+        index += 1
+        matched = matches(kernel, context, prepared)
+        if matched is False:
+            continue
+        kernel.budget.spend(1)
+        jump = prepared.jump
+        if jump is not None:
+            called = _call(kernel, context, program, prepared, depth=len(callers))
+            if not jump.goto:
+                callers.append((rules, index))
+            rules, index = called, 0
+            continue
+        verdict = apply(kernel, context, prepared, maybe=matched is None, depth=len(callers))
+        if isinstance(verdict, Translation):
+            return verdict
+        if verdict.kind == "RETURN":
+            if not callers:
+                return _policy(kernel, context, base)
+            rules, index = callers.pop()
+        elif verdict.kind != "CONTINUE":
+            return verdict
+
+
+def _call(
+    kernel: Kernel, context: Context, program: Program, prepared: Prepared, *, depth: int
+) -> list[Rule | Prepared]:
+    """Return the rules of the chain that a rule calls, and record the step.
+
+    Raises:
+        RulesetError: the dump has no such chain.
+    """
+    rule, jump = prepared.rule, prepared.jump
+    assert jump is not None
+    add_step(kernel, context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=depth)
+    chain = program.chain(context.table, jump.chain)
+    if chain is None:
+        raise RulesetError(f"{rule.span}: there is no chain {jump.chain} in table {context.table}")
+    return program.rules(chain)
+
+
+def _policy(kernel: Kernel, context: Context, base: Chain) -> Verdict:
+    """Apply the policy of a base chain, and record the step."""
+    policy = base.policy or "ACCEPT"
+    interfaces = (context.in_interface, context.out_interface)
+    kernel.add(Step(context.hook, policy, context.table, context.hook, policy=True, interfaces=interfaces))
+    return Verdict("ACCEPT" if policy == "ACCEPT" else "DROP")

@@ -1,0 +1,56 @@
+"""How matches that nothing decides, and what the kernel picks at random, go on one way of a question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.host.namespace import NftChain
+from iptsim.languages import later
+from iptsim.netfilter.trace import Decision
+from iptsim.packet import Unknown
+
+
+class Choices:
+    """Takes the values of a plan one after the other, True where it ends, and records what each decided."""
+
+    def __init__(self, plan: tuple[bool, ...] = ()) -> None:
+        self.plan = plan
+        self.decisions: list[Decision] = []
+        #: what goes the same way for the rest of the walk
+        self.settled: dict[Any, bool] = {}
+
+    def take(
+        self,
+        unknown: Unknown,
+        what: str,
+        words: str = later("matches"),
+        *,
+        rule: Rule | None = None,
+        otherwise: str = "",
+        chain: NftChain | None = None,
+    ) -> bool:
+        """Take the next value of the plan.
+
+        Args:
+            unknown: why nothing decides it.
+            what: the match or target; for a choice outside the rules a word for what is chosen.
+            words: what is so if it is True, said of the match or target; without a rule a whole clause.
+            rule: None for a choice outside the rules.
+            otherwise: what is so if it is False, where that is more than the contrary.
+            chain: the base chain of nftables whose verdict it is.
+        """
+        index = len(self.decisions)
+        value = self.plan[index] if index < len(self.plan) else True
+        place = ("", "", 0) if rule is None else (rule.table, rule.chain, rule.position)
+        self.decisions.append(Decision(unknown, what, place, rule, value, words, otherwise, chain))
+        return value
+
+    def choose(
+        self, unknown: Unknown, what: str, words: str, *, otherwise: str = "", chain: NftChain | None = None
+    ) -> bool:
+        """Decide what no rule decides; the key of `unknown` holds all that goes the same way within one walk."""
+        key = (what, unknown.key)
+        if key not in self.settled:
+            self.settled[key] = self.take(unknown, what, words, otherwise=otherwise, chain=chain)
+        return self.settled[key]

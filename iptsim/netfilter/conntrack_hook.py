@@ -1,0 +1,100 @@
+"""Connection tracking at its hooks: fragments, the state of a packet, and the entry that its connection gets.
+
+Sources: nf_conntrack_in and nf_conntrack_confirm (net/netfilter/nf_conntrack_core.c),
+net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, and measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.languages import say
+from iptsim.netfilter import conntrack, hooks
+from iptsim.netfilter.hooks import Hook
+from iptsim.netfilter.kernel import Kernel
+from iptsim.packet import NO_ZONE, Context, Packet, State, find_quoted, is_icmp_error
+
+#: Protocol number of the IPv6 fragment header, and its length in octets.
+FRAGMENT, FRAGMENT_HEADER = 44, 8
+
+
+def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
+    """Join fragments before a hook: for conntrack, in IPv4 also for local delivery."""
+    packet, first = context.packet, hook.name in (hooks.PREROUTING, hooks.OUTPUT)
+    if packet.fragment is not None:
+        joined = first if hook.tracks else packet.family == 4 and hook.name == hooks.INPUT
+        if joined:
+            packet.fragment = None
+            note = say("the kernel puts the fragments together first; rules see the whole packet")
+            kernel.note(hook.name, "CONTINUE", note, "defragmented")
+    if hook.tracks and first and packet.extension_headers:
+        _join_atomic_fragment(packet)
+
+
+def _join_atomic_fragment(packet: Packet) -> None:
+    """Take away the fragment header of a packet in one piece, as conntrack does (nf_ct_frag6_gather)."""
+    kept = tuple(header for header in packet.extension_headers if header[0] != FRAGMENT)
+    packet.length -= FRAGMENT_HEADER * (len(packet.extension_headers) - len(kept))
+    packet.extension_headers = kept
+
+
+def track(kernel: Kernel, context: Context) -> None:
+    """Give a packet its state and its connection; one that has a state keeps it."""
+    if context.state is not None:
+        return
+    forced = kernel.stated = kernel.world.forced_state()
+    if context.notrack:
+        context.state = "UNTRACKED"
+        return
+    found = forced or _find(kernel, context)
+    context.state, context.connection, context.direction = found
+    if found.connection is None:
+        return
+    if found.state == "ESTABLISHED" and found.direction == "reply":
+        found.connection.status |= {"SEEN_REPLY"}
+    if context.helper and found.state == "NEW":
+        found.connection.helper = context.helper
+
+
+def _find(kernel: Kernel, context: Context) -> State:
+    packet = context.packet
+    if is_icmp_error(packet):
+        found = _find_quoted(kernel, context)
+    else:
+        found = conntrack.find(packet, kernel.connections, context.zone)
+    if found is not None:
+        return found
+    loose = kernel.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
+    return conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
+
+
+def _find_quoted(kernel: Kernel, context: Context) -> State | None:
+    """Return the state of an ICMP error by the packet that it quotes, None where that is none's."""
+    packet = context.packet
+    if packet.quoted is not None:
+        return find_quoted(packet, packet.quoted, kernel.connections, context.zone)
+    kernel.notes.append(
+        say(
+            "Nothing says which packet the ICMP error is about, so it belongs to no known connection and its "
+            "state is INVALID; quote that packet: --set inner.dst=ADDRESS --set inner.dport=PORT."
+        )
+    )
+    return None
+
+
+def confirm(kernel: Kernel, context: Context) -> None:
+    """Enter the connection of a packet that has passed all hooks."""
+    connection = context.connection
+    if context.direction == "reply":
+        # an answer to a packet that was rejected does not make its connection known
+        return
+    if connection is not None and "CONFIRMED" not in connection.status:
+        connection.status |= {"CONFIRMED"}
+        kernel.connections.append(connection)
+
+
+def forget_invalid(kernel: Kernel, context: Context) -> None:
+    """Let conntrack look again at an INVALID packet that comes in: nothing is noted at it."""
+    if context.state == "INVALID":
+        # what is wrong with it stays
+        if kernel.stated is not None:
+            kernel.world.force(kernel.stated)
+        context.state, context.template, context.zone = None, False, NO_ZONE

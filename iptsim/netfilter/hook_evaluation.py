@@ -1,0 +1,64 @@
+"""Passing a hook: its base chains in order, with connection tracking, nat, and a new route behind OUTPUT's.
+
+Sources: nf_hook_slow (net/netfilter/core.c), net/ipv4/netfilter.c, and measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.netfilter import conntrack_hook, hooks
+from iptsim.netfilter.chain_evaluation import evaluate
+from iptsim.netfilter.hook_order import in_order
+from iptsim.netfilter.hooks import BaseChain, Hook
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.nat_hook import pass_nat
+from iptsim.netfilter.nftables import pass_chain
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.route_selection import reroute, route_key
+from iptsim.netfilter.unseen import unseen_block
+from iptsim.packet import Context
+
+
+def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
+    """Take a packet through a hook. Returns None when it goes on, else its outcome."""
+    context.hook = name
+    packet = context.packet
+    hook = kernel.hooks.at(packet.family, name)
+    conntrack_hook.defragment(kernel, context, hook)
+    if name == hooks.PREROUTING and (outcome := _pass_unseen(kernel, context)) is not None:
+        return outcome
+    for chain in in_order(kernel, name, hook.chains):
+        before = route_key(packet)
+        outcome = _pass(kernel, context, hook, chain)
+        if outcome is None and name == hooks.OUTPUT and chain.table in ("mangle", "nat"):
+            outcome = reroute(kernel, context, before, nat=chain.table == "nat")
+        if outcome is not None:
+            return outcome
+    return _pass_unseen(kernel, context) if name == hooks.FORWARD else None
+
+
+def _pass(kernel: Kernel, context: Context, hook: Hook, chain: BaseChain) -> Outcome | None:
+    """Take a packet through one of the things that are registered at a hook."""
+    if chain.program is not None:
+        return evaluate(kernel, context, chain.program, chain.table)
+    if chain.nftables is not None:
+        return pass_chain(kernel, context, chain.nftables)
+    if chain.table != hooks.CONNTRACK:
+        destination = context.packet.dst
+        outcome = pass_nat(kernel, context, hook)
+        kernel.passage.translated = context.packet.dst != destination
+        return outcome
+    if hook.tracks:
+        conntrack_hook.track(kernel, context)
+    return None
+
+
+def _pass_unseen(kernel: Kernel, context: Context) -> Outcome | None:
+    """Go both ways where a table that the source does not show may block the packet."""
+    flow = context.packet.flow
+    if not kernel.is_host or any(flow == one.reply for one in kernel.connections):
+        return None
+    rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
+    found = unseen_block(kernel.host, rulesets, context)
+    if found is None or not kernel.choices.choose(found.unknown, "unseen", found.words):
+        return None
+    return kernel.drop("rules-not-shown", found.note, context.hook)

@@ -1,0 +1,42 @@
+"""The order of base chains of equal priority: where two backends have rules, no file tells which come first."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from iptsim.languages import later, say
+from iptsim.netfilter.hooks import BaseChain
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.program import Program
+from iptsim.packet import Unknown
+
+
+def in_order(kernel: Kernel, hook: str, chains: tuple[BaseChain, ...]) -> tuple[BaseChain, ...]:
+    """Return base chains in the order in which the kernel calls them.
+
+    Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
+    tells which of two backends that was: where it can matter, either order is a way of its own.
+    """
+    for place, (one, other) in enumerate(pairwise(chains)):
+        if one.priority != other.priority or one.program is None or other.program is None:
+            continue
+        if not _comes_first(kernel, hook, one.table, one.program, other.program):
+            chains = (*chains[:place], other, one, *chains[place + 2 :])
+    return chains
+
+
+def _comes_first(kernel: Kernel, hook: str, table: str, program: Program, other: Program) -> bool:
+    """Tell whether one backend's base chain is called before that of the other backend."""
+    if program.is_idle(table, hook) or other.is_idle(table, hook):
+        return True
+    stated = kernel.world.fact("first_backend")
+    if stated is not None:
+        return bool(stated == program.backend)
+    place = f"{table} {hook}"
+    unknown = Unknown(
+        say("whose rules come first in {place}, those of nf_tables or of legacy", place=place),
+        later("--set first_backend=nf_tables, or legacy: those that were loaded last come first"),
+        (table, hook),
+    )
+    words = say("the {backend} rules of {place} come first", backend=program.backend, place=place)
+    return kernel.choices.choose(unknown, "backend", words)

@@ -1,0 +1,104 @@
+"""A packet that comes in: PREROUTING, the routing decision, then local delivery or forwarding.
+
+Sources: ip_rcv and ip_rcv_finish (net/ipv4/ip_input.c), ip6_rcv_core (net/ipv6/ip6_input.c), and measurements.
+"""
+
+from __future__ import annotations
+
+from iptsim.host.namespace import Interface
+from iptsim.host.source import is_multicast
+from iptsim.languages import say
+from iptsim.netfilter import bridge_input, hooks
+from iptsim.netfilter.bridge_input import HandedUp
+from iptsim.netfilter.bridge_ports import entrance, is_bridge
+from iptsim.netfilter.hook_evaluation import pass_hook
+from iptsim.netfilter.ip_forward import forward
+from iptsim.netfilter.ip_transmit import carriers
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.local_delivery import deliver, is_joined
+from iptsim.netfilter.nftables import pass_device
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.route_selection import note_policy, route_input
+from iptsim.packet import Context, Packet
+
+
+def receive(
+    kernel: Kernel, packet: Packet, interface: str, next_hop: int | None = None, *, discovered: bool = False
+) -> Outcome:
+    """Follow a packet that arrives on an interface of the namespace.
+
+    Args:
+        kernel: the namespace's.
+        packet: is changed on its path.
+        interface: on which it arrives; a bridge port counts as such.
+        next_hop: the address whose MAC the sender put in the frame, when it arrives on a bridge
+            port; None: the bridge's own.
+        discovered: the sender knows that MAC address already (IPv6).
+    """
+    context = kernel.context(packet)
+    interfaces = kernel.namespace.interfaces
+    port = interfaces.get(interface)
+    outcome = pass_device(kernel, context, "ingress", *carriers(kernel, interface))
+    if outcome is not None:
+        return outcome
+    if port is not None and port.master is not None:
+        if is_bridge(kernel, port.master):
+            received = bridge_input.receive(kernel, context, port, next_hop, discovered)
+            return (
+                received if isinstance(received, Outcome) else _enter_from_bridge(kernel, context, received)
+            )
+        if interfaces[port.master].kind == "bond":
+            # the bond takes the packet over before any hook (bond_handle_frame)
+            return receive(kernel, packet, port.master, next_hop, discovered=discovered)
+    context.in_interface = interface
+    if _is_for_others(packet, port):
+        note = say("the frame's destination MAC address is not the host's")
+        return kernel.drop("not-for-host", note, "LINK")
+    return _enter(kernel, context)
+
+
+def receive_from_outside(kernel: Kernel, packet: Packet, interface: str) -> Outcome:
+    """Follow a packet that somebody outside sends, by an interface of the namespace, a bridge or its port."""
+    port, next_hop = entrance(kernel, packet, interface)
+    return receive(kernel, packet, port, next_hop, discovered=True)
+
+
+def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outcome:
+    """Route a packet that came in; `entered` where IP takes another interface for the one it came by."""
+    interface = context.in_interface or "lo"
+    context.entered = entered or interface
+    joined = is_joined(kernel, context.packet)
+    decision = route_input(kernel, context.packet, interface, joined=joined)
+    if decision.kind == "drop":
+        return kernel.drop(decision.code, decision.note)
+    note_policy(kernel, decision.policy)
+    return deliver(kernel, context) if decision.kind == "local" else forward(kernel, context, decision)
+
+
+def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Outcome:
+    """Take in what a bridge hands up; copies of a flooded frame may have fared otherwise."""
+    outcome = _enter(kernel, context, seen=frame.seen, entered=frame.entered)
+    return outcome if outcome.verdict == "ACCEPT" else frame.flooded or outcome
+
+
+def _enter(kernel: Kernel, context: Context, *, seen: bool = False, entered: str | None = None) -> Outcome:
+    """Take a packet into the IP stack; `seen`: PREROUTING has seen it already."""
+    outcome = _refused_before_rules(kernel, context.packet)
+    if outcome is None and not seen:
+        outcome = pass_hook(kernel, context, hooks.PREROUTING)
+    return outcome or route(kernel, context, entered)
+
+
+def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
+    """Tell whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
+    if packet.dst_mac is None or interface is None or interface.mac is None:
+        return False
+    return packet.pkttype == "unicast" and packet.dst_mac.lower() != interface.mac.lower()
+
+
+def _refused_before_rules(kernel: Kernel, packet: Packet) -> Outcome | None:
+    """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback targets."""
+    if packet.family == 6 and (is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1):
+        note = say("IPv6 drops it before any rule: a loopback or multicast address")
+        return kernel.drop("martian", note)
+    return None

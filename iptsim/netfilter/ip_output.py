@@ -1,0 +1,129 @@
+"""A packet that the host itself sends: its route, OUTPUT, POSTROUTING; what it sends to itself comes in again.
+
+Sources: ip_queue_xmit, ip_mc_output (net/ipv4/ip_output.c), nf_send_reset, icmp_send, and measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iptsim.host import fib
+from iptsim.languages import say
+from iptsim.netfilter import hooks, routing
+from iptsim.netfilter.conntrack_hook import confirm, forget_invalid
+from iptsim.netfilter.hook_evaluation import pass_hook
+from iptsim.netfilter.ip_input import route
+from iptsim.netfilter.ip_transmit import transmit
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.local_delivery import deliver, is_joined
+from iptsim.netfilter.mtu import drop_too_big, is_too_big
+from iptsim.netfilter.nftables import pass_device
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.route_selection import note_policy, refused_output, route_output
+from iptsim.packet import Context, Packet
+
+
+def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome:
+    """Follow a packet that a program of this namespace sends.
+
+    Args:
+        kernel: the namespace's.
+        packet: is changed on its path.
+        keep_source: the source address is settled; else the kernel picks it by the route.
+    """
+    context = kernel.context(packet)
+    packet.local_socket = True
+    kernel.passage.sent = packet.copy()
+    found = route_output(kernel, packet, source=packet.src if keep_source else None)
+    if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
+        why = (found and routing.refusal(found)) or say("there is no route to the destination")
+        return kernel.drop("no-route", say("nothing is sent: {why}", why=why))
+    if not keep_source:
+        source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
+        if source is None:
+            return kernel.drop("no-source", say("nothing is sent: there is no address to send from"))
+        packet.src = source
+    kernel.passage.sent = packet.copy()
+    if (refused := refused_output(kernel, packet, found.device)) is not None:
+        return refused
+    note_policy(kernel, routing.policy_words(found))
+    interface = kernel.namespace.interfaces.get(found.device or "")
+    mtu = routing.mtu_of(found) or (interface.mtu if interface is not None else None)
+    if packet.extra.get("ip_df") and is_too_big(kernel, packet, mtu):
+        return drop_too_big(kernel, packet, mtu)
+    return _output(kernel, context, found)
+
+
+def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome:
+    """Follow the packet that REJECT sends back; it belongs to the rejected packet's connection."""
+    context = kernel.context(packet)
+    found = route_output(kernel, packet, source=None)
+    if found is None or found.device is None:
+        return kernel.drop("no-route", say("the answer has no way back"))
+    if (refused := refused_output(kernel, packet, found.device)) is not None:
+        return refused
+    if rejected.connection is not None:
+        context.connection, context.state = rejected.connection, "RELATED"
+        context.direction = "original" if rejected.direction == "reply" else "reply"
+    else:
+        packet.quoted = rejected.packet.flow
+        # an untracked packet's answer inherits that there is no entry: CT does nothing then, but
+        # conntrack looks it up
+        context.template = rejected.state == "UNTRACKED"
+    return _output(kernel, context, found)
+
+
+def _output(kernel: Kernel, context: Context, found: fib.RouteResult) -> Outcome:
+    passage = kernel.passage
+    passage.route = found
+    context.out_interface = _device(found)
+    outcome = pass_hook(kernel, context, hooks.OUTPUT)
+    if outcome is not None:
+        return outcome
+    found = passage.route
+    context.out_interface, passage.gateway = _device(found), found.gateway_of(context.packet.family)
+    if found.type == "broadcast" or (found.type == "multicast" and is_joined(kernel, context.packet)):
+        _hear_own_broadcast(kernel, context)
+    outcome = pass_hook(kernel, context, hooks.POSTROUTING)
+    if outcome is not None:
+        return outcome
+    confirm(kernel, context)
+    if context.out_interface == "lo":
+        return _loop_back(kernel, context)
+    return transmit(kernel, context, passage.gateway if found.type == "unicast" else None)
+
+
+def _device(found: fib.RouteResult) -> str | None:
+    return "lo" if found.type in ("local", "anycast") else found.device
+
+
+def _loop_back(kernel: Kernel, context: Context) -> Outcome:
+    """Follow a packet from the host to itself: it comes in again on lo, with the same connection."""
+    outcome = pass_device(kernel, context, "egress", "lo") or pass_device(kernel, context, "ingress", "lo")
+    if outcome is not None:
+        return outcome
+    context.in_interface, context.out_interface = "lo", None
+    forget_invalid(kernel, context)
+    outcome = pass_hook(kernel, context, hooks.PREROUTING)
+    if outcome is None and kernel.passage.translated:
+        # the route that it brought along fits no longer
+        return route(kernel, context)
+    return outcome or deliver(kernel, context)
+
+
+def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
+    """Let a copy of the host's own broadcast come back to it, before the packet itself leaves.
+
+    What happens to the copy does not stop the packet (ip_mc_output).
+    """
+    copy = replace(context, packet=context.packet.copy())
+    # a clone has no socket
+    copy.packet.local_socket = False
+    if pass_hook(kernel, copy, hooks.POSTROUTING) is not None:
+        return
+    confirm(kernel, copy)
+    copy.in_interface, copy.out_interface = context.out_interface, None
+    copy.packet.pkttype = "loopback"
+    forget_invalid(kernel, copy)
+    if pass_hook(kernel, copy, hooks.PREROUTING) is None:
+        pass_hook(kernel, copy, hooks.INPUT)

@@ -1,0 +1,142 @@
+"""The state of the kernel in one network namespace, while one way of a question is followed.
+
+All parts of the walk are handed it: the rules and who wrote them, the connections that conntrack knows, and
+what the packet under way has met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from iptsim.errors import WalkLimitError
+from iptsim.host.fib import RouteResult
+from iptsim.netfilter.choices import Choices
+from iptsim.netfilter.hooks import Hooks
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.outside import Watch
+from iptsim.netfilter.surroundings import World
+from iptsim.netfilter.trace import Skipped, Step
+from iptsim.packet import Connection, Context, Packet, State
+
+#: Rules that may be evaluated for one question, all ways together.
+RULE_LIMIT = 5_000_000
+#: Steps that one packet may take: a real path takes tens to hundreds.
+STEP_LIMIT = 20_000
+
+
+class Budget:
+    """How many more rules may be evaluated for a question."""
+
+    def __init__(self, limit: int = RULE_LIMIT) -> None:
+        self.left = limit
+
+    def spend(self, count: int) -> None:
+        """Take from the budget.
+
+        Raises:
+            WalkLimitError: it is used up.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise WalkLimitError(
+                f"the walk looked at more than {RULE_LIMIT:,} rules: the ruleset is built to explode"
+            )
+
+
+@dataclass(slots=True)
+class Passage:
+    """The passage of one packet through the namespace.
+
+    Attributes:
+        steps: what happened to it so far.
+        skipped: the rules that have not matched since the last step; only in a verbose answer.
+        watch: collects the rules that check its outside address, where other addresses matter.
+        sent: the packet as a local program sent it.
+        route: the route of a local packet (skb_dst); OUTPUT may change it.
+        translated: whether nat has changed its destination, at the last hook.
+        gateway: the next hop that its route names, None for a neighbour on the link.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    watch: Watch | None = None
+    sent: Packet | None = None
+    route: RouteResult | None = None
+    translated: bool = False
+    gateway: int | None = None
+
+
+class Kernel:
+    """The state of the kernel in one network namespace.
+
+    Attributes:
+        world: the host and what the question says of it.
+        hooks: the base chains at each hook.
+        choices: how what nothing decides goes.
+        budget: how many more rules may be evaluated.
+        verbose: whether rules that did not match are recorded.
+        connections: those that conntrack knows.
+        consulted: packet fields that a rule checked while they held a default.
+        notes: what was assumed, in sentences.
+        stated: the state that the question gave the packet that conntrack looked up last.
+        passage: what the packet under way has met.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        hooks: Hooks,
+        *,
+        choices: Choices | None = None,
+        budget: Budget | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.world = world
+        self.host = world.host
+        self.namespace = world.namespace
+        self.hooks = hooks
+        self.choices = choices or Choices()
+        self.budget = budget or Budget()
+        self.verbose = verbose
+        self.connections: list[Connection] = list(world.known_connections)
+        self.consulted: set[str] = set()
+        self.notes: list[str] = []
+        self.stated: State | None = None
+        self.passage = Passage()
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the host's own namespace, not that of a container."""
+        return self.namespace is self.host.namespace
+
+    def begin(self, watch: Watch | None = None) -> None:
+        """Start the passage of a new packet."""
+        self.passage = Passage(watch=watch)
+
+    def context(self, packet: Packet) -> Context:
+        """Return the context of a packet that sets out."""
+        return Context(packet, "", "", self.world, consulted=self.consulted)
+
+    def add(self, step: Step) -> None:
+        """Record a step of the packet under way.
+
+        Raises:
+            WalkLimitError: there are too many.
+        """
+        passage = self.passage
+        if self.verbose:
+            step.skipped, passage.skipped = passage.skipped, []
+        passage.steps.append(step)
+        if len(passage.steps) > STEP_LIMIT:
+            raise WalkLimitError(
+                f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode"
+            )
+
+    def note(self, hook: str, verdict: str, note: str, code: str) -> None:
+        """Record a step outside iptables."""
+        self.add(Step(hook, verdict, note=note, code=code))
+
+    def drop(self, code: str, note: str, hook: str = "ROUTING") -> Outcome:
+        """Record that the kernel itself drops the packet."""
+        self.note(hook, "DROP", note, code)
+        return Outcome("DROP")

@@ -1,0 +1,93 @@
+"""Nat at a hook: its chains are evaluated once a connection, then all its packets are rewritten.
+
+Source: nf_nat_inet_fn and nf_nat_icmp_reply_translation (net/netfilter/nf_nat_core.c, nf_nat_proto.c).
+"""
+
+from __future__ import annotations
+
+from iptsim.languages import later, say
+from iptsim.netfilter import conntrack, hooks, nat
+from iptsim.netfilter.chain_evaluation import evaluate
+from iptsim.netfilter.hook_order import in_order
+from iptsim.netfilter.hooks import Hook
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.nftables import pass_chain
+from iptsim.netfilter.outcome import Outcome
+from iptsim.packet import Connection, Context, Unknown, is_icmp_error
+
+
+def pass_nat(kernel: Kernel, context: Context, hook: Hook) -> Outcome | None:
+    """Take a packet through nat. Returns None where it goes on."""
+    connection = context.connection
+    if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
+        return None
+    if _is_translated(connection) and not _is_there(kernel, context):
+        return None
+    side = hooks.NAT_SIDE[hook.name]
+    opens = context.state in ("NEW", "RELATED") and not is_icmp_error(context.packet)
+    if opens and side not in connection.nat_done:
+        outcome = _evaluate(kernel, context, connection, side, hook)
+        if outcome is not None:
+            return outcome
+    return _rewrite(kernel, context, connection, side, hook)
+
+
+def _evaluate(
+    kernel: Kernel, context: Context, connection: Connection, side: str, hook: Hook
+) -> Outcome | None:
+    """Evaluate the nat chains until one of them translates the connection."""
+    for chain in in_order(kernel, hook.name, hook.nat):
+        outcome = None
+        if chain.nftables is not None:
+            outcome = pass_chain(kernel, context, chain.nftables)
+        elif chain.program is not None:
+            outcome = evaluate(kernel, context, chain.program, "nat")
+        if outcome is not None:
+            return outcome
+        if side in connection.nat_done:
+            break
+    connection.nat_done |= {side}
+    return None
+
+
+def _rewrite(
+    kernel: Kernel, context: Context, connection: Connection, side: str, hook: Hook
+) -> Outcome | None:
+    """Rewrite a packet as the entry of its connection says, or drop it where that can't be."""
+    packet = context.packet
+    if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
+        # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
+        note = say("an ICMP redirect for a translated connection is not passed on")
+        return kernel.drop("nat-failed", note, hook.name)
+    if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
+        return kernel.drop("nat-failed", say("its checksum is wrong"), hook.name)
+    if not nat.translate(packet, connection, side, context.direction):
+        return kernel.drop("nat-failed", say("its GRE header can't be translated"), hook.name)
+    return None
+
+
+def _is_translated(connection: Connection) -> bool:
+    return bool(connection.status & {"SNAT", "DNAT"})
+
+
+def _is_there(kernel: Kernel, context: Context) -> bool:
+    """Tell whether the kernel translates packets of a translated connection: while any nat chain is there.
+
+    A dump alone may have been saved without its table nat, and nftables may have nat chains of its own.
+    """
+    if kernel.host.inferred or _has_table(kernel, context):
+        return True
+    unknown = Unknown(
+        say("whether the host has a nat chain that no file shows"), later("the table nat in the dump")
+    )
+    return kernel.choices.choose(unknown, "nat", say("the host has a nat chain"))
+
+
+def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:
+    """Tell whether there are nat chains."""
+    return _has_table(kernel, context) or any(chain.nftables is not None for chain in hook.nat)
+
+
+def _has_table(kernel: Kernel, context: Context) -> bool:
+    programs = kernel.hooks.programs(context.packet.family)
+    return any("nat" in program.ruleset.tables for program in programs)

@@ -1,0 +1,124 @@
+"""Selecting the route of a packet that the host sends, with one of its next hops.
+
+Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, netfilter.c).
+"""
+
+from __future__ import annotations
+
+from iptsim.host import fib
+from iptsim.languages import joined, say
+from iptsim.netfilter import routing
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
+from iptsim.packet import Context, Packet, Unknown, address_text
+
+#: What routing looks at, and OUTPUT may change: source, destination, mark, TOS.
+RouteKey = tuple[int, int, int, int]
+
+
+def select_next_hop(kernel: Kernel, found: fib.RouteResult, packet: Packet) -> fib.RouteResult:
+    """Return a routing decision with one next hop; of several the kernel picks one by a hash."""
+    ways = found.ways
+    wanted = kernel.world.fact("next_hop")
+    if wanted is not None:
+        ways = tuple(way for way in ways if wanted in (way.device, _gateway_text(way))) or ways
+    for way in ways[:-1]:
+        unknown = Unknown(
+            say(
+                "which next hop the kernel picks by its hash of the addresses: {hops}",
+                hops=joined(" or ", map(_hop_text, found.ways)),
+            ),
+            f"--set next_hop={way.device}",
+            (found.route, packet.src, packet.dst, way.device, way.gateway),
+        )
+        if kernel.choices.choose(unknown, "next_hop", say("the next hop is {hop}", hop=_hop_text(way))):
+            return way
+    return ways[-1]
+
+
+def _gateway_text(way: fib.RouteResult) -> str | None:
+    return None if way.gateway is None else address_text(way.gateway_family or 4, way.gateway)
+
+
+def _hop_text(way: fib.RouteResult) -> str:
+    """Return a next hop in words."""
+    gateway = _gateway_text(way)
+    if gateway is None:
+        return way.device or ""
+    return say("{gateway} on {device}", gateway=gateway, device=way.device)
+
+
+def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool = False) -> routing.Decision:
+    """Decide on a packet that arrived on an interface; see :func:`iptsim.netfilter.routing.route_input`."""
+    return routing.route_input(
+        kernel.namespace,
+        packet,
+        interface,
+        joined=joined,
+        next_hop=lambda found, packet: select_next_hop(kernel, found, packet),
+    )
+
+
+def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.RouteResult | None:
+    """Return the route of a packet of the host's own, None where there is none."""
+    found = fib.lookup(
+        kernel.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
+        sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,
+    )  # fmt: skip
+    return select_next_hop(kernel, found, packet) if found.type else None
+
+
+def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
+    """Return the route of a packet that the rules have changed; IPv4 forgets its owner (ip_route_me_harder)."""
+    namespace = kernel.namespace
+    own = packet.family == 6 or fib.address_type(namespace, 4, packet.src) in ("LOCAL", "UNICAST")
+    found = fib.lookup(
+        namespace, packet.family, packet.dst, source=packet.src if own else None, mark=packet.mark,
+        proto=packet.proto, sport=packet.sport, dport=packet.dport,
+        tos=packet.tos, uid=packet.uid if packet.family == 6 else None,
+    )  # fmt: skip
+    return select_next_hop(kernel, found, packet) if found.type else None
+
+
+def route_key(packet: Packet) -> RouteKey:
+    """Return what routing looks at in a packet."""
+    return packet.src, packet.dst, packet.mark, packet.tos
+
+
+def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) -> Outcome | None:
+    """Route a local packet again when OUTPUT changed what routing looks at.
+
+    Args:
+        before: what it was before a base chain.
+        nat: that chain was nat's, after which only a new destination counts.
+    """
+    packet = context.packet
+    if before == route_key(packet) or (nat and before[1] == packet.dst):
+        return None
+    found = route_again(kernel, packet)
+    if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
+        return kernel.drop("no-route", say("the changed packet has no route"))
+    if (refused := refused_output(kernel, packet, found.device)) is not None:
+        return refused
+    if found != kernel.passage.route:
+        note_policy(kernel, routing.policy_words(found))
+    kernel.passage.route = found
+    return None
+
+
+def refused_output(kernel: Kernel, packet: Packet, device: str | None) -> Outcome | None:
+    """Drop a packet from 127.0.0.0/8 that would leave the host."""
+    if packet.family != 4 or packet.src not in routing.LOOPBACK4 or device in (None, "lo"):
+        return None
+    namespace = kernel.namespace
+    local = fib.address_type(namespace, 4, packet.dst) == "LOCAL"
+    if local or routing.route_localnet(namespace, device or ""):
+        return None
+    note = say("a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}", device=device)
+    return kernel.drop("martian", note)
+
+
+def note_policy(kernel: Kernel, words: str) -> None:
+    """Record which policy rule chose the route, where it is no everyday one."""
+    if words:
+        kernel.note("ROUTING", "CONTINUE", words, "policy-routing")

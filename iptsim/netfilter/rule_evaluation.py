@@ -1,0 +1,194 @@
+"""Evaluating one rule: whether it matches, what is undecided, and what its target does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Target, Translation, Verdict
+from iptsim.languages import later, say, told
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outside import Watch
+from iptsim.netfilter.program import Condition, Prepared
+from iptsim.netfilter.trace import Skipped, Step
+from iptsim.netfilter.translation import translate
+from iptsim.packet import Context, Unknown, address_text
+
+#: Packet fields that a target may change and that are worth showing.
+_SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "secmark")
+
+
+def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None:
+    """Tell whether a rule matches; None: undecided, and it makes no difference."""
+    watch = kernel.passage.watch
+    if watch is not None:
+        _watch(kernel, context, prepared, watch)
+    undecided: list[tuple[Unknown, Condition]] = []
+    for condition in prepared.conditions:
+        truth = condition.test(context)
+        if condition.predicate.effect is not None:
+            condition.predicate.effect(context)
+        if truth is True:
+            continue
+        if truth is False:
+            return _skip(kernel, context, prepared, condition)
+        assumed = kernel.world.assumed(condition.match, prepared.rule)
+        if assumed is None:
+            undecided.append((truth, condition))
+        elif assumed is False:
+            return _skip(kernel, context, prepared, condition)
+    if not undecided:
+        return True
+    if prepared.quiet:
+        return None
+    for unknown, condition in undecided:
+        if not _decide(kernel, unknown, condition.match, prepared.rule, negated=condition.predicate.negated):
+            return _skip(kernel, context, prepared, condition)
+    return True
+
+
+def _watch(kernel: Kernel, context: Context, prepared: Prepared, watch: Watch) -> None:
+    """Keep a rule that only its condition on the outside address may keep from matching."""
+    selecting = watch.condition(prepared) if not prepared.quiet else None
+    if selecting is None:
+        return
+    consulted = set(kernel.consulted)
+    others = (one for one in prepared.conditions if one is not selecting)
+    if all(one.test(context) is not False for one in others):
+        watch.keep(prepared.rule, selecting)
+    # what was only looked at for the sake of the watch is no default that counts
+    kernel.consulted.intersection_update(consulted)
+
+
+def _skip(kernel: Kernel, context: Context, prepared: Prepared, condition: Condition) -> bool:
+    """Record a rule that does not match; return False."""
+    kernel.budget.spend(1)
+    if kernel.verbose:
+        rule, predicate = prepared.rule, condition.predicate
+        kernel.passage.skipped.append(
+            Skipped(rule.table, rule.chain, rule, predicate.text, str(predicate.got(context)))
+        )
+    return False
+
+
+def _decide(
+    kernel: Kernel,
+    unknown: Unknown,
+    what: str,
+    rule: Rule,
+    words: str = later("matches"),
+    *,
+    negated: bool = False,
+) -> bool:
+    """Decide an undecided match or target; equal keys go the same way, also where one of them is negated."""
+    choices, key = kernel.choices, (what, unknown.key)
+    if not unknown.key:
+        return choices.take(unknown, what, words, rule=rule)
+    if key not in choices.settled:
+        choices.settled[key] = choices.take(unknown, what, words, rule=rule) is not negated
+    return choices.settled[key] is not negated
+
+
+# -- targets -----------------------------------------------------------------------------------------
+
+
+def apply(
+    kernel: Kernel, context: Context, prepared: Prepared, *, maybe: bool, depth: int
+) -> Verdict | Translation:
+    """Run the target of a rule that matches, and record the step.
+
+    Args:
+        maybe: whether the rule matches is undecided, and makes no difference.
+        depth: how many calls deep the rule's chain is.
+    """
+    target = prepared.target
+    if target is None:
+        add_step(kernel, context, prepared, "CONTINUE", maybe=maybe, depth=depth)
+        return Verdict("CONTINUE")
+    before = _fields(context) if target.changes else None
+    outcome = target.apply(context)
+    if isinstance(outcome, Verdict) and outcome.kind == "QUEUE":
+        outcome = Unknown(
+            say("what the program that reads {detail} decides", detail=outcome.detail),
+            f"--assume {target.name}=yes",
+        )
+    if isinstance(outcome, Unknown):
+        outcome = _undecided(kernel, target, outcome, prepared)
+    if isinstance(outcome, Translation):
+        if not translate(kernel, context, outcome):
+            note = say("there is no address to translate to")
+            add_step(kernel, context, prepared, "DROP", depth=depth, note=note)
+            return Verdict("DROP")
+        shown, note = outcome.target, ""
+    else:
+        shown, note = outcome.kind, str(outcome.detail)
+    changes = _changes(before, _fields(context), context.packet.family) if before is not None else {}
+    add_step(kernel, context, prepared, shown, maybe=maybe, depth=depth, note=note, changes=changes)
+    return outcome
+
+
+def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
+    """Go on after a target whose effect is undecided: it lets the packet go on, or it does not."""
+    passes = kernel.world.assumed(target.name, prepared.rule)
+    if passes is None and not target.terminal and target.status != "unknown":
+        # only a value is unknown (a mark that is not saved): the packet goes on in any case
+        kernel.notes.append(
+            say("{reason} is not known; the packet is taken to keep what it has", reason=told(unknown.reason))
+        )
+        return Verdict("CONTINUE", detail=told(unknown.reason))
+    stated = passes is not None
+    if passes is None:
+        passes = _decide(kernel, unknown, target.name, prepared.rule, later("lets it go on"))
+    if passes:
+        return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=told(unknown.reason))
+    if (
+        target.status == "unknown"
+        and not stated
+        and _decide(kernel, unknown, target.name, prepared.rule, later("accepts it"))
+    ):
+        return Verdict("ACCEPT", detail=told(unknown.reason))
+    return Verdict("DROP", detail=told(unknown.reason))
+
+
+def add_step(
+    kernel: Kernel,
+    context: Context,
+    prepared: Prepared,
+    verdict: str,
+    *,
+    maybe: bool = False,
+    depth: int = 0,
+    note: str = "",
+    changes: dict[str, tuple[Any, Any]] | None = None,
+) -> None:
+    """Record the step of a rule that matches."""
+    rule = prepared.rule
+    kernel.add(
+        Step(
+            context.hook,
+            verdict,
+            rule.table,
+            rule.chain,
+            rule,
+            maybe=maybe,
+            changes=changes or {},
+            note=note,
+            depth=depth,
+            interfaces=(context.in_interface, context.out_interface),
+        )
+    )
+
+
+def _fields(context: Context) -> tuple[Any, ...]:
+    packet, connection = context.packet, context.connection
+    return (*(getattr(packet, name) for name in _SHOWN), connection.mark if connection else None)
+
+
+def _changes(before: tuple[Any, ...], after: tuple[Any, ...], family: int) -> dict[str, tuple[Any, Any]]:
+    changes = {}
+    for name, old, new in zip((*_SHOWN, "ctmark"), before, after, strict=True):
+        if old != new:
+            if name in ("src", "dst"):
+                old, new = address_text(family, old), address_text(family, new)
+            changes[name] = (old, new)
+    return changes

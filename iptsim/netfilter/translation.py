@@ -1,0 +1,41 @@
+"""Carrying out what a nat target asks for: the connection is translated, and its first packet with it."""
+
+from __future__ import annotations
+
+from iptsim.extensions.base import Translation
+from iptsim.host.source import facing_address, select_source
+from iptsim.netfilter import hooks, nat
+from iptsim.netfilter.kernel import Kernel
+from iptsim.packet import Context
+
+
+def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
+    """Carry out what a nat target asks for. Returns False when there is no address to use."""
+    connection = context.connection
+    if connection is None:
+        return True
+    addresses = wanted.addresses
+    if addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
+        own = _own_address(kernel, context, wanted.target)
+        if own is None:
+            return False
+        addresses = (own, own)
+    known = [*kernel.connections, *(entry.connection for entry in kernel.host.conntrack)]
+    nat.set_up(connection, context.packet, wanted, addresses, known)
+    connection.nat_done |= {wanted.side}
+    nat.translate(context.packet, connection, wanted.side, context.direction)
+    return True
+
+
+def _own_address(kernel: Kernel, context: Context, target: str) -> int | None:
+    """Return the host's own address that MASQUERADE and REDIRECT use (nf_nat_masquerade.c, nf_nat_redirect.c)."""
+    packet, namespace = context.packet, kernel.namespace
+    if target == "MASQUERADE":
+        gateway = kernel.passage.gateway
+        next_hop = gateway if gateway is not None else packet.dst
+        device = context.out_interface or ""
+        return select_source(namespace, packet.family, device, packet.dst, gateway=next_hop)
+    if context.hook == hooks.OUTPUT:
+        return 0x7F000001 if packet.family == 4 else 1
+    interface = namespace.interfaces.get(context.in_interface or "")
+    return facing_address(interface, packet.family, packet.dst) if interface else None
