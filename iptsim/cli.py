@@ -17,7 +17,18 @@ from contextlib import suppress
 from typing import NoReturn
 
 import iptsim
-from iptsim.commands import collect, completion, docker_rules, explain, graph, lint, report, rules, whatif
+from iptsim.commands import (
+    collect,
+    completion,
+    docker_rules,
+    explain,
+    graph,
+    lint,
+    redact,
+    report,
+    rules,
+    whatif,
+)
 from iptsim.commands.common import BAD, INTERNAL, complain
 from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
@@ -26,7 +37,7 @@ from iptsim.languages import known_language, language, language_of_locale, looke
 __all__ = ["main", "make_parser", "run"]
 
 #: In the order in which `iptsim --help` lists them.
-_COMMANDS = (explain, whatif, lint, report, rules, graph, collect, docker_rules, completion)
+_COMMANDS = (explain, whatif, lint, report, rules, graph, collect, redact, docker_rules, completion)
 #: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
 #: When set to 1, an internal error prints its traceback.

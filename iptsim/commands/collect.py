@@ -12,7 +12,7 @@ from iptsim.languages import say
 
 def add(commands: Any) -> None:
     """Add the command."""
-    add_command(
+    parser = add_command(
         commands,
         "collect",
         run,
@@ -21,11 +21,16 @@ def add(commands: Any) -> None:
             "Run it as root on the host: sh collect.sh. It only reads, and writes a .tar.gz to use as SOURCE."
         ),
     )
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help=say("replace addresses, names and MACs on the host, which needs Python there"),
+    )
 
 
-def run(_: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     from iptsim.host.collect import script
 
-    sys.stdout.write(script())
+    sys.stdout.write(script(redact=arguments.redact))
     return ANSWERED
