@@ -1,7 +1,7 @@
-"""Routing decisions, and what hangs on them: source addresses, address types, reverse paths.
+"""Routing decisions, and what depends on them: source addresses, address types, reverse paths.
 
 IPv4 follows net/ipv4/{route,fib_frontend,devinet}.c, IPv6 net/ipv6/{route,addrconf}.c, the matches
-net/netfilter/xt_addrtype.c and {ipt,ip6t}_rpfilter.c. Nothing here drops a packet; the walker does that.
+net/netfilter/xt_addrtype.c and {ipt,ip6t}_rpfilter.c. Nothing here drops packets; the walker does.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from iptsim.host.tables import LOCAL_AND_MAIN, Flow, Found, hops, needs_device, 
 from iptsim.packet import Family
 
 LIMITED_BROADCAST = 0xFFFFFFFF
-#: Lookups that are remembered per namespace.
+#: The number of lookups cached per namespace.
 CACHE_SIZE = 200_000
-#: What a sender is told when a route or rule forwards nothing.
+#: The error sent to the source if a route or rule rejects the packet.
 _ERRORS = {"unreachable": "EHOSTUNREACH", "prohibit": "EACCES", "blackhole": "EINVAL", "none": "ENETUNREACH"}
 
 
@@ -27,16 +27,16 @@ class RouteResult(NamedTuple):
 
     Attributes:
         type: "unicast", "local", "broadcast", "multicast", "anycast", "unreachable", "prohibit",
-            "blackhole", or "none" when no route fits.
-        device: where the packet leaves; "lo" for one that is delivered here. None where nothing goes out.
-        gateway: the next hop's address, None for a neighbour on the link.
+            "blackhole", or "none" if no route matches.
+        device: the outgoing device; "lo" for local delivery. None if nothing is sent.
+        gateway: the next hop's address, or None if the destination is on the link.
         gateway_family: family of the gateway (an IPv4 route may have an IPv6 gateway).
         source: the route's preferred source address; see :func:`source_address` for the choice itself.
-        table: the table that decided, None for no route.
+        table: the table that decided, or None without a route.
         route: the route that decided.
-        rule: the policy rule that decided by itself (unreachable, prohibit, blackhole).
-        others: further next hops of the route; the kernel picks one by a hash over the packet's addresses.
-        policy: the policy rule that led to the table, None where nobody touched `ip rule`.
+        rule: the policy rule that decided without a table (unreachable, prohibit, blackhole).
+        others: further next hops of the route; the kernel picks one by a hash of the packet's addresses.
+        policy: the policy rule that selected the table, or None with the default policy rules.
     """
 
     type: str
@@ -52,18 +52,18 @@ class RouteResult(NamedTuple):
 
     @property
     def error(self) -> str | None:
-        """Name of the error that a sender gets; ICMP answers follow from it. None for a usable route."""
+        """Name of the error that a local sender gets, from which the ICMP error follows. None for a usable route."""
         if self.rule is not None and self.type == "unreachable":
             return "ENETUNREACH"
         return _ERRORS.get(self.type)
 
     def gateway_of(self, family: int) -> int | None:
-        """Return the gateway if its address is of a family, else None."""
+        """Return the gateway if its address has the given family, else None."""
         return self.gateway if self.gateway_family in (None, family) else None
 
     @property
     def ways(self) -> tuple[RouteResult, ...]:
-        """The decision with each of the next hops that the kernel may pick; one where there is no choice."""
+        """The decision for each next hop that the kernel may pick; a single one if there is no choice."""
         further = (
             self._replace(
                 device=hop.device, gateway=hop.gateway, gateway_family=hop.gateway_family, others=()
@@ -91,11 +91,11 @@ def lookup(
     tos: int = 0,
     uid: int | None = None,
 ) -> RouteResult:
-    """Decide where a packet goes.
+    """Route a packet.
 
-    `source` is its source address, None when the kernel is still to choose one. `iif` is the interface
-    on which it arrived (for a bridged frame the bridge), None for packets that this host makes; `oif`
-    the interface that the sending socket is bound to. Packets without an owner `uid` count as root's.
+    `source` is its source address, or None if the kernel has yet to choose one. `iif` is the interface
+    on which it arrived (the bridge for bridged frames), or None for locally generated packets; `oif`
+    the interface to which the sending socket is bound. Packets without an owner `uid` count as root's.
     """
     flow = Flow(destination, source, iif, oif, mark, proto, sport, dport, tos, uid)
     cached: RouteResult | None = namespace.cache.get((family, flow))
@@ -108,7 +108,7 @@ def lookup(
 
 
 def _decide4(namespace: Namespace, flow: Flow) -> RouteResult:
-    """Add to the tables' answer what IPv4 decides by the address alone (ip_route_{in,out}put*)."""
+    """Add the decisions of IPv4 that depend only on the address (ip_route_{in,out}put*)."""
     broadcast, multicast = flow.destination == LIMITED_BROADCAST, is_multicast(4, flow.destination)
     if flow.iif is not None:
         if broadcast or (flow.destination == 0 and flow.source == 0):
@@ -117,7 +117,7 @@ def _decide4(namespace: Namespace, flow: Flow) -> RouteResult:
             return RouteResult("multicast", device="lo")
         result = _decide(namespace, 4, flow)
         return result._replace(device="lo") if result.type == "broadcast" else result
-    if flow.destination == 0:  # an old way to say "this host"
+    if flow.destination == 0:  # historically means "this host"
         return RouteResult("local", device="lo")
     if flow.oif is None and flow.source and (broadcast or multicast):
         own = namespace.interface_of(4, flow.source)
@@ -133,7 +133,7 @@ def _decide4(namespace: Namespace, flow: Flow) -> RouteResult:
 
 
 def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
-    """Ask the policy rules and their tables."""
+    """Look up the policy rules and their tables."""
     for rule, found in _answers(namespace, family, flow):
         if found is None:
             return RouteResult(rule.action, rule=rule) if rule is not None else _NO_ROUTE
@@ -160,11 +160,11 @@ def _decide(namespace: Namespace, family: Family, flow: Flow) -> RouteResult:
 def _answers(
     namespace: Namespace, family: Family, flow: Flow
 ) -> Iterator[tuple[RoutingRule | None, Found | None]]:
-    """Yield the routes that hold, or the rule that refuses; the first one decides."""
+    """Yield the matching routes, or the rejecting rule; the first one decides."""
     tables = tables_of(namespace, family)
     rules = own_rules(namespace, family)
     if rules is None:
-        # Without rules of one's own, IPv4 keeps local and main in one trie: the longer prefix wins.
+        # With the default policy rules, IPv4 keeps local and main in one trie: the longer prefix wins.
         asked: Iterator[tuple[RoutingRule | None, str]] = (
             (None, name) for name in ((LOCAL_AND_MAIN, "default") if family == 4 else ("local", "main"))
         )
@@ -182,7 +182,7 @@ def _answers(
 
 
 def source_address(namespace: Namespace, family: Family, route: RouteResult, destination: int) -> int | None:
-    """Return the source address that the kernel puts into a packet for this route; None if it has none."""
+    """Return the source address that the kernel chooses for this route, or None if there is none."""
     if route.source is not None:
         return route.source
     if route.type == "local" and family == 4:
@@ -196,10 +196,10 @@ def source_address(namespace: Namespace, family: Family, route: RouteResult, des
 
 
 def address_type(namespace: Namespace, family: Family, address: int, interface: str | None = None) -> str:
-    """Return the type of an address as `-m addrtype` names it: LOCAL, UNICAST, BROADCAST, MULTICAST ...
+    """Return the type of an address in the terms of `-m addrtype`: LOCAL, UNICAST, BROADCAST, MULTICAST ...
 
     With `interface`, only its own addresses are LOCAL. IPv6 addresses have several types at once
-    (:func:`address_types`); this is the most special one.
+    (:func:`address_types`); this is the most specific one.
     """
     if family == 6:
         types = address_types(namespace, 6, address, interface)
@@ -228,7 +228,7 @@ def address_types(
         types.add("UNSPEC")
     elif is_multicast(6, address):
         types.add("MULTICAST")
-    elif address >> 32 != 0xFFFF:  # IPv4-mapped addresses count as neither
+    elif address >> 32 != 0xFFFF:  # IPv4-mapped addresses are neither
         types.add("UNICAST")
     route = lookup(namespace, 6, address, oif=interface)
     if route.error is not None:
@@ -257,10 +257,10 @@ def reverse_path(
     proto: int | None = None,
     accept_local: bool = False,
 ) -> bool:
-    """Tell whether a packet's source is reached by the interface on which it came (`-m rpfilter`).
+    """Return whether the route to a packet's source leaves by the interface on which it arrived (`-m rpfilter`).
 
-    Not strict: by any interface. `destination`, `tos` and in IPv6 the protocol `proto` are the packet's,
-    which policy rules may look at (ports take no part), `mark` its mark where that does (`--validmark`).
+    In loose mode, any interface will do. `destination`, `tos` and in IPv6 the protocol `proto` are the
+    packet's, for policy rules (ports are not used); `mark` is its mark if that counts (`--validmark`).
     """
     if family == 6 and source == 1:
         return accept_local
@@ -280,7 +280,7 @@ def reverse_path(
 
 
 def _answering(family: Family, destination: int | None) -> int | None:
-    """Return the address that an answer comes from: the packet's destination, where that is a single host's."""
+    """Return the source address of a reply: the packet's destination, if that is a unicast address."""
     special = destination is None or is_multicast(family, destination) or destination == LIMITED_BROADCAST
     return None if special else destination
 
@@ -302,14 +302,14 @@ def source_problem(
     dport: int | None = None,
     tos: int = 0,
 ) -> str | None:
-    """Tell why the kernel drops an arriving IPv4 packet for its source address (__fib_validate_source).
+    """Return why the kernel drops an arriving IPv4 packet because of its source (__fib_validate_source).
 
     Args:
-        out: the interface by which it is to leave again, None for a packet to the host. The way back is
-            looked up as if the answer came in there.
+        out: the interface by which it will leave again, or None for a packet to the host. The reverse route
+            is looked up as if the reply arrived there.
 
     Returns:
-        "martian" for an address of our own, "rp_filter" when the way back is another, None if all is well.
+        "martian" for an address of this host, "rp_filter" if the route back differs, else None.
     """
 
     def setting(name: str, default: int = 0) -> int:
@@ -338,7 +338,7 @@ def source_problem(
 
 
 def _local_routes_of_its_own(namespace: Namespace) -> bool:
-    """Tell whether somebody added routes of type local by hand (fib_has_custom_local_routes)."""
+    """Return whether there are manually added routes of type local (fib_has_custom_local_routes)."""
     key = "local routes of its own"
     if key not in namespace.cache:
         namespace.cache[key] = any(

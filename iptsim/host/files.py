@@ -1,7 +1,7 @@
-"""The files of a capture: from a directory, a tar or zip archive of one, or a bare dump, packed or not.
+"""The files of a capture: from a directory, a tar or zip archive of one, or a bare dump, compressed or not.
 
-Nothing is unpacked to disk and only files with a known name are read, so a path that leads elsewhere
-does no harm; sizes are bounded, so an archive that blows up does not either.
+Nothing is unpacked to disk and only files with known names are read, so paths that lead elsewhere are
+harmless; sizes are limited, so decompression bombs are harmless too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from iptsim.errors import CaptureError
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
 from iptsim.reading import bounded, check_total, read_file
 
-#: The files of a capture and how each is made. The first one is all that is needed.
+#: The files of a capture, and the command for each. Only the first one is required.
 FILES: dict[str, str] = {
     "iptables-save.txt": "iptables-save -c",
     "ip6tables-save.txt": "ip6tables-save -c",
@@ -53,23 +53,23 @@ FILES: dict[str, str] = {
     "conntrack.txt": "conntrack -L",
     "xt-recent.txt": "iptsim collect",
 }
-#: A capture may lie in one folder inside its archive.
+#: A capture may be in a top-level directory of its archive.
 DEPTH = 2
 #: How many other files of a folder or archive are looked at.
 TEXTS = 100
 #: The files that list rules, where nobody saved a dump.
 LISTINGS = tuple(name for name in FILES if name.endswith("tables-listing.txt"))
-#: The files that hold rules.
+#: The files with rules.
 DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))
 
 
 class Source(NamedTuple):
-    """What was found at a path.
+    """The files found at a path.
 
     Attributes:
-        name: the path, "<stdin>" for standard input.
-        files: the files of a capture by name, as octets; for a bare dump empty.
-        dump: the octets of a bare dump, None for a capture.
+        name: the path, or "<stdin>" for standard input.
+        files: the files of a capture by name, as bytes; empty for a bare dump.
+        dump: the bytes of a bare dump, or None for a capture.
         texts: other files, where none of a capture's is a dump.
     """
 
@@ -80,14 +80,14 @@ class Source(NamedTuple):
 
 
 def read_source(path: str | Path, *, any_text: bool = False) -> Source:
-    """Read a capture or a bare dump; "-" is standard input.
+    """Read a capture or a bare dump; "-" means standard input.
 
     Args:
         path: where it is.
         any_text: a folder or archive without a dump is no error: other files of it are returned.
 
     Raises:
-        CaptureError: it is not there, can't be read, is too big or damaged, or is an archive without
+        CaptureError: it does not exist, cannot be read, is too big or damaged, or is an archive without
             a capture.
     """
     if str(path) == "-":
@@ -107,7 +107,7 @@ def _standard_input() -> bytes:
 
 
 def _read_directory(path: Path) -> dict[str, bytes]:
-    """Return the files of a capture in a folder; what a link outside of it leads to is not looked at."""
+    """Return the files of a capture in a directory; links that lead outside are not followed."""
     found: dict[str, bytes] = {}
     folder = path.resolve()
     for name in FILES:
@@ -176,13 +176,13 @@ def _parts(member: str) -> list[str]:
 
 
 def _is_wanted(member: str) -> bool:
-    """Tell whether a member is a file of a capture, at the top or in one folder."""
+    """Return whether a member is a file of a capture, at the top level or in one directory."""
     parts = _parts(member)
     return 0 < len(parts) <= DEPTH and ".." not in parts and parts[-1] in FILES
 
 
 def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes]:
-    """Return the files of an archive, of its top or of one folder, whichever has a dump first."""
+    """Return the files at the top level or in one directory of an archive, whichever has a dump first."""
     folders: dict[tuple[str, ...], dict[str, bytes]] = {}
     total = 0
     for member, data in members:

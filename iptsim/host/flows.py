@@ -1,4 +1,4 @@
-"""`conntrack -L` and the lists of `-m recent`, as text, as models."""
+"""Parsers for the output of `conntrack -L` and the lists of `-m recent`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from iptsim.host.model import ConntrackEntry
 from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, Zone, parse_address
 from iptsim.reading import brief
 
-#: Words of a conntrack line that are no flags.
+#: Words of a conntrack line that are not flags.
 _PAIR = re.compile(r"([A-Za-z_-]+)=(\S*)")
-#: Ticks of the kernel's clock in a second, where nothing tells (CONFIG_HZ of most distributions).
+#: Default ticks per second of the kernel's clock (CONFIG_HZ of most distributions).
 DEFAULT_HZ = 250
-#: Protocols whose `id=` stands where others have ports.
+#: Protocols that have `id=` instead of ports.
 _ICMP = frozenset({1, 58})
 
 
 def conntrack_entries(text: str) -> Iterator[ConntrackEntry]:
-    """Read the lines of `conntrack -L` or /proc/net/nf_conntrack; others (its statistics) are left out.
+    """Read the lines of `conntrack -L` or /proc/net/nf_conntrack; other lines (statistics) are ignored.
 
     Raises:
-        ValueError: a line starts like an entry but does not go on like one; the text says where.
+        ValueError: a line starts like an entry but is not one; the message says which.
     """
     for number, line in enumerate(text.splitlines(), 1):
         if "src=" in line:
@@ -33,10 +33,10 @@ def conntrack_entries(text: str) -> Iterator[ConntrackEntry]:
 
 
 def entry_of_line(line: str) -> ConntrackEntry:
-    """Read one line of `conntrack -L` that a question holds.
+    """Read one line of `conntrack -L` in a question.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not such a line.
     """
     try:
         entries = list(conntrack_entries(line))
@@ -82,7 +82,7 @@ def _entry(line: str) -> ConntrackEntry:
 
 
 def _direction(pairs: list[tuple[str, str]], proto: int) -> Flow:
-    # `src` and `dst` come once a direction; later pairs (use=, mark=) do not collide with them.
+    # `src` and `dst` appear once per direction; later pairs (use=, mark=) do not collide with them.
     fields = dict(pairs)
     if proto in _ICMP:
         sport = dport = int(fields["id"]) if "id" in fields else None
@@ -110,14 +110,14 @@ def _counts(one: dict[str, str], two: dict[str, str], key: str) -> dict[Directio
 def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
     """Read the files of /proc/net/xt_recent, each after a line `== NAME`.
 
-    A line `# jiffies NOW uptime SECONDS` before them says what time it was; without it, the newest
-    stamp counts as now.
+    A line `# jiffies NOW uptime SECONDS` before them gives the time of the capture; without it, the
+    newest stamp counts as now.
 
     Returns:
-        By list and address, the ages of the stamps in seconds, newest first.
+        The ages of the stamps in seconds, newest first, by list and address.
 
     Raises:
-        ValueError: a line starts like one of these but does not go on like one; the text says which.
+        ValueError: a line starts like one of these but is not one; the message says which.
     """
     stamps: dict[str, dict[int, list[int]]] = {}
     name, now, ticks = "DEFAULT", 0, DEFAULT_HZ
@@ -150,14 +150,14 @@ def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
 
 
 def _jiffies(text: str) -> int:
-    """Read a time of the kernel's, which counts in 64 bits."""
+    """Read a time in jiffies, which are 64-bit numbers."""
     if not text.isdecimal() or len(text) > 20:
         raise ValueError(f"{brief(text)} is no time in jiffies")
     return int(text)
 
 
 def _ticks(jiffies: int, uptime: float) -> int:
-    """Return the ticks per second: 64-bit kernels start the count 300 seconds before 2**32."""
+    """Return the ticks per second: 64-bit kernels start counting 300 seconds before 2**32."""
     if abs(uptime - 300) < 1:
         return DEFAULT_HZ
     measured = (jiffies - 2**32) / (uptime - 300)

@@ -1,7 +1,6 @@
-"""What ip(8) and bridge(8) print as JSON, as far as we read it; and how a stranger's JSON is checked.
+"""Models of the JSON output of ip(8) and bridge(8), and checks for JSON from other programs.
 
-The models take whatever else is in there without a word; a key that is there but holds something
-absurd is an error that names its place.
+The models ignore unknown keys; an invalid value of a known key is an error that names its place.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 
 class Foreign(BaseModel):
-    """A JSON object of another program; unknown keys are left alone."""
+    """A JSON object of another program; unknown keys are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True, defer_build=True)
 
@@ -37,10 +36,10 @@ def converted(entries: Iterable[E], convert: Callable[[E], T], place: str = "") 
     """Convert the elements of a JSON list.
 
     Args:
-        place: of the list in its file, "" for the whole file.
+        place: the place of the list in its file, "" for the whole file.
 
     Raises:
-        ValueError: an element makes no sense; the text says which.
+        ValueError: an element is invalid; the message says which.
     """
     found = []
     for number, entry in enumerate(entries):
@@ -52,10 +51,10 @@ def converted(entries: Iterable[E], convert: Callable[[E], T], place: str = "") 
 
 
 def complaint(error: Exception, place: str = "") -> str:
-    """Return in one line what a conversion or a model has against a value.
+    """Return the error of a conversion or a model as one line.
 
     Args:
-        place: of the value in its file; what a model says of the place within it is put behind.
+        place: the place of the value in its file; the place within the value is appended.
     """
     if isinstance(error, ValidationError):
         first = error.errors()[0]
@@ -75,18 +74,18 @@ def _number_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and value.bit_length() <= _WIDEST else value
 
 
-#: How ip calls the address families.
+#: The names that ip uses for address families.
 FAMILIES: dict[str, Family] = {"inet": 4, "inet6": 6}
-#: Bits of the widest integer that a kernel prints.
+#: Bits of the widest integer that the kernel prints.
 _WIDEST = 64
 Number = Annotated[int, Field(ge=-(1 << _WIDEST - 1), lt=1 << _WIDEST)]
 Port = Annotated[int, Field(ge=0, le=0xFFFF)]
 InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
 #: An IPv4 or IPv6 address.
 Address = Annotated[str, AfterValidator(_address_text)]
-#: Programs write null where they have nothing to list.
+#: Programs write null for an empty list.
 Texts = Annotated[list[str], BeforeValidator(lambda value: [] if value is None else value)]
-#: Numbers that ip prints as text where they have no name in /etc/iproute2.
+#: Numbers that ip prints as text if they have no name in /etc/iproute2.
 NumberOrName = Annotated[str, BeforeValidator(_number_text)]
 
 
@@ -130,7 +129,7 @@ class LinkInfo(Foreign):
 
 
 class LinkEntry(Foreign):
-    """An interface as `ip -j addr`, `ip -j -d link` and `bridge -j link` print it."""
+    """An interface in the output of `ip -j addr`, `ip -j -d link` and `bridge -j link`."""
 
     ifindex: Number | None = None
     ifname: InterfaceName | None = None
@@ -167,7 +166,7 @@ class NextHopEntry(Foreign):
 
 
 class MetricsEntry(Foreign):
-    """Metrics of a route. That one is locked is not told."""
+    """Metrics of a route. The output does not show whether one is locked."""
 
     mtu: int | None = None
 
@@ -190,7 +189,7 @@ class RouteEntry(NextHopEntry):
 
 
 class RuleEntry(Foreign):
-    """A policy rule of `ip -j rule`. `not`, `nop` and `l3mdev` are there, holding null, or absent."""
+    """A policy rule of `ip -j rule`. `not`, `nop` and `l3mdev` are either present as null, or absent."""
 
     priority: Number = 0
     src: str = "all"

@@ -1,6 +1,6 @@
-"""Filling in what a capture lacks, or all of a host where there is only a dump.
+"""Filling in what a capture lacks, or the whole host if there is only a dump.
 
-Everything that is taken for granted here becomes a sentence in :attr:`Host.assumptions`.
+Everything that is assumed here becomes a sentence in :attr:`Host.assumptions`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
 from iptsim.packet import Family, address_text
 
-#: The host's address outside and the length of its subnet, where nothing tells (RFC 5737, RFC 3849).
+#: The default external address of the host, and the length of its subnet (RFC 5737, RFC 3849).
 OUTSIDE: dict[Family, tuple[int, int]] = {4: (0xC000020A, 24), 6: (0x20010DB8000200000000000000000010, 64)}
 #: The subnet that Docker gives its default bridge.
 DOCKER0 = Prefix(4, 0xAC110000, 16)
-#: Parameters that a host of containers has.
+#: The usual parameters of a host with containers.
 SYSCTLS = {
     "net.ipv4.ip_forward": "1",
     "net.ipv6.conf.all.forwarding": "1",
     "net.bridge.bridge-nf-call-iptables": "1",
     "net.bridge.bridge-nf-call-ip6tables": "1",
 }
-#: Files that tell of containers or other guests.
+#: Files that list containers or other guests.
 INSPECT_FILES = frozenset({"docker-inspect.json", "podman-inspect.json"})
 GUEST_FILES = INSPECT_FILES | {"container-netns.json"}
 NETWORK_FILES = frozenset({"docker-network-inspect.json", "podman-network-inspect.json"})
-#: Names of containers in one sentence.
+#: The maximum number of container names in a sentence.
 _SHOWN = 5
 
 
@@ -46,9 +46,9 @@ def complete(
     """Fill in what is missing, and wire containers to bridges.
 
     Args:
-        host: as far as its files tell.
-        known: names of the files that were there.
-        guests: namespaces that were saved, by container.
+        host: the host as read from its files.
+        known: the names of the files in the capture.
+        guests: the saved namespaces, by container.
     """
     evidence = Evidence(host.rulesets.values())
     with_addresses = "ip-addr.json" in known
@@ -91,7 +91,7 @@ def _names(names: list[str]) -> Message:
 
 
 def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
-    """Make the networks that containers say they are in."""
+    """Make the networks that containers are connected to."""
     for container in host.containers.values():
         for endpoint in container.endpoints.values():
             if endpoint.network in host.networks:
@@ -130,7 +130,7 @@ def _networks_of_endpoints(host: Host, evidence: Evidence) -> None:
 
 
 def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -> None:
-    """Make the networks that the rules tell of; with `existing_only`, none whose bridge is not there."""
+    """Make the networks that the rules reveal; with `existing_only`, only those whose bridge exists."""
     for bridge in evidence.bridges:
         interface = host.namespace.interfaces.get(bridge)
         if existing_only and (interface is None or interface.kind != "bridge"):
@@ -168,7 +168,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
 
 
 def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
-    """Return the subnet around a member's address, as wide as Docker makes it."""
+    """Return the subnet of a member's address, with Docker's default prefix length."""
     for (family, address), place in evidence.members.items():
         if place == bridge:
             length = 64 if family == 6 else 16 if address >> 20 == 0xAC1 else 24
@@ -177,7 +177,7 @@ def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:
 
 
 def _gateways(host: Host) -> None:
-    """Give every subnet a gateway: the bridge's address in it, else the first one."""
+    """Give every subnet a gateway: the bridge's address in it, else the first address."""
     for name, network in host.networks.items():
         bridge = host.namespace.interfaces.get(network.bridge or "")
         subnets = []
@@ -195,7 +195,7 @@ def _gateways(host: Host) -> None:
 
 
 def _interfaces(host: Host, evidence: Evidence) -> None:
-    """Make up the host's interfaces: loopback, one to the outside, the bridges, others that rules name."""
+    """Infer the host's interfaces: loopback, an external one, the bridges, and others that rules name."""
     interfaces = host.namespace.interfaces
     interfaces["lo"] = LOOPBACK
     if told := addresses_of_routes(host.namespace):
@@ -250,7 +250,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
 
 
 def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]:
-    """Return the host's addresses outside: those that rules translate to or forward from, else examples."""
+    """Return the host's external addresses: those that rules translate to or forward from, else example addresses."""
     families: list[Family] = sorted({4, *host.rulesets})
     found = []
     for family in families:
@@ -265,7 +265,7 @@ def _outside_addresses(host: Host, evidence: Evidence) -> list[InterfaceAddress]
 def _place(
     interfaces: dict[str, Interface], name: str, kind: InterfaceKind, addresses: list[InterfaceAddress]
 ) -> None:
-    """Give an interface its addresses, making it where `ip link` did not tell of it."""
+    """Give an interface its addresses; create the interface if `ip link` did not list it."""
     known = interfaces.get(name) or Interface(name=name, index=len(interfaces) + 1, kind=kind)
     interfaces[name] = known.model_copy(update={"addresses": tuple(addresses)})
 
@@ -279,7 +279,7 @@ def _kind(name: str) -> InterfaceKind:
 
 
 def _default_routes(host: Host) -> None:
-    """Make up the default route: by the first address of the subnet of the interface to the outside."""
+    """Infer the default route: through the first address in the subnet of the external interface."""
     namespace = host.namespace
     bridges = {network.bridge for network in host.networks.values()}
     families: tuple[Family, Family] = (4, 6)
@@ -304,7 +304,7 @@ def _default_routes(host: Host) -> None:
 
 
 def _containers_of_rules(host: Host, evidence: Evidence) -> None:
-    """Make the containers whose addresses rules mention; they are called by their addresses."""
+    """Make the containers whose addresses rules mention; the addresses become their names."""
     found: dict[str, Container] = {}
     for member, bridge in evidence.members.items():
         network = _network_of(host, member, bridge)
@@ -344,7 +344,7 @@ def _network_of(host: Host, member: Member, bridge: str | None) -> Network | Non
 
 
 def _ports(host: Host) -> None:
-    """Give containers bridge ports where nothing tells which is whose; make ports up where there are too few."""
+    """Assign bridge ports to containers if the capture does not show them; invent ports if there are too few."""
     made, guessed = False, []
     interfaces = host.namespace.interfaces
     for network in host.networks.values():
@@ -398,7 +398,7 @@ def _published(host: Host, evidence: Evidence) -> None:
 
 
 def _without_proxy(host: Host, known: Collection[str]) -> None:
-    """Set what dockerd sets without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
+    """Apply dockerd's settings without docker-proxy: hairpin mode of bridge ports, route_localnet of bridges."""
     interfaces = host.namespace.interfaces
     host.assumptions.append(
         message(
@@ -429,7 +429,7 @@ def _parameters(host: Host, known: Iterable[str]) -> None:
 
 
 def _docker(host: Host, evidence: Evidence) -> None:
-    """Add what Docker's rules tell of its daemon."""
+    """Add the daemon settings that Docker's rules reveal."""
     if not evidence.docker:
         return
     daemon = host.daemon or DockerDaemon()

@@ -1,4 +1,4 @@
-"""The output of ip(8), bridge(8) and sysctl(8) as models of the host."""
+"""Parsers for the output of ip(8), bridge(8) and sysctl(8), which make models of the host."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from iptsim.host.namespace import (
 from iptsim.packet import PROTOCOLS, Family, parse_address
 from iptsim.reading import brief
 
-#: Names that ip gives to values of the TOS octet (/etc/iproute2/rt_dsfield).
+#: Names that ip gives to values of the TOS byte (/etc/iproute2/rt_dsfield).
 TOS_NAMES = {
     "default": 0, "lowdelay": 0x10, "throughput": 0x08, "reliability": 0x04,
     "AF11": 0x28, "AF12": 0x30, "AF13": 0x38, "AF21": 0x48, "AF22": 0x50, "AF23": 0x58,
@@ -48,10 +48,10 @@ def prefix(text: str, family: Family) -> tuple[Family, int, int]:
     """Read "10.0.0.0/8", an address, "default" or "all".
 
     Returns:
-        The family (that of the address, else `family`), the first address, the prefix length.
+        The family (of the address, else `family`), the first address, the prefix length.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is not one of these.
     """
     if text in ("default", "all", "any"):
         return family, 0, 0
@@ -63,7 +63,7 @@ def prefix(text: str, family: Family) -> tuple[Family, int, int]:
 def interfaces(
     addresses: Iterable[LinkEntry], links: Iterable[LinkEntry] = (), ports: Iterable[LinkEntry] = ()
 ) -> dict[str, Interface]:
-    """Put together what `ip -j addr`, `ip -j -d link` and `bridge -j link` say.
+    """Combine the output of `ip -j addr`, `ip -j -d link` and `bridge -j link`.
 
     Each may be empty: addresses come from the first, kinds and bridge port settings from the others.
     """
@@ -78,7 +78,7 @@ def interfaces(
 
 def _interface(name: str, by_source: dict[str, LinkEntry], is_master: bool) -> Interface:
     addr, link, port = (by_source.get(source) or LinkEntry() for source in ("addr", "link", "port"))
-    # `bridge link` translates the peer's index as if it were in this namespace: not used.
+    # `bridge link` translates the peer's index as if it were in this namespace: ignored.
     either = [entry for entry in (link, addr) if entry.ifname]
     info = next((entry.linkinfo for entry in either if entry.linkinfo), None)
     kind = _kind(name, info.info_kind if info else None, either, is_master)
@@ -117,7 +117,7 @@ def _kind(name: str, told: str | None, entries: list[LinkEntry], is_master: bool
         return cast(InterfaceKind, told)
     if told is not None:
         return "other"
-    # Without `ip -d link` the kind shows only in what depends on it.
+    # Without `ip -d link`, the kind shows only in its effects.
     if name.startswith("veth") or any(entry.link_netnsid is not None for entry in entries):
         return "veth"
     if is_master or name == "docker0" or name.startswith("br-"):
@@ -144,10 +144,10 @@ def _address(entry: AddressEntry) -> InterfaceAddress | None:
 
 
 def routes(entries: Iterable[RouteEntry], family: Family = 4, place: str = "") -> list[Route]:
-    """Read routes. `family` is the one of a route whose text does not tell ("default dev tun0").
+    """Read routes. `family` applies to routes whose text does not show it ("default dev tun0").
 
     Raises:
-        ValueError: a route makes no sense; the text says which.
+        ValueError: a route is invalid; the message says which.
     """
     return converted(entries, lambda entry: _route(entry, family), place)
 
@@ -158,7 +158,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
     elif entry.prefsrc is not None:
         family = parse_address(entry.prefsrc)[0]
     elif entry.via is not None:
-        family = 4  # only IPv4 routes have a gateway of another family
+        family = 4  # only IPv4 routes may have a gateway of the other family
     elif entry.pref is not None:
         family = 6
     elif entry.nexthops and entry.nexthops[0].gateway is not None:
@@ -195,7 +195,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
 
 
 def _of_family(text: str, family: Family, key: str) -> int:
-    """Return an address that must be of a family."""
+    """Return an address, which must have the given family."""
     found, address = parse_address(text)
     if found != family:
         raise ValueError(f"{key}: {text} is not an IPv{family} address, but the destination is IPv{family}")
@@ -224,7 +224,7 @@ def rules(entries: Iterable[RuleEntry], family: Family = 4, place: str = "") -> 
     """Read policy rules of one family.
 
     Raises:
-        ValueError: a rule makes no sense; the text says which.
+        ValueError: a rule is invalid; the message says which.
     """
     return converted(entries, lambda entry: _rule(entry, family), place)
 
@@ -287,7 +287,7 @@ def neighbours(entries: Iterable[NeighbourEntry]) -> list[Neighbour]:
     """Read the neighbour table.
 
     Raises:
-        ValueError: an entry makes no sense; the text says which.
+        ValueError: an entry is invalid; the message says which.
     """
     return [found for found in converted(entries, _neighbour) if found is not None]
 
@@ -302,7 +302,7 @@ def _neighbour(entry: NeighbourEntry) -> Neighbour | None:
 
 
 def forwarding(entries: Iterable[ForwardingEntry]) -> list[Forwarding]:
-    """Read the forwarding tables of bridges; entries of the network cards themselves are left out."""
+    """Read the forwarding tables of bridges, without the entries of the network cards themselves."""
     return [
         Forwarding(
             bridge=entry.master, mac=entry.mac.lower(), port=entry.ifname, local=entry.state == "permanent"
@@ -313,7 +313,7 @@ def forwarding(entries: Iterable[ForwardingEntry]) -> list[Forwarding]:
 
 
 def sysctls(text: str) -> dict[str, str]:
-    """Read `NAME = VALUE` lines; other lines (errors that sysctl printed) are left out."""
+    """Read `NAME = VALUE` lines; other lines (errors of sysctl) are ignored."""
     pairs = (
         line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("sysctl:")
     )

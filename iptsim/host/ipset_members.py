@@ -1,8 +1,8 @@
-"""The elements of an ipset, read and indexed so that a packet's element is found fast.
+"""The elements of an ipset, indexed for fast lookup.
 
 A part of an element is a value with a prefix length (addresses) or a plain value (ports with protocol,
-MAC addresses, marks). Elements with equal prefix lengths share a dictionary; the longest is asked first,
-as the kernel does it (mtype_test_cidrs in net/netfilter/ipset/ip_set_hash_gen.h).
+MAC addresses, marks). Elements with equal prefix lengths share a dictionary; the longest prefix is looked up
+first, as in the kernel (mtype_test_cidrs in net/netfilter/ipset/ip_set_hash_gen.h).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, prefix_mask
 from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, parse_address
 
-#: Parts of an element that are addresses.
+#: The parts of an element that are addresses.
 ADDRESSES = frozenset({"ip", "net"})
-#: Prefix length that stands in for a part that has none.
+#: Placeholder for the prefix length of a part that has none.
 _NO_LENGTH = -1
 
-#: Elements that a hash holds at most, where its header does not say.
+#: Default limit on the elements of a hash.
 _MOST_ELEMENTS = 65536
 
-#: Most elements that the ranges of a set stand for. What `ipset save` prints has no ranges but of addresses.
+#: The limit on elements after expanding the ranges of a set. `ipset save` itself prints only ranges of addresses.
 RANGE_LIMIT = 1 << 18
-#: Most sets of a kernel (IPSET_INVALID_ID in include/linux/netfilter/ipset/ip_set.h is 65,535).
+#: The kernel's limit on the number of sets (IPSET_INVALID_ID in include/linux/netfilter/ipset/ip_set.h is 65,535).
 SET_LIMIT = 65_535
 
 Lengths = tuple[int, ...]
@@ -40,7 +40,7 @@ class InterfaceName(NamedTuple):
     """An interface of a hash:net,iface element.
 
     Attributes:
-        wildcard: the name is only the start of one.
+        wildcard: the name is only a prefix.
         physical: it is a bridge port.
     """
 
@@ -53,9 +53,9 @@ class Members:
     """The elements of one set.
 
     Attributes:
-        parts: what an element is made of: "ip", "net", "port", "mac", "iface", "mark".
+        parts: the parts of an element: "ip", "net", "port", "mac", "iface", "mark".
         lists: members of a list:set, in order.
-        unfolded: how many elements ranges stand for, beyond one each.
+        unfolded: the number of elements added by expanding ranges, beyond one each.
     """
 
     def __init__(self, ipset: IpSet) -> None:
@@ -93,15 +93,15 @@ class Members:
         )
 
     def changed(self, element: tuple[Any, ...], action: str, *, overwrite: bool) -> Members | None:
-        """Return the elements after a rule has added a packet's element, or deleted it; None for no change.
+        """Return the elements after a rule has added or deleted a packet's element, or None if nothing changes.
 
-        A network is as long as the longest prefix that the set has in its place, a whole address where it
-        has none (hash_net4_kadt and its like: INIT_CIDR).
+        A network gets the longest prefix length in the set for that part, or a full address if there is
+        none (hash_net4_kadt and its like: INIT_CIDR).
 
         Args:
             element: the packet's value of each part, as :func:`iptsim.host.ipsets.element_of` makes it.
             action: "add" or "del".
-            overwrite: an element that is there is added all the same (`--exist`), so that a hole is closed.
+            overwrite: add the element even if it exists (`--exist`), which closes a hole.
         """
         lengths = tuple(self._length(place) for place in range(len(self.parts)))
         found = self._own_key(lengths, element)
@@ -124,7 +124,7 @@ class Members:
     def _changed_addresses(
         self, lengths: Lengths, key: Key, group: dict[Key, bool], action: str, overwrite: bool
     ) -> Members | None:
-        """Change a bitmap:ip,mac set, which has each address once (bitmap_ipmac_do_add)."""
+        """Change a bitmap:ip,mac set, which has each address only once (bitmap_ipmac_do_add)."""
         there = next((other for other in group if other[0] == key[0]), None)
         others = {other: hole for other, hole in group.items() if other != there}
         if action == "del":
@@ -134,7 +134,7 @@ class Members:
         return self._with(lengths, {**others, key: False})
 
     def _length(self, place: int) -> int:
-        """Return the prefix length of what a rule adds or deletes."""
+        """Return the prefix length of the element that a rule adds or deletes."""
         if self.parts[place] not in ADDRESSES:
             return _NO_LENGTH
         whole = BITS[self.family or 4]
@@ -143,7 +143,7 @@ class Members:
         return max((lengths[place] for lengths, keys in self.groups if keys), default=whole)
 
     def _own_key(self, lengths: Lengths, element: tuple[Any, ...]) -> Key | None:
-        """Return the element that a rule adds or deletes, None where the set can't hold it."""
+        """Return the element that a rule adds or deletes, or None if the set cannot hold it."""
         key: list[Hashable] = []
         for part, length, value in zip(self.parts, lengths, element, strict=True):
             if part in ADDRESSES:
@@ -158,20 +158,20 @@ class Members:
         return tuple(key)
 
     def _with(self, lengths: Lengths, group: dict[Key, bool]) -> Members:
-        """Return these elements with other ones of some prefix lengths."""
+        """Return these elements, with those of some prefix lengths replaced."""
         new = copy.copy(self)
         new._index({**dict(self.groups), lengths: group})
         return new
 
     def _elements(self, text: str, options: Mapping[str, str]) -> Iterator[tuple[Lengths, Key]]:
-        """Yield what an entry adds: one element, or all of a range.
+        """Yield the elements of an entry: one, or all of a range.
 
         Raises:
-            ValueError: the entry can't be one of this type.
+            ValueError: the entry is not valid for this type.
         """
         given = text.split(",")
         if self.parts == ("ip", "mac") and len(given) == 1:
-            given.append("")  # bitmap:ip,mac: any MAC address, until the first packet tells
+            given.append("")  # bitmap:ip,mac: any MAC address, until the first packet fixes it
         if len(given) != len(self.parts):
             raise ValueError(f"{text!r} does not consist of {','.join(self.parts)}")
         read = [list(self._part(part, value, options)) for part, value in zip(self.parts, given, strict=True)]
@@ -197,22 +197,22 @@ class Members:
         """Look an element up.
 
         Args:
-            element: the packet's value of each part, by its place; for an interface, the names that fit.
+            element: the packet's value of each part, in order; for an interface, the matching names.
 
         Returns:
-            True for a member, False for a hole (nomatch), None for neither.
+            True for a member, False for a hole (nomatch), otherwise None.
         """
         for lengths, keys in self.groups:
             for key in self._keys(lengths, element):
                 if key in keys:
                     return not keys[key]
-            # In a hash:net,iface set, the longest prefix that is there for any interface decides.
+            # In a hash:net,iface set, the longest prefix of any interface decides.
             if self.nets and element[0] & prefix_mask(self.family or 4, lengths[0]) in self.nets[lengths[0]]:
                 return None
         return None
 
     def covers(self, address: int) -> bool:
-        """Tell whether an element holds an address, whatever its other parts."""
+        """Return whether an element contains an address, whatever its other parts."""
         for lengths, keys in self.groups:
             for place, part in enumerate(self.parts):
                 if part not in ADDRESSES:
@@ -245,7 +245,7 @@ def _names(pattern: InterfaceName, interfaces: tuple[str | None, str | None]) ->
 
 
 def _bitmap_range(ipset: IpSet) -> tuple[int, int]:
-    """Return the first and last value that a bitmap has room for."""
+    """Return the first and last value of a bitmap's range."""
     text = ipset.options.get("range", "")
     if ipset.type == "bitmap:port":
         first, _, last = text.partition("-")
@@ -258,14 +258,14 @@ def _bitmap_range(ipset: IpSet) -> tuple[int, int]:
 
 
 def _in_order(entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
-    """Return the members of a list:set as `before` and `after` put them; one that is there stays where it is.
+    """Return the members of a list:set in the order given by `before` and `after`; an existing member keeps its place.
 
     Raises:
-        ValueError: there are more than the kernel has sets.
+        ValueError: there are more members than the kernel allows sets.
     """
     if len(entries) > SET_LIMIT:
         raise ValueError(f"it has more than {SET_LIMIT:,} members")
-    # each with the one behind it and the one in front; None is both ends
+    # the next and the previous member of each; None is both ends
     behind: dict[str | None, str | None] = {None: None}
     front: dict[str | None, str | None] = {None: None}
     for name, options in entries:
@@ -290,10 +290,10 @@ def _in_order(entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
 
 
 def address_prefixes(text: str, family: int) -> Iterator[tuple[int, int]]:
-    """Yield (prefix length, first address) pairs that make up an address, a prefix or a range.
+    """Yield the (prefix length, first address) pairs that an address, a prefix or a range consists of.
 
     Raises:
-        ValueError: not addresses of the set's family.
+        ValueError: the text is not an address of the set's family.
     """
     first, dash, last = text.partition("-")
     found: list[tuple[int, int, int]] = []
@@ -326,7 +326,7 @@ def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
     """Yield (protocol, port) pairs, or plain ports, of "80", "tcp:80", "udp:53-54", "icmp:echo-request".
 
     Raises:
-        ValueError: none of these.
+        ValueError: it is not one of these.
     """
     name, colon, rest = text.partition(":")
     if not colon:
@@ -343,7 +343,7 @@ def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
 
 
 def _icmp(text: str, names: Mapping[str, tuple[int, int | None]]) -> int:
-    """Read "8/0" or "echo-request": type and code as one number, as the kernel keeps them."""
+    """Read "8/0" or "echo-request" into type and code as one number, as in the kernel."""
     if text in names:
         kind, code = names[text]
         return kind << 8 | (code or 0)

@@ -1,6 +1,6 @@
-"""ipset(8): reading `ipset save`, and whether a packet is in a set.
+"""ipset(8): reading `ipset save`, and looking up packets in sets.
 
-How an element is made from a packet by the directions of `-m set --match-set NAME src,dst` follows
+Making an element from a packet and the directions of `-m set --match-set NAME src,dst` follows
 net/netfilter/ipset/ip_set_core.c, ip_set_getport.c and the ip_set_*.c of each type.
 """
 
@@ -18,7 +18,7 @@ from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet,
 from iptsim.reading import brief
 
 UDPLITE = 136
-#: Options of `create` and `add` that a value follows; the others are flags.
+#: Options of `create` and `add` that take a value; the others are flags.
 _VALUED = frozenset(
     {
         "family", "hashsize", "maxelem", "timeout", "range", "netmask", "bitmask", "markmask", "size",
@@ -26,7 +26,7 @@ _VALUED = frozenset(
         "after",
     }
 )  # fmt: skip
-#: Types whose elements are of no address family.
+#: Types whose elements have no address family.
 LIST = "list:set"
 _FAMILYLESS = frozenset({"bitmap:port", "hash:mac", LIST})
 _WORD = re.compile(r'"[^"]*"|[^ \t"]+')
@@ -36,7 +36,7 @@ def read_ipsets(text: str) -> dict[str, IpSet]:
     """Read the output of `ipset save`.
 
     Raises:
-        ValueError: a line is no `create` or `add`, or its element can't be one; the text says which.
+        ValueError: a line is neither `create` nor `add`, or its element is invalid; the message says which.
     """
     created: dict[str, tuple[str, dict[str, str]]] = {}
     entries: dict[str, list[tuple[str, dict[str, str]]]] = {}
@@ -71,10 +71,10 @@ def read_ipsets(text: str) -> dict[str, IpSet]:
 def _check_lists(
     created: Mapping[str, tuple[str, Any]], entries: Mapping[str, list[tuple[str, dict[str, str]]]]
 ) -> None:
-    """Check that no list of sets holds a list: the kernel takes none (list_set_uadt in ip_set_list_set.c).
+    """Check that no list of sets contains a list, as the kernel does (list_set_uadt in ip_set_list_set.c).
 
     Raises:
-        ValueError: one does; the text says which.
+        ValueError: a list contains one; the message says which.
     """
     lists = {name for name, (kind, _) in created.items() if kind == LIST}
     for name in lists:
@@ -116,7 +116,7 @@ def members_of(ipset: IpSet) -> Members:
     """Return the elements of a set, indexed.
 
     Raises:
-        ValueError: an element can't be one of the set's type.
+        ValueError: an element is not valid for the set's type.
     """
     if ipset._index is None:
         ipset._index = Members(ipset)
@@ -133,15 +133,15 @@ def contains(
     *,
     members: Callable[[IpSet], Members] = members_of,
 ) -> Truth:
-    """Tell whether a packet is in a set, as `-m set --match-set NAME DIRECTIONS` asks.
+    """Return whether a packet is in a set, as `-m set --match-set NAME DIRECTIONS` tests.
 
     Args:
-        sets: all sets, None when nobody saved them.
-        name: of the set.
+        sets: all sets, or None if they were not saved.
+        name: the name of the set.
         directions: "src" or "dst" for each part of an element.
         context: the packet and its interfaces.
-        options: of the match; `return_nomatch` turns hits and holes (nomatch) around.
-        members: returns the elements of a set, which rules may have changed.
+        options: of the match; `return_nomatch` swaps members and holes (nomatch).
+        members: returns the elements of a set, including changes by rules.
     """
     ipset = sets.get(name) if sets is not None else None
     if sets is None or ipset is None:
@@ -173,15 +173,15 @@ def contains(
 def element_of(
     ipset: IpSet, directions: tuple[str, ...], context: Context
 ) -> tuple[Any, ...] | Unknown | None:
-    """Return the element that a set makes of a packet, None where it makes none.
+    """Return the element for a packet in a set, or None if it has none.
 
     Args:
-        ipset: the set; none that lists others.
+        ipset: the set; not a list of sets.
         directions: "src" or "dst" for each part of the element.
         context: the packet and its interfaces.
     """
     parts = members_of(ipset).parts
-    # A set asks for no more directions than the rule gives, and takes packets of its family alone.
+    # A set uses at most the directions that the rule gives, and only matches packets of its family.
     if len(directions) < len(parts) or ipset.family not in (None, context.packet.family):
         return None
     element = []
@@ -200,7 +200,7 @@ def _sides(packet: Packet, directions: tuple[str, ...]) -> list[Any]:
 
 
 def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port: bool) -> Any:
-    """Return the packet's value of one part of an element, None where it has none."""
+    """Return the packet's value for one part of an element, or None if it has none."""
     packet, source = context.packet, direction == "src"
     if part in ADDRESSES:
         return (packet.src if source else packet.dst) & _mask(ipset)
@@ -237,7 +237,7 @@ def _mask(ipset: IpSet) -> int:
 
 
 def _port(packet: Packet, source: bool, bare: bool) -> Any:
-    """Return (protocol, port), or the port alone; ICMP has type and code in its place."""
+    """Return (protocol, port), or only the port; for ICMP, type and code instead of the port."""
     proto = packet.proto
     if bare and proto not in (TCP, UDP):
         return None

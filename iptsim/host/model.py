@@ -25,9 +25,9 @@ class IpSet(Frozen):
 
     Attributes:
         type: "hash:ip,port", "list:set" ...
-        family: of a hash set, None where the type has none.
+        family: of a hash set, or None if the type has none.
         options: the header: "hashsize", "maxelem", "timeout", "range", "netmask", "markmask" ...
-        entries: the elements' text and options, in order: ("10.0.0.0/8", {"nomatch": ""}).
+        entries: the text and options of the elements, in order: ("10.0.0.0/8", {"nomatch": ""}).
     """
 
     name: str
@@ -35,7 +35,7 @@ class IpSet(Frozen):
     family: Family | None = None
     options: dict[str, str] = Field(default_factory=dict)
     entries: tuple[tuple[str, dict[str, str]], ...] = ()
-    #: the entries as :mod:`iptsim.host.ipsets` has indexed them
+    #: the entries, indexed by :mod:`iptsim.host.ipsets`
     _index: Any = PrivateAttr(default=None)
 
 
@@ -44,8 +44,8 @@ class ConntrackEntry:
     """A line of `conntrack -L`.
 
     Attributes:
-        state: the protocol's state (TCP: "ESTABLISHED", "TIME_WAIT" ...), None where it has none.
-        timeout: seconds until it is forgotten.
+        state: the protocol's state (TCP: "ESTABLISHED", "TIME_WAIT" ...), or None for protocols without states.
+        timeout: seconds until it expires.
     """
 
     connection: Connection
@@ -119,14 +119,14 @@ class Host(Pictured):
     Attributes:
         containers: by name.
         networks: by name.
-        ipsets: by name; None when nobody saved them, so that no set's contents are known.
+        ipsets: by name; None if they were not saved, so that their contents are unknown.
         recent: `-m recent` lists: name -> address -> ages of its stamps in seconds, newest first;
-            None when nobody saved them.
-        rulesets: by family, of the backend that `iptables-save` speaks to.
-        extra_rulesets: by family, of the other backend, when the host has rules there too.
-        assumptions: what was taken for granted, one sentence each.
-        inferred: there was only a dump; host and containers were guessed from its rules.
-        source: the path it was read from.
+            None if they were not saved.
+        rulesets: by family, of the backend that `iptables-save` uses.
+        extra_rulesets: by family, of the other backend, if the host has rules there too.
+        assumptions: the assumptions, one sentence each.
+        inferred: there was only a dump; host and containers were inferred from its rules.
+        source: the path from which it was read.
         pasted: how it was read, where it was no plain dump or capture.
     """
 
@@ -149,11 +149,11 @@ class Host(Pictured):
         return printable(f"<Host {self.source or 'made in memory'}: {held}>")
 
     def container(self, name: str) -> tuple[Container, Endpoint | None] | None:
-        """Find a container by name, by the start of its id, or as `container@network`.
+        """Find a container by name, by the start of its ID, or as `container@network`.
 
         Returns:
-            The container, and the endpoint when a network was named; None where there is none, or
-            where the start of an id fits several.
+            The container, and the endpoint if a network was named; None if there is no such container,
+            or if several IDs match.
         """
         wanted, _, network = name.partition("@")
         found = self.containers.get(wanted)
@@ -170,9 +170,9 @@ class Host(Pictured):
     def owner_of(
         self, family: Family, address: int
     ) -> tuple[Container, Endpoint | None] | Literal["host"] | None:
-        """Return whose address it is: a container with its endpoint, "host", or None for nobody's.
+        """Return the owner of an address: a container with its endpoint, "host", or None.
 
-        Loopback addresses belong to everybody and count as the host's.
+        Loopback addresses exist in every namespace, and count as the host's.
         """
         if self.namespace.has_address(family, address):
             return "host"
@@ -194,7 +194,7 @@ class Host(Pictured):
         return owner
 
     def is_inside(self, family: Family, address: int) -> bool:
-        """Tell whether an address is of a network behind the host: a container's, or in a bridge's subnet."""
+        """Return whether an address is in a network behind the host: a container's, or in a bridge's subnet."""
         owner = self.owner_of(family, address)
         if owner is not None:
             return owner != "host"
@@ -204,21 +204,21 @@ class Host(Pictured):
         )
 
     def _leads_outside(self, bridge: str) -> bool:
-        """Tell whether others than this host's guests are on a bridge: an uplink is a port, or the way out."""
+        """Return whether a bridge also connects external machines: a port is an uplink, or it has the default route."""
         outwards = ("physical", "bond", "vlan")
         return any(port.kind in outwards for port in self.namespace.ports(bridge)) or any(
             route.device == bridge and route.prefix_length == 0 for route in self.namespace.routes
         )
 
     def _borrows(self, container: Container) -> bool:
-        """Tell whether a container lives in the network namespace of another one that is known."""
+        """Return whether a container shares the network namespace of another known container."""
         mode, _, other = container.network_mode.partition(":")
         return mode == "container" and self.container(other) is not None
 
     def bridge_ports(self, bridge: str) -> list[Interface]:
-        """Return the ports of a bridge of the host."""
+        """Return the ports of one of the host's bridges."""
         return self.namespace.ports(bridge)
 
     def network_of_bridge(self, bridge: str) -> Network | None:
-        """Return the network whose bridge this is, or None."""
+        """Return the network of a bridge, or None."""
         return next((network for network in self.networks.values() if network.bridge == bridge), None)
