@@ -1,7 +1,7 @@
 """A network namespace as data: its interfaces, routes, neighbours, sockets, and base chains of nftables.
 
 Small parts are frozen pydantic models; a :class:`Namespace` is a plain dataclass that a reader fills. Addresses are
-integers beside a family, as in :mod:`iptsim.packet`. Names follow ip(8).
+integers with a separate family, as in :mod:`iptsim.packet`. Names follow ip(8).
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def prefix_mask(family: int, length: int) -> int:
 
 
 class Frozen(BaseModel):
-    """A value that is never changed after it was read."""
+    """A value that does not change after it has been read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def check_prefix_length(family: int, length: int) -> int:
-    """Return the length of a prefix.
+    """Return a prefix length that is valid for a family.
 
     Raises:
-        ValueError: addresses of the family are not that long.
+        ValueError: it is not valid.
     """
     if not 0 <= length <= BITS[family]:
         raise ValueError(f"{length} is no prefix length of IPv{family} (0 to {BITS[family]})")
@@ -57,13 +57,13 @@ def check_prefix_length(family: int, length: int) -> int:
 
 
 def check_interface_name(name: str) -> str:
-    """Return the name of an interface.
+    """Return a valid name of an interface.
 
-    The kernel takes no other (dev_valid_name in net/core/dev.c). Nor is one taken that a rule with it would be read
-    differently for: quotes, backslashes, and a minus sign in front.
+    The kernel accepts no others (dev_valid_name in net/core/dev.c). Quotes, backslashes and a leading minus sign are
+    rejected too, because they would change how a rule with the name is read.
 
     Raises:
-        ValueError: no interface is called so.
+        ValueError: no interface can have that name.
     """
     if not _INTERFACE_NAME.fullmatch(name) or len(name.encode()) > 15 or name in (".", ".."):
         raise ValueError(
@@ -76,7 +76,7 @@ _INTERFACE_NAME = re.compile(r"""[^\s/:"'\\\x00-\x20\x7f-][^\s/:"'\\\x00-\x20\x7
 
 
 class Prefixed(Frozen):
-    """A value with a prefix of addresses in it."""
+    """A value that contains an address prefix."""
 
     family: Family
     prefix_length: int
@@ -88,16 +88,16 @@ class Prefixed(Frozen):
 
 
 class InterfaceAddress(Prefixed):
-    """An address that an interface carries.
+    """An address of an interface.
 
     Attributes:
         scope: "global", "site", "link" or "host".
         peer: the far side of a point-to-point address; `prefix_length` then belongs to it.
-        broadcast: the broadcast address, where one is set.
-        secondary: IPv4: not the first address of its subnet on the interface.
-        deprecated: IPv6: not to be used as a source while another address serves.
-        duplicate: IPv6: another machine on the link has it, so that it is not used.
-        temporary: IPv6: made by the privacy extensions.
+        broadcast: the broadcast address, if set.
+        secondary: IPv4: not the first address in its subnet on the interface.
+        deprecated: IPv6: not used as a source if there is another suitable address.
+        duplicate: IPv6: another machine on the link has the address, so it is not used.
+        temporary: IPv6: created by the privacy extensions.
     """
 
     address: int
@@ -111,12 +111,12 @@ class InterfaceAddress(Prefixed):
 
     @property
     def network(self) -> int:
-        """First address of the subnet (of the peer's, for a point-to-point address)."""
+        """The first address of the subnet (of the peer's, for a point-to-point address)."""
         base = self.address if self.peer is None else self.peer
         return base & prefix_mask(self.family, self.prefix_length)
 
     def covers(self, address: int) -> bool:
-        """Tell whether an address lies in the subnet."""
+        """Return whether an address lies in the subnet."""
         return address & prefix_mask(self.family, self.prefix_length) == self.network
 
 
@@ -124,12 +124,12 @@ class Interface(Frozen):
     """A network interface.
 
     Attributes:
-        up: set up (IFF_UP).
-        carrier: the lower layer is up too (LOWER_UP); a bridge without ports has none.
-        master: the bridge or bond that it is a port of.
+        up: enabled (IFF_UP).
+        carrier: the lower layer is up too (LOWER_UP); a bridge without ports has no carrier.
+        master: the bridge or bond of which it is a port.
         group: the device group, as a name or a number (`-m devgroup`).
-        peer: veth: name of the other end, when it is in the same namespace.
-        peer_index: veth: interface index of the other end, in whatever namespace.
+        peer: veth: name of the other end, if it is in the same namespace.
+        peer_index: veth: interface index of the other end, in its own namespace.
         peer_namespace: the kernel's number of the namespace of the other end; None: this one.
         isolated / hairpin: bridge port settings.
         parent: the lower device of a macvlan, ipvlan, vlan or vxlan.
@@ -154,7 +154,7 @@ class Interface(Frozen):
 
 
 class NextHop(Frozen):
-    """One way of a multipath route. A gateway may be of another family than the route's."""
+    """A next hop of a multipath route. The gateway's family may differ from the route's."""
 
     device: str | None
     gateway: int | None = None
@@ -173,7 +173,7 @@ class Route(Prefixed):
         scope: "global", "site", "link", "host", "nowhere".
         from_address / from_length: IPv6 source-specific routes (`from`).
         preference: IPv6 router preference: "low", "medium" or "high".
-        mtu: of packets that take it, None for that of the device.
+        mtu: the MTU for its packets, or None for the device's MTU.
         flags: "linkdown", "dead", "onlink" ...
     """
 
@@ -197,15 +197,15 @@ class Route(Prefixed):
 
 
 class RoutingRule(Frozen):
-    """A policy routing rule (`ip rule`). A value of None means: not looked at.
+    """A policy routing rule (`ip rule`). None means that the rule does not check the field.
 
     Attributes:
         fwmark / fwmask: the packet's mark and mask must equal `fwmark`.
         sport / dport: first and last port.
-        uidrange: first and last user id.
-        suppress_prefixlength: a route found with a prefix not longer than this is not taken.
-        suppress_ifgroup: a route found over a device of this group is not taken.
-        target: priority to go on at, for the action "goto".
+        uidrange: first and last user ID.
+        suppress_prefixlength: routes with a prefix up to this length are ignored.
+        suppress_ifgroup: routes over a device of this group are ignored.
+        target: the priority at which to continue, for the action "goto".
     """
 
     family: Family
@@ -246,7 +246,7 @@ class Forwarding(Frozen):
     """An entry of a bridge's forwarding table.
 
     Attributes:
-        port: behind which the MAC address is.
+        port: the port behind which the MAC address is.
         local: the address is the host's own (a permanent entry).
     """
 
@@ -266,9 +266,9 @@ class Namespace:
         name: "host", or the name of the container or guest.
         rules: policy routing rules; empty means the kernel's default ones.
         sysctls: as `sysctl` prints them, without spaces around the value.
-        iptables / ip6tables: text of iptables-save in this namespace, None if nobody asked.
-        listeners: its listening sockets, None where they were not saved.
-        nftables: its base chains of nftables, None where they were not saved.
+        iptables / ip6tables: text of iptables-save in this namespace, or None if it was not saved.
+        listeners: its listening sockets, or None if they were not saved.
+        nftables: its nftables base chains, or None if they were not saved.
     """
 
     name: str = "host"
@@ -283,7 +283,7 @@ class Namespace:
     forwarding: list[Forwarding] = field(default_factory=list)
     listeners: tuple[Listener, ...] | None = None
     nftables: NftRuleset | None = None
-    #: what :mod:`iptsim.host.fib` has looked up and prepared
+    #: the lookups and tables that :mod:`iptsim.host.fib` has cached
     cache: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def addresses(self, family: int) -> Iterator[tuple[Interface, InterfaceAddress]]:
@@ -294,11 +294,11 @@ class Namespace:
                     yield interface, address
 
     def has_address(self, family: int, address: int) -> bool:
-        """Tell whether an interface carries this address."""
+        """Return whether an interface has this address."""
         return self.interface_of(family, address) is not None
 
     def interface_of(self, family: int, address: int) -> Interface | None:
-        """Return the interface that carries an address, or None."""
+        """Return the interface that has an address, or None."""
         own = self.cache.get(("addresses", family))
         if own is None:
             own = {}
@@ -309,11 +309,11 @@ class Namespace:
         return found
 
     def sysctl(self, name: str, default: str = "") -> str:
-        """Return a kernel parameter, `default` where it is not known."""
+        """Return a kernel parameter, or `default` if it is unknown."""
         return self.sysctls.get(name, default)
 
     def sysctl_number(self, name: str, default: int = 0) -> int:
-        """Return a kernel parameter as a number, `default` where it is not known or not a number."""
+        """Return a kernel parameter as a number, or `default` if it is unknown or not a number."""
         try:
             return int(self.sysctls[name])
         except (KeyError, ValueError):
@@ -332,7 +332,7 @@ class Namespace:
         return [interface for interface in self.interfaces.values() if interface.master == bridge]
 
     def learnt(self, mac: str | None, bridge: str | None = None) -> str | None:
-        """Return the port of a bridge, or of any, behind which a MAC address is; None where nothing tells."""
+        """Return the port of a bridge, or of any bridge, behind which a MAC address is, or None if unknown."""
         fitting = (one for one in self.forwarding if one.mac == mac and bridge in (None, one.bridge))
         return next((one.port for one in fitting if not one.local), None)
 
@@ -342,20 +342,20 @@ class Namespace:
         return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
-#: What a base chain of nftables could do to a packet: drop it, reject it, rewrite it or how others see it.
+#: What an nftables base chain could do to a packet: drop it, reject it, rewrite it, or affect later rules.
 NftEffect = Literal["drop", "reject", "change"]
 
 
 class NftChain(Frozen):
-    """A base chain of nftables; what is None was not saved.
+    """An nftables base chain; None means that a value was not saved.
 
     Attributes:
         family: "ip", "ip6", "inet", "bridge", "netdev" or "arp".
         type: "filter", "nat" or "route".
         hook: "prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress".
         policy: "accept" or "drop".
-        devices: the interfaces whose ingress or egress it hangs at.
-        effects: what it could do; empty where it can only let packets go on.
+        devices: the interfaces whose ingress or egress hook it uses.
+        effects: what it could do; empty if it can only let packets continue.
     """
 
     family: str
@@ -375,11 +375,11 @@ class NftChain(Frozen):
 
 
 class NftRuleset(Frozen):
-    """The base chains of nftables in a network namespace.
+    """The nftables base chains in a network namespace.
 
     Attributes:
-        chains: those of iptables-nft as well.
-        tracked: the address families whose connections some rule makes the kernel track.
+        chains: including those of iptables-nft.
+        tracked: the address families for which a rule enables connection tracking.
     """
 
     chains: tuple[NftChain, ...] = ()
@@ -391,10 +391,10 @@ class Listener(Frozen):
 
     Attributes:
         proto: 6 or 17.
-        address: the address that it is bound to, None for all.
-        families: the address families that it takes; None: unknown whether it does.
-        interface: the interface that it is bound to, None for all.
-        program: name of the process that holds it, "" where that was not saved.
+        address: the address to which it is bound, or None for all.
+        families: its address families; None if it is unknown whether it accepts them.
+        interface: the interface to which it is bound, or None for all.
+        program: name of the process that owns it, "" if it was not saved.
     """
 
     proto: int

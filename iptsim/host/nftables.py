@@ -1,8 +1,7 @@
-"""Base chains of nftables: from `nft -j list ruleset`, from what iptables-save says of them, from Docker's settings.
+"""nftables base chains: from `nft -j list ruleset`, from hints of iptables-save, and from Docker's settings.
 
-The rules of these chains are not evaluated. What is worked out is whether a chain could change a packet's fate
-at all: its policy, and what its rules, the chains that they lead to and the verdict maps that they use can do
-(libnftables-json(5)).
+The rules of these chains are not evaluated. This module only determines whether a chain could affect a packet:
+by its policy, its rules, the chains they jump to and the verdict maps they use (libnftables-json(5)).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from iptsim.host.foreign import Foreign
 from iptsim.host.namespace import NftChain, NftEffect, NftRuleset
 from iptsim.packet import Family
 
-#: Statements that neither end a packet's way through the hooks nor change what others see of it.
+#: Statements that neither end a packet's path through the hooks nor change it for later rules.
 _HARMLESS = frozenset({
     "accept", "comment", "continue", "counter", "ct count", "ct timeout", "flow", "last", "limit", "log", "map",
     "match", "meter", "quota", "return", "set",
@@ -27,7 +26,7 @@ _HARMLESS = frozenset({
 _HARMLESS_KEYS = frozenset({"nftrace", "priority"})
 #: Targets of iptables (`xt`) without consequences.
 _HARMLESS_TARGETS = frozenset({"AUDIT", "CHECKSUM", "CLASSIFY", "LED", "LOG", "NFLOG", "TRACE"})
-#: Statements that every packet passes: a rule with nothing else before its verdict is for all packets.
+#: Statements that match every packet: a rule with only these before its verdict applies to all packets.
 _FOR_ALL = frozenset({"comment", "counter", "log"})
 _ENDS = frozenset({"accept", "drop", "reject", "queue", "return", "goto"})
 _TRACKING = frozenset(
@@ -40,7 +39,7 @@ _FAMILIES: dict[str, frozenset[Family]] = {
 }
 
 ALL_EFFECTS: tuple[NftEffect, ...] = ("drop", "reject", "change")
-#: What iptables-save says where a table holds what it can't show (iptables 1.8, xtables-save.c).
+#: The note of iptables-save about a table that it cannot show (iptables 1.8, xtables-save.c).
 _INCOMPATIBLE = re.compile(
     r"#\s*Table [`'](?P<table>[^']+)' (?:contains incompatible base-chains|is incompatible), use 'nft' tool"
 )
@@ -78,7 +77,7 @@ class MapEntry(Foreign):
 
 
 class ItemEntry(Foreign):
-    """An object of `nft -j list ruleset`; other kinds than these say nothing of verdicts."""
+    """An object of `nft -j list ruleset`; other kinds do not affect verdicts."""
 
     chain: ChainEntry | None = None
     rule: RuleEntry | None = None
@@ -92,7 +91,7 @@ class RulesetEntry(Foreign):
 
 
 def read_nftables(entry: RulesetEntry) -> NftRuleset:
-    """Return the base chains of all tables, those of iptables-nft too, and what each could do."""
+    """Return the base chains of all tables, including those of iptables-nft, and what each could do."""
     chains = [item.chain for item in entry.nftables if item.chain is not None]
     rules: dict[tuple[str, str, str], list[Sequence[dict[str, Any]]]] = {}
     maps: dict[tuple[str, str, str], Sequence[Any]] = {}
@@ -141,7 +140,7 @@ def _keys(value: Any) -> Iterator[str]:
 
 
 class _Effects:
-    """What the rules of one table can do to a packet that comes to a base chain."""
+    """Finds what the rules of one table can do to a packet in a base chain."""
 
     def __init__(
         self,
@@ -154,17 +153,17 @@ class _Effects:
         self.chains: list[str] = []
 
     def of(self, chain: ChainEntry) -> tuple[NftEffect, ...]:
-        """Return what a base chain could do; empty where it can only let packets go on."""
+        """Return what a base chain could do; empty if it can only let packets continue."""
         self.chains = [chain.name]
         if self._passes_on(chain.name) and chain.policy == "drop":
             self.found.add("drop")
-        # the list grows by what the chains lead to
+        # the list grows by the chains that are jumped to
         for name in islice(self.chains, 1, None):
             self._passes_on(name)
         return tuple(effect for effect in ALL_EFFECTS if effect in self.found)
 
     def _passes_on(self, chain: str) -> bool:
-        """Look through a chain's rules. Returns whether a packet may come to its end, or return from it."""
+        """Inspect a chain's rules. Return whether a packet may reach its end, or return from it."""
         for rule in self.rules.get((*self.table, chain), ()):
             for statement in rule:
                 for key, value in statement.items():
@@ -175,7 +174,7 @@ class _Effects:
 
     @staticmethod
     def _ends_all(rule: Sequence[dict[str, Any]]) -> bool:
-        """Tell whether no packet goes on to the next rule."""
+        """Return whether no packet continues to the next rule."""
         keys = [key for statement in rule for key in statement]
         return any(key in _ENDS for key in keys) and all(key in _ENDS or key in _FOR_ALL for key in keys)
 
@@ -204,7 +203,7 @@ class _Effects:
         data = value.get("data") if isinstance(value, Mapping) else None
         elements: Sequence[Any] = data.get("set", ()) if isinstance(data, Mapping) else ()
         if isinstance(data, str):
-            # a map that is not listed may hold anything
+            # a map that is not listed may contain anything
             name = data.removeprefix("@")
             if (*self.table, name) not in self.maps:
                 self.found |= {*ALL_EFFECTS}
@@ -215,7 +214,7 @@ class _Effects:
                 self._look(str(key), inner)
 
     def _look_at_extension(self, value: Any) -> None:
-        """Look at a match or target of iptables; nft before 1.0.3 does not tell which it is."""
+        """Inspect a match or target of iptables; before 1.0.3, nft does not print which one it is."""
         if not isinstance(value, Mapping):
             self.found |= {*ALL_EFFECTS}
         elif value.get("type") == "target":
@@ -227,14 +226,14 @@ class _Effects:
 
 
 def _named_keys(value: Any) -> Iterator[str]:
-    """Yield what a `mangle` statement writes: "mark", "nftrace", "dscp" ..."""
+    """Yield the fields that a `mangle` statement writes: "mark", "nftrace", "dscp" ..."""
     key = value.get("key") if isinstance(value, Mapping) else None
     for inner in key.values() if isinstance(key, Mapping) else ():
         if isinstance(inner, Mapping):
             yield str(inner.get("key", inner.get("field", "")))
 
 
-# -- which of them iptables did not create --------------------------------------------------------------
+# -- chains that iptables did not create ----------------------------------------------------------------
 
 
 def without_iptables(nftables: NftRuleset, rulesets: Iterable[Ruleset]) -> NftRuleset:
@@ -245,7 +244,7 @@ def without_iptables(nftables: NftRuleset, rulesets: Iterable[Ruleset]) -> NftRu
 
 
 def _is_of(chain: NftChain, ruleset: Ruleset) -> bool:
-    """Tell whether iptables-nft created a chain: with its name, type, hook and priority (nft_is_chain_compatible)."""
+    """Return whether iptables-nft created a chain, by its name, type, hook and priority (nft_is_chain_compatible)."""
     table, name = chain.table, chain.name or ""
     if chain.family != ("ip" if ruleset.family == 4 else "ip6") or ruleset.chain(table, name) is None:
         return False
@@ -257,11 +256,11 @@ def _is_of(chain: NftChain, ruleset: Ruleset) -> bool:
     )
 
 
-# -- hints, where the chains themselves were not saved ------------------------------------------------
+# -- hints, if the chains themselves were not saved ---------------------------------------------------
 
 
 def hinted(rulesets: Iterable[Ruleset], daemon: DockerDaemon | None) -> NftRuleset | None:
-    """Return what stands for base chains that were not saved but must be there; None where nothing says so."""
+    """Return placeholders for base chains that must exist but were not saved, or None without any hint."""
     chains = _docker_chains(daemon)
     for ruleset in rulesets:
         comments = [line for table in ruleset.tables.values() for line in table.comments]
@@ -270,14 +269,14 @@ def hinted(rulesets: Iterable[Ruleset], daemon: DockerDaemon | None) -> NftRules
 
 
 def hinted_chains(comments: Iterable[str], family: Family) -> list[NftChain]:
-    """Return what stands for the base chains that iptables-save says it can't show."""
+    """Return placeholders for the base chains that iptables-save cannot show."""
     tables = dict.fromkeys(found["table"] for line in comments if (found := _INCOMPATIBLE.match(line)))
     return [
         NftChain(family="ip" if family == 4 else "ip6", table=table, effects=ALL_EFFECTS) for table in tables
     ]
 
 
-#: Docker's base chains since 29, and in 28 as an experiment (moby, libnetwork/drivers/bridge/internal/nftabler).
+#: Docker's base chains since 29, and experimentally in 28 (moby, libnetwork/drivers/bridge/internal/nftabler).
 _DOCKER: tuple[tuple[str, str, str, int, tuple[NftEffect, ...]], ...] = (
     ("raw-PREROUTING", "filter", "prerouting", -300, ("drop",)),
     ("nat-PREROUTING", "nat", "prerouting", -100, ("change",)),
@@ -300,7 +299,7 @@ def _docker_chains(daemon: DockerDaemon | None) -> list[NftChain]:
             type=kind,
             hook=hook,
             priority=priority,
-            # dockerd sets policy drop there where it switches forwarding on
+            # dockerd sets policy drop there if it enables forwarding
             policy=None if hook == "forward" else "accept",
             effects=effects,
         )

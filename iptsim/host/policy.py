@@ -8,7 +8,7 @@ from iptsim.host.namespace import Namespace, RoutingRule, prefix_mask
 from iptsim.host.tables import TOS_MASK, Flow, Found
 from iptsim.packet import address_text, protocol_name
 
-#: What the kernel has when nobody touched `ip rule`, as (priority, table).
+#: The kernel's default policy rules, as (priority, table).
 DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {
     4: ((0, "local"), (32766, "main"), (32767, "default")),
     6: ((0, "local"), (32766, "main")),
@@ -16,7 +16,7 @@ DEFAULT_RULES: dict[int, tuple[tuple[int, str], ...]] = {
 
 
 def own_rules(namespace: Namespace, family: int) -> list[RoutingRule] | None:
-    """Return the policy rules in order, or None where they are the kernel's default ones."""
+    """Return the policy rules in order, or None for the kernel's default rules."""
     key = ("rules", family)
     if key not in namespace.cache:
         rules = sorted(
@@ -33,7 +33,7 @@ def own_rules(namespace: Namespace, family: int) -> list[RoutingRule] | None:
 
 
 def fitting(rules: list[RoutingRule], flow: Flow) -> Iterator[RoutingRule]:
-    """Yield the rules that a packet meets, following every goto."""
+    """Yield the rules that match a packet, following every goto."""
     position = 0
     while position < len(rules):
         rule = rules[position]
@@ -43,7 +43,7 @@ def fitting(rules: list[RoutingRule], flow: Flow) -> Iterator[RoutingRule]:
         if rule.action != "goto":
             yield rule
             continue
-        # A goto that leads nowhere is passed over.
+        # A goto without a target is skipped.
         later = (place for place in range(position, len(rules)) if rules[place].priority == rule.target)
         position = next(later, position)
 
@@ -77,7 +77,7 @@ def _port_fits(wanted: tuple[int, int] | None, port: int | None) -> bool:
 
 
 def suppressed(namespace: Namespace, rule: RoutingRule, found: Found) -> bool:
-    """Tell whether a rule's suppress_* options take its table's answer back; a refusal stands."""
+    """Return whether a rule's suppress_* options discard a route of its table; a rejection is not discarded."""
     if found.hop is None:
         return False
     if rule.suppress_prefixlength is not None and found.route.prefix_length <= rule.suppress_prefixlength:
@@ -89,12 +89,12 @@ def suppressed(namespace: Namespace, rule: RoutingRule, found: Found) -> bool:
 
 
 def names_no_table_of_its_own(rule: RoutingRule) -> bool:
-    """Tell whether a rule leads to a table that every host asks anyway."""
+    """Return whether a rule selects a table that every host looks up anyway."""
     return rule.action == "to_table" and rule.table in ("local", "main", "default")
 
 
 def conditions(rule: RoutingRule) -> str:
-    """Return what a rule asks of a packet, in words: "mark 0x2, from 10.0.0.0/8"; "every packet" for nothing."""
+    """Return the conditions of a rule in words: "mark 0x2, from 10.0.0.0/8", or "every packet"."""
     found = []
     if rule.fwmark is not None:
         mask = "" if rule.fwmask == 0xFFFFFFFF else f"/{rule.fwmask:#x}"

@@ -1,7 +1,7 @@
-"""Ranges of published ports: those that no rule and no listening program tells apart.
+"""Ranges of published ports that no rule and no listening program distinguishes.
 
-A published range (FTP, RTP) is thousands of ports, each with rules of its own that differ in the number alone. What
-holds for one of them holds for all of them, so that one is asked about.
+A published range (FTP, RTP) may have thousands of ports, with rules that differ only in the number. The answer for one
+of them applies to all, so only one is checked.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from iptsim.host.containers import Container, PublishedPort
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener
 
-#: Shorter ranges are told port by port.
+#: Shorter ranges are listed port by port.
 SHORTEST = 8
-#: An option that asks for ports, behind a `!` or not, and its value.
+#: An option that matches ports, negated or not, and its value.
 _ASKED = re.compile(
     r"(! )?(--(?:(?:source-|destination-)?ports?|[sd]ports?|ct(?:orig|repl)(?:src|dst)port)) ([0-9:,]+)(?= |$)"
 )
-#: The port that a target puts in, behind an address or alone.
+#: The port that a target sets, with or without an address.
 _GIVEN = re.compile(r"(--to-(?:destination|source) \S*:|--to-ports )([0-9]+)(?=[-/ ]|$)")
-#: Matches that may tell ports apart though no option names one.
+#: Matches that may distinguish ports although no option names one.
 _OPAQUE = re.compile(r"-m (?:u32|bpf|set|ipvs|statistic) ")
 
 
-#: How programs listen, by port.
+#: The listening programs of each port.
 _Listening = dict[int, set[tuple[object, ...]]]
 
 
 class PortRuns:
-    """What tells the ports of a host apart, found in one pass over its rules."""
+    """Finds the ports that a host's rules distinguish, in one pass over the rules."""
 
     def __init__(self, host: Host) -> None:
         self._opaque = False
-        #: a run of ports ends before each of these
+        #: a run of ports ends before each of these ports
         self._borders: set[int] = set()
         self._signs: dict[int, list[tuple[str, str, int, str]]] = defaultdict(list)
         self._host = _by_port(host.namespace.listeners or ())
@@ -67,7 +67,7 @@ class PortRuns:
                     self._borders |= {int(first or 0), int(last or (65535 if ":" in part else first)) + 1}
 
     def of(self, container: Container, ports: Iterable[PublishedPort]) -> list[list[PublishedPort]]:
-        """Return published ports of a container in runs, in the order of the first ones that were given.
+        """Return published ports of a container in runs, in the order of their first ports.
 
         A run has one port, or at least :data:`SHORTEST`.
         """
@@ -88,7 +88,7 @@ class PortRuns:
         return [[given[number] for number in run] for run in sorted(runs, key=min)]
 
     def _alike(self, one: PublishedPort, following: PublishedPort, inside: _Listening) -> bool:
-        """Tell whether a port is the one behind another, and nothing tells them apart."""
+        """Return whether a port is the successor of another, and nothing distinguishes them."""
         if self._opaque or (one.family, one.host_address, one.proto) != (
             following.family, following.host_address, following.proto,
         ):  # fmt: skip
@@ -107,7 +107,7 @@ class PortRuns:
 
 
 def _without(text: str, port: int) -> str:
-    """Return the text of a rule without its port; the port that a target puts in is told by how far it is away."""
+    """Return the text of a rule without its port; the port that a target sets is replaced by its distance."""
     text = _GIVEN.sub(lambda found: f"{found[1]}{int(found[2]) - port:+}", text)
     return _ASKED.sub(lambda found: f"{found[2]} #", text)
 

@@ -1,4 +1,4 @@
-"""The addresses of interfaces, told from the routes that the kernel makes for them.
+"""The addresses of interfaces, inferred from the routes that the kernel creates for them.
 
 Each address has a route of type local to itself in the local table, and its subnet a route in the main one
 (net/ipv4/fib_frontend.c fib_add_ifaddr, net/ipv6/addrconf.c).
@@ -12,7 +12,7 @@ _LINK_LOCAL6 = 0xFE80
 
 
 def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
-    """Return the addresses of each interface but the loopback, by the routes of a namespace."""
+    """Return the addresses of each interface except the loopback, inferred from the routes of a namespace."""
     found: dict[str, list[InterfaceAddress]] = {}
     for route in namespace.routes:
         whole = route.prefix_length == BITS[route.family]
@@ -30,7 +30,7 @@ def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress
 
 
 def _length(namespace: Namespace, local: Route) -> int:
-    """Return the length of the subnet that an address is in: the longest that its interface has a route for."""
+    """Return the prefix length of an address's subnet: the longest for which its interface has a route."""
     lengths = [
         route.prefix_length
         for route in namespace.routes

@@ -1,4 +1,4 @@
-"""Listening sockets as `ss -H -lntup` prints them, and which one gets a packet.
+"""Listening sockets from the output of `ss -H -lntup`, and which of them receives a packet.
 
 How ss prints a wildcard changed with its version (misc/ss.c, inet_addr_print). Since iproute2 4.17 `0.0.0.0`
 is IPv4, `[::]` is IPv6 alone (IPV6_V6ONLY) and `*` is a socket of both; before 4.8 `*` was IPv4 and `::`
@@ -14,24 +14,24 @@ from iptsim.host.namespace import Listener
 from iptsim.packet import TCP, UDP, parse_address
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
-#: Other kinds of sockets that ss lists.
+#: Other types of sockets that ss lists.
 _OTHERS = frozenset({
     "dccp", "icmp6", "mptcp", "nl", "p_dgr", "p_raw", "raw", "sctp", "ti_dg", "ti_rd", "ti_sq", "ti_st", "u_dgr",
     "u_seq", "u_str", "v_dgr", "v_str", "xdp",
 })  # fmt: skip
 _STATES = frozenset({"LISTEN", "UNCONN"})
 _PROGRAM = re.compile(r'users:\(\("((?:[^"\\]|\\.)*)"')
-#: Local addresses that only the newer versions of ss print.
+#: Local addresses that only newer versions of ss print.
 _SINCE_4_17 = re.compile(r"(?:^|\s)(?:0\.0\.0\.0|\[::\])(?:%[^\s:]+)?:")
-#: IPv4 addresses inside IPv6 (::ffff:0:0/96), which sockets of both families are bound to.
+#: IPv4-mapped IPv6 addresses (::ffff:0:0/96), to which sockets of both families are bound.
 _MAPPED_PREFIX = 0xFFFF
 
 
 def read_listeners(text: str) -> tuple[Listener, ...]:
-    """Read the output of `ss -lntup`, with or without its header; of other sockets nothing is kept.
+    """Read the output of `ss -lntup`, with or without its header; other sockets are ignored.
 
     Raises:
-        ValueError: a line is not one of ss; the text says which.
+        ValueError: a line is not output of ss; the message says which.
     """
     exact = _SINCE_4_17.search(text) is not None
     found = []
@@ -65,9 +65,9 @@ def _listener(proto: int, local: str, line: str, exact: bool) -> Listener:
 
 
 def _bound(address: str, exact: bool) -> tuple[dict[int, bool | None], int | None]:
-    """Return which families a socket takes (None: unknown), and the address that it is bound to, if any."""
+    """Return the families of a socket (None: unknown), and the address to which it is bound, if any."""
     if address == "*":
-        # where ss prints all wildcards alike, IPv4 is nearly always among what it stands for
+        # versions of ss with a single wildcard nearly always include IPv4 in it
         return {4: True, 6: True if exact else None}, None
     family, number = parse_address(address)
     if number == 0:
@@ -80,14 +80,14 @@ def _bound(address: str, exact: bool) -> tuple[dict[int, bool | None], int | Non
 def find_listener(
     listeners: Iterable[Listener], family: int, proto: int, address: int, port: int, interface: str | None
 ) -> Listener | bool | None:
-    """Return the socket that gets a new connection's packet (inet_lookup_listener, udp4_lib_lookup2).
+    """Return the socket that receives the first packet of a connection (inet_lookup_listener, udp4_lib_lookup2).
 
     Args:
         listeners: of the network namespace in which the packet is delivered.
-        interface: by which it comes in; None where that is unknown.
+        interface: the interface on which it arrives, or None if unknown.
 
     Returns:
-        The most specific socket; False where there is none; None where the capture does not tell.
+        The most specific socket; False if there is none; None if the capture does not show it.
     """
     best: tuple[int, Listener] | None = None
     unknown = False

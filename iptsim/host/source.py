@@ -1,7 +1,7 @@
-"""Which source address the kernel picks for a packet that has none.
+"""The source address that the kernel picks for a packet without one.
 
-IPv4: inet_select_addr in net/ipv4/devinet.c. IPv6: RFC 6724 as ipv6_get_saddr_eval in
-net/ipv6/addrconf.c has it (without home addresses and optimistic duplicate address detection).
+IPv4: inet_select_addr in net/ipv4/devinet.c. IPv6: RFC 6724 as implemented by ipv6_get_saddr_eval in
+net/ipv6/addrconf.c (without home addresses and optimistic duplicate address detection).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from iptsim.host.containers import Subnet
 from iptsim.host.namespace import BITS, Interface, InterfaceAddress, Namespace
 from iptsim.packet import Family
 
-#: IPv4 scopes as the kernel numbers them; a smaller number reaches further.
+#: The kernel's numbers of IPv4 scopes; a smaller number means a wider scope.
 SCOPES4 = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254, "nowhere": 255}
 
 
@@ -33,17 +33,17 @@ _LABELS = tuple(
 )  # fmt: skip
 
 
-#: Link and site: where a destination's scope is one of these, REDIRECT takes an address of the same.
+#: Link and site: for a destination with one of these scopes, REDIRECT uses an address of the same scope.
 _NARROW_SCOPES = frozenset({2, 5})
 
 
 def is_multicast(family: int, address: int) -> bool:
-    """Tell whether an address is a multicast group."""
+    """Return whether an address is a multicast group."""
     return address >> 28 == 0xE if family == 4 else address >> 120 == 0xFF
 
 
 def is_link_local(family: int, address: int) -> bool:
-    """Tell whether an address is of the link alone (169.254.0.0/16, fe80::/10)."""
+    """Return whether an address is link-local (169.254.0.0/16, fe80::/10)."""
     return address >> 16 == 0xA9FE if family == 4 else _LINK_LOCAL.covers(6, address)
 
 
@@ -56,10 +56,10 @@ def select_source(
     gateway: int | None = None,
     scope: str = "global",
 ) -> int | None:
-    """Return the address for packets that leave by `device`, None if there is none.
+    """Return the source address for packets that leave by `device`, or None.
 
-    IPv4 prefers an address of the subnet of `gateway`, and uses none that reaches less far than the
-    route's `scope`.
+    IPv4 prefers an address in the subnet of `gateway`, and never uses one with a narrower scope than
+    the route's `scope`.
     """
     if family == 4:
         return _select4(namespace, device, gateway, SCOPES4.get(scope, 0))
@@ -67,10 +67,10 @@ def select_source(
 
 
 def facing_address(interface: Interface, family: Family, destination: int) -> int | None:
-    """Return the address to which REDIRECT sends what comes in by an interface, None if there is none.
+    """Return the address to which REDIRECT sends packets that arrive on an interface, or None.
 
-    It is the first in the kernel's list, whatever its scope (nf_nat_redirect_ipv4). In IPv6 it must be of
-    the destination's scope where that is less than global, and not tentative (nf_nat_redirect_ipv6).
+    It is the first in the kernel's list, whatever its scope (nf_nat_redirect_ipv4). In IPv6 it must have
+    the destination's scope if that is less than global, and must not be tentative (nf_nat_redirect_ipv6).
     """
     narrow = _scope6(destination) if family == 6 and _scope6(destination) in _NARROW_SCOPES else None
     for own in interface.addresses:
@@ -130,7 +130,7 @@ def _score6(
     destination: int,
     prefer_temporary: bool,
 ) -> tuple[int, ...]:
-    """Rank a candidate by the rules of RFC 6724, section 5; the greater the better."""
+    """Rank a candidate by the rules of RFC 6724, section 5; higher is better."""
     own, wanted = _scope6(address.address), _scope6(destination)
     common = BITS[6] - (address.address ^ destination).bit_length()
     return (

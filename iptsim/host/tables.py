@@ -1,4 +1,4 @@
-"""Routing tables: longest prefix match as fib_table_lookup (IPv4) and fib6_table_lookup (IPv6) do it."""
+"""Routing tables: longest prefix match as in fib_table_lookup (IPv4) and fib6_table_lookup (IPv6)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from iptsim.packet import Family
 #: Bits of the TOS that IPv4 routes and rules compare (IPTOS_RT_MASK).
 TOS_MASK = 0x1C
 REFUSALS = frozenset({"unreachable", "prohibit", "blackhole", "throw"})
-#: Name of the one trie that holds both tables as long as nobody touched `ip rule` in IPv4.
+#: Name of the single trie that holds both tables with the default policy rules of IPv4.
 LOCAL_AND_MAIN = "local+main"
 
 _PREFERENCE = {"low": 0, "medium": 1, "high": 2}
 
 
 class Flow(NamedTuple):
-    """What a routing decision looks at.
+    """The inputs of a routing decision.
 
-    `iif` is None for locally made packets. In IPv6, `oif` is only a wish once the packet has a source;
-    `metric` says whether a lower metric counts more than that wish.
+    `iif` is None for locally generated packets. In IPv6, `oif` is only a preference once the packet has a
+    source; `metric` says whether a lower metric outweighs that preference.
     """
 
     destination: int
@@ -40,10 +40,10 @@ class Flow(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The route that a table answers with, and the way it goes; no way for a refusal.
+    """The route found in a table, and its next hop; a rejecting route has no next hop.
 
     Attributes:
-        others: further next hops of the route, of which the kernel may pick one instead.
+        others: further next hops of the route, which the kernel may pick instead.
     """
 
     route: Route
@@ -56,7 +56,7 @@ class Table:
 
     def __init__(self, namespace: Namespace, family: Family, routes: Iterable[Route]) -> None:
         self.family = family
-        #: interfaces whose routes do not count while their link is down
+        #: interfaces whose routes are ignored while their link is down
         self.particular = {
             name
             for name in namespace.interfaces
@@ -72,7 +72,7 @@ class Table:
             self.lengths.append((prefix_mask(family, length), by_length[length]))
 
     def find(self, flow: Flow) -> Found | None:
-        """Return the route for a flow, None where the table has none."""
+        """Return the route for a flow, or None."""
         pick = self._first if self.family == 4 else self._best
         for mask, routes in self.lengths:
             same = routes.get(flow.destination & mask)
@@ -82,27 +82,27 @@ class Table:
         return None
 
     def _first(self, routes: list[Route], flow: Flow) -> Found | None:
-        """IPv4: the first route that is alive and leaves where it must."""
+        """IPv4: the first usable route that leaves by the required interface."""
         for route in routes:
             if route.tos and route.tos != flow.tos & TOS_MASK:
                 continue
             if route.type in REFUSALS:
                 return Found(route, None)
             alive = [hop for hop in hops(route) if self._alive(hop)]
-            if flow.oif is not None:  # it settles the next hop (fib_select_path)
+            if flow.oif is not None:  # it determines the next hop (fib_select_path)
                 alive = [hop for hop in alive if hop.device == flow.oif][:1]
             if alive:
                 return Found(route, alive[0], tuple(alive[1:]))
         return None
 
     def _best(self, routes: list[Route], flow: Flow) -> Found | None:
-        """IPv6: of the lowest metric, the route with the best score (find_rr_leaf, rt6_score_route)."""
+        """IPv6: the route with the best score among those with the lowest metric (find_rr_leaf, rt6_score_route)."""
         device = flow.iif or flow.oif
         strict = needs_device(flow.destination) or (flow.iif is None and flow.source is None)
         if routes[0].from_length:
             routes = [route for route in routes if not route.from_length or _comes_from(route, flow.source)]
             if not routes or not (routes[0].from_length or routes[0].prefix_length == 0):
-                # Where a prefix has source-specific routes, its plain one serves no other sources
+                # If a prefix has source-specific routes, its plain route does not serve other sources
                 # (fib6_node_lookup_1 goes up from the subtree); above the default there is nothing, and
                 # the plain default stays (fib6_node_lookup).
                 return None
@@ -145,7 +145,7 @@ def _comes_from(route: Route, source: int | None) -> bool:
 
 
 def hops(route: Route) -> tuple[NextHop, ...]:
-    """Return the ways of a route: one, or several for a multipath route."""
+    """Return the next hops of a route: one, or several for a multipath route."""
     if route.nexthops:
         return route.nexthops
     return (
@@ -159,15 +159,15 @@ def hops(route: Route) -> tuple[NextHop, ...]:
 
 
 def needs_device(address: int) -> bool:
-    """Tell whether an IPv6 address means nothing without an interface (rt6_need_strict)."""
+    """Return whether an IPv6 address is meaningless without an interface (rt6_need_strict)."""
     return is_multicast(6, address) or is_link_local(6, address) or address == 1
 
 
 def routes_of(namespace: Namespace, family: Family) -> Iterator[Route]:
-    """Yield the routes of a family; where a table is not known, those that the addresses bring.
+    """Yield the routes of a family; if a table is unknown, those that follow from the addresses.
 
-    The kernel adds an IPv6 address's local route only after a second or two (duplicate address
-    detection); a capture made in between lacks it, and it is added here.
+    The kernel adds the local route of an IPv6 address only after a second or two (duplicate address
+    detection); a capture made before that lacks it, so it is added here.
     """
     known, local = set(), set()
     for route in namespace.routes:

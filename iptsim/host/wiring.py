@@ -1,7 +1,7 @@
-"""Which namespace, interface and bridge port belong to which container.
+"""Finds the namespace, interface and bridge port of each container.
 
-A veth pair is known by the interface indexes of its two ends; where a capture lacks them, the bridge's
-forwarding table tells behind which port a MAC address is.
+A veth pair is identified by the interface indexes of its two ends; if a capture lacks them, the bridge's
+forwarding table shows behind which port a MAC address is.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ LOOPBACK = Interface(
 
 
 def wire(host: Host, guests: Mapping[str, Namespace]) -> list[str]:
-    """Give the containers of a host their namespaces, and their endpoints interface and bridge port.
+    """Give the containers of a host their namespaces, and their endpoints an interface and a bridge port.
 
     Args:
-        host: with its own namespace, the containers and the networks that an engine told of.
-        guests: namespaces that were saved, by the name or id of the container or guest.
+        host: the host, with its own namespace and the containers and networks that an engine reported.
+        guests: the saved namespaces, by the name or ID of the container or guest.
 
     Returns:
-        Names of the containers whose namespace was not saved and is made up from their endpoints.
+        Names of the containers whose namespace was not saved, but inferred from their endpoints.
     """
     made_up = []
     left = dict(guests)
@@ -66,7 +66,7 @@ def _is_id(key: str, identity: str) -> bool:
 
 
 def _share(host: Host, container: Container) -> None:
-    """Give a container that lives in another one's namespace what that one has."""
+    """Give a container that shares another one's namespace that namespace and its endpoints."""
     mode, _, other = container.network_mode.partition(":")
     owner = host.container(other) if mode == "container" else None
     if owner is not None:
@@ -75,7 +75,7 @@ def _share(host: Host, container: Container) -> None:
 
 
 def _default_gateways(host: Host, container: Container) -> dict[Family, int]:
-    """Return the default gateway by family: of the endpoint of highest priority, else of the first name."""
+    """Return the default gateway by family: of the endpoint with the highest priority, else of the first name."""
     found: dict[Family, int] = {}
     for endpoint in sorted(
         container.endpoints.values(), key=lambda one: (-one.gateway_priority, one.network)
@@ -87,7 +87,7 @@ def _default_gateways(host: Host, container: Container) -> dict[Family, int]:
 
 
 def _add_gateways(host: Host, container: Container) -> None:
-    """Add the default route of a family of which no route was saved."""
+    """Add the default route of a family without saved routes."""
     namespace = container.namespace
     for family, gateway in _default_gateways(host, container).items():
         if any(route.family == family for route in namespace.routes):
@@ -100,7 +100,7 @@ def _add_gateways(host: Host, container: Container) -> None:
 
 
 def _make_up(host: Host, container: Container) -> None:
-    """Make a namespace from what the engine says of a container's endpoints."""
+    """Infer a namespace from a container's endpoints."""
     container.namespace = Namespace(name=container.name, interfaces={"lo": LOOPBACK})
     for place, endpoint in enumerate(container.endpoints.values()):
         network = host.networks.get(endpoint.network)
@@ -128,7 +128,7 @@ def _length(network: Network | None, family: Family) -> int:
 
 
 def _guest(host: Host, name: str, namespace: Namespace) -> Container:
-    """Make a container of a namespace that no engine told of (a virtual machine, a pod)."""
+    """Make a container for a namespace that no engine reported (a virtual machine, a pod)."""
     guest = Container(name=name, namespace=namespace)
     for interface in namespace.interfaces.values():
         addresses = {
@@ -160,7 +160,7 @@ def _guest(host: Host, name: str, namespace: Namespace) -> Container:
 
 
 def _network_of(host: Host, port: Interface | None) -> str:
-    """Return the name of the network behind a bridge port, making one for a bridge that has none."""
+    """Return the name of the network behind a bridge port; create one if the bridge has none."""
     if port is None:
         return "unknown"
     if port.master is None:
@@ -176,7 +176,7 @@ def _network_of(host: Host, port: Interface | None) -> str:
 
 
 def subnets_of(addresses: Iterable[InterfaceAddress]) -> tuple[Subnet, ...]:
-    """Return the subnets that the addresses of a bridge are in, with the bridge as gateway."""
+    """Return the subnets of the addresses of a bridge, with the bridge as gateway."""
     return tuple(
         Subnet(
             family=address.family,
@@ -224,7 +224,7 @@ def _inside(namespace: Namespace, endpoint: Endpoint) -> Interface | None:
 
 
 def _last_ports(host: Host) -> None:
-    """Where one container of a bridge has no port and one port no container, they belong together."""
+    """If one container of a bridge has no port and one port has no container, pair them."""
     for network in host.networks.values():
         members = [
             (container, endpoint)
