@@ -385,15 +385,15 @@ class Match(Extension):
         )
         if found or self.presence is None:
             return found
-        return (constrained(self.whole(), Constraint(self.presence, named(True))),)
+        return self.one(Constraint(self.presence, named(True)))
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
         """Return the condition of an option that tests a field."""
         return Constraint(field, option.relation(value), option.field in self.negated)
 
-    def whole(self) -> str:
-        """Return all options as one text, for a condition that they have in common."""
-        return self.save() or f"-m {self.name}"
+    def one(self, constraint: Constraint) -> tuple[Predicate, ...]:
+        """Return a condition that all options make together."""
+        return (constrained(self.save() or f"-m {self.name}", constraint),)
 
 
 VerdictKind = Literal["CONTINUE", "ACCEPT", "DROP", "REJECT", "RETURN", "JUMP", "GOTO", "QUEUE", "STOLEN"]

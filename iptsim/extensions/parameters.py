@@ -108,6 +108,8 @@ def _read_protocol(context: Context) -> int:
     return protocol
 
 
+#: The addresses of a packet.
+SOURCE, DESTINATION = _address_field("src", message("source")), _address_field("dst", message("destination"))
 _PROTOCOL = replace(
     packet_field("proto", message("protocol"), protocol_name), read=_read_protocol, attribute=""
 )
@@ -153,12 +155,12 @@ class Parameters(Match):
     name: ClassVar[str] = ""
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "-s", "source", NETWORK, True, ("--source", "--src"), reads=_address_field("src", message("source")),
+            "-s", "source", NETWORK, True, ("--source", "--src"), reads=SOURCE,
             relation=in_network, phrase=Phrase("from {value}", show=attrgetter("short")),
         ),
         Option(
             "-d", "destination", NETWORK, True, ("--destination", "--dst"),
-            reads=_address_field("dst", message("destination")), relation=in_network,
+            reads=DESTINATION, relation=in_network,
             phrase=Phrase("to {value}", show=attrgetter("short")),
         ),
         Option(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.extensions.base import Value
-from iptsim.languages import say
+from iptsim.languages import Message, message
 
 _SECONDS = {"day": 86400, "hour": 3600, "min": 60, "sec": 1}
 #: The units as they may be written, whole or cut short.
@@ -38,17 +38,17 @@ class Rate(NamedTuple):
         """Packets in a second."""
         return self.amount / _SECONDS[self.unit]
 
-    def says(self) -> str:
+    def says(self) -> Message:
         """Return the rate in words.
 
-        >>> Rate(3, "min").says(), Rate(1, "hour").says()
+        >>> str(Rate(3, "min").says()), str(Rate(1, "hour").says())
         ('3 a minute', '1 an hour')
         """
         return {
-            "sec": say("{amount} a second", amount=self.amount),
-            "min": say("{amount} a minute", amount=self.amount),
-            "hour": say("{amount} an hour", amount=self.amount),
-            "day": say("{amount} a day", amount=self.amount),
+            "sec": message("{amount} a second", amount=self.amount),
+            "min": message("{amount} a minute", amount=self.amount),
+            "hour": message("{amount} an hour", amount=self.amount),
+            "day": message("{amount} a day", amount=self.amount),
         }[self.unit]
 
     @property

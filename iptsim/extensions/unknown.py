@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Predicate, Status, Target
+from iptsim.extensions.base import Match, Predicate, Status, Target, constrained
+from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import bare
-from iptsim.languages import later, say
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message
+from iptsim.packet import Context, Unknown
 
 
 class UnknownMatch(Match):
-    """A `-m NAME` that nobody can decide."""
+    """A `-m NAME` that cannot be decided."""
 
     status: ClassVar[Status] = "unknown"
 
@@ -29,28 +30,23 @@ class UnknownMatch(Match):
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition that is unknown."""
         text = " ".join(("-m", bare(self.name), *self.words))
-
-        def test(context: Context) -> Truth:
-            return self._unknown()
-
-        return (Predicate(text, test, lambda context: say("iptsim does not know -m {name}", name=self.name)),)
+        unknown = Unknown(
+            message("-m {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
+        )
+        got = message("iptsim does not know -m {name}", name=self.name)
+        return (constrained(text, undecided(f"-m {self.name}", unknown, got)),)
 
     def lists(self, form: ListingForm) -> str:
         """Return the words as they were: how iptables lists them is not known."""
         return f" {self.save()}" if self.words else ""
 
-    def says(self) -> str:
+    def says(self) -> Text:
         """Return the name."""
-        return say("for which -m {name} holds", name=self.name)
-
-    def _unknown(self) -> Unknown:
-        return Unknown(
-            later("-m {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
-        )
+        return message("for which -m {name} holds", name=self.name)
 
 
 class UnknownTarget(Target):
-    """A `-j NAME` with an effect that nobody can tell."""
+    """A `-j NAME` with an unknown effect."""
 
     status: ClassVar[Status] = "unknown"
 
@@ -67,13 +63,13 @@ class UnknownTarget(Target):
     def apply(self, context: Context) -> Unknown:
         """Return that the effect is unknown."""
         return Unknown(
-            later("-j {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
+            message("-j {name}, which iptsim does not know", name=self.name), f"--assume {self.name}=yes"
         )
 
     def lists(self, form: ListingForm) -> str:
         """Return the words as they were: how iptables lists them is not known."""
         return f" {self.save()}" if self.words else ""
 
-    def says(self) -> str:
+    def says(self) -> Text:
         """Return the name."""
-        return say("do what target {name} does", name=self.name)
+        return message("do what target {name} does", name=self.name)

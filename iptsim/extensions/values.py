@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from iptsim.extensions.base import Value, quote
 from iptsim.extensions.constraints import Masked, Ranges
-from iptsim.extensions.phrases import not_if as not_if
 from iptsim.extensions.services import PORTS
 from iptsim.languages import Text, message, message_joined
 from iptsim.packet import address_text

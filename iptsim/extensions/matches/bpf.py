@@ -1,7 +1,7 @@
-"""`-m bpf`: a program that looks at the packet (net/netfilter/xt_bpf.c).
+"""`-m bpf`: a program that reads the packet (net/netfilter/xt_bpf.c).
 
 Bytecode of the classic packet filter is run here as the kernel runs it, on the packet from its IP
-header on. What an eBPF object pinned in a file system does, no dump tells.
+header on. A dump does not say what an eBPF object pinned in a file system does.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value
 from iptsim.extensions.cbpf import Instruction, check_program, parse_program, program_text, run_program
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import word_value
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -52,39 +53,39 @@ class Bpf(Match):
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition that the program returns another number than 0."""
-        return (Predicate(self.save(), self._test, self._got),)
+        if self.bytecode is not None:
+            return (Predicate(self.save(), self._test, self._got),)
+        unknown = Unknown(
+            message("what the program {program} returns", program=self.object_pinned or ""),
+            "--assume bpf=yes",
+            ("bpf", self.object_pinned),
+        )
+        return self.one(undecided(f"bpf.{self.object_pinned}", unknown, _NOT_KNOWN))
 
     def _test(self, context: Context) -> Truth:
-        if self.bytecode is None:
-            return Unknown(
-                later("what the program {object_pinned} returns", object_pinned=self.object_pinned),
-                "--assume bpf=yes",
-                ("bpf", self.object_pinned),
-            )
-        result = run_program(self.bytecode, context)
+        result = run_program(self.bytecode or (), context)
         return result if isinstance(result, Unknown) else result != 0
 
-    def _got(self, context: Context) -> str:
+    def _got(self, context: Context) -> Text:
         result = self._test(context)
         if isinstance(result, Unknown):
-            return say("what the program returns for it is not known")
-        return say_if(
+            return _NOT_KNOWN
+        return message_if(
             result, "the program returns a number other than 0 for it", "the program returns 0 for it"
         )
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         if self.bytecode is None:
             return f"match bpf pinned {self.object_pinned}"
         # iptables prints the string's end as well
         return f"match bpf {program_text(self.bytecode).partition(',')[2]}\0"
 
-    def says(self) -> str:
-        """Return what decides in words."""
+    def says(self) -> Text:
         if self.bytecode is None:
-            return say("that the program {object_pinned} takes", object_pinned=self.object_pinned)
-        return say("that a packet filter program of length {bytecode} takes", bytecode=len(self.bytecode))
+            return message("that the program {program} accepts", program=self.object_pinned or "")
+        return message("that a packet filter program of length {length} accepts", length=len(self.bytecode))
 
+
+_NOT_KNOWN = message("what the program returns for it is not known")
 
 EXTENSIONS = (Bpf,)

@@ -6,16 +6,64 @@ the root ("system.slice/nginx.service"), and `classid`, its net_cls class.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from functools import partial
+from itertools import accumulate
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Option, Status
 from iptsim.extensions.checks import demand_one
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.constraints import Field, equal, one_member
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value, word_value
-from iptsim.languages import say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
+
+
+def _has_socket(context: Context) -> bool | None:
+    """Tell whether the packet has a socket yet; None if that depends."""
+    if context.hook != "INPUT":
+        return context.packet.local_socket
+    # an arriving packet has its socket here only if early demultiplexing found a connected one
+    return False if context.state == "NEW" else None
+
+
+def _read(context: Context, fact: str, read: Callable[[Any], Any]) -> Any:
+    has_socket = _has_socket(context)
+    if has_socket is False:
+        return None
+    stated = context.surroundings.fact(fact)
+    if stated is None or has_socket is None:
+        return Unknown(
+            message_if(
+                context.hook == "INPUT",
+                "the control group of the receiving process",
+                "the control group of the sending process",
+            ),
+            f"--set {fact}=...",
+        )
+    return read(stated)
+
+
+def _got(context: Context, fact: str) -> Text:
+    if _has_socket(context) is False:
+        return message("it has no socket here")
+    stated = context.surroundings.fact(fact)
+    if stated is None:
+        return message("its process's control group was not stated")
+    return message("its process is in {group}", group=stated)
+
+
+def _groups(path: Any) -> frozenset[str]:
+    """Return a control group and those that it lies in; the root has an empty name."""
+    names = str(path).strip("/").split("/")
+    return frozenset({"", *accumulate(names, lambda outer, name: f"{outer}/{name}")})
+
+
+def _field(fact: str, read: Callable[[Any], Any]) -> Field:
+    return Field(f"fact.{fact}", partial(_read, fact=fact, read=read), partial(_got, fact=fact))
 
 
 class Cgroup(Match):
@@ -26,9 +74,23 @@ class Cgroup(Match):
 
     name: ClassVar[str] = "cgroup"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--path", "path", word_value("the path of a control group, from the root"), True),
-        Option("--cgroup", "cgroup", integer_value("a net_cls class"), True),
-    )
+        Option(
+            "--path", "path", word_value("the path of a control group, from the root"), True,
+            reads=_field("cgroup", _groups), relation=lambda path: one_member(path.strip("/")),
+            phrase=Phrase(
+                "of a local process in control group {value}", "of a local process not in control group {value}"
+            ),
+            listed=" cgroup [! ]{raw}",
+        ),
+        Option(
+            "--cgroup", "cgroup", integer_value("a net_cls class"), True,
+            reads=_field("classid", lambda number: number), relation=equal,
+            phrase=Phrase(
+                "of a local process in net_cls class {value}", "of a local process not in net_cls class {value}"
+            ),
+            listed=" cgroup [! ]{value}",
+        ),
+    )  # fmt: skip
     hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "OUTPUT", "POSTROUTING"})
     status: ClassVar[Status] = "given"
 
@@ -39,65 +101,6 @@ class Cgroup(Match):
     def _complete(self) -> Cgroup:
         demand_one(self, "path", "cgroup")
         return self
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the control group."""
-        return (Predicate(self.save(), self._test, self._got, negated=bool(self.negated)),)
-
-    def _has_socket(self, context: Context) -> bool | None:
-        """Tell whether the packet has a socket yet; None if that depends."""
-        if context.hook != "INPUT":
-            return context.packet.local_socket
-        # An arriving packet has its socket here only if early demultiplexing found a connected one.
-        return False if context.state == "NEW" else None
-
-    def _test(self, context: Context) -> Truth:
-        has_socket = self._has_socket(context)
-        if has_socket is False:
-            return False
-        name = "cgroup" if self.path is not None else "classid"
-        fact = context.surroundings.fact(name)
-        if fact is None or has_socket is None:
-            return Unknown(
-                say_if(
-                    context.hook == "INPUT",
-                    "the control group of the receiving process",
-                    "the control group of the sending process",
-                ),
-                f"--set {name}=...",
-                (name, self.path, self.cgroup),
-            )
-        if self.path is None:
-            return (fact == self.cgroup) is not bool(self.negated)
-        path, group = self.path.strip("/"), str(fact).strip("/")
-        inside = not path or group == path or group.startswith(f"{path}/")
-        return inside is not bool(self.negated)
-
-    def _got(self, context: Context) -> str:
-        if self._has_socket(context) is False:
-            return say("it has no socket here")
-        fact = context.surroundings.fact("cgroup" if self.path is not None else "classid")
-        return (
-            say("its process's control group was not stated")
-            if fact is None
-            else say("its process is in {fact}", fact=fact)
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        field = "cgroup" if self.path is None else "path"
-        return f" cgroup {self.bang(field, '! ')}{getattr(self, field)}"
-
-    def says(self) -> str:
-        """Return the control group in words."""
-        which = (
-            say("control group {path}", path=self.path)
-            if self.path is not None
-            else say("net_cls class {cgroup}", cgroup=self.cgroup)
-        )
-        return say_if(
-            self.negated, "of a local process not in {which}", "of a local process in {which}", which=which
-        )
 
 
 EXTENSIONS = (Cgroup,)

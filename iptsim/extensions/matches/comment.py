@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, quote
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Value, quote
 
-#: Octets that the kernel keeps; iptables cuts off the rest.
+#: Bytes that the kernel keeps; iptables cuts off the rest.
 _LONGEST = 255
 
 
@@ -16,30 +15,19 @@ def _parse(text: str) -> str:
 
 
 class Comment(Match):
-    """A remark of up to 255 octets."""
+    """A remark of up to 255 bytes."""
 
     name: ClassVar[str] = "comment"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "--comment",
             "comment",
-            Value(f"a remark of up to {_LONGEST} octets", _parse, quote, plain="any_text"),
+            Value(f"a remark of up to {_LONGEST} bytes", _parse, quote, plain="any_text"),
+            listed=" /* {raw} */",
         ),
     )
 
     comment: str
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return no condition."""
-        return ()
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" /* {self.comment} */"
-
-    def says(self) -> str:
-        """Return nothing: a remark restricts no packet."""
-        return ""
 
 
 EXTENSIONS = (Comment,)

@@ -1,29 +1,35 @@
 """`-m connbytes`: how much a connection has carried (net/netfilter/xt_connbytes.c).
 
-The kernel has counted the packet before it asks. The counters of a :class:`Connection` are taken as
-they stood before the packet (what `conntrack -L` shows), so the packet is added to its direction here.
-The first packet of a connection finds all counters at 0.
+The kernel has counted the packet before it evaluates the match. The counters of a :class:`Connection` are those
+before the packet (what `conntrack -L` shows), so the packet is added to its direction here. The first packet of a
+connection finds all counters at 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
-
-from pydantic import model_validator
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
-from iptsim.extensions.checks import demand
+from iptsim.extensions.constraints import NOT_TRACKED, Constraint, Field, between
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer
-from iptsim.languages import later, say, say_if, told
-from iptsim.packet import Context, Direction, Truth, Unknown
+from iptsim.languages import Message, Text, message, message_if
+from iptsim.packet import Context, Direction, Unknown
 
 _MOST = 0xFFFFFFFFFFFFFFFF
-_DIRECTIONS: dict[str, tuple[Direction, ...]] = {
+_Mode = Literal["packets", "bytes", "avgpkt"]
+_Side = Literal["original", "reply", "both"]
+_DIRECTIONS: dict[_Side, tuple[Direction, ...]] = {
     "original": ("original",), "reply": ("reply",), "both": ("original", "reply"),
 }  # fmt: skip
-_SAID = {"packets": later("packets"), "bytes": later("octets"), "avgpkt": later("octets a packet")}
+_UNITS = {"packets": message("packets"), "bytes": message("bytes"), "avgpkt": message("bytes a packet")}
+_SIDES = {
+    "both": message("both directions"),
+    "reply": message("the reply direction"),
+    "original": message("the original direction"),
+}
 
 
 class Amount(NamedTuple):
@@ -35,14 +41,14 @@ class Amount(NamedTuple):
     def __str__(self) -> str:
         return str(self.low) if self.high is None else f"{self.low}:{self.high}"
 
-    def says(self) -> str:
+    def says(self) -> Message:
         """Return the range in words."""
         if self.high is None:
-            return say("at least {low}", low=self.low)
+            return message("at least {low}", low=self.low)
         return (
-            say("exactly {low}", low=self.low)
+            message("exactly {low}", low=self.low)
             if self.low == self.high
-            else say("{low} to {high}", low=self.low, high=self.high)
+            else message("{low} to {high}", low=self.low, high=self.high)
         )
 
 
@@ -55,8 +61,46 @@ def _parse(text: str) -> Amount:
     return Amount(low, None if high == _MOST else high)
 
 
+def _measure(context: Context, mode: _Mode, side: _Side) -> int | Unknown | None:
+    """Return the packets, bytes or bytes a packet of the connection; None without one."""
+    connection, packet = context.connection, context.packet
+    if connection is None:
+        return None
+    packets, octets = connection.packets, connection.octets
+    if context.state == "NEW" and "CONFIRMED" not in connection.status:
+        packets = octets = {"original": 0, "reply": 0}
+    if (packets is None and mode != "bytes") or (octets is None and mode != "packets"):
+        return Unknown(
+            message("the {what} that the connection has carried", what=_UNITS[mode]),
+            message("its line in conntrack.txt"),
+        )
+    sides = _DIRECTIONS[side]
+    # an error about a packet, or what REJECT sends back, is related to its connection without being counted in it:
+    # nf_conntrack_in counts neither
+    is_counted = context.state != "RELATED" or connection.related
+    current = is_counted and context.direction in sides
+    count = sum((packets or {}).get(side, 0) for side in sides) + current
+    total = sum((octets or {}).get(side, 0) for side in sides) + current * packet.length
+    if mode == "packets":
+        return count
+    if "length" in packet.defaults and current:
+        context.consulted.add("length")
+    if mode == "bytes":
+        return total
+    return total // count if count else 0
+
+
+def _got(context: Context, mode: _Mode, side: _Side) -> Text:
+    measured = _measure(context, mode, side)
+    if measured is None:
+        return NOT_TRACKED
+    if isinstance(measured, Unknown):
+        return message("the {what} of its connection are not known", what=_UNITS[mode])
+    return message("its connection has {measured} {what}", measured=measured, what=_UNITS[mode])
+
+
 class Connbytes(Match):
-    """Packets, octets or octets a packet, in one direction of the connection or in both."""
+    """Packets, bytes or bytes a packet, in one direction of the connection or in both."""
 
     name: ClassVar[str] = "connbytes"
     options: ClassVar[tuple[Option, ...]] = (
@@ -75,9 +119,9 @@ class Connbytes(Match):
 
     status: ClassVar[Status] = "given"
 
-    connbytes: Amount | None = None
-    connbytes_mode: str | None = None
-    connbytes_dir: str | None = None
+    connbytes: Amount
+    connbytes_mode: _Mode
+    connbytes_dir: _Side
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
@@ -91,87 +135,27 @@ class Connbytes(Match):
             fields.pop("negated", None)
         return fields
 
-    @model_validator(mode="after")
-    def _complete(self) -> Connbytes:
-        demand(self, "connbytes", "connbytes_mode", "connbytes_dir")
-        return self
-
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition; it is false, negated or not, without a connection."""
-        return (Predicate(self.save(), self._test, self._got),)
-
-    def _measure(self, context: Context) -> int | None:
-        """Return the packets, octets or octets a packet; None if nobody knows."""
-        connection, packet = context.connection, context.packet
-        if connection is None:
-            return None
-        packets, octets = connection.packets, connection.octets
-        if context.state == "NEW" and "CONFIRMED" not in connection.status:
-            packets = octets = {"original": 0, "reply": 0}
-        if (packets is None and self.connbytes_mode != "bytes") or (
-            octets is None and self.connbytes_mode != "packets"
-        ):
-            return None
-        sides = _DIRECTIONS[self.connbytes_dir or "both"]
-        # an error about a packet, or what REJECT sends back, is related to its connection without being counted in it:
-        # nf_conntrack_in counts neither
-        is_counted = context.state != "RELATED" or connection.related
-        current = is_counted and context.direction in sides
-        count = sum((packets or {}).get(side, 0) for side in sides) + current
-        total = sum((octets or {}).get(side, 0) for side in sides) + current * packet.length
-        if self.connbytes_mode == "packets":
-            return count
-        if "length" in packet.defaults and current:
-            context.consulted.add("length")
-        if self.connbytes_mode == "bytes":
-            return total
-        return total // count if count else 0
-
-    def _test(self, context: Context) -> Truth:
-        if context.connection is None or self.connbytes is None:
-            return False
-        measured = self._measure(context)
-        if measured is None:
-            return Unknown(
-                later(
-                    "the {what} that the connection has carried", what=_SAID[self.connbytes_mode or "bytes"]
-                ),
-                later("its line in conntrack.txt"),
-            )
+        mode, side = self.connbytes_mode, self.connbytes_dir
+        read, got = partial(_measure, mode=mode, side=side), partial(_got, mode=mode, side=side)
+        field = Field(f"ct.{mode}.{side}", read, got, steady=False)
         low, high = self.connbytes
-        inside = low <= measured and (high is None or measured <= high)
-        return inside is not bool(self.negated)
-
-    def _got(self, context: Context) -> str:
-        if context.connection is None:
-            return say("it belongs to no tracked connection")
-        measured = self._measure(context)
-        what = told(_SAID[self.connbytes_mode or "bytes"])
-        if measured is None:
-            return say("the {what} of its connection are not known", what=what)
-        return say("its connection has {measured} {what}", measured=measured, what=what)
+        allowed = between((low, _MOST if high is None else high))
+        return self.one(Constraint(field, allowed, bool(self.negated)))
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        amount = self.connbytes or Amount(0)
-        text = f"{self.bang('connbytes', ' !')} connbytes {amount if amount.high else amount.low}"
+        amount = self.connbytes if self.connbytes.high else self.connbytes.low
+        text = f"{self.bang('connbytes', ' !')} connbytes {amount}"
         return f"{text} connbytes mode {self.connbytes_mode} connbytes direction {self.connbytes_dir}"
 
-    def says(self) -> str:
-        """Return the amount in words."""
-        side = {
-            "both": say("both directions"),
-            "reply": say("the reply direction"),
-            "original": say("the original direction"),
-        }
-        amount = self.connbytes.says() if self.connbytes else ""
-        return say_if(
+    def says(self) -> Text:
+        return message_if(
             self.negated,
-            "whose connection has not carried {amount} {word} in {side}",
-            "whose connection has carried {amount} {word} in {side}",
-            amount=amount,
-            word=told(_SAID[self.connbytes_mode or "bytes"]),
-            side=side[self.connbytes_dir or "both"],
+            "whose connection has not carried {amount} {unit} in {side}",
+            "whose connection has carried {amount} {unit} in {side}",
+            amount=self.connbytes.says(),
+            unit=_UNITS[self.connbytes_mode],
+            side=_SIDES[self.connbytes_dir],
         )
 
 

@@ -6,16 +6,15 @@ Fact: `connlabels`, a mapping of label names to their numbers, as /etc/xtables/c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate, in_quotes
-from iptsim.extensions.checks import demand
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, in_quotes
+from iptsim.extensions.constraints import NOT_TRACKED, Constraint, Field, named, one_member
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
 
 
 def _parse(text: str) -> int | str:
@@ -31,6 +30,39 @@ def _quoted(label: int | str) -> str:
     return f'"{label}"' if isinstance(label, int) else in_quotes(label)
 
 
+def _number(context: Context, label: int | str) -> int | None:
+    if isinstance(label, int):
+        return label
+    names = context.surroundings.fact("connlabels") or {}
+    number: int | None = names.get(label)
+    return number
+
+
+def _labels(context: Context, label: int | str) -> frozenset[Any] | Unknown | None:
+    """Return the labels of the connection, by number, and `label` itself if it is one of them."""
+    if context.connection is None:
+        return None
+    number, labels = _number(context, label), context.connection.labels
+    if number is None:
+        return Unknown(
+            message("the number of connection label {label}", label=label), "--assume connlabel=yes"
+        )
+    return labels | {label} if number in labels else labels
+
+
+def _got(context: Context) -> Text:
+    if context.connection is None:
+        return NOT_TRACKED
+    labels = ", ".join(map(str, sorted(context.connection.labels)))
+    if not labels:
+        return message("its connection has no label")
+    return message("its connection has labels {labels}", labels=labels)
+
+
+#: Whether conntrack has an entry for the packet, which can take a label.
+_TRACKED = Field("ct", lambda context: context.connection is not None, _got)
+
+
 class Connlabel(Match):
     """One label of the connection, by number or by name; with `--set` it is set, and the match holds."""
 
@@ -41,71 +73,35 @@ class Connlabel(Match):
     )
     status: ClassVar[Status] = "given"
 
-    label: int | str | None = None
+    label: int | str
     set: bool = False
 
-    @model_validator(mode="after")
-    def _complete(self) -> Connlabel:
-        demand(self, "label")
-        return self
-
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the label."""
-        plain = fact_predicate(self.save(), self._test, self._got, negated="label" in self.negated)
-        return (replace(plain, effect=self._set_label) if self.set else plain,)
+        negated = bool(self.negated)
+        if self.set:
+            (tracked,) = self.one(Constraint(_TRACKED, named(True), negated))
+            return (replace(tracked, effect=self._set_label),)
+        field = Field("ct.labels", partial(_labels, label=self.label), _got)
+        return self.one(Constraint(field, one_member(self.label), negated, absent=negated))
 
     def _set_label(self, context: Context) -> None:
-        number = self._number(context)
+        number = _number(context, self.label)
         if context.connection is not None and number is not None:
             context.connection.labels |= {number}
 
-    def _number(self, context: Context) -> int | None:
-        if isinstance(self.label, int):
-            return self.label
-        names = context.surroundings.fact("connlabels") or {}
-        number: int | None = names.get(self.label)
-        return number
-
-    def _test(self, context: Context) -> Truth:
-        connection = context.connection
-        if connection is None:
-            return False
-        if self.set:
-            return True
-        number = self._number(context)
-        if number is None:
-            return Unknown(
-                later("the number of connection label {label}", label=self.label),
-                "--assume connlabel=yes",
-                ("connlabel", self.label),
-            )
-        return number in connection.labels
-
-    def _got(self, context: Context) -> str:
-        if context.connection is None:
-            return say("it belongs to no tracked connection")
-        labels = ", ".join(map(str, sorted(context.connection.labels)))
-        return (
-            say("its connection has labels {labels}", labels=labels)
-            if labels
-            else say("its connection has no label")
-        )
-
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         label = f"'{self.label}'" if isinstance(self.label, str) else self.label
         return f" connlabel{self.bang('label', ' !')} {label}{' set' if self.set else ''}"
 
-    def says(self) -> str:
-        """Return the label in words."""
+    def says(self) -> Text:
         if not self.set:
-            return say_if(
+            return message_if(
                 self.negated,
                 "whose connection does not have label {label}",
                 "whose connection has label {label}",
                 label=self.label,
             )
-        return say_if(
+        return message_if(
             self.negated,
             "whose connection does not have or can be given label {label}",
             "whose connection has or can be given label {label}",

@@ -1,6 +1,6 @@
 """`-m connlimit`: how many connections a host or network has at once (net/netfilter/xt_connlimit.c).
 
-The count includes the packet's own connection, so that it is never below 1. Beyond that no dump tells.
+The count includes the packet's own connection, so that it is never below 1. No dump says more.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.checks import demand_one
+from iptsim.extensions.constraints import Constraint, Field, named, undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, one_address, prefix_length
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Unknown
 
 
 def _parse_mask(text: str, family: int) -> int:
@@ -58,7 +59,7 @@ class _Connlimit(Match):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; iptables takes `! --connlimit-above` as `--connlimit-upto`."""
+        """Return the model's fields; iptables reads `! --connlimit-above` as `--connlimit-upto`."""
         fields = super().gather(given)
         for field in fields.pop("negated", frozenset()):
             fields[_OPPOSITE[field]] = fields.pop(field)
@@ -70,55 +71,45 @@ class _Connlimit(Match):
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition, which is known for a limit of 0 only."""
-        return (Predicate(self.save(), self._test, self._got),)
-
-    def _test(self, context: Context) -> Truth:
-        if self.connlimit_above == 0:
-            return True
-        if self.connlimit_upto == 0:
-            return False
-        return Unknown(
-            later("how many connections {who_has} at that moment", who_has=self._who_has()),
+        who_has = self._who_has()
+        got = message("{who_has} at least this connection", who_has=who_has)
+        if 0 in (self.connlimit_above, self.connlimit_upto):
+            field = Field("connlimit.any", lambda context: True, lambda context: got)
+            return self.one(Constraint(field, named(self.connlimit_above == 0)))
+        unknown = Unknown(
+            message("how many connections {who_has} at that moment", who_has=who_has),
             "--assume connlimit=yes",
         )
+        return self.one(undecided("connlimit", unknown, got))
 
-    def _got(self, context: Context) -> str:
-        return say("{who_has} at least this connection", who_has=self._who_has())
-
-    def _who_has(self) -> str:
+    def _who_has(self) -> Text:
         if self.connlimit_mask == 0:
-            return say("all hosts together have")
-        whole = self.connlimit_mask == (128 if self.family == 6 else 32)
-        return (
-            say_if(self.grouped_by == "saddr", "its source has", "its destination has")
-            if whole
-            else say_if(
-                self.grouped_by == "saddr",
-                "the /{connlimit_mask} network of its source has",
-                "the /{connlimit_mask} network of its destination has",
-                connlimit_mask=self.connlimit_mask,
-            )
+            return message("all hosts together have")
+        if self.connlimit_mask == (128 if self.family == 6 else 32):
+            return message_if(self.grouped_by == "saddr", "its source has", "its destination has")
+        return message_if(
+            self.grouped_by == "saddr",
+            "the /{length} network of its source has",
+            "the /{length} network of its destination has",
+            length=self.connlimit_mask,
         )
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         side = "src" if self.grouped_by == "saddr" else "dst"
         compared = f"> {self.connlimit_above}" if self.connlimit_upto is None else f"<= {self.connlimit_upto}"
         return f" #conn {side}/{self.connlimit_mask} {compared}"
 
-    def says(self) -> str:
-        """Return the limit in words."""
-        if self.connlimit_above is not None:
-            return say(
-                "where {who_has} more than {connlimit_above} connections at once",
+    def says(self) -> Text:
+        if self.connlimit_upto is None:
+            return message(
+                "where {who_has} more than {limit} connections at once",
                 who_has=self._who_has(),
-                connlimit_above=self.connlimit_above,
+                limit=self.connlimit_above or 0,
             )
-        return say(
-            "where {who_has} at most {connlimit_upto} connections at once",
+        return message(
+            "where {who_has} at most {limit} connections at once",
             who_has=self._who_has(),
-            connlimit_upto=self.connlimit_upto,
+            limit=self.connlimit_upto,
         )
 
 

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
-from iptsim.extensions.checks import demand
-from iptsim.extensions.constraints import Constraint, fact_field, named
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Status
+from iptsim.extensions.constraints import fact_field
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message
 from iptsim.packet import Unknown
+
+
+def _got(cpu: int | None) -> Text:
+    if cpu is None:
+        return message("its processor was not stated")
+    return message("processor {cpu} handles it", cpu=cpu)
+
+
+_CPU = fact_field(
+    "cpu", Unknown(message("the processor that handles the packet"), "--set cpu=N"), _got, lambda cpu: cpu
+)
 
 
 class Cpu(Match):
@@ -23,41 +31,15 @@ class Cpu(Match):
 
     name: ClassVar[str] = "cpu"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--cpu", "cpu", integer_value("a processor's number, from 0"), True),
-    )
+        Option(
+            "--cpu", "cpu", integer_value("a processor's number, from 0"), True, reads=_CPU,
+            phrase=Phrase("handled by processor {value}", "not handled by processor {value}"),
+            listed=" cpu [! ]{value}",
+        ),
+    )  # fmt: skip
     status: ClassVar[Status] = "given"
 
-    cpu: int | None = None
+    cpu: int
 
-    @model_validator(mode="after")
-    def _complete(self) -> Cpu:
-        demand(self, "cpu")
-        return self
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the processor."""
-        return (constrained(self.save(), Constraint(_CPU, named(self.cpu), "cpu" in self.negated)),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" cpu {self.bang('cpu', '! ')}{self.cpu}"
-
-    def says(self) -> str:
-        """Return the processor in words."""
-        return say_if(
-            "cpu" in self.negated,
-            "not handled by processor {cpu}",
-            "handled by processor {cpu}",
-            cpu=self.cpu,
-        )
-
-
-def _got(cpu: int | None) -> str:
-    return say("its processor was not stated") if cpu is None else say("processor {cpu} handles it", cpu=cpu)
-
-
-_CPU = fact_field(
-    "cpu", Unknown(later("the processor that handles the packet"), "--set cpu=N"), _got, lambda cpu: cpu
-)
 
 EXTENSIONS = (Cpu,)

@@ -6,15 +6,17 @@ name such as "default", or a number.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.constraints import Constraint, Field, Masked, named
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import bare, masked_number
-from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
 
 #: Group names that every system has (/etc/iproute2/group).
 _KNOWN = {"default": 0}
@@ -48,10 +50,68 @@ def _parse(text: str) -> DeviceGroup:
 
 
 _GROUP = Value("a group's number, with or without /mask, or its name", _parse)
+#: For each option, the interface and the hooks that have one.
 _SIDES = {
-    "src_group": ("in_interface", "arriving on", frozenset({"PREROUTING", "INPUT", "FORWARD"})),
-    "dst_group": ("out_interface", "leaving by", frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})),
+    "src_group": ("in_interface", frozenset({"PREROUTING", "INPUT", "FORWARD"})),
+    "dst_group": ("out_interface", frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})),
 }
+
+
+def _listed(group: DeviceGroup, negated: bool, name: str) -> str:
+    known = group if group.value is None else group._replace(name="")
+    return f"{' !' if negated else ''} {name} {known}"
+
+
+# -- the fields -----------------------------------------------------------------------------------------
+
+
+def _group(context: Context, side: str) -> str | int | None:
+    groups: dict[str, str | int] = context.surroundings.fact("interface_groups") or {}
+    return groups.get(getattr(context, side))
+
+
+#: The number of a group that has another name than the one in the rule.
+_OTHER = -1
+
+
+def _read(context: Context, side: str, by_name: bool, other: int | None) -> int | str | Unknown | None:
+    """Return the group of an interface: its number, or with `by_name` its name.
+
+    What number a name means is known for the default group alone; for others it is `other`, None for unknown.
+    """
+    interface = getattr(context, side)
+    if interface is None:
+        return None
+    stated = _group(context, side)
+    group = DeviceGroup(stated) if isinstance(stated, int) else _parse(stated) if stated else None
+    found: int | str | None = None
+    if group is not None:
+        found = group.name or None if by_name else other if group.value is None else group.value
+    if found is None:
+        return Unknown(
+            message("the group of interface {interface}", interface=interface),
+            message("ip-link.json in the capture"),
+        )
+    return found
+
+
+def _got(context: Context, side: str) -> Text:
+    interface = getattr(context, side)
+    if interface is None:
+        return message("{hook} has no such interface", hook=context.hook)
+    group = _group(context, side)
+    return message_if(
+        side == "in_interface",
+        "it arrives on {interface}, {of}",
+        "it leaves by {interface}, {of}",
+        interface=interface,
+        of=message("whose group is not known") if group is None else message("of group {group}", group=group),
+    )
+
+
+def _field(side: str, *, by_name: bool = False, other: int | None = None) -> Field:
+    read = partial(_read, side=side, by_name=by_name, other=other)
+    return Field(f"{side}.group{'_name' if by_name else ''}", read, partial(_got, side=side))
 
 
 class Devgroup(Match):
@@ -59,9 +119,21 @@ class Devgroup(Match):
 
     name: ClassVar[str] = "devgroup"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--src-group", "src_group", _GROUP, True),
-        Option("--dst-group", "dst_group", _GROUP, True),
-    )
+        Option(
+            "--src-group", "src_group", _GROUP, True, reads=_field("in_interface"),
+            phrase=Phrase(
+                "arriving on an interface of group {value}", "arriving on an interface outside group {value}"
+            ),
+            listed=partial(_listed, name="src-group"),
+        ),
+        Option(
+            "--dst-group", "dst_group", _GROUP, True, reads=_field("out_interface"),
+            phrase=Phrase(
+                "leaving by an interface of group {value}", "leaving by an interface outside group {value}"
+            ),
+            listed=partial(_listed, name="dst-group"),
+        ),
+    )  # fmt: skip
     status: ClassVar[Status] = "given"
 
     src_group: DeviceGroup | None = None
@@ -74,104 +146,18 @@ class Devgroup(Match):
         return self
 
     def allowed_hooks(self) -> frozenset[str]:
-        """Return the hooks that have the interfaces which are asked about."""
         hooks = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
-        for field, (_, _, side) in _SIDES.items():
-            if getattr(self, field) is not None:
-                hooks &= side
+        for option, _ in self.given():
+            hooks &= _SIDES[option.field][1]
         return hooks
 
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the conditions on the arriving, then the leaving interface."""
-        found = []
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None:
-                text, negated = self.clause(option, value), option.field in self.negated
-                found.append(_predicate(text, option.field, value, negated))
-        return tuple(found)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = ""
-        for option in self.options:
-            group = getattr(self, option.field)
-            if group is not None:
-                known = group if group.value is None else group._replace(name="")
-                text += f"{self.bang(option.field, ' !')} {option.flag.removeprefix('--')} {known}"
-        return text
-
-    def says(self) -> str:
-        """Return the groups in words."""
-        arriving, leaving = self.src_group, self.dst_group
-        phrases = []
-        if arriving is not None:
-            phrases.append(
-                say_if(
-                    "src_group" in self.negated,
-                    "arriving on an interface outside group {group}",
-                    "arriving on an interface of group {group}",
-                    group=arriving,
-                )
-            )
-        if leaving is not None:
-            phrases.append(
-                say_if(
-                    "dst_group" in self.negated,
-                    "leaving by an interface outside group {group}",
-                    "leaving by an interface of group {group}",
-                    group=leaving,
-                )
-            )
-        return joined(" ", phrases)
-
-
-def _predicate(text: str, field: str, wanted: DeviceGroup, negated: bool) -> Predicate:
-    side = _SIDES[field][0]
-
-    def group(context: Context) -> str | int | None:
-        groups: dict[str, str | int] = context.surroundings.fact("interface_groups") or {}
-        return groups.get(getattr(context, side))
-
-    def test(context: Context) -> Truth:
-        interface = getattr(context, side)
-        if interface is None:
-            return False
-        found = _same(group(context), wanted)
-        if found is None:
-            return Unknown(
-                later("the group of interface {interface}", interface=interface),
-                later("ip-link.json in the capture"),
-                ("devgroup", interface, wanted),
-            )
-        return found is not negated
-
-    def got(context: Context) -> str:
-        interface = getattr(context, side)
-        if interface is None:
-            return say("{hook} has no such interface", hook=context.hook)
-        found = group(context)
-        of = say("whose group is not known") if found is None else say("of group {found}", found=found)
-        return say_if(
-            side == "in_interface",
-            "it arrives on {interface}, {of}",
-            "it leaves by {interface}, {of}",
-            interface=interface,
-            of=of,
-        )
-
-    return Predicate(text, test, got, negated=negated)
-
-
-def _same(group: str | int | None, wanted: DeviceGroup) -> bool | None:
-    """Tell whether an interface's group is the one that is asked for; None if nobody can tell."""
-    if group is None:
-        return None
-    found = DeviceGroup(group) if isinstance(group, int) else _parse(group)
-    if found.value is not None and wanted.value is not None:
-        return found.value & wanted.mask == wanted.value & wanted.mask
-    # a name on both sides can be compared; what number a name stands for nobody says
-    return found.name == wanted.name if found.name and wanted.name else None
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        side, negated = _SIDES[option.field][0], option.field in self.negated
+        if value.value is None:
+            return Constraint(_field(side, by_name=True), named(value.name), negated)
+        if value.name:
+            field = _field(side, other=_OTHER)
+        return Constraint(field, Masked(value.value & value.mask, value.mask), negated)
 
 
 EXTENSIONS = (Devgroup,)

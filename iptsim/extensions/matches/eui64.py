@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate
+from iptsim.extensions.base import Match, Option
+from iptsim.extensions.constraints import Field
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import later, say
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message
+from iptsim.packet import Context, Unknown
 
 _INTERFACE_ID = 0xFFFFFFFFFFFFFFFF
 _UNIVERSAL_LOCAL = 0x02 << 56
+#: The MAC address of the loopback interface.
+_NO_MAC = "00:00:00:00:00:00"
 
 
 def interface_id(mac: str) -> int:
@@ -23,6 +26,26 @@ def interface_id(mac: str) -> int:
     return int.from_bytes(octets[:3] + b"\xff\xfe" + octets[3:], "big") ^ _UNIVERSAL_LOCAL
 
 
+def _mac(context: Context) -> str | None:
+    return _NO_MAC if context.in_interface == "lo" else context.packet.src_mac
+
+
+def _read(context: Context) -> bool | Unknown:
+    mac = _mac(context)
+    if mac is None:
+        return Unknown(message("the sender's MAC address"), "--set src_mac=...", ("eui64",))
+    return context.packet.src & _INTERFACE_ID == interface_id(mac)
+
+
+def _got(context: Context) -> Text:
+    mac = _mac(context)
+    return (
+        message("its source MAC was not stated")
+        if mac is None
+        else message("its source MAC is {mac}", mac=mac)
+    )
+
+
 class Eui64(Match):
     """The source address's interface identifier is that of the frame's source MAC."""
 
@@ -30,36 +53,11 @@ class Eui64(Match):
     family: ClassVar[int | None] = 6
     options: ClassVar[tuple[Option, ...]] = ()
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on source address and MAC."""
-        return (Predicate("-m eui64", _test, _got),)
+    presence: ClassVar[Field | None] = Field("src.eui64", _read, _got)
+    alone: ClassVar[Text] = message("whose source address is made from the sender's MAC address")
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         return "eui64 " if form.backend == "legacy" else ""
-
-    def says(self) -> str:
-        """Return the condition in words."""
-        return say("whose source address is made from the sender's MAC address")
-
-
-#: What the loopback interface has for a MAC address.
-_NO_MAC = "00:00:00:00:00:00"
-
-
-def _test(context: Context) -> Truth:
-    packet = context.packet
-    if context.in_interface == "lo":
-        return packet.src & _INTERFACE_ID == interface_id(_NO_MAC)
-    if packet.src_mac is None:
-        return Unknown(later("the sender's MAC address"), "--set src_mac=...", ("eui64",))
-    return packet.src & _INTERFACE_ID == interface_id(packet.src_mac)
-
-
-def _got(context: Context) -> str:
-    mac = _NO_MAC if context.in_interface == "lo" else context.packet.src_mac
-    return say("its source MAC was not stated") if mac is None else say("its source MAC is {mac}", mac=mac)
 
 
 EXTENSIONS = (Eui64,)

@@ -1,6 +1,6 @@
-"""`-m hashlimit`: the rate of packets or octets, by address and port (net/netfilter/xt_hashlimit.c).
+"""`-m hashlimit`: the rate of packets or bytes, by address and port (net/netfilter/xt_hashlimit.c).
 
-How full a bucket is at that moment no dump tells, so that this match depends.
+How full a bucket is at that moment is not in a dump, so that this match cannot be decided.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
-from iptsim.extensions.checks import demand, demand_one
+from iptsim.extensions.checks import demand_one
+from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
-from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import Context, Unknown
+from iptsim.languages import Message, Text, message, message_if, message_joined
+from iptsim.packet import Unknown
 
 _UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
 _ALL_ONES = 0xFFFFFFFF
-#: The kernel counts octets in chunks of 16.
+#: The kernel counts bytes in chunks of 16.
 _CHUNK_BITS = 4
 _DEFAULT_BURST, _MOST_BURST = 5, 1_000_000
-#: Seconds after which an idle entry expires: with a limit of octets, without and with a burst.
+#: Seconds after which an idle entry expires: with a limit of bytes, without and with a burst.
 _BYTE_EXPIRE, _BYTE_BURST_EXPIRE = 15, 60
 _DEFAULT_COLLECTION = 1000
 
 
 class ByteRate(NamedTuple):
-    """A number of octets in a second, as what an octet costs."""
+    """A number of bytes in a second, as what a byte costs."""
 
     cost: int
 
     @property
     def octets(self) -> int:
-        """Octets in a second, as far as the kernel keeps them."""
+        """Bytes in a second, as far as the kernel keeps them."""
         return (_ALL_ONES // self.cost - 1) << _CHUNK_BITS
 
     @classmethod
@@ -51,19 +52,17 @@ class ByteRate(NamedTuple):
                 self.octets >= size and ByteRate.of(self.octets & _ALL_ONES & ~(size - 1)) == self
             ):
                 return f"{self.octets // size}{unit}b/s"
-        raise AssertionError("the last unit is one octet")
+        raise AssertionError("the last unit is one byte")
 
-    def says(self) -> str:
+    def says(self) -> Message:
         """Return the rate in words."""
-        return (
-            say("{removesuffix} octets a second", removesuffix=str(self).removesuffix("b/s"))
-            if self.octets
-            else say("an octet a second")
-        )
+        if not self.octets:
+            return message("a byte a second")
+        return message("{amount} bytes a second", amount=str(self).removesuffix("b/s"))
 
 
 class ByteBurst(NamedTuple):
-    """A burst in octets."""
+    """A burst in bytes."""
 
     octets: int
 
@@ -85,7 +84,7 @@ def _parse_limit(text: str) -> ByteRate | _Written:
         return _Written(*parse_ticks(text, HASHLIMIT_SCALE))
     octets = int(found[1]) * _UNITS[found[2]]
     if not octets:
-        raise ValueError("a rate of 0 lets nothing through; iptables refuses it")
+        raise ValueError("a rate of 0 matches no packet; iptables refuses it")
     return ByteRate.of(octets)
 
 
@@ -93,7 +92,7 @@ def _parse_burst(text: str) -> int:
     found = re.fullmatch(r"([0-9]+|0x[0-9a-fA-F]+)([km]?b?)", text)
     number = integer(found[1], 0, 1 << 44) if found else 0
     if not found or number == 0 or (not found[2] and number > _MOST_BURST):
-        raise ValueError(f"{text!r} is not a burst of 1 to {_MOST_BURST} packets, or octets such as 15kb")
+        raise ValueError(f"{text!r} is not a burst of 1 to {_MOST_BURST} packets, or bytes such as 15kb")
     return number * _UNITS[found[2].rstrip("b")]
 
 
@@ -124,18 +123,18 @@ def _optional(expected: str, low: int, default: int) -> Value:
     return Value(expected, parse)
 
 
-_LIMIT = Value("a rate of packets (10/second, 3/minute) or of octets (512kb/s)", _parse_limit)
+_LIMIT = Value("a rate of packets (10/second, 3/minute) or of bytes (512kb/s)", _parse_limit)
 _MASK = Value("a prefix length", _parse_mask, needs_family=True)
 
 
 class Hashlimit(Match):
-    """A limit of packets or octets in a time, counted for each address, port or network by itself."""
+    """A limit of packets or bytes in a time, counted for each address, port or network separately."""
 
     name: ClassVar[str] = "hashlimit"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--hashlimit-upto", "hashlimit_upto", _LIMIT, True, ("--hashlimit",)),
         Option("--hashlimit-above", "hashlimit_above", _LIMIT, True),
-        Option("--hashlimit-burst", "hashlimit_burst", Value("a number of packets, or octets", _parse_burst)),
+        Option("--hashlimit-burst", "hashlimit_burst", Value("a number of packets, or bytes", _parse_burst)),
         Option(
             "--hashlimit-mode",
             "hashlimit_mode",
@@ -161,7 +160,7 @@ class Hashlimit(Match):
     hashlimit_above: Rate | ByteRate | None = None
     hashlimit_burst: int | ByteBurst | None = None
     hashlimit_mode: tuple[str, ...] | None = None
-    hashlimit_name: str | None = None
+    hashlimit_name: str
     hashlimit_htable_size: int | None = None
     hashlimit_htable_max: int | None = None
     hashlimit_htable_gcinterval: int | None = None
@@ -186,56 +185,48 @@ class Hashlimit(Match):
             if isinstance(limit, _Written):
                 fields[field] = _store_packets(fields, limit)
             elif isinstance(limit, ByteRate):
-                _store_octets(fields, limit)
+                _store_bytes(fields, limit)
         return {field: value for field, value in fields.items() if value is not None}
 
     @model_validator(mode="after")
     def _complete(self) -> Hashlimit:
         demand_one(self, "hashlimit_upto", "hashlimit_above")
-        demand(self, "hashlimit_name")
-        if "/" in (self.hashlimit_name or ""):
+        if "/" in self.hashlimit_name:
             raise ValueError("the name of a hashlimit may not contain a slash: it names a file in /proc")
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition, which nobody can decide from a dump."""
-        return (Predicate(self.save(), self._test, self._got),)
-
-    def _test(self, context: Context) -> Unknown:
-        return Unknown(
-            later(
-                "the rate at that moment{grouping} (hashlimit {hashlimit_name})",
+        unknown = Unknown(
+            message(
+                "the rate at that moment{grouping} (hashlimit {name})",
                 grouping=self._grouping(),
-                hashlimit_name=self.hashlimit_name,
+                name=self.hashlimit_name,
             ),
             "--assume hashlimit=yes",
         )
+        return self.one(undecided("hashlimit", unknown, message("the rate at that moment is not known")))
 
-    def _got(self, context: Context) -> str:
-        return say("the rate at that moment is not known")
-
-    def _grouping(self) -> str:
+    def _grouping(self) -> Text:
         sides = []
         for mode in self.hashlimit_mode or ():
             source = mode.startswith("src")
             mask = getattr(self, f"hashlimit_{mode[:3]}mask")
             if mode.endswith("port"):
-                sides.append(say_if(source, "source port", "destination port"))
+                sides.append(message_if(source, "source port", "destination port"))
             elif mask is None:
-                sides.append(say_if(source, "source address", "destination address"))
+                sides.append(message_if(source, "source address", "destination address"))
             else:
                 sides.append(
-                    say_if(
+                    message_if(
                         source,
                         "/{mask} network of the source",
                         "/{mask} network of the destination",
                         mask=mask,
                     )
                 )
-        return say(" by {sides}", sides=joined(" and ", sides)) if sides else ""
+        return message(" by {sides}", sides=message_joined(" and ", sides)) if sides else ""
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         rate, expire = self.hashlimit_upto or self.hashlimit_above, self.hashlimit_htable_expire
         if self.hashlimit_rate_match and isinstance(rate, Rate):
             # listed is what fits in the interval, and an expiry that is not that rate's
@@ -260,16 +251,15 @@ class Hashlimit(Match):
             text += " rate-match" + ("" if interval is None else f" rate-interval {interval}")
         return text
 
-    def says(self) -> str:
-        """Return the limit in words."""
+    def says(self) -> Text:
         limit = self.hashlimit_above or self.hashlimit_upto
         rate = limit.says() if limit else ""
         burst = (
-            say(", after a first burst of {hashlimit_burst}", hashlimit_burst=self.hashlimit_burst)
+            message(", after a first burst of {burst}", burst=str(self.hashlimit_burst))
             if self.hashlimit_burst
             else ""
         )
-        return say_if(
+        return message_if(
             self.hashlimit_above,
             "while their rate{grouping} is more than {rate}{burst}",
             "while their rate{grouping} is up to {rate}{burst}",
@@ -298,13 +288,13 @@ def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:
     return rate
 
 
-def _store_octets(fields: dict[str, Any], limit: ByteRate) -> None:
-    """Store what follows from a rate of octets: a burst is a multiple of it."""
+def _store_bytes(fields: dict[str, Any], limit: ByteRate) -> None:
+    """Store what follows from a rate of bytes: a burst is a multiple of it."""
     burst = fields.pop("hashlimit_burst", None)
     default = _BYTE_EXPIRE if burst is None else _BYTE_BURST_EXPIRE
     if burst is not None:
         if burst < limit.octets:
-            raise ValueError(f"the burst of {burst} octets is below the limit of {limit.octets} in a second")
+            raise ValueError(f"the burst of {burst} bytes is below the limit of {limit.octets} in a second")
         fields["hashlimit_burst"] = ByteBurst(-(-burst // max(limit.octets, 1)) * limit.octets)
     expire = fields.pop("hashlimit_htable_expire", None)
     fields["hashlimit_htable_expire"] = None if expire == default * 1000 else expire

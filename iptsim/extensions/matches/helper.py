@@ -2,77 +2,72 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate, quote
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Pattern, connection_value
+from iptsim.extensions.phrases import Phrase
+from iptsim.languages import Text, message
+from iptsim.packet import Connection, Unknown
 
 #: The kernel keeps 29 characters of the name.
 _NAME = Value("a helper's name (ftp, ftp-2121); empty for any", lambda text: text[:29], quote)
 
 
+def _read(connection: Connection) -> str | Unknown | None:
+    if connection.master_helper is None and connection.related:
+        return _NOT_KNOWN
+    return connection.master_helper
+
+
+def _got(connection: Connection) -> Text:
+    if connection.master_helper:
+        return message("helper {name} expected its connection", name=connection.master_helper)
+    if connection.related:
+        return message("its helper is not known")
+    return message("no helper expected its connection")
+
+
+def _fitting(helper: str) -> Allowed:
+    """Return the names of helpers that fit a name; any name fits an empty one.
+
+    The kernel compares as many characters as its helper's name has: ftp fits "ftp-2121" as well.
+    """
+    if not helper:
+        return Pattern("+")
+    return Names(frozenset(helper[:length] for length in range(len(helper) + 1)))
+
+
+def _shown(helper: str) -> Text:
+    return message("helper {name}", name=helper) if helper else message("any helper")
+
+
+_NOT_KNOWN = Unknown(message("the helper of the connection that expected this one"), "--set ct.helper=ftp")
+
+
 class Helper(Match):
     """The helper of the connection that expected this one, such as FTP's control connection.
 
-    The control connection's own packets are not meant, nor is a helper that it has itself.
+    It matches neither the control connection's own packets, nor a helper that the connection has itself.
     """
 
     name: ClassVar[str] = "helper"
-    options: ClassVar[tuple[Option, ...]] = (Option("--helper", "helper", _NAME, True),)
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--helper", "helper", _NAME, True, reads=connection_value("master_helper", _read, _got),
+            relation=_fitting,
+            phrase=Phrase(
+                "of a connection that {value} expected", "not of a connection that {value} expected", _shown
+            ),
+            listed=' helper match [! ]"{raw}"',
+        ),
+    )  # fmt: skip
 
-    helper: str | None = None
+    helper: str
 
-    @model_validator(mode="after")
-    def _complete(self) -> Helper:
-        demand(self, "helper")
-        return self
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the helper."""
-        return (fact_predicate(self.save(), self._test, _got, negated="helper" in self.negated),)
-
-    def _test(self, context: Context) -> Truth:
-        connection = context.connection
-        if connection is None:
-            return False
-        if connection.master_helper is None:
-            if connection.related:
-                return Unknown(
-                    later("the helper of the connection that expected this one"),
-                    "--set ct.helper=ftp",
-                    ("helper", self.helper),
-                )
-            return False
-        # the kernel compares as many characters as its helper's name has: ftp fits "ftp-2121" as well
-        return not self.helper or self.helper.startswith(connection.master_helper)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f' helper match {self.bang("helper", "! ")}"{self.helper}"'
-
-    def says(self) -> str:
-        """Return the helper in words."""
-        which = say("helper {helper}", helper=self.helper) if self.helper else say("any helper")
-        return say_if(
-            self.negated,
-            "not of a connection that {which} expected",
-            "of a connection that {which} expected",
-            which=which,
-        )
-
-
-def _got(context: Context) -> str:
-    connection = context.connection
-    if connection is None:
-        return say("it belongs to no tracked connection")
-    if connection.master_helper:
-        return say("helper {master_helper} expected its connection", master_helper=connection.master_helper)
-    return say("its helper is not known") if connection.related else say("no helper expected its connection")
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        negated = bool(self.negated)
+        return Constraint(field, option.relation(value), negated, absent=negated)
 
 
 EXTENSIONS = (Helper,)

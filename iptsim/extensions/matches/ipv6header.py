@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Match, Option, Predicate, Value
-from iptsim.extensions.checks import demand
+from iptsim.extensions.constraints import Constraint, Field, Masked
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.wire import AH, DESTINATION, ESP, FRAGMENT, HOP_BY_HOP, ROUTING, extension_headers
-from iptsim.languages import joined, later, say, told
-from iptsim.packet import Context, Packet, Truth
+from iptsim.languages import Message, Text, message, message_joined
+from iptsim.packet import Packet
 
 _NONE = 59
-#: Stands for any header of an upper layer.
+#: Any header of an upper layer.
 _UPPER = 255
 #: All spellings of a header; iptables prints those of /etc/protocols where it finds them there.
 _NAMES = {
@@ -24,14 +22,16 @@ _NAMES = {
     "50": ESP, "ipv6-nonxt": _NONE, "none": _NONE, "59": _NONE, "protocol": _UPPER, "prot": _UPPER,
     "255": _UPPER,
 }  # fmt: skip
-#: The bit of each header in a listing.
+#: The bit of each header, as the kernel and a listing have it.
 _BITS = {
     HOP_BY_HOP: 128, DESTINATION: 64, ROUTING: 32, FRAGMENT: 16, AH: 8, ESP: 4, _NONE: 2, _UPPER: 1,
 }  # fmt: skip
+#: The bit of any header that has none.
+_OTHER = 256
 _WORDS = {
-    HOP_BY_HOP: later("hop-by-hop options"), DESTINATION: later("destination options"), ROUTING: later("routing"),
-    FRAGMENT: later("fragment"), AH: later("authentication"), ESP: later("ESP"), _NONE: later("no-next-header"),
-    _UPPER: later("an upper layer's"),
+    HOP_BY_HOP: message("hop-by-hop options"), DESTINATION: message("destination options"), ROUTING: message("routing"),
+    FRAGMENT: message("fragment"), AH: message("authentication"), ESP: message("ESP"), _NONE: message("no-next-header"),
+    _UPPER: message("an upper layer's"),
 }  # fmt: skip
 
 
@@ -43,60 +43,9 @@ def _parse(text: str) -> tuple[str, ...]:
     return words
 
 
-class Ipv6header(Match):
-    """The packet has exactly these headers; with `--soft` these and any others.
-
-    `! --header ... --soft` asks that it has none of them.
-    """
-
-    name: ClassVar[str] = "ipv6header"
-    family: ClassVar[int | None] = 6
-    options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "--header", "header", Value("IPv6 headers (hop, dst, route, frag ...)", _parse, ",".join), True
-        ),
-        Option("--soft", "soft"),
-    )
-
-    header: tuple[str, ...] | None = None
-    soft: bool = False
-
-    @model_validator(mode="after")
-    def _complete(self) -> Ipv6header:
-        demand(self, "header")
-        return self
-
-    @property
-    def wanted(self) -> frozenset[int]:
-        """The headers that are asked for, by protocol number; 255 for an upper layer's."""
-        return frozenset(_NAMES[word] for word in self.header or ())
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the headers."""
-        return (Predicate(self.save(), self._test, _got),)
-
-    def _test(self, context: Context) -> Truth:
-        present, negated = _present(context.packet), bool(self.negated)
-        if not self.soft:
-            return (present == self.wanted) is not negated
-        return present.isdisjoint(self.wanted) if negated else present >= self.wanted
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        flags = sum(_BITS[number] for number in self.wanted)
-        return f" ipv6header flags:{self.bang('header')}0x{flags:02X}{' soft' if self.soft else ''}"
-
-    def says(self) -> str:
-        """Return the headers in words."""
-        if self.soft:
-            how = (
-                say("with none of these headers")
-                if self.negated
-                else say("with these headers, and maybe others")
-            )
-        else:
-            how = say("with other headers than these") if self.negated else say("with just these headers")
-        return say("{how}: {headers}", how=how, headers=_listed(self.wanted))
+def _bits(headers: frozenset[int]) -> int:
+    """Return headers, given by protocol number, as bits."""
+    return sum(_BITS[number] for number in headers & _BITS.keys()) | (_OTHER if headers - _BITS.keys() else 0)
 
 
 def _present(packet: Packet) -> frozenset[int]:
@@ -108,12 +57,60 @@ def _present(packet: Packet) -> frozenset[int]:
     return frozenset(headers | {_UPPER})
 
 
-def _listed(headers: frozenset[int]) -> str:
-    return joined(", ", (told(words) for number, words in _WORDS.items() if number in headers))
+def _listed(headers: frozenset[int]) -> Message:
+    return message_joined(", ", (words for number, words in _WORDS.items() if number in headers))
 
 
-def _got(context: Context) -> str:
-    return say("its headers are: {listed}", listed=_listed(_present(context.packet)))
+_HEADERS = Field(
+    "ipv6_headers",
+    lambda context: _bits(_present(context.packet)),
+    lambda context: message("its headers are: {headers}", headers=_listed(_present(context.packet))),
+)
+
+
+class Ipv6header(Match):
+    """The packet has exactly these headers; with `--soft` these and any others.
+
+    `! --header ... --soft` matches if it has none of them.
+    """
+
+    name: ClassVar[str] = "ipv6header"
+    family: ClassVar[int | None] = 6
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--header", "header", Value("IPv6 headers (hop, dst, route, frag ...)", _parse, ",".join), True
+        ),
+        Option("--soft", "soft"),
+    )
+
+    header: tuple[str, ...]
+    soft: bool = False
+
+    @property
+    def wanted(self) -> frozenset[int]:
+        """The headers that the rule names, by protocol number; 255 for an upper layer's."""
+        return frozenset(_NAMES[word] for word in self.header)
+
+    def predicates(self) -> tuple[Predicate, ...]:
+        bits, negated = _bits(self.wanted), bool(self.negated)
+        if not self.soft:
+            return self.one(Constraint(_HEADERS, Masked(bits, 2 * _OTHER - 1), negated))
+        return self.one(Constraint(_HEADERS, Masked(0 if negated else bits, bits)))
+
+    def lists(self, form: ListingForm) -> str:
+        flags = f"{self.bang('header')}0x{_bits(self.wanted):02X}"
+        return f" ipv6header flags:{flags}{' soft' if self.soft else ''}"
+
+    def says(self) -> Text:
+        if self.soft and self.negated:
+            how = message("with none of these headers")
+        elif self.soft:
+            how = message("with these headers, and maybe others")
+        elif self.negated:
+            how = message("with other headers than these")
+        else:
+            how = message("with just these headers")
+        return message("{how}: {headers}", how=how, headers=_listed(self.wanted))
 
 
 EXTENSIONS = (Ipv6header,)

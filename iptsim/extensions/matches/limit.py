@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
+from iptsim.extensions.base import Match, Option, Predicate, Status
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import RATE, Rate
 from iptsim.extensions.values import integer_value
-from iptsim.languages import later, say
+from iptsim.languages import Text, message
 from iptsim.packet import Unknown
 
 _DEFAULT_RATE = Rate(3, "hour")
 _DEFAULT_BURST = 5
-_NOT_KNOWN = later("the tokens left are not known")
 
 
 class Limit(Match):
@@ -30,32 +29,33 @@ class Limit(Match):
     limit: Rate | None = None
     limit_burst: int | None = None
 
+    @property
+    def _kept(self) -> tuple[Rate, int]:
+        """The rate and the burst that the kernel keeps."""
+        burst = _DEFAULT_BURST if self.limit_burst is None else self.limit_burst
+        return self.limit or _DEFAULT_RATE, burst
+
     def clauses(self) -> list[str]:
         """Return the rate, also where it is the default, and a burst that is not the default."""
-        burst = None if self.limit_burst == _DEFAULT_BURST else self.limit_burst
-        shown = self.model_copy(update={"limit": self.limit or _DEFAULT_RATE, "limit_burst": burst})
-        return super(Limit, shown).clauses()
+        rate, burst = self._kept
+        update = {"limit": rate, "limit_burst": None if burst == _DEFAULT_BURST else burst}
+        return super(Limit, self.model_copy(update=update)).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the one condition that nobody can decide: tokens left at that moment."""
-        rate = self.limit or _DEFAULT_RATE
+        rate, _ = self._kept
         unknown = Unknown(
-            later("whether the rate limit {rate} still has tokens", rate=rate), "--assume limit=yes"
+            message("whether the rate limit {rate} still has tokens", rate=str(rate)), "--assume limit=yes"
         )
-        return (constrained(self.save(), undecided("limit", unknown, _NOT_KNOWN)),)
+        return self.one(undecided("limit", unknown, message("the tokens left are not known")))
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        burst = _DEFAULT_BURST if self.limit_burst is None else self.limit_burst
-        return f" limit: avg {self.limit or _DEFAULT_RATE} burst {burst}"
+        rate, burst = self._kept
+        return f" limit: avg {rate} burst {burst}"
 
-    def says(self) -> str:
-        """Return the limit in words."""
-        burst = _DEFAULT_BURST if self.limit_burst is None else self.limit_burst
-        return say(
-            "while no more than {says} come, after a burst of {burst}",
-            says=(self.limit or _DEFAULT_RATE).says(),
-            burst=burst,
+    def says(self) -> Text:
+        rate, burst = self._kept
+        return message(
+            "while no more than {rate} come, after a burst of {burst}", rate=rate.says(), burst=burst
         )
 
 

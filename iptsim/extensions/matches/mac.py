@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
-from iptsim.extensions.constraints import Constraint, Field, look, named
+from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.constraints import Field, look, named
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import later, say, say_if
+from iptsim.extensions.phrases import Phrase
+from iptsim.languages import Text, message
 from iptsim.packet import Context, Unknown
 
 
 def parse_mac(text: str) -> str:
-    """Read an Ethernet address; an octet may have one digit. Capitals stay if all letters are.
+    """Read an Ethernet address; a byte may have one digit. Capitals stay if all letters are.
 
     Raises:
-        ValueError: not six octets.
+        ValueError: not six bytes.
 
     >>> parse_mac("0:aa:BB:1:2:03"), parse_mac("00:AA:BB:CC:DD:EE")
     ('00:aa:bb:01:02:03', '00:AA:BB:CC:DD:EE')
@@ -28,45 +29,6 @@ def parse_mac(text: str) -> str:
 
 
 MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
-
-
-class Mac(Match):
-    """The source address of the Ethernet frame; a packet without one never matches, `!` or not."""
-
-    name: ClassVar[str] = "mac"
-    options: ClassVar[tuple[Option, ...]] = (Option("--mac-source", "mac_source", MAC, True),)
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
-
-    mac_source: str
-
-    def kept_by(self, form: ListingForm) -> Mac:
-        """Return it in small letters, as iptables prints it since 1.8.7; before, it printed capitals."""
-        return (
-            self.model_copy(update={"mac_source": self.mac_source.lower()}) if form.since(1, 8, 7) else self
-        )
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the frame's source."""
-        allowed = named(self.mac_source.lower())
-        return (constrained(self.save(), Constraint(_SOURCE, allowed, bool(self.negated))),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        if not form.since(1, 8, 7):
-            return f" MAC{self.bang('mac_source', ' !')} {self.mac_source.upper()}"
-        address = self.mac_source.lower()
-        if not form.since(1, 8, 8):
-            return f" MAC{self.bang('mac_source', ' !')}{address}"
-        return f" MAC {self.bang('mac_source', '! ')}{address}"
-
-    def says(self) -> str:
-        """Return the address in words."""
-        return say_if(
-            self.negated,
-            "not sent by the Ethernet address {mac_source}",
-            "sent by the Ethernet address {mac_source}",
-            mac_source=self.mac_source,
-        )
 
 
 def _is_bare(context: Context) -> bool:
@@ -81,15 +43,46 @@ def _source(context: Context) -> str | Unknown | None:
     return _NOT_STATED if address is None else address.lower()
 
 
-def _got(context: Context) -> str:
+def _got(context: Context) -> Text:
     if _is_bare(context):
-        return say("it came in no Ethernet frame")
-    address = context.packet.src_mac
-    return say("its sender's Ethernet address is {address}", address=address or "not known")
+        return message("it came in no Ethernet frame")
+    address = context.packet.src_mac or message("not known")
+    return message("its sender's Ethernet address is {address}", address=address)
 
 
-_NOT_STATED = Unknown(later("the Ethernet address of the sender"), "--set src_mac=ADDRESS")
-#: The sender's address, for a packet that came in a frame.
-_SOURCE = Field("src_mac", _source, _got)
+_NOT_STATED = Unknown(message("the Ethernet address of the sender"), "--set src_mac=ADDRESS")
+
+
+class Mac(Match):
+    """The source address of the Ethernet frame; a packet without one never matches, `!` or not."""
+
+    name: ClassVar[str] = "mac"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--mac-source", "mac_source", MAC, True, reads=Field("src_mac", _source, _got),
+            relation=lambda address: named(address.lower()),
+            phrase=Phrase(
+                "sent by the Ethernet address {value}", "not sent by the Ethernet address {value}"
+            ),
+        ),
+    )  # fmt: skip
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
+
+    mac_source: str
+
+    def kept_by(self, form: ListingForm) -> Mac:
+        """Return it in small letters, as iptables prints it since 1.8.7; before, it printed capitals."""
+        return (
+            self.model_copy(update={"mac_source": self.mac_source.lower()}) if form.since(1, 8, 7) else self
+        )
+
+    def lists(self, form: ListingForm) -> str:
+        if not form.since(1, 8, 7):
+            return f" MAC{self.bang('mac_source', ' !')} {self.mac_source.upper()}"
+        address = self.mac_source.lower()
+        if not form.since(1, 8, 8):
+            return f" MAC{self.bang('mac_source', ' !')}{address}"
+        return f" MAC {self.bang('mac_source', '! ')}{address}"
+
 
 EXTENSIONS = (Mac,)

@@ -5,14 +5,15 @@ Key of :attr:`Packet.extra`: `mh_type`, the header's type as a number.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.constraints import Constraint, Field, between
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import integer, range_text, range_words
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message
+from iptsim.packet import Context, Unknown
 
 _ALL_TYPES = (0, 255)
 #: Names of the types with their short forms, by number.
@@ -43,6 +44,25 @@ def _types(text: str) -> tuple[int, int]:
     return low, high
 
 
+def _read(context: Context) -> int | Unknown | None:
+    if context.packet.is_later_fragment:
+        return None
+    kind = stated_number("mh_type", context.packet.extra.get("mh_type"))
+    return _NO_TYPE if kind is None else kind
+
+
+def _got(context: Context) -> Text:
+    if context.packet.is_later_fragment:
+        return message("a later fragment carries no mobility header")
+    kind = context.packet.extra.get("mh_type", message("not known"))
+    return message("its mobility header type is {type}", type=kind)
+
+
+_NO_TYPE = Unknown(message("the type of its mobility header"), "--set mh_type=N")
+#: The type as far as it matters where every type is right.
+_ANY_TYPE = Field("mh_any_type", lambda context: None if context.packet.is_later_fragment else 0, _got)
+
+
 class Mh(Match):
     """The mobility header's type; a later fragment never matches, `!` or not."""
 
@@ -57,49 +77,24 @@ class Mh(Match):
             Value("a mobility header type or a range of them (5, binding-update, 1:3)", _types, range_text),
             True,
             idle=_ALL_TYPES,
+            reads=Field("mh_type", _read, _got),
+            relation=between,
+            phrase=Phrase(
+                "whose mobility header type is {value}",
+                "whose mobility header type is not {value}",
+                range_words,
+            ),
+            listed=" [!]{value}",
         ),
     )
+    presence: ClassVar[Field | None] = Field("mh", lambda context: not context.packet.is_later_fragment, _got)
+    listed: ClassVar[str] = " mh"
+    alone: ClassVar[Text] = message("with a mobility header")
 
     mh_type: tuple[int, int] | None = None
 
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the type; without an option, that the header is there to be read."""
-        (low, high), negated = self.mh_type or _ALL_TYPES, bool(self.negated)
-        unknown = Unknown(later("the type of its mobility header"), "--set mh_type=N", ("mh_type", low, high))
-
-        def test(context: Context) -> Truth:
-            if context.packet.fragment in ("middle", "last"):
-                return False
-            if (low, high) == _ALL_TYPES:
-                return not negated
-            kind = stated_number("mh_type", context.packet.extra.get("mh_type"))
-            return unknown if kind is None else (low <= kind <= high) is not negated
-
-        def got(context: Context) -> str:
-            if context.packet.fragment in ("middle", "last"):
-                return say("a later fragment carries no mobility header")
-            return say(
-                "its mobility header type is {get}", get=context.packet.extra.get("mh_type", "not known")
-            )
-
-        return (Predicate(self.save() or "-m mh", test, got, negated=negated),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        if self.mh_type is None:
-            return " mh"
-        return f" mh {self.bang('mh_type')}{range_text(self.mh_type)}"
-
-    def says(self) -> str:
-        """Return the types in words."""
-        if self.mh_type is None:
-            return say("with a mobility header")
-        return say_if(
-            self.negated,
-            "whose mobility header type is not {mh_type}",
-            "whose mobility header type is {mh_type}",
-            mh_type=range_words(self.mh_type),
-        )
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        return super().constraint(_ANY_TYPE if value == _ALL_TYPES else field, option, value)
 
 
 EXTENSIONS = (Mh,)

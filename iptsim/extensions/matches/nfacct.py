@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, quote
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.constraints import undecided
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import bare_value
-from iptsim.languages import later, say
+from iptsim.languages import message
 from iptsim.packet import Unknown
 
 
@@ -20,36 +21,25 @@ class Nfacct(Match):
     name: ClassVar[str] = "nfacct"
     status: ClassVar[Status] = "unknown"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--nfacct-name", "nfacct_name", bare_value("the name of an accounting object", 31)),
-    )
+        Option(
+            "--nfacct-name", "nfacct_name", bare_value("the name of an accounting object", 31),
+            phrase=Phrase("counted in the accounting object {value}"),
+            listed=lambda name, _: f" nfacct-name  {quote(name)}",
+        ),
+    )  # fmt: skip
 
     nfacct_name: str
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the one condition: that the object has no quota, or has used it up."""
         unknown = Unknown(
-            later(
-                "whether the accounting object {nfacct_name} has a quota that is not used up",
-                nfacct_name=self.nfacct_name,
+            message(
+                "whether the accounting object {name} has a quota that is not used up", name=self.nfacct_name
             ),
             "--assume nfacct=yes",
             ("nfacct", self.nfacct_name),
         )
-        return (
-            Predicate(
-                self.save(),
-                lambda context: unknown,
-                lambda context: say("the accounting object is not in the dump"),
-            ),
-        )
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" nfacct-name  {quote(self.nfacct_name)}"
-
-    def says(self) -> str:
-        """Return the effect in words."""
-        return say("counted in the accounting object {nfacct_name}", nfacct_name=self.nfacct_name)
+        got = message("the accounting object is not in the dump")
+        return self.one(undecided(f"nfacct.{self.nfacct_name}", unknown, got))
 
 
 EXTENSIONS = (Nfacct,)

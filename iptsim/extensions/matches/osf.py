@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status
-from iptsim.extensions.constraints import look
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.values import bare_value, integer_value
-from iptsim.languages import later, say
-from iptsim.packet import SYN, TCP, Context, Truth, Unknown
+from iptsim.languages import Text, message
+from iptsim.packet import SYN, TCP, Context, Unknown
 
 
 class Osf(Match):
@@ -25,41 +24,38 @@ class Osf(Match):
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "INPUT", "FORWARD"})
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--genre", "genre", bare_value("the name of an operating system (Linux)", 31), True),
+        Option(
+            "--genre", "genre", bare_value("the name of an operating system (Linux)", 31), True,
+            listed=" OS fingerprint match [! ]{raw}",
+        ),
         Option("--ttl", "ttl", integer_value("how to compare the TTL: 0, 1 or 2", 0, 2)),
         Option("--log", "log", integer_value("what to log: 0, 1 or 2", 0, 2)),
-    )
+    )  # fmt: skip
 
     genre: str
     ttl: int | None = None
     log: int | None = None
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the one condition; only a SYN can be guessed from."""
-        looks_like = self.genre if self.log is None else later("a known system")
+        system = self.genre if self.log is None else message("a known system")
         unknown = Unknown(
-            later("whether the sender's SYN looks like one of {looks_like}", looks_like=looks_like),
-            "--assume osf=yes",
-            ("osf", looks_like, self.ttl),
+            message("whether the sender's SYN looks like one of {system}", system=system), "--assume osf=yes"
         )
 
-        def test(context: Context) -> Truth:
-            return unknown if look(context, "tcp_flags") & SYN else False
+        def read(context: Context) -> Unknown | None:
+            return unknown if look(context, "tcp_flags") & SYN else None
 
-        def got(context: Context) -> str:
-            syn = context.packet.tcp_flags & SYN
-            return say("the fingerprint of its SYN is not known") if syn else say("it is no SYN")
+        return self.one(Constraint(Field("osf", read, _got), named((system, self.ttl))))
 
-        return (Predicate(self.save(), test, got),)
+    def says(self) -> Text:
+        system = self.genre if self.log is None else message("any known one")
+        return message("opening a connection from a system that looks like {system}", system=system)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" OS fingerprint match {self.bang('genre', '! ')}{self.genre}"
 
-    def says(self) -> str:
-        """Return the system in words."""
-        looks_like = self.genre if self.log is None else say("any known one")
-        return say("opening a connection from a system that looks like {looks_like}", looks_like=looks_like)
+def _got(context: Context) -> Text:
+    if context.packet.tcp_flags & SYN:
+        return message("the fingerprint of its SYN is not known")
+    return message("it is not a SYN")
 
 
 EXTENSIONS = (Osf,)

@@ -1,23 +1,33 @@
 """`-m owner`: whose program sends the packet (net/netfilter/xt_owner.c).
 
-A packet without a local socket (forwarded, or made by the kernel itself) satisfies the negated
-conditions and no other.
+A packet without a local socket (forwarded, or made by the kernel) satisfies the negated conditions and no
+other.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
-from iptsim.extensions.constraints import look
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, integer, not_if, range_text, range_words
-from iptsim.languages import Text, joined, later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value, combined
+from iptsim.extensions.constraints import (
+    Allowed,
+    Constraint,
+    Field,
+    Several,
+    between,
+    look,
+    named,
+)
+from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.values import bare, integer, range_text, range_words
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
 
 _LAST_ID = 0xFFFFFFFE
 
@@ -40,6 +50,70 @@ def _owner_text(owner: tuple[int, int] | str) -> str:
     return bare(owner) if isinstance(owner, str) else range_text(owner, "-")
 
 
+def _allowed(owner: tuple[int, int] | str) -> Allowed:
+    return named(owner) if isinstance(owner, str) else between(owner)
+
+
+def _owner_words(owner: tuple[int, int] | str) -> Text:
+    return owner if isinstance(owner, str) else range_words(owner)
+
+
+def _listed(owner: tuple[int, int] | str, negated: bool, name: str) -> str:
+    shown = owner if isinstance(owner, str) else range_text(owner, "-")
+    return f"{' !' if negated else ''} owner {name} match {shown}"
+
+
+# -- the fields -----------------------------------------------------------------------------------------
+
+
+def _got_socket(context: Context) -> Text:
+    return message_if(context.packet.local_socket, "a local socket sends it", "no local socket sends it")
+
+
+def _read_id(context: Context, name: str) -> int | Unknown | None:
+    """Return the user or group ("uid", "gid") of the program that sends the packet; None without one."""
+    if not context.packet.local_socket:
+        return None
+    number: int | None = look(context, name)
+    return _NOT_STATED[name] if number is None else number
+
+
+def _got_id(context: Context, name: str) -> Text:
+    if not context.packet.local_socket:
+        return message("no local program sends it")
+    number = getattr(context.packet, name)
+    return message_if(
+        name == "uid",
+        "the sending program's user is {value}",
+        "the sending program's group is {value}",
+        value=message("not known") if number is None else number,
+    )
+
+
+def _read_named(context: Context, name: str, owner: str) -> Unknown | None:
+    """Return what is missing to compare with the name of a user or group."""
+    number = _read_id(context, name)
+    if not isinstance(number, int):
+        return number
+    which = message_if(name == "uid", "which user id {owner} has", "which group id {owner} has", owner=owner)
+    return Unknown(which, message("the number instead of {owner}", owner=owner))
+
+
+def _read_other_groups(context: Context) -> Unknown | None:
+    return _NO_GROUPS if context.packet.local_socket else None
+
+
+_NOT_STATED = {
+    "uid": Unknown(message("the user whose program sends it"), "--set uid=N"),
+    "gid": Unknown(message("the group whose program sends it"), "--set gid=N"),
+}
+_SOCKET = Field("local_socket", lambda context: context.packet.local_socket, _got_socket)
+_UID, _GID = (Field(name, partial(_read_id, name=name), partial(_got_id, name=name)) for name in _NOT_STATED)
+_NO_GROUPS = Unknown(message("the supplementary groups of the program that sends it"), "--assume owner=yes")
+#: The further groups of the process, which no dump and no packet states.
+_OTHER_GROUPS = Field("other_groups", _read_other_groups, _GID.got)
+
+
 class Owner(Match):
     """User and group of the socket that sends the packet."""
 
@@ -47,21 +121,23 @@ class Owner(Match):
     status: ClassVar[Status] = "given"
     hooks: ClassVar[frozenset[str] | None] = frozenset({"OUTPUT", "POSTROUTING"})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--socket-exists", "socket_exists", None, True),
         Option(
-            "--uid-owner",
-            "uid_owner",
-            Value("a user id, a range (0-999) or a name", _owner, _owner_text),
-            True,
+            "--socket-exists", "socket_exists", None, True, reads=_SOCKET,
+            phrase=Phrase("sent by a local program"), listed="[ !] owner socket exists",
         ),
         Option(
-            "--gid-owner",
-            "gid_owner",
-            Value("a group id, a range (0-999) or a name", _owner, _owner_text),
-            True,
+            "--uid-owner", "uid_owner", Value("a user id, a range (0-999) or a name", _owner, _owner_text), True,
+            reads=_UID, relation=_allowed, listed=partial(_listed, name="UID"),
+            phrase=Phrase("sent by a program of user {value}", show=_owner_words),
         ),
-        Option("--suppl-groups", "suppl_groups"),
-    )
+        Option(
+            "--gid-owner", "gid_owner", Value("a group id, a range (0-999) or a name", _owner, _owner_text), True,
+            reads=_GID, relation=_allowed, listed=partial(_listed, name="GID"),
+            phrase=Phrase("sent by a program of group {value}", show=_owner_words),
+        ),
+        Option("--suppl-groups", "suppl_groups", reads=_SOCKET, listed=" incl. suppl. groups"),
+    )  # fmt: skip
+    joint: ClassVar[str] = " and "
 
     socket_exists: bool = False
     uid_owner: tuple[int, int] | str | None = None
@@ -70,7 +146,7 @@ class Owner(Match):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; `--suppl-groups` stands behind the group."""
+        """Return the model's fields; `--suppl-groups` comes behind the group."""
         fields = super().gather(given)
         written = list(fields)
         if "suppl_groups" in written and "gid_owner" not in written[: written.index("suppl_groups")]:
@@ -83,115 +159,24 @@ class Owner(Match):
             raise ValueError("owner needs one of --uid-owner, --gid-owner and --socket-exists")
         return self
 
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        negated = option.field in self.negated
+        if isinstance(value, str):
+            field = replace(field, read=partial(_read_named, name=field.key, owner=value))
+        return Constraint(field, option.relation(value), negated, absent=negated)
+
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return one condition an option."""
-        found = []
-        if self.socket_exists:
-            found.append(
-                _socket_predicate(self.clause(self.options[0], True), "socket_exists" in self.negated)
-            )
-        for option, owner in ((self.options[1], self.uid_owner), (self.options[2], self.gid_owner)):
-            if owner is not None:
-                groups = self.suppl_groups and option.field == "gid_owner"
-                text, negated = self.clause(option, owner), option.field in self.negated
-                found.append(_id_predicate(text, option.field[:3], owner, groups, negated))
-        if self.suppl_groups:
-            found.append(_socket_predicate("--suppl-groups", False))
-        return tuple(found)
+        found = super().predicates()
+        if not self.suppl_groups:
+            return found
+        return tuple(self._with_groups(one) if one.field == "gid" else one for one in found)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = f"{self.bang('socket_exists', ' !')} owner socket exists" if self.socket_exists else ""
-        for field, word in (("uid_owner", "UID"), ("gid_owner", "GID")):
-            owner = getattr(self, field)
-            if owner is not None:
-                shown = owner if isinstance(owner, str) else range_text(owner, "-")
-                text += f"{self.bang(field, ' !')} owner {word} match {shown}"
-        return text + (" incl. suppl. groups" if self.suppl_groups else "")
-
-    def says(self) -> str:
-        """Return the owners in words."""
-        phrases = []
-        if self.socket_exists:
-            phrases.append(not_if("socket_exists" in self.negated, say("sent by a local program")))
-        if self.uid_owner is not None:
-            user = say("sent by a program of user {owner}", owner=_owner_words(self.uid_owner))
-            phrases.append(not_if("uid_owner" in self.negated, user))
-        if self.gid_owner is not None:
-            group = say("sent by a program of group {owner}", owner=_owner_words(self.gid_owner))
-            phrases.append(not_if("gid_owner" in self.negated, group))
-        return joined(" and ", phrases)
-
-
-def _owner_words(owner: str | tuple[int, int]) -> Text:
-    return owner if isinstance(owner, str) else range_words(owner)
-
-
-def _socket_predicate(text: str, negated: bool) -> Predicate:
-    return Predicate(
-        text,
-        lambda context: context.packet.local_socket is not negated,
-        lambda context: say_if(
-            context.packet.local_socket, "a local socket sends it", "no local socket sends it"
-        ),
-        negated=negated,
-    )
-
-
-def _id_predicate(
-    text: str, field: str, owner: tuple[int, int] | str, groups: bool, negated: bool
-) -> Predicate:
-    """Make a condition on the `uid` or `gid` of the sending socket.
-
-    Args:
-        text: as the rule writes it.
-        field: the packet's field.
-        owner: the ids, or a name whose id nobody told.
-        groups: whether the process's supplementary groups count as well.
-        negated: whether it stood behind a `!`.
-    """
-    unknown = Unknown(
-        say_if(field == "uid", "the user whose program sends it", "the group whose program sends it"),
-        f"--set {field}=N",
-        (field, owner),
-    )
-
-    def test(context: Context) -> Truth:
-        if not context.packet.local_socket:
-            return negated
-        number = look(context, field)
-        if number is None:
-            return unknown
-        if isinstance(owner, str):
-            return Unknown(
-                say_if(
-                    field == "uid", "which user id {owner} has", "which group id {owner} has", owner=owner
-                ),
-                say("the number instead of {owner}", owner=owner),
-                (field, owner),
-            )
-        if owner[0] <= number <= owner[1]:
-            return not negated
-        if groups:
-            return Unknown(
-                later("the supplementary groups of the program that sends it"),
-                "--assume owner=yes",
-                unknown.key,
-            )
-        return negated
-
-    def got(context: Context) -> str:
-        if not context.packet.local_socket:
-            return say("no local program sends it")
-        number = getattr(context.packet, field)
-        return say_if(
-            field == "uid",
-            "the sending program's user is {value}",
-            "the sending program's group is {value}",
-            value=say("not known") if number is None else number,
-        )
-
-    return Predicate(text, test, got, negated=negated)
+    def _with_groups(self, group: Predicate) -> Predicate:
+        """Return a condition on the group that the other groups of the process satisfy as well."""
+        assert isinstance(group.constraint, Constraint)
+        constraint, negated = group.constraint, group.negated
+        others = Constraint(_OTHER_GROUPS, constraint.allowed, negated, absent=negated)
+        return combined(group.text, Several((others, constraint), every=negated), group.got, negated=negated)
 
 
 EXTENSIONS = (Owner,)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Value, constrained
-from iptsim.extensions.constraints import Constraint, Field, look, named
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Value
+from iptsim.extensions.constraints import Field, look
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import NoSuchWord
-from iptsim.languages import say, say_if
+from iptsim.languages import Text, message
 from iptsim.packet import Context
 
 _TYPES = {
@@ -27,31 +27,6 @@ def _parse(text: str) -> str:
     return _TYPES[text.lower()]
 
 
-class Pkttype(Match):
-    """Unicast, broadcast or multicast, by the frame's destination; a packet of this host is unicast."""
-
-    name: ClassVar[str] = "pkttype"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("--pkt-type", "pkt_type", Value("unicast, broadcast or multicast", _parse), True),
-    )
-
-    pkt_type: str
-
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the frame's type."""
-        return (constrained(self.save(), Constraint(_TYPE, named(self.pkt_type), bool(self.negated))),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" PKTTYPE {self.bang('pkt_type')}= {self.pkt_type}"
-
-    def says(self) -> str:
-        """Return the type in words."""
-        return say_if(
-            self.negated, "whose frame is not {pkt_type}", "whose frame is {pkt_type}", pkt_type=self.pkt_type
-        )
-
-
 def _seen(context: Context) -> str:
     """Return the type that the kernel has noted: nothing but unicast before the packet left or came in."""
     sent_here = context.in_interface is None and not context.bridged
@@ -65,6 +40,24 @@ def _seen(context: Context) -> str:
     return seen
 
 
-_TYPE = Field("pkttype", _seen, lambda context: say("its frame type is {context}", context=_seen(context)))
+def _got(context: Context) -> Text:
+    return message("its frame type is {type}", type=_seen(context))
+
+
+class Pkttype(Match):
+    """Unicast, broadcast or multicast, by the frame's destination; a packet of this host is unicast."""
+
+    name: ClassVar[str] = "pkttype"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--pkt-type", "pkt_type", Value("unicast, broadcast or multicast", _parse), True,
+            reads=Field("pkttype", _seen, _got),
+            phrase=Phrase("whose frame is {value}", "whose frame is not {value}"),
+            listed=" PKTTYPE [!]= {value}",
+        ),
+    )  # fmt: skip
+
+    pkt_type: str
+
 
 EXTENSIONS = (Pkttype,)

@@ -7,16 +7,19 @@ Key of :attr:`Packet.extra`: `ipsec`, the directions in which IPsec handles the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
+from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import Network, choice, integer, integer_value, not_if, parse_host_mask
-from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.extensions.phrases import not_if
+from iptsim.extensions.values import Network, choice, integer, integer_value, parse_host_mask
+from iptsim.languages import Text, message, message_if, message_joined
+from iptsim.packet import Context, Unknown
 
 _PROTOCOLS = {"esp": 50, "ah": 51, "ipcomp": 108}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
@@ -153,32 +156,19 @@ class Policy(Match):
         return found
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the packet's policy."""
-        unknown = Unknown(
-            later("the IPsec policy of the packet"), "--assume policy=yes", ("policy", self.save())
-        )
-        detailed = self._elements() != (Element(),)
+        got = partial(_got, side=self.dir)
+        if self.pol == "none" or self._elements() == (Element(),):
+            # a policy without further demands fits any
+            field = Field(f"ipsec.{self.dir}", partial(_is_secured, side=self.dir), got)
+            return self.one(Constraint(field, named(self.pol == "ipsec")))
+        unknown = Unknown(message("the IPsec policy of the packet"), "--assume policy=yes")
 
-        def secured(context: Context) -> bool:
-            return self.dir in str(context.packet.extra.get("ipsec", "")).split(",")
+        def read(context: Context) -> Unknown | None:
+            return unknown if _is_secured(context, self.dir) else None
 
-        def test(context: Context) -> Truth:
-            if self.pol == "none":
-                return not secured(context)
-            if not secured(context):
-                return False
-            # A policy that is there, but asked for nothing in particular, fits any.
-            return unknown if detailed else True
-
-        def got(context: Context) -> str:
-            if self.dir == "in":
-                return say_if(secured(context), "it came in by IPsec", "it came in without IPsec")
-            return say_if(secured(context), "it goes out by IPsec", "it goes out without IPsec")
-
-        return (Predicate(self.save(), test, got),)
+        return self.one(Constraint(Field("ipsec.policy", read, got), named(self.save())))
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         text = f" policy match dir {self.dir} pol {self.pol}{' strict' if self.strict else ''}"
         elements = self._elements() if self.pol == "ipsec" else ()
         for place, element in enumerate(elements):
@@ -197,23 +187,33 @@ class Policy(Match):
                     text += f"{not_} {option.flag.removeprefix('--')} {shown}"
         return text
 
-    def says(self) -> str:
-        """Return the policy in words."""
+    def says(self) -> Text:
         if self.pol == "none":
-            return say_if(self.dir == "in", "that came in without IPsec", "that go out without IPsec")
-        details = [self._element_says(element) for element in self._elements()]
-        shown = joined(", then ", filter(None, details))
-        way = say_if(self.dir == "in", "that came in by IPsec", "that go out by IPsec")
-        return say("{way} ({details})", way=way, details=shown) if shown else way
+            return message_if(self.dir == "in", "that came in without IPsec", "that go out without IPsec")
+        way = message_if(self.dir == "in", "that came in by IPsec", "that go out by IPsec")
+        details = message_joined(", then ", map(_says_element, self._elements()))
+        return message("{way} ({details})", way=way, details=details) if details else way
 
-    def _element_says(self, element: Element) -> str:
-        phrases = []
-        for option in _ELEMENT:
-            value = getattr(element, option.field)
-            if value is not None and option.value is not None:
-                shown = not_if(option.field in element.negated, option.value.format(value))
-                phrases.append(f"{option.field.replace('_', ' ')} {shown}")
-        return joined(", ", phrases)
+
+def _says_element(element: Element) -> Text:
+    phrases = []
+    for option in _ELEMENT:
+        value = getattr(element, option.field)
+        if value is not None:
+            shown = not_if(option.field in element.negated, option.text(value))
+            phrases.append(message("{name} {value}", name=option.field.replace("_", " "), value=shown))
+    return message_joined(", ", phrases)
+
+
+def _is_secured(context: Context, side: str) -> bool:
+    return side in str(context.packet.extra.get("ipsec", "")).split(",")
+
+
+def _got(context: Context, side: str) -> Text:
+    secured = _is_secured(context, side)
+    if side == "in":
+        return message_if(secured, "it came in by IPsec", "it came in without IPsec")
+    return message_if(secured, "it goes out by IPsec", "it goes out without IPsec")
 
 
 EXTENSIONS = (Policy,)

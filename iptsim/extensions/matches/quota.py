@@ -1,59 +1,50 @@
-"""`-m quota`: so many octets, counted down since the rules were loaded (net/netfilter/xt_quota.c)."""
+"""`-m quota`: so many bytes, counted down since the rules were loaded (net/netfilter/xt_quota.c)."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
-from iptsim.extensions.constraints import look
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Predicate, Status, combined
+from iptsim.extensions.constraints import Constraint, Several, between, undecided
+from iptsim.extensions.matches.length import LENGTH
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message
+from iptsim.packet import Context, Unknown
 
 _LAST = 0xFFFFFFFFFFFFFFFF
 
 
 class Quota(Match):
-    """Match until the octets are used up; negated, match from then on."""
+    """Match until the bytes are used up; negated, match from then on."""
 
     name: ClassVar[str] = "quota"
     status: ClassVar[Status] = "unknown"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--quota", "quota", integer_value("a number of octets", 0, _LAST), True),
-    )
+        Option(
+            "--quota", "quota", integer_value("a number of bytes", 0, _LAST), True,
+            phrase=Phrase("until {value} bytes have passed here", "after {value} bytes have passed here"),
+            listed=" quota: {value} bytes",
+        ),
+    )  # fmt: skip
 
     quota: int
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition: what is left covers the packet. A quota below its length never did."""
+        negated = bool(self.negated)
         unknown = Unknown(
-            later("whether the quota of {quota} octets is used up", quota=self.quota), "--assume quota=yes"
+            message("whether the quota of {quota} bytes is used up", quota=self.quota), "--assume quota=yes"
         )
+        # what is left never covers a packet that is longer than the quota
+        fits = Constraint(LENGTH, between((0, self.quota)), negated)
+        left = Several((fits, undecided("quota", unknown, "")), every=not negated)
+        return (combined(self.save(), left, _got, negated=negated),)
 
-        def test(context: Context) -> Truth:
-            return bool(self.negated) if look(context, "length") > self.quota else unknown
 
-        def got(context: Context) -> str:
-            return say(
-                "it is {length} octets long; what is left of the quota is not known",
-                length=context.packet.length,
-            )
-
-        return (Predicate(self.save(), test, got, negated=bool(self.negated)),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" quota: {self.quota} bytes"
-
-    def says(self) -> str:
-        """Return the quota in words."""
-        return say_if(
-            self.negated,
-            "after {quota} octets have passed here",
-            "until {quota} octets have passed here",
-            quota=self.quota,
-        )
+def _got(context: Context) -> Text:
+    return message(
+        "it is {length} bytes long; what is left of the quota is not known", length=context.packet.length
+    )
 
 
 EXTENSIONS = (Quota,)

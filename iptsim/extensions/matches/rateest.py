@@ -7,11 +7,12 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, bare_value, integer, not_if
-from iptsim.languages import joined, later, say, told
+from iptsim.extensions.phrases import not_if
+from iptsim.extensions.values import bare, bare_value, integer
+from iptsim.languages import Text, message, message_joined
 from iptsim.packet import Unknown
 
 _PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
@@ -26,16 +27,16 @@ def _bytes_per_second(text: str) -> int:
     prefix = (found[2] or "").lower() if found else ""
     if not found or prefix not in _PREFIXES:
         raise ValueError(f"{text!r} is not a rate such as 2.5mbit or 100KBps")
-    octets = (found[3] or "bit").lower() == "bps"
-    rate = int(float(found[1]) * _PREFIXES[prefix] * (8 if octets else 1) / 8)
+    by_bytes = (found[3] or "bit").lower() == "bps"
+    rate = int(float(found[1]) * _PREFIXES[prefix] * (8 if by_bytes else 1) / 8)
     if rate > _LAST:
-        raise ValueError(f"{text} is more than {_LAST} octets a second")
+        raise ValueError(f"{text} is more than {_LAST} bytes a second")
     return rate
 
 
-def _rate_text(octets: int) -> str:
+def _rate_text(rate: int) -> str:
     """Print a rate as iptables does, rounded to a whole number of its unit."""
-    bits = octets * 8
+    bits = rate * 8
     if bits >= 1000 * 1000**2:
         return f"{bits / 1000**2:.0f}Mbit"
     return f"{bits / 1000:.0f}Kbit" if bits >= 1000**2 else f"{bits}bit"
@@ -45,9 +46,9 @@ _BPS = Value("a rate (2.5mbit, 100KBps)", _bytes_per_second, _rate_text, optiona
 _PPS = Value("a number of packets a second", lambda text: integer(text, 0, _LAST), optional=True)
 _ESTIMATOR = bare_value("the name of a rate estimator", 15)
 _COMPARISONS = {
-    "rateest_lt": later("less than"),
-    "rateest_gt": later("more than"),
-    "rateest_eq": later("equal to"),
+    "rateest_lt": message("less than"),
+    "rateest_gt": message("more than"),
+    "rateest_eq": message("equal to"),
 }
 
 
@@ -71,13 +72,13 @@ class Rateest(Match):
 
     rateest_delta: bool = False
     rateest1: str
-    #: octets per second
+    #: bytes per second
     rateest_bps1: int | None = None
     rateest_pps1: int | None = None
     rateest_lt: bool = False
     rateest_gt: bool = False
     rateest_eq: bool = False
-    #: octets per second
+    #: bytes per second
     rateest_bps2: int | None = None
     rateest_pps2: int | None = None
     rateest2: str | None = None
@@ -90,6 +91,11 @@ class Rateest(Match):
             raise ValueError("rateest needs rates to compare: --rateest-bps or --rateest-pps")
         return self
 
+    @property
+    def _comparison(self) -> str:
+        """The field of the comparison that was given."""
+        return next(field for field in _COMPARISONS if getattr(self, field))
+
     def _kinds(self) -> list[str]:
         """Return what is compared: "bps", "pps" or both."""
         return [
@@ -101,7 +107,7 @@ class Rateest(Match):
     def clauses(self) -> list[str]:
         """Return the options in iptables' order, the comparison between the two rates."""
         relative = self.rateest2 is not None
-        field = next(field for field in _COMPARISONS if getattr(self, field))
+        field = self._comparison
         comparison = ("! " if field in self.negated else "") + "--" + field.replace("_", "-")
         found = ["--rateest-delta"] if self.rateest_delta else []
         found.append(f"--rateest{'1' if relative else ''} {bare(self.rateest1)}")
@@ -115,17 +121,13 @@ class Rateest(Match):
         return [*found, f"--rateest2 {bare(self.rateest2)}"] if self.rateest2 is not None else found
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the one condition that nobody can decide: the rate at that moment."""
         unknown = Unknown(
-            later("the rate that the estimator {rateest1} measures", rateest1=self.rateest1),
-            "--assume rateest=yes",
+            message("the rate that the estimator {name} measures", name=self.rateest1), "--assume rateest=yes"
         )
-        return (constrained(self.save(), undecided("rateest", unknown, later("the rate is not known"))),)
+        return self.one(undecided("rateest", unknown, message("the rate is not known")))
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        comparison = next(field for field in _COMPARISONS if getattr(self, field))
-        compared = f"{' !' if comparison in self.negated else ''} {comparison.removeprefix('rateest_')}"
+        compared = f"{self.bang(self._comparison, ' !')} {self._comparison.removeprefix('rateest_')}"
         text = f" rateest match {self.rateest1}{' delta' if self.rateest_delta else ''}"
         bps1, bps2 = self.rateest_bps1 or 0, self.rateest_bps2 or 0
         pps1, pps2 = self.rateest_pps1 or 0, self.rateest_pps2 or 0
@@ -143,21 +145,19 @@ class Rateest(Match):
                     text += f" {kind}" + (f" {rate}" if self.rateest_delta else "")
         return text
 
-    def says(self) -> str:
-        """Return the comparison in words."""
-        field = next(field for field in _COMPARISONS if getattr(self, field))
-        comparison = not_if(field in self.negated, told(_COMPARISONS[field]))
+    def says(self) -> Text:
+        comparison = not_if(self._comparison in self.negated, _COMPARISONS[self._comparison])
         if self.rateest2 is not None:
-            other = say("that of {rateest2}", rateest2=self.rateest2)
+            other = message("that of {name}", name=self.rateest2)
         else:
-            rates = {
+            rates: dict[str, Text] = {
                 "bps": _rate_text(self.rateest_bps2 or 0),
-                "pps": say("{rate} packets a second", rate=self.rateest_pps2 or 0),
+                "pps": message("{rate} packets a second", rate=self.rateest_pps2 or 0),
             }
-            other = joined(" and ", (rates[kind] for kind in self._kinds()))
-        return say(
-            "while the rate of the estimator {rateest1} is {comparison} {other}",
-            rateest1=self.rateest1,
+            other = message_joined(" and ", (rates[kind] for kind in self._kinds()))
+        return message(
+            "while the rate of the estimator {name} is {comparison} {other}",
+            name=self.rateest1,
             comparison=comparison,
             other=other,
         )

@@ -9,12 +9,12 @@ import re
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
-from iptsim.extensions.constraints import Constraint, Masked, fact_field, named
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Status, Value
+from iptsim.extensions.constraints import Constraint, Field, fact_field, named
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.stated import stated_number
-from iptsim.extensions.values import MaskedNumber, bare, masked_number
-from iptsim.languages import later, say, say_if
+from iptsim.extensions.values import MaskedNumber, bare, masked, masked_number
+from iptsim.languages import Text, message
 from iptsim.packet import Unknown
 
 #: Realms that /etc/iproute2/rt_realms names on every host.
@@ -28,6 +28,25 @@ def _parse(text: str) -> MaskedNumber | str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
         raise ValueError(f"{text!r} is neither a realm's number nor a name")
     return text
+
+
+def _got(number: Any) -> Text:
+    return message(
+        "the realm of its route is {value}", value=message("not known") if number is None else number
+    )
+
+
+_REALM = fact_field(
+    "realm",
+    Unknown(message("the realm of its route"), "--set realm=N"),
+    _got,
+    lambda number: stated_number("realm", number),
+)
+
+
+def _listed(realm: MaskedNumber | str, negated: bool) -> str:
+    known = _KNOWN.get(realm, realm) if isinstance(realm, str) else realm
+    return f"{' !' if negated else ''} realm {known}"
 
 
 class Realm(Match):
@@ -47,49 +66,25 @@ class Realm(Match):
                 lambda realm: bare(realm) if isinstance(realm, str) else str(realm),
             ),
             True,
+            reads=_REALM,
+            phrase=Phrase("whose route is of realm {value}", "whose route is not of realm {value}"),
+            listed=_listed,
         ),
     )
 
     realm: MaskedNumber | str
 
-    def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the route's realm."""
-        realm, negated = self.realm, bool(self.negated)
-        wanted = _KNOWN.get(realm) if isinstance(realm, str) else realm
-        if wanted is not None:
-            return (constrained(self.save(), Constraint(_REALM, Masked(wanted.value, wanted.mask), negated)),)
+    def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
+        negated = bool(self.negated)
+        number = _KNOWN.get(value) if isinstance(value, str) else value
+        if number is not None:
+            return Constraint(field, masked(number), negated)
         unknown = Unknown(
-            later("the number of the realm {wanted}", wanted=realm),
-            later("the number in the rule"),
-            ("realm", realm),
+            message("the number of the realm {name}", name=value),
+            message("the number in the rule"),
+            ("realm", value),
         )
-        field = replace(_REALM, read=lambda context: unknown)
-        return (constrained(self.save(), Constraint(field, named(realm), negated)),)
+        return Constraint(replace(field, read=lambda context: unknown), named(value), negated)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        realm = _KNOWN.get(self.realm, self.realm) if isinstance(self.realm, str) else self.realm
-        return f"{self.bang('realm', ' !')} realm {realm}"
-
-    def says(self) -> str:
-        """Return the realm in words."""
-        return say_if(
-            self.negated,
-            "whose route is not of realm {realm}",
-            "whose route is of realm {realm}",
-            realm=self.realm,
-        )
-
-
-def _got(number: Any) -> str:
-    return say("the realm of its route is {value}", value="not known" if number is None else number)
-
-
-_REALM = fact_field(
-    "realm",
-    Unknown(later("the realm of its route"), "--set realm=N"),
-    _got,
-    lambda number: stated_number("realm", number),
-)
 
 EXTENSIONS = (Realm,)

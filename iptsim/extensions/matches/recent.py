@@ -10,8 +10,9 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.values import bare, integer_value, not_if, one_address
-from iptsim.languages import joined, later, say, say_if
+from iptsim.extensions.phrases import not_if
+from iptsim.extensions.values import bare, integer_value, one_address
+from iptsim.languages import Message, Text, message, message_if, message_joined
 from iptsim.packet import Context, Truth, Unknown, address_text
 
 _DEFAULT_NAME = "DEFAULT"
@@ -109,7 +110,7 @@ class Recent(Match):
         return super(Recent, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the list; `--set` always holds. The list remembers, as in the kernel."""
+        # `--set` always holds; the list remembers, as in the kernel
         negated = bool(self.negated)
         side = "dst" if self.rdest else "src"
 
@@ -125,7 +126,7 @@ class Recent(Match):
                 return not negated
             if entries is None:
                 shown = address_text(context.packet.family, address(context))
-                reason = later(
+                reason = message(
                     "whether {address} is in the recent list {list}", address=shown, list=self._list
                 )
                 return self._unknown(reason, address(context))
@@ -138,21 +139,21 @@ class Recent(Match):
                 del entries[address(context)]
             if self.rttl:
                 shown = address_text(context.packet.family, address(context))
-                reason = later(
-                    "the TTL that {address} had when list {list} took it", address=shown, list=self._list
+                reason = message(
+                    "the TTL that {address} had when it entered list {list}", address=shown, list=self._list
                 )
                 return self._unknown(reason, address(context))
             return not negated
 
-        def got(context: Context) -> str:
+        def got(context: Context) -> Text:
             shown = address_text(context.packet.family, address(context))
             entries = context.surroundings.recent(self._list)
             if entries is None:
-                return say("what the list {list} holds is not known", list=self._list)
+                return message("what the list {list} holds is not known", list=self._list)
             ages = entries.get(address(context))
             if ages is None:
-                return say("{shown} is not in the list {list}", shown=shown, list=self._list)
-            return say(
+                return message("{shown} is not in the list {list}", shown=shown, list=self._list)
+            return message(
                 "{shown} was seen {ages} times, last {ages2:g} seconds ago",
                 shown=shown,
                 ages=len(ages),
@@ -166,13 +167,12 @@ class Recent(Match):
         young = [age for age in ages if not self.seconds or age <= self.seconds]
         return self.remove or len(young) >= max(1, self.hitcount or 0)
 
-    def _unknown(self, reason: str, address: int) -> Unknown:
-        """Return what nobody tells; only a mere look is repeatable, so only that has a key."""
+    def _unknown(self, reason: Message, address: int) -> Unknown:
+        """Return what is not known; only a mere look is repeatable, so only that has a key."""
         key = ("recent", self._list, self.seconds, self.hitcount, self.rttl, address) if self.rcheck else ()
         return Unknown(reason, "--assume recent=yes", key)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         action = {"rcheck": "CHECK"}.get(self._action, self._action.upper())
         text = f"{self.bang(self._action, ' !')} recent: {action}"
         text += f" seconds: {self.seconds}" if self.seconds else ""
@@ -183,38 +183,39 @@ class Recent(Match):
         side = "dest" if self.rdest else "source"
         return f"{text} name: {self._list} side: {side} mask: {address_text(*mask)}"
 
-    def says(self) -> str:
-        """Return the action in words."""
+    def says(self) -> Text:
         limits = []
         if self.hitcount:
-            limits.append(say("at least {hitcount} times", hitcount=self.hitcount))
+            limits.append(message("at least {hitcount} times", hitcount=self.hitcount))
         if self.seconds:
-            limits.append(say("in the last {seconds} seconds", seconds=self.seconds))
-        seen = say("listed {limits}", limits=joined(" ", limits)) if limits else say("listed")
-        seen = str(not_if(bool(self.negated), seen))
-        enters = say_if(
+            limits.append(message("in the last {seconds} seconds", seconds=self.seconds))
+        listed = (
+            message("listed {limits}", limits=message_joined(" ", limits)) if limits else message("listed")
+        )
+        seen = not_if(bool(self.negated), listed)
+        enters = message_if(
             self.rdest,
             "entering their destination in the list {list}",
             "entering their source in the list {list}",
             list=self._list,
         )
         return {
-            "set": say("never, but {phrase}", phrase=enters) if self.negated else enters,
-            "rcheck": say_if(
+            "set": message("never, but {phrase}", phrase=enters) if self.negated else enters,
+            "rcheck": message_if(
                 self.rdest,
                 "whose destination is {seen} in the list {list}",
                 "whose source is {seen} in the list {list}",
                 seen=seen,
                 list=self._list,
             ),
-            "update": say_if(
+            "update": message_if(
                 self.rdest,
                 "whose destination is {seen} in the list {list}, which notes them again",
                 "whose source is {seen} in the list {list}, which notes them again",
                 seen=seen,
                 list=self._list,
             ),
-            "remove": say_if(
+            "remove": message_if(
                 self.rdest,
                 "whose destination is {seen} in the list {list}, which forgets them",
                 "whose source is {seen} in the list {list}, which forgets them",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, fact_predicate
-from iptsim.extensions.listing import ListingForm
-from iptsim.languages import say, say_if
+from iptsim.extensions.base import Match, Option, Predicate, constrained
+from iptsim.extensions.constraints import Constraint, Field, named
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context, Truth, Unknown
 
 
@@ -17,11 +17,12 @@ class Rpfilter(Match):
     tables: ClassVar[frozenset[str] | None] = frozenset({"raw", "mangle"})
     hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING"})
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--loose", "loose"),
-        Option("--validmark", "validmark"),
-        Option("--accept-local", "accept_local"),
-        Option("--invert", "invert"),
+        Option("--loose", "loose", listed=" loose"),
+        Option("--validmark", "validmark", listed=" validmark"),
+        Option("--accept-local", "accept_local", listed=" accept-local"),
+        Option("--invert", "invert", listed=" invert"),
     )
+    listed: ClassVar[str] = " rpfilter"
 
     loose: bool = False
     validmark: bool = False
@@ -29,36 +30,32 @@ class Rpfilter(Match):
     invert: bool = False
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the route back."""
+        how = {"loose": self.loose, "validmark": self.validmark, "accept_local": self.accept_local}
 
-        def test(context: Context) -> Truth:
-            return context.surroundings.reverse_path(
-                context, loose=self.loose, validmark=self.validmark, accept_local=self.accept_local
-            )
+        def read(context: Context) -> Truth:
+            return context.surroundings.reverse_path(context, **how)
 
-        def got(context: Context) -> str:
-            good = test(context)
+        def got(context: Context) -> Text:
+            good = read(context)
             if isinstance(good, Unknown):
-                return say("the route back to its source is not known")
-            return say_if(
+                return message("the route back to its source is not known")
+            return message_if(
                 good,
-                "the route back to its source fits {in_interface}",
-                "the route back to its source does not fit {in_interface}",
-                in_interface=context.in_interface,
+                "the route back to its source fits {interface}",
+                "the route back to its source does not fit {interface}",
+                interface=str(context.in_interface),
             )
 
-        return (fact_predicate(f"-m rpfilter {self.save()}".strip(), test, got, negated=self.invert),)
+        key = ".".join(["reverse_path", *(name for name, on in how.items() if on)])
+        constraint = Constraint(Field(key, read, got), named(True), self.invert)
+        return (constrained(f"-m rpfilter {self.save()}".strip(), constraint),)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        given = [option.flag.removeprefix("--") for option in self.options if getattr(self, option.field)]
-        return " ".join([" rpfilter", *given])
-
-    def says(self) -> str:
-        """Return the test in words."""
-        way = say("some interface") if self.loose else say("the interface they came in by")
-        return say_if(
-            self.invert, "whose source is not reached by {way}", "whose source is reached by {way}", way=way
+    def says(self) -> Text:
+        return message_if(
+            self.invert,
+            "whose source is not reached by {way}",
+            "whose source is reached by {way}",
+            way=message("some interface") if self.loose else message("the interface they came in by"),
         )
 
 

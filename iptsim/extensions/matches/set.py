@@ -6,10 +6,11 @@ from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value, fact_predicate
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, combined
+from iptsim.extensions.checks import given
+from iptsim.extensions.constraints import Constraint, Field, Several, named, undecided
 from iptsim.extensions.values import bare, integer_value
-from iptsim.languages import joined, later, say, say_if, told
+from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.packet import Context, Truth, Unknown
 
 _LONGEST_NAME = 31
@@ -34,7 +35,7 @@ def set_reference(name: str, directions: str) -> SetReference:
     """
     if not 0 < len(name.encode()) <= _LONGEST_NAME:
         raise ValueError(f"the name of a set has 1 to {_LONGEST_NAME} characters")
-    # iptables looks at the first three letters alone.
+    # iptables compares the first three letters alone
     found = tuple(direction[:3] for direction in directions.split(","))
     if any(direction not in ("src", "dst") for direction in found):
         raise ValueError(f"{directions!r} is not a comma list of src and dst")
@@ -51,23 +52,41 @@ _COUNTERS = {
 }
 
 
+def _counter(name: str, *, negatable: bool = False) -> Option:
+    return Option(f"--{name}", name.replace("-", "_"), _COUNT, negatable, listed=f"[ !] {name} {{value}}")
+
+
+def _says(reference: SetReference, negated: bool) -> Text:
+    words = {"src": message("source"), "dst": message("destination")}
+    return message_if(
+        negated,
+        "whose {sides} is not in ipset {name}",
+        "whose {sides} is in ipset {name}",
+        sides=message_joined(" and ", dict.fromkeys(words[side] for side in reference.directions)),
+        name=reference.name,
+    )
+
+
 class Set(Match):
     """Addresses, ports and the like of the packet are in an ipset."""
 
     name: ClassVar[str] = "set"
     status: ClassVar[Status] = "given"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--match-set", "match_set", SET_REFERENCE, True, ("--set",)),
-        Option("--return-nomatch", "return_nomatch"),
-        Option("--update-counters", "update_counters", None, True),
-        Option("--update-subcounters", "update_subcounters", None, True),
-        Option("--packets-eq", "packets_eq", _COUNT, True),
-        Option("--packets-lt", "packets_lt", _COUNT),
-        Option("--packets-gt", "packets_gt", _COUNT),
-        Option("--bytes-eq", "bytes_eq", _COUNT, True),
-        Option("--bytes-lt", "bytes_lt", _COUNT),
-        Option("--bytes-gt", "bytes_gt", _COUNT),
-    )
+        Option(
+            "--match-set", "match_set", SET_REFERENCE, True, ("--set",), phrase=_says,
+            listed="[ !] match-set {value}",
+        ),
+        Option("--return-nomatch", "return_nomatch", listed=" return-nomatch"),
+        Option("--update-counters", "update_counters", None, True, listed="[ ! update-counters]"),
+        Option("--update-subcounters", "update_subcounters", None, True, listed="[ ! update-subcounters]"),
+        _counter("packets-eq", negatable=True),
+        _counter("packets-lt"),
+        _counter("packets-gt"),
+        _counter("bytes-eq", negatable=True),
+        _counter("bytes-lt"),
+        _counter("bytes-gt"),
+    )  # fmt: skip
 
     match_set: SetReference
     return_nomatch: bool = False
@@ -83,7 +102,7 @@ class Set(Match):
     @model_validator(mode="after")
     def _check(self) -> Set:
         for counted, fields in _COUNTERS.items():
-            if len([field for field in fields if getattr(self, field) is not None]) > 1:
+            if len(given(self, *fields)) > 1:
                 raise ValueError(
                     f"only one of --{counted}-eq, --{counted}-lt and --{counted}-gt may be given"
                 )
@@ -94,52 +113,29 @@ class Set(Match):
         return [clause for clause in super().clauses() if not clause.startswith("--update-")]
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the set; its negation covers the counters as well."""
         name, directions = self.match_set
-        counted = any(getattr(self, field) is not None for fields in _COUNTERS.values() for field in fields)
+        negated = "match_set" in self.negated
+        options = {"return_nomatch": self.return_nomatch}
 
-        def test(context: Context) -> Truth:
-            options = {"return_nomatch": self.return_nomatch}
-            inside = context.surroundings.set_contains(name, directions, context, options)
-            if counted and inside is not False:
-                return Unknown(
-                    later("the counters of the packet's entry in ipset {name}", name=name), "--assume set=yes"
-                )
-            return inside
+        def read(context: Context) -> Truth:
+            return context.surroundings.set_contains(name, directions, context, options)
 
-        def got(context: Context) -> str:
-            inside = context.surroundings.set_contains(
-                name, directions, context, {"return_nomatch": self.return_nomatch}
-            )
+        def got(context: Context) -> Text:
+            inside = read(context)
             if isinstance(inside, Unknown):
-                return say("it depends on {reason}", reason=told(inside.reason))
-            return say_if(inside, "it is in ipset {name}", "it is not in ipset {name}", name=name)
+                return message("it depends on {reason}", reason=inside.reason)
+            return message_if(inside, "it is in ipset {name}", "it is not in ipset {name}", name=name)
 
-        return (fact_predicate(self.save(), test, got, negated="match_set" in self.negated),)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = f"{self.bang('match_set', ' !')} match-set {self.match_set}"
-        text += " return-nomatch" if self.return_nomatch else ""
-        for field in ("update_counters", "update_subcounters"):
-            text += f" ! {field.replace('_', '-')}" if field in self.negated else ""
-        for option in self.options:
-            value = getattr(self, option.field)
-            if option.value is _COUNT and value is not None:
-                text += f"{self.bang(option.field, ' !')} {option.flag.removeprefix('--')} {value}"
-        return text
-
-    def says(self) -> str:
-        """Return the membership in words."""
-        words = {"src": say("source"), "dst": say("destination")}
-        sides = joined(" and ", dict.fromkeys(words[side] for side in self.match_set.directions))
-        return say_if(
-            "match_set" in self.negated,
-            "whose {sides} is not in ipset {name}",
-            "whose {sides} is in ipset {name}",
-            sides=sides,
-            name=self.match_set.name,
+        key = f"ipset {self.match_set}{' return-nomatch' if self.return_nomatch else ''}"
+        inside = Constraint(Field(key, read, got), named(True), negated)
+        if not given(self, *(field for fields in _COUNTERS.values() for field in fields)):
+            return self.one(inside)
+        # the negation covers the counters as well
+        unknown = Unknown(
+            message("the counters of the packet's entry in ipset {name}", name=name), "--assume set=yes"
         )
+        counted = Several((inside, undecided("ipset.counters", unknown, "")), every=not negated)
+        return (combined(self.save(), counted, got, negated=negated),)
 
 
 EXTENSIONS = (Set,)

@@ -6,12 +6,14 @@ addresses of others. Fact: `socket_mark`, its mark.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
-from iptsim.extensions.base import Match, Option, Predicate, Status
+from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
+from iptsim.extensions.constraints import Constraint, Field, named
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
 
 #: ICMP messages that quote the packet they are about.
@@ -44,53 +46,51 @@ class Socket(Match):
     restore_skmark: bool = False
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition that a socket is found."""
+        key = " ".join(["socket", *self.clauses()])
+        constraint = Constraint(Field(key, self._read, _got), named(True))
+        found = constrained(f"-m {key}", constraint)
+        return (replace(found, effect=self._restore),)
 
-        def test(context: Context) -> Truth:
-            if not _looked_up(context.packet):
-                return False
-            kind = context.surroundings.fact("socket")
-            if kind is None:
-                key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
-                return Unknown(
-                    later("whether a program here has a socket open for it"), "--assume socket=yes", key
-                )
-            if kind == "any":
-                found = self.nowildcard and not self.transparent
-            else:
-                found = bool(stated(context, "socket")) and not (kind == "bound" and self.transparent)
-            if found and self.restore_skmark and context.surroundings.fact("socket_mark") is None:
-                return Unknown(later("the mark of the socket"), "--set socket_mark=N", ("socket_mark",))
-            return found
-
-        def restore(context: Context) -> None:
-            mark = context.surroundings.fact("socket_mark")
-            if self.restore_skmark and mark is not None and test(context) is True:
-                context.packet.mark = mark
-
-        def got(context: Context) -> str:
-            if not _looked_up(context.packet):
-                return say("no socket is looked up for its protocol")
-            found = stated(context, "socket")
-            return (
-                say("the open sockets are not known")
-                if found is None
-                else say_if(found, "a socket is open for it", "no socket is open for it")
+    def _read(self, context: Context) -> Truth:
+        if not _looked_up(context.packet):
+            return False
+        kind = context.surroundings.fact("socket")
+        if kind is None:
+            key = ("socket", self.transparent, self.nowildcard, context.packet.flow)
+            return Unknown(
+                message("whether a program here has a socket open for it"), "--assume socket=yes", key
             )
+        if kind == "any":
+            found = self.nowildcard and not self.transparent
+        else:
+            found = bool(stated(context, "socket")) and not (kind == "bound" and self.transparent)
+        if found and self.restore_skmark and context.surroundings.fact("socket_mark") is None:
+            return Unknown(message("the mark of the socket"), "--set socket_mark=N", ("socket_mark",))
+        return found
 
-        return (Predicate(f"-m socket {self.save()}".strip(), test, got, effect=restore),)
+    def _restore(self, context: Context) -> None:
+        mark = context.surroundings.fact("socket_mark")
+        if self.restore_skmark and mark is not None and self._read(context) is True:
+            context.packet.mark = mark
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         return " ".join([" socket", *self.clauses()])
 
-    def says(self) -> str:
-        """Return the socket in words."""
-        return say_if(
+    def says(self) -> Text:
+        return message_if(
             self.transparent,
             "for which a transparent socket of this host is open",
             "for which a socket of this host is open",
         )
+
+
+def _got(context: Context) -> Text:
+    if not _looked_up(context.packet):
+        return message("no socket is looked up for its protocol")
+    found = stated(context, "socket")
+    if found is None:
+        return message("the open sockets are not known")
+    return message_if(found, "a socket is open for it", "no socket is open for it")
 
 
 EXTENSIONS = (Socket,)

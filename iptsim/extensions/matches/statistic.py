@@ -6,16 +6,18 @@ Fact: `nth`, how many packets have come to this match since the rules were loade
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from pydantic import InstanceOf, model_validator
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.constraints import Constraint, Field, equal, named, undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import choice, integer_value
-from iptsim.languages import later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if
+from iptsim.packet import Context, Unknown
 
 #: The kernel draws a number of 31 bits.
 _CERTAIN = 0x80000000
@@ -72,68 +74,63 @@ class Statistic(Match):
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition; where all packets or none match, it is no chance."""
         negated = bool(self.negated)
-        text = self.save()
-        return (
-            _nth(text, self.every, self.packet or 0, negated) if self.every else self._random(text, negated),
-        )
-
-    def _random(self, text: str, negated: bool) -> Predicate:
-        steps = self.probability.steps if self.probability else 0
-        truth: Truth
-        if steps in (0, _CERTAIN):
-            truth = (steps == _CERTAIN) is not negated
-        else:
-            truth = Unknown(
-                later("chance: {steps:.2%} of the packets match", steps=steps / _CERTAIN),
-                "--assume statistic=yes",
+        if self.every:
+            return self.one(
+                Constraint(_packet_number(self.every, self.save()), equal(self.packet or 0), negated)
             )
-        return Predicate(
-            text, lambda context: truth, lambda context: say("it is a matter of chance"), negated=negated
+        got = message("it is a matter of chance")
+        if self._steps in (0, _CERTAIN):
+            certain = Field("chance", lambda context: True, lambda context: got)
+            return self.one(Constraint(certain, named(self._steps == _CERTAIN), negated))
+        unknown = Unknown(
+            message("chance: {share:.2%} of the packets match", share=self._steps / _CERTAIN),
+            "--assume statistic=yes",
         )
+        return self.one(replace(undecided("chance", unknown, got), negated=negated))
+
+    @property
+    def _steps(self) -> int:
+        return self.probability.steps if self.probability else 0
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         not_ = " !" if self.negated else ""
         if self.probability is not None:
-            return f" statistic mode random{not_} probability {self.probability.steps / _CERTAIN:.11f}"
+            return f" statistic mode random{not_} probability {self._steps / _CERTAIN:.11f}"
         packet = f" packet {self.packet}" if self.packet else ""
         return f" statistic mode nth{not_} every {self.every}{packet}"
 
-    def says(self) -> str:
-        """Return the share in words."""
+    def says(self) -> Text:
         if self.every:
-            shown = say("number {packet} of each {every}", packet=(self.packet or 0) + 1, every=self.every)
-            return say_if(
+            return message_if(
                 self.negated,
                 "that are not {shown} that come here",
                 "that are {shown} that come here",
-                shown=shown,
+                shown=message(
+                    "number {packet} of each {every}", packet=(self.packet or 0) + 1, every=self.every
+                ),
             )
-        steps = self.probability.steps if self.probability else 0
-        share = (_CERTAIN - steps if self.negated else steps) / _CERTAIN
-        return say("picked at random, {share:.2%} of them", share=share)
+        share = (_CERTAIN - self._steps if self.negated else self._steps) / _CERTAIN
+        return message("picked at random, {share:.2%} of them", share=share)
 
 
-def _nth(text: str, every: int, packet: int, negated: bool) -> Predicate:
+def _packet_number(every: int, text: str) -> Field:
+    """Make the field of a packet's number, from 0, among each `every` that come to a match."""
     unknown = Unknown(
-        later("how many packets came to {text} before", text=text), "--set nth=N, or --assume statistic=yes"
+        message("how many packets came to {text} before", text=text), "--set nth=N, or --assume statistic=yes"
     )
 
-    def test(context: Context) -> Truth:
+    def read(context: Context) -> int | Unknown:
         before = 0 if every == 1 else stated_number("nth", context.surroundings.fact("nth"))
-        return unknown if before is None else (before % every == packet) is not negated
+        return unknown if before is None else before % every
 
-    def got(context: Context) -> str:
+    def got(context: Context) -> Text:
         before = context.surroundings.fact("nth")
-        return (
-            say("how many came before is not known")
-            if before is None
-            else say("{before} packets came here before it", before=before)
-        )
+        if before is None:
+            return message("how many came before is not known")
+        return message("{before} packets came here before it", before=before)
 
-    return Predicate(text, test, got, negated=negated)
+    return Field(f"nth.{every}", read, got, steady=False)
 
 
 EXTENSIONS = (Statistic,)

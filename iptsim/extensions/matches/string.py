@@ -1,9 +1,9 @@
 """`-m string`: a pattern somewhere in the packet (net/netfilter/xt_string.c).
 
-Offsets count from the IP header. The whole pattern must lie between `--from` and `--to`. A payload that the
-question leaves open may hold it; then the answer is unknown. Numbers in the headers that nobody states (the
-TCP sequence number, checksums) may look like a pattern by chance, too; three octets or more of it are taken
-as not there: the chance is less than one in ten million.
+Offsets count from the IP header. The whole pattern must lie between `--from` and `--to`. A payload that was
+not stated may hold it; then the match is unknown. Header fields that were not stated (the TCP sequence
+number, checksums) may look like a pattern by chance, too; three bytes or more of it are assumed not to be
+there: the chance is less than one in ten million.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predica
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
 from iptsim.extensions.wire import octets
-from iptsim.languages import later, say, say_if
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context, Truth, Unknown
 
 _LONGEST = 128
 _LAST_OFFSET = 65535
-#: Octets of a pattern that open header fields may well hold by chance.
+#: Bytes of a pattern that open header fields may well hold by chance.
 _BY_CHANCE = 2
 #: Upper case as the kernel's toupper() has it, for Latin-1.
 _UPPER = bytes(
@@ -43,7 +43,7 @@ def _hexadecimal(text: str) -> bytes:
     r"""Read `|0d 0a|` blocks between plain characters, of which `\` makes the next one plain.
 
     It follows iptables to the letter, also where that is odd: after the `|` that ends a block, one
-    character is taken as it is.
+    character is read as it is.
     """
     data = text.encode("utf-8", "surrogateescape")
     found, in_block, at = bytearray(), False, 0
@@ -130,7 +130,7 @@ class String(Match):
 
     @property
     def pattern(self) -> bytes:
-        """The octets that are searched for."""
+        """The bytes that the match searches for."""
         return self.string if self.string is not None else self.hex_string or b""
 
     def clauses(self) -> list[str]:
@@ -148,26 +148,25 @@ class String(Match):
         return super(String, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the packet's octets."""
         shown = self.pattern.decode("latin-1") if _printable(self.pattern) else self.pattern.hex(" ")
         key = ("string", self.pattern, self.from_, self.to, self.icase)
         unknown = Unknown(
-            later("whether the packet's data holds {shown}", shown=shown), "--set payload_hex=...", key
+            message("whether the packet's data holds {shown}", shown=shown), "--set payload_hex=...", key
         )
 
         def test(context: Context) -> Truth:
             return self._search(context, unknown)
 
-        def got(context: Context) -> str:
+        def got(context: Context) -> Text:
             found = test(context)
             if isinstance(found, Unknown):
-                return say("the question leaves its data open")
-            return say_if(found, "its data holds {shown}", "its data does not hold {shown}", shown=shown)
+                return message("its data was not stated")
+            return message_if(found, "its data holds {shown}", "its data does not hold {shown}", shown=shown)
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
 
     def _search(self, context: Context, unknown: Unknown) -> Truth:
-        """Try the pattern at each offset: octets that are open may be any."""
+        """Try the pattern at each offset: bytes that are open may be any."""
         data, known, fields = octets(context.packet)
         pattern = self.pattern.translate(_UPPER) if self.icase else self.pattern
         shown = data.translate(_UPPER) if self.icase else data
@@ -185,7 +184,7 @@ class String(Match):
         return unknown if possible else False
 
     def _may_be(self, data: int, known: int, wanted: int) -> bool:
-        """Tell whether an octet with these known bits can be the wanted one."""
+        """Tell whether a byte with these known bits can be the wanted one."""
         if known == 0:
             return True
         if not self.icase:
@@ -193,7 +192,6 @@ class String(Match):
         return any(not (data ^ code) & known for code in range(256) if _UPPER[code] == wanted)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         pattern = _pattern_text(self.pattern) if _printable(self.pattern) else f'"|{self.pattern.hex()}|"'
         text = f" STRING match {'!' if self.negated else ''} {pattern} ALGO name {self.algo}"
         text += f" FROM {self.from_}" if self.from_ else ""
@@ -202,17 +200,16 @@ class String(Match):
             text += f" TO {last}"
         return text + (" ICASE" if self.icase else "")
 
-    def says(self) -> str:
-        """Return the pattern in words."""
+    def says(self) -> Text:
         shown = repr(self.pattern.decode("ascii")) if _printable(self.pattern) else self.pattern.hex(" ")
-        where = ""
+        where: Text = ""
         if self.from_ or self.to is not None:
-            where = say(
-                " between octets {first} and {last}",
+            where = message(
+                " between bytes {first} and {last}",
                 first=self.from_ or 0,
                 last=_LAST_OFFSET if self.to is None else self.to,
             )
-        return say_if(
+        return message_if(
             self.negated,
             "whose data does not hold {shown}{where}",
             "whose data holds {shown}{where}",

@@ -7,25 +7,27 @@ Facts: `time`, that moment, as a datetime or ISO text; without a zone it is UTC.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from pydantic import model_validator
 
 from iptsim.errors import UsageError
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.stated import stated_number
 from iptsim.extensions.values import NoSuchWord, any_of
-from iptsim.languages import joined, later, say, say_if
-from iptsim.packet import Context, Truth, Unknown
+from iptsim.languages import Text, message, message_if, message_joined
+from iptsim.packet import Context, Unknown
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = 86400
 #: Of a day of the month by its last digit, as a listing has it.
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _EPOCH = datetime(1970, 1, 1)
-#: The last date that the match takes, and what it holds where no `--datestop` is given.
+#: The last date that the match accepts, and the default of `--datestop`.
 _LAST = datetime(2038, 1, 19, 3, 14, 7)
 _FIRSTS = (1970, 1, 1, 0, 0, 0)
 _LASTS = (2038, 12, 31, 23, 59, 59)
@@ -64,7 +66,7 @@ def _daytime_text(seconds: int) -> str:
 
 
 def _month_days(text: str) -> tuple[int, ...]:
-    """Read days; 0 is taken, but no month has it (time_parse_monthdays in iptables' libxt_time.c)."""
+    """Read days; 0 is valid, but no month has it (time_parse_monthdays in iptables' libxt_time.c)."""
     parts = [part for part in text.split(",") if part]
     if not all(re.fullmatch(r"[0-9]{1,2}", part) and int(part) <= 31 for part in parts):
         raise ValueError(f"{text!r} are not days from 1 to 31")
@@ -74,7 +76,7 @@ def _month_days(text: str) -> tuple[int, ...]:
 def _week_days(text: str) -> tuple[str, ...]:
     """Read days by number (1 is Monday), or by the first two letters of their names.
 
-    8 and 9 are taken, but no week has them (time_parse_weekdays in iptables' libxt_time.c).
+    8 and 9 are valid, but no week has them (time_parse_weekdays in iptables' libxt_time.c).
     """
     days = set()
     for part in text.split(","):
@@ -89,6 +91,40 @@ def _week_days(text: str) -> tuple[str, ...]:
 
 _DATE_VALUE = Value("a date (2024-12-24, 2024-12-24T18:00:00)", _date, lambda date: date.isoformat())
 _TIME_VALUE = Value("a time of day (08:00, 23:59:59)", _daytime, _daytime_text)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Moments of the clock that a match goes by.
+
+    Attributes:
+        dates: the first and the last.
+        daytime: from which to which second of the day; over midnight where the last comes before the first.
+        week_days / month_days: the days.
+        contiguous: after midnight it is still the day on which the time began.
+    """
+
+    dates: tuple[datetime, datetime]
+    daytime: tuple[int, int]
+    week_days: frozenset[str]
+    month_days: frozenset[int]
+    contiguous: bool
+
+    def allows(self, moment: datetime) -> bool:
+        """Tell whether a moment is one of them."""
+        first, last = self.dates
+        if not first <= moment.replace(microsecond=0) <= last:
+            return False
+        start, stop = self.daytime
+        second = 3600 * moment.hour + 60 * moment.minute + moment.second
+        if start < stop:
+            if not start <= second <= stop:
+                return False
+        elif stop < second < start:
+            return False
+        elif self.contiguous and second <= stop:
+            moment -= timedelta(days=1)
+        return _DAYS[moment.weekday()] in self.week_days and moment.day in self.month_days
 
 
 class Time(Match):
@@ -178,53 +214,21 @@ class Time(Match):
         return super(Time, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition on the moment."""
-        unknown = Unknown(
-            later("the moment at which it passes"), "--set time=2024-12-24T18:00:00", ("time", self)
+        by_kernel = self.kerneltz or self.localtz
+        field = Field(
+            "kernel_time" if by_kernel else "time", _kernel_moment if by_kernel else _utc_moment, _got
         )
-        unknown_zone = Unknown(
-            later("the kernel's time zone"), "--set kernel_timezone=MINUTES", ("time", self)
-        )
-
-        def test(context: Context) -> Truth:
-            moment = _moment(context)
-            if moment is None:
-                return unknown
-            if self.kerneltz or self.localtz:
-                ahead = stated_number("kernel_timezone", context.surroundings.fact("kernel_timezone"))
-                if ahead is None:
-                    return unknown_zone
-                moment += timedelta(minutes=ahead)
-            return self.holds_at(moment)
-
-        def got(context: Context) -> str:
-            moment = _moment(context)
-            return (
-                say("the moment is not known")
-                if moment is None
-                else say("it passes at {moment:%a %Y-%m-%d %H:%M:%S} UTC", moment=moment)
-            )
-
-        return (Predicate(f"-m time {self.save()}".strip(), test, got),)
-
-    def holds_at(self, moment: datetime) -> bool:
-        """Tell whether the match holds at a moment of the clock that it goes by."""
-        if not (self.datestart or _EPOCH) <= moment.replace(microsecond=0) <= (self.datestop or _LAST):
-            return False
         start, stop = self._daytime
-        second = 3600 * moment.hour + 60 * moment.minute + moment.second
-        if start < stop:
-            if not start <= second <= stop:
-                return False
-        elif stop < second < start:
-            return False
-        elif self.contiguous and second <= stop:
-            # after midnight it is still the day on which the time began
-            moment -= timedelta(days=1)
-        return _DAYS[moment.weekday()] in self._week_days and moment.day in self._month_days
+        allowed = Moments(
+            (self.datestart or _EPOCH, self.datestop or _LAST),
+            (start, stop),
+            self._week_days,
+            self._month_days,
+            self.contiguous,
+        )
+        return (constrained(f"-m time {self.save()}".strip(), Constraint(field, allowed)),)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         start, stop = self._daytime
         text = " TIME"
         if (start, stop) != (0, _DAY - 1):
@@ -244,17 +248,16 @@ class Time(Match):
             + (" contiguous" if self.contiguous else "")
         )
 
-    def says(self) -> str:
-        """Return the times in words."""
+    def says(self) -> Text:
         phrases = []
         start, stop = self._daytime
         if (start, stop) != (0, _DAY - 1):
             phrases.append(
-                say("from {start} to {stop}", start=_daytime_text(start), stop=_daytime_text(stop))
+                message("from {start} to {stop}", start=_daytime_text(start), stop=_daytime_text(stop))
             )
         if self.weekdays is not None:
             phrases.append(
-                say_if(
+                message_if(
                     "weekdays" in self.negated,
                     "not on {weekdays}",
                     "on {weekdays}",
@@ -264,7 +267,7 @@ class Time(Match):
         if self.monthdays is not None:
             days = any_of(tuple(map(str, self.monthdays)))
             phrases.append(
-                say_if(
+                message_if(
                     "monthdays" in self.negated,
                     "not on day {days} of the month",
                     "on day {days} of the month",
@@ -272,23 +275,23 @@ class Time(Match):
                 )
             )
         if self.datestart is not None:
-            phrases.append(say("since {isoformat}", isoformat=self.datestart.isoformat(" ")))
+            phrases.append(message("since {isoformat}", isoformat=self.datestart.isoformat(" ")))
         if self.datestop is not None and self.datestop != _LAST:
-            phrases.append(say("until {isoformat}", isoformat=self.datestop.isoformat(" ")))
+            phrases.append(message("until {isoformat}", isoformat=self.datestop.isoformat(" ")))
         return (
-            say_if(
+            message_if(
                 self.kerneltz or self.localtz,
                 "that pass {phrases} (the kernel's time zone)",
                 "that pass {phrases} (UTC)",
-                phrases=joined(" ", phrases),
+                phrases=message_joined(" ", phrases),
             )
             if phrases
-            else say("at any time")
+            else message("at any time")
         )
 
 
 def _moment(context: Context) -> datetime | None:
-    """Return the moment that the question states, as UTC without a zone."""
+    """Return the moment that was stated, as UTC without a zone."""
     moment = context.surroundings.fact("time")
     if moment is None:
         return None
@@ -300,5 +303,29 @@ def _moment(context: Context) -> datetime | None:
     stated: datetime = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return stated
 
+
+def _utc_moment(context: Context) -> datetime | Unknown:
+    moment = _moment(context)
+    return _NO_MOMENT if moment is None else moment
+
+
+def _kernel_moment(context: Context) -> datetime | Unknown:
+    """Return the moment in the kernel's time zone."""
+    moment = _moment(context)
+    if moment is None:
+        return _NO_MOMENT
+    ahead = stated_number("kernel_timezone", context.surroundings.fact("kernel_timezone"))
+    return _NO_ZONE if ahead is None else moment + timedelta(minutes=ahead)
+
+
+def _got(context: Context) -> Text:
+    moment = _moment(context)
+    if moment is None:
+        return message("the moment is not known")
+    return message("it passes at {moment} UTC", moment=f"{moment:%a %Y-%m-%d %H:%M:%S}")
+
+
+_NO_MOMENT = Unknown(message("the moment at which it passes"), "--set time=2024-12-24T18:00:00")
+_NO_ZONE = Unknown(message("the kernel's time zone"), "--set kernel_timezone=MINUTES")
 
 EXTENSIONS = (Time,)

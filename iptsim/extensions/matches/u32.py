@@ -1,7 +1,7 @@
-"""`-m u32`: tests on numbers of four octets anywhere in the packet (net/netfilter/xt_u32.c).
+"""`-m u32`: tests on numbers of four bytes anywhere in the packet (net/netfilter/xt_u32.c).
 
 The grammar of the tests is `grammars/u32.lark`. Reading beyond the packet's end makes the whole match
-false, before negation. Bits that the question leaves open are followed through the arithmetic, so that a
+false, before negation. Bits that were not stated are followed through the arithmetic, so that a
 test is decided wherever they make no difference.
 """
 
@@ -18,7 +18,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import Octets, octets
 from iptsim.grammar import parser
-from iptsim.languages import joined, later, say, say_if, told
+from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.packet import Context, Truth, Unknown
 
 _MOST = 10
@@ -122,9 +122,8 @@ class U32(Match):
     u32: tuple[U32Test, ...]
 
     def predicates(self) -> tuple[Predicate, ...]:
-        """Return the condition that all tests hold."""
         unknown = Unknown(
-            later("data of the packet that the question leaves open"),
+            message("data of the packet that was not stated"),
             "--set payload_hex=...",
             ("u32", self.u32),
         )
@@ -139,22 +138,20 @@ class U32(Match):
                 undecided = undecided or truth is None
             return unknown if undecided else True
 
-        def got(context: Context) -> str:
+        def got(context: Context) -> Text:
             shown = []
             for one in self.u32:
                 result = _run(one, octets(context.packet), context)
-                shown.append(told(_ANSWERS.get(result, "")) if isinstance(result, str) else _shown(*result))
-            return say("the data there is {shown}", shown=joined(", ", shown))
+                shown.append(_PLACES.get(result, "") if isinstance(result, str) else _shown(*result))
+            return message("the data there is {shown}", shown=message_joined(", ", shown))
 
         return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         return f' u32{self.bang("u32", " !")} "{"&&".join(map(str, self.u32))}"'
 
-    def says(self) -> str:
-        """Return the tests, which no words make plainer."""
-        return say_if(
+    def says(self) -> Text:
+        return message_if(
             self.negated,
             "whose data does not pass the u32 test {u32}",
             "whose data passes the u32 test {u32}",
@@ -162,18 +159,18 @@ class U32(Match):
         )
 
 
-#: What :func:`_run` may say instead of a number.
-_ANSWERS = {"end": later("beyond its end"), "open": later("at a place that is not known")}
+#: What :func:`_run` may return instead of a number.
+_PLACES = {"end": message("beyond its end"), "open": message("at a place that is not known")}
 
 
-def _shown(value: int, known: int) -> str:
-    return f"{value:#x}" if known == _LAST else say("{value:#x} with open bits", value=value)
+def _shown(value: int, known: int) -> Text:
+    return f"{value:#x}" if known == _LAST else message("{value:#x} with open bits", value=value)
 
 
 def _run(test: U32Test, data: Octets, context: Context) -> tuple[int, int] | str:
     """Return the number that a test's location yields, with the mask of its known bits.
 
-    "end" where it lies beyond the packet, "open" where nobody can tell at what place to read.
+    "end" where it lies beyond the packet, "open" where the place to read is not known.
     """
     at = 0
     found = data.number(context, test.offset, 4)
