@@ -19,7 +19,8 @@ from iptsim.explanation.places import place_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, current_language, language, message, message_joined
-from iptsim.netfilter.trace import Leg, Step
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import docker_role
 from iptsim.packet import Family

@@ -14,7 +14,8 @@ from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import astray_text, destination_change_text, source_text
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import docker_role, network_name
 from iptsim.packet import is_icmp_error
 from iptsim.question.model import Question

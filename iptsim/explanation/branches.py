@@ -6,7 +6,8 @@ from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.places import place_of, place_of_step
 from iptsim.explanation.reason import Reason
 from iptsim.languages import Text, message, message_joined, message_sentence, message_sentences
-from iptsim.netfilter.trace import Decision, Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Decision, Leg, Trace
 
 #: Matches that a sentence names at most.
 _SHOWN = 3

@@ -8,7 +8,7 @@ from iptsim.explanation.reason import Reason
 from iptsim.explanation.translation import source_text
 from iptsim.host.model import Host
 from iptsim.languages import Message, message, message_sentence, message_sentences
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 
 
 def bypassed(case: Case, step: Step) -> Reason:

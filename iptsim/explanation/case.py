@@ -10,7 +10,8 @@ from iptsim.extensions.parameters import format_protocol
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_joined
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role
 from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name

@@ -11,7 +11,8 @@ from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message, told
-from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import role_json
 from iptsim.packet import Packet, address_text

@@ -6,7 +6,7 @@ from iptsim.explanation.case import Case
 from iptsim.explanation.codes import ReasonCode
 from iptsim.explanation.reason import Reason
 from iptsim.languages import message, message_sentences
-from iptsim.netfilter.answers import is_sent_bare
+from iptsim.netfilter.replies import is_sent_bare
 from iptsim.packet import address_text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import Message, message
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 
 
 def place_of(rule: Rule) -> Message:

@@ -7,7 +7,8 @@ from typing import Any
 
 from iptsim.explanation.codes import ReasonCode
 from iptsim.languages import Message, Text, current_language, language
-from iptsim.netfilter.trace import Leg, Step
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from typing import Literal
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import Message, message
 from iptsim.netfilter.path import Move, moves
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg, Trace
 
 #: How the path of a packet ends: it arrived, was stopped, or depends on an undecided match.
 End = Literal["arrived", "stop", "open"]

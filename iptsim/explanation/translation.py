@@ -7,7 +7,7 @@ from iptsim.explanation.case import Case, destination_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.languages import Text, message
-from iptsim.netfilter.answers import is_sent_bare
+from iptsim.netfilter.replies import is_sent_bare
 from iptsim.packet import address_text
 
 #: Verdicts of rules that give the packet another destination.

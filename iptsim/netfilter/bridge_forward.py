@@ -18,8 +18,8 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.nftables import pass_bridge
 from iptsim.netfilter.outcome import Outcome, handed_over
+from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.surroundings import Neighbour
-from iptsim.netfilter.trace import Delivery, Step
 from iptsim.packet import Context, Packet
 
 #: By how many octets a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).

@@ -6,7 +6,7 @@ from iptsim.host.model import Host
 from iptsim.languages import say
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.trace import Delivery, Step
+from iptsim.netfilter.steps import Delivery, Step
 from iptsim.packet import Packet, address_text
 
 #: Drivers whose containers reach each other and the outside without the host's rules.

@@ -13,7 +13,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Prepared, Program
 from iptsim.netfilter.rule_evaluation import add_step, apply, matches
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.packet import Context
 
 

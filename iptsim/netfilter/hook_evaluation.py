@@ -10,11 +10,11 @@ from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
 from iptsim.netfilter.hooks import BaseChain, Hook
 from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.missing_tables import unseen_block
 from iptsim.netfilter.nat_hook import pass_nat
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import reroute, route_key
-from iptsim.netfilter.unseen import unseen_block
 from iptsim.packet import Context
 
 

@@ -11,7 +11,7 @@ from iptsim.netfilter.bridge_ports import is_bridge
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome, handed_over
-from iptsim.netfilter.trace import Delivery
+from iptsim.netfilter.steps import Delivery
 from iptsim.packet import Context, address_text
 
 

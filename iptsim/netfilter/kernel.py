@@ -13,9 +13,9 @@ from iptsim.host.fib import RouteResult
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.outside import Watch
+from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.trace import Skipped, Step
+from iptsim.netfilter.watch import Watch
 from iptsim.packet import Connection, Context, Packet, State
 
 #: Rules that may be evaluated for one question, all ways together.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from iptsim.languages import say
-from iptsim.netfilter import answers, published
+from iptsim.netfilter import docker_proxy, replies
 from iptsim.netfilter.ip_output import send_rejection
-from iptsim.netfilter.listening import note_listener
+from iptsim.netfilter.listeners import note_listener
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send, send_from
-from iptsim.netfilter.trace import Delivery, Leg, Step
+from iptsim.netfilter.steps import Delivery, Step
+from iptsim.netfilter.trace import Leg
 from iptsim.packet import Packet, endpoint_text
 
 
@@ -30,12 +31,12 @@ def legs_of(run: Run) -> list[Leg]:
         return legs
     if request.verdict != "ACCEPT" or request.delivered is None:
         return legs
-    reply = answers.reply_to(request.delivered.packet, listening=request.listening)
+    reply = replies.reply_to(request.delivered.packet, listening=request.listening)
     if reply is None:
         return legs
     behind = None
     if request.listening is not False:
-        behind = published.answered_by_proxy(run.host, request.delivered, request.program)
+        behind = docker_proxy.answered_by_proxy(run.host, request.delivered, request.program)
     if behind is None:
         legs.append(_reply(run, request, reply))
         return legs
@@ -49,7 +50,7 @@ def legs_of(run: Run) -> list[Leg]:
     return [request, _reply(run, request, reply), *second]
 
 
-def _second_connection(run: Run, behind: published.Behind) -> list[Leg]:
+def _second_connection(run: Run, behind: docker_proxy.Behind) -> list[Leg]:
     packet = Packet(
         behind.family,
         0,
@@ -65,7 +66,7 @@ def _second_connection(run: Run, behind: published.Behind) -> list[Leg]:
     note_listener(run.host, run.question, leg)
     legs = [leg]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
-        reply = answers.reply_to(leg.delivered.packet, listening=leg.listening)
+        reply = replies.reply_to(leg.delivered.packet, listening=leg.listening)
         if reply is not None:
             reply_leg = _reply(run, leg, reply)
             reply_leg.proxy = True
@@ -105,7 +106,7 @@ def _reject_answer(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     context = outcome.context
     if context is None:
         return None
-    packet = answers.reject_answer(context, outcome.reject, run.host)
+    packet = replies.reject_answer(context, outcome.reject, run.host)
     if packet is None:
         return None
     kernel = run.kernel

@@ -9,7 +9,7 @@ from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.trace import Delivery
+from iptsim.netfilter.steps import Delivery
 from iptsim.packet import Context, Packet
 
 

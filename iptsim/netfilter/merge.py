@@ -6,7 +6,8 @@ import difflib
 from dataclasses import replace
 from typing import Any
 
-from iptsim.netfilter.trace import Decision, Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Decision, Leg, Trace
 
 
 def alike(one: Trace, other: Trace) -> bool:

@@ -13,7 +13,8 @@ from iptsim.host.namespace import NftChain, NftEffect
 from iptsim.languages import later, say, told
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.trace import FinalVerdict, Step
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import FinalVerdict
 from iptsim.packet import Context, Unknown
 
 #: What decides every chain at once, as in `--assume nftables=yes`.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iptsim.host.containers import Container
-from iptsim.netfilter.trace import Delivery, FinalVerdict
+from iptsim.netfilter.steps import Delivery
+from iptsim.netfilter.trace import FinalVerdict
 from iptsim.packet import Context, Packet
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from iptsim.dump.chains import Node
-from iptsim.netfilter.trace import Step, Trace
+from iptsim.netfilter.steps import Step
 
 MoveKind = Literal["enter", "call", "goto", "return", "done"]
 
@@ -33,11 +33,6 @@ class Move(NamedTuple):
     def position(self) -> int:
         """The position of the rule in its chain; 0 without one."""
         return self.step.rule.position if self.step is not None and self.step.rule is not None else 0
-
-
-def path(trace: Trace) -> list[Move]:
-    """Return the calls and returns of all legs of a trace in the rules of the host, in their order."""
-    return [move for leg in trace.legs for move in moves(leg.steps)]
 
 
 def moves(steps: Iterable[Step]) -> Iterator[Move]:

@@ -8,10 +8,10 @@ from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.languages import later, say, told
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.program import Condition, Prepared
-from iptsim.netfilter.trace import Skipped, Step
+from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.translation import translate
+from iptsim.netfilter.watch import Watch
 from iptsim.packet import Context, Unknown, address_text
 
 #: Packet fields that a target may change and that are worth showing.

@@ -8,8 +8,8 @@ from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.surroundings import World
+from iptsim.netfilter.watch import Watch
 from iptsim.question.model import Question
 from iptsim.question.start import Start
 

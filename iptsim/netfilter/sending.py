@@ -10,9 +10,10 @@ from iptsim.netfilter import ip_output
 from iptsim.netfilter.bypass import BYPASSING_DRIVERS, bypass, bypassing_driver, out_of_reach
 from iptsim.netfilter.ip_input import receive, receive_from_outside
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.outside import Watch
 from iptsim.netfilter.run import Run
-from iptsim.netfilter.trace import Delivery, Leg
+from iptsim.netfilter.steps import Delivery
+from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.watch import Watch
 from iptsim.packet import Packet, address_text
 
 

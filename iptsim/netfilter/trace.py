@@ -3,138 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text, later
+from iptsim.netfilter.path import Move, moves
+from iptsim.netfilter.steps import Delivery, Skipped, Step
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
 from iptsim.shown import Framed
 
-if TYPE_CHECKING:
-    from iptsim.netfilter.path import Move
-
 SCHEMA = "iptsim.trace/1"
 FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]
-
-
-@dataclass(slots=True)
-class Skipped:
-    """A rule that was looked at and did not match, with the first condition that failed."""
-
-    table: str
-    chain: str
-    rule: Rule
-    condition: str
-    got: str
-
-
-@dataclass(slots=True)
-class Step:
-    """One thing that happened to the packet: a rule matched, a policy applied, the kernel decided.
-
-    Attributes:
-        hook: PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING; or ROUTING, BRIDGE, SOCKET ... for what
-            happens outside iptables.
-        verdict: JUMP:chain, GOTO:chain, RETURN, CONTINUE, ACCEPT, DROP, REJECT, or the nat target's name.
-        rule: the rule; None for a policy or a step outside iptables.
-        policy: the base chain ended and its policy decided.
-        maybe: an undecided match stands before this step and makes no difference to the verdict.
-        changes: field -> (before, after), as texts or numbers.
-        note: what happened, for steps outside iptables; the target's detail for others.
-        code: a stable word for what the kernel itself decided ("ip-forward-off", "no-route" ...).
-        skipped: the rules that were looked at in vain before this step; only when asked for.
-        depth: how many jumps deep the chain was called.
-        interfaces: input and output interface at this step
-        backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
-        nftables: the base chain of nftables that the packet passed; then table and chain are None.
-        switched_by: the bridge that switched the packet without iptables, else empty.
-    """
-
-    hook: str
-    verdict: str
-    table: str | None = None
-    chain: str | None = None
-    rule: Rule | None = None
-    policy: bool = False
-    maybe: bool = False
-    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    note: str = ""
-    code: str = ""
-    skipped: list[Skipped] = field(default_factory=list)
-    depth: int = 0
-    interfaces: tuple[str | None, str | None] = (None, None)
-    backend: str = ""
-    nftables: NftChain | None = None
-    switched_by: str = ""
-
-    def key(self) -> tuple[Any, ...]:
-        """Return what makes two steps of different ways the same step."""
-        return (
-            self.hook,
-            self.table,
-            self.chain,
-            self.rule.position if self.rule else None,
-            self.verdict,
-            self.note,
-            self.nftables,
-            self.backend,
-        )
-
-    def as_json(self, verbose: bool = False) -> dict[str, Any]:
-        """Return the step in the trace schema."""
-        out: dict[str, Any] = {"hook": self.hook, "table": self.table, "chain": self.chain}
-        if self.rule is not None:
-            out.update(rule=self.rule.position, line=self.rule.line, text=self.rule.text)
-        else:
-            out["rule"] = None
-        out["verdict"] = self.verdict
-        if self.policy:
-            out["policy"] = True
-        if self.maybe:
-            out["maybe"] = True
-        if self.changes:
-            out["changes"] = {name: list(pair) for name, pair in self.changes.items()}
-        if self.note:
-            out["note"] = self.note
-        if self.code:
-            out["code"] = self.code
-        if self.backend:
-            out["backend"] = self.backend
-        if self.nftables is not None:
-            out["nftables"] = self.nftables.as_json()
-        if verbose:
-            out["skipped"] = [
-                {
-                    "table": skip.table,
-                    "chain": skip.chain,
-                    "rule": skip.rule.position,
-                    "line": skip.rule.line,
-                    "text": skip.rule.text,
-                    "failed": skip.condition,
-                    "why": skip.got,
-                }
-                for skip in self.skipped
-            ]
-        return out
-
-
-@dataclass(slots=True)
-class Delivery:
-    """Where a packet arrived.
-
-    Attributes:
-        kind: "container", "host" or "outside".
-        name: the container, "host", or the address outside.
-        interface: by which it came in there (host), or left the host (outside).
-        packet: as it arrives, after all translation.
-    """
-
-    kind: Literal["container", "host", "outside"]
-    name: str
-    packet: Packet
-    interface: str | None = None
 
 
 @dataclass(slots=True)
@@ -293,9 +174,7 @@ class Trace(Framed):
 
     def path(self) -> list[Move]:
         """Return the calls and returns of all legs in the rules of the host; see :mod:`iptsim.netfilter.path`."""
-        from iptsim.netfilter.path import path
-
-        return path(self)
+        return [move for leg in self.legs for move in moves(leg.steps)]
 
     @property
     def opening(self) -> Leg:

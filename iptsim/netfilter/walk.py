@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 from iptsim.host.model import Host
 from iptsim.languages import later, say, say_many
-from iptsim.netfilter.assumed import check_assumption
-from iptsim.netfilter.listening import unsaved
+from iptsim.netfilter.assumptions import check_assumption
+from iptsim.netfilter.listeners import unsaved
+from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
-from iptsim.netfilter.unseen import unseen_note
 from iptsim.netfilter.ways import Ways
 from iptsim.packet import Family
 from iptsim.question.model import Question

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.languages import say
-from iptsim.netfilter import answers
+from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Budget, Kernel
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
-from iptsim.netfilter.outside import watch_of
 from iptsim.netfilter.packet_before import open_connection, pass_before
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import FinalVerdict, Leg, Trace
+from iptsim.netfilter.watch import watch_of
 from iptsim.packet import Connection, address_text, is_icmp_error
 from iptsim.question.model import Question
 from iptsim.question.start import Start
@@ -82,7 +82,7 @@ class Ways:
             kernel.notes.append(told.note)
         legs = legs_of(run)
         verdict = _verdict(legs)
-        if verdict == "ACCEPT" and len(legs) > 1 and answers.is_sent_bare(host, legs[0]):
+        if verdict == "ACCEPT" and len(legs) > 1 and replies.is_sent_bare(host, legs[0]):
             kernel.notes.append(_way_back(start, legs[0]))
         self.notes += [note for note in dict.fromkeys(kernel.notes) if note not in self.notes]
         return Trace(verdict, legs, decisions=kernel.choices.decisions, consulted=frozenset(kernel.consulted))

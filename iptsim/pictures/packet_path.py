@@ -8,7 +8,7 @@ from typing import Literal
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import End, LegVisit
 from iptsim.host.model import Host
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.pictures.wiring import Plug, Switch, Wiring
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")

@@ -8,7 +8,7 @@ from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import Effect, LegVisit
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 
 #: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).
 Taken = tuple[Node, Node, int]

@@ -19,7 +19,8 @@ from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import decision_of, place_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
 from iptsim.languages import joined, language, say, told
-from iptsim.netfilter.trace import Decision, Step
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Decision
 from iptsim.packet import ICMPV6
 from iptsim.render.console import print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines

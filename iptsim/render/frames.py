@@ -16,7 +16,8 @@ from iptsim.explanation import Explanation
 from iptsim.findings import Findings
 from iptsim.host import Host
 from iptsim.languages import message
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
 from iptsim.render.rules import rule_json

@@ -11,7 +11,7 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import short_place_of
 from iptsim.languages import joined, say
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.render.visits_text import COLOURS, backend_of
 
 DECIDES, MATCHED, NONE = ">", "+", " "

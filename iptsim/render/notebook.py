@@ -18,7 +18,8 @@ from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
 from iptsim.languages import Message, say
-from iptsim.netfilter.trace import Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
 from iptsim.render.endpoints import endpoints_json

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.render.explanation import brief
 from iptsim.render.html import Html, Piece, badge, code, element, folded, row, table
 from iptsim.render.visits_text import backend_of, changed_text, spec

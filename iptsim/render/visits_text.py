@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.explanation.story import HookVisit, LegVisit, NamespaceVisit, Visit
 from iptsim.languages import say
-from iptsim.netfilter.trace import Skipped, Step
+from iptsim.netfilter.steps import Skipped, Step
 
 COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 INDENT = 2

@@ -20,7 +20,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, say, say_as
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.render.console import is_plain, print_line
 from iptsim.render.visits_text import COLOURS, spec
 

@@ -13,7 +13,8 @@ from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.story import LegVisit
 from iptsim.host import Host
 from iptsim.languages import Text
-from iptsim.netfilter.trace import Leg, Skipped, Step, packet_json
+from iptsim.netfilter.steps import Skipped, Step
+from iptsim.netfilter.trace import Leg, packet_json
 from iptsim.owners.rules import authorship
 from iptsim.packet import Family, address_text
 from iptsim.pictures.packet_path import ways_of

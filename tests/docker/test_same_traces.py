@@ -13,7 +13,8 @@ from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.flag_changes import changed
 from iptsim.docker.sources.host import docker_host
 from iptsim.host.model import Host
-from iptsim.netfilter.trace import Leg, Step, Trace
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from tests.docker.hosts import CAPTURES, FIXTURES, host
 from tests.test_captures import probes, question_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from iptsim.netfilter.trace import Delivery, Leg, Trace
-from iptsim.netfilter.trace import Step as SimulatedStep
+from iptsim.netfilter.steps import Delivery
+from iptsim.netfilter.steps import Step as SimulatedStep
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Packet, address_text
 from tests.kernel.frames import Header
 from tests.kernel.observation import Observation

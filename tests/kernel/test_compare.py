@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from iptsim.netfilter.trace import Delivery, Leg, Step, Trace
+from iptsim.netfilter.steps import Delivery, Step
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import Packet, parse_address
 from tests.kernel.compare import differences
 from tests.kernel.frames import Header

@@ -6,7 +6,8 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
 from iptsim.languages import say
-from iptsim.netfilter.trace import Delivery, Leg, Trace
+from iptsim.netfilter.steps import Delivery
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import ACK, SYN, TCP, UDP, Packet
 from iptsim.question.model import Question
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
-from iptsim.netfilter.trace import Delivery
+from iptsim.netfilter.steps import Delivery
 from iptsim.packet import Family, parse_address
 
 #: Programs that connect to the container of a published port; ss prints 15 characters of a name.
