@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset
+from iptsim.host.model import Host
+from iptsim.owners.maker import Scope
 from iptsim.owners.makers import MAKERS
 
-_BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
+BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
 
 
 @cache
@@ -21,25 +24,36 @@ def _names() -> re.Pattern[str]:
 
 def chain_owners(ruleset: Ruleset) -> ChainOwners:
     """Return the owners of a ruleset's chains."""
-    return _chain_owners(_Identity(ruleset))
+    return owners_of(scope_of(ruleset, None).chains)
+
+
+@lru_cache(maxsize=8)
+def owners_of(names: frozenset[str]) -> ChainOwners:
+    """Return the owners of the chains of a ruleset that has these."""
+    return ChainOwners(names)
+
+
+def scope_of(ruleset: Ruleset | None, host: Host | None) -> Scope:
+    """Return the surroundings of a ruleset's rules; the last few are kept."""
+    return _scope(_Identity(ruleset), _Identity(host))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Identity:
-    """A ruleset as the key of a cache: two are equal if they are the same object."""
+    """An object as the key of a cache: two are equal if they are the same object."""
 
-    ruleset: Ruleset
+    it: Any
 
     def __hash__(self) -> int:
-        return id(self.ruleset)
+        return id(self.it)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and other.ruleset is self.ruleset
+        return isinstance(other, _Identity) and other.it is self.it
 
 
 @lru_cache(maxsize=8)
-def _chain_owners(key: _Identity) -> ChainOwners:
-    return ChainOwners(name for table in key.ruleset.tables.values() for name in table.chains)
+def _scope(ruleset: _Identity, host: _Identity) -> Scope:
+    return Scope(ruleset.it, host.it)
 
 
 class ChainOwners:
@@ -63,7 +77,7 @@ class ChainOwners:
         return self._known[name]
 
     def _owner(self, name: str) -> str:
-        if name in _BUILTIN:
+        if name in BUILTIN:
             return "kernel"
         found = _names().fullmatch(name)
         if found is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from iptsim.dump.ruleset import Chain, Rule, Ruleset
@@ -53,7 +54,7 @@ def role_json(role: Role | None) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Scope:
     """The surroundings of a rule, from which its role is read.
 
@@ -64,6 +65,12 @@ class Scope:
 
     ruleset: Ruleset | None = None
     host: Host | None = None
+
+    @cached_property
+    def chains(self) -> frozenset[str]:
+        """The names of all chains."""
+        tables = self.ruleset.tables.values() if self.ruleset is not None else ()
+        return frozenset(name for table in tables for name in table.chains)
 
     def rules(self, table: str, chain: str) -> list[Rule]:
         """Return the rules of a chain, none where it does not exist."""
@@ -103,3 +110,32 @@ def rule_body(rule: Rule) -> str:
 def without_comment(rule: Rule) -> str:
     """Return a rule's text without `-A CHAIN` and without its comment."""
     return re.sub(r'-m comment --comment ("(?:[^"\\]|\\.)*"|\S+) ?', "", rule_body(rule)).strip()
+
+
+def single(prefix: str) -> str:
+    """Return a prefix as text, without the length where it holds one address.
+
+    >>> single("192.0.2.7/32"), single("192.0.2.0/24")
+    ('192.0.2.7', '192.0.2.0/24')
+    """
+    return prefix.removesuffix("/32").removesuffix("/128")
+
+
+def port_of(text: str) -> str:
+    """Return the destination port that a rule's text names, with the protocol; "" where it names none.
+
+    >>> port_of("-p tcp -m tcp --dport 443 -j ACCEPT"), port_of("-p udp -m multiport --dports 67,68 -j ACCEPT")
+    ('443/tcp', '67,68/udp')
+    """
+    found, proto = re.search(r"(?<!! )--dports? (\S+)", text), re.search(r"(?<!! )-p (\S+)", text)
+    return f"{found[1]}/{proto[1]}" if found and proto else ""
+
+
+def option_of(text: str, option: str) -> str:
+    """Return the value of an option in a rule's text, "" where it is missing or negated.
+
+    >>> option_of("-s 10.0.0.0/8 ! -i eth0 -j ACCEPT", "-s"), option_of("-s 10.0.0.0/8 ! -i eth0 -j ACCEPT", "-i")
+    ('10.0.0.0/8', '')
+    """
+    found = re.search(rf"(?:^| )(! )?{re.escape(option)} (\S+)", text)
+    return found[2] if found and not found[1] else ""

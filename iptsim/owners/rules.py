@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
 from iptsim.host.model import Host
-from iptsim.owners.chains import ChainOwners, chain_owners
-from iptsim.owners.maker import Role, Scope
+from iptsim.owners.chains import owners_of, scope_of
+from iptsim.owners.maker import Role
 from iptsim.owners.makers import MAKERS
 
 
 def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
     """Return who wrote a rule and why: the program that knows it, else the owner of its chain, "user" at last."""
-    ruleset = _ruleset_of(rule, host)
-    scope = Scope(ruleset, host)
-    for maker in MAKERS:
+    scope = scope_of(_ruleset_of(rule, host), host)
+    owners = owners_of(scope.chains)
+    likely = {
+        owners.chain(rule.chain),
+        owners.chain(rule.target.chain) if isinstance(rule.target, Jump) else "",
+    }
+    for maker in (*(one for one in MAKERS if one.name in likely), *MAKERS):
         role = maker.role(rule, scope) if maker.role is not None else None
         if role is not None:
             return maker.name, role
-    owners = chain_owners(ruleset) if ruleset is not None else ChainOwners(())
     owner = owners.rule(rule)
     # a rule in one of Docker's chains that dockerd does not write
     return ("user" if owner == "docker" else owner), None
+
+
+def policy_role(chain: Chain, host: Host) -> tuple[str, Role] | None:
+    """Return who set the policy of a built-in chain, and why; None where no known program did."""
+    for ruleset in _rulesets(host):
+        if ruleset.chain(chain.table, chain.name) is chain:
+            scope = scope_of(ruleset, host)
+            for maker in MAKERS:
+                role = maker.policy(chain, scope) if maker.policy is not None else None
+                if role is not None:
+                    return maker.name, role
+    return None
 
 
 def role_of(rule: Rule, host: Host | None = None) -> Role | None:

@@ -1,0 +1,151 @@
+"""firewalld: the zone or policy of a rule, and what the zone does with everything else.
+
+Source: firewalld's src/firewall/core/ipXtables.py (chains and their order) and fw_zone.py, fw_policy.py of 0.6
+to 2.x; firewalld.zones(5), firewalld.policies(5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from iptsim.dump.ruleset import Rule
+from iptsim.languages import Message, message
+from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, single, without_comment
+
+_DISPATCH = (
+    r"(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)_"
+    r"(?:direct|ZONES(?:_SOURCE|_IFACE)?|(?:IN|OUT)_ZONES(?:_SOURCE|_IFACE)?|POLICIES_(?:pre|post))"
+)
+_STEPS = r"_(?P<step>pre|log|deny|allow|post)"
+_OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?:{_STEPS})?")
+#: The chains of a zone of which at least one proves that a name is one's.
+_PROOFS = ("_allow", "_deny", "_log")
+_BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
+
+
+def _claims(name: str, chains: Collection[str]) -> bool:
+    """Tell whether a chain is a zone's or policy's: other programs use such names too, but not those beside it."""
+    found = _OF_ZONE.fullmatch(name)
+    return found is not None and any(f"{found['hook']}_{found['zone']}{end}" in chains for end in _PROOFS)
+
+
+def _role(rule: Rule, scope: Scope) -> Role | None:
+    if re.fullmatch(_DISPATCH, rule.chain):
+        return _dispatch(rule)
+    found = _OF_ZONE.fullmatch(rule.chain)
+    if found is not None and _claims(rule.chain, scope.chains):
+        policies = _policies(scope, rule.table)
+        return _of_zone(rule, found["hook"], found["zone"], found["step"], found["zone"] in policies)
+    if rule.chain in _BUILTIN and {"INPUT_ZONES", "INPUT_ZONES_SOURCE", "INPUT_direct"} & scope.chains:
+        return _builtin(rule)
+    return None
+
+
+def _policies(scope: Scope, table: str) -> set[str]:
+    """Return the names of policies: the chains of POLICIES_pre and POLICIES_post lead to theirs."""
+    names = set()
+    for chain in scope.chains:
+        if re.fullmatch(r"[A-Z]+_POLICIES_(?:pre|post)", chain):
+            for rule in scope.rules(table, chain):
+                if found := _OF_ZONE.fullmatch(rule.target_name):
+                    names.add(found["zone"])
+    return names
+
+
+def _dispatch(rule: Rule) -> Role | None:
+    found = _OF_ZONE.fullmatch(rule.target_name)
+    text = without_comment(rule)
+    if rule.chain.endswith("_direct"):
+        return Role("firewalld-direct", message("a direct rule (firewall-cmd --direct)"))
+    if found is None:
+        return None
+    zone = found["zone"]
+    if "_POLICIES_" in rule.chain:
+        why = message("leads to policy {policy}", policy=zone)
+        return Role("firewalld-policy", why, about={"policy": zone})
+    outgoing = "OUT_ZONES" in rule.chain or found["hook"] in ("FWDO", "POST", "OUT")
+    interface = option_of(text, "-o" if outgoing else "-i")
+    source = option_of(text, "-d" if outgoing else "-s")
+    if source:
+        why = message("{source} is a source of zone {zone}", source=single(source), zone=zone)
+    elif "--match-set" in text:
+        why = message(
+            "the addresses of ipset {name} are in zone {zone}", name=option_of(text, "--match-set"), zone=zone
+        )
+    elif interface and interface != "+":
+        why = message("{interface} is in zone {zone}", interface=interface, zone=zone)
+    else:
+        why = message("{zone} is the default zone", zone=zone)
+    return Role("firewalld-zone", why, about={"zone": zone})
+
+
+def _of_zone(rule: Rule, hook: str, zone: str, step: str | None, is_policy: bool) -> Role | None:
+    kind = message("policy {name}", name=zone) if is_policy else message("zone {name}", name=zone)
+    text, target = without_comment(rule), rule.target_name
+    about = {"policy" if is_policy else "zone": zone}
+    if _OF_ZONE.fullmatch(target) or re.fullmatch(_DISPATCH, target):
+        return Role("firewalld-plumbing", message("the steps of {kind}", kind=kind), about=about)
+    if step in ("allow", "deny", "pre", "post", "log"):
+        return Role(*_step(kind, step, text, target, hook), about=about)
+    return Role(*_target(kind, text, target, hook), about=about)
+
+
+def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[str, Message]:
+    port, source = port_of(text), option_of(text, "-s")
+    if target == "LOG":
+        return "firewalld-log", message("{kind} logs it (a rich rule, or log-denied)", kind=kind)
+    if target in ("MASQUERADE", "DNAT", "REDIRECT", "SNAT"):
+        return "firewalld-nat", message("{kind}: masquerading or a forward-port", kind=kind)
+    if target == "CT":
+        return "firewalld-helper", message("{kind}: the conntrack helper of a service", kind=kind)
+    if target in ("REJECT", "DROP"):
+        if re.search(r"-p (?:icmp|ipv6-icmp)", text) and not source:
+            return "firewalld-icmp-block", message("{kind} blocks this type of ICMP (icmp-block)", kind=kind)
+        return "firewalld-rich-rule", message("a rich rule of {kind} refuses it", kind=kind)
+    if step == "pre" or source:
+        return "firewalld-rich-rule", message("a rich rule of {kind} accepts it", kind=kind)
+    if target == "ACCEPT" and hook.startswith("FWD") and not port:
+        return "firewalld-forward", message("{kind}: forwarding within the zone", kind=kind)
+    if target == "ACCEPT" and port:
+        return "firewalld-service", message(
+            "{kind} allows {port}: a service or port of it", kind=kind, port=port
+        )
+    return "firewalld-allow", message("{kind} allows it", kind=kind)
+
+
+def _target(kind: Message, text: str, target: str, hook: str) -> tuple[str, Message]:
+    """Read the rules at the end of a zone's own chain: its target."""
+    if target == "ACCEPT" and re.search(r"-p (?:icmp|ipv6-icmp)", text):
+        return "firewalld-icmp", message("{kind} accepts ICMP", kind=kind)
+    if target == "ACCEPT":
+        return "firewalld-target", message("the target of {kind} is ACCEPT", kind=kind)
+    if target == "LOG":
+        return "firewalld-log", message("{kind} logs it (a rich rule, or log-denied)", kind=kind)
+    if target == "DROP":
+        return "firewalld-target", message(
+            "no service, port or rule of {kind} allows it, and the target of the zone is DROP", kind=kind
+        )
+    if target == "REJECT" and hook.startswith("FWD"):
+        return "firewalld-target", message("no rule or policy allows forwarding from {kind}", kind=kind)
+    if target == "REJECT":
+        return "firewalld-target", message("no service, port or rule of {kind} allows it", kind=kind)
+    return "firewalld-zone", message("{kind}", kind=kind)
+
+
+def _builtin(rule: Rule) -> Role | None:
+    text, target = without_comment(rule), rule.target_name
+    if re.fullmatch(_DISPATCH, target):
+        return Role("firewalld-plumbing", message("leads to firewalld's zones, policies or direct rules"))
+    if text.startswith(("-j REJECT", "-j DROP")):
+        return Role("firewalld-default", message("firewalld refuses what no zone accepts"))
+    if "--ctstate" in text and "ESTABLISHED" in text and target == "ACCEPT":
+        return Role("firewalld-established", message("firewalld accepts packets of established connections"))
+    if text == "-m conntrack --ctstate INVALID -j DROP":
+        return Role("firewalld-invalid", message("firewalld drops packets that conntrack finds invalid"))
+    if text in ("-i lo -j ACCEPT", "-o lo -j ACCEPT"):
+        return Role("firewalld-loopback", message("firewalld accepts all traffic on the loopback interface"))
+    return None
+
+
+MAKER = Maker("firewalld", _DISPATCH, claims=_claims, role=_role)

@@ -1,0 +1,234 @@
+"""Kubernetes: the service, endpoint or node port for which kube-proxy wrote a rule, and the rules of the kubelet.
+
+kube-proxy writes the service into a comment of each rule: "default/web:http", with what is special about the
+rule behind it. Sources: pkg/proxy/iptables/proxier.go of Kubernetes 1.19 to 1.31, pkg/kubelet's
+kubelet_network_linux.go, and kube-router's netpol (k3s), pkg/controllers/netpol.
+"""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.dump.ruleset import Rule
+from iptsim.languages import Message, message
+from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_comment
+
+_SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?)(?: (?P<rest>.*))?")
+_OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
+_ADDRESSES = {
+    "cluster IP": message("its cluster IP"),
+    "loadbalancer IP": message("its load balancer IP"),
+    "load balancer IP": message("its load balancer IP"),
+    "external IP": message("its external IP"),
+}
+_PLUMBING = {
+    "KUBE-SERVICES": message("leads to the services"),
+    "KUBE-EXTERNAL-SERVICES": message("leads to the externally visible services"),
+    "KUBE-NODEPORTS": message("leads to the node ports"),
+    "KUBE-PROXY-FIREWALL": message("leads to the source ranges of load balancers"),
+    "KUBE-FORWARD": message("leads to the rules for forwarded packets of services"),
+    "KUBE-POSTROUTING": message("leads to the masquerading of service traffic"),
+    "KUBE-FIREWALL": message("leads to the kubelet's protection of local addresses"),
+    "KUBE-MARK-MASQ": message("marks the packet to be masqueraded"),
+    "KUBE-MARK-DROP": message("marks the packet to be dropped"),
+    "KUBE-ROUTER-INPUT": message("leads to the network policies"),
+    "KUBE-ROUTER-FORWARD": message("leads to the network policies"),
+    "KUBE-ROUTER-OUTPUT": message("leads to the network policies"),
+}
+
+
+def _role(rule: Rule, scope: Scope) -> Role | None:
+    target = rule.target_name
+    if not rule.chain.startswith("KUBE-") and not target.startswith("KUBE-"):
+        return None
+    comment, text = comment_of(rule), without_comment(rule)
+    found = _SERVICE.fullmatch(comment)
+    if found is not None:
+        return _of_service(rule, scope, found["service"], found["rest"] or "")
+    if other := _OTHER_WORDS.search(comment):
+        return _external(rule, other[1])
+    if rule.chain.startswith("KUBE-EXT-") and (service := _service_of(scope, target)):
+        return _named(
+            "kube-external", message("service {service}: external traffic", service=service), service
+        )
+    if role := _policy_role(rule, comment):
+        return role
+    if role := _of_chain(rule, text):
+        return role
+    return Role("kube-plumbing", _PLUMBING[target]) if target in _PLUMBING else None
+
+
+def _named(code: str, why: Message, service: str, **about: str) -> Role:
+    return Role(code, why, about={"service": service, **about})
+
+
+def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
+    chain, target, text = rule.chain, rule.target_name, without_comment(rule)
+    if "no endpoints" in rest or "no local endpoints" in rest:
+        return _no_endpoints(rule, service, local="local" in rest)
+    if rest.startswith("->"):
+        return _endpoint(rule, scope, service, rest.removeprefix("->").strip())
+    if "not accepted by" in rest or target == "KUBE-MARK-DROP":
+        why = message(
+            "service {service}: the source is in none of its loadBalancerSourceRanges", service=service
+        )
+        return _named("kube-source-ranges", why, service)
+    if "health check node port" in rest:
+        return _named("kube-health", message("service {service}: its health check", service=service), service)
+    if target == "KUBE-MARK-MASQ":
+        return _masquerade_mark(rule, service)
+    if chain == "KUBE-NODEPORTS":
+        port = _port(text)
+        why = message("service {service}: its node port {port}", service=service, port=port)
+        return _named("kube-node-port", why, service, node_port=port)
+    if chain.startswith("KUBE-SEP-") and target == "DNAT":
+        endpoint = text.rpartition("--to-destination ")[2].split()[0]
+        why = message(
+            "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
+        )
+        return _named("kube-endpoint", why, service, endpoint=endpoint)
+    kind = _ADDRESSES.get(rest)
+    address = re.search(r"(?:^|[^!] )-d (\S+)", text)
+    if chain.startswith("KUBE-FW-"):
+        why = message("service {service}: the source is in its loadBalancerSourceRanges", service=service)
+        return _named("kube-source-ranges", why, service)
+    if kind is not None and address is not None:
+        place = f"{single(address[1])} {_port(text)}"
+        why = message("service {service}: {kind}, {place}", service=service, kind=kind, place=place)
+        return _named("kube-service", why, service)
+    if rule.chain.startswith(("KUBE-SVC-", "KUBE-SVL-", "KUBE-XLB-")) and target.startswith("KUBE-SEP-"):
+        return _endpoint(rule, scope, service, _endpoint_of(scope, target))
+    return _named("kube-service", message("service {service}", service=service), service)
+
+
+def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
+    if local:
+        why = message(
+            "service {service} has no endpoint on this node, and its externalTrafficPolicy is Local",
+            service=service,
+        )
+    else:
+        why = message("service {service} has no endpoints: no pod is ready for it", service=service)
+    return _named("kube-no-endpoints", why, service)
+
+
+def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
+    """Read the choice of one endpoint: which of how many, by chance or by session affinity."""
+    recent = next((match for match in rule.matches if match.name == "recent"), None)
+    if recent is not None:
+        seconds = re.search(r"--seconds (\d+)", rule.text)
+        why = message(
+            "service {service}: session affinity keeps a client at {endpoint} for {seconds} seconds",
+            service=service,
+            endpoint=endpoint,
+            seconds=seconds[1] if seconds else "?",
+        )
+        return _named("kube-affinity", why, service, endpoint=endpoint)
+    chosen = [
+        one
+        for one in scope.rules(rule.table, rule.chain)
+        if one.target_name.startswith("KUBE-SEP-") and all(match.name != "recent" for match in one.matches)
+    ]
+    share = ""
+    if len(chosen) > 1 and rule in chosen:
+        share = f"{chosen.index(rule) + 1}/{len(chosen)}"
+        why = message(
+            "service {service}: endpoint {endpoint}, {number} of {count}, each with the same share",
+            service=service,
+            endpoint=endpoint,
+            number=chosen.index(rule) + 1,
+            count=len(chosen),
+        )
+    elif rule.chain.startswith("KUBE-SVL-"):
+        why = message(
+            "service {service}: endpoint {endpoint}, the only one on this node (externalTrafficPolicy Local)",
+            service=service,
+            endpoint=endpoint,
+        )
+    elif chosen:
+        why = message(
+            "service {service}: endpoint {endpoint}, its only one", service=service, endpoint=endpoint
+        )
+    else:
+        why = message("service {service}: endpoint {endpoint}", service=service, endpoint=endpoint)
+    return _named("kube-endpoint", why, service, endpoint=endpoint, **({"share": share} if share else {}))
+
+
+def _masquerade_mark(rule: Rule, service: str) -> Role:
+    if rule.chain.startswith("KUBE-SEP-"):
+        why = message(
+            "service {service}: masquerades an endpoint's connection to its own service", service=service
+        )
+    else:
+        why = message("service {service}: masquerades traffic from outside the pods", service=service)
+    return _named("kube-masquerade", why, service)
+
+
+def _external(rule: Rule, service: str) -> Role:
+    if rule.target_name == "KUBE-MARK-MASQ":
+        why = message("service {service}: masquerades external traffic", service=service)
+    else:
+        why = message(
+            "service {service}: traffic of this node and its pods may go to every endpoint", service=service
+        )
+    return _named("kube-external", why, service)
+
+
+def _service_of(scope: Scope, chain: str) -> str:
+    """Return the service whose endpoints a chain chooses from, by the comments of its rules."""
+    comments = (comment_of(rule) for rule in scope.rules("nat", chain))
+    found = (_SERVICE.fullmatch(comment) for comment in comments)
+    return next((one["service"] for one in found if one is not None), "")
+
+
+def _endpoint_of(scope: Scope, chain: str) -> str:
+    """Return where a KUBE-SEP chain forwards to."""
+    texts = (rule.text for rule in scope.rules("nat", chain))
+    found = (re.search(r"--to-destination (\S+)", text) for text in texts)
+    return next((one[1] for one in found if one is not None), chain)
+
+
+def _port(text: str) -> str:
+    found, proto = re.search(r"(?<!! )--dport (\S+)", text), re.search(r"-p (\S+)", text)
+    return f"{found[1]}/{proto[1] if proto else 'tcp'}" if found else ""
+
+
+def _of_chain(rule: Rule, text: str) -> Role | None:
+    """Read the rules that belong to no service."""
+    chain, target = rule.chain, rule.target_name
+    if chain == "KUBE-MARK-DROP":
+        return Role("kube-plumbing", message("marks the packet: KUBE-FIREWALL drops it"))
+    if chain == "KUBE-MARK-MASQ":
+        return Role("kube-plumbing", message("marks the packet: KUBE-POSTROUTING masquerades it"))
+    if chain == "KUBE-POSTROUTING" and target in ("MASQUERADE", "RETURN"):
+        if target == "RETURN":
+            return Role("kube-masquerade", message("leaves packets without the mark of services alone"))
+        return Role("kube-masquerade", message("masquerades service traffic that carries the mark"))
+    if chain == "KUBE-FIREWALL" and target == "DROP":
+        if "--mark" in text:
+            return Role("kube-firewall", message("the kubelet drops packets with the mark of KUBE-MARK-DROP"))
+        return Role("kube-firewall", message("the kubelet drops packets from elsewhere to 127.0.0.0/8"))
+    if chain == "KUBE-FORWARD":
+        if target == "DROP":
+            return Role("kube-forward", message("kube-proxy drops packets that conntrack finds invalid"))
+        if "--mark" in text:
+            return Role("kube-forward", message("accepts service traffic that carries the masquerade mark"))
+        return Role("kube-forward", message("accepts packets of established connections"))
+    return None
+
+
+def _policy_role(rule: Rule, comment: str) -> Role | None:
+    """Read kube-router's rules for network policies."""
+    pod = re.search(r"POD name:\s*(\S+) namespace:\s*(\S+)", comment)
+    if pod is None:
+        return None
+    name = f"{pod[2]}/{pod[1]}"
+    if rule.target_name in ("REJECT", "DROP", "NFLOG"):
+        why = message("no network policy of pod {pod} allows it", pod=name)
+        return Role("kube-network-policy", why, about={"pod": name})
+    return Role(
+        "kube-network-policy", message("the network policies of pod {pod}", pod=name), about={"pod": name}
+    )
+
+
+MAKER = Maker("kubernetes", r"KUBE-.+", role=_role)
