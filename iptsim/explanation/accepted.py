@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.explanation import branches
+from iptsim.explanation.authors import author_text, sent_to_text, why_text
 from iptsim.explanation.bypassed import bypassed, unseen
 from iptsim.explanation.case import Case, own_address_text, packets_text, port_text
 from iptsim.explanation.codes import ReasonCode
@@ -35,7 +36,7 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
     if len(steps) > 1:
         reason = branches.accepted(leg, steps)
         reason.message = message_sentences(
-            reason.message, branches.destination_text(trace), source_text(case)
+            sent_to_text(case), reason.message, branches.destination_text(trace), source_text(case)
         )
         return reason
     if forward is not None and leg.delivered is not None and not trace.branches:
@@ -194,7 +195,12 @@ def _by_policy(case: Case) -> Reason:
             own = message("The host itself sends it, so FORWARD does not apply.")
         text = message_sentences(text, own)
     text = message_sentences(
-        destination_change_text(case), text, other_publication_text(case), source_text(case)
+        sent_to_text(case),
+        destination_change_text(case),
+        text,
+        author_text(case),
+        other_publication_text(case),
+        source_text(case),
     )
     return Reason(ReasonCode.POLICY_ACCEPT, text, step, case.leg)
 
@@ -203,10 +209,16 @@ def _accept_text(case: Case) -> Message:
     step = case.step
     assert step is not None
     assert step.rule is not None
-    text = message("{place} accepts {packets}.", place=place_of(step.rule), packets=packets_text(step.rule))
+    place, packets, why = place_of(step.rule), packets_text(step.rule), why_text(case)
+    if why:
+        text = message("{place} accepts {packets}: {why}.", place=place, packets=packets, why=why)
+    else:
+        text = message("{place} accepts {packets}.", place=place, packets=packets)
     return message_sentences(
+        sent_to_text(case),
         destination_change_text(case),
         text,
+        author_text(case),
         own_address_text(case),
         other_publication_text(case),
         source_text(case),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from iptsim.explanation import branches
 from iptsim.explanation.advice import advice_of
+from iptsim.explanation.authors import author_advice, author_text, why_text
 from iptsim.explanation.case import (
     Case,
     destination_text,
@@ -21,7 +22,14 @@ from iptsim.explanation.lost import lost
 from iptsim.explanation.places import place_of
 from iptsim.explanation.reason import Reason
 from iptsim.host.model import Host
-from iptsim.languages import Message, Text, message, message_joined, message_sentence, message_sentences
+from iptsim.languages import (
+    Message,
+    Text,
+    message,
+    message_joined,
+    message_sentence,
+    message_sentences,
+)
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.docker import is_dockers, network_name
 from iptsim.packet import address_text
@@ -55,12 +63,20 @@ def _refused(case: Case) -> Reason:
         return Reason(code, text, step, leg, advice_of(case, code))
     rule = step.rule
     assert rule is not None
-    place = place_of(rule)
+    place, why = place_of(rule), why_text(case)
     if step.verdict == "REJECT":
-        text = message(
-            "{place} rejects {packets} ({note}).", place=place, packets=packets_text(rule), note=step.note
-        )
-        return Reason(ReasonCode.RULE_REJECT, message_sentences(text, own_address_text(case)), step, leg)
+        if why:
+            text = message(
+                "{place} rejects {packets} ({note}): {why}.",
+                place=place, packets=packets_text(rule), note=step.note, why=why,
+            )  # fmt: skip
+        else:
+            text = message(
+                "{place} rejects {packets} ({note}).",
+                place=place, packets=packets_text(rule), note=step.note,
+            )  # fmt: skip
+        text = message_sentences(text, author_text(case), own_address_text(case))
+        return Reason(ReasonCode.RULE_REJECT, text, step, leg, author_advice(case))
     if step.verdict in ("QUEUE", "STOLEN"):
         text = message(
             "{place} hands over {packets}: {note}.",
@@ -69,9 +85,11 @@ def _refused(case: Case) -> Reason:
         return Reason(ReasonCode.QUEUED, text, step, leg)
     if step.verdict == "DROP" and step.note:
         text = message("{place} drops the packet: {note}.", place=place, note=step.note)
+    elif why:
+        text = message("{place} drops {packets}: {why}.", place=place, packets=packets_text(rule), why=why)
     else:
         text = message("{place} drops {packets}.", place=place, packets=packets_text(rule))
-    text = message_sentences(text, own_address_text(case))
+    text = message_sentences(text, author_text(case), own_address_text(case))
     if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
         text = message_sentences(
             text,
@@ -79,7 +97,7 @@ def _refused(case: Case) -> Reason:
                 "After DNAT it has the container's address and port; --ctorigdstport matches the original port."
             ),
         )
-    return Reason(ReasonCode.RULE_DROP, text, step, leg)
+    return Reason(ReasonCode.RULE_DROP, text, step, leg, author_advice(case))
 
 
 # -- outside the rules -----------------------------------------------------------------------------
@@ -121,6 +139,7 @@ def _policy_drop(case: Case) -> Reason:
             "No rule accepts it, so the policy of {table} {chain} decides: DROP.",
             table=step.table or "", chain=step.chain or "",
         ),
+        author_text(case),
         own_address_text(case),
     )  # fmt: skip
     if step.backend and any(
@@ -135,8 +154,9 @@ def _policy_drop(case: Case) -> Reason:
             chain=step.chain or "",
         )
         return Reason(ReasonCode.POLICY_DROP, text, step, case.leg)
-    if (step.table, step.chain) != ("filter", "FORWARD"):
-        return Reason(ReasonCode.POLICY_DROP, text, step, case.leg)
+    advice = author_advice(case)
+    if (step.table, step.chain) != ("filter", "FORWARD") or advice:
+        return Reason(ReasonCode.POLICY_DROP, text, step, case.leg, advice)
     docker = any(is_dockers(rule) for rule in case.rules("FORWARD"))
     if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
         text = message_sentences(text, message("Docker sets this policy when it switches ip_forward on."))

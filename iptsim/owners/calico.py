@@ -54,4 +54,4 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     return Role("calico-plumbing", message("leads to Calico's rules"))
 
 
-MAKER = Maker("calico", r"cali-.+", role=_role)
+MAKER = Maker("calico", r"cali-.+", role=_role, comments=True)

@@ -46,4 +46,4 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     return None
 
 
-MAKER = Maker("cni", r"CNI-.+", role=_role)
+MAKER = Maker("cni", r"CNI-.+", role=_role, comments=True)

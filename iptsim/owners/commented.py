@@ -38,5 +38,5 @@ def _flannel(rule: Rule, scope: Scope) -> Role | None:
     return Role("flannel-plumbing", message("leads to flannel's rules"))
 
 
-CILIUM = Maker("cilium", r"(?:OLD_)?CILIUM_.+", role=_cilium)
-FLANNEL = Maker("flannel", r"FLANNEL-.+", role=_flannel)
+CILIUM = Maker("cilium", r"(?:OLD_)?CILIUM_.+", role=_cilium, comments=True)
+FLANNEL = Maker("flannel", r"FLANNEL-.+", role=_flannel, comments=True)

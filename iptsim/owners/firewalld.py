@@ -81,7 +81,11 @@ def _dispatch(rule: Rule) -> Role | None:
 
 
 def _of_zone(rule: Rule, hook: str, zone: str, step: str | None, is_policy: bool) -> Role | None:
-    kind = message("policy {name}", name=zone) if is_policy else message("zone {name}", name=zone)
+    kind = (
+        message("firewalld policy {name}", name=zone)
+        if is_policy
+        else message("firewalld zone {name}", name=zone)
+    )
     text, target = without_comment(rule), rule.target_name
     about = {"policy" if is_policy else "zone": zone}
     if _OF_ZONE.fullmatch(target) or re.fullmatch(_DISPATCH, target):
@@ -130,7 +134,7 @@ def _target(kind: Message, text: str, target: str, hook: str) -> tuple[str, Mess
         return "firewalld-target", message("no rule or policy allows forwarding from {kind}", kind=kind)
     if target == "REJECT":
         return "firewalld-target", message("no service, port or rule of {kind} allows it", kind=kind)
-    return "firewalld-zone", message("{kind}", kind=kind)
+    return "firewalld-zone", kind
 
 
 def _builtin(rule: Rule) -> Role | None:
@@ -140,7 +144,11 @@ def _builtin(rule: Rule) -> Role | None:
     if text.startswith(("-j REJECT", "-j DROP")):
         return Role("firewalld-default", message("firewalld refuses what no zone accepts"))
     if "--ctstate" in text and "ESTABLISHED" in text and target == "ACCEPT":
-        return Role("firewalld-established", message("firewalld accepts packets of established connections"))
+        if "DNAT" in text:
+            why = message("firewalld accepts established connections and those of forward-ports (DNAT)")
+        else:
+            why = message("firewalld accepts packets of established connections")
+        return Role("firewalld-established", why)
     if text == "-m conntrack --ctstate INVALID -j DROP":
         return Role("firewalld-invalid", message("firewalld drops packets that conntrack finds invalid"))
     if text in ("-i lo -j ACCEPT", "-o lo -j ACCEPT"):

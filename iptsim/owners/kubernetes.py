@@ -8,6 +8,7 @@ kubelet_network_linux.go, and kube-router's netpol (k3s), pkg/controllers/netpol
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from iptsim.dump.ruleset import Rule
 from iptsim.languages import Message, message
@@ -15,11 +16,16 @@ from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_
 
 _SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?)(?: (?P<rest>.*))?")
 _OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
-_ADDRESSES = {
-    "cluster IP": message("its cluster IP"),
-    "loadbalancer IP": message("its load balancer IP"),
-    "load balancer IP": message("its load balancer IP"),
-    "external IP": message("its external IP"),
+_ADDRESSES: dict[str, Callable[[str, str], Message]] = {
+    "cluster IP": lambda place, service: message(
+        "cluster IP {place} of service {service}", place=place, service=service
+    ),
+    "loadbalancer IP": lambda place, service: message(
+        "load balancer IP {place} of service {service}", place=place, service=service
+    ),
+    "external IP": lambda place, service: message(
+        "external IP {place} of service {service}", place=place, service=service
+    ),
 }
 _PLUMBING = {
     "KUBE-SERVICES": message("leads to the services"),
@@ -79,7 +85,7 @@ def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
         return _masquerade_mark(rule, service)
     if chain == "KUBE-NODEPORTS":
         port = _port(text)
-        why = message("service {service}: its node port {port}", service=service, port=port)
+        why = message("node port {port} of service {service}", service=service, port=port)
         return _named("kube-node-port", why, service, node_port=port)
     if chain.startswith("KUBE-SEP-") and target == "DNAT":
         endpoint = text.rpartition("--to-destination ")[2].split()[0]
@@ -87,15 +93,14 @@ def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
             "service {service}: forwards to its endpoint {endpoint}", service=service, endpoint=endpoint
         )
         return _named("kube-endpoint", why, service, endpoint=endpoint)
-    kind = _ADDRESSES.get(rest)
+    address_of = _ADDRESSES.get(rest.replace("load balancer", "loadbalancer"))
     address = re.search(r"(?:^|[^!] )-d (\S+)", text)
     if chain.startswith("KUBE-FW-"):
         why = message("service {service}: the source is in its loadBalancerSourceRanges", service=service)
         return _named("kube-source-ranges", why, service)
-    if kind is not None and address is not None:
+    if address_of is not None and address is not None:
         place = f"{single(address[1])} {_port(text)}"
-        why = message("service {service}: {kind}, {place}", service=service, kind=kind, place=place)
-        return _named("kube-service", why, service)
+        return _named("kube-service", address_of(place, service), service)
     if rule.chain.startswith(("KUBE-SVC-", "KUBE-SVL-", "KUBE-XLB-")) and target.startswith("KUBE-SEP-"):
         return _endpoint(rule, scope, service, _endpoint_of(scope, target))
     return _named("kube-service", message("service {service}", service=service), service)
@@ -108,7 +113,7 @@ def _no_endpoints(rule: Rule, service: str, *, local: bool) -> Role:
             service=service,
         )
     else:
-        why = message("service {service} has no endpoints: no pod is ready for it", service=service)
+        why = message("service {service} has no endpoints, as no pod is ready for it", service=service)
     return _named("kube-no-endpoints", why, service)
 
 
@@ -129,7 +134,7 @@ def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
         for one in scope.rules(rule.table, rule.chain)
         if one.target_name.startswith("KUBE-SEP-") and all(match.name != "recent" for match in one.matches)
     ]
-    share = ""
+    share = only = ""
     if len(chosen) > 1 and rule in chosen:
         share = f"{chosen.index(rule) + 1}/{len(chosen)}"
         why = message(
@@ -140,6 +145,7 @@ def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
             count=len(chosen),
         )
     elif rule.chain.startswith("KUBE-SVL-"):
+        only = "on this node"
         why = message(
             "service {service}: endpoint {endpoint}, the only one on this node (externalTrafficPolicy Local)",
             service=service,
@@ -151,7 +157,8 @@ def _endpoint(rule: Rule, scope: Scope, service: str, endpoint: str) -> Role:
         )
     else:
         why = message("service {service}: endpoint {endpoint}", service=service, endpoint=endpoint)
-    return _named("kube-endpoint", why, service, endpoint=endpoint, **({"share": share} if share else {}))
+    about = {"endpoint": endpoint, "share": share, "only": only}
+    return _named("kube-endpoint", why, service, **{name: value for name, value in about.items() if value})
 
 
 def _masquerade_mark(rule: Rule, service: str) -> Role:
@@ -212,8 +219,11 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
         if target == "DROP":
             return Role("kube-forward", message("kube-proxy drops packets that conntrack finds invalid"))
         if "--mark" in text:
-            return Role("kube-forward", message("accepts service traffic that carries the masquerade mark"))
-        return Role("kube-forward", message("accepts packets of established connections"))
+            return Role(
+                "kube-forward",
+                message("kube-proxy forwards service traffic that carries the masquerade mark"),
+            )
+        return Role("kube-forward", message("kube-proxy forwards packets of established connections"))
     return None
 
 
@@ -231,4 +241,4 @@ def _policy_role(rule: Rule, comment: str) -> Role | None:
     )
 
 
-MAKER = Maker("kubernetes", r"KUBE-.+", role=_role)
+MAKER = Maker("kubernetes", r"KUBE-.+", role=_role, comments=True)

@@ -84,7 +84,9 @@ def _of_network(rule: Rule, text: str, scope: Scope, into: str, out_of: str) -> 
     if target == "ACCEPT" and "--ctstate" in text:
         return "libvirt-replies", message("replies may reach guests on {bridge}", bridge=into)
     if target == "ACCEPT" and "-p" not in text.split():
-        return "libvirt-routed", message("{bridge} is routed: anyone may connect to its guests", bridge=into)
+        return "libvirt-routed", message(
+            "the network on {bridge} is routed: its guests accept connections", bridge=into
+        )
     if target == "REJECT" and out_of:
         if _accepts(rule, scope, "-i", out_of):
             why = message("only addresses of its own subnet may leave {bridge}", bridge=out_of)

@@ -57,9 +57,11 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         return Role("lxd-forwarding", why, network=name)
     if rule.chain == "FORWARD" and target in ("REJECT", "DROP"):
         return Role(
-            "lxd-blocked", message("{bridge} does not forward (ipv4.routing)", bridge=name), network=name
+            "lxd-blocked",
+            message("the LXD network {bridge} does not forward (ipv4.routing)", bridge=name),
+            network=name,
         )
     return Role("lxd-network", message("for the network {network}", network=name), network=name)
 
 
-MAKER = Maker("lxd", r"lxd_.+", role=_role)
+MAKER = Maker("lxd", r"lxd_.+", role=_role, comments=True)

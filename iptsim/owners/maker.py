@@ -67,6 +67,11 @@ class Scope:
     host: Host | None = None
 
     @cached_property
+    def known(self) -> dict[int, tuple[str, Role | None]]:
+        """Owner and role of rules of the ruleset that were asked for before, by the rule's id."""
+        return {}
+
+    @cached_property
     def chains(self) -> frozenset[str]:
         """The names of all chains."""
         tables = self.ruleset.tables.values() if self.ruleset is not None else ()
@@ -88,6 +93,7 @@ class Maker:
         claims: tells whether a chain of another name is the program's, given the names of all chains.
         role: returns the role of a rule, None for one that the program did not write.
         policy: returns why the program set the policy of a built-in chain, None where it did not.
+        comments: whether it writes comments from which the roles are read.
     """
 
     name: str
@@ -95,6 +101,7 @@ class Maker:
     claims: Callable[[str, Collection[str]], bool] | None = None
     role: Callable[[Rule, Scope], Role | None] | None = None
     policy: Callable[[Chain, Scope], Role | None] | None = None
+    comments: bool = False
 
 
 def comment_of(rule: Rule) -> str:

@@ -59,4 +59,4 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     return None
 
 
-MAKER = Maker("netavark", r"NETAVARK[-_].+", role=_role)
+MAKER = Maker("netavark", r"NETAVARK[-_].+", role=_role, comments=True)

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Jump, Rule, Ruleset
+from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.host.model import Host
 from iptsim.owners.chains import owners_of, scope_of
-from iptsim.owners.maker import Role
+from iptsim.owners.maker import Role, Scope
 from iptsim.owners.makers import MAKERS
+from iptsim.packet import Family
 
 
 def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
     """Return who wrote a rule and why: the program that knows it, else the owner of its chain, "user" at last."""
-    scope = scope_of(_ruleset_of(rule, host), host)
+    ruleset = _ruleset_of(rule, host)
+    scope = scope_of(ruleset, host)
+    if ruleset is None:
+        return _authorship(rule, scope)
+    found = scope.known.get(id(rule))
+    if found is None:
+        found = scope.known[id(rule)] = _authorship(rule, scope)
+    return found
+
+
+def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
     owners = owners_of(scope.chains)
     likely = {
         owners.chain(rule.chain),
@@ -28,15 +39,21 @@ def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
     return ("user" if owner == "docker" else owner), None
 
 
-def policy_role(chain: Chain, host: Host) -> tuple[str, Role] | None:
+#: Programs whose comments say no more than their roles.
+WITH_OWN_COMMENTS = frozenset(maker.name for maker in MAKERS if maker.comments)
+
+
+def policy_role(host: Host, family: Family, table: str, chain: str) -> tuple[str, Role] | None:
     """Return who set the policy of a built-in chain, and why; None where no known program did."""
-    for ruleset in _rulesets(host):
-        if ruleset.chain(chain.table, chain.name) is chain:
-            scope = scope_of(ruleset, host)
-            for maker in MAKERS:
-                role = maker.policy(chain, scope) if maker.policy is not None else None
-                if role is not None:
-                    return maker.name, role
+    ruleset = host.rulesets.get(family)
+    found = ruleset.chain(table, chain) if ruleset is not None else None
+    if found is None:
+        return None
+    scope = scope_of(ruleset, host)
+    for maker in MAKERS:
+        role = maker.policy(found, scope) if maker.policy is not None else None
+        if role is not None:
+            return maker.name, role
     return None
 
 

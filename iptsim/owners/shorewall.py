@@ -111,4 +111,4 @@ def _between(rule: Rule, source: str, to: str) -> Role | None:
     return None
 
 
-MAKER = Maker("shorewall", "", claims=_claims, role=_role)
+MAKER = Maker("shorewall", "", claims=_claims, role=_role, comments=True)

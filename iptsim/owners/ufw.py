@@ -46,7 +46,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
         return _before(rule)
     if kind == "track":
         return Role(
-            "ufw-track", message("ufw's default for {packets} is allow", packets=_DIRECTIONS[direction])
+            "ufw-track", message("the default of ufw for {packets} is allow", packets=_DIRECTIONS[direction])
         )
     if "logging" in what:
         return Role("ufw-log", message("ufw logs packets, at most a few a minute"))
@@ -87,12 +87,12 @@ def _default(target: str, direction: str) -> Role:
 
 def _default_text(policy: str, direction: str) -> Message:
     if policy == "allow":
-        return message("ufw's default for {packets} is allow", packets=_DIRECTIONS[direction])
+        return message("the default of ufw for {packets} is allow", packets=_DIRECTIONS[direction])
     command = "ufw route allow" if direction == "forward" else "ufw allow"
     if direction == "output":
         command = "ufw allow out"
     return message(
-        "no `{command}` covers it, and ufw's default for {packets} is {policy}",
+        "no `{command}` covers it, and the default of ufw for {packets} is {policy}",
         command=command,
         packets=_DIRECTIONS[direction],
         policy=policy,
