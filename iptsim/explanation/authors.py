@@ -5,7 +5,7 @@ from __future__ import annotations
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation.case import Case, port_text
 from iptsim.languages import Text, message, message_if, message_joined, message_sentence, message_sentences
-from iptsim.netfilter.trace import Step
+from iptsim.netfilter.steps import Step
 from iptsim.owners.maker import Role, comment_of
 from iptsim.owners.rules import WITH_OWN_COMMENTS, authorship, policy_role
 from iptsim.packet import address_text

@@ -26,7 +26,7 @@ def test_a_policy_that_accepts_a_forwarded_port_says_where_it_goes() -> None:
 def test_no_place_is_named_where_chance_decides() -> None:
     text = text_of("hosts/kube", "internet", "host:30080")
     assert "Where it arrives depends on chance" in text
-    assert "10.244.0.10" not in text
+    assert "one of 2 endpoints: 10.244.0.10:8080, 10.244.0.11:8080" in text
 
 
 @pytest.mark.parametrize(
