@@ -75,7 +75,7 @@ class ChangedHost:
                 )
 
     def _is_own(self, text: str) -> bool:
-        """Tell whether a program of the host can listen on an address; of a bare dump nobody knows."""
+        """Return whether a program of the host can listen on an address; of a bare dump nobody knows."""
         if not text or self.host.inferred:
             return True
         family, address = parse_address(text)
@@ -104,7 +104,7 @@ def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Ho
 
 
 def has_docker(host: Host) -> bool:
-    """Tell whether there is an engine, by what it says or by its rules."""
+    """Return whether there is an engine, by what it says or by its rules."""
     return host.daemon is not None or any(
         name == "DOCKER" or name.startswith("DOCKER-")
         for ruleset in host.rulesets.values()

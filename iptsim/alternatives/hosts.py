@@ -205,7 +205,7 @@ class _Rebuilding:
         return renewed(namespace, routes=routes)
 
     def _has_own_network(self, container: DockerContainer) -> bool:
-        """Tell whether a container is on a network on which Docker's own resolver works."""
+        """Return whether a container is on a network on which Docker's own resolver works."""
         default = self.before.default_network
         return any(default is None or one.network != default.name for one in container.endpoints)
 
@@ -267,7 +267,7 @@ class _Rebuilding:
 
     @staticmethod
     def _needs_bridge_filter(docker: DockerHost, family: Family) -> bool:
-        """Tell whether dockerd turns on that iptables sees what bridges switch.
+        """Return whether dockerd turns on that iptables sees what bridges switch.
 
         It does for networks with icc off, from 28 on for those without docker-proxy too.
         """

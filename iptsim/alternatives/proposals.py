@@ -207,7 +207,7 @@ class _Scene:
         return None
 
     def is_asked(self, sender: str, to: str, proto: str, port: int | None) -> bool:
-        """Tell whether a row of the table is the question itself."""
+        """Return whether a row of the table is the question itself."""
         question = self.explanation.question
         return (sender, to, proto, port) == (question.sender, question.to, self.proto, self.port)
 

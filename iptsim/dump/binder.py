@@ -1,7 +1,7 @@
 """Finds out which option each word of a rule line belongs to, as getopt_long and xtables do.
 
-What a word is depends on the option words and module names before it, not on the values between them.
-So the outcome is a :class:`~iptsim.dump.plan.Plan` that serves every line of the same shape.
+The role of a word depends on the option words and module names before it, not on the values between them.
+So the result is a :class:`~iptsim.dump.plan.Plan` that applies to every line of the same shape.
 
 Sources: do_parse, command_match, command_jump and command_default in iptables/xshared.c,
 xtables_find_match and xtables_options_xfrm in libxtables/xtables.c.
@@ -40,14 +40,14 @@ from iptsim.extensions.registry import (
 )
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
 
-#: Chains whose packets have no such interface; a rule there can't ask for it.
+#: Chains whose packets have no such interface; rules there cannot match it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
-#: What people take for quotes, or what a word processor makes of them.
+#: Characters that are mistaken for quotes, or that word processors substitute for them.
 _WRONG_QUOTES = "'‘’“”"
 
 
 class Binder:
-    """Makes plans for one address family and the iptables that wrote the dump, and keeps what they share."""
+    """Makes plans for one address family and the iptables that wrote the dump, and keeps their shared parts."""
 
     def __init__(self, form: ListingForm) -> None:
         self.form = form
@@ -55,13 +55,13 @@ class Binder:
         self._recipes: dict[Any, Recipe] = {}
 
     def plan(self, line: list[Word]) -> Plan:
-        """Find out what each word of a line is.
+        """Determine the role of each word of a line.
 
         Args:
-            line: the words. A value that is glued to its option (`--dport=80`) is split off in place.
+            line: the words. A value joined to its option (`--dport=80`) is split off in place.
 
         Raises:
-            BindError: a word can't stand where it stands.
+            BindError: a word is not allowed in its place.
         """
         plan = _Getopt(self.form.family, line).run()
         plan.jumps = self._jumps
@@ -85,7 +85,7 @@ class Binder:
         return recipe
 
     def _keep_words(self, plan: Plan, step: Step, line: list[Word]) -> None:
-        """Make the model of an unknown extension at once: how many words it has is not the shape's to say."""
+        """Make the model of an unknown extension at once: its number of words does not follow from the shape."""
         words = tuple(line[index].raw for index in step.raw)
         model = step.extension(name=line[step.at].text, words=words)  # type: ignore[call-arg]
         step.cook_by(Recipe(step.extension, (), self.form))
@@ -107,9 +107,9 @@ class _Getopt:
         self.at = 0
         self.protocol: str | None = None
         self.jumped = False
-        #: indexes of words that an option took as its argument -> index of the option
+        #: index of a word that is the argument of an option -> index of the option
         self.taken: dict[int, int] = {}
-        #: index of a value that was split off its option
+        #: index of a value that was split off from its option
         self.glued: int | None = None
 
     def run(self) -> Plan:
@@ -150,7 +150,7 @@ class _Getopt:
         return plan
 
     def _stray(self, at: int) -> BindError:
-        """Explain a word where only an option can stand."""
+        """Explain a word in a place where only an option is allowed."""
         word = self.words[at]
         before = self.words[at - 1] if at else ""
         if at - 1 in self.taken and before[:1] == "-":
@@ -225,7 +225,7 @@ class _Getopt:
         self.glued = at + 1
 
     def _argument(self, at: int, wanted: str) -> int:
-        """Take the next word, whatever it looks like."""
+        """Consume the next word, whatever it looks like."""
         if self.at >= len(self.words):
             raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected {wanted}")
         self.taken[self.at] = at
@@ -233,7 +233,7 @@ class _Getopt:
         return self.at - 1
 
     def _old_negation(self, at: int) -> bool:
-        """Tell whether an argument is a `!` before the real one, as iptables wrote it before 1.4.3."""
+        """Return whether an argument is a `!` before the real one, as iptables wrote it before 1.4.3."""
         following = self.words[at + 1] if at + 1 < len(self.words) else "-"
         if self.words[at] != "!" or following[:1] in ("-", "!"):
             return False
@@ -241,7 +241,7 @@ class _Getopt:
         return True
 
     def _optional(self) -> int | None:
-        """Take the next word if it does not look like an option."""
+        """Consume the next word if it does not look like an option."""
         if self.at < len(self.words) and (self.at == self.glued or self.words[self.at][:1] not in ("-", "!")):
             self.at += 1
             return self.at - 1
@@ -278,7 +278,7 @@ class _Getopt:
             plan.ignored = int(letter) != self.family
         elif letter == "t":
             raise BindError("-t can't stand in a dump", at, "the table is named by the line *TABLE above")
-        elif letter != "v":  # -v only makes iptables-restore talk more
+        elif letter != "v":  # -v only makes iptables-restore more verbose
             raise BindError(f"{self.words[at]} has no place in a dump", at)
 
     def _command(self, letter: str, at: int) -> None:
@@ -351,7 +351,7 @@ class _Getopt:
         self.loaded.insert(0, target)
 
     def _load_protocol(self, name: str) -> bool:
-        """Load the match of the rule's protocol, as xtables does at an option that nobody knows."""
+        """Load the match of the rule's protocol, as xtables does for an unknown option."""
         if self.protocol is None or self.protocol not in PROTOCOL_MATCHES:
             return False
         extension = find_match(PROTOCOL_MATCHES[self.protocol], self.family)
@@ -391,7 +391,7 @@ class _Getopt:
         step.clauses.append(Clause(option, negated, at, tuple(values)))
 
     def _unknown_option(self, at: int, negated: bool) -> bool:
-        """Give an option that nobody knows to the unknown extension that was loaded last."""
+        """Assign an unknown option to the unknown extension that was loaded last."""
         plan = self.plan
         step = next((one for one in reversed(plan.matches) if issubclass(one.extension, UnknownMatch)), None)
         if plan.target is not None and issubclass(plan.target.extension, UnknownTarget):
@@ -411,7 +411,7 @@ class _Getopt:
         return True
 
     def _spelled_out(self, name: str) -> bool:
-        """Tell whether a long option is written in full. An abbreviation may be an unknown extension's own."""
+        """Return whether a long option is written in full. An abbreviation may belong to an unknown extension."""
         return name in LONG or any(name in long_options(extension) for extension in self.loaded)
 
     def _unknown_option_error(self, flag: str, at: int) -> BindError:
@@ -436,7 +436,7 @@ class _Getopt:
 
 
 def is_target_name(name: str) -> bool:
-    """Tell whether an unknown name after `-j` is rather a target than a chain: capitals and digits."""
+    """Return whether an unknown name after `-j` looks like a target rather than a chain: capitals and digits."""
     return name.isascii() and name.isalnum() and name.isupper()
 
 
@@ -446,12 +446,12 @@ def target_names() -> list[str]:
 
 
 def nearest_match(name: str) -> str:
-    """Return a hint at a known match with a similar name, or nothing."""
+    """Return a hint about a known match with a similar name, or ""."""
     near = difflib.get_close_matches(name, extension_names("matches"), 1, 0.7)
     return f"did you mean -m {near[0]}?" if near else ""
 
 
 def nearest_target(name: str) -> str:
-    """Return a hint at a known target with a similar name, or nothing."""
+    """Return a hint about a known target with a similar name, or ""."""
     near = difflib.get_close_matches(name, target_names(), 1, 0.7)
     return f"did you mean -j {near[0]}?" if near else ""

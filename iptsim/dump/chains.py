@@ -1,7 +1,7 @@
-"""Which chain leads where: the one graph of chains, from which everything is made that asks about it.
+"""Which chain leads where: the graph of chains, on which all other analyses of chains are built.
 
-Its nodes are hooks and chains, its edges calls, each with the rules that make it. What a packet can come to
-from a hook has no loops in it, for no kernel loads such rules; chains to which nothing leads may have some.
+Its nodes are hooks and chains, its edges are calls with the rules that make them. The part that packets can reach
+from a hook has no loops, because the kernel rejects such rules; unreferenced chains may have loops.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Node(NamedTuple):
 
 
 if TYPE_CHECKING:
-    # the class of the stubs takes the type of its nodes, networkx' own does not
+    # only the class in the stubs is generic in the type of its nodes
     _Graph = nx.DiGraph[Node]
 else:
     _Graph = nx.DiGraph
@@ -45,12 +45,12 @@ else:
 class ChainGraph(_Graph):
     """Hooks, chains and calls; make it by :func:`chain_graph`.
 
-    A node has `kind` (see :data:`ChainKind`) and, where the chain is there, `chain`. An edge has `rules`, in the
-    order of the caller; those from hooks have none.
+    A node has `kind` (see :data:`ChainKind`) and, if the chain exists, `chain`. An edge has `rules`, in the order
+    of the calling chain; edges from hooks have none.
     """
 
     def chain(self, node: Node) -> Chain | None:
-        """Return a node's chain; None for a hook, and for a chain that is not there."""
+        """Return a node's chain; None for a hook, and for a missing chain."""
         found: Chain | None = self.nodes[node].get("chain") if node in self else None
         return found
 
@@ -59,33 +59,33 @@ class ChainGraph(_Graph):
         return [node for node in self if node.place == "hook"]
 
     def callers(self, node: Node) -> list[Rule]:
-        """Return the rules that lead to a chain, in the order of the dump."""
+        """Return the rules that jump to a chain, in the order of the dump."""
         if node not in self:
             return []
         return [rule for caller, _ in self.in_edges(node) for rule in self.rules(caller, node)]
 
     def rules(self, caller: Node, callee: Node) -> list[Rule]:
-        """Return the rules of a call, in the order of the caller."""
+        """Return the rules of a call, in the order of the calling chain."""
         rules: list[Rule] = self.edges[caller, callee]["rules"]
         return rules
 
     def reached(self, *starts: Node) -> list[Node]:
-        """Return some nodes and all to which a packet can come from them, the nearest ones first."""
+        """Return some nodes and all nodes that a packet can reach from them, nearest first."""
         return _reached([node for node in starts if node in self], self.successors)
 
     def unreferenced(self) -> list[Node]:
-        """Return the user chains that no rule leads to: their rules see no packet."""
+        """Return the user chains that no rule jumps to: their rules see no packets."""
         return [node for node in self._of_kind("user") if not self.in_degree(node)]
 
     def dangling(self) -> list[Rule]:
-        """Return the rules that lead to a chain that is not there."""
+        """Return the rules that jump to a missing chain."""
         return [rule for node in self._of_kind("missing") for rule in self.callers(node)]
 
     def _of_kind(self, kind: ChainKind) -> list[Node]:
         return [node for node in self if self.nodes[node]["kind"] == kind]
 
     def loop(self) -> list[Rule]:
-        """Return the rules of one loop that a packet can come to, in order; empty without one."""
+        """Return the rules of one loop that a packet can reach, in order; empty if there is none."""
         try:
             edges = nx.find_cycle(self, self.hooks())
         except nx.NetworkXNoCycle:
@@ -93,7 +93,7 @@ class ChainGraph(_Graph):
         return [self.rules(*edge[:2])[0] for edge in edges]
 
     def idle_loops(self) -> list[list[Node]]:
-        """Return the groups of chains that lead to each other."""
+        """Return the groups of chains that call each other."""
         groups = nx.strongly_connected_components(self)
         return [
             sorted(group)
@@ -102,28 +102,28 @@ class ChainGraph(_Graph):
         ]
 
     def nesting(self) -> int | None:
-        """Return how many calls nest at most on a packet's way from a base chain; None if there is a loop."""
+        """Return the maximum nesting of calls on a packet's path from a base chain; None if there is a loop."""
         try:
             return max(sum(1 for _ in nx.topological_generations(self._passed())) - 2, 0)
         except nx.NetworkXUnfeasible:
             return None
 
     def deepest(self) -> list[Rule]:
-        """Return the rules of the way on which most calls nest; there must be no loop."""
+        """Return the rules of the path with the deepest nesting of calls; there must be no loop."""
         way = nx.dag_longest_path(self._passed())
         return [rule for pair in pairwise(way) for rule in self.rules(*pair)[:1]]
 
     def _passed(self) -> nx.DiGraph[Node]:
-        """Return the part to which packets come."""
+        """Return the part that packets can reach."""
         nodes = self.reached(*self.hooks())
         return self if len(nodes) == len(self) else nx.DiGraph(self.subgraph(nodes))
 
 
 def chain_graph(tables: Iterable[Table]) -> ChainGraph:
-    """Return which chain leads where in some tables of a ruleset."""
+    """Return the graph of chains of some tables of a ruleset."""
     graph = ChainGraph()
     for table in tables:
-        # one node object a chain, in all its edges: a dump may have 100,000 calls
+        # all edges share one node object per chain: a dump may have 100,000 calls
         nodes = {name: Node(table.name, name) for name in table.chains}
         for name, chain in table.chains.items():
             graph.add_node(nodes[name], kind="base" if chain.builtin else "user", chain=chain)
@@ -141,9 +141,9 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
 
 
 def hooks_of(table: Table) -> dict[str, list[str]]:
-    """Return for each chain of a table to which packets come the hooks from which they do.
+    """Return the hooks from which packets reach each chain of a table.
 
-    It makes no graph: each reading of a dump needs it, of all chains.
+    It builds no graph, because every reading of a dump needs this for all chains.
     """
 
     @cache
@@ -159,7 +159,7 @@ def hooks_of(table: Table) -> dict[str, list[str]]:
 
 
 def _reached(starts: Iterable[_Start], following: Callable[[_Start], Iterable[_Start]]) -> list[_Start]:
-    """Return some things and all that follow them, the nearest ones first."""
+    """Return some items and all their successors, nearest first."""
     found = dict.fromkeys(starts)
     todo = list(found)
     for one in todo:
@@ -170,7 +170,7 @@ def _reached(starts: Iterable[_Start], following: Callable[[_Start], Iterable[_S
 
 
 def _calls(chain: Chain) -> dict[str, list[Rule]]:
-    """Return the rules of a chain that lead to others, by the names of those."""
+    """Return the rules of a chain that jump to other chains, by the names of those."""
     found: dict[str, list[Rule]] = {}
     for rule in chain.rules:
         if rule.jump is not None:

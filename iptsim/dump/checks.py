@@ -1,8 +1,7 @@
-"""Finds what no kernel loads: loops, calls that nest too deep, targets and matches where they can't be.
+"""Finds rules that the kernel rejects: loops, calls nested too deeply, targets and matches in wrong places.
 
-What is wrong with a single rule, in a table, at a hook or beside a protocol that is not its own, mostly only the
-kernel objects to, when the rules are really loaded: xt_check_target and xt_check_match in
-net/netfilter/x_tables.c. `iptables-restore --test` takes such rules.
+Most errors in a single rule (wrong table, hook or protocol) are found only by the kernel, when the rules are really
+loaded: xt_check_target and xt_check_match in net/netfilter/x_tables.c. `iptables-restore --test` accepts such rules.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-#: The protocols that a rule can name are listed up to this many; more are nearly all.
+#: Up to this many protocols are listed; more would be nearly all.
 _LISTED = 10
-#: So many calls may nest, jumps and gotos alike: nf_tables walks a base chain and 15 below it
+#: The maximum nesting of jumps and gotos: nf_tables walks a base chain and 15 levels below it
 #: (NFT_JUMP_STACK_SIZE, nft_chain_validate in nf_tables_api.c). The legacy backend makes its stack as large as
-#: the table needs (translate_table in ip_tables.c).
+#: the table requires (translate_table in ip_tables.c).
 DEEPEST = {"nf_tables": 15}
 
 
 def refuse(graph: ChainGraph, backend: str) -> None:
-    """Do nothing, unless the chains lead to each other as no kernel allows.
+    """Reject chains that call each other in a way that the kernel does not allow.
 
-    Both backends refuse a loop of jumps and gotos, if a packet can come to it from a hook
+    Both backends reject a loop of jumps and gotos if a packet can reach it from a hook
     (mark_source_chains in net/ipv4/netfilter/ip_tables.c, nft_chain_validate in nf_tables_api.c).
 
     Raises:
-        RulesetError: they go round in a loop, or nest too deep; the text has the rules with their lines.
+        RulesetError: there is a loop, or the nesting is too deep; the message lists the rules with their lines.
     """
     nesting = graph.nesting()
     if nesting is None:
@@ -50,7 +49,7 @@ def refuse(graph: ChainGraph, backend: str) -> None:
         )
 
 
-#: So many rules of a way are shown.
+#: The maximum number of rules of a path that are shown.
 _SHOWN = 20
 
 
@@ -64,13 +63,13 @@ def _lines(rules: list[Rule]) -> str:
 
 
 class Objection(NamedTuple):
-    """Why a rule can't be loaded.
+    """The reason why a rule cannot be loaded.
 
     Attributes:
         rule: the rule.
-        name: its extension that is out of place, as the rule names it: "-j DNAT".
-        reason: a sentence that begins with the name.
-        early: iptables itself refuses it, not only the kernel.
+        name: the misplaced extension, as in the rule: "-j DNAT".
+        reason: a sentence that starts with the name.
+        early: iptables itself rejects it, not only the kernel.
     """
 
     rule: Rule
@@ -80,11 +79,11 @@ class Objection(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """Rules of which only the whole table shows whether the kernel takes them.
+    """Rules whose validity in the kernel depends on the whole table.
 
     Attributes:
-        extensions: what makes it so.
-        protocol: that the rules name without a `!`.
+        extensions: the extensions in question.
+        protocol: the protocol that the rules match, without `!`.
         rules: the rules.
     """
 
@@ -94,7 +93,7 @@ class Doubt(NamedTuple):
 
 
 def doubt(rule: Rule) -> Doubt:
-    """Return a rule with all that may be wrong with it."""
+    """Return a doubt about a single rule with all its extensions."""
     target = () if rule.target is None or isinstance(rule.target, Jump) else (rule.target,)
     parameters = rule.parameters
     protocol = None if "protocol" in parameters.negated else parameters.protocol
@@ -102,11 +101,11 @@ def doubt(rule: Rule) -> Doubt:
 
 
 def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
-    """Find rules of a table that can't be loaded, in the order of their lines.
+    """Find rules of a table that cannot be loaded, in the order of their lines.
 
     Args:
         table: the whole table.
-        doubts: the rules that may be such.
+        doubts: the rules to check.
     """
     hooks = hooks_of(table) if doubts else {}
     found = [
@@ -149,7 +148,7 @@ def _any_protocol(protocols: frozenset[int]) -> str:
 
 
 def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> str:
-    """Return why an extension can't stand in the chain of a rule, or nothing."""
+    """Return why an extension is not allowed in the chain of a rule, or ""."""
     allowed = extension.allowed_hooks()
     if allowed is None:
         return ""

@@ -1,4 +1,4 @@
-"""What the commands of a rule line do to a table: -A -I -D -R -N -X -E -F -Z -P -C (iptables(8), COMMANDS)."""
+"""The commands of a rule line, applied to a table: -A -I -D -R -N -X -E -F -Z -P -C (iptables(8), COMMANDS)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Rul
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
 
-#: Longest chain name, in octets (XT_EXTENSION_MAXNAMELEN - 1).
+#: Longest chain name, in bytes (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
 _BLANKS = frozenset(" \t\n\v\f\r")
 POLICIES = ("ACCEPT", "DROP")
 
 
 class CommandError(Exception):
-    """A command that can't be carried out.
+    """A command cannot be applied.
 
     Attributes:
         message: what is wrong.
-        argument: which word of the command, from 0; None for the command itself.
-        hint: what would be right; may be empty.
+        argument: the index of the wrong word of the command, from 0; None for the command itself.
+        hint: the correct form; may be empty.
     """
 
     def __init__(self, message: str, argument: int | None = 0, hint: Hint = "") -> None:
@@ -35,7 +35,7 @@ class CommandError(Exception):
 
 
 def copy(ruleset: Ruleset) -> Ruleset:
-    """Return a copy whose tables, chains and rules commands may change."""
+    """Return a copy with tables, chains and rules that commands may change."""
 
     def copied(chain: Chain) -> Chain:
         return dataclasses.replace(chain, rules=[dataclasses.replace(rule) for rule in chain.rules])
@@ -50,10 +50,10 @@ def copy(ruleset: Ruleset) -> Ruleset:
 
 
 def find_chain(table: Table, name: str, line: int) -> Chain:
-    """Return a chain; a built-in one comes into being when it is first named.
+    """Return a chain; built-in chains are created when they are first named.
 
     Raises:
-        CommandError: a user chain that is not declared.
+        CommandError: it is a user chain that is not declared.
     """
     chain = table.chains.get(name)
     if chain is None:
@@ -66,7 +66,7 @@ def find_chain(table: Table, name: str, line: int) -> Chain:
 
 
 def chain_hint(table: Table, name: str) -> str:
-    """Return a hint at the chain that may be meant."""
+    """Return a hint about a chain with a similar name."""
     near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
     if near:
         return f"did you mean {near[0]}?"
@@ -77,10 +77,10 @@ def chain_hint(table: Table, name: str) -> str:
 
 
 def check_name(name: str, argument: int = 0) -> None:
-    """Refuse a name that no chain can have.
+    """Reject names that a chain cannot have.
 
     Raises:
-        CommandError: too long, beginning with - or !, with blanks, or the name of a verdict.
+        CommandError: it is too long, starts with - or !, contains blanks, or is the name of a verdict.
     """
     if len(name.encode("utf-8", "surrogateescape")) > MAX_CHAIN_NAME:
         raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters", argument)
@@ -93,20 +93,20 @@ def check_name(name: str, argument: int = 0) -> None:
 
 
 def check_target_name(name: str, argument: int = 0) -> None:
-    """Refuse the name of a target.
+    """Reject the name of a target.
 
     Raises:
-        CommandError: there is such a target.
+        CommandError: it is the name of a target.
     """
     if find_target(name, 4) or find_target(name, 6):
         raise CommandError(f"{name} is a target; a chain can't be called so", argument)
 
 
 def new_chain(table: Table, name: str, line: int) -> Chain:
-    """Carry out `-N`.
+    """Apply `-N`.
 
     Raises:
-        CommandError: there is such a chain, or it can't have that name.
+        CommandError: the chain exists, or the name is not allowed.
     """
     check_name(name)
     check_target_name(name)
@@ -117,10 +117,10 @@ def new_chain(table: Table, name: str, line: int) -> Chain:
 
 
 def set_policy(table: Table, name: str, policy: str, counters: Counters | None, line: int) -> None:
-    """Carry out `-P`.
+    """Apply `-P`.
 
     Raises:
-        CommandError: not a built-in chain, or not a policy.
+        CommandError: it is not a built-in chain, or not a policy.
     """
     if name not in BUILTIN_CHAINS[table.name]:
         raise CommandError(
@@ -138,7 +138,7 @@ def rule_number(text: str, last: int) -> int:
     """Read a rule's number.
 
     Raises:
-        CommandError: not a number from 1 to `last`.
+        CommandError: it is not a number from 1 to `last`.
     """
     if not (text.isascii() and text.isdigit() and int(text)):
         raise CommandError(f"{text!r} is not a rule's number", 1, "rules are counted from 1")
@@ -148,10 +148,10 @@ def rule_number(text: str, last: int) -> int:
 
 
 def insert(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
-    """Carry out `-I`: each rule goes to the same place, so that the last one ends up first.
+    """Apply `-I`: each rule is inserted at the same position, so that the last one ends up first.
 
     Raises:
-        CommandError: no such place.
+        CommandError: there is no such position.
     """
     place = rule_number(number, len(chain.rules) + 1) if number else 1
     for rule in rules:
@@ -159,10 +159,10 @@ def insert(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
 
 
 def replace(chain: Chain, rules: list[Rule], number: str) -> None:
-    """Carry out `-R`.
+    """Apply `-R`.
 
     Raises:
-        CommandError: no such rule, or several addresses.
+        CommandError: there is no such rule, or there are several addresses.
     """
     if len(rules) != 1:
         raise CommandError("a rule can't be replaced by several", None, "give one source and one destination")
@@ -170,7 +170,7 @@ def replace(chain: Chain, rules: list[Rule], number: str) -> None:
 
 
 def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
-    """Carry out `-D`: by number, or the first rule that is equal.
+    """Apply `-D`: by number, or the first equal rule.
 
     Raises:
         CommandError: no such rule.
@@ -183,7 +183,7 @@ def delete(chain: Chain, rules: Iterable[Rule], number: str | None) -> None:
 
 
 def find_rule(chain: Chain, wanted: Rule) -> int:
-    """Return the index of the first rule that is printed alike, counters aside: such rules are equal.
+    """Return the index of the first equal rule: one that is printed the same, except for counters.
 
     Raises:
         CommandError: there is none.
@@ -195,17 +195,17 @@ def find_rule(chain: Chain, wanted: Rule) -> int:
 
 
 def renumber(table: Table) -> None:
-    """Give the rules of all chains their positions."""
+    """Update the positions of the rules of all chains."""
     for chain in table.chains.values():
         for position, rule in enumerate(chain.rules, 1):
             rule.position = position
 
 
 def delete_chain(table: Table, name: str | None) -> None:
-    """Carry out `-X`: one chain, or all empty ones that nothing points to.
+    """Apply `-X`: delete one chain, or all empty chains that are not referenced.
 
     Raises:
-        CommandError: the chain is built in, has rules or is in use.
+        CommandError: the chain is built-in, has rules or is referenced.
     """
     used = {rule.target.chain for rule in table.rules() if isinstance(rule.target, Jump)}
     if name is None:
@@ -225,10 +225,10 @@ def delete_chain(table: Table, name: str | None) -> None:
 
 
 def rename_chain(table: Table, old: str, new: str) -> None:
-    """Carry out `-E`: rules that point to the chain follow.
+    """Apply `-E`: rules that jump to the chain are updated.
 
     Raises:
-        CommandError: no user chain `old`, or `new` exists.
+        CommandError: there is no user chain `old`, or `new` exists.
     """
     found = table.chains.get(old)
     if found is None or found.builtin:
@@ -252,7 +252,7 @@ def rename_chain(table: Table, old: str, new: str) -> None:
 
 
 def flush(table: Table, name: str | None) -> None:
-    """Carry out `-F`: take the rules from one chain or from all.
+    """Apply `-F`: remove the rules of one chain or of all chains.
 
     Raises:
         CommandError: no such chain.
@@ -265,10 +265,10 @@ def flush(table: Table, name: str | None) -> None:
 
 
 def zero(table: Table, name: str | None, number: str | None) -> None:
-    """Carry out `-Z`: set counters to zero.
+    """Apply `-Z`: set counters to zero.
 
     Raises:
-        CommandError: no such chain or rule.
+        CommandError: there is no such chain or rule.
     """
     chains = list(table.chains.values()) if name is None else [find_chain(table, name, 0)]
     if number is not None:

@@ -1,4 +1,4 @@
-"""What is wrong with a text, and what is odd in it: gathered while it is read, and of each kind only so much."""
+"""The errors and warnings found while a text is read, up to a limit of each kind."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from iptsim.dump.ruleset import Rule
 from iptsim.errors import DumpErrors, DumpSyntaxError, Span, printable
 from iptsim.languages import message_many
 
-#: How many errors of one dump are shown.
+#: The number of errors of one dump that are shown.
 MAX_ERRORS = 10
-#: After how many further ones the reader gives up.
+#: The reader gives up after this many further errors.
 MAX_COUNTED = 1000
-#: How many rules that the kernel refuses, and extensions that iptsim does not know, are named.
+#: The number of warnings about rules that the kernel rejects, and about unknown extensions.
 MAX_REFUSED = MAX_UNKNOWN = 10
 
 
@@ -21,11 +21,11 @@ class Complaints:
 
     Args:
         source: the file's name.
-        warnings: where warnings go.
+        warnings: receives the warnings.
 
     Attributes:
         lines: of the text.
-        named: what was said once and for all: "family", and unknown extensions as a rule names them.
+        named: the subjects of warnings that are given only once: "family", and unknown extensions as in the rule.
     """
 
     def __init__(self, source: str, warnings: list[str]) -> None:
@@ -40,31 +40,31 @@ class Complaints:
 
     @property
     def enough(self) -> bool:
-        """Whether there are so many errors that reading on is of no use."""
+        """Whether there are so many errors that it is pointless to continue."""
         return self.more_errors >= MAX_COUNTED
 
     def error(
         self, message: str, number: int, columns: tuple[int, int] | None = None, hint: Hint = ""
     ) -> DumpSyntaxError:
-        """Return an error in a line: in some of its columns, or in all of it."""
+        """Return an error in some columns of a line, or in the whole line."""
         text = self.lines[number - 1]
         if not isinstance(hint, str):
             hint = hint() if len(self.errors) < MAX_ERRORS else ""
         return DumpSyntaxError(message, Span(self.source, number, *(columns or (0, len(text)))), text, hint)
 
     def add(self, error: DumpSyntaxError) -> None:
-        """Note an error; of further ones only how many."""
+        """Add an error; beyond the limit, only count it."""
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error)
         else:
             self.more_errors += 1
 
     def warn(self, number: int, text: str) -> None:
-        """Warn of a line."""
+        """Add a warning about a line."""
         self.warnings.append(printable(f"line {number}: {text}"))
 
     def warn_refused(self, rule: Rule) -> None:
-        """Say that a rule is none for the kernel, of the first few."""
+        """Warn about the first few rules that the kernel rejects."""
         self.refused += 1
         if self.refused <= MAX_REFUSED:
             self.warn(
@@ -74,11 +74,11 @@ class Complaints:
             )
 
     def warn_unknown(self, name: str, number: int) -> None:
-        """Say once that an extension is unknown, of the first few.
+        """Warn once about each of the first few unknown extensions.
 
         Args:
-            name: as the rule names it: "-m NAME" or "-j NAME".
-            number: the line's.
+            name: as in the rule: "-m NAME" or "-j NAME".
+            number: the number of the line.
         """
         if name in self.named:
             return
@@ -91,7 +91,7 @@ class Complaints:
         self.warn(number, f"{text} ({hint})" if hint else text)
 
     def close(self) -> None:
-        """Say how much more there was of each kind.
+        """Add the numbers of further errors and warnings of each kind.
 
         Raises:
             DumpSyntaxError: there was an error.

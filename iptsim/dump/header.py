@@ -1,4 +1,4 @@
-"""What a dump says about itself: the header comment, and the address family that its values show."""
+"""The header comment of a dump, and the address family that its values show."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _IPV6 = re.compile(
 
 
 class Header(NamedTuple):
-    """The line that iptables-save begins with.
+    """The first line of the output of iptables-save.
 
     Attributes:
-        family: of the program that wrote it; None for a name that tells nothing.
+        family: of the program that wrote it; None if its name does not show the family.
         version: the program's, or None.
         backend: "nf_tables" or "legacy".
     """
@@ -56,14 +56,14 @@ def read_header(comment: str) -> Header | None:
 
 
 def warns_of_legacy(comment: str) -> bool:
-    """Tell whether a comment is iptables' own warning that there are rules of the other backend."""
+    """Return whether a comment is iptables' own warning about rules of the other backend."""
     return _OTHER_BACKEND.match(comment) is not None
 
 
 def _may_be_nft(version: str | None) -> bool:
-    """Tell whether a header without a backend may come from the nf_tables flavour.
+    """Return whether a header without a backend may be from the nf_tables variant.
 
-    Before 1.8 there was only the legacy one; from 1.8.8 on the other one says so.
+    Before 1.8 there was only the legacy variant; since 1.8.8, the nf_tables variant names itself.
     """
     if version is None:
         return True
@@ -72,7 +72,7 @@ def _may_be_nft(version: str | None) -> bool:
 
 
 def guess_family(text: str) -> Family:
-    """Return the address family of a dump by its first header, else by its addresses and names; 4 if in doubt."""
+    """Return the address family of a dump, from its first header, else from its addresses and names, else 4."""
     for found in _HEADER.finditer(text):
         header = read_header(found.group())
         if header and header.family:

@@ -1,4 +1,4 @@
-"""The tables of a text: how they begin and end, and how their chains are declared."""
+"""The tables of a text: their beginnings and ends, and the declarations of their chains."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ DECLARATION = 3
 
 
 class Tables:
-    """The tables of one reading, of which one is open.
+    """The tables of one reading, one of which may be open.
 
     Args:
-        ruleset: to which they belong.
+        ruleset: the ruleset to which they belong.
         complaints: where errors and warnings go.
-        onto: what the text says is added to rules that are there.
-        wanted: the table of a listing; None: as its policies tell.
+        onto: the text is added to existing rules.
+        wanted: the table of a listing, or None to infer it from the policies.
 
     Attributes:
         table: the open one.
-        listing: it was not named by a line `*table`: the text is a listing.
-        listed: the tables that listings showed.
-        foreign: the blocks that follow belong to the other address family.
-        skipping: the open block is passed over.
+        listing: there was no line `*table`: the text is a listing.
+        listed: the tables of listings read so far.
+        foreign: the following blocks belong to the other address family.
+        skipping: the open block is being skipped.
         comments: the comment lines since the last table.
-        policies: what stands for a policy in the chains' lines that the grammar parsed: it makes their shape.
-        edited: the open table's rules are not just appended.
+        policies: the policy words in chain lines that the grammar has parsed; they determine the shape.
+        edited: the open table's rules were not only appended.
     """
 
     def __init__(self, ruleset: Ruleset, complaints: Complaints, onto: bool, wanted: str | None) -> None:
@@ -51,12 +51,12 @@ class Tables:
         self.skipping = False
         self.comments: list[str] = []
         self.policies: set[str] = set()
-        #: rules of the open table that only the whole table shows to be right, by the identity of what makes it so
+        #: rules of the open table to check when it is complete, by the identity of the extensions in question
         self._doubts: dict[int, Doubt] = {}
         self.edited = False
 
     def begin(self, line: Line, number: int) -> None:
-        """Begin a table by a line `*NAME`.
+        """Start a table at a line `*NAME`.
 
         Raises:
             DumpSyntaxError: there is no such table.
@@ -73,7 +73,7 @@ class Tables:
         elif self.table is not None:
             self.close()
         if name.text not in BUILTIN_CHAINS:
-            self.table = Table("filter")  # so that the rest of the block makes no further errors
+            self.table = Table("filter")  # so that the rest of the block causes no further errors
             self.skipping = True
             raise self.complaints.error(
                 f"there is no table {name.text}",
@@ -107,14 +107,14 @@ class Tables:
         """Finish the open table.
 
         Raises:
-            DumpSyntaxError: none is open.
+            DumpSyntaxError: no table is open.
         """
         if self.table is None:
             raise self.complaints.error("COMMIT without a table", number, hint="expected *TABLE before")
         self.close()
 
     def close(self) -> None:
-        """Finish the open table: check what only the whole table shows."""
+        """Finish the open table: run the checks that need the whole table."""
         table = self.table
         assert table is not None
         if self.edited:
@@ -134,10 +134,10 @@ class Tables:
         self.listing = self.skipping = False
 
     def declare(self, line: Line, number: int) -> None:
-        """Declare a chain by a line `:NAME POLICY [packets:octets]`.
+        """Declare a chain from a line `:NAME POLICY [packets:bytes]`.
 
         Raises:
-            DumpSyntaxError: the table can't have such a chain.
+            DumpSyntaxError: the table cannot have such a chain.
         """
         table = self.table
         if table is None:
@@ -191,7 +191,7 @@ class Tables:
         table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
 
     def declare_alike(self, words: Sequence[str], _: str, number: int) -> bool:
-        """Declare a chain by a line of a shape that was parsed before; return whether there is one and it can be."""
+        """Declare a chain from a line of a known shape; return whether the shape is known and the chain is allowed."""
         table = self.table
         if table is None or len(words) != DECLARATION or words[1] not in self.policies:
             return False
@@ -208,12 +208,12 @@ class Tables:
         return True
 
     def doubt(self, rule: Rule, extensions: tuple[Match | Target, ...], protocol: int | None) -> None:
-        """Note a rule of which only the whole table shows whether the kernel takes it.
+        """Record a rule whose validity in the kernel depends on the whole table.
 
         Args:
             rule: the rule.
-            extensions: what makes it so; rules of one shape share it.
-            protocol: that the rule names without a `!`.
+            extensions: the extensions in question; rules of one shape share them.
+            protocol: the protocol that the rule matches, without `!`.
         """
         found = self._doubts.get(id(extensions))
         if found is None:
@@ -221,19 +221,19 @@ class Tables:
         found.rules.append(rule)
 
     def check_unused(self, name: str) -> None:
-        """Refuse a chain that a rule above took for an unknown target.
+        """Reject a chain if a rule above used its name as an unknown target.
 
         Raises:
-            CommandError: it did.
+            CommandError: a rule did.
         """
         if f"-j {name}" in self.complaints.named:
             raise CommandError(f"a rule leads to chain {name} before it is declared", hint=DECLARED_FIRST)
 
     def open_by_rule(self, text: str, number: int) -> None:
-        """See that a table is open where a rule stands: in a listing none is named.
+        """Ensure that a table is open for a rule: listings do not name their tables.
 
         Raises:
-            DumpSyntaxError: it is no listing.
+            DumpSyntaxError: the text is not a listing.
         """
         if (
             self.listing
@@ -258,7 +258,7 @@ class Tables:
             self.table = self.ruleset.tables[name] = Table(name, line=number)
 
     def _listed_table(self, number: int) -> str:
-        """Return the table whose listing begins in a line: its built-in chains stand first, with their policies."""
+        """Return the table whose listing starts at a line: its built-in chains come first, with their policies."""
         if self.wanted is not None:
             return self.wanted
         first = takewhile(lambda line: line.startswith("-P "), self.complaints.lines[number - 1 :])
@@ -268,7 +268,7 @@ class Tables:
         return "raw" if "PREROUTING" in chains else "filter"
 
     def _end_listing(self, text: str, number: int) -> None:
-        """Close the open table where another listing begins: of another table, or of this one once more."""
+        """Close the open table if another listing starts: of another table, or of the same one again."""
         table = self.table
         if table is None:
             return

@@ -17,7 +17,7 @@ LONG = {
     "set-counters": "c", "ipv4": "4", "ipv6": "6", "wait": "w", "wait-interval": "W", "verbose": "v",
     "numeric": "n", "exact": "x", "line-numbers": "0", "modprobe": "M", "help": "h", "version": "V",
 }  # fmt: skip
-#: Letters that take an argument. Those of LISTED take the next word if it does not look like an option.
+#: Letters that take an argument. Those in LISTED take the next word if it does not look like an option.
 WITH_ARGUMENT = frozenset("ADCIREPNsdpiojgmtcM")
 LISTED = frozenset("LSFZX")
 WITHOUT_ARGUMENT = frozenset("f46wWvnx0hV")
@@ -29,7 +29,7 @@ PARAMETERS: dict[str, Option] = {option.flag[1:]: option for option in Parameter
 
 @cache
 def long_options(extension: type[Extension]) -> dict[str, Option]:
-    """Return an extension's options by their names without dashes, aliases included."""
+    """Return an extension's options by their names without dashes, including aliases."""
     return {
         spelling.lstrip("-"): option
         for option in extension.options
@@ -38,7 +38,7 @@ def long_options(extension: type[Extension]) -> dict[str, Option]:
 
 
 class Ambiguous(Exception):
-    """An abbreviation that stands for several options."""
+    """An abbreviation that matches several options."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
@@ -52,14 +52,14 @@ def find_long(name: str, loaded: Iterable[type[Extension]]) -> Found | None:
     """Find a long option: among the common ones, then in extensions, the latest loaded first.
 
     Args:
-        name: without dashes; any beginning that only one option has will do.
+        name: without dashes; a unique prefix of an option is enough.
         loaded: the extensions, latest first.
 
     Returns:
-        (None, letter) for a common option, (extension, row) else; None where there is none.
+        (None, letter) for a common option, else (extension, row); None if there is no such option.
 
     Raises:
-        Ambiguous: several options begin so.
+        Ambiguous: several options have this prefix.
     """
     if name in LONG:
         return None, LONG[name]

@@ -1,6 +1,6 @@
-"""How the words of a rule line are read, once it is known which option each of them belongs to.
+"""How to read the words of a rule line, once the option of each word is known.
 
-A :class:`Plan` serves all lines of one shape. Its steps read the values; equal values of equal steps are
+A :class:`Plan` applies to all lines of one shape. Its steps read the values; equal values of equal steps are
 read once, and the models are shared.
 """
 
@@ -17,13 +17,13 @@ from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Match, Option, Target
 from iptsim.extensions.parameters import Parameters
 
-#: Picks the value words of a step from a line; one word, or a tuple of them.
+#: Picks the value words of a step from a line: one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
-#: Looks up what was read from them before.
+#: Looks up the result of an earlier reading of these words.
 _Known = Callable[[Any], Any]
 
-#: How many rules the lists of addresses of one dump may stand for. iptables-save prints each rule on a line
-#: of its own, so only a file for iptables-restore has lists, and two of 511 addresses make 261,121 rules.
+#: The limit on rules after expanding the address lists of a dump. iptables-save prints each rule on its own
+#: line; only files for iptables-restore have lists, and two lists of 511 addresses make 261,121 rules.
 MAX_LISTED = 10_000
 TOO_MANY = (
     f"iptsim takes {MAX_LISTED:,} in a dump; name networks or an ipset, or load the file and save the rules"
@@ -31,14 +31,14 @@ TOO_MANY = (
 
 
 class BindError(Exception):
-    """A word that can't stand where it stands.
+    """A word is not allowed in its place.
 
     Attributes:
         message: what is wrong.
         at: index of the word, from 0.
-        hint: what would be right; may be empty.
-        item: the part of the word that is wrong; empty for all of it.
-        column: where in the word it goes wrong, None where `item` or the whole word is wrong.
+        hint: the correct form; may be empty.
+        item: the wrong part of the word; empty for the whole word.
+        column: the column of the error in the word; None if `item` or the whole word is wrong.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Clause(NamedTuple):
 
     Attributes:
         option: its row.
-        negated: it stands behind a `!`.
+        negated: it follows a `!`.
         at: index of the option word.
         values: indexes of its value words.
     """
@@ -75,10 +75,10 @@ class Step:
     Attributes:
         extension: its class.
         at: index of the word that loaded it.
-        name: as the rule names it: "-m tcp".
+        name: as in the rule: "-m tcp".
         clauses: its options.
         raw: indexes of the words that an unknown extension keeps.
-        complete: the same match follows once more, and takes the further options.
+        complete: the same match follows again, and takes any further options.
     """
 
     extension: type[Extension]
@@ -91,7 +91,7 @@ class Step:
     recipe: Recipe = field(init=False)
 
     def cook_by(self, recipe: Recipe) -> None:
-        """Set how the values are read, and where they stand."""
+        """Set how the values are read, and their places."""
         self.recipe = recipe
         indexes = self.indexes()
         if indexes:
@@ -102,14 +102,14 @@ class Step:
         return [index for clause in self.clauses for index in clause.values]
 
     def rows(self) -> tuple[tuple[Option, bool, int], ...]:
-        """Return what a recipe needs to know of the clauses."""
+        """Return the data about the clauses that a recipe needs."""
         return tuple((clause.option, clause.negated, len(clause.values)) for clause in self.clauses)
 
     def read(self, key: Any) -> Any:
-        """Read the values, as :attr:`key` picks them, and remember the outcome.
+        """Read the values that :attr:`key` picks, and cache the result.
 
         Raises:
-            BindError: one means nothing, or they do not go together.
+            BindError: a value is invalid, or the values do not go together.
         """
         recipe = self.recipe
         try:
@@ -119,7 +119,7 @@ class Step:
         return model
 
     def check(self, key: Any) -> None:
-        """Check the values, as :attr:`key` picks them, of a model that can wait.
+        """Check the values that :attr:`key` picks, for a model that can be made later.
 
         Raises:
             BindError: as in :meth:`read`.
@@ -153,7 +153,7 @@ class Step:
         return models
 
     def _pairs(self, texts: Sequence[str]) -> list[Sequence[str]]:
-        """Take lists of addresses apart: for each source, each destination."""
+        """Expand lists of addresses: for each source, each destination."""
         lines: list[Sequence[str]] = [texts]
         places = {
             clause.option.field: place for place, clause in enumerate(c for c in self.clauses if c.values)
@@ -177,7 +177,7 @@ class Step:
 
 
 def without_idle(model: Parameters) -> Parameters:
-    """Leave out parameters that restrict nothing, as iptables-save does: `-s 0.0.0.0/0`, `-i +`, `-p all`."""
+    """Remove parameters that match everything, as iptables-save does: `-s 0.0.0.0/0`, `-i +`, `-p all`."""
     source, destination = model.source, model.destination
     idle = []
     if source is not None and not source.mask:
@@ -197,10 +197,10 @@ def without_idle(model: Parameters) -> Parameters:
 
 
 class Bound(NamedTuple):
-    """What a rule line says, apart from its command.
+    """The contents of a rule line, apart from its command.
 
     Attributes:
-        parameters: one per rule that the line stands for; `-s a,b` makes two.
+        parameters: one per rule of the line; `-s a,b` makes two rules.
         matches: the matches in the order of testing.
         target: a target's model, a jump, or None.
     """
@@ -218,28 +218,28 @@ def _words(line: str) -> list[str]:
 
 @dataclass(slots=True)
 class Plan:
-    """How the words of all lines of one shape are read.
+    """How to read the words of all lines of one shape.
 
     Attributes:
         command: the command's letter, "A" for `-A`.
         command_at: index of its word.
-        arguments: indexes of the words that the command itself takes.
+        arguments: indexes of the command's own arguments.
         parameters, matches, target: the steps.
         jump: index of the chain name after `-j` or `-g`, or None.
         goto: it was `-g`.
-        counters: indexes of the two words of `-c`, or of the one that holds both.
+        counters: indexes of the two words of `-c`, or of the single word with both numbers.
         ignored: the line is for the other address family.
-        keep: indexes of the words that make the shape.
-        cacheable: whether another line of the shape may be read by this plan.
-        misplaced: chains that the line can't be for -> index of the word that says so (`-o` in INPUT).
-        unknown: the steps of extensions that iptsim does not know.
+        keep: indexes of the words that determine the shape.
+        cacheable: whether this plan may read other lines of the shape.
+        misplaced: chain in which the line is not allowed -> index of the word responsible (`-o` in INPUT).
+        unknown: the steps of unknown extensions.
         jumps: chain names -> jumps, shared by all plans of a reader.
-        key, known, tests: of the steps, what :meth:`run` looks at.
-        waiting: the steps whose models can wait until they are first used.
-        made: the others.
-        doubted: of the models that wait, those of the first line that only the whole table shows to be right.
-            Those of other lines are right or wrong as they are.
-        protocol: that the rule names without a `!`; it belongs to the shape.
+        key, known, tests: the data of the steps that :meth:`run` uses.
+        waiting: the steps whose models can be made on first use.
+        made: the other steps.
+        doubted: those models of the waiting steps, for the first line, whose validity depends on the whole table.
+            The validity is the same for other lines.
+        protocol: the protocol that the rule matches, without `!`; part of the shape.
     """
 
     command: str = ""
@@ -270,7 +270,7 @@ class Plan:
         return [self.parameters, *self.matches, *([self.target] if self.target else [])]
 
     def make_ready(self) -> None:
-        """Lay out for :meth:`run` what the steps have."""
+        """Arrange the data of the steps for :meth:`run`."""
         (self.key, self.known, _), *tests = ((step.key, step.recipe.memo.get, step) for step in self.steps())
         self.tests = tuple(tests)
 
@@ -278,7 +278,7 @@ class Plan:
         """Read the values of one line.
 
         Raises:
-            BindError: a value means nothing.
+            BindError: a value is invalid.
         """
         parameters = self._parameters(words)
         matches: Sequence[Any] = self._matches(words, len(self.tests))
@@ -295,7 +295,7 @@ class Plan:
         return self.parameters.read_all(values) if found is None else found
 
     def _matches(self, words: Sequence[str], count: int) -> tuple[Any, ...]:
-        """Return the models of the first steps behind the parameters."""
+        """Return the models of the first steps after the parameters."""
         found = []
         for key, known, step in self.tests[:count]:
             values = key(words)
@@ -304,7 +304,7 @@ class Plan:
         return tuple(found)
 
     def doubts(self, bound: Bound) -> tuple[Match | Target, ...]:
-        """Return the extensions of a line of which only the whole table shows that the kernel takes them."""
+        """Return the extensions of a line whose validity in the kernel depends on the whole table."""
         model = bound.parameters[0]
         self.protocol = None if "protocol" in model.negated else model.protocol
         found: list[Match | Target] = [*bound.matches]
@@ -313,7 +313,7 @@ class Plan:
         return tuple(one for one in found if is_doubtful(one, self.protocol))
 
     def settle(self, bound: Bound) -> None:
-        """Get ready for :meth:`accept`, once :meth:`run` has read a line."""
+        """Prepare :meth:`accept`, after :meth:`run` has read a line."""
         models: dict[int, Any] = dict(zip(map(id, self.matches), bound.matches, strict=True))
         if self.target is not None:
             models[id(self.target)] = bound.target
@@ -324,13 +324,13 @@ class Plan:
         self.doubted = tuple(model for model in waiting if is_doubtful(model, self.protocol))
 
     def accept(self, words: Sequence[str]) -> tuple[Match | Target, ...] | None:
-        """Check the values of a line, and make the models that can't wait.
+        """Check the values of a line, and make the models that are needed at once.
 
         Returns:
-            What :meth:`doubts` returns; None for lists of addresses.
+            The result of :meth:`doubts`; None for lists of addresses.
 
         Raises:
-            BindError: a value means nothing.
+            BindError: a value is invalid.
         """
         values = self.key(words)
         if values not in self.parameters.recipe.checked:
@@ -352,7 +352,7 @@ class Plan:
         return doubted
 
     def jump_of(self, words: Sequence[str]) -> Jump | None:
-        """Return the jump of a line; None where it has none."""
+        """Return the jump of a line, or None."""
         return None if self.jump is None else self._jump(words[self.jump])
 
     def _jump(self, name: str) -> Jump:
@@ -362,15 +362,15 @@ class Plan:
         return found
 
     def parameters_of(self, line: str) -> Parameters:
-        """Make the parameters of a line that was accepted."""
+        """Make the parameters of an accepted line."""
         return self._parameters(_words(line))[0]
 
     def matches_of(self, line: str) -> tuple[Match, ...]:
-        """Make the matches of a line that was accepted."""
+        """Make the matches of an accepted line."""
         return self._matches(_words(line), len(self.matches))
 
     def target_of(self, line: str) -> Target | None:
-        """Make the target of a line that was accepted; None where it has none, or a jump."""
+        """Make the target of an accepted line; None if it has none, or a jump."""
         if self.target is None:
             return None
         values = self.target.key(_words(line))
@@ -378,10 +378,10 @@ class Plan:
         return self.target.read(values) if model is None else model
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
-        """Return what `-c` sets, if the line has it.
+        """Return the counters that `-c` sets, if the line has it.
 
         Raises:
-            BindError: not numbers.
+            BindError: they are not numbers.
         """
         if not self.counters:
             return None

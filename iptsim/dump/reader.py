@@ -1,6 +1,6 @@
 """Reads the text of iptables-save, of files for iptables-restore, and of `iptables -S`, into a Ruleset.
 
-Line by line: a shape of which a line was parsed before is known, and read so; any other line the grammar parses.
+It reads line by line: a line of a known shape is read by the plan for that shape, any other line by the grammar.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.packet import Family
 from iptsim.reading import read_file
 
-#: Octets of a line that iptables-restore reads.
+#: The number of bytes that iptables-restore reads of a line.
 MAX_LINE = 10239
 
 
@@ -37,7 +37,7 @@ def load(
     """Read a dump from a file. The arguments are those of :func:`loads`.
 
     Raises:
-        CaptureError: the file can't be read, or is no text.
+        CaptureError: the file cannot be read, or is not text.
         DumpSyntaxError: a line that iptables-restore would not take.
         DumpErrors: several of them.
     """
@@ -63,14 +63,14 @@ def loads(
     """Read a dump from a text.
 
     Args:
-        text: the output of `iptables-save`, `ip6tables-save` or `iptables -S`, or what iptables-restore takes.
+        text: the output of `iptables-save`, `ip6tables-save` or `iptables -S`, or input for iptables-restore.
         source: the file's name, for messages.
-        family: 4 or 6; without it, as the header says or the addresses show.
-        lenient: skip what is no line of a dump (prompts, other output) with a warning instead of an error.
-            Rules that can't be read are errors all the same.
-        table: the table that an `iptables -S` listing shows; without it, as the chains with a policy tell.
-        onto: the rules that are loaded already: the text is taken as `iptables-restore --noflush` takes it,
-            and what comes out are both together. They stay as they are.
+        family: 4 or 6; by default, from the header or the addresses.
+        lenient: skip lines that do not belong in a dump (prompts, other output), with a warning instead of an
+            error. Invalid rules are errors nevertheless.
+        table: the table of an `iptables -S` listing; by default, inferred from its chains with a policy.
+        onto: existing rules: the text is applied to a copy of them, as `iptables-restore --noflush` does, and
+            the result contains both.
 
     Raises:
         DumpSyntaxError: a line that iptables-restore would not take.
@@ -92,7 +92,7 @@ class _Reader:
         self.ruleset = commands.copy(onto) if onto else Ruleset(source=source)
         self.complaints = Complaints(source, self.ruleset.warnings)
         self.tables = Tables(self.ruleset, self.complaints, self.onto, table)
-        #: lines that are none of a dump were passed over
+        #: lines that do not belong in a dump were skipped
         self.skipped = False
 
     def read(self, text: str) -> Ruleset:
@@ -166,7 +166,7 @@ class _Reader:
             tables.comments.append(line)
 
     def _by_grammar(self, text: str, number: int) -> None:
-        """Read one line with the grammar, and note what is wrong with it."""
+        """Read one line with the grammar, and record its errors."""
         try:
             if len(text) > MAX_LINE:
                 raise DumpSyntaxError(

@@ -1,6 +1,6 @@
-"""Makes the model of an extension from the words of its options; equal words make it once.
+"""Makes the model of an extension from the words of its options; equal words share one model.
 
-What waits is only checked, and made when somebody asks for it.
+Models that can wait are only checked, and made on first use.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from iptsim.extensions.values import NoSuchWord
 from iptsim.grammar import Malformed, check_form, pattern
 
 _Parse = Callable[..., Any]
-#: Tells whether a word is of the language of a value.
+#: Returns whether a word is in the language of a value.
 _Form = Callable[[str], Any]
 
-#: What would be right, for an error; a function where it is costly to find out.
+#: The correct form, for an error message; a function if it is expensive to compute.
 Hint = str | Callable[[], str]
 
 
 class Misread(Exception):
-    """A value that means nothing.
+    """An invalid value.
 
     Attributes:
         message, hint, item: as in :class:`BindError`.
-        value: its place among the values of the step, None for the options as a whole.
+        value: its index among the values of the step, None for the options as a whole.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Recipe:
 
     Args:
         extension: the model's class.
-        rows: the options in the order written, and whether each is negated and how many words it has.
-        form: the address family, and the iptables whose dump it is.
+        rows: the options in written order, whether each is negated, and its number of words.
+        form: the address family, and the version of iptables that wrote the dump.
 
     Raises:
         ValueError: the options do not go together.
@@ -67,9 +67,9 @@ class Recipe:
         self.form = form
         self.rows = rows
         self.memo: dict[Any, Any] = {}
-        #: the values that :meth:`accept` found right
+        #: the values that :meth:`accept` has accepted
         self.checked: set[Any] = set()
-        #: for each option: its parser, the parser's arguments besides the words, how many words, constant, form
+        #: for each option: its parser, the parser's arguments besides the words, the number of words, constant, form
         self.readers: list[tuple[_Parse, tuple[int, ...], int, Any, _Form | None]] = [
             (
                 option.value.parse if option.value else str,
@@ -80,11 +80,11 @@ class Recipe:
             )
             for option, _, count in rows
         ]
-        #: the extension's own gather() sees the values, so it must be asked each time
+        #: the extension's own gather() uses the values, so it must be called each time
         self.gathers = extension.gather.__func__ is not Extension.gather.__func__  # type: ignore[attr-defined]
-        #: the fields that a value leaves without a condition
+        #: the fields for which the value sets no condition
         self.idle = [(row[0].field, row[0].idle) for row in rows if row[0].idle is not None and not row[1]]
-        #: the class says what a version of iptables keeps of it
+        #: the class determines which parts a version of iptables keeps
         self.kept = extension.kept_by is not Extension.kept_by
         #: the fields that do not depend on words
         self.fixed: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class Recipe:
             fields = extension.gather(Given(option, option.constant, negated) for option, negated, _ in rows)
             self.fixed = {name: fields[name] for name in fields if name == "negated"}
 
-        #: for each option with one word, where all have one: what accepts words that need no reading
+        #: if all options have one word: for each, the function that accepts words without parsing them
         self.plain: list[_Form] | None = [
             pattern("values", name).fullmatch for row in rows if (name := _plain(row[0], form.family))
         ]
@@ -100,12 +100,13 @@ class Recipe:
             self.plain = None
 
     def can_wait(self, protocol: int | None) -> bool:
-        """Return whether a model can be made later, when it is first used.
+        """Return whether a model can be made later, on first use.
 
-        Its values must go together, and limit where the rule can stand, as those of another line of the same shape.
+        The compatibility of its values, and the places where the rule is allowed, must be the same for all lines of
+        the shape.
 
         Args:
-            protocol: that the rule names without a `!`.
+            protocol: the protocol that the rule matches, without `!`.
         """
         extension = self.extension
         if self.gathers or self.kept:
@@ -116,10 +117,10 @@ class Recipe:
         return not (_limits_itself(extension) or decorators.model_validators or decorators.field_validators)
 
     def check(self, key: Any) -> None:
-        """Check values whose model can wait.
+        """Check values whose model can be made later.
 
         Raises:
-            Misread: one means nothing.
+            Misread: a value is invalid.
         """
         texts = (key,) if isinstance(key, str) else key
         if self.plain is not None and all(map(_matches, self.plain, texts)):
@@ -131,7 +132,7 @@ class Recipe:
         """Read the values, and return the model.
 
         Raises:
-            Misread: one means nothing, or they do not go together.
+            Misread: a value is invalid, or the values do not go together.
         """
         values = self.values(texts)
         fields = {**self.fixed, **{row[0].field: value for row, value in zip(self.rows, values, strict=True)}}
@@ -150,10 +151,10 @@ class Recipe:
             raise Misread(str(error)) from None
 
     def values(self, texts: Sequence[str]) -> list[Any]:
-        """Read each value by itself.
+        """Read each value on its own.
 
         Raises:
-            Misread: one means nothing.
+            Misread: a value is invalid.
         """
         values: list[Any] = []
         at = 0
@@ -183,12 +184,12 @@ class Recipe:
         return values
 
 
-#: The methods by which an extension's options may have a say in where it can stand.
+#: The methods by which an extension's options may restrict where it is allowed.
 _LIMITS = ("allowed_tables", "allowed_hooks", "allowed_protocols")
 
 
 def _limits_itself(extension: type[Extension]) -> bool:
-    """Tell whether an extension's options have a say in where it can stand."""
+    """Return whether an extension's options restrict where it is allowed."""
     if extension is Parameters:
         return False
     kind = Target if issubclass(extension, Target) else Match
@@ -196,11 +197,11 @@ def _limits_itself(extension: type[Extension]) -> bool:
 
 
 def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
-    """Tell whether only the whole table shows that the kernel takes an extension in a rule.
+    """Return whether the validity of an extension in a rule depends on the whole table.
 
     Args:
         extension: a match or target of the rule.
-        protocol: that the rule names without a `!`.
+        protocol: the protocol that the rule matches, without `!`.
     """
     tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
     protocols = extension.allowed_protocols()
@@ -212,12 +213,12 @@ def is_doubtful(extension: Match | Target, protocol: int | None) -> bool:
 
 
 def _form(option: Option, family: int) -> str:
-    """Return the language of an option's value, as `grammars/values.lark` names it; empty for none."""
+    """Return the language of an option's value, as named in `grammars/values.lark`, or ""."""
     return option.value.form.format(family=family) if option.value else ""
 
 
 def _plain(option: Option, family: int) -> str:
-    """Return the language of those values of an option that are right as they are; empty for none."""
+    """Return the language of those values of an option that are always valid, or ""."""
     return option.value.plain.format(family=family) if option.value else ""
 
 
@@ -226,5 +227,5 @@ def _matches(form: _Form, text: str) -> bool:
 
 
 def expected(option: Option) -> str:
-    """Return a hint at what an option's value looks like."""
+    """Return a hint about the form of an option's value."""
     return f"expected {option.value.expected}" if option.value else ""

@@ -1,4 +1,4 @@
-"""The rule lines of a text: each shape is parsed by the grammar once; what follows of it is read by its plan."""
+"""The rule lines of a text: the grammar parses each shape once; a plan reads all further lines of that shape."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import Target
 from iptsim.extensions.unknown import UnknownTarget
 
-#: Limits of iptables-restore: octets of a word, words of a line.
+#: Limits of iptables-restore: bytes of a word, words of a line.
 MAX_WORD, MAX_WORDS = 1023, 250
-#: Through how many rules the lines with -D, -C, -X and -E may look: each of them goes through all there are.
+#: The number of rules that lines with -D, -C, -X and -E may search in total: each line may search all rules.
 MAX_SEARCHED = 10_000_000
-#: How many line shapes are remembered.
+#: The number of line shapes that are cached.
 _MAX_PLANS = 8192
 
 
 class RuleLines:
-    """Reads the rule lines of one text, into the open table.
+    """Reads the rule lines of one text into the open table.
 
     Args:
-        binder: finds out what the words of a new shape are.
-        tables: of the text.
-        complaints: where errors and warnings go.
+        binder: determines the roles of the words of a new shape.
+        tables: the tables of the text.
+        complaints: receives errors and warnings.
 
     Attributes:
-        plans: how lines are read, by their shapes.
-        keep: the words that make a line's shape.
+        plans: how to read lines, by their shapes.
+        keep: the words that determine a line's shape.
     """
 
     def __init__(self, binder: Binder, tables: Tables, complaints: Complaints) -> None:
@@ -44,15 +44,15 @@ class RuleLines:
         self.tables = tables
         self.complaints = complaints
         self.plans: dict[tuple[str | None, ...], Plan] = {}
-        # names of targets must be told from names of chains at once
+        # names of targets must be distinguished from names of chains at once
         self.keep: dict[str, str] = {word: word for word in ("!", "-", *target_names())}
-        #: how many rules the lists of addresses made
+        #: the number of rules made from lists of addresses
         self.from_lists = 0
-        #: through how many rules commands have looked
+        #: the number of rules that commands have searched
         self.searched = 0
 
     def read_alike(self, words: list[str], line: str, number: int) -> bool:
-        """Read a line of a shape that was parsed before; return whether there is one and that went well."""
+        """Read a line of a known shape; return whether the shape is known and the line is valid."""
         table = self.tables.table
         assert table is not None
         counters = None
@@ -87,10 +87,10 @@ class RuleLines:
         return True
 
     def read(self, line: Line, text: str, number: int) -> None:
-        """Carry out a line that the grammar parsed, and remember its shape.
+        """Apply a line that the grammar has parsed, and cache its shape.
 
         Raises:
-            DumpSyntaxError: something in it means nothing.
+            DumpSyntaxError: the line is invalid.
         """
         self.tables.open_by_rule(text, number)
         words = list(line.words)
@@ -130,10 +130,10 @@ class RuleLines:
     def _command(
         self, plan: Plan, words: Sequence[str], bound: Bound, counters: Counters | None, number: int
     ) -> None:
-        """Carry out a line's command.
+        """Apply a line's command.
 
         Raises:
-            BindError: it can't be.
+            BindError: it cannot be applied.
         """
         table = self.tables.table
         assert table is not None
@@ -195,7 +195,7 @@ class RuleLines:
     def _rules(
         self, plan: Plan, bound: Bound, chain: Chain, counters: Counters | None, number: int
     ) -> list[Rule]:
-        """Make the rules of a line: one per pair of addresses."""
+        """Make the rules of a line: one per pair of source and destination."""
         target, table = bound.target, self.tables.table
         assert table is not None
         if plan.jump is not None:
@@ -228,10 +228,10 @@ class RuleLines:
         ]
 
     def _resolve(self, plan: Plan, at: int, target: Target | Jump | None, number: int) -> Target | Jump:
-        """Return what a name after `-j` or `-g` that is no known target stands for.
+        """Return the chain or unknown target for a name after `-j` or `-g`.
 
         Raises:
-            BindError: nothing, or a chain that can't be jumped to.
+            BindError: there is none, or rules cannot jump to that chain.
         """
         table = self.tables.table
         assert table is not None
@@ -250,7 +250,7 @@ class RuleLines:
 
 
 def _part(word: Word, item: str, column: int | None) -> Word:
-    """Return the part of a word, such as an item of its list or its end, that an error is about."""
+    """Return the part of a word that an error is about, such as an item of its list or its end."""
     if column is not None and word.raw == word.text:
         return word._replace(
             start=min(word.start + column, word.end), end=max(word.end, word.start + column + 1)

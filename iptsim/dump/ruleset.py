@@ -18,7 +18,7 @@ from iptsim.shown import Framed, Pictured, Shown, made
 if TYPE_CHECKING:
     from networkx import MultiDiGraph
 
-#: Tables in the order in which the kernel knows them, with their built-in chains.
+#: The tables in the kernel's order, with their built-in chains.
 BUILTIN_CHAINS: dict[str, tuple[str, ...]] = {
     "raw": ("PREROUTING", "OUTPUT"),
     "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
@@ -33,7 +33,7 @@ _SECURITY_PRIORITIES = {"legacy": 50, "nf_tables": 150}
 def priority_of(table: str, chain: str, backend: str = "nf_tables") -> int:
     """Return the priority of a table's built-in chain at its hook.
 
-    The nf_tables flavour of iptables gives the security table 150, behind nat at INPUT; the legacy flavour 50.
+    The nf_tables variant of iptables gives the security table priority 150, after nat at INPUT; the legacy variant 50.
     """
     if table == "nat":
         return -100 if chain in ("PREROUTING", "OUTPUT") else 100
@@ -41,7 +41,7 @@ def priority_of(table: str, chain: str, backend: str = "nf_tables") -> int:
 
 
 class Counters(NamedTuple):
-    """How many packets and octets a rule or policy has seen: `[packets:octets]`."""
+    """The packet and byte counters of a rule or policy: `[packets:bytes]`."""
 
     packets: int
     octets: int
@@ -52,33 +52,33 @@ class Counters(NamedTuple):
 
 @dataclass(slots=True)
 class Jump:
-    """`-j CHAIN` or `-g CHAIN`: go on in a user chain, coming back (jump) or not (goto)."""
+    """`-j CHAIN` or `-g CHAIN`: continue in a user chain, with return (jump) or without (goto)."""
 
     chain: str
     goto: bool = False
 
     def says(self) -> Message:
-        """Return the order in words."""
+        """Return the action in words."""
         if self.goto:
             return message("go on in chain {chain} and do not come back here", chain=self.chain)
         return message("go on in chain {chain}", chain=self.chain)
 
 
 class Plan(Protocol):
-    """How the lines of one shape are read (:class:`iptsim.dump.plan.Plan`)."""
+    """How to read the lines of one shape (:class:`iptsim.dump.plan.Plan`)."""
 
     def parameters_of(self, line: str) -> Parameters:
         """Return a line's parameters."""
 
     def target_of(self, line: str) -> Target | None:
-        """Return a line's target; None where it has none, or a jump."""
+        """Return a line's target; None if it has none, or a jump."""
 
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Return a line's matches."""
 
 
 class _Read(Shown):
-    """A rule of a line whose values were checked. They are made when they are first used: most never are."""
+    """A rule from a line whose values were checked. Its models are made on first use: most are never used."""
 
     __slots__ = ("_line", "_plan")
     _line: str
@@ -108,15 +108,15 @@ class Rule(_Read):
     Attributes:
         table: the table's name.
         chain: the chain's name.
-        position: place in its chain, from 1, as `iptables -L --line-numbers` shows it.
+        position: its number in the chain, from 1, as in `iptables -L --line-numbers`.
         parameters: the conditions without `-m`.
         matches: the `-m` matches in the order in which they are tested.
-        target: what to do; None for a rule that only counts.
-        counters: as in the dump, None where the dump has none.
-        source: name of the file it was read from.
-        line: its line there, from 1; 0 for a rule that was made in memory.
+        target: the action; None for a rule that only counts.
+        counters: as in the dump; None if the dump has none.
+        source: name of the file from which it was read.
+        line: its line there, from 1; 0 for a rule created in memory.
         jump: the target, if it is a jump to a chain.
-        refused: why the kernel would not take it, though iptables does; packets pass such a rule by.
+        refused: why the kernel would reject it although iptables accepts it; such rules are ignored.
     """
 
     table: str
@@ -145,15 +145,15 @@ class Rule(_Read):
         plan: Plan,
         line: str,
     ) -> Rule:
-        """Make a rule whose parameters, matches and target a plan makes of its line when they are first used.
+        """Make a rule whose parameters, matches and target are made on first use, by a plan from its line.
 
         Args:
             place: table, chain and position.
             jump: its target, if that is a jump.
             counters: as in the dump.
             origin: the file's name, and the line's number.
-            plan: of the line's shape.
-            line: without counters; its values are right.
+            plan: the plan for the line's shape.
+            line: the line without counters; its values are valid.
         """
         rule = cls.__new__(cls)
         rule.table, rule.chain, rule.position = place
@@ -182,7 +182,7 @@ class Rule(_Read):
 
     @property
     def span(self) -> Span:
-        """Where the rule stands in its source."""
+        """The place of the rule in its source."""
         return Span(self.source, self.line, 0, len(self.text))
 
     @property
@@ -199,7 +199,7 @@ class Chain(Framed):
 
     Attributes:
         policy: ACCEPT or DROP for a built-in chain, None for a user chain.
-        declared: the dump has a `:CHAIN` line for it (hand-written files may leave that out).
+        declared: the dump has a `:CHAIN` line for it (which hand-written files may omit).
     """
 
     table: str
@@ -216,7 +216,7 @@ class Chain(Framed):
 
     @property
     def builtin(self) -> bool:
-        """Whether the chain hangs at a hook."""
+        """Whether the chain is attached to a hook."""
         return self.name in BUILTIN_CHAINS.get(self.table, ())
 
 
@@ -251,13 +251,13 @@ class Ruleset(Pictured):
     Attributes:
         family: 4 or 6.
         tables: by name, in the order of the dump.
-        backend: "nf_tables" or "legacy", from the dump's header; nf_tables where it says nothing and
-            the version is not older than 1.8.
+        backend: "nf_tables" or "legacy", from the dump's header; nf_tables if the header does not name
+            it and the version is at least 1.8.
         version: of the iptables that wrote the dump, e.g. "1.8.9", or None.
         source: the file's name.
-        listed: it was read from listings of single tables (`iptables -S`): others may have rules as well.
+        listed: it was read from listings of single tables (`iptables -S`): other tables may have rules too.
         trailer: the comment lines after the last COMMIT.
-        warnings: what was odd but understood, one sentence each.
+        warnings: oddities that do not prevent reading, one sentence each.
     """
 
     family: Family = 4
@@ -285,7 +285,7 @@ class Ruleset(Pictured):
             yield from table.rules()
 
     def missing_chain(self, chain: str, table: str | None = None) -> str:
-        """Return what to say of a chain that is not there: in one table, or in any."""
+        """Return the error message for a chain that is missing in one table, or in all tables."""
         known = {name for one, entry in self.tables.items() if table in (None, one) for name in entry.chains}
         near = difflib.get_close_matches(chain, known, 1)
         where = f"table {table}" if table else "any table"
@@ -295,7 +295,7 @@ class Ruleset(Pictured):
         """Return a rule by its place.
 
         Raises:
-            RulesetError: there is none.
+            RulesetError: there is no such rule.
         """
         found = self.chain(table, chain)
         if found is None:

@@ -1,4 +1,4 @@
-"""Parses one line of a dump by the grammar (`dump.lark`), and explains what is no line."""
+"""Parses one line of a dump with the grammar (`dump.lark`), and explains invalid lines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Line(NamedTuple):
     """A line of a dump.
 
     Attributes:
-        kind: "comment", "table", "chain", "commit" or "rule", the name of its rule in `dump.lark`.
-        words: its words; of a table or chain line without the first character.
-        counters: `[packets:octets]`, where it has them.
+        kind: "comment", "table", "chain", "commit" or "rule": the name of its rule in `dump.lark`.
+        words: its words; in a table or chain line without the first character.
+        counters: `[packets:bytes]`, if present.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Line(NamedTuple):
     counters: Counters | None = None
 
 
-#: What may follow, by the names of the grammar's terminals, as an error says it.
+#: The descriptions of the grammar's terminals in error messages.
 _EXPECTED = {
     "COUNTERS": "[packets:octets]",
     "NAME": "a name",
@@ -53,7 +53,7 @@ def _counters(text: str) -> Counters:
 
 
 def read_counters(text: str) -> Counters | None:
-    """Read `[packets:octets]` where it stands by itself; None for anything else."""
+    """Read a text that consists only of `[packets:bytes]`; None for anything else."""
     return _counters(text) if terminal("dump", "COUNTERS").fullmatch(text) else None
 
 
@@ -66,7 +66,7 @@ def read_line(text: str, source: str, number: int) -> Line:
         number: the line's number.
 
     Raises:
-        DumpSyntaxError: it is none.
+        DumpSyntaxError: it is not a line of a dump.
     """
     try:
         tree = parser("dump").parse(text, start="line").children[0]
@@ -84,7 +84,7 @@ def read_line(text: str, source: str, number: int) -> Line:
 
 
 def _explain(text: str, error: Exception, source: str, number: int) -> DumpSyntaxError:
-    """Say what is wrong with a line that the grammar refuses."""
+    """Return an error that says what is wrong with a line that the grammar rejects."""
     start = getattr(error, "pos_in_stream", None)
     token = getattr(error, "token", None)
     if token is not None and token.type == "$END":
@@ -129,7 +129,7 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
 
 
 def open_quote(text: str) -> int | None:
-    """Return the column of a double quote that nothing closes, or None."""
+    """Return the column of an unclosed double quote, or None."""
     opened: int | None = None
     at = 0
     while at < len(text):

@@ -1,4 +1,4 @@
-"""The text of a dump before its lines are read: octets decoded, and what no dump can hold refused or repaired."""
+"""The text of a dump before its lines are read: decoding, and rejecting or repairing what a dump cannot contain."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from iptsim.dump.complaints import Complaints
 from iptsim.errors import CaptureError, DumpSyntaxError, Span
 
-#: How the output of `iptables -L` begins a chain.
+#: The start of a chain in the output of `iptables -L`.
 _SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
-#: What would be right where none of a text is a dump.
+#: The hint for a text that is not a dump at all.
 WANTED = "expected the output of iptables-save"
-#: Blanks before a line.
+#: Leading blanks of a line.
 _INDENTED = re.compile(r"(?m)^[ \t]+")
 
 
 def decode(data: bytes, source: str, lenient: bool = False) -> str:
-    """Return the text of a dump's octets; with `lenient`, U+FFFD stands for what is not UTF-8.
+    """Decode a dump; with `lenient`, U+FFFD replaces bytes that are not UTF-8.
 
     Raises:
-        CaptureError: not UTF-8.
+        CaptureError: it is not UTF-8.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise CaptureError(f"{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8")
@@ -33,10 +33,10 @@ def decode(data: bytes, source: str, lenient: bool = False) -> str:
 
 
 def clean(text: str, complaints: Complaints, lenient: bool) -> str:
-    """Refuse, or with `lenient` repair and warn of, what no line of a dump can hold.
+    """Reject characters that a dump cannot contain, or with `lenient` repair them with a warning.
 
     Raises:
-        DumpSyntaxError: such a thing.
+        DumpSyntaxError: there is such a character.
     """
     nul = text.find("\0")
     if nul >= 0:
@@ -64,7 +64,7 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
             )
         complaints.warn(number, "this line and others ended with a carriage return")
         text = text.replace("\r\n", "\n")
-    # looking for the word first is faster by far
+    # searching for the word first is much faster
     shown = _SHOWN.search(text) if "Chain " in text and not lenient else None
     if shown:
         number = text.count("\n", 0, shown.start()) + 1

@@ -1,7 +1,7 @@
-"""Cuts a line at its blanks, so that its shape is found if a line of that shape was parsed before.
+"""Splits a line at blanks, to find its shape if a line of that shape was parsed before.
 
-The grammar (`dump.lark`) is the reference, and a property test holds :func:`split` to it. Both cut as
-add_param_to_argv does (iptables/xshared.c).
+The grammar (`dump.lark`) is the reference; a property test compares :func:`split` with it. Both split like
+add_param_to_argv (iptables/xshared.c).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Word(NamedTuple):
-    """One word: as the source has it, what it means, and its columns from 0."""
+    """One word: its source text, its unquoted value, and its columns, from 0."""
 
     raw: str
     text: str
@@ -23,12 +23,12 @@ class Word(NamedTuple):
 
     @property
     def columns(self) -> tuple[int, int]:
-        """Where it begins and ends."""
+        """The columns of its start and end."""
         return self.start, self.end
 
 
 def unquote(word: str) -> str:
-    r"""Return what a word of the source means, without its quotes and escapes.
+    r"""Return a word of the source without its quotes and escapes.
 
     >>> unquote('"IN drop: "'), unquote('a"say \\"hi\\""')
     ('IN drop: ', 'asay "hi"')
@@ -38,10 +38,10 @@ def unquote(word: str) -> str:
 
 
 def split(line: str) -> list[str] | None:
-    """Return the unquoted words of a line, or None for a line that the grammar may refuse."""
+    """Return the unquoted words of a line, or None for a line that the grammar may reject."""
     if not line.isprintable():
         return _split_any(line)
-    # A printable line has no other white space than the blank.
+    # A printable line has no whitespace except spaces.
     if '"' not in line:
         return line.split()
     if "\\" in line:
@@ -61,7 +61,7 @@ def split(line: str) -> list[str] | None:
 
 def _split_any(line: str) -> list[str] | None:
     words, end = [], 0
-    # never searching: what is no word where the last one ended ends the line, in one pass however it is made
+    # no searching: anything after a word that is not a word ends the line, so any input takes one pass
     while found := _WORD.match(line, end):
         lead, quoted, plain = found.groups()
         words.append(plain if quoted is None else lead + _ESCAPE.sub(r"\1", quoted))

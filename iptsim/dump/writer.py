@@ -1,4 +1,4 @@
-"""Writes a ruleset as iptables-save prints it."""
+"""Writes a ruleset in the format of iptables-save."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def dumps(ruleset: Ruleset, *, counters: bool | None = None) -> str:
 
     Args:
         ruleset: the ruleset.
-        counters: whether each rule has its counters before it, as with `iptables-save -c`; None: those
-            that have some.
+        counters: whether to print counters before each rule, as `iptables-save -c` does; None: only before
+            rules that have counters.
     """
     return "".join(f"{line}\n" for line in _lines(ruleset, counters))
 

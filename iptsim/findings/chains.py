@@ -18,18 +18,18 @@ _SHOWN = 5
 
 
 def is_unconditional(rule: Rule) -> bool:
-    """Tell whether a rule is for every packet."""
+    """Return whether a rule is for every packet."""
     return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
 
 
 def accepts_all(rule: Rule) -> bool:
-    """Tell whether a rule accepts every packet in one of the chains that guard the host."""
+    """Return whether a rule accepts every packet in one of the chains that guard the host."""
     gate = rule.table == "filter" and rule.chain in _GATES
     return gate and rule.target_name == "ACCEPT" and is_unconditional(rule)
 
 
 def _ends(rule: Rule) -> bool:
-    """Tell whether no packet gets past a rule."""
+    """Return whether no packet gets past a rule."""
     return is_unconditional(rule) and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
 
 

@@ -54,7 +54,7 @@ def flushed(scene: Scene) -> Iterator[Finding]:
 
 
 def _expects_rules(scene: Scene, family: Family) -> bool:
-    """Tell whether rules of Docker's must be there: it is set up to write them, or left some of its chains."""
+    """Return whether rules of Docker's must be there: it is set up to write them, or left some of its chains."""
     daemon = scene.host.daemon
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False

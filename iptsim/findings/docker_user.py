@@ -40,7 +40,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
 
 
 def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
-    """Tell whether a rule of Docker's, or the chains that it leads to, may let a new connection through."""
+    """Return whether a rule of Docker's, or the chains that it leads to, may let a new connection through."""
     if isinstance(rule.target, Jump):
         chains = scene.below(family, "filter", rule.target.chain)
         rules = [one for chain in chains for one in scene.rules(family, "filter", chain)]
@@ -199,7 +199,7 @@ def _source_of(rule: Rule) -> str:
 
 
 def _names_port(rule: Rule, proto: int, port: int) -> bool:
-    """Tell whether a rule is for few destination ports, of which this is one."""
+    """Return whether a rule is for few destination ports, of which this is one."""
     if rule.parameters.protocol != proto or "protocol" in rule.parameters.negated:
         return False
     return any(

@@ -35,7 +35,7 @@ def outcome(scene: Scene, family: Family, commands: Iterable[str], shown: Explan
 
 
 def mends(shown: Explanation, after: Explanation) -> bool:
-    """Tell whether a packet that got through is blocked now, or one that was blocked gets through."""
+    """Return whether a packet that got through is blocked now, or one that was blocked gets through."""
     if shown.verdict == "ACCEPT":
         return after.verdict in ("DROP", "REJECT")
     return after.verdict == "ACCEPT"

@@ -137,7 +137,7 @@ class Scene:
         return not self.host.inferred and any(container.id for container in self.host.containers.values())
 
     def docker_writes(self, family: Family) -> bool:
-        """Tell whether dockerd is set up to write rules of a family."""
+        """Return whether dockerd is set up to write rules of a family."""
         daemon = self.host.daemon
         if daemon is None or daemon.firewall_backend == "nftables" or daemon.iptables is False:
             return False
@@ -156,7 +156,7 @@ class Scene:
         ]
 
     def _is_dockers(self, network: Network) -> bool:
-        """Tell whether Docker made a network: its engine says so, or Docker's rules name the bridge."""
+        """Return whether Docker made a network: its engine says so, or Docker's rules name the bridge."""
         if network.id:
             return all(
                 container.daemon != "podman"

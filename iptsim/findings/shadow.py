@@ -179,7 +179,7 @@ def _prefix(rule: Rule, field: str) -> _Prefix | None:
 
 
 def _is_within(prefix: _Prefix | None, mask: int | None) -> bool:
-    """Tell whether all addresses of a prefix agree under a mask; None for a rule that does not look."""
+    """Return whether all addresses of a prefix agree under a mask; None for a rule that does not look."""
     return mask is None or (prefix is not None and prefix[1] & mask == mask)
 
 
@@ -204,7 +204,7 @@ def _single_port(conditions: tuple[Predicate, ...]) -> int | None:
 
 
 def _takes(rule: Rule) -> bool:
-    """Tell whether no packet that fits a rule comes to the next one."""
+    """Return whether no packet that fits a rule comes to the next one."""
     target = rule.target
     if isinstance(target, Jump):
         return target.goto
@@ -218,7 +218,7 @@ def _sure_conditions(rule: Rule) -> tuple[Predicate, ...]:
 
 
 def _implies(mine: Predicate, theirs: Predicate) -> bool:
-    """Tell whether a packet that meets one condition surely meets another."""
+    """Return whether a packet that meets one condition surely meets another."""
     if mine.text == theirs.text and mine.negated == theirs.negated:
         return True
     if mine.constraint is None or theirs.constraint is None:
