@@ -1,4 +1,4 @@
-"""What is probably wrong with a host: each analysis is a function from a scene to findings."""
+"""Likely problems of a host: each analysis is a function from a scene to findings."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ ANALYSES: tuple[Analysis, ...] = (
 
 
 def lint(source: str | Path | Host) -> Findings:
-    """Return what is probably wrong with a host, the most telling findings first.
+    """Return the likely problems of a host, most important first.
 
     Args:
-        source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
+        source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
 
     Raises:
-        CaptureError: the source can't be read.
-        DumpSyntaxError: a line of the dump that iptables-restore would not take.
-        RulesetError: the rules loop or jump to a chain that is not there.
+        CaptureError: the source cannot be read.
+        DumpSyntaxError: iptables-restore would reject a line of the dump.
+        RulesetError: the rules have a loop or jump to a missing chain.
     """
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)

@@ -1,4 +1,4 @@
-"""Two rulesets at once: of the two backends, of the two address families."""
+"""Findings about two rulesets: of both backends, or of both address families."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from iptsim.findings.scene import SOME_PORT, Scene, called, place
 from iptsim.languages import Message, message, message_joined, message_sentences
 from iptsim.packet import Family
 
-#: Ports of the host that are asked about: of services that a firewall often guards, and an unused one.
+#: The checked ports of the host: services that a firewall often protects, and an unused port.
 _PORTS = (SOME_PORT, 22, 80, 443, 3306)
 
 
 def mixed(scene: Scene) -> Iterator[Finding]:
-    """Find a host with rules of both backends, or a dump that warns of the other one."""
+    """Find a host with rules of both backends, or a dump that warns about the other backend."""
     for family, main in scene.host.rulesets.items():
         other = scene.host.extra_rulesets.get(family)
         if other is not None and _acts(other) and _acts(main):
@@ -97,7 +97,7 @@ def _warning(ruleset: Ruleset) -> str | None:
 
 
 def _parting(scene: Scene, family: Family) -> Explanation | None:
-    """Return a packet whose verdict the other backend changes."""
+    """Return a packet whose verdict depends on the other backend."""
     alone = scene.suppose("one backend", other_backend=False)
     pairs = [(scene.ask_port(one), scene.ask_port(one, alone)) for one in scene.publications(family)]
     asked = [("internet", "host", port) for port in _PORTS]
@@ -114,7 +114,7 @@ def _parting(scene: Scene, family: Family) -> Explanation | None:
 
 
 def ipv6_open(scene: Scene) -> Iterator[Finding]:
-    """Find hosts and containers that IPv4 rules protect and that IPv6 reaches."""
+    """Find hosts and containers that are protected in IPv4 but reachable over IPv6."""
     if not {4, 6} <= set(scene.families) or scene.host.inferred:
         return
     yield from _host_open(scene)
@@ -150,7 +150,7 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
 
 
 def _policy(scene: Scene, chain: Chain | None) -> Evidence:
-    """Return as evidence that a chain of the IPv6 rules, or the lack of one, keeps nothing out."""
+    """Return evidence that a chain of the IPv6 rules, or its absence, blocks nothing."""
     if chain is not None:
         return of_policy(chain)
     return Evidence(scene.host.rulesets[6].source, message("no rules, so that nothing is kept out"))

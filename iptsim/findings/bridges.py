@@ -1,4 +1,4 @@
-"""Bridges: icc=false that iptables never sees, and other bridges that Docker's policy hits."""
+"""Findings about bridges: icc=false without effect, and other bridges affected by Docker's policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iptsim.packet import Family, address_text
 
 
 def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
-    """Find networks with icc off on a host that does not show bridged packets to iptables."""
+    """Find networks with icc off on a host whose iptables does not see bridged packets."""
     for family in scene.families:
         name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
         value = scene.host.namespace.sysctls.get(name)
@@ -58,7 +58,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
 
 
 def other_bridges(scene: Scene) -> Iterator[Finding]:
-    """Find bridges and tunnels of other programs whose traffic only the policy of FORWARD drops."""
+    """Find other programs' bridges and tunnels whose traffic is dropped only by the policy of FORWARD."""
     for family in scene.families:
         forward = scene.table(family, "filter").chains.get("FORWARD")
         if forward is None or forward.policy != "DROP" or not scene.has_docker:
@@ -96,7 +96,7 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
 
 
 def _accepting(scene: Scene, family: Family, interface: Interface, shown: Explanation) -> tuple[str, ...]:
-    """Return the rules that let a bridge's traffic through, there and back; as few as are needed."""
+    """Return the rules needed to accept a bridge's traffic in both directions."""
     tool, name = tool_of(family), interface.name
     where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
     way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
@@ -108,7 +108,7 @@ def _accepting(scene: Scene, family: Family, interface: Interface, shown: Explan
 
 
 def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
-    """Return an address behind a bridge or tunnel that is not Docker's, None for any other interface."""
+    """Return an address behind a bridge or tunnel that is not Docker's; None for any other interface."""
     if interface.kind not in ("bridge", "wireguard", "tun") or not interface.up:
         return None
     if (

@@ -1,4 +1,4 @@
-"""Chains: never reached, empty, or cut short by a rule that accepts everything."""
+"""Findings about chains: unreachable, empty, or cut short by a rule that accepts everything."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _SHOWN = 5
 
 
 def is_unconditional(rule: Rule) -> bool:
-    """Return whether a rule is for every packet."""
+    """Return whether a rule matches every packet."""
     return not rule.parameters.predicates() and not any(match.predicates() for match in rule.matches)
 
 
 def accepts_all(rule: Rule) -> bool:
-    """Return whether a rule accepts every packet in one of the chains that guard the host."""
+    """Return whether a rule accepts every packet in one of the chains that protect the host."""
     gate = rule.table == "filter" and rule.chain in _GATES
     return gate and rule.target_name == "ACCEPT" and is_unconditional(rule)
 
 
 def _ends(rule: Rule) -> bool:
-    """Return whether no packet gets past a rule."""
+    """Return whether no packet continues after a rule."""
     return is_unconditional(rule) and rule.target_name in ("ACCEPT", "DROP", "REJECT", "RETURN")
 
 
 def accept_all(scene: Scene) -> Iterator[Finding]:
-    """Find an ACCEPT of everything with rules, or a policy DROP, behind it."""
+    """Find an unconditional ACCEPT that is followed by rules or by a policy DROP."""
     for family in scene.families:
         for name in _GATES:
             chain = scene.table(family, "filter").chains.get(name)
@@ -102,12 +102,12 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
 
 
 def unused(scene: Scene) -> Iterator[Finding]:
-    """Find chains made by hand to which nothing leads."""
+    """Find hand-made chains that no rule jumps to."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():
             if not any(chain.builtin for chain in table.chains.values()):
-                continue  # a fragment for iptables-restore --noflush: others lead to its chains
+                continue  # a fragment for iptables-restore --noflush: rules elsewhere jump to its chains
             reached = scene.hooks(family, table.name)
             for chain in table.chains.values():
                 if (
@@ -153,7 +153,7 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
 
 
 def empty(scene: Scene) -> Iterator[Finding]:
-    """Find jumps to chains made by hand that have no rules."""
+    """Find jumps to hand-made chains that have no rules."""
     for family in scene.families:
         owners = chain_owners(scene.host.rulesets[family])
         for table in scene.host.rulesets[family].tables.values():

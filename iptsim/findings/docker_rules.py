@@ -1,4 +1,4 @@
-"""Docker's own rules: gone while containers run, or still there for containers that are gone."""
+"""Findings about Docker's own rules: missing while containers run, or left over from removed containers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def flushed(scene: Scene) -> Iterator[Finding]:
 
 
 def _expects_rules(scene: Scene, family: Family) -> bool:
-    """Return whether rules of Docker's must be there: it is set up to write them, or left some of its chains."""
+    """Return whether Docker's rules are expected: its settings enable them, or some of its chains exist."""
     daemon = scene.host.daemon
     if daemon is not None and (daemon.iptables is False or daemon.firewall_backend == "nftables"):
         return False
@@ -62,13 +62,13 @@ def _expects_rules(scene: Scene, family: Family) -> bool:
     if "DOCKER-FORWARD" in chains or any(scene.rules(family, table, "DOCKER") for table in ("filter", "nat")):
         return True
     if family == 4 and "DOCKER-ISOLATION-STAGE-1" in chains:
-        return True  # the same chain of IPv6 waits empty for a network with IPv6
+        return True  # the same chain in IPv6 stays empty until there is a network with IPv6
     running = any(scene.members(network, family) for network in scene.docker_networks())
     return scene.knows_containers and running and scene.docker_writes(family)
 
 
 def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
-    """Yield what Docker needs and the dump lacks, in words."""
+    """Yield descriptions of rules that Docker needs but the dump lacks."""
     networks = _active(scene, family)
     nat, chains = scene.table(family, "nat").chains, scene.table(family, "filter").chains
     if networks or "DOCKER" in nat:
@@ -106,13 +106,13 @@ def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Ev
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
-    """Yield the DROP rules that dockerd writes for these settings but that are missing."""
+    """Yield descriptions of missing DROP rules that dockerd writes for these settings."""
     if scene.host.daemon is None or scene.host.daemon.generation is None:
         return
     try:
         docker = docker_host(scene.host)
     except IptsimError:
-        return  # with invalid settings it is unknown what dockerd would write
+        return  # with invalid settings, dockerd's rules are unknown
     there = {(rule.table, rule.chain, rule.text) for rule in scene.host.rulesets[family].rules()}
     for rule in rules_for(docker, family).rules():
         if rule.target_name == "DROP" and (rule.table, rule.chain, rule.text) not in there:
@@ -147,7 +147,7 @@ def _masquerades(rule: Rule, bridge: str | None) -> bool:
 
 
 def _hit(scene: Scene, family: Family) -> Explanation | None:
-    """Return a packet that misses the rules: to a published port, else from a container to the outside."""
+    """Return a packet affected by the missing rules: to a published port, else from a container to the outside."""
     asked = [scene.ask_port(publication) for publication in scene.publications(family)]
     asked += [
         scene.ask(container.name, "internet", family, proto="tcp", dport=443)
@@ -159,7 +159,7 @@ def _hit(scene: Scene, family: Family) -> Explanation | None:
 
 
 def stale(scene: Scene) -> Iterator[Finding]:
-    """Find rules of Docker's for addresses that no running container has."""
+    """Find Docker's rules for addresses that no running container has."""
     if not scene.knows_containers:
         return
     for family in scene.families:
@@ -175,7 +175,7 @@ def stale(scene: Scene) -> Iterator[Finding]:
 
 
 def _container_addresses(rule: Rule) -> Iterator[int]:
-    """Yield the addresses of containers that a rule of Docker's for one container names."""
+    """Yield the container addresses in one of Docker's rules for a single container."""
     role = docker_role(rule)
     if role is None or role.code not in (
         "port-forward", "published-port", "link", "link-answer", "direct-routing", "hairpin-masquerade",

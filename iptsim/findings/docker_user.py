@@ -1,4 +1,4 @@
-"""DOCKER-USER: whether it is asked, and whether its rules do what they seem to."""
+"""Findings about DOCKER-USER: whether it is evaluated, and whether its rules do what they seem to do."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
-#: Roles of Docker's rules that let no new connection in.
+#: Roles of Docker's rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
 
 
 def asked(scene: Scene) -> Iterator[Finding]:
-    """Find a DOCKER-USER that FORWARD does not ask, or asks too late."""
+    """Find a DOCKER-USER that FORWARD does not jump to, or jumps to too late."""
     for family in scene.families:
         if CHAIN not in scene.table(family, "filter").chains:
             continue
@@ -29,7 +29,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
         jumps = [rule for rule in scene.jumps(family, "filter", CHAIN) if rule.chain == "FORWARD"]
         others = [rule for rule in scene.rules(family, "filter", "FORWARD") if is_dockers(rule)]
         if not jumps:
-            if others:  # without any, docker-rules-flushed says it
+            if others:  # without any, docker-rules-flushed reports it
                 yield _not_asked(scene, family, own)
             continue
         before = [
@@ -40,7 +40,7 @@ def asked(scene: Scene) -> Iterator[Finding]:
 
 
 def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
-    """Return whether a rule of Docker's, or the chains that it leads to, may let a new connection through."""
+    """Return whether one of Docker's rules, or the chains it jumps to, may accept a new connection."""
     if isinstance(rule.target, Jump):
         chains = scene.below(family, "filter", rule.target.chain)
         rules = [one for chain in chains for one in scene.rules(family, "filter", chain)]
@@ -90,7 +90,7 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
 
 
 def _against(scene: Scene, family: Family, world: str) -> Explanation | None:
-    """Return a packet that gets through here, but not in a world where the rules are asked."""
+    """Return a packet that passes here, but not if DOCKER-USER is evaluated properly."""
     for publication in scene.publications(family):
         shown, other = scene.ask_port(publication), scene.ask_port(publication, world)
         if _differ(shown, other):
@@ -111,7 +111,7 @@ def _differ(shown: Explanation | None, other: Explanation | None) -> bool:
 
 
 def _asked_first(ruleset: Ruleset) -> Ruleset:
-    """Return a ruleset in which FORWARD begins with the jump to DOCKER-USER."""
+    """Return a ruleset in which FORWARD starts with the jump to DOCKER-USER."""
     jump = Rule("filter", "FORWARD", 1, Parameters(), target=Jump(CHAIN))
     return _with_rules(ruleset, "FORWARD", lambda rules: [jump, *rules])
 
@@ -131,7 +131,7 @@ def _with_rules(ruleset: Ruleset, name: str, change: Callable[[list[Rule]], list
 
 
 def after_return(scene: Scene) -> Iterator[Finding]:
-    """Find rules that were appended behind the RETURN that ends DOCKER-USER (up to Docker 27)."""
+    """Find rules that were appended after the RETURN at the end of DOCKER-USER (up to Docker 27)."""
     for family in scene.families:
         rules = scene.rules(family, "filter", CHAIN)
         end = next((rule for rule in rules if is_dockers(rule)), None)
@@ -139,7 +139,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         if end is None or not behind:
             continue
         tool = tool_of(family)
-        # all of them, in their order, before the RETURN
+        # all of them, in the same order, before the RETURN
         commands = tuple(
             command
             for number, rule in enumerate(behind, end.position)
@@ -166,7 +166,7 @@ def after_return(scene: Scene) -> Iterator[Finding]:
 
 
 def host_ports(scene: Scene) -> Iterator[Finding]:
-    """Find rules in DOCKER-USER that name a port of the host, although DNAT has replaced it by then."""
+    """Find rules in DOCKER-USER that match a host port, which DNAT has already replaced."""
     for family in scene.families:
         publications = list(scene.publications(family))
         bridges = {network.bridge for network in scene.docker_networks()}
@@ -191,7 +191,7 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
 
 
 def _source_of(rule: Rule) -> str:
-    """Return a source that a rule is for, as a question names it."""
+    """Return a source that a rule matches, in the form of a question."""
     source = rule.parameters.source
     if source is None or "source" in rule.parameters.negated:
         return "internet"
@@ -199,7 +199,7 @@ def _source_of(rule: Rule) -> str:
 
 
 def _names_port(rule: Rule, proto: int, port: int) -> bool:
-    """Return whether a rule is for few destination ports, of which this is one."""
+    """Return whether a rule matches a few destination ports including this one."""
     if rule.parameters.protocol != proto or "protocol" in rule.parameters.negated:
         return False
     return any(
@@ -220,7 +220,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
     port = publication.port
     tool = tool_of(family)
     dnat = [step.rule for step in shown.trace.legs[0].steps if step.verdict == "DNAT" and step.rule]
-    # all that the rule says beside the port stays
+    # keep all other conditions of the rule
     words = [rule.parameters.save()]
     words += [f"-m {match.name} {match.save()}" for match in rule.matches if not _has_port(match)]
     words += ["-m conntrack --ctorigdstport", str(port.host_port), "--ctdir ORIGINAL"]
@@ -247,13 +247,13 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
         command,
         shown,
         family,
-        # one that accepts turns nothing around
+        # moving an accepting rule changes no verdict
         (command,) if rule.target_name in ("DROP", "REJECT") and shown.verdict == "ACCEPT" else (),
     )
 
 
 def replies(scene: Scene) -> Iterator[Finding]:
-    """Find rules in DOCKER-USER that drop answers to connections which they let out or in."""
+    """Find rules in DOCKER-USER that drop replies of connections that they allowed."""
     for family in scene.families:
         chains = set(scene.below(family, "filter", CHAIN))
         told: set[int] = set()

@@ -1,4 +1,4 @@
-"""A packet that a rule is made for."""
+"""Example packets for a rule."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
 
 
 def packet_for(scene: Scene, family: Family, rule: Rule, hook: str) -> Explanation | None:
-    """Walk a packet that fits a rule as far as its addresses, protocol, ports and interfaces say.
+    """Walk a packet with the addresses, protocol, ports and interfaces of a rule.
 
     Args:
-        hook: of the ways on which a packet comes to the rule, one: INPUT, FORWARD or OUTPUT.
+        hook: the hook from which the packet reaches the rule: INPUT, FORWARD or OUTPUT.
     """
     parameters = rule.parameters
     if parameters.negated & {"source", "destination", "protocol"}:
@@ -53,7 +53,7 @@ def _ends(scene: Scene, family: Family, rule: Rule, hook: str) -> tuple[str | No
 
 
 def _inside(family: Family, prefix: Network | None) -> str | None:
-    """Return an address in a network, not its first where it has others."""
+    """Return an address in a network, but not the first one unless it is the only one."""
     if prefix is None:
         return None
     whole = (1 << (32 if family == 4 else 128)) - 1
@@ -62,7 +62,7 @@ def _inside(family: Family, prefix: Network | None) -> str | None:
 
 
 def _header(rule: Rule) -> dict[str, Any]:
-    """Return protocol and ports that a rule asks for."""
+    """Return the protocol and ports that a rule matches."""
     proto = rule.parameters.protocol or 6
     fields: dict[str, Any] = {"proto": protocol_name(proto)}
     for match in rule.matches:

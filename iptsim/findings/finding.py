@@ -16,7 +16,7 @@ from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed, Shown
 
-#: All codes and what they mean, most telling first. `docs/findings.md` is made from this table.
+#: All codes and their meanings, most important first. `docs/findings.md` is made from this table.
 CODES: dict[str, Message] = {
     "docker-rules-flushed": message(
         "Docker runs containers, but rules that it wrote, or the jumps to them, are gone."
@@ -74,9 +74,9 @@ class Evidence(NamedTuple):
     """Something that shows a finding.
 
     Attributes:
-        place: where it stands: "filter FORWARD rule 3 (iptables-save.txt:31)", "sysctl.txt".
-        text: what stands there.
-        rule: the rule, where it is one.
+        place: its place: "filter FORWARD rule 3 (iptables-save.txt:31)", "sysctl.txt".
+        text: the text found there.
+        rule: the rule, if it is one.
     """
 
     place: Text
@@ -93,15 +93,15 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding(Shown):
-    """Something about a host that is probably not as its owner wants it.
+    """A likely problem of a host.
 
     Attributes:
         code: a key of :data:`CODES`.
         title: one sentence.
         evidence: rules, settings and files that show it.
-        consequence: one or two sentences on what it does to packets.
-        remedy: a command or a setting, with a word on when to use it.
-        shown: a packet to which it happens, walked; None where no packet shows it.
+        consequence: one or two sentences about its effect on packets.
+        remedy: a command or a setting, and when to use it.
+        shown: the walk of an affected packet; None if no packet shows it.
         family: of the rules.
     """
 
@@ -112,14 +112,14 @@ class Finding(Shown):
     remedy: Text
     shown: Explanation | None = None
     family: Family = 4
-    #: the commands of the remedy that must turn around what happens to the packet, as a shell takes them
+    #: the shell commands of the remedy, which must reverse what happens to the packet
     commands: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return printable(f"<Finding {self.code}: {self.title}>")
 
     def command(self, source: str) -> str:
-        """Return the command that shows the packet again; empty without one."""
+        """Return the command that reproduces the walk; empty without a packet."""
         return f"iptsim explain {shlex.quote(source)} {_options(self.shown.question)}" if self.shown else ""
 
     def as_json(self) -> dict[str, Any]:
@@ -136,10 +136,10 @@ class Finding(Shown):
 
 
 class Findings(Framed, list[Finding]):
-    """What was found, the most telling first.
+    """The findings, most important first.
 
     Attributes:
-        source: where: what commands that show a packet again name.
+        source: the source to name in commands.
     """
 
     def __init__(self, found: Iterable[Finding], source: str) -> None:
@@ -161,7 +161,7 @@ def of_policy(chain: Chain) -> Evidence:
 
 
 def place_of_chain(chain: Chain) -> Text:
-    """Return where a chain stands: "filter FORWARD (line 12)"."""
+    """Return the place of a chain: "filter FORWARD (line 12)"."""
     place = f"{chain.table} {chain.name}"
     return message("{place} (line {line})", place=place, line=chain.line) if chain.line else place
 
@@ -172,7 +172,7 @@ def tool_of(family: Family) -> str:
 
 
 def _options(question: Question) -> str:
-    """Return a question as the options that ask it."""
+    """Return a question as command-line options."""
     target = question.to or ""
     if question.dport is not None:
         target = f"[{target}]:{question.dport}" if ":" in target else f"{target}:{question.dport}"

@@ -1,4 +1,4 @@
-"""Published ports: open where a firewall denies them, closed where they should be open."""
+"""Findings about published ports: open although a firewall denies them, or closed although they should be open."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from iptsim.owners.chains import chain_owners
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import TCP, Family, address_text, protocol_name
 
-#: A network that stands for those that may come in, where the remedy is tried (RFC 6890, RFC 4193).
+#: Example network of allowed sources, for trying the remedy (RFC 6890, RFC 4193).
 _SOME_NETWORK: dict[Family, str] = {4: "198.18.0.0/24", 6: "fd00:5a5a::/64"}
 
 
 def firewall_bypassed(scene: Scene) -> Iterator[Finding]:
-    """Find published ports that INPUT denies, where forwarded packets never come."""
+    """Find published ports that INPUT denies, which forwarded packets never reach."""
     for family in scene.families:
         found: list[tuple[Publication, Explanation, Step]] = []
         for publication in scene.publications(family):
@@ -79,7 +79,7 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
 
 
 def _firewall(scene: Scene, family: Family, denying: Step) -> Text:
-    """Name the firewall whose rules, or whose policy of INPUT, deny a packet."""
+    """Return the name of the firewall whose rules or INPUT policy deny a packet."""
     chains = (denying.chain or "", *scene.below(family, "filter", "INPUT"))
     owners = chain_owners(scene.host.rulesets[family])
     owner = next((name for name in map(owners.chain, chains) if name in ("ufw", "firewalld")), None)
@@ -115,7 +115,7 @@ def _forwarded(shown: Explanation) -> bool:
 
 
 def unreachable_ports(scene: Scene) -> Iterator[Finding]:
-    """Find published ports that lead nowhere: no DNAT, no ACCEPT, or another program's nat rule before."""
+    """Find published ports that do not work: no DNAT, no ACCEPT, or another program's nat rule before Docker's."""
     for family in scene.families:
         if not scene.rules(family, "nat", "DOCKER") and not scene.docker_writes(family):
             continue
@@ -213,7 +213,7 @@ def _without_dnat(
 def _without_accept(
     scene: Scene, family: Family, publication: Publication, shown: Explanation
 ) -> Finding | None:
-    """Find a DNATed packet that only the policy of FORWARD, or Docker's own last rule, drops."""
+    """Find a DNATed packet that is dropped only by the policy of FORWARD or by Docker's own last rule."""
     leg = shown.trace.legs[0]
     step = leg.deciding
     if shown.verdict != "DROP" or leg.verdict != "DROP" or step is None or step.hook != "FORWARD":
@@ -222,7 +222,7 @@ def _without_accept(
     if not (step.policy or (role is not None and role.code == "unpublished")) or step.backend:
         return None
     if not scene.rules(family, "filter", "DOCKER") and not scene.jumps(family, "filter", "DOCKER"):
-        return None  # docker-rules-flushed says it
+        return None  # docker-rules-flushed reports it
     dnat = [one.rule for one in leg.steps if one.verdict == "DNAT" and one.rule is not None]
     return Finding(
         "published-without-accept",
@@ -247,7 +247,7 @@ def _without_accept(
 
 
 def loopback_ports(scene: Scene) -> Iterator[Finding]:
-    """Find ports that are published on 127.0.0.1 and reachable from the link all the same (before 28)."""
+    """Find ports that are published on 127.0.0.1 but still reachable from the link (before Docker 28)."""
     neighbour, outside, daemon = scene.neighbour(4), scene.outside_interface(4), scene.host.daemon
     engine = daemon.engine if daemon is not None else None
     if 4 not in scene.families or neighbour is None or outside is None:
@@ -315,7 +315,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
 
 
 def container_ports(scene: Scene) -> Iterator[Finding]:
-    """Find networks whose containers' unpublished ports are open to the link outside."""
+    """Find networks whose containers' unpublished ports are open to the external link."""
     neighbour = scene.neighbour(4)
     if 4 not in scene.families or neighbour is None:
         return
@@ -328,7 +328,7 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
                 continue
             step = shown.reason.step
             if step is not None and step.rule is not None:
-                continue  # somebody wants it so
+                continue  # it is intended
             daemon = scene.host.daemon
             if daemon is not None and daemon.iptables is False:
                 told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")

@@ -1,4 +1,4 @@
-"""Remedies are tried before they are told: what their commands do to the packet that shows a finding."""
+"""Tries remedies before they are shown: what their commands do to the packet that shows a finding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.packet import Family
 
 
 def tried(scene: Scene, finding: Finding) -> Finding:
-    """Return a finding whose remedy helps, or says that it does not and why."""
+    """Return a finding whose remedy helps, or says why it does not."""
     if not finding.commands or finding.shown is None:
         return finding
     after = outcome(scene, finding.family, finding.commands, finding.shown)
@@ -29,13 +29,13 @@ def tried(scene: Scene, finding: Finding) -> Finding:
 
 
 def outcome(scene: Scene, family: Family, commands: Iterable[str], shown: Explanation) -> Explanation | None:
-    """Return what happens to a packet after commands; None where they fail or the packet can't be asked about."""
+    """Return what happens to a packet after commands; None if they fail or the question is no longer valid."""
     world = scene.after(family, commands)
     return scene.again(shown, world) if world is not None else None
 
 
 def mends(shown: Explanation, after: Explanation) -> bool:
-    """Return whether a packet that got through is blocked now, or one that was blocked gets through."""
+    """Return whether an allowed packet is now blocked, or a blocked one now allowed."""
     if shown.verdict == "ACCEPT":
         return after.verdict in ("DROP", "REJECT")
     return after.verdict == "ACCEPT"
@@ -44,7 +44,7 @@ def mends(shown: Explanation, after: Explanation) -> bool:
 def first_that_mends(
     scene: Scene, family: Family, choices: Iterable[Sequence[str]], shown: Explanation
 ) -> tuple[str, ...]:
-    """Return the first of several remedies that helps, none where none does."""
+    """Return the first of several remedies that helps, if any."""
     for commands in choices:
         after = outcome(scene, family, commands, shown)
         if after is not None and mends(shown, after):

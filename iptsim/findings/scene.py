@@ -1,4 +1,4 @@
-"""What the analyses look at: a host with its rules, its published ports, and packets to ask about."""
+"""The input of the analyses: a host with its rules, its published ports, and packets to walk."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import parse_question
 
-#: A port on which hardly anything listens.
+#: A port that is rarely used.
 SOME_PORT = 9999
 
 
 class Publication(NamedTuple):
-    """A container's published port, or a range of ports that nothing tells apart.
+    """A container's published port, or a range of ports that nothing distinguishes.
 
     Attributes:
-        port: the first one, which is asked about.
-        size: how many.
+        port: the first port, which is checked.
+        size: the number of ports.
     """
 
     container: Container
@@ -66,17 +66,17 @@ class Publication(NamedTuple):
 
 
 def place(container: Container, network: Network) -> str:
-    """Return how to ask about a container's address in a network."""
+    """Return the endpoint for a container's address in a network."""
     return container.name if len(container.endpoints) == 1 else f"{container.name}@{network.name}"
 
 
 def called(network: Network) -> str:
-    """Return how people call a network: by its name, the default one by its bridge."""
+    """Return the usual name of a network: for the default network, that of its bridge."""
     return (network.bridge if network.is_default_bridge else None) or network.name
 
 
 class Scene:
-    """A host, ready to be looked at.
+    """A host, prepared for the analyses.
 
     Attributes:
         host: the host.
@@ -92,25 +92,25 @@ class Scene:
     # -- rules -------------------------------------------------------------------------------------
 
     def table(self, family: Family, name: str) -> Table:
-        """Return a table, an empty one where the dump has none."""
+        """Return a table, or an empty one if the dump lacks it."""
         ruleset = self.host.rulesets.get(family)
         return (ruleset.tables.get(name) if ruleset else None) or Table(name)
 
     def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
-        """Return the rules of a chain, none where there is no such chain."""
+        """Return the rules of a chain, or none if there is no such chain."""
         found = self.table(family, table).chains.get(chain)
         return found.rules if found else []
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
-        """Return the rules that lead to a chain."""
+        """Return the rules that jump to a chain."""
         return self._calls(family).callers(Node(table, chain))
 
     def below(self, family: Family, table: str, chain: str) -> list[str]:
-        """Return a chain and the chains that packets come to from it."""
+        """Return a chain and the chains that packets can reach from it."""
         return [node.name for node in self._calls(family).reached(Node(table, chain))] or [chain]
 
     def hooks(self, family: Family, table: str) -> dict[str, list[str]]:
-        """Return from which built-in chains packets come to each chain of a table."""
+        """Return the built-in chains from which packets reach each chain of a table."""
         return hooks_of(self.table(family, table))
 
     def _calls(self, family: Family) -> ChainGraph:
@@ -124,7 +124,7 @@ class Scene:
 
     @cached_property
     def has_docker(self) -> bool:
-        """Whether a Docker daemon was at work on this host."""
+        """Whether a Docker daemon has run on this host."""
         chains = (
             name for family in self.families for table in ("filter", "nat")
             for name in self.table(family, table).chains
@@ -133,11 +133,11 @@ class Scene:
 
     @cached_property
     def knows_containers(self) -> bool:
-        """Whether the engine itself named its containers; otherwise they were guessed from the rules."""
+        """Whether the engine listed its containers; otherwise they were inferred from the rules."""
         return not self.host.inferred and any(container.id for container in self.host.containers.values())
 
     def docker_writes(self, family: Family) -> bool:
-        """Return whether dockerd is set up to write rules of a family."""
+        """Return whether dockerd's settings make it write rules for a family."""
         daemon = self.host.daemon
         if daemon is None or daemon.firewall_backend == "nftables" or daemon.iptables is False:
             return False
@@ -156,7 +156,7 @@ class Scene:
         ]
 
     def _is_dockers(self, network: Network) -> bool:
-        """Return whether Docker made a network: its engine says so, or Docker's rules name the bridge."""
+        """Return whether Docker created a network: its engine says so, or Docker's rules name the bridge."""
         if network.id:
             return all(
                 container.daemon != "podman"
@@ -229,7 +229,7 @@ class Scene:
         return self.host.namespace.interfaces.get(device or "")
 
     def neighbour(self, family: Family) -> str | None:
-        """Return the address of another machine on the link that leads outside."""
+        """Return the address of another machine on the external link."""
         interface = self.outside_interface(family)
         gateways = {route.gateway for route in self.host.namespace.routes}
         for address in interface.addresses if interface else ():
@@ -244,11 +244,11 @@ class Scene:
     def suppose(
         self, world: str, change: Callable[[Ruleset], Ruleset] | None = None, *, other_backend: bool = True
     ) -> str:
-        """Make a world to ask about, in which the rules are others.
+        """Create a variant of the host with different rules.
 
         Args:
-            world: a name for it.
-            change: makes the rules there from the rules here.
+            world: the name of the variant.
+            change: makes the rules of the variant from the rules of the host.
             other_backend: keep the rules of the other backend.
 
         Returns:
@@ -264,7 +264,7 @@ class Scene:
         return world
 
     def after(self, family: Family, commands: Iterable[str]) -> str | None:
-        """Make a world to ask about, in which commands of iptables and sysctl were run; None where they fail."""
+        """Create a variant of the host in which iptables and sysctl commands were run; None if they fail."""
         world = "; ".join(commands)
         if world not in self._simulators:
             try:
@@ -276,7 +276,7 @@ class Scene:
         return world
 
     def again(self, shown: Explanation, world: str) -> Explanation | None:
-        """Walk a packet once more, in another world; None where the question can't be asked there."""
+        """Walk a packet again in a variant of the host; None if the question is not valid there."""
         simulator = self._simulators[world]
         try:
             return explain_trace(simulator.host, shown.question, simulator.walk(shown.question))
@@ -286,10 +286,10 @@ class Scene:
     def ask(
         self, sender: str, to: str, family: Family = 4, *, world: str = "", **fields: Any
     ) -> Explanation | None:
-        """Walk a packet; None where the question can't be asked on this host.
+        """Walk a packet; None if the question is not valid on this host.
 
         Args:
-            world: what :meth:`suppose` returned, else the host as it is.
+            world: the result of :meth:`suppose`; by default the host as it is.
         """
         simulator = self._simulators[world]
         try:
@@ -301,7 +301,7 @@ class Scene:
     def ask_port(
         self, publication: Publication, world: str = "", sender: str = "internet"
     ) -> Explanation | None:
-        """Walk a packet from outside to a published port; None for one that is for the host itself only."""
+        """Walk a packet from outside to a published port; None for a port published for the host itself only."""
         if publication.on_loopback:
             return None
         port = publication.port
@@ -310,7 +310,7 @@ class Scene:
 
 
 def _run(family: Family, host: Host, command: str) -> Host:
-    """Return a host after a command: iptables, ip6tables or `sysctl -w`; others leave it as it is.
+    """Return a host after a command: iptables, ip6tables or `sysctl -w`; other commands have no effect.
 
     Raises:
         IptsimError: the command fails.

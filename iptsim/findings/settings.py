@@ -1,4 +1,4 @@
-"""Kernel parameters: a host that does not route, a host that routes its loopback network."""
+"""Findings about kernel parameters: a host that does not route, a host that routes its loopback network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iptsim.languages import message
 
 
 def forwarding_off(scene: Scene) -> Iterator[Finding]:
-    """Find a host whose containers need routing while it is off."""
+    """Find a host with routing disabled although its containers need it."""
     sysctls = scene.host.namespace.sysctls
     if sysctls.get("net.ipv4.ip_forward") != "0" or 4 not in scene.families:
         return
@@ -44,7 +44,7 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
 
 
 def localnet_routed(scene: Scene) -> Iterator[Finding]:
-    """Find interfaces that take packets to 127.0.0.0/8 from the network and rules that let them in."""
+    """Find interfaces that accept packets to 127.0.0.0/8 from the network, with rules that accept them."""
     neighbour, outside = scene.neighbour(4), scene.outside_interface(4)
     if 4 not in scene.families or neighbour is None or outside is None:
         return

@@ -1,7 +1,7 @@
-"""Rules that can never match, because an earlier one of the chain takes all their packets.
+"""Finds rules that can never match, because an earlier rule of the chain handles all their packets.
 
-Only what the conditions' own data proves counts: equal conditions, a wider network, a wider range of
-ports, a wider interface pattern. A rule that a match with memory or chance stands before is left alone.
+The proof uses only the data of the conditions: equal conditions, a wider network, a wider range of
+ports, a wider interface pattern. Rules after a stateful or random match are not reported.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family
 
-#: Matches whose answer depends on the packet and its connection alone, both the same at every rule of a chain.
+#: Matches that depend only on the packet and its connection, which are the same at every rule of a chain.
 _STABLE = frozenset({
     "tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "multiport", "conntrack", "state", "addrtype",
     "iprange", "comment", "physdev", "pkttype", "mac", "length", "owner",
 })  # fmt: skip
 _SHOWN = 5
-#: Chains longer than this are looked at only as far as this many rules.
+#: In longer chains, only this many rules are checked.
 _LONGEST = 20_000
 
 _ADDRESSES = ("source", "destination")
@@ -37,14 +37,14 @@ _Key: TypeAlias = tuple[_Prefix | None, _Prefix | None, int | None]
 
 
 class _Known(NamedTuple):
-    """A rule that takes all packets that fit it, with its conditions."""
+    """A rule that handles all packets it matches, with its conditions."""
 
     rule: Rule
     conditions: tuple[Predicate, ...]
 
 
 def never_matching(scene: Scene) -> Iterator[Finding]:
-    """Find rules that an earlier rule of their chain makes useless."""
+    """Find rules that never match because of an earlier rule in their chain."""
     for family in scene.families:
         for table in scene.host.rulesets[family].tables.values():
             hooks = scene.hooks(family, table.name)
@@ -106,7 +106,7 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
 
 
 def _numbers(rules: list[Rule]) -> Text:
-    """Return the positions of rules: "4, 5 and 7", cut where there are many."""
+    """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
     shown = [str(rule.position) for rule in rules[:_SHOWN]]
     if len(rules) > _SHOWN:
         return message(
@@ -118,7 +118,7 @@ def _numbers(rules: list[Rule]) -> Text:
 
 
 def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
-    """Return the rules that never match, by the index of the rule that takes their packets."""
+    """Return the rules that never match, by the index of the rule that handles their packets."""
     found: dict[int, list[Rule]] = {}
     takers = _Takers()
     for rule in chain.rules[:_LONGEST]:
@@ -135,22 +135,22 @@ def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
 
 
 class _Takers:
-    """Rules that take all packets that fit them, found again by what a covered rule must have in common."""
+    """Rules that handle all packets they match, indexed by what they must share with a covered rule."""
 
     def __init__(self) -> None:
         self.rules: dict[_Key, list[_Known]] = {}
-        #: the masks of source and destination that occur
+        #: the masks of sources and destinations in use
         self.masks: set[tuple[int | None, int | None]] = set()
 
     def add(self, rule: Rule, conditions: tuple[Predicate, ...]) -> None:
-        """Note a rule with its conditions."""
+        """Add a rule with its conditions."""
         source, destination = (_prefix(rule, field) for field in _ADDRESSES)
         self.masks.add((source and source[1], destination and destination[1]))
         key = source, destination, _single_port(conditions)
         self.rules.setdefault(key, []).append(_Known(rule, conditions))
 
     def first_of(self, rule: Rule, conditions: tuple[Predicate, ...]) -> Rule | None:
-        """Return the first rule that takes every packet of a later one."""
+        """Return the first rule that handles every packet of a later one."""
         fitting = (
             known.rule
             for key in self._keys(rule, _single_port(conditions))
@@ -160,7 +160,7 @@ class _Takers:
         return min(fitting, key=lambda one: one.position, default=None)
 
     def _keys(self, rule: Rule, port: int | None) -> Iterator[_Key]:
-        """Yield the keys that a taker of a rule can have."""
+        """Yield the possible keys of rules that cover a rule."""
         source, destination = (_prefix(rule, field) for field in _ADDRESSES)
         for source_mask, destination_mask in self.masks:
             if _is_within(source, source_mask) and _is_within(destination, destination_mask):
@@ -171,7 +171,7 @@ class _Takers:
 
 
 def _prefix(rule: Rule, field: str) -> _Prefix | None:
-    """Return a rule's source or destination as (address, mask), None where it has none, or a negated one."""
+    """Return a rule's source or destination as (address, mask); None if it is missing or negated."""
     found: Network | None = getattr(rule.parameters, field)
     if found is None or field in rule.parameters.negated:
         return None
@@ -179,17 +179,17 @@ def _prefix(rule: Rule, field: str) -> _Prefix | None:
 
 
 def _is_within(prefix: _Prefix | None, mask: int | None) -> bool:
-    """Return whether all addresses of a prefix agree under a mask; None for a rule that does not look."""
+    """Return whether all addresses of a prefix agree in the bits of a mask; a mask of None means no condition."""
     return mask is None or (prefix is not None and prefix[1] & mask == mask)
 
 
 def _cut(prefix: _Prefix | None, mask: int | None) -> _Prefix | None:
-    """Return a prefix under a shorter mask."""
+    """Return a prefix shortened to a mask."""
     return None if prefix is None or mask is None else (prefix[0] & mask, mask)
 
 
 def _single_port(conditions: tuple[Predicate, ...]) -> int | None:
-    """Return the destination port, where a rule is for one only."""
+    """Return the destination port, if a rule matches a single one."""
     for one in conditions:
         if (
             one.field == "dport"
@@ -204,7 +204,7 @@ def _single_port(conditions: tuple[Predicate, ...]) -> int | None:
 
 
 def _takes(rule: Rule) -> bool:
-    """Return whether no packet that fits a rule comes to the next one."""
+    """Return whether no packet that matches a rule continues to the next one."""
     target = rule.target
     if isinstance(target, Jump):
         return target.goto
@@ -212,13 +212,13 @@ def _takes(rule: Rule) -> bool:
 
 
 def _sure_conditions(rule: Rule) -> tuple[Predicate, ...]:
-    """Return a rule's conditions, without those of matches with memory or chance."""
+    """Return a rule's conditions, without those of stateful or random matches."""
     stable = [match for match in rule.matches if match.name in _STABLE]
     return (*rule.parameters.predicates(), *(one for match in stable for one in match.predicates()))
 
 
 def _implies(mine: Predicate, theirs: Predicate) -> bool:
-    """Return whether a packet that meets one condition surely meets another."""
+    """Return whether one condition implies another."""
     if mine.text == theirs.text and mine.negated == theirs.negated:
         return True
     if mine.constraint is None or theirs.constraint is None:
