@@ -27,14 +27,14 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "mixed-backends",
                 message(
-                    "Rules of iptables-{one} and of iptables-{other} are both in force.",
+                    "Rules of both iptables-{one} and iptables-{other} are active.",
                     one=_backend(main),
                     other=_backend(other),
                 ),
                 evidence,
                 message(
-                    "Every packet passes both. An ACCEPT in one is not final: the other may still drop it; "
-                    "and iptables shows you only one of them."
+                    "Every packet passes both. An ACCEPT in one is not final, because the other may still "
+                    "drop the packet; but iptables lists only one of them."
                 ),
                 _MIXED_REMEDY,
                 _parting(scene, family),
@@ -44,18 +44,18 @@ def mixed(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "mixed-backends",
                 message(
-                    "There are rules of iptables-legacy beside these of iptables-{backend}, and the source "
-                    "lacks them.",
+                    "Besides these rules of iptables-{backend} there are rules of iptables-legacy, which the source "
+                    "lacks.",
                     backend=_backend(main),
                 ),
                 (Evidence(main.source, warning),),
                 message(
-                    "Every packet passes both. What is accepted here may still be dropped there, so answers "
+                    "Every packet passes both. A packet accepted here may still be dropped there, so answers "
                     "from this source alone may be wrong."
                 ),
                 message_sentences(
                     message(
-                        "Save the other half too: iptables-legacy-save -c > iptables-legacy-save.txt, beside "
+                        "Save the other rules too: iptables-legacy-save -c > iptables-legacy-save.txt, next to "
                         "iptables-save.txt."
                     ),
                     _MIXED_REMEDY,
@@ -66,9 +66,9 @@ def mixed(scene: Scene) -> Iterator[Finding]:
 
 
 _MIXED_REMEDY = message(
-    "Keep one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or "
+    "Use only one backend: update-alternatives --set iptables /usr/sbin/iptables-nft (or "
     "-legacy), flush the other (iptables-legacy -F; iptables-legacy -t nat -F), then restart "
-    "whatever wrote rules there."
+    "the programs that wrote rules there."
 )
 
 
@@ -138,11 +138,11 @@ def _host_open(scene: Scene) -> Iterator[Finding]:
             message("The IPv4 rules protect the host, but there are no IPv6 rules in INPUT."),
             (_policy(scene, chain),),
             message(
-                "The same packet that {table} {chain} keeps out over IPv4 comes in over IPv6.",
+                "The packet that {table} {chain} blocks over IPv4 is accepted over IPv6.",
                 table=step.table,
                 chain=step.chain or "",
             ),
-            message("Write the rules for ip6tables as well; ufw has IPV6=yes in /etc/default/ufw."),
+            message("Add the same rules with ip6tables; for ufw, set IPV6=yes in /etc/default/ufw."),
             by6,
             6,
         )
@@ -153,7 +153,7 @@ def _policy(scene: Scene, chain: Chain | None) -> Evidence:
     """Return evidence that a chain of the IPv6 rules, or its absence, blocks nothing."""
     if chain is not None:
         return of_policy(chain)
-    return Evidence(scene.host.rulesets[6].source, message("no rules, so that nothing is kept out"))
+    return Evidence(scene.host.rulesets[6].source, message("no rules, so nothing is blocked"))
 
 
 def _containers_open(scene: Scene) -> Iterator[Finding]:
@@ -173,13 +173,12 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "ipv6-open",
                 message(
-                    "{network}'s containers have IPv6 addresses, and nothing filters what is sent to them.",
+                    "Containers on {network} have IPv6 addresses, and no rule filters the traffic to them.",
                     network=called(network),
                 ),
                 (_policy(scene, scene.table(6, "filter").chains.get("FORWARD")),),
                 message(
-                    "Ports that are not published are closed by IPv4 and open by IPv6, to everybody who has "
-                    "a route."
+                    "Unpublished ports are closed over IPv4, but open over IPv6 to any host that has a route."
                 ),
                 message(
                     '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart '

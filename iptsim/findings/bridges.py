@@ -33,7 +33,7 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
             told = (
                 f"{name} = {value}"
                 if value is not None
-                else message("{name} is not there: br_netfilter is not loaded", name=name)
+                else message("{name} does not exist: br_netfilter is not loaded", name=name)
             )
             yield Finding(
                 "icc-off-not-enforced",
@@ -43,12 +43,12 @@ def icc_not_enforced(scene: Scene) -> Iterator[Finding]:
                 ),
                 (Evidence("sysctl.txt", told),),
                 message(
-                    "What the bridge switches between its ports never comes to iptables, so Docker's DROP "
-                    "rule has nothing to drop."
+                    "iptables never sees the packets that the bridge switches between its ports, so Docker's "
+                    "DROP rule has no effect on them."
                 ),
                 message(
-                    "modprobe br_netfilter; sysctl -w {name}=1. Or put containers that must not meet on "
-                    "networks of their own.",
+                    "modprobe br_netfilter; sysctl -w {name}=1. Or put the containers to isolate on separate "
+                    "networks.",
                     name=name,
                 ),
                 shown,
@@ -74,11 +74,13 @@ def other_bridges(scene: Scene) -> Iterator[Finding]:
             commands = _accepting(scene, family, interface, shown)
             yield Finding(
                 "forward-drop-hits-others",
-                message("The FORWARD policy DROP also cuts off what is behind {name}.", name=interface.name),
+                message(
+                    "The FORWARD policy DROP also cuts off the network behind {name}.", name=interface.name
+                ),
                 (of_policy(forward),),
                 message(
-                    "Docker sets the policy when it switches ip_forward on. No rule accepts the traffic of {name}, so "
-                    "the policy drops it.",
+                    "Docker sets this policy when it enables ip_forward. No rule accepts the traffic of {name}, so the "
+                    "policy drops it.",
                     name=interface.name,
                 ),
                 message_sentences(

@@ -52,24 +52,24 @@ def _accepts_all(scene: Scene, family: Family, chain: Chain, rule: Rule, behind:
     tool = tool_of(family)
     if chain.name == "DOCKER-USER":
         if behind:
-            lost = message("Docker's own rules, and the rules behind it, are never asked.")
+            lost = message("Docker's own rules, and the rules after it, are never evaluated.")
         else:
-            lost = message("Docker's own rules are never asked.")
+            lost = message("Docker's own rules are never evaluated.")
     elif behind:
         if chain.policy == "DROP":
             lost = message_many(
-                "The rule behind it and the policy DROP are never asked.",
-                "The {count} rules behind it and the policy DROP are never asked.",
+                "The rule after it and the policy DROP never apply.",
+                "The {count} rules after it and the policy DROP never apply.",
                 len(behind),
             )
         else:
             lost = message_many(
-                "The rule behind it is never asked.",
-                "The {count} rules behind it are never asked.",
+                "The rule after it is never evaluated.",
+                "The {count} rules after it are never evaluated.",
                 len(behind),
             )
     else:
-        lost = message("The policy DROP is never asked.")
+        lost = message("The policy DROP never applies.")
     evidence = (of_rule(rule), *map(of_rule, behind[:_SHOWN]))
     if chain.policy == "DROP":
         evidence += (of_policy(chain),)
@@ -122,7 +122,7 @@ def unused(scene: Scene) -> Iterator[Finding]:
 
 def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
     callers = scene.jumps(family, chain.table, chain.name)
-    own = Evidence(place_of_chain(chain), message("no rule of a chain that packets pass leads here"))
+    own = Evidence(place_of_chain(chain), message("no rule of a chain that packets traverse jumps here"))
     tool = tool_of(family)
     shown = None
     for rule in chain.rules:
@@ -133,17 +133,17 @@ def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:
                 break
     return Finding(
         "unreferenced-chain",
-        message("No packet comes to {table} {chain}.", table=chain.table, chain=chain.name),
+        message("No packet reaches {table} {chain}.", table=chain.table, chain=chain.name),
         (own, *map(of_rule, callers[:_SHOWN] or chain.rules[:_SHOWN])),
-        message("Only chains that no packet comes to lead to it.")
+        message("Only chains that no packet reaches jump to it.")
         if callers
         else message_many(
-            "No rule leads to it: its rule has no effect.",
-            "No rule leads to it: its {count} rules have no effect.",
+            "Nothing jumps to it, so its rule has no effect.",
+            "Nothing jumps to it, so its {count} rules have no effect.",
             len(chain.rules),
         ),
         message(
-            "To use it: {use} (or FORWARD and so on). To remove it: {remove}.",
+            "To use it: {use} (or in FORWARD etc.). To remove it: {remove}.",
             use=f"{tool} -t {chain.table} -I INPUT -j {chain.name}",
             remove=f"{tool} -t {chain.table} -F {chain.name} && {tool} -t {chain.table} -X {chain.name}",
         ),
@@ -165,14 +165,16 @@ def empty(scene: Scene) -> Iterator[Finding]:
                 yield Finding(
                     "empty-chain",
                     message(
-                        "{table} {chain} has no rules, but packets are sent there.",
+                        "{table} {chain} has no rules, but packets are sent to it.",
                         table=table.name,
                         chain=chain.name,
                     ),
                     tuple(map(of_rule, callers[:_SHOWN])),
-                    message("Every packet comes back as it went: if rules belong there, they were lost."),
                     message(
-                        "Load its rules again, or remove the jump: {tool} -t {table} -D {rule}",
+                        "Every packet returns from it unchanged. If it should have rules, they were lost."
+                    ),
+                    message(
+                        "Reload its rules, or remove the jump: {tool} -t {table} -D {rule}",
                         tool=tool,
                         table=table.name,
                         rule=callers[0].text.removeprefix("-A "),

@@ -29,23 +29,23 @@ def flushed(scene: Scene) -> Iterator[Finding]:
         shown = _hit(scene, family)
         effect = (
             message(
-                "For example, {sender} gets to {target} no more.", sender=shown.sender, target=shown.target
+                "For example, {sender} can no longer reach {target}.",
+                sender=shown.sender,
+                target=shown.target,
             )
             if shown is not None and shown.verdict != "ACCEPT"
             else ""
         )
         yield Finding(
             "docker-rules-flushed",
-            message("Rules that Docker needs are gone: somebody flushed the tables or loaded others."),
+            message("Rules that Docker needs are missing: the tables were flushed or overwritten."),
             tuple(missing),
             message_sentences(
-                message(
-                    "dockerd does not notice: what these rules did is undone until it writes them again."
-                ),
+                message("dockerd does not notice. The rules have no effect until it writes them again."),
                 effect,
             ),
             message(
-                "systemctl restart docker writes them again; load other rules with iptables-restore "
+                "systemctl restart docker writes them again. Load other rules with iptables-restore "
                 "--noflush, and before Docker starts."
             ),
             shown,
@@ -101,8 +101,8 @@ def _missing(scene: Scene, family: Family) -> Iterator[Evidence]:
 
 def _no_jump(table: str, chain: str, to: str, chains: Mapping[str, Chain]) -> Evidence:
     if to in chains:
-        return Evidence(f"{table} {chain}", message("no rule leads to {chain}", chain=to))
-    return Evidence(f"{table} {chain}", message("no rule leads to {chain}, which does not exist", chain=to))
+        return Evidence(f"{table} {chain}", message("no rule jumps to {chain}", chain=to))
+    return Evidence(f"{table} {chain}", message("no rule jumps to {chain}, which does not exist", chain=to))
 
 
 def _missing_drops(scene: Scene, family: Family) -> Iterator[Evidence]:
@@ -198,15 +198,15 @@ def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Fin
     return Finding(
         "stale-rule",
         message_many(
-            "A rule of Docker's is for {address}, which no running container has.",
-            "{count} rules of Docker's are for {address}, which no running container has.",
+            "One of Docker's rules is for {address}, which no running container has.",
+            "{count} of Docker's rules are for {address}, which no running container has.",
             len(rules),
             address=address,
         ),
         tuple(map(of_rule, rules)),
         message(
-            "The packet is sent to an address where nobody is; a later container that gets the "
-            "address inherits the open port."
+            "The packet is sent to an unused address; a later container that gets the address "
+            "inherits the open port."
         )
         if dnat is not None
         else message("A later container that gets the address inherits the rule."),

@@ -57,15 +57,15 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
     tool = tool_of(family)
     return Finding(
         "docker-user-not-asked",
-        message("No rule of FORWARD leads to DOCKER-USER."),
-        (Evidence("filter FORWARD", message("no rule leads to {chain}", chain=CHAIN)), *map(of_rule, own)),
+        message("No rule in FORWARD jumps to DOCKER-USER."),
+        (Evidence("filter FORWARD", message("no rule jumps to {chain}", chain=CHAIN)), *map(of_rule, own)),
         message_many(
-            "The chain is never asked: its rule has no effect.",
-            "The chain is never asked: its {count} rules have no effect.",
+            "The chain is never evaluated, so its rule has no effect.",
+            "The chain is never evaluated, so its {count} rules have no effect.",
             len(own),
         )
         if own
-        else message("What is added to the chain has no effect."),
+        else message("Rules added to the chain have no effect."),
         message("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
@@ -78,10 +78,11 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
     return Finding(
         "docker-user-late",
         message(
-            "FORWARD asks DOCKER-USER at rule {position}, after rules of Docker's.", position=jump.position
+            "FORWARD jumps to DOCKER-USER only at rule {position}, after Docker's own rules.",
+            position=jump.position,
         ),
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
-        message("A packet that those rules accept never comes to DOCKER-USER."),
+        message("Packets that those rules accept never reach DOCKER-USER."),
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
         _against(scene, family, scene.suppose("asked first", _asked_first)),
         family,
@@ -149,12 +150,14 @@ def after_return(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             "docker-user-after-return",
             message_many(
-                "{count} rule in DOCKER-USER stands behind the RETURN that ends it.",
-                "{count} rules in DOCKER-USER stand behind the RETURN that ends it.",
+                "{count} rule in DOCKER-USER comes after the RETURN that ends it.",
+                "{count} rules in DOCKER-USER come after the RETURN that ends it.",
                 len(behind),
             ),
             (of_rule(end), *map(of_rule, behind)),
-            message("Every packet leaves the chain at the RETURN: what was appended with -A is never asked."),
+            message(
+                "Every packet leaves the chain at the RETURN; rules appended with -A are never evaluated."
+            ),
             message(
                 "Move them before it: {commands}",
                 commands=" && ".join(commands),
@@ -229,7 +232,7 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
     return Finding(
         "docker-user-host-port",
         message(
-            "{chain} rule {position} names port {host_port} of the host, but after DNAT the packet "
+            "{chain} rule {position} matches port {host_port} of the host, but after DNAT the packet "
             "has the container's port {container_port}.",
             chain=rule.chain,
             position=rule.position,
@@ -238,8 +241,8 @@ def _host_port(family: Family, rule: Rule, publication: Publication, shown: Expl
         ),
         (of_rule(rule), *map(of_rule, dnat)),
         message(
-            "The rule never matches what is sent to {outside} of the host: PREROUTING has made it "
-            "{inside} of {name}.",
+            "The rule never matches packets to {outside} of the host: PREROUTING has changed the "
+            "destination to {inside} of {name}.",
             outside=publication.outside,
             inside=publication.inside,
             name=publication.container.name,
@@ -270,14 +273,12 @@ def replies(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "docker-user-blocks-replies",
                 message(
-                    "{chain} rule {position} also drops the answers to connections that were let through.",
+                    "{chain} rule {position} also drops the replies of connections that were accepted.",
                     chain=rule.chain,
                     position=rule.position,
                 ),
                 (of_rule(rule),),
-                message(
-                    "The first packet of the connection gets through, but what comes back meets the rule."
-                ),
+                message("The first packet of the connection is accepted, but the rule drops the reply."),
                 f"{tool} -I {CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
                 shown,
                 family,

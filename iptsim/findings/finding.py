@@ -19,54 +19,52 @@ from iptsim.shown import Framed, Shown
 #: All codes and their meanings, most important first. `docs/findings.md` is made from this table.
 CODES: dict[str, Message] = {
     "docker-rules-flushed": message(
-        "Docker runs containers, but rules that it wrote, or the jumps to them, are gone."
+        "Docker runs containers, but some of its rules, or the jumps to them, are missing."
     ),
-    "docker-user-not-asked": message("No rule leads to DOCKER-USER, so what stands in it has no effect."),
+    "docker-user-not-asked": message("Nothing jumps to DOCKER-USER, so its rules have no effect."),
     "docker-user-late": message(
-        "DOCKER-USER is asked after rules of Docker's that may already have let the packet in."
+        "DOCKER-USER comes after Docker's own rules, which may already have accepted the packet."
     ),
-    "docker-user-after-return": message(
-        "A rule in DOCKER-USER stands behind the RETURN that ends the chain."
-    ),
+    "docker-user-after-return": message("A rule in DOCKER-USER comes after the RETURN that ends the chain."),
     "docker-user-host-port": message(
-        "A rule in DOCKER-USER names the host's port, but sees the container's."
+        "A rule in DOCKER-USER matches the host's port, but packets there have the container's port."
     ),
     "docker-user-blocks-replies": message(
-        "A rule in DOCKER-USER drops the answers to connections that it does not forbid."
+        "A rule in DOCKER-USER drops the replies of connections that it allows."
     ),
     "firewall-bypassed": message(
-        "A published port is open although the rules in INPUT deny it: they are never asked."
+        "A published port is open although rules in INPUT deny it: the packets never pass INPUT."
     ),
     "loopback-port-reachable": message(
-        "A port is published on 127.0.0.1 only, yet other hosts on the link can reach it."
+        "A port is published on 127.0.0.1 only, but other hosts on the link can reach it."
     ),
-    "container-port-open": message(
-        "Ports of a container that are not published can be reached from outside."
-    ),
-    "ipv6-open": message("What the IPv4 rules keep out comes in by IPv6."),
+    "container-port-open": message("Unpublished ports of a container can be reached from outside."),
+    "ipv6-open": message("Traffic that the IPv4 rules block is accepted over IPv6."),
     "icc-off-not-enforced": message(
         "icc is off, but iptables does not see the traffic between containers of a bridge."
     ),
     "ip-forward-off": message(
-        "The host does not route, so containers reach nobody and published ports lead nowhere."
+        "The host does not route, so containers cannot reach other networks and published ports do not work."
     ),
     "published-without-dnat": message("A port is published, but no rule forwards it to the container."),
     "published-without-accept": message(
-        "A published port is forwarded, but no rule of Docker's lets it through."
+        "A published port is forwarded, but none of Docker's rules accepts the packets."
     ),
     "nat-accept-before-docker": message(
         "Another program's nat rule accepts the packet before Docker can forward it."
     ),
-    "stale-rule": message("A rule of Docker's is for an address that no container has."),
+    "stale-rule": message("One of Docker's rules is for an address that no container has."),
     "forward-drop-hits-others": message(
-        "Docker set FORWARD to DROP, and another bridge of this host suffers from it."
+        "Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."
     ),
-    "mixed-backends": message("Rules of iptables-legacy and iptables-nft are both in force."),
-    "route-localnet": message("The host takes packets to 127.0.0.0/8 from the network."),
-    "accept-all": message("A rule accepts every packet, so that the rules behind it are never asked."),
-    "never-matches": message("An earlier rule of the chain takes every packet that a rule is for."),
-    "unreferenced-chain": message("No rule leads to a chain that has rules."),
-    "empty-chain": message("A rule leads to a chain that has no rules."),
+    "mixed-backends": message("Rules of both iptables-legacy and iptables-nft are active."),
+    "route-localnet": message("The host accepts packets to 127.0.0.0/8 from the network."),
+    "accept-all": message("A rule accepts every packet, so the rules after it are never evaluated."),
+    "never-matches": message(
+        "A rule never matches, because an earlier rule in its chain handles all its packets."
+    ),
+    "unreferenced-chain": message("A chain has rules, but nothing jumps to it."),
+    "empty-chain": message("A rule jumps to a chain that has no rules."),
 }
 
 

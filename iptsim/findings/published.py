@@ -62,12 +62,12 @@ def _bypassed(scene: Scene, family: Family, found: list[tuple[Publication, Expla
         ),
         (*(of_rule(rule) for rule in rules), _of_step(scene, family, denying)),
         message(
-            "Docker forwards the packet in nat PREROUTING, so it passes FORWARD; the rules in INPUT "
-            "are never asked."
+            "Docker's DNAT rule in nat PREROUTING redirects the packet to the container, so it passes "
+            "FORWARD and never reaches the rules in INPUT."
         ),
         message(
-            "Allow only some networks in {where}, by the original port: {command}; or publish on one address "
-            "only: {publish}.",
+            "Allow only some networks, with a rule in {where} for the original port: {command}; or publish on one "
+            "address only: {publish}.",
             where=where,
             command=command,
             publish=f"-p 127.0.0.1:{port}:{publication.port.container_port}",
@@ -162,12 +162,12 @@ def _without_dnat(
             ),
             (of_rule(taken), *map(of_rule, jump[:1]), of_rule(rules[0])),
             message(
-                "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule behind it is never "
-                "asked, and the packet goes to the host itself."
+                "An ACCEPT in nat PREROUTING ends the table: Docker's DNAT rule after it is never "
+                "evaluated, and the packet goes to the host itself."
             ),
             message(
                 "Move Docker's jump to the front (systemctl restart docker), or narrow {table} {chain} "
-                "rule {position} so that it leaves {outside} alone.",
+                "rule {position} so that it does not match {outside}.",
                 table=taken.table,
                 chain=taken.chain,
                 position=taken.position,
@@ -188,11 +188,11 @@ def _without_dnat(
     proxied = any(one.proxy for one in shown.trace.legs)
     tail = (
         message(
-            "docker-proxy on the host answers instead, as long as INPUT lets the packet in, and the "
+            "docker-proxy on the host accepts the connection instead, if INPUT allows it, and the "
             "container sees the bridge's address as its client."
         )
         if proxied
-        else message("It ends on the host, where nobody answers.")
+        else message("It ends on the host, where nothing listens.")
     )
     return Finding(
         "published-without-dnat",
@@ -204,7 +204,7 @@ def _without_dnat(
         ),
         (scene.publishes(publication),),
         message_sentences(message("The packet keeps the host's address."), tail),
-        message("docker restart {name}, or systemctl restart docker, writes the rule anew.", name=name),
+        message("docker restart {name}, or systemctl restart docker, writes the rule again.", name=name),
         shown,
         family,
     )
@@ -227,18 +227,18 @@ def _without_accept(
     return Finding(
         "published-without-accept",
         message(
-            "{outside} of {name} is published and forwarded, but no rule lets {inside} through.",
+            "{outside} of {name} is published and forwarded, but no rule accepts {inside}.",
             outside=publication.outside,
             name=publication.container.name,
             inside=publication.inside,
         ),
         (*map(of_rule, dnat), _of_step(scene, family, step)),
         message(
-            "The DNAT rule is there, but its twin in filter DOCKER is not, so the packet is dropped "
-            "on its way."
+            "The DNAT rule exists, but the matching ACCEPT rule in filter DOCKER does not, so the "
+            "packet is dropped."
         ),
         message(
-            "docker restart {name}, or systemctl restart docker, writes the rule anew.",
+            "docker restart {name}, or systemctl restart docker, writes the rule again.",
             name=publication.container.name,
         ),
         shown,
@@ -288,8 +288,8 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
             yield Finding(
                 "loopback-port-reachable",
                 message(
-                    "{outside} of {name} is published on {address} only, but neighbours on {interface} "
-                    "reach it by {what}.",
+                    "{outside} of {name} is published on {address} only, but machines on {interface} can "
+                    "reach it at {what}.",
                     outside=publication.outside,
                     name=container.name,
                     address=port.host_address or "",
@@ -298,13 +298,13 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
                 ),
                 (scene.publishes(publication), *map(of_rule, rules)),
                 message(
-                    "A machine on the link of {interface} only needs a route to {to} by this host.",
+                    "A machine on the link of {interface} only needs a route to {to} through this host.",
                     interface=outside.name,
                     to=to,
                 ),
                 message(
-                    "Docker 28 and later drop such packets in the raw table; before 28, do it yourself: {command}; "
-                    "or use a network without publishing.",
+                    "Docker 28 and later drop such packets in the raw table; before that, add the rule yourself: "
+                    "{command}; or put both containers on one network and do not publish the port.",
                     command=command,
                 ),
                 shown,
@@ -333,21 +333,19 @@ def container_ports(scene: Scene) -> Iterator[Finding]:
             if daemon is not None and daemon.iptables is False:
                 told = Evidence(daemon.sources.get("iptables", "dockerd"), "iptables=false")
             elif step is None or step.table is None:
-                told = Evidence(
-                    scene.host.rulesets[4].source, message("no rules, so that nothing is kept out")
-                )
+                told = Evidence(scene.host.rulesets[4].source, message("no rules, so nothing is blocked"))
             else:
                 told = _of_step(scene, 4, step)
             yield Finding(
                 "container-port-open",
                 message(
-                    "Ports of {network}'s containers that are not published can be reached from outside.",
+                    "Unpublished ports of containers on {network} can be reached from outside.",
                     network=called(network),
                 ),
                 (told,),
                 message(
-                    "Whoever can send packets for the containers' addresses to this host, as every neighbour "
-                    "on the link can, reaches every port of theirs."
+                    "Any machine that can send packets for the containers' addresses to this host, such as any "
+                    "machine on the link, can reach all their ports."
                 ),
                 message(
                     "iptables -P FORWARD DROP, with Docker's rules in place (iptables=true); Docker 28 and "

@@ -27,10 +27,10 @@ def forwarding_off(scene: Scene) -> Iterator[Finding]:
         return
     yield Finding(
         "ip-forward-off",
-        message("ip_forward is 0: the host does not route for its containers."),
+        message("ip_forward is 0, so the host does not route for its containers."),
         (Evidence("sysctl.txt", "net.ipv4.ip_forward = 0"),),
         message(
-            "Nothing passes between a container and the outside, nor between two networks; no rule "
+            "No packets pass between containers and the outside, or between two networks; no rule "
             "can change that."
         ),
         message(
@@ -60,12 +60,13 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
     yield Finding(
         "route-localnet",
         message(
-            "Machines on the link of {interface} can reach what listens on 127.0.0.1.", interface=outside.name
+            "Machines on the link of {interface} can reach services that listen on 127.0.0.1.",
+            interface=outside.name,
         ),
         tuple(Evidence("sysctl.txt", f"{name} = 1") for name in on),
         message(
-            "Services on the loopback address often trust whoever connects; with route_localnet the "
-            "kernel no longer throws such packets away, and no rule does."
+            "Services on the loopback address often trust all clients. With route_localnet the kernel "
+            "no longer drops such packets, and no rule does."
         ),
         message(
             "{one}, or: {other}",

@@ -60,8 +60,8 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
     one = covered[0]
     differs = [rule for rule in covered if rule.target != first.target]
     title = message_many(
-        "{table} {chain} rule {numbers} never matches: rule {taker} takes all its packets.",
-        "{table} {chain} rules {numbers} never match: rule {taker} takes all their packets.",
+        "{table} {chain} rule {numbers} never matches: rule {taker} handles all its packets first.",
+        "{table} {chain} rules {numbers} never match: rule {taker} handles all their packets first.",
         len(covered),
         table=first.table,
         chain=first.chain,
@@ -77,15 +77,15 @@ def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hoo
                 break
     if differs:
         effect = message(
-            "The packets of rule {number} go to {taken} instead of {meant}.",
+            "Packets meant for rule {number} get {taken} instead of {meant}.",
             number=differs[0].position,
             taken=first.target_name,
             meant=differs[0].target_name or message("a count"),
         )
     else:
         effect = message_many(
-            "They do the same, so nothing is lost: it is only a burden.",
-            "They do the same, so nothing is lost: they are only a burden.",
+            "Both do the same, so the rule is only redundant.",
+            "They do the same, so these rules are only redundant.",
             len(covered),
         )
     place = f"-t {first.table} " if first.table != "filter" else ""

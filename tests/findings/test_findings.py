@@ -137,7 +137,7 @@ def test_flushed_nat(changed: Changed) -> None:
 
     finding = one(changed("docker-20.10/published", iptables_save=flush), "docker-rules-flushed")
     told = {(str(item.place), str(item.text)) for item in finding.evidence}
-    assert ("nat PREROUTING", "no rule leads to DOCKER") in told
+    assert ("nat PREROUTING", "no rule jumps to DOCKER") in told
     assert ("nat POSTROUTING", "no MASQUERADE rule for 172.17.0.0/16 of docker0") in told
 
 
@@ -148,7 +148,7 @@ def test_a_lost_drop(capture: str, changed: Changed) -> None:
     )
     finding = one(findings, "docker-rules-flushed")
     assert [str(item.text) for item in finding.evidence] == [
-        "no rule -i docker0 -o docker0 -j DROP (containers on docker0 may not talk to each other: icc is off)"
+        "no rule -i docker0 -o docker0 -j DROP (containers on docker0 may not connect to each other: icc is off)"
     ]
 
 
@@ -158,7 +158,7 @@ def test_chains_left_without_jumps(tmp_path: Path) -> None:
     path = tmp_path / "rules"
     path.write_text(without("-A FORWARD")(text), "utf-8")
     finding = one(iptsim.lint(path), "docker-rules-flushed")
-    assert [str(item.text) for item in finding.evidence] == ["no rule leads to DOCKER-FORWARD"]
+    assert [str(item.text) for item in finding.evidence] == ["no rule jumps to DOCKER-FORWARD"]
     assert finding.shown is not None
     assert finding.shown.verdict == "DROP"
 
@@ -283,7 +283,7 @@ def test_docker_user_blocks_replies(changed: Changed) -> None:
 def test_published_without_dnat(changed: Changed) -> None:
     lose = without("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT")
     finding = one(changed("docker-28.5/published", iptables_save=lose), "published-without-dnat")
-    assert "docker-proxy on the host answers instead" in str(finding.consequence)
+    assert "docker-proxy on the host accepts the connection instead" in str(finding.consequence)
     assert finding.shown is not None
     assert finding.shown.reason.code == "docker-proxy"
 
@@ -379,7 +379,7 @@ def test_accept_all(tmp_path: Path) -> None:
     finding = one(
         rules(tmp_path, "-A INPUT -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 23 -j DROP"), "accept-all"
     )
-    assert str(finding.consequence) == "The rule behind it and the policy DROP are never asked."
+    assert str(finding.consequence) == "The rule after it and the policy DROP never apply."
     assert finding.shown is not None
     assert (finding.shown.question.dport, finding.shown.verdict) == (23, "ACCEPT")
 
@@ -387,7 +387,7 @@ def test_accept_all(tmp_path: Path) -> None:
 def test_accept_all_in_docker_user(changed: Changed) -> None:
     accept = before("-A DOCKER-ISOLATION-STAGE-1 ", "-A DOCKER-USER -j ACCEPT")
     finding = one(changed("docker-28.5/published", iptables_save=accept), "accept-all")
-    assert str(finding.consequence) == "Docker's own rules are never asked."
+    assert str(finding.consequence) == "Docker's own rules are never evaluated."
     assert "RETURN instead of ACCEPT" in str(finding.remedy)
 
 
