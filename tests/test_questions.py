@@ -117,7 +117,7 @@ def test_10_who_carries_it() -> None:
     assert answer.reason.code == "published-port"
     assert "MASQUERADE" in [step.verdict for step in answer.trace.legs[0].steps]
     guess = ask(proxied / "iptables-save.txt", "172.17.0.3", "host:8080")
-    assert "docker-proxy is assumed to run" in guess.reason.text
+    assert "docker-proxy is assumed to be running" in guess.reason.text
 
 
 def test_11_loopback_and_direct_routing() -> None:

@@ -147,9 +147,7 @@ def _published_direct(case: Case) -> tuple[ReasonCode, Message]:
 
 def _reply(case: Case) -> tuple[ReasonCode, Message]:
     if is_icmp_error(case.packet):
-        return ReasonCode.RULE_ACCEPT, message(
-            "The ICMP error is about a packet of a connection that is known."
-        )
+        return ReasonCode.RULE_ACCEPT, message("The ICMP error refers to a packet of a known connection.")
     return ReasonCode.RULE_ACCEPT, message("The packet belongs to a connection that is already established.")
 
 

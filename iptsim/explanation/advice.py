@@ -27,9 +27,10 @@ def _hairpin(case: Case) -> Text:
     target = case.name(case.seen.dst)
     if case.has_proxy:
         return message(
-            "Use {target}'s own address, docker-proxy, or hairpin mode of the bridge port.", target=target
+            "Use {target}'s own address or docker-proxy, or enable hairpin mode on the bridge port.",
+            target=target,
         )
-    return message("Use {target}'s own address, or hairpin mode of the bridge port.", target=target)
+    return message("Use {target}'s own address, or enable hairpin mode on the bridge port.", target=target)
 
 
 # -- Docker's rules --------------------------------------------------------------------------------

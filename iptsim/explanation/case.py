@@ -143,7 +143,7 @@ def packets_text(rule: Rule) -> Text:
         return message("{protocol} packets {which}", protocol=protocol, which=which)
     if protocol:
         return message("{protocol} packets", protocol=protocol)
-    return message("packets {which}", which=which) if which else message("every packet that comes to it")
+    return message("packets {which}", which=which) if which else message("every packet that reaches it")
 
 
 def own_address_text(case: Case) -> Text:

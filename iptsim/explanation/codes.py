@@ -108,7 +108,7 @@ REASONS: dict[ReasonCode, Message] = {
     ),
     ReasonCode.NOT_JOINED: message("The host has not joined the multicast group."),
     ReasonCode.NOT_FOR_HOST: message(
-        "The frame is addressed to another machine, or to all, and is not forwarded."
+        "The frame is addressed to another machine or is a broadcast, and is not forwarded."
     ),
     ReasonCode.NAT_FAILED: message("The packet cannot be translated."),
     ReasonCode.TTL_EXCEEDED: message("The TTL has run out."),
@@ -117,7 +117,7 @@ REASONS: dict[ReasonCode, Message] = {
     ReasonCode.ISOLATED_PORTS: message("Both bridge ports are isolated from each other."),
     ReasonCode.MACVLAN_HOST: message("A macvlan or ipvlan interface cannot reach the host that carries it."),
     ReasonCode.REPLY_NOT_RECOGNISED: message(
-        "The reply comes from another address than the one the request was sent to."
+        "The reply comes from a different address than the request was sent to."
     ),
     ReasonCode.REPLY_DROPPED: message("The request arrives, but its reply does not come back."),
     ReasonCode.PROXY_CUT_OFF: message("docker-proxy accepts the connection but cannot reach the container."),
@@ -125,6 +125,6 @@ REASONS: dict[ReasonCode, Message] = {
         "A base chain of nftables that iptables did not create decides, or may decide: its rules are not evaluated."
     ),
     ReasonCode.UNDECIDED_MATCH: message(
-        "The verdict depends on something that neither rules, capture nor question tells."
+        "The verdict depends on something that the rules, the capture and the question do not say."
     ),
 }

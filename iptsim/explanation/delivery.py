@@ -30,7 +30,10 @@ def listening_text(host: Host, trace: Trace) -> Text:
     place = _place(delivered)
     if leg.proxy:
         return message(
-            "docker-proxy accepts the connection, but nothing listens on {place}, so it closes it again.",
+            (
+                "docker-proxy accepts the connection, but nothing listens on {place}, so the connection "
+                "is closed again."
+            ),
             place=place,
         )
     elsewhere = _bound_elsewhere(host, delivered)

@@ -48,6 +48,6 @@ def assumption_of(expected: str, answer: Explanation) -> Text:
     if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:
         return ""
     return message(
-        "A program is assumed to listen at {place}: the source does not tell; a new `iptsim collect` does.",
+        "A program is assumed to listen on {place}: the source does not say; a new `iptsim collect` does.",
         place=delivered_text(delivered),
     )

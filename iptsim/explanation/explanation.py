@@ -25,7 +25,7 @@ _FIELD_NAMES: dict[str, Text] = {
     "tcp_options": message("TCP options"), "icmp_type": message("ICMP type"), "icmp_code": message("ICMP code"),
     "ttl": "TTL", "tos": "TOS", "length": message("length"), "payload": message("payload"),
     "src_mac": message("source MAC address"), "dst_mac": message("destination MAC address"),
-    "pkttype": message("frame's kind (unicast, broadcast, multicast)"),
+    "pkttype": message("frame type (unicast, broadcast, multicast)"),
 }  # fmt: skip
 
 

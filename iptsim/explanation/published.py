@@ -111,7 +111,10 @@ def proxied(case: Case) -> Reason:
     if case.host.inferred:
         text = message_sentences(
             text,
-            message("docker-proxy is assumed to run: rules do not show it, `ss -ltnp` on the host does."),
+            message(
+                "docker-proxy is assumed to be running: the rules do not show it, `ss -ltnp` on the host "
+                "does."
+            ),
         )
     return Reason(ReasonCode.DOCKER_PROXY, text, case.step, case.leg)
 

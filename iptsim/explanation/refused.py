@@ -217,7 +217,7 @@ def _isolated(case: Case) -> tuple[ReasonCode, Message]:
     return ReasonCode.ISOLATED_NETWORKS, message_sentences(
         _forwarded_text(case),
         message(
-            "{one} and {other} are two networks of Docker, and Docker blocks traffic between them.",
+            "{one} and {other} are two Docker networks, and Docker blocks traffic between them.",
             one=one,
             other=other,
         ),
@@ -237,8 +237,11 @@ def _direct(case: Case) -> tuple[ReasonCode, Message]:
     return (
         ReasonCode.DIRECT_ROUTE_DROP,
         message(
-            "{address} is {container}'s own address on {network}. Docker accepts packets to it from {network} "
-            "alone; this one arrives on {came}, and the raw table drops it before any other rule sees it.",
+            (
+                "{address} is {container}'s own address on {network}. Docker accepts packets to it only "
+                "from {network}; this one arrives on {came}, and the raw table drops it before any other "
+                "rule sees it."
+            ),
             address=address_text(case.packet.family, case.packet.dst),
             container=role.container,
             network=role.shown,

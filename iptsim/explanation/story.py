@@ -102,9 +102,14 @@ class HookVisit:
     chains: list[ChainVisit]
 
     @property
+    def roots(self) -> Iterator[Visit]:
+        """The visits of the base chains."""
+        return (visit for chain in self.chains for visit in chain.visits)
+
+    @property
     def visits(self) -> Iterator[Visit]:
         """All visits in the order of their steps."""
-        return (visit for chain in self.chains for root in chain.visits for visit in root.walk())
+        return (visit for root in self.roots for visit in root.walk())
 
 
 @dataclass(slots=True, eq=False)
@@ -164,7 +169,7 @@ class LegVisit:
                 return message("docker-proxy → container")
             return message("container → docker-proxy")
         if self.is_of_reject:
-            return message("answer of the REJECT rule")
+            return message("response of the REJECT rule")
         if self.number == 1:
             return message("request")
         return message("reply") if self.leg.direction == "reply" else message("second connection")

@@ -49,7 +49,7 @@ def astray_text(case: Case) -> Text:
 def source_text(case: Case) -> Text:
     """Say what happens to the source address of a packet that leaves."""
     if has_undecided_source(case):
-        return message("Some of its paths change its source address, others do not.")
+        return message("On some of its possible paths its source address is translated, on others it is not.")
     for step in case.leg.steps:
         if step.verdict in ("MASQUERADE", "SNAT") and "src" in step.changes:
             before, after = step.changes["src"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from iptsim.dump.chains import Node
 from iptsim.graph import RuleGraph
+from iptsim.languages import say
 
 #: So many chains are drawn one by one; more are folded, until there are at most so many nodes.
 FREE, MOST = 70, 120
@@ -157,7 +158,7 @@ def _cut(graph: RuleGraph, groups: dict[Node, Folded], alone: set[Node]) -> dict
         if id(group) in kept:
             made[node] = group
         else:
-            rest = rests.setdefault(node.place, Folded("further chains", rest=True))
+            rest = rests.setdefault(node.place, Folded(say("other chains"), rest=True))
             rest.members.append(node)
             made[node] = rest
     return made

@@ -135,7 +135,7 @@ class _Draw:
         table = f"{first.place} " if len(self.ruleset.tables) > 1 or attributes["kind"] == "base" else ""
         if attributes["kind"] == "missing":
             node = draw.Node(
-                self._key(first), "missing", [f"{table}{first.name}", say("there is no such chain")]
+                self._key(first), "missing", [f"{table}{first.name}", say("this chain does not exist")]
             )
         elif group.alone:
             owner = attributes["owner"]
@@ -143,9 +143,9 @@ class _Draw:
             if attributes["kind"] == "base":
                 told.insert(0, say("policy {policy}", policy=attributes["policy"] or "ACCEPT"))
             else:
-                told.insert(0, say("made by you") if owner == "user" else owner)
+                told.insert(0, say("created by you") if owner == "user" else owner)
                 if all(caller == first for caller, _ in self.graph.in_edges(first)):
-                    told.append(say("no packet comes here"))
+                    told.append(say("nothing jumps here"))
             kind = "base" if attributes["kind"] == "base" else "chain"
             node = draw.Node(self._key(first), kind, [f"{table}{first.name}", " · ".join(told)])
             node.classes |= _owner_classes(owner)
@@ -163,10 +163,10 @@ class _Draw:
             rules = sum(self.graph.nodes[member].get("rules", 0) for member in group.members)
             owners = {self.graph.nodes[member].get("owner", "user") for member in group.members}
             label = f"{table}{group.label} × {len(group.members)}"
-            owner = owners.pop() if len(owners) == 1 else say("several owners")
+            owner = owners.pop() if len(owners) == 1 else say("various owners")
             told = [
-                say("made by you") if owner == "user" else owner,
-                say("{rules} in all", rules=rules_text(rules)),
+                say("created by you") if owner == "user" else owner,
+                say("{rules} in total", rules=rules_text(rules)),
             ]
             node = draw.Node(self._key(first), "fold", [label, " · ".join(told)])
             node.classes |= {"chain", *_owner_classes(owner)}
@@ -311,23 +311,23 @@ class _Draw:
         kinds = [(node.kind, node.classes) for node in self.drawing.nodes.values()]
         for owner, text in (
             ("docker", say("Docker's chain")),
-            ("user", say("chain made by you")),
+            ("user", say("chain created by you")),
             ("other", say("another program's chain")),
         ):
             if any(owner in classes for _, classes in kinds):
                 legend.append(Sample("chain", (owner,), text))
         if any(kind == "fold" for kind, _ in kinds):
-            legend.append(Sample("fold", ("chain", "other"), say("chains of one shape")))
+            legend.append(Sample("fold", ("chain", "other"), say("similar chains")))
         if any(edge.kind == "goto" for edge in self.drawing.edges):
-            legend.append(Sample("goto", (), say("goto (does not come back)"), True))
+            legend.append(Sample("goto", (), say("goto (does not return)"), True))
         if self.passes is not None:
             legend.append(Sample("jump", ("walked",), say("led to the verdict"), True))
-            legend.append(Sample("jump", ("vain",), say("visited in vain"), True))
-            legend.append(Sample("jump", ("unseen",), say("not visited"), True))
+            legend.append(Sample("jump", ("vain",), say("traversed, no effect"), True))
+            legend.append(Sample("jump", ("unseen",), say("not traversed"), True))
             ends = {
                 "arrived": say("accepted here"),
                 "stop": say("stopped here"),
-                "open": say("depends on what nobody knows"),
+                "open": say("depends on something unknown"),
             }
             seen = set(self.passes.ends.values())
             legend.extend(Sample("end", (end,), text) for end, text in ends.items() if end in seen)
@@ -344,7 +344,7 @@ class _Draw:
                 Caption(
                     "note",
                     say(
-                        "{count} of {all} chains are folded into {groups}.",
+                        "{count} of {all} chains are folded into {groups} groups.",
                         count=count,
                         all=len(self.folds),
                         groups=len(folded),
@@ -352,12 +352,10 @@ class _Draw:
                 )
             )
         if self.counters:
-            drawing.captions.append(
-                Caption("note", say("Beside each line: the positions of its rules · packets"))
-            )
+            drawing.captions.append(Caption("note", say("Labels: positions of the rules · packets")))
         if self.lost:
             drawing.captions.append(
-                Caption("note", say("{count} more lines between them are not drawn.", count=self.lost))
+                Caption("note", say("{count} more edges are not drawn.", count=self.lost))
             )
         told = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]
         chains = sum(len(table.chains) for table in self.ruleset.tables.values())
@@ -366,7 +364,10 @@ class _Draw:
             [
                 *told,
                 say(
-                    "{count} chains of the tables {tables}, from the hooks on the left to verdicts on the right.",
+                    (
+                        "{count} chains of the tables {tables}, from the hooks on the left to the verdicts on "
+                        "the right."
+                    ),
                     count=chains,
                     tables=names,
                 ),

@@ -58,7 +58,7 @@ class _Tree:
                     yield from self._below(table, chain, shown)
             for chain in table.chains.values():
                 if not chain.builtin and chain.name not in shown:
-                    yield f"{table.name} {printable(chain.name)}   " + say("no packet comes here")
+                    yield f"{table.name} {printable(chain.name)}   " + say("nothing jumps here")
                     shown.add(chain.name)
                     yield from self._below(table, chain, shown)
 
@@ -86,7 +86,7 @@ class _Tree:
             called = table.chains.get(target.chain)
             remark = ""
             if called is None:
-                remark = say("there is no such chain")
+                remark = say("this chain does not exist")
             elif target.chain in shown and called.rules:
                 remark = say("see above")
             elif not called.rules:
@@ -138,7 +138,7 @@ class _Tree:
         reached = self.calls.reached(*(Node(table.name, name) for name in names - shown))
         shown.update(node.name for node in reached)
         where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
-        remark = say("not unfolded")
+        remark = say("not expanded")
         return f"{where} x{len(names)}   ({remark}){self._told(rules)}"
 
     def _others(self, rules: list[Rule]) -> str:
@@ -173,7 +173,7 @@ class _Tree:
 
 def _legend() -> str:
     ends = {"stop": say("stopped here"), "arrived": say("accepted here"), "open": say("depends")}
-    marks = [(_WALKED, say("led to the verdict")), (_VAIN, say("visited in vain"))]
+    marks = [(_WALKED, say("led to the verdict")), (_VAIN, say("traversed, no effect"))]
     marks += [(SIGNS[end], text) for end, text in ends.items()]
     return "   ".join(f"{mark} {text}" for mark, text in marks)
 

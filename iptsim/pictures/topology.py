@@ -77,7 +77,7 @@ def _mentioned(explanation: Explanation) -> set[str]:
 
 
 def _draw(host: Host, wiring: Wiring) -> Drawing:
-    drawing = Drawing("Topology")
+    drawing = Drawing(say("Topology"))
     drawing.add_group(Group("host", "host", ["host", say("network namespace")]))
     for outer in wiring.outer:
         _draw_outer(drawing, outer)
@@ -102,7 +102,7 @@ def _draw(host: Host, wiring: Wiring) -> Drawing:
 
 
 def _draw_outer(drawing: Drawing, outer: Outer) -> None:
-    drawing.add(Node(outer.key, "interface", outer.lines, "host", tip=say("interface of the host")))
+    drawing.add(Node(outer.key, "interface", outer.lines, "host", tip=say("host interface")))
     if outer.world:
         world = f"world {outer.world}"
         if world not in drawing.nodes:
@@ -128,7 +128,7 @@ def _draw_netfilter(drawing: Drawing, host: Host, wiring: Wiring) -> None:
     for station in STATIONS:
         if station == PROCESSES:
             resident = _few([f"{one} (--network host)" for one in wiring.resident], _NAT_LINES)
-            drawing.add(Node(PROCESSES, "process", [say("programs of the host")], "netfilter", resident))
+            drawing.add(Node(PROCESSES, "process", [say("programs on the host")], "netfilter", resident))
         elif station == ROUTING:
             drawing.add(Node(ROUTING, "routing", [say("routing"), *_forwarding(host, family)], "netfilter"))
         else:
@@ -229,13 +229,13 @@ def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
             if way.step is not None and way.end != "arrived":
                 last.ending = Ending(way.end, _brief(way))
     if ways:
-        drawing.legend = [Sample("route", ("walked",), say("the packet's way"), True)]
+        drawing.legend = [Sample("route", ("walked",), say("packet path"), True)]
         if any(way.kind == "reply" for way in ways):
-            drawing.legend.append(Sample("reply", ("walked",), say("the answer's way"), True))
+            drawing.legend.append(Sample("reply", ("walked",), say("path of the reply"), True))
         ends = {
-            "arrived": say("arrives"),
-            "stop": say("is stopped here"),
-            "open": say("depends on what nobody knows"),
+            "arrived": say("arrives here"),
+            "stop": say("stopped here"),
+            "open": say("depends on something unknown"),
         }
         seen = {way.end for way in ways}
         drawing.legend += [Sample("end", (end,), text) for end, text in ends.items() if end in seen]
@@ -286,7 +286,7 @@ def _describe(drawing: Drawing, host: Host, wiring: Wiring, explanation: Explana
         drawing.captions.append(
             Caption(
                 "note",
-                say("Only the rules are known: interfaces, containers and addresses are guessed from them."),
+                say("Only the rules are known: interfaces, containers and addresses are inferred from them."),
             )
         )
     drawing.description = " ".join(sentences)

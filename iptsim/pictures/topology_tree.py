@@ -39,7 +39,7 @@ class _Tree:
     def _way(self) -> list[str]:
         """Return the way of each packet in one line, with a mark at its end."""
         out = []
-        for kind, name in (("route", say("way")), ("reply", say("answer"))):
+        for kind, name in (("route", say("path")), ("reply", say("reply"))):
             text = at = ""
             for edge in self.drawing.edges:
                 if edge.kind != kind:
@@ -65,7 +65,7 @@ class _Tree:
     def _row(self, name: str, lead: str = "", *, passed: bool = True) -> str:
         """Return a node in one line, with the mark of an ending; and, if asked for, of a packet that passed it."""
         node = self.drawing.nodes[name]
-        ends = {"stop": say("stopped here"), "arrived": say("arrives"), "open": say("depends")}
+        ends = {"stop": say("stopped here"), "arrived": say("arrives here"), "open": say("depends")}
         marks = [f"{SIGNS[end]} {text}" for end, text in ends.items() if end in node.classes]
         if passed and not marks and node.classes & {"walked", "answered"}:
             marks = ["●" if "walked" in node.classes else "○"]

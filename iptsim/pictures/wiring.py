@@ -268,17 +268,17 @@ def _hang(
             carrier = parent or (network.options.get("parent") if network else None) or ""
             if carrier not in host.namespace.interfaces:
                 carrier = _beside(host, plug)
-            lines = [_on(driver, carrier), say("passes the host's iptables by")]
+            lines = [_on(driver, carrier), say("bypasses the host's iptables")]
             switch = Switch("macvlan" if driver == "macvlan" else "ipvlan", carrier, lines)
             switch.uplinks = [carrier] if carrier else []
         elif driver == "overlay" and network is not None:
             switch = Switch(
                 "overlay",
                 network.name,
-                [say("overlay network {name}", name=network.name), say("passes iptables by")],
+                [say("overlay network {name}", name=network.name), say("bypasses iptables")],
             )
         elif plug.port is not None:
-            switch = Switch("routed", "", [say("no bridge"), say("the host routes to each")])
+            switch = Switch("routed", "", [say("no bridge"), say("the host routes to each container")])
         else:
             switch = Switch("none", "", [say("no network")])
         switch = switches.setdefault(switch.key, switch)
@@ -320,7 +320,7 @@ def _bridge_lines(host: Host, bridge: Interface, family: Family) -> list[str]:
         lines.append(say("network: {name}", name=network.name))
     said = {
         say("icc off"): not network.icc,
-        say("internal: no way out"): network.internal,
+        say("internal: no access to the outside"): network.internal,
         say("gateway mode {mode}", mode=network.gateway_mode.get(family)): network.gateway_mode.get(
             family, "nat"
         )

@@ -42,15 +42,15 @@ def endpoints_json(host: Host) -> dict[str, Any]:
 
 def endpoints_lines(host: Host) -> Iterator[Text]:
     """Yield the lines of the listing."""
-    yield Text(say("One can ask about"), "bold")
+    yield Text(say("Endpoints you can ask about"), "bold")
     rows = [
         (
             "host",
-            ", ".join(_host_addresses(host)) or say("its addresses are not known"),
+            ", ".join(_host_addresses(host)) or say("addresses unknown"),
             say("also: localhost"),
         )
     ]
-    rows.append(("internet", say("an address outside, by the default route"), ""))
+    rows.append(("internet", say("an outside address, reached by the default route"), ""))
     for container in _containers(host):
         addresses = ", ".join(address for address in _addresses(container) if address != container.name)
         networks = ", ".join(container.endpoints) or container.network_mode
@@ -70,7 +70,7 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
             f"  {_padded(printable(where), middle)}  ",
             (printable(more), "dim"),
         )
-    yield Text(say("and any IP address.  For example:"))
+    yield Text(say("and any IP address. Examples:"))
     for sender, target in _examples(host):
         command = (
             f"iptsim explain {printable(host.source)} --from {printable(sender)} --to {printable(target)}"

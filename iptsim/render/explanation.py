@@ -133,7 +133,7 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
             yield from _legs(way, verbose)
     left = len(explanation.branches) - WAYS_SHOWN
     if left > 0:
-        yield Text(say("... and {count} more ways (--json has them all)", count=left), "dim")
+        yield Text(say("... and {count} more branches (--json lists them all)", count=left), "dim")
     yield Text("")
 
 
@@ -158,10 +158,10 @@ def _when(decision: Decision) -> str:
 
 
 def _other_ways(explanation: Explanation) -> Iterator[Text]:
-    yield Text(say("The ways end alike, but not at the same place:"), "dim")
+    yield Text(say("All branches have the same verdict, but not the same destination:"), "dim")
     for way in explanation.branches[:WAYS_SHOWN]:
         delivered = way.trace.legs[0].delivered
-        place = delivered_text(delivered) if delivered else say("nowhere")
+        place = delivered_text(delivered) if delivered else say("not delivered")
         yield Text(f"  {printable(place)}  {when_text(way.trace.decisions)}", "dim")
 
 

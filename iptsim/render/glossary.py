@@ -20,6 +20,6 @@ def print_words(words: Sequence[Word], console: Output) -> None:
 def _lines(words: Sequence[Word]) -> Iterator[Text]:
     if words:
         yield Text("")
-        yield Text(say("The words in it"), "bold")
+        yield Text(say("Terms used"), "bold")
     for word in words:
         yield Text.assemble("  ", (word.term, "bold"), f"   {told(word.meaning)}")

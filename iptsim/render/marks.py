@@ -61,4 +61,4 @@ def _where(ways: list[Explanation]) -> Text:
         text = say("{mark} decides: {places}", mark=DECIDES, places=printable(joined(", ", places)))
     else:
         text = say("no rule decides")
-    return Text(f"\n  {text}   " + say("{mark} matched on the way", mark=MATCHED))
+    return Text(f"\n  {text}   " + say("{mark} matched on the path", mark=MATCHED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
 from itertools import islice
+from operator import itemgetter
 
 from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text
@@ -13,11 +14,11 @@ from iptsim.alternatives.table import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
-from iptsim.explanation.places import decision_of
+from iptsim.explanation.places import decision_of, place_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
-from iptsim.languages import Message, say
+from iptsim.languages import Text, language, message, message_as, message_joined, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
@@ -32,12 +33,15 @@ from iptsim.render.plain import (
     answer_cells,
     chains_of,
     host_kind,
+    left_out_text,
+    more_text,
+    outcome_text,
     ruleset_title,
 )
 from iptsim.render.rules import chain_text, rule_words, why_text
 from iptsim.render.visits_html import legs_html, what_html
 from iptsim.render.visits_text import backend_of, spec
-from iptsim.render.whatif import aligned, legs_of_both
+from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 
 #: Rules and answers that are shown; the frame has them all.
 _RULES_SHOWN = 300
@@ -54,12 +58,32 @@ def _content(thing: object) -> Piece:
 
 def html(thing: object) -> str:
     """Return an object as a piece of HTML that brings its style along."""
-    return str(whole(_content(thing)))
+    with language(getattr(thing, "language", None)):
+        return str(whole(_content(thing)))
 
 
 # -- rules -----------------------------------------------------------------------------------------
 
-_RULE_HEADS = ("", "rule", "in words", "whose, and why", "packets")
+_RULE_HEADS = (
+    "", message_as("column", "rule"), message_as("column", "in words"), message_as("column", "written by, and why"),
+    message_as("column", "packets"),
+)  # fmt: skip
+_ENDPOINT_HEADS = (
+    message_as("column", "name"), message_as("column", "addresses"), message_as("column", "networks"),
+    message_as("column", "published"), "",
+)  # fmt: skip
+_NETWORK_HEADS = (
+    message_as("column", "name"), message_as("column", "driver"), message_as("column", "bridge"),
+    message_as("column", "subnets"), "",
+)  # fmt: skip
+_SHIFT_HEADS = (
+    message_as("column", "from"), message_as("column", "to"), message_as("column", "what"),
+    message_as("column", "before"), message_as("column", "after"), message_as("column", "change"),
+)  # fmt: skip
+_PROPOSAL_HEADS = (
+    message_as("column", "change"), message_as("column", "what it means"), message_as("column", "new verdict"),
+    message_as("column", "what else changes"),
+)  # fmt: skip
 
 
 @_content.register
@@ -70,10 +94,17 @@ def _(ruleset: Ruleset) -> Piece:
         count = sum(1 for _ in one.rules())
         if not count:
             continue
-        parts.append(folded([element("b", one.name), f": {count} rules"], _rules(islice(one.rules(), left))))
+        parts.append(
+            folded(
+                [element("b", one.name), ": ", message_many("{count} rule", "{count} rules", count)],
+                _rules(islice(one.rules(), left)),
+            )
+        )
         left -= min(left, count)
         if not left:
-            parts.append(element("p", "More rules are not shown; .frame() has them all.", class_="dim"))
+            parts.append(
+                element("p", message("More rules are not shown; .frame() has them all."), class_="dim")
+            )
             break
     return [_chain_table(ruleset_title(ruleset), chains_of(ruleset.tables.values())), parts]
 
@@ -81,33 +112,39 @@ def _(ruleset: Ruleset) -> Piece:
 @_content.register
 def _(one: Table) -> Piece:
     chains = chains_of([one])
-    return [_chain_table(f"table {one.name}", chains), _rules(islice(one.rules(), _RULES_SHOWN))]
+    return [
+        _chain_table(message("table {name}", name=one.name), chains),
+        _rules(islice(one.rules(), _RULES_SHOWN)),
+    ]
 
 
 @_content.register
 def _(chain: Chain) -> Piece:
     title = element("p", element("b", f"{chain.table} {chain.name}"), f"  {chain_text(chain)}")
-    return [title, _rules(islice(chain.rules, _RULES_SHOWN)) if chain.rules else element("p", "no rules")]
+    return [
+        title,
+        _rules(islice(chain.rules, _RULES_SHOWN)) if chain.rules else element("p", message("no rules")),
+    ]
 
 
 @_content.register
 def _(rule: Rule) -> Piece:
-    line = f" (line {rule.line})" if rule.line else ""
+    line = say(" (line {line}):  ", line=rule.line) if rule.line else ":  "
     return [
-        element("p", f"{rule.table} {rule.chain} rule {rule.position}{line}  ", code(rule.text)),
+        element("p", str(place_of(rule)), line, code(rule.text)),
         element("p", rule_words(rule)),
         element("p", why_text(rule), class_="dim"),
     ]
 
 
-def _chain_table(title: str, chains: list[Chain]) -> Html:
+def _chain_table(title: Text, chains: list[Chain]) -> Html:
     owners = ChainOwners(chain.name for chain in chains)
     rows = [
         row(chain.table, chain.name, chain_text(chain, owners), number(len(chain.rules)), head=2)
         for chain in chains[:CHAINS_SHOWN]
     ]
     if len(chains) > CHAINS_SHOWN:
-        rows.append(row("", f"... and {len(chains) - CHAINS_SHOWN} more", "", ""))
+        rows.append(row("", more_text(len(chains) - CHAINS_SHOWN), "", ""))
     return table(title, CHAIN_HEADS, rows)
 
 
@@ -134,17 +171,18 @@ def _rules(rules: Iterable[Rule], host: Host | None = None) -> Html:
 
 @_content.register
 def _(host: Host) -> Piece:
-    people = endpoints_json(host)["people"]
+    endpoints = endpoints_json(host)["people"]
     rows = [
         row(
-            person["name"],
-            ", ".join(person["addresses"]) or ("by the default route" if person["kind"] == "outside" else ""),
-            ", ".join(person.get("networks", ())),
-            ", ".join(person.get("published", ())),
-            "" if person.get("running", True) else "not running",
+            one["name"],
+            ", ".join(one["addresses"])
+            or (message("by the default route") if one["kind"] == "outside" else ""),
+            ", ".join(one.get("networks", ())),
+            ", ".join(one.get("published", ())),
+            "" if one.get("running", True) else message("not running"),
             head=1,
         )
-        for person in people
+        for one in endpoints
     ]
     networks = [
         row(
@@ -152,26 +190,31 @@ def _(host: Host) -> Piece:
             network.driver,
             network.bridge or "",
             ", ".join(map(str, network.subnets)),
-            ", ".join(
-                text for text, so in (("internal", network.internal), ("icc is off", not network.icc)) if so
+            message_joined(
+                ", ",
+                [
+                    message("internal") if network.internal else "",
+                    message("icc is off") if not network.icc else "",
+                ],
             ),
             head=1,
         )
         for network in host.networks.values()
     ]
     return [
-        element("p", host_kind(host), f", from {host.source}" if host.source else None),
-        table("Whom one can ask about", ("name", "addresses", "networks", "published", ""), rows),
-        table("Networks", ("name", "driver", "bridge", "subnets", ""), networks) if networks else None,
+        element("p", host_kind(host), f" ({host.source})" if host.source else None),
+        table(message("Endpoints"), _ENDPOINT_HEADS, rows),
+        table(message("Networks"), _NETWORK_HEADS, networks) if networks else None,
         _assumed(host.assumptions),
     ]
 
 
-def _assumed(sentences: list[Message | str]) -> Html | None:
+def _assumed(sentences: list[Text]) -> Html | None:
     if not sentences:
         return None
     return folded(
-        f"Assumed ({len(sentences)})", element("ul", [element("li", str(one)) for one in sentences])
+        message("Assumed ({count})", count=len(sentences)),
+        element("ul", [element("li", one) for one in sentences]),
     )
 
 
@@ -236,75 +279,80 @@ def _ways(explanation: Explanation) -> Piece:
         for way in explanation.branches[:WAYS_SHOWN]
     ]
     left = len(explanation.branches) - WAYS_SHOWN
-    return [parts, element("p", f"... and {left} more ways") if left > 0 else None]
+    return [parts, element("p", more_text(left)) if left > 0 else None]
 
 
 @_content.register
 def _(answers: Answers) -> Piece:
     rows = [
-        row(*cells[:4], badge(cells[4]) if cells[4] else "can't be asked", cells[5], head=1)
+        row(*cells[:4], badge(cells[4]) if cells[4] else message("cannot be checked"), cells[5], head=1)
         for cells in islice(answer_cells(answers), _RULES_SHOWN)
     ]
     left = len(answers) - len(rows)
-    more = element("p", f"... and {left} more; .frame() has them all.", class_="dim") if left else None
+    more = (
+        element("p", message("... and {count} more; .frame() has them all.", count=left), class_="dim")
+        if left
+        else None
+    )
     return [table(None, ANSWER_HEADS, rows), more]
 
 
 @_content.register
 def _(reachability: Reachability) -> Piece:
     senders = list(dict.fromkeys(one.sender for one in reachability))
-    asked: dict[tuple[str, str], dict[str, Reach]] = {}
+    lines: dict[tuple[str, Text], dict[str, Reach]] = {}
     for one in sorted(reachability, key=lambda one: one.receiver):
-        asked.setdefault((one.receiver, one.row.what), {})[one.sender] = one
+        lines.setdefault((one.receiver, one.row.says), {})[one.sender] = one
     cell = _reach if len(senders) <= _SENDERS_WIDE else _reach_in_short
     rows = [
         row(to, what, *(cell(found.get(sender)) for sender in senders), head=2)
-        for (to, what), found in asked.items()
+        for (to, what), found in lines.items()
     ]
+    heads = [message_as("column", "to"), message_as("column", "what"), *_senders(senders)]
     left = reachability.left_out
     return [
-        element("div", table("Who reaches whom", ("to", "what", *_from(senders)), rows), class_="wide"),
+        element("div", table(message("Reachability"), heads, rows), class_="wide"),
         _legend(reachability) if cell is _reach_in_short else None,
-        element("p", f"({left} more connections were not checked)", class_="dim") if left else None,
+        element("p", left_out_text(left), class_="dim") if left else None,
     ]
 
 
-def _from(senders: list[str]) -> list[str]:
-    return [f"from {sender}" if not place else sender for place, sender in enumerate(senders)]
+def _senders(senders: list[str]) -> list[Text]:
+    first = [message("from {sender}", sender=sender) for sender in senders[:1]]
+    return [*first, *senders[1:]]
 
 
 def _reach(reach: Reach | None) -> Piece:
     if reach is None:
         return None
     if not reach.verdict:
-        return element("span", "can't be asked", title=reach.note, class_="dim")
-    elsewhere = f" at {reach.at}" if reach.at not in ("", "outside", reach.receiver) else None
-    refused = ", refused" if reach.outcome == "refused" else None
-    return [badge(reach.verdict), refused, elsewhere, element("div", reach.reason, class_="dim")]
-
-
-#: How the short form tells what passes from what a program receives.
-_REFUSED = "ACCEPT, refused"
+        return element("span", message("cannot be checked"), title=str(reach.note), class_="dim")
+    elsewhere = reach.at not in ("", "outside", reach.receiver)
+    return [
+        badge(reach.verdict),
+        message(", refused") if reach.outcome == "refused" else None,
+        message(" at {place}", place=reach.at) if elsewhere else None,
+        element("div", reach.reason, class_="dim"),
+    ]
 
 
 def _reach_in_short(reach: Reach | None) -> Piece:
     if reach is None or not reach.verdict:
         return None
-    if reach.outcome == "refused":
-        return _short(_REFUSED, f"{reach.verdict}, refused: {reach.reason}")
-    return _short(reach.verdict, f"{reach.verdict}: {reach.reason}")
+    return _sign(reach, f"{outcome_text(reach)}: {reach.reason}")
 
 
-def _short(verdict: str, title: str | None = None) -> Html:
-    mark = {"DEPENDS": "?", _REFUSED: "∅"}.get(verdict, verdict[0])
-    return element("span", mark, class_=f"verdict {verdict.partition(',')[0]}", title=title)
+def _sign(reach: Reach, title: str | None = None) -> Html:
+    """Return one sign for a verdict; another one for a connection that passes, but is refused."""
+    sign = "∅" if reach.outcome == "refused" else "?" if reach.verdict == "DEPENDS" else reach.verdict[0]
+    return element("span", sign, class_=f"verdict {reach.verdict}", title=title)
 
 
 def _legend(reachability: Reachability) -> Html:
-    found = sorted(
-        {_REFUSED if one.outcome == "refused" else one.verdict for one in reachability if one.verdict}
+    found = {(one.verdict, one.outcome == "refused"): one for one in reachability if one.verdict}
+    return element(
+        "p", [[_sign(one), f" {outcome_text(one)}  "] for _, one in sorted(found.items(), key=itemgetter(0))]
     )
-    return element("p", [[_short(verdict), f" {verdict}  "] for verdict in found])
 
 
 # -- changes ---------------------------------------------------------------------------------------
@@ -313,7 +361,7 @@ def _legend(reachability: Reachability) -> Html:
 @_content.register
 def _(answer: WhatIf) -> Piece:
     changes = " ".join(map(change_text, answer.changes))
-    parts: list[Piece] = [element("p", "What if ", code(changes)), element("p", answer.why)]
+    parts: list[Piece] = [element("p", message("What if"), " ", code(changes)), element("p", answer.why)]
     if answer.before is None and answer.after is None:
         if answer.shifts:
             rows = (
@@ -323,13 +371,13 @@ def _(answer: WhatIf) -> Piece:
                     shift.row.what,
                     _outcome(shift.before),
                     _outcome(shift.after),
-                    shift.kind,
+                    EFFECTS[shift.kind],
                 )
                 for shift in answer.shifts
             )
-            parts.append(table(None, ("from", "to", "what", "before", "after", "it"), rows))
+            parts.append(table(None, _SHIFT_HEADS, rows))
         if answer.left_out:
-            parts.append(element("p", f"({answer.left_out} more connections were not checked)"))
+            parts.append(element("p", left_out_text(answer.left_out)))
         parts.append(_assumed(answer.host.assumptions))
         return parts
     known = answer.after or answer.before
@@ -340,7 +388,7 @@ def _(answer: WhatIf) -> Piece:
         )
     )
     rows = (row(*cells, class_="decides" if cells[1] else None) for cells in _both(answer))
-    parts.append(table(None, ("before", "", "after"), rows))
+    parts.append(table(None, (message_as("column", "before"), "", message_as("column", "after")), rows))
     return parts
 
 
@@ -370,7 +418,9 @@ def _step(step: Step | None) -> Piece:
     if step is None:
         return None
     where = f"{step.hook} {step.table or ''} {step.chain or ''}".strip()
-    position = f" {step.rule.position}" if step.rule is not None else " policy" if step.policy else ""
+    position = (
+        f" {step.rule.position}" if step.rule is not None else " " + say("policy") if step.policy else ""
+    )
     jumped = step.verdict.startswith(("JUMP:", "GOTO:"))
     rule = code(spec(step.rule)) if step.rule is not None and not jumped else None
     return [f"{where}{position}  ", what_html(step), " ", rule]
@@ -378,31 +428,25 @@ def _step(step: Step | None) -> Piece:
 
 def _outcome(outcome: Outcome) -> Piece:
     if not outcome.verdict:
-        return "can't be asked"
-    return [badge(outcome.verdict), f" at {outcome.at}" if outcome.at else None]
+        return message("cannot be checked")
+    return [badge(outcome.verdict), message(" at {place}", place=outcome.at) if outcome.at else None]
 
 
 @_content.register
 def _(found: Proposals) -> Piece:
     lets = found.explanation.verdict != "ACCEPT"
-    title = "What would let it through" if lets else "What would keep it out"
+    title = message("What would allow it") if lets else message("What would block it")
     if not found:
-        return element("p", f"{title}: none of the tried changes does")
-    return table(
-        title, ("change", "what it means", "verdict then", "what else changes"), map(_proposal, found)
-    )
+        return element("p", title, ": ", message("none of the changes tried does"))
+    return table(title, _PROPOSAL_HEADS, map(_proposal, found))
 
 
 def _proposal(proposal: Proposal) -> Html:
-    also = [
-        element("div", f"{shift.kind} {shift.row.sender} → {shift.row.to} {shift.row.what}")
-        for shift in proposal.also
-    ]
     return row(
         code(proposal.command or proposal.options),
         proposal.text,
         badge(proposal.after.verdict),
-        also or "nothing that was asked",
+        [element("div", line) for line in side_effects(proposal)],
     )
 
 
@@ -412,7 +456,7 @@ def _proposal(proposal: Proposal) -> Html:
 @_content.register
 def _(found: Findings) -> Piece:
     if not found:
-        return element("p", "Nothing found.")
+        return element("p", message("Nothing found."))
     few = len(found) <= _FINDINGS_OPEN
     return [folded([element("b", one.code), f"  {one.title}"], _finding(one), shown=few) for one in found]
 
@@ -426,9 +470,9 @@ def _finding(found: Finding) -> Html:
     def rows() -> Iterator[Html]:
         for item in found.evidence:
             yield row(item.place, code(item.text), head=1)
-        yield row("Consequence", found.consequence, head=1)
+        yield row(message("Consequence"), found.consequence, head=1)
         if found.shown is not None:
-            yield row("Shown by", [_headline(found.shown), found.shown.reason.text], head=1)
-        yield row("Remedy", found.remedy, head=1)
+            yield row(message("Shown by"), [_headline(found.shown), found.shown.reason.text], head=1)
+        yield row(message("Remedy"), found.remedy, head=1)
 
     return element("table", element("tbody", list(rows())))

@@ -19,6 +19,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.story import story_of
 from iptsim.findings import Finding, Findings
 from iptsim.host import Host
+from iptsim.languages import Message, message_as, say
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
@@ -28,7 +29,7 @@ from iptsim.render.explanation import as_text as explanation_text
 from iptsim.render.explanation import when_text
 from iptsim.render.findings import findings_lines
 from iptsim.render.rules import chain_lines, chain_text
-from iptsim.render.visits_text import visit_lines
+from iptsim.render.visits_text import COLOURS, visit_lines
 from iptsim.render.whatif import as_text as what_if_text
 from iptsim.render.whatif import proposals_lines
 
@@ -50,24 +51,34 @@ def _text(lines: Iterable[RenderableType], width: int = _WIDTH) -> str:
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()) + "\n"
 
 
-def _grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Grid:
+def _grid(heads: Iterable[Message | str], rows: Iterable[Iterable[str]]) -> Grid:
     grid = Grid(box=None, pad_edge=False)
     for head in heads:
-        grid.add_column(head, no_wrap=True)
+        grid.add_column(str(head), no_wrap=True)
     for cells in rows:
         grid.add_row(*(Text(printable(cell)) for cell in cells))
     return grid
 
 
 #: The columns of a ruleset, and how many chains are shown; its frame has every rule.
-CHAIN_HEADS = ("table", "chain", "", "rules")
+CHAIN_HEADS = (
+    message_as("column", "table"),
+    message_as("column", "chain"),
+    "",
+    message_as("column", "rules"),
+)
 CHAINS_SHOWN = 100
 
 
 def ruleset_title(ruleset: Ruleset) -> str:
     """Return what rules these are."""
-    version = f" of iptables {ruleset.version}" if ruleset.version else ""
-    return f"IPv{ruleset.family} rules{version} ({ruleset.backend})"
+    family, backend = ruleset.family, ruleset.backend
+    if not ruleset.version:
+        return say("IPv{family} rules ({backend})", family=family, backend=backend)
+    return say(
+        "IPv{family} rules of iptables {version} ({backend})",
+        family=family, version=ruleset.version, backend=backend,
+    )  # fmt: skip
 
 
 def chains_of(tables: Iterable[Table]) -> list[Chain]:
@@ -92,8 +103,13 @@ def _chain_grid(chains: list[Chain]) -> Grid:
         ([c.table, c.name, chain_text(c, owners), str(len(c.rules))] for c in chains[:CHAINS_SHOWN]),
     )
     if len(chains) > CHAINS_SHOWN:
-        grid.add_row("", f"... and {len(chains) - CHAINS_SHOWN} more", "", "")
+        grid.add_row("", more_text(len(chains) - CHAINS_SHOWN), "", "")
     return grid
+
+
+def more_text(count: int) -> str:
+    """Return how many more there are than are shown."""
+    return say("... and {count} more", count=count)
 
 
 @plain.register
@@ -109,9 +125,11 @@ def _(rule: Rule) -> str:
 def host_kind(host: Host) -> str:
     """Return what host this is."""
     daemon = host.daemon
-    engine = f"with Docker {daemon.version or daemon.generation or ''}".rstrip() if daemon else ""
-    guessed = ", inferred from rules alone" if host.inferred else ""
-    return f"A host {engine}".rstrip() + guessed
+    if daemon is None:
+        kind = say("A host")
+    else:
+        kind = say("A host with Docker {version}", version=daemon.version or daemon.generation or "").rstrip()
+    return say("{host}, inferred from rules alone", host=kind) if host.inferred else kind
 
 
 @plain.register
@@ -129,20 +147,25 @@ plain.register(WhatIf, what_if_text)
 def _(trace: Trace) -> str:
     def lines() -> Iterator[Text]:
         for leg in story_of(trace).legs:
-            yield Text(f"{leg.leg.verdict}   {leg.leg.direction}, from {leg.leg.sender}")
+            sender = say("{leg} from {sender}", leg=leg.title, sender=leg.leg.sender)
+            yield Text.assemble((leg.leg.verdict, COLOURS[leg.leg.verdict]), f"   {printable(sender)}")
             for place in leg.namespaces:
                 yield from visit_lines(place, leg, False)
-        for way in trace.branches:
-            yield Text(f"{way.verdict}   {when_text(way.decisions)}")
+        for branch in trace.branches:
+            yield Text(f"{branch.verdict}   {when_text(branch.decisions)}")
 
     return _text(lines())
 
 
-ANSWER_HEADS = ("", "from", "to", "what", "verdict", "why")
+ANSWER_HEADS = (
+    "", message_as("column", "from"), message_as("column", "to"), message_as("column", "what"),
+    message_as("column", "verdict"), message_as("column", "why"),
+)  # fmt: skip
+_REACH_HEADS = (*ANSWER_HEADS[1:5], message_as("column", "at"), message_as("column", "reason"))
 
 
 def answer_cells(answers: Answers) -> Iterator[tuple[str, str, str, str, str, str]]:
-    """Yield a question's number, who asks whom about what, and what came of it."""
+    """Yield the cells of each answer: the question's number, its endpoints and packet, the verdict and the reason."""
     for place, (fields, answer) in enumerate(zip(answers.questions, answers, strict=True)):
         if isinstance(answer, Explanation):
             ends = answer.sender, answer.target, answer.question.what()
@@ -156,10 +179,16 @@ def _(answers: Answers) -> str:
     return _text([_grid(ANSWER_HEADS, answer_cells(answers))])
 
 
-def _met(one: Reach) -> str:
+def outcome_text(one: Reach) -> str:
+    """Return what happens to a connection: its verdict, and whether it is refused."""
     if not one.verdict:
-        return "can't be asked"
-    return f"{one.verdict}, refused" if one.outcome == "refused" else one.verdict
+        return say("cannot be checked")
+    return say("{verdict}, refused", verdict=one.verdict) if one.outcome == "refused" else one.verdict
+
+
+def left_out_text(count: int) -> str:
+    """Return how many connections were not checked."""
+    return say("({count} more connections were not checked)", count=count)
 
 
 @plain.register
@@ -168,15 +197,15 @@ def _(reachability: Reachability) -> str:
         (
             one.sender,
             one.receiver,
-            one.row.what,
-            _met(one),
+            str(one.row.says),
+            outcome_text(one),
             one.at,
             one.reason or one.note,
         )
         for one in reachability
     )
-    left = f"({reachability.left_out} more connections were not checked)" if reachability.left_out else ""
-    return _text([_grid(("from", "to", "what", "verdict", "at", "reason"), cells), *filter(None, [left])])
+    left = [Text(left_out_text(reachability.left_out))] if reachability.left_out else []
+    return _text([_grid(_REACH_HEADS, cells), *left])
 
 
 @plain.register

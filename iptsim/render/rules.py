@@ -31,7 +31,7 @@ def rule_words(rule: Rule) -> str:
     order = rule.target.says() if rule.target is not None else say("only count")
     if rule.refused:
         return say(
-            "{packets}: {order} (the kernel refuses it: {why})",
+            "{packets}: {order} (the kernel would reject it: {why})",
             packets=packets,
             order=order,
             why=rule.refused,
@@ -134,8 +134,8 @@ def chain_text(chain: Chain, owners: ChainOwners | None = None) -> str:
         return say("built in, policy {policy}", policy=chain.policy or "ACCEPT") + _counted(chain.counters)
     owner = (owners or ChainOwners((chain.name,))).chain(chain.name)
     if owner == "user":
-        return say("made by hand, or by an unknown program")
-    return say("made by {owner}", owner=owner)
+        return say("created by hand or by an unknown program")
+    return say("created by {owner}", owner=owner)
 
 
 def chain_lines(
@@ -170,7 +170,7 @@ def why_text(rule: Rule, host: Host | None = None) -> str:
 
 
 def _owner_text(owner: str) -> str:
-    return say("by hand, or by an unknown program") if owner == "user" else say("by {owner}", owner=owner)
+    return say("by hand or by an unknown program") if owner == "user" else say("by {owner}", owner=owner)
 
 
 def _counted(counters: Counters | None) -> str:
@@ -178,6 +178,6 @@ def _counted(counters: Counters | None) -> str:
         return ""
     if counters.octets:
         return " · " + say(
-            "{packets:,} packets, {octets:,} octets", packets=counters.packets, octets=counters.octets
+            "{packets:,} packets, {size:,} bytes", packets=counters.packets, size=counters.octets
         )
     return " · " + say("{packets:,} packets", packets=counters.packets)

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit, NamespaceVisit, Story, Visit
+from iptsim.languages import message, message_as, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.render.explanation import brief
 from iptsim.render.html import Html, Piece, badge, code, element, folded, row, table
-from iptsim.render.visits_text import backend_of, changed_text, spec
+from iptsim.render.visits_text import backend_of, changed_text, nothing_text, spec
 
-_HEADS = ("hook", "chain and rule", "what happens", "the rule")
+_HEADS = (
+    message_as("column", "hook"), message_as("column", "chain and rule"), message_as("column", "what happens"),
+    message_as("column", "rule"),
+)  # fmt: skip
 _FINAL = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
@@ -21,11 +25,13 @@ def legs_html(story: Story) -> Html:
 
 
 def _leg(leg: LegVisit, *, alone: bool) -> str:
-    caption = "The packet's way" if alone else [f"{leg.number} {leg.title} ", badge(leg.leg.verdict)]
+    caption: Piece = (
+        message("Packet path") if alone else [f"{leg.number} {leg.title} ", badge(leg.leg.verdict)]
+    )
     if leg.stays_inside and not leg.own.matters:
-        told: Piece = f"stays inside {leg.leg.sender}: no rule of the host sees it"
+        told: Piece = message("stays inside {sender}: no rule of the host sees it", sender=leg.leg.sender)
     elif not leg.leg.all_steps:
-        told = "no rule sees it"
+        told = message("no rule sees it")
     elif leg.is_later:
         told = "; ".join(brief(leg))
     else:
@@ -42,7 +48,7 @@ def _all(leg: LegVisit) -> Html | None:
     ]
     if not rows:
         return None
-    return folded(f"all {len(rows)} steps" if len(rows) > 1 else "the one step", table(None, _HEADS, rows))
+    return folded(message_many("the one step", "all {count} steps", len(rows)), table(None, _HEADS, rows))
 
 
 def _rows(leg: LegVisit) -> Iterator[Html]:
@@ -58,9 +64,9 @@ def _rows(leg: LegVisit) -> Iterator[Html]:
                         yield _row(visit, leg, place, hook=shown, brief=True)
                         shown = ""
             if shown:
-                yield row(shown, element("td", "nothing applies", class_="dim", colspan=3))
+                yield row(shown, element("td", nothing_text(hook.roots), class_="dim", colspan=3))
     if leg.leg.delivered is not None:
-        yield row("arrives", element("td", f"at {delivered_text(leg.leg.delivered)}", colspan=3))
+        yield row(message("arrives at"), element("td", delivered_text(leg.leg.delivered), colspan=3))
 
 
 def _mattering(visits: list[Visit]) -> Iterator[Visit]:
@@ -76,15 +82,16 @@ def _row(visit: Visit, leg: LegVisit, place: NamespaceVisit, *, hook: str, brief
     where = f"{step.table} {step.chain}" if step.table is not None else ""
     if step.rule is not None:
         where += f" {step.rule.position}"
-    inside = "" if place is leg.host else f" inside {place.name or 'the receiver'}"
+    receiver = say("the receiver")
+    inside = "" if place is leg.host else " " + say("inside {name}", name=place.name or receiver)
     idle = brief and not visit.matters
     return row(
         hook,
         element(
             "td", f"{where}{backend_of(step)}{inside}", class_="name", style=f"padding-left:{step.depth}em"
         ),
-        [what_html(step), element("span", "  nothing applies", class_="dim") if idle else None],
-        code(spec(step.rule)) if step.rule is not None else "policy" if step.policy else None,
+        [what_html(step), element("span", f"  {nothing_text(visit.inside)}", class_="dim") if idle else None],
+        code(spec(step.rule)) if step.rule is not None else message("policy") if step.policy else None,
         class_="decides" if step is leg.blocked_by else None,
     )
 
@@ -103,4 +110,4 @@ def what_html(step: Step) -> list[Piece]:
         element("div", f"{name} {changed_text(name, before)} → {changed_text(name, after)}")
         for name, (before, after) in step.changes.items()
     ]
-    return ["(maybe) " if step.maybe else None, verdict, changes]
+    return [say("(maybe)") + " " if step.maybe else None, verdict, changes]

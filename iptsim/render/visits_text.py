@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -46,7 +46,7 @@ def visit_lines(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator
         lines = [*(_all(hook, margin, leg) if verbose else _mattering(hook, margin, leg))]
         title = f"{' ' * INDENT}{hook.hook:<{_HOOK_WIDTH}}"
         if not lines:
-            yield Text.assemble(title, (say("nothing applies"), "dim"))
+            yield Text.assemble(title, (nothing_text(hook.roots), "dim"))
             continue
         yield Text(title) + lines[0][len(margin) :]
         yield from lines[1:]
@@ -81,8 +81,13 @@ def _level(visits: list[Visit], margin: str, leg: LegVisit) -> Iterator[Text]:
         else:
             for visit in together:
                 line = _line(margin, visit, leg)
-                line.append("   " + say("nothing applies"), "dim")
+                line.append("   " + nothing_text(visit.inside), "dim")
                 yield line
+
+
+def nothing_text(visits: Iterable[Visit]) -> str:
+    """Say that visits did nothing: no rule matched, or those that did changed nothing."""
+    return say("no effect") if any(not visit.step.policy for visit in visits) else say("no rule matched")
 
 
 def _folded(together: list[Visit], margin: str) -> Text:
@@ -92,7 +97,7 @@ def _folded(together: list[Visit], margin: str) -> Text:
     line.right_crop(2)
     chains = say("{count} chains", count=len(together))
     line.append(f"–{last.rule.position if last.rule else ''}  → {chains}")
-    line.append("   " + say("nothing applies"), "dim")
+    line.append("   " + nothing_text(below for visit in together for below in visit.inside), "dim")
     return line
 
 

@@ -19,13 +19,15 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.story import LegVisit
-from iptsim.languages import joined, language, say, say_as
+from iptsim.languages import joined, language, message, say, say_as
 from iptsim.netfilter.steps import Step
 from iptsim.render.console import is_plain, print_line
 from iptsim.render.visits_text import COLOURS, spec
 
 #: Width of a comparison that does not go to a terminal.
 _PIPED = 110
+#: What a change does to a connection, by its kind in JSON.
+EFFECTS = {"opens": message("opens"), "closes": message("closes"), "alters": message("changes")}
 #: Side effects of a proposal that are named; JSON has them all.
 _ALSO_SHOWN = 6
 
@@ -67,16 +69,16 @@ def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iter
         explanation: the answer that they are for.
     """
     lets = explanation.verdict != "ACCEPT"
-    yield Text(say("What would let it through") if lets else say("What would keep it out"), "bold")
+    yield Text(say("What would allow it") if lets else say("What would block it"), "bold")
     if not found:
-        yield Text("  " + say("none of the tried changes does"))
+        yield Text("  " + say("none of the changes tried does"))
     for proposal in found:
         title = proposal.command or proposal.options
         yield Text.assemble(
             "  ", (printable(title), "cyan") if title else "", "" if title else say("(nothing to change)")
         )
         yield Text(f"    {printable(proposal.text if lets else _with_end(proposal))}")
-        yield from (Text(f"    {line}", "dim") for line in _also(proposal))
+        yield from (Text(f"    {line}", "dim") for line in side_effects(proposal))
 
 
 def _with_end(proposal: Proposal) -> str:
@@ -84,11 +86,11 @@ def _with_end(proposal: Proposal) -> str:
     outcome = outcome_of(proposal.after.trace)
     if not outcome.reached:
         return str(proposal.text)
-    return say("{proposal}; then the packet ends at {place}", proposal=proposal.text, place=outcome.at)
+    return say("{proposal}; the packet then ends at {place}", proposal=proposal.text, place=outcome.at)
 
 
-def _also(proposal: Proposal) -> Iterator[str]:
-    """Yield what else a proposal does: in one line for each way that it has an effect."""
+def side_effects(proposal: Proposal) -> Iterator[str]:
+    """Yield what else a proposal does, a line for each kind of effect."""
     opened = [
         shift.row for shift in proposal.also if shift.kind == "opens" and shift.row.sender == "internet"
     ]
@@ -113,7 +115,7 @@ def _effect(kind: str, ways: str) -> str:
         return say("also opens {ways}", ways=ways)
     if kind == "closes":
         return say("also closes {ways}", ways=ways)
-    return say("also alters {ways}", ways=ways)
+    return say("also changes {ways}", ways=ways)
 
 
 # -- without a question ----------------------------------------------------------------------------
@@ -140,7 +142,7 @@ def _print_shifts(answer: WhatIf, console: Console) -> None:
 
 def _outcome(outcome: Outcome) -> Text:
     if not outcome.verdict:
-        return Text(say("can't be asked"), "dim")
+        return Text(say("cannot be checked"), "dim")
     return Text.assemble(
         (outcome.verdict, COLOURS[outcome.verdict]),
         say(" at {place}", place=printable(outcome.at)) if outcome.at else "",

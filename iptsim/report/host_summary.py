@@ -64,7 +64,7 @@ def _engine(daemon: DockerDaemon | None) -> str:
     return (
         f"Docker {version}"
         if version
-        else say("Docker, rules as {version} writes them", version=daemon.generation)
+        else say("Docker, with rules as written by {version}", version=daemon.generation)
     )
 
 

@@ -68,7 +68,7 @@
   function counters(pair) {
     if (!pair) return "";
     const packets = say(pair[0] === 1 ? "one_packet" : "packets", { packets: count(pair[0]) });
-    return pair[1] ? say("and_octets", { packets, octets: count(pair[1]) }) : packets;
+    return pair[1] ? say("and_bytes", { packets, size: count(pair[1]) }) : packets;
   }
   function whyText(rule) {
     return rule.y ? `${ownerText(rule.o)}: ${rule.y}` : ownerText(rule.o);
@@ -79,12 +79,12 @@
   function showHost() {
     const about = data.about;
     const body = byId("host-body");
-    const asked = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell]).filter((one) => one.v);
-    const refused = asked.filter((one) => one.q).length;
+    const checked = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell]).filter((one) => one.v);
+    const refused = checked.filter((one) => one.q).length;
     const chains = data.rulesets.reduce((sum, one) => sum + one.chains.length, 0);
     const rules = data.rulesets.flatMap((one) => one.chains).reduce((sum, chain) => sum + ruleCount(chain), 0);
     byId("lead").textContent = say("lead", {
-      accepted: count(asked.filter((one) => one.v === "ACCEPT" && !one.q).length), asked: count(asked.length),
+      accepted: count(checked.filter((one) => one.v === "ACCEPT" && !one.q).length), checked: count(checked.length),
       findings: count(data.findings.length), rules: count(rules), chains: count(chains),
     });
     if (refused) byId("lead").append(" ", say("lead_refused", { refused: count(refused) }));
@@ -220,7 +220,7 @@
     body.replaceChildren();
     const grid = tableOf(familyShown);
     if (!grid) {
-      body.append(make("p", {}, say("nobody")));
+      body.append(make("p", {}, say("no_endpoints")));
       return;
     }
     const foldable = grid.columns.length < grid.senders.length || grid.rows.length < grid.lines.length;
@@ -360,7 +360,7 @@
     box.replaceChildren();
     const grid = chosen.grid || tableOf(familyShown);
     if (!grid) {
-      box.append(make("p", {}, say("nobody")));
+      box.append(make("p", {}, say("no_endpoints")));
       return;
     }
     const select = (id, label, options, value, change) => make("div", {}, make("label", { for: id }, label),
@@ -449,7 +449,7 @@
       pairs(
         [say("code"), code(trace.r), " ", make("span.soft", {}, data.reasons[trace.r] || "")],
         decided && [say(trace.v === "DEPENDS" ? "hinges_on" : "decided_by"), decided],
-        trace.b === undefined && onMap(trace).length && [say("way"), isolated(wayText(trace)), " ", make("a", { href: link("map") }, say("on_map"))],
+        trace.b === undefined && onMap(trace).length && [say("path"), isolated(wayText(trace)), " ", make("a", { href: link("map") }, say("on_map"))],
         trace.a !== undefined && [say("advice"), isolated(data.strings[trace.a])],
         trace.m && [say("assumed"), trace.m.map((one) => make("span.list", {}, isolated(data.strings[one])))]));
   }

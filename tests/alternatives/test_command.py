@@ -87,14 +87,14 @@ def test_proposals_follow_the_answer(capsys: Capture) -> None:
     words = ["explain", ICC_OFF, "--from", "client", "--to", "web:80"]
     _, out, _ = run(capsys, *words, "--proposals")
     assert out.startswith("DROP ")
-    told = out.partition("What would let it through\n")[2].splitlines()
+    told = out.partition("What would allow it\n")[2].splitlines()
     assert told[:3] == [
         "  --link client:web",
         "    link client to web",
         "    no other checked connection changes",
     ]
     _, out, _ = run(capsys, *words, "--proposals", "--quiet")
-    assert out.startswith("DROP\nWhat would let it through\n")
+    assert out.startswith("DROP\nWhat would allow it\n")
     _, out, _ = run(capsys, *words, "--proposals", "--json")
     assert json.loads(out)["proposals"][0]["changes"] == [["link", "client:web"]]
     _, out, _ = run(capsys, *words, "--json")

@@ -104,7 +104,7 @@ STORY = {
         "reply-dropped",
         "The request arrives, but its reply is lost on the way back: no rule gave the request the host's address, so "
         "the reply comes to 172.17.0.3 itself. 172.17.0.3 is client's own address on docker0. Docker accepts packets "
-        "to it from docker0 alone; this one arrives on eth0, and the raw table drops it before any other rule sees it.",
+        "to it only from docker0; this one arrives on eth0, and the raw table drops it before any other rule sees it.",
         "To get the reply back, masquerade traffic leaving the network (--ip-masq).",
     ),
     # a published port: from outside, from the host, from the host's localhost, from a sibling
@@ -181,7 +181,7 @@ STORY = {
     ("docker-20.10/two-networks", "web", "db:5432"): (
         "DROP",
         "isolated-networks",
-        "front and back are two networks of Docker, and Docker blocks traffic between them.",
+        "front and back are two Docker networks, and Docker blocks traffic between them.",
         "To allow it: connect one of them to the other's network, or publish the port and use the host's address.",
     ),
     ("docker-28.5/internal-network", "app", "internet:443"): (

@@ -111,8 +111,8 @@ def test_owners_are_told_in_words_too() -> None:
     told = {
         name: node.lines[1].split(" · ")[0] for name, node in drawing.nodes.items() if node.kind == "chain"
     }
-    assert told == {"filter DOCKER": "docker", "filter ufw-user": "ufw", "filter MINE": "made by you"}
-    assert "no packet comes here" in drawing.nodes["filter MINE"].lines[1]
+    assert told == {"filter DOCKER": "docker", "filter ufw-user": "ufw", "filter MINE": "created by you"}
+    assert "nothing jumps here" in drawing.nodes["filter MINE"].lines[1]
 
 
 def test_counters_are_widths() -> None:
@@ -271,7 +271,7 @@ def test_mermaid_and_dot_tell_the_same() -> None:
     picture = chains_picture(rules(":A - [0:0]\n-A INPUT -p tcp -j A\n-A A -j DROP\n"))
     assert "  n0 ==> n3" in picture.mermaid()
     assert '  n3 -> n6 [label="1", style=solid];' in picture.dot()
-    assert '["A<br>made by you · 1 rule"]'.replace("·", f"#{ord('·')};") in picture.mermaid()
+    assert '["A<br>created by you · 1 rule"]'.replace("·", f"#{ord('·')};") in picture.mermaid()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

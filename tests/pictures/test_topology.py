@@ -26,7 +26,7 @@ def way(source: str, *question: str, **fields: object) -> list[str]:
     """Return the places that a packet's way passes, with its end's mark."""
     host = iptsim.load_host(CAPTURES / source)
     picture = topology_picture(host, iptsim.explain(host, *question, **fields))  # type: ignore[arg-type]
-    lines = [line for line in picture.text().splitlines() if line.startswith(("way ", "answer "))]
+    lines = [line for line in picture.text().splitlines() if line.startswith(("path ", "reply "))]
     return [line.split("   ")[1] for line in lines]
 
 
@@ -111,7 +111,7 @@ def test_containers_without_a_bridge(other_networks: Host) -> None:  # noqa: F81
 
 def test_a_guessed_host_says_so() -> None:
     picture = topology_picture(iptsim.load_host(CAPTURES / "docker-28.5/icc-off/iptables-save.txt"))
-    assert "guessed" in picture.text()
+    assert "are inferred from them" in picture.text()
     assert "guessed" in nodes(picture.svg())["eth0"]
 
 
@@ -146,13 +146,13 @@ WAYS = {
     "by docker-proxy": (
         ("docker-28.5/published", "client", "host:8080"),
         [
-            "client eth0 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs of the host"
+            "client eth0 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs on the host"
             " → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web eth0 ✓"
         ],
     ),
     "to oneself": (
         ("docker-28.5/published", "host", "host:22"),
-        ["programs of the host → OUTPUT → POSTROUTING → PREROUTING → INPUT → programs of the host ✓"],
+        ["programs on the host → OUTPUT → POSTROUTING → PREROUTING → INPUT → programs on the host ✓"],
     ),
     "not forwarded": (
         ("docker-28.5/forward-off", "internet", "host:8080"),
@@ -175,9 +175,9 @@ def test_a_lost_answer_is_drawn_too() -> None:
     """The request arrives; what comes in by eth1 is dropped, so the answer is."""
     host = router(dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A FORWARD -i eth1 -j DROP\n"))
     picture = topology_picture(host, iptsim.explain(host, "10.1.0.9", "10.2.0.9", dport=80))
-    assert [line for line in picture.text().splitlines() if line.startswith(("way", "answer"))] == [
-        "way   Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → eth1 → 10.2.0.0/24 ✓",
-        "answer   10.2.0.0/24 → eth1 → PREROUTING → routing → FORWARD ✗",
+    assert [line for line in picture.text().splitlines() if line.startswith(("path", "reply"))] == [
+        "path   Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → eth1 → 10.2.0.0/24 ✓",
+        "reply   10.2.0.0/24 → eth1 → PREROUTING → routing → FORWARD ✗",
     ]
     assert {edge.kind for edge in picture.drawing.edges if "walked" in edge.classes} == {"route", "reply"}
 
@@ -186,7 +186,7 @@ def test_what_nobody_knows_is_marked_where_it_stands() -> None:
     rule = "-A FORWARD -m limit --limit 1/s -j ACCEPT"
     host = router(dump(filter=f":INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT ACCEPT\n{rule}\n"))
     picture = topology_picture(host, iptsim.explain(host, "a", "10.2.0.9", dport=80))
-    assert "way   a eth0 → veth-a → br0 → PREROUTING → routing → FORWARD ?" in picture.text()
+    assert "path   a eth0 → veth-a → br0 → PREROUTING → routing → FORWARD ?" in picture.text()
     assert picture.drawing.nodes["hook FORWARD"].texts[-1] == "? filter FORWARD rule 1"
 
 
@@ -279,7 +279,7 @@ def test_labels_are_in_the_language_in_force() -> None:
         picture = topology_picture(host, iptsim.explain(host, "client", "web:80"))
         shown = texts(picture.svg())
         assert '<html lang="zh-TW">' in picture.html()
-    assert {"網路命名空間", "橋接器：虛擬交換器", "容器", "封包走的路"} <= set(shown)
+    assert {"網路命名空間", "橋接器：虛擬交換器", "容器", "封包路徑"} <= set(shown)
     # names of the field stay as they are
     assert {"PREROUTING", "docker0", "iptables"} <= set(shown)
 

@@ -127,7 +127,7 @@ def test_an_explanation_shows_verdict_reason_rule_and_way() -> None:
     seen = Seen(html)
     assert seen.text.startswith("DROP client 172.17.0.3 → web 172.17.0.2 tcp/80, new connection")
     assert "Decided by filter DOCKER-FORWARD rule 4 (line 29): -i docker0 -o docker0 -j DROP" in seen.text
-    assert "FORWARD filter FORWARD 1 → DOCKER-USER nothing applies" in re.sub(r"\s+", " ", _spaced(html))
+    assert "FORWARD filter FORWARD 1 → DOCKER-USER no rule matched" in re.sub(r"\s+", " ", _spaced(html))
     assert html.count("<table") == html.count("<thead")
     assert html.count('class="decides"') == 2  # in what mattered, and among all steps
 

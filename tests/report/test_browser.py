@@ -138,7 +138,7 @@ def test_without_scripts_the_page_says_what_is_missing(visit: Open) -> None:
 def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     seen = visit(ICC_OFF)
     page = seen.page
-    page.get_by_role("checkbox", name="Show each container by itself").check()
+    page.get_by_role("checkbox", name="Show each container separately").check()
     cell = page.get_by_role("link", name="client to web, 80/tcp: DROP, icc-disabled")
     cell.click()
     page.locator("#step-list").wait_for()
@@ -150,7 +150,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     assert seen.text("#step-list [aria-current]").startswith("filter DOCKER-FORWARD 4 DROP")
     detail = seen.text("#step-detail")
     assert "-i docker0 -o docker0 -j DROP" in detail
-    assert "containers on docker0 may not talk to each other" in detail
+    assert "containers on docker0 may not connect to each other" in detail
     assert page.url.endswith("/9")
     page.locator("#step-detail h4 a").click()
     row = page.locator("#rules tr:focus")
@@ -176,8 +176,8 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
         (
             "docker-28.5/published",
             "#trace/4/client/host/8080-tcp",
-            "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs of the host; "
-            "programs of the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
+            "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs on the host; "
+            "programs on the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
         ),
     ],
@@ -254,7 +254,7 @@ def test_findings_lead_to_their_rules_and_packets(visit: Open) -> None:
     page = visit("docker-28.5/forward-off").page
     finding = page.locator(".finding").first
     assert "ip-forward-off" in finding.inner_text()
-    finding.get_by_role("link", name="See the packet's way").click()
+    finding.get_by_role("link", name="Show the packet path").click()
     page.locator("#step-list").wait_for()
     assert page.url.endswith("#trace/finding/0")
     assert page.locator("#step-list a").count() > 1
@@ -368,7 +368,7 @@ def test_hostile_text_does_nothing(visit: Open, hostile_host: Path) -> None:
     page.get_by_role("searchbox").fill("<img src=x")
     assert page.locator("#found-list a").count() >= 2
     page.locator("#found-list a").first.click()
-    page.get_by_role("checkbox", name="Show each container by itself").check()
+    page.get_by_role("checkbox", name="Show each container separately").check()
     page.locator("#grid td a", has_text="icc-disabled").first.click()
     page.locator("#step-list").wait_for()
     assert PAYLOADS[1] in seen.text(".answer")

@@ -209,7 +209,7 @@ def test_a_report_in_another_language() -> None:
     with language("zh-TW"):
         text = page(report(load_host(ICC_OFF)))
     assert '<html lang="zh-TW">' in text
-    assert '<h2 id="reach-title">誰連得到誰</h2>' in text
+    assert '<h2 id="reach-title">連通性</h2>' in text
     data = data_of(text)
     assert data["reasons"].keys() == data_of(made(ICC_OFF))["reasons"].keys()
     assert all(re.search("[\u4e00-\u9fff]", sentence) for sentence in data["reasons"].values())
