@@ -151,8 +151,8 @@ cannot be read, else 1 if anything was found, else 0. In Python: `iptsim.lint(so
 
 Checks that need a list of containers (`docker inspect`) are skipped if the source has none.
 
-| code | finding |
-|---|---|
+| code | severity | finding |
+|---|---|---|
 """
 
 
@@ -163,7 +163,9 @@ def reasons_table() -> str:
 
 def findings_table() -> str:
     """Return `docs/findings.md`."""
-    return _FINDINGS + "".join(f"| `{code}` | {text} |\n" for code, text in CODES.items())
+    return _FINDINGS + "".join(
+        f"| `{code}` | {kind.severity} | {kind.meaning} |\n" for code, kind in CODES.items()
+    )
 
 
 # -- words ------------------------------------------------------------------------------------------

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.explanation import Explanation
 from iptsim.extensions.base import Match
 from iptsim.extensions.parameters import Parameters
 from iptsim.findings.finding import Evidence, Finding, of_rule, tool_of
 from iptsim.findings.scene import Publication, Scene
-from iptsim.languages import message, message_many
+from iptsim.languages import message, message_joined, message_many
 from iptsim.owners.docker import docker_role, is_dockers
 from iptsim.packet import Family, address_text
 
 CHAIN = "DOCKER-USER"
+#: So many rules are listed.
+_SHOWN = 10
 #: Roles of Docker's rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
 
@@ -29,7 +32,8 @@ def asked(scene: Scene) -> Iterator[Finding]:
         jumps = [rule for rule in scene.jumps(family, "filter", CHAIN) if rule.chain == "FORWARD"]
         others = [rule for rule in scene.rules(family, "filter", "FORWARD") if is_dockers(rule)]
         if not jumps:
-            if others:  # without any, docker-rules-flushed reports it
+            alone = scene.rules(family, "filter", "FORWARD") and not _docker_chains(scene, family) - {CHAIN}
+            if others or (own and alone):  # else docker-rules-flushed says it
                 yield _not_asked(scene, family, own)
             continue
         before = [
@@ -37,6 +41,11 @@ def asked(scene: Scene) -> Iterator[Finding]:
         ]
         if before:
             yield _late(scene, family, own, jumps[0], before)
+
+
+def _docker_chains(scene: Scene, family: Family) -> frozenset[str]:
+    """Return the chains of Docker that the filter table has."""
+    return DOCKER_CHAINS & scene.table(family, "filter").chains.keys()
 
 
 def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
@@ -191,6 +200,47 @@ def host_ports(scene: Scene) -> Iterator[Finding]:
                         continue
                     yield _host_port(family, rule, publication, shown)
                     break
+
+
+def ports_after_translation(scene: Scene) -> Iterator[Finding]:
+    """Find rules in DOCKER-USER that name a port, where the source does not show which ports are published."""
+    for family in scene.families:
+        if scene.shows(family, "nat"):
+            continue
+        rules = [rule for rule in scene.rules(family, "filter", CHAIN) if _destination_port(rule) is not None]
+        if not rules:
+            continue
+        port = _destination_port(rules[0])
+        positions = message_joined(", ", [str(rule.position) for rule in rules[:_SHOWN]])
+        yield Finding(
+            "docker-user-port",
+            message_many(
+                "DOCKER-USER rule {positions} names a port of the container, not the published port of the host.",
+                "DOCKER-USER rules {positions} name ports of containers, not published ports of the host.",
+                len(rules),
+                positions=positions,
+            ),
+            tuple(map(of_rule, rules[:_SHOWN])),
+            message(
+                "DNAT comes before: in FORWARD the packet has the address and port of the container. For a port that"
+                " is published as 8080:80, --dport 8080 never matches; it only works where both ports are the same."
+            ),
+            message(
+                "To name the port of the host: {words}",
+                words=f"-m conntrack --ctorigdstport {port} --ctdir ORIGINAL",
+            ),
+            None,
+            family,
+        )
+
+
+def _destination_port(rule: Rule) -> int | None:
+    """Return the first destination port that a rule names, None where it names none."""
+    for match in rule.matches:
+        for predicate in match.predicates():
+            if predicate.field == "dport" and isinstance(predicate.allowed, tuple) and predicate.allowed:
+                return int(predicate.allowed[0][0])
+    return None
 
 
 def _source_of(rule: Rule) -> str:

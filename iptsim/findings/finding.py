@@ -5,66 +5,125 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.languages import Message, Text, message
+from iptsim.languages import Message, Text, message, message_many
 from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.shown import Framed, Shown
 
-#: All codes and their meanings, most important first. `docs/findings.md` is made from this table.
-CODES: dict[str, Message] = {
-    "docker-rules-flushed": message(
-        "Docker runs containers, but some of its rules, or the jumps to them, are missing."
+Severity = Literal["critical", "high", "medium", "low", "info"]
+
+
+class Kind(NamedTuple):
+    """What all findings of a code have in common.
+
+    Attributes:
+        severity: critical: open to the internet against what the rules intend; high: a connection that somebody
+            expects fails, or a protection does not work; medium, low: less and less; info: good to know.
+        meaning: one sentence.
+    """
+
+    severity: Severity
+    meaning: Message
+
+
+#: All codes, the gravest first. `docs/findings.md` is made from this table.
+CODES: dict[str, Kind] = {
+    "firewall-bypassed": Kind(
+        "critical",
+        message("A published port is open although rules in INPUT deny it: the packets never pass INPUT."),
     ),
-    "docker-user-not-asked": message("Nothing jumps to DOCKER-USER, so its rules have no effect."),
-    "docker-user-late": message(
-        "DOCKER-USER comes after Docker's own rules, which may already have accepted the packet."
+    "loopback-port-reachable": Kind(
+        "critical",
+        message("A port is published on 127.0.0.1 only, but other hosts on the link can reach it."),
     ),
-    "docker-user-after-return": message("A rule in DOCKER-USER comes after the RETURN that ends the chain."),
-    "docker-user-host-port": message(
-        "A rule in DOCKER-USER matches the host's port, but packets there have the container's port."
+    "container-port-open": Kind(
+        "critical", message("Unpublished ports of a container can be reached from outside.")
     ),
-    "docker-user-blocks-replies": message(
-        "A rule in DOCKER-USER drops the replies of connections that it allows."
+    "ipv6-open": Kind("critical", message("Traffic that the IPv4 rules block is accepted over IPv6.")),
+    "docker-rules-flushed": Kind(
+        "high", message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
     ),
-    "firewall-bypassed": message(
-        "A published port is open although rules in INPUT deny it: the packets never pass INPUT."
+    "docker-user-not-asked": Kind(
+        "high", message("Nothing jumps to DOCKER-USER, so its rules have no effect.")
     ),
-    "loopback-port-reachable": message(
-        "A port is published on 127.0.0.1 only, but other hosts on the link can reach it."
+    "docker-user-late": Kind(
+        "high",
+        message("DOCKER-USER comes after Docker's own rules, which may already have accepted the packet."),
     ),
-    "container-port-open": message("Unpublished ports of a container can be reached from outside."),
-    "ipv6-open": message("Traffic that the IPv4 rules block is accepted over IPv6."),
-    "icc-off-not-enforced": message(
-        "icc is off, but iptables does not see the traffic between containers of a bridge."
+    "docker-user-after-return": Kind(
+        "high", message("A rule in DOCKER-USER comes after the RETURN that ends the chain.")
     ),
-    "ip-forward-off": message(
-        "The host does not route, so containers cannot reach other networks and published ports do not work."
+    "docker-user-host-port": Kind(
+        "high",
+        message(
+            "A rule in DOCKER-USER matches the host's port, but packets there have the container's port."
+        ),
     ),
-    "published-without-dnat": message("A port is published, but no rule forwards it to the container."),
-    "published-without-accept": message(
-        "A published port is forwarded, but none of Docker's rules accepts the packets."
+    "docker-user-blocks-replies": Kind(
+        "high", message("A rule in DOCKER-USER drops the replies of connections that it allows.")
     ),
-    "nat-accept-before-docker": message(
-        "Another program's nat rule accepts the packet before Docker can forward it."
+    "icc-off-not-enforced": Kind(
+        "high", message("icc is off, but iptables does not see the traffic between containers of a bridge.")
     ),
-    "stale-rule": message("One of Docker's rules is for an address that no container has."),
-    "forward-drop-hits-others": message(
-        "Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."
+    "ip-forward-off": Kind(
+        "high",
+        message(
+            "The host does not route, so containers cannot reach other networks and published ports do not work."
+        ),
     ),
-    "mixed-backends": message("Rules of both iptables-legacy and iptables-nft are active."),
-    "route-localnet": message("The host accepts packets to 127.0.0.0/8 from the network."),
-    "accept-all": message("A rule accepts every packet, so the rules after it are never evaluated."),
-    "never-matches": message(
-        "A rule never matches, because an earlier rule in its chain handles all its packets."
+    "published-without-dnat": Kind(
+        "high", message("A port is published, but no rule forwards it to the container.")
     ),
-    "unreferenced-chain": message("A chain has rules, but nothing jumps to it."),
-    "empty-chain": message("A rule jumps to a chain that has no rules."),
+    "published-without-accept": Kind(
+        "high", message("A published port is forwarded, but none of Docker's rules accepts the packets.")
+    ),
+    "nat-accept-before-docker": Kind(
+        "high", message("Another program's nat rule accepts the packet before Docker can forward it.")
+    ),
+    "forward-drop-hits-others": Kind(
+        "high",
+        message("Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."),
+    ),
+    "replies-not-counted": Kind(
+        "high",
+        message(
+            "A rule has let packets out, but the rule for their replies has counted none: none came back."
+        ),
+    ),
+    "redirect-takes-forwarded": Kind(
+        "high", message("A REDIRECT or DNAT also takes connections that containers make to other hosts.")
+    ),
+    "output-drop": Kind("high", message("The rules of OUTPUT drop new connections of the host itself.")),
+    "input-drops-replies": Kind(
+        "high", message("The rules of INPUT drop the replies to connections of the host itself.")
+    ),
+    "route-localnet": Kind("high", message("The host accepts packets to 127.0.0.0/8 from the network.")),
+    "accept-all": Kind(
+        "high", message("A rule accepts every packet, so the rules after it are never evaluated.")
+    ),
+    "not-masqueraded": Kind(
+        "medium",
+        message("Connections leave the host with a private address: replies do not find the way back."),
+    ),
+    "mixed-backends": Kind("medium", message("Rules of both iptables-legacy and iptables-nft are active.")),
+    "stale-rule": Kind("low", message("One of Docker's rules is for an address that no container has.")),
+    "docker-user-port": Kind(
+        "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
+    ),
+    "forward-drop": Kind(
+        "low", message("Docker set FORWARD to DROP, and no rule accepts what is forwarded for others.")
+    ),
+    "never-matches": Kind(
+        "low", message("A rule never matches, because an earlier rule in its chain handles all its packets.")
+    ),
+    "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
+    "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
 }
 
 
@@ -116,6 +175,11 @@ class Finding(Shown):
     def __repr__(self) -> str:
         return printable(f"<Finding {self.code}: {self.title}>")
 
+    @property
+    def severity(self) -> Severity:
+        """How grave it is; see :class:`Kind`."""
+        return CODES[self.code].severity
+
     def command(self, source: str) -> str:
         """Return the command that reproduces the walk; empty without a packet."""
         return f"iptsim explain {shlex.quote(source)} {_options(self.shown.question)}" if self.shown else ""
@@ -124,6 +188,7 @@ class Finding(Shown):
         """Return the finding as plain data; `shown` is a trace, schema `iptsim.trace/1`."""
         return {
             "code": self.code,
+            "severity": self.severity,
             "family": self.family,
             "title": str(self.title),
             "evidence": [item.as_json() for item in self.evidence],
@@ -155,7 +220,16 @@ def of_rule(rule: Rule) -> Evidence:
 
 def of_policy(chain: Chain) -> Evidence:
     """Return the policy of a built-in chain as evidence."""
-    return Evidence(place_of_chain(chain), message("policy {policy}", policy=chain.policy or "ACCEPT"))
+    policy, counters = chain.policy or "ACCEPT", chain.counters
+    if counters is None or not counters.packets:
+        return Evidence(place_of_chain(chain), message("policy {policy}", policy=policy))
+    counted = message_many(
+        "policy {policy}; it has met {count} packet",
+        "policy {policy}; it has met {count} packets",
+        counters.packets,
+        policy=policy,
+    )
+    return Evidence(place_of_chain(chain), counted)
 
 
 def place_of_chain(chain: Chain) -> Text:

@@ -250,7 +250,7 @@ def loopback_ports(scene: Scene) -> Iterator[Finding]:
     """Find ports that are published on 127.0.0.1 but still reachable from the link (before Docker 28)."""
     neighbour, outside, daemon = scene.neighbour(4), scene.outside_interface(4), scene.host.daemon
     engine = daemon.engine if daemon is not None else None
-    if 4 not in scene.families or neighbour is None or outside is None:
+    if 4 not in scene.families or neighbour is None or outside is None or not scene.shows(4, "filter"):
         return
     everywhere = {
         (one.container.name, one.port.proto, one.port.container_port + number)

@@ -13,6 +13,7 @@ from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation, explain_trace
+from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
 from iptsim.host.containers import Container, Network, PublishedPort
@@ -96,10 +97,19 @@ class Scene:
         ruleset = self.host.rulesets.get(family)
         return (ruleset.tables.get(name) if ruleset else None) or Table(name)
 
+    def shows(self, family: Family, table: str) -> bool:
+        """Return whether the source shows a table, or is a capture, which shows all that there are."""
+        return not self.host.inferred or table in self.host.rulesets[family].tables
+
     def rules(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules of a chain, or none if there is no such chain."""
         found = self.table(family, table).chains.get(chain)
         return found.rules if found else []
+
+    def shown_words(self, rule: Rule) -> str:
+        """Return a rule's text behind its chain, without what the source does not show."""
+        shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
+        return replace(rule, matches=shown).text.removeprefix(f"-A {rule.chain} ")
 
     def jumps(self, family: Family, table: str, chain: str) -> list[Rule]:
         """Return the rules that jump to a chain."""
@@ -129,7 +139,14 @@ class Scene:
             name for family in self.families for table in ("filter", "nat")
             for name in self.table(family, table).chains
         )  # fmt: skip
-        return self.host.daemon is not None or any(name in DOCKER_CHAINS for name in chains)
+        if self.host.daemon is not None or any(name in DOCKER_CHAINS for name in chains):
+            return True
+        # a listing may show the jump alone
+        return any(
+            rule.target_name in DOCKER_CHAINS
+            for family in self.families for table, hook in (("nat", "PREROUTING"), ("filter", "FORWARD"))
+            for rule in self.rules(family, table, hook)
+        )  # fmt: skip
 
     @cached_property
     def knows_containers(self) -> bool:

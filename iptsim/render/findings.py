@@ -34,7 +34,10 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
     family = "IPv6: " if finding.family == 6 and finding.code != "ipv6-open" else ""
-    yield Text.assemble((finding.code, "bold yellow"), "   ", (f"{family}{printable(finding.title)}", "bold"))
+    colour = "bold red" if finding.severity in ("critical", "high") else "bold yellow"
+    yield Text.assemble(
+        (finding.code, colour), f"  {finding.severity}   ", (f"{family}{printable(finding.title)}", "bold")
+    )
     for item in finding.evidence:
         yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))
     yield Text(f"{_INDENT}{printable(finding.consequence)}")

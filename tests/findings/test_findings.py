@@ -30,6 +30,8 @@ EXPECTED = {
     "docker-26.1/published": ["loopback-port-reachable"],
     "docker-28.5/bridge-nf-off": ["icc-off-not-enforced"],
     "docker-28.5/forward-off": ["ip-forward-off"],
+    # a network with enable_ip_masquerade=false
+    "docker-28.5/no-masquerade": ["not-masqueraded"],
     # ferm made the chain for IPv6 too, but no jump
     "hosts/ferm": ["unreferenced-chain"],
     # ufw lets nobody in at 8080, Docker publishes it
@@ -401,7 +403,7 @@ def test_accept_all_behind_a_return(changed: Changed) -> None:
 
 def test_accept_all_at_the_end_of_nothing(tmp_path: Path) -> None:
     assert rules(tmp_path, "-A INPUT -j ACCEPT", policy="ACCEPT") == []
-    assert rules(tmp_path, "-A INPUT -i lo -j ACCEPT") == []
+    assert codes(rules(tmp_path, "-A INPUT -i lo -j ACCEPT")) == ["input-drops-replies"]
 
 
 def test_chains(tmp_path: Path) -> None:
@@ -487,3 +489,107 @@ def test_exit_status(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert [finding["code"] for finding in out["findings"]] == ["docker-rules-flushed"]
     assert out["findings"][0]["shown"]["schema"] == "iptsim.trace/1"
     assert main(["lint", str(tmp_path / "missing")]) == 2
+
+
+#: FORWARD as Docker 28 leaves it, and room for rules of others.
+DOCKER_FORWARD = """*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [{dropped}:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER-USER - [0:0]
+:DOCKER-FORWARD - [0:0]
+{more}-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER-FORWARD -i docker0 -j ACCEPT
+COMMIT
+"""
+
+
+def dump_file(folder: Path, text: str) -> Path:
+    path = folder / "rules"
+    path.write_text(text)
+    return path
+
+
+def test_a_policy_of_dockers_that_has_dropped_packets_of_others(tmp_path: Path) -> None:
+    quiet = iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=0, more="")))
+    assert codes(quiet) == []
+    found = one(iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=72, more=""))), "forward-drop")
+    assert "It has dropped 72 packets so far." in str(found.consequence)
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+
+
+def test_a_tunnel_that_the_policy_of_forward_cuts_off(tmp_path: Path) -> None:
+    more = "-A FORWARD -o wg0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    found = one(
+        iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=0, more=more))),
+        "forward-drop-hits-others",
+    )
+    assert "wg0" in str(found.title)
+    assert found.commands  # they were tried
+    accepted = more + "-A FORWARD -i wg0 -j ACCEPT\n"
+    assert codes(iptsim.lint(dump_file(tmp_path, DOCKER_FORWARD.format(dropped=0, more=accepted)))) == []
+
+
+def test_replies_that_were_never_counted(tmp_path: Path) -> None:
+    rules = """*filter
+:INPUT ACCEPT [9:9]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [9:9]
+[{replies}:0] -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+[4274:270000] -A FORWARD -s 10.8.0.0/24 -j ACCEPT
+COMMIT
+"""
+    found = one(iptsim.lint(dump_file(tmp_path, rules.format(replies=0))), "replies-not-counted")
+    assert "4274 packets" in str(found.title)
+    assert found.shown is not None
+    assert codes(iptsim.lint(dump_file(tmp_path, rules.format(replies=7)))) == []
+
+
+def test_replies_to_the_host_that_input_drops(tmp_path: Path) -> None:
+    chains = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    closed = "-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    found = one(iptsim.lint(dump_file(tmp_path, chains + closed)), "input-drops-replies")
+    assert found.commands
+    answered = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    assert codes(iptsim.lint(dump_file(tmp_path, chains + answered + closed))) == []
+
+
+def test_new_connections_of_the_host_that_output_drops(tmp_path: Path) -> None:
+    chains = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
+    loopback = "-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\nCOMMIT\n"
+    found = one(iptsim.lint(dump_file(tmp_path, chains + loopback)), "output-drop")
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+    named = "-A OUTPUT -p udp -m udp --dport 53 -j ACCEPT\n"
+    assert codes(iptsim.lint(dump_file(tmp_path, chains + named + loopback))) == []
+
+
+def test_a_redirect_for_every_destination(changed: Changed) -> None:
+    rule = "-A PREROUTING {more}-p tcp -m tcp --dport 80 -j REDIRECT --to-ports 20559\n"
+
+    def redirect(more: str) -> Callable[[str], str]:
+        return lambda text: re.sub(r"(?=\[\d+:\d+\] -A PREROUTING -m addrtype)", rule.format(more=more), text)
+
+    findings = changed("docker-28.5/published", iptables_save=redirect(""))
+    found = one(findings, "redirect-takes-forwarded")
+    assert found.shown is not None
+    shutil.rmtree(changed.directory / "docker-28.5-published")
+    assert codes(changed("docker-28.5/published", iptables_save=redirect("-i eth0 "))) == []
+
+
+def test_ports_in_docker_user_of_a_source_without_nat(tmp_path: Path) -> None:
+    rules = """*filter
+:DOCKER-USER - [0:0]
+-A DOCKER-USER -p tcp -m tcp --dport 8080 -j DROP
+COMMIT
+"""
+    assert codes(iptsim.lint(dump_file(tmp_path, rules))) == ["docker-user-port"]
+
+
+def test_a_source_without_the_filter_table_is_not_told_that_rules_are_missing(tmp_path: Path) -> None:
+    text = (CAPTURES / "docker-28.5/published/iptables-save.txt").read_text("utf-8")
+    nat = re.search(r"\*nat\n.*?COMMIT\n", text, re.DOTALL)
+    assert nat
+    assert codes(iptsim.lint(dump_file(tmp_path, nat[0]))) == []

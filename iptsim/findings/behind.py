@@ -1,0 +1,125 @@
+"""The networks behind a host that are not Docker's: bridges of guests, tunnels of VPNs, routed subnets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.extensions.values import Network
+from iptsim.findings.scene import Scene
+from iptsim.host.namespace import Interface
+from iptsim.packet import Family, address_text, parse_address
+
+#: Names of interfaces that lead to guests or through a tunnel: of libvirt, LXD, LXC, Incus, Proxmox, OpenVPN,
+#: WireGuard, Tailscale, ZeroTier, pppd, and of bridges in general.
+_NAMES = re.compile(r"(virbr|lxdbr|lxcbr|incusbr|vmbr|br|tun|tap|wg|tailscale|zt|ppp)[0-9]\w*")
+#: An address behind an interface of which only the name is known.
+SOME_GUEST: dict[Family, str] = {4: "10.254.254.2", 6: "fd00:fefe::2"}
+
+
+class Behind(NamedTuple):
+    """A network behind the host.
+
+    Attributes:
+        interface: that leads there.
+        address: of somebody there.
+        rule: that names the network, where no interface's address shows it.
+    """
+
+    interface: str
+    address: str
+    rule: Rule | None = None
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether the address was made up."""
+        return self.address in SOME_GUEST.values()
+
+
+def networks_behind(scene: Scene, family: Family) -> Iterator[Behind]:
+    """Yield the networks behind the host that are not Docker's and not those of its uplink."""
+    found: set[str] = set()
+    for interface in scene.host.namespace.interfaces.values():
+        address = _guest(scene, family, interface)
+        if address is not None:
+            found.add(interface.name)
+            yield Behind(interface.name, address)
+    for rule in scene.table(family, "filter").rules():
+        for name in (rule.parameters.in_interface, rule.parameters.out_interface):
+            if name and name not in found and _NAMES.fullmatch(name) and not _is_known(scene, family, name):
+                found.add(name)
+                yield Behind(name, _member(scene, family, name) or SOME_GUEST[family], rule)
+
+
+def _is_known(scene: Scene, family: Family, name: str) -> bool:
+    """Return whether an interface is Docker's, leads outside, or has addresses that tell more."""
+    interface = scene.host.namespace.interfaces.get(name)
+    if (
+        scene.host.network_of_bridge(name) is not None
+        or scene.outside_interface(family) is interface is not None
+    ):
+        return True
+    return not scene.host.inferred and (interface is None or bool(interface.addresses))
+
+
+def _member(scene: Scene, family: Family, name: str) -> str | None:
+    """Return an address that a rule of FORWARD accepts from an interface or leads back to, if any does."""
+    for rule in scene.table(family, "filter").rules():
+        source = rule.parameters.source
+        if (
+            rule.parameters.in_interface == name
+            and source is not None
+            and "source" not in rule.parameters.negated
+        ):
+            return second_address(source)
+    return None
+
+
+def second_address(network: Network) -> str:
+    """Return an address of a network: the second one, where it has more than one."""
+    family: Family = 6 if network.family == 6 else 4
+    whole = (1 << (32 if family == 4 else 128)) - 1
+    address = network.address & network.mask
+    return address_text(family, address if network.mask == whole else address + 2)
+
+
+def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
+    """Return who is behind a bridge or tunnel that is not Docker's: by name or address; None for others."""
+    if interface.kind not in ("bridge", "wireguard", "tun") or not interface.up:
+        return None
+    if (
+        scene.host.network_of_bridge(interface.name) is not None
+        or scene.outside_interface(family) is interface
+    ):
+        return None
+    for address in interface.addresses:
+        if address.family != family or address.scope != "global" or address.peer is not None:
+            continue
+        for container in scene.host.containers.values():
+            own = container.address(family)
+            if container.running and own is not None and address.covers(own):
+                return container.name
+        candidate = address.network + 2 + (address.address == address.network + 2)
+        if address.covers(candidate) and address.prefix_length <= (30 if family == 4 else 126):
+            return address_text(family, candidate)
+    return None
+
+
+def ask_outside(scene: Scene, family: Family, behind: Behind) -> Explanation | None:
+    """Walk a packet from a network behind the host to the internet."""
+    is_address = re.fullmatch(r"[0-9a-fA-F:.]+", behind.address)
+    fields = {"in": behind.interface} if is_address else {}
+    return scene.ask(behind.address, "internet", family, proto="tcp", dport=443, **fields)
+
+
+def is_private(family: Family, text: str) -> bool:
+    """Return whether an address is for use behind a router only: RFC 1918, RFC 6598, RFC 4193."""
+    address = parse_address(text)[1]
+    if family == 6:
+        return address >> 121 == 0xFC >> 1
+    return any(
+        address >> shift == first for shift, first in ((24, 10), (20, 0xAC1), (16, 0xC0A8), (22, 0x6440 >> 6))
+    )

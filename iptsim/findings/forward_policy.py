@@ -1,0 +1,153 @@
+"""Docker's DROP policy of FORWARD, and whom it cuts off besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Chain
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside, networks_behind
+from iptsim.findings.finding import Finding, of_policy, of_rule, tool_of
+from iptsim.findings.remedy import first_that_mends
+from iptsim.findings.scene import Scene
+from iptsim.languages import Message, message, message_many, message_sentences
+from iptsim.netfilter.steps import Step
+from iptsim.owners.chains import chain_owners
+from iptsim.owners.docker import is_dockers
+from iptsim.packet import Family
+
+#: Stands for what is forwarded for others, where the source does not show the host's interfaces.
+_ANYBODY: dict[Family, Behind] = {4: Behind("tun0", SOME_GUEST[4]), 6: Behind("tun0", SOME_GUEST[6])}
+
+
+#: Programs whose guests or clients need forwarding.
+_FORWARDERS = frozenset({"libvirt", "tailscale", "lxd", "podman", "netavark", "cni"})
+
+
+def cut_off(scene: Scene) -> Iterator[Finding]:
+    """Find bridges, tunnels and guests of other programs whose traffic only the policy of FORWARD drops."""
+    for family in scene.families:
+        forward = scene.table(family, "filter").chains.get("FORWARD")
+        if forward is None or forward.policy != "DROP" or not _dockers_policy(scene, family):
+            continue
+        found = False
+        for behind in networks_behind(scene, family):
+            shown = ask_outside(scene, family, behind)
+            if shown is not None and _dropped_by_policy(shown, only_request=behind.is_guess):
+                found = True
+                yield _cuts_off(scene, family, forward, behind, shown)
+        if not found and scene.host.inferred and _may_hit_others(scene, family, forward):
+            shown = ask_outside(scene, family, _ANYBODY[family])
+            if shown is not None and _dropped_by_policy(shown, only_request=True):
+                yield _cuts_off_others(family, forward, shown)
+
+
+def _dockers_policy(scene: Scene, family: Family) -> bool:
+    """Return whether Docker's rules are in FORWARD, so that Docker set the policy, or relies on it."""
+    return scene.has_docker and any(is_dockers(rule) for rule in scene.rules(family, "filter", "FORWARD"))
+
+
+def _may_hit_others(scene: Scene, family: Family, forward: Chain) -> bool:
+    """Return whether others than Docker need forwarding: the policy has met packets, or there are chains of others."""
+    if forward.counters is None or forward.counters.packets:
+        return True
+    owners = chain_owners(scene.host.rulesets[family])
+    return any(owners.chain(name) in _FORWARDERS for name in scene.table(family, "filter").chains)
+
+
+def _dropped_by_policy(shown: Explanation, *, only_request: bool) -> bool:
+    """Return whether the policy of FORWARD drops a packet, or may, where something is not known.
+
+    Args:
+        only_request: the reply does not count, as nobody knows the way to a sender that was made up.
+    """
+    if shown.verdict not in ("DROP", "DEPENDS"):
+        return False
+    return any(
+        _is_policy(step)
+        for trace in (shown.trace, *shown.trace.branches)
+        for leg in (trace.legs[:1] if only_request else trace.legs)
+        for step in leg.all_steps
+    )
+
+
+def _is_policy(step: Step) -> bool:
+    return step.policy and (step.table, step.chain, step.verdict) == ("filter", "FORWARD", "DROP")
+
+
+def _counted(forward: Chain) -> Message | str:
+    """Return how many packets the policy has dropped, if the source counts them."""
+    if forward.counters is None or not forward.counters.packets:
+        return ""
+    return message_many(
+        "It has dropped {count} packet so far.",
+        "It has dropped {count} packets so far.",
+        forward.counters.packets,
+    )
+
+
+def _cuts_off(scene: Scene, family: Family, forward: Chain, behind: Behind, shown: Explanation) -> Finding:
+    commands = _accepting(scene, family, behind.interface, shown)
+    return Finding(
+        "forward-drop-hits-others",
+        message("The FORWARD policy DROP also cuts off the network behind {name}.", name=behind.interface),
+        (of_policy(forward), *([of_rule(behind.rule)] if behind.rule else [])),
+        message_sentences(
+            message(
+                "Docker sets this policy when it enables ip_forward. No rule accepts the traffic of {name}, so"
+                " the policy drops it.",
+                name=behind.interface,
+            ),
+            _counted(forward),
+        ),
+        message_sentences(
+            message("{commands}.", commands="; ".join(commands)) if commands else "", _other_remedy(family)
+        ),
+        shown,
+        family,
+        commands or (f"{tool_of(family)} -P FORWARD ACCEPT",),
+    )
+
+
+def _cuts_off_others(family: Family, forward: Chain, shown: Explanation) -> Finding:
+    return Finding(
+        "forward-drop",
+        message("The FORWARD policy DROP drops everything that is not forwarded for Docker."),
+        (of_policy(forward),),
+        message_sentences(
+            message(
+                "Docker sets this policy when it enables ip_forward. No rule accepts packets of VPN clients,"
+                " of LXD or libvirt guests, or of other networks behind the host, so the policy drops them."
+            ),
+            _counted(forward),
+        ),
+        message_sentences(
+            message(
+                "Accept the traffic in both directions: {tool} -I DOCKER-USER -i INTERFACE -j ACCEPT; {tool} -I"
+                " DOCKER-USER -o INTERFACE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT.",
+                tool=tool_of(family),
+            ),
+            _other_remedy(family),
+        ),
+        shown,
+        family,
+    )
+
+
+def _other_remedy(family: Family) -> Message:
+    return message(
+        'Or set "ip-forward-no-drop": true in daemon.json (since 28), and the policy to ACCEPT: {command}.',
+        command=f"{tool_of(family)} -P FORWARD ACCEPT",
+    )
+
+
+def _accepting(scene: Scene, family: Family, name: str, shown: Explanation) -> tuple[str, ...]:
+    """Return the rules that let a bridge's traffic through, there and back; as few as are needed."""
+    tool = tool_of(family)
+    where = "DOCKER-USER" if scene.jumps(family, "filter", "DOCKER-USER") else "FORWARD"
+    way_out = next((one.interfaces[1] for one in shown.trace.legs[0].steps if one.interfaces[1]), None)
+    if way_out is None:
+        return ()
+    there = f"{tool} -I {where} -i {name} -o {way_out} -j ACCEPT"
+    back = f"{tool} -I {where} -i {way_out} -o {name} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    return first_that_mends(scene, family, [(there,), (back,), (there, back)], shown)

@@ -1,0 +1,247 @@
+"""Replies that do not come back: dropped in INPUT, never counted in FORWARD, or sent to a private address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
+from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
+from iptsim.findings.remedy import outcome
+from iptsim.findings.scene import Scene
+from iptsim.languages import Message, Text, message, message_many, message_sentences
+from iptsim.packet import Family, address_text
+
+
+def dropped_in_input(scene: Scene) -> Iterator[Finding]:
+    """Find hosts whose own connections get no reply, because INPUT drops it."""
+    for family in scene.families:
+        shown = scene.ask("host", "internet", family, proto="tcp", dport=443)
+        if shown is None or len(shown.trace.legs) < 2 or shown.trace.legs[0].verdict != "ACCEPT":
+            continue
+        reply = shown.trace.legs[1]
+        step = reply.deciding
+        if (
+            reply.verdict not in ("DROP", "REJECT")
+            or step is None
+            or step.hook != "INPUT"
+            or step.table is None
+        ):
+            continue
+        chain = scene.table(family, "filter").chains.get("INPUT")
+        command = f"{tool_of(family)} -I INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+        decides = of_rule(step.rule) if step.rule else of_policy(chain) if chain else None
+        yield Finding(
+            "input-drops-replies",
+            message("INPUT drops the replies to the host's own connections."),
+            (decides,) if decides else (),
+            message(
+                "No rule of INPUT accepts packets of established connections. The host can send, but hears no reply:"
+                " updates, DNS and docker pull time out."
+            ),
+            f"{command}",
+            shown,
+            family,
+            (command,),
+        )
+
+
+def none_counted(scene: Scene) -> Iterator[Finding]:
+    """Find rules of FORWARD that have let packets out while the rule for their replies has counted none."""
+    for family in scene.families:
+        rules = scene.rules(family, "filter", "FORWARD")
+        for rule in filter(_lets_out, rules):
+            shown = _out(scene, family, rule)
+            back = _reply_rule(shown) if shown is not None else None
+            if (
+                shown is not None
+                and back is not None
+                and back.counters is not None
+                and not back.counters.packets
+            ):
+                yield _none_came_back(scene, family, rule, back, shown)
+                break
+
+
+def _lets_out(rule: Rule) -> bool:
+    """Return whether a rule has accepted packets of one direction: from a network or an interface."""
+    parameters = rule.parameters
+    if rule.target_name != "ACCEPT" or rule.matches or rule.counters is None or not rule.counters.packets:
+        return False
+    source = parameters.source is not None and "source" not in parameters.negated
+    arriving = parameters.in_interface is not None and "in_interface" not in parameters.negated
+    both = parameters.in_interface == parameters.out_interface and "out_interface" not in parameters.negated
+    return source or (arriving and not both)
+
+
+def _reply_rule(shown: Explanation) -> Rule | None:
+    """Return the rule of FORWARD that accepts the reply to a packet, if one for established connections does."""
+    if len(shown.trace.legs) < 2 or shown.trace.legs[1].verdict != "ACCEPT":
+        return None
+    for step in shown.trace.legs[1].all_steps:
+        if step.hook == "FORWARD" and step.table == "filter" and step.verdict == "ACCEPT" and step.rule:
+            states = [
+                getattr(match, "ctstate", None) or getattr(match, "state", None)
+                for match in step.rule.matches
+            ]
+            return step.rule if any("ESTABLISHED" in (state or ()) for state in states) else None
+    return None
+
+
+def _none_came_back(scene: Scene, family: Family, rule: Rule, back: Rule, shown: Explanation) -> Finding:
+    packets = rule.counters.packets if rule.counters else 0
+    network: Text = str(rule.parameters.source or rule.parameters.in_interface)
+    is_shown = "nat" in scene.host.rulesets[family].tables
+    return Finding(
+        "replies-not-counted",
+        message_many(
+            "FORWARD rule {position} has let {count} packet out, and rule {back} has not counted one reply.",
+            "FORWARD rule {position} has let {count} packets out, and rule {back} has not counted one reply.",
+            packets,
+            position=rule.position,
+            back=back.position,
+        ),
+        (_with_count(rule), _with_count(back)),
+        message(
+            "The filter table lets the packets of {network} pass, but nothing comes back. Most often nothing"
+            " masquerades them, so that replies are sent to an address that nobody outside knows a route to.",
+            network=network,
+        ),
+        message_sentences(
+            message(
+                "Masquerade them where they leave: {command}",
+                command=f"{tool_of(family)} -t nat -A POSTROUTING {_from(rule)} -o UPLINK -j MASQUERADE.",
+            ),
+            ""
+            if is_shown
+            else message(
+                "The source does not show the nat table; see {command}.",
+                command=f"{tool_of(family)}-save -t nat",
+            ),
+        ),
+        shown,
+        family,
+    )
+
+
+def _with_count(rule: Rule) -> Evidence:
+    """Return a rule as evidence, with its counter."""
+    evidence = of_rule(rule)
+    packets = rule.counters.packets if rule.counters else 0
+    return evidence._replace(text=f"[{packets}] {evidence.text}")
+
+
+def _from(rule: Rule) -> str:
+    source = rule.parameters.source
+    return f"-s {source}" if source is not None else "-s NETWORK"
+
+
+def _out(scene: Scene, family: Family, rule: Rule) -> Explanation | None:
+    """Walk a packet that the rule lets out."""
+    parameters = rule.parameters
+    fields: dict[str, Any] = {}
+    if parameters.source is not None:
+        sender = second_address(parameters.source)
+    else:
+        network = scene.host.network_of_bridge(parameters.in_interface or "")
+        members = scene.members(network, family) if network else []
+        guests = [
+            one.address for one in networks_behind(scene, family) if one.interface == parameters.in_interface
+        ]
+        sender = next(iter([*(one.name for one in members), *guests]), "")
+        if not members:
+            fields["in"] = parameters.in_interface
+    if not sender:
+        return None
+    shown = scene.ask(sender, "internet", family, proto="tcp", dport=443, **fields)
+    passed = shown is not None and any(step.rule is rule for step in shown.trace.legs[0].all_steps)
+    return shown if passed else None
+
+
+def not_masqueraded(scene: Scene) -> Iterator[Finding]:
+    """Find networks behind the host whose connections leave it with their own, private address."""
+    for family in scene.families:
+        nat = scene.host.rulesets[family].tables.get("nat")
+        if nat is None:
+            continue  # it may be there, and not be shown
+        for behind in networks_behind(scene, family):
+            shown = ask_outside(scene, family, behind)
+            if shown is not None:
+                yield from _private(scene, family, behind.interface, shown)
+        for network in scene.docker_networks():
+            if network.internal or network.gateway_mode.get(family, "nat") != "nat":
+                continue
+            for container in scene.members(network, family)[:1]:
+                shown = scene.ask(container.name, "internet", family, proto="tcp", dport=443)
+                if shown is not None:
+                    yield from _private(scene, family, network.bridge or network.name, shown)
+
+
+def _private(scene: Scene, family: Family, name: str, shown: Explanation) -> Iterator[Finding]:
+    """Yield the finding, if a packet leaves the host with a private source address."""
+    source, outside = _private_source(scene, family, shown), scene.outside_interface(family)
+    if source is None or outside is None:
+        return
+    way_out = outside.name
+    near = [
+        rule
+        for rule in scene.rules(family, "nat", "POSTROUTING")
+        if rule.target_name in ("MASQUERADE", "SNAT")
+    ]
+    command = f"{tool_of(family)} -t nat -A POSTROUTING -s {source} -o {way_out} -j MASQUERADE"
+    after = outcome(scene, family, (command,), shown)
+    if after is None or after.verdict != "ACCEPT" or _private_source(scene, family, after) is not None:
+        return
+    yield Finding(
+        "not-masqueraded",
+        message(
+            "What is behind {name} leaves the host with its own address: no rule masquerades it.", name=name
+        ),
+        tuple(map(of_rule, near[:3])) or (Evidence("nat POSTROUTING", message("no rule masquerades")),),
+        message_sentences(
+            message(
+                "Packets leave by {interface} from {source}, a private address. Replies find the way back only if the"
+                " router there has a route to it.",
+                interface=way_out,
+                source=source,
+            ),
+            _why_not(near, way_out),
+        ),
+        message("{command} (with the whole network for its address)", command=command),
+        shown,
+        family,
+    )
+
+
+def _private_source(scene: Scene, family: Family, shown: Explanation) -> str | None:
+    """Return the private address, none of the uplink's network, with which a packet leaves the host for outside."""
+    leg, outside = shown.trace.legs[0], scene.outside_interface(family)
+    if leg.verdict != "ACCEPT" or leg.delivered is None or outside is None:
+        return None
+    address = leg.delivered.packet.src
+    source = address_text(family, address)
+    is_own = any(one.covers(address) for one in outside.addresses if one.family == family)
+    ways_out = [step.interfaces[1] for step in leg.all_steps if step.interfaces[1]]
+    return None if is_own or not is_private(family, source) or ways_out[-1:] != [outside.name] else source
+
+
+def _why_not(near: list[Rule], way_out: str) -> Message | str:
+    """Return why the rules that masquerade do not take these packets."""
+    for rule in near:
+        out = rule.parameters.out_interface
+        if out is not None and "out_interface" not in rule.parameters.negated and out != way_out:
+            return message(
+                "Rule {position} masquerades what leaves by {out}, but these packets leave by {interface}.",
+                position=rule.position,
+                out=out,
+                interface=way_out,
+            )
+        if rule.parameters.source is not None:
+            return message(
+                "Rule {position} masquerades {network} only.",
+                position=rule.position,
+                network=str(rule.parameters.source),
+            )
+    return ""
