@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from iptsim.dump.binder import Binder, is_target_name
+from iptsim.dump.binder import Binder
 from iptsim.dump.plan import BindError, Bound, Plan
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
@@ -121,15 +121,6 @@ class RuleBinder:
             settle=SHOW,
             place=("target", line),
         )
-
-
-def unknown_jump(name: str, line: int) -> HiddenTarget | None:
-    """Return the target that a name stands for that is neither a chain nor a target of this family."""
-    if not is_target_name(name):
-        return None
-    return HiddenTarget(
-        name=name, reason=message("what -j {name} does", name=name), settle=SHOW, place=("target", line)
-    )
 
 
 def _unknown(text: str, line: int) -> Hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
@@ -15,10 +16,11 @@ from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
+from iptsim.extensions.registry import find_target
 from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
-from iptsim.paste.binding import Reading, RuleBinder, unknown_jump
+from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem, Rules
 
 #: How many complaints of one text are told.
@@ -230,21 +232,20 @@ class Builder:
             models, matches = NOTHING, unknown
         else:
             models, matches = reading.bound.parameters, (*reading.bound.matches, *unknown)
-        target = self._target(reading, table, item.line)
+        target = self._target(reading, table)
         return [
             Rule(table.name, chain.name, 0, model, matches, target, item.counters, self.source, item.line)
             for model in models
         ]
 
-    def _target(self, reading: Reading, table: Table, line: int) -> Target | Jump | None:
+    def _target(self, reading: Reading, table: Table) -> Target | Jump | None:
+        """Return a rule's target; chains are looked for when all of them are known."""
         if reading.target is not None or reading.bound is None:
             return reading.target
         target = reading.bound.target
-        if not isinstance(target, Jump) or target.chain in table.chains:
-            return target
-        if target.chain in BUILTIN_CHAINS[table.name]:
+        if isinstance(target, Jump) and target.chain in BUILTIN_CHAINS[table.name]:
             return HiddenTarget(name=target.chain, reason=message("what -j {name} does", name=target.chain))
-        return (None if target.goto else unknown_jump(target.chain, line)) or target
+        return target
 
     def _check(self, table: Table) -> None:
         """Give the rules that commands made their numbers, and mark those that the kernel would reject."""
@@ -268,8 +269,11 @@ class Builder:
             self._open_ends(family, table, piece)
         self._callers(family, table)
         for name in [name for name in _jumps(table) if name not in table.chains]:
-            chain = table.chains[name] = Chain(table.name, name, declared=False)
-            chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
+            if find_target(name, 4) or find_target(name, 6):
+                _make_unknown(table, name)
+            else:
+                chain = table.chains[name] = Chain(table.name, name, declared=False)
+                chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
 
     def _place_homeless(self, family: Family, table: Table) -> None:
         """Put rules of which no chain is shown where they may stand: in each of the built-in chains."""
@@ -349,6 +353,17 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
+
+
+def _make_unknown(table: Table, name: str) -> None:
+    """Turn the jumps to a name into a target of that name: one that only the other address family has."""
+    for chain in table.chains.values():
+        for place, rule in enumerate(chain.rules):
+            if rule.jump is not None and rule.jump.chain == name:
+                target = HiddenTarget(
+                    name=name, reason=message("what -j {name} does", name=name), settle=SHOW
+                )
+                chain.rules[place] = dataclasses.replace(rule, target=target)
 
 
 def is_gap(rule: Rule) -> bool:

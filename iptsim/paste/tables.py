@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -17,7 +16,10 @@ TARGETS = {
     "filter": frozenset({"REJECT"}),
     "mangle": frozenset({"TPROXY", "TTL", "HL", "TOS", "DSCP", "ECN", "TCPOPTSTRIP"}),
 }
-_REDACTED6 = re.compile(r"\b[0-9a-fA-F]{1,4}(?::[0-9a-fA-FxX*]{0,4}){2,}")
+#: Chains of well-known programs that nat's PREROUTING leads to.
+_OF_NAT = frozenset(
+    {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
+)
 
 
 def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
@@ -36,7 +38,8 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
         if names & used:
             return table
     if "PREROUTING" in shown:
-        return "raw" if "DROP" in used else "nat"
+        # nat is hardly ever used without a target of its own or a chain of Docker's or kube-proxy's
+        return "nat" if _OF_NAT & used or (not used and "OUTPUT" not in shown) else "raw"
     return "filter"
 
 
