@@ -20,6 +20,12 @@ from iptsim.paste.listed import REMARK
 #: How many parts of a rule may mean nothing before all of it does.
 _MOST = 24
 _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
+#: What stands for a value that a shell would fill in, or that somebody left out.
+_VARIABLE = re.compile(r"\$[A-Za-z_{(0-9]|`|%i$|^<[^>]*>$|\{\{")
+#: Options whose values are free text, or make the rule's target.
+_FREE = frozenset(
+    {"--comment", "--log-prefix", "--nflog-prefix", "-j", "-g", "--jump", "--goto", "-m", "--match"}
+)
 _JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
 #: Options whose names have changed since.
 _OLD = {"--destination-port": "--dport", "--source-port": "--sport", "--to": "--to-destination"}
@@ -58,6 +64,7 @@ class RuleBinder:
         """
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
+        left = _without_variables(left, line, hidden)
         complaints: list[str] = []
         target: HiddenTarget | None = None
         for _ in range(_MOST):
@@ -139,6 +146,29 @@ def _without_remark(words: list[Word]) -> list[Word]:
         if REMARK.match(words[place].raw):
             return words[:place]
     return words
+
+
+def _without_variables(words: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
+    """Take out of a rule the options whose values only a shell, or who wrote it, knows."""
+    kept, place = words[:2], 2
+    while place < len(words):
+        _, end = _clause(words, place + (words[place].text == "!"))
+        part = words[place : max(end, place + 1)]
+        options = {word.text for word in part[:2]}
+        if not options & _FREE and any(_VARIABLE.search(word.text) for word in part[1:]):
+            text = " ".join(word.text for word in part)
+            hidden.append(
+                Hidden(
+                    words=text,
+                    reason=message("what {words} stands for", words=text),
+                    settle=SHOW,
+                    place=("variable", text),
+                )
+            )
+        else:
+            kept += part
+        place += len(part)
+    return kept
 
 
 def _jump_at(words: Sequence[Word]) -> int:

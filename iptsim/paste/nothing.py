@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 #: What texts look like, the most telling first.
 _LOOKS = (
-    (r"\s*<(?:!DOCTYPE|html|\?xml)", "an HTML or XML page"),
+    (r"\A\s*<(?:!DOCTYPE|html|\?xml)", "an HTML or XML page"),
     (r"(?m)^(?:apiVersion|kind):", "a Kubernetes manifest"),
     (r"(?m)^services:", "a Compose file"),
-    (r"\s*[\[{]", "JSON"),
+    (r"\A\s*(?:\[\s*\{|\{\s*\")", "JSON"),
     (r"(?m)^#!.*\b(?:ba|da|z|k)?sh\b", "a shell script"),
     (r"(?m)^(?:from \w[\w.]* import|import \w|def \w+\(|class \w+)", "Python code"),
     (r"(?m)^(?:#include|package \w+;?$|func \w+\()", "program code"),

@@ -56,12 +56,13 @@ class GapItem(NamedTuple):
 
 
 class CommandItem(NamedTuple):
-    """A command that changes rules: its words from the option on that names it."""
+    """A command that changes rules: its words from the option on that names it, and what of it is not known."""
 
     words: tuple[Word, ...]
     line: int
     text: str
     counters: Counters | None = None
+    hidden: tuple[Hidden, ...] = ()
 
 
 Item = ChainItem | RuleItem | GapItem | CommandItem

@@ -110,7 +110,7 @@ def command_of(text: str) -> Command | None:
         bare = rest[sudo.end() :] if sudo else rest
         first = bare.split(None, 1)[0] if bare else ""
         program = first.rpartition("/")[2]
-        if program in PROGRAMS:
+        if program in PROGRAMS and "=" not in first:
             return _command(
                 program, bare[len(first) :], prompted or bool(sudo and sudo.group().strip()), bare
             )

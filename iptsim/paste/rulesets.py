@@ -202,7 +202,7 @@ class Builder:
             if letter == "D" and number is not None:
                 commands.delete(chain, (), number)
                 return
-            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, ())
+            made = self._rules([Word("-A", "-A", 0, 0), *words[1:]], table, chain, item, binder, item.hidden)
             if letter == "A":
                 chain.rules += made
             elif letter == "I":

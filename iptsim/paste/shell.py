@@ -1,0 +1,117 @@
+"""Shell scripts, as far as they can be followed without running them: variables, and several commands a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.paste.lines import Line
+from iptsim.paste.prompts import command_of, words_of
+
+_ASSIGNMENT = re.compile(
+    r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
+)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
+#: What stands before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
+_LEAD = re.compile(
+    r"\s*(?:(?P<key>PostUp|PreUp|PostDown|PreDown|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*=\s*[-@+!]*"
+    r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
+    r"|(?:then|do|else|\{)\s+)*"
+)
+_DOWN = ("PostDown", "PreDown", "ExecStop", "ExecStopPost", "down", "post-down", "pre-down")
+_OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
+_CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
+#: Separators of commands, outside of quotes.
+_SEPARATED = re.compile(r"""((?:[^;&|"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*'|&(?!&)|\|(?!\|))+)""")
+_NAMED = re.compile(r"\$\{?(IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?", re.IGNORECASE)
+_IPTABLES = re.compile(r"(ip6?tables)(?:-legacy|-nft)?")
+
+
+class Typed(NamedTuple):
+    """A command of a script.
+
+    Attributes:
+        program: "iptables" or "ip6tables", with its backend.
+        words: its arguments, variables filled in.
+        line: where it stands.
+        sure: whether it runs in any case, and not only if something holds.
+        text: as it stands there, for messages.
+    """
+
+    program: str
+    words: list[str]
+    line: int
+    sure: bool
+    text: str
+
+
+class Script:
+    """Follows the lines of a script."""
+
+    def __init__(self, interface: str | None) -> None:
+        self.variables: dict[str, str] = {} if interface is None else {"%i": interface}
+        self.depth = 0
+
+    def assigns(self, text: str) -> bool:
+        """Take note of a variable, if a line sets one; return whether it does."""
+        found = _ASSIGNMENT.match(text)
+        if not found:
+            return False
+        value = found[2].strip("\"'") if found[2][:1] in "\"'" else found[2]
+        self.variables[found[1]] = self.filled(value)
+        return True
+
+    def filled(self, text: str) -> str:
+        """Return a text with the variables that are known filled in."""
+
+        def value(found: re.Match[str]) -> str:
+            return self.variables.get(found[1] or found[2], found[0])
+
+        text = _VARIABLE.sub(value, text)
+        return text.replace("%i", self.variables["%i"]) if "%i" in self.variables else text
+
+    def commands(self, line: Line, text: str) -> Iterator[Typed]:
+        """Yield the commands of iptables in a line; those that run only when an interface goes down are left out."""
+        if _CLOSES.match(text):
+            self.depth = max(self.depth - 1, 0)
+        if _OPENS.match(text):
+            self.depth += 1
+        lead = _LEAD.match(text)
+        assert lead is not None
+        if (lead["key"] or lead["if"]) in _DOWN:
+            return
+        for part in _SEPARATED.findall(text[lead.end() :]):
+            typed = self._command(line, part.strip(" &|"))
+            if typed is not None:
+                yield typed
+        if re.search(r";\s*(?:fi|done|esac)\s*$", text):
+            self.depth = max(self.depth - 1, 0)
+
+    def _command(self, line: Line, part: str) -> Typed | None:
+        part = re.sub(r"^(?:then|do|else|\{|!)\s+", "", part)
+        named = _NAMED.search(part.split(" -", 1)[0])
+        if named and self.filled(named[0]) == named[0]:
+            part = part.replace(named[0], "ip6tables" if "6" in named[0] else "iptables", 1)
+        command = command_of(self.filled(part).lstrip("\"'"))
+        if command is None or not _IPTABLES.fullmatch(command.program):
+            return None
+        words = words_of(command.text)[1:] if "|" in command.text else list(command.words)
+        return Typed(command.program, words, line.number, self.depth == 0, part)
+
+
+def is_down(text: str) -> bool:
+    """Tell whether a line holds commands that run when an interface goes down."""
+    lead = _LEAD.match(text)
+    return lead is not None and (lead["key"] or lead["if"]) in _DOWN
+
+
+def is_shell(text: str) -> bool:
+    """Tell whether a line is one of a shell script that changes nothing here: a comment, a keyword, output."""
+    return bool(
+        re.match(
+            r"\s*(?:#|:|echo\b|printf\b|set\b|exit\b|return\b|if\b|then\b|else\b|elif\b|fi\b|for\b|do\b|done\b|while\b"
+            r"|case\b|esac\b|\[|\{|\}|sleep\b|modprobe\b|\w+\s*\(\)|\*?\)|[\w-]+\)|source\b|\. |exec\b|true\b|;;)",
+            text,
+        )
+    )
