@@ -8,7 +8,9 @@ from iptsim.netfilter.steps import Step
 
 
 def place_of(rule: Rule) -> Message:
-    """Return where a rule is: "filter FORWARD rule 4"."""
+    """Return where a rule is: "filter FORWARD rule 4"; of rules that are not shown, only the chain is known."""
+    if not rule.position:
+        return message("{table} {chain}", table=rule.table, chain=rule.chain)
     return message("{table} {chain} rule {number}", table=rule.table, chain=rule.chain, number=rule.position)
 
 

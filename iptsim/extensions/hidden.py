@@ -15,6 +15,10 @@ from iptsim.languages import Message, say
 from iptsim.packet import Context, Truth, Unknown, negate
 
 
+#: The name of a target that stands for rules that are not shown.
+GAP = "..."
+
+
 class Hidden(Match):
     """A condition that the source does not show, or not in full.
 
@@ -99,4 +103,6 @@ class HiddenTarget(Target):
 
     def says(self) -> str:
         """Return its name."""
+        if self.name == GAP:
+            return say("rules that are not shown")
         return say("do what target {name} does", name=self.name)

@@ -86,12 +86,15 @@ class Evidence:
         self.isolated: set[str] = set()
         self.masqueraded: set[str] = set()
         self.chains: set[str] = set()
+        #: the rules are those of listings, which may not show interfaces
+        self.listed = False
         self.ruled_by_docker: set[str] = set()
         self.userland_proxy: bool | None = None
         self._translated: dict[str, None] = {}
         self._weak: dict[str, list[Prefix]] = {}
         self._hidden: list[Prefix] = []
         for ruleset in rulesets:
+            self.listed |= ruleset.listed
             self.chains |= {name for table in ruleset.tables.values() for name in table.chains}
             for rule in ruleset.rules():
                 self._look(rule)
@@ -131,7 +134,9 @@ class Evidence:
         """Names of the bridges."""
         named = (name for name in self.interfaces if _BRIDGE.fullmatch(name))
         placed = (bridge for bridge in self.members.values() if bridge is not None)
-        return list(dict.fromkeys([*self.subnets, *placed, *named]))
+        found = list(dict.fromkeys([*self.subnets, *placed, *named]))
+        # iptables -L shows no interfaces without -v; Docker always has docker0
+        return found or (["docker0"] if self.docker and self.listed and not self.interfaces else [])
 
     @property
     def outside(self) -> str | None:

@@ -6,6 +6,7 @@ Only what rules can see is modelled. Checksums are taken to be right and TCP win
 from __future__ import annotations
 
 from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.hidden import HiddenTarget
 from iptsim.extensions.targets.ct import Ct
 from iptsim.packet import (
     ACK,
@@ -43,6 +44,8 @@ def switched_on(ruleset: Ruleset) -> bool:
         if rule.refused:
             continue
         if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
+            return True
+        if rule.table == "nat" and isinstance(rule.target, HiddenTarget):
             return True
         if isinstance(rule.target, Ct) and not rule.target.notrack:
             return True

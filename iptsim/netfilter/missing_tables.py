@@ -77,7 +77,7 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
         return (
             None if daemon is not None and daemon.allow_direct_routing else _direct(host, rulesets, context)
         )
-    return _forwarded(rulesets, context) if context.hook == hooks.FORWARD else None
+    return _forwarded(host, rulesets, context) if context.hook == hooks.FORWARD else None
 
 
 def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
@@ -145,7 +145,7 @@ def _is_protected(rules: list[Rule], bridge: str) -> bool:
     return closed and not routed
 
 
-def _forwarded(rulesets: list[Ruleset], context: Context) -> Block | None:
+def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
     """Return how table filter could block a forwarded packet, where nat shows that Docker wrote one."""
     if any("filter" in ruleset.tables for ruleset in rulesets) or context.state in ("ESTABLISHED", "RELATED"):
         return None
@@ -157,7 +157,7 @@ def _forwarded(rulesets: list[Ruleset], context: Context) -> Block | None:
     ]
     if not nat:
         return None
-    bridges = _bridges(nat)
+    bridges = _bridges(nat) or {network.bridge or "" for network in host.networks.values()}
     came, goes = context.in_interface, context.out_interface
     connection = context.connection
     published = connection is not None and "DNAT" in connection.status

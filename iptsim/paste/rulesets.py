@@ -13,7 +13,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Tabl
 from iptsim.dump.words import Word
 from iptsim.errors import printable
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import Hidden, HiddenTarget
+from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
@@ -348,7 +348,7 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
     else:
         reason = message("the rules of chain {chain} that are not shown", chain=chain)
     target = HiddenTarget(
-        name="...", reason=reason, settle=f"{SHOW}", place=("gap", table, chain, line, policy, hidden_chain)
+        name=GAP, reason=reason, settle=f"{SHOW}", place=("gap", table, chain, line, policy, hidden_chain)
     )
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
@@ -368,7 +368,7 @@ def _make_unknown(table: Table, name: str) -> None:
 
 def is_gap(rule: Rule) -> bool:
     """Tell whether something only stands for rules that are not shown."""
-    return isinstance(rule.target, HiddenTarget) and rule.target.name == "..."
+    return isinstance(rule.target, HiddenTarget) and rule.target.name == GAP
 
 
 def _jumps(table: Table) -> list[str]:

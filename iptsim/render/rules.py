@@ -152,7 +152,7 @@ def chain_lines(
         yield Text("  " + say("no rules"), "dim")
     for rule in chain.rules:
         mark = marks.of(rule) if marks is not None else NONE
-        yield Text.assemble((mark, "bold"), f"{rule.position:4}  ", (printable(rule.text), "cyan"))
+        yield Text.assemble((mark, "bold"), f"{rule.position or '':4}  ", (printable(rule.text), "cyan"))
         yield Text.assemble(" " * _INDENT, printable(rule_words(rule)))
         why = why_text(rule, host)
         yield Text.assemble(" " * _INDENT, (f"{printable(why)}{_counted(rule.counters)}", "dim"))

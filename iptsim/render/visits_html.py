@@ -80,7 +80,7 @@ def _mattering(visits: list[Visit]) -> Iterator[Visit]:
 def _row(visit: Visit, leg: LegVisit, place: NamespaceVisit, *, hook: str, brief: bool = False) -> Html:
     step = visit.step
     where = f"{step.table} {step.chain}" if step.table is not None else ""
-    if step.rule is not None:
+    if step.rule is not None and step.rule.position:
         where += f" {step.rule.position}"
     receiver = say("the receiver")
     inside = "" if place is leg.host else " " + say("inside {name}", name=place.name or receiver)

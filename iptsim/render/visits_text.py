@@ -103,7 +103,7 @@ def _folded(together: list[Visit], margin: str) -> Text:
 
 def _place(margin: str, step: Step) -> Text:
     place = f"{step.table} {step.chain}" if step.depth == 0 else str(step.chain)
-    if step.rule is not None:
+    if step.rule is not None and step.rule.position:
         place += f" {step.rule.position}"
     return Text(f"{margin}{'  ' * step.depth}{printable(place)}  ")
 
