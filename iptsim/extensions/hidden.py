@@ -11,9 +11,8 @@ from pydantic import InstanceOf
 
 from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import Message, say
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Truth, Unknown, negate
-
 
 #: The name of a target that stands for rules that are not shown.
 GAP = "..."
@@ -44,7 +43,7 @@ class Hidden(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition that is unknown."""
-        return (Predicate(self.words, self._test, lambda context: say("the source does not show it")),)
+        return (Predicate(self.words, self._test, lambda context: message("the source does not show it")),)
 
     def _test(self, context: Context) -> Truth:
         return Unknown(self.reason, self.settle, self.place)
@@ -53,9 +52,9 @@ class Hidden(Match):
         """Return what stands for it."""
         return f" {self.words}"
 
-    def says(self) -> str:
+    def says(self) -> Text:
         """Return what stands for it."""
-        return say("for which {condition} holds", condition=self.words)
+        return message("for which {condition} holds", condition=self.words)
 
 
 class HiddenAddress(Hidden):
@@ -87,7 +86,6 @@ class HiddenTarget(Target):
     words: str = ""
     reason: InstanceOf[Message]
     settle: InstanceOf[Message] | str = ""
-    place: tuple[Any, ...] = ()
 
     def save(self) -> str:
         """Return what stands for its options."""
@@ -95,14 +93,14 @@ class HiddenTarget(Target):
 
     def apply(self, context: Context) -> Verdict | Unknown:
         """Return that the effect is unknown."""
-        return Unknown(self.reason, self.settle, self.place)
+        return Unknown(self.reason, self.settle)
 
     def lists(self, form: ListingForm) -> str:
         """Return what stands for its options."""
         return f" {self.words}" if self.words else ""
 
-    def says(self) -> str:
+    def says(self) -> Text:
         """Return its name."""
         if self.name == GAP:
-            return say("rules that are not shown")
-        return say("do what target {name} does", name=self.name)
+            return message("rules that are not shown")
+        return message("do what target {name} does", name=self.name)

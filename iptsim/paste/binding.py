@@ -94,8 +94,7 @@ class RuleBinder:
             None,
             (_unknown(text, line),),
             HiddenTarget(
-                name="?", words="", reason=message("what the rule of line {line} does", line=line), settle=SHOW,
-                place=("rule", line),
+                name="?", reason=message("what the rule of line {line} does", line=line), settle=SHOW
             ),
             tuple(complaints),
         )  # fmt: skip
@@ -126,7 +125,6 @@ class RuleBinder:
             if rest
             else message("what -j {name} does", name=name),
             settle=SHOW,
-            place=("target", line),
         )
 
 

@@ -25,7 +25,7 @@ _DASH = re.compile(r"[–—]")
 _ESCAPES = re.compile(
     r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]"
 )
-_QUOTE = re.compile(r"(?:>[ ]?)+(?=\S|$)")
+_QUOTE = re.compile(r"(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
 )
@@ -38,10 +38,11 @@ _GAP = re.compile(
 
 
 class Line(NamedTuple):
-    """A line of a text: its number, from 1, and its text, cleaned."""
+    """A line of a text: its number, from 1, and its text, cleaned, without blanks at its end and with them."""
 
     number: int
     text: str
+    whole: str
 
     @property
     def is_blank(self) -> bool:
@@ -73,7 +74,8 @@ def lines_of(text: str) -> list[Line]:
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if raw and not raw[-1]:
         raw.pop()
-    return [Line(number, clean(line)) for number, line in enumerate(raw, 1)]
+    cleaned = map(clean, raw)
+    return [Line(number, line.rstrip(), line) for number, line in enumerate(cleaned, 1)]
 
 
 def clean(line: str) -> str:
@@ -83,7 +85,7 @@ def clean(line: str) -> str:
     '-A INPUT --dport 80 -m comment --comment "web"'
     """
     if line.isascii() and not set(line) & _SUSPICIOUS:
-        return line.rstrip()
+        return line
     line = _ESCAPES.sub("", line).translate(_BLANKS)
     line = _DASH.sub("-", _LONG_DASH.sub("--", line))
     if "&" in line:
@@ -92,7 +94,7 @@ def clean(line: str) -> str:
         line = _QUOTE.sub("", line, count=1)
     if _FENCE.fullmatch(line):
         return ""
-    return line.strip("`").rstrip() if line.count("`") == 1 else line.rstrip()
+    return line.strip("`") if line.count("`") == 1 else line
 
 
 #: Characters of which a line has to hold one to be in need of cleaning.

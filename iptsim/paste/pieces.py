@@ -48,11 +48,17 @@ class RuleItem(NamedTuple):
 
 
 class GapItem(NamedTuple):
-    """Rules may be missing here: of a chain, or of all that are not complete, where it is None."""
+    """Rules may be missing here.
+
+    Attributes:
+        chain: of this chain; None where no rule stands before.
+        later: and of the chains behind it that have no rule yet, as a dump goes chain by chain.
+    """
 
     chain: str | None
     line: int
     text: str
+    later: bool = False
 
 
 class CommandItem(NamedTuple):

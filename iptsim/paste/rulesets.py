@@ -21,7 +21,7 @@ from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
-from iptsim.paste.pieces import ChainItem, CommandItem, Item, RuleItem, Rules
+from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 
 #: How many complaints of one text are told.
 _MOST = 20
@@ -131,9 +131,18 @@ class Builder:
                 self._command(item, table, family, binder)
             except CommandError as error:
                 self._warn(item.line, f"{error.message}: {item.text}")
-        elif item.chain is not None:
-            chain = self._home(table, item.chain, item.line)
-            chain.rules.append(gap(table.name, item.chain, item.line))
+        else:
+            self._gap(item, table)
+
+    def _gap(self, item: GapItem, table: Table) -> None:
+        """Mark where rules may be missing."""
+        names = [] if item.chain is None else [self._home(table, item.chain, item.line).name]
+        if item.later:
+            all_names = list(table.chains)
+            behind = all_names[all_names.index(names[0]) + 1 :] if names else all_names
+            names += [name for name in behind if not table.chains[name].rules]
+        for name in names:
+            table.chains[name].rules.append(gap(table.name, name, item.line))
 
     def _chain(self, item: ChainItem, table: Table, family: Family) -> None:
         self._references[family, table.name, item.name] = item.references

@@ -23,8 +23,10 @@ def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
         segment = next((found for one in find if (found := one(lines, at, command)) is not None), None)
         if segment is not None:
             if command is not None:
-                segment.first = typed_at
-                left_out.remove(typed_at)
+                segment.first = min(segment.first, typed_at)
+            if segments:
+                segment.first = max(segment.first, segments[-1].last + 1)
+            left_out = [index for index in left_out if index < segment.first or index in segment.unread]
             segments.append(segment)
             left_out += segment.unread
             at, command = segment.last + 1, None

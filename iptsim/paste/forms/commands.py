@@ -23,6 +23,10 @@ _LIKELY = re.compile(
 _CHANGES = re.compile(
     r"-[AIDRPNXFEZ]|--(?:append|insert|delete|replace|policy|new(?:-chain)?|flush|delete-chain|rename-chain|zero)"
 )
+#: A line of a script.
+_UNPROMPTED = re.compile(
+    r"#!|\s*(?:sudo\s+)?(?:/\S*/)?ip6?tables\s.*-[AIPNFDX]\s|\s*\$\{?IP6?T", re.IGNORECASE
+)
 #: How many other lines may stand between the commands of a script.
 _BETWEEN = 12
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
@@ -47,8 +51,10 @@ class _Reader:
     """Reads the commands of one script or session."""
 
     def __init__(self, lines: list[Line], at: int) -> None:
-        self.lines, self.first, self.at, self.last = lines, at, at, at
+        self.lines, self.at, self.last = lines, at, at
         self.script = Script(_interface(lines))
+        self.is_script = any(_UNPROMPTED.match(line.text) for line in lines)
+        self.first = self._before(at)
         self.typed: list[Typed] = []
         self.unread: list[int] = []
 
@@ -58,7 +64,7 @@ class _Reader:
         while self.at < len(self.lines) and skipped <= _BETWEEN:
             line = self.lines[self.at]
             begun, text = self.at, self._continued()
-            found = list(self.script.commands(line, text)) if not text.lstrip().startswith("#") else []
+            found = [] if self._is_comment(text) else list(self.script.commands(line, text))
             changing = [one for one in found if any(_CHANGES.fullmatch(word) for word in one.words)]
             if found and not changing and not self.typed:
                 return  # it lists rules, and what follows is its output
@@ -77,6 +83,27 @@ class _Reader:
             else:
                 other.append(begun)
                 skipped += 1
+
+    def _before(self, at: int) -> int:
+        """Take note of what a script says above its first command; return where that begins."""
+        first = at
+        while first and (
+            self.lines[first - 1].is_blank
+            or is_shell(self.lines[first - 1].text)
+            or self.script.assigns(self.lines[first - 1].text)
+        ):
+            first -= 1
+        while first < at and self.lines[first].is_blank:
+            first += 1
+        for line in self.lines[:at]:
+            self.script.assigns(line.text)
+        for line in self.lines[first:at]:
+            list(self.script.commands(line, line.text))
+        return first
+
+    def _is_comment(self, text: str) -> bool:
+        """Tell whether a line is a comment: `# iptables ...` is one in a script, and a command of root's elsewhere."""
+        return text.lstrip().startswith("#") and (self.is_script or not text.lstrip().startswith("# "))
 
     def _continued(self) -> str:
         """Return a line with those that continue it, and go on behind them."""

@@ -88,8 +88,9 @@ class _Reader:
             self._comment(text.lstrip(), line)
         elif line.is_gap:
             if self.open is not None:
-                chain = getattr(self.open.items[-1], "chain", None) if self.open.items else None
-                self.open.items.append(GapItem(chain, line.number, text.strip()))
+                last = self.open.items[-1] if self.open.items else None
+                chain = last.words[1].text if isinstance(last, CommandItem) and len(last.words) > 1 else None
+                self.open.items.append(GapItem(chain, line.number, text.strip(), later=True))
             self.at += 1
         else:
             return self._other(line)

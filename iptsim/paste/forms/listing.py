@@ -35,6 +35,8 @@ _COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
 _ANY_INTERFACE = ("*", "any")
 #: How many lines a wrapped rule may take.
 _WRAPPED = 4
+#: From how many characters on a line may be one that a terminal filled.
+_FULL = 72
 #: What only IPv6 has.
 _IPV6 = re.compile(
     r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)"
@@ -165,40 +167,39 @@ class _Reader:
 
     def _rule(self, line: Line) -> bool:
         """Read a rule and the lines into which it was wrapped; False where the line is none."""
-        best: tuple[int, Columns, Phrases, str] | None = None
-        end = self.at
-        for more in range(_WRAPPED):
-            if more and not self._may_go_on(self.at + more):
-                break
-            for joint in ("", " ") if more else ("",):
-                text = (best[3] if best else self._joined(self.at, more - 1)) if more else ""
-                text = text + joint + self.lines[self.at + more].text if more else line.text
-                columns = columns_of(text, self.layout)
-                if columns is None:
-                    continue
-                phrases = read_phrases(columns.rest, columns.target)
-                unread = len(" ".join(phrases.unread))
-                if (
-                    best is None
-                    or unread < best[0]
-                    or (more and unread == best[0] == 0 and end < self.at + more)
-                ):
-                    best, end = (unread, columns, phrases, text), self.at + more
-                if unread == 0:
-                    break
-            if best is not None and best[0] == 0 and end < self.at + more:
-                break
-        if best is None:
+        found = [
+            (unread, -more, text, columns, phrases)
+            for more, text in self._joined(line)
+            if (columns := columns_of(text, self.layout)) is not None
+            for phrases in [read_phrases(columns.rest, columns.target)]
+            for unread in [len(" ".join(phrases.unread))]
+        ]
+        if not found:
             return False
-        _, columns, phrases, text = best
+        # all that can be read as one rule is one; of what can't, no more than need be
+        whole = [one for one in found if not one[0]]
+        _, less, text, columns, phrases = (
+            min(whole, key=lambda one: one[1]) if whole else max(found, key=lambda one: one[1])
+        )
         self.order.append(len(self.rules))
         self.rules.append((columns, phrases, line.number, text, self.chain))
         self.texts.append(text)
-        self.at = end + 1
+        self.at += 1 - less
         return True
 
-    def _joined(self, at: int, more: int) -> str:
-        return "".join(line.text for line in self.lines[at : at + more + 1])
+    def _joined(self, line: Line) -> Iterator[tuple[int, str]]:
+        """Yield a line alone and with those behind it, into which it may have been wrapped: how many, and the text."""
+        yield 0, line.text
+        direct, spaced = line.whole, line.text
+        for more in range(1, _WRAPPED):
+            if not self._may_go_on(self.at + more):
+                return
+            following = self.lines[self.at + more]
+            direct, spaced = direct + following.whole, f"{spaced} {following.text}"
+            # a terminal cuts words where a line is full, people and mail between words
+            yield from (
+                (more, text) for text in ((direct, spaced) if len(line.whole) >= _FULL else (spaced, direct))
+            )
 
     def _may_go_on(self, at: int) -> bool:
         """Tell whether a line may be the rest of a rule that was wrapped before it."""

@@ -1,0 +1,45 @@
+"""Commands in scripts and sessions are carried out in order, without a shell."""
+
+from __future__ import annotations
+
+from iptsim.host.files import Source
+from iptsim.paste.assembly import host_of_source
+
+
+def rules(text: str, table: str = "filter") -> list[str]:
+    host = host_of_source(Source("paste", {}, text.encode()))
+    return [rule.text for rule in host.rulesets[4].tables[table].rules()]
+
+
+def test_a_script_with_variables_and_continued_lines() -> None:
+    text = (
+        '#!/bin/sh\nIPT="/sbin/iptables"\nLAN=192.168.1.0/24\n# $IPT -A INPUT -j DROP\n$IPT -P INPUT DROP\n'
+        "$IPT -A INPUT -s $LAN \\\n   -p tcp --dport 22 -j ACCEPT\n$IPT -I INPUT 1 -i lo -j ACCEPT\n"
+    )
+    assert rules(text) == [
+        "-A INPUT -i lo -j ACCEPT",
+        "-A INPUT -s 192.168.1.0/24 -p tcp -m tcp --dport 22 -j ACCEPT",
+    ]
+
+
+def test_post_up_lines_without_those_that_go_down() -> None:
+    text = (
+        "[Interface]\nPostUp = iptables -A FORWARD -i %i -j ACCEPT; "
+        "iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE\n"
+        "PostDown = iptables -D FORWARD -i %i -j ACCEPT\n"
+    )
+    assert rules(text) == ["-A FORWARD -i %i -j ACCEPT"]
+    assert rules(text, "nat") == ["-A POSTROUTING -o eth0 -j MASQUERADE"]
+
+
+def test_whether_a_loop_runs_is_not_known() -> None:
+    text = "for p in 80 443; do\n  iptables -A INPUT -p tcp --dport $p -j ACCEPT\ndone\niptables -A INPUT -j DROP\n"
+    assert rules(text) == ["-A INPUT -p tcp (if line 2 runs) --dport $p -j ACCEPT", "-A INPUT -j DROP"]
+
+
+def test_commands_change_the_dump_before_them() -> None:
+    text = (
+        "# iptables-save\n*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
+        "# iptables -C INPUT -j DROP || iptables -A INPUT -j DROP\n# sudo iptables -D INPUT -i lo -j ACCEPT\n"
+    )
+    assert rules(text) == ["-A INPUT -j DROP"]

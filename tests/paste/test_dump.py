@@ -1,0 +1,92 @@
+"""Dumps as they are pasted: with prompts, cut, without their heads, with rules that can't be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.fields import make_question
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+def rules(text: str, table: str = "filter") -> list[str]:
+    return [rule.text for rule in read(text).rulesets[4].tables[table].rules()]
+
+
+def verdict(text: str, **question: object) -> str:
+    host = read(text)
+    return walk(host, make_question({"proto": "tcp", **question})).verdict
+
+
+def test_a_listing_by_s_with_prompts_and_other_output() -> None:
+    host = read(
+        "root@h [ ~ ]# curl -4 localhost\ncurl: (7) Failed to connect\nroot@h [ ~ ]# iptables -S\n"
+        "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N X\n-A FORWARD -j X\n"
+        "root@h [ ~ ]# iptables -t nat -S\n-P PREROUTING ACCEPT\n"
+    )
+    assert list(host.rulesets[4].tables) == ["filter", "nat"]
+    assert host.pasted is not None
+    assert host.pasted.summary() == (
+        "read: lines 3-8 iptables -S (filter), 9-10 iptables -S (nat); left out: 1-2"
+    )
+
+
+def test_a_fragment_leaves_the_end_of_its_chains_open() -> None:
+    fragment = "-A FORWARD -d 10.0.0.0/8 -j DROP\n"
+    question = {"in": "eth1", "src": "192.168.7.9", "dport": 80}
+    assert verdict(fragment, dst="10.1.2.3", **question) == "DROP"
+    assert verdict(fragment, dst="8.8.8.8", **question) == "DEPENDS"
+
+
+def test_a_redacted_address_is_known_as_far_as_it_is_shown() -> None:
+    text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 95.xx.xx.xx/32 -j ACCEPT\nCOMMIT\n"
+    question = {"in": "eth0", "dst": "192.0.2.10", "dport": 80}
+    assert verdict(text, src="8.8.8.8", **question) == "DROP"
+    assert verdict(text, src="95.1.2.3", **question) == "DEPENDS"
+    negated = text.replace("-s 95", "! -s 95")
+    assert verdict(negated, src="8.8.8.8", **question) == "ACCEPT"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("-A INPUT -p tcp --dprot 80 -j ACCEPT", "-A INPUT -p tcp --dprot 80 -j ACCEPT"),
+        ("-A INPUT –p tcp —dport 80 -j ACCEPT   <-- this one", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"),
+        ("-A INPUT -i $WAN -j DROP", "-A INPUT -i $WAN -j DROP"),
+        ("-A INPUT -m comment --comment ‘a b’ -j DROP", '-A INPUT -m comment --comment "a b" -j DROP'),
+        ("-A INPUT -p tcp -j DNAT --to-dest 10.x.x.x", "-A INPUT -p tcp -j DNAT --to-dest 10.x.x.x"),
+    ],
+)
+def test_a_rule_is_read_as_far_as_it_can_be(line: str, shown: str) -> None:
+    assert rules(f"*filter\n:INPUT ACCEPT [0:0]\n{line}\nCOMMIT\n") == [shown]
+
+
+def test_dots_are_rules_that_may_be_missing() -> None:
+    text = "*filter\n:INPUT ACCEPT [0:0]\n...\n-A INPUT -s 10.0.0.0/8 -j DROP\nCOMMIT\n"
+    question = {"in": "eth0", "dst": "192.0.2.10", "dport": 80}
+    host = read(text.replace("...", "-A INPUT -i lo -j ACCEPT\n..."))
+    assert [rule.position for rule in host.rulesets[4].tables["filter"].rules()] == [1, 0, 2]
+    assert walk(host, make_question({"src": "10.1.1.1", **question})).verdict == "DEPENDS"
+
+
+def test_grep_hides_rules_of_other_chains() -> None:
+    text = (
+        "$ sudo iptables -S | grep ts-\n-N ts-forward\n-A FORWARD -j ts-forward\n"
+        "-A ts-forward -i tailscale0 -j ACCEPT\n"
+    )
+    chains = read(text).rulesets[4].tables["filter"].chains
+    assert [rule.position for rule in chains["ts-forward"].rules] == [1]
+    assert [rule.position for rule in chains["FORWARD"].rules] == [0, 1, 0]
+
+
+def test_a_file_without_commit_is_a_file_for_iptables_restore() -> None:
+    text = "# iptables-save\n*nat\n-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE\n*filter\n"
+    text += "-A FORWARD -i br0 -j ACCEPT\n"
+    assert rules(text, "nat") == ["-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE"]
+    assert rules(text) == ["-A FORWARD -i br0 -j ACCEPT"]

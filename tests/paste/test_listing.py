@@ -1,0 +1,174 @@
+"""Listings of `iptables -L` are read back as the rules that they show; what they hide is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from iptsim.dump import loads
+from iptsim.dump.ruleset import Ruleset
+from iptsim.extensions.hidden import Hidden
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.paste.assembly import host_of_source
+from iptsim.render.listing import listing
+
+CAPTURES = sorted(Path("fixtures/captures").glob("*/*/iptables-nvL.txt"))
+_OF_DOCKER, _OF_HOSTS = ("filter", "nat"), ("filter", "nat", "mangle", "raw")
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+def rules(text: str, table: str = "filter", family: int = 4) -> list[str]:
+    return [rule.text for rule in read(text).rulesets[family].tables[table].rules()]  # type: ignore[index]
+
+
+def texts(ruleset: Ruleset, table: str) -> dict[str, list[str]]:
+    return {name: [rule.text for rule in chain.rules] for name, chain in ruleset.tables[table].chains.items()}
+
+
+def name(path: Path) -> str:
+    return f"{path.parent.parent.name}/{path.parent.name}"
+
+
+@pytest.mark.parametrize("file", CAPTURES, ids=name)
+def test_the_listing_of_a_host_reads_as_its_dump(file: Path) -> None:
+    dump = loads((file.parent / "iptables-save.txt").read_text(), family=4)
+    tables = _OF_HOSTS if file.parent.parent.name == "hosts" else _OF_DOCKER
+    found = read(file.read_text()).rulesets[4]
+    for table in tables:
+        if table in dump.tables and list(dump.tables[table].rules()):
+            wanted = texts(dump, table)
+            got = texts(found, table)
+            assert {chain: got.get(chain) for chain in wanted} == wanted
+            policies = {chain.name: chain.policy for chain in dump.tables[table].chains.values()}
+            assert {one: found.tables[table].chains[one].policy for one in policies} == policies
+
+
+def prompted(text: str) -> str:
+    return f"root@gw:~# iptables -nvL\n{text}root@gw:~# "
+
+
+def quoted(text: str) -> str:
+    return "".join(f"> {line}\n" for line in text.splitlines())
+
+
+def windows(text: str) -> str:
+    return text.replace("\n", "\r\n")
+
+
+def no_break_blanks(text: str) -> str:
+    return text.replace("  ", " \u00a0")
+
+
+def wrapped(text: str, width: int = 80) -> str:
+    """Return a text as a terminal wraps it: cut in the middle of words."""
+    lines = []
+    for line in text.splitlines():
+        lines += [line[at : at + width] for at in range(0, len(line), width)] or [""]
+    return "\n".join(lines) + "\n"
+
+
+def fenced(text: str) -> str:
+    return f"Here are my rules:\n\n```\n{text}```\nPlease help!\n"
+
+
+@pytest.mark.parametrize(
+    "damage", [prompted, quoted, windows, no_break_blanks, wrapped, fenced], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("capture", ["docker-28.5/icc-off-link", "hosts/ufw", "hosts/kube"])
+def test_what_people_do_to_a_listing_changes_nothing(capture: str, damage: Callable[[str], str]) -> None:
+    dump = loads((Path("fixtures/captures") / capture / "iptables-save.txt").read_text(), family=4)
+    text = "".join(f"{line.text}\n" for line in listing(dump, "filter", verbose=True))
+    found = read(damage(text)).rulesets[4]
+    wanted = texts(dump, "filter")
+    assert {
+        chain: found_rules for chain, found_rules in texts(found, "filter").items() if chain in wanted
+    } == wanted
+
+
+def test_interfaces_are_unknown_without_v() -> None:
+    found = read(
+        "Chain INPUT (policy DROP)\ntarget     prot opt source               destination\n"
+        "ACCEPT     all  --  anywhere             anywhere\n"
+    ).rulesets[4]
+    rule = found.rule("filter", "INPUT", 1)
+    assert [match for match in rule.matches if isinstance(match, Hidden)]
+    assert rule.text == "-A INPUT -i ? -o ? -j ACCEPT"
+
+
+def test_counters_with_units() -> None:
+    found = read(
+        "Chain INPUT (policy ACCEPT 1852 packets, 160K bytes)\n"
+        "num   pkts bytes target     prot opt in     out     source               destination\n"
+        "1     3017K  529M ACCEPT     all  --  lo     any     anywhere             anywhere\n"
+    ).rulesets[4]
+    assert found.rule("filter", "INPUT", 1).counters == (3_017_000, 529_000_000)
+    assert found.tables["filter"].chains["INPUT"].counters == (1852, 160_000)
+    assert found.rule("filter", "INPUT", 1).text == "-A INPUT -i lo -j ACCEPT"
+
+
+def test_ip6tables_without_the_column_opt() -> None:
+    text = (
+        "Chain FORWARD (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 ACCEPT     all      docker0 !docker0  ::/0                 ::/0\n"
+        "    0     0            tcp      *      *       ::/0                 fd00::2              tcp dpt:80\n"
+    )
+    assert rules(text, family=6) == [
+        "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT",
+        "-A FORWARD -d fd00::2/128 -p tcp -m tcp --dport 80",
+    ]
+
+
+def test_names_are_read_and_unknown_hosts_stay_unknown() -> None:
+    text = (
+        "Chain INPUT (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 ACCEPT     tcp  --  any    any     localhost            anywhere             tcp dpt:https\n"
+        "    0     0 DROP       all  --  any    any     !gw.example.org      anywhere\n"
+    )
+    assert rules(text) == [
+        "-A INPUT -s 127.0.0.1/32 -p tcp -m tcp --dport 443 -j ACCEPT",
+        "-A INPUT ! -s gw.example.org -j DROP",
+    ]
+
+
+def test_a_chain_that_is_not_shown_holds_unknown_rules() -> None:
+    text = (
+        "Chain FORWARD (policy DROP 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DOCKER-USER  all  --  *      *       0.0.0.0/0            0.0.0.0/0\n"
+    )
+    chain = read(text).rulesets[4].chain("filter", "DOCKER-USER")
+    assert chain is not None
+    assert [rule.position for rule in chain.rules] == [0]
+    assert not chain.declared
+
+
+def test_an_unknown_phrase_stays_in_the_rule() -> None:
+    text = (
+        "Chain INPUT (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DROP       tcp  --  *      *       0.0.0.0/0            0.0.0.0/0  tcp dpt:22 fuzzy 7 of 9\n"
+    )
+    assert rules(text) == ['-A INPUT -p tcp -m tcp --dport 22 "fuzzy 7 of 9" -j DROP']
+
+
+@pytest.mark.parametrize(
+    ("chains", "table"),
+    [
+        (("INPUT", "FORWARD", "OUTPUT"), "filter"),
+        (("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"), "nat"),
+        (("PREROUTING", "OUTPUT", "POSTROUTING"), "nat"),
+        (("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"), "mangle"),
+    ],
+)
+def test_the_table_is_told_from_its_chains(chains: tuple[str, ...], table: str) -> None:
+    head = "target     prot opt source               destination\n"
+    text = "\n".join(f"Chain {chain} (policy ACCEPT)\n{head}" for chain in chains)
+    assert list(read(text).rulesets[4].tables) == [table]
