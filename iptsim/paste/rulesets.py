@@ -356,9 +356,7 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
         reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
     else:
         reason = message("the rules of chain {chain} that are not shown", chain=chain)
-    target = HiddenTarget(
-        name=GAP, reason=reason, settle=f"{SHOW}", place=("gap", table, chain, line, policy, hidden_chain)
-    )
+    target = HiddenTarget(name=GAP, reason=reason, settle=SHOW)
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
