@@ -55,7 +55,7 @@ class ChangedHost:
             for name, value in group:
                 change = _CHANGES.get(name)
                 if change is None:
-                    raise UsageError(f"{name!r} is no change; known are {', '.join(sorted(CHANGES))}")
+                    raise UsageError(f"unknown change {name!r}; choose from: {', '.join(sorted(CHANGES))}")
                 try:
                     self.host = change(self.host, value, family)
                 except ValueError as error:

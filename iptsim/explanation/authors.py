@@ -10,7 +10,7 @@ from iptsim.owners.maker import Role, comment_of
 from iptsim.owners.rules import WITH_OWN_COMMENTS, authorship, policy_role
 from iptsim.packet import address_text
 
-#: Roles of rules on a packet's way that say what it was sent to.
+#: Roles of rules that show what a packet was sent to.
 _SENT_TO = frozenset({
     "kube-service", "kube-node-port", "netavark-published-port", "cni-host-port",
 })  # fmt: skip

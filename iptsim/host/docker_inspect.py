@@ -19,7 +19,8 @@ from iptsim.packet import FAMILIES, PROTOCOLS, Family, address_text, parse_addre
 
 #: How Docker writes "all host addresses".
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104
-_BRIDGE = "com.docker.network.bridge."
+#: How the names of the bridge driver's options begin.
+BRIDGE_OPTION = "com.docker.network.bridge."
 
 
 def _or_empty(empty: Any) -> BeforeValidator:
@@ -314,12 +315,12 @@ def network(entry: NetworkEntry) -> Network:
         ValueError: a subnet is invalid.
     """
     options = entry.options
-    is_default = options.get(_BRIDGE + "default_bridge") == "true"
+    is_default = options.get(BRIDGE_OPTION + "default_bridge") == "true"
     bridge = None
     if entry.driver == "bridge":
-        bridge = options.get(_BRIDGE + "name") or ("docker0" if is_default else f"br-{entry.id[:12]}")
-    binding = options.get(_BRIDGE + "host_binding_ipv4", ANY_ADDRESS)
-    modes = {family: options.get(f"{_BRIDGE}gateway_mode_ipv{family}") for family in FAMILIES}
+        bridge = options.get(BRIDGE_OPTION + "name") or ("docker0" if is_default else f"br-{entry.id[:12]}")
+    binding = options.get(BRIDGE_OPTION + "host_binding_ipv4", ANY_ADDRESS)
+    modes = {family: options.get(f"{BRIDGE_OPTION}gateway_mode_ipv{family}") for family in FAMILIES}
     return Network(
         name=entry.name,
         id=entry.id,
@@ -328,8 +329,8 @@ def network(entry: NetworkEntry) -> Network:
         bridge=bridge,
         subnets=_pools((pool.subnet, pool.gateway) for pool in entry.ipam.config),
         internal=entry.internal,
-        icc=options.get(_BRIDGE + "enable_icc") != "false",
-        masquerade=options.get(_BRIDGE + "enable_ip_masquerade") != "false",
+        icc=options.get(BRIDGE_OPTION + "enable_icc") != "false",
+        masquerade=options.get(BRIDGE_OPTION + "enable_ip_masquerade") != "false",
         gateway_mode={family: mode for family, mode in modes.items() if mode},
         host_binding=None if binding == ANY_ADDRESS else binding,
         is_default_bridge=is_default,

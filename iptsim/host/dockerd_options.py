@@ -75,7 +75,7 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
 def _switch(name: str, value: Any) -> bool:
     text = brief(value).lower().strip("'")
     if text not in _TRUE | _FALSE:
-        raise ValueError(f"{name} is {brief(value)}, but it is on or off: true or false")
+        raise ValueError(f"{name} is {brief(value)}; it must be true or false")
     return text in _TRUE
 
 
@@ -85,7 +85,7 @@ def _list(name: str, values: list[Any]) -> list[Any]:
         return [_pool(value) for value in values]
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"{name} holds {brief(value)}, which is not a text")
+            raise ValueError(f"{name} contains {brief(value)}, which is not a string")
     return values
 
 
@@ -116,15 +116,15 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
             continue  # same as a missing setting
         if name in _BOOLEAN:
             if not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}, but it is on or off: true or false, without quotes")
+                raise ValueError(f"{name} is {value!r}; it must be true or false, without quotes")
             found[name] = value
         elif name in _LISTS:
             if not isinstance(value, list):
-                raise ValueError(f"{name} is {brief(value)}, but it is a list")
+                raise ValueError(f"{name} is {brief(value)}; it must be a list")
             found[name] = _list(name, value)
         elif name in SETTINGS:
             if not isinstance(value, str):
-                raise ValueError(f"{name} is {brief(value)}, but it is a text")
+                raise ValueError(f"{name} is {brief(value)}; it must be a string")
             found[name] = value
     return found
 

@@ -68,7 +68,7 @@ class Scope:
 
     @cached_property
     def known(self) -> dict[int, tuple[str, Role | None]]:
-        """Owner and role of rules of the ruleset that were asked for before, by the rule's id."""
+        """Owner and role of the rules looked up so far, by the rule's id."""
         return {}
 
     @cached_property

@@ -35,7 +35,7 @@ def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
         if role is not None:
             return maker.name, role
     owner = owners.rule(rule)
-    # a rule in one of Docker's chains that dockerd does not write
+    # a rule that dockerd does not write, in a Docker chain
     return ("user" if owner == "docker" else owner), None
 
 

@@ -1,7 +1,7 @@
 """Shorewall: the zones between which a packet goes, and the policy for them.
 
 The chain for packets from zone net to zone fw is called net-fw (ZONE_SEPARATOR), net2fw until 4.6; a chain
-without rules of its own is left out, and its policy stands in ZONE_frwd or in the built-in chain. Source:
+without rules of its own is left out, and its policy is in ZONE_frwd or in the built-in chain. Source:
 Shorewall/Perl/Shorewall/Chains.pm and Rules.pm, shorewall-policy(5), shorewall-rules(5).
 """
 

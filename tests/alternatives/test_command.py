@@ -71,7 +71,7 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
     ("words", "message"),
     [
         (["--from", "client", "--to", "web"], "no change given"),
-        (["--link", "client:nobody"], "there is no running container 'nobody'"),
+        (["--link", "client:nobody"], "unknown running container 'nobody'"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, no number 9"),
         (["--icc=false", "--from", "client"], "who sends to whom?"),
         (["--engine", "19"], "invalid choice"),

@@ -288,9 +288,9 @@ def test_a_bare_dump_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("nonsense", "1"), "'nonsense' is no change; known are"),
+        (("nonsense", "1"), "unknown change 'nonsense'; choose from: allow-direct-routing"),
         (("icc", "perhaps"), "--icc: 'perhaps' is neither true nor false"),
-        (("link", "client:nobody"), "there is no running container 'nobody'"),
+        (("link", "client:nobody"), "unknown running container 'nobody'"),
         (("publish", "web"), "'web' is not CONTAINER:"),
         # docker-proxy: listen tcp4 192.0.2.99:9000: bind: cannot assign requested address
         (("publish", "web:192.0.2.99:9000:80"), "192.0.2.99 is no address of the host"),

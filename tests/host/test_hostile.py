@@ -95,12 +95,12 @@ def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("docker-network-inspect.json", [{"Name": "n", "Id": "1", "IPAM": {"Config": [{"Subnet": "10.0.0.0/99"}]}}],
          "[0]: 99 is no prefix length of IPv4"),
         ("container-netns.json", {"web": {"route": [{"dst": "x"}]}}, "web.route[0]: "),
-        ("daemon.json", {"default-address-pools": 7}, "default-address-pools is 7, but it is a list"),
+        ("daemon.json", {"default-address-pools": 7}, "default-address-pools is 7; it must be a list"),
         ("daemon.json", {"default-address-pools": [{"base": "10.0.0.0/8", "size": 99}]},
          "default-address-pools: size 99 does not fit into 10.0.0.0/8"),
         ("daemon.json", {"default-address-pools": [{"base": "x", "size": 24}]}, "default-address-pools: "),
         ("daemon.json", {"default-address-pools": [None]}, "default-address-pools: "),
-        ("daemon.json", {"dns": [[]]}, "dns holds [], which is not a text"),
+        ("daemon.json", {"dns": [[]]}, "dns contains [], which is not a string"),
     ],
 )  # fmt: skip
 def test_values_of_the_wrong_kind_are_told_with_their_place(
@@ -216,20 +216,21 @@ def test_a_whole_compose_file(tmp_path: Path) -> None:
     [
         ("a: &a [x, x, x, x, x, x, x, x, x]\n"
          + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
-         + "services: *i\n", "more than 100,000 values, with what aliases stand for"),
-        ("a: &a {x: 1}\nservices: &s\n  <<: [*s]\n", "line 3, column 8: the alias *s stands for nothing before it"),
+         + "services: *i\n", "more than 100,000 values, aliases expanded"),
+        ("a: &a {x: 1}\nservices: &s\n  <<: [*s]\n", "line 3, column 8: unknown alias *s"),
         ("services: " + "[" * 500 + "]" * 500, "nested more than 100 deep"),
-        ("services: {a: 1, a: 2}", "the key 'a' is there twice"),
-        ("services: {[a]: 1}", "can't be a key"),
+        ("services: {a: 1, a: 2}", "duplicate key 'a'"),
+        ("services: {[a]: 1}", "cannot be a key"),
         ("services: {<<: 7}", "only mappings can be merged"),
-        ("--- {}\n--- {}\n", "there is a second document"),
+        ("--- {}\n--- {}\n", "the file has a second document"),
         ("services: {web: {deploy: {replicas: 1e9}}}", "services.web.deploy.replicas: '1e9' is not a number"),
         ("services: {web: {deploy: {replicas: 1000000000}}}", "more than 1,024 containers"),
         ("services: {web: {deploy: {replicas: true}}}", "True is not a number of containers"),
         ("services: {web: {networks: [n]}}\nnetworks: {n: {driver_opts: "
          "{com.docker.network.bridge.name: br0 -j ACCEPT}}}", "networks.n.driver_opts: bridge: 'br0 -j ACCEPT'"),
         ("services: {web: {networks: [n]}}\nnetworks: {n: {driver_opts: "
-         "{com.docker.network.bridge.host_binding_ipv4: 1.2.3.4 -j ACCEPT}}}", "networks.n.driver_opts: host_binding"),
+         "{com.docker.network.bridge.host_binding_ipv4: 1.2.3.4 -j ACCEPT}}}",
+         "host_binding_ipv4: '1.2.3.4 -j ACCEPT' is not an address"),
         ("services: {web: {ports: ['[fe80::1%x -j ACCEPT]:80:80']}}", "services.web.ports[0]: address: "),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Subnets and addresses as dockerd hands them out where nobody asked for some."""
+"""Subnets and addresses that dockerd assigns where the user gives none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.host.containers import Subnet
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.packet import Family
 
-#: (prefix, length of a network's subnet): libnetwork's ipamutils, what Docker takes by default.
+#: (prefix, length of a network's subnet): Docker's defaults, libnetwork's ipamutils.
 DEFAULT_POOLS = (
     *((f"172.{second}.0.0/16", 16) for second in range(17, 32)),
     ("192.168.0.0/16", 20),
@@ -20,10 +20,10 @@ DEFAULT_POOLS = (
 
 
 def subnet_of(text: str, gateway: str | None = None) -> Subnet:
-    """Make a subnet; without a gateway, its first address is the gateway's.
+    """Make a subnet; its gateway is the first address unless given.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a subnet.
     """
     network = ip_network(text, strict=False)
     first = int(network.network_address) + 1
@@ -40,7 +40,7 @@ def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Su
     """Return the first IPv4 subnet of the daemon's pools that overlaps with no network.
 
     Raises:
-        CaptureError: all are taken.
+        CaptureError: every subnet is taken.
     """
     taken = [
         ip_network(str(subnet)) for network in networks for subnet in network.subnets if subnet.family == 4
@@ -54,13 +54,13 @@ def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Su
                 other = next((one for one in taken if candidate.overlaps(one)), None)
                 if other is None:
                     return subnet_of(str(candidate))
-                # the next of its size behind what is in its way
+                # the next of its size after the overlap
                 last = max(int(candidate.broadcast_address), int(other.broadcast_address))
                 behind = (last | (1 << 32 - length) - 1) + 1
                 if behind >> 32:
                     break
                 address = IPv4Address(behind)
-    raise CaptureError("default-address-pools: all subnets are taken; give the network one of its own")
+    raise CaptureError("default-address-pools: all subnets are taken; give the network a subnet")
 
 
 def free_address(network: DockerNetwork, family: Family, taken: Collection[int]) -> int | None:
@@ -94,5 +94,5 @@ def default_network(daemon: DockerDaemon) -> DockerNetwork | None:
 
 
 def bridge_name(network: str) -> str:
-    """Return a name for the bridge of a network whose id is not known: the engine draws it at random."""
+    """Return a name for the bridge of a network whose id is unknown; the engine would choose it at random."""
     return f"br-{sha256(network.encode()).hexdigest()[:12]}"

@@ -1,6 +1,6 @@
-"""What dockerd is set to do: its settings, networks, containers, published ports and links.
+"""Docker's settings as data: the daemon, networks, containers, published ports and links.
 
-The models hold what bears on rules. Names follow dockerd(8), daemon.json and the options of
+The models hold what affects rules. Names follow dockerd(8), daemon.json and the options of
 `docker network create`.
 """
 
@@ -24,14 +24,14 @@ DEFAULT_NETWORK, DEFAULT_BRIDGE = "bridge", "docker0"
 
 
 def _checked_address(text: str) -> str:
-    """Return an address as it stands in a rule; a zone (`%eth0`) can't."""
+    """Return an address as a rule takes it, without a zone (`%eth0`)."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text!r} has a zone, which no rule takes")
+        raise ValueError(f"{text!r} has a zone, which rules do not take")
     return str(address)
 
 
-#: An address of the host, "" where there is none.
+#: An address of the host, or "".
 HostAddress = Annotated[str, AfterValidator(lambda text: _checked_address(text) if text else text)]
 #: The name of an interface.
 InterfaceName = Annotated[str, AfterValidator(check_interface_name)]
@@ -42,15 +42,15 @@ class DockerNetwork(Frozen):
 
     Attributes:
         bridge: name of its bridge interface.
-        icc: `enable_icc`: its containers may talk to each other.
-        masquerade: `enable_ip_masquerade`: packets that leave it get the host's address.
-        internal: `--internal`: no way out.
-        gateway_mode: by family, "nat" where nothing is said.
+        icc: `enable_icc`: its containers may connect to each other.
+        masquerade: `enable_ip_masquerade`: traffic leaving it is masqueraded.
+        internal: `--internal`: it is cut off from the outside.
+        gateway_mode: by family; "nat" by default.
         host_binding: `host_binding_ipv4`: default host address of published ports; None: all.
-        trusted: `trusted_host_interfaces`: may send to containers' own addresses.
-        snat: `com.docker.network.host_ipv4` and `host_ipv6`: the address that outgoing packets get.
+        trusted: `trusted_host_interfaces`: interfaces from which packets may go to containers' own addresses.
+        snat: `com.docker.network.host_ipv4` and `host_ipv6`: the source address of outgoing packets.
         bare: `inhibit_ipv4`: the bridge itself has no IPv4 address; the rules are the same.
-        default: it is the default bridge, on which links open ports.
+        default: whether it is the default bridge, the only one where links open ports.
     """
 
     name: str
@@ -81,8 +81,8 @@ class Publication(Frozen):
     Attributes:
         proto: the protocol's number.
         address: on the host; "" for the network's default, which is all addresses of both families.
-        host_port: the port on the host; 0 where there is none (gateway mode "routed") or none yet.
-        requested: what was asked for where the engine chose the port: a range, "" for any; None: `host_port`.
+        host_port: the port on the host; 0 without one (gateway mode "routed") or before the engine chose it.
+        requested: what the engine chose the port from: a range, "" for any; None: `host_port` was requested.
     """
 
     proto: int = 6
@@ -96,10 +96,10 @@ class DockerContainer(Frozen):
     """A running container.
 
     Attributes:
-        endpoints: its places in networks of the bridge driver, in the order in which it joined them.
-        published: in the order in which they were given.
+        endpoints: in networks of the bridge driver, in the order in which it joined them.
+        published: in the order of the command line.
         exposed: by the image or `--expose`; published ports are exposed too.
-        links: the containers that it may reach, and what it calls them.
+        links: the containers that it may reach, with their aliases.
     """
 
     name: str
@@ -109,7 +109,7 @@ class DockerContainer(Frozen):
     links: tuple[Link, ...] = ()
 
     def endpoint(self, network: str) -> Endpoint | None:
-        """Return its place in a network, or None."""
+        """Return its endpoint in a network, or None."""
         return next((endpoint for endpoint in self.endpoints if endpoint.network == network), None)
 
 
@@ -117,18 +117,18 @@ class DockerHost(Frozen):
     """A host as dockerd knows it.
 
     Attributes:
-        daemon: the daemon's settings; those that are None have dockerd's default.
-        networks: in the order in which this daemon made or restored them.
+        daemon: the daemon's settings; None where dockerd's default is in force.
+        networks: in the order in which this daemon created or restored them.
         containers: in the order in which they were started.
-        joins: (container, network) in the order in which containers got their addresses; what is missing
-            follows in the order of `containers`.
+        joins: (container, network) in the order in which containers got their addresses; the others follow
+            in the order of `containers`.
         opened: containers in the order in which their ports were opened, where several started at once;
-            empty: each at once when it had its address.
-        earlier: networks in the order in which an earlier daemon made them since the host was booted:
-            what it left in built-in chains is still there. Empty: this daemon is the first.
-        forwarded_before: families that the host forwarded already when the daemon came, so that it left
-            the policy of FORWARD alone.
-        wsl2_mirrored: it runs under WSL2 with mirrored networking.
+            empty: each opened its ports as soon as it had its address.
+        earlier: networks in the order in which an earlier daemon created them since the host booted: its
+            rules in built-in chains still exist. Empty: this daemon is the first.
+        forwarded_before: families that the host already forwarded when the daemon started, so that dockerd
+            left the policy of FORWARD alone.
+        wsl2_mirrored: whether it runs under WSL2 with mirrored networking.
     """
 
     daemon: DockerDaemon = DockerDaemon()
@@ -147,7 +147,7 @@ class DockerHost(Frozen):
             for endpoint in container.endpoints:
                 if endpoint.network not in names:
                     raise ValueError(
-                        f"container {container.name} is in {endpoint.network}, which is no network"
+                        f"container {container.name} is on {endpoint.network}, but no such network exists"
                     )
         return self
 
@@ -157,10 +157,10 @@ class DockerHost(Frozen):
         return self.daemon.engine or DEFAULT_ENGINE
 
     def with_engine(self, generation: str) -> DockerHost:
-        """Return the same host with another engine; settings that nobody made have its default.
+        """Return the same host with another engine, whose defaults apply to settings that were not given.
 
         Raises:
-            ValueError: there is no such generation.
+            ValueError: the generation is unknown.
         """
         known = next((one for one in GENERATIONS if one == generation), None)
         if known is None:
@@ -179,12 +179,12 @@ class DockerHost(Frozen):
 
     @property
     def proxy(self) -> bool:
-        """Whether docker-proxy answers for published ports."""
+        """Whether docker-proxy listens on published ports."""
         return self.daemon.userland_proxy is not False
 
     @property
     def default_network(self) -> DockerNetwork | None:
-        """The default bridge, None where there is none (`--bridge=none`)."""
+        """The default bridge, None with `--bridge=none`."""
         return next((network for network in self.networks if network.default), None)
 
     def network(self, name: str) -> DockerNetwork | None:

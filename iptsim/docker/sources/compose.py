@@ -1,8 +1,7 @@
-"""Reads a Compose file: what `docker compose up` would have dockerd make.
+"""Reads a Compose file as the settings after `docker compose up`.
 
-Only what bears on rules is read: networks, ports, exposed ports, links, the order of starting. Addresses,
-ports on the host and names of bridges that the engine would choose are chosen here as it does, or
-where it draws them at random, once and for all.
+Only what affects rules is read: networks, ports, exposed ports, links, the order of starting. Addresses, host
+ports and bridge names are chosen as the engine chooses them; where its choice is random, they are fixed.
 """
 
 from __future__ import annotations
@@ -15,26 +14,26 @@ from typing import Any
 from pydantic import ValidationError
 
 from iptsim.docker.model.addressing import bridge_name, default_network, free_address, free_subnet, subnet_of
-from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, GatewayMode, Publication
+from iptsim.docker.model.network_options import OptionError, read_options
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
 from iptsim.docker.sources.yaml_file import read_yaml
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Endpoint, ExposedPort, Link
+from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
-_BRIDGE = "com.docker.network.bridge."
-#: The first port that Linux gives away by itself (net.ipv4.ip_local_port_range).
+#: The first port that Linux assigns on its own (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768
 #: Most containers of a file: a Linux bridge takes 1,024 ports (BR_MAX_PORTS in net/bridge/br_private.h).
 CONTAINER_LIMIT = 1024
-#: What `network_mode: bridge` joins; no network of the file can be called so.
+#: The network of `network_mode: bridge`; a network of the file cannot have this name.
 _DEFAULT_BRIDGE = ""
 #: How Compose spells truth values (compose-go, loader/interpolate.go), and their numbers.
 _ON, _OFF = frozenset({"true", "y", "yes", "on", "1"}), frozenset({"false", "n", "no", "off", "0"})
-_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 
 
 def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> DockerHost:
@@ -47,7 +46,7 @@ def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> 
 
     Raises:
         UsageError: PyYAML is not installed.
-        CaptureError: the file can't be understood; the text names the file and the key.
+        CaptureError: the file is invalid; the text names the file and the key.
     """
     try:
         return _Project(read_yaml(text, source), source, daemon or DockerDaemon()).host()
@@ -63,7 +62,7 @@ class _Project:
         self.daemon = daemon
         top = self._mapping(document, "the file")
         if "services" not in top:
-            raise self._error("services", "there are none, so it is no Compose file")
+            raise self._error("services", "missing, so this is not a Compose file")
         self.services = {
             name: self._mapping(service or {}, f"services.{name}")
             for name, service in self._mapping(top["services"], "services").items()
@@ -100,7 +99,7 @@ class _Project:
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
         for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
-            raise self._error("networks", f"there is no network {name}, but a service is in it")
+            raise self._error("networks", f"unknown network {name}, which a service uses")
         for name in sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
@@ -116,7 +115,7 @@ class _Project:
     # -- networks ----------------------------------------------------------------------------------
 
     def _places(self, service: str) -> dict[str, Mapping[str, Any]]:
-        """Return the networks of a service with what is said of its place there."""
+        """Return the networks of a service with its settings there."""
         entry, key = self.services[service], f"services.{service}"
         mode = entry.get("network_mode")
         if mode is not None:
@@ -137,44 +136,21 @@ class _Project:
         own = str(entry.get("name") or (name if entry.get("external") else f"{self.name}_{name}"))
         options = self._mapping(entry.get("driver_opts") or {}, f"{key}.driver_opts")
         settings = {option: self._text(value) for option, value in options.items()}
-        modes: dict[Family, GatewayMode] = {}
-        snat: dict[Family, str] = {}
-        for family in FAMILIES:
-            mode = settings.get(f"{_BRIDGE}gateway_mode_ipv{family}")
-            if mode is not None:
-                known = next((one for one in _MODES if one == mode), None)
-                if known is None:
-                    raise self._error(
-                        f"{key}.driver_opts.{_BRIDGE}gateway_mode_ipv{family}",
-                        f"{brief(mode)} is not one of {', '.join(_MODES)}",
-                    )
-                modes[family] = known
-            address = settings.get(f"com.docker.network.host_ipv{family}")
-            if address is not None:
-                snat[family] = address
         fields: dict[str, Any] = {
             "name": own,
-            "bridge": settings.get(f"{_BRIDGE}name") or bridge_name(own),
+            "bridge": settings.get(f"{BRIDGE_OPTION}name") or bridge_name(own),
             "subnets": tuple(self._subnets(entry, key, others)),
-            "icc": self._switch(settings, f"{_BRIDGE}enable_icc", key, default=True),
-            "masquerade": self._switch(settings, f"{_BRIDGE}enable_ip_masquerade", key, default=True),
             "internal": self._truth(entry.get("internal", False), f"{key}.internal"),
-            "gateway_mode": modes,
-            "host_binding": settings.get(f"{_BRIDGE}host_binding_ipv4"),
-            "trusted": tuple(filter(None, settings.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":"))),
-            "snat": snat,
-            "bare": self._switch(settings, f"{_BRIDGE}inhibit_ipv4", key, default=False),
         }
         try:
-            return DockerNetwork(**fields)
+            return DockerNetwork(**fields, **read_options(settings))
+        except OptionError as error:
+            raise self._error(f"{key}.driver_opts.{error.option}", str(error)) from None
         except ValidationError as error:
             raise self._error(f"{key}.driver_opts", complaint(error)) from None
 
     def _text(self, value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)
-
-    def _switch(self, settings: Mapping[str, str], option: str, key: str, *, default: bool) -> bool:
-        return self._truth(settings[option], f"{key}.driver_opts.{option}") if option in settings else default
 
     def _truth(self, value: Any, key: str) -> bool:
         text = str(value).lower()
@@ -207,7 +183,9 @@ class _Project:
             if service in order:
                 return
             if service in visiting:
-                raise self._error(f"services.{service}.depends_on", "the services wait for each other")
+                raise self._error(
+                    f"services.{service}.depends_on", "the services depend on each other in a circle"
+                )
             visiting.add(service)
             for other in self._needs(service):
                 visit(other)
@@ -224,7 +202,7 @@ class _Project:
         names += [str(link).partition(":")[0] for link in self._list(entry.get("links"), f"{key}.links")]
         for name in names:
             if name not in self.services:
-                raise self._error(key, f"it needs the service {name}, which there is not")
+                raise self._error(key, f"unknown service {name}")
         return sorted(map(str, names))
 
     def _containers(self, service: str) -> Iterator[DockerContainer]:
@@ -278,7 +256,9 @@ class _Project:
         except ValueError as error:
             raise self._error(f"{key}.ipv{family}_address", str(error)) from None
         if not any(subnet.covers(family, address) for subnet in network.subnets):
-            raise self._error(f"{key}.ipv{family}_address", f"{given} lies in no subnet of {network.name}")
+            raise self._error(
+                f"{key}.ipv{family}_address", f"{given} is outside the subnets of {network.name}"
+            )
         return address
 
     def _published(self, entry: Mapping[str, Any], key: str) -> Iterator[Publication]:
@@ -297,7 +277,7 @@ class _Project:
     def _short(self, port: dict[str, Any]) -> str:
         """Return a port's long form as a short one."""
         if "target" not in port:
-            raise ValueError("it names no target")
+            raise ValueError("it has no target")
         address = str(port.get("host_ip") or "")
         address = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
         host = f"{port['published']}:" if port.get("published") else ":" if address else ""

@@ -1,7 +1,7 @@
-"""daemon.json as dockerd takes it: the keys that it knows, and what kind of value each has.
+"""daemon.json as dockerd accepts it: its keys, and the type of each value.
 
 Read from getConflictFreeConfiguration, findConfigurationConflicts and Config in daemon/config of moby 20.10 to 29,
-and checked against dockerd 20.10. A key is good if any of these engines takes it.
+and checked against dockerd 20.10. A key is valid if any of these engines accepts it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Member(NamedTuple):
-    """A key of a JSON object with its value, and where they stand in the text."""
+    """A key of a JSON object with its value, and their positions in the text."""
 
     key: str
     key_at: tuple[int, int]
@@ -29,7 +29,7 @@ class Member(NamedTuple):
 
 
 def members(text: str, start: int) -> Iterator[Member]:
-    """Yield what the object holds that begins at `start` of a valid JSON text; a key that stands twice, twice."""
+    """Yield the members of the object that begins at `start` of a valid JSON text; a repeated key, each time."""
     at = _after_blanks(text, start + 1)
     while text[at] != "}":
         key, key_end = _DECODER.raw_decode(text, at)
@@ -46,7 +46,7 @@ def _after_blanks(text: str, at: int) -> int:
 
 
 class Kind(NamedTuple):
-    """What a key's value must be: in words, and the test."""
+    """The type of a value: its description, and a test."""
 
     wanted: str
     fits: Callable[[Any], bool]
@@ -130,7 +130,7 @@ _KEYS = {
     _MAPS: "default-network-opts",
     _OBJECT: "builder default-ulimits nri-opts runtimes",
     _POOLS: "default-address-pools",
-    # old keys, and names of flags without an entry in the file: taken, and without effect
+    # old keys, and names of flags that the file does not have: accepted without effect
     _ANY: (
         "add-runtime allow-nondistributable-artifacts authorization-plugin cdi-spec-dir"
         " cluster-store-opt containerd-plugins-namespace default-address-pool default-network-opt default-ulimit"
@@ -146,10 +146,10 @@ _VALUES = (_MAP, _MAPS, _SWITCHES, _OBJECT)
 
 
 def check_settings(text: str, path: str) -> None:
-    """Refuse what dockerd would refuse in a daemon.json that is an object.
+    """Reject what dockerd would reject in a daemon.json that is an object.
 
     Raises:
-        CaptureError: a key is unknown, or its value is of another kind; the text shows where.
+        CaptureError: a key is unknown, or its value has another type; the text shows where.
     """
     for member in members(text, text.index("{")):
         if isinstance(member.value, dict) and KEYS.get(member.key) not in _VALUES:
@@ -170,7 +170,7 @@ def _check_value(member: Member, text: str, path: str) -> None:
     kind = KEYS.get(member.key, _ANY)
     if member.value is not None and not kind.fits(member.value):
         raise _error(
-            f"{member.key} must be {kind.wanted}", text, path, member.value_at, "dockerd refuses this value"
+            f"{member.key} must be {kind.wanted}", text, path, member.value_at, "dockerd rejects this value"
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads Docker's settings from whatever holds them: a capture, a dump, or one of Docker's own files."""
+"""Reads Docker's settings from a capture, a dump, or a configuration file of Docker."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Settings(NamedTuple):
 
     Attributes:
         docker: the settings.
-        host: the host that they were read from, None for a file of Docker's own.
+        host: the host that they were read from, None for a configuration file.
     """
 
     docker: DockerHost
@@ -44,12 +44,12 @@ def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | Non
         path: a capture, a dump, "-" for a dump on standard input, a daemon.json, a file with DOCKER_OPTS
             such as /etc/default/docker, the output of `docker inspect` or `docker network inspect`, or
             a Compose file.
-        lenient: skip lines of a dump that are none.
+        lenient: skip lines that are not part of a dump.
         docker_inspect: a file with the output of `docker inspect`, for a dump.
 
     Raises:
         UsageError: a Compose file, and PyYAML is not installed.
-        CaptureError: it can't be read; the text names the file and the key.
+        CaptureError: it cannot be read; the text names the file and the key.
     """
     text = _own_file(path)
     if text is None:
@@ -63,22 +63,22 @@ def read_settings(path: str, *, lenient: bool = False, docker_inspect: str | Non
 
 
 def _own_file(path: str) -> str | None:
-    """Return the text of a file of Docker's own, None for a capture or a dump."""
+    """Return the text of a configuration file, None for a capture or a dump."""
     if path == "-" or Path(path).is_dir():
         return None
     try:
         text = read_file(path).decode()
     except UnicodeDecodeError:
-        return None  # an archive, or a dump that its reader complains of
+        return None  # an archive, or a dump whose reader reports the error
     own = path.endswith(_YAML) or _JSON.match(text) or "DOCKER_OPTS=" in text
     return text if own else None
 
 
 def of_daemon(daemon: DockerDaemon) -> DockerHost:
-    """Return the host of a daemon that has just started, without networks or containers of the user's.
+    """Return the host of a daemon that has just started: without user-defined networks or containers.
 
     Raises:
-        CaptureError: a setting makes no sense; the text names the file and the key.
+        CaptureError: a setting is invalid; the text names the file and the key.
     """
     check_daemon(daemon)
     default = default_network(daemon)
@@ -108,13 +108,13 @@ def _from_inspect(document: list[Any], path: str) -> DockerHost:
     """Read the output of `docker inspect` on containers, networks or both.
 
     Raises:
-        ValueError: an element makes no sense; the text says which.
+        ValueError: an element is invalid; the text names it.
     """
     host = Host(source=path)
 
     def add(entry: Any) -> None:
         if not isinstance(entry, dict):
-            raise ValueError(f"{brief(entry)} is no container and no network")
+            raise ValueError(f"{brief(entry)} is neither a container nor a network")
         if "IPAM" in entry:
             network = docker_inspect.network(docker_inspect.NetworkEntry.model_validate(entry))
             host.networks[network.name] = network
@@ -130,7 +130,7 @@ def _from_inspect(document: list[Any], path: str) -> DockerHost:
 
 
 def _complete(host: Host) -> None:
-    """Add the networks that containers are in and the default bridge, where nobody told of them."""
+    """Add the default bridge and the networks of containers, where the file does not have them."""
     from iptsim.host.infer import complete
 
     known = ["docker-inspect.json", *(["docker-network-inspect.json"] if host.networks else [])]

@@ -1,4 +1,4 @@
-"""Changes to a host's Docker settings, as one would make them on a command line.
+"""Changes to Docker's settings, as flags of a command line give them.
 
 A change is a name and a text: ("icc", "false"), ("link", "client:web:db"), ("publish", "web:8080:80").
 """
@@ -10,11 +10,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from iptsim.docker.model.addressing import free_address, subnet_of
+from iptsim.docker.model.network_options import gateway_mode
 from iptsim.docker.model.settings import (
     DockerContainer,
     DockerHost,
     DockerNetwork,
-    GatewayMode,
     Publication,
 )
 from iptsim.docker.sources.flag_values import read_expose, read_publish
@@ -23,7 +23,6 @@ from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import FAMILIES, Family, protocol_name
 
 Change = tuple[str, str]
-_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 #: Settings of the daemon that are on or off, and their fields.
 _SWITCHES = {
     "icc": "icc",
@@ -38,12 +37,12 @@ _SWITCHES = {
 
 
 def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
-    """Return the settings after some changes, made one after the other.
+    """Return the settings after changes, made one after the other.
 
-    Known are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
+    Changes are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
     `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address), `engine`
     ("20.10", "26", "28", "29"), a network's (`network-icc`, `network-masquerade`, `internal`:
-    "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and what containers have:
+    "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and those of containers:
 
     * `publish`: "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]"
     * `unpublish`: "CONTAINER:PORT[/PROTO]", or "CONTAINER" for all its ports
@@ -53,12 +52,12 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
     * `remove`: "CONTAINER"
 
     Raises:
-        UsageError: a change that can't be made; the text names it.
+        UsageError: a change cannot be made; the text names it.
     """
     for name, value in changes:
         change = _CHANGES.get(name)
         if change is None:
-            raise UsageError(f"{name!r} is no change; known are {', '.join(sorted(_CHANGES))}")
+            raise UsageError(f"unknown change {name!r}; choose from: {', '.join(sorted(_CHANGES))}")
         try:
             docker = change(docker, value)
         except UsageError:
@@ -72,7 +71,7 @@ def truth(text: str) -> bool:
     """Read "true" or "false" as dockerd does.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither true nor false.
     """
     word = text.lower()
     if word in ("true", "1", "t", "yes", "on"):
@@ -93,7 +92,7 @@ def _switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
 
 
 def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
-    """Return the settings with others of the daemon; the default bridge takes them over."""
+    """Return the settings with changed ones of the daemon, which apply to the default bridge as well."""
     sources = {**docker.daemon.sources, **dict.fromkeys(fields, "the changes")}
     docker = _with(docker, daemon=docker.daemon.model_copy(update={**fields, "sources": sources}))
     taken = {"icc": "icc", "ip_masq": "masquerade", "host_binding": "host_binding"}
@@ -123,7 +122,7 @@ def _known_network(docker: DockerHost, name: str) -> DockerNetwork:
     found = docker.network(name)
     if found is None:
         known = ", ".join(network.name for network in docker.networks) or "none"
-        raise ValueError(f"there is no network {name!r}; known are {known}")
+        raise ValueError(f"unknown network {name!r}; choose from: {known}")
     return found
 
 
@@ -138,10 +137,7 @@ def _network_switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
 def _gateway_mode(docker: DockerHost, value: str) -> DockerHost:
     name, _, text = value.partition("=")
     network = _known_network(docker, name)
-    mode = next((one for one in _MODES if one == text), None)
-    if mode is None:
-        raise ValueError(f"{text!r} is not one of {', '.join(_MODES)}")
-    return _network(docker, network, gateway_mode=dict.fromkeys(FAMILIES, mode))
+    return _network(docker, network, gateway_mode=dict.fromkeys(FAMILIES, gateway_mode(text)))
 
 
 # -- containers ------------------------------------------------------------------------------------
@@ -163,7 +159,7 @@ def _known_container(docker: DockerHost, name: str) -> DockerContainer:
         found = aliased[0] if len(aliased) == 1 else None
     if found is None:
         known = ", ".join(container.name for container in docker.containers) or "none"
-        raise ValueError(f"there is no running container {name!r}; known are {known}")
+        raise ValueError(f"unknown running container {name!r}; choose from: {known}")
     return found
 
 
@@ -179,12 +175,12 @@ def _publish(docker: DockerHost, value: str) -> DockerHost:
     container = _known_container(docker, name)
     new = read_publish(rest)
     if any(publication.host_port == 0 for publication in new):
-        raise ValueError(f"{value!r} names no port on the host; the engine would choose one at random")
+        raise ValueError(f"{value!r} has no host port; the engine would choose one at random")
     for publication in new:
         for other in docker.containers:
             for taken in other.published:
                 if _clash(publication, taken):
-                    raise ValueError(f"port {taken.host_port} of the host is taken by {other.name}")
+                    raise ValueError(f"host port {taken.host_port} is taken by {other.name}")
     return _container(docker, container, published=(*container.published, *new))
 
 
@@ -209,7 +205,7 @@ def _unpublish(docker: DockerHost, value: str) -> DockerHost:
             for port in container.published
         )
         raise ValueError(
-            f"{container.name} has no such published port; give the container's own port: {own}"
+            f"{container.name} has no such published port; choose a container port from: {own}"
             if own
             else f"{container.name} publishes no port"
         )
@@ -230,7 +226,9 @@ def _link(docker: DockerHost, value: str) -> DockerHost:
     for one in (client, server):
         default = docker.default_network
         if default is None or one.endpoint(default.name) is None:
-            raise ValueError(f"{one.name} is not on the default bridge; links open ports there only")
+            raise ValueError(
+                f"{one.name} is not on the default bridge, the only network where links open ports"
+            )
     link = Link(target=server.name, alias=alias or server.name)
     return _container(docker, client, links=(*(one for one in client.links if one != link), link))
 
@@ -250,21 +248,21 @@ def _connect(docker: DockerHost, value: str) -> DockerHost:
     target, _, given = rest.partition(":")
     container, network = _known_container(docker, name), _known_network(docker, target)
     if container.endpoint(network.name) is not None:
-        raise ValueError(f"{container.name} is in {network.name} already")
+        raise ValueError(f"{container.name} is already on {network.name}")
     addresses: dict[Family, int] = {}
     for family in FAMILIES:
         taken = _taken(docker, network, family)
         if given and ip_address(given).version == family:
             address: int | None = subnet_of(given).address
             if address in taken or not any(subnet.covers(family, address or 0) for subnet in network.subnets):
-                raise ValueError(f"{given} is taken or lies outside of {network.name}")
+                raise ValueError(f"{given} is taken or outside the subnets of {network.name}")
         else:
             address = free_address(network, family, taken)
         if address is not None:
             addresses[family] = address
     endpoint = Endpoint(network=network.name, addresses=addresses)
     docker = _container(docker, container, endpoints=(*container.endpoints, endpoint))
-    # where the order of joining is known, the new place comes last
+    # where the order of joining is known, the new endpoint comes last
     joins = (*docker.joins, (container.name, network.name)) if docker.joins else ()
     return _with(docker, joins=joins)
 
@@ -279,7 +277,7 @@ def _disconnect(docker: DockerHost, value: str) -> DockerHost:
     name, rest = _split(value, "CONTAINER:NETWORK")
     container, network = _known_container(docker, name), _known_network(docker, rest)
     if container.endpoint(network.name) is None:
-        raise ValueError(f"{container.name} is not in {network.name}")
+        raise ValueError(f"{container.name} is not on {network.name}")
     kept = tuple(endpoint for endpoint in container.endpoints if endpoint.network != network.name)
     docker = _container(docker, container, endpoints=kept)
     return _with(docker, joins=tuple(join for join in docker.joins if join != (container.name, network.name)))

@@ -1,4 +1,4 @@
-"""The small languages of docker's command line: published ports, links, exposed ports."""
+"""Values of the flags of `docker run`: published ports, exposed ports, links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_publish(text: str) -> list[Publication]:
     [Publication(proto=6, container_port=80, address='127.0.0.1', host_port=8080, requested=None)]
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is invalid.
     """
     rest, proto = _protocol(text)
     address, rest = _address(rest, text)
@@ -38,7 +38,9 @@ def read_publish(text: str) -> list[Publication]:
             )
         ]
     if len(hosts) != len(ports):
-        raise ValueError(f"{text!r} publishes {len(ports)} ports on {len(hosts)}: the ranges must be as long")
+        raise ValueError(
+            f"{text!r} publishes {len(ports)} ports on {len(hosts)}: the ranges must have the same length"
+        )
     return [
         Publication(proto=proto, container_port=inner, address=address, host_port=outer)
         for inner, outer in zip(ports, hosts, strict=True)
@@ -49,7 +51,7 @@ def read_expose(text: str) -> list[ExposedPort]:
     """Read `--expose`: `PORT[/PROTO]`, where the port may be a range.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is invalid.
     """
     rest, proto = _protocol(text)
     return [ExposedPort(proto=proto, port=port) for port in _range(rest, text)]
@@ -59,7 +61,7 @@ def read_link(text: str) -> Link:
     """Read `--link`: `CONTAINER[:ALIAS]`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is invalid.
     """
     target, _, alias = text.partition(":")
     if not target or ":" in alias:
@@ -71,16 +73,16 @@ def _protocol(text: str) -> tuple[str, int]:
     rest, slash, name = text.partition("/")
     name = name.lower() if slash else "tcp"
     if name not in _PROTOCOLS:
-        raise ValueError(f"{text!r} has the protocol {name!r}, but ports are of {', '.join(_PROTOCOLS)}")
+        raise ValueError(f"{text!r}: unknown protocol {name!r}; choose from: {', '.join(_PROTOCOLS)}")
     return rest, PROTOCOLS[name]
 
 
 def _address(rest: str, text: str) -> tuple[str, str]:
-    """Split off the host address; IPv6 stands in brackets."""
+    """Split off the host address; IPv6 addresses are in brackets."""
     if rest.startswith("["):
         address, bracket, rest = rest[1:].partition("]:")
         if not bracket:
-            raise ValueError(f"{text!r} has no port behind its address")
+            raise ValueError(f"{text!r} has no port after its address")
     elif rest.count(":") == 2:
         address, _, rest = rest.partition(":")
     else:
@@ -96,7 +98,7 @@ def _address(rest: str, text: str) -> tuple[str, str]:
 def _range(ports: str, text: str) -> range:
     found = _PORTS.fullmatch(ports)
     if found is None:
-        raise ValueError(f"{text!r}: {ports!r} is neither a port nor a range of ports")
+        raise ValueError(f"{text!r}: {ports!r} is neither a port nor a port range")
     first = int(found[1])
     last = int(found[2] or first)
     if not 1 <= first <= last <= 65535:

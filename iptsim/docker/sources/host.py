@@ -1,4 +1,4 @@
-"""The settings of a host's dockerd, from what was saved of it and, where that is silent, from its rules."""
+"""The settings of a host's dockerd: as saved in the capture, else as its rules show them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from iptsim.docker.dockerd.replay import write
+from iptsim.docker.model.network_options import OptionError, read_options
 from iptsim.docker.model.settings import (
     DEFAULT_BRIDGE,
     DockerContainer,
     DockerHost,
     DockerNetwork,
-    GatewayMode,
     Publication,
 )
-from iptsim.docker.sources.rule_order import Traces, first_order, this_order
+from iptsim.docker.sources.rule_order import RuleOrder, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Container, Endpoint, Network, PublishedPort
@@ -29,8 +29,6 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
 from iptsim.packet import FAMILIES, Family
 
-_BRIDGE = "com.docker.network.bridge."
-_MODES: tuple[GatewayMode, ...] = ("nat", "nat-unprotected", "routed", "isolated")
 _WSL2 = "loopback0"
 
 
@@ -38,14 +36,14 @@ def docker_host(host: Host) -> DockerHost:
     """Read the settings of a host's dockerd.
 
     Raises:
-        CaptureError: a setting makes no sense; the text names the file and the key.
+        CaptureError: a setting is invalid; the text names the file and the key.
     """
     daemon = _daemon(host)
-    networks = tuple(_network(network, host) for network in _in_order(host))
+    networks = tuple(_network(network) for network in _in_order(host))
     names = {network.name for network in networks}
-    traces = Traces(host)
+    order = RuleOrder(host)
     containers = tuple(
-        _container(container, names, traces)
+        _container(container, names, order)
         for container in sorted(host.containers.values(), key=lambda one: moment(one.started))
         if container.running and container.daemon in ("docker", "")
     )
@@ -60,13 +58,13 @@ def docker_host(host: Host) -> DockerHost:
     return docker.model_copy(
         update={
             "forwarded_before": frozenset(_forwarded_before(host, docker)),
-            "opened": traces.opened(docker),
+            "opened": order.opened(docker),
         }
     )
 
 
 def moment(text: str) -> tuple[float, str]:
-    """Return a time of Docker's in a form that sorts; "" comes first.
+    """Return a timestamp of Docker as a sort key; "" comes first.
 
     >>> moment("2026-01-01T00:00:00.5Z") < moment("2026-01-01T00:00:00.51Z") < moment("2026-01-01T00:00:01Z")
     True
@@ -89,7 +87,7 @@ def _daemon(host: Host) -> DockerDaemon:
     check_daemon(daemon)
     rules = host.rulesets
     silent: dict[str, Any] = {}
-    # without a trace of Docker's they may have been flushed: where the engine is known, its default holds
+    # without Docker's chains the rules may have been flushed: if the engine is known, its default applies
     for field, family in (("iptables", 4), ("ip6tables", 6)):
         traced = family in rules and any(name.startswith("DOCKER") for name in _chains([rules[family]]))
         if getattr(daemon, field) is None and (traced or (daemon.version is None and family in rules)):
@@ -102,7 +100,7 @@ def _daemon(host: Host) -> DockerDaemon:
 
 
 def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:
-    """Tell whether the userland proxy runs: then what the host sends to loopback is left to it."""
+    """Tell whether the userland proxy runs: if so, no rule forwards the host's packets to loopback addresses."""
     for ruleset in rulesets:
         output = ruleset.chain("nat", "OUTPUT")
         for rule in output.rules if output is not None else ():
@@ -119,7 +117,7 @@ def check_daemon(daemon: DockerDaemon) -> None:
     """Check the settings that are addresses.
 
     Raises:
-        CaptureError: one is none; the text names the file and the key.
+        CaptureError: one is invalid; the text names the file and the key.
     """
     readers: dict[str, tuple[Callable[[str], Any], str]] = {
         "bridge": (check_interface_name, "the name of an interface, or none"),
@@ -150,9 +148,9 @@ def _checked(daemon: DockerDaemon, field: str, value: str, read: Callable[[str],
 
 
 def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
-    """Yield the families that the host forwarded before Docker came: then FORWARD kept its policy.
+    """Yield the families that the host forwarded before Docker started: FORWARD kept the policy ACCEPT.
 
-    A policy of DROP tells nothing: somebody else may have set it.
+    A policy of DROP proves nothing, since another program may have set it.
     """
     for family in FAMILIES:
         ruleset = host.rulesets.get(family)
@@ -166,10 +164,10 @@ def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
 
 
 def _in_order(host: Host) -> list[Network]:
-    """Return the bridge networks as this daemon made or restored them.
+    """Return the bridge networks in the order in which this daemon created or restored them.
 
-    The default bridge is made anew at each start, so networks older than it were restored before it,
-    in an order that only the rules tell.
+    dockerd recreates the default bridge at each start, so older networks were restored before it, in an
+    order that only the rules show.
     """
     networks = [
         network
@@ -190,16 +188,16 @@ def _in_order(host: Host) -> list[Network]:
 
 
 def _born(networks: Iterable[Network]) -> tuple[float, str] | None:
-    """Return when this daemon made the default bridge, None where that is not known."""
+    """Return when this daemon created the default bridge, None if unknown."""
     default = next((network for network in networks if network.is_default_bridge), None)
     return moment(default.created) if default is not None and default.created else None
 
 
 def _earlier(host: Host, networks: Iterable[DockerNetwork]) -> tuple[str, ...]:
-    """Return the order in which an earlier daemon made the networks that this one restored.
+    """Return the order in which an earlier daemon created the networks that this one restored.
 
-    A chain that is built in keeps it, where dockerd's own chains have the order of restoring. They are
-    the same where the host was booted since.
+    Built-in chains keep that order, while dockerd's own chains have the order of restoring. The orders are
+    the same if the host booted in between.
     """
     born = _born(host.networks.values())
     by_bridge = {network.bridge: network.name for network in networks if not network.default}
@@ -213,74 +211,36 @@ def _earlier(host: Host, networks: Iterable[DockerNetwork]) -> tuple[str, ...]:
     return () if first == now else tuple(first)
 
 
-def _network(network: Network, host: Host) -> DockerNetwork:
-    options = network.options
-    modes: dict[Family, GatewayMode] = {}
-    for family, mode in network.gateway_mode.items():
-        known = next((one for one in _MODES if one == mode), None)
-        if known is None:
-            raise _bad_option(
-                network, f"{_BRIDGE}gateway_mode_ipv{family}", mode, f"one of {', '.join(_MODES)}"
-            )
-        modes[family] = known
-    snat: dict[Family, str] = {}
-    for family in FAMILIES:
-        address = options.get(f"com.docker.network.host_ipv{family}")
-        if address:
-            snat[family] = _address(network, f"com.docker.network.host_ipv{family}", address, family)
-    if network.host_binding is not None:
-        _address(network, f"{_BRIDGE}host_binding_ipv4", network.host_binding, None)
-    for key in ("enable_icc", "enable_ip_masquerade", "inhibit_ipv4"):
-        value = options.get(_BRIDGE + key, "true")
-        if value.lower() not in ("true", "false", "1", "0", "t", "f"):
-            raise _bad_option(network, _BRIDGE + key, value, "true or false")
-    fields: dict[str, Any] = {
+def _network(network: Network) -> DockerNetwork:
+    known: dict[str, Any] = {
         "name": network.name,
         "bridge": network.bridge or DEFAULT_BRIDGE,
         "subnets": network.subnets,
         "icc": network.icc,
         "masquerade": network.masquerade,
         "internal": network.internal,
-        "gateway_mode": modes,
+        "gateway_mode": network.gateway_mode,
         "host_binding": network.host_binding,
-        "trusted": tuple(
-            name for name in options.get(f"{_BRIDGE}trusted_host_interfaces", "").split(":") if name
-        ),
-        "snat": snat,
-        "bare": options.get(f"{_BRIDGE}inhibit_ipv4") == "true",
         "default": network.is_default_bridge,
     }
+    place = f"docker-network-inspect.json: network {network.name}"
     try:
+        # a changed host keeps its options, so what they set is in the network
+        fields = read_options(network.options) | known
         return DockerNetwork(**fields)
+    except OptionError as error:
+        raise CaptureError(f"{place}, option {error.option}: {error}") from None
     except ValidationError as error:
-        raise CaptureError(
-            f"docker-network-inspect.json: network {network.name}: {complaint(error)}"
-        ) from None
-
-
-def _address(network: Network, option: str, text: str, family: Family | None) -> str:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise _bad_option(network, option, text, "an address") from None
-    if family is not None and address.version != family:
-        raise _bad_option(network, option, text, f"an IPv{family} address")
-    return str(address)
-
-
-def _bad_option(network: Network, option: str, value: str, expected: str) -> CaptureError:
-    return CaptureError(
-        f"docker-network-inspect.json: network {network.name}, option {option}: {value!r} is not {expected}"
-    )
+        raise CaptureError(f"{place}: {complaint(error)}") from None
 
 
 # -- containers ------------------------------------------------------------------------------------
 
 
-def _container(container: Container, networks: set[str], traces: Traces) -> DockerContainer:
+def _container(container: Container, networks: set[str], order: RuleOrder) -> DockerContainer:
     return DockerContainer(
         name=container.name,
-        # the network that it was started in comes first
+        # the network that it was started on comes first
         endpoints=tuple(
             sorted(
                 (endpoint for endpoint in container.endpoints.values() if endpoint.network in networks),
@@ -288,16 +248,16 @@ def _container(container: Container, networks: set[str], traces: Traces) -> Dock
             )
         ),
         published=(
-            *traces.published(container, list(_publications(container.published))),
+            *order.published(container, list(_publications(container.published))),
             *_publications(container.opened),
         ),
-        exposed=tuple(traces.exposed(container)),
-        links=tuple(traces.linked(container)),
+        exposed=tuple(order.exposed(container)),
+        links=tuple(order.linked(container)),
     )
 
 
 def _publications(ports: list[PublishedPort]) -> Iterable[Publication]:
-    """Yield published ports; one for all addresses of both families is one."""
+    """Yield published ports; one on all addresses of both families counts once."""
     everywhere = {
         (port.proto, port.container_port, port.host_port, port.family)
         for port in ports
@@ -319,7 +279,7 @@ def _publications(ports: list[PublishedPort]) -> Iterable[Publication]:
 
 
 def _joins(host: Host, networks: set[str]) -> tuple[tuple[str, str], ...]:
-    """Return the endpoints by the index of the host's end of their cable: newer ones have higher indices."""
+    """Return the endpoints in the order of the indices of their veth interfaces on the host: newer ones are higher."""
     found: list[tuple[int, str, str]] = []
     for container in host.containers.values():
         for endpoint in container.endpoints.values():
@@ -334,5 +294,5 @@ def _joins(host: Host, networks: set[str]) -> tuple[tuple[str, str], ...]:
 
 def _index(host: Host, endpoint: Endpoint) -> int:
     port = host.namespace.interfaces.get(endpoint.bridge_port or "")
-    # one that was made up has no hardware address
+    # an invented one has no hardware address
     return port.index if port is not None and port.mac is not None else 0

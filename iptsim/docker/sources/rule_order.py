@@ -1,6 +1,6 @@
-"""What Docker's rules show of the order of things, where dockerd leaves it to chance.
+"""The order of events that Docker's rules show, where dockerd's order is random.
 
-Networks are restored, ports and links gone through in the order of Go's maps; containers start at once.
+dockerd restores networks and opens ports and links in the order of Go's maps, and starts containers at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from iptsim.host.containers import Container, ExposedPort, Link
 from iptsim.host.model import Host
 
 
-class Traces:
-    """Where the rules show the order of what dockerd goes through in an order of chance."""
+class RuleOrder:
+    """The order in which ports and links were opened, by their rules."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -41,7 +41,7 @@ class Traces:
                 self.linked_ports.setdefault(destination.address, []).append(exposed)
 
     def published(self, container: Container, ports: list[Publication]) -> list[Publication]:
-        """Return published ports in the order of their rules, as far as there are some."""
+        """Return published ports in the order of their rules; those without rules come last."""
         addresses = {endpoint.address(4) for endpoint in container.endpoints.values()}
 
         def place(port: Publication) -> int:
@@ -51,7 +51,7 @@ class Traces:
         return sorted(ports, key=place)
 
     def opened(self, docker: DockerHost) -> tuple[str, ...]:
-        """Return the containers in the order of their forwarded ports, if it is not that of their addresses."""
+        """Return the containers in the order of their forwarded ports; empty if each opened its own as it joined."""
         addresses = {
             address: container.name
             for container in docker.containers
@@ -65,7 +65,7 @@ class Traces:
         return () if [name for name in written if name in shown] == shown else tuple(shown)
 
     def exposed(self, container: Container) -> list[ExposedPort]:
-        """Return the exposed ports, those that links open first; where there is only a dump, these alone."""
+        """Return the exposed ports, those that links open first; for a bare dump, only these."""
         opened = list(dict.fromkeys(self.linked_ports.get(container.address(4) or 0, [])))
         if self.host.inferred:
             return opened
@@ -74,7 +74,7 @@ class Traces:
         )
 
     def _shown(self, container: Container) -> list[Link]:
-        """Return the links that rules alone show."""
+        """Return the links that the rules show."""
         names = {one.address(4): one.name for one in self.host.containers.values()}
         own = container.address(4)
         pairs = sorted(self.links, key=lambda pair: self.links[pair])
@@ -82,7 +82,7 @@ class Traces:
         return [Link(target=name, alias=name) for name in targets]
 
     def linked(self, container: Container) -> list[Link]:
-        """Return links in the order of their rules, as far as there are some."""
+        """Return links in the order of their rules; those without rules come last."""
         if self.host.inferred:
             return self._shown(container)
 
@@ -100,7 +100,7 @@ def _destination(match: Match) -> tuple[int, int] | None:
 
 
 def this_order(host: Host) -> list[str]:
-    """Return the bridges in the order in which this daemon set them up, as far as its rules show it."""
+    """Return the bridges in the order in which this daemon set them up, as its rules show it."""
     for ruleset in host.rulesets.values():
         chain = ruleset.chain("filter", "DOCKER-FORWARD")
         if chain is not None:
@@ -112,13 +112,13 @@ def this_order(host: Host) -> list[str]:
 
 
 def first_order(host: Host) -> list[str]:
-    """Return the bridges in the order in which their rules came into chains that are built in."""
+    """Return the bridges in the order in which their rules were added to built-in chains."""
     for ruleset in host.rulesets.values():
         old_style = ruleset.chain("filter", "DOCKER-FORWARD") is None
         place = ("filter", "FORWARD") if old_style else ("nat", "POSTROUTING")
         chain = ruleset.chain(*place)
         if chain is not None:
-            # what --icc=false drops is appended, all else inserted
+            # the DROP of --icc=false is appended, all else inserted
             return _bridges(rule for rule in reversed(chain.rules) if rule.target_name != "DROP")
     return []
 

@@ -1,8 +1,8 @@
-"""Reads YAML as Compose does, within bounds: text, numbers, truth values, lists, mappings, aliases and merges.
+"""Reads YAML as Compose does, within limits: strings, numbers, booleans, lists, mappings, aliases and merges.
 
-PyYAML's events are read here rather than its values: PyYAML follows YAML 1.1, where `22:22` is the number 1,342
-and a date is no text, and it repeats merged mappings as often as an alias names them. Compose reads with
-gopkg.in/yaml.v3, which has none of that (resolve.go).
+It takes PyYAML's events rather than its values: PyYAML follows YAML 1.1, where `22:22` is the number 1,342 and a
+date is not a string, and it repeats merged mappings for every alias. Compose uses gopkg.in/yaml.v3, which does
+neither (resolve.go).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from iptsim.reading import brief
 
 #: Most characters of a file.
 LENGTH_LIMIT = 1 << 20
-#: Most values of a file, where each alias counts as all that it stands for; and how deep they nest.
+#: Most values of a file, where each alias counts as much as its anchor, and their deepest nesting.
 VALUE_LIMIT = 100_000
 DEPTH_LIMIT = 100
 
@@ -27,7 +27,7 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1
 
 @dataclass(slots=True)
 class _Node:
-    """A list or a mapping while it is read; `size` and `depth` are those of the values in it."""
+    """A list or mapping while it is read; `size` and `depth` are those of its values."""
 
     value: list[Any] | dict[str, Any]
     anchor: str | None
@@ -39,11 +39,11 @@ class _Node:
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML document: texts, integers, truth values, None, lists and mappings.
+    """Return the value of a YAML document: strings, integers, booleans, None, lists and mappings.
 
     Raises:
         UsageError: PyYAML is not installed.
-        CaptureError: it is no YAML, or not within the bounds; the text says at which line and column.
+        CaptureError: it is not YAML, or exceeds a limit; the text names line and column.
     """
     try:
         import yaml
@@ -59,7 +59,7 @@ def read_yaml(text: str, source: str) -> Any:
         for event in yaml.parse(text, Loader=loader):
             reader.take(type(event).__name__, event)
     except yaml.YAMLError as error:
-        raise CaptureError(f"{source}: it is not YAML: {error}") from None
+        raise CaptureError(f"{source}: not YAML: {error}") from None
     return reader.document
 
 
@@ -78,14 +78,16 @@ class _Reader:
         if kind == "DocumentStartEvent":
             self.documents += 1
             if self.documents > 1:
-                raise self._error(event.start_mark, "there is a second document; give a file of one")
+                raise self._error(event.start_mark, "the file has a second document; only one is read")
         elif kind == "ScalarEvent":
             self._place(_scalar(event), 1, 0, event)
             if event.anchor is not None:
                 self.anchors[event.anchor] = (_scalar(event), 1, 0)
         elif kind == "AliasEvent":
             if event.anchor not in self.anchors:
-                raise self._error(event.start_mark, f"the alias *{event.anchor} stands for nothing before it")
+                raise self._error(
+                    event.start_mark, f"unknown alias *{event.anchor}: no anchor of that name precedes it"
+                )
             self._place(*self.anchors[event.anchor], event)
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             self.open.append(_Node([] if kind[0] == "S" else {}, event.anchor, event.start_mark))
@@ -101,7 +103,7 @@ class _Reader:
             self._place(node.value, node.size, node.depth, event)
 
     def _place(self, value: Any, size: int, depth: int, event: Any) -> None:
-        """Put a value where it belongs."""
+        """Add a value to the list or mapping that is open."""
         if not self.open:
             self.document = value
             return
@@ -109,9 +111,7 @@ class _Reader:
         node.size += size
         node.depth = max(node.depth, depth + 1)
         if node.size > VALUE_LIMIT:
-            raise self._error(
-                event.start_mark, f"more than {VALUE_LIMIT:,} values, with what aliases stand for"
-            )
+            raise self._error(event.start_mark, f"more than {VALUE_LIMIT:,} values, aliases expanded")
         if len(self.open) + depth > DEPTH_LIMIT:
             raise self._error(event.start_mark, f"nested more than {DEPTH_LIMIT} deep")
         if isinstance(node.value, list):
@@ -124,7 +124,7 @@ class _Reader:
 
     def _key(self, value: Any, event: Any) -> str:
         if isinstance(value, list | dict):
-            raise self._error(event.start_mark, f"{brief(value)} can't be a key")
+            raise self._error(event.start_mark, f"{brief(value)} cannot be a key")
         return str(event.value) if hasattr(event, "value") else str(value)
 
     def _member(self, node: _Node, key: str, value: Any, event: Any) -> None:
@@ -135,7 +135,7 @@ class _Reader:
                 raise self._error(event.start_mark, "only mappings can be merged by <<")
             node.merged += mappings
         elif key in node.value:
-            raise self._error(event.start_mark, f"the key {brief(key)} is there twice")
+            raise self._error(event.start_mark, f"duplicate key {brief(key)}")
         else:
             node.value[key] = value
 
