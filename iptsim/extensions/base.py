@@ -39,7 +39,7 @@ from iptsim.languages import Text
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
-#: given: decided when the capture or the question holds a fact; unknown: no dump and no question tells.
+#: given: decided if the capture or the question states a fact; unknown: neither a dump nor the packet decides.
 Status = Literal["exact", "given", "unknown"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
@@ -78,9 +78,9 @@ class Value:
             address family (4 or 6) is passed last.
         format: the value -> its words, quoted, as iptables-save prints them.
         words: how many words the option takes.
-        optional: the words may be left out; the option then sets its field to its constant.
-        form: the language of each word, a start symbol of `grammars/values.lark`, in which `{family}` stands
-            for the address family; empty for words whose form only `parse` knows.
+        optional: the words may be missing; the option then sets its field to its constant.
+        form: the language of each word, a start symbol of `grammars/values.lark`, in which `{family}` is
+            the address family; empty for words whose form only `parse` knows.
         plain: the language of usual words that `parse` takes whatever they say, in the same way: such words are
             read when the value is first used.
     """
@@ -116,7 +116,7 @@ class Option(NamedTuple):
         flag: as iptables-save prints it: "--dport", "-s".
         field: the model's field that it sets.
         value: how its words are read; None for an option without words, which sets the field to True.
-        negatable: `!` may stand before it.
+        negatable: `!` may precede it.
         aliases: other spellings.
         constant: what an option without words sets its field to.
         idle: the value that restricts nothing, so that iptables forgets the option, unless it is negated.
@@ -145,7 +145,7 @@ class Option(NamedTuple):
 
 
 class Given(NamedTuple):
-    """An option as a rule gives it: the row, the value that its words mean, whether a `!` stood before it."""
+    """An option as a rule gives it: the row, the value that its words mean, whether a `!` precedes it."""
 
     option: Option
     value: Any
@@ -156,7 +156,7 @@ class Extension(BaseModel):
     """The options that one `-m NAME` or `-j NAME` was given.
 
     A field is None (or False) where its option was not given. `negated` names the fields whose option
-    stood behind a `!`.
+    has a `!` before it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -174,7 +174,7 @@ class Extension(BaseModel):
     lead: ClassVar[Text] = ""
     #: the words where no option has any
     alone: ClassVar[Text] = ""
-    #: what stands between the words of two options, itself a message
+    #: the text between the words of two options, itself a message
     joint: ClassVar[str] = " "
     #: the fields whose words come first, where it is not the order of `options`
     said: ClassVar[tuple[str, ...]] = ()
@@ -240,7 +240,7 @@ class Extension(BaseModel):
         return f"! {words}" if option.field in self.negated else words
 
     def bang(self, field: str, mark: str = "!") -> str:
-        """Return `mark` where the option of a field stood behind a `!`, else nothing."""
+        """Return `mark` where a `!` precedes the option of a field, else nothing."""
         return mark if field in self.negated else ""
 
     def lists(self, form: ListingForm) -> str:
@@ -275,9 +275,9 @@ class Predicate:
         test: the condition. It must not change the context, except `consulted`.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
         constraint: what it is as data, where it is no more than that.
-        negated: whether it stood behind a `!`.
-        effect: what the kernel does to the connection or the surroundings when it has asked, whatever
-            the answer was; None for nothing.
+        negated: whether a `!` precedes it.
+        effect: what the kernel does to the connection or the surroundings when it has evaluated it, whatever
+            the result; None for nothing.
     """
 
     text: str
@@ -326,10 +326,10 @@ def field_predicate(
         text: as the rule writes it.
         field: attribute of :class:`~iptsim.packet.Packet`.
         allowed: the values that satisfy it.
-        negated: whether it stood behind a `!`.
+        negated: whether a `!` precedes it.
         name: the field in plain words, for "its {name} is {value}".
         show: how a value is shown.
-        absent: the answer for a packet that has no such field, after negation.
+        absent: the result for a packet that has no such field, after negation.
     """
     return constrained(text, Constraint(packet_field(field, name, show), allowed, negated, absent))
 
@@ -347,16 +347,16 @@ def fact_predicate(
     return Predicate(text, lambda context: negate(test(context)), got, negated=True)
 
 
-#: Which limits of an extension iptables itself looks at: it refuses a rule that breaks them, while others
-#: only make the kernel refuse the loading. "protocols, negated too": `! -p tcp` names tcp as well.
+#: Which limits of an extension iptables itself checks: it rejects a rule that breaks them, while others
+#: only make the kernel reject the loading. "protocols, negated too": `! -p tcp` names tcp as well.
 Insists = Literal["tables", "protocols", "protocols, negated too"] | None
 
 
 class Match(Extension):
     """A `-m NAME` with its options.
 
-    `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number). `insists` says which of them iptables itself looks at.
+    `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
+    which hooks, beside which `-p` (by number). `insists` says which of them iptables itself checks.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
@@ -369,7 +369,7 @@ class Match(Extension):
     presence: ClassVar[Field | None] = None
 
     def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks at which the kernel takes it with these options; None for any."""
+        """Return the hooks at which the kernel accepts it with these options; None for any."""
         return self.hooks
 
     def allowed_protocols(self) -> frozenset[int] | None:
@@ -404,7 +404,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         kind: what the walk does next. QUEUE: handed to user space; STOLEN: the target keeps the packet
-            and answers itself.
+            and replies itself.
         chain: where to, for JUMP and GOTO.
         detail: what the target did, in a few words, for the trace ("icmp-port-unreachable").
     """
@@ -415,7 +415,7 @@ class Verdict(NamedTuple):
 
 
 class Translation(NamedTuple):
-    """A network address translation that a nat target asks for; the walker carries it out.
+    """A network address translation that a nat target requests; the walk carries it out.
 
     Attributes:
         target: DNAT, SNAT, MASQUERADE, REDIRECT, NETMAP.
@@ -441,11 +441,11 @@ class Translation(NamedTuple):
 class Target(Extension):
     """A `-j NAME` with its options.
 
-    `tables`, `hooks` and `protocols` say where the kernel takes it (None: anywhere): in which tables, at
-    which hooks, beside which `-p` (by number); `insists`, which of them iptables itself looks at.
+    `tables`, `hooks` and `protocols` say where the kernel accepts it (None: anywhere): in which tables, at
+    which hooks, beside which `-p` (by number); `insists`, which of them iptables itself checks.
     `changes` says whether it alters the packet, the connection or the surroundings, so that a rule with
     an undecided match and this target makes a difference. `terminal` says that no later rule of the
-    chain is looked at.
+    chain is evaluated.
     """
 
     tables: ClassVar[frozenset[str] | None] = None
@@ -454,15 +454,15 @@ class Target(Extension):
     insists: ClassVar[Insists] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
-    #: the target that stands behind this name, where a listing shows that one; empty for itself
+    #: the target behind this name, where a listing shows that one; empty for the target's own name
     listed_name: ClassVar[str] = ""
 
     def allowed_tables(self) -> frozenset[str] | None:
-        """Return the tables in which the kernel takes it with these options; None for any."""
+        """Return the tables in which the kernel accepts it with these options; None for any."""
         return self.tables
 
     def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks at which the kernel takes it with these options; None for any."""
+        """Return the hooks at which the kernel accepts it with these options; None for any."""
         return self.hooks
 
     def allowed_protocols(self) -> frozenset[int] | None:
@@ -470,8 +470,8 @@ class Target(Extension):
         return self.protocols
 
     def apply(self, context: Context) -> Verdict | Translation | Unknown:
-        """Do to the packet in `context` what the kernel does, and return what comes next."""
-        raise NotImplementedError
+        """Do to the packet in `context` what the kernel does, and return what comes next; by default, go on."""
+        return CONTINUE
 
 
 CONTINUE = Verdict("CONTINUE")

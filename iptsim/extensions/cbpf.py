@@ -1,9 +1,9 @@
 """The classic packet filter of BSD and Linux: its bytecode as iptables writes it, and an interpreter.
 
-Sources: the kernel's net/core/filter.c (which instructions it takes and what they do) and
-Documentation/networking/filter.rst. The packet's octets may be open in part, see
-:mod:`iptsim.extensions.wire`; the interpreter follows single bits and gives up only where the way that the
-program takes hangs on an open one.
+Sources: the kernel's net/core/filter.c (which instructions it accepts and what they do) and
+Documentation/networking/filter.rst. The packet's bytes may be open in part, see
+:mod:`iptsim.extensions.wire`; the interpreter follows single bits and gives up only where the path of the
+program depends on an open one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from iptsim.extensions.wire import Octets, octets
-from iptsim.languages import later
+from iptsim.extensions.wire import WireBytes, wire_bytes
+from iptsim.languages import Message, message
 from iptsim.packet import Context, Unknown
 
 _ALL = 0xFFFFFFFF
@@ -85,7 +85,9 @@ def parse_program(text: str) -> tuple[Instruction, ...]:
     if not (count_text.isascii() and count_text.isdigit()) or not 0 < int(count_text) <= _MOST:
         raise ValueError(f"a program starts with the number of its instructions, 1 to {_MOST}")
     if len(parts) != int(count_text):
-        raise ValueError(f"the program has {len(parts)} instructions, and says that it has {count_text}")
+        raise ValueError(
+            f"the program has {len(parts)} instructions, but starts with the number {count_text}"
+        )
     program = []
     for number, part in enumerate(parts):
         found = _INSTRUCTION.fullmatch(part)
@@ -102,7 +104,7 @@ def program_text(program: Sequence[Instruction]) -> str:
 
 
 def check_program(program: Sequence[Instruction]) -> None:
-    """Raise unless the kernel takes the program.
+    """Raise unless the kernel accepts the program.
 
     Raises:
         ValueError: an instruction is unknown, or may lead out of the program or its memory.
@@ -156,11 +158,11 @@ class _Machine:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.octets: Octets = octets(context.packet)
+        self.wire: WireBytes = wire_bytes(context.packet)
         self.accumulator = _Bits(0)
         self.index = _Bits(0)
         self.memory = [_Bits(0)] * _WORDS_OF_MEMORY
-        self.looked_at: str = later("the packet's data")
+        self.last_read: Message = message("the packet's data")
 
     def run(self, program: Sequence[Instruction]) -> _Bits:
         """Run a checked program and return what it returns."""
@@ -196,7 +198,7 @@ class _Machine:
             return self.memory[k]
         if mode == _LEN:
             self.context.consulted.update(self.context.packet.defaults & {"length"})
-            return _Bits(len(self.octets.data))
+            return _Bits(len(self.wire.data))
         if mode == _MSH:
             value, known = self.data(k, 1)
             return _Bits((value & 0xF) << 2, (known & 0xF) << 2 | ~0x3C & _ALL)
@@ -204,19 +206,21 @@ class _Machine:
         if mode == _ABS:
             return self.note(k - _NOTES) if k >= _NOTES else self.data(k, size)
         if self.index.known != _ALL:
-            raise _Depends(self.looked_at)
+            raise _Depends(self.last_read)
         return self.data(self.index.value + k & _ALL, size)
 
     def data(self, offset: int, size: int) -> _Bits:
-        """Return octets of the packet; beyond its end the program stops."""
+        """Return bytes of the packet; beyond its end the program stops."""
         if offset >= _NETWORK:
             offset -= _NETWORK
         elif offset >= _LINK:
-            raise _Depends(later("the frame's link-layer header"))
-        found = self.octets.number(self.context, offset, size)
+            raise _Depends(message("the frame's link-layer header"))
+        found = self.wire.number(self.context, offset, size)
         if found is None:
             raise _Stop
-        self.looked_at = later("octets {first} to {last} of the packet", first=offset, last=offset + size - 1)
+        self.last_read = message(
+            "bytes {first} to {last} of the packet", first=offset, last=offset + size - 1
+        )
         value, known = found
         return _Bits(value, known | ~((1 << 8 * size) - 1) & _ALL)
 
@@ -232,7 +236,7 @@ class _Machine:
         if number == _NOTE_XOR_X:
             return _calculate(_XOR, self.accumulator, self.index)
         cpu = self.context.surroundings.fact("cpu") if number == _NOTE_CPU else None
-        self.looked_at = later("the kernel's note {number} on the packet", number=number)
+        self.last_read = message("the kernel's note {number} on the packet", number=number)
         return _Bits(0, 0) if cpu is None else _Bits(cpu)
 
     def jumps(self, code: int, k: int) -> bool:
@@ -256,7 +260,7 @@ class _Machine:
                 return True
             if left.most < right.value or (not equal and left.most == right.value):
                 return False
-        raise _Depends(self.looked_at)
+        raise _Depends(self.last_read)
 
 
 def _calculate(operation: int, left: _Bits, right: _Bits) -> _Bits:
@@ -286,7 +290,7 @@ def _calculate(operation: int, left: _Bits, right: _Bits) -> _Bits:
 
 
 def run_program(program: Sequence[Instruction], context: Context) -> int | Unknown:
-    """Run a program that :func:`check_program` takes on the packet, and return its result."""
+    """Run a program that :func:`check_program` accepts on the packet, and return its result."""
     machine = _Machine(context)
     try:
         result = machine.run(program)
@@ -297,5 +301,5 @@ def run_program(program: Sequence[Instruction], context: Context) -> int | Unkno
     else:
         if result.value or result.known == _ALL:
             return result.value
-        reason = machine.looked_at
+        reason = machine.last_read
     return Unknown(reason, "--assume bpf=yes", ("bpf", tuple(program)))

@@ -1,4 +1,4 @@
-"""Demands on the options of one extension that several extensions share."""
+"""Checks on the options of one extension that several extensions share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def demand_one(extension: Extension, *fields: str) -> None:
     if not found:
         raise ValueError(f"{extension.name} needs one of {_flags(extension, fields)}")
     if len(found) > 1:
-        raise ValueError(f"of {_flags(extension, found)} only one may be given")
+        raise ValueError(f"{_flags(extension, found)} exclude each other")
 
 
 def _flags(extension: Extension, fields: tuple[str, ...] | list[str]) -> str:

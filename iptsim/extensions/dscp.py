@@ -15,7 +15,7 @@ CLASSES: dict[str, int] = {
 
 
 def dscp_text(dscp: int) -> str:
-    """Show a DSCP, with the class that it stands for.
+    """Show a DSCP, with its class.
 
     >>> dscp_text(0x0A), dscp_text(3)
     ('0x0a (AF11)', '0x03')

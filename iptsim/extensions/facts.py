@@ -1,4 +1,4 @@
-"""Facts that only the question or a capture can know, asked by name (`--set nfqueue_reader=no`)."""
+"""Facts that only the question or a capture can state, by name (`--set nfqueue_reader=no`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NO = frozenset({"", "0", "no", "false", "off", "none"})
 
 
 def stated(context: Context, name: str) -> bool | None:
-    """Return what is said about a yes-or-no fact, None where nobody said anything."""
+    """Return a stated yes-or-no fact, None where it is not stated."""
     value = context.surroundings.fact(name)
     if value is None:
         return None

@@ -1,6 +1,6 @@
 """Parts of rules that a source does not show: what could not be read, what was cut or redacted, what is never listed.
 
-Nothing unread makes an answer more certain: such a condition is unknown, and so is such an effect.
+What was not read never makes an answer more certain: such a condition is unknown, and so is such an effect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Hidden(Match):
     """A condition that the source does not show, or not in full.
 
     Attributes:
-        words: what stands for it in the rule's text.
+        words: its text in the rule.
         reason: what is not known, as a phrase that follows "depends on".
         settle: the command that would show it.
         place: rules with equal places match together.
@@ -38,7 +38,7 @@ class Hidden(Match):
     place: tuple[Any, ...] = ()
 
     def save(self) -> str:
-        """Return what stands for it."""
+        """Return its text in the rule."""
         return self.words
 
     def predicates(self) -> tuple[Predicate, ...]:
@@ -49,11 +49,11 @@ class Hidden(Match):
         return Unknown(self.reason, self.settle, self.place)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what stands for it."""
+        """Return its text in the rule."""
         return f" {self.words}"
 
     def says(self) -> Text:
-        """Return what stands for it."""
+        """Return its text in the rule."""
         return message("for which {condition} holds", condition=self.words)
 
 
@@ -75,7 +75,7 @@ class HiddenTarget(Target):
 
     Attributes:
         name: as the rule has it; each of these has one of its own.
-        words: what stands for its options in the rule's text.
+        words: the text of its options in the rule.
         reason: what is not known.
         settle: the command that would show it.
     """
@@ -88,7 +88,7 @@ class HiddenTarget(Target):
     settle: InstanceOf[Message] | str = ""
 
     def save(self) -> str:
-        """Return what stands for its options."""
+        """Return the text of its options."""
         return self.words
 
     def apply(self, context: Context) -> Verdict | Unknown:
@@ -96,7 +96,7 @@ class HiddenTarget(Target):
         return Unknown(self.reason, self.settle)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what stands for its options."""
+        """Return the text of its options."""
         return f" {self.words}" if self.words else ""
 
     def says(self) -> Text:

@@ -1,7 +1,7 @@
 """How `iptables -nL` lists rules: the form that a version gives them, and phrases that several extensions share.
 
-Each extension prints itself there in a way of its own (`print` in iptables' extensions/lib*.c), which has little
-to do with how iptables-save prints it: :meth:`iptsim.extensions.base.Extension.lists`. What differs between
+Each extension prints itself there in its own way (`print` in iptables' extensions/lib*.c), which has little
+to do with the output of iptables-save: :meth:`iptsim.extensions.base.Extension.lists`. What differs between
 versions was read from the sources of iptables 1.4.21 to 1.8.13.
 """
 
@@ -17,7 +17,7 @@ WHOLE_PORTS = (0, 0xFFFF)
 
 
 class ListingForm(NamedTuple):
-    """Whose listing is wanted: what iptables prints hangs on its version, and at two places on its backend.
+    """Whose listing is wanted: what iptables prints depends on its version, and at two places on its backend.
 
     Attributes:
         version: of iptables.
@@ -74,7 +74,7 @@ def listed(template: str, text: str, value: object, negated: bool) -> str:
     """Fill a template of what a listing has for an option.
 
     Args:
-        template: `{value}` stands for `text`, `{raw}` for the value without quotes; what is in brackets is there
+        template: `{value}` is replaced by `text`, `{raw}` by the value without quotes; what is in brackets is there
             behind a `!` only, and what follows a `|` in them otherwise.
         text: the value as iptables-save prints it.
         value: the value.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.values import MARK, MaskedNumber, integer
-from iptsim.languages import say
+from iptsim.languages import Message, message
 
 ALL_BITS = 0xFFFFFFFF
 BITS = Value("a number of 32 bits (0xff)", integer, hex)
@@ -75,25 +75,25 @@ def listed_change(change: MaskedNumber) -> str:
     return f"set {value:#x}" if mask == ALL_BITS else f"xset {change_text(change)}"
 
 
-def says_change(change: MaskedNumber, what: str) -> str:
+def says_change(change: MaskedNumber, what: Message) -> Message:
     """Return a change of a mark in plain words; `what` names the mark.
 
-    >>> says_change(MaskedNumber(0x4000, 0x4000), "the packet's mark")
+    >>> str(says_change(MaskedNumber(0x4000, 0x4000), message("the packet's mark")))
     "set bits 0x4000 of the packet's mark"
     """
     value, mask = change
     if mask == ALL_BITS:
-        return say("set {what} to {value:#x}", what=what, value=value)
+        return message("set {what} to {value:#x}", what=what, value=value)
+    if mask == 0 and not value:
+        return message("leave {what} as it is", what=what)
     if mask == 0:
-        return (
-            say("flip bits {value:#x} of {what}", value=value, what=what)
-            if value
-            else say("leave {what} as it is", what=what)
-        )
+        return message("flip bits {value:#x} of {what}", value=value, what=what)
     if value == 0:
-        return say("clear bits {mask:#x} of {what}", mask=mask, what=what)
+        return message("clear bits {mask:#x} of {what}", mask=mask, what=what)
     if value == mask:
-        return say("set bits {value:#x} of {what}", value=value, what=what)
+        return message("set bits {value:#x} of {what}", value=value, what=what)
     if value & ~mask == 0:
-        return say("set bits {mask:#x} of {what} to {value:#x}", mask=mask, what=what, value=value)
-    return say("clear bits {mask:#x} of {what}, then flip bits {value:#x}", mask=mask, what=what, value=value)
+        return message("set bits {mask:#x} of {what} to {value:#x}", mask=mask, what=what, value=value)
+    return message(
+        "clear bits {mask:#x} of {what}, then flip bits {value:#x}", mask=mask, what=what, value=value
+    )

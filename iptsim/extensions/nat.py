@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from iptsim.extensions.base import Target, Value
+from iptsim.extensions.base import Value
 from iptsim.extensions.values import full_address, integer, port, range_text
 from iptsim.packet import ICMP, SCTP, TCP, UDP, address_text
 
@@ -54,7 +54,7 @@ def parse_ports(text: str) -> tuple[tuple[int, int], int | None]:
     span, slash, base = text.partition("/")
     first, dash, last = span.partition("-")
     if not first[:1].isdigit():
-        # a service name, which may hold dashes, stands for a single port
+        # a service name, which may hold dashes, is a single port
         first, dash, last = span, "", ""
     low = port(first)
     high = integer(last, 0, 65535) if dash else low
@@ -120,7 +120,7 @@ NAT_RANGE = Value(
 
 
 def parse_source(text: str, family: int) -> NatRange:
-    """Read the value of `--to-source`. iptables takes a shifted range there, but always from port 0.
+    """Read the value of `--to-source`. iptables accepts a shifted range there, but always from port 0.
 
     Raises:
         ValueError: not an address range with ports.
@@ -138,8 +138,3 @@ NAT_PORTS = Value(
     partial(range_text, joiner="-"),
     form="nat_ports",
 )
-
-
-def listed_flags(target: Target, *fields: str) -> str:
-    """Return those of a target's flags that are set, as a listing has them."""
-    return "".join(f" {field.replace('_', '-')}" for field in fields if getattr(target, field))

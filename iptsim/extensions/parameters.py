@@ -20,10 +20,10 @@ from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
 _IFNAMSIZ = 16
 #: Protocol number of the IPv6 authentication header.
 AH = 51
-#: Names that iptables takes beside those that it prints (xtables_chain_protos in libxtables).
+#: Names that iptables accepts beside those that it prints (xtables_chain_protos in libxtables).
 _OTHER_NAMES = {"all": 0, "icmpv6": 58, "ipv6-mh": 135, "mh": 135}
 
-#: The words that stand for any protocol.
+#: The words for any protocol.
 ANY_PROTOCOL = frozenset(
     {"0", *(name for name, number in {**_OTHER_NAMES, **PROTOCOLS}.items() if not number)}
 )
@@ -48,7 +48,7 @@ def parse_protocol(text: str) -> int:
 
 
 def _protocol_of_this_machine(name: str) -> int | None:
-    """Return the number that /etc/protocols of this machine has for a name, if it has one of one octet."""
+    """Return the number that /etc/protocols of this machine has for a name, if it has one of one byte."""
     try:
         number = socket.getprotobyname(name)
     except OSError:
@@ -62,7 +62,7 @@ def format_protocol(number: int) -> str:
 
 
 def parse_interface(text: str) -> str:
-    """Read an interface name; a `+` at its end stands for any rest.
+    """Read an interface name; a `+` at its end matches any rest.
 
     Raises:
         ValueError: longer than the kernel allows.

@@ -173,7 +173,7 @@ def with_merged_ports(match: NativePorts, found: tuple[Predicate, ...]) -> tuple
     )
 
 
-# -- what stands where a later fragment has no ports ----------------------------------------------------
+# -- the data of a later fragment, read as ports --------------------------------------------------------
 
 
 def transport_data(context: Context, length: int) -> bytes | Unknown | None:

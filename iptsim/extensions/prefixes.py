@@ -1,16 +1,11 @@
-"""What SNPT and DNPT share: the translation of IPv6 prefixes (RFC 6296; net/ipv6/netfilter/ip6t_NPT.c)."""
+"""IPv6 prefixes, and how SNPT and DNPT translate them (RFC 6296; net/ipv6/netfilter/ip6t_NPT.c)."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import Option, Target, Value
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, one_address
-from iptsim.packet import Packet, address_text
+from iptsim.packet import address_text
 
 _LONGEST = 64
 _ALL = (1 << 128) - 1
@@ -78,39 +73,3 @@ def translate(address: int, source: Prefix, target: Prefix) -> int | None:
             word = 0
         return new & ~(0xFFFF << shift) | word << shift
     return None
-
-
-class PrefixTranslation(Target):
-    """A target that replaces a prefix."""
-
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("--src-pfx", "src_pfx", Value("an IPv6 prefix of up to 64 bits", parse_prefix)),
-        Option("--dst-pfx", "dst_pfx", Value("an IPv6 prefix of up to 64 bits", parse_prefix)),
-    )
-    family: ClassVar[int | None] = 6
-    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
-
-    src_pfx: Prefix | None = None
-    dst_pfx: Prefix | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> PrefixTranslation:
-        demand(self, "src_pfx", "dst_pfx")
-        return self
-
-    def replace(self, packet: Packet, side: Literal["src", "dst"]) -> bool:
-        """Replace the prefix of the packet's source or destination; False where that can't be done."""
-        assert self.src_pfx is not None
-        assert self.dst_pfx is not None
-        old = getattr(packet, side)
-        new = translate(old, self.src_pfx, self.dst_pfx)
-        if new is None:
-            return False
-        # nobody asks whether the address has the prefix; if not, the checksum is wrong from here on
-        packet.checksum_error = (packet.checksum_error + checksum(new) - checksum(old)) % 0xFFFF
-        setattr(packet, side, new)
-        return True
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" {self.name} src-pfx {self.src_pfx} dst-pfx {self.dst_pfx}"

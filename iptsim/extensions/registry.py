@@ -1,7 +1,7 @@
 """Finds an extension by its name, as after `-m` or `-j`, as xtables finds its plug-ins.
 
 The module's file name is the extension's name in lower case; modules load on first use, so that a
-dump pays only for the extensions that it has.
+dump loads only the extensions that it has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ STANDARD = frozenset({"ACCEPT", "DROP", "RETURN", "QUEUE"})
 #: Extensions whose module is that of their twin.
 _TWINS = {
     "matches": {"dccp": "sctp", "dscp": "tos", "dst": "hbh", "hl": "ttl", "srh": "rt"},
-    "targets": {},
+    "targets": {
+        "connmark": "mark", "connsecmark": "secmark", "dnpt": "snpt", "dscp": "tos", "hl": "ttl",
+        "masquerade": "redirect", "notrack": "ct", "snat": "dnat", "ulog": "nflog",
+    },
 }  # fmt: skip
 _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "mobility-header": "mh", "ipv6-mh": "mh"}
 

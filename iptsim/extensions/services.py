@@ -1,4 +1,4 @@
-"""Service names that may stand for a port (the usual /etc/services of Debian)."""
+"""Service names for ports (the usual /etc/services of Debian)."""
 
 PORTS: dict[str, int] = {
     "Clearcase": 371, "acr-nema": 104, "afpovertcp": 548, "afs3-bos": 7007, "afs3-callback": 7001,

@@ -8,10 +8,10 @@ from iptsim.errors import UsageError
 
 
 def stated_number(name: str, value: Any) -> int | None:
-    """Return a stated number, written in any way that Python reads; None where nobody stated it.
+    """Return a stated number, written in any way that Python reads; None where it was not stated.
 
     Raises:
-        UsageError: it is no number.
+        UsageError: it is not a number.
 
     >>> stated_number("nth", "0x10"), stated_number("nth", 3), stated_number("nth", None)
     (16, 3, None)

@@ -8,7 +8,7 @@ from iptsim.extensions.base import Value, quote
 
 
 def cut(text: str, longest: int) -> str:
-    """Return the part of `text` that fits in `longest` octets.
+    """Return the part of `text` that fits in `longest` bytes.
 
     >>> cut("abcdef", 4)
     'abcd'
@@ -17,11 +17,11 @@ def cut(text: str, longest: int) -> str:
 
 
 def text_value(expected: str, longest: int, form: Callable[[str], str] = quote) -> Value:
-    """Make the value of an option that takes a word of up to `longest` octets.
+    """Make the value of an option that takes a word of up to `longest` bytes.
 
     Args:
         expected: what belongs there.
-        longest: how many octets the kernel keeps.
+        longest: how many bytes the kernel keeps.
         form: how it is printed, in quotes where needed or bare.
     """
 

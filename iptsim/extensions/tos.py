@@ -1,4 +1,4 @@
-"""Values of the TOS octet (IPv6: traffic class) as `-m tos` and `-j TOS` write them: `0x10/0x3f`."""
+"""Values of the TOS byte (IPv6: traffic class) as `-m tos` and `-j TOS` write them: `0x10/0x3f`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Tos(NamedTuple):
     """A TOS value and the bits that count.
 
     Attributes:
-        value: the octet's bits.
-        mask: which bits are looked at or set.
+        value: the bits.
+        mask: which bits are tested or set.
     """
 
     value: int

@@ -22,11 +22,11 @@ _INTEGER = re.compile(r"[+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
 
 
 class NoSuchWord(ValueError):
-    """A word that is none of those that may stand there.
+    """A word that is not one of those allowed there.
 
     Attributes:
         word: it; of a list with commas only the item that is wrong.
-        known: the words that may stand there.
+        known: the words that are allowed.
     """
 
     def __init__(self, message: str, word: str, known: Iterable[str]) -> None:
@@ -127,7 +127,7 @@ def parse_network(text: str, family: int) -> Network:
 
 
 def _looked_up(text: str, family: int) -> int:
-    """Read an address as iptables does for `-s` and `-d`: it asks the resolver, which also takes hex and octal.
+    """Read an address as iptables does for `-s` and `-d`: the resolver reads it, also hex and octal.
 
     What is not four decimal numbers is padded with zeros behind, then read as inet_aton(3) does, then
     without the padding (xtables_ipparse_multiple in libxtables, getaddrinfo(3)).
@@ -163,7 +163,7 @@ def parse_host_mask(text: str, family: int) -> Network:
 
 
 def _packed(text: str, family: int) -> int | None:
-    """Read an address of the usual form, four decimal numbers or IPv6; None for another form, or none."""
+    """Read an address of the usual form, four decimal numbers or IPv6; None for another form, or not an address."""
     try:
         return int.from_bytes(
             socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big"
@@ -252,7 +252,7 @@ def port(text: str) -> int:
 
 
 def any_port_range(text: str) -> tuple[int, int]:
-    """Read `80`, `1024:`, `:1023` or `1000:2000`; in a range that ends before it starts lies no port.
+    """Read `80`, `1024:`, `:1023` or `1000:2000`; a range that ends before it starts is empty.
 
     Raises:
         ValueError: not a port or range.
@@ -264,7 +264,7 @@ def any_port_range(text: str) -> tuple[int, int]:
 
 
 def port_range(text: str) -> tuple[int, int]:
-    """Read a port or range as :func:`any_port_range` does, but none that ends before it starts.
+    """Read a port or range as :func:`any_port_range` does, but not one that ends before it starts.
 
     Raises:
         ValueError: not a port or range, or a range that ends before it starts.
@@ -308,7 +308,7 @@ def range_text(pair: tuple[int, int], joiner: str = ":") -> str:
 PORT_RANGE = Value(
     "a port or a range of ports (80, 1024:65535, http)", port_range, range_text, form="port_range"
 )
-#: Some matches take ranges that end before they start, up to iptables 1.8.10 (mended in 1.8.11).
+#: Some matches accept ranges that end before they start, up to iptables 1.8.10 (mended in 1.8.11).
 ANY_PORT_RANGE = Value(PORT_RANGE.expected, any_port_range, range_text)
 
 
@@ -359,7 +359,7 @@ def bare_value(expected: str, longest: int | None = None) -> Value:
 
     Args:
         expected: what belongs there.
-        longest: the greatest number of octets that the kernel keeps.
+        longest: the greatest number of bytes that the kernel keeps.
     """
 
     def parse(text: str) -> str:
@@ -373,7 +373,7 @@ def bare_value(expected: str, longest: int | None = None) -> Value:
 
 
 def number_range(text: str, high: int) -> tuple[int, int]:
-    """Read `5`, `5:9`, `5:` or `:9` (XTTYPE_UINT*RC of libxtables); the order is the caller's concern.
+    """Read `5`, `5:9`, `5:` or `:9` (XTTYPE_UINT*RC of libxtables); the caller checks the order.
 
     Raises:
         ValueError: not a number or range up to `high`.
@@ -423,7 +423,7 @@ def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()
 
 
 def complement(ranges: Ranges, high: int) -> Ranges:
-    """Return the integers from 0 to `high` that lie in none of the ranges.
+    """Return the integers from 0 to `high` outside the ranges.
 
     >>> complement(((3, 5),), 9)
     ((0, 2), (6, 9))
@@ -447,11 +447,6 @@ def any_of(words: tuple[Text, ...]) -> Text:
     if len(words) < 2:
         return words[0] if words else ""
     return message_joined(" or ", (message_joined(", ", words[:-1]), words[-1]))
-
-
-def negatable(text: str, negated: bool) -> str:
-    """Return an option's text with `!` before it where it is negated."""
-    return f"! {text}" if negated else text
 
 
 Formatter = Callable[[int], str]

@@ -1,11 +1,11 @@
-"""The octets of a simulated packet, for the matches that look at raw data: bpf, string, u32.
+"""The bytes of a simulated packet, for the matches that read raw data: bpf, string, u32.
 
-A question says little about a packet, so that most of what it would carry on the wire is open: the
-identification, sequence numbers, checksums, a payload that nobody stated. :func:`octets` therefore gives
-the data together with a mask of the bits that the packet's fields determine. Bits outside it are zero
+Little is stated about a packet, so that most of its bytes on the wire are open: the identification,
+sequence numbers, checksums, a payload that was not stated. :func:`wire_bytes` therefore returns the data
+together with a mask of the bits that the packet's fields determine. Bits outside it are zero
 in the data and mean nothing.
 
-Keys of :attr:`Packet.extra` that fill such gaps: `ip_id`, `ip_df`, `fragment_offset` (in octets),
+Keys of :attr:`Packet.extra` that fill such gaps: `ip_id`, `ip_df`, `fragment_offset` (in bytes),
 `flow_label`, `fragment_id`, `tcp_seq`, `tcp_ack`, `tcp_window`, `icmp_id`, `icmp_seq`, `ah_spi`,
 `esp_spi`, `ipcomp_cpi`, `dccp_type`. All are numbers; `ip_df` is 0 or 1, `dccp_type` may be a name of
 :data:`DCCP_TYPES` as well.
@@ -19,7 +19,7 @@ from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG, Con
 
 DCCP, ESP, AH, IPCOMP, UDPLITE = 33, 50, 51, 108, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
-#: DCCP packet types in the order of their numbers; INVALID stands for all further numbers.
+#: DCCP packet types in the order of their numbers; INVALID is every further number.
 DCCP_TYPES = (
     "REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC", "SYNCACK",
     "INVALID",
@@ -28,13 +28,13 @@ DCCP_TYPES = (
 _ECHO = {ICMP: (0, 8, 13, 14, 15, 16, 17, 18), ICMPV6: (128, 129)}
 
 
-class Octets(NamedTuple):
+class WireBytes(NamedTuple):
     """An IP packet's data, from its IP header on.
 
     Attributes:
-        data: the octets; open bits are 0.
+        data: the bytes; open bits are 0.
         known: as long as `data`; a set bit tells that the bit of `data` is the packet's.
-        fields: as long as `data`; the packet field that each octet comes from, empty for none.
+        fields: as long as `data`; the packet field that each byte comes from, empty for none.
     """
 
     data: bytes
@@ -44,7 +44,7 @@ class Octets(NamedTuple):
     def number(self, context: Context, offset: int, size: int) -> tuple[int, int] | None:
         """Return the big-endian number at an offset and the mask of its known bits.
 
-        Fields that hold a default are noted as looked at. None: not all of it lies in the packet.
+        Fields that hold a default are noted in `consulted`. None: not all of it lies in the packet.
         """
         end = offset + size
         if offset < 0 or end > len(self.data):
@@ -54,7 +54,7 @@ class Octets(NamedTuple):
 
 
 class _Writer:
-    """Collects octets, which of their bits are known, and the fields that they come from."""
+    """Collects bytes, which of their bits are known, and the fields that they come from."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -62,14 +62,14 @@ class _Writer:
         self.fields: list[str] = []
 
     def put(self, value: int | None, size: int, mask: int = -1, field: str = "") -> None:
-        """Add a number of `size` octets; None, or bits outside `mask`, are open."""
+        """Add a number of `size` bytes; None, or bits outside `mask`, are open."""
         known = 0 if value is None else mask & (1 << 8 * size) - 1
         self.data += ((value or 0) & known).to_bytes(size, "big")
         self.known += known.to_bytes(size, "big")
         self.fields += [field] * size
 
     def raw(self, data: bytes, field: str = "") -> None:
-        """Add known octets."""
+        """Add known bytes."""
         self.data += data
         self.known += b"\xff" * len(data)
         self.fields += [field] * len(data)
@@ -80,16 +80,16 @@ class _Writer:
         self.known += other.known
         self.fields += other.fields
 
-    def octets(self, length: int) -> Octets:
-        """Return what was collected, with open octets up to a length."""
+    def finish(self, length: int) -> WireBytes:
+        """Return what was collected, with open bytes up to a length."""
         self.put(None, max(0, length - len(self.data)), field="payload")
-        return Octets(bytes(self.data), bytes(self.known), tuple(self.fields))
+        return WireBytes(bytes(self.data), bytes(self.known), tuple(self.fields))
 
 
-def octets(packet: Packet) -> Octets:
-    """Return the IP packet's octets: IP header, extension headers, transport header, payload.
+def wire_bytes(packet: Packet) -> WireBytes:
+    """Return the IP packet's bytes: IP header, extension headers, transport header, payload.
 
-    They reach as far as the packet's `length` says, or as its content needs where that is longer. A
+    They reach to the packet's `length`, or as far as its content needs if that is longer. A
     payload that was left open is open as far as the length goes.
     """
     extensions = _Writer()
@@ -106,16 +106,16 @@ def octets(packet: Packet) -> Octets:
         _put_ipv4(writer, packet, total)
     writer.append(extensions)
     writer.append(transport)
-    return writer.octets(total)
+    return writer.finish(total)
 
 
 def ip_bytes(packet: Packet) -> bytes:
-    """Return the IP packet's octets with zeros for what is open."""
-    return octets(packet).data
+    """Return the IP packet's bytes with zeros for what is open."""
+    return wire_bytes(packet).data
 
 
 def transport_offset(packet: Packet) -> int:
-    """Return how many octets stand before the transport header."""
+    """Return how many bytes precede the transport header."""
     if packet.family == 4:
         return 20
     extensions = _Writer()
@@ -135,8 +135,8 @@ def _fragment_bits(packet: Packet, shift: int, more: int) -> tuple[int, int]:
 
     Args:
         packet: the fragment.
-        shift: where the offset's lowest bit stands.
-        more: the bit that says that more fragments follow.
+        shift: the place of the offset's lowest bit.
+        more: the bit for more fragments to follow.
     """
     offset = packet.extra.get("fragment_offset", 0 if packet.fragment == "first" else None)
     value = more if packet.fragment in ("first", "middle") else 0
@@ -176,8 +176,8 @@ def _put_ipv6(writer: _Writer, packet: Packet, first: int, total: int) -> None:
 def extension_headers(packet: Packet) -> tuple[tuple[int, bytes], ...]:
     """Return an IPv6 packet's extension headers as (protocol number, content) pairs.
 
-    The content is what follows the header's first two octets. A fragment has a fragment header even
-    where nobody listed it; what is open in that one is 0.
+    The content is what follows the header's first two bytes. A fragment has a fragment header even
+    if it is not listed; what is open in that one is 0.
     """
     headers = packet.extension_headers
     if packet.fragment and all(number != FRAGMENT for number, _ in headers):
@@ -188,13 +188,13 @@ def extension_headers(packet: Packet) -> tuple[tuple[int, bytes], ...]:
 
 
 def header_size(number: int, content: bytes) -> int:
-    """Return how many octets an extension header takes, its first two and its padding included."""
+    """Return how many bytes an extension header takes, its first two and its padding included."""
     unit = 4 if number == AH else 8
     return max(8, -(-(2 + len(content)) // unit) * unit)
 
 
 def _put_extensions(writer: _Writer, packet: Packet) -> int:
-    """Add the extension headers and return what the IPv6 header's next-header field says."""
+    """Add the extension headers and return the value of the IPv6 header's next-header field."""
     headers = extension_headers(packet)
     next_headers = [*(number for number, _ in headers), packet.proto][1:]
     for (number, content), next_header in zip(headers, next_headers, strict=True):
@@ -204,7 +204,7 @@ def _put_extensions(writer: _Writer, packet: Packet) -> int:
         writer.put(length, 1)
         writer.raw(content.ljust(size - 2, b"\0"))
     if len(headers) > len(packet.extension_headers):
-        # the fragment header that nobody listed: its offset and identification may be open
+        # the fragment header that was not listed: its offset and identification may be open
         writer.known[-6:-4] = _fragment_bits(packet, 3, 1)[1].to_bytes(2, "big")
         if "fragment_id" not in packet.extra:
             writer.known[-4:] = bytes(4)
@@ -212,9 +212,9 @@ def _put_extensions(writer: _Writer, packet: Packet) -> int:
 
 
 def _transport(packet: Packet, length: int) -> _Writer:
-    """Return the transport header of a packet whose transport header and payload take `length` octets."""
+    """Return the transport header of a packet whose transport header and payload take `length` bytes."""
     writer, proto, extra = _Writer(), packet.proto, packet.extra
-    if packet.fragment in ("middle", "last"):
+    if packet.is_later_fragment:
         return writer
     if proto in PORT_PROTOCOLS:
         writer.put(packet.sport, 2, field="sport")
@@ -254,7 +254,7 @@ def _transport(packet: Packet, length: int) -> _Writer:
 
 
 def dccp_type(packet: Packet) -> int | None:
-    """Return the number of a DCCP packet's type, None if nobody stated it."""
+    """Return the number of a DCCP packet's type, None if it was not stated."""
     stated = packet.extra.get("dccp_type")
     if stated is None or isinstance(stated, int):
         return stated

@@ -13,8 +13,7 @@ from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.extensions.matches.tcp import Tcp
 from iptsim.extensions.matches.udp import Udp
 from iptsim.extensions.parameters import Parameters
-from iptsim.extensions.targets.dnat import Dnat
-from iptsim.extensions.targets.snat import Snat
+from iptsim.extensions.targets.dnat import Dnat, Snat
 from iptsim.extensions.values import Network, prefix_length
 from iptsim.host.containers import PublishedPort
 from iptsim.host.namespace import BITS, prefix_mask
@@ -160,7 +159,7 @@ class Evidence:
             return
         if isinstance(rule.target, Dnat):
             self._port_forwarding(rule, rule.target)
-        elif isinstance(rule.target, Snat) and rule.target.to_source and rule.target.to_source.addresses:
+        elif isinstance(rule.target, Snat) and rule.target.to_source.addresses:
             family = _family(rule.target.to_source.family)
             self._host_address(Member(family, rule.target.to_source.addresses[0]))
         self._masquerade(rule)
@@ -241,7 +240,7 @@ class Evidence:
     def _port_forwarding(self, rule: Rule, target: Dnat) -> None:
         """Docker: -A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80."""
         wanted, parameters = target.to_destination, rule.parameters
-        if wanted is None or wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
+        if wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
             return
         family = _family(wanted.family)
         member = Member(family, wanted.addresses[0])

@@ -23,7 +23,7 @@ from iptsim.extensions.base import Match
 from iptsim.extensions.constraints import Masked
 from iptsim.extensions.matches.cluster import node
 from iptsim.extensions.rates import HASHLIMIT_SCALE, LIMIT_SCALE, Rate, parse_rate
-from iptsim.extensions.wire import ip_bytes, octets, transport_offset
+from iptsim.extensions.wire import ip_bytes, transport_offset, wire_bytes
 from iptsim.packet import (
     ACK,
     CWR,
@@ -896,7 +896,7 @@ class TestBpf:
         masked = '-m bpf --bytecode "5,40 0 0 6,84 0 0 8191,21 0 1 0,6 0 0 1,6 0 0 0"'
         truth = holds(sequence, context_of(packet))
         assert isinstance(truth, Unknown)
-        assert "octets 24 to 27" in str(truth.reason)
+        assert "bytes 24 to 27" in str(truth.reason)
         # the don't-fragment bit is open, but masked out
         assert holds(masked, context_of(packet)) is True
 
@@ -955,19 +955,19 @@ class TestWire:
     )
     def test_length(self, packet: Packet, length: int) -> None:
         assert len(ip_bytes(packet)) == length
-        assert len(octets(packet).known) == length
+        assert len(wire_bytes(packet).known) == length
 
     def test_what_is_open(self) -> None:
-        known = octets(packet4(tcp_flags=ACK, length=44)).known
+        known = wire_bytes(packet4(tcp_flags=ACK, length=44)).known
         assert known[4:8].hex() == "0000bfff"
         assert known[24:34].hex() == "0000000000000000ffff"
         assert known[38:40].hex() == "ffff"
         assert known[40:].hex() == "00000000"
-        assert octets(packet4(tcp_flags=ACK | URG)).known[38:40].hex() == "0000"
+        assert wire_bytes(packet4(tcp_flags=ACK | URG)).known[38:40].hex() == "0000"
 
     def test_what_is_stated_is_known(self) -> None:
         extra = {"ip_id": 7, "ip_df": 1, "tcp_seq": 9, "tcp_ack": 8, "tcp_window": 100}
-        data, known, _ = octets(packet4(extra=extra, length=40))
+        data, known, _ = wire_bytes(packet4(extra=extra, length=40))
         assert data[4:8].hex() == "00074000"
         assert data[24:32].hex() == "0000000900000008"
         assert known[4:8].hex() == known[24:28].hex() == "ffffffff"

@@ -20,6 +20,7 @@ import pytest
 from iptsim.extensions.base import Given, Target, Translation, Verdict
 from iptsim.extensions.registry import all_extensions, find_target
 from iptsim.extensions.targets.reject import ANSWERS
+from iptsim.languages import message
 from iptsim.packet import (
     ACK,
     CWR,
@@ -270,7 +271,7 @@ def test_keeps_the_form_that_was_written(clause: str, written: list[str]) -> Non
 def test_error_names_what_is_missing() -> None:
     with pytest.raises(ValueError, match="MARK needs one of --set-xmark, --set-mark"):
         make("MARK")
-    with pytest.raises(ValueError, match="of --set-mark, --or-mark only one may be given"):
+    with pytest.raises(ValueError, match="--set-mark, --or-mark exclude each other"):
         make("MARK --set-mark 1 --or-mark 2")
     with pytest.raises(ValueError, match="TEE needs --gateway"):
         make("TEE --oif eth0")
@@ -762,7 +763,7 @@ def test_tproxy_marks_what_it_accepts(listener: bool | None) -> None:
 
 
 def test_clusterip_without_a_connection_drops() -> None:
-    assert outcome("CLUSTERIP", context(tracked=False)) == Verdict("DROP", detail="no connection")
+    assert outcome("CLUSTERIP", context(tracked=False)) == Verdict("DROP", detail=message("no connection"))
 
 
 @pytest.mark.parametrize(

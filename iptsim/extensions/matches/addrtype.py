@@ -146,7 +146,7 @@ class _Addrtype(Match):
         if self.src_type is None and self.dst_type is None:
             raise ValueError("addrtype needs --src-type or --dst-type")
         if self.limit_iface_in and self.limit_iface_out:
-            raise ValueError("of --limit-iface-in, --limit-iface-out only one may be given")
+            raise ValueError("--limit-iface-in and --limit-iface-out exclude each other")
         return self
 
     @property

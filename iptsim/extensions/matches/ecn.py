@@ -12,7 +12,7 @@ from iptsim.extensions.constraints import Field, Masked, look, packet_field
 from iptsim.extensions.matches.tcp import flags_text
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
-from iptsim.extensions.wire import octets, transport_offset
+from iptsim.extensions.wire import transport_offset, wire_bytes
 from iptsim.languages import Message, Text, message, message_if, message_joined
 from iptsim.packet import CWR, ECE, TCP, Context, Unknown
 
@@ -47,7 +47,7 @@ def _flags_seen(context: Context, flag: int) -> int | Unknown | None:
         return flags
     # the kernel does not check that there is a TCP header: it reads the fragment's data as one
     start = transport_offset(context.packet)
-    data = octets(context.packet)
+    data = wire_bytes(context.packet)
     found = data.number(context, start + _FLAGS_OFFSET, 1)
     if found is None or len(data.data) < start + _HEADER_SIZE:
         return None

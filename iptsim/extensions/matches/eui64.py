@@ -22,8 +22,8 @@ def interface_id(mac: str) -> int:
     >>> hex(interface_id("02:42:ac:11:00:02"))
     '0x42acfffe110002'
     """
-    octets = bytes.fromhex(mac.replace(":", ""))
-    return int.from_bytes(octets[:3] + b"\xff\xfe" + octets[3:], "big") ^ _UNIVERSAL_LOCAL
+    mac_bytes = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(mac_bytes[:3] + b"\xff\xfe" + mac_bytes[3:], "big") ^ _UNIVERSAL_LOCAL
 
 
 def _mac(context: Context) -> str | None:

@@ -36,27 +36,27 @@ class ByteRate(NamedTuple):
     cost: int
 
     @property
-    def octets(self) -> int:
+    def amount(self) -> int:
         """Bytes in a second, as far as the kernel keeps them."""
         return (_ALL_ONES // self.cost - 1) << _CHUNK_BITS
 
     @classmethod
-    def of(cls, octets: int) -> ByteRate:
+    def of(cls, amount: int) -> ByteRate:
         """Return the nearest rate that the kernel can keep."""
-        return cls(_ALL_ONES // ((octets >> _CHUNK_BITS & _ALL_ONES) + 1))
+        return cls(_ALL_ONES // ((amount >> _CHUNK_BITS & _ALL_ONES) + 1))
 
     def __str__(self) -> str:
         for unit, size in _UNITS.items():
             # the greatest unit in which the kernel keeps the same rate
             if size == 1 or (
-                self.octets >= size and ByteRate.of(self.octets & _ALL_ONES & ~(size - 1)) == self
+                self.amount >= size and ByteRate.of(self.amount & _ALL_ONES & ~(size - 1)) == self
             ):
-                return f"{self.octets // size}{unit}b/s"
+                return f"{self.amount // size}{unit}b/s"
         raise AssertionError("the last unit is one byte")
 
     def says(self) -> Message:
         """Return the rate in words."""
-        if not self.octets:
+        if not self.amount:
             return message("a byte a second")
         return message("{amount} bytes a second", amount=str(self).removesuffix("b/s"))
 
@@ -64,11 +64,11 @@ class ByteRate(NamedTuple):
 class ByteBurst(NamedTuple):
     """A burst in bytes."""
 
-    octets: int
+    amount: int
 
     def __str__(self) -> str:
-        unit, size = next((unit, size) for unit, size in _UNITS.items() if self.octets >= size or not unit)
-        return f"{self.octets // size}{unit}b"
+        unit, size = next((unit, size) for unit, size in _UNITS.items() if self.amount >= size or not unit)
+        return f"{self.amount // size}{unit}b"
 
 
 class _Written(NamedTuple):
@@ -82,10 +82,10 @@ def _parse_limit(text: str) -> ByteRate | _Written:
     found = re.fullmatch(r"([0-9]+)([km]?)b/s(ec(ond)?)?", text)
     if not found:
         return _Written(*parse_ticks(text, HASHLIMIT_SCALE))
-    octets = int(found[1]) * _UNITS[found[2]]
-    if not octets:
+    amount = int(found[1]) * _UNITS[found[2]]
+    if not amount:
         raise ValueError("a rate of 0 matches no packet; iptables refuses it")
-    return ByteRate.of(octets)
+    return ByteRate.of(amount)
 
 
 def _parse_burst(text: str) -> int:
@@ -293,9 +293,9 @@ def _store_bytes(fields: dict[str, Any], limit: ByteRate) -> None:
     burst = fields.pop("hashlimit_burst", None)
     default = _BYTE_EXPIRE if burst is None else _BYTE_BURST_EXPIRE
     if burst is not None:
-        if burst < limit.octets:
-            raise ValueError(f"the burst of {burst} bytes is below the limit of {limit.octets} in a second")
-        fields["hashlimit_burst"] = ByteBurst(-(-burst // max(limit.octets, 1)) * limit.octets)
+        if burst < limit.amount:
+            raise ValueError(f"the burst of {burst} bytes is below the limit of {limit.amount} in a second")
+        fields["hashlimit_burst"] = ByteBurst(-(-burst // max(limit.amount, 1)) * limit.amount)
     expire = fields.pop("hashlimit_htable_expire", None)
     fields["hashlimit_htable_expire"] = None if expire == default * 1000 else expire
     interval = fields.pop("hashlimit_rate_interval", None)

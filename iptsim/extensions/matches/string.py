@@ -15,7 +15,7 @@ from pydantic import model_validator
 from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predicate
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
-from iptsim.extensions.wire import octets
+from iptsim.extensions.wire import wire_bytes
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context, Truth, Unknown
 
@@ -167,7 +167,7 @@ class String(Match):
 
     def _search(self, context: Context, unknown: Unknown) -> Truth:
         """Try the pattern at each offset: bytes that are open may be any."""
-        data, known, fields = octets(context.packet)
+        data, known, fields = wire_bytes(context.packet)
         pattern = self.pattern.translate(_UPPER) if self.icase else self.pattern
         shown = data.translate(_UPPER) if self.icase else data
         first = self.from_ or 0

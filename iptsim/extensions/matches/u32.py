@@ -16,7 +16,7 @@ from iptsim.extensions.base import Match, Option, Predicate, Value, fact_predica
 from iptsim.extensions.constraints import Ranges
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
-from iptsim.extensions.wire import Octets, octets
+from iptsim.extensions.wire import WireBytes, wire_bytes
 from iptsim.grammar import parser
 from iptsim.languages import Text, message, message_if, message_joined
 from iptsim.packet import Context, Truth, Unknown
@@ -129,7 +129,7 @@ class U32(Match):
         )
 
         def test(context: Context) -> Truth:
-            data = octets(context.packet)
+            data = wire_bytes(context.packet)
             undecided = False
             for one in self.u32:
                 truth = _holds(one, data, context)
@@ -141,7 +141,7 @@ class U32(Match):
         def got(context: Context) -> Text:
             shown = []
             for one in self.u32:
-                result = _run(one, octets(context.packet), context)
+                result = _run(one, wire_bytes(context.packet), context)
                 shown.append(_PLACES.get(result, "") if isinstance(result, str) else _shown(*result))
             return message("the data there is {shown}", shown=message_joined(", ", shown))
 
@@ -167,7 +167,7 @@ def _shown(value: int, known: int) -> Text:
     return f"{value:#x}" if known == _LAST else message("{value:#x} with open bits", value=value)
 
 
-def _run(test: U32Test, data: Octets, context: Context) -> tuple[int, int] | str:
+def _run(test: U32Test, data: WireBytes, context: Context) -> tuple[int, int] | str:
     """Return the number that a test's location yields, with the mask of its known bits.
 
     "end" where it lies beyond the packet, "open" where the place to read is not known.
@@ -192,7 +192,7 @@ def _run(test: U32Test, data: Octets, context: Context) -> tuple[int, int] | str
     return "end" if found is None else found
 
 
-def _holds(test: U32Test, data: Octets, context: Context) -> bool | None:
+def _holds(test: U32Test, data: WireBytes, context: Context) -> bool | None:
     """Tell whether a test holds; None where open bits decide."""
     result = _run(test, data, context)
     if isinstance(result, str):

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
-from iptsim.languages import say
-from iptsim.packet import Context
+from iptsim.extensions.base import Option, Target
+from iptsim.languages import Text, message
 
 
 class Checksum(Target):
@@ -20,25 +15,10 @@ class Checksum(Target):
     options: ClassVar[tuple[Option, ...]] = (Option("--checksum-fill", "checksum_fill"),)
     tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
     changes: ClassVar[bool] = False
+    listed: ClassVar[str] = " CHECKSUM fill"
+    alone: ClassVar[Text] = message("fill in the checksum if the packet has none")
 
-    checksum_fill: bool = False
-
-    @model_validator(mode="after")
-    def _complete(self) -> Checksum:
-        demand(self, "checksum_fill")
-        return self
-
-    def apply(self, context: Context) -> Verdict:
-        """Go on: no rule looks at checksums."""
-        return CONTINUE
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return " CHECKSUM fill" if self.checksum_fill else " CHECKSUM"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("fill in the checksum if the packet has none")
+    checksum_fill: bool
 
 
 EXTENSIONS = (Checksum,)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
-from iptsim.languages import say
+from iptsim.extensions.phrases import Phrase
 from iptsim.packet import Context
 
 _CLASS = re.compile(r"(?:0[xX])?([0-9a-fA-F]+):(?:0[xX])?([0-9a-fA-F]+)")
@@ -39,35 +35,27 @@ def parse_class(text: str) -> ClassId:
     return ClassId(major, minor)
 
 
+def _listed(number: ClassId, negated: bool) -> str:
+    return f" CLASSIFY set {number.major:x}:{number.minor:x}"
+
+
 class Classify(Target):
     """Put the packet into a class of traffic control."""
 
     name: ClassVar[str] = "CLASSIFY"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--set-class", "set_class", Value("major:minor, hexadecimal (1:10)", parse_class)),
-    )
+        Option(
+            "--set-class", "set_class", Value("major:minor, hexadecimal (1:10)", parse_class),
+            phrase=Phrase("put into traffic class {value}"), listed=_listed,
+        ),
+    )  # fmt: skip
     hooks: ClassVar[frozenset[str] | None] = frozenset({"FORWARD", "OUTPUT", "POSTROUTING"})
 
-    set_class: ClassId | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Classify:
-        demand(self, "set_class")
-        return self
+    set_class: ClassId
 
     def apply(self, context: Context) -> Verdict:
-        """Set the packet's priority."""
         context.packet.priority = str(self.set_class)
         return CONTINUE
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        major, minor = self.set_class or (0, 0)
-        return f" CLASSIFY set {major:x}:{minor:x}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("put into traffic class {set_class}", set_class=self.set_class)
 
 
 EXTENSIONS = (Classify,)

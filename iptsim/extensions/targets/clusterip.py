@@ -12,7 +12,7 @@ from iptsim.extensions.checks import demand, given
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import choice, integer_value
-from iptsim.languages import later, say
+from iptsim.languages import Text, message
 from iptsim.packet import ICMP, Context, Unknown
 
 _MODES = ("sourceip", "sourceip-sourceport", "sourceip-sourceport-destport")
@@ -27,10 +27,10 @@ def parse_mac(text: str) -> str:
     """
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", text):
         raise ValueError(f"{text!r} is not a link-layer address such as 01:00:5E:00:00:20")
-    octets = [int(octet, 16) for octet in text.split(":")]
-    if not octets[0] & 1:
-        raise ValueError(f"{text!r} is not a multicast address: its first octet is even")
-    return ":".join(f"{octet:02X}" for octet in octets)
+    numbers = [int(part, 16) for part in text.split(":")]
+    if not numbers[0] & 1:
+        raise ValueError(f"{text!r} is not a multicast address: its first byte is even")
+    return ":".join(f"{number:02X}" for number in numbers)
 
 
 class Clusterip(Target):
@@ -47,6 +47,7 @@ class Clusterip(Target):
     )
     family: ClassVar[int | None] = 4
     status: ClassVar[Status] = "given"
+    alone: ClassVar[Text] = message("drop unless this node of the cluster serves the connection")
 
     new: bool = False
     hashmode: str | None = None
@@ -69,31 +70,26 @@ class Clusterip(Target):
         return words if self.hash_init is not None else f"{words} --hash-init 0"
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        """Drop or go on. Which nodes this host serves can change at any time; a fact says whether it does."""
+        # which nodes this host serves can change at any time; a fact says whether it does
         if context.connection is None:
-            return Verdict("DROP", detail=say("no connection"))
+            return Verdict("DROP", detail=message("no connection"))
         if context.packet.proto == ICMP and context.state == "RELATED":
             return CONTINUE
         serves = stated(context, "clusterip_node")
         if serves is None:
             return Unknown(
-                later("whether this node of the cluster serves the connection"), "--set clusterip_node=yes"
+                message("whether this node of the cluster serves the connection"), "--set clusterip_node=yes"
             )
         if not serves:
-            return Verdict("DROP", detail=say("another node serves it"))
+            return Verdict("DROP", detail=message("another node serves it"))
         context.packet.pkttype = "unicast"
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         if not self.new:
             return " CLUSTERIP"
         text = f" CLUSTERIP hashmode={self.hashmode} clustermac={self.clustermac}"
         return f"{text} total_nodes={self.total_nodes} local_node={self.local_node} hash_init={self.hash_init or 0}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("drop unless this node of the cluster serves the connection")
 
 
 EXTENSIONS = (Clusterip,)

@@ -1,15 +1,16 @@
-"""`-j CT`: tell connection tracking how to treat the packet (net/netfilter/xt_CT.c)."""
+"""`-j CT` and `-j NOTRACK`: how connection tracking treats the packet (net/netfilter/xt_CT.c)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from iptsim.extensions.base import CONTINUE, Given, Option, Target, Value, Verdict
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
-from iptsim.languages import joined, say
+from iptsim.languages import Text, message
 from iptsim.packet import Connection, Context, Flow, Zone
 
 EVENTS = (
@@ -43,21 +44,58 @@ _ZONES = ("zone", "zone_orig", "zone_reply")
 _NO_ZONE = ("--zone 0", "--zone-orig 0", "--zone-reply 0")
 
 
+def _zone_text(zone: ZoneNumber) -> Text:
+    return message("the zone that the mark names") if zone == "mark" else message("zone {zone}", zone=zone)
+
+
+def _listed_zone(zone: ZoneNumber, negated: bool, name: str) -> str:
+    return f" {name} {zone}" if zone else ""
+
+
+#: The order to leave packets out of connection tracking.
+NOT_TRACKED = message("do not track the connection")
+
+
 class Ct(Target):
     """Give the packet a template from which conntrack makes, or looks up, its connection."""
 
     name: ClassVar[str] = "CT"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--notrack", "notrack"),
-        Option("--helper", "helper", text_value("the name of a helper", 15, bare)),
-        Option("--timeout", "timeout", text_value("the name of a timeout policy", 31, bare)),
-        Option("--ctevents", "ctevents", _events(*EVENTS)),
-        Option("--expevents", "expevents", _events("new")),
-        Option("--zone-orig", "zone_orig", _ZONE),
-        Option("--zone-reply", "zone_reply", _ZONE),
-        Option("--zone", "zone", _ZONE),
-    )
+        Option("--notrack", "notrack", listed=" notrack"),
+        Option(
+            "--helper", "helper", text_value("the name of a helper", 15, bare), listed=" helper {raw}",
+            phrase=Phrase("let the helper {value} watch the connection"),
+        ),
+        Option(
+            "--timeout", "timeout", text_value("the name of a timeout policy", 31, bare), listed=" timeout {raw}",
+            phrase=Phrase("use the timeout policy {value}"),
+        ),
+        Option(
+            "--ctevents", "ctevents", _events(*EVENTS), listed=" ctevents {value}",
+            phrase=Phrase("report only the events {value}", show=", ".join),
+        ),
+        Option(
+            "--expevents", "expevents", _events("new"), listed=" expevents {value}",
+            phrase=Phrase("report only the expectation events {value}", show=", ".join),
+        ),
+        Option(
+            "--zone-orig", "zone_orig", _ZONE, listed=partial(_listed_zone, name="zone-orig"),
+            phrase=Phrase("track in {value} for the original direction", show=_zone_text),
+        ),
+        Option(
+            "--zone-reply", "zone_reply", _ZONE, listed=partial(_listed_zone, name="zone-reply"),
+            phrase=Phrase("track in {value} for the reply direction", show=_zone_text),
+        ),
+        Option(
+            "--zone", "zone", _ZONE, listed=partial(_listed_zone, name="zone"),
+            phrase=Phrase("track in {value}", show=_zone_text),
+        ),
+    )  # fmt: skip
     tables: ClassVar[frozenset[str] | None] = frozenset({"raw"})
+    listed: ClassVar[str] = " CT"
+    alone: ClassVar[Text] = message("track the connection as usual")
+    joint: ClassVar[str] = " and "
+    said: ClassVar[tuple[str, ...]] = ("helper", "zone", "zone_orig", "zone_reply")
 
     notrack: bool = False
     helper: str | None = None
@@ -92,7 +130,7 @@ class Ct(Target):
         return " ".join(clause for clause in self.clauses() if clause not in _NO_ZONE)
 
     def apply(self, context: Context) -> Verdict:
-        """Note what conntrack shall do, unless the packet has a connection or template already."""
+        # conntrack follows it, unless the packet has a connection or template already
         if context.connection is not None or context.template:
             return CONTINUE
         context.template = True
@@ -113,47 +151,24 @@ class Ct(Target):
         )
         return CONTINUE
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = " CT" + (" notrack" if self.notrack else "")
-        for field in ("helper", "timeout"):
-            value = getattr(self, field)
-            text += "" if value is None else f" {field} {value}"
-        for field in ("ctevents", "expevents"):
-            events = getattr(self, field)
-            text += "" if events is None else f" {field} {','.join(events)}"
-        for field in _ZONES:
-            zone = getattr(self, field)
-            text += f" {field.replace('_', '-')} {zone}" if zone else ""
-        return text
-
-    def says(self) -> str:
-        """Return the order in words."""
-        if self.notrack:
-            return say("do not track the connection")
-        phrases = []
-        if self.helper is not None:
-            phrases.append(say("let the helper {helper} watch the connection", helper=self.helper))
-        if self.zone is not None:
-            phrases.append(say("track in {zone}", zone=_zone_text(self.zone)))
-        if self.zone_orig is not None:
-            zone = _zone_text(self.zone_orig)
-            phrases.append(say("track in {zone} for the original direction", zone=zone))
-        if self.zone_reply is not None:
-            phrases.append(say("track in {zone} for the reply direction", zone=_zone_text(self.zone_reply)))
-        if self.timeout is not None:
-            phrases.append(say("use the timeout policy {timeout}", timeout=self.timeout))
-        if self.ctevents is not None:
-            phrases.append(say("report only the events {ctevents}", ctevents=", ".join(self.ctevents)))
-        if self.expevents is not None:
-            phrases.append(
-                say("report only the expectation events {expevents}", expevents=", ".join(self.expevents))
-            )
-        return joined(" and ", phrases) or say("track the connection as usual")
+    def says(self) -> Text:
+        return NOT_TRACKED if self.notrack else super().says()
 
 
-def _zone_text(zone: object) -> str:
-    return say("the zone that the mark names") if zone == "mark" else say("zone {zone}", zone=zone)
+class Notrack(Target):
+    """Make the packet UNTRACKED."""
+
+    name: ClassVar[str] = "NOTRACK"
+    listed_name: ClassVar[str] = "CT"
+    tables: ClassVar[frozenset[str] | None] = frozenset({"raw"})
+    listed: ClassVar[str] = " NOTRACK"
+    alone: ClassVar[Text] = NOT_TRACKED
+
+    def apply(self, context: Context) -> Verdict:
+        # conntrack leaves the packet alone, unless it has a connection or template already
+        if context.connection is None and not context.template:
+            context.notrack = context.template = True
+        return CONTINUE
 
 
-EXTENSIONS = (Ct,)
+EXTENSIONS = (Ct, Notrack)

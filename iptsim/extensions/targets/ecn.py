@@ -1,4 +1,4 @@
-"""`-j ECN`: work around hosts that choke on congestion notification (net/ipv4/netfilter/ipt_ECN.c)."""
+"""`-j ECN`: work around hosts that fail with congestion notification (net/ipv4/netfilter/ipt_ECN.c)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
 from iptsim.extensions.checks import given
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
-from iptsim.languages import joined, say
+from iptsim.languages import Text, message, message_joined
 from iptsim.packet import CWR, ECE, TCP, Context
 
 _BIT = integer_value("0 or 1", 0, 1)
@@ -22,7 +22,7 @@ class Ecn(Target):
     name: ClassVar[str] = "ECN"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--ecn-tcp-remove", "ecn_tcp_remove"),
-        # three more that iptables takes without naming them in its help
+        # three more that iptables accepts without naming them in its help
         Option("--ecn-tcp-ece", "ecn_tcp_ece", _BIT),
         Option("--ecn-tcp-cwr", "ecn_tcp_cwr", _BIT),
         Option("--ecn-ip-ect", "ecn_ip_ect", integer_value("a number of two bits", 0, 3)),
@@ -62,7 +62,6 @@ class Ecn(Target):
         return " ".join(f"{flag} {value}" for flag, value in words if value is not None)
 
     def apply(self, context: Context) -> Verdict:
-        """Change the bits."""
         packet = context.packet
         if self.ecn_ip_ect is not None:
             packet.tos = packet.tos & ~3 | self.ecn_ip_ect
@@ -73,27 +72,25 @@ class Ecn(Target):
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         ece, cwr = self._bits
         if (ece, cwr, self.ecn_ip_ect) == (0, 0, None):
             return " ECN TCP remove"
         words = ((" ECE=", ece), (" CWR=", cwr), (" ECT codepoint=", self.ecn_ip_ect))
         return " ECN" + "".join(f"{word}{value}" for word, value in words if value is not None)
 
-    def says(self) -> str:
-        """Return the order in words."""
+    def says(self) -> Text:
         if self.save() == "--ecn-tcp-remove":
-            return say("clear the ECN bits of the TCP header")
+            return message("clear the ECN bits of the TCP header")
         ece, cwr = self._bits
         named = (
-            (say("the TCP flag ECE"), ece),
-            (say("the TCP flag CWR"), cwr),
-            (say("the ECN bits of the IP header"), self.ecn_ip_ect),
+            (message("the TCP flag ECE"), ece),
+            (message("the TCP flag CWR"), cwr),
+            (message("the ECN bits of the IP header"), self.ecn_ip_ect),
         )
         set_to = [
-            say("{name} to {value}", name=name, value=value) for name, value in named if value is not None
+            message("{name} to {value}", name=name, value=value) for name, value in named if value is not None
         ]
-        return say("set {fields}", fields=joined(" and ", set_to))
+        return message("set {fields}", fields=message_joined(" and ", set_to))
 
 
 EXTENSIONS = (Ecn,)

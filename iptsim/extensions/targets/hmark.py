@@ -7,17 +7,17 @@ from typing import ClassVar, NamedTuple
 from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
-from iptsim.extensions.checks import demand, given
+from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
 from iptsim.extensions.jhash import jhash_words
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer, integer_value, one_address, prefix_length
-from iptsim.languages import later, say_if
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Context, Packet, Unknown
 
 MEMBERS = ("ct", "src", "dst", "sport", "dport", "proto", "spi")
-#: The option that each member but "ct" stands for.
-_STANDS_FOR = {
+#: The option that each member but "ct" sets.
+_SETS = {
     "src": "hmark_src_prefix", "dst": "hmark_dst_prefix", "sport": "hmark_sport_mask",
     "dport": "hmark_dport_mask", "proto": "hmark_proto_mask", "spi": "hmark_spi_mask",
 }  # fmt: skip
@@ -114,16 +114,15 @@ class Hmark(Target):
     hmark_dport: int | None = None
     hmark_spi: int | None = None
     hmark_proto_mask: int | None = None
-    hmark_rnd: int | None = None
-    hmark_mod: int | None = None
+    hmark_rnd: int
+    hmark_mod: int
     hmark_offset: int | None = None
     hmark_tuple: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Hmark:
-        demand(self, "hmark_mod", "hmark_rnd")
         for member in self.hmark_tuple or ():
-            if member != "ct" and given(self, _STANDS_FOR[member]):
+            if member != "ct" and given(self, _SETS[member]):
                 raise ValueError(f"--hmark-tuple with {member} and its mask exclude each other")
         masks = self._masks
         if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
@@ -147,7 +146,7 @@ class Hmark(Target):
             "hmark_src_prefix": width, "hmark_dst_prefix": width, "hmark_sport_mask": 0xFFFF,
             "hmark_dport_mask": 0xFFFF, "hmark_proto_mask": 0xFFFF, "hmark_spi_mask": 0xFFFFFFFF,
         }  # fmt: skip
-        asked = {_STANDS_FOR[member] for member in self.hmark_tuple or () if member != "ct"}
+        asked = {_SETS[member] for member in self.hmark_tuple or () if member != "ct"}
         written = {field: getattr(self, field) for field in whole}
         return {
             field: whole[field] if value is None else value
@@ -167,7 +166,6 @@ class Hmark(Target):
         return " ".join(clauses)
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        """Set the mark to the hash."""
         if self._of_connection:
             if context.connection is None:
                 return CONTINUE
@@ -177,13 +175,13 @@ class Hmark(Target):
         if isinstance(selectors, Unknown):
             return selectors
         low, high = sorted((selectors.src, selectors.dst))
-        value = jhash_words([low, high, selectors.ports], self.hmark_rnd or 0)
+        value = jhash_words([low, high, selectors.ports], self.hmark_rnd)
         value ^= selectors.proto & self._masks.get("hmark_proto_mask", 0)
-        context.packet.mark = ((value * (self.hmark_mod or 1) >> 32) + (self.hmark_offset or 0)) & 0xFFFFFFFF
+        context.packet.mark = ((value * (self.hmark_mod) >> 32) + (self.hmark_offset or 0)) & 0xFFFFFFFF
         return CONTINUE
 
     def _of(self, connection: Connection) -> Selectors | Unknown:
-        """Return what a connection gives: its source and the source of its answers."""
+        """Return what a connection gives: its source and the source of its replies."""
         original, reply = connection.original, connection.reply
         ports: int | Unknown = 0
         if original.proto in PORT_PROTOCOLS:
@@ -205,7 +203,7 @@ class Hmark(Target):
         packet = context.packet
         errors = _ERRORS.get(packet.proto, frozenset())
         if errors and packet.fragment is None and look(context, "icmp_type") in errors:
-            return Unknown(later("the packet that the ICMP error quotes"))
+            return Unknown(message("the packet that the ICMP error quotes"))
         ports: int | Unknown = 0
         if packet.fragment is None:
             ports = self._packet_ports(packet)
@@ -224,14 +222,14 @@ class Hmark(Target):
         if packet.proto in (_ESP, _AH):
             spi = packet.extra.get("esp_spi" if packet.proto == _ESP else "ah_spi")
             if spi is None and self._port_mask:
-                return Unknown(later("the SPI of the packet"), "--set esp_spi=N")
+                return Unknown(message("the SPI of the packet"), "--set esp_spi=N")
             return self._in_order(spi or 0)
         return 0
 
     def _ports(self, first: int | None, second: int | None) -> int | Unknown:
         mask = self._port_mask
         if (first is None and mask >> 16) or (second is None and mask & 0xFFFF):
-            return Unknown(later("a port that is picked at random"), "--set sport=N")
+            return Unknown(message("a port that is picked at random"), "--set sport=N")
         return self._in_order((first or 0) << 16 | (second or 0))
 
     @property
@@ -242,7 +240,7 @@ class Hmark(Target):
         return masks.get("hmark_spi_mask", ports)
 
     def _in_order(self, ports: int) -> int:
-        """Mask two ports, set what `--hmark-sport` and so on ask for, and put the greater first."""
+        """Mask two ports, set the bits of `--hmark-sport` and so on, and put the greater first."""
         fixed = (self.hmark_sport or 0) << 16 | (self.hmark_dport or 0) | (self.hmark_spi or 0)
         ports = ports & self._port_mask | fixed
         first, second = ports >> 16, ports & 0xFFFF
@@ -260,7 +258,6 @@ class Hmark(Target):
         return word
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         masks = self._masks
         text = f" HMARK mod {self.hmark_mod} "
         text += "" if self.hmark_offset is None else f"+ {self.hmark_offset:#x} "
@@ -274,11 +271,10 @@ class Hmark(Target):
             text += "" if value is None else f"{field.removeprefix('hmark_').replace('_', '-')} {value:#x} "
         return text
 
-    def says(self) -> str:
-        """Return the order in words."""
+    def says(self) -> Text:
         first = self.hmark_offset or 0
-        last = first + (self.hmark_mod or 1) - 1
-        return say_if(
+        last = first + (self.hmark_mod) - 1
+        return message_if(
             self._of_connection,
             "set the mark to {first:#x} to {last:#x} by a hash of the connection",
             "set the mark to {first:#x} to {last:#x} by a hash of the packet",

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.base import Option, Target
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer_value
-from iptsim.languages import say
-from iptsim.packet import Context
+from iptsim.languages import Text, message
 
 
 class Idletimer(Target):
@@ -20,32 +15,21 @@ class Idletimer(Target):
 
     name: ClassVar[str] = "IDLETIMER"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--timeout", "timeout", integer_value("seconds, at least 1", 1)),
-        Option("--label", "label", text_value("the timer's name, up to 27 characters", 27, bare)),
-        Option("--alarm", "alarm"),
-    )
+        Option("--timeout", "timeout", integer_value("seconds, at least 1", 1), listed=" timeout:{value}"),
+        Option(
+            "--label", "label", text_value("the timer's name, up to 27 characters", 27, bare),
+            listed=" label:{raw}",
+        ),
+        Option("--alarm", "alarm", listed=" alarm"),
+    )  # fmt: skip
     changes: ClassVar[bool] = False
 
-    timeout: int | None = None
-    label: str | None = None
+    timeout: int
+    label: str
     alarm: bool = False
 
-    @model_validator(mode="after")
-    def _complete(self) -> Idletimer:
-        demand(self, "timeout", "label")
-        return self
-
-    def apply(self, context: Context) -> Verdict:
-        """Go on."""
-        return CONTINUE
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" timeout:{self.timeout} label:{self.label}{' alarm' if self.alarm else ''}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say(
+    def says(self) -> Text:
+        return message(
             "restart the timer {label}, which expires after {timeout} seconds",
             label=self.label,
             timeout=self.timeout,

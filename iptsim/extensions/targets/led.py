@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import model_validator
-
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
-from iptsim.extensions.checks import demand
+from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer
-from iptsim.languages import say
-from iptsim.packet import Context
 
-#: Octets of a trigger's name that are left for its user.
+#: Bytes of a trigger's name that are left for its user.
 _LONGEST = 16
 Delay = int | Literal["inf"]
 
@@ -39,38 +35,27 @@ class Led(Target):
 
     name: ClassVar[str] = "LED"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--led-trigger-id", "led_trigger_id", Value("the trigger's name", _trigger, _quoted)),
+        Option(
+            "--led-trigger-id", "led_trigger_id", Value("the trigger's name", _trigger, _quoted),
+            phrase=Phrase("trigger the light {value}"),
+        ),
         Option("--led-delay", "led_delay", Value("milliseconds, or inf", _delay)),
         Option("--led-always-blink", "led_always_blink"),
-    )
+    )  # fmt: skip
     changes: ClassVar[bool] = False
 
-    led_trigger_id: str | None = None
+    led_trigger_id: str
     led_delay: Delay | None = None
     led_always_blink: bool = False
-
-    @model_validator(mode="after")
-    def _complete(self) -> Led:
-        demand(self, "led_trigger_id")
-        return self
 
     def save(self) -> str:
         """Return the options as iptables-save prints them: no delay is the default."""
         return " ".join(clause for clause in self.clauses() if clause != "--led-delay 0")
 
-    def apply(self, context: Context) -> Verdict:
-        """Go on."""
-        return CONTINUE
-
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         delay = "inf" if self.led_delay == "inf" else f"{self.led_delay or 0}ms"
-        text = f" led-trigger-id:{_quoted(self.led_trigger_id or '')} led-delay:{delay}"
+        text = f" led-trigger-id:{_quoted(self.led_trigger_id)} led-delay:{delay}"
         return text + (" led-always-blink" if self.led_always_blink else "")
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("trigger the light {led_trigger_id}", led_trigger_id=self.led_trigger_id)
 
 
 EXTENSIONS = (Led,)

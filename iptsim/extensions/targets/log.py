@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
+from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import NoSuchWord, integer
-from iptsim.languages import say
-from iptsim.packet import Context
+from iptsim.languages import Text, message
 
 LEVELS = {
     "panic": 0, "emerg": 0, "alert": 1, "crit": 2, "error": 3,
@@ -38,15 +38,19 @@ class Log(Target):
 
     name: ClassVar[str] = "LOG"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--log-prefix", "log_prefix", text_value("a text of up to 29 characters", 29)),
+        Option(
+            "--log-prefix", "log_prefix", text_value("a text of up to 29 characters", 29),
+            phrase=Phrase('write a log line with the prefix "{value}"'),
+        ),
         Option("--log-level", "log_level", Value("a log level, 0 to 7 or a name (debug)", parse_level)),
         Option("--log-tcp-sequence", "log_tcp_sequence"),
         Option("--log-tcp-options", "log_tcp_options"),
         Option("--log-ip-options", "log_ip_options"),
         Option("--log-uid", "log_uid"),
         Option("--log-macdecode", "log_macdecode"),
-    )
+    )  # fmt: skip
     changes: ClassVar[bool] = False
+    alone: ClassVar[Text] = message("write a log line")
 
     log_prefix: str | None = None
     log_level: int | None = None
@@ -60,22 +64,11 @@ class Log(Target):
         """Return the options as iptables-save prints them: the level "warning" is the default."""
         return " ".join(clause for clause in self.clauses() if clause != f"--log-level {_WARNING}")
 
-    def apply(self, context: Context) -> Verdict:
-        """Go on."""
-        return CONTINUE
-
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         flags = sum(bit for field, bit in _BITS.items() if getattr(self, field))
         level = _WARNING if self.log_level is None else self.log_level
         prefix = "" if self.log_prefix is None else f' prefix "{self.log_prefix}"'
         return f" LOG flags {flags} level {level}{prefix}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        if self.log_prefix is None:
-            return say("write a log line")
-        return say('write a log line with the prefix "{log_prefix}"', log_prefix=self.log_prefix)
 
 
 EXTENSIONS = (Log,)

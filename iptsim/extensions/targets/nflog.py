@@ -1,4 +1,7 @@
-"""`-j NFLOG`: hand a copy of the packet to a logging program (net/netfilter/xt_NFLOG.c)."""
+"""`-j NFLOG` and `-j ULOG`: hand a copy of the packet to a logging program.
+
+Sources: net/netfilter/xt_NFLOG.c; net/ipv4/netfilter/ipt_ULOG.c, until Linux 3.16.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,22 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Verdict, quote
+from iptsim.extensions.base import Option, Target, quote
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import integer_value
-from iptsim.languages import say
-from iptsim.packet import Context
+from iptsim.languages import Text, message
 
-#: Octets of a prefix: what iptables-nft keeps, and what the xtables structure of the legacy backend holds.
+#: Bytes of a prefix: what iptables-nft keeps, and what the xtables structure of the legacy backend holds.
 _LONGEST, _LONGEST_LEGACY = 127, 63
+
+
+def _says_copy(group: int, prefix: str | None) -> Text:
+    if prefix is None:
+        return message("send a copy to the log group {group}", group=group)
+    return message(
+        'send a copy to the log group {group} with the prefix "{prefix}"', group=group, prefix=prefix
+    )
 
 
 class Nflog(Target):
@@ -24,8 +34,8 @@ class Nflog(Target):
     options: ClassVar[tuple[Option, ...]] = (
         Option("--nflog-prefix", "nflog_prefix", text_value("a text of up to 64 characters", _LONGEST)),
         Option("--nflog-group", "nflog_group", integer_value("a netlink group, 0 to 65535", 0, 0xFFFF)),
-        Option("--nflog-range", "nflog_range", integer_value("how many octets to copy")),
-        Option("--nflog-size", "nflog_size", integer_value("how many octets to copy")),
+        Option("--nflog-range", "nflog_range", integer_value("how many bytes to copy")),
+        Option("--nflog-size", "nflog_size", integer_value("how many bytes to copy")),
         Option(
             "--nflog-threshold", "nflog_threshold", integer_value("how many packets to collect", 0, 0xFFFF)
         ),
@@ -60,12 +70,7 @@ class Nflog(Target):
         defaults = ("--nflog-group 0", "--nflog-range 0", "--nflog-threshold 0")
         return " ".join(clause for clause in self.clauses() if clause not in defaults)
 
-    def apply(self, context: Context) -> Verdict:
-        """Go on."""
-        return CONTINUE
-
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         text = ""
         if self.nflog_prefix is not None:
             text = f" nflog-prefix {'' if form.since(1, 8, 8) else ' '}{quote(self.nflog_prefix)}"
@@ -75,14 +80,44 @@ class Nflog(Target):
         text += f" nflog-range {self.nflog_range}" if self.nflog_range else ""
         return text + (f" nflog-threshold {self.nflog_threshold}" if self.nflog_threshold else "")
 
-    def says(self) -> str:
-        """Return the order in words."""
-        text = say("send a copy to the log group {nflog_group}", nflog_group=self.nflog_group or 0)
-        return (
-            text
-            if self.nflog_prefix is None
-            else say('{text} with the prefix "{nflog_prefix}"', text=text, nflog_prefix=self.nflog_prefix)
-        )
+    def says(self) -> Text:
+        return _says_copy(self.nflog_group or 0, self.nflog_prefix)
 
 
-EXTENSIONS = (Nflog,)
+class Ulog(Target):
+    """Send the packet's beginning to the programs that listen at a netlink group, and go on."""
+
+    name: ClassVar[str] = "ULOG"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("--ulog-prefix", "ulog_prefix", text_value("a text of up to 32 characters", 31)),
+        Option("--ulog-nlgroup", "ulog_nlgroup", integer_value("a netlink group, 1 to 32", 1, 32)),
+        Option("--ulog-cprange", "ulog_cprange", integer_value("how many bytes to copy, 0 for all")),
+        Option(
+            "--ulog-qthreshold",
+            "ulog_qthreshold",
+            integer_value("how many packets to collect, 1 to 50", 1, 50),
+        ),
+    )
+    family: ClassVar[int | None] = 4
+    changes: ClassVar[bool] = False
+
+    ulog_prefix: str | None = None
+    ulog_nlgroup: int | None = None
+    ulog_cprange: int | None = None
+    ulog_qthreshold: int | None = None
+
+    def save(self) -> str:
+        """Return the options as iptables-save prints them, without the defaults."""
+        defaults = ("--ulog-nlgroup 1", "--ulog-cprange 0", "--ulog-qthreshold 1")
+        return " ".join(clause for clause in self.clauses() if clause not in defaults)
+
+    def lists(self, form: ListingForm) -> str:
+        text = f" ULOG copy_range {self.ulog_cprange or 0} nlgroup {self.ulog_nlgroup or 1}"
+        text += "" if self.ulog_prefix is None else f' prefix "{self.ulog_prefix}"'
+        return f"{text} queue_threshold {self.ulog_qthreshold or 1}"
+
+    def says(self) -> Text:
+        return _says_copy(self.ulog_nlgroup or 1, self.ulog_prefix)
+
+
+EXTENSIONS = (Nflog, Ulog)

@@ -10,10 +10,10 @@ from iptsim.extensions.base import Option, Status, Target, Value, Verdict
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value, number_range, range_text, range_words
-from iptsim.languages import later, say
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Unknown
 
-#: Where a range without an end ends (since iptables 1.8.11; before, one later).
+#: The end of a range without one (since iptables 1.8.11; before, one later).
 _LAST_OPEN = 65534
 
 
@@ -36,7 +36,7 @@ def parse_balance(text: str) -> tuple[int, int]:
 
 
 class Nfqueue(Target):
-    """Hand the packet to the program that reads a queue. No later rule of the chain is looked at."""
+    """Hand the packet to the program that reads a queue. No later rule of the chain is evaluated."""
 
     name: ClassVar[str] = "NFQUEUE"
     options: ClassVar[tuple[Option, ...]] = (
@@ -62,10 +62,10 @@ class Nfqueue(Target):
         return self
 
     @property
-    def _queues(self) -> str:
+    def _queues(self) -> Message:
         if self.queue_balance is not None:
-            return say("queues {queues}", queues=range_words(self.queue_balance))
-        return say("queue {number}", number=self.queue_num or 0)
+            return message("queues {queues}", queues=range_words(self.queue_balance))
+        return message("queue {number}", number=self.queue_num or 0)
 
     def save(self) -> str:
         """Return the options as iptables-save prints them, the queue always."""
@@ -75,21 +75,20 @@ class Nfqueue(Target):
         return " ".join(clauses)
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        """Queue the packet. With nobody to read the queue it is lost, or with `--queue-bypass` accepted."""
+        # without a program that reads the queue the packet is lost, or with --queue-bypass accepted
         read = stated(context, "nfqueue_reader")
         if read is False:
             return Verdict(
                 "ACCEPT" if self.queue_bypass else "DROP",
-                detail=say("nobody reads {queues}", queues=self._queues),
+                detail=message("no program reads {queues}", queues=self._queues),
             )
         if read is None and self.queue_bypass:
             return Unknown(
-                later("whether a program reads {queues}", queues=self._queues), "--set nfqueue_reader=yes"
+                message("whether a program reads {queues}", queues=self._queues), "--set nfqueue_reader=yes"
             )
         return Verdict("QUEUE", detail=self._queues)
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         balance = self.queue_balance
         text = (
             f" NFQUEUE num {self.queue_num or 0}"
@@ -99,10 +98,9 @@ class Nfqueue(Target):
         text += " bypass" if self.queue_bypass else ""
         return text + (" cpu-fanout" if self.queue_cpu_fanout else "")
 
-    def says(self) -> str:
-        """Return the order in words."""
-        text = say("hand to the program that reads {queues}", queues=self._queues)
-        return say("{text}, or accept if there is none", text=text) if self.queue_bypass else text
+    def says(self) -> Text:
+        text = message("hand to the program that reads {queues}", queues=self._queues)
+        return message("{text}, or accept if there is none", text=text) if self.queue_bypass else text
 
 
 EXTENSIONS = (Nfqueue,)

@@ -1,4 +1,4 @@
-"""`-j RATEEST`: measure the rate of the packets that come by (net/netfilter/xt_RATEEST.c)."""
+"""`-j RATEEST`: measure the rate of the packets that come here (net/netfilter/xt_RATEEST.c)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
-from iptsim.extensions.checks import demand
+from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
-from iptsim.languages import say
-from iptsim.packet import Context
 
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([mu]?(?:s|secs?))?", re.IGNORECASE)
 _SECOND = 1_000_000
@@ -52,17 +50,20 @@ _TIME_VALUE = Value("a time (250ms, 1s)", parse_time, time_text)
 
 
 class Rateest(Target):
-    """Feed the rate estimator that `-m rateest` looks at."""
+    """Feed the rate estimator that `-m rateest` compares."""
 
     name: ClassVar[str] = "RATEEST"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--rateest-name", "rateest_name", text_value("the estimator's name", 15, bare)),
+        Option(
+            "--rateest-name", "rateest_name", text_value("the estimator's name", 15, bare),
+            phrase=Phrase("count in the rate estimator {value}"),
+        ),
         Option("--rateest-interval", "rateest_interval", _TIME_VALUE),
         Option("--rateest-ewmalog", "rateest_ewmalog", _TIME_VALUE),
-    )
+    )  # fmt: skip
     changes: ClassVar[bool] = False
 
-    rateest_name: str | None = None
+    rateest_name: str
     #: microseconds
     rateest_interval: int | None = None
     #: time constant of the average, microseconds
@@ -70,7 +71,6 @@ class Rateest(Target):
 
     @model_validator(mode="after")
     def _in_range(self) -> Rateest:
-        demand(self, "rateest_name")
         self._stored()
         return self
 
@@ -88,21 +88,12 @@ class Rateest(Target):
     def save(self) -> str:
         """Return the options as iptables-save prints them, rounded to what the kernel keeps."""
         interval, constant = map(time_text, self._stored())
-        name = bare(self.rateest_name or "")
+        name = bare(self.rateest_name)
         return f"--rateest-name {name} --rateest-interval {interval} --rateest-ewmalog {constant}"
 
-    def apply(self, context: Context) -> Verdict:
-        """Go on."""
-        return CONTINUE
-
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         interval, constant = map(time_text, self._stored())
         return f" name {self.rateest_name} interval {interval} ewmalog {constant}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("count in the rate estimator {rateest_name}", rateest_name=self.rateest_name)
 
 
 EXTENSIONS = (Rateest,)

@@ -1,27 +1,24 @@
-"""`-j REDIRECT`: send a connection to the host itself (net/netfilter/xt_REDIRECT.c)."""
+"""`-j REDIRECT` and `-j MASQUERADE`: translate to an address of the host.
+
+Sources: net/netfilter/xt_REDIRECT.c, xt_MASQUERADE.c.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from iptsim.extensions.base import Insists, Option, Target, Translation
-from iptsim.extensions.listing import ListingForm
-from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS, listed_flags
-from iptsim.extensions.values import range_text, range_words
-from iptsim.languages import say
+from iptsim.extensions.nat import NAT_PORT_PROTOCOLS, NAT_PORTS
+from iptsim.extensions.phrases import Phrase
+from iptsim.extensions.values import range_words
+from iptsim.languages import Text, message
 from iptsim.packet import Context
 
 
-class Redirect(Target):
-    """Change the destination to the arrival interface's address, for local senders to the loopback one."""
+class _ToHost(Target):
+    """Translate to an address that the host has; ports need a protocol that has them."""
 
-    name: ClassVar[str] = "REDIRECT"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("--to-ports", "to_ports", NAT_PORTS),
-        Option("--random", "random"),
-    )
     tables: ClassVar[frozenset[str] | None] = frozenset({"nat"})
-    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
     insists: ClassVar[Insists] = "protocols, negated too"
     terminal: ClassVar[bool] = True
 
@@ -32,23 +29,46 @@ class Redirect(Target):
         """Return the protocols with ports where ports are given."""
         return NAT_PORT_PROTOCOLS if self.to_ports is not None else None
 
+
+class Redirect(_ToHost):
+    """Change the destination to the arrival interface's address, for local senders to the loopback one."""
+
+    name: ClassVar[str] = "REDIRECT"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--to-ports", "to_ports", NAT_PORTS, phrase=Phrase("redirect to this host, port {value}", show=range_words),
+            listed=" redir ports {value}",
+        ),
+        Option("--random", "random", listed=" random"),
+    )  # fmt: skip
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"PREROUTING", "OUTPUT"})
+    alone: ClassVar[Text] = message("redirect to this host")
+
     def apply(self, context: Context) -> Translation:
-        """Ask for the translation of the destination."""
         return Translation("REDIRECT", "dst", None, self.to_ports, random=self.random)
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        ports = "" if self.to_ports is None else f" redir ports {range_text(self.to_ports, '-')}"
-        return ports + listed_flags(self, "random")
 
-    def says(self) -> str:
-        """Return the order in words."""
-        text = say("redirect to this host")
-        return (
-            text
-            if self.to_ports is None
-            else say("{text}, port {to_ports}", text=text, to_ports=range_words(self.to_ports))
-        )
+class Masquerade(_ToHost):
+    """Change the source of the connection's packets to the outgoing interface's address."""
+
+    name: ClassVar[str] = "MASQUERADE"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--to-ports", "to_ports", NAT_PORTS, listed=" masq ports: {value}",
+            phrase=Phrase(
+                "change the source to the address of the outgoing interface, its port to {value}", show=range_words
+            ),
+        ),
+        Option("--random", "random", listed=" random"),
+        Option("--random-fully", "random_fully", listed=" random-fully"),
+    )  # fmt: skip
+    hooks: ClassVar[frozenset[str] | None] = frozenset({"POSTROUTING"})
+    alone: ClassVar[Text] = message("change the source to the address of the outgoing interface")
+
+    random_fully: bool = False
+
+    def apply(self, context: Context) -> Translation:
+        return Translation("MASQUERADE", "src", None, self.to_ports, random=self.random or self.random_fully)
 
 
-EXTENSIONS = (Redirect,)
+EXTENSIONS = (Redirect, Masquerade)

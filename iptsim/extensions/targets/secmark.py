@@ -1,4 +1,7 @@
-"""`-j SECMARK`: set the packet's security mark (net/netfilter/xt_SECMARK.c)."""
+"""`-j SECMARK` and `-j CONNSECMARK`: set the packet's security mark, or copy it to or from the connection.
+
+Sources: net/netfilter/xt_SECMARK.c, xt_CONNSECMARK.c.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Verdict
-from iptsim.extensions.checks import demand
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.checks import demand_one
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
-from iptsim.languages import say
 from iptsim.packet import Context
+
+_TABLES = frozenset({"mangle", "security"})
 
 
 class Secmark(Target):
@@ -20,29 +24,53 @@ class Secmark(Target):
 
     name: ClassVar[str] = "SECMARK"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--selctx", "selctx", text_value("a security context", 255, bare)),
-    )
-    tables: ClassVar[frozenset[str] | None] = frozenset({"mangle", "security"})
+        Option(
+            "--selctx", "selctx", text_value("a security context", 255, bare),
+            phrase=Phrase("set the security context to {value}"), listed=" SECMARK selctx {raw}",
+        ),
+    )  # fmt: skip
+    tables: ClassVar[frozenset[str] | None] = _TABLES
 
-    selctx: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Secmark:
-        demand(self, "selctx")
-        return self
+    selctx: str
 
     def apply(self, context: Context) -> Verdict:
-        """Set the security mark."""
         context.packet.secmark = self.selctx
         return CONTINUE
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return f" SECMARK selctx {self.selctx}"
 
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("set the security context to {selctx}", selctx=self.selctx)
+class Connsecmark(Target):
+    """Copy the security mark between packet and connection, unless the other has one."""
+
+    name: ClassVar[str] = "CONNSECMARK"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "--save", "save_", constant=True, listed=" CONNSECMARK save",
+            phrase=Phrase("copy the security mark to the connection if that has none"),
+        ),
+        Option(
+            "--restore", "restore", listed=" CONNSECMARK restore",
+            phrase=Phrase("copy the connection's security mark to the packet if that has none"),
+        ),
+    )  # fmt: skip
+    tables: ClassVar[frozenset[str] | None] = _TABLES
+
+    #: `--save`; the name without the underscore is the method that prints
+    save_: bool = False
+    restore: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Connsecmark:
+        demand_one(self, "save_", "restore")
+        return self
+
+    def apply(self, context: Context) -> Verdict:
+        connection, packet = context.connection, context.packet
+        if connection is not None:
+            if self.save_:
+                connection.secmark = connection.secmark or packet.secmark
+            else:
+                packet.secmark = packet.secmark or connection.secmark
+        return CONTINUE
 
 
-EXTENSIONS = (Secmark,)
+EXTENSIONS = (Secmark, Connsecmark)

@@ -8,15 +8,15 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import given
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import join_phrases
 from iptsim.extensions.texts import cut
 from iptsim.extensions.values import bare, integer_value
-from iptsim.languages import joined, later, say
+from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Context, Unknown
 
 _MOST_DIRECTIONS = 6
 _LONGEST_NAME = 31
-#: The greatest timeout that iptables takes; the kernel cuts it to some 24 days.
+#: The greatest timeout that iptables accepts; the kernel cuts it to some 24 days.
 _LONGEST_TIMEOUT = 0xFFFFFFFE
 
 
@@ -54,20 +54,37 @@ def parse_entry(name: str, directions_text: str) -> SetEntry:
 _ENTRY = Value("a set's name, and src or dst for each of its dimensions (web src,dst)", parse_entry, words=2)
 
 
+def _sides(entry: SetEntry) -> Message:
+    sides = {"src": message("source"), "dst": message("destination")}
+    named = message_joined(" and ", (sides[direction] for direction in dict.fromkeys(entry.directions)))
+    return message("its {sides}", sides=named)
+
+
+def _says_add(entry: SetEntry, negated: bool) -> Text:
+    return message("add {entry} to ipset {name}", entry=_sides(entry), name=entry.name)
+
+
+def _says_delete(entry: SetEntry, negated: bool) -> Text:
+    return message("delete {entry} from ipset {name}", entry=_sides(entry), name=entry.name)
+
+
 class Set(Target):
     """Change ipsets. It takes effect for the next rule already."""
 
     name: ClassVar[str] = "SET"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--add-set", "add_set", _ENTRY),
-        Option("--exist", "exist"),
-        Option("--timeout", "timeout", integer_value("seconds", 0, _LONGEST_TIMEOUT)),
-        Option("--del-set", "del_set", _ENTRY),
-        Option("--map-set", "map_set", _ENTRY),
-        Option("--map-mark", "map_mark"),
-        Option("--map-prio", "map_prio"),
-        Option("--map-queue", "map_queue"),
+        Option("--add-set", "add_set", _ENTRY, phrase=_says_add, listed=" add-set {value}"),
+        Option("--exist", "exist", listed=" exist"),
+        Option(
+            "--timeout", "timeout", integer_value("seconds", 0, _LONGEST_TIMEOUT), listed=" timeout {value}"
+        ),
+        Option("--del-set", "del_set", _ENTRY, phrase=_says_delete, listed=" del-set {value}"),
+        Option("--map-set", "map_set", _ENTRY, listed=" map-set {value}"),
+        Option("--map-mark", "map_mark", listed=" map-mark"),
+        Option("--map-prio", "map_prio", listed=" map-prio"),
+        Option("--map-queue", "map_queue", listed=" map-queue"),
     )
+    joint: ClassVar[str] = " and "
     status: ClassVar[Status] = "given"
 
     add_set: SetEntry | None = None
@@ -102,7 +119,7 @@ class Set(Target):
         return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.map_prio or self.map_queue else None
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        """Change the sets. What mark a set has for the packet is known only where it has no entry for it."""
+        # which mark a set has for the packet is known only if it has no entry for it
         if self.add_set is not None:
             context.surroundings.change_set(*self.add_set, "add", context, overwrite=self.exist)
         if self.del_set is not None:
@@ -110,48 +127,20 @@ class Set(Target):
         if self.map_set is not None and self.map_mark:
             name, directions = self.map_set
             if context.surroundings.set_contains(name, directions, context, {}) is not False:
-                return Unknown(later("the mark that ipset {name} has for it", name=name))
+                return Unknown(message("the mark that ipset {name} has for it", name=name))
         return CONTINUE
 
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = ""
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None and value is not False:
-                text += f" {option.flag.removeprefix('--')}{'' if value is True else f' {value}'}"
-        return text
-
-    def says(self) -> str:
-        """Return the order in words."""
-        phrases = []
-        if self.add_set is not None:
-            phrases.append(
-                say(
-                    "add {add_set} to ipset {name}",
-                    add_set=_entry_words(self.add_set),
-                    name=self.add_set.name,
-                )
-            )
-        if self.del_set is not None:
-            phrases.append(
-                say(
-                    "delete {del_set} from ipset {name}",
-                    del_set=_entry_words(self.del_set),
-                    name=self.del_set.name,
-                )
-            )
-        if self.map_set is not None:
-            what = {"map_mark": say("mark"), "map_prio": say("priority"), "map_queue": say("hardware queue")}
-            named = joined(" and ", (what[field] for field in given(self, *what)))
-            phrases.append(say("take the {named} from ipset {name}", named=named, name=self.map_set.name))
-        return joined(" and ", phrases)
-
-
-def _entry_words(entry: SetEntry) -> str:
-    sides = {"src": say("source"), "dst": say("destination")}
-    named = joined(" and ", (sides[direction] for direction in dict.fromkeys(entry.directions)))
-    return say("its {sides}", sides=named)
+    def says(self) -> Text:
+        if self.map_set is None:
+            return super().says()
+        what = {
+            "map_mark": message("mark"),
+            "map_prio": message("priority"),
+            "map_queue": message("hardware queue"),
+        }
+        taken = message_joined(" and ", (what[field] for field in given(self, *what)))
+        mapped = message("take the {taken} from ipset {name}", taken=taken, name=self.map_set.name)
+        return join_phrases(self.joint, super().says(), mapped)
 
 
 EXTENSIONS = (Set,)

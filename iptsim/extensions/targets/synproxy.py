@@ -7,9 +7,8 @@ from typing import ClassVar
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
 from iptsim.extensions.constraints import look
 from iptsim.extensions.facts import stated
-from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
-from iptsim.languages import say
+from iptsim.languages import Text, message
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context
 
 
@@ -18,12 +17,14 @@ class Synproxy(Target):
 
     name: ClassVar[str] = "SYNPROXY"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("--sack-perm", "sack_perm"),
-        Option("--timestamp", "timestamp"),
-        Option("--wscale", "wscale", integer_value("a window scale", 0, 255)),
-        Option("--mss", "mss", integer_value("a segment size", 0, 0xFFFF)),
-        Option("--ecn", "ecn"),
+        Option("--sack-perm", "sack_perm", listed="sack-perm "),
+        Option("--timestamp", "timestamp", listed="timestamp "),
+        Option("--wscale", "wscale", integer_value("a window scale", 0, 255), listed="wscale {value} "),
+        Option("--mss", "mss", integer_value("a segment size", 0, 0xFFFF), listed="mss {value} "),
+        Option("--ecn", "ecn", listed="ecn "),
     )
+    listed: ClassVar[str] = " SYNPROXY "
+    alone: ClassVar[Text] = message("answer the TCP handshake in the server's place")
     hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "FORWARD"})
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     status: ClassVar[Status] = "given"
@@ -42,25 +43,12 @@ class Synproxy(Target):
         """
         flags = look(context, "tcp_flags") & (FIN | SYN | RST | ACK)
         if flags == SYN:
-            return Verdict("STOLEN", detail=say("answered with a SYN cookie"))
+            return Verdict("STOLEN", detail=message("answered with a SYN cookie"))
         if flags != ACK:
             return CONTINUE
         if stated(context, "synproxy_cookie") is False:
-            return Verdict("DROP", detail=say("not a SYN cookie of this host"))
-        return Verdict("STOLEN", detail=say("a right SYN cookie opens the connection to the server"))
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        text = " SYNPROXY "
-        for option in self.options:
-            value = getattr(self, option.field)
-            if value is not None and value is not False:
-                text += f"{option.flag.removeprefix('--')} {'' if value is True else f'{value} '}"
-        return text
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return say("answer the TCP handshake in the server's place")
+            return Verdict("DROP", detail=message("not a SYN cookie of this host"))
+        return Verdict("STOLEN", detail=message("a right SYN cookie opens the connection to the server"))
 
 
 EXTENSIONS = (Synproxy,)

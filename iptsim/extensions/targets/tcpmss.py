@@ -11,12 +11,12 @@ from iptsim.extensions.checks import given
 from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import integer_value
-from iptsim.languages import say
+from iptsim.languages import Message, Text, message
 from iptsim.packet import TCP, Context
 
-#: The option's number and its length in octets; octets that all options may take.
+#: The option's number and its length in bytes; bytes that all options may take.
 _MSS, _MSS_LENGTH, _LONGEST_OPTIONS = 2, 4, 40
-#: Octets of the IP and TCP headers, which a path MTU includes.
+#: Bytes of the IP and TCP headers, which a path MTU includes.
 _HEADERS = {4: 40, 6: 60}
 #: What TCP assumes of a peer that announces nothing.
 _UNANNOUNCED = {4: 536, 6: 1220}
@@ -54,20 +54,20 @@ class Tcpmss(Target):
         return "--clamp-mss-to-pmtu" if self.set_mss is None else f"--set-mss {self.set_mss}"
 
     def apply(self, context: Context) -> Verdict:
-        """Change the option. The fact `path_mtu` is the smaller MTU of the routes to both ends."""
+        # the fact `path_mtu` is the smaller MTU of the routes to both ends
         packet = context.packet
-        if packet.fragment in ("middle", "last"):
+        if packet.is_later_fragment:
             return CONTINUE
         wanted = self.set_mss
         if wanted is None:
             mtu = context.surroundings.fact("path_mtu")
             if mtu is None:
                 return Verdict(
-                    "CONTINUE", detail=say("the path's MTU is not known; the segment size stays as it is")
+                    "CONTINUE", detail=message("the path's MTU is not known; the segment size stays as it is")
                 )
             wanted = int(mtu) - _HEADERS[packet.family]
             if wanted <= 0:
-                return Verdict("DROP", detail=say("the path's MTU is too small for TCP"))
+                return Verdict("DROP", detail=message("the path's MTU is too small for TCP"))
         options = look(context, "tcp_options")
         if _MSS in options:
             wanted = min(wanted, int.from_bytes(options[_MSS], "big"))
@@ -79,17 +79,15 @@ class Tcpmss(Target):
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         return " TCPMSS clamp to PMTU" if self.set_mss is None else f" TCPMSS set {self.set_mss}"
 
-    def says(self) -> str:
-        """Return the order in words."""
-        size = say("what the path's MTU allows") if self.set_mss is None else self.set_mss
-        return say("lower the segment size that TCP announces to {size}", size=size)
+    def says(self) -> Text:
+        size: Message | int = message("what the path's MTU allows") if self.set_mss is None else self.set_mss
+        return message("lower the segment size that TCP announces to {size}", size=size)
 
 
 def _length(options: dict[int, bytes]) -> int:
-    """Return how many octets TCP options take, padding included; the first two kinds have no length octet."""
+    """Return how many bytes TCP options take, padding included; the first two kinds have no length byte."""
     used = sum(1 if kind < _MSS else 2 + len(data) for kind, data in options.items())
     return -(-used // 4) * 4
 

@@ -7,8 +7,9 @@ from typing import ClassVar
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.constraints import look
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer
-from iptsim.languages import joined, say
+from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import TCP, Context
 
 OPTION_NAMES = {"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
@@ -33,24 +34,30 @@ def _format(numbers: tuple[int, ...]) -> str:
     return ",".join(map(str, numbers))
 
 
+def _names(numbers: tuple[int, ...]) -> Message:
+    names = {number: name for name, number in OPTION_NAMES.items()}
+    return message_joined(", ", (names.get(number, str(number)) for number in numbers))
+
+
 class Tcpoptstrip(Target):
     """Overwrite TCP options with NOPs."""
 
     name: ClassVar[str] = "TCPOPTSTRIP"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "--strip-options", "strip_options", Value("TCP options (mss,wscale,19)", parse_options, _format)
+            "--strip-options", "strip_options", Value("TCP options (mss,wscale,19)", parse_options, _format),
+            phrase=Phrase("strip the TCP options {value}", show=_names),
         ),
-    )
+    )  # fmt: skip
+    alone: ClassVar[Text] = message("strip no TCP option")
     tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
 
     strip_options: tuple[int, ...] | None = None
 
     def apply(self, context: Context) -> Verdict:
-        """Overwrite the options; a later fragment has none."""
         packet = context.packet
-        if packet.fragment not in ("middle", "last"):
+        if not packet.is_later_fragment:
             present = look(context, "tcp_options")
             stripped = set(present).intersection(self.strip_options or ())
             if stripped:
@@ -59,18 +66,9 @@ class Tcpoptstrip(Target):
         return CONTINUE
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         if not self.strip_options and form.since(1, 8, 9):
             return ""
         return f" TCPOPTSTRIP options {_format(self.strip_options or ())}"
-
-    def says(self) -> str:
-        """Return the order in words."""
-        if not self.strip_options:
-            return say("strip no TCP option")
-        names = {number: name for name, number in OPTION_NAMES.items()}
-        shown = joined(", ", (names.get(kind, str(kind)) for kind in self.strip_options))
-        return say("strip the TCP options {options}", options=shown)
 
 
 EXTENSIONS = (Tcpoptstrip,)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import model_validator
-
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
-from iptsim.extensions.checks import demand
 from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
-from iptsim.languages import later, say
+from iptsim.languages import Message, Text, message
 from iptsim.packet import TCP, UDP, Context, Unknown
 
 
@@ -45,14 +42,9 @@ class Tproxy(Target):
     nowhere: ClassVar[Address] = Address(4, 0)
     family: ClassVar[int | None] = 4
 
-    on_port: int | None = None
+    on_port: int
     on_ip: Address | None = None
     tproxy_mark: MaskedNumber | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Tproxy:
-        demand(self, "on_port")
-        return self
 
     @property
     def _mark(self) -> MaskedNumber:
@@ -64,39 +56,38 @@ class Tproxy(Target):
         return f"--on-port {self.on_port} --on-ip {address} --tproxy-mark {change_text(self._mark)}"
 
     def apply(self, context: Context) -> Verdict | Unknown:
-        """Mark and accept the packet if a socket serves it, else drop it; a fact says whether one does."""
         served = stated(context, "tproxy_listener")
         if served is False:
-            return Verdict("DROP", detail=say("no transparent proxy listens {where}", where=self._where))
-        # A packet that will be accepted is marked; if nobody knows, that is the way on which the mark counts.
+            return Verdict("DROP", detail=message("no transparent proxy listens {where}", where=self._where))
+        # a packet that will be accepted is marked; if that is not known, the mark counts on the branch that accepts
         context.packet.mark = clear_and_flip(context.packet.mark, self._mark)
         if served is None:
             return Unknown(
-                later("whether a transparent proxy listens {where}", where=self._where),
+                message("whether a transparent proxy listens {where}", where=self._where),
                 "--set tproxy_listener=yes",
             )
-        return Verdict("ACCEPT", detail=say("to the transparent proxy {where}", where=self._where))
+        return Verdict("ACCEPT", detail=message("to the transparent proxy {where}", where=self._where))
 
     @property
-    def _where(self) -> str:
-        where = say("on port {port}", port=self.on_port) if self.on_port else say("on the packet's own port")
+    def _where(self) -> Message:
+        where = (
+            message("on port {port}", port=self.on_port)
+            if self.on_port
+            else message("on the packet's own port")
+        )
         if self.on_ip in (None, self.nowhere):
             return where
-        return say("{where} of {address}", where=where, address=self.on_ip)
+        return message("{where} of {address}", where=where, address=str(self.on_ip))
 
     def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
         address = self.on_ip or self.nowhere
         return f" TPROXY redirect {address}:{self.on_port} mark {change_text(self._mark)}"
 
-    def says(self) -> str:
-        """Return the order in words."""
-        text = say("hand to the transparent proxy {where}", where=self._where)
-        return (
-            text
-            if self.tproxy_mark is None
-            else say("{text}, marked {tproxy_mark}", text=text, tproxy_mark=self.tproxy_mark)
-        )
+    def says(self) -> Text:
+        text = message("hand to the transparent proxy {where}", where=self._where)
+        if self.tproxy_mark is None:
+            return text
+        return message("{text}, marked {mark}", text=text, mark=str(self.tproxy_mark))
 
 
 class Tproxy6(Tproxy):

@@ -1,4 +1,4 @@
-"""`-j TTL`: change an IPv4 packet's time to live (net/netfilter/xt_HL.c)."""
+"""`-j TTL` and `-j HL`: change the time to live of IPv4, the hop limit of IPv6 (net/netfilter/xt_HL.c)."""
 
 from __future__ import annotations
 
@@ -6,46 +6,79 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Option, Target, Verdict
+from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand_one
-from iptsim.extensions.hoplimit import change_hops, listed_hops, says_hops
-from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer_value
+from iptsim.languages import Message, message
 from iptsim.packet import Context
 
+_STEPS = integer_value("by how much, 1 to 255", 1, 255)
 
-class Ttl(Target):
-    """Set, lower or raise the TTL."""
 
-    name: ClassVar[str] = "TTL"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("--ttl-set", "ttl_set", integer_value("a TTL, 0 to 255", 0, 255)),
-        Option("--ttl-dec", "ttl_dec", integer_value("by how much, 1 to 255", 1, 255)),
-        Option("--ttl-inc", "ttl_inc", integer_value("by how much, 1 to 255", 1, 255)),
-    )
-    family: ClassVar[int | None] = 4
+def _options(name: str, hops: Value, called: Message) -> tuple[Option, ...]:
+    """Return the options of a target.
+
+    Args:
+        name: of the target.
+        hops: the value to set.
+        called: the field in words.
+    """
+    listed = name.upper()
+    return (
+        Option(
+            f"--{name}-set", "hops_set", hops, phrase=Phrase("set the {name} to {value}", name=called),
+            listed=f" {listed} set to {{value}}",
+        ),
+        Option(
+            f"--{name}-dec", "hops_dec", _STEPS, phrase=Phrase("lower the {name} by {value}", name=called),
+            listed=f" {listed} decrement by {{value}}",
+        ),
+        Option(
+            f"--{name}-inc", "hops_inc", _STEPS, phrase=Phrase("raise the {name} by {value}", name=called),
+            listed=f" {listed} increment by {{value}}",
+        ),
+    )  # fmt: skip
+
+
+class _Hops(Target):
+    """Set, lower or raise the number of hops that a packet has left; it stays between 0 and 255."""
+
     tables: ClassVar[frozenset[str] | None] = frozenset({"mangle"})
 
-    ttl_set: int | None = None
-    ttl_dec: int | None = None
-    ttl_inc: int | None = None
+    hops_set: int | None = None
+    hops_dec: int | None = None
+    hops_inc: int | None = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> Ttl:
-        demand_one(self, "ttl_set", "ttl_dec", "ttl_inc")
+    def _one_form(self) -> _Hops:
+        demand_one(self, "hops_set", "hops_dec", "hops_inc")
         return self
 
     def apply(self, context: Context) -> Verdict:
-        """Change it."""
-        return change_hops(context, self.ttl_set, self.ttl_dec, self.ttl_inc)
-
-    def lists(self, form: ListingForm) -> str:
-        """Return what a listing has for it."""
-        return listed_hops("TTL", self.ttl_set, self.ttl_dec, self.ttl_inc)
-
-    def says(self) -> str:
-        """Return the order in words."""
-        return says_hops("TTL", self.ttl_set, self.ttl_dec, self.ttl_inc)
+        hops = context.packet.ttl if self.hops_set is None else self.hops_set
+        context.packet.ttl = min(255, max(0, hops - (self.hops_dec or 0) + (self.hops_inc or 0)))
+        return CONTINUE
 
 
-EXTENSIONS = (Ttl,)
+class Ttl(_Hops):
+    """Set, lower or raise the TTL."""
+
+    name: ClassVar[str] = "TTL"
+    family: ClassVar[int | None] = 4
+    options: ClassVar[tuple[Option, ...]] = _options(
+        "ttl", integer_value("a TTL, 0 to 255", 0, 255), message("TTL")
+    )
+
+
+class Hl(_Hops):
+    """Set, lower or raise the hop limit."""
+
+    name: ClassVar[str] = "HL"
+    family: ClassVar[int | None] = 6
+    options: ClassVar[tuple[Option, ...]] = _options(
+        "hl", integer_value("a hop limit, 0 to 255", 0, 255), message("hop limit")
+    )
+
+
+EXTENSIONS = (Ttl, Hl)
