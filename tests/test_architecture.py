@@ -72,7 +72,6 @@ TELLING = {
 #: Packages below the rendering that still make text. The list only gets shorter.
 STILL_TELLING = {
     "explanation",
-    "extensions",
     "netfilter",
     "question",
 }
