@@ -11,7 +11,7 @@ import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -19,8 +19,9 @@ from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 
 from iptsim.cli import make_parser
-from iptsim.question.facts import EXTRAS, FACTS
-from iptsim.question.model import ConnectionFacts, Inner, Question
+from iptsim.question.endpoints import Address, Endpoint
+from iptsim.question.facts import FACTS, RARE_FIELDS
+from iptsim.question.model import Question, QuotedPacket, StatedConnection, StatedFlow
 
 ROOT = Path(__file__).parent.parent
 #: Documents of the repository that are pages of the site as well.
@@ -143,14 +144,16 @@ line, `--set NAME=VALUE` sets a field that has no option of its own. Numbers may
 """
     yield from _table(Question)
     yield "\n## ct: the connection\n\n`--set ct.mark=7`, or an object in a batch line.\n\n"
-    yield from _table(ConnectionFacts, "ct.")
+    yield from _table(StatedConnection, "ct.")
+    yield "\n### ct.orig and ct.reply: one direction of the connection\n\n"
+    yield from _table(StatedFlow, "ct.orig.")
     yield "\n## inner: the packet quoted in an ICMP error\n\nThe packet as the machine that reports the error received "
     yield "it, after any translation. `--set inner.dst=198.51.100.7`, or an object in a batch line.\n\n"
-    yield from _table(Inner, "inner.")
+    yield from _table(QuotedPacket, "inner.")
     yield "\n## Facts\n\nFacts about the world around the packet, which some matches need.\n\n"
     yield from _named(FACTS)
     yield "\n## Rare header fields\n\nHeader fields that only a few matches use.\n\n"
-    yield from _named(EXTRAS)
+    yield from _named(RARE_FIELDS)
 
 
 def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -169,6 +172,10 @@ def _named(texts: dict[str, str]) -> Iterator[str]:
 def _kind(annotation: Any) -> str:
     """Describe the values that a field takes."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[0])
+    if annotation is Address or annotation is Endpoint:
+        return "text"
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
     if origin is Literal:

@@ -1,4 +1,4 @@
-"""The calls that answer questions in Python: `iptsim.explain`, `iptsim.explain_many`, `iptsim.whatif`."""
+"""The functions for one packet and for many: `iptsim.explain`, `iptsim.explain_many`, `iptsim.whatif`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard, cast, overload
 
-from iptsim.alternatives import WhatIf, what_if
+from iptsim.asking import ask
 from iptsim.errors import UsageError
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation import Explanation
 from iptsim.host import Host
 from iptsim.languages import language
-from iptsim.netfilter.walk import Simulator, walk
+from iptsim.netfilter.walk import Simulator
 from iptsim.progress import tracked
-from iptsim.question.fields import make_question
 from iptsim.question.model import Question
 from iptsim.shown import Framed
 from iptsim.sources import load_host
 
 if TYPE_CHECKING:
     import pandas
+
+    from iptsim.alternatives import WhatIf
 
 
 def explain(
@@ -33,29 +34,28 @@ def explain(
     lang: str | None = None,
     **fields: Any,
 ) -> Explanation:
-    """Say what becomes of a packet, and why.
+    """Return what happens to a packet, and why.
 
     Args:
-        source: a capture directory or archive, a dump file, or a :class:`Host` that
-            :func:`iptsim.load_host` read. Give the host itself when you ask more than once.
-        src: who sends: a container's name, "host", "internet", an address.
-        dst: to whom; a port may follow, as in "web:80".
+        source: a capture directory or archive, a dump file, or a :class:`Host` from :func:`iptsim.load_host`. Give
+            the host itself for more than one question.
+        src: the source: a container's name, "host", "internet", or an IP address.
+        dst: the destination; a port may follow, as in "web:80".
         proto: protocol name or number.
         dport: destination port.
-        lang: the language of the answer, "en" or "zh-TW"; the one in force if left out.
-        fields: anything else that a batch line may say: `state="established"`, `mark=7`,
-            `assume={"limit": True}`; `after=answer`, the answer to the packet before of the connection.
+        lang: the language of the answer, "en" or "zh-TW"; by default the one in force.
+        fields: any other field of a batch line: `state="established"`, `mark=7`, `assume={"limit": True}`;
+            `after=answer` for the next packet of the connection of an earlier answer.
 
     Raises:
-        UsageError: the question can't be understood.
+        UsageError: the question is not valid, or the host does not know an endpoint.
         CaptureError: the source can't be read.
-        DumpSyntaxError: a line of the dump that iptables-restore would not take.
-        RulesetError: the rules loop or jump to a chain that is not there.
+        DumpSyntaxError: iptables-restore would reject a line of the dump.
+        RulesetError: the rules loop or jump to a chain that does not exist.
     """
     host = source if isinstance(source, Host) else load_host(source)
-    question = _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields})
     with language(lang):
-        return explain_trace(host, question, walk(host, question))
+        return ask(host, _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Answers(Framed, Sequence["Explanation | UsageError"]):
     """The answers to many questions, in their order.
 
     Attributes:
-        questions: as they were asked: fields of a batch line.
-        answers: what came of each; an error where it can't be asked.
+        questions: the questions as they were given: the fields of a batch line.
+        answers: an explanation for each, or the error of a question that is not valid.
         index: names of the questions in :meth:`frame`; None for their numbers.
     """
 
@@ -89,36 +89,34 @@ class Answers(Framed, Sequence["Explanation | UsageError"]):
 def explain_many(
     source: str | Path | Host, questions: Iterable[Mapping[str, Any]] | pandas.DataFrame
 ) -> Answers:
-    """Say what becomes of many packets.
+    """Return what happens to many packets.
 
     Args:
         source: as for :func:`explain`.
-        questions: the fields of each as a batch line has them, `{"from": "client", "to": "web:80"}`; or a
-            DataFrame with a question in each row and a field in each column, where a missing value leaves
-            the field open. The frame of the answers then has its index.
+        questions: the fields of each, as in a batch line: `{"from": "client", "to": "web:80"}`; or a DataFrame with a
+            question in each row and a field in each column. A missing value leaves the field open. The frame of the
+            answers then has the same index.
 
     Returns:
-        An answer for each question. What can't be asked has a :class:`UsageError` in its place, and the
-        others are answered all the same.
+        An answer for each question: a :class:`UsageError` for one that is not valid.
 
     Raises:
         CaptureError: the source can't be read.
     """
     host = source if isinstance(source, Host) else load_host(source)
-    asked: tuple[Mapping[str, Any], ...]
     index = None
     if _is_frame(questions):
-        asked, index = tuple(_questions_of(questions)), questions.index
+        given: tuple[Mapping[str, Any], ...] = tuple(_rows(questions))
+        index = questions.index
     else:
-        asked = tuple(cast("Iterable[Mapping[str, Any]]", questions))
+        given = tuple(cast("Iterable[Mapping[str, Any]]", questions))
     simulator = Simulator(host)
-    return Answers(asked, tuple(_answer(host, simulator, one) for one in tracked(asked, "asking")), index)
+    return Answers(given, tuple(_answer(simulator, fields) for fields in tracked(given, "explaining")), index)
 
 
-def _answer(host: Host, simulator: Simulator, fields: Mapping[str, Any]) -> Explanation | UsageError:
+def _answer(simulator: Simulator, fields: Mapping[str, Any]) -> Explanation | UsageError:
     try:
-        question = _question(fields)
-        return explain_trace(host, question, simulator.walk(question))
+        return ask(simulator, _question(fields))
     except UsageError as error:
         return error
 
@@ -128,7 +126,7 @@ def _is_frame(questions: object) -> TypeGuard[pandas.DataFrame]:
     return hasattr(questions, "columns") and hasattr(questions, "notna")
 
 
-def _questions_of(frame: pandas.DataFrame) -> list[dict[str, Any]]:
+def _rows(frame: pandas.DataFrame) -> list[dict[str, Any]]:
     """Return the fields of each row, as plain values and without those that are missing."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [
@@ -153,23 +151,25 @@ def whatif(
     lang: str | None = None,
     **fields: Any,
 ) -> WhatIf:
-    """Say what becomes of a packet when something is changed on the host, and why.
+    """Return what happens to a packet before and after changes to the host, and why it differs.
 
     Args:
         source: as for :func:`explain`.
-        changes: the options of `iptsim whatif` and their values, in the order in which they are made:
+        changes: options of `iptsim whatif` and their values, applied in this order:
             `{"icc": False}`, `[("link", "client:web"), ("policy", "FORWARD=ACCEPT")]`.
-        src: who sends; without `src` and `dst`, everything that the containers can do is compared.
-        dst: to whom.
+        src: the source; without any endpoint, all connections that the host suggests are compared.
+        dst: the destination.
         proto: protocol name or number.
         dport: destination port.
-        lang: the language of the answer, "en" or "zh-TW"; the one in force if left out.
-        fields: anything else that a batch line may say.
+        lang: the language of the answer, "en" or "zh-TW"; by default the one in force.
+        fields: any other field of a batch line.
 
     Raises:
-        UsageError: a change can't be made, or the question can't be understood.
+        UsageError: a change can't be made, or the question is not valid.
         CaptureError: the source can't be read.
     """
+    from iptsim.alternatives import what_if
+
     given = changes.items() if isinstance(changes, Mapping) else changes
     made = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in given]
     with language(lang):
@@ -183,4 +183,4 @@ def _question(given: Mapping[str, Any]) -> Question:
     fields = {name: value for name, value in given.items() if value is not None}
     if isinstance(fields.get("after"), Explanation):
         fields["after"] = fields["after"].question
-    return make_question(fields)
+    return Question(**fields)

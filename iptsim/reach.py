@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iptsim.asking import ask
 from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.errors import UsageError
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation import Explanation
 from iptsim.explanation.expectation import is_refused
 from iptsim.explanation.reasons import Reason
 from iptsim.extensions.constraints import Ranges
@@ -81,8 +82,9 @@ class Row:
 
     def question(self, family: Family, verbose: bool = False) -> Question:
         """Return the question."""
-        fields = {"from": self.sender, "to": self.to, "proto": self.proto, "dport": self.port}
-        return Question.model_validate({**fields, "family": family, "verbose": verbose})
+        return Question(
+            sender=self.sender, to=self.to, proto=self.proto, dport=self.port, family=family, verbose=verbose
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +259,9 @@ def reachability(
 
 def _answer(simulator: Simulator, row: Row, question: Question) -> Reach:
     try:
-        trace = simulator.walk(question)
+        return Reach(row, ask(simulator, question))
     except UsageError as error:
         return Reach(row, None, str(error))
-    return Reach(row, explain_trace(simulator.host, question, trace))
 
 
 def arrived_at(trace: Trace) -> str:

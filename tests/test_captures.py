@@ -19,7 +19,7 @@ from iptsim.host import load_host
 from iptsim.host.namespace import NftChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.question.model import Question, parse_question
+from iptsim.question.model import Question
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "captures"
 CAPTURES = sorted(file.parent for file in FIXTURES.rglob("probes.json"))
@@ -54,7 +54,7 @@ def question_of(probe: dict[str, Any]) -> Question:
         fields.update(proto=probe.get("proto", "tcp"), dport=probe["port"])
         if probe.get("sport"):
             fields["sport"] = probe["sport"]
-    return parse_question(fields)
+    return Question(**fields)
 
 
 def ask(capture: Path, probe: dict[str, Any]) -> Trace:

@@ -11,9 +11,10 @@ from typing import Any
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.table import Shift, shifts
+from iptsim.asking import ask
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.errors import UsageError, printable
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import place_of
 from iptsim.glossary import Word, words_in
@@ -21,7 +22,6 @@ from iptsim.host.model import Host
 from iptsim.languages import Message, Text, current_language, language, message, message_joined
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg
-from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import docker_role
 from iptsim.packet import Family
 from iptsim.question.model import Question
@@ -167,7 +167,7 @@ def what_if(
 
 def _asked(host: Host, question: Question, cannot: dict[str, str], when: str) -> Explanation | None:
     try:
-        return explain_trace(host, question, Simulator(host).walk(question))
+        return ask(host, question)
     except UsageError as error:
         cannot[when] = str(error)
         return None

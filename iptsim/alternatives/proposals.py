@@ -14,11 +14,12 @@ from typing import Any
 from iptsim.alternatives.changes import ChangedHost, has_docker
 from iptsim.alternatives.comparison import change_text
 from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
+from iptsim.asking import ask
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.docker.sources.host import docker_host
 from iptsim.errors import UsageError, printable
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation import Explanation
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
 from iptsim.netfilter.trace import Leg
@@ -27,6 +28,7 @@ from iptsim.owners.docker import is_dockers
 from iptsim.owners.rules import authorship
 from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, protocol_name
 from iptsim.progress import tracked
+from iptsim.question.endpoints import Internet, Machine, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.reach import Row
 from iptsim.shown import Framed
@@ -82,7 +84,7 @@ class Proposal:
             "changes": [list(change) for change in self.changes],
             "text": str(self.text),
             "verdict": self.after.verdict,
-            "asked": {"to": self.asked.to, "dport": self.asked.dport},
+            "asked": {"to": str(self.asked.to), "dport": self.asked.dport},
             "also": [shift.as_json() for shift in self.also],
             "left_out": self.left_out,
         }
@@ -155,10 +157,10 @@ class _Trials:
         try:
             changing.change(candidate.changes, family)
             question = scene.question_of(candidate)
-            trace = Simulator(changing.host).walk(question)
+            simulator = Simulator(changing.host)
+            outcome = outcome_of(simulator.walk(question))
         except UsageError:
             return None
-        outcome = outcome_of(trace)
         helps = outcome.reached if self.lets_through else outcome != self.aim
         if outcome.verdict == "DEPENDS" or not helps:
             return None
@@ -170,8 +172,8 @@ class _Trials:
             for row in asked
             if self.before[row] != after[row] and not scene.is_asked(row.sender, row.to, row.proto, row.port)
         )
-        answer = explain_trace(changing.host, question, trace)
-        return Proposal(candidate.changes, candidate.text, answer, question, also, left_out)
+        after_change = ask(simulator, question)
+        return Proposal(candidate.changes, candidate.text, after_change, question, also, left_out)
 
 
 class _Scene:
@@ -209,14 +211,15 @@ class _Scene:
     def is_asked(self, sender: str, to: str, proto: str, port: int | None) -> bool:
         """Return whether a row of the table is the question itself."""
         question = self.explanation.question
-        return (sender, to, proto, port) == (question.sender, question.to, self.proto, self.port)
+        ends = parse_endpoint(sender), parse_endpoint(to)
+        return (*ends, proto, port) == (question.sender, question.to, self.proto, self.port)
 
     def question_of(self, candidate: _Candidate) -> Question:
         """Return the question with which a candidate is tried."""
         question = self.explanation.question
         if candidate.host_port is None:
             return question
-        return question.model_copy(update={"to": "host", "dst": None, "dport": candidate.host_port})
+        return question.model_copy(update={"to": Machine(), "dst": None, "dport": candidate.host_port})
 
     # -- candidates --------------------------------------------------------------------------------
 
@@ -485,7 +488,7 @@ class _Scene:
             parts.append(f"-i {interface}")
         elif not outside:
             parts.append(f"-s {address_text(family, packet.src)}/{length}")
-        if self.explanation.question.to == "internet" and self.explanation.question.dst is None:
+        if isinstance(self.explanation.question.to, Internet) and self.explanation.question.dst is None:
             if (way_out := self._way_out()) is not None and where != "INPUT":
                 parts.append(f"-o {way_out}")
         elif not translated:

@@ -75,16 +75,16 @@ class _Batch:
         return out if name is None else {**out, "id": name}
 
     def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        from iptsim.explanation import explain_trace
+        from iptsim.asking import ask
         from iptsim.explanation.expectation import check_expectation
-        from iptsim.question.fields import make_question
+        from iptsim.question.model import Question
 
         wanted = self.wanted
         if "expect" in fields:
             self.expecting = True
             wanted = check_expectation(fields.pop("expect"))
-        question = make_question(_merged(self.defaults, fields))
-        explanation = explain_trace(self.host, question, self.simulator.walk(question))
+        question = Question(**_merged(self.defaults, fields))
+        explanation = ask(self.simulator, question)
         if wanted is not None:
             assume_listening(wanted, explanation)
             self.missed |= expected(wanted, explanation, f"line {self.number}: ") != ANSWERED

@@ -169,7 +169,7 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
 
 def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the values given to the options of :func:`add_question`, under their names in a batch line."""
-    from iptsim.question.fields import read_assumptions, read_settings
+    from iptsim.question.options import read_assumptions, read_settings
 
     given = {
         "from": arguments.sender,
@@ -200,12 +200,10 @@ def asks_about_packet(fields: dict[str, Any]) -> bool:
 
 def answer(host: Host, fields: dict[str, Any]) -> Explanation:
     """Return what happens to the packet that the fields of a question describe."""
-    from iptsim.explanation import explain_trace
-    from iptsim.netfilter.walk import walk
-    from iptsim.question.fields import make_question
+    from iptsim.asking import ask
+    from iptsim.question.model import Question
 
-    question = make_question(fields)
-    return explain_trace(host, question, walk(host, question))
+    return ask(host, Question(**fields))
 
 
 def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:

@@ -45,10 +45,10 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare what happens to the packet, or to all suggested connections, before and after the changes."""
     from iptsim.alternatives import what_if
-    from iptsim.question.fields import make_question
+    from iptsim.question.model import Question
 
     fields = question_fields(arguments)
-    question = make_question(fields) if asks_about_packet(fields) else None
+    question = Question(**fields) if asks_about_packet(fields) else None
     answer = what_if(open_source(arguments), arguments.changes, question, family=fields.get("family", 4))
     if arguments.json:
         print_json(answer.as_json(teach=arguments.teach))

@@ -16,6 +16,7 @@ from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import role_json
 from iptsim.packet import Packet, address_text
+from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
 from iptsim.shown import Pictured
 
@@ -205,6 +206,6 @@ def _target(host: Host, question: Question, leg: Leg) -> str:
         return _end(leg.sender, packet, packet.dst)
     if owner == "host":
         return _end("host", packet, packet.dst)
-    if question.to in ("internet", "dns"):
-        return _end(question.to, packet, packet.dst)
+    if isinstance(question.to, Internet | Resolver):
+        return _end(str(question.to), packet, packet.dst)
     return address_text(packet.family, packet.dst)

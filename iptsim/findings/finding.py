@@ -13,6 +13,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.languages import Message, Text, message, message_many
 from iptsim.packet import Family
+from iptsim.question.endpoints import with_port
 from iptsim.question.model import Question
 from iptsim.shown import Framed, Shown
 
@@ -245,10 +246,7 @@ def tool_of(family: Family) -> str:
 
 def _options(question: Question) -> str:
     """Return a question as command-line options."""
-    target = question.to or ""
-    if question.dport is not None:
-        target = f"[{target}]:{question.dport}" if ":" in target else f"{target}:{question.dport}"
-    words = ["--from", question.sender or "", "--to", target]
+    words = ["--from", str(question.sender or ""), "--to", with_port(question.to, question.dport)]
     if question.proto not in (None, "tcp"):
         words += ["-p", question.proto or ""]
     if question.in_interface is not None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
+from iptsim.asking import ask
 from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump import loads
 from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
-from iptsim.explanation import Explanation, explain_trace
+from iptsim.explanation import Explanation
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
@@ -25,7 +26,7 @@ from iptsim.netfilter.walk import Simulator
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 
 #: A port that is rarely used.
 SOME_PORT = 9999
@@ -296,7 +297,7 @@ class Scene:
         """Walk a packet again in a variant of the host; None if the question is not valid there."""
         simulator = self._simulators[world]
         try:
-            return explain_trace(simulator.host, shown.question, simulator.walk(shown.question))
+            return ask(simulator, shown.question)
         except IptsimError:
             return None
 
@@ -310,8 +311,7 @@ class Scene:
         """
         simulator = self._simulators[world]
         try:
-            question = parse_question({"from": sender, "to": to, "family": family, **fields})
-            return explain_trace(simulator.host, question, simulator.walk(question))
+            return ask(simulator, Question(sender=sender, to=to, family=family, **fields))
         except UsageError:
             return None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from iptsim.errors import WalkLimitError
 from iptsim.host.fib import RouteResult
+from iptsim.languages import Text
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
@@ -100,7 +101,7 @@ class Kernel:
         self.verbose = verbose
         self.connections: list[Connection] = list(world.known_connections)
         self.consulted: set[str] = set()
-        self.notes: list[str] = []
+        self.notes: list[Text] = []
         self.stated: State | None = None
         self.passage = Passage()
 

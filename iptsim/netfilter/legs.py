@@ -12,13 +12,19 @@ from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import Packet, endpoint_text
+from iptsim.question.places import OnHost
 
 
 def legs_of(run: Run) -> list[Leg]:
     """Follow the request, and what it sets off."""
     start, question = run.start, run.question
     request, outcome = send(
-        run, start.sender, start.sender_name, start.packet.copy(), first=True, watch=run.watch
+        run,
+        start.origin,
+        start.sender_name,
+        start.packet.copy(),
+        pick_source=start.pick_source,
+        watch=run.watch,
     )
     note_listener(run.host, question, request)
     legs = [request]
@@ -61,7 +67,7 @@ def _second_connection(run: Run, behind: docker_proxy.Behind) -> list[Leg]:
         tcp_flags=run.start.packet.tcp_flags,
         defaults=frozenset({"sport"}),
     )
-    leg, _ = send(run, "host", "docker-proxy", packet, pick_source=True)
+    leg, _ = send(run, OnHost(), "docker-proxy", packet, pick_source=True)
     leg.proxy = True
     note_listener(run.host, run.question, leg)
     legs = [leg]

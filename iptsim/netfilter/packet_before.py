@@ -20,7 +20,7 @@ def open_connection(run: Run) -> None:
         packet.tcp_flags = SYN
     kernel = run.kernel
     before = len(kernel.connections)
-    leg, _ = send(run, run.start.sender, run.start.sender_name, packet, first=True)
+    leg, _ = send(run, run.start.origin, run.start.sender_name, packet, pick_source=run.start.pick_source)
     made = kernel.connections[before:]
     if leg.verdict == "ACCEPT" and made:
         for connection in made:

@@ -15,46 +15,43 @@ from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.watch import Watch
 from iptsim.packet import Packet, address_text
+from iptsim.question.places import InContainer, OnHost, Origin, Outside
 
 
 def send_from(run: Run, place: Delivery, packet: Packet, pick_source: bool = False) -> tuple[Leg, Outcome]:
     """Send a packet from where another one was delivered."""
     host = run.host
     if place.kind == "host":
-        return send(run, "host", "host", packet, pick_source=pick_source)
+        return send(run, OnHost(), "host", packet, pick_source=pick_source)
     if place.kind == "container":
-        return send(run, host.containers[place.name], place.name, packet)
-    return send(run, "outside", place.name, packet, interface=place.interface)
+        return send(run, InContainer(host.containers[place.name]), place.name, packet)
+    return send(run, Outside(place.interface or ""), place.name, packet)
 
 
 def send(
     run: Run,
-    sender: Container | str,
+    origin: Origin,
     name: str,
     packet: Packet,
     *,
-    first: bool = False,
-    interface: str | None = None,
-    pick_source: bool | None = None,
+    pick_source: bool = False,
     watch: Watch | None = None,
 ) -> tuple[Leg, Outcome]:
     """Send one packet and follow it to its end."""
-    start, kernel = run.start, run.kernel
-    pick = start.pick_source if first and pick_source is None else bool(pick_source)
+    kernel = run.kernel
     leg = Leg("original", name, packet.copy())
     kernel.begin(watch)
-    if isinstance(sender, Container):
-        outcome = _out_of_container(run, leg, sender, packet, pick)
-    elif sender == "host":
-        outcome = ip_output.send(kernel, packet, keep_source=not pick)
+    if isinstance(origin, InContainer):
+        outcome = _out_of_container(run, leg, origin.container, packet, pick_source)
+    elif isinstance(origin, OnHost):
+        outcome = ip_output.send(kernel, packet, keep_source=not pick_source)
         leg.packet = kernel.passage.sent or leg.packet
     elif (driver := bypassing_driver(run.host, packet)) in ("macvlan", "ipvlan"):
         outcome = bypass(run.host, kernel, packet, driver, packet.dst)
     else:
-        arrival = start.interface if first else interface
         if "pkttype" in packet.defaults:
             packet.pkttype = frame_kind(run.host.namespace, packet)
-        outcome = receive_from_outside(kernel, packet, arrival or "")
+        outcome = receive_from_outside(kernel, packet, origin.interface)
     if (step := out_of_reach(run.host, kernel, outcome)) is not None:
         kernel.passage.steps.append(step)
         outcome = Outcome("DROP")

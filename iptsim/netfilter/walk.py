@@ -17,7 +17,7 @@ from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.ways import Ways
 from iptsim.packet import Family
 from iptsim.question.model import Question
-from iptsim.question.start import resolve
+from iptsim.question.start import first_packet
 
 #: How many rules that the kernel refuses an answer names.
 _REFUSED_SHOWN = 5
@@ -46,8 +46,8 @@ class Simulator:
 
     def walk(self, question: Question) -> Trace:
         """Answer one question; see :func:`walk`."""
-        start = resolve(self.host, question)
-        before = resolve(self.host, question.after) if question.after is not None else None
+        start = first_packet(self.host, question)
+        before = first_packet(self.host, question.after) if question.after is not None else None
         ways = Ways(self._namespaces, question, start, before)
         trace = ways.explore(())
         if ways.watch is not None and (note := ways.watch.note(self.host, trace.legs[0].packet)):

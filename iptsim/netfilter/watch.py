@@ -14,6 +14,7 @@ from iptsim.host.source import is_link_local
 from iptsim.languages import joined, say, say_many
 from iptsim.netfilter.program import Condition, Prepared
 from iptsim.packet import Family, Packet, address_text
+from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
 
 #: Rules that are kept of one packet, and that a sentence names.
@@ -73,9 +74,9 @@ class Watch:
 
 def watch_of(question: Question) -> Watch | None:
     """Return what collects the rules that look at the address that "internet" stands for in a question."""
-    if question.sender == "internet" and question.src is None:
+    if isinstance(question.sender, Internet) and question.src is None:
         return Watch("src")
-    return Watch("dst") if question.to == "internet" and question.dst is None else None
+    return Watch("dst") if isinstance(question.to, Internet) and question.dst is None else None
 
 
 def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | None) -> bool:

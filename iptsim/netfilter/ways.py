@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iptsim.languages import say
+from iptsim.languages import Text, say
 from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Budget, Kernel
@@ -19,7 +19,7 @@ from iptsim.netfilter.watch import watch_of
 from iptsim.packet import Connection, address_text, is_icmp_error
 from iptsim.question.model import Question
 from iptsim.question.start import Start
-from iptsim.question.tracking import quote_of, tell
+from iptsim.question.tracking import quote_of, tracking_of
 
 #: How many ways an undecided ruleset may branch into before the answer stops counting them.
 WAY_LIMIT = 256
@@ -39,7 +39,7 @@ class Ways:
         self.runs = 0
         self.assumptions_used: set[str] = set()
         self.watch = watch_of(question)
-        self.notes: list[str] = []
+        self.notes: list[Text] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
         """Run a plan and every way that parts from it later, and merge what ends alike."""
@@ -64,22 +64,22 @@ class Ways:
         host, earlier, before = self.namespaces.host, self.question.after, self.before
         start = replace(self.start, packet=self.start.packet.copy())
         if earlier is None or before is None:
-            told = tell(self.question, start.packet, host)
+            tracking = tracking_of(self.question, start.packet, host)
         else:
-            told = tell(earlier, before.packet, host)
-        kernel = self._kernel(plan, told.connections)
+            tracking = tracking_of(earlier, before.packet, host)
+        kernel = self._kernel(plan, tracking.connections)
         run = Run(self.namespaces, self.question, start, kernel, self.watch)
         if earlier is not None and before is not None:
-            kernel.notes += pass_before(replace(run, question=earlier, start=before), told.state)
+            kernel.notes += pass_before(replace(run, question=earlier, start=before), tracking.state)
             run.ask(self.question)
             if is_icmp_error(start.packet):
                 quote_of(start.packet, kernel.connections)
         elif self.question.state == "established" and self.question.ct is None:
             open_connection(run)
-        elif told.state is not None:
-            kernel.world.force(told.state)
-        if told.note:
-            kernel.notes.append(told.note)
+        elif tracking.state is not None:
+            kernel.world.force(tracking.state)
+        if tracking.note is not None:
+            kernel.notes.append(tracking.note)
         legs = legs_of(run)
         verdict = _verdict(legs)
         if verdict == "ACCEPT" and len(legs) > 1 and replies.is_sent_bare(host, legs[0]):

@@ -110,7 +110,7 @@ class Facts:
 
 @dataclass(slots=True)
 class Ask:
-    """A packet that the text tells of: fields of a batch line (:mod:`iptsim.fields`).
+    """A packet that the text tells of: fields of a batch line (:class:`iptsim.question.model.Question`).
 
     Attributes:
         fields: they.

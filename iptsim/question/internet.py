@@ -1,4 +1,4 @@
-"""The address that "internet" stands for on a host."""
+"""The address outside that the endpoint "internet" means on a host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.extensions.matches.iprange import Iprange
 from iptsim.host import fib
 from iptsim.host.ipsets import members_of
 from iptsim.host.model import Host
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.packet import Family, address_text, parse_address
 
 #: Addresses of the documentation's networks (RFC 5737 and 3849).
@@ -20,7 +20,7 @@ _DOCUMENTED: dict[Family, tuple[str, ...]] = {
     4: ("198.51.100.7", "203.0.113.5", "192.0.2.1"),
     6: ("2001:db8:ffff::7", "2001:db8:fffe::7"),
 }
-#: Where rules name all of those (bogons are dropped, say): public addresses far apart.
+#: Public addresses far apart, for hosts whose rules name all of those, say because they drop bogons.
 _SPREAD: dict[Family, tuple[str, ...]] = {
     4: tuple(
         f"{first}.{rest}"
@@ -37,10 +37,10 @@ _SPREAD: dict[Family, tuple[str, ...]] = {
 
 
 def outside_address(host: Host, family: Family) -> int:
-    """Return the address that "internet" stands for.
+    """Return the address that "internet" means.
 
-    The default route leads to it, if there is one, and no rule, set, route or interface names it; where all
-    that are tried are named, it is the first.
+    The default route leads to it, if there is one, and no rule, set, route or interface names it. If all candidates
+    are named, it is the first of them.
     """
     known: int | None = host.namespace.cache.get(("outside", family))
     if known is None:
@@ -91,17 +91,17 @@ def _allows(predicate: Predicate, address: int) -> bool:
 
 
 def usual_address(family: Family) -> int:
-    """Return the address that "internet" stands for on most hosts."""
+    """Return the address that "internet" means on most hosts."""
     return parse_address(_DOCUMENTED[family][0])[1]
 
 
-def other_address_note(host: Host, family: Family) -> str:
-    """Say which address "internet" stands for, where it is not the usual one; "" where it is."""
+def other_address_note(host: Host, family: Family) -> Message | None:
+    """Return a note on which address "internet" means, None if it is the usual one."""
     address, usual = outside_address(host, family), usual_address(family)
     if address == usual or not _by_default(host, family, usual):
-        return ""
-    return say(
-        "internet stands for {address}: rules or sets name {usual}.",
+        return None
+    return message(
+        "Used {address} for internet, as rules or sets name {usual}.",
         address=address_text(family, address),
         usual=address_text(family, usual),
     )

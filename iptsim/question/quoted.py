@@ -1,42 +1,30 @@
-"""The packet that an ICMP error quotes: as the question tells it, or read from the error's content."""
+"""The packet that an ICMP error quotes: stated in the question, or read from the content of the error."""
 
 from __future__ import annotations
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
-from iptsim.packet import (
-    ICMP,
-    ICMPV6,
-    PORT_PROTOCOLS,
-    Flow,
-    Packet,
-    address_text,
-    is_icmp_error,
-    is_icmp_query,
-    parse_address,
-)
-from iptsim.question.model import Inner, Question
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Flow, Packet, is_icmp_error, is_icmp_query
+from iptsim.question.model import Question, QuotedPacket
 
-#: IPv6 headers that may stand before the transport header, and the one of fragments.
+#: IPv6 headers that can precede the transport header, and the fragment header.
 _EXTENSIONS, _FRAGMENT = frozenset({0, 43, 44, 60}), 44
-#: Octets of an ICMP header: conntrack reads the whole of a quoted one, but only the ports of others.
+#: Bytes of an ICMP header: conntrack reads the whole of a quoted one, but only the ports of other protocols.
 _ICMP_HEADER = 8
-#: Stands for a quoted packet that conntrack can't look up.
+#: The flow of a quoted packet that conntrack can't look up.
 UNREADABLE = Flow(0, None, 0, None, 0)
 
 
 def read_quoted(question: Question, error: Packet) -> Flow | None:
-    """Return the flow of the packet that an ICMP error quotes, None where nobody said.
+    """Return the flow of the packet that an ICMP error quotes, None if it is not known.
 
     Raises:
-        UsageError: the question quotes a packet that can't be one, or the packet is no ICMP error.
+        UsageError: the quoted packet is of the other family, or the packet is not an ICMP error.
     """
     inner = question.inner
     if not is_icmp_error(error):
         if inner is not None:
-            raise UsageError(
-                "inner: only an ICMP error quotes a packet; say which with proto icmp and icmp_type"
-            )
+            raise UsageError("inner: only an ICMP error quotes a packet; give -p icmp and icmp_type as well")
         return None
     if inner is not None:
         return _stated(inner, error)
@@ -46,31 +34,25 @@ def read_quoted(question: Question, error: Packet) -> Flow | None:
     return found or UNREADABLE
 
 
-def _stated(inner: Inner, error: Packet) -> Flow:
+def _stated(inner: QuotedPacket, error: Packet) -> Flow:
     proto = parse_protocol(inner.proto or "tcp")
     if error.family == 6 and proto == ICMP:
         proto = ICMPV6
-    ends = []
-    for name, text in (("src", inner.src or address_text(error.family, error.dst)), ("dst", inner.dst)):
-        try:
-            family, address = parse_address(text)
-        except ValueError:
-            raise UsageError(f"inner.{name}: {text[:40]!r} is not an IP address") from None
-        if family != error.family:
+    for name, address in (("src", inner.src), ("dst", inner.dst)):
+        if address is not None and address.family != error.family:
             raise UsageError(
-                f"inner.{name}: {text} is an IPv{family} address, but the error is IPv{error.family}"
+                f"inner.{name}: {address} is an IPv{address.family} address, but the error is IPv{error.family}"
             )
-        ends.append(address)
     sport, dport = inner.sport, inner.dport
     if proto in (ICMP, ICMPV6):
         if inner.icmp_type is not None and not is_icmp_query(proto, inner.icmp_type):
             return UNREADABLE
         sport = dport = inner.icmp_id
-    return Flow(ends[0], sport, ends[1], dport, proto)
+    return Flow(error.dst if inner.src is None else inner.src.value, sport, inner.dst.value, dport, proto)
 
 
 def _from_ipv4(data: bytes) -> Flow | None:
-    """Read a quoted IPv4 packet (nf_ct_get_tuplepr); of a later fragment conntrack makes nothing."""
+    """Read a quoted IPv4 packet (nf_ct_get_tuplepr); later fragments are not looked up."""
     if len(data) < 20 or data[0] >> 4 != 4 or int.from_bytes(data[6:8], "big") & 0x1FFF:
         return None
     return _flow(data[12:16], data[16:20], data[9], data[(data[0] & 15) * 4 :])

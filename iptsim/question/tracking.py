@@ -1,14 +1,14 @@
-"""What a question or the capture tells of a packet's connection, before the packet sets out."""
+"""What conntrack knows when the packet of a question is sent: from the question, or from the capture's table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from iptsim.errors import UsageError
 from iptsim.host.flows import entry_of_line
 from iptsim.host.model import Host
-from iptsim.languages import say
+from iptsim.languages import Message, message
 from iptsim.packet import (
     ICMP,
     ICMPV6,
@@ -21,36 +21,35 @@ from iptsim.packet import (
     address_text,
     find_quoted,
     is_icmp_error,
-    parse_address,
 )
-from iptsim.question.model import ConnectionFacts, Question
+from iptsim.question.model import Question, StatedConnection, StatedFlow
 
-#: The status of a connection of which both sides have sent packets.
+#: The status of a connection in which both sides have sent packets.
 ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
 
 
-class Told(NamedTuple):
-    """What is known when the packet comes.
+class Tracking(NamedTuple):
+    """What conntrack knows when a packet is sent.
 
     Attributes:
-        state: of the packet, where conntrack would not find it by itself.
-        connections: that conntrack knows.
-        note: what was taken for granted; empty for nothing.
+        state: the state of the packet, if conntrack would not find it on its own.
+        connections: the known connections.
+        note: what was assumed; None for nothing.
     """
 
     state: State | None = None
     connections: tuple[Connection, ...] = ()
-    note: str = ""
+    note: Message | None = None
 
 
-def tell(question: Question, packet: Packet, host: Host) -> Told:
-    """Return what the question or the capture's conntrack table says of the packet's connection.
+def tracking_of(question: Question, packet: Packet, host: Host) -> Tracking:
+    """Return what the question or the capture's conntrack table says about the packet's connection.
 
-    An ICMP error belongs to the connection of the packet that it quotes. Where the question tells of a
-    connection and quotes nothing, `packet` is made to quote the one of its packets that fits.
+    An ICMP error belongs to the connection of the packet that it quotes. If the question gives a connection and quotes
+    nothing, `packet` is made to quote the packet of that connection that fits.
 
     Raises:
-        UsageError: the packet is none of the connection's that the question tells of.
+        UsageError: the packet does not belong to the connection that the question gives.
     """
     error = is_icmp_error(packet)
     if question.conntrack is not None:
@@ -58,20 +57,22 @@ def tell(question: Question, packet: Packet, host: Host) -> Told:
         if error:
             quote_of(packet, (connection,))
         elif packet.flow not in (connection.original, connection.reply):
-            raise UsageError(f"conntrack: the packet is none of this connection: {question.conntrack[:100]}")
-        return Told(connections=(connection,))
+            raise UsageError(
+                f"conntrack: the packet does not belong to this connection: {question.conntrack[:100]}"
+            )
+        return Tracking(connections=(connection,))
     if question.state == "invalid":
-        return Told(State("INVALID", None))
+        return Tracking(State("INVALID", None))
     if question.state == "untracked":
-        return Told(State("UNTRACKED", None))
+        return Tracking(State("UNTRACKED", None))
     if error and question.state in (None, "related"):
-        return _tell_of_error(question, packet, host)
+        return _of_error(question, packet, host)
     if question.state is None and question.ct is None:
-        return Told(connections=_saved(question, packet, host))
-    return _tell_facts(question, packet)
+        return Tracking(connections=_saved(packet, host))
+    return _stated(question, packet)
 
 
-def _saved(question: Question, packet: Packet, host: Host) -> tuple[Connection, ...]:
+def _saved(packet: Packet, host: Host) -> tuple[Connection, ...]:
     """Return the connection of the capture that the packet belongs to, if its ports are known to fit."""
     flow = packet.flow
     if "sport" in packet.defaults or (packet.proto in (ICMP, ICMPV6) and flow.sport is None):
@@ -82,37 +83,37 @@ def _saved(question: Question, packet: Packet, host: Host) -> tuple[Connection, 
     return ()
 
 
-def _tell_of_error(question: Question, packet: Packet, host: Host) -> Told:
+def _of_error(question: Question, packet: Packet, host: Host) -> Tracking:
     """Return the connection that an ICMP error is about."""
     if question.ct is not None and (question.ct.orig is not None or question.ct.reply is not None):
         connection = _connection(question.ct, packet)
         connection.status |= ESTABLISHED
         quote_of(packet, (connection,))
-        return Told(connections=(connection,))
+        return Tracking(connections=(connection,))
     if packet.quoted is not None:
         known = tuple(entry.connection for entry in host.conntrack)
         found = find_quoted(packet, packet.quoted, known)
         if found is not None and found.connection is not None:
-            return Told(connections=(found.connection.copy(),))
+            return Tracking(connections=(found.connection.copy(),))
     if question.state != "related":
-        return Told()
+        return Tracking()
     quoted = packet.quoted or Flow(packet.dst, None, packet.src, None, packet.proto)
     connection = Connection(packet.family, quoted, quoted.reversed(), status=ESTABLISHED)
     if question.ct is not None:
-        _take(question.ct, connection)
+        _copy_details(question.ct, connection)
     connection.nat_done = frozenset({"src", "dst"})
-    note = say(
-        "The connection that the ICMP error is about is taken to be one that {sender} began, without "
-        "translation; if it is another, quote one of its packets: --set inner.dst=ADDRESS --set inner.dport=PORT.",
+    note = message(
+        "Assumed that {sender} opened the connection that the ICMP error is about, without NAT; "
+        "for another one quote one of its packets: --set inner.dst=ADDRESS --set inner.dport=PORT.",
         sender=address_text(packet.family, quoted.src),
     )
-    return Told(State("RELATED", connection, "reply"), note=note)
+    return Tracking(State("RELATED", connection, "reply"), note=note)
 
 
 def quote_of(error: Packet, connections: Iterable[Connection]) -> None:
-    """Let an ICMP error that quotes nothing quote a packet of a connection, as it came to whoever reports it.
+    """Let an ICMP error that quotes nothing quote a packet of a connection, as the sender of the error received it.
 
-    The error goes to that packet's sender: who began the connection, or who answers.
+    The error goes to the sender of that packet: the side that opened the connection, or the other one.
     """
     if error.quoted is not None:
         return
@@ -123,43 +124,45 @@ def quote_of(error: Packet, connections: Iterable[Connection]) -> None:
                 return
 
 
-def _tell_facts(question: Question, packet: Packet) -> Told:
-    """Return what the question says of the connection of an ordinary packet."""
-    facts, state, flow = question.ct, question.state, packet.flow
+def _stated(question: Question, packet: Packet) -> Tracking:
+    """Return what the question states about the connection of an ordinary packet."""
+    stated, state, flow = question.ct, question.state, packet.flow
     connection = Connection(packet.family, flow, flow.reversed())
     direction: Direction = "original"
-    if facts is not None:
-        connection = _connection(facts, packet)
+    if stated is not None:
+        connection = _connection(stated, packet)
         if flow == connection.reply and flow != connection.original:
             direction = "reply"
-        if facts.zone:
-            # the entry lies in its own zone: the packet finds it only if a CT rule puts it there
+        if stated.zone:
+            # the entry is in its own zone: the packet finds it only if a CT rule puts it there
             connection.status |= ESTABLISHED
-            return Told(connections=(connection,))
+            return Tracking(connections=(connection,))
     if state == "established":
         connection.status |= ESTABLISHED
         connection.nat_done = frozenset({"src", "dst"})
-        return Told(State("ESTABLISHED", connection, direction), (connection,) if facts is not None else ())
+        return Tracking(
+            State("ESTABLISHED", connection, direction), (connection,) if stated is not None else ()
+        )
     if state == "related":
         connection.status |= {"EXPECTED"}
         connection.related = True
-        # what the question calls the helper is the one that announced the connection
+        # the helper that the question gives is the one that announced the connection
         connection.helper, connection.master_helper = None, connection.helper
-        return Told(State("RELATED", connection))
-    return Told(State("NEW", connection))
+        return Tracking(State("RELATED", connection))
+    return Tracking(State("NEW", connection))
 
 
-def _connection(facts: ConnectionFacts, packet: Packet) -> Connection:
-    """Make a connection of what a question says of it."""
+def _connection(stated: StatedConnection, packet: Packet) -> Connection:
+    """Make the connection that a question states."""
     flow = packet.flow
     connection = Connection(packet.family, flow, flow.reversed())
-    _take(facts, connection)
-    if facts.orig is not None:
-        connection.original = _flow(facts.orig, packet, "ct.orig")
+    _copy_details(stated, connection)
+    if stated.orig is not None:
+        connection.original = _flow(stated.orig, packet, "ct.orig")
         connection.reply = connection.original.reversed()
-    if facts.reply is not None:
-        connection.reply = _flow(facts.reply, packet, "ct.reply")
-        if facts.orig is None and is_icmp_error(packet):
+    if stated.reply is not None:
+        connection.reply = _flow(stated.reply, packet, "ct.reply")
+        if stated.orig is None and is_icmp_error(packet):
             connection.original = connection.reply.reversed()
     expected = connection.original.reversed()
     if (connection.reply.dst, connection.reply.dport) != (expected.dst, expected.dport):
@@ -169,28 +172,29 @@ def _connection(facts: ConnectionFacts, packet: Packet) -> Connection:
     return connection
 
 
-def _take(facts: ConnectionFacts, connection: Connection) -> None:
-    """Take over what a question says of a connection, but for its flows."""
-    connection.mark, connection.helper = facts.mark, facts.helper
-    connection.zone = Zone(facts.zone, facts.zone)
-    connection.labels = frozenset(facts.labels)
-    connection.expires = facts.expires
-    connection.status |= frozenset(facts.status)
-    if facts.packets is not None:
-        connection.packets = {"original": facts.packets, "reply": facts.packets}
-    if facts.bytes is not None:
-        connection.octets = {"original": facts.bytes, "reply": facts.bytes}
+def _copy_details(stated: StatedConnection, connection: Connection) -> None:
+    """Copy everything that a question states about a connection, except its flows."""
+    connection.mark, connection.helper = stated.mark, stated.helper
+    connection.zone = Zone(stated.zone, stated.zone)
+    connection.labels = frozenset(stated.labels)
+    connection.expires = stated.expires
+    connection.status |= frozenset(stated.status)
+    if stated.packets is not None:
+        connection.packets = {"original": stated.packets, "reply": stated.packets}
+    if stated.bytes is not None:
+        connection.octets = {"original": stated.bytes, "reply": stated.bytes}
 
 
-def _flow(fields: dict[str, Any], packet: Packet, what: str) -> Flow:
-    """Read one direction of a connection from a question."""
-    try:
-        return Flow(
-            parse_address(str(fields["src"]))[1],
-            fields.get("sport"),
-            parse_address(str(fields["dst"]))[1],
-            fields.get("dport"),
-            packet.quoted.proto if packet.quoted is not None else packet.proto,
-        )
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{what}: needs src and dst addresses and their ports ({error})") from None
+def _flow(stated: StatedFlow, packet: Packet, name: str) -> Flow:
+    """Return one direction of a connection.
+
+    Raises:
+        UsageError: its addresses are of the other family.
+    """
+    for address in (stated.src, stated.dst):
+        if address.family != packet.family:
+            raise UsageError(
+                f"{name}: {address} is an IPv{address.family} address, but the packet is IPv{packet.family}"
+            )
+    proto = packet.quoted.proto if packet.quoted is not None else packet.proto
+    return Flow(stated.src.value, stated.sport, stated.dst.value, stated.dport, proto)

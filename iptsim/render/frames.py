@@ -297,8 +297,8 @@ def _answer(fields: Mapping[str, Any], answer: Explanation | Exception) -> dict[
     reason = answer.reason
     return {
         "id": str(question.id) if question.id is not None else None,
-        "from": question.sender or question.src,
-        "to": question.to or question.dst,
+        "from": str(question.sender or question.src),
+        "to": str(question.to or question.dst),
         "proto": question.proto or question.what().partition("/")[0],
         "dport": packet.dport,
         "verdict": answer.verdict,

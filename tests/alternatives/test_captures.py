@@ -17,7 +17,7 @@ from iptsim.alternatives import change_host
 from iptsim.host import Host, load_host
 from iptsim.netfilter.trace import Trace, packet_json
 from iptsim.netfilter.walk import Simulator
-from iptsim.question.model import Question, parse_question
+from iptsim.question.model import Question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 ENGINES = {"docker-20.10": "20.10", "docker-26.1": "26", "docker-28.5": "28"}
@@ -98,7 +98,7 @@ def questions(capture: str) -> list[Question]:
                 "dport": probe["port"],
                 "sport": probe.get("sport"),
             }
-        found.append(parse_question({name: value for name, value in fields.items() if value is not None}))
+        found.append(Question(**{name: value for name, value in fields.items() if value is not None}))
     return found
 
 
@@ -136,7 +136,7 @@ def test_the_changed_host_walks_as_the_real_one(
     real, changed = Simulator(host(after)), Simulator(change_host(host(before), change))
     asked = 0
     for question in questions(after):
-        if question.sender == "other":
+        if str(question.sender) == "other":
             continue  # a container of icc-off-link only
         assert told(changed.walk(question)) == told(real.walk(question)), question
         asked += 1

@@ -111,7 +111,7 @@ def test_where_there_is_no_docker_nothing_of_it_is_proposed() -> None:
 def test_a_port_that_is_published_already_only_has_to_be_asked_for() -> None:
     found = propose("docker-28.5/icc-off-published", "client", "web", dport=80)
     proposal = next(one for one in found.values() if not one.changes)
-    assert (proposal.asked.to, proposal.asked.dport) == ("host", 8080)
+    assert (str(proposal.asked.to), proposal.asked.dport) == ("host", 8080)
     assert proposal.also == ()
 
 

@@ -13,7 +13,7 @@ import iptsim
 from iptsim import Host, IptsimError, WhatIf
 from iptsim.alternatives import change_host
 from iptsim.netfilter.walk import walk
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/captures"
 
@@ -29,7 +29,7 @@ def verdicts(answer: WhatIf) -> tuple[str | None, str | None]:
 
 
 def ask(changed: Host, sender: str, to: str, **fields: Any) -> str:
-    return walk(changed, parse_question({"from": sender, "to": to, **fields})).verdict
+    return walk(changed, Question(**{"from": sender, "to": to, **fields})).verdict
 
 
 def shifted(answer: WhatIf) -> list[tuple[str, str, str, str]]:
@@ -99,7 +99,7 @@ def test_who_is_not_there_before_or_after_can_still_be_asked_about() -> None:
     gone = iptsim.whatif(host("docker-28.5/icc-on"), {"remove": "web"}, "client", "web", dport=80)
     assert verdicts(gone) == ("ACCEPT", None)
     assert "web is not running" in str(gone.why)
-    with pytest.raises(IptsimError, match="nobody here is called 'nobody'"):
+    with pytest.raises(IptsimError, match="unknown endpoint 'nobody'"):
         iptsim.whatif(host("docker-28.5/icc-on"), {"icc": False}, "client", "nobody")
 
 

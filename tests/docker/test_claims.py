@@ -17,7 +17,7 @@ from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetw
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import FAMILIES, Family, address_text, protocol_name
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 from tests.docker.machines import FAR, NEIGHBOUR, OWN, PORTS, machine, setups
 
 #: A port that no container exposes or publishes.
@@ -28,7 +28,7 @@ more = settings(max_examples=60, deadline=None)
 
 def ask(simulator: Simulator, sender: str, to: str, proto: int, dport: int, **fields: Any) -> Trace:
     question = {"from": sender, "to": to, "proto": protocol_name(proto), "dport": dport, **fields}
-    return simulator.walk(parse_question(question))
+    return simulator.walk(Question(**question))
 
 
 def connects(trace: Trace, container: str, port: int) -> bool:
@@ -182,7 +182,7 @@ def test_internal_networks_have_no_way_in_or_out(docker: DockerHost) -> None:
         for port in (*PORTS, OTHER_PORT):
             assert not arrives(ask(simulator, NEIGHBOUR[family], address, 6, port), container.name)
         outward = {"in": f"veth-{container.name}-{network.name}", "src": address, "dst": FAR[family]}
-        trace = simulator.walk(parse_question({**outward, "proto": "tcp", "dport": 443}))
+        trace = simulator.walk(Question(**{**outward, "proto": "tcp", "dport": 443}))
         assert trace.verdict == "DROP"
         assert trace.legs[0].delivered is None
         if all(docker.network(one.network).internal for one in container.endpoints):  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import explain_trace
 from iptsim.host import Host, load_host
 from iptsim.netfilter.walk import walk
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 #: Longer dumps are only slower to read.
@@ -139,7 +139,7 @@ def _ask(ruleset: Ruleset) -> None:
     target = "192.0.2.10:8080" if family == 4 else "[2001:db8:2::10]:8080"
     for sender, whom in (("client", "web:80"), ("internet", target)):
         try:
-            question = make_question({"from": sender, "to": whom, "family": family})
+            question = Question(**{"from": sender, "to": whom, "family": family})
             answer = explain_trace(host, question, walk(host, question))
         except IptsimError:
             continue

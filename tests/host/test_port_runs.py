@@ -15,7 +15,7 @@ from iptsim.host import Host, load_host
 from iptsim.host.port_runs import PortRuns
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import UDP
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 from iptsim.reach import questions
 from iptsim.render.endpoints import endpoints_json
 from iptsim.report import page, report
@@ -123,7 +123,7 @@ def test_ports_of_a_run_are_treated_alike(seed: int, tmp_path: Path) -> None:
     simulator = Simulator(host)
 
     def answer(number: int) -> tuple[object, ...]:
-        question = make_question({"from": "internet", "to": "host", "proto": "udp", "dport": number})
+        question = Question(**{"from": "internet", "to": "host", "proto": "udp", "dport": number})
         explanation = explain_trace(host, question, simulator.walk(question))
         step = explanation.reason.step
         rule = step.rule if step is not None else None

@@ -11,7 +11,7 @@ from iptsim.host import load_host
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, TCP_FLAGS, address_text
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 from tests.kernel.description import Flow, Probe, World
 from tests.kernel.frames import OFFSETS, packet
 from tests.kernel.laboratory import SOCKET_MARK, hardware_addresses
@@ -39,7 +39,7 @@ class Iptsim:
         """
         question = question_of(world, probe, observation)
         facts = {**question["facts"], **told.pop("facts", {})}
-        return self._simulator.walk(parse_question({**question, **told, "facts": facts}))
+        return self._simulator.walk(Question(**{**question, **told, "facts": facts}))
 
     def answer(self, fields: Mapping[str, Any], observation: Observation | None = None) -> Trace:
         """Return iptsim's answer to a question as people ask it; what they leave open it chooses by itself."""
@@ -47,7 +47,7 @@ class Iptsim:
         if observation is not None:
             facts["cpu"] = observation.cpu
         at = observation.at if observation is not None else None
-        return self._simulator.walk(parse_question({**fields, "at": at, "facts": facts}))
+        return self._simulator.walk(Question(**{**fields, "at": at, "facts": facts}))
 
 
 #: What the laboratory's host does not have.

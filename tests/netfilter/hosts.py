@@ -12,7 +12,7 @@ from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import Family
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 
 BRIDGE_PORTS = {"a": ("10.9.0.2", "veth-a"), "b": ("10.9.0.3", "veth-b")}
 
@@ -97,7 +97,7 @@ def dump(**tables: str) -> str:
 def ask(host: Host, **fields: Any) -> Trace:
     """Ask a question; `sender` stands for the field `from`, `in_` for `in`."""
     names = {"sender": "from", "in_": "in"}
-    return walk(host, parse_question({names.get(name, name): value for name, value in fields.items()}))
+    return walk(host, Question(**{names.get(name, name): value for name, value in fields.items()}))
 
 
 def route_of(leg: Leg) -> list[str]:

@@ -4,7 +4,7 @@ from iptsim.dump import loads
 from iptsim.host.nftables import hinted
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.program import Program
-from iptsim.question.fields import read_assumptions
+from iptsim.question.options import read_assumptions
 from tests.netfilter.hosts import ask, router
 
 _TABLES = "".join(f"*{table}\nCOMMIT\n" for table in ("raw", "mangle", "nat", "filter", "security"))

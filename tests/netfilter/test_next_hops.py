@@ -10,7 +10,7 @@ from iptsim.explanation.explanation import explain_trace
 from iptsim.host.model import Host
 from iptsim.host.namespace import NextHop, Route, RoutingRule
 from iptsim.netfilter.walk import walk
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 from tests.netfilter.hosts import ask, dump, number, route_of, router
 
 ONE_WAY = dump(filter=":FORWARD DROP\n-A FORWARD -o eth1 -j ACCEPT\n-A FORWARD -i eth1 -j ACCEPT")
@@ -52,7 +52,7 @@ def test_ways_that_end_alike_are_one() -> None:
 
 def test_the_answer_names_the_next_hops() -> None:
     host = two_uplinks(ONE_WAY)
-    question = parse_question({"in" if name == "in_" else name: value for name, value in OUT.items()})
+    question = Question(**{"in" if name == "in_" else name: value for name, value in OUT.items()})
     answer = explain_trace(host, question, walk(host, question))
     assert "10.1.0.254 on eth0 or 10.2.0.254 on eth1" in answer.reason.text
     assert "--set next_hop=eth0" in answer.reason.advice

@@ -11,7 +11,7 @@ from iptsim.dump import loads
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import Family
-from iptsim.question.model import parse_question
+from iptsim.question.model import Question
 from tests.netfilter.hosts import router
 
 _ENDS: dict[Family, tuple[str, str]] = {4: ("10.1.0.9", "10.2.0.9"), 6: ("fd01::9", "fd02::9")}
@@ -29,7 +29,7 @@ def ask(nft: str, legacy: str, *, first: str | None = None, family: Family = 4) 
     source, target = _ENDS[family]
     facts = {} if first is None else {"first_backend": first}
     question = {"in": "eth0", "src": source, "dst": target, "proto": "udp", "dport": 53, "facts": facts}
-    return walk(host, parse_question(question))
+    return walk(host, Question(**question))
 
 
 _DROPS_MARKED = _dump("filter", "FORWARD -m mark --mark 0x1 -j DROP")

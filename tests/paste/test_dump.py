@@ -8,7 +8,7 @@ from iptsim.host.files import Source
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
 from iptsim.paste.assembly import host_of_source
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 
 
 def read(text: str) -> Host:
@@ -21,7 +21,7 @@ def rules(text: str, table: str = "filter") -> list[str]:
 
 def verdict(text: str, **question: object) -> str:
     host = read(text)
-    return walk(host, make_question({"proto": "tcp", **question})).verdict
+    return walk(host, Question(**{"proto": "tcp", **question})).verdict
 
 
 def test_a_listing_by_s_with_prompts_and_other_output() -> None:
@@ -72,7 +72,7 @@ def test_dots_are_rules_that_may_be_missing() -> None:
     question = {"in": "eth0", "dst": "192.0.2.10", "dport": 80}
     host = read(text.replace("...", "-A INPUT -i lo -j ACCEPT\n..."))
     assert [rule.position for rule in host.rulesets[4].tables["filter"].rules()] == [1, 0, 2]
-    assert walk(host, make_question({"src": "10.1.1.1", **question})).verdict == "DEPENDS"
+    assert walk(host, Question(**{"src": "10.1.1.1", **question})).verdict == "DEPENDS"
 
 
 def test_grep_hides_rules_of_other_chains() -> None:

@@ -9,7 +9,7 @@ from iptsim.errors import UsageError
 from iptsim.host import load_host
 from iptsim.host.flows import conntrack_entries
 from iptsim.netfilter.walk import walk
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 from tests.netfilter.hosts import router
 
 HOST = "fixtures/captures/docker-28.5/icc-off"
@@ -28,7 +28,7 @@ LINE = (
     ],
 )
 def test_its_packets_are_established(fields: dict[str, object]) -> None:
-    trace = walk(load_host(HOST), make_question({**fields, "conntrack": LINE, "tcp_flags": "ACK"}))
+    trace = walk(load_host(HOST), Question(**{**fields, "conntrack": LINE, "tcp_flags": "ACK"}))
     # icc is off: a new connection between the two would be dropped
     assert trace.verdict == "ACCEPT"
     rule = trace.legs[0].steps[-1].rule
@@ -38,21 +38,24 @@ def test_its_packets_are_established(fields: dict[str, object]) -> None:
 
 def test_an_unreplied_connection_is_new() -> None:
     line = LINE.replace("[ASSURED]", "[UNREPLIED]")
-    trace = walk(load_host(HOST), make_question({"from": "client", "to": "web:80", "conntrack": line}))
+    trace = walk(load_host(HOST), Question(**{"from": "client", "to": "web:80", "conntrack": line}))
     assert trace.verdict == "DROP"
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"from": "client", "to": "web:81", "conntrack": LINE}, "the packet is none of this connection"),
+        (
+            {"from": "client", "to": "web:81", "conntrack": LINE},
+            "the packet does not belong to this connection",
+        ),
         ({"from": "client", "to": "web:80", "conntrack": "tcp 6"}, "is no line of conntrack -L"),
         ({"from": "client", "to": "web:80", "conntrack": "tcp 6 src=x"}, "is no conntrack entry"),
     ],
 )
 def test_other_lines_and_packets_are_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        walk(load_host(HOST), make_question(fields))
+        walk(load_host(HOST), Question(**fields))
 
 
 def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +79,7 @@ def test_a_saved_ping_is_known_by_its_identifier() -> None:
     host = router(_MASQUERADING + _FORWARDING)
     host.conntrack = list(conntrack_entries(PING))
     reply = {"in": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "proto": "icmp", "icmp_type": 0}
-    known, other = (walk(host, make_question({**reply, "icmp_id": number})) for number in (4660, 4661))
+    known, other = (walk(host, Question(**{**reply, "icmp_id": number})) for number in (4660, 4661))
     assert (known.verdict, known.legs[0].delivered and known.legs[0].delivered.name) == ("ACCEPT", "10.2.0.9")
     assert other.verdict == "DROP"
 
@@ -86,6 +89,6 @@ def test_whether_a_translated_connection_is_translated_hangs_on_a_nat_chain() ->
     host = router(_FORWARDING)
     host.conntrack = list(conntrack_entries(PING))
     reply = {"in": "eth0", "src": "10.1.0.9", "dst": "10.1.0.1", "proto": "icmp", "icmp_type": 0}
-    trace = walk(host, make_question({**reply, "icmp_id": 4660}))
+    trace = walk(host, Question(**{**reply, "icmp_id": 4660}))
     assert [way.verdict for way in trace.branches] == ["ACCEPT", "DROP"]
     assert [decision.match for decision in trace.hinges] == ["nat"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from iptsim.errors import UsageError
-from iptsim.question.fields import make_question, read_assumptions, read_settings, settable, split_port
+from iptsim.question.endpoints import split_port
+from iptsim.question.model import Question, StatedFlow, settable
+from iptsim.question.options import read_assumptions, read_settings
 
 
 @pytest.mark.parametrize(
@@ -36,16 +38,17 @@ def test_split_port_refuses(text: str) -> None:
 def test_settings_of_every_kind() -> None:
     fields = read_settings(
         ["mark=0x10", "tcp_flags=SYN,ACK", "cpu=2", "socket=no", "esp_spi=0x100", "ct.mark=7",
-         "ct.orig.src=10.0.0.1", "ct.orig.sport=99", "tcp_options.2=05b4", 'interface_groups={"eth0": 3}']
+         "ct.orig.src=10.0.0.1", "ct.orig.dst=10.0.0.2", "ct.orig.sport=99",
+         "tcp_options.2=05b4", 'interface_groups={"eth0": 3}']
     )  # fmt: skip
-    question = make_question({"from": "host", "to": "10.0.0.9", **fields})
+    question = Question(**{"from": "host", "to": "10.0.0.9", **fields})
     assert question.mark == 0x10
     assert question.tcp_flags == "SYN,ACK"
     assert question.facts == {"cpu": 2, "socket": False, "interface_groups": {"eth0": 3}}
     assert question.extra == {"esp_spi": 0x100}
     assert question.ct is not None
     assert question.ct.mark == 7
-    assert question.ct.orig == {"src": "10.0.0.1", "sport": 99}
+    assert question.ct.orig == StatedFlow(src="10.0.0.1", dst="10.0.0.2", sport=99)
     assert question.tcp_options == {2: "05b4"}
 
 
@@ -54,11 +57,11 @@ def test_settings_of_every_kind() -> None:
     [
         ("makr=1", "did you mean mark"),
         ("tcp_flag=SYN", "did you mean tcp_flags"),
-        ("mark", "write it as field=value"),
-        ("=1", "write it as field=value"),
-        ("id=1", "there is no field 'id'"),
+        ("mark", "write it as FIELD=VALUE"),
+        ("=1", "write it as FIELD=VALUE"),
+        ("id=1", "unknown field 'id'"),
         ("interface_groups={", "line 1, column"),
-        ("ct.mark.x=1", "mark has a value of its own"),
+        ("ct.mark.x=1", "mark already has a value of its own"),
     ],
 )
 def test_bad_settings_say_what_is_meant(setting: str, message: str) -> None:
@@ -88,7 +91,7 @@ def test_bad_assumptions(word: str) -> None:
 
 
 def test_facts_and_rare_fields_may_stand_beside_the_others() -> None:
-    question = make_question({"from": "a", "to": "b:80", "cpu": 1, "ah_spi": 5, "facts": {"nth": 2}})
+    question = Question(**{"from": "a", "to": "b:80", "cpu": 1, "ah_spi": 5, "facts": {"nth": 2}})
     assert question.facts == {"nth": 2, "cpu": 1}
     assert question.extra == {"ah_spi": 5}
     assert question.dport == 80
@@ -110,19 +113,19 @@ def test_facts_and_rare_fields_may_stand_beside_the_others() -> None:
 def test_icmp_types_by_name(
     fields: dict[str, object], proto: str, icmp_type: int, icmp_code: int | None
 ) -> None:
-    question = make_question({"from": "a", **fields})
+    question = Question(**{"from": "a", **fields})
     assert (question.proto, question.icmp_type, question.icmp_code) == (proto, icmp_type, icmp_code)
 
 
 def test_ports_by_name() -> None:
-    question = make_question({"from": "a", "to": "b", "sport": "ntp", "dport": "https"})
+    question = Question(**{"from": "a", "to": "b", "sport": "ntp", "dport": "https"})
     assert (question.sport, question.dport) == (123, 443)
 
 
 def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
-    assert make_question({"from": "a", "to": "b:80", "dport": 80}).dport == 80
+    assert Question(**{"from": "a", "to": "b:80", "dport": 80}).dport == 80
     with pytest.raises(UsageError, match="two destination ports"):
-        make_question({"from": "a", "to": "b:80", "dport": 81})
+        Question(**{"from": "a", "to": "b:80", "dport": 81})
 
 
 @pytest.mark.parametrize(
@@ -170,11 +173,11 @@ def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
 )
 def test_bad_fields_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make_question({"from": "a", "to": "b", **fields})
+        Question(**{"from": "a", "to": "b", **fields})
 
 
 def test_values_may_be_written_as_people_do() -> None:
-    question = make_question(
+    question = Question(**
         {"from": "a", "to": "b", "proto": 6, "state": "NEW", "family": "6", "sctp_chunks": "init,DATA:Be",
          "dccp_options": "1,0x20", "dccp_type": "request", "ip_df": "yes", "socket": 0, "ipsec": ["in", "out"]}
     )  # fmt: skip
@@ -191,4 +194,4 @@ def test_values_may_be_written_as_people_do() -> None:
 
 @pytest.mark.parametrize(("proto", "text"), [("tcp", "tcp/80"), ("icmp", "icmp"), ("gre", "gre")])
 def test_only_some_protocols_have_ports(proto: str, text: str) -> None:
-    assert make_question({"from": "a", "to": "b:80", "proto": proto}).what() == text
+    assert Question(**{"from": "a", "to": "b:80", "proto": proto}).what() == text

@@ -13,7 +13,7 @@ from iptsim.errors import UsageError
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import walk
 from iptsim.packet import address_text
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 from tests.netfilter.hosts import router
 
 HOST = "fixtures/captures/docker-28.5/icc-off"
@@ -33,7 +33,7 @@ PASSES = {**FIRST, "assume": {"limit": True}}
 
 
 def ask(**fields: Any) -> Trace:
-    return walk(router(DUMP), make_question(fields))
+    return walk(router(DUMP), Question(**fields))
 
 
 def tables(trace: Trace) -> list[tuple[str | None, str | None, int | None]]:
@@ -86,13 +86,13 @@ def test_another_connection_is_new() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"after": {**FIRST, "after": FIRST}}, "can't have another one before it"),
+        ({"after": {**FIRST, "after": FIRST}}, "the earlier packet can't have an earlier one itself"),
         ({"after": FIRST, "state": "established"}, "leave out state"),
         ({"after": "{"}, "after: "),
         ({"after": "[" * 100_000}, "after: "),
         ({"after": 7}, "expected a question"),
-        ({"after": {"frm": "a"}}, "there is no field 'frm'"),
-        ({"after": {"dport": 80}}, "who sends to whom"),
+        ({"after": {"frm": "a"}}, "after: unknown field 'frm'"),
+        ({"after": {"dport": 80}}, "needs a source and a destination"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields: dict[str, Any], said: str) -> None:

@@ -1,0 +1,24 @@
+"""Asking: a question and a host in, an explanation out. Every command, table, check and report asks here."""
+
+from __future__ import annotations
+
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import Simulator
+from iptsim.question.model import Question
+
+
+def ask(host: Host | Simulator, question: Question) -> Explanation:
+    """Follow the packet of a question through a host, and explain what happens to it.
+
+    Args:
+        host: the host; for many questions its :class:`Simulator`, which keeps the prepared rules.
+        question: the packet.
+
+    Raises:
+        UsageError: the host does not know an endpoint of the question.
+        RulesetError: the rules loop or jump to a chain that does not exist.
+        WalkLimitError: the rules take more steps than any real ruleset needs.
+    """
+    simulator = host if isinstance(host, Simulator) else Simulator(host)
+    return explain_trace(simulator.host, question, simulator.walk(question))

@@ -1,0 +1,156 @@
+"""Endpoints: where a packet comes from and where it goes, as a question names them.
+
+An endpoint is a value of one of a few classes. :func:`parse_endpoint` reads the text of one, `str` writes it.
+Which container, address or interface it is on a given host is the business of :mod:`iptsim.question.places`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from iptsim.errors import UsageError
+from iptsim.packet import Family, address_text, parse_address
+from iptsim.question import values
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The host itself, in its own network namespace."""
+
+    def __str__(self) -> str:
+        return "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Loopback:
+    """The loopback address: of the host as a source, of the sender as a destination."""
+
+    def __str__(self) -> str:
+        return "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Internet:
+    """An address outside, reached by the default route."""
+
+    def __str__(self) -> str:
+        return "internet"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """The name server of the sender's resolv.conf; it can only be a destination."""
+
+    def __str__(self) -> str:
+        return "dns"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address: a container's, the host's, or of another machine."""
+
+    family: Family
+    value: int
+
+    def __str__(self) -> str:
+        return address_text(self.family, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A container: by its name, the start of its id, a link's alias, or an alias in a network.
+
+    Attributes:
+        name: the name.
+        network: the network whose address of the container is meant; "" for any.
+    """
+
+    name: str
+    network: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.network}" if self.network else self.name
+
+
+Endpoint: TypeAlias = Machine | Loopback | Internet | Resolver | Address | Named
+
+#: The endpoints that have a name of their own. A container with the same name is written NAME@NETWORK.
+KEYWORDS: dict[str, Callable[[], Endpoint]] = {
+    str(kind()): kind for kind in (Machine, Loopback, Internet, Resolver)
+}
+
+
+@lru_cache(maxsize=4096)
+def parse_endpoint(text: str) -> Endpoint:
+    """Read an endpoint.
+
+    >>> parse_endpoint("host"), parse_endpoint("web@back")
+    (Machine(), Named(name='web', network='back'))
+    >>> str(parse_endpoint("2001:DB8::1"))
+    '2001:db8::1'
+
+    Raises:
+        UsageError: the text is empty.
+    """
+    if text in KEYWORDS:
+        return KEYWORDS[text]()
+    try:
+        return Address(*parse_address(text))
+    except ValueError:
+        name, _, network = text.partition("@")
+    if not name:
+        raise UsageError(
+            f"{values.quoted(text)} is not an endpoint; give a container, host, internet or an IP address"
+        )
+    return Named(name, network)
+
+
+def parse_ip(text: str) -> Address:
+    """Read an IP address.
+
+    Raises:
+        UsageError: the text is not one.
+    """
+    try:
+        return Address(*parse_address(text))
+    except ValueError:
+        raise UsageError(f"{values.quoted(text)} is not an IP address") from None
+
+
+def split_port(text: str) -> tuple[str, int | None]:
+    """Split `ENDPOINT[:PORT]`; an IPv6 address with a port is in brackets.
+
+    >>> split_port("web:80"), split_port("2001:db8::1"), split_port("[2001:db8::1]:80")
+    (('web', 80), ('2001:db8::1', None), ('2001:db8::1', 80))
+
+    Raises:
+        UsageError: the text after the colon is not a port.
+    """
+    if text.startswith("["):
+        name, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise UsageError(f"{text}: write it as [ADDRESS] or [ADDRESS]:PORT")
+        port = rest[1:]
+    elif text.count(":") == 1:
+        name, _, port = text.partition(":")
+    else:
+        return text, None
+    try:
+        return name, values.port(port) if port else None
+    except UsageError as error:
+        raise UsageError(f"{text}: {error}") from None
+
+
+def with_port(endpoint: Endpoint | None, port: int | None) -> str:
+    """Return `ENDPOINT[:PORT]`, as :func:`split_port` reads it.
+
+    >>> with_port(parse_endpoint("2001:db8::1"), 80)
+    '[2001:db8::1]:80'
+    """
+    text = "" if endpoint is None else str(endpoint)
+    if port is None:
+        return text
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"

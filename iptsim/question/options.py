@@ -1,0 +1,90 @@
+"""What `--set` and `--assume` mean: texts of the command line, read into the fields of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from iptsim.errors import UsageError
+from iptsim.question.facts import FACTS, RARE_FIELDS
+from iptsim.question.model import packet_fields, unknown_field
+from iptsim.question.values import TRUTHS, read_number
+from iptsim.reading import parse_json
+
+_NFT_FAMILIES = frozenset({"ip", "ip6", "inet", "bridge", "netdev"})
+#: Fields with parts, which a dot leads to: `ct.mark`.
+_WITH_PARTS = ("ct", "inner", "tcp_options")
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Read `--set FIELD=VALUE` texts into fields of a question.
+
+    A dot leads to the parts of `ct`, `inner` and `tcp_options`: `ct.mark=7`, `ct.orig.src=10.0.0.1`, `inner.dport=53`.
+
+    >>> read_settings(["mark=0x10", "ct.mark=7", "cpu=2"])
+    {'mark': '0x10', 'ct': {'mark': '7'}, 'cpu': 2}
+
+    Raises:
+        UsageError: a text without `=`, or an unknown field.
+    """
+    fields: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        if not equals or not path:
+            raise UsageError(f"--set {setting}: write it as FIELD=VALUE")
+        first, *rest = path.strip().split(".")
+        if not rest and first in FACTS:
+            fields[first] = _fact(setting, value)
+        elif not rest and (first in RARE_FIELDS or first in packet_fields()):
+            fields[first] = value
+        elif rest and first in _WITH_PARTS:
+            place = fields
+            for part in (first, *rest[:-1]):
+                place = place.setdefault(part, {})
+                if not isinstance(place, dict):
+                    raise UsageError(f"--set {setting}: {part} already has a value of its own")
+            place[rest[-1]] = value
+        else:
+            raise UsageError(f"--set {setting}: {unknown_field(path)}")
+    return fields
+
+
+def _fact(setting: str, value: str) -> Any:
+    """Read a fact: a number, yes or no, an object in JSON, or other text."""
+    if value.startswith("{"):
+        try:
+            return parse_json(value.encode("utf-8", "replace"))
+        except ValueError as error:
+            raise UsageError(f"--set {setting}: {error}") from None
+    number = read_number(value)
+    return TRUTHS.get(value.lower(), value) if isinstance(number, str) else number
+
+
+def read_assumptions(texts: Iterable[str]) -> dict[str, bool]:
+    """Read `--assume WHAT=yes|no` texts.
+
+    >>> read_assumptions(["limit=yes", "filter:INPUT:7=no"])
+    {'limit': True, 'filter:INPUT:7': False}
+
+    Raises:
+        UsageError: a text is not of that form.
+    """
+    found = {}
+    for text in texts:
+        what, equals, value = text.rpartition("=")
+        if not equals or not what or value.lower() not in TRUTHS:
+            raise UsageError(f"--assume {text}: write it as MATCH=yes, or TABLE:CHAIN:N=no")
+        if ":" in what and not _is_place(what):
+            raise UsageError(
+                f"--assume {text}: write a rule as TABLE:CHAIN:N, as in filter:INPUT:7, and a chain of nftables as "
+                "FAMILY:TABLE:CHAIN, as in inet:fw:input"
+            )
+        found[what] = TRUTHS[value.lower()]
+    return found
+
+
+def _is_place(text: str) -> bool:
+    """Tell whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
+    table, _, rest = text.partition(":")
+    chain, _, position = rest.rpartition(":")
+    return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdigit())

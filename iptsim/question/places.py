@@ -1,0 +1,253 @@
+"""Where an endpoint is on a host: in a container's network namespace, in the host's own, or outside."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from iptsim.errors import UsageError
+from iptsim.host import containers
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
+from iptsim.languages import Message, message
+from iptsim.packet import Family
+from iptsim.question.endpoints import (
+    KEYWORDS,
+    Address,
+    Endpoint,
+    Internet,
+    Loopback,
+    Machine,
+    Named,
+    Resolver,
+)
+from iptsim.question.values import quoted
+
+#: How many names an error lists.
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class InContainer:
+    """In the network namespace of a container.
+
+    Attributes:
+        container: the container.
+        attachment: its endpoint in the network that the question names; None if it names none.
+    """
+
+    container: Container
+    attachment: containers.Endpoint | None = None
+
+    def address(self, family: Family) -> int | None:
+        """Return its address of a family, None if it has none."""
+        return (self.attachment or self.container).address(family)
+
+
+@dataclass(frozen=True, slots=True)
+class OnHost:
+    """In the host's own network namespace.
+
+    Attributes:
+        address: the address of the host that the endpoint names; None if it names none.
+    """
+
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Beyond an interface of the host."""
+
+    interface: str
+
+
+#: Where a packet starts.
+Origin: TypeAlias = InContainer | OnHost | Outside
+#: An endpoint as a host knows it: containers and the host are found, the others mean the same everywhere.
+Place: TypeAlias = InContainer | OnHost | Loopback | Internet | Resolver | Address
+
+
+def place_of(host: Host, endpoint: Endpoint) -> Place:
+    """Return where an endpoint is on a host.
+
+    Raises:
+        UsageError: the host has no container of that name, or the container is not running.
+    """
+    if isinstance(endpoint, Machine):
+        return OnHost()
+    if isinstance(endpoint, Named):
+        found = host.container(str(endpoint))
+        if found is None:
+            raise UsageError(_unknown(host, endpoint))
+        return _shared_place(host, InContainer(*found))
+    if isinstance(endpoint, Address):
+        owner = host.owner_of(endpoint.family, endpoint.value)
+        return InContainer(*owner) if isinstance(owner, tuple) else endpoint
+    return endpoint
+
+
+def source_place(host: Host, endpoint: Endpoint) -> InContainer | OnHost | Loopback | Internet | Address:
+    """Return where a source is; an :class:`Address` is then of another machine.
+
+    Raises:
+        UsageError: as for :func:`place_of`.
+    """
+    place = place_of(host, endpoint)
+    assert not isinstance(place, Resolver)  # a question refuses it
+    if isinstance(place, Address) and (
+        host.owner_of(place.family, place.value) == "host" or is_loopback(place.family, place.value)
+    ):
+        return OnHost(place)
+    return place
+
+
+def destination_place(host: Host, endpoint: Endpoint, source: Place) -> Place:
+    """Return where a destination is, as the source names it: its links and the aliases in its networks come first.
+
+    Raises:
+        UsageError: as for :func:`place_of`.
+    """
+    if not isinstance(endpoint, Named):
+        return place_of(host, endpoint)
+    name = str(endpoint)
+    known = host.container(name) is not None
+    if isinstance(source, InContainer):
+        for link in source.container.links:
+            if name == link.alias and (found := host.container(link.target)):
+                return InContainer(*found)
+        for network in () if known else source.container.endpoints:
+            for container in host.containers.values():
+                place = container.endpoints.get(network)
+                if place is not None and name in place.aliases:
+                    return InContainer(container, place)
+    if not known:
+        called = {container.name: container for container in _called(host, name)}
+        if len(called) == 1:
+            return _shared_place(host, InContainer(called.popitem()[1]))
+    return place_of(host, endpoint)
+
+
+def is_loopback(family: Family, address: int) -> bool:
+    """Tell whether an address is a loopback address."""
+    return address >> 24 == 127 if family == 4 else address == 1
+
+
+def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:
+    """Follow `network_mode`: a container may share the network namespace of the host or of another container.
+
+    Raises:
+        UsageError: the container is not running.
+    """
+    seen: list[Container] = []
+    while not any(place.container is one for one in seen):
+        container = place.container
+        if container.network_mode == "host":
+            return OnHost()
+        if not container.network_mode.startswith("container:"):
+            break
+        seen.append(container)
+        found = host.container(container.network_mode.partition(":")[2])
+        place = InContainer(*found) if found else place
+    if not place.container.running:
+        raise UsageError(f"container {place.container.name} is not running, so it has no address")
+    return place
+
+
+def _called(host: Host, name: str) -> Iterator[Container]:
+    """Yield the containers that another one knows by a name: an alias in a network, or a link's."""
+    for container in host.containers.values():
+        if any(name in endpoint.aliases for endpoint in container.endpoints.values()):
+            yield container
+        for link in container.links:
+            if link.alias == name and (found := host.container(link.target)):
+                yield found[0]
+
+
+# -- what is said about names ----------------------------------------------------------------------
+
+
+def shared_network_note(host: Host, endpoint: Endpoint, place: Place) -> Iterator[Message]:
+    """Yield a note where a container has no network namespace of its own."""
+    asked = host.container(str(endpoint)) if isinstance(endpoint, Named) else None
+    if asked is None:
+        return
+    found = asked[0]
+    if isinstance(place, OnHost):
+        yield message("{name} has no network of its own: it uses the host's.", name=found.name)
+    elif (
+        isinstance(place, InContainer)
+        and place.container is not found
+        and found.network_mode.startswith("container:")
+    ):
+        yield message(
+            "{name} has no network of its own: it uses that of {other}.",
+            name=found.name,
+            other=place.container.name,
+        )
+
+
+def unresolved_note(
+    host: Host, endpoint: Endpoint, sender: Container, target: Container, address: str
+) -> Iterator[Message]:
+    """Yield a note where a container could not resolve the name by which the question calls another one.
+
+    On the default bridge there are only the links in /etc/hosts; on other networks Docker's resolver
+    knows names and aliases of the containers on a common one (docs.docker.com/engine/network/drivers/bridge).
+    """
+    known = all(one.daemon == "docker" and one.id for one in (sender, target))
+    if not isinstance(endpoint, Named) or not known or sender is target:
+        return
+    name = str(endpoint)
+    shares = name in host.containers and name != target.name
+    if not (shares or name == target.name or target in _called(host, name)):
+        return
+    if any(link.target == target.name and name in (link.alias, target.name) for link in sender.links):
+        return
+    networks = [host.networks[network] for network in sender.endpoints if network in host.networks]
+    own = [one.name for one in networks if not one.is_default_bridge and one.driver not in ("host", "null")]
+    if not shares and any(
+        name == target.name or name in target.endpoints[network].aliases
+        for network in own
+        if network in target.endpoints
+    ):
+        return
+    if shares:
+        why = message("a container without a network of its own has no name")
+    elif own:
+        why = message("Docker's DNS server only knows containers that share a user-defined network with it")
+    elif any(network.is_default_bridge for network in networks):
+        why = message("on the default bridge only linked containers have names")
+    else:
+        why = message("it is not on a network")
+    yield message(
+        "Used {name}'s address {address}. {sender} itself could not resolve the name: {why}.",
+        name=name,
+        address=address,
+        sender=sender.name,
+        why=why,
+    )
+
+
+def _unknown(host: Host, endpoint: Named) -> str:
+    """Return the error for a name that the host does not have."""
+    name = str(endpoint)
+    if endpoint.network and (found := host.container(endpoint.name)):
+        own = ", ".join(found[0].endpoints)
+        return (
+            f"container {found[0].name} is not on the network {quoted(endpoint.network)}; its networks: {own}"
+        )
+    if name in host.networks:
+        members = [one.name for one in host.containers.values() if name in one.endpoints]
+        choose = f"; choose one of its containers: {', '.join(members[:_LISTED])}" if members else ""
+        return f"{quoted(name)} is a network, not an endpoint{choose}"
+    if name in host.namespace.interfaces:
+        return f"{quoted(name)} is an interface of the host; give an address, or the interface of arrival with -i"
+    known = [*host.containers, *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver)]
+    near = difflib.get_close_matches(name[:80], known, 1)
+    hint = f"did you mean {near[0]}? Choose from: " if near else "choose from: "
+    listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
+    told = f"unknown endpoint {quoted(name)}; {hint}{listed}, or any IP address"
+    return told if near or "." not in name else f"{told} (names of other hosts are not looked up)"

@@ -1,0 +1,175 @@
+"""How the values of a question's fields are read: numbers, ports, yes or no, bytes in hex.
+
+A reader takes a value as JSON, Python or the command line gives it and returns it checked. Its error says what is wrong
+with the value; the caller adds the field.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from iptsim.errors import UsageError
+from iptsim.extensions.parameters import parse_protocol
+from iptsim.extensions.services import PORTS
+from iptsim.packet import TCP_FLAGS
+
+#: Largest values of 8, 16 and 32 bits.
+BITS8, BITS16, BITS32 = 0xFF, 0xFFFF, 0xFFFFFFFF
+#: The texts that stand for yes and no.
+TRUTHS = {
+    "yes": True, "true": True, "1": True, "on": True,
+    "no": False, "false": False, "0": False, "off": False,
+}  # fmt: skip
+_MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", re.ASCII)
+#: Bytes of content that a TCP option has at most: the header's 40 less its kind and length.
+_OPTION_ROOM = 38
+#: A value is quoted in errors up to this length.
+_LONGEST = 40
+
+
+def quoted(value: object) -> str:
+    """Return a value in quotes, shortened to what an error needs.
+
+    >>> quoted("web"), quoted(80)
+    ("'web'", '80')
+    """
+    shown = repr(value[:_LONGEST] if isinstance(value, str) else value)
+    return shown if isinstance(value, str) and len(value) <= _LONGEST else shown[:_LONGEST]
+
+
+def read_number(text: str) -> int | str:
+    """Read a number, decimal or such as 0x10; any other text is returned as it is."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        return text
+
+
+def whole(high: int, low: int = 0) -> Callable[[Any], int]:
+    """Return a reader of whole numbers from `low` to `high`."""
+
+    def read(value: Any) -> int:
+        number = read_number(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
+            raise UsageError(f"{quoted(value)} is not a number from {low} to {high}")
+        return number
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    """Return a reader of one of a few words, in any case."""
+
+    def read(value: Any) -> str:
+        word = value.lower() if isinstance(value, str) else value
+        if word not in choices:
+            raise UsageError(f"{quoted(value)} is not {', '.join(choices[:-1])} or {choices[-1]}")
+        return str(word)
+
+    return read
+
+
+def truth(value: Any) -> bool:
+    """Read yes or no."""
+    found = value if isinstance(value, bool) else TRUTHS.get(str(value).lower())
+    if found is None:
+        raise UsageError(f"{quoted(value)} is not yes or no")
+    return found
+
+
+def text(value: Any) -> str:
+    """Read a text."""
+    if not isinstance(value, str):
+        raise UsageError(f"{quoted(value)} is not text")
+    return value
+
+
+def port(value: Any) -> int:
+    """Read a port: a number, or the name of a service.
+
+    >>> port("http"), port("0x50"), port(80)
+    (80, 80, 80)
+    """
+    number = read_number(value) if isinstance(value, str) and value.isascii() else value
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= BITS16:
+        return number
+    if value in PORTS:
+        return PORTS[value]
+    near = difflib.get_close_matches(number[:_LONGEST], PORTS, 1, 0.75) if isinstance(number, str) else []
+    hint = f"did you mean {near[0]}?" if near else "give a number from 0 to 65535 or the name of a service"
+    raise UsageError(f"{quoted(value)} is not a port; {hint}")
+
+
+def hex_bytes(value: Any) -> str:
+    """Check bytes in hex; they are kept as text."""
+    try:
+        bytes.fromhex(text(value))
+    except ValueError:
+        raise UsageError(f"{quoted(value)} is not bytes in hex, such as 05b4") from None
+    return str(value)
+
+
+def protocol(value: Any) -> str:
+    """Check a protocol, by name or number; it is kept as text."""
+    name = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+    try:
+        number = parse_protocol(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if number == 0:
+        raise UsageError(f"{quoted(name)} is not one protocol; give tcp, udp, icmp or a number")
+    return name
+
+
+def tcp_flags(value: Any) -> str:
+    """Check TCP flags such as SYN,ACK; NONE is an empty set. They are kept as text."""
+    for name in text(value).replace("NONE", "").split(","):
+        if name and name.strip().upper() not in TCP_FLAGS:
+            raise UsageError(f"{name!r} is not a TCP flag; choose from: {', '.join(TCP_FLAGS)}")
+    return str(value)
+
+
+def tcp_options(value: Any) -> dict[int, str]:
+    """Read TCP options: number -> content in hex."""
+    found = {whole(BITS8)(kind): hex_bytes(data) for kind, data in mapping(value).items()}
+    if any(len(bytes.fromhex(data)) > _OPTION_ROOM for data in found.values()):
+        raise UsageError(f"a TCP option has at most {_OPTION_ROOM} bytes")
+    return found
+
+
+def extension_headers(value: Any) -> tuple[tuple[int, str], ...]:
+    """Read IPv6 extension headers: pairs of a protocol number and the content in hex."""
+    if not isinstance(value, list | tuple) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in value
+    ):
+        raise UsageError(f"{quoted(value)} is not a list of pairs: a protocol number, and the content in hex")
+    return tuple((whole(BITS8)(kind), hex_bytes(data)) for kind, data in value)
+
+
+def mac(value: Any) -> str:
+    """Check a MAC address."""
+    if not _MAC.fullmatch(text(value)):
+        raise UsageError(f"{quoted(value)} is not a MAC address, such as 02:42:ac:11:00:02")
+    return str(value)
+
+
+def mapping(value: Any) -> dict[Any, Any]:
+    """Read an object of JSON."""
+    if not isinstance(value, dict):
+        raise UsageError(f"{quoted(value)} is not an object")
+    return value
+
+
+def identifier(value: Any) -> str | int:
+    """Read an id of a question: text, or a number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise UsageError(f"{quoted(value)} is not text or a number")
+    return value
+
+
+def assumptions(value: Any) -> dict[str, bool]:
+    """Read what is assumed: module or TABLE:CHAIN:N -> yes or no."""
+    return {text(what): truth(taken) for what, taken in mapping(value).items()}
