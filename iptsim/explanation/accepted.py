@@ -54,7 +54,7 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
 def accepting(leg: Leg) -> list[Step]:
     """Return what let the packet through: the last rule of the filter table, else its policy.
 
-    Several steps where the ways of the packet end at different ones, none where no table has a chain for it.
+    Several steps if the branches of the trace end at different ones, none if no table has a chain for the packet.
     """
     steps = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table == "filter"]
     if any(step.maybe for step in steps):

@@ -1,4 +1,4 @@
-"""Answers of several ways: what a verdict depends on, and ways that end alike but not at the same step."""
+"""Answers with several branches: what a verdict depends on, and branches with the same verdict but different steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from iptsim.languages import Text, message, message_joined, message_sentence, me
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision, Leg, Trace
 
-#: Matches that a sentence names at most.
+#: How many undecided matches a sentence names.
 _SHOWN = 3
 
 
@@ -39,7 +39,7 @@ def depends(trace: Trace) -> Reason:
 
 
 def _rewritten(trace: Trace) -> Reason:
-    """Return why it is unknown what happens to a packet that a chain of nftables changed."""
+    """Return why the fate of a packet that an nftables chain changed is unknown."""
     leg = trace.deciding_leg
     step = leg.deciding
     text = message_sentence(step.note) if step is not None else ""
@@ -48,7 +48,7 @@ def _rewritten(trace: Trace) -> Reason:
 
 
 def _on(hinges: list[Decision]) -> Text:
-    """Name what a verdict or a destination depends on."""
+    """Return what a verdict or a destination depends on."""
     texts = []
     for hinge in hinges[:_SHOWN]:
         what = hinge.unknown.reason
@@ -59,19 +59,19 @@ def _on(hinges: list[Decision]) -> Text:
 
 
 def destination_text(trace: Trace) -> Text:
-    """Say what the destination depends on, where the ways end alike but not at the same place."""
+    """Return what the destination depends on, if the branches have the same verdict but not the same destination."""
     if not trace.branches:
         return ""
     return message("Where it arrives depends on {on}.", on=_on(trace.hinges))
 
 
 def _by(step: Step) -> Text:
-    """Name what ended a way: "by filter FORWARD rule 4", or what the kernel did."""
+    """Return what ended a branch: "by filter FORWARD rule 4", or what the kernel did."""
     return message("by {place}", place=place_of_step(step)) if step.table is not None else step.note
 
 
 def blocked(leg: Leg, steps: list[Step]) -> Reason:
-    """Return the reason of a packet that is blocked on every way, at one step or another."""
+    """Return the reason of a packet that every branch blocks, at one step or another."""
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     if leg.verdict == "REJECT":
         text = message("It is rejected in any case: {places}.", places=places)
@@ -83,7 +83,7 @@ def blocked(leg: Leg, steps: list[Step]) -> Reason:
 
 
 def blocked_there_or_back(trace: Trace) -> Reason:
-    """Return the reason of a connection that fails on every way, at its request or at a later packet."""
+    """Return the reason of a connection that fails in every branch, at its request or at a later packet."""
     steps = {step.key(): step for way in trace.branches for step in way.deciding_leg.ends}
     places = message_joined(" or ", dict.fromkeys(map(place_of_step, steps.values())))
     text = message("The request or its reply is blocked in any case, by {places}.", places=places)
@@ -92,7 +92,7 @@ def blocked_there_or_back(trace: Trace) -> Reason:
 
 
 def accepted(leg: Leg, steps: list[Step]) -> Reason:
-    """Return the reason of a packet that is accepted on every way, at one step or another."""
+    """Return the reason of a packet that every branch accepts, at one step or another."""
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     text = message("It is accepted in any case: {places}.", places=places)
     return Reason(

@@ -1,4 +1,4 @@
-"""Why a packet is accepted that no rule of the host sees."""
+"""Why a packet that no rule of the host sees is accepted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.netfilter.steps import Step
 
 
 def bypassed(case: Case, step: Step) -> Reason:
-    """Return the reason of a packet that a bridge switches, or a driver whose traffic passes no rule of the host."""
+    """Return the reason of a packet that bypasses the host's rules, on a bridge or by the driver of its network."""
     return Reason(ReasonCode.BYPASSES_IPTABLES, _bypass_text(case, step), step, case.leg)
 
 
@@ -50,7 +50,7 @@ def unseen(case: Case) -> Reason:
 
 
 def _inside_text(case: Case) -> Message:
-    """Say what happens to a packet that stays in its sender's namespace; Docker's resolver is there, too."""
+    """Return what happens to a packet that stays in its sender's namespace, where Docker's resolver is as well."""
     sender = case.leg.sender
     if case.packet.family != 4 or case.packet.dst != 0x7F00000B:
         return message("The packet stays inside {sender}'s own network namespace.", sender=sender)

@@ -34,7 +34,7 @@ class Case:
 
     @cached_property
     def role(self) -> Role | None:
-        """What the deciding rule is for, where Docker wrote it."""
+        """What the deciding rule is for, if Docker wrote it."""
         step = self.step
         return docker_role(step.rule, self.host) if step is not None and step.rule is not None else None
 
@@ -45,7 +45,7 @@ class Case:
 
     @cached_property
     def seen(self) -> Packet:
-        """The packet as the deciding step met it: after the translations before that step."""
+        """The packet as the deciding step saw it: after the translations before that step."""
         packet = self.leg.packet.copy()
         for step in self.leg.steps:
             if step.maybe:
@@ -84,12 +84,12 @@ class Case:
         return found is None or found.is_default_bridge
 
     def owner(self, address: int) -> Container | None:
-        """Return the container that has an address, or None."""
+        """Return the container with this address, or None."""
         owner = self.host.owner_of(self.packet.family, address)
         return owner[0] if isinstance(owner, tuple) else None
 
     def name(self, address: int) -> Text:
-        """Name an address's owner, or show the address."""
+        """Return the name of an address's owner, or the address."""
         owner = self.host.owner_of(self.packet.family, address)
         if isinstance(owner, tuple):
             return owner[0].name
@@ -106,7 +106,7 @@ class Case:
         return any(step.verdict in (f"JUMP:{chain}", f"GOTO:{chain}") for step in self.leg.steps)
 
     def icc_drop(self, bridge: str | None) -> Rule | None:
-        """Return Docker's rule that blocks traffic between the containers of the sender's bridge."""
+        """Return Docker's rule that blocks traffic between the containers of a bridge."""
         packet = self.packet
         for chain in ("DOCKER-FORWARD", "FORWARD"):
             for rule in self.rules(chain):
@@ -131,7 +131,7 @@ def destination_text(packet: Packet) -> str:
 
 
 def packets_text(rule: Rule) -> Text:
-    """Say which packets a rule matches: "tcp packets from 10.0.0.9 to port 80"."""
+    """Return which packets a rule matches: "tcp packets from 10.0.0.9 to port 80"."""
     parameters = rule.parameters
     protocol = ""
     if parameters.protocol and "protocol" not in parameters.negated:
@@ -147,7 +147,7 @@ def packets_text(rule: Rule) -> Text:
 
 
 def own_address_text(case: Case) -> Text:
-    """Say why INPUT decides about a container's packet to an address of its host."""
+    """Return why INPUT decides about a container's packet to an address of its host."""
     packet, step = case.packet, case.step
     to_host = case.host.owner_of(packet.family, packet.dst) == "host"
     if step is None or step.hook != "INPUT" or case.sender is None or not to_host:
@@ -177,7 +177,7 @@ def has_link(host: Host, container: Container, target: str) -> bool:
 
 
 def published_family(target: Container, packet: Packet) -> int | None:
-    """Return the other family, where a container publishes the port for that one alone."""
+    """Return the other address family, if a container publishes the port only for that one."""
     families = {
         port.family
         for port in target.published

@@ -1,4 +1,4 @@
-"""How an answer ends that lets the packet through: which program gets it, or that none listens."""
+"""How an answer with an allowed packet ends: which program receives it, or that nothing listens."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _full_place(delivered: Delivery) -> str:
 
 
 def _bound_elsewhere(host: Host, delivered: Delivery) -> Text:
-    """Say that programs do listen on that port, but on other addresses only."""
+    """Return that programs listen on that port, but only on other addresses."""
     packet = delivered.packet
     places = {
         _bound(listener)

@@ -1,4 +1,4 @@
-"""What people expect of a connection, in one word, and whether an answer meets it."""
+"""Expectations of a connection, one word each, and whether an answer meets them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from iptsim.explanation.explanation import Explanation
 from iptsim.languages import Text, message
 
 _VERDICTS = ("accept", "drop", "reject", "depends")
-#: The words. "open": the request and its reply pass, and nothing says that no program listens; "refused": they pass,
-#: and no program listens; "closed": the packet or its reply is blocked, or the connection is refused.
+#: "open": the request and its reply pass, and nothing says that no program listens; "refused": they pass, but no
+#: program listens; "closed": the packet or its reply is blocked, or the connection is refused.
 EXPECTATIONS = (*_VERDICTS, "open", "refused", "closed")
 
 
 def check_expectation(expected: object) -> str:
-    """Return an expectation that was read.
+    """Check an expectation from the user, and return it.
 
     Raises:
-        UsageError: it is none of the words.
+        UsageError: there is no such expectation.
     """
     if not isinstance(expected, str) or expected not in EXPECTATIONS:
         raise UsageError(f"expect: unknown {str(expected)[:40]!r}; choose from: {', '.join(EXPECTATIONS)}")
@@ -25,7 +25,7 @@ def check_expectation(expected: object) -> str:
 
 
 def is_met(expected: str, answer: Explanation) -> bool:
-    """Tell whether an answer is as expected."""
+    """Tell whether an answer meets an expectation."""
     if expected in _VERDICTS:
         return answer.verdict == expected.upper()
     passes, refused = answer.verdict == "ACCEPT", is_refused(answer)
@@ -37,12 +37,12 @@ def is_met(expected: str, answer: Explanation) -> bool:
 
 
 def is_refused(answer: Explanation) -> bool:
-    """Tell whether no rule blocks a connection, but no program listens where it ends."""
+    """Tell whether no rule blocks a connection, but no program listens at its end."""
     return answer.verdict == "ACCEPT" and answer.trace.listening is False
 
 
 def assumption_of(expected: str, answer: Explanation) -> Text:
-    """Return what "open" takes for granted about an answer; "" where it is known."""
+    """Return what "open" assumes about an answer; "" where it is known."""
     delivered = answer.trace.opening.delivered
     unknown = answer.trace.listening is None and delivered is not None and delivered.packet.dport is not None
     if expected != "open" or answer.verdict != "ACCEPT" or not unknown or delivered is None:

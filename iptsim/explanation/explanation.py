@@ -20,7 +20,7 @@ from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
 from iptsim.shown import Pictured
 
-#: Header fields by the words that name them, for defaults that a rule looked at.
+#: The names of header fields, for defaults that a rule checked.
 _FIELD_NAMES: dict[str, Text] = {
     "sport": message("source port"), "dport": message("destination port"), "tcp_flags": message("TCP flags"),
     "tcp_options": message("TCP options"), "icmp_type": message("ICMP type"), "icmp_code": message("ICMP code"),
@@ -37,12 +37,12 @@ class Explanation(Pictured):
     Attributes:
         verdict: ACCEPT, DROP, REJECT or DEPENDS.
         reason: why, with its stable code, sentences and deciding step.
-        question: what was asked.
-        sender / target: names of both ends as the answer calls them, with addresses: "web 172.17.0.2".
+        question: the question.
+        sender / target: names of both endpoints, with addresses: "web 172.17.0.2".
         trace: the walk.
         assumed: sentences on what the answer assumes.
-        branches: one explanation a way, when undecided matches lead to different ends.
-        language: the one that it is told in, also when it is shown later.
+        branches: one explanation for each branch, if undecided matches lead to different verdicts or destinations.
+        language: its language, also if it is shown later.
     """
 
     verdict: FinalVerdict
@@ -90,16 +90,16 @@ class Explanation(Pictured):
         return story_of(self.trace, self.reason.step)
 
     def words(self) -> list[Word]:
-        """Return the field's words that occur in the answer, with their meanings."""
+        """Return the terms of the glossary that occur in the answer."""
         return words_in(str(self).split("\n"))
 
     def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
         """Return the trace in its JSON form, schema `iptsim.trace/1`.
 
         Args:
-            verbose: add to each step the rules that were looked at in vain before it, and why a rule of
-                Docker's is there; that of the deciding rule is always told.
-            teach: add the field's words that occur in the answer, with their meanings.
+            verbose: add to each step the rules that did not match before it, and why Docker wrote its rule; for
+                the deciding rule that is always there.
+            teach: add the terms of the glossary that occur in the answer.
         """
         with language(self.language):
             out = self._as_json(verbose)
@@ -129,14 +129,14 @@ class Explanation(Pictured):
         return out
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:
-        """Add to a rule's JSON form why it is there, if Docker wrote it."""
+        """Add the purpose of a rule to its JSON form, if Docker wrote it."""
         role = docker_role(step.rule, self.host) if step.rule is not None else None
         if role is not None:
             out["docker"] = role_json(role)
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:
-    """Return how an undecided match went on one way."""
+    """Return which way an undecided match went in a branch."""
     rule = decision.rule
     out: dict[str, Any] = {
         "table": rule.table if rule is not None else None,
@@ -153,7 +153,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 
 
 def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
-    """Put a trace into words."""
+    """Explain a trace."""
     leg = trace.legs[0]
     assumed: list[Text] = [*trace.assumptions]
     packet = leg.packet

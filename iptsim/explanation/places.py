@@ -1,4 +1,4 @@
-"""How sentences name a place in the rules."""
+"""How sentences name places in the rules."""
 
 from __future__ import annotations
 

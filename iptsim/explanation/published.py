@@ -15,7 +15,7 @@ from iptsim.packet import PORT_PROTOCOLS, Packet, address_text, parse_address, p
 
 
 def forwarded(case: Case, forward: Step) -> Reason:
-    """Return the reason of a packet that a DNAT rule of Docker forwards to a container."""
+    """Return the reason of a packet that Docker's DNAT rule forwards to a container."""
     delivered = case.leg.delivered
     assert delivered is not None
     assert forward.rule is not None
@@ -41,7 +41,7 @@ def forwarded(case: Case, forward: Step) -> Reason:
 
 
 def _client_text(case: Case, name: str, packet: Packet) -> Text:
-    """Say which client address a container sees, where its packet may not have several."""
+    """Return which client address a container sees, if it is the same in all branches."""
     if not name or packet.proto not in PORT_PROTOCOLS or has_undecided_source(case):
         return ""
     address = address_text(packet.family, packet.src)
@@ -53,7 +53,7 @@ def _client_text(case: Case, name: str, packet: Packet) -> Text:
 
 
 def _input_rules(case: Case) -> Text:
-    """Name the rules that only see what the host itself receives."""
+    """Return a name for the rules that only see what the host itself receives."""
     owners = {authorship(rule, case.host)[0]: None for rule in case.rules("INPUT")}
     known = [owner for owner in owners if owner not in ("user", "kernel", "docker")]
     return (
@@ -64,7 +64,7 @@ def _input_rules(case: Case) -> Text:
 
 
 def _missed_by_port(case: Case) -> Text:
-    """Point at a rule in DOCKER-USER that names the original port, which DNAT has replaced."""
+    """Return that a rule in DOCKER-USER checks the original port, which DNAT has replaced."""
     delivered, original = case.leg.delivered, case.packet.dport
     if delivered is None or original is None or delivered.packet.dport == original:
         return ""
@@ -120,7 +120,7 @@ def proxied(case: Case) -> Reason:
 
 
 def other_publication_text(case: Case) -> Text:
-    """Say that the port is published, but for another address, protocol or family."""
+    """Return that the port is published, but for another address, protocol or address family."""
     delivered = case.leg.delivered
     if delivered is None or delivered.kind != "host" or delivered.packet.proto not in PORT_PROTOCOLS:
         return ""

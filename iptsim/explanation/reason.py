@@ -18,8 +18,8 @@ class Reason:
     Attributes:
         code: a stable code.
         message: one or more sentences.
-        step: the deciding step; None where no rule or policy decides, or where the ways of a packet end
-            at several.
+        step: the deciding step; None if no rule or policy decides, or if the branches end at
+            different ones.
         leg: the leg that holds it.
         remedy: how the verdict is usually changed, one sentence; "" where there is no usual way.
         language: the language of `text` and `advice`.

@@ -1,4 +1,4 @@
-"""Why it is so: one stable code and a few plain sentences for each way that a walk can end."""
+"""Why a packet got its verdict: one stable code and a few plain sentences for each possible end of a walk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["REASONS", "Reason", "ReasonCode", "reason_of"]
 
 
 def reason_of(host: Host, question: Question, trace: Trace) -> Reason:
-    """Find the reason of a trace's verdict."""
+    """Return the reason of a trace's verdict."""
     if trace.verdict == "DEPENDS":
         return depends(trace)
     if trace.verdict != "ACCEPT":

@@ -104,7 +104,7 @@ def _refused(case: Case) -> Reason:
 
 
 def _shut_in_text(case: Case, code: ReasonCode) -> Text:
-    """Say why a container has no route: no address of that family, or only internal networks."""
+    """Return why a container has no route: no address of that family, or only internal networks."""
     found = case.host.container(case.leg.sender)
     if code is not ReasonCode.NO_ROUTE or found is None:
         return ""
@@ -195,7 +195,7 @@ def _icc_off(case: Case) -> tuple[ReasonCode, Message]:
 
 
 def _forwarded_text(case: Case) -> Text:
-    """Say where a port of the host is forwarded to, where that is why another rule sees the packet."""
+    """Return where a port of the host is forwarded to, if that is why another rule sees the packet."""
     seen = case.seen
     if seen.dst == case.packet.dst:
         return ""

@@ -1,7 +1,7 @@
 """The story of a trace as one tree of visits: legs, namespaces, hooks, base chains, rules; what decided, what mattered.
 
 It is a fold over the calls and returns of :mod:`iptsim.netfilter.path`. The terminal, HTML, reports and pictures show
-this tree, each in its own form; none of them works out anew which visits mattered.
+this tree, each in its own form; which visits mattered is decided here alone.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class LegVisit:
     Attributes:
         number: counted from 1.
         own / host / arrival: what happened in the sender's namespace, on the host, and in the receiver's.
-        blocked_by: the step that blocked the packet; None if it arrived, or if its ways end at several steps.
+        blocked_by: the step that blocked the packet; None if it arrived, or if its branches end at different steps.
         decided_by: the same, or the step by which the packet got through.
         end: how the path ends.
         is_of_reject: it is what a REJECT rule sends back.
@@ -246,7 +246,7 @@ def _visits(steps: list[Step]) -> list[Visit]:
     if steps[0].table is None:
         return [Visit(step, effect=Effect.ACTED) for step in steps]
     roots: list[Visit] = []
-    #: The visits that enclose the next one, by depth: a call, and the gotos that followed it there.
+    #: The visits that enclose the next one, by depth: a call, or the last goto after it.
     around: list[Visit | None] = [None]
     for move in moves(steps):
         step = move.step
@@ -267,7 +267,7 @@ def _visits(steps: list[Step]) -> list[Visit]:
 
 
 def _spread(visit: Visit | None, effect: Effect) -> None:
-    """Note an effect at a visit and at those that led to it."""
+    """Add an effect to a visit and to those that led to it."""
     while visit is not None and effect & ~visit.effect:
         visit.effect |= effect
         visit = visit.parent

@@ -15,7 +15,7 @@ _MOVING = ("DNAT", "REDIRECT", "NETMAP")
 
 
 def destination_change_text(case: Case) -> Text:
-    """Say which rule changes the destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80."."""
+    """Return which rule changes the destination: "nat PREROUTING rule 1 sends it to web 10.0.0.9:80."."""
     if case.trace.branches:
         return branches.destination_text(case.trace)
     delivered = case.leg.delivered
@@ -30,12 +30,12 @@ def destination_change_text(case: Case) -> Text:
 
 
 def has_undecided_source(case: Case) -> bool:
-    """Tell whether only some ways give the packet another source address."""
+    """Tell whether only some branches change the packet's source address."""
     return any(step.maybe and "src" in step.changes for step in case.leg.steps)
 
 
 def astray_text(case: Case) -> Text:
-    """Say it where a container's packet to another container leaves the host instead."""
+    """Return that a packet to another container leaves the host instead, if it does."""
     delivered, target = case.leg.delivered, case.owner(case.packet.dst)
     if delivered is None or delivered.kind != "outside" or target is None:
         return ""
@@ -47,7 +47,7 @@ def astray_text(case: Case) -> Text:
 
 
 def source_text(case: Case) -> Text:
-    """Say what happens to the source address of a packet that leaves."""
+    """Return what happens to the source address of a packet that leaves the host."""
     if has_undecided_source(case):
         return message("On some of its possible paths its source address is translated, on others it is not.")
     for step in case.leg.steps:

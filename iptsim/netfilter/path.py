@@ -1,4 +1,4 @@
-"""A packet's way through chains as a sequence of calls and returns: a path of the chain graph, over and over."""
+"""The path of a packet through chains, as a sequence of calls and returns: a path of the chain graph."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Move(NamedTuple):
     """One move of a packet.
 
     Attributes:
-        kind: into a base chain by its hook, by a call or a goto into a chain, back to the caller, or "done": a rule
-            without a call, or a policy.
+        kind: "enter" for a base chain at its hook, "call" and "goto" for another chain, "return" for the way back to
+            the caller, "done" for a rule that calls no chain, or a policy.
         at: where the packet was: a hook or a chain.
-        to: the chain to which it went; for what is done, the target as a verdict.
+        to: the chain to which it went; for "done", the target as a verdict.
         depth: how many calls deep `at` is.
-        step: of the trace; None at a hook, and at the end of a chain without a rule that returns.
+        step: the step of the trace; None at a hook, and at the end of a chain without a RETURN rule.
     """
 
     kind: MoveKind
@@ -36,7 +36,7 @@ class Move(NamedTuple):
 
 
 def moves(steps: Iterable[Step]) -> Iterator[Move]:
-    """Yield the calls and returns that steps of one leg tell of."""
+    """Yield the calls and returns in the steps of one leg."""
     callers: list[Node] = []
     last: Step | None = None
     here = Node("", "")
@@ -53,7 +53,7 @@ def moves(steps: Iterable[Step]) -> Iterator[Move]:
             yield Move("return", here, caller, len(callers) + 1, None)
             here = caller
         there = Node(step.table, step.chain or "")
-        if here != there:  # the end of a chain to which the base chain went by a goto
+        if here != there:  # the end of a chain that the base chain entered by a goto
             yield Move("return", here, there, step.depth, None)
             here = there
         verdict, _, chain = step.verdict.partition(":")

@@ -17,7 +17,7 @@ _DESTINATION, _SOURCE = ("DNAT", "REDIRECT", "DNPT"), ("MASQUERADE", "SNAT", "SN
 
 
 def translations(host: Host, ruleset: Ruleset) -> tuple[list[str], list[str]]:
-    """Return what is done to destinations, and what is done to sources, one line a rule."""
+    """Return the translations of destinations and those of sources, one line for each rule."""
     table = ruleset.tables.get("nat")
     destinations: dict[str, None] = {}
     sources: dict[str, None] = {}
@@ -56,7 +56,7 @@ def _ports(rule: Rule) -> str:
 
 
 def _owner(host: Host, rule: Rule) -> str:
-    """Return the name of the container to which a DNAT rule leads, and a space."""
+    """Return the name of the container to which a DNAT rule forwards, and a space."""
     target = rule.target
     wanted = target.to_destination if isinstance(target, Dnat) else None
     if wanted is None or wanted.addresses is None or wanted.addresses[0] != wanted.addresses[1]:
@@ -68,7 +68,7 @@ def _owner(host: Host, rule: Rule) -> str:
 
 
 def _target(rule: Rule) -> str:
-    """Return where a nat target leads: the address alone for DNAT, its name for others."""
+    """Return what a nat target translates to: the address for DNAT, else the name of the target."""
     target = rule.target
     if isinstance(target, Dnat) and target.to_destination is not None:
         return str(target.to_destination)
@@ -78,7 +78,7 @@ def _target(rule: Rule) -> str:
 
 
 def _conditions(rule: Rule) -> str:
-    """Return a rule's conditions, without what says nothing."""
+    """Return a rule's conditions, without comments."""
     text = rule.text.removeprefix(f"-A {rule.chain}").partition(f" -j {rule.target_name}")[0]
     text = re.sub(r'-m comment --comment ("[^"]*"|\S+)', "", text)
     return re.sub(r"\s+", " ", text).strip() or say("everything")

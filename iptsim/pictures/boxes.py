@@ -11,7 +11,7 @@ from iptsim.pictures.measure import text_width
 NAME, SMALL = 12.5, 11.0
 #: Distance between lines; between text and frame.
 LEADING, PAD = 15.0, 8.0
-#: No box is wider.
+#: The widest box.
 WIDEST = 330.0
 
 

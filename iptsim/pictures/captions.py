@@ -1,4 +1,4 @@
-"""Words that several pictures and trees use."""
+"""Captions and labels that several pictures share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.render.visits_text import spec
 
 
 def answer_captions(explanation: Explanation) -> list[Caption]:
-    """Return what an answer says, for the top of a picture."""
+    """Return the verdict and reason of an answer, for the top of a picture."""
     question, leg = explanation.question, explanation.trace.legs[0]
     what = question.what()
     if leg.packet.dport is not None and question.dport is None:
@@ -35,7 +35,7 @@ def rules_text(count: int) -> str:
 
 
 def ranges(positions: Iterable[int], longest: int = 1000) -> str:
-    """Return positions in short, cut where that is too long.
+    """Return positions as ranges, cut if that is too long.
 
     >>> ranges([1, 3, 4, 5]), ranges(range(1, 100, 2), 12)
     ('1, 3-5', '1, 3, 5, 7 …')

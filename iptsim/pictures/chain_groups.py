@@ -1,7 +1,7 @@
-"""Making many chains few: chains of one shape become one node, so that a picture stays readable.
+"""Groups of similar chains: each becomes one node, so that a picture of many chains stays readable.
 
-A shape is where a chain leads and how it is called: the chains KUBE-SEP-* that each lead to DNAT and to
-KUBE-MARK-MASQ are alike. What is still too much after that is told as a number.
+Chains are similar if they have similar names and lead to similar chains: the chains KUBE-SEP-* that each lead to DNAT
+and to KUBE-MARK-MASQ. If there are still too many nodes, the rest of each table becomes one node with their number.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from iptsim.dump.chains import Node
 from iptsim.graph import RuleGraph
 from iptsim.languages import say
 
-#: So many chains are drawn one by one; more are folded, until there are at most so many nodes.
+#: Up to so many chains are drawn one by one; more are grouped, until there are at most so many nodes.
 FREE, MOST = 70, 120
-#: So many are kept where no folding helps, beside what must stand alone.
+#: So many nodes are kept if grouping is not enough, besides those that are never grouped.
 _KEPT = 60
-#: So many chains of one shape make a fold.
+#: The smallest group.
 _FEWEST = 3
-#: How far ahead a shape looks.
+#: How many jumps ahead chains are compared.
 _DEPTH = 3
 
 
 @dataclass(slots=True)
 class Folded:
-    """Chains that are drawn as one node, or a chain by itself.
+    """Chains that are drawn as one node, or a single chain.
 
     Attributes:
         label: what their names have in common.
         members: the chains, at least one.
-        rest: what they lead to is not drawn: it is all that found no place.
+        rest: it is the rest of a table, and its outgoing edges are not drawn.
     """
 
     label: str
@@ -50,7 +50,7 @@ def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
 
     Args:
         graph: of a ruleset.
-        keep: chains that stand alone.
+        keep: chains that are never grouped.
     """
     found = [
         node
@@ -68,7 +68,7 @@ def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
 
 
 def pattern(name: str) -> str:
-    """Return a chain's name without what tells it from its like.
+    """Return a chain's name without its distinguishing part.
 
     >>> pattern("KUBE-SEP-4PZKQ7XH2ABCDEFG"), pattern("cali-tw-cali3f2a"), pattern("C17"), pattern("ufw-user-input")
     ('KUBE-SEP-*', 'cali-tw-*', 'C*', 'ufw-user-input')
@@ -90,7 +90,7 @@ def family(name: str) -> str:
 
 
 def _shapes(graph: RuleGraph, found: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
-    """Return a number for each chain, the same for chains that look alike so many jumps ahead."""
+    """Return a number for each chain, the same for chains that are similar for a number of jumps ahead."""
     numbers: dict[object, int] = {}
 
     def number(shape: object) -> int:
@@ -136,7 +136,7 @@ def _grouped(
 
 
 def _cut(graph: RuleGraph, groups: dict[Node, Folded], alone: set[Node]) -> dict[Node, Folded]:
-    """Keep the nodes that are nearest to the built-in chains; make one of the rest of each table."""
+    """Keep the nodes nearest to the built-in chains, and make one node of the rest of each table."""
     todo = deque(node for node in groups if node in alone)
     todo.extend(node for node in groups if node not in alone)
     ordered: dict[int, None] = {}

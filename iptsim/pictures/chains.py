@@ -1,4 +1,4 @@
-"""The chain picture: which chain leads where, hook by hook, and how a packet went through.
+"""The chain picture: which chain leads where, hook by hook, and the path of a packet.
 
 It is the chain graph of :mod:`iptsim.graph`, with all rules of a chain that lead to one place as one
 edge, and each chain's verdicts beside it.
@@ -22,14 +22,14 @@ from iptsim.pictures.chains_layout import place
 from iptsim.pictures.chains_tree import tree
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Sample
 from iptsim.pictures.picture import Picture
-from iptsim.pictures.visited import Passes, passes_of
+from iptsim.pictures.visited import VisitedChains, visited_chains
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-#: The order in which the kernel asks the tables at a hook.
+#: The order in which the kernel evaluates the tables at a hook.
 _TABLES = ("raw", "mangle", "nat", "filter", "security")
-#: Different ends of one chain, and edges of the whole picture, that are drawn; what is more is told.
+#: How many verdicts of one chain, and edges in all, are drawn; the number of the others is shown.
 _ENDS, MOST_EDGES = 8, 500
-#: Longest label of an edge, in signs.
+#: Longest label of an edge, in characters.
 _LABEL = 18
 
 
@@ -45,29 +45,29 @@ def chains_picture(
     Args:
         ruleset: the rules.
         table: only this table.
-        explanation: an answer whose packet's way is drawn over it; what it did not visit is dimmed.
-        counters: draw lines as wide as many packets went there, by the counters of the dump.
+        explanation: an answer whose packet path is highlighted; chains off the path are dimmed.
+        counters: scale line width by the packet counters of the dump.
     """
     if table is not None:
         ruleset = replace(ruleset, tables={table: ruleset.tables[table]})
-    passes = passes_of(ruleset, explanation) if explanation is not None else None
+    visited = visited_chains(ruleset, explanation) if explanation is not None else None
     drawn: list[Drawing] = []
 
     def drawing() -> Drawing:
         if not drawn:
-            drawn.append(_Draw(ruleset, passes, counters, explanation).drawing)
+            drawn.append(_Draw(ruleset, visited, counters, explanation).drawing)
         return drawn[0]
 
     return Picture(
         drawing,
         lambda: place(drawing()),
-        lambda: tree(ruleset, passes, explanation, counters=counters),
+        lambda: tree(ruleset, visited, explanation, counters=counters),
     )
 
 
 @dataclass(slots=True)
 class _Bundle:
-    """The rules that lead from one node to another alike."""
+    """The rules with the same source, destination and kind."""
 
     kind: str
     positions: list[int] = field(default_factory=list)
@@ -81,14 +81,14 @@ class _Draw:
     """Makes the drawing."""
 
     def __init__(
-        self, ruleset: Ruleset, passes: Passes | None, counters: bool, explanation: Explanation | None
+        self, ruleset: Ruleset, visited: VisitedChains | None, counters: bool, explanation: Explanation | None
     ) -> None:
-        self.ruleset, self.passes, self.counters = ruleset, passes, counters
+        self.ruleset, self.visited, self.counters = ruleset, visited, counters
         self.graph: RuleGraph = ruleset_graph(ruleset, returns=False)
-        self.walked = passes.chains(passes.walked) | passes.hooks if passes else set()
-        self.vain = passes.chains(passes.vain) - self.walked if passes else set()
+        self.walked = visited.chains(visited.walked) | visited.hooks if visited else set()
+        self.idle = visited.chains(visited.idle) - self.walked if visited else set()
         keep = sorted(
-            node for node in self.walked | self.vain if node in self.graph and node.place in ruleset.tables
+            node for node in self.walked | self.idle if node in self.graph and node.place in ruleset.tables
         )
         self.folds = fold(self.graph, set(keep[:60]))
         names = ", ".join(ruleset.tables)
@@ -117,7 +117,7 @@ class _Draw:
         for hook in hooks:
             node = self.drawing.add(draw.Node(f"hook {hook}", "entry", [hook]))
             self._mark(
-                node, any(entered.name == hook for entered in self.passes.hooks) if self.passes else False
+                node, any(entered.name == hook for entered in self.visited.hooks) if self.visited else False
             )
         bases = [Node(table, hook) for hook in hooks for table in _TABLES if Node(table, hook) in self.folds]
         for member in (*bases, *self.folds):
@@ -125,9 +125,9 @@ class _Draw:
             if self._key(member) not in self.drawing.nodes:
                 self._chain(group)
 
-    def _mark(self, node: draw.Node, walked: bool, vain: bool = False) -> None:
-        if self.passes is not None:
-            node.classes.add("walked" if walked else "vain" if vain else "unseen")
+    def _mark(self, node: draw.Node, walked: bool, idle: bool = False) -> None:
+        if self.visited is not None:
+            node.classes.add("walked" if walked else "vain" if idle else "unseen")
 
     def _chain(self, group: Folded) -> None:
         first = group.members[0]
@@ -173,7 +173,7 @@ class _Draw:
             names = [member.name for member in group.members[:20]]
             node.tip = ", ".join(names) + (" ..." if len(group.members) > len(names) else "")
         members = set(group.members)
-        self._mark(node, not members.isdisjoint(self.walked), not members.isdisjoint(self.vain))
+        self._mark(node, not members.isdisjoint(self.walked), not members.isdisjoint(self.idle))
         self.drawing.add(node)
 
     # -- edges ------------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ class _Draw:
                 base = Node(table, hook)
                 if base in self.folds and Node("hook", hook) in self.graph:
                     edge = Edge(f"hook {hook}", self._key(base), "hook")
-                    self._mark_edge(edge, bool(self.passes and base in self.passes.hooks), False)
+                    self._mark_edge(edge, bool(self.visited and base in self.visited.hooks), False)
                     self.drawing.edges.append(edge)
         by_hook = {f"hook {hook}": number for number, hook in enumerate(HOOKS)}
         self.drawing.edges.sort(key=lambda edge: by_hook[edge.source])
@@ -197,7 +197,7 @@ class _Draw:
             self._cut()
 
     def _leaving(self, group: Folded) -> None:
-        """Add what leads out of a chain, or of the chains that are drawn as one."""
+        """Add the outgoing edges of a chain, or of a group of chains."""
         bundles: dict[tuple[str, str], _Bundle] = {}
         for member in group.members if not group.rest else ():
             for _, reached, key, attributes in self.graph.out_edges(member, keys=True, data=True):
@@ -220,7 +220,7 @@ class _Draw:
             rest.rules += lost.rules
             rest.packets += lost.packets
             rest.marks |= lost.marks
-        # in the order of the rules, with the policy last: so the picture reads from top to bottom
+        # in the order of the rules, the policy last: the picture reads from top to bottom
         for (target, _), bundle in sorted(bundles.items(), key=lambda item: _first(item[1])):
             if target == source:
                 continue
@@ -251,7 +251,7 @@ class _Draw:
             if rule is None or not rule.target_name or kind != "continue":
                 return
             if rule.target is not None and rule.target.status == "unknown":
-                return  # it is an end as well
+                return  # drawn as a verdict as well
             kind, target = "action", Node("verdict", rule.target_name)
         name = f"verdict {target.name}" if target.place == "verdict" else self._key(target)
         bundle = bundles.setdefault((name, kind), _Bundle(kind))
@@ -262,11 +262,11 @@ class _Draw:
         bundle.packets += count.packets if count else 0
         if rule is not None and len(bundle.texts) < 6:
             bundle.texts.append(rule.text)
-        if self.passes is not None:
+        if self.visited is not None:
             taken = (member, target, position)
-            bundle.marks |= {"walked"} if taken in self.passes.walked else set()
-            bundle.marks |= {"vain"} if taken in self.passes.vain else set()
-            end = self.passes.ends.get((member, position))
+            bundle.marks |= {"walked"} if taken in self.visited.walked else set()
+            bundle.marks |= {"vain"} if taken in self.visited.idle else set()
+            end = self.visited.ends.get((member, position))
             if end is not None:
                 bundle.marks |= {"walked", end}
 
@@ -277,7 +277,7 @@ class _Draw:
         if node is None:
             kind = "action" if bundle.kind == "action" else "verdict"
             node = self.drawing.add(draw.Node(name, kind, [verdict]))
-        if self.passes is not None:
+        if self.visited is not None:
             node.classes -= {"unseen"} if bundle.marks else set()
             if not node.classes & {"walked", "vain"}:
                 self._mark(node, "walked" in bundle.marks, "vain" in bundle.marks)
@@ -286,12 +286,12 @@ class _Draw:
             node.classes |= bundle.marks & {"stop", "arrived", "open"}
         return name
 
-    def _mark_edge(self, edge: Edge, walked: bool, vain: bool) -> None:
-        if self.passes is not None:
-            edge.classes.add("walked" if walked else "vain" if vain else "unseen")
+    def _mark_edge(self, edge: Edge, walked: bool, idle: bool) -> None:
+        if self.visited is not None:
+            edge.classes.add("walked" if walked else "vain" if idle else "unseen")
 
     def _cut(self) -> None:
-        """Leave out edges where there are too many; those that a packet took stay."""
+        """Leave out edges if there are too many, but none that a packet took."""
         kept = [
             edge
             for number, edge in enumerate(self.drawing.edges)
@@ -320,7 +320,7 @@ class _Draw:
             legend.append(Sample("fold", ("chain", "other"), say("similar chains")))
         if any(edge.kind == "goto" for edge in self.drawing.edges):
             legend.append(Sample("goto", (), say("goto (does not return)"), True))
-        if self.passes is not None:
+        if self.visited is not None:
             legend.append(Sample("jump", ("walked",), say("led to the verdict"), True))
             legend.append(Sample("jump", ("vain",), say("traversed, no effect"), True))
             legend.append(Sample("jump", ("unseen",), say("not traversed"), True))
@@ -329,7 +329,7 @@ class _Draw:
                 "stop": say("stopped here"),
                 "open": say("depends on something unknown"),
             }
-            seen = set(self.passes.ends.values())
+            seen = set(self.visited.ends.values())
             legend.extend(Sample("end", (end,), text) for end, text in ends.items() if end in seen)
 
     def _describe(self, explanation: Explanation | None) -> None:
@@ -386,7 +386,7 @@ def _owner_classes(owner: str) -> set[str]:
 
 
 def _short(packets: int) -> str:
-    """Return a number of packets in short: 12k, 3.4M.
+    """Return an abbreviated number of packets: 12k, 3.4M.
 
     >>> _short(999), _short(12_345), _short(3_400_000)
     ('999', '12k', '3.4M')

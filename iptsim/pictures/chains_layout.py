@@ -1,6 +1,6 @@
-"""Where the parts of a chain picture stand: by Graphviz' dot, from a wheel, from left to right.
+"""The layout of a chain picture, from left to right, by Graphviz' dot (from a wheel).
 
-Graphviz gets names of our own and sizes, no text: neither what a dump holds nor fonts matter to it.
+Graphviz gets generated names and sizes, no text: the layout depends neither on the dump's texts nor on fonts.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from iptsim.pictures.png import missing_extra
 _MARGIN = 16.0
 #: Points in an inch, the unit of sizes; a pixel is a point.
 _INCH = 72.0
-#: A label of a size, without text; {} stands for its width.
+#: A label with a size but no text; {} is its width.
 _LABEL = (
     '<<table border="0" cellborder="0" cellpadding="0" cellspacing="0" fixedsize="true" width="{}" height="15">'
     "<tr><td></td></tr></table>>"
 )
-#: From so many edges on, dot gets less time for beauty.
+#: From so many edges on, dot optimizes less.
 _MANY = 200
 
 
@@ -64,7 +64,7 @@ def place(drawing: Drawing) -> Placement:
 
 
 def _source(drawing: Drawing, names: dict[str, str]) -> str:
-    """Return what dot is given."""
+    """Return the input for dot."""
     lines = [
         "digraph {",
         "rankdir=LR; nodesep=0.14; ranksep=0.55; ordering=out; outputorder=nodesfirst;",
@@ -81,7 +81,7 @@ def _source(drawing: Drawing, names: dict[str, str]) -> str:
     idle = [
         names[name] for name, node in drawing.nodes.items() if node.kind != "entry" and name not in called
     ]
-    # the hooks one below the other, their chains as well, and what nobody calls below them
+    # hooks one below the other, their chains as well, chains without callers below them
     for rank, row in (("min", hooks), ("same", [*first, *idle])):
         if row:
             lines.append(f"{{ rank={rank}; {'; '.join(row)} }}")
@@ -106,6 +106,6 @@ def _curve(text: str, point: Callable[[str], Point]) -> list[Point]:
         elif not word.startswith("s,"):
             points.append(point(word))
     if tip is not None:
-        # the curve ends where the head begins: draw it on to the tip
+        # the curve ends where the head begins: continue to the tip
         points[-1] = tip
     return points

@@ -1,4 +1,4 @@
-"""The chains as a tree of plain text, with a packet's way marked in it."""
+"""The chains as a tree of plain text, with the path of a packet marked."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from iptsim.languages import say, say_many
 from iptsim.pictures.captions import answer_captions
 from iptsim.pictures.chain_groups import FREE, pattern
 from iptsim.pictures.drawing import SIGNS
-from iptsim.pictures.visited import Passes
+from iptsim.pictures.visited import VisitedChains
 
-#: Marks behind what a packet took, and what they mean.
-_WALKED, _VAIN = "●", "○"
-#: Chains nested deeper are not moved further to the right; a number tells their depth.
+#: Marks for the path of a packet.
+_WALKED, _IDLE = "●", "○"
+#: Chains nested deeper are not indented further; a number shows their depth.
 _DEEPEST = 40
-#: So many jumps in a row to chains of one name stand on lines of their own where there are many chains.
+#: Up to so many jumps in a row to chains of similar names have lines of their own, if there are many chains.
 _SINGLE = 4
 
 
 def tree(
     ruleset: Ruleset,
-    passes: Passes | None = None,
+    visited: VisitedChains | None = None,
     explanation: Explanation | None = None,
     *,
     counters: bool = False,
 ) -> str:
-    """Return the chains as a tree below each built-in chain; none is unfolded twice in a table."""
-    return "".join(f"{line}\n" for line in _Tree(ruleset, passes, counters).lines(explanation))
+    """Return the chains as a tree below each built-in chain; none is expanded twice in a table."""
+    return "".join(f"{line}\n" for line in _Tree(ruleset, visited, counters).lines(explanation))
 
 
 class _Tree:
-    def __init__(self, ruleset: Ruleset, passes: Passes | None, counters: bool) -> None:
-        self.ruleset, self.passes, self.counters = ruleset, passes, counters
+    def __init__(self, ruleset: Ruleset, visited: VisitedChains | None, counters: bool) -> None:
+        self.ruleset, self.visited, self.counters = ruleset, visited, counters
         self.calls = chain_graph(ruleset.tables.values())
         self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
-        self.walked = {(source, position) for source, _, position in passes.walked} if passes else set()
-        self.vain = {(source, position) for source, _, position in passes.vain} if passes else set()
+        self.walked = {(source, position) for source, _, position in visited.walked} if visited else set()
+        self.idle = {(source, position) for source, _, position in visited.idle} if visited else set()
 
     def lines(self, explanation: Explanation | None) -> Iterator[str]:
         if explanation is not None:
@@ -68,7 +68,7 @@ class _Tree:
         while todo:
             prefix, entries = todo[-1]
             if len(todo) > _DEEPEST:
-                # a line's lead would get longer than the line
+                # the indentation would get longer than the line
                 prefix += f"{len(todo)}: "
             entry = next(entries, None)
             if entry is None:
@@ -130,10 +130,10 @@ class _Tree:
 
     def _is_marked(self, rule: Rule) -> bool:
         place = (Node(rule.table, rule.chain), rule.position)
-        return place in self.walked or place in self.vain
+        return place in self.walked or place in self.idle
 
     def _alike(self, table: Table, rules: list[Rule], shown: set[str]) -> str:
-        """Return one line for jumps to chains of one name, and note that these and what they call are shown."""
+        """Return one line for jumps to chains of similar names, and note that these and their callees are shown."""
         names = {rule.target_name for rule in rules}
         reached = self.calls.reached(*(Node(table.name, name) for name in names - shown))
         shown.update(node.name for node in reached)
@@ -142,7 +142,7 @@ class _Tree:
         return f"{where} x{len(names)}   ({remark}){self._told(rules)}"
 
     def _others(self, rules: list[Rule]) -> str:
-        """Return one line for rules that lead to no chain: "3-7 ACCEPT x4, LOG"."""
+        """Return one line for rules that jump to no chain: "3-7 ACCEPT x4, LOG"."""
         counts: dict[str, int] = {}
         for rule in rules:
             name = rule.target_name or say("no target")
@@ -154,7 +154,7 @@ class _Tree:
         return f"{where} {printable(what)}{when}{self._told(rules)}"
 
     def _told(self, rules: list[Rule]) -> str:
-        """Return what stands behind rules: packets, and the mark."""
+        """Return the end of a line: the number of packets, and the mark."""
         packets = sum(rule.counters.packets for rule in rules if rule.counters)
         rule = rules[0]
         return self._count(packets) + self._mark(Node(rule.table, rule.chain), rule.position)
@@ -163,17 +163,17 @@ class _Tree:
         return "   " + say_many("{count} packet", "{count} packets", packets or 0) if self.counters else ""
 
     def _mark(self, chain: Node, position: int) -> str:
-        if self.passes is None:
+        if self.visited is None:
             return ""
-        if (end := self.passes.ends.get((chain, position))) is not None:
+        if (end := self.visited.ends.get((chain, position))) is not None:
             return f"   {SIGNS[end]}"
         place = (chain, position)
-        return f"   {_WALKED}" if place in self.walked else f"   {_VAIN}" if place in self.vain else ""
+        return f"   {_WALKED}" if place in self.walked else f"   {_IDLE}" if place in self.idle else ""
 
 
 def _legend() -> str:
     ends = {"stop": say("stopped here"), "arrived": say("accepted here"), "open": say("depends")}
-    marks = [(_WALKED, say("led to the verdict")), (_VAIN, say("traversed, no effect"))]
+    marks = [(_WALKED, say("led to the verdict")), (_IDLE, say("traversed, no effect"))]
     marks += [(SIGNS[end], text) for end, text in ends.items()]
     return "   ".join(f"{mark} {text}" for mark, text in marks)
 

@@ -1,6 +1,6 @@
 """What a picture shows, before it has a format: nodes in groups, edges, captions, a legend.
 
-A drawing knows nothing of places; a :class:`Placement` says where its parts stand, in pixels. Both are made
+A drawing has no positions; a :class:`Placement` has the positions of its parts, in pixels. Both are made
 by :mod:`iptsim.pictures.topology` and :mod:`iptsim.pictures.chains`, and every format is made from them.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Direction = Literal["LR", "TB"]
-#: The sign of each way in which the path of a packet ends.
+#: The sign of each possible end of a packet path.
 SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
 
 
@@ -27,13 +27,13 @@ class Node:
 
     Attributes:
         name: its identity in the drawing.
-        kind: what it stands for; decides its shape.
+        kind: what it represents; decides its shape.
         lines: its text; the first line is its name.
-        details: further text, a list of what it holds.
+        details: further text, such as a list of its contents.
         ending: why the path of a packet ends here; None if none does.
-        group: the group that it stands in, "" for none.
-        classes: further words for its style: an owner, "dimmed", "walked", "stop", "arrived" ...
-        tip: what a pointer on it tells; all of its text where lines are cut.
+        group: its group, "" for none.
+        classes: further classes for its style: an owner, "dimmed", "walked", "stop", "arrived" ...
+        tip: its tooltip; all of its text if lines are cut.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Edge:
     """A line between two nodes.
 
     Attributes:
-        kind: what it stands for; decides its stroke.
+        kind: what it represents; decides its stroke.
         width: of the stroke, as a multiple of the usual one.
     """
 
@@ -104,7 +104,7 @@ class Drawing:
 
     Attributes:
         title: a few words.
-        description: for people who don't see the picture: what it shows, in sentences.
+        description: what the picture shows, in sentences, for readers who cannot see it.
         nodes / groups: by name, in the order in which they are drawn.
     """
 
@@ -158,7 +158,7 @@ class Rect(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """Half way between top and bottom."""
+        """The middle between top and bottom."""
         return self.y + self.height / 2
 
 
@@ -172,13 +172,13 @@ class Path(NamedTuple):
 
 @dataclass(slots=True)
 class Placement:
-    """Where the parts of a drawing stand.
+    """The positions of the parts of a drawing.
 
     Attributes:
         groups: a group may have several frames.
-        labels: where a group's text begins, in each frame; in the frame's upper left corner where nothing is said.
-        paths: one an edge; None for what is not drawn, since its ends touch.
-        headings: words above parts of the picture.
+        labels: where a group's text begins, in each frame; by default in the frame's upper left corner.
+        paths: one for each edge; None for an edge that is not drawn because its ends touch.
+        headings: labels above parts of the picture.
         ties: lines between frames of one group.
     """
 

@@ -1,11 +1,11 @@
-"""How wide text is, in DejaVu Sans, which is wider than most: what fits in it fits in other fonts."""
+"""The width of text in DejaVu Sans, which is wider than most fonts: text that fits in it fits in others."""
 
 from __future__ import annotations
 
 import unicodedata
 
 # fmt: off
-#: Widths of the signs from space to tilde in thousandths of the size.
+#: Widths of the characters from space to tilde in thousandths of the size.
 _WIDTHS = (
     318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337, 636, 636, 636, 636, 636, 636, 636,
     636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632, 575, 775, 752, 295, 295, 656, 557,
@@ -35,7 +35,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 
 def clip(text: str, size: float, width: float, *, bold: bool = False) -> str:
-    """Return a line of text, cut at the end so that it is not wider than so many pixels.
+    """Return a line of text, cut at the end to a width in pixels.
 
     >>> clip("a-very-long-name", 10, 60)
     'a-very-lon…'
@@ -49,7 +49,7 @@ def clip(text: str, size: float, width: float, *, bold: bool = False) -> str:
 
 
 def wrap(text: str, size: float, width: float, *, bold: bool = False, most: int = 6) -> list[str]:
-    """Return text as lines that are not wider than so many pixels, at most so many of them.
+    """Return text as lines of at most a width in pixels, and at most a number of them.
 
     >>> wrap("to be or not to be", 10, 60)
     ['to be or not', 'to be']

@@ -1,4 +1,4 @@
-"""A drawing in the languages of other programs: Mermaid and Graphviz' DOT. They place it themselves."""
+"""A drawing as Mermaid or as Graphviz' DOT; those programs place it themselves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DOT_SHAPES = {
     "world": "ellipse",
     "plug": "oval",
 }
-#: Class -> fill and stroke, the same in both languages. The last class that a node has counts.
+#: Fill and stroke by class, the same in both notations. The last class of a node counts.
 _COLOURS = {
     **{name: (LIGHT[name], LIGHT[f"{name}-line"]) for name in ("docker", "user", "other")},
     "unseen": ("#f6f6f6", "#b0b0b0"),
@@ -124,7 +124,7 @@ def _mermaid_text(*lines: str) -> str:
 
 
 def dot(drawing: Drawing) -> str:
-    """Return a drawing in Graphviz' language."""
+    """Return a drawing as DOT."""
     names = _names(drawing)
     lines = [
         "digraph iptables {",

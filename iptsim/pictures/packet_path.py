@@ -1,4 +1,4 @@
-"""The way of a packet over a host's wires: from whom, past which interfaces and hooks, to where."""
+"""The path of a packet on the topology: from its source past interfaces and hooks to its destination."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from iptsim.netfilter.steps import Step
 from iptsim.pictures.wiring import Plug, Switch, Wiring
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-#: Node of the host's own programs, and of the routing decision.
+#: The nodes of the host's own programs and of the routing decision.
 PROCESSES, ROUTING = "processes", "hook ROUTING"
 
 
 @dataclass(slots=True)
-class Way:
-    """One packet's way.
+class PacketPath:
+    """One packet's path.
 
     Attributes:
-        visited: the leg; it says whether the packet arrived, was stopped, or hinges on an undecided match.
-        places: names of the nodes that it passes, in order.
-        step: the step that stopped it, or on which it hinges.
+        visited: the leg; it says whether the packet arrived, was stopped, or depends on an undecided match.
+        places: names of the nodes on the path, in order.
+        step: the step that stopped the packet, or on which its path depends.
     """
 
     visited: LegVisit
@@ -41,14 +41,16 @@ class Way:
         return self.visited.end
 
 
-def ways_of(host: Host, wiring: Wiring, explanation: Explanation) -> list[Way]:
-    """Return the ways that are drawn: of the packet, of docker-proxy's own one, and of a lost reply."""
+def packet_paths(host: Host, wiring: Wiring, explanation: Explanation) -> list[PacketPath]:
+    """Return the paths that are drawn: of the packet, of docker-proxy's own connection, and of a lost reply."""
     return [
-        _Walk(host, wiring, explanation, leg).way() for leg in explanation.story.legs if leg.drawn is not None
+        _PathFinder(host, wiring, explanation, leg).path()
+        for leg in explanation.story.legs
+        if leg.drawn is not None
     ]
 
 
-class _Walk:
+class _PathFinder:
     """Finds the places of one leg."""
 
     def __init__(self, host: Host, wiring: Wiring, explanation: Explanation, visited: LegVisit) -> None:
@@ -57,10 +59,10 @@ class _Walk:
         self.hooks = [hook.hook for hook in visited.host.hooks if hook.hook in HOOKS]
         self.start = self._start()
 
-    def way(self) -> Way:
+    def path(self) -> PacketPath:
         ends = self.leg.ends
         step = self._hinge() if self.visited.end == "open" else ends[-1] if ends else None
-        return Way(self.visited, self._places(step), step)
+        return PacketPath(self.visited, self._places(step), step)
 
     def _places(self, step: Step | None) -> list[str]:
         leg = self.leg
@@ -75,7 +77,7 @@ class _Walk:
             return places
         stop = self._stop(step, places)
         if stop in places:
-            # of a hook that is passed twice, the last time counts: the packet came that far
+            # if the packet passes a hook twice, the last time counts
             last = len(places) - 1 - places[::-1].index(stop)
             return places[: last + 1]
         return [*places[:1], stop] if stop else places
@@ -99,7 +101,7 @@ class _Walk:
         return any(switch.key == place for switch in self.wiring.switches)
 
     def _hinge(self) -> Step | None:
-        """Return the step at which an undecided match stands."""
+        """Return the step with the undecided match."""
         hinges = {hinge.step for hinge in self.explanation.trace.hinges}
         chains_of_nftables = {hinge.nftables for hinge in self.explanation.trace.hinges}
         for step in self.leg.steps:
@@ -112,10 +114,10 @@ class _Walk:
         maybe = [step for step in self.leg.steps if step.maybe]
         return next(iter([*found, *maybe]), self.leg.deciding)
 
-    # -- the whole way ----------------------------------------------------------------------------------
+    # -- the whole path ----------------------------------------------------------------------------------
 
     def _whole(self) -> list[str]:
-        """Return the places of the way if nothing stopped it."""
+        """Return the places of the path if nothing stopped the packet."""
         leg, start = self.leg, self.start
         if any(step.code == "bypasses-iptables" for step in leg.steps):
             ends = self._end(came_by=start[-1])
@@ -136,7 +138,7 @@ class _Walk:
         return [*start, *middle, *self._end()]
 
     def _interfaces(self) -> tuple[str | None, str | None]:
-        """Return by which interface of the host the packet came in, and by which it leaves."""
+        """Return the input and output interface of the host."""
         steps = [step for step in self.leg.steps if step.hook in HOOKS]
         came = next((step.interfaces[0] for step in steps if step.interfaces[0]), None)
         goes = next((step.interfaces[1] for step in reversed(steps) if step.interfaces[1]), None)
@@ -154,11 +156,11 @@ class _Walk:
         if leg.sender in ("host", "docker-proxy", "localhost"):
             return [PROCESSES]
         came = self._interfaces()[0] or self.explanation.question.in_interface
-        # where no interface leads outside (a bridge carries all that does), the way begins at the routing
+        # if no interface leads outside (a bridge carries the uplink), the path begins at the routing
         return self._from_outside(came) or [ROUTING]
 
     def _end(self, came_by: str = "") -> list[str]:
-        """Return the places from the host's last hook to where the packet is delivered."""
+        """Return the places from the host's last hook to the receiver."""
         leg = self.leg
         goes = self._interfaces()[1]
         if leg.delivered is not None:
@@ -174,7 +176,7 @@ class _Walk:
         return self._from_outside(goes, came_by)[::-1]
 
     def _plug(self, container: str, address: int, interface: str | None) -> Plug | None:
-        """Return by which plug a container sends or receives."""
+        """Return the plug by which a container sends or receives."""
         found = [
             (switch, plug)
             for switch in self.wiring.switches

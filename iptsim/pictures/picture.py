@@ -1,4 +1,4 @@
-"""A picture, and the formats in which it can be had."""
+"""A picture and its formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iptsim.pictures.style import style_sheet
 from iptsim.pictures.svg import svg
 from iptsim.saving import save
 
-#: Endings of the files that a picture can be saved to.
+#: File name extensions of a picture's formats.
 ENDINGS = (".svg", ".png", ".html", ".mmd", ".dot", ".txt")
 
 _PAGE = """\
@@ -50,12 +50,12 @@ pre {{ overflow: auto }}
 
 
 class Picture:
-    """A drawing that can be shown: in a notebook as it is, elsewhere by one of its formats."""
+    """A drawing that a notebook shows, and that can be saved in several formats."""
 
     def __init__(
         self, drawing: Callable[[], Drawing], placement: Callable[[], Placement], text: Callable[[], str]
     ) -> None:
-        """Take what draws it, places it and writes it as text when that is needed."""
+        """Take the functions that draw it, place it and write it as text, called on use."""
         self._draw = drawing
         self._place = placement
         self._write = text
@@ -103,7 +103,7 @@ class Picture:
     def html(self) -> str:
         """Return it as a page that needs nothing else."""
         title, text = escape(printable(self.drawing.title)), escape(self.text())
-        # a picture may shrink to fit the window, but not until it can't be read
+        # a picture may shrink to fit the window, but stays readable
         narrowest = round(0.7 * self.placement.width)
         return _PAGE.format(
             title=title, svg=self.svg(), text=text, narrowest=narrowest,
@@ -115,10 +115,10 @@ class Picture:
         return self._write()
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, in the format that the file's ending names: one of :data:`ENDINGS`.
+        """Write it to a file, in the format of the file's extension: one of :data:`ENDINGS`.
 
         Raises:
-            UsageError: another ending, or the file can't be written.
+            UsageError: another extension, or the file cannot be written.
         """
         ending = Path(path).suffix.lower()
         makers: dict[str, Callable[[], str | bytes]] = {
@@ -135,12 +135,12 @@ class Picture:
     def _repr_svg_(self) -> str:
         """Return what a notebook shows.
 
-        It is put into the page as an image: without a size, a wide picture takes the width that there is.
+        It is an image without a size: a wide picture takes the available width.
         """
         return re.sub(r' width="\d{4,}[\d.]*" height="[\d.]+"', "", self.svg(), count=1)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Return what a notebook shows, with the text for places without images, and without the extra."""
+        """Return what a notebook shows, with the plain text for where images or the extra are missing."""
         try:
             return {"text/plain": self.text(), "image/svg+xml": self._repr_svg_()}
         except UsageError as error:

@@ -1,4 +1,4 @@
-"""SVG to PNG, by resvg, with a font of our own: the same on a machine without any."""
+"""SVG to PNG, by resvg, with a bundled font: the same on every machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from iptsim.errors import UsageError
 
 _FONTS = Path(__file__).parent / "fonts"
-#: An image has at most so many pixels on a side, and in all: what viewers open.
+#: The most pixels on a side, and in all, that viewers open.
 _LONGEST, _MOST = 16_000, 120_000_000
 
 
@@ -29,7 +29,7 @@ def png(svg: str, scale: float) -> bytes:
 
 
 def _size(svg: str) -> tuple[float, float]:
-    """Return width and height of one of our own pictures."""
+    """Return width and height of a picture of iptsim."""
     _, _, rest = svg.partition(' width="')
     width, _, rest = rest.partition('" height="')
     return float(width), float(rest.partition('"')[0])

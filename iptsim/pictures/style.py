@@ -1,12 +1,12 @@
-"""The look of pictures: one style sheet for light and dark, in colours that colour-blind people tell apart.
+"""The look of pictures: one style sheet for light and dark, in colours that colour-blind readers can distinguish.
 
-What a colour says is always said by shape, stroke or words as well. The colours come from Okabe and Ito's
+Colours never carry meaning alone: shape, stroke or words say the same. They come from Okabe and Ito's
 palette, darkened or lightened until text on them has a contrast of 4.5 to 1.
 """
 
 from __future__ import annotations
 
-#: What every selector begins with, so that a page may hold a picture beside other things.
+#: The prefix of every selector, so that a page can contain other things beside a picture.
 SCOPE = ".iptsim-picture"
 
 LIGHT = {
@@ -26,7 +26,7 @@ _DARK = {
     "arrived": "#4fd1a5", "arrived-fill": "#0d3a2b", "open": "#f0c04a", "open-fill": "#40300a",
 }  # fmt: skip
 
-# {scope} stands for the scope, {name} for a colour
+# {scope} is the scope, {name} a colour
 _RULES = """\
 {scope} { font-family: FONTS; font-size: 11px }
 {scope} text { fill: {ink}; stroke: none }
@@ -93,7 +93,7 @@ _RULES = """\
 {scope} .badge.open { fill: {open} }
 {scope} .sign { fill: none; stroke: {paper}; stroke-width: 2 }
 """
-#: Fonts of screens come first; what fits in DejaVu Sans fits in them.
+#: Screen fonts come first; text that fits in DejaVu Sans fits in them.
 SCREEN_FONTS = 'system-ui, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", Verdana, sans-serif'
 
 
@@ -101,7 +101,7 @@ def style_sheet(scope: str = SCOPE, *, fonts: str = SCREEN_FONTS, dark: bool | N
     """Return the style of pictures as CSS.
 
     Args:
-        scope: what every selector begins with, such as `.dark .iptsim-picture`.
+        scope: the prefix of every selector, such as `.dark .iptsim-picture`.
         fonts: the value of `font-family`.
         dark: True for dark, False for light, None for light with dark where the reader prefers that.
     """

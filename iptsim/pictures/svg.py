@@ -1,4 +1,4 @@
-"""A placed drawing as SVG: self-contained, with all text escaped, and readable for screen readers."""
+"""A placed drawing as SVG: self-contained, with all text escaped, and accessible to screen readers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAPTIONS = {
     "rule": (11.0, 16.0, 2),
     "note": (11.0, 16.0, 2),
 }
-#: A picture's captions need at least so much width.
+#: The least width for captions.
 _NARROWEST = 560.0
 _DIRECTED = ("route", "reply", "hook", "jump", "goto", "verdict", "policy", "action")
 
@@ -33,7 +33,7 @@ def svg(drawing: Drawing, placement: Placement, *, style: str | None = None, nam
         drawing: what is shown.
         placement: where.
         style: a style sheet to put into it, None for the usual one, "" for none: the page has it.
-        names: put `data-node` on boxes, and `data-source` and `data-target` on lines, for a page's script.
+        names: add `data-node` to boxes and `data-source` and `data-target` to lines, for a page's script.
     """
     return _Writer(drawing, placement, style_sheet() if style is None else style, names).text()
 
@@ -235,7 +235,7 @@ class _Writer:
         return f'<text class="{classes}" x="{_n(x)}" y="{_n(y)}">{_text(text)}</text>'
 
     def _data(self, **names: str) -> str:
-        """Return attributes for a page's script, where it wants them."""
+        """Return attributes for a page's script, if they are wanted."""
         return "".join(f' data-{key}="{_text(name)}"' for key, name in names.items()) if self.names else ""
 
     def _tip(self, text: str) -> str:

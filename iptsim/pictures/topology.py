@@ -1,6 +1,6 @@
 """The topology picture: a host's network namespaces, veth pairs, bridges, and iptables with its NAT.
 
-It shows what is plugged in where, and over it the way of a packet, with the place where it stops.
+It shows what is connected to what, and the path of a packet with the place where it stops.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from iptsim.packet import Family
 from iptsim.pictures.address_translation import translations
 from iptsim.pictures.captions import answer_captions, rules_text
 from iptsim.pictures.drawing import Caption, Drawing, Edge, Ending, Group, Node, Sample
-from iptsim.pictures.packet_path import PROCESSES, ROUTING, Way, ways_of
+from iptsim.pictures.packet_path import PROCESSES, ROUTING, PacketPath, packet_paths
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.topology_layout import place
 from iptsim.pictures.topology_tree import tree
 from iptsim.pictures.wiring import Outer, Plug, Switch, Wiring, wiring_of
 
-#: The host's hooks in the order in which they are drawn, and what follows what.
+#: The host's hooks in the order in which they are drawn, and which follows which.
 STATIONS = (
     "hook PREROUTING",
     ROUTING,
@@ -41,9 +41,9 @@ _FLOW = (
     ("hook FORWARD", "hook POSTROUTING"),
     ("hook OUTPUT", "hook POSTROUTING"),
 )
-#: Lines of NAT that are always shown; more where the picture is high anyway.
+#: How many lines of NAT are always shown; more if the picture is high anyway.
 _NAT_LINES = 8
-#: Published ports that are shown at a container.
+#: How many published ports are shown at a container.
 _PUBLISHED_LINES = 3
 
 
@@ -54,16 +54,16 @@ def topology_picture(
 
     Args:
         host: what is drawn.
-        explanation: an answer whose packet's way is drawn over it.
+        explanation: an answer whose packet path is drawn over it.
         family: whose addresses and rules are shown: that of the explanation's packet, else 4.
     """
     if family is None:
         family = explanation.trace.legs[0].packet.family if explanation else 4
     keep = _mentioned(explanation) if explanation else set()
     wiring = wiring_of(host, family, keep)
-    ways = ways_of(host, wiring, explanation) if explanation else []
+    paths = packet_paths(host, wiring, explanation) if explanation else []
     drawing = _draw(host, wiring)
-    _draw_ways(drawing, ways)
+    _draw_paths(drawing, paths)
     _describe(drawing, host, wiring, explanation)
     return Picture(lambda: drawing, lambda: place(drawing, wiring), lambda: tree(drawing, wiring))
 
@@ -211,51 +211,53 @@ def _draw_plug(drawing: Drawing, switch: Switch, plug: Plug) -> None:
 # -- the packet ------------------------------------------------------------------------------------
 
 
-def _draw_ways(drawing: Drawing, ways: list[Way]) -> None:
-    for way in ways:
-        places = [name for name in way.places if name in drawing.nodes]
+def _draw_paths(drawing: Drawing, paths: list[PacketPath]) -> None:
+    for path in paths:
+        places = [name for name in path.places if name in drawing.nodes]
         for name in places:
-            drawing.nodes[name].classes.add("walked" if way.kind == "route" else "answered")
-        if way.visited.leg.proxy and places[:1] == [PROCESSES]:
+            drawing.nodes[name].classes.add("walked" if path.kind == "route" else "answered")
+        if path.visited.leg.proxy and places[:1] == [PROCESSES]:
             drawing.nodes[PROCESSES].details.append(say("docker-proxy: a second connection"))
         drawing.edges.extend(
-            Edge(source, target, way.kind, classes={"walked"}) for source, target in pairwise(places)
+            Edge(source, target, path.kind, classes={"walked"}) for source, target in pairwise(places)
         )
         if places and not (
-            way.end == "arrived" and way.visited.leg.delivered is not None and _goes_on(way, ways)
+            path.end == "arrived" and path.visited.leg.delivered is not None and _goes_on(path, paths)
         ):
             last = drawing.nodes[places[-1]]
-            last.classes.add(way.end)
-            if way.step is not None and way.end != "arrived":
-                last.ending = Ending(way.end, _brief(way))
-    if ways:
+            last.classes.add(path.end)
+            if path.step is not None and path.end != "arrived":
+                last.ending = Ending(path.end, _brief(path))
+    if paths:
         drawing.legend = [Sample("route", ("walked",), say("packet path"), True)]
-        if any(way.kind == "reply" for way in ways):
+        if any(path.kind == "reply" for path in paths):
             drawing.legend.append(Sample("reply", ("walked",), say("path of the reply"), True))
         ends = {
             "arrived": say("arrives here"),
             "stop": say("stopped here"),
             "open": say("depends on something unknown"),
         }
-        seen = {way.end for way in ways}
+        seen = {path.end for path in paths}
         drawing.legend += [Sample("end", (end,), text) for end, text in ends.items() if end in seen]
 
 
-def _goes_on(way: Way, ways: list[Way]) -> bool:
-    """Tell whether docker-proxy takes the packet on where this way ends."""
+def _goes_on(path: PacketPath, paths: list[PacketPath]) -> bool:
+    """Tell whether docker-proxy continues the connection where this path ends."""
     return (
-        way is not ways[-1] and ways[ways.index(way) + 1].visited.leg.proxy and way.places[-1:] == [PROCESSES]
+        path is not paths[-1]
+        and paths[paths.index(path) + 1].visited.leg.proxy
+        and path.places[-1:] == [PROCESSES]
     )
 
 
-def _brief(way: Way) -> str:
+def _brief(path: PacketPath) -> str:
     """Return in few words what stopped a packet, or what it depends on."""
-    step = way.step
+    step = path.step
     if step is None:
         return ""
     if step.table is None:
         return str(step.note) or step.verdict
-    verdict = f": {step.verdict}" if step.rule is not None and way.end == "stop" else ""
+    verdict = f": {step.verdict}" if step.rule is not None and path.end == "stop" else ""
     return f"{decision_of(step)}{verdict}"
 
 

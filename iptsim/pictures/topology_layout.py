@@ -1,8 +1,8 @@
 """Where the parts of a topology picture stand: a tree from the outside on the left to containers on the right.
 
 Columns from left to right: outside, interfaces of the host, hooks, bridges, their ports, containers. Every
-plug is a row. The hooks are a wall as high as the bridges, so that lines run straight. A container on
-bridges that are not neighbours has a frame at each, tied together on the right.
+plug is a row. The column of hooks is as high as the bridges, so that lines run straight. A container on
+bridges that are not neighbours has a frame at each, joined on the right.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Layout:
         self.bottom = max(self.host_bottom, y - _SWITCH_GAP if y > self.host_bottom + 10 else 0)
 
     def _wall(self, y: float) -> float:
-        """Place the hooks from top to bottom, and return where the last one ends."""
+        """Place the hooks from top to bottom, and return the lower end of the last one."""
         for name in self._kind("hook", "routing", "process"):
             height = node_size(self.drawing.nodes[name])[1]
             self.nodes[name] = Rect(self.bar_x, y, self.bar_width, height)
@@ -120,7 +120,7 @@ class _Layout:
         return y
 
     def _switch(self, switch: Switch, y: float) -> float:
-        """Place a switch with its rows, and return where it ends."""
+        """Place a switch with its rows, and return its lower end."""
         row = y
         for plug in switch.plugs:
             height = self._height(plug)
@@ -156,7 +156,7 @@ class _Layout:
     # -- outside ----------------------------------------------------------------------------------------
 
     def _outside(self) -> None:
-        """Place the host's interfaces beside the first hooks, and what lies behind each of them."""
+        """Place the host's interfaces beside the first hooks, and what is behind each of them."""
         y = self.inner_top + _NAME
         for name in self._kind("interface"):
             node = self.drawing.nodes[name]
@@ -260,7 +260,7 @@ class _Layout:
         return Path(points if left is first else points[::-1])
 
     def _anchor(self, name: str, side: str, walked: bool) -> float:
-        """Return the height at which a line comes to a box: each walked line at its own."""
+        """Return the height at which a line meets a box; walked lines do not share one."""
         box = self.nodes[name]
         if not walked:
             return box.middle

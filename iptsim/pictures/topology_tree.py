@@ -1,4 +1,4 @@
-"""A topology as a tree of plain text, with the packet's way marked in it."""
+"""A topology as a tree of plain text, with the packet path marked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Tree:
         return out
 
     def _way(self) -> list[str]:
-        """Return the way of each packet in one line, with a mark at its end."""
+        """Return the path of each packet in one line, with a mark at its end."""
         out = []
         for kind, name in (("route", say("path")), ("reply", say("reply"))):
             text = at = ""

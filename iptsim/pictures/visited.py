@@ -1,4 +1,4 @@
-"""What a walk did in a ruleset's chains: what led to its end, and what it visited in vain."""
+"""The chains of a ruleset that a packet traversed: those that led to the verdict, and those without effect."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ Taken = tuple[Node, Node, int]
 
 
 @dataclass(slots=True)
-class Passes:
-    """The walk on the chains.
+class VisitedChains:
+    """The path of a packet on the chains.
 
     Attributes:
-        walked: what led to where the packet was decided about, or where something was done to it.
-        vain: what was visited besides.
-        ends: where the whole way ended: the chain and the position, and "stop", "arrived" or "open".
+        walked: what led to a verdict, or to an action on the packet.
+        idle: what had no effect.
+        ends: how the path ended, by chain and position: "stop", "arrived" or "open".
         hooks: the built-in chains that were entered.
     """
 
     walked: set[Taken] = field(default_factory=set)
-    vain: set[Taken] = field(default_factory=set)
+    idle: set[Taken] = field(default_factory=set)
     ends: dict[tuple[Node, int], str] = field(default_factory=dict)
     hooks: set[Node] = field(default_factory=set)
 
     def chains(self, taken: set[Taken]) -> set[Node]:
-        """Return the chains at both ends of what was taken."""
+        """Return the chains at both ends of jumps."""
         return {node for source, target, _ in taken for node in (source, target)}
 
 
-def passes_of(ruleset: Ruleset, explanation: Explanation) -> Passes:
-    """Return what an answer's packets did in the rules: the packet's own, docker-proxy's, a lost reply."""
-    found = Passes()
+def visited_chains(ruleset: Ruleset, explanation: Explanation) -> VisitedChains:
+    """Return the chains that the packets of an answer traversed: its own, docker-proxy's, a lost reply."""
+    found = VisitedChains()
     for leg in explanation.story.legs:
         if leg.drawn is not None:
             _add_visits(found, ruleset, leg)
             _add_ends(found, ruleset, leg, explanation)
-    found.vain -= found.walked
+    found.idle -= found.walked
     return found
 
 
-def _add_visits(found: Passes, ruleset: Ruleset, leg: LegVisit) -> None:
+def _add_visits(found: VisitedChains, ruleset: Ruleset, leg: LegVisit) -> None:
     for visit in leg.host.visits:
         move = visit.move
         if move is None or not _is_of(ruleset, visit.step):
@@ -54,10 +54,10 @@ def _add_visits(found: Passes, ruleset: Ruleset, leg: LegVisit) -> None:
         found.hooks.add(Node(visit.step.table or "", visit.step.hook))
         returned = move.kind == "return"
         taken = move.at, Node("verdict", "RETURN") if returned else move.to, move.position
-        (found.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else found.vain).add(taken)
+        (found.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else found.idle).add(taken)
 
 
-def _add_ends(found: Passes, ruleset: Ruleset, leg: LegVisit, explanation: Explanation) -> None:
+def _add_ends(found: VisitedChains, ruleset: Ruleset, leg: LegVisit, explanation: Explanation) -> None:
     step = leg.decided_by
     if step is None or step.table is None or not _is_of(ruleset, step):
         return
@@ -71,7 +71,7 @@ def _add_ends(found: Passes, ruleset: Ruleset, leg: LegVisit, explanation: Expla
 
 
 def _is_of(ruleset: Ruleset, step: Step) -> bool:
-    """Tell whether a step is one of this ruleset, not of another family's or backend's."""
+    """Tell whether a step belongs to this ruleset, not to another family's or backend's."""
     chain = ruleset.chain(step.table or "", step.chain or "")
     if chain is None:
         return False

@@ -1,4 +1,4 @@
-"""What is plugged in where on a host: outer interfaces, switches, and the containers behind them."""
+"""The wiring of a host: outer interfaces, switches, and the containers behind them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from iptsim.host.namespace import Interface, Namespace
 from iptsim.languages import say
 from iptsim.packet import Family, address_text, protocol_name
 
-#: Drivers whose networks hang on an interface of the host, or on none, and pass its rules by.
+#: Drivers whose networks use an interface of the host, or none, and bypass its rules.
 _BYPASSING = ("macvlan", "ipvlan", "overlay")
-#: So many plugs and outer interfaces are told one by one; what is more is counted.
+#: How many plugs and outer interfaces are drawn one by one; the others are counted.
 MOST_PLUGS, MOST_OUTER = 150, 12
 
 SwitchKind = Literal["bridge", "macvlan", "ipvlan", "overlay", "routed", "none"]
@@ -41,14 +41,14 @@ class Guest:
 
 @dataclass(slots=True, eq=False)
 class Plug:
-    """An interface of a guest, or a port of a bridge with nobody known behind it.
+    """An interface of a guest, or a port of a bridge without a known guest.
 
     Attributes:
-        guest: whose; None for nobody's.
+        guest: its owner; None if unknown.
         interface: its name inside, "" if it has none.
         addresses: of the family that is drawn, as integers, and as texts with their prefix length.
-        port: the host's end, None where there is none (macvlan) or none is known.
-        more: for how many further plugs it stands.
+        port: the host's end; None if there is none (macvlan) or it is unknown.
+        more: the number of further plugs that it represents.
     """
 
     guest: Guest | None
@@ -72,12 +72,12 @@ class Plug:
 
 @dataclass(slots=True, eq=False)
 class Switch:
-    """What plugs hang on: a bridge, the parent of macvlan interfaces, or nothing at all.
+    """What plugs are connected to: a bridge, the parent of macvlan interfaces, or nothing.
 
     Attributes:
         name: of the bridge, or of the parent interface.
         lines: what it is, line by line.
-        uplinks: outer interfaces that are ports of it, or that carry it.
+        uplinks: outer interfaces that are its ports, or that carry it.
     """
 
     kind: SwitchKind
@@ -97,10 +97,10 @@ class Outer:
     """An interface to the outside.
 
     Attributes:
-        world: what lies behind it: "Internet" by the default route, else its subnet; "" if nobody knows.
+        world: what is behind it: "Internet" by the default route, else its subnet; "" if unknown.
         gateway: the router on the default route, "" for none.
         switch: the bridge that it is a port of.
-        more: for how many further interfaces it stands.
+        more: the number of further interfaces that it represents.
     """
 
     interface: Interface
@@ -118,11 +118,11 @@ class Outer:
 
 @dataclass(slots=True, eq=False)
 class Wiring:
-    """A host's wires.
+    """The wiring of a host.
 
     Attributes:
         resident: containers in the host's own namespace (`--network host`).
-        stopped: containers that don't run.
+        stopped: containers that are not running.
     """
 
     family: Family
@@ -138,12 +138,12 @@ class Wiring:
 
 
 def wiring_of(host: Host, family: Family, keep: set[str] | None = None) -> Wiring:
-    """Tell what is plugged in where.
+    """Return the wiring of a host.
 
     Args:
         host: the host.
-        family: whose addresses are told.
-        keep: containers that must not be left out where there are too many.
+        family: the address family that is shown.
+        keep: containers that are never left out.
     """
     switches: dict[str, Switch] = {}
     for interface in host.namespace.interfaces.values():
@@ -167,7 +167,7 @@ def wiring_of(host: Host, family: Family, keep: set[str] | None = None) -> Wirin
 
 
 def _guests(host: Host) -> tuple[list[tuple[Guest, Container]], list[str], list[str]]:
-    """Return the namespaces of containers, the containers in the host's own, and those that don't run."""
+    """Return the namespaces of containers, the containers in the host's own, and those not running."""
     found: dict[int, tuple[Guest, Container]] = {}
     resident, stopped = [], []
     for container in sorted(host.containers.values(), key=lambda one: _natural(one.name)):
@@ -184,7 +184,7 @@ def _guests(host: Host) -> tuple[list[tuple[Guest, Container]], list[str], list[
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort c2 before c10."""
+    """Return a key that sorts c2 before c10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
@@ -204,7 +204,7 @@ def _plug_in(
     switches: dict[str, Switch],
     taken: set[str],
 ) -> None:
-    """Find a guest's plugs, and what they hang on."""
+    """Find a guest's plugs and their switches."""
     ends = {one.index: one for one in host.namespace.interfaces.values() if one.kind == "veth"}
     endpoints = {one.interface or one.network: one for one in container.endpoints.values()}
     for interface in container.namespace.interfaces.values():
@@ -254,7 +254,7 @@ def _hang(
     endpoint: Endpoint | None,
     switches: dict[str, Switch],
 ) -> None:
-    """Hang a plug on its switch."""
+    """Connect a plug to its switch."""
     network = host.networks.get(endpoint.network) if endpoint else None
     if plug.port is not None and plug.port.master is not None:
         switch = switches.get(f"bridge {plug.port.master}")
@@ -294,12 +294,12 @@ def _hang(
 
 
 def _on(kind: str, parent: str) -> str:
-    """Return what kind of interface it is, and of which one it is a part: "macvlan on eth0"."""
+    """Return the kind of an interface and its parent: "macvlan on eth0"."""
     return say("{kind} on {interface}", kind=kind, interface=parent) if parent else kind
 
 
 def _beside(host: Host, plug: Plug) -> str:
-    """Return the host's interface in whose subnet a plug has its address: it carries a macvlan interface."""
+    """Return the host's interface with the subnet of a plug's address: the parent of a macvlan interface."""
     for interface in host.namespace.interfaces.values():
         if interface.kind not in ("loopback", "bridge"):
             for own in interface.addresses:
@@ -330,7 +330,7 @@ def _bridge_lines(host: Host, bridge: Interface, family: Family) -> list[str]:
 
 
 def _in_order(switches: list[Switch]) -> list[Switch]:
-    """Put switches that have guests in common side by side; bridges come first."""
+    """Order switches so that those with common guests are neighbours; bridges come first."""
     order: list[Switch] = []
     left = sorted(switches, key=lambda switch: switch.kind in _BYPASSING)
     common = {id(switch): {id(plug.guest) for plug in switch.plugs if plug.guest} for switch in switches}
@@ -345,7 +345,7 @@ def _in_order(switches: list[Switch]) -> list[Switch]:
 
 
 def _arrange(switch: Switch, before: Switch | None, after: Switch | None) -> None:
-    """Put guests that are also on a neighbouring switch at that side, one of them at the border itself."""
+    """Put guests that are also on a neighbouring switch on that side, one of them at the edge."""
 
     def also_on(other: Switch | None) -> list[Guest]:
         return [plug.guest for plug in other.plugs if plug.guest] if other else []
@@ -365,7 +365,7 @@ def _arrange(switch: Switch, before: Switch | None, after: Switch | None) -> Non
 
 
 def _shorten(switches: list[Switch], keep: set[str]) -> None:
-    """Leave out plugs where there are too many: each switch keeps its share, and says how many it lost."""
+    """Leave out plugs if there are too many: each switch keeps its share and shows how many are missing."""
     total = sum(len(switch.plugs) for switch in switches)
     if total <= MOST_PLUGS:
         return
@@ -385,7 +385,7 @@ def _shorten(switches: list[Switch], keep: set[str]) -> None:
 
 
 def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[str]) -> list[Outer]:
-    """Return the interfaces to the outside; ports of bridges with nobody known behind are plugs."""
+    """Return the interfaces to the outside; ports of bridges without a known guest are plugs."""
     namespace = host.namespace
     gateways = _default_gateways(namespace, family)
     found: list[Outer] = []
@@ -422,7 +422,7 @@ def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[s
 
 
 def _default_gateways(namespace: Namespace, family: Family) -> dict[str, str]:
-    """Return the gateway by device of the default routes, "" for a route without one."""
+    """Return the gateways of the default routes by device, "" for a route without one."""
     found: dict[str, str] = {}
     for route in namespace.routes:
         if route.family != family or route.prefix_length or route.type != "unicast" or route.destination:

@@ -1,1 +1,1 @@
-"""Explanations on a terminal."""
+"""What a terminal, notebooks and pandas show."""

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from iptsim.errors import printable
 
-#: Columns of a text for a ticket.
+#: Width of a plain text for tickets, in columns.
 PLAIN_WIDTH = 78
 #: How many columns a line may grow when its arrows are put into ASCII.
 _GROWTH = 3
-#: What stands for signs beyond ASCII in a text for a ticket.
+#: ASCII replacements for other signs, in a plain text for tickets.
 _ASCII = str.maketrans(
     {
         "→": "->", "⇒": "=>", "≠": "!", "…": "...", "–": "-", "·": "-", "✓": "+", "✗": "x", "●": "*", "○": "o",
@@ -29,7 +29,7 @@ _ASCII = str.maketrans(
 )  # fmt: skip
 #: A word with the space before it; of scripts without spaces, each character.
 _WORD = re.compile(r"\s*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)")
-#: What a line begins with that the rest of it is a remark on: "Decided by   ", "    3  ".
+#: The labels at the beginning of a line: "Decided by   ", "    3  ".
 _LABEL = re.compile(r"\s*(?:\S+(?: \S+)?)?\s{2,}")
 _LONGEST_LABEL, _HANGING = 16, 2
 #: Longer lines of prose are hard to read, however wide the terminal.
@@ -37,7 +37,7 @@ _PROSE = 100
 
 
 def inert(text: Text) -> Text:
-    """Return a text with its control characters made visible, whoever forgot to; then without colours."""
+    """Return a text with all control characters made visible, as a last line of defence; then without colours."""
     safe = "\n".join(map(printable, text.plain.split("\n")))
     return text if safe == text.plain else Text(safe)
 
@@ -45,8 +45,8 @@ def inert(text: Text) -> Text:
 def flow(line: Text, width: int) -> Iterator[Text]:
     """Yield a line broken between words to `width` columns; what follows the first stands under its text.
 
-    >>> [piece.plain for piece in flow(Text("Assumed   that nobody listens there"), 24)]
-    ['Assumed   that nobody', '          listens there']
+    >>> [piece.plain for piece in flow(Text("Assumed   that nothing listens there"), 24)]
+    ['Assumed   that nothing', '          listens there']
     """
     label = _LABEL.match(line.plain)
     hanging = label.end() if label and label[0].strip() else 0
@@ -71,14 +71,14 @@ def flow(line: Text, width: int) -> Iterator[Text]:
 
 
 def is_plain(console: Console) -> bool:
-    """Tell whether a text for a ticket is wanted."""
+    """Tell whether a plain text for a ticket is wanted."""
     return isinstance(console, Output) and console.plain
 
 
 def print_line(console: Console, line: Text) -> None:
     """Print a line of an answer: broken between words on a terminal, whole into a file.
 
-    A line that must not be broken, a command say, is left to the terminal.
+    A line that must not be broken, such as a command, is left to the terminal.
     """
     text = inert(line)
     wraps = is_plain(console) or (console.is_terminal and not line.no_wrap)
@@ -87,7 +87,7 @@ def print_line(console: Console, line: Text) -> None:
 
 
 class _AsciiFile:
-    """Standard output, with ASCII for the signs that answers have, and no spaces at the ends of lines."""
+    """Standard output in ASCII, without spaces at the ends of lines."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
@@ -97,7 +97,7 @@ class _AsciiFile:
         return self._file.write(re.sub(r" +\n", "\n", text.translate(_ASCII)))
 
     def flush(self) -> None:
-        """Write what is still held back."""
+        """Write what is still buffered."""
         self._file.flush()
 
 
@@ -131,9 +131,9 @@ class Output(Console):
         print_line(self, text)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print; what a dump holds never reaches the terminal as anything but text."""
+        """Print something; the contents of a dump reach the terminal only as text."""
         super().print(*(inert(one) if isinstance(one, Text) else one for one in objects), **options)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to the command line, which has its own way to end."""
+        """Leave a closed pipe to the command line."""
         raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""Whom one can ask about on a host: containers, networks, the host itself, the outside."""
+"""The endpoints of a host: containers, the host itself, the outside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
 
 
 def endpoints_json(host: Host) -> dict[str, Any]:
-    """Return everybody by name, schema `iptsim.people/1`."""
+    """Return the endpoints, schema `iptsim.people/1`."""
     return {
         "schema": "iptsim.people/1",
         "inferred": host.inferred,
@@ -81,12 +81,12 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
 
 
 def _padded(text: str, width: int) -> str:
-    """Return a text filled up to so many columns; ideographs take two."""
+    """Return a text padded to a number of columns; ideographs take two."""
     return text + " " * (width - cell_len(text))
 
 
 def _examples(host: Host) -> Iterator[tuple[str, str]]:
-    """Yield questions that make sense here: between containers, to a published port, and out."""
+    """Yield example connections: between containers, to a published port, and to the outside."""
     running = [container for container in _containers(host) if container.running]
     if not running:
         yield "internet", "host:80"

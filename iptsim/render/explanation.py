@@ -1,4 +1,4 @@
-"""An explanation as text on a terminal: the verdict, why, the deciding rule, then the way, hook by hook.
+"""An explanation as text on a terminal: the verdict, why, the deciding rule, then the packet path, hook by hook.
 
 What comes from a dump is only ever put into :class:`rich.text.Text`, never through markup, with
 control characters made visible.
@@ -27,7 +27,7 @@ from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_l
 
 Level = Literal["quiet", "normal", "verbose"]
 
-#: Ways of a DEPENDS answer that are printed; JSON has them all.
+#: How many branches of a DEPENDS answer are printed; JSON has them all.
 WAYS_SHOWN = 8
 
 
@@ -78,7 +78,7 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
 
 
 def asked_text(explanation: Explanation) -> str:
-    """Return which packet was asked about: "tcp/80, new connection"."""
+    """Return the kind of packet that the answer is about: "tcp/80, new connection"."""
     question = explanation.question
     state = question.state or "new"
     packet = explanation.trace.legs[0].packet
@@ -86,7 +86,7 @@ def asked_text(explanation: Explanation) -> str:
     if packet.dport is not None and question.dport is None:
         what = f"{what}/{packet.dport}"
     if question.after is not None or question.conntrack is not None:
-        # what was told of the connection says its state
+        # the fields of the connection imply its state
         return what
     if state == "new":
         return say("{what}, new connection", what=what)
@@ -125,7 +125,7 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     for way in explanation.branches[:WAYS_SHOWN]:
         yield Text.assemble((way.verdict, COLOURS[way.verdict]), "  ", when_text(way.trace.decisions))
         step = way.reason.step
-        # a lost reply says so, or its way looks like that of a request that is blocked by the same rule
+        # say that it is the reply that is lost: the same rule may block a request
         ruled = step is not None and step.table is not None and way.reason.leg is way.trace.legs[0]
         why = _decided_by(step) if ruled and step is not None else [Text(printable(way.reason.text))]
         yield from (Text("        ") + line for line in why)
@@ -138,8 +138,8 @@ def _ways(explanation: Explanation, verbose: bool) -> Iterator[Text]:
 
 
 def when_text(decisions: list[Decision]) -> str:
-    """Return how what is undecided went on one way: "if filter INPUT rule 7 (limit ...) matches"."""
-    # of several decisions about a chain the last one says what it does
+    """Return the condition of a branch: "if filter INPUT rule 7 (limit ...) matches"."""
+    # the last decision about a chain says what it does
     last = {decision.nftables: decision for decision in decisions if decision.nftables is not None}
     shown = [one for one in decisions if one.nftables is None or last[one.nftables] is one]
     return printable(joined(" and ", map(_when, shown)))
@@ -203,7 +203,7 @@ def _inside(place: NamespaceVisit, leg: LegVisit, verbose: bool) -> Iterator[Tex
 
 
 def brief(leg: LegVisit) -> Iterator[str]:
-    """Yield a leg that got through in one sentence: the rules and policies that accepted it; then notes."""
+    """Yield which rules and policies accepted a leg, in one sentence, then the notes of the kernel."""
     steps = leg.host.steps
     shown = [short_place_of(step) for step in steps if step.table == "filter" and step.verdict == "ACCEPT"]
     notes = [step.note for step in steps if step.table is None]

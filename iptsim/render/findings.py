@@ -1,4 +1,4 @@
-"""Findings as text: what is wrong, what shows it, what it does to a packet, what helps."""
+"""Findings as text: what is wrong, the evidence, an example packet, the remedy."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _INDENT = "  "
 
 
 def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = False) -> Iterator[Text]:
-    """Yield the lines that show findings, most telling first.
+    """Yield the lines that show findings, the most important first.
 
     Args:
         findings: what was found.
-        source: the source as the user named it, for the commands that show a packet again.
-        heading: begin with the source, as one of several.
+        source: the source as the user named it, for the commands that explain the example packets.
+        heading: begin with the source, if there are several.
     """
     if heading:
         yield Text(f"== {printable(source)}", "bold")
@@ -48,7 +48,7 @@ def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
 
 
 def _shown(shown: Explanation) -> str:
-    """Return a walked packet in one line: who sends what to whom, and what becomes of it."""
+    """Return an example packet in one line: its endpoints, its verdict and the reason."""
     what = shown.question.what()
     answer = say(
         "{sender} → {target}, {what}: {verdict}.",

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     import pandas
 
 Kind = Literal["text", "number", "truth"]
-#: The dtype of each kind of column. Texts are never missing: "" stands for what does not apply.
+#: The dtype of each kind of column. Texts are never missing, but "" where they do not apply.
 DTYPES: dict[Kind, str] = {"text": "string", "number": "Int64", "truth": "bool"}
 
 
 class Column(NamedTuple):
-    """A column: what kind its values are of, and what they mean."""
+    """A column: the kind and the meaning of its values."""
 
     kind: Kind
     meaning: str
@@ -45,24 +45,24 @@ _RULE = {
     "line": Column("number", "its line in the dump"),
 }
 _ASKED = {
-    "from": Column("text", "who sends"),
-    "to": Column("text", "to whom"),
+    "from": Column("text", "the source"),
+    "to": Column("text", "the destination"),
 }
 _STEPS = {
     "leg": Column("number", "number of the leg, from 1"),
     "direction": Column("text", '"original" or "reply", within its connection'),
-    "sender": Column("text", "who sends the packet of this leg"),
-    "proxy": Column("truth", "the leg is of docker-proxy's own connection to the container"),
+    "sender": Column("text", "the sender of this leg's packet"),
+    "proxy": Column("truth", "the leg belongs to docker-proxy's own connection to the container"),
     "namespace": Column("text", '"host", or the container in whose network namespace it happens'),
-    "hook": Column("text", "the hook; or ROUTING, BRIDGE ... for what happens outside iptables"),
+    "hook": Column("text", "the hook; or ROUTING, BRIDGE ... for steps outside iptables"),
     **_RULE,
     "text": Column("text", "the rule as iptables-save prints it"),
-    "verdict": Column("text", "what came of it: ACCEPT, DROP, JUMP:CHAIN, RETURN, CONTINUE, DNAT ..."),
+    "verdict": Column("text", "its result: ACCEPT, DROP, JUMP:CHAIN, RETURN, CONTINUE, DNAT ..."),
     "policy": Column("truth", "the chain's policy decided"),
-    "maybe": Column("truth", "an undecided match stands before it and makes no difference"),
+    "maybe": Column("truth", "an undecided match precedes it and makes no difference"),
     "changes": Column("text", 'what it changed in the packet: "dst 192.0.2.10 → 172.17.0.2"'),
     "note": Column("text", "what happened, for steps outside iptables"),
-    "code": Column("text", "a stable word for what the kernel itself decided"),
+    "code": Column("text", "a stable code for a decision of the kernel itself"),
     "in": Column("text", "the interface by which the packet came in"),
     "out": Column("text", "the interface by which it leaves"),
 }
@@ -70,15 +70,15 @@ _SHIFTS = {
     **_ASKED,
     "what": Column("text", '"80/tcp", or "other ports"'),
     "proto": Column("text", "the protocol"),
-    "dport": Column("number", "the port that was asked"),
-    "before": Column("text", 'the verdict before; "" where it could not be asked'),
-    "before_at": Column("text", "who got the packet before"),
+    "dport": Column("number", "the destination port"),
+    "before": Column("text", 'the verdict before; "" if the connection could not be checked'),
+    "before_at": Column("text", "where the packet was delivered before"),
     "after": Column("text", "the verdict after"),
-    "after_at": Column("text", "who gets the packet after"),
+    "after_at": Column("text", "where the packet is delivered after"),
     "change": Column("text", '"opens", "closes" or "alters"'),
 }
 
-#: The frames by what they are of: columns in order. `docs/frames.md` is made from this table.
+#: The columns of each frame, in order. `docs/frames.md` is made from this table.
 COLUMNS: dict[str, dict[str, Column]] = {
     "rules": {
         "family": Column("number", "4 or 6"),
@@ -87,11 +87,11 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "words": Column("text", "what it says"),
         "target": Column("text", "the target or chain after -j or -g"),
         "packets": Column("number", "packets that it has matched; missing without counters"),
-        "octets": Column("number", "their octets"),
+        "octets": Column("number", "their bytes"),
         "owner": Column("text", 'who wrote it: "docker", another program, or "user"'),
-        "role": Column("text", "a stable word for what a rule of Docker's is for"),
+        "role": Column("text", "a stable code for what a Docker rule is for"),
         "why": Column("text", "the same in a sentence"),
-        "setting": Column("text", "the setting that makes dockerd write it"),
+        "setting": Column("text", "the setting because of which dockerd writes it"),
         "network": Column("text", "the network that it belongs to"),
         "container": Column("text", "the container"),
         "port": Column("text", 'the container\'s port: "80/tcp"'),
@@ -104,24 +104,24 @@ COLUMNS: dict[str, dict[str, Column]] = {
         **_ASKED,
         "proto": Column("text", "the protocol"),
         "dport": Column("number", "the destination port"),
-        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" where it can\'t be asked'),
+        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" if the connection cannot be checked'),
         "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
         "why": Column("text", "the reason in words"),
         **_RULE,
         "text": Column("text", "the deciding rule as iptables-save prints it"),
-        "at": Column("text", "who gets the packet in the end, behind docker-proxy too"),
-        "error": Column("text", "why it can't be asked"),
+        "at": Column("text", "where the packet is delivered in the end, behind docker-proxy too"),
+        "error": Column("text", "why the connection cannot be checked"),
     },
     "reachability": {
         **_ASKED,
         "what": Column("text", '"80/tcp", "icmp", or "other ports"'),
         "proto": Column("text", "the protocol"),
-        "dport": Column("number", "the port that was asked, 9999 for all others; missing for ICMP"),
-        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" where it can\'t be asked'),
-        "outcome": Column("text", "open, refused (it passes, but nothing listens), blocked or depends"),
+        "dport": Column("number", "the destination port, 9999 for all others; missing for ICMP"),
+        "verdict": Column("text", 'ACCEPT, DROP, REJECT or DEPENDS; "" if the connection cannot be checked'),
+        "outcome": Column("text", "open, refused (allowed, but nothing listens), blocked or depends"),
         "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
-        "why": Column("text", "the reason in words, or why it can't be asked"),
-        "at": Column("text", "who gets the packet in the end, behind docker-proxy too"),
+        "why": Column("text", "the reason in words, or why the connection cannot be checked"),
+        "at": Column("text", "where the packet is delivered in the end, behind docker-proxy too"),
         **_RULE,
     },
     "shifts": _SHIFTS,
@@ -130,10 +130,10 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "change": Column("text", "the command, or the options of `iptsim whatif`"),
         "why": Column("text", "what it means"),
         "verdict": Column("text", "the verdict then"),
-        "at": Column("text", "who gets the packet then"),
-        "opens": Column("number", "how many other questions it opens"),
+        "at": Column("text", "where the packet is delivered then"),
+        "opens": Column("number", "how many other connections it opens"),
         "closes": Column("number", "how many it closes"),
-        "alters": Column("number", "how many end at another place"),
+        "alters": Column("number", "how many get another destination or verdict"),
     },
     "findings": {
         "code": Column("text", "the finding's stable code (docs/findings.md)"),
@@ -141,15 +141,15 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "title": Column("text", "what was found"),
         "places": Column("text", "the rules and files that show it, separated by semicolons"),
         "consequence": Column("text", "what it does to packets"),
-        "remedy": Column("text", "what helps"),
-        "verdict": Column("text", "the verdict of the packet that shows it"),
+        "remedy": Column("text", "how to fix it"),
+        "verdict": Column("text", "the verdict of the example packet"),
     },
 }
 
 
 @singledispatch
 def _rows(thing: object) -> tuple[str, Iterator[dict[str, Any]]]:
-    """Return of what the frame is (a key of :data:`COLUMNS`), and its rows."""
+    """Return the name of the frame (a key of :data:`COLUMNS`) and its rows."""
     raise TypeError(f"there is no frame of a {type(thing).__name__}")
 
 

@@ -1,4 +1,4 @@
-"""The field's words that occur in an answer, below it: what `--teach` adds."""
+"""The terms of the glossary that occur in an answer: what `--teach` adds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from iptsim.render.console import Output
 
 
 def print_words(words: Sequence[Word], console: Output) -> None:
-    """Print words with their meanings, each in one line."""
+    """Print terms with their meanings, one a line."""
     for line in _lines(words):
         console.show(line)
 

@@ -1,7 +1,7 @@
-"""Pieces of HTML, escaped by construction, and the style that notebooks show them in.
+"""Pieces of HTML, escaped by construction, and their style in notebooks.
 
-Whatever is put into an element is escaped unless it is :class:`Html` already, with control characters made
-visible, so a comment in a dump is text and nothing else.
+The content of an element is escaped unless it is :class:`Html` already, and control characters are made visible:
+a comment in a dump is only text.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def element(tag: str, *content: Piece, **attributes: str | int | None) -> Html:
 
     Args:
         tag: its name.
-        content: text, which is escaped, a message told; elements; None for nothing; or several of these.
+        content: text or a message, which is escaped; elements; None for nothing; or several of these.
         attributes: those that are None are left out; `class_` is written `class`.
 
     >>> element("td", "<b>", element("code", "-j DROP"), class_="x")
@@ -83,12 +83,12 @@ def _pieces(content: Iterable[Piece]) -> Iterator[str]:
 
 
 def whole(*content: Piece) -> Html:
-    """Return a notebook's output: the style, and the content that it is for."""
+    """Return the output of a notebook cell: the style and the content."""
     return element("div", Html(f"<style scoped>{STYLE}</style>"), *content, class_="iptsim")
 
 
 def badge(verdict: str) -> Html:
-    """Return a verdict, told by its word as well as by its colour."""
+    """Return a verdict as a coloured word."""
     return element("span", verdict, class_=f"verdict {verdict}")
 
 
@@ -98,7 +98,7 @@ def code(text: Text) -> Html:
 
 
 def folded(summary: Piece, *content: Piece, shown: bool = False) -> Html:
-    """Return something that opens on a click, or on Enter."""
+    """Return an element that opens on a click or on Enter."""
     opened = Html(" open") if shown else Html("")
     inner = element("summary", summary) + "".join(_pieces(content))
     return Html(f"<details{opened}>{inner}</details>")
@@ -125,7 +125,7 @@ def table(
 
 
 def row(*cells: Piece, head: int = 0, **attributes: str | int | None) -> Html:
-    """Return a row of a table; numbers stand at the right.
+    """Return a row of a table.
 
     Args:
         cells: their contents, or `td` elements.

@@ -15,7 +15,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.render.marks import DECIDES, NONE, Marks
 
 _ZERO = Counters(0, 0)
-#: Protocols that iptables names although it is asked for numbers (xtables_chain_protos in libxtables).
+#: Protocols that iptables names even with `-n` (xtables_chain_protos in libxtables).
 _PROTOCOLS = {
     0: "all", 1: "icmp", 6: "tcp", 17: "udp", 50: "esp", 51: "ah", 58: "ipv6-icmp", 132: "sctp",
     135: "mobility-header", 136: "udplite",
@@ -90,7 +90,7 @@ def listing(
 
 
 def listing_lines(lines: Iterable[ListedLine], marks: Marks) -> Iterator[Text]:
-    """Yield the lines of a listing with a column of marks before it, then what the marks mean."""
+    """Yield the lines of a listing with a column of marks in front, then what the marks mean."""
     for line in lines:
         place = line.rule or line.chain
         mark = marks.of(place) if place is not None else NONE

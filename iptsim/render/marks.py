@@ -1,4 +1,4 @@
-"""Which rules of a listing a packet met: those that it matched on its way, and the one that decided."""
+"""Marks on a listing: the rules that a packet matched on its path, and the one that decided."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ DECIDES, MATCHED, NONE = ">", "+", " "
 
 
 class Marks(NamedTuple):
-    """What a packet and the answers to it did.
+    """The rules and policies that a packet and its replies matched.
 
     Attributes:
         decisive / matched: rules by identity, and policies by table and chain.
-        legend: what the marks mean, and what became of the packet.
+        legend: what the marks mean, and the verdict of the packet.
     """
 
     decisive: frozenset[int | tuple[str, str]]
@@ -36,7 +36,7 @@ class Marks(NamedTuple):
 
 
 def marks_of(explanation: Explanation) -> Marks:
-    """Return the marks of an answer: of all its ways, where undecided matches lead to different ends."""
+    """Return the marks of an answer: of all its branches, if undecided matches lead to different verdicts."""
     ways = explanation.branches if explanation.verdict == "DEPENDS" else [explanation]
     decisive = {_key(way.reason.step) for way in ways if way.reason.step is not None}
     matched = {_key(step) for way in ways for leg in way.trace.legs for step in leg.steps}

@@ -43,11 +43,11 @@ from iptsim.render.visits_html import legs_html, what_html
 from iptsim.render.visits_text import backend_of, spec
 from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 
-#: Rules and answers that are shown; the frame has them all.
+#: How many rules and answers are shown; the frame has them all.
 _RULES_SHOWN = 300
-#: Up to so many senders, a table of who reaches whom has the reasons in its cells.
+#: Up to so many senders, the cells of a reachability table have the reasons.
 _SENDERS_WIDE = 8
-#: So many findings are shown unfolded.
+#: Up to so many findings are shown unfolded.
 _FINDINGS_OPEN = 3
 
 
@@ -57,7 +57,7 @@ def _content(thing: object) -> Piece:
 
 
 def html(thing: object) -> str:
-    """Return an object as a piece of HTML that brings its style along."""
+    """Return an object as a piece of HTML with its own style."""
     with language(getattr(thing, "language", None)):
         return str(whole(_content(thing)))
 
@@ -343,7 +343,7 @@ def _reach_in_short(reach: Reach | None) -> Piece:
 
 
 def _sign(reach: Reach, title: str | None = None) -> Html:
-    """Return one sign for a verdict; another one for a connection that passes, but is refused."""
+    """Return one sign for a verdict, another for a connection that is allowed but refused."""
     sign = "∅" if reach.outcome == "refused" else "?" if reach.verdict == "DEPENDS" else reach.verdict[0]
     return element("span", sign, class_=f"verdict {reach.verdict}", title=title)
 

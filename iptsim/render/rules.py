@@ -18,7 +18,7 @@ from iptsim.render.marks import NONE, Marks
 
 SCHEMA = "iptsim.rules/1"
 _INDENT = 7
-#: Settings that the sentence about a rule names by itself.
+#: Settings that the sentence about a rule already names.
 _NAMED = ("--publish", "--link", "--internal")
 
 
@@ -51,10 +51,10 @@ def rules_lines(
 
     Args:
         ruleset: the rules.
-        host: where they hold; its networks and containers name what a rule of Docker's is for.
+        host: their host; its networks and containers name what Docker rules are for.
         table: show this table only.
         chain: show the chains of this name only.
-        marks: what a packet met, to be shown beside the rules.
+        marks: of a packet, shown beside the rules.
 
     Raises:
         UsageError: there is no such chain.
@@ -71,7 +71,7 @@ def rules_lines(
 def rules_json(
     ruleset: Ruleset, host: Host, *, table: str | None = None, chain: str | None = None
 ) -> dict[str, Any]:
-    """Return the same as data, schema `iptsim.rules/1`.
+    """Return rules as data, schema `iptsim.rules/1`.
 
     Raises:
         UsageError: there is no such chain.
@@ -94,7 +94,7 @@ def rules_json(
 
 
 def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
-    """Return a rule as data, with its words and why it is there."""
+    """Return a rule as data, with its words and its purpose."""
     owner, role = authorship(rule, host)
     return {
         "table": rule.table,
@@ -159,7 +159,7 @@ def chain_lines(
 
 
 def why_text(rule: Rule, host: Host | None = None) -> str:
-    """Return whose a rule is, and why it is there if it is Docker's."""
+    """Return who wrote a rule, and why, if a known program did."""
     owner, role = authorship(rule, host)
     if role is None:
         return _owner_text(owner)

@@ -1,4 +1,4 @@
-"""The way of a packet as HTML tables, a leg each: what mattered in full, every step on a click."""
+"""The path of a packet as HTML tables, one for each leg: the steps that mattered, all steps on a click."""
 
 from __future__ import annotations
 

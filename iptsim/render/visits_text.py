@@ -1,4 +1,4 @@
-"""The steps of a leg as lines, hook by hook: what matters in full, what was visited in vain folded."""
+"""The steps of a leg as lines, hook by hook: those that mattered in full, the others folded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iptsim.netfilter.steps import Skipped, Step
 COLOURS = {"ACCEPT": "bold green", "DROP": "bold red", "REJECT": "bold red", "DEPENDS": "bold yellow"}
 INDENT = 2
 _HOOK_WIDTH = 13
-#: So many jumps in a row that led nowhere stand on lines of their own; more are folded into one.
+#: Up to so many jumps in a row without effect have lines of their own; more are folded into one.
 _SINGLE = 3
 
 
@@ -86,12 +86,12 @@ def _level(visits: list[Visit], margin: str, leg: LegVisit) -> Iterator[Text]:
 
 
 def nothing_text(visits: Iterable[Visit]) -> str:
-    """Say that visits did nothing: no rule matched, or those that did changed nothing."""
+    """Return why visits had no effect: no rule matched, or those that matched changed nothing."""
     return say("no effect") if any(not visit.step.policy for visit in visits) else say("no rule matched")
 
 
 def _folded(together: list[Visit], margin: str) -> Text:
-    """Make one line of several jumps in a row that led nowhere."""
+    """Return one line for several jumps in a row without effect."""
     first, last = together[0].step, together[-1].step
     line = _place(margin, first)
     line.right_crop(2)

@@ -1,4 +1,4 @@
-"""What changes do, as text: both answers side by side, or the table of what has another verdict."""
+"""What changes do, as text: both answers side by side, or the table of connections whose verdict changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from iptsim.render.visits_text import COLOURS, spec
 _PIPED = 110
 #: What a change does to a connection, by its kind in JSON.
 EFFECTS = {"opens": message("opens"), "closes": message("closes"), "alters": message("changes")}
-#: Side effects of a proposal that are named; JSON has them all.
+#: How many side effects of a proposal are named; JSON has them all.
 _ALSO_SHOWN = 6
 
 
@@ -62,11 +62,11 @@ def as_text(answer: WhatIf, width: int = 120) -> str:
 
 
 def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iterator[Text]:
-    """Yield the lines that show what would turn an answer around.
+    """Yield the lines that show what would change the verdict of an answer.
 
     Args:
         found: the proposals.
-        explanation: the answer that they are for.
+        explanation: the answer.
     """
     lets = explanation.verdict != "ACCEPT"
     yield Text(say("What would allow it") if lets else say("What would block it"), "bold")
@@ -82,7 +82,7 @@ def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iter
 
 
 def _with_end(proposal: Proposal) -> str:
-    """Say who gets the packet that was to be kept from somebody, where it still gets through."""
+    """Return a proposal, and where the packet ends if it is still delivered."""
     outcome = outcome_of(proposal.after.trace)
     if not outcome.reached:
         return str(proposal.text)
@@ -231,7 +231,7 @@ def aligned(was: LegVisit | None, now: LegVisit | None) -> Iterator[tuple[Step |
 
 
 def _step(step: Step | None) -> Padding | Text:
-    """Return a step's cell."""
+    """Return the cell of a step."""
     if step is None:
         return Text("")
     if step.table is None:

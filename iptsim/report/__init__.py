@@ -1,4 +1,4 @@
-"""A host as one page to look at and to search: `iptsim report`."""
+"""A host as one searchable HTML page: `iptsim report`."""
 
 from iptsim.report.contents import Report, report
 from iptsim.report.page import page

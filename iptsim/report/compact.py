@@ -1,4 +1,4 @@
-"""Traces as compact data: what many of them share is kept once and referred to by its number."""
+"""Traces as compact data: shared values are kept once and referred to by number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import Leg, packet_json
 from iptsim.owners.rules import authorship
 from iptsim.packet import Family, address_text
-from iptsim.pictures.packet_path import ways_of
+from iptsim.pictures.packet_path import packet_paths
 from iptsim.pictures.wiring import wiring_of
 from iptsim.render.explanation import when_text
 from iptsim.render.rules import rule_words
@@ -59,7 +59,7 @@ class Traces:
     """
 
     def __init__(self, host: Host, map_family: Family) -> None:
-        """Begin; the page has a map of one family, over which the ways of its packets are drawn."""
+        """Begin; the page has a map of one address family, with the paths of its packets."""
         self.host, self.map_family = host, map_family
         self._wiring = wiring_of(host, map_family)
         self.texts, self.rules, self.skips = Pool(), Pool(), Pool()
@@ -74,7 +74,7 @@ class Traces:
         number = self.rules.number(id(rule))
         if number is not None:
             return number
-        self._kept.append(rule)  # a rule that is gone would leave its id to another
+        self._kept.append(rule)  # keep the rule, or its id could be reused
         owner, role = authorship(rule, self.host)
         out: dict[str, Any] = {
             "t": rule.table,
@@ -103,7 +103,7 @@ class Traces:
         return self.traces.add(id(explanation), self._trace(explanation))
 
     def unasked(self, note: str) -> int:
-        """Return the number of a question that can't be asked."""
+        """Return the number of a connection that cannot be checked."""
         return self.traces.once(("unasked", note), {"v": "", "x": self.texts.text(note)})
 
     def _trace(self, explanation: Explanation) -> dict[str, Any]:
@@ -136,10 +136,10 @@ class Traces:
         return out
 
     def _ways(self, explanation: Explanation) -> int:
-        """Keep which places of the map the packets pass, and how each way ends there."""
+        """Keep which places of the map the packets pass, and how each path ends."""
         found = tuple(
-            (way.kind, way.end, *map(self.texts.text, way.places))
-            for way in ways_of(self.host, self._wiring, explanation)
+            (path.kind, path.end, *map(self.texts.text, path.places))
+            for path in packet_paths(self.host, self._wiring, explanation)
         )
         return self.ways.once(found, found)
 
@@ -169,7 +169,7 @@ class Traces:
         return self.legs.once(repr(value), value)
 
     def _packet(self, leg: Leg) -> int:
-        """Keep the packet as it was sent, in the words that changes use for its fields."""
+        """Keep the packet as it was sent, with the field names that changes use."""
         packet = leg.packet
         value = {name: value for name, value in packet_json(packet).items() if value is not None}
         if packet.src == 0 and packet.family == 4:
@@ -219,7 +219,7 @@ class Traces:
 
 
 def _place(legs: list[Leg], wanted: Step) -> list[int]:
-    """Return the leg and the step of it that a step is, both counted from 0; empty where it is in none."""
+    """Return the numbers of the leg and the step, both from 0; empty if no leg has the step."""
     for number, leg in enumerate(legs):
         for place, step in enumerate(leg.all_steps):
             if step is wanted:

@@ -1,4 +1,4 @@
-"""The data of a report: everything that the page shows, asked beforehand."""
+"""The data of a report: everything that the page shows, computed beforehand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from iptsim.report.grid import grid
 from iptsim.report.host_summary import about
 from iptsim.report.labels import texts
 
-#: Most rules that a page lists; with more, it does not tell either which rules each packet did not match.
+#: Most rules that a page lists; with more, it also leaves out which rules each packet did not match.
 RULES = 20_000
 
 
@@ -44,15 +44,15 @@ class Report:
 
 
 def report(host: Host, *, most: int = MOST) -> Report:
-    """Ask everything that a report answers.
+    """Return the report of a host.
 
     Args:
         host: the host.
-        most: how many questions on who reaches whom are answered at most, for each family.
+        most: how many connections are checked at most, for each address family.
 
     Raises:
-        RulesetError: the rules loop or jump to a chain that is not there.
-        WalkLimitError: the rules are built to explode.
+        RulesetError: the rules loop or jump to a chain that does not exist.
+        WalkLimitError: the rules have too many branches.
     """
     map_family: Family = 6 if 4 not in host.rulesets and 6 in host.rulesets else 4
     traces = Traces(host, map_family)
@@ -96,7 +96,7 @@ class _Room:
         self.left = left
 
     def take(self, rules: Sequence[Rule]) -> Sequence[Rule]:
-        """Return those of a chain's rules, from the first one on, that there is room for."""
+        """Return the first rules of a chain, as many as there is room for."""
         found = rules[: self.left]
         self.left -= len(found)
         return found
@@ -143,7 +143,7 @@ def _chain(chain: Chain, owners: ChainOwners, traces: Traces, room: _Room) -> di
 
 
 def _table(host: Host, family: Family, most: int, traces: Traces, verbose: bool) -> dict[str, Any] | None:
-    """Return the grid of one family, None where nobody has an address of it."""
+    """Return the grid of one address family; None if no endpoint has an address of it."""
     if family not in host.rulesets and (host.inferred or family != FAMILIES[0]):
         return None
     table = reachability(host, family, most=most, verbose=verbose)

@@ -1,4 +1,4 @@
-"""The table of who reaches whom as a grid: senders across, receivers and ports down; alike ones folded."""
+"""The reachability table as a grid: senders in columns, receivers and ports in rows; equal ones folded."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class _Line:
 
     @property
     def named(self) -> bool:
-        """Whether it is a port of its own, rather than what stands for the others."""
+        """Whether it is a known port, not the placeholder for all others."""
         return self.port not in (OTHER_PORT, None)
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """Where it stands: host and outside first, then the containers by name; known ports first."""
+        """Its sort key: host and outside first, then the containers by name; known ports first."""
         rank = {"host": 0, "internet": 1, "dns": 2}.get(self.receiver, 3)
         return rank, self.receiver, not self.named, self.proto, self.port or 0
 
 
 def grid(table: Reachability, traces: Traces) -> dict[str, Any]:
-    """Return the grid: cells refer to traces by number, null where a party would ask itself.
+    """Return the grid: cells refer to traces by number, null for an endpoint to itself.
 
-    `senders` and `lines` are folded into `columns` and `rows`, lists of the places of those that are alike.
+    `senders` and `lines` are folded into `columns` and `rows`, lists of the positions of equal ones.
     """
     lines = sorted(
         {_Line(row.receiver, row.row.what, row.proto, row.port) for row in table}, key=lambda line: line.place
@@ -65,7 +65,7 @@ def _trace(cell: Reach | None, traces: Traces) -> int | None:
 
 
 def _folded(count: int, alike: Callable[[int, int], bool]) -> list[list[int]]:
-    """Put what is alike together, each group in the order of its first member."""
+    """Group equal items, the groups in the order of their first members."""
     groups: list[list[int]] = []
     for one in range(count):
         for group in groups:
@@ -78,7 +78,7 @@ def _folded(count: int, alike: Callable[[int, int], bool]) -> list[list[int]]:
 
 
 def _same(one: tuple[str, str] | None, other: tuple[str, str] | None) -> bool:
-    """Tell whether two cells show the same; that of a party to itself is like any other."""
+    """Tell whether two cells show the same; an endpoint to itself equals any other."""
     return one is None or other is None or one == other
 
 
@@ -89,7 +89,7 @@ def _end(cell: Reach | None) -> tuple[str, str] | None:
 def _alike_senders(
     senders: Sequence[str], lines: Sequence[_Line], cells: Sequence[Sequence[Reach | None]]
 ) -> Callable[[int, int], bool]:
-    """Return the test whether all that two senders send has the same end."""
+    """Return the test whether two senders get the same result everywhere."""
     ends = [[_end(row[column]) for row in cells] for column in range(len(senders))]
     own = {(line.receiver, line.what): place for place, line in enumerate(lines)}
     ports = {line.what for line in lines}
@@ -111,7 +111,7 @@ def _alike_senders(
 def _alike_lines(
     senders: Sequence[str], lines: Sequence[_Line], cells: Sequence[Sequence[Reach | None]]
 ) -> Callable[[int, int], bool]:
-    """Return the test whether two receivers are reached alike on a port, or a receiver on two ports."""
+    """Return the test whether all senders get the same result at two receivers, or at two ports of a receiver."""
     ends = [[_end(cell) for cell in row] for row in cells]
     column = {sender: place for place, sender in enumerate(senders) if sender not in _FIRST}
 

@@ -1,4 +1,4 @@
-"""What a report says of the host itself: settings, networks, containers, published ports."""
+"""What a report says about the host itself: settings, networks, containers, published ports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.languages import say, told
 from iptsim.packet import Family
 from iptsim.render.endpoints import endpoints_json
 
-#: Settings of dockerd, as its options are called, with the fields and defaults.
+#: Options of dockerd, with the fields and defaults.
 _SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("icc", "icc", "true"),
     ("iptables", "iptables", "true"),
@@ -27,7 +27,7 @@ _SETTINGS: tuple[tuple[str, str, str], ...] = (
     ("ip-forward-no-drop", "ip_forward_no_drop", ""),
     ("ip", "host_binding", ""),
 )
-#: Kernel parameters that decide whether and where packets meet the rules.
+#: Kernel parameters that decide whether and where packets traverse the rules.
 _SYSCTLS = (
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
@@ -37,7 +37,7 @@ _SYSCTLS = (
     "net.ipv4.conf.all.route_localnet",
 )
 _POLICIES: tuple[tuple[Family, str], ...] = ((4, "iptables"), (6, "ip6tables"))
-#: Where a setting comes from, besides a file.
+#: Sources of a setting, besides a file.
 DEFAULT, ASSUMED = "default", "assumed"
 
 
@@ -69,7 +69,7 @@ def _engine(daemon: DockerDaemon | None) -> str:
 
 
 def _settings(host: Host) -> Iterator[tuple[str, str, str]]:
-    """Yield settings of dockerd with their value and where it is known from."""
+    """Yield settings of dockerd with their value and its source."""
     daemon = host.daemon
     if daemon is None:
         return

@@ -1,10 +1,10 @@
-"""Every text of the page itself, in one place; what stands in braces its script fills in."""
+"""All labels of the page; its script fills in the placeholders."""
 
 from __future__ import annotations
 
 from iptsim.languages import say
 
-#: What the page's script fills in.
+#: The placeholders.
 _FILLED_IN = (
     "accepted",
     "backend",
@@ -39,7 +39,7 @@ _FILLED_IN = (
 
 
 def texts() -> dict[str, str]:
-    """Return the page's texts by name, in the language in force."""
+    """Return the page's labels by name, in the language in force."""
     kept = {name: f"{{{name}}}" for name in _FILLED_IN}
     return {
         # the frame
@@ -114,7 +114,7 @@ def texts() -> dict[str, str]:
         "example": say("For example"),
         "remedy": say("Remedy"),
         "see_trace": say("Show the packet path"),
-        # who reaches whom
+        # reachability
         "family": say("Address family"),
         "show_alike": say("Show each container separately"),
         "from": say("From"),

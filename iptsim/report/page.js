@@ -4,7 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const texts = data.texts;
 
-  /* -- making elements: what comes from the data becomes text, never markup ------------------------------ */
+  /* -- making elements: data becomes text, never markup ------------------------------ */
 
   const say = (name, values = {}) => texts[name].replace(/\{(\w+)\}/g, (whole, key) => (key in values ? values[key] : whole));
   const byId = (id) => document.getElementById(id);
@@ -201,7 +201,7 @@
       trace.w === undefined ? say("map_other") : make("a", { href: chosenHash() }, say("see_trace"))]));
   }
 
-  /* -- who reaches whom ---------------------------------------------------------------------------------- */
+  /* -- reachability -------------------------------------------------------------------------------------- */
 
   const SIGNS = { ACCEPT: "✓", DROP: "✕", REJECT: "⊘", DEPENDS: "?" };
   const whatText = (line) => (line[1] === "other ports" ? say("other_ports") : line[1]);
@@ -250,7 +250,7 @@
     markChosen();
   }
 
-  /* A cell of folded rows and columns stands for all its pairs; show the first one. */
+  /* A cell of folded rows and columns represents all its pairs; show the first one. */
   function pick(grid, row, column) {
     for (const line of row) for (const sender of column) if (grid.cells[line][sender] !== null) return [line, sender];
     return null;

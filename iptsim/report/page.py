@@ -1,8 +1,8 @@
-"""A report as one HTML file that needs nothing else and lets nothing else in.
+"""A report as one self-contained HTML file.
 
 The file holds one style sheet and one script of its own, and its Content-Security-Policy names them by their
-hashes: nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). What comes
-from the source is JSON in an element that no browser executes; the script puts it into text nodes.
+hashes: nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). The data of
+the source is JSON in an element that no browser executes; the script puts it into text nodes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _picture_style() -> str:
-    """Return the style of the picture: light, and dark on the screen of a reader who prefers or chooses that."""
+    """Return the style of the picture: light, and dark on a screen if the reader prefers or chooses that."""
     preferred = style_sheet(f":root:not([data-theme]) {SCOPE}", dark=True)
     chosen = style_sheet(f':root[data-theme="dark"] {SCOPE}', dark=True)
     return (
