@@ -144,11 +144,11 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "rule": rule.position if rule is not None else None,
         "line": rule.line if rule is not None else None,
         "match": decision.match,
-        "depends_on": told(decision.unknown.reason),
+        "depends_on": str(decision.unknown.reason),
         "taken": decision.value,
     }
     if decision.nftables is not None:
-        out.update(nftables=decision.nftables.as_json(), what=told(decision.words))
+        out.update(nftables=decision.nftables.as_json(), what=str(decision.words))
     return out
 
 

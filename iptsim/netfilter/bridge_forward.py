@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.host.namespace import Interface
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.bridge_ports import bridge_netfilter, leave_by, settle_port
 from iptsim.netfilter.conntrack_hook import confirm
@@ -34,7 +34,7 @@ def switch(kernel: Kernel, context: Context, port: Interface, target: Neighbour)
     if target.port is None:
         ports = tuple(name for name in ports if name != port.name or port.hairpin)
     if not ports and not target.sends and kernel.namespace.ports(bridge):
-        note = say("nobody on {bridge} answers for {who}", bridge=bridge, who=target.name)
+        note = message("nobody on {bridge} answers for {who}", bridge=bridge, who=target.name)
         return kernel.drop("no-neighbour", note, "BRIDGE")
     name = settle_port(kernel, ports, target.name, bridge) if ports else None
     out = kernel.namespace.interfaces.get(name or "")
@@ -52,10 +52,10 @@ def _refused(kernel: Kernel, port: Interface, out: Interface | None) -> Outcome 
     if out is None:
         return None
     if out.name == port.name and not port.hairpin:
-        note = say("the way goes back out of port {name}, which has no hairpin mode", name=port.name)
+        note = message("the way goes back out of port {name}, which has no hairpin mode", name=port.name)
         return kernel.drop("hairpin-off", note, "BRIDGE")
     if port.isolated and out.isolated:
-        return kernel.drop("isolated-ports", say("both bridge ports are isolated"), "BRIDGE")
+        return kernel.drop("isolated-ports", message("both bridge ports are isolated"), "BRIDGE")
     return None
 
 
@@ -93,9 +93,9 @@ def _pass_unseen_by_iptables(
     kernel: Kernel, packet: Packet, bridge: str, out: Interface | None
 ) -> Outcome | None:
     if out is not None and "length" not in packet.defaults and packet.length > out.mtu + _SPARE:
-        note = say("its {length} bytes exceed the MTU of {mtu}", length=packet.length, mtu=out.mtu)
+        note = message("its {length} bytes exceed the MTU of {mtu}", length=packet.length, mtu=out.mtu)
         return kernel.drop("too-big", note, "BRIDGE")
-    note = say(
+    note = message(
         "it is switched by {bridge}; {switch} is off, so iptables never sees it",
         bridge=bridge,
         switch=f"bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables",

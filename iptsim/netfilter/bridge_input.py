@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.host.namespace import Interface
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import hooks
 from iptsim.netfilter.bridge_forward import flood, switch
 from iptsim.netfilter.bridge_ports import (
@@ -76,7 +76,7 @@ def receive(
     if target is not None:
         return switch(kernel, context, port, target)
     if is_of_other_port(kernel, packet, port):
-        note = say("the frame's destination MAC address is that of another port")
+        note = message("the frame's destination MAC address is that of another port")
         return kernel.drop("not-for-host", note, "BRIDGE")
     return hand_up(kernel, context, bridge) or HandedUp(seen)
 
@@ -119,8 +119,8 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
     advertisement = Packet(6, next_hop, packet.src, ICMPV6, tcp_flags=0, icmp_type=136, icmp_code=0, ttl=255)
     solicitation.pkttype = "multicast"
     other = settle_port(kernel, target.ports, target.name, bridge) if target and target.ports else None
-    for message, came, goes in ((solicitation, port.name, other), (advertisement, other, port.name)):
-        context = kernel.context(message)
+    for sent, came, goes in ((solicitation, port.name, other), (advertisement, other, port.name)):
+        context = kernel.context(sent)
         context.in_interface, context.physical_in = bridge, came
         context.state = "UNTRACKED"
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
@@ -130,7 +130,7 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
         if outcome is None:
             outcome = pass_hook(kernel, context, hooks.POSTROUTING)
         if outcome is not None:
-            passage.steps[-1].note = say("neighbour discovery dies here, so nothing can be sent")
+            passage.steps[-1].note = message("neighbour discovery dies here, so nothing can be sent")
             return Outcome("DROP", context=context)
     del passage.steps[steps:], passage.skipped[skipped:]
     return None

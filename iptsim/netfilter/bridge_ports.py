@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from iptsim.host import fib
 from iptsim.host.namespace import Interface
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_bridge, pass_device
 from iptsim.netfilter.outcome import Outcome
@@ -80,7 +80,7 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | Non
     sender = _link_address(kernel, packet, packet.src, bridge)
     if gateway in (target, sender) or not any(address.covers(sender) for address in own):
         return None
-    note = say(
+    note = message(
         "{sender} is taken to use the gateway {gateway} itself, not the host (--set dst_mac=ADDRESS decides it).",
         sender=address_text(family, packet.src),
         gateway=address_text(family, gateway),
@@ -97,11 +97,11 @@ def settle_port(kernel: Kernel, ports: tuple[str, ...], who: str, bridge: str) -
     names = ports if _tells_apart(kernel, ports) else ports[:1]
     for name in names[:-1]:
         unknown = Unknown(
-            say("behind which port of {bridge} {who} is", bridge=bridge, who=who),
-            say("ip-neigh.json and bridge-fdb.json in the capture"),
+            message("behind which port of {bridge} {who} is", bridge=bridge, who=who),
+            message("ip-neigh.json and bridge-fdb.json in the capture"),
             (bridge, who, name),
         )
-        if kernel.choices.choose(unknown, "port", say("{who} is behind port {port}", who=who, port=name)):
+        if kernel.choices.choose(unknown, "port", message("{who} is behind port {port}", who=who, port=name)):
             return name
     return names[-1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iptsim.host.model import Host
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Delivery, Step
@@ -33,14 +33,14 @@ def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
         return None
     driver = bypassing_driver(host, delivered.packet)
     if driver == "overlay":
-        note = say("only its own containers can reach an overlay network")
+        note = message("only its own containers can reach an overlay network")
         return Step("BRIDGE", "DROP", note=note, code="no-route")
     if driver is None or delivered.kind != "container":
         return None
     way_out = host.namespace.interfaces.get(delivered.interface or "")
     if way_out is not None and way_out.kind == driver:
         return None
-    note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
+    note = message("a {driver} interface can't talk to the host that carries it", driver=driver)
     return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
 
 
@@ -50,7 +50,7 @@ def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: in
         Step(
             "BRIDGE",
             "ACCEPT",
-            note=say("{driver} traffic does not pass the host's iptables", driver=driver),
+            note=message("{driver} traffic does not pass the host's iptables", driver=driver),
             code="bypasses-iptables",
         )
     )
@@ -58,7 +58,7 @@ def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: in
     if isinstance(owner, tuple):
         return Outcome("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
     if owner == "host" and driver != "overlay":
-        note = say("a {driver} interface can't talk to the host that carries it", driver=driver)
+        note = message("a {driver} interface can't talk to the host that carries it", driver=driver)
         kernel.passage.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
         return Outcome("DROP")
     return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))

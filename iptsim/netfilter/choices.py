@@ -6,8 +6,8 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.host.namespace import NftChain
-from iptsim.languages import later
-from iptsim.netfilter.trace import Decision
+from iptsim.languages import Text
+from iptsim.netfilter.trace import MATCHES, Decision
 from iptsim.packet import Unknown
 
 
@@ -24,10 +24,10 @@ class Choices:
         self,
         unknown: Unknown,
         what: str,
-        words: str = later("matches"),
+        words: Text = MATCHES,
         *,
         rule: Rule | None = None,
-        otherwise: str = "",
+        otherwise: Text = "",
         chain: NftChain | None = None,
     ) -> bool:
         """Take the next value of the plan.
@@ -47,7 +47,7 @@ class Choices:
         return value
 
     def choose(
-        self, unknown: Unknown, what: str, words: str, *, otherwise: str = "", chain: NftChain | None = None
+        self, unknown: Unknown, what: str, words: Text, *, otherwise: Text = "", chain: NftChain | None = None
     ) -> bool:
         """Decide what no rule decides; the key of `unknown` holds all that goes the same way within one walk."""
         key = (what, unknown.key)

@@ -6,7 +6,7 @@ net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, an
 
 from __future__ import annotations
 
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks
 from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
@@ -23,7 +23,7 @@ def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
         joined = first if hook.tracks else packet.family == 4 and hook.name == hooks.INPUT
         if joined:
             packet.fragment = None
-            note = say("the kernel puts the fragments together first; rules see the whole packet")
+            note = message("the kernel puts the fragments together first; rules see the whole packet")
             kernel.note(hook.name, "CONTINUE", note, "defragmented")
     if hook.tracks and first and packet.extension_headers:
         _join_atomic_fragment(packet)
@@ -72,7 +72,7 @@ def _find_quoted(kernel: Kernel, context: Context) -> State | None:
     if packet.quoted is not None:
         return find_quoted(packet, packet.quoted, kernel.connections, context.zone)
     kernel.notes.append(
-        say(
+        message(
             "Nothing says which packet the ICMP error is about, so it belongs to no known connection and its "
             "state is INVALID; quote that packet: --set inner.dst=ADDRESS --set inner.dport=PORT."
         )

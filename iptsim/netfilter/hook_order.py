@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from iptsim.languages import later, say
+from iptsim.languages import message
 from iptsim.netfilter.hooks import BaseChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.program import Program
@@ -34,9 +34,9 @@ def _comes_first(kernel: Kernel, hook: str, table: str, program: Program, other:
         return bool(stated == program.backend)
     place = f"{table} {hook}"
     unknown = Unknown(
-        say("whose rules come first in {place}, those of nf_tables or of legacy", place=place),
-        later("--set first_backend=nf_tables, or legacy: those that were loaded last come first"),
+        message("whose rules come first in {place}, those of nf_tables or of legacy", place=place),
+        message("--set first_backend=nf_tables, or legacy: those that were loaded last come first"),
         (table, hook),
     )
-    words = say("the {backend} rules of {place} come first", backend=program.backend, place=place)
+    words = message("the {backend} rules of {place} come first", backend=program.backend, place=place)
     return kernel.choices.choose(unknown, "backend", words)

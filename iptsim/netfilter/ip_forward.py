@@ -6,7 +6,7 @@ Sources: ip_forward (net/ipv4/ip_forward.c), ip6_forward (net/ipv6/ip6_output.c)
 from __future__ import annotations
 
 from iptsim.host.source import is_link_local
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm
 from iptsim.netfilter.hook_evaluation import pass_hook
@@ -40,15 +40,17 @@ def _refused(kernel: Kernel, context: Context, decision: routing.Decision) -> Ou
     """Drop what is not forwarded for its frame, its TTL, its source or its size."""
     packet, device = context.packet, decision.device or ""
     if packet.pkttype != "unicast":
-        note = say("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)
+        note = message("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)
         return kernel.drop("not-for-host", note)
     if packet.ttl <= 1:
-        return kernel.drop("ttl-exceeded", say("the TTL has run out; the host answers with time exceeded"))
+        return kernel.drop(
+            "ttl-exceeded", message("the TTL has run out; the host answers with time exceeded")
+        )
     link_local = packet.family == 6 and (packet.src == 0 or is_link_local(6, packet.src))
     if link_local and device != context.entered:
         address = address_text(6, packet.src)
         return kernel.drop(
-            "martian", say("a packet from {address} is not forwarded to another link", address=address)
+            "martian", message("a packet from {address} is not forwarded to another link", address=address)
         )
     interface = kernel.namespace.interfaces.get(device)
     mtu = interface.mtu if interface is not None else None

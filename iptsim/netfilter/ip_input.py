@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from iptsim.host.namespace import Interface
 from iptsim.host.source import is_multicast
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import bridge_input, hooks
 from iptsim.netfilter.bridge_input import HandedUp
 from iptsim.netfilter.bridge_ports import entrance, is_bridge
@@ -52,7 +52,7 @@ def receive(
             return receive(kernel, packet, port.master, next_hop, discovered=discovered)
     context.in_interface = interface
     if _is_for_others(packet, port):
-        note = say("the frame's destination MAC address is not the host's")
+        note = message("the frame's destination MAC address is not the host's")
         return kernel.drop("not-for-host", note, "LINK")
     return _enter(kernel, context)
 
@@ -99,6 +99,6 @@ def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
 def _refused_before_rules(kernel: Kernel, packet: Packet) -> Outcome | None:
     """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback targets."""
     if packet.family == 6 and (is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1):
-        note = say("IPv6 drops it before any rule: a loopback or multicast address")
+        note = message("IPv6 drops it before any rule: a loopback or multicast address")
         return kernel.drop("martian", note)
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iptsim.host import fib
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import hooks, routing
 from iptsim.netfilter.conntrack_hook import confirm, forget_invalid
 from iptsim.netfilter.hook_evaluation import pass_hook
@@ -36,12 +36,12 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
     kernel.passage.sent = packet.copy()
     found = route_output(kernel, packet, source=packet.src if keep_source else None)
     if found is None or found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-        why = (found and routing.refusal(found)) or say("there is no route to the destination")
-        return kernel.drop("no-route", say("nothing is sent: {why}", why=why))
+        why = (found and routing.refusal(found)) or message("there is no route to the destination")
+        return kernel.drop("no-route", message("nothing is sent: {why}", why=why))
     if not keep_source:
         source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
         if source is None:
-            return kernel.drop("no-source", say("nothing is sent: there is no address to send from"))
+            return kernel.drop("no-source", message("nothing is sent: there is no address to send from"))
         packet.src = source
     kernel.passage.sent = packet.copy()
     if (refused := refused_output(kernel, packet, found.device)) is not None:
@@ -59,7 +59,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     context = kernel.context(packet)
     found = route_output(kernel, packet, source=None)
     if found is None or found.device is None:
-        return kernel.drop("no-route", say("the answer has no way back"))
+        return kernel.drop("no-route", message("the answer has no way back"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if rejected.connection is not None:

@@ -5,7 +5,7 @@ Sources: ip_finish_output2 (net/ipv4/ip_output.c), net/bridge/br_device.c.
 
 from __future__ import annotations
 
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter.bridge_forward import transmit as transmit_on_bridge
 from iptsim.netfilter.bridge_ports import is_bridge
 from iptsim.netfilter.kernel import Kernel
@@ -29,7 +29,7 @@ def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:
     target = kernel.world.neighbour(packet.family, next_hop, device)
     if target is None:
         who = address_text(packet.family, next_hop)
-        note = say("nobody on {device} answers for {who}", device=device, who=who)
+        note = message("nobody on {device} answers for {who}", device=device, who=who)
         return kernel.drop("no-neighbour", note)
     outcome = pass_device(kernel, context, "egress", *carriers(kernel, device))
     if outcome is None and is_bridge(kernel, device):

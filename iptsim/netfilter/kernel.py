@@ -133,11 +133,11 @@ class Kernel:
                 f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode"
             )
 
-    def note(self, hook: str, verdict: str, note: str, code: str) -> None:
+    def note(self, hook: str, verdict: str, note: Text, code: str) -> None:
         """Record a step outside iptables."""
         self.add(Step(hook, verdict, note=note, code=code))
 
-    def drop(self, code: str, note: str, hook: str = "ROUTING") -> Outcome:
+    def drop(self, code: str, note: Text, hook: str = "ROUTING") -> Outcome:
         """Record that the kernel itself drops the packet."""
         self.note(hook, "DROP", note, code)
         return Outcome("DROP")

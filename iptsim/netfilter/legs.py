@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter import docker_proxy, replies
 from iptsim.netfilter.ip_output import send_rejection
 from iptsim.netfilter.listeners import note_listener
@@ -98,7 +98,7 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
     if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:
         if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
             return
-        note = say(
+        note = message(
             "the reply comes from {came}, but the request went to {wanted}: the sender does not recognise it",
             came=endpoint_text(got.family, got.src, got.sport),
             wanted=endpoint_text(asked.family, asked.dst, asked.dport),

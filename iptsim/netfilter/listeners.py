@@ -5,7 +5,7 @@ from __future__ import annotations
 from iptsim.host.model import Host
 from iptsim.host.namespace import Listener, Namespace
 from iptsim.host.sockets import find_listener
-from iptsim.languages import say
+from iptsim.languages import Text, message
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import ACK, SYN, TCP, UDP, Packet
@@ -57,7 +57,7 @@ def _opens(question: Question, packet: Packet) -> bool:
     return packet.tcp_flags & (SYN | ACK) == SYN if packet.proto == TCP else packet.proto == UDP
 
 
-def unsaved(host: Host, trace: Trace) -> list[str]:
+def unsaved(host: Host, trace: Trace) -> list[Text]:
     """Return in one sentence what is assumed of nftables and of listening programs, where that was not saved."""
     end = trace.opening.delivered
     hears = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
@@ -65,17 +65,21 @@ def unsaved(host: Host, trace: Trace) -> list[str]:
     chains = host.namespace.nftables is None and not trace.legs[0].inside
     if chains and deaf:
         return [
-            say(
+            message(
                 "nftables has no base chains besides those of iptables, and a program listens: the source has no "
                 "nft-ruleset.json and no list of listening sockets."
             )
         ]
     if chains:
         return [
-            say("nftables has no base chains besides those of iptables: the source has no nft-ruleset.json.")
+            message(
+                "nftables has no base chains besides those of iptables: the source has no nft-ruleset.json."
+            )
         ]
     if deaf:
         return [
-            say("A program listens: the source has no list of the listening sockets of {name}.", name=deaf)
+            message(
+                "A program listens: the source has no list of the listening sockets of {name}.", name=deaf
+            )
         ]
     return []

@@ -13,14 +13,14 @@ from typing import NamedTuple
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.languages import joined, later, say, say_many
+from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.netfilter import hooks
 from iptsim.packet import Context, Unknown, address_text
 
 #: The tables that rules are usually in, in the order in which a packet meets them.
 _TABLES = ("raw", "mangle", "nat", "filter")
 #: The command that shows all of them.
-_WHOLE = {4: later("save all tables: iptables-save -c"), 6: later("save all tables: ip6tables-save -c")}
+_WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all tables: ip6tables-save -c")}
 
 
 class Block(NamedTuple):
@@ -33,8 +33,8 @@ class Block(NamedTuple):
     """
 
     unknown: Unknown
-    words: str
-    note: str
+    words: Text
+    note: Text
 
 
 def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
@@ -49,16 +49,16 @@ def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
     return ["filter"] if shown and "filter" not in shown else []
 
 
-def unseen_note(rulesets: Iterable[Ruleset]) -> str:
+def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
     """Say which tables a source does not show; "" where it shows all."""
     tables = unseen_tables(rulesets)
     if not tables:
         return ""
-    return say_many(
+    return message_many(
         "The source does not show table {tables}; it is assumed to be empty.",
         "The source does not show tables {tables}; they are assumed to be empty.",
         len(tables),
-        tables=joined(", ", tables),
+        tables=message_joined(", ", tables),
     )
 
 
@@ -82,7 +82,7 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
 
 def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
     """Return how raw PREROUTING could drop a packet to a container's own address (Docker 28 and later)."""
-    packet, came = context.packet, context.in_interface
+    packet, came = context.packet, context.in_interface or ""
     if any("raw" in ruleset.tables for ruleset in rulesets) or packet.pkttype != "unicast":
         return None
     rules = _filter_rules(rulesets)
@@ -102,18 +102,18 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
     address = address_text(packet.family, packet.dst)
     return Block(
         Unknown(
-            say(
+            message(
                 "the rules in table raw, where Docker 28 and later drop packets to containers' own addresses"
             ),
             _WHOLE[packet.family],
             (packet.dst, came),
         ),
-        say(
+        message(
             "table raw, which is not shown, drops packets to {address} that arrive on {came}",
             address=address,
             came=came,
         ),
-        say(
+        message(
             "Docker's rules in table raw, which is not shown, drop packets to {address} that arrive on {came}",
             address=address,
             came=came,
@@ -158,7 +158,7 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
     if not nat:
         return None
     bridges = _bridges(nat) or {network.bridge or "" for network in host.networks.values()}
-    came, goes = context.in_interface, context.out_interface
+    came, goes = context.in_interface or "", context.out_interface or ""
     connection = context.connection
     published = connection is not None and "DNAT" in connection.status
     if came not in bridges and published:
@@ -167,12 +167,14 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
         return None  # Docker accepts what leaves a network that it masquerades
     return Block(
         Unknown(
-            say("Docker's rules in table filter"),
+            message("Docker's rules in table filter"),
             _WHOLE[context.packet.family],
             (came, goes, context.packet.dst),
         ),
-        say("table filter, which is not shown, blocks packets from {came} to {goes}", came=came, goes=goes),
-        say(
+        message(
+            "table filter, which is not shown, blocks packets from {came} to {goes}", came=came, goes=goes
+        ),
+        message(
             "Docker's rules in table filter, which is not shown, block packets from {came} to {goes}",
             came=came,
             goes=goes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.languages import say
+from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Packet, Unknown
@@ -16,17 +16,19 @@ def is_too_big(kernel: Kernel, packet: Packet, mtu: int | None) -> bool:
         return True
     if "ip_df" in packet.extra:
         return bool(packet.extra["ip_df"])
-    unknown = Unknown(say("whether the packet has the DF flag"), "--set ip_df=yes", (packet.src, packet.dst))
-    return kernel.choices.choose(unknown, "ip_df", say("the packet has the DF flag"))
+    unknown = Unknown(
+        message("whether the packet has the DF flag"), "--set ip_df=yes", (packet.src, packet.dst)
+    )
+    return kernel.choices.choose(unknown, "ip_df", message("the packet has the DF flag"))
 
 
 def drop_too_big(kernel: Kernel, packet: Packet, mtu: int | None, hook: str = "ROUTING") -> Outcome:
     """Drop a packet that is too big; its sender gets an ICMP error."""
-    size = {"length": packet.length, "mtu": mtu}
+    size = {"length": packet.length, "mtu": mtu or 0}
     note = (
-        say("its {length} bytes exceed the MTU of {mtu}; the host replies packet too big", **size)
+        message("its {length} bytes exceed the MTU of {mtu}; the host replies packet too big", **size)
         if packet.family == 6
-        else say(
+        else message(
             "its {length} bytes exceed the MTU of {mtu} and DF is set; the host replies fragmentation needed",
             **size,
         )

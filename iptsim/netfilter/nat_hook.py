@@ -5,7 +5,7 @@ Source: nf_nat_inet_fn and nf_nat_icmp_reply_translation (net/netfilter/nf_nat_c
 
 from __future__ import annotations
 
-from iptsim.languages import later, say
+from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, nat
 from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
@@ -57,12 +57,12 @@ def _rewrite(
     packet = context.packet
     if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
         # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
-        note = say("an ICMP redirect for a translated connection is not passed on")
+        note = message("an ICMP redirect for a translated connection is not passed on")
         return kernel.drop("nat-failed", note, hook.name)
     if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
-        return kernel.drop("nat-failed", say("its checksum is wrong"), hook.name)
+        return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if not nat.translate(packet, connection, side, context.direction):
-        return kernel.drop("nat-failed", say("its GRE header can't be translated"), hook.name)
+        return kernel.drop("nat-failed", message("its GRE header can't be translated"), hook.name)
     return None
 
 
@@ -78,9 +78,9 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
     if kernel.host.inferred or _has_table(kernel, context):
         return True
     unknown = Unknown(
-        say("whether the host has a nat chain that no file shows"), later("the table nat in the dump")
+        message("whether the host has a nat chain that no file shows"), message("the table nat in the dump")
     )
-    return kernel.choices.choose(unknown, "nat", say("the host has a nat chain"))
+    return kernel.choices.choose(unknown, "nat", message("the host has a nat chain"))
 
 
 def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from iptsim.host.namespace import NftChain, NftEffect
-from iptsim.languages import later, say, told
+from iptsim.languages import Text, message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.steps import Step
@@ -27,16 +27,16 @@ def chain_name(chain: NftChain) -> str:
     return " ".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
-def chain_place(chain: NftChain) -> str:
-    """Return a chain with its hook, priority and policy, to be told later."""
+def chain_place(chain: NftChain) -> Text:
+    """Return a chain with its hook, priority and policy."""
     if chain.hook is None:
-        return later("nftables {chain} (hook, priority and policy unknown)", chain=chain_name(chain))
-    return later(
+        return message("nftables {chain} (hook, priority and policy unknown)", chain=chain_name(chain))
+    return message(
         "nftables {chain} (hook {hook}, priority {priority}, policy {policy})",
         chain=chain_name(chain),
         hook=chain.hook,
-        priority=chain.priority,
-        policy=chain.policy or later("unknown"),
+        priority=chain.priority if chain.priority is not None else message("unknown"),
+        policy=chain.policy or message("unknown"),
     )
 
 
@@ -71,19 +71,19 @@ def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | N
     """Pass a chain. Returns None where the packet goes on unchanged."""
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
-        note = say("{chain}: nothing in it drops or changes packets", chain=told(chain_place(chain)))
+        note = message("{chain}: nothing in it drops or changes packets", chain=chain_place(chain))
         _add_step(kernel, chain, hook, "ACCEPT", note)
         return None
     effect = _effect(kernel, chain)
-    note = told(_clause(chain_place(chain), effect))
+    what = _clause(chain_place(chain), effect)
     if effect is None:
-        _add_step(kernel, chain, hook, "ACCEPT", note)
+        _add_step(kernel, chain, hook, "ACCEPT", what)
         return None
-    _add_step(kernel, chain, hook, _VERDICTS[effect], note)
+    _add_step(kernel, chain, hook, _VERDICTS[effect], what)
     return Outcome(_VERDICTS[effect], context=context)
 
 
-def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: str) -> None:
+def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Text) -> None:
     kernel.add(Step(hook, verdict, note=note, code="nft-chain", nftables=chain))
 
 
@@ -106,21 +106,21 @@ def _choose(
 ) -> bool:
     """Decide whether a chain has an effect, "" for accepting; of two effects that are left, which one."""
     unknown = Unknown(
-        later("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
+        message("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
         f"--assume {assumable(chain)}=yes",
         (chain, effect),
     )
-    name = later("nftables {chain}", chain=chain_name(chain))
+    name = message("nftables {chain}", chain=chain_name(chain))
     otherwise = _clause(name, other) if other else ""
     return kernel.choices.choose(unknown, MODULE, _clause(name, effect), otherwise=otherwise, chain=chain)
 
 
-def _clause(chain: str, effect: NftEffect | Literal[""] | None) -> str:
-    """Return what a chain does, to be told later; without an effect it accepts."""
+def _clause(chain: Text, effect: NftEffect | Literal[""] | None) -> Text:
+    """Return what a chain does; without an effect it accepts."""
     if effect == "drop":
-        return later("{chain} drops it", chain=chain)
+        return message("{chain} drops it", chain=chain)
     if effect == "reject":
-        return later("{chain} rejects it", chain=chain)
+        return message("{chain} rejects it", chain=chain)
     if effect == "change":
-        return later("{chain} changes it", chain=chain)
-    return later("{chain} accepts it", chain=chain)
+        return message("{chain} changes it", chain=chain)
+    return message("{chain} accepts it", chain=chain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.languages import say
+from iptsim.languages import Text, message
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send
@@ -32,7 +32,7 @@ def open_connection(run: Run) -> None:
     run.kernel.world.force(State("ESTABLISHED", connection))
 
 
-def pass_before(run: Run, stated: State | None) -> list[str]:
+def pass_before(run: Run, stated: State | None) -> list[Text]:
     """Let the packet before pass, and what it sets off; return what is to be said of it."""
     run.ask(run.question)
     if run.question.state == "established" and run.question.ct is None:
@@ -44,7 +44,7 @@ def pass_before(run: Run, stated: State | None) -> list[str]:
     if broken is None:
         return []
     return [
-        say(
+        message(
             "The packet before did not pass, or its answer did not: {verdict}.",
             verdict=broken.verdict,
         )

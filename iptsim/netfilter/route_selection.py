@@ -6,7 +6,7 @@ Sources: ip_route_output_key_hash_rcu and ip_route_me_harder (net/ipv4/route.c, 
 from __future__ import annotations
 
 from iptsim.host import fib
-from iptsim.languages import joined, say
+from iptsim.languages import Text, message, message_joined
 from iptsim.netfilter import routing
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
@@ -24,14 +24,14 @@ def select_next_hop(kernel: Kernel, found: fib.RouteResult, packet: Packet) -> f
         ways = tuple(way for way in ways if wanted in (way.device, _gateway_text(way))) or ways
     for way in ways[:-1]:
         unknown = Unknown(
-            say(
+            message(
                 "which next hop the kernel picks by its hash of the addresses: {hops}",
-                hops=joined(" or ", map(_hop_text, found.ways)),
+                hops=message_joined(" or ", map(_hop_text, found.ways)),
             ),
             f"--set next_hop={way.device}",
             (found.route, packet.src, packet.dst, way.device, way.gateway),
         )
-        if kernel.choices.choose(unknown, "next_hop", say("the next hop is {hop}", hop=_hop_text(way))):
+        if kernel.choices.choose(unknown, "next_hop", message("the next hop is {hop}", hop=_hop_text(way))):
             return way
     return ways[-1]
 
@@ -40,12 +40,12 @@ def _gateway_text(way: fib.RouteResult) -> str | None:
     return None if way.gateway is None else address_text(way.gateway_family or 4, way.gateway)
 
 
-def _hop_text(way: fib.RouteResult) -> str:
+def _hop_text(way: fib.RouteResult) -> Text:
     """Return a next hop in words."""
     gateway = _gateway_text(way)
     if gateway is None:
         return way.device or ""
-    return say("{gateway} on {device}", gateway=gateway, device=way.device)
+    return message("{gateway} on {device}", gateway=gateway, device=way.device or "")
 
 
 def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool = False) -> routing.Decision:
@@ -97,7 +97,7 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
         return None
     found = route_again(kernel, packet)
     if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
-        return kernel.drop("no-route", say("the changed packet has no route"))
+        return kernel.drop("no-route", message("the changed packet has no route"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if found != kernel.passage.route:
@@ -114,11 +114,11 @@ def refused_output(kernel: Kernel, packet: Packet, device: str | None) -> Outcom
     local = fib.address_type(namespace, 4, packet.dst) == "LOCAL"
     if local or routing.route_localnet(namespace, device or ""):
         return None
-    note = say("a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}", device=device)
+    note = message("a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}", device=device)
     return kernel.drop("martian", note)
 
 
-def note_policy(kernel: Kernel, words: str) -> None:
+def note_policy(kernel: Kernel, words: Text) -> None:
     """Record which policy rule chose the route, where it is no everyday one."""
     if words:
         kernel.note("ROUTING", "CONTINUE", words, "policy-routing")

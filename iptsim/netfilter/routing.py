@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from iptsim.host import fib
 from iptsim.host.namespace import Namespace
 from iptsim.host.policy import conditions, names_no_table_of_its_own
-from iptsim.languages import say
+from iptsim.languages import Text, message
 from iptsim.packet import Packet
 
 LOOPBACK4 = range(0x7F000000, 0x80000000)
@@ -44,16 +44,16 @@ class Decision(NamedTuple):
     gateway: int | None = None
     mtu: int | None = None
     code: str = ""
-    note: str = ""
-    policy: str = ""
+    note: Text = ""
+    policy: Text = ""
 
 
-def policy_words(found: fib.RouteResult) -> str:
+def policy_words(found: fib.RouteResult) -> Text:
     """Return which policy rule (`ip rule`) led to a route, in words; nothing for the tables that every host asks."""
     rule = found.policy
     if rule is None or names_no_table_of_its_own(rule):
         return ""
-    return say(
+    return message(
         "ip rule {priority}: {conditions} → table {table}",
         priority=rule.priority,
         conditions=conditions(rule),
@@ -66,7 +66,7 @@ def mtu_of(found: fib.RouteResult) -> int | None:
     return found.route.mtu if found.route is not None else None
 
 
-def drop(code: str, note: str) -> Decision:
+def drop(code: str, note: Text) -> Decision:
     """Make the decision to drop."""
     return Decision("drop", code=code, note=note)
 
@@ -134,10 +134,10 @@ def route_input(
 def _does_not_route(namespace: Namespace, interface: str) -> Decision:
     """Say why IPv4 packets from an interface are not forwarded."""
     if namespace.sysctl_number("net.ipv4.ip_forward") == 0:
-        return drop("ip-forward-off", say("the host does not route between interfaces: ip_forward is 0"))
+        return drop("ip-forward-off", message("the host does not route between interfaces: ip_forward is 0"))
     return drop(
         "interface-forwarding-off",
-        say(
+        message(
             "the host does not route packets from {interface}: {sysctl} is 0",
             interface=interface,
             sysctl=f"net.ipv4.conf.{interface.replace('.', '/')}.forwarding",
@@ -148,45 +148,45 @@ def _does_not_route(namespace: Namespace, interface: str) -> Decision:
 def _no_way(found: fib.RouteResult) -> Decision | None:
     if found.type in ("unicast", "anycast"):
         return None
-    return drop("no-route", refusal(found) or say("the host has no route to the destination"))
+    return drop("no-route", refusal(found) or message("the host has no route to the destination"))
 
 
-def refusal(found: fib.RouteResult) -> str:
+def refusal(found: fib.RouteResult) -> Text:
     """Return which route or policy rule says that nothing goes there, in words; nothing where there is no route."""
     if found.type not in ("blackhole", "unreachable", "prohibit"):
         return ""
     if found.rule is not None:
-        return say(
+        return message(
             "ip rule {priority} ({conditions}) says {type}",
             priority=found.rule.priority,
             conditions=conditions(found.rule),
             type=found.type,
         )
     where = policy_words(found)
-    words = say("the route to the destination says {route_type}", route_type=found.type)
-    return f"{words} ({where})" if where else words
+    words = message("the route to the destination says {route_type}", route_type=found.type)
+    return message("{refusal} ({rule})", refusal=words, rule=where) if where else words
 
 
 def _martian(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
     src, dst = packet.src, packet.dst
     if src in MULTICAST4 or src == BROADCAST4:
-        return drop("martian", say("the source is a multicast or broadcast address"))
+        return drop("martian", message("the source is a multicast or broadcast address"))
     if dst == BROADCAST4:
         return None
     if src == 0:
-        return drop("martian", say("the source is 0.0.0.0"))
+        return drop("martian", message("the source is 0.0.0.0"))
     if dst == 0:
-        return drop("martian", say("the destination is 0.0.0.0"))
+        return drop("martian", message("the destination is 0.0.0.0"))
     if dst in LOOPBACK4 and not route_localnet(namespace, interface):
         return drop(
             "martian",
-            say(
+            message(
                 "packets to 127.0.0.0/8 are not routed: route_localnet is 0 on {interface}",
                 interface=interface,
             ),
         )
     if src in LOOPBACK4 and not route_localnet(namespace, interface):
-        return drop("martian", say("the source is a loopback address"))
+        return drop("martian", message("the source is a loopback address"))
     return None
 
 
@@ -205,13 +205,13 @@ def _bad_source(
     )  # fmt: skip
     if problem == "martian":
         if fib.address_type(namespace, 4, packet.src) == "LOCAL":
-            return drop("martian", say("the source is one of the host's own addresses"))
-        return drop("martian", say("the source is not a unicast address"))
+            return drop("martian", message("the source is one of the host's own addresses"))
+        return drop("martian", message("the source is not a unicast address"))
     if problem is None:
         return None
     return drop(
         "rp-filter",
-        say(
+        message(
             "the way back to the source does not leave by {interface}, and rp_filter wants that",
             interface=interface,
         ),
@@ -228,7 +228,7 @@ def _multicast(joined: bool) -> Decision:
         return Decision("local")
     return drop(
         "not-joined",
-        say("the host is not taken to have joined the multicast group (--set joined=yes if it has)"),
+        message("the host is not taken to have joined the multicast group (--set joined=yes if it has)"),
     )
 
 
@@ -256,7 +256,9 @@ def _route_input6(
     if found.type in ("local", "anycast"):
         return Decision("local", policy=policy_words(found))
     if not forwarding(namespace, 6, interface):
-        return drop("ip-forward-off", say("the host does not route IPv6: net.ipv6.conf.all.forwarding is 0"))
+        return drop(
+            "ip-forward-off", message("the host does not route IPv6: net.ipv6.conf.all.forwarding is 0")
+        )
     failure = _no_way(found)
     if failure is not None:
         return failure

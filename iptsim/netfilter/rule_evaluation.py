@@ -6,10 +6,11 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
-from iptsim.languages import later, say, told
+from iptsim.languages import Text, message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.program import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
+from iptsim.netfilter.trace import MATCHES
 from iptsim.netfilter.translation import translate
 from iptsim.netfilter.watch import Watch
 from iptsim.packet import Context, Unknown, address_text
@@ -66,7 +67,7 @@ def _skip(kernel: Kernel, context: Context, prepared: Prepared, condition: Condi
     if kernel.verbose:
         rule, predicate = prepared.rule, condition.predicate
         kernel.passage.skipped.append(
-            Skipped(rule.table, rule.chain, rule, predicate.text, str(predicate.got(context)))
+            Skipped(rule.table, rule.chain, rule, predicate.text, predicate.got(context))
         )
     return False
 
@@ -76,7 +77,7 @@ def _decide(
     unknown: Unknown,
     what: str,
     rule: Rule,
-    words: str = later("matches"),
+    words: Text = MATCHES,
     *,
     negated: bool = False,
 ) -> bool:
@@ -109,19 +110,20 @@ def apply(
     outcome = target.apply(context)
     if isinstance(outcome, Verdict) and outcome.kind == "QUEUE":
         outcome = Unknown(
-            say("what the program that reads {detail} decides", detail=outcome.detail),
+            message("what the program that reads {detail} decides", detail=outcome.detail),
             f"--assume {target.name}=yes",
         )
     if isinstance(outcome, Unknown):
         outcome = _undecided(kernel, target, outcome, prepared)
+    note: Text = ""
     if isinstance(outcome, Translation):
         if not translate(kernel, context, outcome):
-            note = say("there is no address to translate to")
+            note = message("there is no address to translate to")
             add_step(kernel, context, prepared, "DROP", depth=depth, note=note)
             return Verdict("DROP")
-        shown, note = outcome.target, ""
+        shown = outcome.target
     else:
-        shown, note = outcome.kind, str(outcome.detail)
+        shown, note = outcome.kind, outcome.detail
     changes = _changes(before, _fields(context), context.packet.family) if before is not None else {}
     add_step(kernel, context, prepared, shown, maybe=maybe, depth=depth, note=note, changes=changes)
     return outcome
@@ -133,21 +135,21 @@ def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepa
     if passes is None and not target.terminal and target.status != "unknown":
         # only a value is unknown (a mark that is not saved): the packet goes on in any case
         kernel.notes.append(
-            say("{reason} is not known; the packet is taken to keep what it has", reason=told(unknown.reason))
+            message("{reason} is not known; the packet is taken to keep what it has", reason=unknown.reason)
         )
-        return Verdict("CONTINUE", detail=told(unknown.reason))
+        return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None
     if passes is None:
-        passes = _decide(kernel, unknown, target.name, prepared.rule, later("lets it go on"))
+        passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it go on"))
     if passes:
-        return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=told(unknown.reason))
+        return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
     if (
         target.status == "unknown"
         and not stated
-        and _decide(kernel, unknown, target.name, prepared.rule, later("accepts it"))
+        and _decide(kernel, unknown, target.name, prepared.rule, message("accepts it"))
     ):
-        return Verdict("ACCEPT", detail=told(unknown.reason))
-    return Verdict("DROP", detail=told(unknown.reason))
+        return Verdict("ACCEPT", detail=unknown.reason)
+    return Verdict("DROP", detail=unknown.reason)
 
 
 def add_step(
@@ -158,7 +160,7 @@ def add_step(
     *,
     maybe: bool = False,
     depth: int = 0,
-    note: str = "",
+    note: Text = "",
     changes: dict[str, tuple[Any, Any]] | None = None,
 ) -> None:
     """Record the step of a rule that matches."""

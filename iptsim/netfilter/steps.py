@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from iptsim.dump.ruleset import Rule
 from iptsim.host.namespace import NftChain
+from iptsim.languages import Text
 from iptsim.packet import Packet
 
 
@@ -18,7 +19,7 @@ class Skipped:
     chain: str
     rule: Rule
     condition: str
-    got: str
+    got: Text
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Step:
     policy: bool = False
     maybe: bool = False
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    note: str = ""
+    note: Text = ""
     code: str = ""
     skipped: list[Skipped] = field(default_factory=list)
     depth: int = 0
@@ -88,7 +89,7 @@ class Step:
         if self.changes:
             out["changes"] = {name: list(pair) for name, pair in self.changes.items()}
         if self.note:
-            out["note"] = self.note
+            out["note"] = str(self.note)
         if self.code:
             out["code"] = self.code
         if self.backend:
@@ -104,7 +105,7 @@ class Step:
                     "line": skip.rule.line,
                     "text": skip.rule.text,
                     "failed": skip.condition,
-                    "why": skip.got,
+                    "why": str(skip.got),
                 }
                 for skip in self.skipped
             ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import printable
 from iptsim.host.namespace import NftChain
-from iptsim.languages import Text, later
+from iptsim.languages import Text, message
 from iptsim.netfilter.path import Move, moves
 from iptsim.netfilter.steps import Delivery, Skipped, Step
 from iptsim.packet import PORT_PROTOCOLS, TCP, TCP_FLAGS, Packet, Unknown, address_text, protocol_name
@@ -106,6 +106,10 @@ class Leg:
         return out
 
 
+#: What an undecided match of a rule does if it is True.
+MATCHES = message("matches")
+
+
 @dataclass(slots=True)
 class Decision:
     """How something undecided, or a choice that nobody can foresee, went on one way of the walk.
@@ -124,8 +128,8 @@ class Decision:
     step: tuple[str, str, int]
     rule: Rule | None
     value: bool
-    words: str = later("matches")
-    otherwise: str = ""
+    words: Text = MATCHES
+    otherwise: Text = ""
     nftables: NftChain | None = None
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iptsim.host.model import Host
-from iptsim.languages import later, say, say_many
+from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
 from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.missing_tables import unseen_note
@@ -40,7 +40,7 @@ class Simulator:
     def __init__(self, host: Host) -> None:
         self.host = host
         self._namespaces = Namespaces(host)
-        self._refused: dict[int, list[str]] = {}
+        self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect
         self._idle: dict[str, str] = {}
 
@@ -64,7 +64,7 @@ class Simulator:
         trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace
 
-    def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[str]:
+    def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
         """Return why assumptions of a question have no effect.
 
         Raises:
@@ -78,14 +78,14 @@ class Simulator:
                 )
         return [self._idle[what] for what in unused if self._idle[what]]
 
-    def _missing_rules(self, family: Family) -> list[str]:
+    def _missing_rules(self, family: Family) -> list[Text]:
         """Return what is taken for granted where the source shows no rules of a family."""
         both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:
             name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
             return [
-                say(
+                message(
                     "The source has no IPv{family} rules ({name}); the host is taken to have none.",
                     family=family,
                     name=name,
@@ -95,7 +95,7 @@ class Simulator:
         daemon = self.host.daemon
         if not shown and (daemon is None or daemon.iptables is not False):
             return [
-                say(
+                message(
                     "The dump of the IPv{family} rules is empty; the host is taken to have none.",
                     family=family,
                 )
@@ -103,11 +103,11 @@ class Simulator:
         note = unseen_note(rulesets)
         return [note] if note else []
 
-    def _refused_rules(self, family: Family) -> list[str]:
+    def _refused_rules(self, family: Family) -> list[Text]:
         """Return which rules are passed by because the kernel would not take them."""
         if family not in self._refused:
             self._refused[family] = [
-                later(
+                message(
                     "{table} {chain} rule {position} (line {line}) is passed by, as the kernel refuses it: "
                     "{refused}.",
                     table=rule.table,
@@ -120,12 +120,12 @@ class Simulator:
                 for rule in program.ruleset.rules()
                 if rule.refused
             ]
-        told = self._refused[family]
-        more = [
-            say_many(
-                "{count} more rule is passed by as well.",
-                "{count} more rules are passed by as well.",
-                len(told) - _REFUSED_SHOWN,
-            )
-        ]
-        return told if len(told) <= _REFUSED_SHOWN else told[:_REFUSED_SHOWN] + more
+        refused = self._refused[family]
+        if len(refused) <= _REFUSED_SHOWN:
+            return refused
+        more = message_many(
+            "{count} more rule is passed by as well.",
+            "{count} more rules are passed by as well.",
+            len(refused) - _REFUSED_SHOWN,
+        )
+        return [*refused[:_REFUSED_SHOWN], more]

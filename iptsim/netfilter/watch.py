@@ -11,7 +11,7 @@ from iptsim.extensions.matches.set import Set
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source import is_link_local
-from iptsim.languages import joined, say, say_many
+from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.netfilter.program import Condition, Prepared
 from iptsim.packet import Family, Packet, address_text
 from iptsim.question.endpoints import Internet
@@ -49,7 +49,7 @@ class Watch:
         """Remember a rule that another address would, or would not, match."""
         self.rules[rule.table, rule.chain, rule.position] = rule, condition
 
-    def note(self, host: Host, packet: Packet) -> str:
+    def note(self, host: Host, packet: Packet) -> Text:
         """Say which rules treat other outside addresses differently than the packet's; "" where none does."""
         family, address = packet.family, packet.src if self.field == "src" else packet.dst
         device = fib.lookup(host.namespace, family, address).device
@@ -60,12 +60,12 @@ class Watch:
         ]
         if not found:
             return ""
-        rules = joined(", ", found[:_SHOWN])
+        rules = message_joined(", ", found[:_SHOWN])
         if len(found) > _SHOWN:
-            rules = say_many(
+            rules = message_many(
                 "{rules}, and {count} more", "{rules}, and {count} more", len(found) - _SHOWN, rules=rules
             )
-        return say(
+        return message(
             "{address} stands for all outside addresses, but rules treat some differently: {rules}.",
             address=address_text(family, address),
             rules=rules,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iptsim.languages import Text, say
+from iptsim.languages import Text, message
 from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.kernel import Budget, Kernel
@@ -47,7 +47,7 @@ class Ways:
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
-                note = say(
+                note = message(
                     "The rules branch into more than {limit} ways; only the first ones were followed.",
                     limit=WAY_LIMIT,
                 )
@@ -107,10 +107,10 @@ def _verdict(legs: list[Leg]) -> FinalVerdict:
     return next((leg.verdict for leg in legs if leg.verdict != "ACCEPT"), "ACCEPT")
 
 
-def _way_back(start: Start, request: Leg) -> str:
+def _way_back(start: Start, request: Leg) -> Text:
     """Say what is taken for granted where a packet leaves with an address that only this host knows."""
     source = address_text(request.packet.family, request.packet.src)
-    return say(
+    return message(
         "{target} has a route back to {source}, as no rule changes the source of the request.",
         target=start.target_name,
         source=source,

@@ -18,7 +18,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import decision_of, place_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
-from iptsim.languages import joined, language, say, told
+from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision
 from iptsim.packet import ICMPV6
@@ -148,10 +148,10 @@ def when_text(decisions: list[Decision]) -> str:
 def _when(decision: Decision) -> str:
     if decision.rule is None:
         if not decision.value and decision.otherwise:
-            return say("if {what}", what=told(decision.otherwise))
-        what = told(decision.words)
+            return say("if {what}", what=str(decision.otherwise))
+        what = str(decision.words)
         return say("if {what}", what=what) if decision.value else say("unless {what}", what=what)
-    place, match, does = place_of(decision.rule), decision.match or "rule", told(decision.words)
+    place, match, does = place_of(decision.rule), decision.match or "rule", str(decision.words)
     if decision.value:
         return say("if {place} ({match}) {does}", place=place, match=match, does=does)
     return say("unless {place} ({match}) {does}", place=place, match=match, does=does)
@@ -206,7 +206,7 @@ def brief(leg: LegVisit) -> Iterator[str]:
     """Yield which rules and policies accepted a leg, in one sentence, then the notes of the kernel."""
     steps = leg.host.steps
     shown = [short_place_of(step) for step in steps if step.table == "filter" and step.verdict == "ACCEPT"]
-    notes = [step.note for step in steps if step.table is None]
+    notes = [str(step.note) for step in steps if step.table is None]
     if shown or (steps and not notes):
         yield say("accepted by {places}", places=joined(", ", shown) or say("every policy"))
     yield from notes

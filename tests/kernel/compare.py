@@ -151,7 +151,7 @@ def _leg_differences(leg: Leg, observation: Observation, picks: bool) -> list[st
     kernel = observation.verdict
     ours = {"QUEUE": "DROP", "STOLEN": "DROP", "LOST": "DROP"}.get(kernel, kernel)
     if leg.verdict != ours:
-        notes = "; ".join(step.note for step in leg.steps if step.table is None)
+        notes = "; ".join(str(step.note) for step in leg.steps if step.table is None)
         return [f"verdict: kernel {kernel}{_place(observation)}, iptsim {leg.verdict} {notes}".rstrip()]
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         return _delivery_differences(leg, observation, picks)
