@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -16,6 +17,7 @@ from iptsim.paste.nothing import nothing_read
 from iptsim.paste.pieces import Ask, Facts, Rules, Segment, Warned
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.splitting import split
+from iptsim.reading import parse_json
 
 #: Files of a capture that hold rules, as their own tools print them.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
@@ -55,7 +57,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         raise CaptureError(nothing_read(name, decoded))
     for piece in pieces:
         if isinstance(piece, Facts):
-            files |= {file: data for file, data in piece.files.items() if file not in files}
+            for file, data in piece.files.items():
+                files[file] = _joined(files[file], data) if file in files else data
     rulesets = Builder(name).build([piece for piece in pieces if isinstance(piece, Rules)])
     host = host_of(Source(name, files), rulesets)
     asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
@@ -64,6 +67,14 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         ruleset.warnings += warned
     host.pasted = Pasted(tuple(read), tuple(left), asked)
     return host
+
+
+def _joined(one: bytes, other: bytes) -> bytes:
+    """Return a file of a capture with what a further segment adds: lists are joined, of others the first one counts."""
+    lists = [parse_json(data) for data in (one, other) if data.lstrip()[:1] == b"["]
+    if len(lists) == 2:
+        return json.dumps([*lists[0], *(entry for entry in lists[1] if entry not in lists[0])]).encode()
+    return one if one.lstrip()[:1] == b"{" else one + other
 
 
 def _of_family(segment: Segment, text_name: str) -> list[object]:

@@ -17,7 +17,7 @@ from iptsim.paste.prompts import Command
 Find = Callable[[list[Line], int, Command | None], Segment | None]
 
 #: The modules of the forms, the most telling first.
-FORMS = ("commands", "listing", "dump")
+FORMS = ("commands", "listing", "dump", "iproute", "net_tools", "sockets", "sysctl", "docker_json")
 
 
 def finders() -> list[Find]:

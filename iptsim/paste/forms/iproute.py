@@ -1,0 +1,248 @@
+"""`ip addr`, `ip link`, `ip route` and `ip rule`, as people read them: they become the JSON of `ip -j`."""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import ip_address
+from typing import Any
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from iptsim.grammar import parser
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Facts, Segment
+from iptsim.paste.prompts import Command
+
+_LINK = re.compile(r"\s*\d+: \S+: <[A-Z0-9_,-]*> ")
+_ROUTE = re.compile(
+    r"\s*(?:(?:unicast|local|broadcast|multicast|anycast|blackhole|unreachable|prohibit|throw) "
+    r"(?:default|[0-9a-fA-F.:]+(?:/\d+)?)(?:\s|$)|"
+    r"(?:default|[0-9a-fA-F.:]+(?:/\d+)?) (?:via|dev|proto|scope|src|metric|nhid)\b)"
+)
+_RULE = re.compile(r"\s*\d+:\s+(?:not )?from \S+ ")
+#: What a line below the first one of an interface begins with.
+_BELOW = re.compile(
+    r"\s+(?:link/|inet6? |altname |valid_lft |(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
+)
+#: Which kind an interface is, by its name, where nothing else tells.
+_KINDS = (
+    (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
+    (re.compile(r"veth|vnet"), "veth"),
+    (re.compile(r"wg"), "wireguard"),
+    (re.compile(r"tun|tap|tailscale"), "tun"),
+)
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the output of ip that begins in a line, or None."""
+    text = lines[at].text
+    if _LINK.match(text):
+        return _links(lines, at)
+    if _ROUTE.match(text):
+        return _routes(lines, at, command)
+    return _rules(lines, at, command) if _RULE.match(text) else None
+
+
+def _tree(start: str, text: str) -> Tree[Token] | None:
+    try:
+        return parser("iproute").parse(text.strip(), start=start)
+    except UnexpectedInput:
+        return None
+
+
+def _pairs(tree: Tree[Token]) -> dict[str, str]:
+    """Return the words behind keys."""
+    return {str(pair.children[0]): str(pair.children[1]) for pair in tree.find_data("pair")}
+
+
+def _tokens(tree: Tree[Token], kind: str) -> list[str]:
+    return [str(child) for child in tree.children if isinstance(child, Token) and child.type == kind]
+
+
+# -- interfaces ------------------------------------------------------------------------------------
+
+
+def _links(lines: list[Line], at: int) -> Segment | None:
+    entries: list[dict[str, Any]] = []
+    first = last = at
+    unread: list[int] = []
+    has_addresses = False
+    while at < len(lines):
+        text = lines[at].text
+        if _LINK.match(text) and (tree := _tree("link", text)) is not None:
+            entries.append(_link(tree))
+        elif entries and _BELOW.match(text):
+            has_addresses |= text.lstrip().startswith("inet")
+            if not _detail(entries[-1], text):
+                unread.append(at)
+        elif not lines[at].is_blank:
+            break
+        last = last if lines[at].is_blank else at
+        at += 1
+    if not entries:
+        return None
+    title = "ip addr" if has_addresses else "ip link"
+    facts = Facts({"ip-addr.json": json.dumps(entries).encode()})
+    return Segment(title, title, first, last, [facts], unread)
+
+
+def _link(tree: Tree[Token]) -> dict[str, Any]:
+    name, _, peer = _tokens(tree, "INTERFACE")[0].partition("@")
+    pairs = _pairs(tree)
+    entry: dict[str, Any] = {
+        "ifindex": int(_tokens(tree, "NUMBER")[0]),
+        "ifname": name,
+        "flags": [flag for flag in _tokens(tree, "FLAGS")[0].strip("<>").split(",") if flag],
+        "addr_info": [],
+    }
+    if pairs.get("mtu", "").isdigit():
+        entry["mtu"] = int(pairs["mtu"])
+    if "master" in pairs:
+        entry["master"] = pairs["master"]
+    if re.fullmatch(r"if\d+", peer):
+        entry["link_index"] = int(peer[2:])
+    kind = next(
+        (kind for form, kind in _KINDS if form.match(name)), "veth" if entry.get("link_index") else None
+    )
+    if kind is not None:
+        entry["linkinfo"] = {"info_kind": kind}
+    return entry
+
+
+def _detail(entry: dict[str, Any], text: str) -> bool:
+    """Add what a line below an interface says; return whether it could be read."""
+    words = text.split()
+    if words[0].startswith("link/"):
+        entry["link_type"] = words[0][5:]
+        if len(words) > 1 and re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", words[1]):
+            entry["address"] = words[1]
+        return True
+    if not words[0].startswith("inet"):
+        return True
+    tree = _tree("address", text)
+    if tree is None:
+        return False
+    (written, *names), pairs = _tokens(tree, "WORD"), _pairs(tree)
+    local, _, length = written.partition("/")
+    family = "inet" if words[0] == "inet" else "inet6"
+    if "peer" in pairs:
+        peer, _, length = pairs["peer"].partition("/")
+        told: dict[str, Any] = {"local": local, "address": peer}
+    else:
+        told = {"local": local}
+    if not _is_address(local) or not length.isdigit():
+        return False
+    told |= {"family": family, "prefixlen": int(length), "scope": pairs.get("scope", "global")}
+    if _is_address(pairs.get("brd", "")):
+        told["broadcast"] = pairs["brd"]
+    told |= {name: True for name in names if name in ("secondary", "deprecated", "temporary", "dadfailed")}
+    entry["addr_info"].append(told)
+    return True
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+#: The words of a route -> the keys of its JSON.
+_ROUTE_FIELDS = {
+    "via": "gateway", "dev": "dev", "proto": "protocol", "scope": "scope", "src": "prefsrc", "table": "table",
+    "pref": "pref", "from": "from",
+}  # fmt: skip
+
+
+# -- routes ----------------------------------------------------------------------------------------
+
+
+def _routes(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    entries: list[dict[str, Any]] = []
+    first = last = at
+    table = command.option("table", "t") if command is not None and command.program == "ip" else None
+    while at < len(lines):
+        text = lines[at].text
+        if entries and text.strip().startswith("nexthop ") and (tree := _tree("nexthop", text)) is not None:
+            pairs = _pairs(tree)
+            hop = {
+                key: value
+                for key, value in (("gateway", pairs.get("via")), ("dev", pairs.get("dev")))
+                if value
+            }
+            entries[-1].setdefault("nexthops", []).append({**hop, "flags": _tokens(tree, "FLAG")})
+        elif _ROUTE.match(text) and (tree := _tree("route", text)) is not None:
+            entries.append(_route(tree, table))
+        else:
+            break
+        last = at
+        at += 1
+    if not entries:
+        return None
+    is_ipv6 = any(":" in entry["dst"] or ":" in entry.get("gateway", "") for entry in entries)
+    name = "ip6-route.json" if is_ipv6 else "ip-route.json"
+    title = "ip -6 route" if is_ipv6 else "ip route"
+    return Segment("ip route", title, first, last, [Facts({name: json.dumps(entries).encode()})])
+
+
+def _route(tree: Tree[Token], table: str | None) -> dict[str, Any]:
+    pairs = _pairs(tree)
+    entry: dict[str, Any] = {"dst": _tokens(tree, "WORD")[0], "flags": _tokens(tree, "FLAG")}
+    if types := _tokens(tree, "TYPE"):
+        entry["type"] = types[0]
+    entry |= {field: pairs[key] for key, field in _ROUTE_FIELDS.items() if key in pairs}
+    if pairs.get("metric", "").isdigit():
+        entry["metric"] = int(pairs["metric"])
+    if table and table != "all":
+        entry.setdefault("table", table)
+    return entry
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def _rules(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    entries: list[dict[str, Any]] = []
+    first = last = at
+    while at < len(lines) and _RULE.match(lines[at].text):
+        tree = _tree("rule", lines[at].text)
+        if tree is None:
+            break
+        entries.append(_rule(tree, lines[at].text))
+        last = at
+        at += 1
+    if not entries:
+        return None
+    is_ipv6 = command is not None and "-6" in command.words
+    name = "ip6-rule.json" if is_ipv6 else "ip-rule.json"
+    return Segment("ip rule", "ip rule", first, last, [Facts({name: json.dumps(entries).encode()})])
+
+
+def _rule(tree: Tree[Token], text: str) -> dict[str, Any]:
+    pairs = _pairs(tree)
+    entry: dict[str, Any] = {"priority": int(_tokens(tree, "NUMBER")[0])}
+    for key, field in (("from", "src"), ("to", "dst")):
+        address, slash, length = pairs.get(key, "all").partition("/")
+        entry[field] = address
+        if slash:
+            entry[f"{field}len"] = int(length)
+    mark, slash, mask = pairs.get("fwmark", "").partition("/")
+    if mark:
+        entry["fwmark"] = mark
+    if slash:
+        entry["fwmask"] = mask
+    for key in ("iif", "oif", "tos", "ipproto", "protocol"):
+        if key in pairs:
+            entry[key] = pairs[key]
+    if "lookup" in pairs:
+        entry["table"] = pairs["lookup"]
+    if pairs.get("suppress_prefixlength", "").isdigit():
+        entry["suppress_prefixlen"] = int(pairs["suppress_prefixlength"])
+    if actions := _tokens(tree, "ACTION"):
+        entry["action"] = actions[0]
+    if re.match(r"\s*\d+:\s+not\b", text):
+        entry["not"] = None
+    return entry

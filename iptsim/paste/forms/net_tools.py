@@ -1,0 +1,114 @@
+"""`ifconfig`, `route -n` and `netstat -rn`: they become the JSON of `ip -j addr` and `ip -j route`."""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Facts, Segment
+from iptsim.paste.prompts import Command
+
+_NEW = re.compile(r"([\w.:@-]+): flags=\d+<([A-Z0-9,_]*)>\s+mtu (\d+)")
+_OLD = re.compile(r"([\w.:@-]+)\s+Link encap:")
+_ADDRESS = re.compile(
+    r"\s+inet (?:addr:)?(\d+\.\d+\.\d+\.\d+)(?:\s+(?:netmask |.*?Mask:)(\d+\.\d+\.\d+\.\d+))?"
+)
+_ADDRESS6 = re.compile(r"\s+inet6 (?:addr: ?)?([0-9a-fA-F:]+)(?:/(\d+)|\s+prefixlen (\d+))")
+_HARDWARE = re.compile(r"(?:ether|HWaddr) ([0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5})")
+_FLAGS = re.compile(
+    r"\s+((?:UP|BROADCAST|RUNNING|MULTICAST|LOOPBACK|POINTOPOINT|NOARP)(?: [A-Z]+)*)\s+MTU:(\d+)"
+)
+_ROUTES = re.compile(r"\s*(?:Kernel IP routing table|Destination\s+Gateway\s+Genmask)")
+_ROUTE = re.compile(
+    r"\s*(default|\d+\.\d+\.\d+\.\d+)\s+(\S+)\s+(\d+\.\d+\.\d+\.\d+)\s+([A-Z!]+)\s+(?:\d+\s+){2,3}(\S+)\s*$"
+)
+_BRIDGES = re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|docker_gwbridge")
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the output of net-tools that begins in a line, or None."""
+    text = lines[at].text
+    if _NEW.match(text) or _OLD.match(text):
+        return _interfaces(lines, at)
+    return _routes(lines, at) if _ROUTES.match(text) else None
+
+
+def _interfaces(lines: list[Line], at: int) -> Segment:
+    entries: list[dict[str, Any]] = []
+    first = last = at
+    while at < len(lines):
+        text = lines[at].text
+        begins = _NEW.match(text) or _OLD.match(text)
+        if begins is not None:
+            entries.append(_interface(begins))
+        elif not lines[at].is_blank and not text.startswith((" ", "\t")):
+            break
+        if not lines[at].is_blank:
+            _detail(entries[-1], text)
+            last = at
+        at += 1
+    facts = Facts({"ip-addr.json": json.dumps(entries).encode()})
+    return Segment("ifconfig", "ifconfig", first, last, [facts])
+
+
+def _interface(begins: re.Match[str]) -> dict[str, Any]:
+    name = begins[1].partition(":")[0]
+    entry: dict[str, Any] = {"ifname": name, "flags": [], "addr_info": []}
+    if begins.re is _NEW:
+        entry |= {"flags": [flag for flag in begins[2].split(",") if flag], "mtu": int(begins[3])}
+    if _BRIDGES.match(name):
+        entry["linkinfo"] = {"info_kind": "bridge"}
+    return entry
+
+
+def _detail(entry: dict[str, Any], text: str) -> None:
+    """Add what a line says of an interface."""
+    if found := _HARDWARE.search(text):
+        entry["address"] = found[1]
+    if found := _FLAGS.match(text):
+        entry |= {"flags": found[1].split(), "mtu": int(found[2])}
+    if (found := _ADDRESS.match(text)) and found[2]:
+        length = IPv4Network(f"0.0.0.0/{found[2]}").prefixlen
+        scope = "host" if found[1].startswith("127.") else "global"
+        entry["addr_info"].append({"family": "inet", "local": found[1], "prefixlen": length, "scope": scope})
+    if found := _ADDRESS6.match(text):
+        scope = "host" if found[1] == "::1" else "link" if found[1].lower().startswith("fe80:") else "global"
+        length = int(found[2] or found[3])
+        entry["addr_info"].append({"family": "inet6", "local": found[1], "prefixlen": length, "scope": scope})
+
+
+def _routes(lines: list[Line], at: int) -> Segment | None:
+    entries: list[dict[str, Any]] = []
+    first = last = at
+    while at < len(lines):
+        text = lines[at].text
+        if found := _ROUTE.match(text):
+            entries.append(_route(found))
+        elif not _ROUTES.match(text):
+            break
+        last = at
+        at += 1
+    if not entries:
+        return None
+    return Segment("route", "route -n", first, last, [Facts({"ip-route.json": json.dumps(entries).encode()})])
+
+
+def _route(found: re.Match[str]) -> dict[str, Any]:
+    target, gateway, mask, flags, device = found.groups()
+    length = IPv4Network(f"0.0.0.0/{mask}").prefixlen
+    default = target == "default" or (target == "0.0.0.0" and not length)  # noqa: S104
+    entry: dict[str, Any] = {
+        "dst": "default" if default else f"{target}/{length}",
+        "dev": device,
+        "flags": [],
+    }
+    if "G" in flags and re.fullmatch(r"\d+\.\d+\.\d+\.\d+", gateway) and int(IPv4Address(gateway)):
+        entry["gateway"] = gateway
+    else:
+        entry["scope"] = "link"
+    if "!" in flags:
+        entry["type"] = "unreachable"
+    return entry

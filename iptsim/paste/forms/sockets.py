@@ -1,0 +1,84 @@
+"""`ss -lntup` and `netstat -lntup`: which programs listen."""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.host.sockets import read_listeners
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Facts, Segment
+from iptsim.paste.prompts import Command
+
+_HEADING = re.compile(r"\s*(?:Netid\s+State|State\s+Recv-Q|Proto\s+Recv-Q|Active Internet connections)")
+#: ss with the kind of socket, ss without it (of -t or -u alone), netstat.
+_SS = re.compile(r"\s*(tcp|udp)\s+(LISTEN|UNCONN)\s+\d+\s+\d+\s+\S+\s+\S+")
+_BARE_SS = re.compile(r"\s*(LISTEN|UNCONN)\s+\d+\s+\d+\s+\S+\s+\S+")
+_NETSTAT = re.compile(
+    r"\s*(tcp|udp)6?\s+\d+\s+\d+\s+(\S+):(\d+|\*)\s+\S+(?:\s+(LISTEN))?(?:\s+\d+\s+\d+)?(?:\s+(?:-|\d+/([^\s:]+)\S*)(?:\s.*)?)?\s*$"
+)
+_OTHER = re.compile(r"\s*(?:tcp|udp|unix|raw|nl|u_str|u_dgr)\S*\s|\s*(?:ESTAB|TIME-WAIT|CLOSE-WAIT)\b")
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the list of sockets that begins in a line, or None.
+
+    Only a whole list tells that nothing listens on a port: with its heading, of TCP and UDP, and with each line read.
+    """
+    words = " ".join(command.words) if command is not None else ""
+    kind = "udp" if "u" in words and "t" not in words else "tcp"
+    sockets: list[str] = []
+    first = last = at
+    headed = whole = False
+    while at < len(lines):
+        text = lines[at].text
+        read = _socket(text, kind)
+        if read is not None:
+            sockets.append(read)
+        elif _HEADING.match(text):
+            headed = True
+        elif lines[at].is_blank or not (headed or sockets) or not _OTHER.match(text):
+            whole = headed and (lines[at].is_blank or not lines[at].is_gap)
+            break
+        elif _listens(text):
+            headed = False
+            break
+        last = at
+        at += 1
+    else:
+        whole = headed
+    if not sockets:
+        return None
+    is_filtered = command is not None and bool(command.filtered)
+    whole = whole and not is_filtered and {line[:3] for line in sockets} == {"tcp", "udp"}
+    if not whole:
+        return Segment("ss", "listening sockets, in part", first, last)
+    return Segment("ss", "listening sockets", first, last, [Facts({"ss.txt": "".join(sockets).encode()})])
+
+
+def _listens(text: str) -> bool:
+    """Return whether a line that could not be read is of a socket that listens."""
+    return re.search(r"\b(?:LISTEN|UNCONN)\b|^\s*udp", text) is not None
+
+
+def _socket(text: str, kind: str) -> str | None:
+    """Return a listening socket as `ss -lntup` prints it, None for any other line."""
+    if found := _NETSTAT.match(text):
+        protocol, address, port, listens, program = found.groups()
+        if (protocol == "tcp" and not listens) or port == "*":
+            return None
+        # netstat prints "::" for sockets of both families, as a rule
+        local = "*" if address == "::" else f"[{address}]" if ":" in address else address
+        state = "LISTEN" if protocol == "tcp" else "UNCONN"
+        users = f' users:(("{program}",pid=1,fd=1))' if program else ""
+        line = f"{protocol} {state} 0 0 {local}:{port} *:*{users}\n"
+    elif _SS.match(text):
+        line = f"{text.strip()}\n"
+    elif _BARE_SS.match(text):
+        line = f"{kind} {text.strip()}\n"
+    else:
+        return None
+    try:
+        read_listeners(line)
+    except ValueError:
+        return None
+    return line

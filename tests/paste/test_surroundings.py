@@ -1,0 +1,167 @@
+"""What people paste beside rules: addresses, routes, sockets, kernel parameters, what Docker says of its networks."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.host.model import Host
+from iptsim.packet import address_text
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+
+
+def read(folder: Path, *texts: str) -> Host:
+    path = folder / "paste.txt"
+    path.write_text("\n".join((*texts, "# iptables-save", RULES)))
+    return iptsim.load_host(path)
+
+
+def forms(host: Host) -> list[str]:
+    assert host.pasted is not None
+    return [lines.form for lines in host.pasted.segments]
+
+
+IP_ADDR = """\
+$ ip addr
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN group default qlen 1000
+    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00
+    inet 127.0.0.1/8 scope host lo
+       valid_lft forever preferred_lft forever
+2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc fq_codel state UP group default qlen 1000
+    link/ether 52:54:00:12:34:56 brd ff:ff:ff:ff:ff:ff
+    inet 192.0.2.10/24 brd 192.0.2.255 scope global dynamic noprefixroute eth0
+       valid_lft 86000sec preferred_lft 86000sec
+    inet6 2001:db8::10/64 scope global
+       valid_lft forever preferred_lft forever
+3: docker0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default
+    inet 172.17.0.1/16 brd 172.17.255.255 scope global docker0
+7: veth123@if6: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master docker0 state UP group default
+    link/ether 3e:7b:a7:9e:52:0f brd ff:ff:ff:ff:ff:ff link-netnsid 0
+4: wg0: <POINTOPOINT,NOARP,UP,LOWER_UP> mtu 1420 qdisc noqueue state UNKNOWN group default qlen 1000
+    link/none
+    inet 10.8.0.1 peer 10.8.0.2/32 scope global wg0
+"""
+
+
+def test_ip_addr(tmp_path: Path) -> None:
+    host = read(tmp_path, IP_ADDR)
+    assert forms(host) == ["ip addr", "iptables-save (filter)"]
+    interfaces = host.namespace.interfaces
+    assert list(interfaces) == ["lo", "eth0", "docker0", "veth123", "wg0"]
+    own = {
+        name: [address_text(one.family, one.address) for one in link.addresses]
+        for name, link in interfaces.items()
+    }
+    assert own["eth0"] == ["192.0.2.10", "2001:db8::10"]
+    assert interfaces["wg0"].addresses[0].peer == int(ip_address("10.8.0.2"))
+    assert (interfaces["veth123"].master, interfaces["docker0"].kind, interfaces["wg0"].mtu) == (
+        "docker0",
+        "bridge",
+        1420,
+    )
+
+
+def test_ip_route_and_rule(tmp_path: Path) -> None:
+    host = read(
+        tmp_path,
+        IP_ADDR,
+        "default via 192.0.2.1 dev eth0 proto dhcp src 192.0.2.10 metric 100",
+        "blackhole 10.99.0.0/16",
+        "172.17.0.0/16 dev docker0 proto kernel scope link src 172.17.0.1 linkdown",
+        "",
+        "0:\tfrom all lookup local",
+        "220:\tnot from 10.0.0.0/8 fwmark 0x1/0xff iif eth0 lookup 220",
+        "32766:\tfrom all lookup main",
+    )
+    assert forms(host)[1:3] == ["ip route", "ip rule"]
+    routes = host.namespace.routes
+    assert [(route.prefix_length, route.device, route.type) for route in routes if route.family == 4][:3] == [
+        (0, "eth0", "unicast"), (16, None, "blackhole"), (16, "docker0", "unicast"),
+    ]  # fmt: skip
+    rule = next(rule for rule in host.namespace.rules if rule.priority == 220)
+    assert (rule.negated, rule.fwmark, rule.iif) == (True, 1, "eth0")
+
+
+def test_what_net_tools_print_reads_as_what_ip_prints(tmp_path: Path) -> None:
+    host = read(
+        tmp_path,
+        "docker0   Link encap:Ethernet  HWaddr 02:42:ac:11:00:01",
+        "          inet addr:172.17.0.1  Bcast:0.0.0.0  Mask:255.255.0.0",
+        "          UP BROADCAST RUNNING MULTICAST  MTU:1400  Metric:1",
+        "",
+        "eth0: flags=4163<UP,BROADCAST,RUNNING,MULTICAST>  mtu 1500",
+        "        inet 192.0.2.10  netmask 255.255.255.0  broadcast 192.0.2.255",
+        "        inet6 2001:db8::10  prefixlen 64  scopeid 0x0<global>",
+        "        RX packets 1  bytes 2 (2.0 B)",
+        "",
+        "Kernel IP routing table",
+        "Destination     Gateway         Genmask         Flags Metric Ref    Use Iface",
+        "0.0.0.0         192.0.2.1       0.0.0.0         UG    100    0        0 eth0",
+        "172.17.0.0      0.0.0.0         255.255.0.0     U     0      0        0 docker0",
+    )
+    assert forms(host)[:2] == ["ifconfig", "route -n"]
+    interfaces = host.namespace.interfaces
+    assert [(one.family, one.prefix_length) for one in interfaces["eth0"].addresses] == [(4, 24), (6, 64)]
+    assert (interfaces["docker0"].mtu, interfaces["docker0"].kind) == (1400, "bridge")
+    assert {(route.prefix_length, route.device) for route in host.namespace.routes} >= {
+        (0, "eth0"),
+        (16, "docker0"),
+    }
+
+
+NETSTAT = """\
+Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name
+tcp        0      0 0.0.0.0:22              0.0.0.0:*               LISTEN      1234/sshd: /usr/sbi
+tcp6       0      0 :::80                   :::*                    LISTEN      999/docker-proxy
+tcp        0      0 192.0.2.10:22           198.51.100.7:51000      ESTABLISHED 77/sshd
+"""
+UDP = "udp        0      0 0.0.0.0:68              0.0.0.0:*                           555/dhclient\n"
+
+
+def test_a_whole_list_of_sockets_tells_what_listens(tmp_path: Path) -> None:
+    host = read(tmp_path, "$ netstat -tulnp", NETSTAT + UDP)
+    assert host.namespace.listeners is not None
+    assert {(one.proto, one.port, one.program) for one in host.namespace.listeners} == {
+        (6, 22, "sshd"), (6, 80, "docker-proxy"), (17, 68, "dhclient"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"$ netstat -tlnp\n{NETSTAT}",  # of TCP alone
+        f"$ netstat -tulnp | grep -v docker\n{NETSTAT}{UDP}",
+        (NETSTAT + UDP).partition("\n")[2],  # without its heading: it may begin anywhere
+    ],
+)
+def test_a_part_of_a_list_tells_of_no_port_that_nothing_listens(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, text).namespace.listeners is None
+
+
+def test_kernel_parameters(tmp_path: Path) -> None:
+    host = read(tmp_path, "$ cat /proc/sys/net/ipv4/ip_forward", "0", "", "net.ipv4.conf.all.rp_filter = 1")
+    assert host.namespace.sysctls == {"net.ipv4.ip_forward": "0", "net.ipv4.conf.all.rp_filter": "1"}
+
+
+@pytest.mark.parametrize("name", ["docker-inspect", "docker-network-inspect", "docker-info"])
+def test_the_json_of_docker(tmp_path: Path, name: str) -> None:
+    text = (FIXTURES / "docker-28.5" / "published" / f"{name}.json").read_text()
+    pretty = json.dumps(json.loads(text), indent=4)
+    host = read(tmp_path, f"$ {name.replace('-', ' ')}", pretty)
+    if name == "docker-info":
+        assert host.daemon is not None
+    else:
+        assert "web" in host.containers
+        assert host.containers["web"].address(4) is not None
+
+
+def test_containers_of_a_network_reach_its_gateway(tmp_path: Path) -> None:
+    networks = (FIXTURES / "docker-28.5" / "published" / "docker-network-inspect.json").read_text()
+    host = read(tmp_path, networks)
+    assert iptsim.explain(host, "web", "internet", dport=443).verdict == "ACCEPT"
