@@ -46,7 +46,7 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     "parting": {"before": "step", "after": "step"},
     "shift": {"before": "outcome", "after": "outcome"},
     "rules": {"chains": "chain", "rules": "listed", "teach": "word"},
-    "people": {"people": "person"},
+    "people": {"people": "person", "zones": None, "jails": None},
     "reachability": {"rows": "row"},
     "row": {"rule": "rule"},
 }  # fmt: skip

@@ -38,8 +38,8 @@ def add(commands: Any) -> None:
         say("explain what happens to a packet, and why"),
         epilog=say(
             "ENDPOINT is a container's name or the start of its ID, container@network, host, localhost,\n"
-            "internet, dns (--to only), or any IP address. Without --from and --to, the command lists the\n"
-            "endpoints you can ask about."
+            "internet, or any IP address; as destination also dns, svc/NAME and nodeport/N (Kubernetes). Without\n"
+            "--from and --to, the command lists the endpoints you can ask about."
         ),
     )
     add_source(parser)

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 
 from iptsim.dump.ruleset import Rule
+from iptsim.host.kube_services import SERVICE
 from iptsim.languages import Message, message
 from iptsim.owners.maker import Maker, Role, Scope, comment_of, single, without_comment
 
-_SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?)(?: (?P<rest>.*))?")
 _OTHER_WORDS = re.compile(r"(?:for|LOCAL traffic for) ([a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?) external")
 _ADDRESSES: dict[str, Callable[[str, str], Message]] = {
     "cluster IP": lambda place, service: message(
@@ -48,7 +48,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if not rule.chain.startswith("KUBE-") and not target.startswith("KUBE-"):
         return None
     comment, text = comment_of(rule), without_comment(rule)
-    found = _SERVICE.fullmatch(comment)
+    found = SERVICE.fullmatch(comment)
     if found is not None:
         return _of_service(rule, scope, found["service"], found["rest"] or "")
     if other := _OTHER_WORDS.search(comment):
@@ -184,7 +184,7 @@ def _external(rule: Rule, service: str) -> Role:
 def _service_of(scope: Scope, chain: str) -> str:
     """Return the service whose endpoints a chain chooses from, by the comments of its rules."""
     comments = (comment_of(rule) for rule in scope.rules("nat", chain))
-    found = (_SERVICE.fullmatch(comment) for comment in comments)
+    found = (SERVICE.fullmatch(comment) for comment in comments)
     return next((one["service"] for one in found if one is not None), "")
 
 

@@ -134,7 +134,7 @@ def split_port(text: str) -> tuple[str, int | None]:
         if not bracket or (rest and not rest.startswith(":")):
             raise UsageError(f"{text}: write it as [ADDRESS] or [ADDRESS]:PORT")
         port = rest[1:]
-    elif text.count(":") == 1:
+    elif text.count(":") == 1 and not _names_port(text):
         name, _, port = text.partition(":")
     else:
         return text, None
@@ -142,6 +142,11 @@ def split_port(text: str) -> tuple[str, int | None]:
         return name, values.port(port) if port else None
     except UsageError as error:
         raise UsageError(f"{text}: {error}") from None
+
+
+def _names_port(text: str) -> bool:
+    """Tell whether a service's port is given by its name: "svc/web:http"."""
+    return text.startswith("svc/") and not text.rpartition(":")[2].isdecimal()
 
 
 def with_port(endpoint: Endpoint | None, port: int | None) -> str:

@@ -137,7 +137,8 @@ class Question(BaseModel):
     )
     to: EndpointField | None = Field(
         None,
-        description="destination: the same, or dns for the sender's name server; a port may follow, as in web:80",
+        description="destination: the same, dns for the sender's name server, or svc/NAME and nodeport/N of "
+        "Kubernetes; a port may follow, as in web:80",
     )
     in_interface: String | None = Field(
         None,

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from iptsim.errors import UsageError
 from iptsim.host import fib
+from iptsim.host.kube_services import service_port
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
-from iptsim.packet import Packet, address_text
-from iptsim.question.endpoints import Address, Internet, Loopback
+from iptsim.packet import Packet, address_text, protocol_name
+from iptsim.question.endpoints import Address, Internet, Loopback, Machine, Named
 from iptsim.question.ends import LOOPBACK, Ends
 from iptsim.question.header import make_packet
 from iptsim.question.internet import outside_address
@@ -44,7 +45,14 @@ def first_packet(host: Host, question: Question) -> Start:
     Raises:
         UsageError: the host does not know an endpoint, or the endpoint has no address of the family.
     """
-    return _sent(host, question) if question.in_interface is None else _arriving(host, question)
+    port = service_port(host, str(question.to), question.dport) if isinstance(question.to, Named) else None
+    if port is None:
+        return _sent(host, question) if question.in_interface is None else _arriving(host, question)
+    to = Address(port.family, port.address) if port.address is not None else Machine()
+    stated = {"to": to, "dport": port.port, "proto": protocol_name(port.proto), "family": port.family}
+    start = first_packet(host, question.model_copy(update=stated))
+    start.target_name = str(question.to)
+    return start
 
 
 # -- a packet that an endpoint sends ---------------------------------------------------------------

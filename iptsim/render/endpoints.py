@@ -11,8 +11,10 @@ from rich.text import Text
 from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.containers import Container
+from iptsim.host.kube_services import address_of, service_ports
 from iptsim.host.port_runs import SHORTEST
 from iptsim.languages import say, told
+from iptsim.owners.lists import jails, zones
 from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
 
 
@@ -36,8 +38,24 @@ def endpoints_json(host: Host) -> dict[str, Any]:
                 }
                 for container in _containers(host)
             ),
+            *(
+                {"name": name, "kind": "service", "addresses": addresses}
+                for name, (addresses, _) in _services(host).items()
+            ),
         ],
+        "zones": zones(host),
+        "jails": jails(host),
     }
+
+
+def _services(host: Host) -> dict[str, tuple[list[str], str]]:
+    """Return addresses and service by the name with which a question refers to a service port."""
+    found: dict[str, tuple[list[str], str]] = {}
+    for port in service_ports(host):
+        addresses = found.setdefault(port.question, ([], port.service))[0]
+        if port.address is not None:
+            addresses.append(address_of(port))
+    return found
 
 
 def endpoints_lines(host: Host) -> Iterator[Text]:
@@ -61,6 +79,7 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
             else networks
         )
         rows.append((container.name, addresses if container.running else say("not running"), more))
+    rows += _program_rows(host)
     width = min(max(cell_len(name) for name, _, _ in rows), 30)
     middle = max(cell_len(where) for _, where, _ in rows[1:])
     for name, where, more in rows:
@@ -78,6 +97,18 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
         yield Text(f"  {command}", no_wrap=True)
     for sentence in host.assumptions:
         yield Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence)))
+
+
+def _program_rows(host: Host) -> Iterator[tuple[str, str, str]]:
+    """Yield the services, zones and jails that the rules of other programs show."""
+    own = ", ".join(_host_addresses(host)[:1])
+    for name, (addresses, service) in _services(host).items():
+        yield name, ", ".join(addresses) or own, say("service {service}", service=service)
+    for zone, members in zones(host).items():
+        yield say("zone {zone}", zone=zone), ", ".join(members), say("firewalld; ask with -i INTERFACE")
+    for jail, banned in jails(host).items():
+        where = ", ".join(banned) or say("no address banned")
+        yield say("jail {jail}", jail=jail), where, say("fail2ban; ask with --from ADDRESS")
 
 
 def _padded(text: str, width: int) -> str:

@@ -1,0 +1,126 @@
+"""The services of Kubernetes that the rules of kube-proxy show, and the names by which questions refer to them.
+
+kube-proxy writes the service into a comment of each rule: "default/web:http cluster IP" (servicePortName and the
+comments in pkg/proxy/iptables/proxier.go).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iptsim.dump.ruleset import Rule
+from iptsim.errors import UsageError
+from iptsim.host.model import Host
+from iptsim.packet import PROTOCOLS, Family, address_text
+
+#: The comment of a rule for a service port: "NAMESPACE/NAME:PORT_NAME", and what the rule is for.
+SERVICE = re.compile(r"(?P<service>[a-z0-9.-]+/[a-z0-9.-]+(?::[A-Za-z0-9.-]+)?)(?: (?P<rest>.*))?")
+_CHAINS = ("KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES")
+#: Names that an error lists.
+_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a service, as one rule shows it.
+
+    Attributes:
+        service: "default/web:http", or "default/web" where the port has no name.
+        family: of the address.
+        address: the cluster IP, or that of a load balancer; None for a node port.
+        port / proto: at that address; `proto` is the protocol's number.
+        is_cluster_ip: whether the address is the cluster IP.
+    """
+
+    service: str
+    family: Family
+    address: int | None
+    port: int
+    proto: int
+    is_cluster_ip: bool = False
+
+    @property
+    def name(self) -> str:
+        """The service without its namespace's port: "default/web"."""
+        return self.service.partition(":")[0]
+
+    @property
+    def question(self) -> str:
+        """How a question refers to it: "svc/default/web:80", "nodeport/30080"."""
+        if self.address is None:
+            return f"nodeport/{self.port}"
+        return f"svc/{self.name.removeprefix('default/')}:{self.port}"
+
+    def is_called(self, name: str) -> bool:
+        """Tell whether `name` means it: the service with or without namespace and the port's name."""
+        namespaced, _, port_name = name.partition(":")
+        full, _, own = self.service.partition(":")
+        return namespaced in (full, full.partition("/")[2]) and port_name in ("", own)
+
+
+def service_ports(host: Host) -> list[ServicePort]:
+    """Return the ports of services, each once, in the order of the rules."""
+    return list(dict.fromkeys(_read(host)))
+
+
+def _read(host: Host) -> Iterator[ServicePort]:
+    for family, ruleset in host.rulesets.items():
+        for table in ("nat", "filter"):
+            for name in _CHAINS:
+                chain = ruleset.chain(table, name)
+                for rule in chain.rules if chain is not None else ():
+                    if (found := _port(rule, family)) is not None:
+                        yield found
+
+
+def _port(rule: Rule, family: Family) -> ServicePort | None:
+    comments = (str(getattr(match, "comment", "")) for match in rule.matches if match.name == "comment")
+    found = next((one for comment in comments if (one := SERVICE.fullmatch(comment))), None)
+    port = re.search(r"--dport (\d+)(?: |$)", rule.text)
+    if found is None or port is None or "health check" in (found["rest"] or ""):
+        return None
+    destination = rule.parameters.destination
+    return ServicePort(
+        found["service"],
+        family,
+        destination.address if destination is not None else None,
+        int(port[1]),
+        rule.parameters.protocol or PROTOCOLS["tcp"],
+        found["rest"] == "cluster IP",
+    )
+
+
+def service_port(host: Host, name: str, port: int | None) -> ServicePort | None:
+    """Return the port that `svc/NAME` or `nodeport/N` means; None for any other name.
+
+    Args:
+        host: whose rules show the services.
+        name: as the question has it: "svc/web", "svc/default/web:http", "nodeport/30080".
+        port: the port of the question, None where it names none.
+
+    Raises:
+        UsageError: the service, or the port of it, is unknown; the text lists the known ones.
+    """
+    kind, _, rest = name.partition("/")
+    if kind not in ("svc", "nodeport") or not rest:
+        return None
+    known = [one for one in service_ports(host) if (one.address is None) == (kind == "nodeport")]
+    if kind == "nodeport":
+        found = [one for one in known if str(one.port) == rest]
+    else:
+        found = [one for one in known if one.is_called(rest) and port in (None, one.port)]
+    if found:
+        return max(found, key=lambda one: one.is_cluster_ip)
+    listed = list(dict.fromkeys(one.question for one in known))
+    choices = ", ".join(listed[:_LISTED]) + (", ..." if len(listed) > _LISTED else "")
+    what = "node port" if kind == "nodeport" else "service"
+    asked = f"{rest}:{port}" if port is not None and kind == "svc" else rest
+    hint = f"choose from: {choices}" if listed else "the rules show none"
+    raise UsageError(f"unknown {what} {asked[:80]!r}; {hint}")
+
+
+def address_of(port: ServicePort) -> str:
+    """Return the address of a service port as text, "" for a node port."""
+    return address_text(port.family, port.address) if port.address is not None else ""
