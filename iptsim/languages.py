@@ -101,6 +101,12 @@ def current_language() -> str:
     return "en" if catalogue is None else catalogue.name
 
 
+def page_language() -> str:
+    """Return the language in force as the `lang` of an HTML page: with the script of Chinese (BCP 47)."""
+    name = current_language()
+    return {"zh-TW": "zh-Hant-TW"}.get(name, name)
+
+
 def language_of_locale(environment: Mapping[str, str]) -> str:
     """Return the language that a locale asks for, English where it asks for another one.
 

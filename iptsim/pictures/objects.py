@@ -7,6 +7,7 @@ from functools import singledispatch
 from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.host import Host
+from iptsim.languages import language
 from iptsim.pictures.chains import chains_picture
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.topology import topology_picture
@@ -30,4 +31,5 @@ def _(host: Host) -> Picture:
 
 @picture_of.register
 def _(explanation: Explanation) -> Picture:
-    return topology_picture(explanation.host, explanation)
+    with language(explanation.language):
+        return topology_picture(explanation.host, explanation)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.errors import UsageError, printable
-from iptsim.languages import current_language, say
+from iptsim.languages import current_language, language, page_language, say
 from iptsim.pictures.drawing import Drawing, Placement
 from iptsim.pictures.notations import dot, mermaid
 from iptsim.pictures.png import png
@@ -55,20 +55,26 @@ class Picture:
     def __init__(
         self, drawing: Callable[[], Drawing], placement: Callable[[], Placement], text: Callable[[], str]
     ) -> None:
-        """Take the functions that draw it, place it and write it as text, called on use."""
+        """Take the functions that draw it, place it and write it as text, called on use.
+
+        Its language is the one in force now.
+        """
+        self.language = current_language()
         self._draw = drawing
         self._place = placement
         self._write = text
 
     @cached_property
     def drawing(self) -> Drawing:
-        """What it shows."""
-        return self._draw()
+        """Its contents."""
+        with language(self.language):
+            return self._draw()
 
     @cached_property
     def placement(self) -> Placement:
-        """Where the parts of the drawing stand."""
-        return self._place()
+        """The positions of its parts."""
+        with language(self.language):
+            return self._place()
 
     def svg(self, *, style: str | None = None, names: bool = False) -> str:
         """Return it as SVG.
@@ -105,14 +111,16 @@ class Picture:
         title, text = escape(printable(self.drawing.title)), escape(self.text())
         # a picture may shrink to fit the window, but stays readable
         narrowest = round(0.7 * self.placement.width)
+        with language(self.language):
+            lang, summary = page_language(), escape(say("As text"))
         return _PAGE.format(
-            title=title, svg=self.svg(), text=text, narrowest=narrowest,
-            lang=current_language(), summary=escape(say("As text")),
-        )  # fmt: skip
+            title=title, svg=self.svg(), text=text, narrowest=narrowest, lang=lang, summary=summary
+        )
 
     def text(self) -> str:
         """Return it as a tree of plain text."""
-        return self._write()
+        with language(self.language):
+            return self._write()
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, in the format of the file's extension: one of :data:`ENDINGS`.

@@ -269,7 +269,7 @@ def _step(step: Step) -> dict[str, Any]:
         "policy": step.policy,
         "maybe": step.maybe,
         "changes": ", ".join(changes),
-        "note": step.note,
+        "note": str(step.note),
         "code": step.code,
         "in": step.interfaces[0],
         "out": step.interfaces[1],

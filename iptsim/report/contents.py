@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
-from iptsim.languages import current_language, told
+from iptsim.languages import page_language, told
 from iptsim.owners.chains import ChainOwners, chain_owners
 from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
@@ -34,7 +34,7 @@ class Report:
         title: the source, in short.
         data: everything that the page shows, ready for JSON; texts from the source are inert.
         picture: the topology as SVG.
-        lang: the language of its texts.
+        lang: the language of its texts, as HTML names it.
     """
 
     title: str
@@ -86,7 +86,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "traces": traces.traces.values,
     }
     picture = topology_picture(host, family=map_family).svg(style="", names=True)
-    return Report(title, data, picture, current_language())
+    return Report(title, data, picture, page_language())
 
 
 class _Room:

@@ -278,7 +278,7 @@ def test_labels_are_in_the_language_in_force() -> None:
         host = iptsim.load_host(CAPTURES / "docker-28.5/icc-off")
         picture = topology_picture(host, iptsim.explain(host, "client", "web:80"))
         shown = texts(picture.svg())
-        assert '<html lang="zh-TW">' in picture.html()
+        assert '<html lang="zh-Hant-TW">' in picture.html()
     assert {"網路命名空間", "橋接器：虛擬交換器", "容器", "封包路徑"} <= set(shown)
     # names of the field stay as they are
     assert {"PREROUTING", "docker0", "iptables"} <= set(shown)

@@ -208,7 +208,7 @@ def test_an_empty_dump_has_a_report(tmp_path: Path) -> None:
 def test_a_report_in_another_language() -> None:
     with language("zh-TW"):
         text = page(report(load_host(ICC_OFF)))
-    assert '<html lang="zh-TW">' in text
+    assert '<html lang="zh-Hant-TW">' in text
     assert '<h2 id="reach-title">連通性</h2>' in text
     data = data_of(text)
     assert data["reasons"].keys() == data_of(made(ICC_OFF))["reasons"].keys()
