@@ -34,7 +34,7 @@ def switch(kernel: Kernel, context: Context, port: Interface, target: Neighbour)
     if target.port is None:
         ports = tuple(name for name in ports if name != port.name or port.hairpin)
     if not ports and not target.sends and kernel.namespace.ports(bridge):
-        note = message("nobody on {bridge} answers for {who}", bridge=bridge, who=target.name)
+        note = message("nothing on {device} answers for {target}", device=bridge, target=target.name)
         return kernel.drop("no-neighbour", note, "BRIDGE")
     name = settle_port(kernel, ports, target.name, bridge) if ports else None
     out = kernel.namespace.interfaces.get(name or "")
@@ -52,7 +52,10 @@ def _refused(kernel: Kernel, port: Interface, out: Interface | None) -> Outcome 
     if out is None:
         return None
     if out.name == port.name and not port.hairpin:
-        note = message("the way goes back out of port {name}, which has no hairpin mode", name=port.name)
+        note = message(
+            "the frame would leave by {name}, the port that it came in by, and hairpin mode is off there",
+            name=port.name,
+        )
         return kernel.drop("hairpin-off", note, "BRIDGE")
     if port.isolated and out.isolated:
         return kernel.drop("isolated-ports", message("both bridge ports are isolated"), "BRIDGE")
@@ -96,7 +99,7 @@ def _pass_unseen_by_iptables(
         note = message("its {length} bytes exceed the MTU of {mtu}", length=packet.length, mtu=out.mtu)
         return kernel.drop("too-big", note, "BRIDGE")
     note = message(
-        "it is switched by {bridge}; {switch} is off, so iptables never sees it",
+        "switched by {bridge}; {switch} is off, so iptables never sees it",
         bridge=bridge,
         switch=f"bridge-nf-call-ip{'6' if packet.family == 6 else ''}tables",
     )

@@ -130,7 +130,9 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
         if outcome is None:
             outcome = pass_hook(kernel, context, hooks.POSTROUTING)
         if outcome is not None:
-            passage.steps[-1].note = message("neighbour discovery dies here, so nothing can be sent")
+            passage.steps[-1].note = message(
+                "neighbour discovery is dropped here, so the packet is never sent"
+            )
             return Outcome("DROP", context=context)
     del passage.steps[steps:], passage.skipped[skipped:]
     return None

@@ -81,7 +81,7 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | Non
     if gateway in (target, sender) or not any(address.covers(sender) for address in own):
         return None
     note = message(
-        "{sender} is taken to use the gateway {gateway} itself, not the host (--set dst_mac=ADDRESS decides it).",
+        "{sender} is assumed to use the gateway {gateway}, not the host (--set dst_mac=ADDRESS changes that).",
         sender=address_text(family, packet.src),
         gateway=address_text(family, gateway),
     )
@@ -92,16 +92,18 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | Non
 # -- behind which port somebody is ------------------------------------------------------------------------
 
 
-def settle_port(kernel: Kernel, ports: tuple[str, ...], who: str, bridge: str) -> str:
+def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str) -> str:
     """Return behind which of several ports somebody is; where that matters, each is a way of its own."""
     names = ports if _tells_apart(kernel, ports) else ports[:1]
     for name in names[:-1]:
         unknown = Unknown(
-            message("behind which port of {bridge} {who} is", bridge=bridge, who=who),
+            message("which port of {bridge} {target} is behind", bridge=bridge, target=target),
             message("ip-neigh.json and bridge-fdb.json in the capture"),
-            (bridge, who, name),
+            (bridge, target, name),
         )
-        if kernel.choices.choose(unknown, "port", message("{who} is behind port {port}", who=who, port=name)):
+        if kernel.choices.choose(
+            unknown, "port", message("{target} is behind port {port}", target=target, port=name)
+        ):
             return name
     return names[-1]
 

@@ -33,14 +33,14 @@ def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
         return None
     driver = bypassing_driver(host, delivered.packet)
     if driver == "overlay":
-        note = message("only its own containers can reach an overlay network")
+        note = message("only containers on an overlay network can reach it")
         return Step("BRIDGE", "DROP", note=note, code="no-route")
     if driver is None or delivered.kind != "container":
         return None
     way_out = host.namespace.interfaces.get(delivered.interface or "")
     if way_out is not None and way_out.kind == driver:
         return None
-    note = message("a {driver} interface can't talk to the host that carries it", driver=driver)
+    note = message("a {driver} interface cannot reach its own host", driver=driver)
     return Step("BRIDGE", "DROP", note=note, code="macvlan-host")
 
 
@@ -50,7 +50,7 @@ def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: in
         Step(
             "BRIDGE",
             "ACCEPT",
-            note=message("{driver} traffic does not pass the host's iptables", driver=driver),
+            note=message("{driver} traffic bypasses the host's iptables", driver=driver),
             code="bypasses-iptables",
         )
     )
@@ -58,7 +58,7 @@ def bypass(host: Host, kernel: Kernel, packet: Packet, driver: str, next_hop: in
     if isinstance(owner, tuple):
         return Outcome("ACCEPT", Delivery("container", owner[0].name, packet.copy()))
     if owner == "host" and driver != "overlay":
-        note = message("a {driver} interface can't talk to the host that carries it", driver=driver)
+        note = message("a {driver} interface cannot reach its own host", driver=driver)
         kernel.passage.steps.append(Step("BRIDGE", "DROP", note=note, code="macvlan-host"))
         return Outcome("DROP")
     return Outcome("ACCEPT", Delivery("outside", address_text(packet.family, packet.dst), packet.copy()))

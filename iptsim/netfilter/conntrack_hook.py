@@ -23,7 +23,7 @@ def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
         joined = first if hook.tracks else packet.family == 4 and hook.name == hooks.INPUT
         if joined:
             packet.fragment = None
-            note = message("the kernel puts the fragments together first; rules see the whole packet")
+            note = message("the kernel reassembles the fragments first; rules see the whole packet")
             kernel.note(hook.name, "CONTINUE", note, "defragmented")
     if hook.tracks and first and packet.extension_headers:
         _join_atomic_fragment(packet)
@@ -73,8 +73,8 @@ def _find_quoted(kernel: Kernel, context: Context) -> State | None:
         return find_quoted(packet, packet.quoted, kernel.connections, context.zone)
     kernel.notes.append(
         message(
-            "Nothing says which packet the ICMP error is about, so it belongs to no known connection and its "
-            "state is INVALID; quote that packet: --set inner.dst=ADDRESS --set inner.dport=PORT."
+            "The packet that the ICMP error quotes is unknown, so the error belongs to no known connection and its "
+            "state is INVALID; name that packet with --set inner.dst=ADDRESS --set inner.dport=PORT."
         )
     )
     return None

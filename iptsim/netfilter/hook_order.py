@@ -34,8 +34,8 @@ def _comes_first(kernel: Kernel, hook: str, table: str, program: Program, other:
         return bool(stated == program.backend)
     place = f"{table} {hook}"
     unknown = Unknown(
-        message("whose rules come first in {place}, those of nf_tables or of legacy", place=place),
-        message("--set first_backend=nf_tables, or legacy: those that were loaded last come first"),
+        message("which rules come first in {place}: those of nf_tables or of legacy", place=place),
+        message("--set first_backend=nf_tables or legacy (the rules that were loaded last come first)"),
         (table, hook),
     )
     words = message("the {backend} rules of {place} come first", backend=program.backend, place=place)

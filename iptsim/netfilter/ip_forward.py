@@ -43,9 +43,7 @@ def _refused(kernel: Kernel, context: Context, decision: routing.Decision) -> Ou
         note = message("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)
         return kernel.drop("not-for-host", note)
     if packet.ttl <= 1:
-        return kernel.drop(
-            "ttl-exceeded", message("the TTL has run out; the host answers with time exceeded")
-        )
+        return kernel.drop("ttl-exceeded", message("the TTL has expired; the host replies time exceeded"))
     link_local = packet.family == 6 and (packet.src == 0 or is_link_local(6, packet.src))
     if link_local and device != context.entered:
         address = address_text(6, packet.src)

@@ -99,6 +99,8 @@ def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
 def _refused_before_rules(kernel: Kernel, packet: Packet) -> Outcome | None:
     """Drop what ip6_rcv_core refuses before any hook: multicast or loopback sources, loopback targets."""
     if packet.family == 6 and (is_multicast(6, packet.src) or packet.src == 1 or packet.dst == 1):
-        note = message("IPv6 drops it before any rule: a loopback or multicast address")
+        note = message(
+            "the kernel drops it before any rule: a multicast or loopback address is not valid there"
+        )
         return kernel.drop("martian", note)
     return None

@@ -59,7 +59,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     context = kernel.context(packet)
     found = route_output(kernel, packet, source=None)
     if found is None or found.device is None:
-        return kernel.drop("no-route", message("the answer has no way back"))
+        return kernel.drop("no-route", message("there is no route back to the sender"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if rejected.connection is not None:

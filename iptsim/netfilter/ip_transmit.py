@@ -28,8 +28,11 @@ def transmit(kernel: Kernel, context: Context, gateway: int | None) -> Outcome:
         return Outcome("ACCEPT", link, next_hop=next_hop)
     target = kernel.world.neighbour(packet.family, next_hop, device)
     if target is None:
-        who = address_text(packet.family, next_hop)
-        note = message("nobody on {device} answers for {who}", device=device, who=who)
+        note = message(
+            "nothing on {device} answers for {target}",
+            device=device,
+            target=address_text(packet.family, next_hop),
+        )
         return kernel.drop("no-neighbour", note)
     outcome = pass_device(kernel, context, "egress", *carriers(kernel, device))
     if outcome is None and is_bridge(kernel, device):

@@ -57,12 +57,12 @@ def _rewrite(
     packet = context.packet
     if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
         # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
-        note = message("an ICMP redirect for a translated connection is not passed on")
+        note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
     if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if not nat.translate(packet, connection, side, context.direction):
-        return kernel.drop("nat-failed", message("its GRE header can't be translated"), hook.name)
+        return kernel.drop("nat-failed", message("its GRE header cannot be translated"), hook.name)
     return None
 
 
@@ -78,7 +78,7 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
     if kernel.host.inferred or _has_table(kernel, context):
         return True
     unknown = Unknown(
-        message("whether the host has a nat chain that no file shows"), message("the table nat in the dump")
+        message("whether the host has a nat chain that no file shows"), message("table nat in the dump")
     )
     return kernel.choices.choose(unknown, "nat", message("the host has a nat chain"))
 

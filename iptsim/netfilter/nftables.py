@@ -71,7 +71,7 @@ def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | N
     """Pass a chain. Returns None where the packet goes on unchanged."""
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
-        note = message("{chain}: nothing in it drops or changes packets", chain=chain_place(chain))
+        note = message("{chain} has no rule that drops or changes packets", chain=chain_place(chain))
         _add_step(kernel, chain, hook, "ACCEPT", note)
         return None
     effect = _effect(kernel, chain)

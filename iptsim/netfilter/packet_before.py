@@ -45,7 +45,7 @@ def pass_before(run: Run, stated: State | None) -> list[Text]:
         return []
     return [
         message(
-            "The packet before did not pass, or its answer did not: {verdict}.",
+            "The earlier packet or its reply did not pass: {verdict}.",
             verdict=broken.verdict,
         )
     ]

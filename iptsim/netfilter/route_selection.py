@@ -97,7 +97,7 @@ def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) ->
         return None
     found = route_again(kernel, packet)
     if found is None or found.type in ("unreachable", "prohibit", "blackhole"):
-        return kernel.drop("no-route", message("the changed packet has no route"))
+        return kernel.drop("no-route", message("there is no route for the changed packet"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if found != kernel.passage.route:
@@ -114,7 +114,9 @@ def refused_output(kernel: Kernel, packet: Packet, device: str | None) -> Outcom
     local = fib.address_type(namespace, 4, packet.dst) == "LOCAL"
     if local or routing.route_localnet(namespace, device or ""):
         return None
-    note = message("a packet from 127.0.0.0/8 may not leave: route_localnet is 0 on {device}", device=device)
+    note = message(
+        "a packet from 127.0.0.0/8 must not leave the host: route_localnet is 0 on {device}", device=device
+    )
     return kernel.drop("martian", note)
 
 

@@ -157,13 +157,13 @@ def refusal(found: fib.RouteResult) -> Text:
         return ""
     if found.rule is not None:
         return message(
-            "ip rule {priority} ({conditions}) says {type}",
+            "ip rule {priority} ({conditions}) is of type {type}",
             priority=found.rule.priority,
             conditions=conditions(found.rule),
             type=found.type,
         )
     where = policy_words(found)
-    words = message("the route to the destination says {route_type}", route_type=found.type)
+    words = message("the route to the destination is of type {route_type}", route_type=found.type)
     return message("{refusal} ({rule})", refusal=words, rule=where) if where else words
 
 
@@ -212,7 +212,7 @@ def _bad_source(
     return drop(
         "rp-filter",
         message(
-            "the way back to the source does not leave by {interface}, and rp_filter wants that",
+            "rp_filter is on, and the route back to the source does not leave by {interface}",
             interface=interface,
         ),
     )
@@ -228,7 +228,7 @@ def _multicast(joined: bool) -> Decision:
         return Decision("local")
     return drop(
         "not-joined",
-        message("the host is not taken to have joined the multicast group (--set joined=yes if it has)"),
+        message("the host is assumed not to have joined the multicast group (--set joined=yes if it has)"),
     )
 
 

@@ -135,7 +135,7 @@ def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepa
     if passes is None and not target.terminal and target.status != "unknown":
         # only a value is unknown (a mark that is not saved): the packet goes on in any case
         kernel.notes.append(
-            message("{reason} is not known; the packet is taken to keep what it has", reason=unknown.reason)
+            message("{reason}: unknown; the packet is assumed to keep its value.", reason=unknown.reason)
         )
         return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None

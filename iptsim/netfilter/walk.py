@@ -86,7 +86,7 @@ class Simulator:
             name = "iptables-save.txt" if family == 4 else "ip6tables-save.txt"
             return [
                 message(
-                    "The source has no IPv{family} rules ({name}); the host is taken to have none.",
+                    "The source has no IPv{family} rules ({name}); the host is assumed to have none.",
                     family=family,
                     name=name,
                 )
@@ -96,7 +96,7 @@ class Simulator:
         if not shown and (daemon is None or daemon.iptables is not False):
             return [
                 message(
-                    "The dump of the IPv{family} rules is empty; the host is taken to have none.",
+                    "The dump of the IPv{family} rules is empty; the host is assumed to have none.",
                     family=family,
                 )
             ]
@@ -108,8 +108,8 @@ class Simulator:
         if family not in self._refused:
             self._refused[family] = [
                 message(
-                    "{table} {chain} rule {position} (line {line}) is passed by, as the kernel refuses it: "
-                    "{refused}.",
+                    "{table} {chain} rule {position} (line {line}) is ignored: the kernel would reject it "
+                    "({refused}).",
                     table=rule.table,
                     chain=rule.chain,
                     position=rule.position,
@@ -124,8 +124,8 @@ class Simulator:
         if len(refused) <= _REFUSED_SHOWN:
             return refused
         more = message_many(
-            "{count} more rule is passed by as well.",
-            "{count} more rules are passed by as well.",
+            "{count} more rule is ignored as well.",
+            "{count} more rules are ignored as well.",
             len(refused) - _REFUSED_SHOWN,
         )
         return [*refused[:_REFUSED_SHOWN], more]

@@ -66,7 +66,7 @@ class Watch:
                 "{rules}, and {count} more", "{rules}, and {count} more", len(found) - _SHOWN, rules=rules
             )
         return message(
-            "{address} stands for all outside addresses, but rules treat some differently: {rules}.",
+            "{address} represents all outside addresses, but rules treat some differently: {rules}.",
             address=address_text(family, address),
             rules=rules,
         )

@@ -109,7 +109,7 @@ def test_nothing_quoted_and_nothing_known_is_said() -> None:
     trace = ask(**ERROR)
     assert trace.verdict == "DROP"
     assert any(
-        "Nothing says which packet the ICMP error is about" in note for note in map(str, trace.assumptions)
+        "The packet that the ICMP error quotes is unknown" in note for note in map(str, trace.assumptions)
     )
 
 

@@ -83,7 +83,7 @@ def test_ipv6_alike() -> None:
 )
 def test_rules_that_treat_other_sources_differently_are_named(rules: list[str], named: bool) -> None:
     answer = iptsim.explain(host_with(*rules), "internet", "host:22")
-    told = [one for one in map(str, answer.assumptions) if "stands for all outside addresses" in one]
+    told = [one for one in map(str, answer.assumptions) if "represents all outside addresses" in one]
     assert bool(told) == named
     if named:
         assert "filter INPUT 1 (-s 1.2.3.4/32)" in told[0]
