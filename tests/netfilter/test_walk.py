@@ -456,7 +456,7 @@ class TestPolicyRouting:
     def test_of_a_refusal(self) -> None:
         trace = ask(self.policy_router("prohibit"), sender="10.9.0.2", to="8.8.8.8", reply=False)
         assert trace.verdict == "DROP"
-        assert self.notes(trace) == ["ip rule 1000 (mark 0x2) says prohibit"]
+        assert self.notes(trace) == ["ip rule 1000 (mark 0x2) is of type prohibit"]
 
 
 class TestGroups:

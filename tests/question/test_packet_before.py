@@ -72,7 +72,7 @@ def test_a_packet_that_was_dropped_leaves_no_connection() -> None:
     trace = ask(after={**FIRST, "assume": {"limit": False}})
     assert trace.verdict == "DROP"
     assert tables(trace) == [("nat", "PREROUTING", 1), ("filter", "FORWARD", None)]
-    assert any("The packet before did not pass" in text for text in map(str, trace.assumptions))
+    assert any("The earlier packet or its reply did not pass" in text for text in map(str, trace.assumptions))
 
 
 def test_what_is_open_about_the_first_packet_is_open_for_the_next() -> None:
