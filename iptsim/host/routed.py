@@ -26,6 +26,20 @@ def addresses_of_routes(namespace: Namespace) -> dict[str, list[InterfaceAddress
             scope="link" if link else "global",
         )
         found.setdefault(route.device or "", []).append(address)
+    return found or _by_preferred_source(namespace)
+
+
+def _by_preferred_source(namespace: Namespace) -> dict[str, list[InterfaceAddress]]:
+    """Return the addresses that routes to a link name as their source, where the local table is not shown."""
+    found: dict[str, list[InterfaceAddress]] = {}
+    for route in namespace.routes:
+        if route.device in (None, "lo"):
+            continue
+        addresses = found.setdefault(route.device or "", [])
+        if route.source is not None and route.gateway is None and route.prefix_length < BITS[route.family]:
+            addresses.append(
+                InterfaceAddress(family=route.family, address=route.source, prefix_length=route.prefix_length)
+            )
     return found
 
 

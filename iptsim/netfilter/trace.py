@@ -96,6 +96,8 @@ class Leg:
                 "packet": packet_json(self.delivered.packet),
             }
             out["listening"] = self.listening
+            if self.delivered.kind == "outside" and self.delivered.interface:
+                out["delivered"]["interface"] = self.delivered.interface
             if self.program:
                 out["delivered"]["program"] = self.program
         for name, steps in (("own_steps", self.own_steps), ("arrival_steps", self.arrival_steps)):

@@ -165,3 +165,18 @@ def test_containers_of_a_network_reach_its_gateway(tmp_path: Path) -> None:
     networks = (FIXTURES / "docker-28.5" / "published" / "docker-network-inspect.json").read_text()
     host = read(tmp_path, networks)
     assert iptsim.explain(host, "web", "internet", dport=443).verdict == "ACCEPT"
+
+
+def test_routes_alone_tell_of_interfaces(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text("""default via 172.18.0.1 dev eth1
+10.0.1.0/24 dev eth0 proto kernel scope link src 10.0.1.47
+10.13.13.2 dev wg0 scope link
+172.18.0.0/16 dev eth1 proto kernel scope link src 172.18.0.3
+""")
+    host = iptsim.load_host(path)
+    assert [address_text(4, one.address) for one in host.namespace.interfaces["eth1"].addresses] == [
+        "172.18.0.3"
+    ]
+    answer = iptsim.explain(host, "10.13.13.2", "8.8.8.8", dport=443).as_json()
+    assert answer["legs"][0]["delivered"]["interface"] == "eth1"
