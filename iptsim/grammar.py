@@ -24,6 +24,8 @@ STARTS: dict[str, tuple[str, ...]] = {
     "iproute": ("link", "address", "route", "nexthop", "rule"),
     "listed": ("match", "target"),
     "listing": ("heading", "columns", "plain", "numbered", "verbose", "numbered_verbose"),
+    "logline": ("start",),
+    "packets": ("tcpdump", "tuple"),
     "u32": ("start",),
     "values": (
         "any_text",

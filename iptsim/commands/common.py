@@ -127,6 +127,11 @@ def add_question(parser: argparse.ArgumentParser, *, family: bool = True) -> Any
         family: add `-6` too; False where :func:`add_rules` has already done so.
     """
     ask = parser.add_argument_group(say("the packet"))
+    ask.add_argument(
+        "--packet",
+        metavar="LINE",
+        help=say("the packet of a line of the kernel's log, of conntrack -L or of tcpdump"),
+    )
     ask.add_argument("--from", dest="sender", metavar="ENDPOINT", help=say("source"))
     ask.add_argument("--to", metavar="ENDPOINT[:PORT]", help=say("destination; for IPv6 [ADDRESS]:PORT"))
     ask.add_argument("-p", "--proto", metavar="PROTO", help=say("tcp (default), udp, icmp ..., or a number"))
@@ -190,7 +195,11 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     for name, value in read_settings(arguments.settings).items():
         if fields.setdefault(name, value) != value:
             raise UsageError(f"--set {name}={value} contradicts another option, which says {fields[name]}")
-    return fields
+    if arguments.packet is None:
+        return fields
+    from iptsim.paste.asking import fields_of_line
+
+    return {**fields_of_line(arguments.packet), **fields}
 
 
 def asks_about_packet(fields: dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from iptsim.languages import say
 if TYPE_CHECKING:
     from iptsim.alternatives import Proposal
     from iptsim.explanation import Explanation
+    from iptsim.host import Host
     from iptsim.render.explanation import Level
 
 
@@ -81,9 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         return answer_batch(arguments, wanted)
     fields = question_fields(arguments)
-    if not asks_about_packet(fields):
-        return _list_endpoints(arguments)
     host = open_source(arguments)
+    if not asks_about_packet(fields):
+        if host.pasted is None or not host.pasted.asked:
+            return _list_endpoints(arguments, host)
+        fields = {**host.pasted.asked[0], **fields}
     explanation = answer(host, fields)
     if wanted is not None:
         assume_listening(wanted, explanation)
@@ -154,11 +157,10 @@ def expected(wanted: str | None, explanation: Explanation, where: str = "") -> i
     return DIFFERS
 
 
-def _list_endpoints(arguments: argparse.Namespace) -> int:
+def _list_endpoints(arguments: argparse.Namespace, host: Host) -> int:
     """List the endpoints to ask about."""
     from iptsim.render.endpoints import endpoints_json, endpoints_lines
 
-    host = open_source(arguments)
     if arguments.json:
         print_json(endpoints_json(host))
     else:

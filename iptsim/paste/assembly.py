@@ -12,9 +12,10 @@ from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import Host, Lines, Pasted
 from iptsim.packet import Family
+from iptsim.paste.evidence import nothing_shown, rules_of
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.nothing import nothing_read
-from iptsim.paste.pieces import Ask, Facts, Rules, Segment, Warned
+from iptsim.paste.pieces import Ask, Facts, Logged, Rules, Segment, Warned
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.splitting import split
 from iptsim.reading import parse_json
@@ -59,12 +60,17 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         if isinstance(piece, Facts):
             for file, data in piece.files.items():
                 files[file] = _joined(files[file], data) if file in files else data
-    rulesets = Builder(name).build([piece for piece in pieces if isinstance(piece, Rules)])
+    logged = [piece for piece in pieces if isinstance(piece, Logged)]
+    rules = [piece for piece in pieces if isinstance(piece, Rules)]
+    rules += rules_of(logged, {piece.family or 4 for piece in rules})
+    rulesets = Builder(name).build(rules or [nothing_shown()])
     host = host_of(Source(name, files), rulesets)
     asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
     warned = [f"line {piece.line}: {piece.text}" for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
+        # where iptables-save itself writes such a line
+        ruleset.trailer += tuple(piece.text for piece in pieces if isinstance(piece, Warned))
     host.pasted = Pasted(tuple(read), tuple(left), asked)
     return host
 

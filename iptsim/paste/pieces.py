@@ -115,12 +115,49 @@ class Ask:
     Attributes:
         fields: they.
         line: where it stands.
-        logged: what a log line says beside the packet: "prefix", "chain", "verdict" ...
     """
 
     fields: dict[str, Any]
     line: int
-    logged: dict[str, Any] = field(default_factory=dict)
+
+
+class Visit(NamedTuple):
+    """What a TRACE line says: a packet matched a rule, or came to the end of a chain.
+
+    Attributes:
+        kind: "rule", "policy" or "return".
+        number: of the rule; of the others, one more than there are rules.
+    """
+
+    table: str
+    chain: str
+    kind: str
+    number: int
+
+
+@dataclass(slots=True)
+class Logged:
+    """A packet that a rule logged.
+
+    Attributes:
+        family: 4 or 6.
+        hook: where, as its interfaces show.
+        prefix: what the rule writes before it.
+        verdict: what the prefix says that becomes of it, None where it says nothing.
+        fields: the packet, as fields of a batch line.
+        line: where it stands.
+        visit: the rule, of a TRACE line.
+        conditions: options of a rule that only such packets match.
+    """
+
+    family: Family
+    hook: str
+    prefix: str
+    verdict: str | None
+    fields: dict[str, Any]
+    line: int
+    visit: Visit | None = None
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -131,7 +168,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Warned
+Piece = Rules | Facts | Ask | Logged | Warned
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
+from iptsim.paste.evidence import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 
 #: How many complaints of one text are told.
@@ -170,11 +171,11 @@ class Builder:
         assert item.chain is not None
         chain = self._home(table, item.chain, item.line)
         last = chain.rules[-1].position if chain.rules else 0
-        if item.position is not None and item.position > last + 1 and (not chain.rules or last):
+        if item.position and item.position > last + 1 and (not chain.rules or last):
             chain.rules.append(gap(table.name, chain.name, item.line))
         words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
         for rule in self._rules(words, table, chain, item, binder, item.hidden):
-            rule.position = item.position or last + 1
+            rule.position = last + 1 if item.position is None else item.position
             last = rule.position
             chain.rules.append(rule)
 
@@ -252,7 +253,7 @@ class Builder:
         if reading.target is not None or reading.bound is None:
             return reading.target
         target = reading.bound.target
-        if isinstance(target, Jump) and target.chain in BUILTIN_CHAINS[table.name]:
+        if isinstance(target, Jump) and target.chain in (*BUILTIN_CHAINS[table.name], UNKNOWN):
             return HiddenTarget(name=target.chain, reason=message("what -j {name} does", name=target.chain))
         return target
 
@@ -314,9 +315,10 @@ class Builder:
                 chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
                 chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
             if chain.builtin and (family, table.name, chain.name) not in self._policies and chain.rules:
+                line = chain.rules[-1].line
                 if is_gap(chain.rules[-1]):
                     chain.rules.pop()
-                chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line, policy=True))
+                chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
     def _callers(self, family: Family, table: Table) -> None:
         """Let chains of well-known programs be reached, where the built-in chain that leads to them is not shown."""

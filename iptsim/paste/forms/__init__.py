@@ -17,7 +17,19 @@ from iptsim.paste.prompts import Command
 Find = Callable[[list[Line], int, Command | None], Segment | None]
 
 #: The modules of the forms, the most telling first.
-FORMS = ("commands", "listing", "dump", "iproute", "net_tools", "sockets", "sysctl", "docker_json")
+FORMS = (
+    "logline",
+    "conntrack",
+    "commands",
+    "listing",
+    "dump",
+    "iproute",
+    "net_tools",
+    "sockets",
+    "sysctl",
+    "docker_json",
+    "packet_line",
+)
 
 
 def finders() -> list[Find]:

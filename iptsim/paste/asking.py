@@ -1,0 +1,25 @@
+"""The packet that one pasted line tells of: a log line, a line of conntrack or tcpdump, a 5-tuple."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iptsim.errors import UsageError
+from iptsim.paste.lines import lines_of
+from iptsim.paste.pieces import Ask
+from iptsim.paste.splitting import split
+
+
+def fields_of_line(text: str) -> dict[str, Any]:
+    """Return the packet of a line, as fields of a batch line.
+
+    Raises:
+        UsageError: it tells of none.
+    """
+    segments, _ = split(lines_of(text))
+    asked = [piece for segment in segments for piece in segment.pieces if isinstance(piece, Ask)]
+    if not asked:
+        raise UsageError(
+            f"--packet {text[:80]}: no packet in it; give a line that the kernel logged, of conntrack -L or of tcpdump"
+        )
+    return dict(asked[0].fields)

@@ -1,0 +1,175 @@
+"""Lines that the kernel logged: by a LOG rule of iptables or nftables, or by TRACE."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from lark import Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.grammar import parser
+from iptsim.packet import Family
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Ask, Logged, Segment, Visit
+from iptsim.paste.prompts import Command
+
+_LINE = re.compile(r"(?P<before>.*?)(?P<fields>\bIN=\S* OUT=\S*(?: .*)?$)")
+#: What stands before a rule's own prefix: the time, the machine, the ring buffer's stamp.
+_STAMP = re.compile(r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>")
+_TRACE = re.compile(
+    r"TRACE: (?P<table>raw|mangle|nat|filter|security):(?P<chain>[^\s:]+):(?P<kind>rule|policy|return):(?P<number>\d+)"
+)
+#: Words in a prefix that say what the rule behind the LOG rule does. ufw, firewalld, Shorewall and csf use such.
+_VERDICTS = (
+    ("REJECT", re.compile(r"reject", re.IGNORECASE)),
+    ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard", re.IGNORECASE)),
+    ("ACCEPT", re.compile(r"\ballow|accept|permit|pass(?:ed)?\b", re.IGNORECASE)),
+)
+_REDACTED = re.compile(r".*(?:[xXyY*?]{2}|<|>|\[|redact|filter|hidden|\.{3})", re.IGNORECASE)
+
+
+class Record(NamedTuple):
+    """What a logged line says.
+
+    Attributes:
+        prefix: what the rule writes before the packet.
+        pairs: the fields, by the kernel's names.
+        flags: those of TCP, and DF and the like.
+        visit: what TRACE says: which rule of which chain.
+    """
+
+    prefix: str
+    pairs: dict[str, str]
+    flags: tuple[str, ...]
+    visit: Visit | None
+
+    @property
+    def hook(self) -> str:
+        """The hook that its interfaces show."""
+        if not self.pairs.get("IN"):
+            return "OUTPUT"
+        return "FORWARD" if self.pairs.get("OUT") else "INPUT"
+
+    @property
+    def verdict(self) -> str | None:
+        """What the prefix says that becomes of the packet."""
+        return next((verdict for verdict, word in _VERDICTS if word.search(self.prefix)), None)
+
+    @property
+    def family(self) -> Family:
+        """The address family."""
+        return 6 if ":" in self.pairs.get("SRC", "") + self.pairs.get("DST", "") else 4
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the logged lines that begin in a line, or None."""
+    records: list[tuple[Record, int]] = []
+    end = at
+    while end < len(lines) and (record := record_of(lines[end].text)) is not None:
+        records.append((record, lines[end].number))
+        end += 1
+    if not records:
+        return None
+    traced = any(record.visit for record, _ in records)
+    pieces: list[Ask | Logged] = []
+    for record, number in records:
+        fields = question_of(record)
+        if not any(isinstance(piece, Ask) and piece.fields == fields for piece in pieces):
+            pieces.append(Ask(fields, number))
+        pieces.append(
+            Logged(
+                record.family,
+                record.hook,
+                record.prefix,
+                record.verdict,
+                fields,
+                number,
+                record.visit,
+                conditions(record),
+            )
+        )
+    form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"
+    return Segment(form, form, at, end - 1, list(pieces))
+
+
+def record_of(text: str) -> Record | None:
+    """Return what a logged line says; None for any other line."""
+    found = _LINE.match(text)
+    if not found or ("SRC=" not in text and "PROTO=" not in text):
+        return None
+    try:
+        tree = parser("logline").parse(re.sub(r"\s+", " ", found["fields"]).strip())
+    except UnexpectedInput:
+        return None
+    pairs: dict[str, str] = {}
+    flags = []
+    for child in tree.children:
+        if isinstance(child, Tree) and child.data == "pair":
+            key, *value = map(str, child.children)
+            pairs.setdefault(key, value[0] if value else "")
+        elif isinstance(child, Token) and child.type == "FLAG":
+            flags.append(str(child))
+    before = found["before"]
+    traced = _TRACE.search(before)
+    visit = None
+    if traced and traced["table"] in BUILTIN_CHAINS:
+        visit = Visit(traced["table"], traced["chain"], traced["kind"], int(traced["number"]))
+    prefix = "" if traced else _STAMP.sub("", before).strip()
+    return Record(prefix, pairs, tuple(flags), visit)
+
+
+def question_of(record: Record) -> dict[str, Any]:
+    """Return the packet of a logged line as a question."""
+    pairs = record.pairs
+    fields: dict[str, Any] = {}
+    source, destination = pairs.get("SRC", ""), pairs.get("DST", "")
+    if record.hook == "OUTPUT":
+        fields["from"] = "host"
+    else:
+        fields["in"] = pairs["IN"]
+        fields["from"] = source if _is_address(source) else "internet"
+    fields["to"] = (
+        destination if _is_address(destination) else "host" if record.hook == "INPUT" else "internet"
+    )
+    fields["proto"] = pairs.get("PROTO", "tcp").lower()
+    for name, key in (("sport", "SPT"), ("dport", "DPT"), ("ttl", "TTL"), ("length", "LEN")):
+        if pairs.get(key, "").isdigit():
+            fields[name] = int(pairs[key])
+    if pairs.get("TYPE", "").isdigit():
+        fields["icmp_type"] = int(pairs["TYPE"])
+        if pairs.get("CODE", "").isdigit():
+            fields["icmp_code"] = int(pairs["CODE"])
+    flags = [
+        flag for flag in record.flags if flag in ("SYN", "ACK", "FIN", "RST", "PSH", "URG", "CWR", "ECE")
+    ]
+    if fields["proto"] == "tcp" and flags and flags != ["SYN"]:
+        fields["tcp_flags"] = ",".join(flags)
+    if pairs.get("MARK", "").startswith("0x"):
+        fields["mark"] = pairs["MARK"]
+    return fields
+
+
+def conditions(record: Record) -> tuple[str, ...]:
+    """Return the options of a rule that only packets like the logged one match."""
+    pairs = record.pairs
+    words: list[str] = []
+    for flag, key in (("-s", "SRC"), ("-d", "DST")):
+        if _is_address(pairs.get(key, "")):
+            words += [flag, pairs[key]]
+    for flag, key in (("-i", "IN"), ("-o", "OUT")):
+        if pairs.get(key):
+            words += [flag, pairs[key]]
+    protocol = pairs.get("PROTO", "").lower()
+    if protocol:
+        words += ["-p", protocol]
+    if protocol in ("tcp", "udp") and pairs.get("DPT", "").isdigit():
+        words += ["-m", protocol, "--dport", pairs["DPT"]]
+    return tuple(words)
+
+
+def _is_address(text: str) -> bool:
+    return bool(
+        re.fullmatch(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+", text)
+    ) and not _REDACTED.match(text)
