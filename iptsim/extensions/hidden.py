@@ -104,3 +104,10 @@ class HiddenTarget(Target):
         if self.name == GAP:
             return message("rules that are not shown")
         return message("do what target {name} does", name=self.name)
+
+
+class HiddenEnd(HiddenTarget):
+    """The rest of a built-in chain and its policy, which are not shown: the packet passes the chain, or it does not."""
+
+    status: ClassVar[Status] = "given"
+    terminal: ClassVar[bool] = True

@@ -94,7 +94,7 @@ def read_host(
 def host_of(source: Source, rulesets: Mapping[Family, Ruleset]) -> Host:
     """Return the host of rules that were read already, and of the other files of a capture."""
     host = _Reader(source, False, None, rulesets).read()
-    host.inferred = not source.files
+    host.inferred = not {"ip-addr.json", "ip-link.json"} & set(source.files)
     return host
 
 

@@ -13,7 +13,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Tabl
 from iptsim.dump.words import Word
 from iptsim.errors import printable
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import GAP, Hidden, HiddenTarget
+from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
@@ -358,7 +358,7 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
         reason = message("the rest of chain {chain} and its policy, which are not shown", chain=chain)
     else:
         reason = message("the rules of chain {chain} that are not shown", chain=chain)
-    target = HiddenTarget(name=GAP, reason=reason, settle=SHOW)
+    target = (HiddenEnd if policy else HiddenTarget)(name=GAP, reason=reason, settle=SHOW)
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule

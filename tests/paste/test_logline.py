@@ -1,0 +1,111 @@
+"""Lines of the kernel's log, of TRACE, conntrack and tcpdump are the packet that is asked about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from iptsim.errors import UsageError
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.asking import fields_of_line
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.fields import make_question
+
+BLOCKED = (
+    "Jan  1 12:00:00 gw kernel: [ 12.5] [UFW BLOCK] IN=eth0 OUT= MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00 "
+    "SRC=203.0.113.9 DST=192.0.2.10 LEN=60 TOS=0x00 PREC=0x00 TTL=52 ID=7 DF PROTO=TCP SPT=40000 DPT=5432 "
+    "WINDOW=64240 RES=0x00 SYN URGP=0"
+)
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (
+            BLOCKED,
+            {
+                "in": "eth0", "from": "203.0.113.9", "to": "192.0.2.10", "proto": "tcp", "sport": 40000,
+                "dport": 5432, "ttl": 52, "length": 60,
+            },
+        ),
+        (
+            "IN= OUT=eth0 SRC=fe80::1 DST=2001:db8::9 LEN=104 TC=0 HOPLIMIT=64 PROTO=ICMPv6 TYPE=128 CODE=0 ID=1 SEQ=1",
+            {"from": "host", "to": "2001:db8::9", "proto": "icmpv6", "length": 104, "icmp_type": 128, "icmp_code": 0},
+        ),
+        (
+            "IN=br0 OUT= MAC=<filtered> SRC=xx.xx.xx.xx DST=yy.yy.yy.yy LEN=40 PROTO=UDP SPT=5 DPT=53 LEN=20",
+            {"in": "br0", "from": "internet", "to": "host", "proto": "udp", "sport": 5, "dport": 53, "length": 40},
+        ),
+        (
+            "12:34:56.78 eth0  In  IP 203.0.113.9.40000 > 192.0.2.10.80: Flags [P.], seq 1:9, length 8",
+            {
+                "in": "eth0", "from": "203.0.113.9", "to": "192.0.2.10", "proto": "tcp", "sport": 40000,
+                "dport": 80, "tcp_flags": "PSH,ACK",
+            },
+        ),
+        (
+            "udp      17 29 src=172.17.0.7 dst=10.8.1.2 sport=34143 dport=8125 [UNREPLIED] src=10.8.1.2 "
+            "dst=172.17.0.7 sport=8125 dport=34143 mark=0 use=1",
+            {"from": "172.17.0.7", "to": "10.8.1.2", "proto": "17", "sport": 34143, "dport": 8125},
+        ),
+        (
+            "tcp 10.0.0.1:4321 -> 10.0.0.2:80",
+            {"proto": "tcp", "from": "10.0.0.1", "sport": 4321, "to": "10.0.0.2", "dport": 80},
+        ),
+        (
+            "IP 10.0.0.1 > 10.0.0.2: ICMP echo request, id 7",
+            {"from": "10.0.0.1", "to": "10.0.0.2", "proto": "icmp", "icmp_type": 8},
+        ),
+    ],
+)  # fmt: skip
+def test_the_packet_of_a_line(line: str, fields: dict[str, Any]) -> None:
+    assert fields_of_line(line) == fields
+
+
+def test_a_line_without_a_packet() -> None:
+    with pytest.raises(UsageError, match="no packet in it"):
+        fields_of_line("hello world")
+
+
+def verdict(text: str, **fields: Any) -> str:
+    host = read(text)
+    assert host.pasted is not None
+    return walk(host, make_question({**host.pasted.asked[0], **fields})).verdict
+
+
+def test_a_prefix_that_names_a_verdict_tells_what_became_of_the_packet() -> None:
+    assert verdict(BLOCKED) == "DROP"
+    assert verdict(BLOCKED, dport=80) == "DEPENDS"
+    assert verdict(BLOCKED.replace("[UFW BLOCK] ", "")) == "DEPENDS"
+
+
+def test_with_rules_the_line_is_only_the_question() -> None:
+    rules = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 5432 -j ACCEPT\n-A INPUT -j DROP\nCOMMIT\n"
+    host = read(rules + BLOCKED + "\n")
+    assert [rule.position for rule in host.rulesets[4].rules()] == [1, 2]
+
+
+def test_trace_lines_show_the_rules_that_matched() -> None:
+    packet = "IN=docker0 OUT= SRC=10.2.94.2 DST=10.3.249.19 LEN=60 PROTO=TCP SPT=49802 DPT=8080 SYN"
+    host = read(
+        f"[1.1] TRACE: raw:PREROUTING:rule:2 {packet}\n[1.2] TRACE: raw:PREROUTING:policy:3 {packet}\n"
+        f"[1.3] TRACE: nat:PREROUTING:rule:1 {packet}\n[1.4] TRACE: nat:KUBE-SERVICES:rule:16 {packet}\n"
+    )
+    chain = host.rulesets[4].chain("nat", "PREROUTING")
+    assert chain is not None
+    assert [(rule.position, rule.target_name) for rule in chain.rules if rule.position] == [
+        (1, "KUBE-SERVICES")
+    ]
+    assert verdict_of(host) == "DEPENDS"
+
+
+def verdict_of(host: Host) -> str:
+    assert host.pasted is not None
+    return walk(host, make_question(host.pasted.asked[0])).verdict
