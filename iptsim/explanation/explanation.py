@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iptsim.errors import printable
+from iptsim.explanation.known import known_of
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
@@ -165,6 +166,7 @@ def explain_trace(host: Host, question: Question, trace: Trace) -> Explanation:
         )
         for name in sorted(trace.consulted)
     )
+    assumed.extend(known_of(host, packet))
     branches = [explain_trace(host, question, branch) for branch in trace.branches]
     return Explanation(
         trace.verdict,

@@ -12,7 +12,7 @@ from iptsim.host.model import Host
 from iptsim.netfilter.walk import walk
 from iptsim.paste.asking import fields_of_line
 from iptsim.paste.assembly import host_of_source
-from iptsim.question.fields import make_question
+from iptsim.question.model import Question
 
 BLOCKED = (
     "Jan  1 12:00:00 gw kernel: [ 12.5] [UFW BLOCK] IN=eth0 OUT= MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00 "
@@ -77,7 +77,7 @@ def test_a_line_without_a_packet() -> None:
 def verdict(text: str, **fields: Any) -> str:
     host = read(text)
     assert host.pasted is not None
-    return walk(host, make_question({**host.pasted.asked[0], **fields})).verdict
+    return walk(host, Question(**{**host.pasted.asked[0], **fields})).verdict
 
 
 def test_a_prefix_that_names_a_verdict_tells_what_became_of_the_packet() -> None:
@@ -108,4 +108,4 @@ def test_trace_lines_show_the_rules_that_matched() -> None:
 
 def verdict_of(host: Host) -> str:
     assert host.pasted is not None
-    return walk(host, make_question(host.pasted.asked[0])).verdict
+    return walk(host, Question(**host.pasted.asked[0])).verdict
