@@ -1,4 +1,4 @@
-"""What if: a host after some changes, and what they do to a packet, or to all that can be asked."""
+"""What-if analysis: a host after some changes, and their effect on a packet or on all checked connections."""
 
 from iptsim.alternatives.changes import change_host
 from iptsim.alternatives.comparison import Parting, WhatIf, what_if

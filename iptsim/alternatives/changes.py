@@ -1,4 +1,4 @@
-"""Changes to a host: Docker's settings, kernel parameters, rules put in or taken out by hand.
+"""Changes to a host: Docker's settings, kernel parameters, inserted or deleted rules.
 
 A change is a name and a text, as on a command line: ("icc", "false"), ("policy", "FORWARD=ACCEPT"),
 ("insert", "DOCKER-USER 1 -s 172.17.0.3 -j DROP").
@@ -27,11 +27,11 @@ _SYSCTL = re.compile(r"[\w./-]+")
 
 
 class ChangedHost:
-    """A host to which changes were made, one after the other.
+    """A host to which changes are applied one after the other.
 
     Attributes:
-        host: the host as it is now.
-        docker: its Docker settings now; None as long as nobody asked for them.
+        host: the current state of the host.
+        docker: its current Docker settings; None until they are first needed.
     """
 
     def __init__(self, host: Host, docker: DockerHost | None = None) -> None:
@@ -39,14 +39,14 @@ class ChangedHost:
         self.docker = docker
 
     def change(self, changes: Iterable[Change], family: Family = 4) -> None:
-        """Make some changes, one after the other.
+        """Apply changes in the order given.
 
         Args:
             changes: the changes.
-            family: of the rules that "insert", "append", "delete" and "policy" are about.
+            family: the family of the rules that "insert", "append", "delete" and "policy" change.
 
         Raises:
-            UsageError: a change that can't be made; the text names it.
+            UsageError: a change cannot be applied; the message names it.
         """
         for is_dockers, group in groupby(changes, key=lambda change: change[0] in DOCKER_CHANGES):
             if is_dockers:
@@ -63,7 +63,7 @@ class ChangedHost:
 
     def _change_docker(self, changes: Sequence[Change]) -> None:
         if not has_docker(self.host):
-            raise UsageError(f"--{changes[0][0]}: no Docker daemon is at work on this host")
+            raise UsageError(f"--{changes[0][0]}: no Docker daemon runs on this host")
         before = self.docker or docker_host(self.host)
         self.docker = changed(before, changes)
         self.host = rebuilt(self.host, before, self.docker)
@@ -71,11 +71,11 @@ class ChangedHost:
         for port in (port for container in self.docker.containers for port in container.published):
             if port.address not in known and not self._is_own(port.address):
                 raise UsageError(
-                    f"--publish: {port.address} is no address of the host, so dockerd can't listen there"
+                    f"--publish: {port.address} is not an address of the host, so dockerd cannot listen there"
                 )
 
     def _is_own(self, text: str) -> bool:
-        """Return whether a program of the host can listen on an address; of a bare dump nobody knows."""
+        """Return whether a program on the host can listen on an address; for a bare dump, this is unknown."""
         if not text or self.host.inferred:
             return True
         family, address = parse_address(text)
@@ -83,20 +83,20 @@ class ChangedHost:
 
 
 def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Host:
-    """Return a host after some changes, made one after the other; the given one stays as it is.
+    """Return a host after some changes, applied in the order given; the original is not modified.
 
-    Known are the changes of :func:`iptsim.docker.sources.flag_changes.changed`, and
+    The changes are those of :func:`iptsim.docker.sources.flag_changes.changed`, and
 
-    * `bridge-nf`: "true" or "false": whether iptables sees what bridges switch
+    * `bridge-nf`: "true" or "false": whether iptables sees bridged packets
     * `sysctl`: "NAME=VALUE"
     * `policy`: "[-t TABLE] CHAIN=ACCEPT" or "DROP"
     * `insert`: "[-t TABLE] CHAIN [NUMBER] RULE"; `append`: "[-t TABLE] CHAIN RULE"
     * `delete`: "[-t TABLE] CHAIN NUMBER"
 
-    With `ip-forward`, the host's forwarding is what dockerd makes of it.
+    With `ip-forward`, the host's forwarding is set as dockerd does.
 
     Raises:
-        UsageError: a change that can't be made; the text names it.
+        UsageError: a change cannot be applied; the message names it.
     """
     changing = ChangedHost(host)
     changing.change(changes, family)
@@ -104,7 +104,7 @@ def change_host(host: Host, changes: Iterable[Change], family: Family = 4) -> Ho
 
 
 def has_docker(host: Host) -> bool:
-    """Return whether there is an engine, by what it says or by its rules."""
+    """Return whether there is a Docker engine, from its saved data or from its rules."""
     return host.daemon is not None or any(
         name == "DOCKER" or name.startswith("DOCKER-")
         for ruleset in host.rulesets.values()
@@ -132,7 +132,7 @@ def _bridge_nf(host: Host, value: str, family: Family) -> Host:
 def _sysctl(host: Host, value: str, family: Family) -> Host:
     name, equals, text = value.partition("=")
     if not equals or not _SYSCTL.fullmatch(name.strip()):
-        raise ValueError("write it as NAME=VALUE, as in net.ipv4.ip_forward=0")
+        raise ValueError("expected NAME=VALUE, such as net.ipv4.ip_forward=0")
     return _with_sysctls(host, {name.strip(): text.strip()})
 
 
@@ -150,7 +150,7 @@ def _place(value: str) -> tuple[str, str]:
 def _chain(host: Host, family: Family, table: str, name: str) -> tuple[Ruleset, Chain]:
     ruleset = host.rulesets.get(family)
     if ruleset is None:
-        raise ValueError(f"the source holds no rules for IPv{family}")
+        raise ValueError(f"the source has no IPv{family} rules")
     chain = ruleset.chain(table, name)
     if chain is None and name in BUILTIN_CHAINS.get(table, ()):
         chain = Chain(table, name, "ACCEPT")
@@ -175,9 +175,9 @@ def _policy(host: Host, value: str, family: Family) -> Host:
     name, _, policy = rest.replace("=", " ").partition(" ")
     ruleset, chain = _chain(host, family, table, name)
     if not chain.builtin:
-        raise ValueError(f"{name} is not built in, so it has no policy")
+        raise ValueError(f"{name} is not a built-in chain, so it has no policy")
     if policy.strip() not in ("ACCEPT", "DROP"):
-        raise ValueError("a policy is ACCEPT or DROP, as in FORWARD=ACCEPT")
+        raise ValueError("expected CHAIN=ACCEPT or CHAIN=DROP, such as FORWARD=ACCEPT")
     return _with_chain(host, ruleset, replace(chain, policy=policy.strip()))
 
 
@@ -188,7 +188,9 @@ def _insert(host: Host, value: str, family: Family) -> Host:
     number, text = (int(first), more) if first.isdecimal() else (1, text)
     ruleset, chain = _chain(host, family, table, name)
     if not 1 <= number <= len(chain.rules) + 1:
-        raise ValueError(f"chain {name} has {len(chain.rules)} rules, so none can come in as number {number}")
+        raise ValueError(
+            f"chain {name} has {len(chain.rules)} rules, so a rule cannot be inserted as number {number}"
+        )
     rules = list(chain.rules)
     rules.insert(number - 1, _read(ruleset, chain, text))
     return _with_chain(host, ruleset, replace(chain, rules=rules))
@@ -206,16 +208,16 @@ def _delete(host: Host, value: str, family: Family) -> Host:
     name, _, text = rest.partition(" ")
     ruleset, chain = _chain(host, family, table, name)
     if not text.strip().isdecimal():
-        raise ValueError("name the chain and the rule's number, as in FORWARD 3")
+        raise ValueError("expected a chain and the number of a rule, such as FORWARD 3")
     number = int(text)
     if not 1 <= number <= len(chain.rules):
-        raise ValueError(f"chain {name} has {len(chain.rules)} rules, no number {number}")
+        raise ValueError(f"chain {name} has {len(chain.rules)} rules, so there is no rule {number}")
     rules = [rule for rule in chain.rules if rule.position != number]
     return _with_chain(host, ruleset, replace(chain, rules=rules))
 
 
 def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
-    """Read a rule as iptables takes it behind the chain's name."""
+    """Read a rule in the form that iptables expects after the name of the chain."""
     from iptsim.dump.reader import loads
 
     table = ruleset.tables.get(chain.table)

@@ -1,4 +1,4 @@
-"""One packet before and after some changes: both answers, where they part, and why."""
+"""One packet before and after some changes: both answers, the first difference, and the reason."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _SWITCHES = frozenset({"true", "false", "0", "1"})
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """The first step at which two walks part.
+    """The first step at which two walks differ.
 
     Attributes:
         leg: number of the leg, from 0.
-        before / after: the steps; None where a walk has none any more.
-        before_leg / after_leg: the legs in which they stand; None where a walk has no such leg.
+        before / after: the steps; None if that walk has already ended.
+        before_leg / after_leg: the legs of the steps; None if that walk has no such leg.
     """
 
     leg: int
@@ -59,18 +59,18 @@ class Parting:
 
 @dataclass(slots=True)
 class WhatIf(Framed):
-    """What changes do to a packet, or without a question to everything that can be asked.
+    """The effect of changes on a packet, or without a question, on all checked connections.
 
     Attributes:
-        changes: as they were given.
+        changes: the changes as given.
         host: the host after the changes.
-        before / after: both answers; None without a question, and where the question can't be asked then.
-        cannot: why it can't be asked, by "before" and "after".
-        parting: where the two part; None where they don't, and without both answers.
+        before / after: both answers; None without a question, or if the question is not valid then.
+        cannot: why the question is not valid, for "before" and "after".
+        parting: the first difference; None if there is none, or without both answers.
         why: one sentence.
-        shifts: without a question, what has another outcome now.
-        left_out: how many questions were too many to ask.
-        language: the one that it is told in, also when it is shown later.
+        shifts: without a question, the connections whose outcome changes.
+        left_out: the number of connections left unchecked.
+        language: the language in which it is shown, also later.
     """
 
     changes: tuple[Change, ...]
@@ -88,7 +88,7 @@ class WhatIf(Framed):
         return printable(f"<WhatIf {' '.join(map(change_text, self.changes))}: {self.why}>")
 
     def words(self) -> list[Word]:
-        """Return the field's words that occur in the answer, with their meanings."""
+        """Return the glossary terms that occur in the answer, with their meanings."""
         return words_in(str(self).split("\n"))
 
     def as_json(self, verbose: bool = False, *, teach: bool = False) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class WhatIf(Framed):
 
         Args:
             verbose: as for :meth:`Explanation.as_json`.
-            teach: add the field's words that occur in the answer, with their meanings.
+            teach: add the glossary terms that occur in the answer, with their meanings.
         """
         with language(self.language):
             out = self._as_json(verbose)
@@ -129,18 +129,18 @@ def what_if(
     *,
     family: Family = 4,
 ) -> WhatIf:
-    """Say what some changes to a host do to a packet.
+    """Compare what happens to a packet before and after some changes to a host.
 
     Args:
         source: a capture, a dump, or a host.
-        changes: names and texts, made one after the other: ("icc", "false"),
+        changes: names and texts, applied in the order given: ("icc", "false"),
             ("publish", "web:8080:80"), ("insert", "DOCKER-USER 1 -s 172.17.0.3 -j DROP"); see
             :func:`iptsim.alternatives.changes.change_host`.
-        question: the packet; None to compare everything that the containers can do.
-        family: of the rules that are changed by hand, where no question tells.
+        question: the packet; None to compare all connections.
+        family: the family of the rules to change, if there is no question.
 
     Raises:
-        UsageError: a change can't be made, or the question can be asked neither before nor after.
+        UsageError: a change cannot be applied, or the question is valid neither before nor after.
     """
     host = source if isinstance(source, Host) else load_host(source)
     given = tuple(changes)
@@ -173,13 +173,13 @@ def _asked(host: Host, question: Question, cannot: dict[str, str], when: str) ->
         return None
 
 
-# -- parting ---------------------------------------------------------------------------------------
+# -- difference ------------------------------------------------------------------------------------
 
 
 def signature(step: Step) -> tuple[Any, ...]:
-    """Return what two walks over different rules have in common at the same step.
+    """Return a key that is equal for the same step in walks over different rules.
 
-    A rule is told by its text: it may have another number now.
+    Rules are identified by their text, as their numbers may have changed.
     """
     return (
         step.hook,
@@ -193,7 +193,7 @@ def signature(step: Step) -> tuple[Any, ...]:
 
 
 def parting(before: Explanation, after: Explanation) -> Parting | None:
-    """Return the first step at which two answers part."""
+    """Return the first step at which two answers differ."""
     left, right = before.trace.legs, after.trace.legs
     for number in range(max(len(left), len(right))):
         was, now = (legs[number] if number < len(legs) else None for legs in (left, right))
@@ -219,7 +219,7 @@ def change_text(change: Change) -> str:
 
 def _table_why(found: Sequence[Shift]) -> Message:
     if not found:
-        return message("No checked connection has another outcome.")
+        return message("No checked connection changes its outcome.")
     kinds = Counter(shift.kind for shift in found)
     effects = [
         message("opens {count}", count=kinds["opens"]) if kinds["opens"] else "",
@@ -235,13 +235,15 @@ def _why(answer: WhatIf) -> Message:
     was, now, place = answer.before, answer.after, answer.parting
     if was is None:
         assert now is not None
-        return message("Before it, the question made no sense: {why}.", why=answer.cannot["before"])
+        return message("Before the change, the question is not valid: {why}.", why=answer.cannot["before"])
     if now is None:
-        return message("After it, the question no longer makes sense: {why}.", why=answer.cannot["after"])
+        return message(
+            "After the change, the question is no longer valid: {why}.", why=answer.cannot["after"]
+        )
     changes = " ".join(map(change_text, answer.changes))
     if place is None:
         return message(
-            "With {changes} the packet takes the same way as before: {verdict}.",
+            "With {changes}, the packet takes the same path as before: {verdict}.",
             changes=changes, verdict=was.verdict,
         )  # fmt: skip
     new = _doing(answer.host, now, place.after, place.after_leg)
@@ -249,21 +251,21 @@ def _why(answer: WhatIf) -> Message:
     if place.leg == 0:
         return message("With {changes}, {new}; before, {old}.", changes=changes, new=new, old=old)
     return message(
-        "With {changes} the request takes the same way, but then {new}; before, {old}.",
+        "With {changes}, the request takes the same path, but then {new}; before, {old}.",
         changes=changes, new=new, old=old,
     )  # fmt: skip
 
 
 def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | None) -> Text:
-    """Say what happens at a step."""
+    """Describe what happens at a step."""
     if step is None:
         if leg is None:
             return message("nothing more follows")
         if leg.delivered is not None:
             return message("the packet arrives at {place}", place=delivered_text(leg.delivered))
-        return message("the packet's way ends ({verdict})", verdict=leg.verdict)
+        return message("the packet's path ends ({verdict})", verdict=leg.verdict)
     if step.policy and step.verdict == "ACCEPT" and leg is not None:
-        # the chain's end let it go on: what decided in the end tells more
+        # the chain let it continue: the final decision says more
         decided = explanation.reason.step
         step = next((one for one in leg.all_steps if one is decided), step)
     if step.table is None:
@@ -274,7 +276,7 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
     rule = place_of(step.rule) if step.rule is not None else place
     jump, _, chain = step.verdict.partition(":")
     if jump in ("JUMP", "GOTO"):
-        return message("{rule} leads to {chain}", rule=rule, chain=chain)
+        return message("{rule} jumps to {chain}", rule=rule, chain=chain)
     does: Message = _does(rule, step.verdict)
     if step.changes:
         changes = (f"{name} {old} → {new}" for name, (old, new) in step.changes.items())
@@ -284,13 +286,13 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
 
 
 def _does(rule: Text, verdict: str) -> Message:
-    """Say what a rule that is no jump does to the packet."""
+    """Describe what a rule that is not a jump does to the packet."""
     if verdict == "ACCEPT":
         return message("{rule} accepts the packet", rule=rule)
     if verdict == "DROP":
         return message("{rule} drops the packet", rule=rule)
     if verdict == "REJECT":
-        return message("{rule} refuses the packet", rule=rule)
+        return message("{rule} rejects the packet", rule=rule)
     if verdict == "RETURN":
-        return message("{rule} leads back out of the chain", rule=rule)
+        return message("{rule} returns from the chain", rule=rule)
     return message("{rule} does {verdict}", rule=rule, verdict=verdict)

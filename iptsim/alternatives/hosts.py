@@ -1,6 +1,6 @@
-"""A host after a change of its Docker settings: everything that dockerd sets besides rules.
+"""A host after a change of its Docker settings: everything that dockerd configures besides rules.
 
-What dockerd does to the kernel follows libnetwork's bridge driver (createNetwork and CreateEndpoint in
+The changes to the kernel follow libnetwork's bridge driver (createNetwork and CreateEndpoint in
 drivers/bridge/bridge.go, setup_device.go, setup_ipv4.go, setup_bridgenetfiltering.go of moby).
 """
 
@@ -18,8 +18,8 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
 from iptsim.packet import FAMILIES, Family, parse_address
 
-#: What dockerd puts into a container that has a network of the user's (libnetwork/resolver_unix.go). The
-#: resolver's own ports are drawn at random; these stand for them.
+#: The rules that dockerd adds in a container on a user-defined network (libnetwork/resolver_unix.go). The
+#: resolver's ports are random; these are placeholders.
 _RESOLV_CONF = "nameserver 127.0.0.11\noptions ndots:0\n"
 _RESOLVER_RULES = """\
 *nat
@@ -40,13 +40,13 @@ COMMIT
 
 
 def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
-    """Return a host as it is under other Docker settings.
+    """Return a host with other Docker settings.
 
-    Docker's rules are made new, everybody else's stay. It is as if the host had been booted with the
-    new settings: nothing is left of the old ones.
+    Docker's rules are regenerated, all other rules stay. The result is a host booted with the new settings:
+    nothing is left of the old ones.
 
     Args:
-        host: the host as it is; it stays so.
+        host: the host, which is not modified.
         before: its Docker settings.
         after: the new ones.
     """
@@ -54,7 +54,7 @@ def rebuilt(host: Host, before: DockerHost, after: DockerHost) -> Host:
 
 
 def renewed(namespace: Namespace, **changes: object) -> Namespace:
-    """Return a namespace with other contents, and nothing remembered."""
+    """Return a namespace with other contents and empty caches."""
     return replace(namespace, cache={}, **changes)  # type: ignore[arg-type]
 
 
@@ -136,11 +136,11 @@ class _Rebuilding:
         container.namespace = self._led_outside(container, namespace, old, new)
 
     def _unplug(self, endpoint: Endpoint) -> None:
-        """Take away the host's end of a container's cable."""
+        """Remove the host's end of a container's veth pair."""
         self.interfaces.pop(endpoint.bridge_port or "", None)
 
     def _plugged(self, container: Container, namespace: Namespace, endpoint: Endpoint) -> Endpoint:
-        """Return a new endpoint with a cable between the bridge and the container."""
+        """Return a new endpoint with a veth pair between the bridge and the container."""
         network = self.after.network(endpoint.network)
         assert network is not None
         number = 0
@@ -148,7 +148,7 @@ class _Rebuilding:
             number += 1
         port = f"veth-{container.name}-{network.bridge}"[:40]
         index = 1 + max((interface.index for interface in self.interfaces.values()), default=0)
-        # it tells when the container joined, as the index of a real one does: so it has an address too
+        # it reflects the order of joining, like the index of a real one: so the endpoint has an address too
         mac = f"02:00:00:00:{index >> 8 & 0xFF:02x}:{index & 0xFF:02x}"
         self.interfaces[port] = Interface(name=port, index=index, kind="veth", master=network.bridge, mac=mac)
         subnets = {family: network.subnet(family) for family in endpoint.addresses}
@@ -164,7 +164,7 @@ class _Rebuilding:
         )
 
     def _gateways(self, network: DockerNetwork) -> Iterator[tuple[Family, int]]:
-        """Yield the addresses that a network's containers have as gateways."""
+        """Yield the gateway addresses of a network's containers."""
         bridge = self.old.namespace.interfaces.get(network.bridge)
         leads = not network.internal or self.after.engine.internal_networks_have_gateways
         for subnet in network.subnets if leads else ():
@@ -210,7 +210,7 @@ class _Rebuilding:
         return any(default is None or one.network != default.name for one in container.endpoints)
 
     def _shared(self, host: Namespace) -> None:
-        """Let containers that live in another one's namespace follow it."""
+        """Update containers that share another one's namespace."""
         for name, container in self.containers.items():
             was = self.old.containers[name].namespace
             if was is self.old.namespace:
@@ -224,7 +224,7 @@ class _Rebuilding:
     # -- the host ----------------------------------------------------------------------------------
 
     def _bridges(self) -> None:
-        """Set what hangs on the bridges' state: carrier, hairpin mode."""
+        """Set what depends on the bridges' state: carrier, hairpin mode."""
         bridges = {network.bridge for network in self.after.networks}
         proxy = self.after.proxy
         for name, interface in list(self.interfaces.items()):
@@ -267,9 +267,9 @@ class _Rebuilding:
 
     @staticmethod
     def _needs_bridge_filter(docker: DockerHost, family: Family) -> bool:
-        """Return whether dockerd turns on that iptables sees what bridges switch.
+        """Return whether dockerd makes iptables see bridged packets.
 
-        It does for networks with icc off, from 28 on for those without docker-proxy too.
+        It does for networks with icc off, and since 28 also without docker-proxy.
         """
         wanted = any(not network.icc for network in docker.networks) or (
             docker.engine.filters_bridges_without_proxy and not docker.proxy
@@ -334,7 +334,7 @@ def _with(namespace: Namespace, endpoint: Endpoint) -> Namespace:
     alone = Namespace(interfaces={interface.name: interface}, sysctls=namespace.sysctls)
     routes = list(namespace.routes)
     for family in endpoint.addresses:
-        # a namespace without a local table has all its local routes made up from the addresses
+        # in a namespace without a local table, all local routes are derived from the addresses
         local = any(route.family == family and route.table == "local" for route in routes)
         routes += [route for route in connected_routes(alone, family) if local or route.table == "main"]
     return renewed(namespace, interfaces={**namespace.interfaces, interface.name: interface}, routes=routes)

@@ -1,8 +1,8 @@
-"""What would let a packet through, or keep it out: small changes, each tried before it is proposed.
+"""Small changes that would allow a packet, or block it, each tried before it is proposed.
 
-Candidates come from who asks whom and from what decided; a candidate is proposed when the packet's
-verdict is another with it. Two changes are tried together only where one alone does nothing (a link to
-a container that exposes no port).
+Candidates follow from source, destination and the deciding rule; a candidate is proposed if it changes the
+packet's verdict. Two changes are tried together only if one alone does nothing (a link to a container that
+exposes no port).
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from iptsim.question.model import Question
 from iptsim.reach import Row
 from iptsim.shown import Framed
 
-#: Proposals that are shown, and questions that are asked to find out what else each of them does.
+#: The number of proposals shown, and of connections checked for side effects of each.
 MOST, MOST_ASKED = 8, 600
 _FLAGS = {"insert": "-I", "append": "-A", "delete": "-D"}
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Changes that give a packet another verdict.
+    """Changes that change a packet's verdict.
 
     Attributes:
-        changes: to be made one after the other.
-        text: what they mean, one sentence.
-        after: the answer then.
-        asked: how the packet is asked about then: a published port is asked on the host.
-        also: what else has another verdict then.
-        left_out: how many questions were not asked to find that out.
+        changes: the changes, in order.
+        text: their meaning, in one sentence.
+        after: the answer after them.
+        asked: the question after the changes: a published port is reached at the host.
+        also: other connections whose verdict changes.
+        left_out: the number of connections left unchecked for that.
     """
 
     changes: tuple[Change, ...]
@@ -63,12 +63,12 @@ class Proposal:
 
     @property
     def options(self) -> str:
-        """The options of `iptsim whatif` for it."""
+        """The corresponding options of `iptsim whatif`."""
         return " ".join(map(change_text, self.changes))
 
     @property
     def command(self) -> str:
-        """The commands that put rules in or take them out; "" for other changes."""
+        """The commands that insert or delete rules; "" for other changes."""
         if not self.changes or any(name not in _FLAGS for name, _ in self.changes):
             return ""
         return "; ".join(self._command(*change) for change in self.changes)
@@ -94,7 +94,7 @@ class Proposals(Framed, list[Proposal]):
     """Proposals, those with the fewest side effects first.
 
     Attributes:
-        explanation: the answer that they turn around.
+        explanation: the answer that they change.
     """
 
     def __init__(self, found: Iterable[Proposal], explanation: Explanation) -> None:
@@ -106,17 +106,17 @@ class Proposals(Framed, list[Proposal]):
 class _Candidate:
     changes: tuple[Change, ...]
     text: Message
-    #: the port of the host on which the target is asked then
+    #: the port of the host at which the target is reached then
     host_port: int | None = None
 
 
 def proposals(host: Host, explanation: Explanation) -> Proposals:
-    """Return small changes that turn a verdict around, those with the fewest side effects first.
+    """Return small changes that reverse a verdict, those with the fewest side effects first.
 
     Args:
-        host: the host that was asked.
-        explanation: the answer: for an ACCEPT, changes that keep the packet out; else, changes that let
-            it and its answer through.
+        host: the host of the answer.
+        explanation: the answer: for an ACCEPT, the proposals block the packet; otherwise they allow it and
+            its reply.
     """
     docker = docker_host(host) if has_docker(host) else DockerHost()
     lets_through = explanation.verdict != "ACCEPT"
@@ -124,14 +124,14 @@ def proposals(host: Host, explanation: Explanation) -> Proposals:
     scene = trials.scene
     found = trials.of(scene.opening() if lets_through else scene.closing())
     if lets_through and not any(proposal.command for proposal in found):
-        # where no rule alone helps, one for the packet and one for its reply may
+        # if no single rule helps, one for the packet and one for its reply may
         found += trials.of(scene.both_ways())
     found.sort(key=lambda proposal: (len(proposal.also), len(proposal.changes)))
     return Proposals(found[:MOST], explanation)
 
 
 class _Trials:
-    """Tries candidates: each on a host of its own."""
+    """Tries each candidate on a copy of the host."""
 
     def __init__(self, host: Host, docker: DockerHost, scene: _Scene, lets_through: bool) -> None:
         self.host, self.docker, self.scene, self.lets_through = host, docker, scene, lets_through
@@ -141,7 +141,7 @@ class _Trials:
         self.before: dict[Row, Outcome] = {}
 
     def of(self, candidates: Iterable[_Candidate]) -> list[Proposal]:
-        """Return the proposals that candidates make: those with which the packet has another verdict."""
+        """Return the candidates that change the packet's verdict, as proposals."""
         found: list[Proposal] = []
         for candidate in tracked([*candidates], "trying changes"):
             if candidate.changes in self.tried or len(found) == MOST:
@@ -177,7 +177,7 @@ class _Trials:
 
 
 class _Scene:
-    """Who asks whom, and what could be changed about it."""
+    """Source and destination of a packet, and the possible changes."""
 
     def __init__(self, host: Host, docker: DockerHost, explanation: Explanation) -> None:
         self.host = host
@@ -200,7 +200,7 @@ class _Scene:
         return self.docker.container(owner[0].name) if isinstance(owner, tuple) else None
 
     def _behind(self) -> DockerContainer | None:
-        """Return the container that publishes the port which was asked for."""
+        """Return the container that publishes the port in question."""
         for container in self.docker.containers:
             if any(
                 (one.proto, one.host_port) == (self.packet.proto, self.port) for one in container.published
@@ -209,13 +209,13 @@ class _Scene:
         return None
 
     def is_asked(self, sender: str, to: str, proto: str, port: int | None) -> bool:
-        """Return whether a row of the table is the question itself."""
+        """Return whether a row of the table is the connection in question."""
         question = self.explanation.question
         ends = parse_endpoint(sender), parse_endpoint(to)
         return (*ends, proto, port) == (question.sender, question.to, self.proto, self.port)
 
     def question_of(self, candidate: _Candidate) -> Question:
-        """Return the question with which a candidate is tried."""
+        """Return the question to ask when trying a candidate."""
         question = self.explanation.question
         if candidate.host_port is None:
             return question
@@ -224,10 +224,10 @@ class _Scene:
     # -- candidates --------------------------------------------------------------------------------
 
     def opening(self) -> Iterator[_Candidate]:
-        """Yield what may let the packet through, the most usual first."""
+        """Yield changes that may allow the packet, the most common first."""
         code = self.explanation.reason.code
         if code == "ip-forward-off":
-            yield _Candidate((("ip-forward", "true"),), message("let the host forward"))
+            yield _Candidate((("ip-forward", "true"),), message("enable forwarding on the host"))
         if self.sender is not None and self.target is not None:
             yield from self._links(self.sender, self.target)
             yield from self._common_networks(self.sender, self.target)
@@ -245,29 +245,30 @@ class _Scene:
             if network.internal:
                 yield _Candidate(
                     (("internal", f"{network.name}=false"),),
-                    message("make {network} a network with a way out", network=network.name),
+                    message("make {network} a network with external access", network=network.name),
                 )
         if code == "direct-route-drop":
             yield _Candidate(
-                (("allow-direct-routing", "true"),), message("let others send to containers' addresses")
+                (("allow-direct-routing", "true"),),
+                message("allow other hosts to reach containers by their own addresses"),
             )
         yield from self._user_rules("ACCEPT")
 
     def closing(self) -> Iterator[_Candidate]:
-        """Yield what may keep the packet out, the most usual first."""
+        """Yield changes that may block the packet, the most common first."""
         sender, target = self.sender, self.target
         if sender is not None and target is not None and not self.to_host:
             for link in sender.links:
                 if link.target == target.name:
                     yield _Candidate(
-                        (("unlink", f"{sender.name}:{target.name}"),), message("take the link away")
+                        (("unlink", f"{sender.name}:{target.name}"),), message("remove the link")
                     )
             for network in self._shared():
                 change = ("icc", "false") if network.default else ("network-icc", f"{network.name}=false")
                 yield _Candidate(
                     (change,),
                     message(
-                        "turn icc off on {network}: its containers no longer reach each other",
+                        "turn icc off for {network}: its containers can no longer reach each other",
                         network=network.name,
                     ),
                 )
@@ -293,20 +294,20 @@ class _Scene:
                     yield _Candidate(
                         (("internal", f"{network.name}=true"),),
                         message(
-                            "make {network} internal: its containers reach nobody outside",
+                            "make {network} internal: its containers lose external access",
                             network=network.name,
                         ),
                     )
         yield from self._user_rules("DROP")
 
     def _networks(self) -> list[DockerNetwork]:
-        """Return the networks of both ends."""
+        """Return the networks of source and destination."""
         ends = [one for one in (self.sender, self.target) if one is not None]
         names = {endpoint.network for one in ends for endpoint in one.endpoints}
         return [network for network in self.docker.networks if network.name in names]
 
     def _shared(self) -> list[DockerNetwork]:
-        """Return the networks that both ends are on."""
+        """Return the networks that source and destination share."""
         if self.sender is None or self.target is None:
             return []
         one, other = self.sender, self.target
@@ -355,7 +356,7 @@ class _Scene:
                     yield _Candidate(
                         (("connect", f"{joining.name}:{network.name}"),),
                         message(
-                            "connect {container} to {network}, where {other} is",
+                            "connect {container} to {network}, the network of {other}",
                             container=joining.name,
                             network=network.name,
                             other=other.name,
@@ -374,7 +375,8 @@ class _Scene:
                 yield _Candidate(
                     (change,),
                     message(
-                        "turn icc on for {network}: all its containers reach each other", network=network.name
+                        "turn icc on for {network}: all its containers can reach each other",
+                        network=network.name,
                     ),
                 )
 
@@ -385,7 +387,7 @@ class _Scene:
         for port in target.published:
             if (port.proto, port.container_port) == (self.packet.proto, self.port) and port.host_port:
                 text = message(
-                    "ask the host on port {port}: it is published there already",
+                    "use port {port} of the host: the port is already published there",
                     port=port.host_port,
                 )
                 yield _Candidate((), text, port.host_port)
@@ -393,7 +395,7 @@ class _Scene:
         free = next((port for port in (self.port, self.port + 8000) if port not in taken), None)
         if free is not None and free < 1 << 16:
             what = f"{target.name}:{free}:{self.port}/{self.proto}"
-            text = message("publish it, and ask the host on port {port}", port=free)
+            text = message("publish the port, and use port {port} of the host", port=free)
             yield _Candidate((("publish", what),), text, free)
 
     def _republishing(self, target: DockerContainer, address: str) -> Iterator[_Candidate]:
@@ -403,15 +405,15 @@ class _Scene:
                 prefix = f"{address}:" if address else ""
                 new = f"{target.name}:{prefix}{port.host_port}:{port.container_port}/{self.proto}"
                 if address:
-                    text = message("publish it for the host itself only")
+                    text = message("publish the port for the host itself only")
                 else:
-                    text = message("publish it on every address of the host")
+                    text = message("publish the port on every address of the host")
                 yield _Candidate((("unpublish", inside), ("publish", new)), text)
 
-    # -- rules of the user's own -------------------------------------------------------------------
+    # -- the user's own rules ----------------------------------------------------------------------
 
     def _user_rules(self, target: str) -> Iterator[_Candidate]:
-        """Yield one rule to insert, or the user's own rule that decided to delete."""
+        """Yield one rule to insert, or the deletion of the user's own rule that decided."""
         step = self.explanation.reason.step
         decides = step is not None and step.rule is not None and step.verdict != target
         if step is not None and step.rule is not None and decides and not is_dockers(step.rule, self.host):
@@ -437,34 +439,37 @@ class _Scene:
             )
 
     def both_ways(self) -> Iterator[_Candidate]:
-        """Yield a rule for the packet together with one for its reply."""
+        """Yield rules for the packet and for its reply together."""
         where = self._filter_chain()
         if where is not None:
             reply = {"INPUT": "OUTPUT", "OUTPUT": "INPUT"}.get(where, where)
             request = ("insert", f"{where} 1 {self._conditions(where)} -j ACCEPT")
-            text = message("accept exactly this in {where}, and replies in {reply}", where=where, reply=reply)
+            text = message(
+                "accept exactly this connection in {where}, and replies in {reply}", where=where, reply=reply
+            )
             yield _Candidate((request, self._for_replies(reply)), text)
 
     def _for_replies(self, where: str) -> Change:
-        """Return the rule that accepts the packets of known connections."""
+        """Return the rule that accepts packets of known connections."""
         return "insert", f"{where} 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
     def _insertion(self, where: str) -> Message:
-        """Say what a rule put in does, and who keeps the rules of that chain and does not know of it."""
+        """Describe an inserted rule, and name the program that manages the chain without knowing the rule."""
         ruleset = self.host.rulesets.get(self.packet.family)
         chain = ruleset.chain("filter", where) if ruleset is not None else None
         owners = {authorship(rule, self.host)[0] for rule in chain.rules} if chain is not None else set()
         keeper = next((one for one in ("ufw", "firewalld") if one in owners), None)
         if keeper is None:
-            return message("put a rule for exactly this into {where}", where=where)
+            return message("add a rule for exactly this connection to {where}", where=where)
         return message(
-            "put a rule for exactly this into {where}; to keep it, say it to {keeper}, which does not know of it",
+            "add a rule for exactly this connection to {where}; to keep it, also add it to {keeper}, "
+            "which manages the rules",
             where=where,
             keeper=keeper,
         )
 
     def _filter_chain(self) -> str | None:
-        """Return the chain of the user's that a forwarded packet, or one to the host, passes."""
+        """Return the user's chain that a forwarded packet, or one to the host, traverses."""
         hooks = [step.hook for leg in self.explanation.trace.legs for step in leg.steps]
         if "FORWARD" in hooks:
             ruleset = self.host.rulesets.get(self.packet.family)
@@ -473,11 +478,11 @@ class _Scene:
         return "INPUT" if "INPUT" in hooks or self.to_host else "OUTPUT" if "OUTPUT" in hooks else None
 
     def _way_out(self) -> str | None:
-        """Return the interface by which the packet leaves, as far as it came."""
+        """Return the interface by which the packet leaves, if it got that far."""
         return next((step.interfaces[1] for step in self.request.steps if step.interfaces[1]), None)
 
     def _conditions(self, where: str) -> str:
-        """Return what tells this packet: in DOCKER-USER, a published port by the port that was asked."""
+        """Return conditions that match this packet; in DOCKER-USER, published ports by their original port."""
         packet, family = self.packet, self.packet.family
         translated = any("dst" in step.changes for step in self.request.steps)
         length = 32 if family == 4 else 128

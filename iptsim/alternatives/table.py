@@ -1,4 +1,4 @@
-"""What a change opens and closes: who reaches whom, before and after."""
+"""What a change opens and closes: reachability before and after."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from iptsim.packet import Family
 from iptsim.progress import tracked
 from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, questions, rows
 
-#: Senders whose connections are always checked.
+#: Sources whose connections are always checked.
 _OUTER = ("internet", "host")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of a question.
+    """The outcome of a question.
 
     Attributes:
-        verdict: the verdict; "" where it can't be asked.
-        at: who gets the packet in the end, behind docker-proxy too; "" where nobody does.
+        verdict: the verdict; "" if the question is not valid.
+        at: the final receiver, also behind docker-proxy; "" if there is none.
     """
 
     verdict: str = ""
@@ -32,13 +32,13 @@ class Outcome:
 
     @property
     def reached(self) -> bool:
-        """Whether somebody gets the packet, and its answer comes back."""
+        """Whether the packet arrives, and its reply comes back."""
         return self.verdict == "ACCEPT"
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A question that has another outcome after a change."""
+    """A connection whose outcome changes."""
 
     row: Row
     before: Outcome
@@ -46,9 +46,9 @@ class Shift:
 
     @property
     def kind(self) -> str:
-        """What the change does: it "opens" or "closes" a way, or "alters" it.
+        """The effect: the change "opens", "closes" or "alters" the connection.
 
-        A published port that leads to its container no more is closed, though the host gets the packet.
+        A published port that no longer leads to its container counts as closed, although the host gets the packet.
         """
         host_port = self.row.port != OTHER_PORT and "host" in (self.before.at, self.after.at)
         ways = [one.reached and not (host_port and one.at == "host") for one in (self.before, self.after)]
@@ -64,7 +64,7 @@ class Shift:
 
 
 def outcome_of(trace: Trace) -> Outcome:
-    """Return what came of a walk."""
+    """Return the outcome of a walk."""
     return Outcome(trace.verdict, arrived_at(trace))
 
 
@@ -83,14 +83,14 @@ def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, 
 def asked_near(
     before: Host, after: Host, family: Family, most: int, near: Collection[str]
 ) -> tuple[list[Row], int]:
-    """Return the rows to ask of two hosts about one packet, and how many are left out because they are too many.
+    """Return the connections to check on two hosts near one packet, and the number left out because of the limit.
 
     Args:
         before / after: the hosts.
         family: of the packets.
-        most: how many rows to return, unless more are about the packet's ends, the internet or the host itself:
-            those are never left out.
-        near: the packet's ends.
+        most: the limit; connections of the packet's endpoints, the internet or the host itself are
+            never left out.
+        near: the packet's endpoints.
     """
     every = list(dict.fromkeys([*questions(before, family), *questions(after, family)]))
 
@@ -104,7 +104,7 @@ def asked_near(
 
 
 def shifts(before: Host, after: Host, family: Family = 4, most: int = MOST) -> tuple[list[Shift], int]:
-    """Return what has another verdict on another host, and how many connections were left out."""
+    """Return the connections whose verdict differs on another host, and the number left unchecked."""
     every = list(dict.fromkeys([*rows(before, family), *rows(after, family)]))
     asked = every[:most]
     was, now = (outcomes(host, asked, family) for host in (before, after))

@@ -149,7 +149,7 @@ def test_every_proposal_does_what_it_says(capture: str, sender: str, to: str, dp
 def test_a_rule_in_a_kept_chain_names_who_keeps_it(capture: str, keeper: str) -> None:
     found = propose(capture, "internet", "host", dport=9999)
     rule = next(proposal for proposal in found.values() if proposal.command)
-    assert f"to keep it, say it to {keeper}" in str(rule.text)
+    assert f"to keep it, also add it to {keeper}" in str(rule.text)
 
 
 def test_where_a_reply_needs_a_rule_as_well_both_are_proposed() -> None:

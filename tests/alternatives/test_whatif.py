@@ -62,7 +62,7 @@ def test_a_rule_that_only_moved_is_no_parting() -> None:
     answer = iptsim.whatif(host("docker-28.5/docker-user"), change, "internet", "host", dport=8443)
     assert verdicts(answer) == ("DROP", "DROP")
     assert answer.parting is None
-    assert "the same way as before: DROP" in str(answer.why)
+    assert "the same path as before: DROP" in str(answer.why)
 
 
 def test_a_longer_way_parts_where_the_shorter_one_ends() -> None:
@@ -74,7 +74,7 @@ def test_a_longer_way_parts_where_the_shorter_one_ends() -> None:
     assert answer.parting is not None
     assert answer.parting.after is not None
     assert answer.parting.after.verdict == "JUMP:DOCKER"
-    assert "nat OUTPUT rule 1 leads to DOCKER" in str(answer.why)
+    assert "nat OUTPUT rule 1 jumps to DOCKER" in str(answer.why)
 
 
 def test_where_one_way_has_a_chain_more_the_sentence_names_what_decided() -> None:
@@ -90,7 +90,7 @@ def test_the_reply_alone_may_part() -> None:
     assert verdicts(answer) == ("ACCEPT", "DROP")
     assert answer.parting is not None
     assert answer.parting.leg == 1
-    assert "the request takes the same way, but then filter DOCKER-USER rule 1 drops the packet" in str(
+    assert "the request takes the same path, but then filter DOCKER-USER rule 1 drops the packet" in str(
         answer.why
     )
 
@@ -288,23 +288,27 @@ def test_a_bare_dump_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+<<<<<<< HEAD
         (("nonsense", "1"), "unknown change 'nonsense'; choose from: allow-direct-routing"),
+=======
+        (("nonsense", "1"), "unknown change 'nonsense'; choose from: "),
+>>>>>>> ca6c39a (What-if and proposals in plain English)
         (("icc", "perhaps"), "--icc: 'perhaps' is neither true nor false"),
         (("link", "client:nobody"), "unknown running container 'nobody'"),
         (("publish", "web"), "'web' is not CONTAINER:"),
         # docker-proxy: listen tcp4 192.0.2.99:9000: bind: cannot assign requested address
-        (("publish", "web:192.0.2.99:9000:80"), "192.0.2.99 is no address of the host"),
+        (("publish", "web:192.0.2.99:9000:80"), "192.0.2.99 is not an address of the host"),
         (("bridge-nf", "2"), "--bridge-nf '2': '2' is neither true nor false"),
-        (("policy", "DOCKER=DROP"), "DOCKER is not built in"),
-        (("policy", "FORWARD=MAYBE"), "a policy is ACCEPT or DROP"),
+        (("policy", "DOCKER=DROP"), "DOCKER is not a built-in chain"),
+        (("policy", "FORWARD=MAYBE"), "expected CHAIN=ACCEPT or CHAIN=DROP"),
         (("policy", "FORWARDS=DROP"), "there is no chain FORWARDS in table filter"),
-        (("insert", "DOCKER-USER 9 -j DROP"), "DOCKER-USER has 0 rules, so none can come in as number 9"),
+        (("insert", "DOCKER-USER 9 -j DROP"), "DOCKER-USER has 0 rules, so a rule cannot be inserted as number 9"),
         (("insert", "-t nats INPUT -j DROP"), "there is no chain INPUT in table nats"),
         (("insert", "DOCKER-USER -j DORP"), "iptsim does not know -j DORP"),
         (("insert", "DOCKER-USER --dprot 80 -j DROP"), "--dprot"),
-        (("delete", "FORWARD 7"), "chain FORWARD has 2 rules, no number 7"),
-        (("delete", "FORWARD"), "name the chain and the rule's number"),
-        (("sysctl", "net.ipv4.ip_forward"), "write it as NAME=VALUE"),
+        (("delete", "FORWARD 7"), "chain FORWARD has 2 rules, so there is no rule 7"),
+        (("delete", "FORWARD"), "expected a chain and the number of a rule"),
+        (("sysctl", "net.ipv4.ip_forward"), "expected NAME=VALUE"),
         (("engine", "19.03"), "unknown engine '19.03'; choose from: "),
     ],
 )
@@ -315,7 +319,7 @@ def test_what_cannot_be_changed_is_said(change: tuple[str, str], message: str) -
 
 
 def test_no_engine_no_settings() -> None:
-    with pytest.raises(IptsimError, match="no Docker daemon is at work"):
+    with pytest.raises(IptsimError, match="no Docker daemon runs"):
         change_host(host("hosts/ufw"), [("icc", "false")])
     assert ask(change_host(host("hosts/ufw"), [("policy", "INPUT=ACCEPT")]), "internet", "host", dport=22)
     with pytest.raises(IptsimError, match="no change given"):
@@ -354,4 +358,4 @@ def test_a_port_is_published_to_everybody() -> None:
 def test_a_change_of_nothing_shifts_nothing() -> None:
     answer = iptsim.whatif(host("docker-28.5/icc-on"), {"icc": True})
     assert answer.shifts == []
-    assert str(answer.why) == "No checked connection has another outcome."
+    assert str(answer.why) == "No checked connection changes its outcome."
