@@ -71,14 +71,9 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
     ("words", "message"),
     [
         (["--from", "client", "--to", "web"], "no change given"),
-<<<<<<< HEAD
         (["--link", "client:nobody"], "unknown running container 'nobody'"),
-        (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, no number 9"),
-=======
-        (["--link", "client:nobody"], "there is no running container 'nobody'"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, so there is no rule 9"),
->>>>>>> ca6c39a (What-if and proposals in plain English)
-        (["--icc=false", "--from", "client"], "who sends to whom?"),
+        (["--icc=false", "--from", "client"], "a question needs a source and a destination"),
         (["--engine", "19"], "invalid choice"),
     ],
 )

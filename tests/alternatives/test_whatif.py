@@ -288,11 +288,7 @@ def test_a_bare_dump_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-<<<<<<< HEAD
         (("nonsense", "1"), "unknown change 'nonsense'; choose from: allow-direct-routing"),
-=======
-        (("nonsense", "1"), "unknown change 'nonsense'; choose from: "),
->>>>>>> ca6c39a (What-if and proposals in plain English)
         (("icc", "perhaps"), "--icc: 'perhaps' is neither true nor false"),
         (("link", "client:nobody"), "unknown running container 'nobody'"),
         (("publish", "web"), "'web' is not CONTAINER:"),
@@ -302,7 +298,10 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("policy", "DOCKER=DROP"), "DOCKER is not a built-in chain"),
         (("policy", "FORWARD=MAYBE"), "expected CHAIN=ACCEPT or CHAIN=DROP"),
         (("policy", "FORWARDS=DROP"), "there is no chain FORWARDS in table filter"),
-        (("insert", "DOCKER-USER 9 -j DROP"), "DOCKER-USER has 0 rules, so a rule cannot be inserted as number 9"),
+        (
+            ("insert", "DOCKER-USER 9 -j DROP"),
+            "DOCKER-USER has 0 rules, so a rule cannot be inserted as number 9",
+        ),
         (("insert", "-t nats INPUT -j DROP"), "there is no chain INPUT in table nats"),
         (("insert", "DOCKER-USER -j DORP"), "iptsim does not know -j DORP"),
         (("insert", "DOCKER-USER --dprot 80 -j DROP"), "--dprot"),
