@@ -1,4 +1,4 @@
-"""What a question assumes, held against the rules: an assumption that can decide nothing is a mistake."""
+"""Checks what a question assumes against the rules: an assumption that can decide nothing is a mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 80
 
 
 def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftChain]) -> str:
-    """Check an assumption that decided nothing on a packet's way.
+    """Check an assumption that decided nothing on a packet's path.
 
     Args:
         what: the name of a match or target, TABLE:CHAIN:N, or FAMILY:TABLE:CHAIN of nftables.
@@ -25,10 +25,10 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
         chains: all base chains of nftables that it might have met.
 
     Returns:
-        A sentence on why it has no effect; empty where its rules were only not met.
+        A sentence on why it has no effect; "" if the packet merely did not reach such a rule.
 
     Raises:
-        UsageError: there is no such rule, match or target, or nothing about it is ever open.
+        UsageError: there is no such rule, match or target, or it is never undecided.
     """
     if what == MODULE or what in map(assumable, chains):
         return ""
@@ -78,7 +78,7 @@ def _kinds(name: str) -> list[type[Match] | type[Target]]:
 
 
 def _parts(rule: Rule) -> Iterable[Match | Target]:
-    """Return a rule's matches, and its target if it is none of the rule's table's chains."""
+    """Return a rule's matches, and its target unless that is a chain."""
     return (
         rule.matches if rule.target is None or isinstance(rule.target, Jump) else (*rule.matches, rule.target)
     )

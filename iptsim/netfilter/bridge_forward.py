@@ -22,7 +22,7 @@ from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.surroundings import Neighbour
 from iptsim.packet import Context, Packet
 
-#: By how many octets a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).
+#: How many bytes a frame may exceed the MTU of the port that it leaves by: a VLAN tag (is_skb_forwardable).
 _SPARE = 4
 
 
@@ -63,10 +63,10 @@ def _refused(kernel: Kernel, port: Interface, out: Interface | None) -> Outcome 
 
 
 def _pass_ip_hooks(kernel: Kernel, context: Context, port: Interface, name: str | None) -> Outcome | None:
-    """Pass FORWARD and POSTROUTING with a frame that is switched, where br_netfilter shows it to iptables.
+    """Pass FORWARD and POSTROUTING with a switched frame if br_netfilter shows it to iptables.
 
     Args:
-        name: the port by which it leaves, None where that is unknown.
+        name: the port that it leaves by, None if that is unknown.
     """
     packet, bridge = context.packet, port.master or ""
     out = kernel.namespace.interfaces.get(name or "")
@@ -110,7 +110,7 @@ def _pass_unseen_by_iptables(
 def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     """Send a broadcast or multicast frame out of all other ports.
 
-    Returns where a copy arrives, else that one was rejected, of which the sender hears; None where all are dropped.
+    Returns where a copy arrives, else that one was rejected (its sender gets the error); None if all are dropped.
     """
     packet, bridge = context.packet, port.master or ""
     seen = bridge_netfilter(kernel, packet.family)

@@ -1,4 +1,4 @@
-"""A frame that comes in by a bridge's port: for the host, for another port, or for all.
+"""A frame that comes in by a bridge port: for the host, for another port, or for all.
 
 Sources: net/bridge/br_input.c, br_nf_pre_routing (net/bridge/br_netfilter_hooks.c), and measurements.
 """
@@ -32,7 +32,7 @@ class HandedUp(NamedTuple):
 
     Attributes:
         seen: PREROUTING has seen it on the bridge already.
-        entered: the interface that IP takes for the one it came in by, where it is not the bridge.
+        entered: the interface that IP takes as the input interface, if it is not the bridge.
         flooded: where a copy of a flooded frame arrived, or that one was rejected.
     """
 
@@ -44,7 +44,7 @@ class HandedUp(NamedTuple):
 def receive(
     kernel: Kernel, context: Context, port: Interface, next_hop: int | None, discovered: bool
 ) -> Outcome | HandedUp:
-    """Take in a frame from a bridge's port.
+    """Receive a frame from a bridge port.
 
     Args:
         next_hop: the address whose MAC the sender put in the frame; None: the bridge's own.
@@ -93,14 +93,14 @@ def _after_dnat(kernel: Kernel, context: Context, port: Interface) -> Outcome | 
         return kernel.drop(decision.code, decision.note)
     if decision.kind == "forward" and decision.device == bridge:
         return _switch_to(kernel, context, port, decision.gateway or packet.dst)
-    # from here on it is a frame for the host, however it was addressed
+    # from here on the frame is the host's, however it was addressed
     packet.pkttype = "unicast"
-    # it has a route already, and IPv6 takes that for where it came from (ip6_rcv_core)
+    # it has a route already, and IPv6 takes its device as the input interface (ip6_rcv_core)
     return hand_up(kernel, context, bridge) or HandedUp(True, entered=decision.device)
 
 
 def _switch_to(kernel: Kernel, context: Context, port: Interface, next_hop: int) -> Outcome:
-    """Switch a frame to whoever on the bridge has an address."""
+    """Switch a frame to the neighbour on the bridge that has an address."""
     return switch(
         kernel, context, port, neighbour_behind(kernel, context.packet, next_hop, port.master or "")
     )
@@ -109,7 +109,7 @@ def _switch_to(kernel: Kernel, context: Context, port: Interface, next_hop: int)
 def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_hop: int) -> Outcome | None:
     """Pass the solicitation and the advertisement of IPv6 neighbour discovery, which the rules see as well.
 
-    Without it the sender never learns the MAC address and sends nothing. Returns None when both pass.
+    Without it the sender never learns the MAC address and sends nothing. Returns None if both pass.
     """
     bridge, passage = port.master or "", kernel.passage
     steps, skipped = len(passage.steps), len(passage.skipped)

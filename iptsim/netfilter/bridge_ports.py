@@ -1,4 +1,4 @@
-"""The ports of bridges: by which a frame comes in, for whom on the bridge it is, and by which it leaves.
+"""The ports of bridges: which one a frame comes in by, its addressee on the bridge, which port it leaves by.
 
 Sources: net/bridge/br_fdb.c, net/bridge/br_input.c, and measurements.
 """
@@ -27,13 +27,13 @@ def bridge_netfilter(kernel: Kernel, family: int) -> bool:
     return kernel.namespace.sysctl_number(name, 1 if not kernel.namespace.sysctls else 0) != 0
 
 
-# -- how a frame from outside comes in --------------------------------------------------------------------
+# -- frames from outside --------------------------------------------------------------------
 
 
 def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int | None]:
-    """Return by which interface a packet from outside comes in, and the next hop whose MAC its frame has.
+    """Return the interface that a packet from outside comes in by, and the next hop whose MAC its frame has.
 
-    For a bridge the interface is the port behind which its sender is; a next hop of None is the host.
+    For a bridge the interface is the port that its sender is behind; a next hop of None is the host.
     """
     world = kernel.world
     entry = kernel.namespace.interfaces.get(interface)
@@ -46,7 +46,7 @@ def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int |
         sender = world.neighbour(packet.family, address, bridge, behind_ports=True)
         ports = sender.ports if sender is not None else ()
         if not ports:
-            # it may be somebody of whom nothing but this packet tells
+            # the sender may be a machine that only this packet mentions
             world.hear(packet, bridge, None)
             return interface, None
         interface = settle_port(kernel, ports, address_text(packet.family, address), bridge)
@@ -55,17 +55,17 @@ def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int |
 
 
 def _link_address(kernel: Kernel, packet: Packet, address: int, bridge: str) -> int:
-    """Return who on a bridge's link an address is reached through: itself, or the gateway to it."""
+    """Return the next hop to an address on a bridge's link: the address itself, or a gateway."""
     found = fib.lookup(kernel.namespace, packet.family, address)
     gateway = next((way.gateway_of(packet.family) for way in found.ways if way.device == bridge), None)
     return address if gateway is None else gateway
 
 
 def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | None:
-    """Return to whom a sender on a bridge's link addresses its frame; None: to the host.
+    """Return the next hop that a sender on a bridge's link puts into its frame; None: the host.
 
-    A neighbour in the same subnet gets it at once. What lies behind another gateway on the same link goes to
-    that, and where the host has no address on the bridge, it can't be the gateway.
+    A neighbour in the same subnet gets the frame directly. A destination behind another gateway on the same link
+    is sent to that gateway, and a host without an address on the bridge cannot be the gateway.
     """
     family, target = packet.family, packet.dst
     if packet.dst_mac is not None or packet.pkttype != "unicast":
@@ -89,11 +89,11 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | Non
     return gateway
 
 
-# -- behind which port somebody is ------------------------------------------------------------------------
+# -- the port of a neighbour ------------------------------------------------------------------------
 
 
 def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str) -> str:
-    """Return behind which of several ports somebody is; where that matters, each is a way of its own."""
+    """Return which of several ports a neighbour is behind; if that matters, each port is a way of its own."""
     names = ports if _tells_apart(kernel, ports) else ports[:1]
     for name in names[:-1]:
         unknown = Unknown(
@@ -109,7 +109,7 @@ def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str
 
 
 def _tells_apart(kernel: Kernel, ports: tuple[str, ...]) -> bool:
-    """Tell whether it matters which of several ports it is: to a rule, or to the bridge."""
+    """Tell whether it matters, to a rule or to the bridge, which of several ports it is."""
     interfaces = kernel.namespace.interfaces
     kinds = {
         (port.isolated, port.hairpin, port.mtu)
@@ -121,11 +121,11 @@ def _tells_apart(kernel: Kernel, ports: tuple[str, ...]) -> bool:
     return len(kinds) > 1 or named or any(program.names_ports for program in kernel.hooks.all_programs())
 
 
-# -- for whom a frame is ----------------------------------------------------------------------------------
+# -- the addressee of a frame ----------------------------------------------------------------------------------
 
 
 def addressee(kernel: Kernel, packet: Packet, port: Interface, next_hop: int | None) -> Neighbour | None:
-    """Return for whom on the bridge a frame is; None: for the host."""
+    """Return the neighbour on the bridge that a frame is addressed to; None: the host."""
     bridge = port.master or ""
     if packet.dst_mac is not None and packet.pkttype == "unicast":
         mac = packet.dst_mac.lower()
@@ -138,13 +138,13 @@ def addressee(kernel: Kernel, packet: Packet, port: Interface, next_hop: int | N
 
 
 def neighbour_behind(kernel: Kernel, packet: Packet, next_hop: int, bridge: str) -> Neighbour:
-    """Return who on a bridge has an address; somebody outside behind an unknown port where nothing tells."""
+    """Return the neighbour on a bridge with an address; outside, behind an unknown port, if nothing else is known."""
     found = kernel.world.neighbour(packet.family, next_hop, bridge, behind_ports=True)
     return found or Neighbour(None, address_text(packet.family, next_hop), None, ())
 
 
 def _own_macs(kernel: Kernel, bridge: str) -> set[str]:
-    """Return the MAC addresses for which a bridge hands frames up: its own, and those of its ports."""
+    """Return the MAC addresses whose frames a bridge hands up: its own, and those of its ports."""
     namespace = kernel.namespace
     own = {one.mac for one in namespace.forwarding if one.local and one.bridge == bridge}
     interfaces = [namespace.interfaces[bridge], *namespace.ports(bridge)]
@@ -152,13 +152,13 @@ def _own_macs(kernel: Kernel, bridge: str) -> set[str]:
 
 
 def is_of_other_port(kernel: Kernel, packet: Packet, port: Interface) -> bool:
-    """Tell whether a frame has the MAC address of a port by which it did not come (eth_type_trans)."""
+    """Tell whether a frame has the MAC address of a port that it did not come in by (eth_type_trans)."""
     taken = (kernel.namespace.interfaces[port.master or ""].mac, port.mac)
     known = [mac.lower() for mac in taken if mac is not None]
     return packet.dst_mac is not None and packet.dst_mac.lower() not in known
 
 
-# -- how a frame leaves -----------------------------------------------------------------------------------
+# -- leaving a port -----------------------------------------------------------------------------------
 
 
 def hand_up(kernel: Kernel, context: Context, bridge: str) -> Outcome | None:
@@ -167,6 +167,6 @@ def hand_up(kernel: Kernel, context: Context, bridge: str) -> Outcome | None:
 
 
 def leave_by(kernel: Kernel, context: Context, ports: tuple[str, ...]) -> Outcome | None:
-    """Send a frame out of a bridge's port, one of these; none: it is not known out of which."""
+    """Send a frame out of one of these bridge ports; none: the port is unknown."""
     outcome = pass_bridge(kernel, context, "postrouting")
     return outcome or pass_device(kernel, context, "egress", *(ports or (None,)))

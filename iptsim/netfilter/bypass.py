@@ -1,4 +1,4 @@
-"""Traffic of containers that does not pass the host: networks of the drivers macvlan, ipvlan and overlay."""
+"""Container traffic that bypasses the host: networks of the drivers macvlan, ipvlan and overlay."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BYPASSING_DRIVERS = frozenset({"macvlan", "ipvlan", "overlay"})
 
 
 def bypassing_driver(host: Host, packet: Packet) -> str | None:
-    """Return the driver of the destination's network, where packets from outside do not pass the host."""
+    """Return the driver of the destination's network if packets from outside bypass the host there."""
     owner = host.owner_of(packet.family, packet.dst)
     if not isinstance(owner, tuple):
         return None
@@ -27,7 +27,7 @@ def bypassing_driver(host: Host, packet: Packet) -> str | None:
 
 
 def out_of_reach(host: Host, kernel: Kernel, outcome: Outcome) -> Step | None:
-    """Return why a packet that the host itself sent on does not get into a network that passes it by."""
+    """Return why a packet that the host forwards does not get into a network that bypasses the host."""
     delivered = outcome.delivered
     if delivered is None or any(step.code == "bypasses-iptables" for step in kernel.passage.steps):
         return None

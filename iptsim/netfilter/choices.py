@@ -1,4 +1,4 @@
-"""How matches that nothing decides, and what the kernel picks at random, go on one way of a question."""
+"""How undecided matches, and what the kernel picks at random, are decided on one way of a question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Choices:
     def __init__(self, plan: tuple[bool, ...] = ()) -> None:
         self.plan = plan
         self.decisions: list[Decision] = []
-        #: what goes the same way for the rest of the walk
+        #: what is decided the same way for the rest of the walk
         self.settled: dict[Any, bool] = {}
 
     def take(
@@ -33,11 +33,11 @@ class Choices:
         """Take the next value of the plan.
 
         Args:
-            unknown: why nothing decides it.
+            unknown: why it is undecided.
             what: the match or target; for a choice outside the rules a word for what is chosen.
-            words: what is so if it is True, said of the match or target; without a rule a whole clause.
+            words: what is so if the value is True: a predicate of the match or target; without a rule a clause.
             rule: None for a choice outside the rules.
-            otherwise: what is so if it is False, where that is more than the contrary.
+            otherwise: what is true if the value is False, if that is more than the contrary.
             chain: the base chain of nftables whose verdict it is.
         """
         index = len(self.decisions)
@@ -49,7 +49,7 @@ class Choices:
     def choose(
         self, unknown: Unknown, what: str, words: Text, *, otherwise: Text = "", chain: NftChain | None = None
     ) -> bool:
-        """Decide what no rule decides; the key of `unknown` holds all that goes the same way within one walk."""
+        """Decide something outside the rules; equal keys of `unknown` are decided alike within one walk."""
         key = (what, unknown.key)
         if key not in self.settled:
             self.settled[key] = self.take(unknown, what, words, otherwise=otherwise, chain=chain)

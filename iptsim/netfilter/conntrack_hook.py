@@ -1,4 +1,4 @@
-"""Connection tracking at its hooks: fragments, the state of a packet, and the entry that its connection gets.
+"""Connection tracking at its hooks: fragments, the state of a packet, and the entry of its connection.
 
 Sources: nf_conntrack_in and nf_conntrack_confirm (net/netfilter/nf_conntrack_core.c),
 net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, and measurements.
@@ -12,7 +12,7 @@ from iptsim.netfilter.hooks import Hook
 from iptsim.netfilter.kernel import Kernel
 from iptsim.packet import NO_ZONE, Context, Packet, State, find_quoted, is_icmp_error
 
-#: Protocol number of the IPv6 fragment header, and its length in octets.
+#: Protocol number of the IPv6 fragment header, and its length in bytes.
 FRAGMENT, FRAGMENT_HEADER = 44, 8
 
 
@@ -30,7 +30,7 @@ def defragment(kernel: Kernel, context: Context, hook: Hook) -> None:
 
 
 def _join_atomic_fragment(packet: Packet) -> None:
-    """Take away the fragment header of a packet in one piece, as conntrack does (nf_ct_frag6_gather)."""
+    """Remove the fragment header of an unfragmented packet, as conntrack does (nf_ct_frag6_gather)."""
     kept = tuple(header for header in packet.extension_headers if header[0] != FRAGMENT)
     packet.length -= FRAGMENT_HEADER * (len(packet.extension_headers) - len(kept))
     packet.extension_headers = kept
@@ -67,7 +67,7 @@ def _find(kernel: Kernel, context: Context) -> State:
 
 
 def _find_quoted(kernel: Kernel, context: Context) -> State | None:
-    """Return the state of an ICMP error by the packet that it quotes, None where that is none's."""
+    """Return the state of an ICMP error by the packet that it quotes, None if that belongs to no connection."""
     packet = context.packet
     if packet.quoted is not None:
         return find_quoted(packet, packet.quoted, kernel.connections, context.zone)
@@ -84,7 +84,7 @@ def confirm(kernel: Kernel, context: Context) -> None:
     """Enter the connection of a packet that has passed all hooks."""
     connection = context.connection
     if context.direction == "reply":
-        # an answer to a packet that was rejected does not make its connection known
+        # the error for a rejected packet does not confirm its connection
         return
     if connection is not None and "CONFIRMED" not in connection.status:
         connection.status |= {"CONFIRMED"}
@@ -92,9 +92,9 @@ def confirm(kernel: Kernel, context: Context) -> None:
 
 
 def forget_invalid(kernel: Kernel, context: Context) -> None:
-    """Let conntrack look again at an INVALID packet that comes in: nothing is noted at it."""
+    """Make conntrack look up an INVALID packet again when it comes in: it has no entry."""
     if context.state == "INVALID":
-        # what is wrong with it stays
+        # a state that the question gave it stays
         if kernel.stated is not None:
             kernel.world.force(kernel.stated)
         context.state, context.template, context.zone = None, False, NO_ZONE

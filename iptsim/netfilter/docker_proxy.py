@@ -1,4 +1,4 @@
-"""Published ports that a process on the host answers: docker-proxy, the userland proxy of dockerd.
+"""Published ports that a process on the host serves: docker-proxy, the userland proxy of dockerd.
 
 It listens on the host's address and port of each published port and opens a second connection to the
 container (moby cmd/docker-proxy). nat rules usually take packets away before they reach it.
@@ -21,8 +21,8 @@ class Behind(NamedTuple):
     """Where docker-proxy connects to.
 
     Attributes:
-        answers_from_any: its UDP answers leave with whatever source address the route gives (before
-            engine 28, which keeps the address that was asked).
+        answers_from_any: its UDP replies leave with whatever source address the route gives (before
+            engine 28, which keeps the destination of the request).
     """
 
     container: str
@@ -34,10 +34,10 @@ class Behind(NamedTuple):
 
 
 def answered_by_proxy(host: Host, delivered: Delivery, program: str = "") -> Behind | None:
-    """Return what docker-proxy does with a packet that the host received, None if it has no part in it.
+    """Return what docker-proxy does with a packet that the host received, None if it does not get it.
 
     Args:
-        program: that listens there, "" where this is unknown.
+        program: the program that listens there, "" if it is unknown.
     """
     if delivered.kind != "host" or program not in ("", *PROXIES):
         return None

@@ -1,4 +1,4 @@
-"""Passing a hook: its base chains in order, with connection tracking, nat, and a new route behind OUTPUT's.
+"""Passing a hook: its base chains in order, with connection tracking, nat, and a new route after those of OUTPUT.
 
 Sources: nf_hook_slow (net/netfilter/core.c), net/ipv4/netfilter.c, and measurements.
 """
@@ -37,7 +37,7 @@ def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
 
 
 def _pass(kernel: Kernel, context: Context, hook: Hook, chain: BaseChain) -> Outcome | None:
-    """Take a packet through one of the things that are registered at a hook."""
+    """Take a packet through one of the functions registered at a hook."""
     if chain.program is not None:
         return evaluate(kernel, context, chain.program, chain.table)
     if chain.nftables is not None:
@@ -53,7 +53,7 @@ def _pass(kernel: Kernel, context: Context, hook: Hook, chain: BaseChain) -> Out
 
 
 def _pass_unseen(kernel: Kernel, context: Context) -> Outcome | None:
-    """Go both ways where a table that the source does not show may block the packet."""
+    """Follow both ways if a table that the source does not show may block the packet."""
     flow = context.packet.flow
     if not kernel.is_host or any(flow == one.reply for one in kernel.connections):
         return None

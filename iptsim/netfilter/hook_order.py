@@ -1,4 +1,4 @@
-"""The order of base chains of equal priority: where two backends have rules, no file tells which come first."""
+"""The order of base chains of equal priority: with rules of two backends, no file shows which come first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def in_order(kernel: Kernel, hook: str, chains: tuple[BaseChain, ...]) -> tuple[
     """Return base chains in the order in which the kernel calls them.
 
     Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
-    tells which of two backends that was: where it can matter, either order is a way of its own.
+    shows which of two backends that was: if it can matter, each order is a way of its own.
     """
     for place, (one, other) in enumerate(pairwise(chains)):
         if one.priority != other.priority or one.program is None or other.program is None:

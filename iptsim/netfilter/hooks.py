@@ -16,7 +16,7 @@ from iptsim.netfilter.program import Program
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"
 
-#: Stands in the order where connection tracking looks the packet up or makes a new entry.
+#: The name of the entry at which connection tracking looks the packet up or creates a new connection.
 CONNTRACK = "conntrack"
 CONNTRACK_PRIORITY = -200
 #: The tables of iptables at each hook.
@@ -83,7 +83,7 @@ class Hooks:
 
     Args:
         programs: the rules of iptables, by address family; those of both backends where there are two.
-        nftables: the base chains of nftables; None where they were not saved.
+        nftables: the base chains of nftables; None if they were not saved.
     """
 
     def __init__(self, programs: dict[int, list[Program]], nftables: NftRuleset | None = None) -> None:
@@ -163,7 +163,7 @@ def _by_priority(chains: Iterable[BaseChain]) -> tuple[BaseChain, ...]:
 
 
 def _foreign(chain: NftChain) -> BaseChain:
-    # where its priority was not saved it may be the first
+    # if its priority was not saved, it may be the first
     return BaseChain(-(2**31) if chain.priority is None else chain.priority, chain.table, nftables=chain)
 
 

@@ -18,7 +18,7 @@ from iptsim.packet import Context, address_text
 
 
 def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Outcome:
-    """Forward a packet as its route says."""
+    """Forward a packet by its route."""
     packet = context.packet
     if (refused := _refused(kernel, context, decision)) is not None:
         return refused
@@ -37,7 +37,7 @@ def forward(kernel: Kernel, context: Context, decision: routing.Decision) -> Out
 
 
 def _refused(kernel: Kernel, context: Context, decision: routing.Decision) -> Outcome | None:
-    """Drop what is not forwarded for its frame, its TTL, its source or its size."""
+    """Drop a packet that is not forwarded because of its frame, TTL, source or size."""
     packet, device = context.packet, decision.device or ""
     if packet.pkttype != "unicast":
         note = message("a {pkttype} frame is not forwarded", pkttype=packet.pkttype)

@@ -58,13 +58,13 @@ def receive(
 
 
 def receive_from_outside(kernel: Kernel, packet: Packet, interface: str) -> Outcome:
-    """Follow a packet that somebody outside sends, by an interface of the namespace, a bridge or its port."""
+    """Follow a packet from outside that arrives on an interface, a bridge or a bridge port of the namespace."""
     port, next_hop = entrance(kernel, packet, interface)
     return receive(kernel, packet, port, next_hop, discovered=True)
 
 
 def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outcome:
-    """Route a packet that came in; `entered` where IP takes another interface for the one it came by."""
+    """Route a packet that came in; `entered`: IP takes this as the input interface instead of the real one."""
     interface = context.in_interface or "lo"
     context.entered = entered or interface
     joined = is_joined(kernel, context.packet)
@@ -76,7 +76,7 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
 
 
 def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Outcome:
-    """Take in what a bridge hands up; copies of a flooded frame may have fared otherwise."""
+    """Take in what a bridge hands up; of a flooded frame, what happened to its copies may count."""
     outcome = _enter(kernel, context, seen=frame.seen, entered=frame.entered)
     return outcome if outcome.verdict == "ACCEPT" else frame.flooded or outcome
 

@@ -1,4 +1,4 @@
-"""A packet that the host itself sends: its route, OUTPUT, POSTROUTING; what it sends to itself comes in again.
+"""A packet that the host itself sends: its route, OUTPUT, POSTROUTING; a packet to itself comes in again on lo.
 
 Sources: ip_queue_xmit, ip_mc_output (net/ipv4/ip_output.c), nf_send_reset, icmp_send, and measurements.
 """
@@ -67,7 +67,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
         context.direction = "original" if rejected.direction == "reply" else "reply"
     else:
         packet.quoted = rejected.packet.flow
-        # an untracked packet's answer inherits that there is no entry: CT does nothing then, but
+        # the error for an untracked packet inherits that there is no entry: CT does nothing then, but
         # conntrack looks it up
         context.template = rejected.state == "UNTRACKED"
     return _output(kernel, context, found)
@@ -106,13 +106,13 @@ def _loop_back(kernel: Kernel, context: Context) -> Outcome:
     forget_invalid(kernel, context)
     outcome = pass_hook(kernel, context, hooks.PREROUTING)
     if outcome is None and kernel.passage.translated:
-        # the route that it brought along fits no longer
+        # the route that it came with no longer fits
         return route(kernel, context)
     return outcome or deliver(kernel, context)
 
 
 def _hear_own_broadcast(kernel: Kernel, context: Context) -> None:
-    """Let a copy of the host's own broadcast come back to it, before the packet itself leaves.
+    """Deliver a copy of the host's own broadcast to it, before the packet itself leaves.
 
     What happens to the copy does not stop the packet (ip_mc_output).
     """

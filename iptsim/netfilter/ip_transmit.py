@@ -1,4 +1,4 @@
-"""The way out of the namespace: the neighbour that the frame goes to, and the device, a bridge perhaps.
+"""Transmitting a packet: the neighbour that the frame goes to, and the device, perhaps a bridge.
 
 Sources: ip_finish_output2 (net/ipv4/ip_output.c), net/bridge/br_device.c.
 """

@@ -1,7 +1,7 @@
 """The state of the kernel in one network namespace, while one way of a question is followed.
 
-All parts of the walk are handed it: the rules and who wrote them, the connections that conntrack knows, and
-what the packet under way has met.
+All parts of the walk are handed it: the hooks and their rules, the connections that conntrack knows, and what
+has happened to the packet so far.
 """
 
 from __future__ import annotations
@@ -71,16 +71,16 @@ class Kernel:
     """The state of the kernel in one network namespace.
 
     Attributes:
-        world: the host and what the question says of it.
+        world: the host, and what the question states about it.
         hooks: the base chains at each hook.
-        choices: how what nothing decides goes.
+        choices: how what is undecided is decided.
         budget: how many more rules may be evaluated.
         verbose: whether rules that did not match are recorded.
         connections: those that conntrack knows.
         consulted: packet fields that a rule checked while they held a default.
         notes: what was assumed, in sentences.
-        stated: the state that the question gave the packet that conntrack looked up last.
-        passage: what the packet under way has met.
+        stated: the state that the question gave the packet that conntrack looked up last, if any.
+        passage: what has happened to the current packet so far.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Kernel:
         self.passage = Passage(watch=watch)
 
     def context(self, packet: Packet) -> Context:
-        """Return the context of a packet that sets out."""
+        """Return the context of a packet before its first hook."""
         return Context(packet, "", "", self.world, consulted=self.consulted)
 
     def add(self, step: Step) -> None:
-        """Record a step of the packet under way.
+        """Record a step of the current packet.
 
         Raises:
             WalkLimitError: there are too many.

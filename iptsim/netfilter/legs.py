@@ -16,7 +16,7 @@ from iptsim.question.places import OnHost
 
 
 def legs_of(run: Run) -> list[Leg]:
-    """Follow the request, and what it sets off."""
+    """Follow the request, and what it causes."""
     start, question = run.start, run.question
     request, outcome = send(
         run,
@@ -48,7 +48,7 @@ def legs_of(run: Run) -> list[Leg]:
         return legs
     second = _second_connection(run, behind)
     if reply.proto == 17:
-        # docker-proxy answers a datagram only after the container has
+        # docker-proxy replies to a datagram only after the container has
         if all(leg.verdict == "ACCEPT" for leg in second):
             reply_leg = _reply(run, request, reply, pick_source=behind.answers_from_any)
             return [request, *second, reply_leg]
@@ -81,7 +81,7 @@ def _second_connection(run: Run, behind: docker_proxy.Behind) -> list[Leg]:
 
 
 def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False) -> Leg:
-    """Follow the answer to a delivered packet, back to who sent that."""
+    """Follow the reply to a delivered packet, back to its sender."""
     delivered = request.delivered
     assert delivered is not None
     leg, _ = send_from(run, delivered, packet, pick_source)
@@ -92,7 +92,7 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
 
 
 def _check_recognised(request: Leg, reply: Leg) -> None:
-    """Drop an answer that does not come from where its receiver asked: its socket does not know it."""
+    """Drop a reply whose source is not the destination of the request: the sender's socket does not know it."""
     got = reply.delivered.packet if reply.delivered else reply.packet
     asked = request.packet
     if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:

@@ -1,4 +1,4 @@
-"""Whether a program listens where a connection ends, and what is assumed where that was not saved."""
+"""Whether a program listens at the end of a connection, and what is assumed if that was not saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iptsim.question.model import Question
 
 
 def _interface(namespace: Namespace, leg: Leg, delivered: Delivery) -> str | None:
-    """Return the interface by which sockets see a packet come in, None where it is unknown.
+    """Return the interface that a packet came in by, as sockets see it; None if it is unknown.
 
     What a namespace sends to itself counts as received by the interface with the address (inet_iif, inet6_iif:
     that of the local route), though the rules see it come in by lo.
@@ -26,7 +26,7 @@ def _interface(namespace: Namespace, leg: Leg, delivered: Delivery) -> str | Non
 
 
 def note_listener(host: Host, question: Question, leg: Leg) -> None:
-    """Note at a leg that opens a connection which program listens where it is delivered, if that is known."""
+    """Record in a leg that opens a connection which program listens at its end, if that is known."""
     delivered = leg.delivered
     if delivered is None or delivered.kind == "outside" or not _opens(question, delivered.packet):
         return
@@ -51,14 +51,14 @@ def namespace_at(host: Host, delivered: Delivery) -> Namespace:
 
 
 def _opens(question: Question, packet: Packet) -> bool:
-    """Tell whether a packet is one that a listening socket gets: none of a connection that exists already."""
+    """Tell whether a listening socket gets a packet: not if its connection exists already."""
     if question.state not in (None, "new") or question.after is not None or question.conntrack is not None:
         return False
     return packet.tcp_flags & (SYN | ACK) == SYN if packet.proto == TCP else packet.proto == UDP
 
 
 def unsaved(host: Host, trace: Trace) -> list[Text]:
-    """Return in one sentence what is assumed of nftables and of listening programs, where that was not saved."""
+    """Return in one sentence what is assumed of nftables and of listening programs, if they were not saved."""
     end = trace.opening.delivered
     hears = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
     deaf = end.name if hears and end is not None and namespace_at(host, end).listeners is None else ""

@@ -1,4 +1,4 @@
-"""Tables that a source does not show: which they are, and which packets Docker's rules there could block.
+"""Tables that a source does not show: which those are, and which packets Docker's rules there could block.
 
 `iptables-save -t TABLE`, `iptables -S` and pasted excerpts hold a part of the tables. Docker's rules in one table tell
 that it has others: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler (endpoint.go writes the DROP in raw
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
     Attributes:
         unknown: what is not known.
-        words: a clause that says what is so if they block it.
+        words: a clause that is true if they block it.
         note: a sentence about the packet then.
     """
 
@@ -50,7 +50,7 @@ def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
 
 
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
-    """Say which tables a source does not show; "" where it shows all."""
+    """Return which tables a source does not show; "" if it shows all."""
     tables = unseen_tables(rulesets)
     if not tables:
         return ""

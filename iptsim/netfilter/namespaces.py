@@ -16,7 +16,7 @@ from iptsim.packet import Family
 
 
 class Namespaces:
-    """The hooks of a host and of its containers; the rules of a container are read when a packet first comes there."""
+    """The hooks of a host and of its containers; the rules of a container are read when a packet first enters it."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -38,7 +38,7 @@ class Namespaces:
         return found
 
     def rulesets(self) -> list[Ruleset]:
-        """Return the rules of all namespaces; those that can't be read are reported where a packet meets them."""
+        """Return the rules of all namespaces; those that cannot be read are reported when a packet meets them."""
         found: list[Ruleset] = []
         for namespace in self._all():
             with suppress(IptsimError):

@@ -18,14 +18,14 @@ def set_up(
     new_address: tuple[int, int] | None,
     others: Iterable[Connection] = (),
 ) -> None:
-    """Bind a translation to a connection: work out the flow that answers will have.
+    """Bind a translation to a connection: work out the flow of its replies.
 
     Args:
         connection: is changed.
-        packet: whose host part NETMAP keeps, whatever its connection says of the address.
-        wanted: what the nat target asks for.
+        packet: the packet whose host part NETMAP keeps, whatever the address in its connection.
+        wanted: what the nat target requests.
         new_address: first and last address to choose from, None to keep the packet's.
-        others: the connections that are known already.
+        others: the connections that conntrack knows.
     """
     current = connection.reply.reversed()
     side = wanted.side
@@ -62,7 +62,7 @@ def _like_before(
     addresses: tuple[int, int] | None,
     others: Iterable[Connection],
 ) -> tuple[int, int | None] | None:
-    """Return the address and port that another connection from the same source got, where they may serve.
+    """Return the address and port that another connection from the same source got, if they can be used.
 
     A source that has a translation keeps it for other destinations (find_appropriate_src); a source in the
     range keeps itself.
@@ -175,7 +175,7 @@ def _is_gre(header: bytes) -> bool:
 def translate(packet: Packet, connection: Connection, side: str, direction: str) -> bool:
     """Rewrite one side ("src" or "dst") of a packet as its connection's entry says.
 
-    Returns False for a packet that can't be rewritten: a GRE header that is short or of unknown version.
+    Returns False for a packet that cannot be rewritten: a GRE header that is short or of unknown version.
     """
     kinds = {"src": "SNAT", "dst": "DNAT"}
     kind = kinds[side] if direction == "original" else kinds["dst" if side == "src" else "src"]

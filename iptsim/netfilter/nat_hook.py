@@ -17,7 +17,7 @@ from iptsim.packet import Connection, Context, Unknown, is_icmp_error
 
 
 def pass_nat(kernel: Kernel, context: Context, hook: Hook) -> Outcome | None:
-    """Take a packet through nat. Returns None where it goes on."""
+    """Take a packet through nat. Returns None if it goes on."""
     connection = context.connection
     if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
         return None
@@ -53,10 +53,10 @@ def _evaluate(
 def _rewrite(
     kernel: Kernel, context: Context, connection: Connection, side: str, hook: Hook
 ) -> Outcome | None:
-    """Rewrite a packet as the entry of its connection says, or drop it where that can't be."""
+    """Rewrite a packet as the entry of its connection says, or drop it if that is impossible."""
     packet = context.packet
     if _is_translated(connection) and conntrack.is_icmp_redirect(packet):
-        # nf_nat_icmp_reply_translation: the way that it tells of is not the sender's
+        # nf_nat_icmp_reply_translation: the route in it is not the sender's
         note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
     if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
@@ -71,7 +71,7 @@ def _is_translated(connection: Connection) -> bool:
 
 
 def _is_there(kernel: Kernel, context: Context) -> bool:
-    """Tell whether the kernel translates packets of a translated connection: while any nat chain is there.
+    """Tell whether the kernel translates packets of a translated connection: as long as there is any nat chain.
 
     A dump alone may have been saved without its table nat, and nftables may have nat chains of its own.
     """

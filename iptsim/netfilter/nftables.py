@@ -1,7 +1,7 @@
-"""Passing base chains of nftables that iptables did not create: what they could do is undecided.
+"""Base chains of nftables that iptables did not create: what they do to a packet is undecided.
 
-Their rules are not evaluated. A chain that holds nothing but what lets packets go on is passed; of any other the
-walk takes each way: it accepts the packet, and for each thing that it could do, it does that.
+Their rules are not evaluated. A chain that can only let packets go on is passed; for any other chain each result
+is a way of its own: that it accepts the packet, and each of its possible effects.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import FinalVerdict
 from iptsim.packet import Context, Unknown
 
-#: What decides every chain at once, as in `--assume nftables=yes`.
+#: The name that decides every chain at once, as in `--assume nftables=yes`.
 MODULE = "nftables"
 _VERDICTS: dict[NftEffect, FinalVerdict] = {"drop": "DROP", "reject": "REJECT", "change": "DEPENDS"}
 
 
 def chain_name(chain: NftChain) -> str:
-    """Return how nft(8) names a chain: "inet fw input"; without the chain where only its table is known."""
+    """Return a chain as nft(8) names it: "inet fw input"; without the chain if only its table is known."""
     return " ".join(filter(None, (chain.family, chain.table, chain.name)))
 
 
@@ -68,7 +68,7 @@ def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> O
 
 
 def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | None:
-    """Pass a chain. Returns None where the packet goes on unchanged."""
+    """Pass a chain. Returns None if the packet goes on unchanged."""
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
         note = message("{chain} has no rule that drops or changes packets", chain=chain_place(chain))
@@ -88,7 +88,7 @@ def _add_step(kernel: Kernel, chain: NftChain, hook: str, verdict: str, note: Te
 
 
 def _effect(kernel: Kernel, chain: NftChain) -> NftEffect | None:
-    """Decide what a chain does to the packets of this question, the same for all of them."""
+    """Decide what a chain does to the packets of this question, to all of them alike."""
     assumed = kernel.world.assumed_of(assumable(chain), MODULE)
     if assumed:
         return None
@@ -104,7 +104,7 @@ def _effect(kernel: Kernel, chain: NftChain) -> NftEffect | None:
 def _choose(
     kernel: Kernel, chain: NftChain, effect: NftEffect | Literal[""], other: NftEffect | Literal[""]
 ) -> bool:
-    """Decide whether a chain has an effect, "" for accepting; of two effects that are left, which one."""
+    """Decide whether a chain has an effect ("": accepts); if two effects are left, which one."""
     unknown = Unknown(
         message("{chain}, whose rules iptsim does not evaluate", chain=chain_place(chain)),
         f"--assume {assumable(chain)}=yes",

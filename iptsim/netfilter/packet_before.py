@@ -1,4 +1,4 @@
-"""What passes before the packet of a question: the first packet of an open connection, a packet that is told of."""
+"""What passes before the packet of a question: the first packet of an open connection, or the packet of `after`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iptsim.question.tracking import ESTABLISHED
 
 
 def open_connection(run: Run) -> None:
-    """Let the first packet of an established connection pass before, so that it is translated as that was.
+    """Send the first packet of an established connection, so that later ones are translated as it was.
 
     Where the rules would not let it begin, it is an established connection without translation.
     """
@@ -33,7 +33,7 @@ def open_connection(run: Run) -> None:
 
 
 def pass_before(run: Run, stated: State | None) -> list[Text]:
-    """Let the packet before pass, and what it sets off; return what is to be said of it."""
+    """Send the earlier packet and follow what it causes; return what is assumed about it."""
     run.ask(run.question)
     if run.question.state == "established" and run.question.ct is None:
         open_connection(run)

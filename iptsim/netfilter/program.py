@@ -1,4 +1,4 @@
-"""Rules made ready to run: each chain as a list of conditions and targets, prepared on first use."""
+"""Rules ready to run: each chain as a list of conditions and targets, prepared on first use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Prepared:
     """A rule ready to run.
 
     Attributes:
-        quiet: the rule's target changes nothing that a later rule, or the packet's fate, depends on.
+        quiet: the rule's target changes nothing that a later rule, or the verdict, depends on.
     """
 
     rule: Rule
@@ -39,7 +39,7 @@ class Prepared:
 
 
 def _passed_by(rule: Rule) -> Condition:
-    """Return the condition of a rule that the kernel refuses: nothing fits it."""
+    """Return the condition of a rule that the kernel would reject: it never matches."""
     words = rule.text.removeprefix(f"-A {rule.chain} ")
     return Condition(
         lambda context: False,
@@ -49,7 +49,7 @@ def _passed_by(rule: Rule) -> Condition:
 
 
 class Program:
-    """A ruleset ready to run: its chain graph, whose chains are made ready when a packet comes to them."""
+    """A ruleset ready to run: its chain graph, whose rules are prepared when a packet first reaches them."""
 
     def __init__(self, ruleset: Ruleset, *, conntrack_on: bool = False) -> None:
         self.graph = chain_graph(ruleset.tables.values())
@@ -64,13 +64,13 @@ class Program:
 
     @cached_property
     def names_ports(self) -> bool:
-        """Whether a rule looks at bridge ports."""
+        """Whether a rule checks bridge ports."""
         return any(match.name == "physdev" for rule in self.ruleset.rules() for match in rule.matches)
 
     def chain(self, table: str, name: str) -> Chain | None:
         """Return a chain as the dump has it.
 
-        The legacy backend always has all base chains of a table, whether the dump names them or not.
+        The legacy backend always has all base chains of a table, even those that the dump omits.
         """
         found = self.graph.chain(Node(table, name))
         if found is None and self.backend == "legacy" and table in self.ruleset.tables:
@@ -103,7 +103,7 @@ class Program:
         return True
 
     def rules(self, chain: Chain) -> list[Rule | Prepared]:
-        """Return a chain's rules; :meth:`prepare` makes one ready when a packet first comes to it."""
+        """Return a chain's rules; :meth:`prepare` prepares one when a packet first reaches it."""
         key = (chain.table, chain.name)
         found = self._chains.get(key)
         if found is None:

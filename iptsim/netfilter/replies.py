@@ -1,4 +1,4 @@
-"""The packets that come back: replies of a socket or a stack, and what the REJECT target sends."""
+"""Replies: those of a socket or the kernel, and the packets that the REJECT target sends."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ NOBODY = -1
 
 
 def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
-    """Return the first answer to a delivered packet, None where none is due.
+    """Return the first reply to a delivered packet, None if there is none.
 
-    A SYN is answered by SYN,ACK, or by RST,ACK where no program listens (tcp_v4_send_reset), an echo request by
-    its reply, anything else by a packet of the same protocol with addresses and ports swapped. A datagram that
+    The reply to a SYN is SYN,ACK, or RST,ACK if no program listens (tcp_v4_send_reset); to an echo request, the
+    echo reply; to anything else, a packet of the same protocol with addresses and ports swapped. A datagram that
     no program waits for gets an ICMP error instead, which is not followed. A multicast group sends nothing
-    itself: a member that answers does so from its own address, in a connection of its own. Only ICMPv6 answers
-    a ping of a group. A later fragment is answered with the whole packet, of which nothing is known.
+    itself: a member replies from its own address, in a connection of its own. Only ICMPv6 replies to a ping of a
+    group. A later fragment has no reply of its own: the reply is to the whole packet, of which nothing is known.
     """
     if packet.fragment in ("middle", "last"):
         return None
@@ -62,7 +62,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
         sport=packet.dport,
         dport=packet.sport,
         tcp_flags=0,
-        # nobody said what is in it
+        # its content is unknown
         defaults=packet.defaults | {"payload"},
     )
     if packet.proto == TCP:
@@ -101,7 +101,7 @@ def _was_verified(context: Context, kind: str) -> bool:
 
 
 def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
-    """Return the packet that REJECT sends back, None where it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
+    """Return the packet that REJECT sends back, None if it sends none (net/ipv4/netfilter/nf_reject_ipv4.c)."""
     packet = context.packet
     if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
         return None
@@ -150,9 +150,9 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
         icmp_type=number,
         icmp_code=code,
         tos=packet.tos & _TOS_BITS | _INTERNET_CONTROL if packet.family == 4 else 0,
-        # as much of the rejected packet as fits (576 octets in all, 1280 for IPv6)
+        # as much of the rejected packet as fits (576 bytes in all, 1280 for IPv6)
         length=28 + min(packet.length, 548) if packet.family == 4 else 48 + min(packet.length, 1232),
-        # sent by a socket of the kernel's own, which belongs to nobody
+        # sent by a socket of the kernel, which has no owner
         local_socket=True,
         uid=NOBODY,
         gid=NOBODY,
@@ -160,9 +160,9 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
 
 
 def is_sent_bare(host: Host, request: Leg) -> bool:
-    """Tell whether a packet of a network behind the host left for the outside with its own source address.
+    """Tell whether a packet from a network behind the host left for the outside with its own source address.
 
-    Its answer comes back only if the other side knows a way to that address.
+    Its reply comes back only if the other side has a route to that address.
     """
     delivered, packet = request.delivered, request.packet
     outside = delivered is not None and delivered.kind == "outside" and delivered.packet.src == packet.src
@@ -179,7 +179,7 @@ def _is_unanswerable(packet: Packet) -> bool:
 
 
 def _facing(host: Host, packet: Packet, entered: str | None) -> int | None:
-    """Return the host's address on the side of the sender.
+    """Return the host's address that faces the sender.
 
     By the route back; in IPv6 the interface by which the packet came in counts first (icmp6_send).
     """

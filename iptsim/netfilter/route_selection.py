@@ -12,7 +12,7 @@ from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.packet import Context, Packet, Unknown, address_text
 
-#: What routing looks at, and OUTPUT may change: source, destination, mark, TOS.
+#: What routing depends on and OUTPUT may change: source, destination, mark, TOS.
 RouteKey = tuple[int, int, int, int]
 
 
@@ -81,16 +81,16 @@ def route_again(kernel: Kernel, packet: Packet) -> fib.RouteResult | None:
 
 
 def route_key(packet: Packet) -> RouteKey:
-    """Return what routing looks at in a packet."""
+    """Return the fields of a packet that routing depends on."""
     return packet.src, packet.dst, packet.mark, packet.tos
 
 
 def reroute(kernel: Kernel, context: Context, before: RouteKey, *, nat: bool) -> Outcome | None:
-    """Route a local packet again when OUTPUT changed what routing looks at.
+    """Route a local packet again if OUTPUT changed what routing depends on.
 
     Args:
         before: what it was before a base chain.
-        nat: that chain was nat's, after which only a new destination counts.
+        nat: that chain was nat, after which only a new destination counts.
     """
     packet = context.packet
     if before == route_key(packet) or (nat and before[1] == packet.dst):
@@ -121,6 +121,6 @@ def refused_output(kernel: Kernel, packet: Packet, device: str | None) -> Outcom
 
 
 def note_policy(kernel: Kernel, words: Text) -> None:
-    """Record which policy rule chose the route, where it is no everyday one."""
+    """Record which policy rule chose the route, unless it is one that every host has."""
     if words:
         kernel.note("ROUTING", "CONTINUE", words, "policy-routing")

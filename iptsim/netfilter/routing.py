@@ -1,6 +1,6 @@
 """The kernel's decision on a packet that came in: for us, onwards, or nowhere (net/ipv4/route.c).
 
-What dies here meets no rule; the step that says so carries a stable code.
+A packet that is dropped here meets no further rule; its step has a stable code.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Decision(NamedTuple):
         gateway: next hop, None when the destination itself is on the link.
         mtu: of the route, None for that of the device.
         code / note: why it is dropped, as a stable word and in words.
-        policy: the policy rule that led to the route, in words; empty where it is an everyday one.
+        policy: the policy rule that led to the route, in words; "" for one that every host has.
     """
 
     kind: Literal["local", "forward", "drop"]
@@ -49,7 +49,7 @@ class Decision(NamedTuple):
 
 
 def policy_words(found: fib.RouteResult) -> Text:
-    """Return which policy rule (`ip rule`) led to a route, in words; nothing for the tables that every host asks."""
+    """Return which policy rule (`ip rule`) led to a route, in words; "" for the rules that every host has."""
     rule = found.policy
     if rule is None or names_no_table_of_its_own(rule):
         return ""
@@ -152,7 +152,7 @@ def _no_way(found: fib.RouteResult) -> Decision | None:
 
 
 def refusal(found: fib.RouteResult) -> Text:
-    """Return which route or policy rule says that nothing goes there, in words; nothing where there is no route."""
+    """Return which route or policy rule blocks the destination, in words; "" if there is no route."""
     if found.type not in ("blackhole", "unreachable", "prohibit"):
         return ""
     if found.rule is not None:
@@ -196,8 +196,8 @@ def _bad_source(
     """Check the source as fib_validate_source does: not our own address, and rp_filter.
 
     Args:
-        to: the destination as the check sees it, where that is not the packet's.
-        out: the interface by which the packet is to leave again.
+        to: the destination that the check uses, if it is not the packet's.
+        out: the interface that the packet is to leave by.
     """
     problem = fib.source_problem(
         namespace, packet.src, packet.dst if to is None else to, interface, out=out, mark=packet.mark,
@@ -219,7 +219,7 @@ def _bad_source(
 
 
 def _bad_source_of_group(namespace: Namespace, packet: Packet, interface: str) -> Decision | None:
-    """Check the source of a broadcast or multicast packet; 0.0.0.0 is none (ip_mc_validate_source)."""
+    """Check the source of a broadcast or multicast packet; 0.0.0.0 passes (ip_mc_validate_source)."""
     return _bad_source(namespace, packet, interface, to=0) if packet.src else None
 
 

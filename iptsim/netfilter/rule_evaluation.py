@@ -1,4 +1,4 @@
-"""Evaluating one rule: whether it matches, what is undecided, and what its target does."""
+"""Evaluating one rule: whether it matches, what is undecided, what its target does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None
 
 
 def _watch(kernel: Kernel, context: Context, prepared: Prepared, watch: Watch) -> None:
-    """Keep a rule that only its condition on the outside address may keep from matching."""
+    """Record a rule if only its condition on the outside address may keep it from matching."""
     selecting = watch.condition(prepared) if not prepared.quiet else None
     if selecting is None:
         return
@@ -57,7 +57,7 @@ def _watch(kernel: Kernel, context: Context, prepared: Prepared, watch: Watch) -
     others = (one for one in prepared.conditions if one is not selecting)
     if all(one.test(context) is not False for one in others):
         watch.keep(prepared.rule, selecting)
-    # what was only looked at for the sake of the watch is no default that counts
+    # a default that only the watch checked does not count
     kernel.consulted.intersection_update(consulted)
 
 
@@ -81,7 +81,7 @@ def _decide(
     *,
     negated: bool = False,
 ) -> bool:
-    """Decide an undecided match or target; equal keys go the same way, also where one of them is negated."""
+    """Decide an undecided match or target; equal keys are decided alike, even if one of them is negated."""
     choices, key = kernel.choices, (what, unknown.key)
     if not unknown.key:
         return choices.take(unknown, what, words, rule=rule)
@@ -130,7 +130,7 @@ def apply(
 
 
 def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
-    """Go on after a target whose effect is undecided: it lets the packet go on, or it does not."""
+    """Return the verdict of a target whose effect is undecided: the packet goes on, or it does not."""
     passes = kernel.world.assumed(target.name, prepared.rule)
     if passes is None and not target.terminal and target.status != "unknown":
         # only a value is unknown (a mark that is not saved): the packet goes on in any case

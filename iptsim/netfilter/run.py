@@ -1,4 +1,4 @@
-"""One run of a question, in which everything undecided has gone one way."""
+"""One run of a question, in which everything undecided is decided one way."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from iptsim.question.start import Start
 
 @dataclass(slots=True)
 class Run:
-    """The kernel's state in each namespace, kept so that replies meet the same connections.
+    """The kernel's state in each namespace, kept so that replies find the same connections.
 
     Attributes:
         namespaces: the host and its containers, with their rules.
-        question: what the rules may look at beside the packet.
+        question: what the rules may check beside the packet.
         start: how the packet sets out.
         kernel: the state in the host's namespace.
         watch: collects the rules that check the outside address of the request.
-        containers: the state in the containers that a packet came to.
+        containers: the state in the containers that a packet has entered.
     """
 
     namespaces: Namespaces
@@ -40,7 +40,7 @@ class Run:
         return self.namespaces.host
 
     def ask(self, question: Question) -> None:
-        """Let the rules look at what a question says of the world."""
+        """Make the facts of a question those that the rules check."""
         for kernel in (self.kernel, *self.containers.values()):
             kernel.world.question = question
 

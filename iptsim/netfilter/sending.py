@@ -92,7 +92,7 @@ def _out_of_container(run: Run, leg: Leg, container: Container, packet: Packet, 
 
 
 def frame_kind(namespace: Namespace, packet: Packet) -> str:
-    """Return how a sender addresses the frame of a packet: by the packet's destination."""
+    """Return how a sender addresses the frame of a packet, by the packet's destination."""
     kind = fib.address_type(namespace, packet.family, packet.dst).lower()
     return kind if kind in ("broadcast", "multicast") else "unicast"
 
@@ -111,7 +111,7 @@ def _host_side(host: Host, container: Container, device: str, endpoint: Endpoint
 
 
 def _into_container(run: Run, leg: Leg, delivered: Delivery) -> None:
-    """Let the rules of a container's own namespace judge what reaches it."""
+    """Evaluate the rules of a container's own namespace for a packet that reaches it."""
     container = run.host.containers[delivered.name]
     if not run.namespaces.hooks_of(container.namespace).programs(delivered.packet.family):
         return

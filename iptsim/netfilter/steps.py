@@ -13,7 +13,7 @@ from iptsim.packet import Packet
 
 @dataclass(slots=True)
 class Skipped:
-    """A rule that was looked at and did not match, with the first condition that failed."""
+    """A rule that was evaluated and did not match, with the first condition that failed."""
 
     table: str
     chain: str
@@ -32,11 +32,11 @@ class Step:
         verdict: JUMP:chain, GOTO:chain, RETURN, CONTINUE, ACCEPT, DROP, REJECT, or the nat target's name.
         rule: the rule; None for a policy or a step outside iptables.
         policy: the base chain ended and its policy decided.
-        maybe: an undecided match stands before this step and makes no difference to the verdict.
+        maybe: an undecided match precedes this step and makes no difference to the verdict.
         changes: field -> (before, after), as texts or numbers.
         note: what happened, for steps outside iptables; the target's detail for others.
         code: a stable word for what the kernel itself decided ("ip-forward-off", "no-route" ...).
-        skipped: the rules that were looked at in vain before this step; only when asked for.
+        skipped: the rules that did not match before this step; only in a verbose answer.
         depth: how many jumps deep the chain was called.
         interfaces: input and output interface at this step
         backend: "nf_tables" or "legacy" on a host with rules of both, else empty.
@@ -62,7 +62,7 @@ class Step:
     switched_by: str = ""
 
     def key(self) -> tuple[Any, ...]:
-        """Return what makes two steps of different ways the same step."""
+        """Return what two steps of different ways have in common if they are the same step."""
         return (
             self.hook,
             self.table,
@@ -119,7 +119,7 @@ class Delivery:
     Attributes:
         kind: "container", "host" or "outside".
         name: the container, "host", or the address outside.
-        interface: by which it came in there (host), or left the host (outside).
+        interface: the interface that it came in by (host), or left the host by (outside).
         packet: as it arrives, after all translation.
     """
 

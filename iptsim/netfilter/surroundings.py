@@ -1,4 +1,4 @@
-"""The world around the rules, as matches and the walk ask about it: host facts, the question's facts."""
+"""The world around the rules, for matches and the walk: what the host and the question say."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from iptsim.question.model import Question
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Who answers for an address on a link.
+    """The neighbour that an address on a link belongs to.
 
     Attributes:
-        container: the container, None for somebody outside.
+        container: the container, None for a machine outside.
         name: its name, or the address.
-        port: the bridge port behind which it is, None where there is no bridge or nobody knows.
-        candidates: the ports behind one of which it is, where nothing tells which.
+        port: the bridge port that it is behind, None if there is no bridge or the port is unknown.
+        candidates: the ports that it may be behind, if the port is unknown.
         sends: it has sent a packet from this link, so it is there even if no port is known for it.
     """
 
@@ -40,7 +40,7 @@ class Neighbour:
 
 
 class World:
-    """What one namespace's rules may ask about; implements :class:`iptsim.packet.Surroundings`."""
+    """What the rules of one namespace depend on; implements :class:`iptsim.packet.Surroundings`."""
 
     def __init__(
         self,
@@ -59,21 +59,21 @@ class World:
         self._forced: State | None = None
         self._heard: dict[tuple[Family, int, str], str | None] = {}
         self._recent: dict[str, dict[int, list[float]]] = {}
-        #: elements of the sets that rules have changed
+        #: the sets that rules have changed
         self._changed_sets: dict[str, Members] = {}
-        #: what rules have added or deleted where the set, or what the packet has for it, is not known
+        #: what rules have added or deleted if the set, or the packet's entry, is unknown
         self._set_changes: dict[tuple[str, Any], bool] = {}
 
-    # -- what the walk asks ------------------------------------------------------------------------
+    # -- for the walk ------------------------------------------------------------------------
 
     def assumed(self, match: str, rule: Rule) -> bool | None:
-        """Return how the question wants an undecided match to go, None where it says nothing."""
+        """Return what the question assumes about an undecided match, None if nothing."""
         if not self.question.assume:
             return None
         return self.assumed_of(f"{rule.table}:{rule.chain}:{rule.position}", match)
 
     def assumed_of(self, *names: str) -> bool | None:
-        """Return how the question wants what has one of these names to go, None where it says nothing."""
+        """Return what the question assumes under one of these names, None if nothing."""
         assume = self.question.assume
         for what in names:
             if what in assume:
@@ -82,26 +82,26 @@ class World:
         return None
 
     def force(self, state: State) -> None:
-        """Give the next packet a state that conntrack would not find by itself."""
+        """Give the next packet a state that conntrack would not find on its own."""
         self._forced = state
 
     def forced_state(self) -> State | None:
-        """Return the state that the next packet was given; only that packet has it."""
+        """Return the state that was forced on the next packet, once."""
         forced, self._forced = self._forced, None
         return forced
 
     def hear(self, packet: Packet, device: str, port: str | None) -> None:
-        """Note that whoever has a packet's source address is on a link, behind a port if it is a bridge's."""
+        """Record that a packet's source address is on a link, behind a port if the link is a bridge."""
         self._heard[packet.family, packet.src, device] = port
 
     def neighbour(
         self, family: Family, address: int, device: str, *, behind_ports: bool = False
     ) -> Neighbour | None:
-        """Return who gets a packet for `address` on a link, None when nobody answers for it.
+        """Return the neighbour that gets a packet for `address` on a link, None if there is none.
 
         Args:
-            behind_ports: whoever it is must be behind a port of the bridge; where all ports are known to
-                lead to containers, nobody else can be.
+            behind_ports: the neighbour must be behind a port of the bridge; if all ports are known to lead to
+                containers, no other machine can be.
         """
         name = address_text(family, address)
         owner = self.host.owner_of(family, address)
@@ -129,7 +129,7 @@ class World:
         return self._behind(device, name, port, family, address, behind_ports)
 
     def neighbour_of_mac(self, family: Family, mac: str, address: int, bridge: str) -> Neighbour:
-        """Return who on a bridge has a MAC address; `address` is where its packet goes."""
+        """Return the neighbour on a bridge with a MAC address; `address` is the destination of its packet."""
         for container in self.host.containers.values():
             for endpoint in container.endpoints.values():
                 if endpoint.mac == mac and endpoint.bridge_port is not None:
@@ -142,7 +142,7 @@ class World:
     def _behind(
         self, bridge: str, name: str, port: str | None, family: Family, address: int, behind_ports: bool
     ) -> Neighbour | None:
-        """Return somebody outside behind a known port, or behind one that leads to no container."""
+        """Return a machine outside behind a known port, or behind one that leads to no container."""
         if port is not None:
             return Neighbour(None, name, port)
         free = self._free_ports(bridge)
@@ -155,7 +155,7 @@ class World:
         return Neighbour(None, name, None)
 
     def _free_ports(self, bridge: str) -> tuple[str, ...]:
-        """Return the ports of a bridge that lead to no container that is known."""
+        """Return the ports of a bridge that lead to no known container."""
         taken = {
             endpoint.bridge_port
             for container in self.host.containers.values()
@@ -163,7 +163,7 @@ class World:
         }
         return tuple(port.name for port in self.namespace.ports(bridge) if port.name not in taken)
 
-    # -- what matches ask --------------------------------------------------------------------------
+    # -- for matches --------------------------------------------------------------------------
 
     def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
         """Return addrtype's name of an address."""
@@ -236,7 +236,7 @@ class World:
         return changed is not None
 
     def fact(self, name: str) -> Any:
-        """Return what the question says about `name`, else None."""
+        """Return what the question states about `name`, else None."""
         if name in self.question.facts:
             return self.question.facts[name]
         if name == "time":
@@ -246,7 +246,7 @@ class World:
         return None
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
-        """Return the entries of a `-m recent` list, None if nobody saved them."""
+        """Return the entries of a `-m recent` list, None if they were not saved."""
         if self.host.recent is None:
             return None
         if name not in self._recent:

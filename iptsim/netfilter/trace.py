@@ -20,7 +20,7 @@ FinalVerdict = Literal["ACCEPT", "DROP", "REJECT", "DEPENDS"]
 
 @dataclass(slots=True)
 class Leg:
-    """One packet's way: a request, its reply, or those of docker-proxy's second connection.
+    """The path of one packet: a request, its reply, or those of docker-proxy's second connection.
 
     Attributes:
         direction: "original" or "reply", within its connection.
@@ -29,7 +29,7 @@ class Leg:
         steps: what the host's kernel did, in order.
         own_steps: what the sender's own network namespace did before (rules of a container).
         arrival_steps: what the receiver's own network namespace did after.
-        verdict: what became of it.
+        verdict: what happened to it.
         delivered: where it arrived, None when it did not.
         proxy: the leg belongs to docker-proxy's own connection to the container.
         inside: the packet never left its sender's network namespace.
@@ -50,7 +50,7 @@ class Leg:
     inside: bool = False
     listening: bool | None = None
     program: str = ""
-    #: rules looked at in vain after the last step
+    #: rules that did not match after the last step
     skipped: list[Skipped] = field(default_factory=list)
 
     @property
@@ -60,7 +60,7 @@ class Leg:
 
     @property
     def ends(self) -> list[Step]:
-        """The steps that blocked the packet: several where its ways end alike, but at different steps."""
+        """The steps that blocked the packet: several if its ways end alike, but at different steps."""
         if self.verdict not in ("DROP", "REJECT"):
             return []
         found = [step for step in self.all_steps if step.verdict in ("DROP", "REJECT", "QUEUE", "STOLEN")]
@@ -72,7 +72,7 @@ class Leg:
 
     @property
     def deciding(self) -> Step | None:
-        """The step that blocked the packet, None where ways end at several; or its last step, if it arrived."""
+        """The step that blocked the packet, None if its ways end at several; its last step if it arrived."""
         if self.verdict in ("DROP", "REJECT"):
             return self.ends[0] if len(self.ends) == 1 else None
         whole = [step for step in self.all_steps if step.code != "policy-routing"]
@@ -114,7 +114,7 @@ MATCHES = message("matches")
 
 @dataclass(slots=True)
 class Decision:
-    """How something undecided, or a choice that nobody can foresee, went on one way of the walk.
+    """How one way of the walk decided an unknown match, or a choice that cannot be foreseen.
 
     Attributes:
         match: the match or target; for a choice outside the rules what it is about, such as "next_hop" or "nftables".
@@ -136,28 +136,28 @@ class Decision:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What it is about: the rule's table, chain and position, or what is chosen outside the rules."""
+        """What was decided: the rule's table, chain and position, or what is chosen outside the rules."""
         if self.nftables is not None:
             return (self.match, self.nftables.family, self.nftables.table, self.nftables.name or "")
         return tuple(map(str, self.step)) if self.rule is not None else (self.match,)
 
     def same(self, other: Decision) -> bool:
-        """Tell whether both are about the same thing, whatever its value."""
+        """Tell whether both decide the same thing, whatever the value."""
         return (self.step, self.match, self.words) == (other.step, other.match, other.words)
 
 
 @dataclass(slots=True)
 class Trace(Framed):
-    """The answer to one question, before it is put into words.
+    """The result of one walk, as data.
 
     Attributes:
         verdict: of the whole: DROP or REJECT also when only the reply is lost.
-        legs: in the order in which the packets go.
+        legs: in the order in which the packets are sent.
         branches: one trace a way that undecided matches can go, when ways differ.
-        decisions: how the undecided matches went on this way.
+        decisions: how the undecided matches were decided on this way.
         hinges: the undecided matches on which the verdict hinges.
-        consulted: packet fields that a rule looked at while they held a default.
-        assumptions: sentences on what was taken for granted.
+        consulted: packet fields that a rule checked while they held a default.
+        assumptions: what was assumed, as sentences.
     """
 
     verdict: FinalVerdict
@@ -194,12 +194,12 @@ class Trace(Framed):
 
     @property
     def deciding_leg(self) -> Leg:
-        """The leg that decided: the first one that did not arrive, else the first."""
+        """The leg that decides the verdict: the first one that did not arrive, else the first."""
         return next((leg for leg in self.legs if leg.verdict != "ACCEPT"), self.legs[0])
 
 
 def packet_json(packet: Packet) -> dict[str, Any]:
-    """Return the fields of a packet that say something, as the trace schema names them."""
+    """Return the fields of a packet that matter, under the names of the trace schema."""
     out: dict[str, Any] = {
         "src": address_text(packet.family, packet.src),
         "dst": address_text(packet.family, packet.dst),

@@ -1,4 +1,4 @@
-"""Carrying out what a nat target asks for: the connection is translated, and its first packet with it."""
+"""Carrying out what a nat target requests: translating the connection, and its first packet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iptsim.packet import Context
 
 
 def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
-    """Carry out what a nat target asks for. Returns False when there is no address to use."""
+    """Carry out what a nat target requests. Returns False if there is no address to use."""
     connection = context.connection
     if connection is None:
         return True

@@ -1,4 +1,4 @@
-"""Answering questions: one packet, or one connection, in a host.
+"""Walks through a host: one packet, or one connection.
 
 The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared between questions.
 """
@@ -19,33 +19,33 @@ from iptsim.packet import Family
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
-#: How many rules that the kernel refuses an answer names.
+#: How many of the rules that the kernel would reject an answer lists.
 _REFUSED_SHOWN = 5
 
 
 def walk(host: Host, question: Question) -> Trace:
-    """Answer one question.
+    """Follow the packet of a question, its reply and what else it causes.
 
     Raises:
-        UsageError: the question can't be understood.
+        UsageError: the question is not valid.
         RulesetError: the rules loop or jump to a chain that is not there.
-        WalkLimitError: the rules are built to explode.
+        WalkLimitError: the rules branch or jump so often that the walk was stopped.
     """
     return Simulator(host).walk(question)
 
 
 class Simulator:
-    """A host made ready for many questions."""
+    """A host prepared for many questions."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self._namespaces = Namespaces(host)
         self._refused: dict[int, list[Text]] = {}
-        #: assumption -> why it has no effect
+        #: assumption -> why it has no effect; "" where it could have had one
         self._idle: dict[str, str] = {}
 
     def walk(self, question: Question) -> Trace:
-        """Answer one question; see :func:`walk`."""
+        """Follow the packet of a question; see :func:`walk`."""
         start = first_packet(self.host, question)
         before = first_packet(self.host, question.after) if question.after is not None else None
         ways = Ways(self._namespaces, question, start, before)
@@ -65,10 +65,10 @@ class Simulator:
         return trace
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
-        """Return why assumptions of a question have no effect.
+        """Return why the unused assumptions of a question have no effect.
 
         Raises:
-            UsageError: one can't have any.
+            UsageError: one of them can never have an effect.
         """
         unused = [what for what in assume if what not in used]
         for what in unused:
@@ -79,7 +79,7 @@ class Simulator:
         return [self._idle[what] for what in unused if self._idle[what]]
 
     def _missing_rules(self, family: Family) -> list[Text]:
-        """Return what is taken for granted where the source shows no rules of a family."""
+        """Return what is assumed if the source has no rules of a family."""
         both = (self.host.rulesets.get(family), self.host.extra_rulesets.get(family))
         rulesets = [ruleset for ruleset in both if ruleset is not None]
         if not rulesets:
@@ -104,7 +104,7 @@ class Simulator:
         return [note] if note else []
 
     def _refused_rules(self, family: Family) -> list[Text]:
-        """Return which rules are passed by because the kernel would not take them."""
+        """Return which rules are ignored because the kernel would reject them."""
         if family not in self._refused:
             self._refused[family] = [
                 message(

@@ -1,4 +1,4 @@
-"""The rules that treat other outside addresses differently than the one that "internet" stands for."""
+"""The rules that treat other outside addresses differently than the address used for "internet"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iptsim.packet import Family, Packet, address_text
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
 
-#: Rules that are kept of one packet, and that a sentence names.
+#: How many rules are recorded for one packet, and how many a sentence names.
 _KEPT, _SHOWN = 50, 3
 
 
@@ -33,7 +33,7 @@ class Watch:
         self.rules: dict[tuple[str, str, int], tuple[Rule, Condition]] = {}
 
     def condition(self, prepared: Prepared) -> Condition | None:
-        """Return a rule's condition on the outside address, None where there is none, or where enough are kept."""
+        """Return a rule's condition on the outside address, None if there is none or enough rules are recorded."""
         if len(self.rules) >= _KEPT:
             return None
         return next((one for one in prepared.conditions if self._selects(one, prepared.rule)), None)
@@ -46,11 +46,11 @@ class Watch:
         )
 
     def keep(self, rule: Rule, condition: Condition) -> None:
-        """Remember a rule that another address would, or would not, match."""
+        """Record a rule that another address would, or would not, match."""
         self.rules[rule.table, rule.chain, rule.position] = rule, condition
 
     def note(self, host: Host, packet: Packet) -> Text:
-        """Say which rules treat other outside addresses differently than the packet's; "" where none does."""
+        """Return which rules treat other outside addresses differently than the packet's; "" if none does."""
         family, address = packet.family, packet.src if self.field == "src" else packet.dst
         device = fib.lookup(host.namespace, family, address).device
         found = [
@@ -73,7 +73,7 @@ class Watch:
 
 
 def watch_of(question: Question) -> Watch | None:
-    """Return what collects the rules that look at the address that "internet" stands for in a question."""
+    """Return what records the rules that check the address used for "internet" in a question."""
     if isinstance(question.sender, Internet) and question.src is None:
         return Watch("src")
     return Watch("dst") if isinstance(question.to, Internet) and question.dst is None else None
@@ -88,7 +88,7 @@ def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | 
 
 
 def _some(predicate: Predicate) -> Iterator[int]:
-    """Yield an address of a condition; none where a set holds them."""
+    """Yield an address of a condition; none if a set holds the addresses."""
     allowed = predicate.allowed
     if isinstance(allowed, Masked):
         yield allowed.value

@@ -1,4 +1,4 @@
-"""All the ways that a question can go: one for each outcome of the matches that nothing decides."""
+"""All ways of a question: one for each result of the matches that are undecided."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from iptsim.question.model import Question
 from iptsim.question.start import Start
 from iptsim.question.tracking import quote_of, tracking_of
 
-#: How many ways an undecided ruleset may branch into before the answer stops counting them.
+#: How many ways of an undecided ruleset are followed.
 WAY_LIMIT = 256
 
 
 class Ways:
-    """All the ways that a question can go, by running it once for each; `before` starts the packet before."""
+    """All ways of a question, each followed in a run of its own; `before` is the first packet of `after`."""
 
     def __init__(
         self, namespaces: Namespaces, question: Question, start: Start, before: Start | None = None
@@ -42,7 +42,7 @@ class Ways:
         self.notes: list[Text] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
-        """Run a plan and every way that parts from it later, and merge what ends alike."""
+        """Follow a plan and every way that branches off it later, and merge ways that end alike."""
         trace = self._run(plan)
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
@@ -53,7 +53,7 @@ class Ways:
                 )
                 if note not in self.notes:
                     self.notes.append(note)
-                # nobody knows how the others end
+                # how the other ways end is unknown
                 return replace(trace, verdict="DEPENDS", hinges=trace.hinges or [taken[index]])
             other = self.explore((*(decision.value for decision in taken[:index]), not taken[index].value))
             trace = merge(trace, other, taken[index], index)
@@ -108,7 +108,7 @@ def _verdict(legs: list[Leg]) -> FinalVerdict:
 
 
 def _way_back(start: Start, request: Leg) -> Text:
-    """Say what is taken for granted where a packet leaves with an address that only this host knows."""
+    """Return what is assumed if a packet leaves with an address that only this host knows."""
     source = address_text(request.packet.family, request.packet.src)
     return message(
         "{target} has a route back to {source}, as no rule changes the source of the request.",
