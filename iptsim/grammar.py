@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iptsim.languages import Text, message
+
 if TYPE_CHECKING:
     from lark import Lark
     from lark.grammar import Rule, Symbol
@@ -124,7 +126,7 @@ class Malformed(ValueError):
         at: the column where it goes wrong, from 0.
     """
 
-    def __init__(self, message: str, at: int) -> None:
+    def __init__(self, message: Text, at: int) -> None:
         super().__init__(message)
         self.at = at
 
@@ -149,5 +151,8 @@ def check_form(start: str, text: str) -> None:
         at: int = len(text) if ended else position
         rest = text[at:]
         raise Malformed(
-            f"{rest!r} does not belong here" if rest else "the value ends too early", at
+            message("{rest!r} does not belong here", rest=rest)
+            if rest
+            else message("the value ends too early"),
+            at,
         ) from None

@@ -300,9 +300,9 @@ def looked_up(template: str) -> str:
     return template if catalogue is None else catalogue.messages.gettext(template)
 
 
-def message_of(template: str) -> Message:
-    """Return a message without values whose literal is :func:`marked` elsewhere."""
-    return _Plain(template, ())
+def message_of(template: str, /, **values: Filling) -> Message:
+    """Return a message whose literal is :func:`marked` elsewhere."""
+    return _Plain(template, _kept(values))
 
 
 def text_of(error: BaseException) -> Text:

@@ -5,6 +5,7 @@ The bounds are documented in docs/reference/limits.md.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from reprlib import Repr
 from typing import IO, Any
 
 from iptsim.errors import CaptureError
+from iptsim.languages import Text, message
 
 MIB = 1 << 20
 #: Most bytes of one file as it is stored, of one file that an archive holds, and of a whole capture.
@@ -36,7 +38,7 @@ def open_regular(path: str | Path) -> IO[bytes]:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from None
+        raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) or (_OPENED.fullmatch(str(path)) and not stat.S_ISDIR(mode)):
         if not stat.S_ISREG(mode):
@@ -44,7 +46,13 @@ def open_regular(path: str | Path) -> IO[bytes]:
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-    raise CaptureError(f"{path}: {kind}; give a regular file, or - for standard input where it is accepted")
+    raise CaptureError(
+        message(
+            "{path}: {kind}; give a regular file, or - for standard input where it is accepted",
+            path=str(path),
+            kind=kind,
+        )
+    )
 
 
 def read_file(path: str | Path) -> bytes:
@@ -57,7 +65,7 @@ def read_file(path: str | Path) -> bytes:
         try:
             return bounded(stream, str(path))
         except OSError as error:
-            raise CaptureError(f"{path}: {error.strerror or error}") from None
+            raise CaptureError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
 
 
 def bounded(stream: IO[bytes], name: str) -> bytes:
@@ -84,7 +92,13 @@ def check_size(size: int, name: str) -> None:
         CaptureError: it is more than :data:`FILE_LIMIT`.
     """
     if size > FILE_LIMIT:
-        raise CaptureError(f"{name}: larger than {_size(FILE_LIMIT)}, the most that iptsim reads of one file")
+        raise CaptureError(
+            message(
+                "{name}: larger than {file_limit}, the most that iptsim reads of one file",
+                name=name,
+                file_limit=_size(FILE_LIMIT),
+            )
+        )
 
 
 def check_total(total: int, name: str) -> None:
@@ -95,12 +109,37 @@ def check_total(total: int, name: str) -> None:
     """
     if total > TOTAL_LIMIT:
         raise CaptureError(
-            f"{name}: holds more than {_size(TOTAL_LIMIT)}, the most that iptsim reads of a capture"
+            message(
+                "{name}: contains more than {total_limit}, the most that iptsim reads of a capture",
+                name=name,
+                total_limit=_size(TOTAL_LIMIT),
+            )
         )
 
 
 def _size(count: int) -> str:
     return f"{count // MIB} MiB" if count >= MIB else f"{count} bytes"
+
+
+def fault_of(error: OSError) -> Text:
+    """Return why the system could not do something."""
+    text = _FAULTS.get(error.errno or 0)
+    return text if text is not None else error.strerror or str(error)
+
+
+#: The usual reasons; of others the system's own words are used.
+_FAULTS = {
+    errno.ENOENT: message("No such file or directory"),
+    errno.EACCES: message("Permission denied"),
+    errno.EPERM: message("Operation not permitted"),
+    errno.EISDIR: message("Is a directory"),
+    errno.ENOTDIR: message("Not a directory"),
+    errno.ENAMETOOLONG: message("File name too long"),
+    errno.ENOSPC: message("No space left on device"),
+    errno.EROFS: message("Read-only file system"),
+    errno.ELOOP: message("Too many levels of symbolic links"),
+    errno.EIO: message("Input/output error"),
+}
 
 
 def parse_json(data: bytes) -> Any:
@@ -113,7 +152,12 @@ def parse_json(data: bytes) -> Any:
     from pydantic_core import from_json
 
     if len(data) > JSON_LIMIT:
-        raise ValueError(f"larger than {_size(JSON_LIMIT)}, the most that iptsim reads of a JSON file")
+        raise ValueError(
+            message(
+                "larger than {json_limit}, the most that iptsim reads of a JSON file",
+                json_limit=_size(JSON_LIMIT),
+            )
+        )
     try:
         return from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
     except ValueError as error:

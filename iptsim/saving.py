@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from iptsim.errors import UsageError
+from iptsim.languages import message
+from iptsim.reading import fault_of
 
 
 def save(path: str | Path, content: str | bytes) -> None:
@@ -21,7 +23,7 @@ def save(path: str | Path, content: str | bytes) -> None:
             return
         _replace(os.path.realpath(path), data)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
+        raise UsageError(message("{path}: {error}", path=str(path), error=fault_of(error))) from None
 
 
 def _replace(target: str, data: bytes) -> None:

@@ -177,7 +177,7 @@ BAD = {
     "batch without json": (["explain", ICC_OFF, "--batch", "-"], "--json"),
     "no such batch": (["explain", ICC_OFF, "--batch", "/nowhere", "--json"], "/nowhere"),
     "one stream twice": (["explain", "-", "--batch", "-", "--json"], "standard input"),
-    "unknown chain": (["rules", ICC_OFF, "DOCKERS"], "no chain DOCKERS"),
+    "unknown chain": (["rules", ICC_OFF, "DOCKERS"], "no table has a chain DOCKERS"),
     "unknown table": (["rules", ICC_OFF, "-t", "flter"], "unknown table 'flter'"),
     "unknown picture": (["graph", ICC_OFF, "-o", "x.gif"], ".mmd"),
     "unwritable": (["graph", ICC_OFF, "-o", "/nowhere/x.dot"], "/nowhere/x.dot"),
@@ -492,14 +492,14 @@ def test_lines_are_whole_however_they_come(pieces: list[bytes]) -> None:
         ((*ASK, "--set", "dst_mac=zz"), "dst_mac: 'zz' is not a MAC address"),
         ((*ASK, "--set", "tcp_options.5=zz"), "tcp_options"),
         ((*ASK, "--set", "cpu=zz"), "cpu: 'zz' is not a number"),
-        ((*ASK, "--assume", "limt=yes"), "there is no match or target 'limt'; did you mean limit?"),
-        ((*ASK, "--assume", "filter:INPUT:99=yes"), "there is no rule filter:INPUT:99"),
-        ((*ASK, "--assume", "filter:NOPE:1=yes"), "there is no rule filter:NOPE:1"),
+        ((*ASK, "--assume", "limt=yes"), "unknown match or target 'limt'; did you mean limit?"),
+        ((*ASK, "--assume", "filter:INPUT:99=yes"), "unknown rule filter:INPUT:99"),
+        ((*ASK, "--assume", "filter:NOPE:1=yes"), "unknown rule filter:NOPE:1"),
         (
             (*ASK, "--assume", "filter:DOCKER-FORWARD:4=no"),
-            "rule filter:DOCKER-FORWARD:4 leaves nothing open",
+            "nothing to assume about rule filter:DOCKER-FORWARD:4",
         ),
-        ((*ASK, "--assume", "conntrack=no"), "conntrack leaves nothing open"),
+        ((*ASK, "--assume", "conntrack=no"), "nothing to assume about conntrack"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys: Capture, words: tuple[str, ...], message: str) -> None:

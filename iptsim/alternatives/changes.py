@@ -20,6 +20,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset
 from iptsim.errors import DumpErrors, DumpSyntaxError, UsageError
 from iptsim.host import fib
 from iptsim.host.model import Host
+from iptsim.languages import message, text_of
 from iptsim.packet import Family, parse_address
 
 _BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
@@ -55,15 +56,25 @@ class ChangedHost:
             for name, value in group:
                 change = _CHANGES.get(name)
                 if change is None:
-                    raise UsageError(f"unknown change {name!r}; choose from: {', '.join(sorted(CHANGES))}")
+                    raise UsageError(
+                        message(
+                            "unknown change {name!r}; choose from: {choices}",
+                            name=name,
+                            choices=", ".join(sorted(CHANGES)),
+                        )
+                    )
                 try:
                     self.host = change(self.host, value, family)
                 except ValueError as error:
-                    raise UsageError(f"--{name} {value!r}: {error}") from None
+                    raise UsageError(
+                        message("--{name} {value!r}: {error}", name=name, value=value, error=text_of(error))
+                    ) from None
 
     def _change_docker(self, changes: Sequence[Change]) -> None:
         if not has_docker(self.host):
-            raise UsageError(f"--{changes[0][0]}: no Docker daemon runs on this host")
+            raise UsageError(
+                message("--{changes}: no Docker daemon runs on this host", changes=changes[0][0])
+            )
         before = self.docker or docker_host(self.host)
         self.docker = changed(before, changes)
         self.host = rebuilt(self.host, before, self.docker)
@@ -71,7 +82,10 @@ class ChangedHost:
         for port in (port for container in self.docker.containers for port in container.published):
             if port.address not in known and not self._is_own(port.address):
                 raise UsageError(
-                    f"--publish: {port.address} is not an address of the host, so dockerd cannot listen there"
+                    message(
+                        "--publish: {address} is not an address of the host, so dockerd cannot listen there",
+                        address=port.address,
+                    )
                 )
 
     def _is_own(self, text: str) -> bool:
@@ -132,7 +146,7 @@ def _bridge_nf(host: Host, value: str, family: Family) -> Host:
 def _sysctl(host: Host, value: str, family: Family) -> Host:
     name, equals, text = value.partition("=")
     if not equals or not _SYSCTL.fullmatch(name.strip()):
-        raise ValueError("expected NAME=VALUE, such as net.ipv4.ip_forward=0")
+        raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
     return _with_sysctls(host, {name.strip(): text.strip()})
 
 
@@ -150,7 +164,7 @@ def _place(value: str) -> tuple[str, str]:
 def _chain(host: Host, family: Family, table: str, name: str) -> tuple[Ruleset, Chain]:
     ruleset = host.rulesets.get(family)
     if ruleset is None:
-        raise ValueError(f"the source has no IPv{family} rules")
+        raise ValueError(message("the source has no IPv{family} rules", family=family))
     chain = ruleset.chain(table, name)
     if chain is None and name in BUILTIN_CHAINS.get(table, ()):
         chain = Chain(table, name, "ACCEPT")
@@ -175,9 +189,9 @@ def _policy(host: Host, value: str, family: Family) -> Host:
     name, _, policy = rest.replace("=", " ").partition(" ")
     ruleset, chain = _chain(host, family, table, name)
     if not chain.builtin:
-        raise ValueError(f"{name} is not a built-in chain, so it has no policy")
+        raise ValueError(message("{name} is not a built-in chain, so it has no policy", name=name))
     if policy.strip() not in ("ACCEPT", "DROP"):
-        raise ValueError("expected CHAIN=ACCEPT or CHAIN=DROP, such as FORWARD=ACCEPT")
+        raise ValueError(message("expected CHAIN=ACCEPT or CHAIN=DROP, such as FORWARD=ACCEPT"))
     return _with_chain(host, ruleset, replace(chain, policy=policy.strip()))
 
 
@@ -189,7 +203,12 @@ def _insert(host: Host, value: str, family: Family) -> Host:
     ruleset, chain = _chain(host, family, table, name)
     if not 1 <= number <= len(chain.rules) + 1:
         raise ValueError(
-            f"chain {name} has {len(chain.rules)} rules, so a rule cannot be inserted as number {number}"
+            message(
+                "chain {name} has {count} rules, so a rule cannot be inserted as number {number}",
+                name=name,
+                count=len(chain.rules),
+                number=number,
+            )
         )
     rules = list(chain.rules)
     rules.insert(number - 1, _read(ruleset, chain, text))
@@ -208,10 +227,17 @@ def _delete(host: Host, value: str, family: Family) -> Host:
     name, _, text = rest.partition(" ")
     ruleset, chain = _chain(host, family, table, name)
     if not text.strip().isdecimal():
-        raise ValueError("expected a chain and the number of a rule, such as FORWARD 3")
+        raise ValueError(message("expected a chain and the number of a rule, such as FORWARD 3"))
     number = int(text)
     if not 1 <= number <= len(chain.rules):
-        raise ValueError(f"chain {name} has {len(chain.rules)} rules, so there is no rule {number}")
+        raise ValueError(
+            message(
+                "chain {name} has {count} rules, so there is no rule {number}",
+                name=name,
+                count=len(chain.rules),
+                number=number,
+            )
+        )
     rules = [rule for rule in chain.rules if rule.position != number]
     return _with_chain(host, ruleset, replace(chain, rules=rules))
 
@@ -231,9 +257,9 @@ def _read(ruleset: Ruleset, chain: Chain, text: str) -> Rule:
     try:
         read = loads("".join(f"{line}\n" for line in lines), source="<change>", family=ruleset.family)
     except (DumpSyntaxError, DumpErrors) as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(text_of(error)) from None
     if read.warnings:
-        raise ValueError(read.warnings[0].partition(": ")[2])
+        raise ValueError(read.warnings[0].text)
     rule = read.rule(chain.table, chain.name, 1)
     return Rule(rule.table, rule.chain, rule.position, rule.parameters, rule.matches, rule.target)
 

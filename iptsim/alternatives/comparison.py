@@ -145,7 +145,7 @@ def what_if(
     host = source if isinstance(source, Host) else load_host(source)
     given = tuple(changes)
     if not given:
-        raise UsageError("no change given; for example --icc=false")
+        raise UsageError(message("no change given; for example --icc=false"))
     if question is None:
         after = change_host(host, given, family)
         found, left_out = shifts(host, after, family)

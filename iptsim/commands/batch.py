@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from iptsim.commands.common import ANSWERED, BAD, DIFFERS, json_text, open_source, question_fields
 from iptsim.commands.explain import assume_listening, expected
 from iptsim.errors import IptsimError, UsageError
+from iptsim.languages import message, text_of
 from iptsim.reading import open_regular, parse_json
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def answer_batch(arguments: argparse.Namespace, wanted: str | None = None) -> in
         is not as expected.
     """
     if not arguments.json:
-        raise UsageError("--batch requires --json")
+        raise UsageError(message("--batch requires --json"))
     if arguments.source == "-" and arguments.batch == "-":
-        raise UsageError("SOURCE and --batch cannot both be standard input")
+        raise UsageError(message("SOURCE and --batch cannot both be standard input"))
     defaults = question_fields(arguments)
     batch = _Batch(open_source(arguments), defaults, wanted, teach=arguments.teach)
     with _stream(arguments.batch) as stream:
@@ -102,13 +103,15 @@ class _Batch:
 def _line_fields(line: bytes) -> dict[str, Any]:
     """Read a batch line."""
     if len(line) > LINE_LIMIT:
-        raise UsageError(f"the line is longer than {LINE_LIMIT:,} bytes")
+        raise UsageError(message("the line is longer than {line_limit:,} bytes", line_limit=LINE_LIMIT))
     try:
         fields = parse_json(line)
     except ValueError as error:
-        raise UsageError(f"the line is not JSON: {error}") from None
+        raise UsageError(message("the line is not JSON: {error}", error=text_of(error))) from None
     if not isinstance(fields, dict):
-        raise UsageError('a question must be a JSON object, such as {"from": "client", "to": "web"}')
+        raise UsageError(
+            message('a question must be a JSON object, such as {{"from": "client", "to": "web"}}')
+        )
     return fields
 
 

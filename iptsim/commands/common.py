@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.parsing import Help
 from iptsim.errors import UsageError, printable
-from iptsim.languages import json_default, say, sentence
+from iptsim.languages import json_default, message, say, sentence
 
 if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
@@ -194,7 +194,14 @@ def question_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     fields = {name: value for name, value in given.items() if value is not None}
     for name, value in read_settings(arguments.settings).items():
         if fields.setdefault(name, value) != value:
-            raise UsageError(f"--set {name}={value} contradicts another option, which says {fields[name]}")
+            raise UsageError(
+                message(
+                    "--set {name}={value} contradicts another option, which says {fields}",
+                    name=name,
+                    value=value,
+                    fields=fields[name],
+                )
+            )
     if arguments.packet is None:
         return fields
     from iptsim.paste.asking import fields_of_line
@@ -266,9 +273,22 @@ def rules_of(host: Host, arguments: argparse.Namespace, family: Family) -> Rules
     found = host.rulesets.get(family)
     if found is None:
         held = " and ".join(f"IPv{known}" for known in host.rulesets) or "no"
-        raise UsageError(f"{arguments.source} has no IPv{family} rules, only {held}")
+        raise UsageError(
+            message(
+                "{source} has no IPv{family} rules, only {held}",
+                source=arguments.source,
+                family=family,
+                held=held,
+            )
+        )
     if arguments.table is not None and arguments.table not in found.tables:
-        raise UsageError(f"unknown table {arguments.table!r}; choose from: {', '.join(found.tables)}")
+        raise UsageError(
+            message(
+                "unknown table {table!r}; choose from: {choices}",
+                table=arguments.table,
+                choices=", ".join(found.tables),
+            )
+        )
     return found
 
 

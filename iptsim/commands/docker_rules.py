@@ -55,14 +55,23 @@ def run(arguments: argparse.Namespace) -> int:
             warn_of(ruleset)
         if settings.host.daemon is None and not any(settings.docker.filters(family) for family in (4, 6)):
             raise UsageError(
-                f"{arguments.source} has no trace of Docker; give a daemon.json or a Compose file"
+                message(
+                    "{source} has no trace of Docker; give a daemon.json or a Compose file",
+                    source=arguments.source,
+                )
             )
     docker = changed(settings.docker, arguments.changes)
     base = None
     if arguments.in_place:
         base = settings.host.rulesets.get(arguments.family) if settings.host is not None else None
         if base is None:
-            raise UsageError(f"--in-place requires IPv{arguments.family} rules; {arguments.source} has none")
+            raise UsageError(
+                message(
+                    "--in-place requires IPv{family} rules; {source} has none",
+                    family=arguments.family,
+                    source=arguments.source,
+                )
+            )
     text = dumps(rules_for(docker, arguments.family, base=base, before=settings.docker))
     if not text:
         print(f"iptsim: with these settings dockerd writes no IPv{arguments.family} rules", file=sys.stderr)

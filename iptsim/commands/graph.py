@@ -18,7 +18,7 @@ from iptsim.commands.common import (
     rules_of,
 )
 from iptsim.errors import UsageError
-from iptsim.languages import say
+from iptsim.languages import message, say
 
 if TYPE_CHECKING:
     from iptsim.explanation import Explanation
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.pictures import chains_picture, topology_picture
 
     if arguments.topology and (arguments.table is not None or arguments.counters):
-        raise UsageError("-t and --counters cannot be used with --topology")
+        raise UsageError(message("-t and --counters cannot be used with --topology"))
     fields = question_fields(arguments)
     host = open_source(arguments)
     explanation = _answer(host, fields)
@@ -85,6 +85,6 @@ def _answer(host: Host, fields: dict[str, Any]) -> Explanation | None:
     """Answer the question, if there is one."""
     if not asks_about_packet(fields):
         if fields.keys() - {"family"}:
-            raise UsageError("a question about a packet requires --from or --to")
+            raise UsageError(message("a question about a packet requires --from or --to"))
         return None
     return answer(host, fields)

@@ -33,6 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     from iptsim.saving import save
 
     if os.path.isdir(arguments.output):
-        raise UsageError(f"{arguments.output} is a directory; give the name of a file, such as report.html")
+        raise UsageError(
+            message(
+                "{output} is a directory; give the name of a file, such as report.html",
+                output=arguments.output,
+            )
+        )
     save(arguments.output, page(report(open_source(arguments))))
     return ANSWERED

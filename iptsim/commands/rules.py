@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(arguments)
     for option, given in (("-v", arguments.verbose), ("-x", arguments.exact)):
         if given:
-            raise UsageError(f"{option} requires --like-iptables")
+            raise UsageError(message("{option} requires --like-iptables", option=option))
     from iptsim.glossary import words_in
     from iptsim.render.rules import rules_json, rules_lines
 
@@ -96,9 +96,9 @@ def _list(arguments: argparse.Namespace) -> int:
     from iptsim.render.listing import listing, listing_lines
 
     if arguments.teach:
-        raise UsageError("--teach cannot be used with --like-iptables")
+        raise UsageError(message("--teach cannot be used with --like-iptables"))
     if arguments.json:
-        raise UsageError("--json cannot be used with --like-iptables")
+        raise UsageError(message("--json cannot be used with --like-iptables"))
     table, arguments.table = arguments.table or "filter", None
     host, ruleset = open_rules(arguments)
     lines = listing(

@@ -39,6 +39,7 @@ from iptsim.extensions.registry import (
     find_target,
 )
 from iptsim.extensions.unknown import UnknownMatch, UnknownTarget
+from iptsim.languages import Text, message, message_joined, message_many, text_of
 
 #: Chains whose packets have no such interface; rules there cannot match it.
 _WITHOUT = {"in_interface": ("OUTPUT", "POSTROUTING"), "out_interface": ("INPUT", "PREROUTING")}
@@ -81,7 +82,7 @@ class Binder:
             try:
                 recipe = self._recipes[shape] = Recipe(step.extension, rows, self.form)
             except ValueError as error:
-                raise BindError(str(error), step.clauses[-1].at if step.clauses else step.at) from None
+                raise BindError(text_of(error), step.clauses[-1].at if step.clauses else step.at) from None
         return recipe
 
     def _keep_words(self, plan: Plan, step: Step, line: list[Word]) -> None:
@@ -121,11 +122,11 @@ class _Getopt:
             plan.keep.add(at)
             if word == "!":
                 if negated:
-                    raise BindError("! stands twice", at)
+                    raise BindError(message("! is given twice"), at)
                 negated = True
                 continue
             if word == "--":
-                raise BindError("-- ends the options, but words follow", at)
+                raise BindError(message("-- ends the options, but words follow"), at)
             if word[:2] == "--":
                 self._long(word, at, negated)
             elif word[:1] == "-" and word != "-":
@@ -136,16 +137,20 @@ class _Getopt:
                 return plan
             negated = False
         if negated:
-            raise BindError("! stands before nothing", len(words) - 1)
+            raise BindError(message("nothing follows !"), len(words) - 1)
         if not plan.command:
             raise BindError(
-                "the line has no command", 0, "expected -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."
+                message("the line has no command"),
+                0,
+                message("expected -A CHAIN, -I CHAIN, -N CHAIN, -P CHAIN POLICY ..."),
             )
         found = [clause.at for clause in plan.parameters.clauses]
         found += [step.at for step in plan.steps()[1:]] + ([] if plan.jump is None else [plan.jump])
         if found and plan.command not in "ADCIR":
             raise BindError(
-                f"-{plan.command} takes no conditions or target", min(found), "only -A -I -R -D -C do"
+                message("-{command} takes no conditions or target", command=plan.command),
+                min(found),
+                message("only -A -I -R -D -C do"),
             )
         return plan
 
@@ -154,16 +159,18 @@ class _Getopt:
         word = self.words[at]
         before = self.words[at - 1] if at else ""
         if at - 1 in self.taken and before[:1] == "-":
-            hint = f"{self.words[self.taken[at - 1]]} took {before} as its argument"
+            hint: Text = message(
+                "{option} took {before} as its argument", option=self.words[self.taken[at - 1]], before=before
+            )
         elif any(
             one[:1] in _WRONG_QUOTES or one[-1:] in _WRONG_QUOTES for one in self.words[: at + 1] if one
         ):
-            hint = 'only straight double quotes hold words together: "a b"'
+            hint = message('only straight double quotes hold words together: "a b"')
         elif before[:1] == "-" and at - 1 not in self.taken:
-            hint = f"{before} takes no argument"
+            hint = message("{before} takes no argument", before=before)
         else:
             hint = ""
-        return BindError(f"{word!r} is not an option", at, hint)
+        return BindError(message("{word!r} is not an option", word=word), at, hint)
 
     # -- looking up -------------------------------------------------------------------------------
 
@@ -179,7 +186,11 @@ class _Getopt:
             if self._unknown_option(at, negated):
                 return
             names = ", ".join(f"--{full}" for full in error.names)
-            raise BindError(f"--{name} is short for several options", at, f"they are {names}") from None
+            raise BindError(
+                message("--{name} is short for several options", name=name),
+                at,
+                message("they are {names}", names=names),
+            ) from None
         if found is None:
             if not self._unknown_option(at, negated):
                 raise self._unknown_option_error(f"--{name}", at)
@@ -188,7 +199,7 @@ class _Getopt:
         if equals:
             takes = option in WITH_ARGUMENT | LISTED if isinstance(option, str) else option.value is not None
             if not takes:
-                raise BindError(f"--{name} takes no value", at)
+                raise BindError(message("--{name} takes no value", name=name), at)
             self._split_off(at, len(name) + 2, 1)
         if extension is None:
             assert isinstance(option, str)
@@ -205,9 +216,17 @@ class _Getopt:
             return
         if rest:
             if word[1:] in LONG or any(word[1:] in long_options(extension) for extension in all_extensions()):
-                raise BindError(f"{word} is written with two dashes", at, f"write -{word}")
+                raise BindError(
+                    message("{word} is written with two dashes", word=word),
+                    at,
+                    message("write -{word}", word=word),
+                )
             if letter not in WITH_ARGUMENT | LISTED:
-                raise BindError(f"{word} is not an option", at, "a long option begins with two dashes")
+                raise BindError(
+                    message("{word} is not an option", word=word),
+                    at,
+                    message("a long option begins with two dashes"),
+                )
             self._split_off(at, 2, 0)
         self._common(letter, at, negated)
 
@@ -227,7 +246,11 @@ class _Getopt:
     def _argument(self, at: int, wanted: str) -> int:
         """Consume the next word, whatever it looks like."""
         if self.at >= len(self.words):
-            raise BindError(f"{self.words[at]} needs a word behind it", at, f"expected {wanted}")
+            raise BindError(
+                message("{words} requires an argument", words=self.words[at]),
+                at,
+                message("expected {wanted}", wanted=wanted),
+            )
         self.taken[self.at] = at
         self.at += 1
         return self.at - 1
@@ -253,17 +276,17 @@ class _Getopt:
         plan = self.plan
         if letter in COMMANDS:
             if negated:
-                raise BindError(f"! can't stand before -{letter}", at)
+                raise BindError(message("! is not allowed before -{letter}", letter=letter), at)
             self._command(letter, at)
         elif letter in PARAMETERS:
             self._parameter(PARAMETERS[letter], at, negated)
         elif negated:
-            raise BindError(f"! can't stand before {self.words[at]}", at)
+            raise BindError(message("! is not allowed before {words}", words=self.words[at]), at)
         elif letter == "m":
             self._match(self._argument(at, "the name of a match"))
         elif letter in "jg":
             if self.jumped:
-                raise BindError("a rule has one target", at)
+                raise BindError(message("a rule has only one target"), at)
             self.jumped = True
             self._jump(self._argument(at, "a target or a chain"), letter == "g")
         elif letter == "c":
@@ -273,18 +296,28 @@ class _Getopt:
             if second is None:
                 plan.cacheable = False
                 if "," not in self.words[first]:
-                    raise BindError("-c needs packets and octets", at, "expected -c PACKETS OCTETS")
+                    raise BindError(
+                        message("-c requires packets and bytes"), at, message("expected -c PACKETS BYTES")
+                    )
         elif letter in "46":
             plan.ignored = int(letter) != self.family
         elif letter == "t":
-            raise BindError("-t can't stand in a dump", at, "the table is named by the line *TABLE above")
-        elif letter != "v":  # -v only makes iptables-restore more verbose
-            raise BindError(f"{self.words[at]} has no place in a dump", at)
+            raise BindError(
+                message("-t is not allowed in a dump"),
+                at,
+                message("the table is named by the line *TABLE above"),
+            )
+        elif letter != "v":  # -v only makes iptables-restore talk more
+            raise BindError(message("{words} is not allowed in a dump", words=self.words[at]), at)
 
     def _command(self, letter: str, at: int) -> None:
         plan = self.plan
         if plan.command:
-            raise BindError(f"-{letter} can't stand beside -{plan.command}", at, "one command a line")
+            raise BindError(
+                message("-{letter} cannot be combined with -{command}", letter=letter, command=plan.command),
+                at,
+                message("one command a line"),
+            )
         plan.command, plan.command_at = letter, at
         if letter in LISTED:
             chain = self._optional()
@@ -299,12 +332,16 @@ class _Getopt:
                 wanted = {"R": "the rule's number", "P": "a policy, ACCEPT or DROP", "E": "the new name"}[
                     letter
                 ]
-                raise BindError(f"-{letter} needs two words", at, f"expected {wanted} after the chain")
+                raise BindError(
+                    message("-{letter} requires two arguments", letter=letter),
+                    at,
+                    message("expected {wanted} after the chain", wanted=wanted),
+                )
 
     def _parameter(self, option: Option, at: int, negated: bool) -> None:
         clauses = self.plan.parameters.clauses
         if any(clause.option is option for clause in clauses):
-            raise BindError(f"{option.flag} stands twice", at)
+            raise BindError(message("{flag} is given twice", flag=option.flag), at)
         values: tuple[int, ...] = ()
         if option.value is not None:
             value = self._argument(at, option.value.expected)
@@ -313,12 +350,12 @@ class _Getopt:
                 value = self._argument(at, option.value.expected)
             values = (value,)
         elif self.family == 6:
-            raise BindError("-f is not for IPv6", at, "-m frag is")
+            raise BindError(message("-f does not exist for IPv6"), at, message("use -m frag"))
         if option.field == "protocol":
             self.protocol = self.words[values[0]].lower()
             self.plan.keep.add(values[0])
             if negated and self.protocol in ANY_PROTOCOL:
-                raise BindError(f"! -p {self.protocol} holds for no packet", at)
+                raise BindError(message("! -p {protocol} matches no packet", protocol=self.protocol), at)
         for chain in _WITHOUT.get(option.field, ()):
             self.plan.misplaced[chain] = at
         clauses.append(Clause(option, negated, at, values))
@@ -384,10 +421,14 @@ class _Getopt:
             while values and len(values) < option.value.words:
                 value = self._optional()
                 if value is None:
-                    raise BindError(f"{option.flag} takes {option.value.words} words", at, expected(option))
+                    raise BindError(
+                        message("{flag} takes {words} arguments", flag=option.flag, words=option.value.words),
+                        at,
+                        expected(option),
+                    )
                 values.append(value)
         if negated and not option.negatable:
-            raise BindError(f"! can't stand before {option.flag}", at)
+            raise BindError(message("! is not allowed before {flag}", flag=option.flag), at)
         step.clauses.append(Clause(option, negated, at, tuple(values)))
 
     def _unknown_option(self, at: int, negated: bool) -> bool:
@@ -426,13 +467,15 @@ class _Getopt:
         ]
         if homes:
             return BindError(
-                f"unknown option {flag}",
+                message("unknown option {flag}", flag=flag),
                 at,
-                f"{' and '.join(homes)} {'has' if len(homes) == 1 else 'have'} it",
+                message_many(
+                    "{homes} has it", "{homes} have it", len(homes), homes=message_joined(" and ", homes)
+                ),
             )
         near = difflib.get_close_matches(flag, known, 1, 0.75)
-        hint = f"did you mean {near[0]}?" if near else "no extension has it"
-        return BindError(f"unknown option {flag}", at, hint)
+        hint = message("did you mean {near}?", near=near[0]) if near else message("no extension has it")
+        return BindError(message("unknown option {flag}", flag=flag), at, hint)
 
 
 def is_target_name(name: str) -> bool:
@@ -445,13 +488,13 @@ def target_names() -> list[str]:
     return [*STANDARD, *(module.upper() for module in extension_names("targets"))]
 
 
-def nearest_match(name: str) -> str:
+def nearest_match(name: str) -> Text:
     """Return a hint about a known match with a similar name, or ""."""
     near = difflib.get_close_matches(name, extension_names("matches"), 1, 0.7)
-    return f"did you mean -m {near[0]}?" if near else ""
+    return message("did you mean {near}?", near=f"-m {near[0]}") if near else ""
 
 
-def nearest_target(name: str) -> str:
+def nearest_target(name: str) -> Text:
     """Return a hint about a known target with a similar name, or ""."""
     near = difflib.get_close_matches(name, target_names(), 1, 0.7)
-    return f"did you mean -j {near[0]}?" if near else ""
+    return message("did you mean {near}?", near=f"-j {near[0]}") if near else ""

@@ -15,6 +15,7 @@ from iptsim.errors import RulesetError, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import format_protocol
 from iptsim.extensions.values import any_of
+from iptsim.languages import Message, Text, message, message_if
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 #: Up to this many protocols are listed; more would be nearly all.
@@ -38,14 +39,28 @@ def refuse(graph: ChainGraph, backend: str) -> None:
     if nesting is None:
         loop = graph.loop()
         raise RulesetError(
-            f"table {loop[0].table} goes round in a loop, and no kernel loads it: {_way(loop)}{_lines(loop)}"
+            message(
+                "table {table} has a loop, so the kernel would reject it: {way}{lines}",
+                table=loop[0].table,
+                way=_way(loop),
+                lines=_lines(loop),
+            )
         )
     deepest = DEEPEST.get(backend)
     if deepest is not None and nesting > deepest:
         rules = graph.deepest()
         raise RulesetError(
-            f"table {rules[0].table} nests {len(rules)} calls from {rules[0].chain}, and with {backend} the kernel"
-            f" takes {deepest}: {_way(rules)}{_lines(rules)}"
+            message(
+                "table {table} nests {count} calls from {chain}, but with {backend} the kernel allows "
+                "{deepest}: {way}{lines}",
+                table=rules[0].table,
+                count=len(rules),
+                chain=rules[0].chain,
+                backend=backend,
+                deepest=deepest,
+                way=_way(rules),
+                lines=_lines(rules),
+            )
         )
 
 
@@ -74,7 +89,7 @@ class Objection(NamedTuple):
 
     rule: Rule
     name: str
-    reason: str
+    reason: Message
     early: bool
 
 
@@ -122,41 +137,56 @@ def _objection(
 ) -> Objection | None:
     tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
     if tables is not None and rule.table not in tables:
-        words = f" works only in table {any_of(tuple(sorted(tables)))}"
-        return _refusal(extension, rule, words, "tables")
+        reason = message(
+            "{name} works only in table {tables}", name=_name(extension), tables=any_of(tuple(sorted(tables)))
+        )
+        return _refusal(extension, rule, reason, "tables")
     protocols = extension.allowed_protocols()
     if protocols is not None and (protocol is None or protocol not in protocols):
         parameters = rule.parameters
         named = "protocol" not in parameters.negated or "negated too" in (extension.insists or "")
         if parameters.protocol not in protocols or not named:
-            options = "" if extension.protocols == protocols else " with these options"
-            words = f"{options} works only in a rule with -p {_any_protocol(protocols)}"
-            return _refusal(extension, rule, words, "protocols")
-    words = _wrong_hook(extension, rule, hooks)
-    return _refusal(extension, rule, f" {words}", "hooks") if words else None
+            reason = message_if(
+                extension.protocols == protocols,
+                "{name} works only in a rule with -p {protocols}",
+                "{name} with these options works only in a rule with -p {protocols}",
+                name=_name(extension),
+                protocols=_any_protocol(protocols),
+            )
+            return _refusal(extension, rule, reason, "protocols")
+    wrong = _wrong_hook(extension, rule, hooks)
+    return _refusal(extension, rule, wrong, "hooks") if wrong is not None else None
 
 
-def _refusal(extension: Match | Target, rule: Rule, words: str, limit: str) -> Objection:
-    name = f"-{'m' if isinstance(extension, Match) else 'j'} {extension.name}"
-    return Objection(rule, name, name + words, limit in (extension.insists or ""))
+def _name(extension: Match | Target) -> str:
+    return f"-{'m' if isinstance(extension, Match) else 'j'} {extension.name}"
 
 
-def _any_protocol(protocols: frozenset[int]) -> str:
+def _refusal(extension: Match | Target, rule: Rule, reason: Message, limit: str) -> Objection:
+    return Objection(rule, _name(extension), reason, limit in (extension.insists or ""))
+
+
+def _any_protocol(protocols: frozenset[int]) -> Text:
     if len(protocols) > _LISTED:
         return "PROTOCOL"
-    return str(any_of(tuple(format_protocol(number) for number in sorted(protocols))))
+    return any_of(tuple(format_protocol(number) for number in sorted(protocols)))
 
 
-def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> str:
+def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> Message | None:
     """Return why an extension is not allowed in the chain of a rule, or ""."""
     allowed = extension.allowed_hooks()
-    if allowed is None:
-        return ""
-    for hook in hooks:
-        if hook not in allowed:
-            options = "" if allowed == extension.hooks else "with these options "
-            way = "" if rule.chain == hook else f"; chain {rule.chain} is reached from {hook}"
-            return (
-                f"{options}works only in {any_of(tuple(place for place in HOOKS if place in allowed))}{way}"
-            )
-    return ""
+    wrong = next((hook for hook in hooks if hook not in allowed), None) if allowed is not None else None
+    if allowed is None or wrong is None:
+        return None
+    reason = message_if(
+        allowed == extension.hooks,
+        "{name} works only in {hooks}",
+        "{name} with these options works only in {hooks}",
+        name=_name(extension),
+        hooks=any_of(tuple(place for place in HOOKS if place in allowed)),
+    )
+    if rule.chain == wrong:
+        return reason
+    return message(
+        "{reason}; chain {chain} is reached from {hook}", reason=reason, chain=rule.chain, hook=wrong
+    )

@@ -11,6 +11,7 @@ from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset, Table
 from iptsim.extensions.registry import STANDARD, find_target
 from iptsim.extensions.values import any_of
+from iptsim.languages import Message, Text, message
 
 #: Longest chain name, in bytes (XT_EXTENSION_MAXNAMELEN - 1).
 MAX_CHAIN_NAME = 28
@@ -27,7 +28,7 @@ class CommandError(Exception):
         hint: the correct form; may be empty.
     """
 
-    def __init__(self, message: str, argument: int | None = 0, hint: Hint = "") -> None:
+    def __init__(self, message: Text, argument: int | None = 0, hint: Hint = "") -> None:
         super().__init__(message)
         self.message = message
         self.argument = argument
@@ -59,21 +60,22 @@ def find_chain(table: Table, name: str, line: int) -> Chain:
     if chain is None:
         if name not in BUILTIN_CHAINS[table.name]:
             raise CommandError(
-                f"there is no chain {name} in table {table.name}", hint=partial(chain_hint, table, name)
+                message("table {name2} has no chain {name}", name=name, name2=table.name),
+                hint=partial(chain_hint, table, name),
             )
         chain = table.chains[name] = Chain(table.name, name, "ACCEPT", line=line, declared=False)
     return chain
 
 
-def chain_hint(table: Table, name: str) -> str:
+def chain_hint(table: Table, name: str) -> Message:
     """Return a hint about a chain with a similar name."""
     near = difflib.get_close_matches(name, {*table.chains, *BUILTIN_CHAINS[table.name]}, 1, 0.75)
     if near:
-        return f"did you mean {near[0]}?"
+        return message("did you mean {near}?", near=near[0])
     others = tuple(other for other, chains in BUILTIN_CHAINS.items() if name in chains)
     if others:
-        return f"{name} is a chain of table {any_of(others)}"
-    return f"a chain is declared by a line :{name} - [0:0] before its first use"
+        return message("{name} is a chain of table {tables}", name=name, tables=any_of(others))
+    return message("declare a chain with a line :{name} - [0:0] before its first use", name=name)
 
 
 def check_name(name: str, argument: int = 0) -> None:
@@ -83,13 +85,20 @@ def check_name(name: str, argument: int = 0) -> None:
         CommandError: it is too long, starts with - or !, contains blanks, or is the name of a verdict.
     """
     if len(name.encode("utf-8", "surrogateescape")) > MAX_CHAIN_NAME:
-        raise CommandError(f"the chain name has over {MAX_CHAIN_NAME} characters", argument)
+        raise CommandError(
+            message(
+                "the chain name has more than {max_chain_name} characters", max_chain_name=MAX_CHAIN_NAME
+            ),
+            argument,
+        )
     if name[:1] in ("-", "!", ""):
-        raise CommandError("a chain name can't begin with - or ! or be empty", argument)
+        raise CommandError(message("a chain name can't begin with - or ! or be empty"), argument)
     if not _BLANKS.isdisjoint(name):
-        raise CommandError("a chain name can't hold blanks", argument)
+        raise CommandError(message("a chain name can't contain blanks"), argument)
     if name in STANDARD:
-        raise CommandError(f"{name} is a verdict; a chain can't be called so", argument)
+        raise CommandError(
+            message("{name} is a verdict, so it can't be the name of a chain", name=name), argument
+        )
 
 
 def check_target_name(name: str, argument: int = 0) -> None:
@@ -99,7 +108,9 @@ def check_target_name(name: str, argument: int = 0) -> None:
         CommandError: it is the name of a target.
     """
     if find_target(name, 4) or find_target(name, 6):
-        raise CommandError(f"{name} is a target; a chain can't be called so", argument)
+        raise CommandError(
+            message("{name} is a target, so it can't be the name of a chain", name=name), argument
+        )
 
 
 def new_chain(table: Table, name: str, line: int) -> Chain:
@@ -111,7 +122,7 @@ def new_chain(table: Table, name: str, line: int) -> Chain:
     check_name(name)
     check_target_name(name)
     if name in table.chains or name in BUILTIN_CHAINS[table.name]:
-        raise CommandError(f"chain {name} exists already")
+        raise CommandError(message("chain {name} already exists", name=name))
     chain = table.chains[name] = Chain(table.name, name, line=line)
     return chain
 
@@ -124,12 +135,19 @@ def set_policy(table: Table, name: str, policy: str, counters: Counters | None, 
     """
     if name not in BUILTIN_CHAINS[table.name]:
         raise CommandError(
-            f"{name} is no built-in chain of table {table.name}", hint="only built-in chains have a policy"
+            message("{name} is not a built-in chain of table {name2}", name=name, name2=table.name),
+            hint=message("only built-in chains have a policy"),
         )
     if policy not in POLICIES:
-        raise CommandError(f"{policy} is no policy", 1, "expected ACCEPT or DROP")
+        raise CommandError(
+            message("{policy} is not a policy", policy=policy), 1, message("expected ACCEPT or DROP")
+        )
     if table.name == "nat" and policy == "DROP":
-        raise CommandError("table nat is not for filtering: no DROP there", 1, "drop in table filter")
+        raise CommandError(
+            message("DROP is not allowed in table nat, which is not for filtering"),
+            1,
+            message("drop in table filter"),
+        )
     chain = find_chain(table, name, line)
     chain.policy, chain.counters, chain.declared = policy, counters, True
 
@@ -141,9 +159,15 @@ def rule_number(text: str, last: int) -> int:
         CommandError: it is not a number from 1 to `last`.
     """
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise CommandError(f"{text!r} is not a rule's number", 1, "rules are counted from 1")
+        raise CommandError(
+            message("{text!r} is not a rule number", text=text), 1, message("rules are counted from 1")
+        )
     if int(text) > last:
-        raise CommandError(f"rule number {text} is too big", 1, f"the highest is {last}")
+        raise CommandError(
+            message("rule number {text} is too big", text=text),
+            1,
+            message("the highest is {last}", last=last),
+        )
     return int(text)
 
 
@@ -165,7 +189,11 @@ def replace(chain: Chain, rules: list[Rule], number: str) -> None:
         CommandError: there is no such rule, or there are several addresses.
     """
     if len(rules) != 1:
-        raise CommandError("a rule can't be replaced by several", None, "give one source and one destination")
+        raise CommandError(
+            message("a rule can't be replaced by several"),
+            None,
+            message("give one source and one destination"),
+        )
     chain.rules[rule_number(number, len(chain.rules)) - 1] = rules[0]
 
 
@@ -191,7 +219,7 @@ def find_rule(chain: Chain, wanted: Rule) -> int:
     for index, rule in enumerate(chain.rules):
         if rule.text == wanted.text:
             return index
-    raise CommandError(f"chain {chain.name} has no such rule", None)
+    raise CommandError(message("chain {name} has no such rule", name=chain.name), None)
 
 
 def renumber(table: Table) -> None:
@@ -211,16 +239,26 @@ def delete_chain(table: Table, name: str | None) -> None:
     if name is None:
         for chain in [chain for chain in table.chains.values() if not chain.builtin]:
             if chain.rules or chain.name in used:
-                raise CommandError(f"chain {chain.name} is {'not empty' if chain.rules else 'in use'}", None)
+                raise CommandError(
+                    message(
+                        "chain {name} is {value}",
+                        name=chain.name,
+                        value="not empty" if chain.rules else "in use",
+                    ),
+                    None,
+                )
             del table.chains[chain.name]
         return
     found = table.chains.get(name)
     if found is None or found.builtin:
         raise CommandError(
-            f"there is no user chain {name} in table {table.name}", hint=partial(chain_hint, table, name)
+            message("table {name2} has no user chain {name}", name=name, name2=table.name),
+            hint=partial(chain_hint, table, name),
         )
     if found.rules or name in used:
-        raise CommandError(f"chain {name} is {'not empty' if found.rules else 'in use'}")
+        raise CommandError(
+            message("chain {name} is {value}", name=name, value="not empty" if found.rules else "in use")
+        )
     del table.chains[name]
 
 
@@ -233,12 +271,13 @@ def rename_chain(table: Table, old: str, new: str) -> None:
     found = table.chains.get(old)
     if found is None or found.builtin:
         raise CommandError(
-            f"there is no user chain {old} in table {table.name}", hint=partial(chain_hint, table, old)
+            message("table {name} has no user chain {old}", old=old, name=table.name),
+            hint=partial(chain_hint, table, old),
         )
     check_name(new, 1)
     check_target_name(new, 1)
     if new in table.chains or new in BUILTIN_CHAINS[table.name]:
-        raise CommandError(f"chain {new} exists already", 1)
+        raise CommandError(message("chain {new} already exists", new=new), 1)
     table.chains = {new if name == old else name: chain for name, chain in table.chains.items()}
     found.name = new
     for rule in found.rules:

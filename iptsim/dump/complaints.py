@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from iptsim.dump.binder import nearest_match, nearest_target
 from iptsim.dump.recipe import Hint
-from iptsim.dump.ruleset import Rule
-from iptsim.errors import DumpErrors, DumpSyntaxError, Span, printable
-from iptsim.languages import message_many
+from iptsim.dump.ruleset import DumpWarning, Rule
+from iptsim.errors import DumpErrors, DumpSyntaxError, Span
+from iptsim.languages import Text, message, message_many
 
 #: The number of errors of one dump that are shown.
 MAX_ERRORS = 10
@@ -28,7 +28,7 @@ class Complaints:
         named: the subjects of warnings that are given only once: "family", and unknown extensions as in the rule.
     """
 
-    def __init__(self, source: str, warnings: list[str]) -> None:
+    def __init__(self, source: str, warnings: list[DumpWarning]) -> None:
         self.source = source
         self.warnings = warnings
         self.lines: list[str] = []
@@ -44,11 +44,11 @@ class Complaints:
         return self.more_errors >= MAX_COUNTED
 
     def error(
-        self, message: str, number: int, columns: tuple[int, int] | None = None, hint: Hint = ""
+        self, message: Text, number: int, columns: tuple[int, int] | None = None, hint: Hint = ""
     ) -> DumpSyntaxError:
         """Return an error in some columns of a line, or in the whole line."""
         text = self.lines[number - 1]
-        if not isinstance(hint, str):
+        if callable(hint):
             hint = hint() if len(self.errors) < MAX_ERRORS else ""
         return DumpSyntaxError(message, Span(self.source, number, *(columns or (0, len(text)))), text, hint)
 
@@ -59,9 +59,9 @@ class Complaints:
         else:
             self.more_errors += 1
 
-    def warn(self, number: int, text: str) -> None:
+    def warn(self, number: int, text: Text) -> None:
         """Add a warning about a line."""
-        self.warnings.append(printable(f"line {number}: {text}"))
+        self.warnings.append(DumpWarning(text, number))
 
     def warn_refused(self, rule: Rule) -> None:
         """Warn about the first few rules that the kernel rejects."""
@@ -69,8 +69,11 @@ class Complaints:
         if self.refused <= MAX_REFUSED:
             self.warn(
                 rule.line,
-                f"{rule.refused}; the kernel refuses such a rule, and iptables-restore fails;"
-                " here packets pass the rule by",
+                message(
+                    "{refused}; the kernel would reject this rule and iptables-restore would fail; here the rule "
+                    "is ignored",
+                    refused=rule.refused,
+                ),
             )
 
     def warn_unknown(self, name: str, number: int) -> None:
@@ -87,8 +90,8 @@ class Complaints:
         if self.unknown > MAX_UNKNOWN:
             return
         hint = nearest_match(name[3:]) if name.startswith("-m") else nearest_target(name[3:])
-        text = f"iptsim does not know {name}; what it does stays open"
-        self.warn(number, f"{text} ({hint})" if hint else text)
+        text = message("iptsim does not know {name}; its effect is left open", name=name)
+        self.warn(number, message("{text} ({hint})", text=text, hint=hint) if hint else text)
 
     def close(self) -> None:
         """Add the numbers of further errors and warnings of each kind.
@@ -98,10 +101,13 @@ class Complaints:
             DumpErrors: there were several.
         """
         if self.refused > MAX_REFUSED:
-            self.warnings.append(f"... and {self.refused - MAX_REFUSED} more rules that the kernel refuses")
+            text = message(
+                "... and {count} more rules that the kernel would reject", count=self.refused - MAX_REFUSED
+            )
+            self.warnings.append(DumpWarning(text))
         if self.unknown > MAX_UNKNOWN:
-            more = self.unknown - MAX_UNKNOWN
-            self.warnings.append(f"... and {more} more extensions that iptsim does not know")
+            text = message("... and {count} more unknown extensions", count=self.unknown - MAX_UNKNOWN)
+            self.warnings.append(DumpWarning(text))
         self.errors.sort(key=lambda error: error.span.line)
         if len(self.errors) == 1 and not self.more_errors:
             raise self.errors[0]

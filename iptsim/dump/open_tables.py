@@ -13,6 +13,7 @@ from iptsim.dump.complaints import Complaints
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
 from iptsim.dump.syntax import Line, read_counters
 from iptsim.extensions.base import Match, Target
+from iptsim.languages import message
 
 DECLARED_FIRST = "declare the chain above all rules"
 #: Words of a chain's line: :NAME POLICY [packets:octets].
@@ -67,7 +68,9 @@ class Tables:
             self.close()
             self.complaints.add(
                 self.complaints.error(
-                    f"table {unfinished} is not finished", number, hint="expected COMMIT before"
+                    message("table {unfinished} has no COMMIT", unfinished=unfinished),
+                    number,
+                    hint=message("expected COMMIT before this line"),
                 )
             )
         elif self.table is not None:
@@ -76,10 +79,10 @@ class Tables:
             self.table = Table("filter")  # so that the rest of the block causes no further errors
             self.skipping = True
             raise self.complaints.error(
-                f"there is no table {name.text}",
+                message("unknown table {text}", text=name.text),
                 number,
                 name.columns,
-                f"expected one of {', '.join(BUILTIN_CHAINS)}",
+                message("choose from: {choices}", choices=", ".join(BUILTIN_CHAINS)),
             )
         self.listing, self.skipping = False, self.foreign
         table = Table(name.text, comments=tuple(self.comments), line=number)
@@ -94,8 +97,12 @@ class Tables:
         if before is not None:
             self.complaints.warn(
                 number,
-                f"table {name.text} stands twice (before in line {before.line});"
-                " the second one replaces the rules of the first",
+                message(
+                    "table {text} is given twice (first in line {line}); the second one replaces the rules of "
+                    "the first",
+                    text=name.text,
+                    line=before.line,
+                ),
             )
             table.comments = before.comments or table.comments
             if self.ruleset.backend == "legacy":
@@ -110,7 +117,9 @@ class Tables:
             DumpSyntaxError: no table is open.
         """
         if self.table is None:
-            raise self.complaints.error("COMMIT without a table", number, hint="expected *TABLE before")
+            raise self.complaints.error(
+                message("COMMIT without a table"), number, hint=message("expected *TABLE before this line")
+            )
         self.close()
 
     def close(self) -> None:
@@ -141,14 +150,19 @@ class Tables:
         """
         table = self.table
         if table is None:
-            raise self.complaints.error("a chain outside a table", number, hint="expected *TABLE before")
+            raise self.complaints.error(
+                message("a chain outside a table"), number, hint=message("expected *TABLE before this line")
+            )
         name, policy = line.words[:2]
         if line.counters is not None:
             self.policies.add(policy.text)
         if name.text in BUILTIN_CHAINS[table.name]:
             if policy.text not in (*commands.POLICIES, "-"):
                 raise self.complaints.error(
-                    f"{policy.text} is no policy", number, policy.columns, "expected ACCEPT or DROP"
+                    message("{text} is not a policy", text=policy.text),
+                    number,
+                    policy.columns,
+                    message("expected ACCEPT or DROP"),
                 )
             chain = table.chains.get(name.text)
             if chain is None:
@@ -161,19 +175,24 @@ class Tables:
         if policy.text != "-":
             if legacy:
                 raise self.complaints.error(
-                    f"only a built-in chain has a policy, not {name.text}",
+                    message("only a built-in chain has a policy, not {text}", text=name.text),
                     number,
                     policy.columns,
-                    f"expected :{name.text} - [0:0]",
+                    message("expected :{text} - [0:0]", text=name.text),
                 )
-            self.complaints.warn(number, f"only a built-in chain has a policy; {name.text} has none")
+            self.complaints.warn(
+                number, message("only a built-in chain has a policy; {text} has none", text=name.text)
+            )
         before = table.chains.get(name.text)
         if before is not None and (self.onto or not legacy):
             if not self.onto:
                 self.complaints.warn(
                     number,
-                    f"chain {name.text} is declared twice (before in line {before.line});"
-                    " the second time empties it",
+                    message(
+                        "chain {text} is declared twice (first in line {line}); the second declaration empties it",
+                        text=name.text,
+                        line=before.line,
+                    ),
                 )
             before.rules, before.line, before.counters = [], number, line.counters
             self.edited = True
@@ -181,8 +200,12 @@ class Tables:
         try:
             if before is not None:
                 raise CommandError(
-                    f"chain {name.text} is declared twice (before in line {before.line})",
-                    hint="iptables-legacy-restore refuses that",
+                    message(
+                        "chain {text} is declared twice (first in line {line})",
+                        text=name.text,
+                        line=before.line,
+                    ),
+                    hint=message("iptables-legacy-restore rejects it"),
                 )
             commands.check_name(name.text)
             self.check_unused(name.text)
@@ -227,7 +250,9 @@ class Tables:
             CommandError: a rule did.
         """
         if f"-j {name}" in self.complaints.named:
-            raise CommandError(f"a rule leads to chain {name} before it is declared", hint=DECLARED_FIRST)
+            raise CommandError(
+                message("a rule jumps to chain {name} before its declaration", name=name), hint=DECLARED_FIRST
+            )
 
     def open_by_rule(self, text: str, number: int) -> None:
         """Ensure that a table is open for a rule: listings do not name their tables.
@@ -245,12 +270,20 @@ class Tables:
             name = self._listed_table(number)
             again = name in self.listed and not text.startswith("-P ")
             if self.ruleset.tables.keys() - self.listed or again or name not in BUILTIN_CHAINS:
-                raise self.complaints.error("a rule outside a table", number, hint="expected *TABLE before")
+                raise self.complaints.error(
+                    message("a rule outside a table"),
+                    number,
+                    hint=message("expected *TABLE before this line"),
+                )
             if name in self.listed:
                 self.complaints.warn(
                     number,
-                    f"a listing of table {name} stands twice (before in line {self.ruleset.tables[name].line});"
-                    " the second one replaces the rules of the first",
+                    message(
+                        "table {name} is listed twice (first in line {line}); the second listing replaces the rules "
+                        "of the first",
+                        name=name,
+                        line=self.ruleset.tables[name].line,
+                    ),
                 )
             self.listing = True
             self.listed.add(name)

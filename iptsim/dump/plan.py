@@ -16,6 +16,7 @@ from iptsim.dump.ruleset import Counters, Jump
 from iptsim.dump.words import split
 from iptsim.extensions.base import Extension, Match, Option, Target
 from iptsim.extensions.parameters import Parameters
+from iptsim.languages import Text, message
 
 #: Picks the value words of a step from a line: one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
@@ -42,7 +43,7 @@ class BindError(Exception):
     """
 
     def __init__(
-        self, message: str, at: int, hint: Hint = "", item: str = "", column: int | None = None
+        self, message: Text, at: int, hint: Hint = "", item: str = "", column: int | None = None
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -165,9 +166,15 @@ class Step:
             clause = next(clause for clause in self.clauses if clause.option.field == name)
             made = len(lines) * (texts[place].count(",") + 1)
             if made > MAX_LISTED:
-                raise BindError(f"the lists of addresses stand for {made:,} rules", clause.at, TOO_MANY)
+                raise BindError(
+                    message("the lists of addresses expand to {made:,} rules", made=made), clause.at, TOO_MANY
+                )
             if clause.negated:
-                raise BindError("! can't stand before several addresses", clause.at, "write a rule for each")
+                raise BindError(
+                    message("! is not allowed before several addresses"),
+                    clause.at,
+                    message("write one rule for each address"),
+                )
             lines = [
                 [*line[:place], address, *line[place + 1 :]]
                 for line in lines
@@ -390,6 +397,8 @@ class Plan:
             texts = texts[0].split(",", 1)
         if not all(text.isascii() and text.isdigit() for text in texts):
             raise BindError(
-                "the counters are not two numbers", self.counters[0], "expected -c PACKETS OCTETS"
+                message("the counters are not two numbers"),
+                self.counters[0],
+                message("expected -c PACKETS BYTES"),
             )
         return Counters(int(texts[0]), int(texts[1]))

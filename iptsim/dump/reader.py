@@ -19,6 +19,7 @@ from iptsim.dump.text import WANTED, clean, decode
 from iptsim.dump.words import split
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.reading import read_file
 
@@ -108,13 +109,15 @@ class _Reader:
         table = self.tables.table
         if table is not None:
             if not self.tables.listing:
-                hint = "expected COMMIT; was the file cut off?"
+                hint = message("expected COMMIT; was the file cut off?")
                 self.complaints.add(
-                    self.complaints.error(f"table {table.name} is not finished", len(lines), hint=hint)
+                    self.complaints.error(
+                        message("table {name} has no COMMIT", name=table.name), len(lines), hint=hint
+                    )
                 )
             self.tables.close()
         if self.skipped and not self.ruleset.tables:
-            self.complaints.add(self.complaints.error("none of the lines is one of a dump", 1, hint=WANTED))
+            self.complaints.add(self.complaints.error(message("no line belongs to a dump"), 1, hint=WANTED))
         if not self.onto:
             self.ruleset.trailer = tuple(self.tables.comments)
         self.complaints.close()
@@ -137,7 +140,7 @@ class _Reader:
                 self._comment(line, number)
             elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
                 self.skipped = True
-                self.complaints.warn(number, "skipped, for it is no line of a dump")
+                self.complaints.warn(number, message("skipped: not a line of a dump"))
             elif first == "*" or line == "COMMIT" or (line and not tables.skipping):
                 self._by_grammar(line, number)
             if self.complaints.enough:
@@ -152,15 +155,21 @@ class _Reader:
                 complaints.named.add("family")
                 complaints.warn(
                     number,
-                    f"the tables of IPv{header.family} that begin here were left out;"
-                    f" this is the IPv{self.ruleset.family} ruleset",
+                    message(
+                        "ignored the IPv{family} tables from here on; this is the IPv{family2} ruleset",
+                        family=header.family or 4,
+                        family2=self.ruleset.family,
+                    ),
                 )
             if not tables.foreign and self.ruleset.version is None and not self.onto:
                 self.ruleset.version, self.ruleset.backend = header.version, header.backend
                 self.binder.form = self._form()
         elif warns_of_legacy(line):
             complaints.warn(
-                number, "the host also has rules of iptables-legacy; they apply too and are not in this dump"
+                number,
+                message(
+                    "the host also has rules of iptables-legacy; they apply too and are not in this dump"
+                ),
             )
         if tables.table is None and not tables.foreign and not self.onto:
             tables.comments.append(line)
@@ -170,7 +179,10 @@ class _Reader:
         try:
             if len(text) > MAX_LINE:
                 raise DumpSyntaxError(
-                    f"the line is longer than the {MAX_LINE} characters that iptables-restore reads",
+                    message(
+                        "the line is longer than the {max_line} characters that iptables-restore reads",
+                        max_line=MAX_LINE,
+                    ),
                     Span(self.source, number, MAX_LINE, MAX_LINE + 1),
                     text[: MAX_LINE + 1],
                 )

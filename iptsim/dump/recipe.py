@@ -15,13 +15,14 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
 from iptsim.grammar import Malformed, check_form, pattern
+from iptsim.languages import Text, message, message_of, text_of
 
 _Parse = Callable[..., Any]
 #: Returns whether a word is in the language of a value.
 _Form = Callable[[str], Any]
 
 #: The correct form, for an error message; a function if it is expensive to compute.
-Hint = str | Callable[[], str]
+Hint = Text | Callable[[], Text]
 
 
 class Misread(Exception):
@@ -34,7 +35,7 @@ class Misread(Exception):
 
     def __init__(
         self,
-        message: str,
+        message: Text,
         value: int | None = None,
         hint: Hint = "",
         item: str = "",
@@ -148,7 +149,7 @@ class Recipe:
         except ValidationError as error:
             raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
         except ValueError as error:
-            raise Misread(str(error)) from None
+            raise Misread(text_of(error)) from None
 
     def values(self, texts: Sequence[str]) -> list[Any]:
         """Read each value on its own.
@@ -168,7 +169,7 @@ class Recipe:
                 elif count:
                     words = texts[at : at + count]
                     if any(word[:1] in ("-", "!") for word in words[1:]):
-                        raise ValueError(f"{count} words belong here")
+                        raise ValueError(message("expected {count} arguments here", count=count))
                     value = parse(*words, *more)
                 else:
                     value = constant
@@ -176,11 +177,11 @@ class Recipe:
                 values.append(value)
         except NoSuchWord as error:
             wanted, near = expected(self.rows[len(values)][0]), error.nearest
-            raise Misread(str(error), at, lambda: near() or wanted, error.word) from None
+            raise Misread(text_of(error), at, lambda: near() or wanted, error.word) from None
         except Malformed as error:
-            raise Misread(str(error), at, expected(self.rows[len(values)][0]), column=error.at) from None
+            raise Misread(text_of(error), at, expected(self.rows[len(values)][0]), column=error.at) from None
         except ValueError as error:
-            raise Misread(str(error), at, expected(self.rows[len(values)][0])) from None
+            raise Misread(text_of(error), at, expected(self.rows[len(values)][0])) from None
         return values
 
 
@@ -226,6 +227,6 @@ def _matches(form: _Form, text: str) -> bool:
     return form(text) is not None
 
 
-def expected(option: Option) -> str:
+def expected(option: Option) -> Text:
     """Return a hint about the form of an option's value."""
-    return f"expected {option.value.expected}" if option.value else ""
+    return message("expected {what}", what=message_of(option.value.expected)) if option.value else ""

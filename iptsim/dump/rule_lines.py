@@ -17,6 +17,7 @@ from iptsim.dump.syntax import Line, read_counters
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Target
 from iptsim.extensions.unknown import UnknownTarget
+from iptsim.languages import message
 
 #: Limits of iptables-restore: bytes of a word, words of a line.
 MAX_WORD, MAX_WORDS = 1023, 250
@@ -115,14 +116,20 @@ class RuleLines:
     def _check_sizes(self, words: Sequence[Word], number: int) -> None:
         if len(words) > MAX_WORDS:
             raise self.complaints.error(
-                f"the line has over {MAX_WORDS} words, more than iptables-restore takes",
+                message(
+                    "the line has more than {max_words} words, the most that iptables-restore accepts",
+                    max_words=MAX_WORDS,
+                ),
                 number,
                 words[MAX_WORDS].columns,
             )
         for word in words:
             if len(word.text) > MAX_WORD:
                 raise self.complaints.error(
-                    f"the word is longer than the {MAX_WORD} characters that iptables-restore takes",
+                    message(
+                        "the word is longer than {max_word} characters, the most that iptables-restore accepts",
+                        max_word=MAX_WORD,
+                    ),
                     number,
                     word.columns,
                 )
@@ -145,9 +152,12 @@ class RuleLines:
             self.searched += sum(len(chain.rules) + 1 for chain in table.chains.values())
             if self.searched > MAX_SEARCHED:
                 raise BindError(
-                    f"the lines with -D, -C, -X and -E look through more than {MAX_SEARCHED:,} rules",
+                    message(
+                        "the lines with -D, -C, -X and -E search more than {max_searched:,} rules",
+                        max_searched=MAX_SEARCHED,
+                    ),
                     plan.command_at,
-                    "load the file, and save the rules with iptables-save",
+                    message("load the file, and save the rules with iptables-save"),
                 )
         try:
             if plan.command in "ADCIR":
@@ -155,7 +165,9 @@ class RuleLines:
                 chain = commands.find_chain(table, name, number)
                 if chain.name in plan.misplaced:
                     at = plan.misplaced[chain.name]
-                    raise BindError(f"{words[at]} can't be used in {chain.name}", at)
+                    raise BindError(
+                        message("{words} can't be used in {name}", words=words[at], name=chain.name), at
+                    )
                 rules = self._rules(plan, bound, chain, counters, number)
                 if plan.command == "A":
                     for rule in rules:
@@ -187,7 +199,9 @@ class RuleLines:
             elif plan.command == "Z":
                 commands.zero(table, name, second)
             else:
-                self.complaints.warn(number, f"-{plan.command} only lists rules and was passed over")
+                self.complaints.warn(
+                    number, message("ignored -{command}, which only lists rules", command=plan.command)
+                )
         except CommandError as error:
             at = plan.command_at if error.argument is None else plan.arguments[error.argument]
             raise BindError(error.message, at, error.hint) from None
@@ -203,14 +217,23 @@ class RuleLines:
         for step in plan.unknown:
             name = step.name[3:]
             if step is plan.target and name in table.chains:
-                raise BindError("unknown option", step.raw[0], f"{name} is a chain, and takes no options")
+                raise BindError(
+                    message("unknown option"),
+                    step.raw[0],
+                    message("{name} is a chain and takes no options", name=name),
+                )
             self.complaints.warn_unknown(step.name, number)
         if len(bound.parameters) > 1:
             self.from_lists += len(bound.parameters)
             if self.from_lists > MAX_LISTED:
                 at = plan.parameters.clauses[0].at
                 raise BindError(
-                    f"the lists of addresses up to here stand for {self.from_lists:,} rules", at, TOO_MANY
+                    message(
+                        "the lists of addresses up to here expand to {from_lists:,} rules",
+                        from_lists=self.from_lists,
+                    ),
+                    at,
+                    TOO_MANY,
                 )
         return [
             Rule(
@@ -238,14 +261,16 @@ class RuleLines:
         assert isinstance(target, Jump)
         name = target.chain
         if name in BUILTIN_CHAINS[table.name]:
-            raise BindError(f"{name} is a built-in chain; only a hook leads there", at)
+            raise BindError(message("{name} is a built-in chain; rules can't jump to it", name=name), at)
         if name in table.chains:
             return target
         if is_target_name(name) and not plan.goto:
             self.complaints.warn_unknown(f"-j {name}", number)
             return UnknownTarget(name=name)
         raise BindError(
-            f"there is no chain {name} in table {table.name}", at, partial(commands.chain_hint, table, name)
+            message("table {name2} has no chain {name}", name=name, name2=table.name),
+            at,
+            partial(commands.chain_hint, table, name),
         )
 
 

@@ -11,7 +11,7 @@ from iptsim.errors import RulesetError, Span, printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import bare
-from iptsim.languages import Message, message
+from iptsim.languages import Message, Text, message
 from iptsim.packet import Family
 from iptsim.shown import Framed, Pictured, Shown, made
 
@@ -62,6 +62,22 @@ class Jump:
         if self.goto:
             return message("go on in chain {chain} and do not come back here", chain=self.chain)
         return message("go on in chain {chain}", chain=self.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class DumpWarning:
+    """Something odd in a dump.
+
+    Attributes:
+        text: what is odd.
+        line: its line number, from 1; 0 for none.
+    """
+
+    text: Text
+    line: int = 0
+
+    def __str__(self) -> str:
+        return str(message("line {line}: {text}", line=self.line, text=self.text) if self.line else self.text)
 
 
 class Plan(Protocol):
@@ -128,7 +144,7 @@ class Rule(_Read):
     counters: Counters | None = None
     source: str = field(default="<memory>", compare=False)
     line: int = field(default=0, compare=False)
-    refused: str = field(default="", compare=False)
+    refused: Text = field(default="", compare=False)
     jump: Jump | None = field(init=False, compare=False, repr=False)
     _text: str = field(default="", init=False, compare=False, repr=False)
 
@@ -267,7 +283,7 @@ class Ruleset(Pictured):
     source: str = field(default="<memory>", compare=False)
     listed: bool = field(default=False, compare=False)
     trailer: tuple[str, ...] = ()
-    warnings: list[str] = field(default_factory=list, compare=False)
+    warnings: list[DumpWarning] = field(default_factory=list, compare=False)
 
     def __repr__(self) -> str:
         chains = sum(len(table.chains) for table in self.tables.values())
@@ -284,12 +300,16 @@ class Ruleset(Pictured):
         for table in self.tables.values():
             yield from table.rules()
 
-    def missing_chain(self, chain: str, table: str | None = None) -> str:
+    def missing_chain(self, chain: str, table: str | None = None) -> Message:
         """Return the error message for a chain that is missing in one table, or in all tables."""
         known = {name for one, entry in self.tables.items() if table in (None, one) for name in entry.chains}
         near = difflib.get_close_matches(chain, known, 1)
-        where = f"table {table}" if table else "any table"
-        return f"there is no chain {chain} in {where}" + (f"; did you mean {near[0]}?" if near else "")
+        missing = (
+            message("table {table} has no chain {chain}", table=table, chain=chain)
+            if table
+            else message("no table has a chain {chain}", chain=chain)
+        )
+        return message("{missing}; did you mean {near}?", missing=missing, near=near[0]) if near else missing
 
     def rule(self, table: str, chain: str, position: int) -> Rule:
         """Return a rule by its place.
@@ -301,7 +321,15 @@ class Ruleset(Pictured):
         if found is None:
             raise RulesetError(self.missing_chain(chain, table))
         if not 1 <= position <= len(found.rules):
-            raise RulesetError(f"chain {chain} of table {table} has {len(found.rules)} rules, not {position}")
+            raise RulesetError(
+                message(
+                    "chain {chain} of table {table} has {count} rules, not {position}",
+                    chain=chain,
+                    table=table,
+                    count=len(found.rules),
+                    position=position,
+                )
+            )
         return found.rules[position - 1]
 
     def graph(self) -> MultiDiGraph[Any]:

@@ -11,7 +11,9 @@ from lark.exceptions import UnexpectedInput
 from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word, unquote
 from iptsim.errors import DumpSyntaxError, Span
+from iptsim.extensions.values import any_of
 from iptsim.grammar import parser, terminal
+from iptsim.languages import Text, message
 
 
 class Line(NamedTuple):
@@ -29,11 +31,11 @@ class Line(NamedTuple):
 
 
 #: The descriptions of the grammar's terminals in error messages.
-_EXPECTED = {
-    "COUNTERS": "[packets:octets]",
-    "NAME": "a name",
-    "COMMAND": "a command (-A, -I, -N ...)",
-    "OPTION": "an option",
+_EXPECTED: dict[str, Text] = {
+    "COUNTERS": "[packets:bytes]",
+    "NAME": message("a name"),
+    "COMMAND": message("a command (-A, -I, -N ...)"),
+    "OPTION": message("an option"),
     "_TABLE": "*TABLE",
     "_CHAIN": ":CHAIN",
     "_COMMIT": "COMMIT",
@@ -94,38 +96,42 @@ def _explain(text: str, error: Exception, source: str, number: int) -> DumpSynta
     while end < len(text) and text[end] not in " \t":
         end += 1
 
-    def found(message: str, hint: str = "", start: int = start, end: int = end) -> DumpSyntaxError:
-        return DumpSyntaxError(message, Span(source, number, start, max(end, start + 1)), text, hint)
+    def found(what: Text, hint: Text = "", start: int = start, end: int = end) -> DumpSyntaxError:
+        return DumpSyntaxError(what, Span(source, number, start, max(end, start + 1)), text, hint)
 
     quote = open_quote(text)
     if quote is not None:
-        return found("the quote is never closed", 'a " inside quotes is written \\"', quote, len(text))
+        return found(
+            message("the quote is never closed"), message('write \\" for a " inside quotes'), quote, len(text)
+        )
     first = text.split(None, 1)[0] if text.strip() else ""
     if text[:1] in " \t" and first[:1] in ("#", "*", ":", "C"):
         return found(
-            "blanks before the line", "it must begin in the first column", 0, len(text) - len(text.lstrip())
+            message("blanks at the start of the line"),
+            message("the line must begin in the first column"),
+            0,
+            len(text) - len(text.lstrip()),
         )
     program = re.search(rf"(^|[/ \t])({_PROGRAMS})(?![^ \t])", text)
     if program and text[:1] not in "-[:":
         return found(
-            "this is a shell command, not a line of a dump",
-            "in a dump a rule is written without the program's name; --lenient skips what was pasted around a dump",
+            message("this is a shell command, not a line of a dump"),
+            message("a dump has rules without the name of the program; --lenient skips other pasted lines"),
             *program.span(2),
         )
     if first[:1] == "[" and start == 0:
-        return found("the counters are not [packets:octets]", "expected [12:720] -A CHAIN ...")
+        return found(
+            message("the counters are not [packets:bytes]"),
+            message("expected {what}", what="[12:720] -A CHAIN ..."),
+        )
     expected = (
         getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
     )
-    hints = [phrase for name, phrase in _EXPECTED.items() if expected and name in expected]
-    hint = (
-        f"expected {', '.join(hints[:-1])} or {hints[-1]}"
-        if len(hints) > 1
-        else "".join(f"expected {h}" for h in hints)
-    )
+    hints = tuple(phrase for name, phrase in _EXPECTED.items() if expected and name in expected)
+    hint: Text = message("expected {what}", what=any_of(hints)) if hints else ""
     if start >= len(text):
-        return found("the line ends too early", hint)
-    return found(f"{text[start:end]!r} does not belong here", hint)
+        return found(message("the line ends too early"), hint)
+    return found(message("{rest!r} does not belong here", rest=text[start:end]), hint)
 
 
 def open_quote(text: str) -> int | None:

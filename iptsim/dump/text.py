@@ -6,11 +6,12 @@ import re
 
 from iptsim.dump.complaints import Complaints
 from iptsim.errors import CaptureError, DumpSyntaxError, Span
+from iptsim.languages import message
 
 #: The start of a chain in the output of `iptables -L`.
 _SHOWN = re.compile(r"^Chain \S+ \((?:policy \S+|[0-9]+ references)", re.MULTILINE)
 #: The hint for a text that is not a dump at all.
-WANTED = "expected the output of iptables-save"
+WANTED = message("expected the output of iptables-save")
 #: Leading blanks of a line.
 _INDENTED = re.compile(r"(?m)^[ \t]+")
 
@@ -22,13 +23,22 @@ def decode(data: bytes, source: str, lenient: bool = False) -> str:
         CaptureError: it is not UTF-8.
     """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise CaptureError(f"{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8")
+        raise CaptureError(
+            message(
+                "{source}: the text is UTF-16, as Windows tools write it; save it as UTF-8", source=source
+            )
+        )
     try:
         return data.decode("utf-8", "replace" if lenient else "strict")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CaptureError(
-            f"{source}:{line}: octet {data[error.start]:#04x} is not UTF-8; is this a dump?"
+            message(
+                "{source}:{line}: byte {data:#04x} is not UTF-8; is this a dump?",
+                source=source,
+                line=line,
+                data=data[error.start],
+            )
         ) from None
 
 
@@ -41,15 +51,15 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
     nul = text.find("\0")
     if nul >= 0:
         number = text.count("\n", 0, nul) + 1
-        raise DumpSyntaxError("a NUL character: this is no text", Span(complaints.source, number))
+        raise DumpSyntaxError(message("a NUL character: this is not text"), Span(complaints.source, number))
     if text.startswith("\ufeff"):
         if not lenient:
             raise DumpSyntaxError(
-                "the text begins with a byte order mark",
+                message("the text begins with a byte order mark"),
                 Span(complaints.source, 1),
-                hint="iptables-restore refuses it; save the file as UTF-8 without BOM",
+                hint=message("iptables-restore rejects it; save the file as UTF-8 without BOM"),
             )
-        complaints.warn(1, "the text began with a byte order mark")
+        complaints.warn(1, message("the text began with a byte order mark"))
         text = text[1:]
     at = text.find("\r\n")
     if at >= 0:
@@ -57,25 +67,29 @@ def clean(text: str, complaints: Complaints, lenient: bool) -> str:
         if not lenient:
             line = text[text.rfind("\n", 0, at) + 1 : at]
             raise DumpSyntaxError(
-                "the line ends with a carriage return, as Windows tools write it",
+                message("the line ends with a carriage return, as Windows tools write"),
                 Span(complaints.source, number, len(line), len(line) + 1),
                 line,
-                "iptables-restore refuses such a file; convert it with dos2unix, or read it with --lenient",
+                message(
+                    "iptables-restore rejects such a file; convert it with dos2unix, or read it with --lenient"
+                ),
             )
-        complaints.warn(number, "this line and others ended with a carriage return")
+        complaints.warn(number, message("this line and others ended with a carriage return"))
         text = text.replace("\r\n", "\n")
     # searching for the word first is much faster
     shown = _SHOWN.search(text) if "Chain " in text and not lenient else None
     if shown:
         number = text.count("\n", 0, shown.start()) + 1
         raise DumpSyntaxError(
-            "this is what iptables -L prints; it leaves out parts of the rules",
+            message("this is the output of iptables -L, which omits parts of the rules"),
             Span(complaints.source, number, 0, len(shown.group())),
             text[shown.start() :].partition("\n")[0],
             WANTED,
         )
     indented = _INDENTED.search(text) if lenient else None
     if indented:
-        complaints.warn(text.count("\n", 0, indented.start()) + 1, "this line and others began with blanks")
+        complaints.warn(
+            text.count("\n", 0, indented.start()) + 1, message("this line and others began with blanks")
+        )
         text = _INDENTED.sub("", text)
     return text

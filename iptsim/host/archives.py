@@ -17,6 +17,7 @@ from itertools import count
 from typing import IO, Any
 
 from iptsim.errors import CaptureError
+from iptsim.languages import message
 from iptsim.reading import MIB, bounded, check_size, check_total
 
 #: The most members of an archive that are read.
@@ -85,7 +86,7 @@ def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
         kind, size = header[156:157], _number(header[124:136])
         if kind in (_GNU_NAME, _PAX):
             if size > HEADER_LIMIT:
-                raise ValueError(f"it has an extended header of {size} bytes")
+                raise ValueError(message("it has an extended header of {size} bytes", size=size))
             text = stream.read(size).decode("utf-8", "replace")
             extended |= {"path": text.partition("\0")[0]} if kind == _GNU_NAME else dict(_records(text))
             continue
@@ -114,7 +115,7 @@ class _Blocks:
             return None
         told = _number(found[148:156])
         if len(found) < _BLOCK or told != sum(found) - sum(found[148:156]) + 8 * ord(" "):
-            raise ValueError("the checksum of a member is wrong")
+            raise ValueError(message("the checksum of a member is wrong"))
         return found
 
     def read(self, size: int) -> bytes:
@@ -139,7 +140,11 @@ class _Blocks:
 def _check_count(number: int, archive: str) -> None:
     if number >= MEMBER_LIMIT:
         raise CaptureError(
-            f"{archive}: holds more than {MEMBER_LIMIT:,} files; give an archive of the capture alone"
+            message(
+                "{archive}: more than {member_limit:,} files; give an archive of the capture alone",
+                archive=archive,
+                member_limit=MEMBER_LIMIT,
+            )
         )
 
 
@@ -161,7 +166,7 @@ def _number(field: bytes) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b"\0 ") or b"0"
     if not digits.isdigit():
-        raise ValueError("the header of a member has an invalid number")
+        raise ValueError(message("the header of a member has an invalid number"))
     return int(digits, 8)
 
 
@@ -175,7 +180,7 @@ def _records(text: str) -> Iterator[tuple[str, str]]:
         keyword, equals, value = line.partition(" ")[2].partition("=")
         if equals and keyword in ("path", "size"):
             if keyword == "size" and not value.isdecimal():
-                raise ValueError("the size of a member is not a number")
+                raise ValueError(message("the size of a member is not a number"))
             yield keyword, value
 
 

@@ -29,6 +29,7 @@ from iptsim.host.ipsets import read_ipsets
 from iptsim.host.model import Host
 from iptsim.host.namespace import Namespace, NftRuleset, Route
 from iptsim.host.sockets import read_listeners
+from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.reading import parse_json, read_file
 
@@ -81,7 +82,10 @@ def read_host(
     ruleset = _ruleset(source.dump, source.name, None, lenient)
     if not ruleset.tables:
         raise CaptureError(
-            f"{source.name}: the file holds no table; make it again as root: iptables-save -c > {source.name}"
+            message(
+                "{name}: the file has no table; save it again as root: iptables-save -c > {name}",
+                name=source.name,
+            )
         )
     if noflush is not None:
         ruleset = _on_top({ruleset.family: ruleset}, noflush, lenient)
@@ -128,11 +132,15 @@ def _on_top(rulesets: Mapping[Family, Ruleset], path: str | Path, lenient: bool)
     text = decode(source.dump or b"", source.name, lenient)
     if not any(line.startswith("*") for line in text.split("\n")):
         raise CaptureError(
-            f"{source.name}: expected a file for iptables-restore, and there is no line *TABLE"
+            message(
+                "{name}: expected a file for iptables-restore, but it has no line *TABLE", name=source.name
+            )
         )
     base = rulesets.get(guess_family(text)) or next(iter(rulesets.values()), None)
     if base is None:
-        raise CaptureError(f"{source.name}: the source has no rules to which these could be added")
+        raise CaptureError(
+            message("{name}: the source has no rules to which these could be added", name=source.name)
+        )
     return loads(text, source=source.name, lenient=lenient, onto=base)
 
 
@@ -195,7 +203,7 @@ class _Reader:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise self._error(name, f"byte {error.start + 1} is not UTF-8") from None
+            raise self._error(name, message("byte {start} is not UTF-8", start=error.start + 1)) from None
 
     def _text(self, name: str, read: Callable[[str], T]) -> T | None:
         """Return the result of `read` for a text file, or None without the file."""
@@ -223,15 +231,23 @@ class _Reader:
         try:
             return adapter.validate_python(value)
         except ValidationError as error:
-            whole = "" if error.errors()[0]["loc"] else "the whole: "
-            raise self._error(name, f"{whole}{complaint(error)}") from None
+            what = complaint(error)
+            if not error.errors()[0]["loc"]:
+                what = message("the whole: {what}", what=what)
+            raise self._error(name, what) from None
 
     def _entries(self, name: str, kind: type[E]) -> list[E]:
         return self._json(name, _list_of(kind)) or []
 
-    def _error(self, name: str, what: str) -> CaptureError:
+    def _error(self, name: str, what: Text) -> CaptureError:
         return CaptureError(
-            f"{self.source.name}: {name}: {what}\n  make the file again with `{FILES[name]}`, or leave it out"
+            message(
+                "{name}: {name2}: {what}\n  save the file again with `{files}`, or remove it",
+                name=self.source.name,
+                name2=name,
+                what=what,
+                files=FILES[name],
+            )
         )
 
     # -- parts of the host -------------------------------------------------------------------------

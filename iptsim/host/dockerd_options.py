@@ -14,6 +14,7 @@ from iptsim.host.containers import Network
 from iptsim.host.docker_engine import Engine
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import Foreign, Number, complaint
+from iptsim.languages import message
 from iptsim.reading import brief
 
 #: Options of dockerd (with the same names in daemon.json), and the fields they set.
@@ -75,7 +76,9 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
 def _switch(name: str, value: Any) -> bool:
     text = brief(value).lower().strip("'")
     if text not in _TRUE | _FALSE:
-        raise ValueError(f"{name} is {brief(value)}; it must be true or false")
+        raise ValueError(
+            message("{name} is {value}; it must be true or false", name=name, value=brief(value))
+        )
     return text in _TRUE
 
 
@@ -85,7 +88,9 @@ def _list(name: str, values: list[Any]) -> list[Any]:
         return [_pool(value) for value in values]
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"{name} contains {brief(value)}, which is not a string")
+            raise ValueError(
+                message("{name} contains {value}, which is not a string", name=name, value=brief(value))
+            )
     return values
 
 
@@ -116,15 +121,25 @@ def file_options(settings: dict[str, Any]) -> dict[str, Any]:
             continue  # same as a missing setting
         if name in _BOOLEAN:
             if not isinstance(value, bool):
-                raise ValueError(f"{name} is {value!r}; it must be true or false, without quotes")
+                raise ValueError(
+                    message(
+                        "{name} is {value!r}; it must be true or false, without quotes",
+                        name=name,
+                        value=value,
+                    )
+                )
             found[name] = value
         elif name in _LISTS:
             if not isinstance(value, list):
-                raise ValueError(f"{name} is {brief(value)}; it must be a list")
+                raise ValueError(
+                    message("{name} is {value}; it must be a list", name=name, value=brief(value))
+                )
             found[name] = _list(name, value)
         elif name in SETTINGS:
             if not isinstance(value, str):
-                raise ValueError(f"{name} is {brief(value)}; it must be a string")
+                raise ValueError(
+                    message("{name} is {value}; it must be a string", name=name, value=brief(value))
+                )
             found[name] = value
     return found
 
@@ -139,7 +154,7 @@ class PoolEntry(Foreign):
     def _size_fits(self) -> Self:
         base = ip_network(self.base, strict=False)
         if not base.prefixlen <= self.size <= base.max_prefixlen:
-            raise ValueError(f"size {self.size} does not fit into {self.base}")
+            raise ValueError(message("size {size} does not fit into {base}", size=self.size, base=self.base))
         return self
 
 
@@ -154,8 +169,11 @@ def _pool(given: Any) -> tuple[str, int]:
         pool = PoolEntry.model_validate(told)
     except ValidationError as error:
         raise ValueError(
-            f"default-address-pools: {complaint(error)}; a pool has a base and a size, such as "
-            '{"base": "10.10.0.0/16", "size": 24}'
+            message(
+                'default-address-pools: {complaint}; a pool has a base and a size, such as {{"base": '
+                '"10.10.0.0/16", "size": 24}}',
+                complaint=complaint(error),
+            )
         ) from None
     return pool.base, pool.size
 

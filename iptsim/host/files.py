@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from iptsim.errors import CaptureError
 from iptsim.host.archives import DAMAGED, is_packed, is_tar, tar_members, unpacked, zip_members
-from iptsim.reading import bounded, check_total, read_file
+from iptsim.languages import message, text_of
+from iptsim.reading import bounded, check_total, fault_of, read_file
 
 #: The files of a capture, and the command for each. Only the first one is required.
 FILES: dict[str, str] = {
@@ -103,7 +104,7 @@ def _standard_input() -> bytes:
     try:
         return bounded(sys.stdin.buffer, "<stdin>")
     except OSError as error:
-        raise CaptureError(f"<stdin>: {error.strerror or error}") from None
+        raise CaptureError(message("<stdin>: {error}", error=fault_of(error))) from None
 
 
 def _read_directory(path: Path) -> dict[str, bytes]:
@@ -115,7 +116,12 @@ def _read_directory(path: Path) -> dict[str, bytes]:
         if not file.is_file():
             continue
         if not file.resolve().is_relative_to(folder):
-            raise CaptureError(f"{file}: a link that leads out of the capture; put the file itself there")
+            raise CaptureError(
+                message(
+                    "{file}: a link that leads out of the capture; replace it with the file itself",
+                    file=str(file),
+                )
+            )
         found[name] = read_file(file)
         check_total(sum(map(len, found.values())), str(path))
     return found
@@ -148,7 +154,11 @@ def _from_octets(name: str, data: bytes, any_text: bool) -> Source:
             return Source(name, {}, data)
     except DAMAGED as error:
         raise CaptureError(
-            f"{name}: the archive is damaged ({error}); make it again, or give what was to be in it"
+            message(
+                "{name}: the archive is damaged ({error}); make it again, or give its contents",
+                name=name,
+                error=text_of(error),
+            )
         ) from None
     return _checked(Source(name, files, texts=texts))
 
@@ -192,7 +202,13 @@ def _pick(members: Iterator[tuple[str, bytes]], archive: str) -> dict[str, bytes
         folders.setdefault(tuple(folder), {})[name] = data
     whole = [files for _, files in sorted(folders.items()) if any(name in files for name in DUMPS)]
     if len(whole) > 1:
-        raise CaptureError(f"{archive}: holds {len(whole)} captures; unpack it and give the directory of one")
+        raise CaptureError(
+            message(
+                "{archive}: contains {count} captures; unpack it and give the directory of one",
+                archive=archive,
+                count=len(whole),
+            )
+        )
     return whole[0] if whole else {}
 
 
@@ -203,7 +219,10 @@ def _checked(source: Source) -> Source:
         and not any(name in source.files for name in LISTINGS)
     ):
         raise CaptureError(
-            f"{source.name}: there is no iptables-save.txt in it, so it is no capture; "
-            "save `iptables-save -c` there under that name, or make one with `iptsim collect`"
+            message(
+                "{name}: not a capture: it has no iptables-save.txt; save the output of `iptables-save -c` "
+                "there under that name, or make a capture with `iptsim collect`",
+                name=source.name,
+            )
         )
     return source

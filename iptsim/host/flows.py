@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from iptsim.errors import UsageError
 from iptsim.host.model import ConntrackEntry
+from iptsim.languages import message, text_of
 from iptsim.packet import PROTOCOLS, Connection, Direction, Flow, Zone, parse_address
 from iptsim.reading import brief
 
@@ -29,7 +30,14 @@ def conntrack_entries(text: str) -> Iterator[ConntrackEntry]:
             try:
                 yield _entry(line)
             except (ValueError, LookupError, StopIteration) as error:
-                raise ValueError(f"line {number} is no conntrack entry ({error}): {line[:80]!r}") from None
+                raise ValueError(
+                    message(
+                        "line {number} is not a conntrack entry ({error}): {line!r}",
+                        number=number,
+                        error=text_of(error),
+                        line=line[:80],
+                    )
+                ) from None
 
 
 def entry_of_line(line: str) -> ConntrackEntry:
@@ -41,9 +49,9 @@ def entry_of_line(line: str) -> ConntrackEntry:
     try:
         entries = list(conntrack_entries(line))
     except ValueError as error:
-        raise UsageError(f"conntrack: {error}") from None
+        raise UsageError(message("conntrack: {error}", error=text_of(error))) from None
     if len(entries) != 1:
-        raise UsageError(f"conntrack: {line[:80]!r} is no line of conntrack -L")
+        raise UsageError(message("conntrack: {line!r} is not a line of conntrack -L", line=line[:80]))
     return entries[0]
 
 
@@ -136,7 +144,13 @@ def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
                 oldest = words.index("oldest_pkt:")
                 stamps.setdefault(name, {})[address] = [_jiffies(word) for word in words[oldest + 2 :]]
         except ValueError as error:
-            raise ValueError(f"line {number} is no line of /proc/net/xt_recent ({error})") from None
+            raise ValueError(
+                message(
+                    "line {number} is not a line of /proc/net/xt_recent ({error})",
+                    number=number,
+                    error=text_of(error),
+                )
+            ) from None
     now = now or max(
         (stamp for lists in stamps.values() for own in lists.values() for stamp in own), default=0
     )
@@ -152,7 +166,7 @@ def recent_lists(text: str) -> dict[str, dict[int, list[float]]]:
 def _jiffies(text: str) -> int:
     """Read a time in jiffies, which are 64-bit numbers."""
     if not text.isdecimal() or len(text) > 20:
-        raise ValueError(f"{brief(text)} is no time in jiffies")
+        raise ValueError(message("{text} is not a time in jiffies", text=brief(text)))
     return int(text)
 
 

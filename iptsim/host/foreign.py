@@ -5,7 +5,7 @@ The models ignore unknown keys; an invalid value of a known key is an error that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from iptsim.host.namespace import check_interface_name, check_prefix_length
+from iptsim.languages import Text, marked, message, message_of, text_of
 from iptsim.packet import Family, parse_address
 from iptsim.reading import brief
 
@@ -50,19 +51,58 @@ def converted(entries: Iterable[E], convert: Callable[[E], T], place: str = "") 
     return found
 
 
-def complaint(error: Exception, place: str = "") -> str:
+def complaint(error: Exception, place: str = "") -> Text:
     """Return the error of a conversion or a model as one line.
 
     Args:
         place: the place of the value in its file; the place within the value is appended.
     """
+    text: Text
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         place += "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        text = first["msg"].removeprefix("Value error, ")
+        text = model_fault(first)
+    elif isinstance(error, KeyError):
+        text = message("unknown {value}", value=brief(error.args[0]))
     else:
-        text = f"unknown {brief(error.args[0])}" if isinstance(error, KeyError) else str(error)
-    return f"{place.lstrip('.')}: {text}" if place else text
+        text = text_of(error)
+    return message("{place}: {text}", place=place.lstrip("."), text=text) if place else text
+
+
+def model_fault(fault: Mapping[str, Any]) -> Text:
+    """Return what a model has against a value, from an element of `ValidationError.errors()`."""
+    context = fault.get("ctx") or {}
+    if fault["type"] == "value_error":
+        return text_of(context["error"])
+    template = _MODEL_FAULTS.get(fault["type"])
+    return message_of(template, **context) if template else str(fault["msg"])
+
+
+#: What pydantic says of a value that has the wrong type or size, by its codes.
+_MODEL_FAULTS = {
+    "missing": marked("Field required"),
+    "extra_forbidden": marked("Extra inputs are not permitted"),
+    "int_type": marked("Input should be a valid integer"),
+    "int_parsing": marked("Input should be a valid integer, unable to parse string as an integer"),
+    "int_from_float": marked("Input should be a valid integer, got a number with a fractional part"),
+    "int_parsing_size": marked("Unable to parse input string as an integer, exceeded maximum size"),
+    "float_type": marked("Input should be a valid number"),
+    "bool_type": marked("Input should be a valid boolean"),
+    "bool_parsing": marked("Input should be a valid boolean, unable to interpret input"),
+    "string_type": marked("Input should be a valid string"),
+    "bytes_type": marked("Input should be a valid bytes"),
+    "list_type": marked("Input should be a valid list"),
+    "tuple_type": marked("Input should be a valid tuple"),
+    "dict_type": marked("Input should be a valid dictionary"),
+    "model_type": marked("Input should be a valid dictionary or instance of {class_name}"),
+    "model_attributes_type": marked("Input should be a valid dictionary or object to extract fields from"),
+    "none_required": marked("Input should be None"),
+    "literal_error": marked("Input should be {expected}"),
+    "greater_than": marked("Input should be greater than {gt}"),
+    "greater_than_equal": marked("Input should be greater than or equal to {ge}"),
+    "less_than": marked("Input should be less than {lt}"),
+    "less_than_equal": marked("Input should be less than or equal to {le}"),
+}
 
 
 def _address_text(text: str) -> str:
@@ -110,7 +150,13 @@ class AddressEntry(Foreign):
             check_prefix_length(family, self.prefixlen)
             for address in filter(None, (self.local, self.address, self.broadcast)):
                 if parse_address(address)[0] != family:
-                    raise ValueError(f"{address} is not an address of the family {self.family}")
+                    raise ValueError(
+                        message(
+                            "{address} is not an address of the family {family}",
+                            address=address,
+                            family=self.family,
+                        )
+                    )
         return self
 
 

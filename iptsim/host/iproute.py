@@ -31,6 +31,7 @@ from iptsim.host.namespace import (
     RuleAction,
     check_prefix_length,
 )
+from iptsim.languages import message
 from iptsim.packet import PROTOCOLS, Family, parse_address
 from iptsim.reading import brief
 
@@ -165,7 +166,7 @@ def _route(entry: RouteEntry, family: Family) -> Route:
         family = parse_address(entry.nexthops[0].gateway)[0]
     family, destination, length = prefix(entry.dst, family)
     if entry.type not in get_args(RouteType):
-        raise ValueError(f"type: {brief(entry.type)} is not a type of route")
+        raise ValueError(message("type: {type} is not a type of route", type=brief(entry.type)))
     hop = _next_hop(entry)
     _, from_address, from_length = prefix(entry.source or "all", 6)
     source = _of_family(entry.prefsrc, family, "prefsrc") if entry.prefsrc else None
@@ -198,7 +199,14 @@ def _of_family(text: str, family: Family, key: str) -> int:
     """Return an address, which must have the given family."""
     found, address = parse_address(text)
     if found != family:
-        raise ValueError(f"{key}: {text} is not an IPv{family} address, but the destination is IPv{family}")
+        raise ValueError(
+            message(
+                "{key}: {text} is not an IPv{family} address, but the destination is IPv{family}",
+                key=key,
+                text=text,
+                family=family,
+            )
+        )
     return address
 
 
@@ -244,7 +252,7 @@ def _rule(entry: RuleEntry, family: Family) -> RoutingRule:
     elif entry.action in ("unreachable", "prohibit", "blackhole"):
         action = cast(RuleAction, entry.action)
     elif entry.action is not None:
-        raise ValueError(f"{entry.action!r} is not an action of a routing rule")
+        raise ValueError(message("{action!r} is not an action of a routing rule", action=entry.action))
     return RoutingRule(
         family=family,
         priority=entry.priority,

@@ -17,6 +17,7 @@ from iptsim.extensions.matches.icmp import NAMES
 from iptsim.extensions.matches.icmp6 import NAMES as NAMES6
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, prefix_mask
+from iptsim.languages import message
 from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, parse_address
 
 #: The parts of an element that are addresses.
@@ -77,7 +78,11 @@ class Members:
                 self.unfolded += number > 0
                 if self.unfolded > RANGE_LIMIT:
                     raise ValueError(
-                        f"its ranges stand for more than {RANGE_LIMIT:,} elements; `ipset save` lists what is in it"
+                        message(
+                            "its ranges expand to more than {range_limit:,} elements; `ipset save` lists the elements "
+                            "themselves",
+                            range_limit=RANGE_LIMIT,
+                        )
                     )
         self._index(groups)
 
@@ -173,7 +178,9 @@ class Members:
         if self.parts == ("ip", "mac") and len(given) == 1:
             given.append("")  # bitmap:ip,mac: any MAC address, until the first packet fixes it
         if len(given) != len(self.parts):
-            raise ValueError(f"{text!r} does not consist of {','.join(self.parts)}")
+            raise ValueError(
+                message("{text!r} does not consist of {choices}", text=text, choices=",".join(self.parts))
+            )
         read = [list(self._part(part, value, options)) for part, value in zip(self.parts, given, strict=True)]
         for combination in product(*read):
             yield tuple(length for length, _ in combination), tuple(value for _, value in combination)
@@ -191,7 +198,7 @@ class Members:
             name = text.removeprefix("physdev:")
             yield _NO_LENGTH, InterfaceName(name, "wildcard" in options, name != text)
         else:
-            raise ValueError(f"there is no type of set with a {part!r} in it")
+            raise ValueError(message("no type of set has a {part!r}", part=part))
 
     def find(self, element: Mapping[int, Any]) -> bool | None:
         """Look an element up.
@@ -264,7 +271,7 @@ def _in_order(entries: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
         ValueError: there are more members than the kernel allows sets.
     """
     if len(entries) > SET_LIMIT:
-        raise ValueError(f"it has more than {SET_LIMIT:,} members")
+        raise ValueError(message("it has more than {set_limit:,} members", set_limit=SET_LIMIT))
     # the next and the previous member of each; None is both ends
     behind: dict[str | None, str | None] = {None: None}
     front: dict[str | None, str | None] = {None: None}
@@ -305,11 +312,17 @@ def address_prefixes(text: str, family: int) -> Iterator[tuple[int, int]]:
         own, address = parse_address(base)
         bits = int(length) if slash else BITS[own]
         if not 0 <= bits <= BITS[own]:
-            raise ValueError(f"{text!r} has no prefix length of IPv{own}")
+            raise ValueError(message("{text!r} has no prefix length of IPv{own}", text=text, own=own))
         found.append((bits, address & prefix_mask(own, bits), own))
     for bits, address, version in found:
         if version != family:
-            raise ValueError(f"{text!r} is no IPv{family} address, as the set's elements are")
+            raise ValueError(
+                message(
+                    "{text!r} is not an IPv{family} address like the elements of the set",
+                    text=text,
+                    family=family,
+                )
+            )
         yield bits, address
 
 
@@ -319,7 +332,7 @@ def _range(first: str, last: str) -> list[ipaddress.IPv4Network] | list[ipaddres
         return list(ipaddress.summarize_address_range(low, high))
     if isinstance(low, ipaddress.IPv6Address) and isinstance(high, ipaddress.IPv6Address):
         return list(ipaddress.summarize_address_range(low, high))
-    raise ValueError(f"{first} and {last} are not of one family")
+    raise ValueError(message("{first} and {last} have different address families", first=first, last=last))
 
 
 def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
@@ -333,7 +346,7 @@ def ports(text: str, *, with_protocol: bool) -> Iterator[Hashable]:
         name, rest = "tcp", text
     proto = int(name) if name.isdigit() else PROTOCOLS.get(name.lower(), 58 if name == "icmpv6" else -1)
     if proto < 0:
-        raise ValueError(f"{name!r} is not a known protocol")
+        raise ValueError(message("{name!r} is not a known protocol", name=name))
     if proto in (ICMP, ICMPV6) and colon:
         yield proto, _icmp(rest, NAMES if proto == ICMP else NAMES6)
         return

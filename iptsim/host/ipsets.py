@@ -13,7 +13,7 @@ from typing import Any
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, check_prefix_length, prefix_mask
-from iptsim.languages import message
+from iptsim.languages import message, text_of
 from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet, Truth, Unknown, parse_address
 from iptsim.reading import brief
 
@@ -50,12 +50,20 @@ def read_ipsets(text: str) -> dict[str, IpSet]:
         elif command in ("add", "A") and len(words) >= 3:
             if name not in created:
                 raise ValueError(
-                    f"line {number} adds to the set {brief(name)}, which no line before it creates"
+                    message(
+                        "line {number} adds to the set {name}, but no earlier line creates it",
+                        number=number,
+                        name=brief(name),
+                    )
                 )
             entries[name].append((words[2], _options(words[3:])))
         else:
             raise ValueError(
-                f"line {number} is neither `create SET TYPE` nor `add SET ELEMENT`: {line[:80]!r}"
+                message(
+                    "line {number} is neither `create SET TYPE` nor `add SET ELEMENT`: {line!r}",
+                    number=number,
+                    line=line[:80],
+                )
             )
     _check_lists(created, entries)
     found: dict[str, IpSet] = {}
@@ -64,7 +72,12 @@ def read_ipsets(text: str) -> dict[str, IpSet]:
         found[name] = _set(name, kind, options, entries[name])
         left -= members_of(found[name]).unfolded
         if left < 0:
-            raise ValueError(f"the ranges of all sets stand for more than {RANGE_LIMIT:,} elements")
+            raise ValueError(
+                message(
+                    "the ranges of all sets expand to more than {range_limit:,} elements",
+                    range_limit=RANGE_LIMIT,
+                )
+            )
     return found
 
 
@@ -81,7 +94,12 @@ def _check_lists(
         for member, _ in entries[name]:
             if member in lists:
                 raise ValueError(
-                    f"the set {brief(name)} of type {LIST} can't hold {brief(member)}, which is one too"
+                    message(
+                        "the set {name} of type {list} can't contain {member}, which is a list, too",
+                        name=brief(name),
+                        list=LIST,
+                        member=brief(member),
+                    )
                 )
 
 
@@ -100,7 +118,9 @@ def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str,
         _mask(ipset)
         _mark_mask(ipset)
     except ValueError as error:
-        raise ValueError(f"the set {name} of type {kind}: {error}") from None
+        raise ValueError(
+            message("the set {name} of type {kind}: {error}", name=name, kind=kind, error=text_of(error))
+        ) from None
     return ipset
 
 

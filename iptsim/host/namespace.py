@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.reading import brief
 
@@ -52,7 +53,14 @@ def check_prefix_length(family: int, length: int) -> int:
         ValueError: it is not valid.
     """
     if not 0 <= length <= BITS[family]:
-        raise ValueError(f"{length} is no prefix length of IPv{family} (0 to {BITS[family]})")
+        raise ValueError(
+            message(
+                "{length} is not a prefix length of IPv{family} (0 to {bits})",
+                length=length,
+                family=family,
+                bits=BITS[family],
+            )
+        )
     return length
 
 
@@ -67,7 +75,10 @@ def check_interface_name(name: str) -> str:
     """
     if not _INTERFACE_NAME.fullmatch(name) or len(name.encode()) > 15 or name in (".", ".."):
         raise ValueError(
-            f"{brief(name)} is not the name of an interface: 1 to 15 characters without spaces, quotes, / and :"
+            message(
+                "{name} is not the name of an interface: 1 to 15 characters without spaces, quotes, / and :",
+                name=brief(name),
+            )
         )
     return name
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from iptsim.host.namespace import Listener
+from iptsim.languages import message, text_of
 from iptsim.packet import TCP, UDP, parse_address
 
 _PROTOCOLS = {"tcp": TCP, "udp": UDP}
@@ -43,9 +44,16 @@ def read_listeners(text: str) -> tuple[Listener, ...]:
             if words[0] in _PROTOCOLS and words[1] in _STATES:
                 found.append(_listener(_PROTOCOLS[words[0]], words[4], line, exact))
             elif words[0] not in _PROTOCOLS and words[0] not in _OTHERS:
-                raise ValueError("unknown kind of socket")
+                raise ValueError(message("unknown kind of socket"))
         except (ValueError, IndexError) as error:
-            raise ValueError(f"line {number} is not a line of ss ({error}): {line[:80]!r}") from None
+            raise ValueError(
+                message(
+                    "line {number} is not a line of ss ({error}): {line!r}",
+                    number=number,
+                    error=text_of(error),
+                    line=line[:80],
+                )
+            ) from None
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import extension_names, find_match, find_target
 from iptsim.host.namespace import NftChain
+from iptsim.languages import message
 from iptsim.netfilter.nftables import MODULE, assumable
 
 #: Longest name that an error repeats.
@@ -41,11 +42,16 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
         known = {*extension_names("matches"), *(name.upper() for name in extension_names("targets")), *used}
         near = difflib.get_close_matches(what[:_SHOWN], known, 1, 0.75)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"assume: there is no match or target {what[:_SHOWN]!r}{hint}")
+        raise UsageError(
+            message("assume: unknown match or target {what!r}{hint}", what=what[:_SHOWN], hint=hint)
+        )
     if kinds and all(kind.status == "exact" for kind in kinds):
         raise UsageError(
-            f"assume: {what} leaves nothing open: the packet and the host decide it; "
-            "say what they are like with --set"
+            message(
+                "assume: nothing to assume about {what}: the packet and the host decide it; describe them "
+                "with --set",
+                what=what,
+            )
         )
     return "" if what in used else f"No rule has {what}: that it was assumed has no effect."
 
@@ -61,13 +67,20 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
             rules.append(found.rules[int(number) - 1])
     if not rules:
         raise UsageError(
-            f"assume: there is no rule {what[:_SHOWN]}; a rule is named TABLE:CHAIN:N, a chain of nftables "
-            "FAMILY:TABLE:CHAIN"
+            message(
+                "assume: unknown rule {what}; write a rule as TABLE:CHAIN:N, a chain of nftables as "
+                "FAMILY:TABLE:CHAIN",
+                what=what[:_SHOWN],
+            )
         )
     if all(part.status == "exact" for rule in rules for part in _parts(rule)):
         raise UsageError(
-            f"assume: rule {what[:_SHOWN]} leaves nothing open: the packet and the host decide whether it "
-            f"matches ({rules[0].text[:_SHOWN]})"
+            message(
+                "assume: nothing to assume about rule {what}: the packet and the host decide whether it "
+                "matches ({text})",
+                what=what[:_SHOWN],
+                text=rules[0].text[:_SHOWN],
+            )
         )
 
 

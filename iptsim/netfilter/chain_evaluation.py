@@ -9,6 +9,7 @@ from __future__ import annotations
 from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import RulesetError
 from iptsim.extensions.base import Translation, Verdict
+from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.program import Prepared, Program
@@ -82,7 +83,14 @@ def _call(
     add_step(kernel, context, prepared, ("GOTO:" if jump.goto else "JUMP:") + jump.chain, depth=depth)
     chain = program.chain(context.table, jump.chain)
     if chain is None:
-        raise RulesetError(f"{rule.span}: there is no chain {jump.chain} in table {context.table}")
+        raise RulesetError(
+            message(
+                "{span}: table {table} has no chain {chain}",
+                span=str(rule.span),
+                chain=jump.chain,
+                table=context.table,
+            )
+        )
     return program.rules(chain)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from iptsim.errors import WalkLimitError
 from iptsim.host.fib import RouteResult
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
@@ -40,7 +40,10 @@ class Budget:
         self.left -= count
         if self.left < 0:
             raise WalkLimitError(
-                f"the walk looked at more than {RULE_LIMIT:,} rules: the ruleset is built to explode"
+                message(
+                    "the walk evaluated more than {rule_limit:,} rules: the ruleset branches without bound",
+                    rule_limit=RULE_LIMIT,
+                )
             )
 
 
@@ -130,7 +133,10 @@ class Kernel:
         passage.steps.append(step)
         if len(passage.steps) > STEP_LIMIT:
             raise WalkLimitError(
-                f"one packet takes more than {STEP_LIMIT:,} steps: the ruleset is built to explode"
+                message(
+                    "one packet takes more than {step_limit:,} steps: the ruleset branches without bound",
+                    step_limit=STEP_LIMIT,
+                )
             )
 
     def note(self, hook: str, verdict: str, note: Text, code: str) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from iptsim.dump.ruleset import DumpWarning
 from iptsim.errors import CaptureError
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
@@ -66,11 +67,11 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     rulesets = Builder(name).build(rules or [nothing_shown()])
     host = host_of(Source(name, files), rulesets)
     asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
-    warned = [f"line {piece.line}: {piece.text}" for piece in pieces if isinstance(piece, Warned)]
+    warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
         # where iptables-save itself writes such a line
-        ruleset.trailer += tuple(piece.text for piece in pieces if isinstance(piece, Warned))
+        ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     host.pasted = Pasted(tuple(read), tuple(left), asked)
     return host
 

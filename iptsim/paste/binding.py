@@ -12,7 +12,7 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.extensions.hidden import Hidden, HiddenTarget
 from iptsim.extensions.listing import ListingForm
-from iptsim.languages import message
+from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.listed import REMARK
@@ -45,7 +45,7 @@ class Reading(NamedTuple):
     bound: Bound | None
     hidden: tuple[Hidden, ...]
     target: HiddenTarget | None
-    complaints: tuple[str, ...]
+    complaints: tuple[Text, ...]
 
 
 class RuleBinder:
@@ -65,7 +65,7 @@ class RuleBinder:
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
         left = _without_variables(left, line, hidden)
-        complaints: list[str] = []
+        complaints: list[Text] = []
         target: HiddenTarget | None = None
         for _ in range(_MOST):
             line_words = list(left)
@@ -88,7 +88,7 @@ class RuleBinder:
                 continue
             return Reading(plan, bound, tuple(hidden), target, tuple(complaints))
         text = " ".join(word.raw for word in words[2:])
-        complaints.append("the rule can't be read")
+        complaints.append(message("the rule can't be read"))
         return Reading(
             None,
             None,

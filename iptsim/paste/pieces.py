@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from iptsim.dump.ruleset import Counters
 from iptsim.dump.words import Word
 from iptsim.extensions.hidden import Hidden
+from iptsim.languages import Text
 from iptsim.packet import Family
 
 
@@ -164,7 +165,7 @@ class Logged:
 class Warned:
     """Something odd that the text says, as a warning to pass on."""
 
-    text: str
+    text: Text
     line: int
 
 

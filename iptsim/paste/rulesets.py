@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
 from iptsim.dump.commands import CommandError
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset, Table
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
-from iptsim.errors import printable
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
-from iptsim.languages import message
+from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
 from iptsim.paste.binding import Reading, RuleBinder
@@ -61,7 +60,7 @@ class Builder:
     def __init__(self, source: str) -> None:
         self.source = source
         self.rulesets: dict[Family, Ruleset] = {}
-        self.warnings: list[str] = []
+        self.warnings: list[DumpWarning] = []
         self._more = 0
         self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
@@ -80,7 +79,8 @@ class Builder:
                 self._finish(family, table)
             ruleset.warnings += self.warnings
         if self._more and self.rulesets:
-            next(iter(self.rulesets.values())).warnings.append(f"... and {self._more} more of this kind")
+            text = message("... and {count} more of this kind", count=self._more)
+            next(iter(self.rulesets.values())).warnings.append(DumpWarning(text))
         return self.rulesets
 
     # -- pieces ------------------------------------------------------------------------------------
@@ -335,9 +335,9 @@ class Builder:
             if name != "nat":
                 home.rules.append(gap(name, caller, chain.line, policy=True))
 
-    def _warn(self, line: int, text: str) -> None:
+    def _warn(self, line: int, text: Text) -> None:
         if len(self.warnings) < _MOST:
-            self.warnings.append(printable(f"line {line}: {text}"))
+            self.warnings.append(DumpWarning(text, line))
         else:
             self._more += 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.errors import UsageError, printable
-from iptsim.languages import current_language, language, page_language, say
+from iptsim.languages import current_language, language, message, page_language, say
 from iptsim.pictures.drawing import Drawing, Placement
 from iptsim.pictures.notations import dot, mermaid
 from iptsim.pictures.png import png
@@ -134,7 +134,13 @@ class Picture:
             ".txt": self.text,
         }  # fmt: skip
         if ending not in makers:
-            raise UsageError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
+            raise UsageError(
+                message(
+                    "{path}: the name must end in one of {choices}",
+                    path=str(path),
+                    choices=", ".join(ENDINGS),
+                )
+            )
         save(path, makers[ending]())
 
     def __repr__(self) -> str:

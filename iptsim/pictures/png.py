@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iptsim.errors import UsageError
+from iptsim.languages import message
 
 _FONTS = Path(__file__).parent / "fonts"
 #: The most pixels on a side, and in all, that viewers open.
@@ -37,4 +38,4 @@ def _size(svg: str) -> tuple[float, float]:
 
 def missing_extra(what: str) -> UsageError:
     """Return the error that says what to install."""
-    return UsageError(f"{what} needs the extra 'pictures': pip install 'iptsim[pictures]'")
+    return UsageError(message("{what} needs the extra 'pictures': pip install 'iptsim[pictures]'", what=what))

@@ -12,6 +12,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Rul
 from iptsim.errors import UsageError, printable
 from iptsim.extensions.base import Target
 from iptsim.extensions.listing import ListingForm
+from iptsim.languages import message
 from iptsim.render.marks import DECIDES, NONE, Marks
 
 _ZERO = Counters(0, 0)
@@ -108,7 +109,13 @@ def _chains(ruleset: Ruleset, table: str) -> list[Chain]:
     """
     found = ruleset.tables.get(table)
     if found is None and (table not in BUILTIN_CHAINS or ruleset.listed):
-        raise UsageError(f"there is no table {table}; known are {', '.join(ruleset.tables)}")
+        raise UsageError(
+            message(
+                "unknown table {table}; choose from: {choices}",
+                table=table,
+                choices=", ".join(ruleset.tables),
+            )
+        )
     chains = dict(found.chains) if found else {}
     builtin = BUILTIN_CHAINS.get(table, ())
     own = [chain for name, chain in chains.items() if name not in builtin]

@@ -121,7 +121,7 @@ def _ruleset(ruleset: Ruleset, host: Host, traces: Traces, room: _Room) -> dict[
             for table in ruleset.tables.values()
             for chain in table.chains.values()
         ],
-        "warnings": [printable(told(warning)) for warning in ruleset.warnings],
+        "warnings": [printable(warning) for warning in ruleset.warnings],
     }
 
 

@@ -33,14 +33,14 @@ def test_unknown_extensions_are_named_up_to_a_limit() -> None:
     ruleset = loads(filter_of(*(f"-A INPUT -m foo{number} -j ACCEPT" for number in range(3000))))
 
     assert len(ruleset.warnings) == MAX_UNKNOWN + 1
-    assert ruleset.warnings[-1] == "... and 2990 more extensions that iptsim does not know"
+    assert str(ruleset.warnings[-1]) == "... and 2990 more unknown extensions"
     assert len({type(rule.matches[0]) for rule in ruleset.rules()}) == 1
 
 
 def test_lists_of_addresses_stand_for_a_limited_number_of_rules() -> None:
     """iptables-restore loads 261,121 rules from one such line of 2 KB (measured with 1.8.9)."""
     many = ",".join(["1"] * 511)
-    with pytest.raises(DumpSyntaxError, match="stand for 261,121 rules"):
+    with pytest.raises(DumpSyntaxError, match="expand to 261,121 rules"):
         loads(filter_of(f"-A INPUT -s {many} -d {many}"))
 
 
@@ -48,7 +48,7 @@ def test_lists_of_addresses_are_counted_together() -> None:
     hundred = ",".join(f"10.0.0.{number}" for number in range(100))
     line = f"-A INPUT -s {hundred} -d {hundred} -j DROP"
     assert sum(1 for _ in loads(filter_of(line)).rules()) == MAX_LISTED == 10_000
-    with pytest.raises(DumpSyntaxError, match="up to here stand for 20,000 rules"):
+    with pytest.raises(DumpSyntaxError, match="up to here expand to 20,000 rules"):
         loads(filter_of(line, line))
 
 
@@ -57,7 +57,7 @@ def test_commands_that_search_end(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = [f"-A INPUT -m mark --mark {number}" for number in range(100)]
     with pytest.raises(DumpErrors) as caught:
         loads(filter_of(*rules, *["-C INPUT -m mark --mark 99"] * 200))
-    assert "look through more than" in str(caught.value.errors[0])
+    assert "search more than" in str(caught.value.errors[0])
 
 
 def test_reading_leaves_the_collector_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,9 @@ def test_a_fragment_may_lead_a_rule_of_the_base_to_a_wrong_hook() -> None:
     base = loads("*nat\n:A - [0:0]\n-A A -j MASQUERADE\nCOMMIT\n", source="base")
     both = loads("*nat\n-A PREROUTING -j A\nCOMMIT\n", onto=base, source="base")
 
-    assert "works only in POSTROUTING" in next(both.rules()).refused or "works only in" in both.warnings[0]
+    assert "works only in POSTROUTING" in str(next(both.rules()).refused) or "works only in" in str(
+        both.warnings[0]
+    )
 
 
 @pytest.mark.kernel

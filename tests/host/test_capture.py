@@ -149,18 +149,18 @@ DAMAGE = [
     (
         "ip-addr.json",
         '[{"ifname": "a", "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": -1}]}]',
-        r"\[0\].addr_info\[0\]: -1 is no prefix length of IPv4",
+        r"\[0\].addr_info\[0\]: -1 is not a prefix length of IPv4",
     ),
-    ("ip-route.json", '[{"dst": "10.0.0.0/64"}]', "64 is no prefix length"),
+    ("ip-route.json", '[{"dst": "10.0.0.0/64"}]', "64 is not a prefix length"),
     (
         "docker-network-inspect.json",
         '[{"Name": "a", "IPAM": {"Config": [{"Subnet": "::/129"}]}}]',
-        "129 is no prefix length",
+        "129 is not a prefix length",
     ),
     (
         "docker-inspect.json",
         '[{"Name": "/a", "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "10.0.0.1", "IPPrefixLen": 99}}}}]',
-        "99 is no prefix length",
+        "99 is not a prefix length",
     ),
     ("ip-route.json", '[{"dst": "10.0.0.0/8", "type": "odd"}]', "'odd' is not a type of route"),
     ("ip-route.json", '[{"dst": "ten"}]', "'ten' does not appear to be"),
@@ -173,7 +173,7 @@ DAMAGE = [
     ("container-netns.json", "[]", "the whole: "),
     ("ipset-save.txt", "add nowhere 10.0.0.1", "line 1 adds to the set 'nowhere'"),
     ("ipset-save.txt", "create a hash:ip\nadd a here", "the set a of type hash:ip: 'here' does not"),
-    ("conntrack.txt", "tcp 6 1 ESTABLISHED src=10.0.0.1 dst=x", "line 1 is no conntrack entry"),
+    ("conntrack.txt", "tcp 6 1 ESTABLISHED src=10.0.0.1 dst=x", "line 1 is not a conntrack entry"),
     ("daemon.json", '{"icc": "maybe"}', "icc is 'maybe'"),
 ]
 
@@ -185,7 +185,7 @@ def test_damaged_files(name: str, text: str, message: str, tmp_path: Path) -> No
     with pytest.raises(CaptureError, match=message) as caught:
         load_host(path)
     assert name in str(caught.value)
-    assert "make the file again with `" in str(caught.value)
+    assert "save the file again with `" in str(caught.value)
 
 
 def test_octets_that_are_no_text(tmp_path: Path) -> None:

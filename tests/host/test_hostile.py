@@ -79,13 +79,13 @@ def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "told"),
     [
         ("ip-addr.json", [{"ifname": "a", "addr_info": [{"family": "inet", "local": "10.0.0.1", "prefixlen": 99}]}],
-         "[0].addr_info[0]: 99 is no prefix length of IPv4"),
+         "[0].addr_info[0]: 99 is not a prefix length of IPv4"),
         ("ip-addr.json", [{"ifname": "a", "addr_info": [{"family": "inet6", "local": "10.0.0.1"}]}],
          "[0].addr_info[0]: 10.0.0.1 is not an address of the family inet6"),
         ("ip-addr.json", [{"ifname": "eth0 -j ACCEPT"}], "[0].ifname: 'eth0 -j ACCEPT' is not the name"),
         ("ip-route.json", [{"dst": "default"}, {"dst": "10.0.0.0/8", "prefsrc": "fd00::1"}],
          "[1]: prefsrc: fd00::1 is not an IPv4 address"),
-        ("ip-route.json", [{"dst": "10.0.0.0/-1"}], "[0]: -1 is no prefix length of IPv4"),
+        ("ip-route.json", [{"dst": "10.0.0.0/-1"}], "[0]: -1 is not a prefix length of IPv4"),
         ("ip-route.json", [{"dst": "10.0.0.0/8", "metric": 10**400}], "[0].metric: "),
         ("ip6-route.json", [{"dst": "fd00::/8", "gateway": "10.0.0.1"}], "[0]: gateway: 10.0.0.1 is not an IPv6"),
         ("ip-rule.json", [{"src": "10.0.0.0", "srclen": 99}], "[0]: "),
@@ -93,7 +93,7 @@ def test_long_files(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("docker-inspect.json", [{"Name": "/a", "NetworkSettings": {"Ports": {"x/tcp": [{}]}}}], "[0]: "),
         ("docker-inspect.json", [{"Name": "/a", "Config": {"ExposedPorts": {"80/xyz": {}}}}], "[0]: unknown 'xyz'"),
         ("docker-network-inspect.json", [{"Name": "n", "Id": "1", "IPAM": {"Config": [{"Subnet": "10.0.0.0/99"}]}}],
-         "[0]: 99 is no prefix length of IPv4"),
+         "[0]: 99 is not a prefix length of IPv4"),
         ("container-netns.json", {"web": {"route": [{"dst": "x"}]}}, "web.route[0]: "),
         ("daemon.json", {"default-address-pools": 7}, "default-address-pools is 7; it must be a list"),
         ("daemon.json", {"default-address-pools": [{"base": "10.0.0.0/8", "size": 99}]},
@@ -137,7 +137,7 @@ def test_names_of_interfaces(name: str, taken: bool) -> None:
 )  # fmt: skip
 def test_lists_of_recent(text: str, capture: Path) -> None:
     (capture / "xt-recent.txt").write_text(f"== seen\n{text}\n")
-    with pytest.raises(CaptureError, match=r"xt-recent\.txt: line 2 is no line of /proc/net/xt_recent"):
+    with pytest.raises(CaptureError, match=r"xt-recent\.txt: line 2 is not a line of /proc/net/xt_recent"):
         load_host(capture)
 
 
@@ -147,7 +147,7 @@ def test_lists_of_recent(text: str, capture: Path) -> None:
 def test_lists_in_lists_are_refused() -> None:
     """The tool ipset says: Sets with list:set type cannot be added to the set."""
     for member in ("a", "b"):
-        with pytest.raises(ValueError, match=f"can't hold '{member}', which is one too"):
+        with pytest.raises(ValueError, match=f"can't contain '{member}', which is a list, too"):
             read_ipsets(f"create a list:set\ncreate b list:set\nadd a {member}\n")
 
 
@@ -174,7 +174,7 @@ def test_many_members_of_a_list() -> None:
 def test_ranges_are_unfolded_within_a_bound(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (ipsets, ipset_members):
         monkeypatch.setattr(module, "RANGE_LIMIT", 100_000)
-    with pytest.raises(ValueError, match="stand for more than 100,000 elements"):
+    with pytest.raises(ValueError, match="expand to more than 100,000 elements"):
         read_ipsets(text)
 
 

@@ -49,8 +49,8 @@ def test_an_unreplied_connection_is_new() -> None:
             {"from": "client", "to": "web:81", "conntrack": LINE},
             "the packet does not belong to this connection",
         ),
-        ({"from": "client", "to": "web:80", "conntrack": "tcp 6"}, "is no line of conntrack -L"),
-        ({"from": "client", "to": "web:80", "conntrack": "tcp 6 src=x"}, "is no conntrack entry"),
+        ({"from": "client", "to": "web:80", "conntrack": "tcp 6"}, "is not a line of conntrack -L"),
+        ({"from": "client", "to": "web:80", "conntrack": "tcp 6 src=x"}, "is not a conntrack entry"),
     ],
 )
 def test_other_lines_and_packets_are_refused(fields: dict[str, object], said: str) -> None:

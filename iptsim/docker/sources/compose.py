@@ -23,6 +23,7 @@ from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
+from iptsim.languages import Text
 from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
@@ -78,7 +79,7 @@ class _Project:
         self.next_port = FIRST_FREE_PORT
         self.containers = 0
 
-    def _error(self, key: str, what: str) -> CaptureError:
+    def _error(self, key: str, what: Text) -> CaptureError:
         return CaptureError(f"{self.source}: {key}: {what}")
 
     def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
