@@ -27,11 +27,11 @@ def accepted(host: Host, question: Question, trace: Trace) -> Reason:
     leg = trace.legs[0]
     steps = accepting(leg)
     case = Case(host, question, trace, leg, steps[0] if len(steps) == 1 else None)
-    forward = next((one for one in leg.steps if _is_forward(one, host) and not one.maybe), None)
+    forward = next((step for step in leg.steps if _is_forward(step, host) and not step.maybe), None)
     bypass = next((step for step in leg.steps if step.code == ReasonCode.BYPASSES_IPTABLES), None)
     if bypass is not None:
         return bypassed(case, bypass)
-    if any(one.proxy for one in trace.legs):
+    if any(leg.proxy for leg in trace.legs):
         return proxied(case)
     if len(steps) > 1:
         reason = branches.accepted(leg, steps)
@@ -60,8 +60,8 @@ def accepting(leg: Leg) -> list[Step]:
     if any(step.maybe for step in steps):
         return [step for step in steps if step.maybe]
     rules = [step for step in steps if step.rule is not None]
-    if found := rules or steps:
-        return found[-1:]
+    if accepting_steps := rules or steps:
+        return accepting_steps[-1:]
     others = [step for step in leg.steps if step.verdict == "ACCEPT" and step.table]
     firm = [step for step in others if not step.maybe]
     return firm[-1:]
@@ -173,7 +173,7 @@ def _by_policy(case: Case) -> Reason:
     step = case.step
     if step is None:
         text = message("No rule blocks it.")
-    elif any(one.rule is not None and one.verdict != "CONTINUE" for one in case.leg.steps):
+    elif any(step.rule is not None and step.verdict != "CONTINUE" for step in case.leg.steps):
         text = message(
             "No rule decides, and the policy of {table} {chain} is ACCEPT.",
             table=step.table or "",

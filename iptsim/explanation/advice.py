@@ -66,7 +66,7 @@ def _bridge_of(case: Case) -> str | None:
     """Return the bridge behind which the destination is."""
     packet = case.packet
     networks = case.host.networks.values()
-    return next((one.bridge for one in networks if one.covers(packet.family, packet.dst)), None)
+    return next((network.bridge for network in networks if network.covers(packet.family, packet.dst)), None)
 
 
 def _unpublished(case: Case) -> Text:
@@ -86,10 +86,10 @@ def _direct(case: Case) -> Text:
         return _joining(case)
     port = next(
         (
-            one.host_port
-            for one in (target.published if target is not None else ())
-            if one.host_address is None
-            and (one.proto, one.container_port, one.family) == (packet.proto, packet.dport, packet.family)
+            port.host_port
+            for port in (target.published if target is not None else ())
+            if port.host_address is None
+            and (port.proto, port.container_port, port.family) == (packet.proto, packet.dport, packet.family)
         ),
         None,
     )
@@ -103,7 +103,7 @@ def _direct(case: Case) -> Text:
 
 def _joining(case: Case) -> Text:
     """Return how two networks that Docker keeps apart are joined."""
-    if any(one.verdict == "DNAT" for one in case.leg.steps):
+    if any(step.verdict == "DNAT" for step in case.leg.steps):
         return message(
             "To allow it: connect one of them to the other's network, or let docker-proxy forward it "
             "(userland-proxy=true)."

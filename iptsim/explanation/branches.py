@@ -20,9 +20,9 @@ def depends(trace: Trace) -> Reason:
         return _rewritten(trace)
     rule, chain, step = hinges[0].rule, hinges[0].nftables, None
     if chain is not None:
-        step = next((one for leg in trace.legs for one in leg.all_steps if one.nftables == chain), None)
+        step = next((step for leg in trace.legs for step in leg.all_steps if step.nftables == chain), None)
     elif rule is not None:
-        step = next((one for leg in trace.legs for one in leg.steps if one.rule is rule), None)
+        step = next((step for leg in trace.legs for step in leg.steps if step.rule is rule), None)
         step = step or Step("", "", rule.table, rule.chain, rule)
     decide = message_joined(
         "; or ", dict.fromkeys(hinge.unknown.decide for hinge in hinges if hinge.unknown.decide)
@@ -78,7 +78,10 @@ def blocked(leg: Leg, steps: list[Step]) -> Reason:
         return Reason(ReasonCode.RULE_REJECT, text, None, leg)
     text = message("It is dropped in any case: {places}.", places=places)
     return Reason(
-        ReasonCode.POLICY_DROP if all(one.policy for one in steps) else ReasonCode.RULE_DROP, text, None, leg
+        ReasonCode.POLICY_DROP if all(step.policy for step in steps) else ReasonCode.RULE_DROP,
+        text,
+        None,
+        leg,
     )
 
 
@@ -96,7 +99,7 @@ def accepted(leg: Leg, steps: list[Step]) -> Reason:
     places = message_joined(" or ", dict.fromkeys(map(_by, steps)))
     text = message("It is accepted in any case: {places}.", places=places)
     return Reason(
-        ReasonCode.POLICY_ACCEPT if all(one.policy for one in steps) else ReasonCode.RULE_ACCEPT,
+        ReasonCode.POLICY_ACCEPT if all(step.policy for step in steps) else ReasonCode.RULE_ACCEPT,
         text,
         None,
         leg,

@@ -54,8 +54,8 @@ def _inside_text(case: Case) -> Message:
     sender = case.leg.sender
     if case.packet.family != 4 or case.packet.dst != 0x7F00000B:
         return message("The packet stays inside {sender}'s own network namespace.", sender=sender)
-    found = case.host.container(sender)
-    if found is not None and is_shut_in(case.host, found[0]) and _keeps_queries(case.host):
+    named = case.host.container(sender)
+    if named is not None and is_shut_in(case.host, named[0]) and _keeps_queries(case.host):
         return message(
             "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
             "rules do not see the query. {sender} is on internal networks only, so dockerd resolves "

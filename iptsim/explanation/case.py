@@ -80,8 +80,8 @@ class Case:
     def takes_links(self) -> bool:
         """Whether links open ports on the bridge that the packet came in by: on the default one alone."""
         bridge = self.step.interfaces[0] if self.step is not None else None
-        found = self.host.network_of_bridge(bridge or "")
-        return found is None or found.is_default_bridge
+        network = self.host.network_of_bridge(bridge or "")
+        return network is None or network.is_default_bridge
 
     def owner(self, address: int) -> Container | None:
         """Return the container with this address, or None."""
@@ -98,10 +98,10 @@ class Case:
     def rules(self, chain: str) -> list[Rule]:
         """Return the rules of a chain of table filter."""
         ruleset = self.host.rulesets.get(self.packet.family)
-        found = ruleset.chain("filter", chain) if ruleset else None
-        return found.rules if found else []
+        entry = ruleset.chain("filter", chain) if ruleset else None
+        return entry.rules if entry else []
 
-    def passes(self, chain: str) -> bool:
+    def jumps_to(self, chain: str) -> bool:
         """Tell whether a jump took the packet to a chain."""
         return any(step.verdict in (f"JUMP:{chain}", f"GOTO:{chain}") for step in self.leg.steps)
 
@@ -170,8 +170,8 @@ def is_shut_in(host: Host, container: Container) -> bool:
 def has_link(host: Host, container: Container, target: str) -> bool:
     """Tell whether a container has a link to another one."""
     for link in container.links:
-        found = host.container(link.target)
-        if link.target == target or (found is not None and found[0].name == target):
+        linked = host.container(link.target)
+        if link.target == target or (linked is not None and linked[0].name == target):
             return True
     return False
 

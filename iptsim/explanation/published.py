@@ -69,7 +69,12 @@ def _missed_by_port(case: Case) -> Text:
     if delivered is None or original is None or delivered.packet.dport == original:
         return ""
     for rule in case.rules("DOCKER-USER"):
-        ports = [one for match in rule.matches for one in match.predicates() if one.field == "dport"]
+        ports = [
+            predicate
+            for match in rule.matches
+            for predicate in match.predicates()
+            if predicate.field == "dport"
+        ]
         if any(not one.negated and one.allowed == ((original, original),) for one in ports):
             return message(
                 "{chain} rule {position} is for port {original}, but after DNAT the port is {dport}; "
@@ -87,7 +92,7 @@ def proxied(case: Case) -> Reason:
     packet = case.packet
     second = next(leg for leg in case.trace.legs if leg.proxy)
     container = second.delivered.name if second.delivered else ""
-    roles = [role for one in case.leg.steps if one.rule and (role := docker_role(one.rule, case.host))]
+    roles = [role for step in case.leg.steps if step.rule and (role := docker_role(step.rule, case.host))]
     own = next((role for role in roles if role.code == "own-bridge"), None)
     if own is not None:
         why = message(

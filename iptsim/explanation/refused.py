@@ -90,7 +90,7 @@ def _refused(case: Case) -> Reason:
     else:
         text = message("{place} drops {packets}.", place=place, packets=packets_text(rule))
     text = message_sentences(text, author_text(case), own_address_text(case))
-    if step.chain == "DOCKER-USER" and any(one.verdict == "DNAT" for one in leg.steps):
+    if step.chain == "DOCKER-USER" and any(step.verdict == "DNAT" for step in leg.steps):
         text = message_sentences(
             text,
             message(
@@ -105,10 +105,10 @@ def _refused(case: Case) -> Reason:
 
 def _shut_in_text(case: Case, code: ReasonCode) -> Text:
     """Return why a container has no route: no address of that family, or only internal networks."""
-    found = case.host.container(case.leg.sender)
-    if code is not ReasonCode.NO_ROUTE or found is None:
+    named = case.host.container(case.leg.sender)
+    if code is not ReasonCode.NO_ROUTE or named is None:
         return ""
-    container, family = found[0], case.packet.family
+    container, family = named[0], case.packet.family
     names = message_joined(", ", container.endpoints)
     if container.address(family) is None:
         if container.address(4) is None and container.address(6) is None:
@@ -160,7 +160,7 @@ def _policy_drop(case: Case) -> Reason:
     docker = any(is_dockers(rule) for rule in case.rules("FORWARD"))
     if docker and (case.host.daemon is None or case.host.daemon.iptables is not False):
         text = message_sentences(text, message("Docker sets this policy when it switches ip_forward on."))
-    where = "DOCKER-USER" if case.passes("DOCKER-USER") else "FORWARD"
+    where = "DOCKER-USER" if case.jumps_to("DOCKER-USER") else "FORWARD"
     advice = message("To allow it, accept it and its replies in {where}.", where=where)
     return Reason(ReasonCode.POLICY_DROP, text, step, case.leg, advice)
 
@@ -199,7 +199,7 @@ def _forwarded_text(case: Case) -> Text:
     seen = case.seen
     if seen.dst == case.packet.dst:
         return ""
-    rule = next((one.rule for one in case.leg.steps if "dst" in one.changes and not one.maybe), None)
+    rule = next((step.rule for step in case.leg.steps if "dst" in step.changes and not step.maybe), None)
     if rule is None:
         return ""
     owner = case.owner(seen.dst)

@@ -19,7 +19,7 @@ def destination_change_text(case: Case) -> Text:
     if case.trace.branches:
         return branches.destination_text(case.trace)
     delivered = case.leg.delivered
-    moving = [one for one in case.leg.steps if one.verdict in _MOVING and one.changes and not one.maybe]
+    moving = [step for step in case.leg.steps if step.verdict in _MOVING and step.changes and not step.maybe]
     if not moving or moving[0].rule is None:
         return ""
     if delivered is not None and delivered.kind == "container":

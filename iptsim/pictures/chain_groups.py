@@ -52,16 +52,16 @@ def fold(graph: RuleGraph, keep: set[Node]) -> dict[Node, Folded]:
         graph: of a ruleset.
         keep: chains that are never grouped.
     """
-    found = [
+    chains = [
         node
         for node, attributes in graph.nodes(data=True)
         if attributes["kind"] in ("base", "user", "missing")
     ]
-    alone = {node for node in found if graph.nodes[node]["kind"] != "user"} | keep
-    if len(found) <= FREE:
-        return {node: Folded(node.name, [node]) for node in found}
+    alone = {node for node in chains if graph.nodes[node]["kind"] != "user"} | keep
+    if len(chains) <= FREE:
+        return {node: Folded(node.name, [node]) for node in chains}
     for named, depth in ((pattern, _DEPTH), (pattern, 1), (pattern, 0), (family, 1), (family, 0)):
-        groups = _grouped(found, _shapes(graph, found, depth, named), alone, named)
+        groups = _grouped(chains, _shapes(graph, chains, depth, named), alone, named)
         if len(set(map(id, groups.values()))) <= MOST:
             return groups
     return _cut(graph, groups, alone)
@@ -89,14 +89,14 @@ def family(name: str) -> str:
     return f"{head[0]}*" if head else pattern(name)
 
 
-def _shapes(graph: RuleGraph, found: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
+def _shapes(graph: RuleGraph, chains: list[Node], depth: int, named: Callable[[str], str]) -> dict[Node, int]:
     """Return a number for each chain, the same for chains that are similar for a number of jumps ahead."""
     numbers: dict[object, int] = {}
 
     def number(shape: object) -> int:
         return numbers.setdefault(shape, len(numbers))
 
-    own = {node: number((node.place, named(node.name))) for node in found}
+    own = {node: number((node.place, named(node.name))) for node in chains}
     shapes = dict(own)
     for _ in range(depth):
         shapes = {
@@ -114,18 +114,18 @@ def _shapes(graph: RuleGraph, found: list[Node], depth: int, named: Callable[[st
                     ),
                 )
             )
-            for node in found
+            for node in chains
         }
     return shapes
 
 
 def _grouped(
-    found: list[Node], shapes: dict[Node, int], alone: set[Node], named: Callable[[str], str]
+    chains: list[Node], shapes: dict[Node, int], alone: set[Node], named: Callable[[str], str]
 ) -> dict[Node, Folded]:
-    sizes = Counter(shapes[node] for node in found if node not in alone)
+    sizes = Counter(shapes[node] for node in chains if node not in alone)
     groups: dict[int, Folded] = {}
     made: dict[Node, Folded] = {}
-    for node in found:
+    for node in chains:
         if node in alone or sizes[shapes[node]] < _FEWEST:
             made[node] = Folded(node.name, [node])
             continue

@@ -139,15 +139,15 @@ class _Draw:
             )
         elif group.alone:
             owner = attributes["owner"]
-            told = [rules_text(attributes["rules"])]
+            texts = [rules_text(attributes["rules"])]
             if attributes["kind"] == "base":
-                told.insert(0, say("policy {policy}", policy=attributes["policy"] or "ACCEPT"))
+                texts.insert(0, say("policy {policy}", policy=attributes["policy"] or "ACCEPT"))
             else:
-                told.insert(0, say("created by you") if owner == "user" else owner)
+                texts.insert(0, say("created by you") if owner == "user" else owner)
                 if all(caller == first for caller, _ in self.graph.in_edges(first)):
-                    told.append(say("nothing jumps here"))
+                    texts.append(say("nothing jumps here"))
             kind = "base" if attributes["kind"] == "base" else "chain"
-            node = draw.Node(self._key(first), kind, [f"{table}{first.name}", " · ".join(told)])
+            node = draw.Node(self._key(first), kind, [f"{table}{first.name}", " · ".join(texts)])
             node.classes |= _owner_classes(owner)
             node.tip = (
                 say(
@@ -164,11 +164,11 @@ class _Draw:
             owners = {self.graph.nodes[member].get("owner", "user") for member in group.members}
             label = f"{table}{group.label} × {len(group.members)}"
             owner = owners.pop() if len(owners) == 1 else say("various owners")
-            told = [
+            texts = [
                 say("created by you") if owner == "user" else owner,
                 say("{rules} in total", rules=rules_text(rules)),
             ]
-            node = draw.Node(self._key(first), "fold", [label, " · ".join(told)])
+            node = draw.Node(self._key(first), "fold", [label, " · ".join(texts)])
             node.classes |= {"chain", *_owner_classes(owner)}
             names = [member.name for member in group.members[:20]]
             node.tip = ", ".join(names) + (" ..." if len(group.members) > len(names) else "")
@@ -357,12 +357,12 @@ class _Draw:
             drawing.captions.append(
                 Caption("note", say("{count} more edges are not drawn.", count=self.lost))
             )
-        told = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]
+        texts = [caption.text for caption in drawing.captions[1 if explanation else 0 :]]
         chains = sum(len(table.chains) for table in self.ruleset.tables.values())
         names = ", ".join(self.ruleset.tables)
         drawing.description = " ".join(
             [
-                *told,
+                *texts,
                 say(
                     (
                         "{count} chains of the tables {tables}, from the hooks on the left to the verdicts on "

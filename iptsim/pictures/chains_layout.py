@@ -54,12 +54,12 @@ def place(drawing: Drawing) -> Placement:
         middle = point(graph.get_node(short).attr["pos"])
         wide, high = node_size(drawing.nodes[name])
         placement.nodes[name] = Rect(middle.x - wide / 2, middle.y - high / 2, wide, high)
-    found: dict[str, Path] = {}
+    placed: dict[str, Path] = {}
     for edge in graph.edges():
         if identity := edge.attr["id"]:
             label = edge.attr["lp"]
-            found[identity] = Path(_curve(edge.attr["pos"], point), True, point(label) if label else None)
-    placement.paths = [found.get(f"e{number}") for number in range(len(drawing.edges))]
+            placed[identity] = Path(_curve(edge.attr["pos"], point), True, point(label) if label else None)
+    placement.paths = [placed.get(f"e{number}") for number in range(len(drawing.edges))]
     return placement
 
 

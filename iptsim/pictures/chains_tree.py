@@ -93,8 +93,8 @@ class _Tree:
                 remark = say("empty")
             rule = rules[0]
             jump = f"{rule.position} {'⇒' if target.goto else '→'} {printable(target.chain)}{_when(rule)}"
-            told = f"   ({remark})" if remark else ""
-            yield f"{prefix}{branch}{jump}{told}{self._told(rules)}"
+            note = f"   ({remark})" if remark else ""
+            yield f"{prefix}{branch}{jump}{note}{self._count_and_mark(rules)}"
             if called is not None and not remark:
                 shown.add(target.chain)
                 deeper = todo[-1][0] if len(todo) >= _DEEPEST else prefix + below
@@ -118,13 +118,13 @@ class _Tree:
 
         groups: list[list[Rule]] = []
         for key, rules in groupby(chain.rules, key=kind):
-            found = list(rules)
+            together = list(rules)
             if not key[0]:
-                groups.append(found)
-            elif len(found) > _SINGLE and not self._is_marked(found[0]):
-                groups += [found[:1], found[1:]]
+                groups.append(together)
+            elif len(together) > _SINGLE and not self._is_marked(together[0]):
+                groups += [together[:1], together[1:]]
             else:
-                groups.extend([rule] for rule in found)
+                groups.extend([rule] for rule in together)
         for number, group in enumerate(groups, 1):
             yield number == len(groups), group
 
@@ -139,7 +139,7 @@ class _Tree:
         shown.update(node.name for node in reached)
         where = f"{rules[0].position}-{rules[-1].position} → {printable(pattern(rules[0].target_name))}"
         remark = say("not expanded")
-        return f"{where} x{len(names)}   ({remark}){self._told(rules)}"
+        return f"{where} x{len(names)}   ({remark}){self._count_and_mark(rules)}"
 
     def _others(self, rules: list[Rule]) -> str:
         """Return one line for rules that jump to no chain: "3-7 ACCEPT x4, LOG"."""
@@ -151,9 +151,9 @@ class _Tree:
         first, last = rules[0].position, rules[-1].position
         where = str(first) if first == last else f"{first}-{last}"
         when = _when(rules[0]) if first == last else ""
-        return f"{where} {printable(what)}{when}{self._told(rules)}"
+        return f"{where} {printable(what)}{when}{self._count_and_mark(rules)}"
 
-    def _told(self, rules: list[Rule]) -> str:
+    def _count_and_mark(self, rules: list[Rule]) -> str:
         """Return the end of a line: the number of packets, and the mark."""
         packets = sum(rule.counters.packets for rule in rules if rule.counters)
         rule = rules[0]

@@ -110,9 +110,9 @@ class _PathFinder:
             if step.rule and (step.table or "", step.chain or "", step.rule.position) in hinges:
                 return step
         chains = {hinge[:2] for hinge in hinges}
-        found = [step for step in self.leg.steps if (step.table, step.chain) in chains]
+        near = [step for step in self.leg.steps if (step.table, step.chain) in chains]
         maybe = [step for step in self.leg.steps if step.maybe]
-        return next(iter([*found, *maybe]), self.leg.deciding)
+        return next(iter([*near, *maybe]), self.leg.deciding)
 
     # -- the whole path ----------------------------------------------------------------------------------
 
@@ -177,15 +177,15 @@ class _PathFinder:
 
     def _plug(self, container: str, address: int, interface: str | None) -> Plug | None:
         """Return the plug by which a container sends or receives."""
-        found = [
+        plugs = [
             (switch, plug)
             for switch in self.wiring.switches
             for plug in switch.plugs
             if plug.guest is not None and container in plug.guest.names
         ]
-        fitting = [plug for _, plug in found if address in plug.addresses]
-        fitting += [plug for switch, plug in found if switch.name == interface]
-        return next(iter([*fitting, *(plug for _, plug in found)]), None)
+        fitting = [plug for _, plug in plugs if address in plug.addresses]
+        fitting += [plug for switch, plug in plugs if switch.name == interface]
+        return next(iter([*fitting, *(plug for _, plug in plugs)]), None)
 
     def _out_of(self, plug: Plug) -> list[str]:
         switch = self._switch_of(plug)
@@ -201,17 +201,17 @@ class _PathFinder:
         outer = by_name.get(interface or "")
         bridge = f"bridge {interface}"
         if outer is None and self._is_switch(bridge):
-            behind = [one for one in self.wiring.outer if one.switch == bridge]
+            behind = [outer for outer in self.wiring.outer if outer.switch == bridge]
             if not behind:
                 return [bridge]
             return [*([f"world {behind[0].world}"] if behind[0].world else []), behind[0].key, bridge]
         if outer is None and came_by:
-            switch = next((one for one in self.wiring.switches if one.key == came_by), None)
+            switch = next((switch for switch in self.wiring.switches if switch.key == came_by), None)
             outer = by_name.get(switch.uplinks[0]) if switch is not None and switch.uplinks else None
             if outer is None:
                 return []
         if outer is None:
-            outer = next((one for one in self.wiring.outer if one.world == "Internet"), None)
+            outer = next((outer for outer in self.wiring.outer if outer.world == "Internet"), None)
         if outer is None:
             return []
         places = [f"world {outer.world}" if outer.world else "", outer.key]

@@ -154,7 +154,7 @@ def _forwarding(host: Host, family: Family) -> list[str]:
 
 def _tables(ruleset: Ruleset, hook: str) -> list[str]:
     """Return one line on the tables that do something at a hook: "filter: 9 rules, policy DROP"."""
-    told = []
+    texts = []
     for table in ruleset.tables.values():
         chain = table.chains.get(hook)
         if chain is None or (
@@ -164,8 +164,8 @@ def _tables(ruleset: Ruleset, hook: str) -> list[str]:
         text = f"{table.name} {rules_text(len(chain.rules))}"
         if table.name == "filter" or chain.policy not in (None, "ACCEPT"):
             text += ", " + say("policy {policy}", policy=chain.policy or "ACCEPT")
-        told.append(text)
-    return told
+        texts.append(text)
+    return texts
 
 
 def _draw_switch(drawing: Drawing, switch: Switch) -> None:

@@ -56,10 +56,10 @@ class _Tree:
 
     def _name(self, node: str) -> str:
         """Return a place in a word or two."""
-        found = self.drawing.nodes[node]
-        name = found.lines[0]
-        if found.kind == "plug":
-            name = f"{found.group.removeprefix('guest ')} {name.split(' ')[0]}"
+        place = self.drawing.nodes[node]
+        name = place.lines[0]
+        if place.kind == "plug":
+            name = f"{place.group.removeprefix('guest ')} {name.split(' ')[0]}"
         return printable(name)
 
     def _row(self, name: str, lead: str = "", *, passed: bool = True) -> str:

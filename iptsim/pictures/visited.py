@@ -37,37 +37,38 @@ class VisitedChains:
 
 def visited_chains(ruleset: Ruleset, explanation: Explanation) -> VisitedChains:
     """Return the chains that the packets of an answer traversed: its own, docker-proxy's, a lost reply."""
-    found = VisitedChains()
+    chains = VisitedChains()
     for leg in explanation.story.legs:
         if leg.drawn is not None:
-            _add_visits(found, ruleset, leg)
-            _add_ends(found, ruleset, leg, explanation)
-    found.idle -= found.walked
-    return found
+            _add_visits(chains, ruleset, leg)
+            _add_ends(chains, ruleset, leg, explanation)
+    chains.idle -= chains.walked
+    return chains
 
 
-def _add_visits(found: VisitedChains, ruleset: Ruleset, leg: LegVisit) -> None:
+def _add_visits(chains: VisitedChains, ruleset: Ruleset, leg: LegVisit) -> None:
     for visit in leg.host.visits:
         move = visit.move
         if move is None or not _is_of(ruleset, visit.step):
             continue
-        found.hooks.add(Node(visit.step.table or "", visit.step.hook))
+        chains.hooks.add(Node(visit.step.table or "", visit.step.hook))
         returned = move.kind == "return"
         taken = move.at, Node("verdict", "RETURN") if returned else move.to, move.position
-        (found.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else found.idle).add(taken)
+        (chains.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else chains.idle).add(taken)
 
 
-def _add_ends(found: VisitedChains, ruleset: Ruleset, leg: LegVisit, explanation: Explanation) -> None:
+def _add_ends(chains: VisitedChains, ruleset: Ruleset, leg: LegVisit, explanation: Explanation) -> None:
     step = leg.decided_by
     if step is None or step.table is None or not _is_of(ruleset, step):
         return
     if not any(step is one for one in leg.host.steps):
         return
     if leg.end == "open":
-        for hinge in (one for one in explanation.trace.hinges if one.rule is not None):
-            found.ends[Node(*hinge.step[:2]), hinge.step[2]] = "open"
+        for hinge in explanation.trace.hinges:
+            if hinge.rule is not None:
+                chains.ends[Node(*hinge.step[:2]), hinge.step[2]] = "open"
     else:
-        found.ends[Node(step.table, step.chain or ""), step.rule.position if step.rule else 0] = leg.end
+        chains.ends[Node(step.table, step.chain or ""), step.rule.position if step.rule else 0] = leg.end
 
 
 def _is_of(ruleset: Ruleset, step: Step) -> bool:

@@ -168,19 +168,19 @@ def wiring_of(host: Host, family: Family, keep: set[str] | None = None) -> Wirin
 
 def _guests(host: Host) -> tuple[list[tuple[Guest, Container]], list[str], list[str]]:
     """Return the namespaces of containers, the containers in the host's own, and those not running."""
-    found: dict[int, tuple[Guest, Container]] = {}
+    guests: dict[int, tuple[Guest, Container]] = {}
     resident, stopped = [], []
     for container in sorted(host.containers.values(), key=lambda one: _natural(one.name)):
         if not container.running:
             stopped.append(container.name)
         elif container.namespace is host.namespace or container.network_mode == "host":
             resident.append(container.name)
-        elif (known := found.get(id(container.namespace))) is not None:
+        elif (known := guests.get(id(container.namespace))) is not None:
             known[0].names.append(container.name)
             known[0].published += [text for text in _published(container) if text not in known[0].published]
         else:
-            found[id(container.namespace)] = Guest([container.name], _published(container)), container
-    return list(found.values()), resident, stopped
+            guests[id(container.namespace)] = Guest([container.name], _published(container)), container
+    return list(guests.values()), resident, stopped
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -205,8 +205,14 @@ def _plug_in(
     taken: set[str],
 ) -> None:
     """Find a guest's plugs and their switches."""
-    ends = {one.index: one for one in host.namespace.interfaces.values() if one.kind == "veth"}
-    endpoints = {one.interface or one.network: one for one in container.endpoints.values()}
+    ends = {
+        interface.index: interface
+        for interface in host.namespace.interfaces.values()
+        if interface.kind == "veth"
+    }
+    endpoints = {
+        endpoint.interface or endpoint.network: endpoint for endpoint in container.endpoints.values()
+    }
     for interface in container.namespace.interfaces.values():
         if interface.kind == "loopback":
             continue
@@ -388,7 +394,7 @@ def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[s
     """Return the interfaces to the outside; ports of bridges without a known guest are plugs."""
     namespace = host.namespace
     gateways = _default_gateways(namespace, family)
-    found: list[Outer] = []
+    outers: list[Outer] = []
     for interface in namespace.interfaces.values():
         if interface.kind in ("loopback", "bridge") or interface.name in taken:
             continue
@@ -409,16 +415,16 @@ def _outer(host: Host, family: Family, switches: dict[str, Switch], taken: set[s
             outer.world = "Internet"
             outer.gateway = gateways.get(interface.name) or gateways.get(bridge.name if bridge else "", "")
         elif addresses:
-            own = next(one for one in interface.addresses if one.family == family)
+            own = next(address for address in interface.addresses if address.family == family)
             outer.world = f"{address_text(family, own.network)}/{own.prefix_length}"
-        found.append(outer)
-    if len(found) > MOST_OUTER:
-        found.sort(key=lambda one: (one.world != "Internet", not one.world, not one.switch))
-        lost = found[MOST_OUTER:]
+        outers.append(outer)
+    if len(outers) > MOST_OUTER:
+        outers.sort(key=lambda one: (one.world != "Internet", not one.world, not one.switch))
+        lost = outers[MOST_OUTER:]
         text = say("and {count} more", count=len(lost))
         rest = Outer(Interface(name=text), [text], more=len(lost))
-        found = [*found[:MOST_OUTER], rest]
-    return found
+        outers = [*outers[:MOST_OUTER], rest]
+    return outers
 
 
 def _default_gateways(namespace: Namespace, family: Family) -> dict[str, str]:

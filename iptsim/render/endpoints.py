@@ -50,12 +50,12 @@ def endpoints_json(host: Host) -> dict[str, Any]:
 
 def _services(host: Host) -> dict[str, tuple[list[str], str]]:
     """Return addresses and service by the name with which a question refers to a service port."""
-    found: dict[str, tuple[list[str], str]] = {}
+    services: dict[str, tuple[list[str], str]] = {}
     for port in service_ports(host):
-        addresses = found.setdefault(port.question, ([], port.service))[0]
+        addresses = services.setdefault(port.question, ([], port.service))[0]
         if port.address is not None:
             addresses.append(address_of(port))
-    return found
+    return services
 
 
 def endpoints_lines(host: Host) -> Iterator[Text]:

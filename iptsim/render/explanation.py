@@ -141,7 +141,9 @@ def when_text(decisions: list[Decision]) -> str:
     """Return the condition of a branch: "if filter INPUT rule 7 (limit ...) matches"."""
     # the last decision about a chain says what it does
     last = {decision.nftables: decision for decision in decisions if decision.nftables is not None}
-    shown = [one for one in decisions if one.nftables is None or last[one.nftables] is one]
+    shown = [
+        decision for decision in decisions if decision.nftables is None or last[decision.nftables] is decision
+    ]
     return printable(joined(" and ", map(_when, shown)))
 
 

@@ -367,30 +367,33 @@ def _shift(shift: Shift) -> dict[str, Any]:
 
 
 @_rows.register
-def _(found: Proposals) -> tuple[str, Iterator[dict[str, Any]]]:
+def _(proposals: Proposals) -> tuple[str, Iterator[dict[str, Any]]]:
     return "proposals", (
         {
-            "change": one.command or one.options,
-            "why": one.text,
-            "verdict": one.after.verdict,
-            "at": arrived_at(one.after.trace),
-            **{kind: sum(shift.kind == kind for shift in one.also) for kind in ("opens", "closes", "alters")},
+            "change": proposal.command or proposal.options,
+            "why": proposal.text,
+            "verdict": proposal.after.verdict,
+            "at": arrived_at(proposal.after.trace),
+            **{
+                kind: sum(shift.kind == kind for shift in proposal.also)
+                for kind in ("opens", "closes", "alters")
+            },
         }
-        for one in found
+        for proposal in proposals
     )
 
 
 @_rows.register
-def _(found: Findings) -> tuple[str, Iterator[dict[str, Any]]]:
+def _(findings: Findings) -> tuple[str, Iterator[dict[str, Any]]]:
     return "findings", (
         {
-            "code": one.code,
-            "family": one.family,
-            "title": str(one.title),
-            "places": "; ".join(str(item.place) for item in one.evidence),
-            "consequence": str(one.consequence),
-            "remedy": str(one.remedy),
-            "verdict": one.shown.verdict if one.shown is not None else None,
+            "code": finding.code,
+            "family": finding.family,
+            "title": str(finding.title),
+            "places": "; ".join(str(item.place) for item in finding.evidence),
+            "consequence": str(finding.consequence),
+            "remedy": str(finding.remedy),
+            "verdict": finding.shown.verdict if finding.shown is not None else None,
         }
-        for one in found
+        for finding in findings
     )

@@ -107,8 +107,8 @@ def _chains(ruleset: Ruleset, table: str) -> list[Chain]:
     iptables-save prints them in that order; of a file that something else wrote, the chains are put in
     the order in which a restore leaves them.
     """
-    found = ruleset.tables.get(table)
-    if found is None and (table not in BUILTIN_CHAINS or ruleset.listed):
+    entry = ruleset.tables.get(table)
+    if entry is None and (table not in BUILTIN_CHAINS or ruleset.listed):
         raise UsageError(
             message(
                 "unknown table {table}; choose from: {choices}",
@@ -116,7 +116,7 @@ def _chains(ruleset: Ruleset, table: str) -> list[Chain]:
                 choices=", ".join(ruleset.tables),
             )
         )
-    chains = dict(found.chains) if found else {}
+    chains = dict(entry.chains) if entry else {}
     builtin = BUILTIN_CHAINS.get(table, ())
     own = [chain for name, chain in chains.items() if name not in builtin]
     if ruleset.version is None:

@@ -174,15 +174,15 @@ def _(host: Host) -> Piece:
     endpoints = endpoints_json(host)["people"]
     rows = [
         row(
-            one["name"],
-            ", ".join(one["addresses"])
-            or (message("by the default route") if one["kind"] == "outside" else ""),
-            ", ".join(one.get("networks", ())),
-            ", ".join(one.get("published", ())),
-            "" if one.get("running", True) else message("not running"),
+            endpoint["name"],
+            ", ".join(endpoint["addresses"])
+            or (message("by the default route") if endpoint["kind"] == "outside" else ""),
+            ", ".join(endpoint.get("networks", ())),
+            ", ".join(endpoint.get("published", ())),
+            "" if endpoint.get("running", True) else message("not running"),
             head=1,
         )
-        for one in endpoints
+        for endpoint in endpoints
     ]
     networks = [
         row(
@@ -214,7 +214,7 @@ def _assumed(sentences: list[Text]) -> Html | None:
         return None
     return folded(
         message("Assumed ({count})", count=len(sentences)),
-        element("ul", [element("li", one) for one in sentences]),
+        element("ul", [element("li", sentence) for sentence in sentences]),
     )
 
 
@@ -263,10 +263,10 @@ def _decided_by(step: Step | None) -> Html | None:
     if step is None or step.table is None:
         return None
     rule = step.rule
-    told: list[Piece] = [say("Decided by") + " ", element("b", str(decision_of(step))), backend_of(step)]
+    pieces: list[Piece] = [say("Decided by") + " ", element("b", str(decision_of(step))), backend_of(step)]
     if rule is not None:
-        told += [say(" (line {line}):  ", line=rule.line) if rule.line else ": ", code(spec(rule))]
-    return element("p", told)
+        pieces += [say(" (line {line}):  ", line=rule.line) if rule.line else ": ", code(spec(rule))]
+    return element("p", pieces)
 
 
 def _ways(explanation: Explanation) -> Piece:
@@ -299,7 +299,7 @@ def _(answers: Answers) -> Piece:
 
 @_content.register
 def _(reachability: Reachability) -> Piece:
-    senders = list(dict.fromkeys(one.sender for one in reachability))
+    senders = list(dict.fromkeys(reach.sender for reach in reachability))
     lines: dict[tuple[str, Text], dict[str, Reach]] = {}
     for one in sorted(reachability, key=lambda one: one.receiver):
         lines.setdefault((one.receiver, one.row.says), {})[one.sender] = one
@@ -349,7 +349,7 @@ def _sign(reach: Reach, title: str | None = None) -> Html:
 
 
 def _legend(reachability: Reachability) -> Html:
-    found = {(one.verdict, one.outcome == "refused"): one for one in reachability if one.verdict}
+    found = {(reach.verdict, reach.outcome == "refused"): reach for reach in reachability if reach.verdict}
     return element(
         "p", [[_sign(one), f" {outcome_text(one)}  "] for _, one in sorted(found.items(), key=itemgetter(0))]
     )
@@ -433,12 +433,12 @@ def _outcome(outcome: Outcome) -> Piece:
 
 
 @_content.register
-def _(found: Proposals) -> Piece:
-    lets = found.explanation.verdict != "ACCEPT"
+def _(proposals: Proposals) -> Piece:
+    lets = proposals.explanation.verdict != "ACCEPT"
     title = message("What would allow it") if lets else message("What would block it")
-    if not found:
+    if not proposals:
         return element("p", title, ": ", message("none of the changes tried does"))
-    return table(title, _PROPOSAL_HEADS, map(_proposal, found))
+    return table(title, _PROPOSAL_HEADS, map(_proposal, proposals))
 
 
 def _proposal(proposal: Proposal) -> Html:
@@ -454,25 +454,28 @@ def _proposal(proposal: Proposal) -> Html:
 
 
 @_content.register
-def _(found: Findings) -> Piece:
-    if not found:
+def _(findings: Findings) -> Piece:
+    if not findings:
         return element("p", message("Nothing found."))
-    few = len(found) <= _FINDINGS_OPEN
-    return [folded([element("b", one.code), f"  {one.title}"], _finding(one), shown=few) for one in found]
+    few = len(findings) <= _FINDINGS_OPEN
+    return [
+        folded([element("b", finding.code), f"  {finding.title}"], _finding(finding), shown=few)
+        for finding in findings
+    ]
 
 
 @_content.register
-def _(found: Finding) -> Piece:
-    return [element("p", element("b", found.code), f"  {found.title}"), _finding(found)]
+def _(finding: Finding) -> Piece:
+    return [element("p", element("b", finding.code), f"  {finding.title}"), _finding(finding)]
 
 
-def _finding(found: Finding) -> Html:
+def _finding(finding: Finding) -> Html:
     def rows() -> Iterator[Html]:
-        for item in found.evidence:
+        for item in finding.evidence:
             yield row(item.place, code(item.text), head=1)
-        yield row(message("Consequence"), found.consequence, head=1)
-        if found.shown is not None:
-            yield row(message("Shown by"), [_headline(found.shown), found.shown.reason.text], head=1)
-        yield row(message("Remedy"), found.remedy, head=1)
+        yield row(message("Consequence"), finding.consequence, head=1)
+        if finding.shown is not None:
+            yield row(message("Shown by"), [_headline(finding.shown), finding.shown.reason.text], head=1)
+        yield row(message("Remedy"), finding.remedy, head=1)
 
     return element("table", element("tbody", list(rows())))

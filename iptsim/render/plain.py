@@ -83,7 +83,7 @@ def ruleset_title(ruleset: Ruleset) -> str:
 
 def chains_of(tables: Iterable[Table]) -> list[Chain]:
     """Return the chains of tables, in order."""
-    return [chain for one in tables for chain in one.chains.values()]
+    return [chain for table in tables for chain in table.chains.values()]
 
 
 @plain.register
@@ -195,29 +195,29 @@ def left_out_text(count: int) -> str:
 def _(reachability: Reachability) -> str:
     cells = (
         (
-            one.sender,
-            one.receiver,
-            str(one.row.says),
-            outcome_text(one),
-            one.at,
-            one.reason or one.note,
+            reach.sender,
+            reach.receiver,
+            str(reach.row.says),
+            outcome_text(reach),
+            reach.at,
+            reach.reason or reach.note,
         )
-        for one in reachability
+        for reach in reachability
     )
     left = [Text(left_out_text(reachability.left_out))] if reachability.left_out else []
     return _text([_grid(_REACH_HEADS, cells), *left])
 
 
 @plain.register
-def _(found: Proposals) -> str:
-    return _text(proposals_lines(found, found.explanation))
+def _(proposals: Proposals) -> str:
+    return _text(proposals_lines(proposals, proposals.explanation))
 
 
 @plain.register
-def _(found: Findings) -> str:
-    return _text(findings_lines(found, found.source))
+def _(findings: Findings) -> str:
+    return _text(findings_lines(findings, findings.source))
 
 
 @plain.register
-def _(found: Finding) -> str:
-    return _text(findings_lines([found], found.shown.host.source if found.shown else ""))
+def _(finding: Finding) -> str:
+    return _text(findings_lines([finding], finding.shown.host.source if finding.shown else ""))

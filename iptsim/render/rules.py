@@ -82,14 +82,14 @@ def rules_json(
         "family": ruleset.family,
         "chains": [
             {
-                "table": one.table,
-                "chain": one.name,
-                "policy": (one.policy or "ACCEPT") if one.builtin else None,
-                "owner": owners.chain(one.name),
+                "table": chain.table,
+                "chain": chain.name,
+                "policy": (chain.policy or "ACCEPT") if chain.builtin else None,
+                "owner": owners.chain(chain.name),
             }
-            for one in chains
+            for chain in chains
         ],
-        "rules": [rule_json(rule, host) for one in chains for rule in one.rules],
+        "rules": [rule_json(rule, host) for chain in chains for rule in chain.rules],
     }
 
 

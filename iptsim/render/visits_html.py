@@ -29,14 +29,14 @@ def _leg(leg: LegVisit, *, alone: bool) -> str:
         message("Packet path") if alone else [f"{leg.number} {leg.title} ", badge(leg.leg.verdict)]
     )
     if leg.stays_inside and not leg.own.matters:
-        told: Piece = message("stays inside {sender}: no rule of the host sees it", sender=leg.leg.sender)
+        summary: Piece = message("stays inside {sender}: no rule of the host sees it", sender=leg.leg.sender)
     elif not leg.leg.all_steps:
-        told = message("no rule sees it")
+        summary = message("no rule sees it")
     elif leg.is_later:
-        told = "; ".join(brief(leg))
+        summary = "; ".join(brief(leg))
     else:
         return str(element("div", table(caption, _HEADS, _rows(leg)), _all(leg)))
-    return str(element("div", element("p", element("b", caption), " ", told), _all(leg)))
+    return str(element("div", element("p", element("b", caption), " ", summary), _all(leg)))
 
 
 def _all(leg: LegVisit) -> Html | None:

@@ -47,8 +47,8 @@ def _print(answer: WhatIf, console: Console) -> None:
         _print_shifts(answer, console)
     else:
         _print_both(answer, console)
-    answers = [one for one in (answer.before, answer.after) if one is not None]
-    assumed = [one.assumed for one in answers] or [answer.host.assumptions]
+    explanations = [side for side in (answer.before, answer.after) if side is not None]
+    assumed = [explanation.assumed for explanation in explanations] or [answer.host.assumptions]
     for sentence in dict.fromkeys(sentence for sentences in assumed for sentence in sentences):
         print_line(console, Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence)))
 
@@ -61,18 +61,18 @@ def as_text(answer: WhatIf, width: int = 120) -> str:
     return console.file.getvalue()
 
 
-def proposals_lines(found: Sequence[Proposal], explanation: Explanation) -> Iterator[Text]:
+def proposals_lines(proposals: Sequence[Proposal], explanation: Explanation) -> Iterator[Text]:
     """Yield the lines that show what would change the verdict of an answer.
 
     Args:
-        found: the proposals.
+        proposals: the proposals.
         explanation: the answer.
     """
     lets = explanation.verdict != "ACCEPT"
     yield Text(say("What would allow it") if lets else say("What would block it"), "bold")
-    if not found:
+    if not proposals:
         yield Text("  " + say("none of the changes tried does"))
-    for proposal in found:
+    for proposal in proposals:
         title = proposal.command or proposal.options
         yield Text.assemble(
             "  ", (printable(title), "cyan") if title else "", "" if title else say("(nothing to change)")

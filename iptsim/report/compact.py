@@ -137,11 +137,11 @@ class Traces:
 
     def _ways(self, explanation: Explanation) -> int:
         """Keep which places of the map the packets pass, and how each path ends."""
-        found = tuple(
+        paths = tuple(
             (path.kind, path.end, *map(self.texts.text, path.places))
             for path in packet_paths(self.host, self._wiring, explanation)
         )
-        return self.ways.once(found, found)
+        return self.ways.once(paths, paths)
 
     def _leg(self, visited: LegVisit) -> int:
         leg = visited.leg

@@ -64,7 +64,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
     rulesets = [_ruleset(one, host, traces, room) for one in every]
     verbose = rules <= RULES
     tables = [table for family in FAMILIES if (table := _table(host, family, most, traces, verbose))]
-    found = [_finding(finding, host, traces) for finding in lint(host)]
+    findings = [_finding(finding, host, traces) for finding in lint(host)]
     codes = {trace["r"] for trace in traces.traces.values if "r" in trace}
     title = printable(host.source.rstrip("/").rpartition("/")[2] or "-")
     data = {
@@ -73,7 +73,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "source": printable(host.source),
         "version": iptsim.__version__,
         "about": about(host),
-        "findings": found,
+        "findings": findings,
         "tables": tables,
         "rulesets": rulesets,
         "reasons": {code: told(text) for code, text in REASONS.items() if code in codes},
@@ -97,9 +97,9 @@ class _Room:
 
     def take(self, rules: Sequence[Rule]) -> Sequence[Rule]:
         """Return the first rules of a chain, as many as there is room for."""
-        found = rules[: self.left]
-        self.left -= len(found)
-        return found
+        taken = rules[: self.left]
+        self.left -= len(taken)
+        return taken
 
 
 def _rulesets(host: Host) -> list[Ruleset]:

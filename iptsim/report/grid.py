@@ -43,9 +43,9 @@ def grid(table: Reachability, traces: Traces) -> dict[str, Any]:
         {_Line(row.receiver, row.row.what, row.proto, row.port) for row in table}, key=lambda line: line.place
     )
     senders = sorted({row.sender for row in table}, key=lambda name: (_FIRST.get(name, 2), name))
-    found = {(row.sender, row.receiver, row.row.what): row for row in table}
+    reaches = {(row.sender, row.receiver, row.row.what): row for row in table}
     cells: list[list[Reach | None]] = [
-        [found.get((sender, line.receiver, line.what)) for sender in senders] for line in lines
+        [reaches.get((sender, line.receiver, line.what)) for sender in senders] for line in lines
     ]
     return {
         "family": table.family,

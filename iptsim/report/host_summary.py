@@ -43,15 +43,15 @@ DEFAULT, ASSUMED = "default", "assumed"
 
 def about(host: Host) -> dict[str, Any]:
     """Return the host as plain, inert data."""
-    everybody = endpoints_json(host)["people"]
-    people = [one for one in everybody if one["kind"] == "container"]
-    own = next(one for one in everybody if one["kind"] == "host")
+    endpoints = endpoints_json(host)["people"]
+    containers = [endpoint for endpoint in endpoints if endpoint["kind"] == "container"]
+    own = next(endpoint for endpoint in endpoints if endpoint["kind"] == "host")
     return {
         "engine": _engine(host.daemon),
         "settings": [*_settings(host), *_sysctls(host), *_policies(host)],
         "addresses": own["addresses"],
         "networks": [_network(network) for network in host.networks.values() if _has_packets(network)],
-        "containers": [_container(host.containers[one["name"]], one) for one in people],
+        "containers": [_container(host.containers[endpoint["name"]], endpoint) for endpoint in containers],
         "inferred": host.inferred,
         "assumptions": [printable(told(sentence)) for sentence in host.assumptions],
     }
@@ -128,13 +128,13 @@ def _network(network: Network) -> dict[str, Any]:
     }
 
 
-def _container(container: Container, told: dict[str, Any]) -> dict[str, Any]:
+def _container(container: Container, endpoint: dict[str, Any]) -> dict[str, Any]:
     networks = list(container.endpoints) or [container.network_mode]
     return {
         "name": printable(container.name),
         "running": container.running,
         "networks": [printable(name) for name in networks],
-        "addresses": [printable(address) for address in told["addresses"]],
-        "published": [printable(port) for port in told["published"]],
+        "addresses": [printable(address) for address in endpoint["addresses"]],
+        "published": [printable(port) for port in endpoint["published"]],
         "links": [printable(f"{link.target}:{link.alias}") for link in container.links],
     }
