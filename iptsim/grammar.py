@@ -27,6 +27,8 @@ STARTS: dict[str, tuple[str, ...]] = {
     "listed": ("match", "target"),
     "listing": ("heading", "columns", "plain", "numbered", "verbose", "numbered_verbose"),
     "logline": ("start",),
+    "nft": ("start",),
+    "nft_trace": ("start",),
     "packets": ("tcpdump", "tuple"),
     "u32": ("start",),
     "values": (

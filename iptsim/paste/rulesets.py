@@ -329,9 +329,11 @@ class Builder:
             if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
                 continue  # a file for iptables-restore holds all that there will be
             home = self._home(table, caller, chain.line)
-            home.rules.append(
-                Rule(name, caller, 0, Parameters(), (), Jump(called), None, self.source, chain.line)
-            )
+            # chains of published ports are for packets to the host alone
+            local = ("-m", "addrtype", "--dst-type", "LOCAL") if name == "nat" else ()
+            words = tuple(Word(word, word, 0, 0) for word in (*local, "-j", called))
+            binder = self._binder(self.rulesets[family])
+            self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)
             if name != "nat":
                 home.rules.append(gap(name, caller, chain.line, policy=True))
 

@@ -21,6 +21,8 @@ FORMS = (
     "logline",
     "conntrack",
     "commands",
+    "nft_trace",
+    "nft",
     "listing",
     "dump",
     "iproute",

@@ -47,8 +47,10 @@ _TITLES = {
     "docker-network-inspect.json": "docker network inspect",
     "podman-network-inspect.json": "podman network inspect",
     "docker-info.json": "docker info",
+    "nft-ruleset.json": "nft -j list ruleset",
+    "daemon.json": "daemon.json",
 }
-_LISTS = frozenset(_TITLES) - {"docker-info.json"}
+_LISTS = frozenset(_TITLES) - {"docker-info.json", "nft-ruleset.json", "daemon.json"}
 
 
 def _members(networks: list[Any]) -> Iterator[dict[str, Any]]:
@@ -101,5 +103,7 @@ def _files(entry: Any) -> Iterator[tuple[str, Any]]:
         yield "docker-network-inspect.json", entry
     elif "ServerVersion" in entry:
         yield "docker-info.json", entry
+    elif isinstance(entry.get("nftables"), list):
+        yield "nft-ruleset.json", entry
     elif "network_interface" in entry and "subnets" in entry:
         yield "podman-network-inspect.json", entry

@@ -1,0 +1,175 @@
+"""`nft list ruleset`, parts of it, and `nft add rule`: tables that iptables-nft writes are rules like any others.
+
+Tables of other programs are what `nft -j list ruleset` in a capture is: chains that could drop or change a packet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from iptsim.dump.ruleset import BUILTIN_CHAINS
+from iptsim.dump.words import Word
+from iptsim.packet import Family
+from iptsim.paste.lines import Line
+from iptsim.paste.nft_rules import json_of, translated
+from iptsim.paste.pieces import ChainItem, CommandItem, Facts, GapItem, Piece, RuleItem, Rules, Segment
+from iptsim.paste.prompts import Command, command_of
+
+_TABLE = re.compile(r"\s*table\s+(?:(?P<family>ip|ip6|inet|bridge|netdev|arp)\s+)?(?P<name>[\w.-]+)\s*\{")
+_CHAIN = re.compile(r"\s*chain\s+(?P<name>[^\s{]+)\s*\{")
+_BASE = re.compile(
+    r"\s*type\s+(?P<type>\w+)\s+hook\s+(?P<hook>\w+)(?:\s+device\s+\"?(?P<device>[\w.-]+)\"?)?\s+priority\s+"
+    r"(?P<priority>[\w +-]+?)\s*;(?:\s*policy\s+(?P<policy>\w+)\s*;)?"
+)
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_COMMAND = re.compile(
+    r"(?P<what>add|insert)\s+rule\s+(?:(?P<family>ip6?)\s+)?(?P<table>\w+)\s+(?P<chain>[\w.-]+)\s+"
+    r"(?:(?:position|index|handle)\s+\d+\s+)?(?P<rule>.+)"
+)
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the tables of nftables, or the command that adds a rule, that begin in a line; or None."""
+    if _TABLE.match(lines[at].text):
+        reader = _Reader(lines, at)
+        reader.read()
+        return reader.segment()
+    typed = command_of(lines[at].text)
+    return _added(lines[at], typed, at) if typed is not None and typed.program == "nft" else None
+
+
+def _added(line: Line, typed: Command, at: int) -> Segment | None:
+    text = typed.text.removeprefix("nft").replace("'", "").strip()
+    found = _COMMAND.match(text)
+    if not found or found["table"] not in BUILTIN_CHAINS:
+        return None
+    family: Family = 6 if found["family"] == "ip6" else 4
+    rule = translated(found["rule"], family, line.number)
+    flag, chain = ("-I" if found["what"] == "insert" else "-A"), found["chain"]
+    words = (Word(flag, flag, 0, 0), Word(chain, chain, 0, 0), *rule.words)
+    rules = Rules(found["table"], family, whole=False)
+    rules.items.append(CommandItem(words, line.number, text, hidden=rule.hidden))
+    return Segment("nft commands", f"nft commands ({found['table']})", at, at, [rules], table=found["table"])
+
+
+class _Reader:
+    """Reads tables of nftables, line by line."""
+
+    def __init__(self, lines: list[Line], at: int) -> None:
+        self.lines, self.first, self.at, self.last = lines, at, at, at
+        self.table: tuple[str, str] | None = None
+        self.chain: str | None = None
+        self.depth = 0
+        self.rules: dict[tuple[str, str], Rules] = {}
+        self.objects: list[dict[str, Any]] = []
+        #: tables that have other base chains than those of iptables
+        self.native: set[tuple[str, str]] = set()
+
+    def read(self) -> None:
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if not line.is_blank and not self._line(line):
+                return
+            self.at += 1
+
+    def _line(self, line: Line) -> bool:
+        text = line.text.strip()
+        if found := _TABLE.match(text):
+            self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
+            self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
+        elif self.table is None:
+            return False
+        elif found := _CHAIN.match(text):
+            self._begin(found["name"], line)
+        elif text.startswith("}"):
+            self.depth -= 1
+            self.chain = None
+            if self.depth <= 0:
+                self.table = None
+        elif self.chain is not None:
+            self._in_chain(text, line)
+        elif text.endswith("{"):
+            self.depth += 1
+        self.last = self.at
+        return True
+
+    @property
+    def _iptables(self) -> Rules | None:
+        """The rules of a table that iptables-nft writes."""
+        assert self.table is not None
+        family, name = self.table
+        if family not in ("ip", "ip6") or name not in BUILTIN_CHAINS:
+            return None
+        if self.table not in self.rules:
+            self.rules[self.table] = Rules(name, 6 if family == "ip6" else 4, backend="nf_tables")
+        return self.rules[self.table]
+
+    def _begin(self, name: str, line: Line) -> None:
+        assert self.table is not None
+        self.chain, self.depth = name, self.depth + 1
+        rules = self._iptables
+        if rules is not None:
+            rules.items.append(ChainItem(name, None, None, line.number))
+        self.objects.append({"chain": {"family": self.table[0], "table": self.table[1], "name": name}})
+
+    def _in_chain(self, text: str, line: Line) -> None:
+        assert self.table is not None
+        assert self.chain is not None
+        rules = self._iptables
+        if found := _BASE.match(text):
+            entry = self.objects[-1]["chain"]
+            policy = (found["policy"] or "accept").lower()
+            entry |= {
+                "type": found["type"],
+                "hook": found["hook"],
+                "prio": _priority(found["priority"]),
+                "policy": policy,
+            }
+            if found["device"]:
+                entry["dev"] = found["device"]
+            if rules is not None and self.chain not in BUILTIN_CHAINS[self.table[1]]:
+                self.native.add(self.table)
+            elif rules is not None:
+                rules.items.append(ChainItem(self.chain, policy.upper(), None, line.number))
+            return
+        if line.is_gap:
+            if rules is not None:
+                rules.items.append(GapItem(self.chain, line.number, text))
+            self._rule([{"drop": None}, {"match": None}])
+            return
+        if text.startswith("#") or re.match(r"(policy|flags|comment)\b.*;?$", text):
+            return
+        rule = translated(text, 6 if self.table[0] == "ip6" else 4, line.number)
+        if rules is not None:
+            rules.items.append(
+                RuleItem(self.chain, rule.words, line.number, text, rule.counters, None, rule.hidden)
+            )
+        self._rule(json_of(rule))
+
+    def _rule(self, statements: list[dict[str, Any]]) -> None:
+        assert self.table is not None
+        family, table = self.table
+        self.objects.append(
+            {"rule": {"family": family, "table": table, "chain": self.chain, "expr": statements}}
+        )
+
+    def segment(self) -> Segment:
+        pieces: list[Piece] = [rules for table, rules in self.rules.items() if table not in self.native]
+        pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
+        tables = ", ".join(
+            dict.fromkeys(
+                f"{one['table']['family']} {one['table']['name']}" for one in self.objects if "table" in one
+            )
+        )
+        return Segment("nft list ruleset", f"nft list ruleset ({tables})", self.first, self.last, pieces)
+
+
+def _priority(text: str) -> int:
+    """Return a priority by number: "filter + 10" is 10."""
+    found = re.fullmatch(r"(-?\w+)\s*(?:([+-])\s*(\d+))?", text.strip())
+    if not found:
+        return 0
+    base = _PRIORITIES.get(found[1], int(found[1]) if re.fullmatch(r"-?\d+", found[1]) else 0)
+    return base + (int(found[2] + found[3]) if found[2] else 0)

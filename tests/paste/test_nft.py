@@ -1,0 +1,74 @@
+"""nftables' own text: tables that iptables-nft writes are rules; those of other programs are chains that may decide."""
+
+from __future__ import annotations
+
+import pytest
+
+from iptsim.host.files import Source
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import walk
+from iptsim.paste.assembly import host_of_source
+from iptsim.question.model import Question
+
+
+def read(text: str) -> Host:
+    return host_of_source(Source("paste", {}, text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        # each is what `nft list ruleset` of nftables 1.0 prints for the rule of iptables-nft beside it
+        ("ip daddr 172.17.0.2 iifname != \"docker0\" counter drop", "-A X -d 172.17.0.2/32 ! -i docker0 -j DROP"),
+        (
+            "iifname != \"br0\" meta l4proto tcp tcp dport 8080 counter packets 63 bytes 3700 dnat to 172.19.0.4:3000",
+            "-A X ! -i br0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.19.0.4:3000",
+        ),
+        ("ct state established,related accept", "-A X -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        ("fib daddr type local counter jump DOCKER", "-A X -m addrtype --dst-type LOCAL -j DOCKER"),
+        ("tcp dport { 22, 80-90 } accept", "-A X -p tcp -m multiport --dports 22,80:90 -j ACCEPT"),
+        ("ip saddr 10.0.0.0/8 oifname \"eth*\" masquerade", "-A X -s 10.0.0.0/8 -o eth+ -j MASQUERADE"),
+        ("reject with tcp reset", "-A X -j REJECT --reject-with tcp-reset"),
+        ("limit rate 3/minute counter drop", "-A X limit rate 3/minute -j DROP"),
+    ],
+)  # fmt: skip
+def test_a_rule_in_the_words_of_iptables(rule: str, text: str) -> None:
+    table = "nat" if "dnat" in rule or "masquerade" in rule else "filter"
+    host = read(f"table ip {table} {{\n  chain X {{\n    {rule}\n  }}\n}}\n")
+    assert host.rulesets[4].rule(table, "X", 1).text == text
+
+
+def test_a_table_of_iptables_nft_is_walked() -> None:
+    text = (
+        "table ip raw {\n  chain PREROUTING {\n    type filter hook prerouting priority raw; policy accept;\n"
+        '    ip daddr 10.210.1.24 iifname != "br-15fc2fdf8f2c" counter drop\n  }\n}\n'
+    )
+    question = Question(
+        **{"in": "wg0", "from": "10.210.0.7", "to": "10.210.1.24", "proto": "tcp", "dport": 80}
+    )
+    assert walk(read(text), question).verdict == "DROP"
+
+
+def test_a_table_of_another_program_is_a_chain_that_may_decide() -> None:
+    text = (
+        "table ip filter {\n  chain input {\n    type filter hook input priority filter; policy drop;\n"
+        "    tcp dport 22 accept\n  }\n}\n"
+    )
+    host = read(text)
+    assert host.namespace.nftables is not None
+    assert [(chain.name, chain.effects) for chain in host.namespace.nftables.chains] == [("input", ("drop",))]
+    assert (
+        walk(host, Question(**{"from": "internet", "to": "host", "proto": "tcp", "dport": 80})).verdict
+        == "DEPENDS"
+    )
+
+
+def test_a_trace_decides_for_its_packet() -> None:
+    host = read(
+        'trace id 6d9a826f inet firewalld filter_FORWARD packet: iif "eth0" oif "br0" ip saddr 203.0.113.9 '
+        "ip daddr 172.19.0.2 ip protocol tcp tcp sport 39771 tcp dport 80 tcp flags == syn\n"
+        "trace id 6d9a826f inet firewalld filter_FORWARD rule reject with icmpx type admin-prohibited (verdict drop)\n"
+    )
+    assert host.pasted is not None
+    assert host.pasted.asked[0]["assume"] == {"inet:firewalld:filter_FORWARD": False}
+    assert walk(host, Question(**host.pasted.asked[0])).verdict == "REJECT"
