@@ -10,14 +10,14 @@ from iptsim.errors import UsageError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.registry import extension_names, find_match, find_target
 from iptsim.host.namespace import NftChain
-from iptsim.languages import message
+from iptsim.languages import Text, message
 from iptsim.netfilter.nftables import MODULE, assumable
 
 #: Longest name that an error repeats.
 _SHOWN = 80
 
 
-def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftChain]) -> str:
+def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftChain]) -> Text:
     """Check an assumption that decided nothing on a packet's path.
 
     Args:
@@ -53,7 +53,7 @@ def check_assumption(what: str, rulesets: list[Ruleset], chains: Iterable[NftCha
                 what=what,
             )
         )
-    return "" if what in used else f"No rule has {what}: that it was assumed has no effect."
+    return "" if what in used else message("No rule uses {name}, so assuming it has no effect.", name=what)
 
 
 def _check_place(what: str, rulesets: list[Ruleset]) -> None:

@@ -42,7 +42,7 @@ class Simulator:
         self._namespaces = Namespaces(host)
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
-        self._idle: dict[str, str] = {}
+        self._idle: dict[str, Text] = {}
 
     def walk(self, question: Question) -> Trace:
         """Follow the packet of a question; see :func:`walk`."""
