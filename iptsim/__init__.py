@@ -5,8 +5,8 @@
     >>> answer.verdict  # doctest: +SKIP
     'DROP'
 
-Names load on first use, so that `import iptsim` costs next to nothing. Only what says how objects show themselves is
-imported here, which loads nothing else: a program takes hold of Ctrl-C only after that.
+Names are loaded on first use, so that `import iptsim` costs almost nothing. Only the registration of display methods is
+imported here, which loads nothing else: a program can handle Ctrl-C only after that.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def _answer(simulator: Simulator, fields: Mapping[str, Any]) -> Explanation | Us
 
 
 def _is_frame(questions: object) -> TypeGuard[pandas.DataFrame]:
-    """Tell whether something is a frame, without loading pandas."""
+    """Return whether something is a frame, without loading pandas."""
     return hasattr(questions, "columns") and hasattr(questions, "notna")
 
 

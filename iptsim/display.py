@@ -1,6 +1,6 @@
-"""How objects show themselves: the makers of their forms, which are registered when the package is imported.
+"""How objects are displayed: functions that make their forms, registered when the package is imported.
 
-What a maker needs is loaded on use: a ruleset is read far more often than it is printed or drawn.
+The functions load their modules on use: rulesets are read far more often than they are printed or drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def register_all() -> None:
-    """Register the makers of all forms."""
+    """Register the functions for all forms."""
     for form, maker in (
         ("text", _text),
         ("html", _html),

@@ -1,8 +1,8 @@
-"""Finds the grammars and gives their parsers: from tables that are kept ready, or built; each once, when it is needed.
+"""Finds the grammars and returns their parsers, loaded from stored tables or built on first use.
 
-Tables fit one release of Lark and one text of a grammar, so their file is named by both
-(`grammars/ready/dump-1.3.1-0123456789ab.tables`; `python -m tests.tables` writes them). Where none fits, the
-parser is built, which takes some ten times as long.
+Tables are valid for one release of Lark and one version of a grammar, so their file is named after both
+(`grammars/ready/dump-1.3.1-0123456789ab.tables`; `python -m tests.tables` writes them). If none matches, the
+parser is built, which takes about ten times as long.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ STARTS: dict[str, tuple[str, ...]] = {
 
 
 def folder() -> Path:
-    """Return where the grammars lie: inside the package where it is installed, at the top of a checkout."""
+    """Return the directory of the grammars: in the package if installed, at the top level of a checkout."""
     package = Path(__file__).parent
     installed = package / "grammars"
     return installed if installed.exists() else package.parent / "grammars"
 
 
 def ready_file(name: str) -> Path:
-    """Return the file that holds the tables of a grammar, if there is one for this Lark."""
+    """Return the file with the tables of a grammar, if there is one for this Lark."""
     import lark
 
     text = (folder() / f"{name}.lark").read_bytes() + " ".join(STARTS[name]).encode()
@@ -95,9 +95,9 @@ def terminal(name: str, terminal: str) -> re.Pattern[str]:
 
 @cache
 def pattern(name: str, start: str) -> re.Pattern[str]:
-    """Return a pattern for all that a grammar derives from a symbol.
+    """Return a pattern for everything that a grammar derives from a symbol.
 
-    The symbol must not lead back to itself, but for the repetitions that Lark makes of `*` and `+`.
+    The symbol must not be recursive, except for the repetitions that Lark makes from `*` and `+`.
     """
     made = parser(name)
     rules: dict[str, list[Rule]] = {}
@@ -122,10 +122,10 @@ def pattern(name: str, start: str) -> re.Pattern[str]:
 
 
 class Malformed(ValueError):
-    """A value that its language does not have.
+    """A value that is not in its language.
 
     Attributes:
-        at: the column where it goes wrong, from 0.
+        at: the column of the error, from 0.
     """
 
     def __init__(self, message: Text, at: int) -> None:
@@ -134,12 +134,12 @@ class Malformed(ValueError):
 
 
 def check_form(start: str, text: str) -> None:
-    """Do nothing, unless a text is none of a language of values.
+    """Check that a text is in a language of values.
 
-    The pattern that is made of the grammar accepts what is right; what is wrong the parser finds.
+    A pattern made from the grammar accepts valid texts; for invalid ones, the parser finds the error.
 
     Raises:
-        Malformed: it is none.
+        Malformed: it is not.
     """
     if pattern("values", start).fullmatch(text):
         return

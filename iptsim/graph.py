@@ -1,7 +1,7 @@
-"""A ruleset as a directed graph: hooks, chains and verdicts as nodes, the ways between them as edges.
+"""A ruleset as a directed graph: hooks, chains and verdicts as nodes, rules and policies as edges.
 
-An edge's key is the position of its rule in the chain that it leaves; what happens at the end of a chain
-(fall-through, policy) has the position behind the last rule, as in the kernel's own trace.
+An edge's key is the position of its rule in the chain that it leaves; the end of a chain (fall-through,
+policy) has the position after the last rule, as in the kernel's own trace.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NodeKind = Literal["hook", "base", "user", "verdict", "missing"]
 EdgeKind = Literal["hook", "jump", "goto", "return", "fall-through", "policy", "verdict", "continue"]
 
 if TYPE_CHECKING:
-    # the class of the stubs takes the type of its nodes, networkx' own does not
+    # only the class in the stubs is generic in the type of its nodes
     _Graph = nx.MultiDiGraph[Node]
 else:
     _Graph = nx.MultiDiGraph
@@ -29,11 +29,11 @@ else:
 class RuleGraph(_Graph):
     """The graph of a ruleset with every rule as an edge, a richer view of its :class:`ChainGraph`; a notebook draws it.
 
-    The ruleset is the graph's attribute `ruleset`, so copies and parts have it as well.
+    The graph's attribute `ruleset` is the ruleset, so copies and subgraphs have it too.
     """
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Return what a notebook shows: the picture of the ruleset."""
+        """Return the picture of the ruleset, for notebooks."""
         ruleset: Ruleset | None = self.graph.get("ruleset")
         return ruleset.picture()._repr_mimebundle_() if ruleset is not None else {"text/plain": str(self)}
 
@@ -43,13 +43,13 @@ def ruleset_graph(ruleset: Ruleset, *, returns: bool = True) -> RuleGraph:
 
     Args:
         ruleset: the rules.
-        returns: with the edges that lead back from a chain to every chain that calls it. There are as many
-            as callers times rules with RETURN, and who only draws what leads where needs none of them.
+        returns: include the edges from a chain back to every calling chain. Their number is the number of
+            callers times that of rules with RETURN; a picture of the calls does not need them.
 
     Nodes have the attribute `kind` (see :data:`NodeKind`), and chains also `table`, `policy`, `counters`,
-    `rules` (how many), `line` and `owner`. Edges have `kind` (see :data:`EdgeKind`) and `rule`, which is
-    None for hooks, fall-through and policies. A rule that lets the packet go on in its chain is an edge
-    from the chain to itself.
+    `rules` (their number), `line` and `owner`. Edges have `kind` (see :data:`EdgeKind`) and `rule`, which is
+    None for hooks, fall-through and policies. A rule after which the packet continues in its chain is
+    an edge from the chain to itself.
     """
     graph = RuleGraph(family=ruleset.family, source=ruleset.source, ruleset=ruleset)
     for table in ruleset.tables.values():
@@ -110,12 +110,12 @@ def _add_rule(graph: RuleGraph, rule: Rule) -> None:
 
 
 def _may_end(target: Target | None) -> bool:
-    """Tell whether a target that usually lets the packet go on may also take it."""
+    """Return whether a target after which the packet usually continues may also end its path."""
     return target is not None and target.status == "unknown"
 
 
 def _add_returns(graph: RuleGraph, table: Table, calls: ChainGraph) -> None:
-    """Add what leads out of chains: RETURN, and the end of a user chain."""
+    """Add the edges that leave chains: RETURN, and the end of a user chain."""
     for chain in table.chains.values():
         node = Node(table.name, chain.name)
         returns = [
@@ -131,9 +131,9 @@ def _add_returns(graph: RuleGraph, table: Table, calls: ChainGraph) -> None:
 
 
 def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
-    """Return the chains in which a packet goes on when it leaves a user chain.
+    """Return the chains in which a packet continues when it leaves a user chain.
 
-    A goto leaves no return point: the packet goes on where the chain with the goto would have returned to,
+    A goto leaves no return point: the packet continues where the chain with the goto would have returned,
     or at the policy of a built-in chain.
     """
     places: dict[Node, None] = {}
@@ -150,31 +150,31 @@ def _return_destinations(calls: ChainGraph, left: Node) -> list[Node]:
     return list(places)
 
 
-# -- questions to a graph --------------------------------------------------------------------------
+# -- queries of a graph ----------------------------------------------------------------------------
 
 
 def chains_of(graph: _Graph) -> ChainGraph:
-    """Return the graph of the chains that a graph is a view of."""
+    """Return the graph of chains on which a graph is based."""
     return chain_graph(graph.graph["ruleset"].tables.values())
 
 
 def unreferenced_chains(graph: _Graph) -> list[Node]:
-    """Return the user chains that no rule leads to: their rules see no packet."""
+    """Return the user chains that no rule jumps to: their rules see no packets."""
     return chains_of(graph).unreferenced()
 
 
 def dangling_jumps(graph: _Graph) -> list[Rule]:
-    """Return the rules that lead to a chain that is not there."""
+    """Return the rules that jump to a missing chain."""
     return chains_of(graph).dangling()
 
 
 def loops(ruleset: Ruleset) -> list[list[Node]]:
-    """Return the groups of chains that lead to each other and that no packet can reach.
+    """Return the groups of chains that call each other and that no packet can reach.
 
-    The kernel loads such rules, and they do no harm until a rule leads to them.
+    The kernel accepts such rules; they are harmless until a rule jumps to them.
 
     Raises:
-        RulesetError: a packet can come to one of them, which no kernel allows.
+        RulesetError: a packet can reach one of them, which the kernel does not allow.
     """
     calls = chain_graph(ruleset.tables.values())
     refuse(calls, ruleset.backend)

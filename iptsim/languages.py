@@ -522,5 +522,5 @@ def _is_wide(character: str) -> bool:
 
 
 def _is_full_stop(character: str) -> bool:
-    """Tell whether a character is punctuation that brings its own space: 。，「（."""
+    """Return whether a character is punctuation that brings its own space: 。，「（."""
     return "\u3000" <= character <= "\u303f" or "\uff00" <= character <= "\uff60"

@@ -144,9 +144,9 @@ class Packet:
     icmp_type: int | None = None
     icmp_code: int | None = None
     ttl: int = 64
-    #: the whole TOS / traffic class octet, ECN bits included
+    #: the whole TOS / traffic class byte, ECN bits included
     tos: int = 0
-    #: total length of the IP packet in octets (IPv6: header included)
+    #: total length of the IP packet in bytes (IPv6: header included)
     length: int = 60
     #: what follows the transport header
     payload: bytes = b""
@@ -196,17 +196,17 @@ _PACKET_VALUES = attrgetter(*(entry.name for entry in fields(Packet)))
 
 
 def is_icmp_error(packet: Packet) -> bool:
-    """Tell whether a packet is an ICMP error about another packet."""
+    """Return whether a packet is an ICMP error about another packet."""
     return packet.icmp_type in _ICMP_ERRORS.get(packet.proto, ())
 
 
 def is_icmp_request(packet: Packet) -> bool:
-    """Tell whether a packet is an ICMP request, such as a ping."""
+    """Return whether a packet is an ICMP request, such as a ping."""
     return packet.icmp_type in ICMP_REPLIES.get(packet.proto, {})
 
 
 def is_icmp_query(proto: int, icmp_type: int) -> bool:
-    """Tell whether an ICMP type is a request or the reply to one: conntrack can invert it."""
+    """Return whether an ICMP type is a request or the reply to one: conntrack can invert it."""
     replies = ICMP_REPLIES.get(proto, {})
     return icmp_type in replies or icmp_type in replies.values()
 
@@ -236,7 +236,7 @@ class Connection:
         status: among "SEEN_REPLY", "ASSURED", "CONFIRMED", "EXPECTED", "SNAT", "DNAT".
         related: the connection was expected by, or belongs to, another one (ctstate RELATED for its
             first packet).
-        accounting: octets and packets so far by direction, if known (`-m connbytes`).
+        accounting: bytes and packets so far by direction, if known (`-m connbytes`).
         nat_done: of "src", "dst": which translations are settled, so that no nat chain is asked again.
     """
 
@@ -298,7 +298,7 @@ def find_quoted(
 
 
 def _fits(flow: Flow, known: Flow) -> bool:
-    """Tell whether two flows can be the same."""
+    """Return whether two flows can be the same."""
     ports = ((flow.sport, known.sport), (flow.dport, known.dport))
     return (
         (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
@@ -313,7 +313,7 @@ class Unknown(NamedTuple):
         reason: why, as a phrase that follows "depends on": "the contents of ipset blocklist".
         decide: what would settle it, e.g. "--assume limit=yes" or "ipset-save.txt in the capture".
         key: equal keys must go the same way within one walk (set membership, the owner); an empty
-            key stands for a new decision each time (limit, statistic).
+            key represents a new decision each time (limit, statistic).
     """
 
     reason: Text
@@ -340,12 +340,12 @@ class Surroundings(Protocol):
         """
 
     def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
-        """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
+        """Return whether the reverse path to the packet's source is good (`-m rpfilter`)."""
 
     def set_contains(
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
-        """Tell whether the packet is in an ipset; `options` are those of `-m set`."""
+        """Return whether the packet is in an ipset; `options` are those of `-m set`."""
 
     def fact(self, name: str) -> Any:
         """Return what the question or the capture says about `name` (e.g. "time", "cpu"), else None."""

@@ -1,7 +1,7 @@
-"""A progress bar for what takes long: on a terminal's standard error, and in notebooks.
+"""A progress bar for long operations, on a terminal's standard error and in notebooks.
 
-Nothing is shown, and nothing loaded, before a second has passed; the bar goes when the work is done.
-`IPTSIM_PROGRESS=never` in the environment turns it off.
+Nothing is shown or loaded before a second has passed; the bar disappears when the work is done.
+The environment variable `IPTSIM_PROGRESS=never` turns it off.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 #: Seconds until a bar appears.
 PATIENCE = 1.0
-#: Work within work has no bar of its own: the outer one moves.
+#: Nested work has no bar of its own: the outer bar moves.
 _at_work = False
 
 
 def tracked(items: Iterable[T], what: str) -> Iterator[T]:
-    """Yield the items; once it takes long, show how far it is.
+    """Yield the items; if it takes long, show the progress.
 
     Args:
-        items: the work, an item a unit.
-        what: what is being done: "asking who reaches whom".
+        items: the items of work.
+        what: the description of the work.
     """
     global _at_work
     if _at_work or not _wanted():
@@ -55,14 +55,14 @@ def tracked(items: Iterable[T], what: str) -> Iterator[T]:
 
 
 def _wanted() -> bool:
-    """Tell whether somebody watches."""
+    """Return whether standard error is a terminal, or a notebook shows the bar."""
     if os.environ.get("IPTSIM_PROGRESS") == "never":
         return False
     return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def _in_notebook() -> bool:
-    """Tell whether a notebook runs this, with the widgets that rich draws its bar with."""
+    """Return whether this runs in a notebook, with the widgets that rich needs for its bar."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel"):

@@ -1,6 +1,6 @@
-"""Who reaches whom: containers, the host and the internet, on the ports that are known.
+"""Reachability: which of containers, host and internet can reach each other, on the known ports.
 
-The public entrance is :func:`reachability`, also as `iptsim.reachability`.
+The public function is :func:`reachability`, also available as `iptsim.reachability`.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ from iptsim.shown import Framed
 from iptsim.sources import load_host
 
 SCHEMA = "iptsim.reachability/1"
-#: A port on which hardly anything listens: it stands for all that nobody named.
+#: A rarely used port, which represents all ports that are not named anywhere.
 OTHER_PORT = 9999
-#: How many questions are asked at most.
+#: The limit on checked connections.
 MOST = 4000
-#: Ports that rules for the host itself name, and that are asked about, at most.
+#: The limit on checked ports that rules for the host itself name.
 _HOST_PORTS = 24
-#: Ports of one namespace on which programs listen, at most.
+#: The limit on checked listening ports of a namespace.
 _HEARD = 48
 _OTHERS = "other ports"
 _OUTCOMES = {"ACCEPT": "open", "DROP": "blocked", "REJECT": "blocked", "DEPENDS": "depends"}
-#: Names that a question takes for others than a container called so.
+#: Names that do not refer to a container of that name.
 _RESERVED = frozenset({"host", "localhost", "internet", "dns"})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A question about two parties and a port.
+    """A connection to check: two endpoints and a port.
 
     Attributes:
-        sender / to: as a question names them.
+        sender / to: the endpoints, as in a question.
         proto: the protocol's name.
-        port: the destination port; None for a protocol without ports, which asks for an echo.
-        last: of a range that nothing tells apart, the last port; else None.
+        port: the destination port; None for ICMP, which is checked with an echo request.
+        last: the last port of a range that nothing distinguishes; else None.
     """
 
     sender: str
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def what(self) -> str:
-        """The port as people write it: "80/tcp", "20000-24999/udp", "other ports", "icmp"."""
+        """The port in usual notation: "80/tcp", "20000-24999/udp", "other ports", "icmp"."""
         if self.port is None:
             return self.proto
         if self.last is not None:
@@ -89,12 +89,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What becomes of a packet from one party to another, and why.
+    """What happens to a packet from one endpoint to another, and why.
 
     Attributes:
         row: the question.
-        explanation: the answer; None where the question can't be asked.
-        note: why it can't be asked; else empty.
+        explanation: the answer; None if the question is not valid.
+        note: why it is not valid; else empty.
     """
 
     row: Row
@@ -103,12 +103,12 @@ class Reach:
 
     @property
     def sender(self) -> str:
-        """Who sends."""
+        """The source."""
         return self.row.sender
 
     @property
     def receiver(self) -> str:
-        """To whom, as the question names it: where the packet ends, :attr:`at` says."""
+        """The destination, as in the question; :attr:`at` is where the packet finally arrives."""
         return self.row.to
 
     @property
@@ -118,19 +118,19 @@ class Reach:
 
     @property
     def port(self) -> int | None:
-        """The destination port, :data:`OTHER_PORT` for all that nobody named; None for ICMP."""
+        """The destination port, :data:`OTHER_PORT` for all other ports; None for ICMP."""
         return self.row.port
 
     @property
     def verdict(self) -> str:
-        """ACCEPT, DROP, REJECT or DEPENDS; "" where the question can't be asked."""
+        """ACCEPT, DROP, REJECT or DEPENDS; "" if the question is not valid."""
         return self.explanation.verdict if self.explanation is not None else ""
 
     @property
     def outcome(self) -> str:
-        """What a connection meets: "open", "refused" (it passes, but nothing listens), "blocked" or "depends".
+        """The outcome of the connection: "open", "refused" (it passes, but nothing listens), "blocked" or "depends".
 
-        "" where the question can't be asked.
+        "" if the question is not valid.
         """
         if self.explanation is not None and is_refused(self.explanation):
             return "refused"
@@ -138,14 +138,14 @@ class Reach:
 
     @property
     def reason(self) -> str:
-        """The reason code, see docs/reasons.md; "" where the question can't be asked."""
+        """The reason code, see docs/reasons.md; "" if the question is not valid."""
         return self.explanation.reason.code if self.explanation is not None else ""
 
     @property
     def at(self) -> str:
-        """Who gets the packet in the end, behind docker-proxy too: a container, "host", "outside".
+        """The final receiver, also behind docker-proxy: a container, "host", "outside".
 
-        "" where nobody does, or where that depends.
+        "" if there is none, or if that depends.
         """
         if self.explanation is None or self.verdict == "DEPENDS":
             return ""
@@ -153,13 +153,13 @@ class Reach:
 
     @property
     def rule(self) -> Rule | None:
-        """The deciding rule, None where none decides."""
+        """The deciding rule, or None."""
         step = self._reason.step if self._reason is not None else None
         return step.rule if step is not None else None
 
     @property
     def place(self) -> str:
-        """Where it is decided: "filter DOCKER rule 3", "filter FORWARD policy", or ""."""
+        """The place of the decision: "filter DOCKER rule 3", "filter FORWARD policy", or ""."""
         step = self._reason.step if self._reason is not None else None
         if step is None or step.table is None:
             return ""
@@ -170,7 +170,7 @@ class Reach:
         return self.explanation.reason if self.explanation is not None else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row as plain data; what does not apply is null."""
+        """Return the row as plain data; null for fields that do not apply."""
         return {
             "from": self.sender,
             "to": self.receiver,
@@ -188,13 +188,13 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Reachability(Framed):
-    """Who reaches whom on a host.
+    """The reachability table of a host.
 
     Attributes:
         host: the host.
         family: of the packets, 4 or 6.
-        rows: an answer a question; what the internet and the host send comes first.
-        left_out: how many questions were not asked because they are too many.
+        rows: one answer per connection; those from the internet and the host come first.
+        left_out: the number of connections left unchecked because of the limit.
     """
 
     host: Host = field(repr=False)
@@ -225,22 +225,22 @@ class Reachability(Framed):
 def reachability(
     source: str | Path | Host, family: Family = 4, *, most: int = MOST, verbose: bool = False
 ) -> Reachability:
-    """Say who reaches whom: every pair of containers, the host and the internet, on the ports that are known.
+    """Return the reachability of every pair of containers, the host and the internet, on the known ports.
 
-    Known are the ports that containers publish or expose, those that rules for the host itself name, and those on
-    which programs listen. Port 9999 stands for all others.
+    The known ports are those that containers publish or expose, those that rules for the host itself name, and
+    those on which programs listen. Port 9999 represents all others.
 
     Args:
-        source: a capture directory or archive, a dump file, or a :class:`Host` that was read before.
+        source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
         family: of the packets, 4 or 6.
-        most: how many questions to ask at most.
-        verbose: keep in the traces the rules that were looked at in vain.
+        most: the limit on checked connections.
+        verbose: keep rules that did not match in the traces.
 
     Raises:
-        CaptureError: the source can't be read.
-        DumpSyntaxError: a line of the dump that iptables-restore would not take.
-        RulesetError: the rules loop or jump to a chain that is not there.
-        WalkLimitError: the rules are built to explode.
+        CaptureError: the source cannot be read.
+        DumpSyntaxError: iptables-restore would reject a line of the dump.
+        RulesetError: the rules have a loop or jump to a missing chain.
+        WalkLimitError: the walk takes too many steps.
     """
     host = source if isinstance(source, Host) else load_host(source)
     every = questions(host, family)
@@ -265,7 +265,7 @@ def _answer(simulator: Simulator, row: Row, question: Question) -> Reach:
 
 
 def arrived_at(trace: Trace) -> str:
-    """Return who gets a packet in the end: a container's name, "host", "outside"; "" where nobody does."""
+    """Return the final receiver of a packet: a container's name, "host", "outside"; "" if there is none."""
     if trace.verdict in ("DROP", "REJECT"):
         return ""
     delivered = trace.opening.delivered
@@ -274,11 +274,11 @@ def arrived_at(trace: Trace) -> str:
     return delivered.name if delivered.kind == "container" else delivered.kind
 
 
-# -- what to ask -----------------------------------------------------------------------------------
+# -- connections -----------------------------------------------------------------------------------
 
 
 def questions(host: Host, family: Family = 4) -> list[Row]:
-    """Return what to ask of a host; what the internet and the host send comes first."""
+    """Return the connections to check on a host; those from the internet and the host come first."""
     echo = "icmp" if family == 4 else "icmpv6"
     found = dict.fromkeys(rows(host, family))
     senders = [_name(one) for one in _own(host)]
@@ -298,7 +298,7 @@ def questions(host: Host, family: Family = 4) -> list[Row]:
 
 
 def rows(host: Host, family: Family = 4) -> Iterator[Row]:
-    """Yield what to ask about the containers of a host: known ports first, then what stands for the others."""
+    """Yield the connections to check between containers: known ports first, then one for all others."""
     own = _own(host)
     senders = [_name(one) for one in own]
     runs = PortRuns(host)
@@ -321,12 +321,12 @@ def rows(host: Host, family: Family = 4) -> Iterator[Row]:
 
 
 def _own(host: Host) -> list[Container]:
-    """Return the running containers that have a network of their own."""
+    """Return the running containers with their own network namespace."""
     return [one for one in host.containers.values() if one.running and one.endpoints and not _borrows(one)]
 
 
 def _name(container: Container) -> str:
-    """Return how a question names a container."""
+    """Return the name of a container in a question."""
     if container.name in _RESERVED:
         return f"{container.name}@{next(iter(container.endpoints))}"
     return container.name
@@ -337,7 +337,7 @@ def _borrows(container: Container) -> bool:
 
 
 def _ports(container: Container, runs: PortRuns, family: Family) -> Iterator[tuple[str, int, int | None]]:
-    """Yield a container's ports that are named or listened on, with the last one of a range, and one for all others."""
+    """Yield a container's known ports, each with the last port of its range, and one port for all others."""
     ranges = {
         (run[0].proto, run[0].container_port): len(run)
         for run in runs.of(container, container.published)
@@ -356,7 +356,7 @@ def _ports(container: Container, runs: PortRuns, family: Family) -> Iterator[tup
 
 
 def _heard(namespace: Namespace, family: Family) -> list[tuple[int, int]]:
-    """Return the ports on which programs listen for others than the namespace itself."""
+    """Return the ports on which programs listen for connections from outside the namespace."""
     found = {
         (listener.proto, listener.port)
         for listener in namespace.listeners or ()
@@ -370,7 +370,7 @@ def _is_loopback(family: Family, address: int | None) -> bool:
 
 
 def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:
-    """Return the ports that the rules for the host itself name, of a range the first one."""
+    """Return the ports that rules for the host itself name; for a range, its first port."""
     if ruleset is None:
         return []
     found: dict[tuple[int, int], None] = {}
@@ -386,7 +386,7 @@ def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:
 
 
 def _destination_ports(match: object) -> Ranges:
-    """Return the destination ports that a match asks for."""
+    """Return the destination ports that a match tests."""
     if isinstance(match, Tcp | Udp) and "destination_port" not in match.negated:
         return (match.destination_port,) if match.destination_port is not None else ()
     if isinstance(match, Multiport) and not match.negated:

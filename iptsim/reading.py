@@ -1,6 +1,6 @@
-"""Reads files, streams and JSON of strangers: never more than a bound, and never from a device.
+"""Reads untrusted files, streams and JSON: never more than a limit, and never from a device.
 
-The bounds are documented in docs/reference/limits.md.
+The limits are documented in docs/reference/limits.md.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from iptsim.errors import CaptureError
 from iptsim.languages import Text, message
 
 MIB = 1 << 20
-#: Most bytes of one file as it is stored, of one file that an archive holds, and of a whole capture.
+#: The limits, in bytes, of a stored file, of a file in an archive, and of a whole capture.
 FILE_LIMIT = 128 * MIB
 TOTAL_LIMIT = 256 * MIB
-#: Most bytes of a JSON text; the values that it holds take up to 25 times that in memory.
+#: The limit, in bytes, of a JSON text; its values take up to 25 times that in memory.
 JSON_LIMIT = 32 * MIB
 
-#: What a shell opened for us: standard input, and the pipe of `<(command)`.
+#: Files that a shell has opened: standard input, and the pipe of `<(command)`.
 _OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
-#: How pydantic-core's JSON parser says where an error is.
+#: The position of an error in messages of pydantic-core's JSON parser.
 _PLACE = re.compile(r"(.*) at (line [0-9]+) (column [0-9]+)", re.DOTALL)
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a regular file, or what the shell opened under /dev/fd. A device or a named pipe is not waited for.
+    """Open a regular file, or one opened by the shell under /dev/fd, without blocking on a device or a named pipe.
 
     Raises:
-        CaptureError: it is not there, can't be read, or is neither of these.
+        CaptureError: it does not exist, cannot be read, or is neither of these.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -59,7 +59,7 @@ def read_file(path: str | Path) -> bytes:
     """Return the contents of a regular file.
 
     Raises:
-        CaptureError: it can't be read, or is larger than :data:`FILE_LIMIT`.
+        CaptureError: it cannot be read, or is larger than :data:`FILE_LIMIT`.
     """
     with open_regular(path) as stream:
         try:
@@ -69,15 +69,15 @@ def read_file(path: str | Path) -> bytes:
 
 
 def bounded(stream: IO[bytes], name: str) -> bytes:
-    """Return what is left of a stream.
+    """Return the rest of a stream.
 
     Raises:
-        CaptureError: it is more than :data:`FILE_LIMIT`.
-        OSError: it can't be read.
+        CaptureError: it is larger than :data:`FILE_LIMIT`.
+        OSError: it cannot be read.
     """
     pieces: list[bytes] = []
     left = FILE_LIMIT + 1
-    # a piece at a time: a stream makes room for all that it is asked for
+    # a piece at a time: a stream allocates memory for the whole requested size
     while left and (piece := stream.read(min(left, MIB))):
         pieces.append(piece)
         left -= len(piece)
@@ -146,8 +146,8 @@ def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text (RFC 8259: no NaN, no lone surrogates), nested at most 200 deep.
 
     Raises:
-        ValueError: it is none, it is too long or too deep, or it holds an integer of more than 4,300 digits;
-            the text says at which line and column.
+        ValueError: it is not JSON, is too long or too deep, or has an integer of more than 4,300 digits;
+            the message gives the line and column.
     """
     from pydantic_core import from_json
 
@@ -168,7 +168,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def brief(value: Any) -> str:
-    """Return a stranger's value for an error message, in at most 80 characters.
+    """Return an untrusted value for an error message, in at most 80 characters.
 
     >>> brief("x" * 100)[-10:], brief([1, "a"])
     ("xxxxxxxxx'", "[1, 'a']")

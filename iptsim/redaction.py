@@ -28,7 +28,7 @@ _SPECIAL = (
     "64:ff9b::/96", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "fc00::/7", "fec0::/10", "fe80::/64",
 )  # fmt: skip
 #: Networks whose addresses stay as they are: they mean the same everywhere, are the default of a program
-#: (Docker, Podman, libvirt, LXC, Kubernetes) or stand for others in documents.
+#: (Docker, Podman, libvirt, LXC, Kubernetes) or represent others in documents.
 _KEPT = (
     "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "ff00::/8",
     "172.17.0.0/16", "10.88.0.0/16", "192.168.122.0/24", "10.0.3.0/24", "10.96.0.0/12", "10.244.0.0/16",
@@ -62,7 +62,7 @@ _LOG_HOST = re.compile(
     re.MULTILINE,
 )
 _PROMPT = re.compile(r"\b[\w.-]+@([A-Za-z][\w-]*)(?=[: ][^\n]{0,80}?[#$])")
-#: What containers and daemons are told that does not bear on packets, and may be secret.
+#: What containers and daemons are told that does not affect packets, and may be secret.
 _SECRET = frozenset((
     "Env", "Cmd", "Entrypoint", "Args", "Path", "Labels", "Mounts", "Binds", "Volumes", "Image",
     "GraphDriver", "LogPath", "LogConfig", "HostnamePath", "HostsPath", "ResolvConfPath", "SecurityOpt",
@@ -78,7 +78,7 @@ _PART = re.compile(r"[^/:,]+")
 
 
 def key_of(text: str) -> bytes:
-    """Return the key that a text stands for."""
+    """Return the key that a text represents."""
     return hashlib.sha256(text.encode()).digest()
 
 
@@ -142,7 +142,7 @@ class Redactor:
     # -- replacing ----------------------------------------------------------------------------------------------
 
     def address(self, family: int, address: int, length: int | None = None) -> int:
-        """Return what stands for an address, or for a network with `length` bits."""
+        """Return what represents an address, or for a network with `length` bits."""
         width = _WIDTH[family]
         length = width if length is None else length
         result = 0
@@ -173,7 +173,7 @@ class Redactor:
         return hashlib.blake2b(text, key=self._key[:64], digest_size=1).digest()[0] & 1
 
     def mac(self, text: str) -> str:
-        """Return what stands for a MAC address; the bits for groups and local addresses stay."""
+        """Return what represents a MAC address; the bits for groups and local addresses stay."""
         octets = bytes.fromhex(text.replace(":", ""))
         if octets[0] & 1 or not any(octets):
             return text
@@ -182,7 +182,7 @@ class Redactor:
         return ":".join(f"{octet:02x}" for octet in mixed)
 
     def name(self, text: str) -> str:
-        """Return what stands for the name of a container, a network or a host."""
+        """Return what represents the name of a container, a network or a host."""
         if text in _KNOWN_NAMES:
             return text
         return self._names.setdefault(text, f"name{len(self._names) + 1}")

@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all."""
+"""Writes a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from iptsim.reading import fault_of
 
 
 def save(path: str | Path, content: str | bytes) -> None:
-    """Write a file, whole or not at all; a device or a pipe is written to as it is.
+    """Write a file, completely or not at all; devices and pipes are written directly.
 
     Raises:
-        UsageError: it can't be written.
+        UsageError: it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -27,7 +27,7 @@ def save(path: str | Path, content: str | bytes) -> None:
 
 
 def _replace(target: str, data: bytes) -> None:
-    """Write beside the file that a symbolic link leads to, so that the link stays, and then take its place."""
+    """Write a new file next to the target of a symbolic link, so that the link stays, then replace the target."""
     import tempfile
 
     number, name = tempfile.mkstemp(prefix=".iptsim-", dir=os.path.dirname(target))
@@ -42,7 +42,7 @@ def _replace(target: str, data: bytes) -> None:
 
 
 def _mode(path: str) -> int:
-    """Return the permissions of a file, for a new one those that the umask leaves."""
+    """Return the permissions of a file, or for a new file those that the umask allows."""
     if os.path.exists(path):
         return os.stat(path).st_mode & 0o777
     mask = os.umask(0)

@@ -1,7 +1,7 @@
-"""What `print` and a notebook show of an object, its table for pandas, its picture, its graph.
+"""How `print` and notebooks display an object; its table for pandas, its picture, its graph.
 
-The rendering stands above everything that it renders: it registers here what makes each form of an object. This is
-loaded with the package, and so imports nothing.
+The rendering is layered above everything that it renders, so it registers its functions here. This module is loaded
+with the package, and therefore imports nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
     class _Picture(Protocol):
-        """The formats in which a picture can be had; :class:`iptsim.pictures.Picture` says more."""
+        """The formats of a picture; see :class:`iptsim.pictures.Picture`."""
 
         def svg(self, *, style: str | None = None, names: bool = False) -> str: ...
         def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes: ...
@@ -31,19 +31,19 @@ _makers: dict[str, Callable[[Any], Any]] = {}
 
 
 def register(form: str, maker: Callable[[Any], Any]) -> None:
-    """Say what makes a form of an object: "text", "html", "frame", "picture" or "graph"."""
+    """Register the function for a form of an object: "text", "html", "frame", "picture" or "graph"."""
     _makers[form] = maker
 
 
 def made(form: str, thing: object) -> Any:
-    """Return an object in a form that is registered."""
+    """Return an object in a registered form."""
     return _makers[form](thing)
 
 
 class Shown:
-    """Something with a form for people: plain text, and HTML for notebooks.
+    """Something that can be displayed: as plain text, and as HTML in notebooks.
 
-    HTML is inert: what comes from a dump is escaped, and nothing in it loads or runs anything.
+    The HTML is inert: text from a dump is escaped, and nothing in it loads or runs anything.
     """
 
     __slots__ = ()
@@ -53,17 +53,17 @@ class Shown:
         return text
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows."""
+        """Return the HTML for notebooks."""
         html: str = made("html", self)
         return html
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Return what a notebook shows, and what it keeps beside it for places without HTML."""
+        """Return the HTML for notebooks, and plain text for places without HTML."""
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 class Framed(Shown):
-    """Something that is a table for pandas as well; `docs/frames.md` describes the columns."""
+    """Something with a table for pandas; `docs/frames.md` describes the columns."""
 
     __slots__ = ()
 
@@ -78,15 +78,15 @@ class Framed(Shown):
 
 
 class Pictured(Framed):
-    """Something that can be drawn as well."""
+    """Something with a picture."""
 
     __slots__ = ()
 
     def picture(self) -> _Picture:
-        """Return a picture of it.
+        """Return its picture.
 
-        Of a host its network, of an answer the packet's way through that network, of a ruleset which chain
-        leads where.
+        For a host its network, for an answer the packet's path through that network, for a ruleset the graph
+        of its chains.
         """
         picture: _Picture = made("picture", self)
         return picture

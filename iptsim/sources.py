@@ -27,7 +27,7 @@ def load_host(
 ) -> Host:
     """Read a host from a dump, a capture, or any text that people paste.
 
-    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" stands for standard input. Of any other text,
+    A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" represents standard input. Of any other text,
     what is of a known form is read: listings of `iptables -L` and -S, dumps and parts of them, the output of other
     tools. :attr:`Host.pasted` says what was read and what was not. What is not shown is unknown, and what is taken
     for granted is a sentence in :attr:`Host.assumptions`.
@@ -83,10 +83,10 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
 
 
 def _is_plain(source: Source) -> bool:
-    """Tell whether a source may be a dump or a capture with one."""
+    """Return whether a source may be a dump or a capture with one."""
     return source.dump is not None or not (source.texts or any(name in source.files for name in LISTINGS))
 
 
 def _may_be_pasted(source: Source) -> bool:
-    """Tell whether what could not be read as a dump may be another text."""
+    """Return whether what could not be read as a dump may be another text."""
     return source.dump is not None or any(name.endswith("tables-save.txt") for name in source.files)

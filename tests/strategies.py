@@ -47,9 +47,9 @@ BROKEN = ("rateest",)
 
 
 def _readable(value: Value, words: tuple[str, ...], family: int) -> bool:
-    """Tell whether a value reads the words."""
+    """Return whether a value reads the words."""
     try:
-        return value.read(words, family) is not None  # None stands for the option's absence
+        return value.read(words, family) is not None  # None represents the option's absence
     except ValueError:
         return False
 
@@ -69,7 +69,7 @@ def words_of(value: Value, family: int) -> list[tuple[str, ...]]:
 
 
 def usable(option: Option, family: int) -> bool:
-    """Tell whether the pool holds a value for an option."""
+    """Return whether the pool holds a value for an option."""
     return option.value is None or bool(words_of(option.value, family))
 
 

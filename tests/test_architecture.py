@@ -63,7 +63,7 @@ def test_what_is_loaded_alone_shows_itself() -> None:
     assert run.stdout.startswith("IPv4 rules")
 
 
-#: What turns messages into text, and what stands above it.
+#: What turns messages into text, and what is above it.
 RENDERING = {"render", "pictures", "report", "display", "commands", "cli", "languages"}
 #: The calls that make text of messages.
 TELLING = {

@@ -95,7 +95,7 @@ def test_ports_that_rules_for_the_host_name_are_asked(tmp_path: Path) -> None:
     outside = {
         one.row.what: one.verdict for one in table if one.sender == "internet" and one.receiver == "host"
     }
-    # by reading the rules; of a range the first port stands for all
+    # by reading the rules; of a range the first port represents all
     assert outside == {
         "22/tcp": "ACCEPT", "80/tcp": "REJECT", "8000/tcp": "REJECT", "7000/tcp": "DEPENDS",
         "53/udp": "DROP",  # only TCP is led to SERVICES
@@ -123,7 +123,7 @@ def test_published_ports_of_ipv6_are_asked() -> None:
 
 
 def test_names_that_mean_others_too_are_told_apart() -> None:
-    # one guest of this host is called dns, a word that stands for the sender's resolver
+    # one guest of this host is called dns, a word that represents the sender's resolver
     table = reachability(FIXTURES / "hosts/kube")
     row = find(table, "internet", "dns@cni0", "other ports")
     assert row is not None

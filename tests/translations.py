@@ -1,7 +1,7 @@
 """The catalogues of `iptsim/locales`, from the code: `python -m tests.translations` brings them up to date.
 
 Messages that are new in the code are added without a translation, those that are gone are taken out, and the compiled
-catalogue is written anew. `tests/test_translations.py` fails until every message is translated.
+catalogue is regenerated. `tests/test_translations.py` fails until every message is translated.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from iptsim.extensions.base import Match, Target
 from iptsim.languages import message
 
 DECLARED_FIRST = "declare the chain above all rules"
-#: Words of a chain's line: :NAME POLICY [packets:octets].
+#: Words of a chain's line: :NAME POLICY [packets:bytes].
 DECLARATION = 3
 
 

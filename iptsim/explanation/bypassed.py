@@ -70,6 +70,6 @@ def _inside_text(case: Case) -> Message:
 
 
 def _keeps_queries(host: Host) -> bool:
-    """Tell whether dockerd forwards no DNS queries of internal networks."""
+    """Return whether dockerd forwards no DNS queries of internal networks."""
     engine = host.daemon.engine if host.daemon is not None else None
     return engine is not None and not engine.resolves_for_internal_networks

@@ -102,7 +102,7 @@ class Case:
         return entry.rules if entry else []
 
     def jumps_to(self, chain: str) -> bool:
-        """Tell whether a jump took the packet to a chain."""
+        """Return whether a jump took the packet to a chain."""
         return any(step.verdict in (f"JUMP:{chain}", f"GOTO:{chain}") for step in self.leg.steps)
 
     def icc_drop(self, bridge: str | None) -> Rule | None:
@@ -162,13 +162,13 @@ def own_address_text(case: Case) -> Text:
 
 
 def is_shut_in(host: Host, container: Container) -> bool:
-    """Tell whether all networks of a container are internal."""
+    """Return whether all networks of a container are internal."""
     networks = [host.networks.get(name) for name in container.endpoints]
     return bool(networks) and all(network is not None and network.internal for network in networks)
 
 
 def has_link(host: Host, container: Container, target: str) -> bool:
-    """Tell whether a container has a link to another one."""
+    """Return whether a container has a link to another one."""
     for link in container.links:
         linked = host.container(link.target)
         if link.target == target or (linked is not None and linked[0].name == target):

@@ -25,7 +25,7 @@ def check_expectation(expected: object) -> str:
 
 
 def is_met(expected: str, answer: Explanation) -> bool:
-    """Tell whether an answer meets an expectation."""
+    """Return whether an answer meets an expectation."""
     if expected in _VERDICTS:
         return answer.verdict == expected.upper()
     passes, refused = answer.verdict == "ACCEPT", is_refused(answer)
@@ -37,7 +37,7 @@ def is_met(expected: str, answer: Explanation) -> bool:
 
 
 def is_refused(answer: Explanation) -> bool:
-    """Tell whether no rule blocks a connection, but no program listens at its end."""
+    """Return whether no rule blocks a connection, but no program listens at its end."""
     return answer.verdict == "ACCEPT" and answer.trace.listening is False
 
 

@@ -30,7 +30,7 @@ def destination_change_text(case: Case) -> Text:
 
 
 def has_undecided_source(case: Case) -> bool:
-    """Tell whether only some branches change the packet's source address."""
+    """Return whether only some branches change the packet's source address."""
     return any(step.maybe and "src" in step.changes for step in case.leg.steps)
 
 

@@ -240,7 +240,7 @@ class _Machine:
         return _Bits(0, 0) if cpu is None else _Bits(cpu)
 
     def jumps(self, code: int, k: int) -> bool:
-        """Tell whether a conditional jump's condition holds."""
+        """Return whether a conditional jump's condition holds."""
         left = self.accumulator
         right = self.index if code & _X else _Bits(k)
         test = code & 0xF0

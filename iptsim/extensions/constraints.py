@@ -49,7 +49,7 @@ class Values(Protocol):
     """Values of another kind, which one extension alone knows; plain data that can be compared."""
 
     def allows(self, value: Any) -> bool:
-        """Tell whether a value is one of them."""
+        """Return whether a value is one of them."""
 
 
 Allowed = Ranges | Masked | Names | Some | Pattern | Values
@@ -186,7 +186,7 @@ class Constraint:
         return test_packet if attribute else test
 
     def implies(self, other: Constraint | Several) -> bool:
-        """Tell whether each packet that satisfies this one surely satisfies another."""
+        """Return whether each packet that satisfies this one surely satisfies another."""
         if isinstance(other, Several):
             return (all if other.every else any)(map(self.implies, other.parts))
         if self.field.key != other.field.key:
@@ -232,7 +232,7 @@ class Several:
         return test
 
     def implies(self, other: Constraint | Several) -> bool:
-        """Tell whether each packet that satisfies this one surely satisfies another."""
+        """Return whether each packet that satisfies this one surely satisfies another."""
         if self.meaning == other.meaning:
             return True
         return (any if self.every else all)(part.implies(other) for part in self.parts)
@@ -269,7 +269,7 @@ def membership(allowed: Allowed) -> Callable[[Any], bool]:
 
 
 def _includes(wide: Allowed, narrow: Allowed) -> bool:
-    """Tell whether all values of one kind of set lie in another of that kind."""
+    """Return whether all values of one kind of set lie in another of that kind."""
     if isinstance(wide, Masked) and isinstance(narrow, Masked):
         return narrow.mask & wide.mask == wide.mask and narrow.value & wide.mask == wide.value
     if isinstance(wide, Names) and isinstance(narrow, Names):
@@ -284,7 +284,7 @@ def _includes(wide: Allowed, narrow: Allowed) -> bool:
 
 
 def interface_matches(pattern: str, interface: str | None) -> bool:
-    """Tell whether an interface fits a pattern; no interface is an empty name.
+    """Return whether an interface fits a pattern; no interface is an empty name.
 
     >>> interface_matches("eth+", "eth0"), interface_matches("eth", "eth0"), interface_matches("+", None)
     (True, False, True)

@@ -56,7 +56,7 @@ def number_field(
 
 
 def presence_field(has_header: Callable[[Packet], bool], header: Text) -> Field:
-    """Make a field that tells whether the packet has a header; arguments as for :func:`number_field`."""
+    """Make a field that returns whether the packet has a header; arguments as for :func:`number_field`."""
 
     def got(context: Context) -> Text:
         if not has_header(context.packet):

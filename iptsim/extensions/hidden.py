@@ -14,7 +14,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Truth, Unknown, negate
 
-#: The name of a target that stands for rules that are not shown.
+#: The name of a target that represents rules that are not shown.
 GAP = "..."
 
 

@@ -40,7 +40,7 @@ class ListingForm(NamedTuple):
         return cls(numbers or NEWEST, backend, family)
 
     def since(self, *version: int) -> bool:
-        """Tell whether this is that version or a later one.
+        """Return whether this is that version or a later one.
 
         >>> ListingForm((1, 8, 9)).since(1, 8, 10), ListingForm((1, 8, 9)).since(1, 8)
         (False, True)

@@ -54,7 +54,7 @@ class ServicePort:
         return f"svc/{self.name.removeprefix('default/')}:{self.port}"
 
     def is_called(self, name: str) -> bool:
-        """Tell whether `name` means it: the service with or without namespace and the port's name."""
+        """Return whether `name` means it: the service with or without namespace and the port's name."""
         namespaced, _, port_name = name.partition(":")
         full, _, own = self.service.partition(":")
         return namespaced in (full, full.partition("/")[2]) and port_name in ("", own)

@@ -16,13 +16,13 @@ from iptsim.packet import Context, Packet, Unknown, address_text
 
 
 def is_bridge(kernel: Kernel, name: str) -> bool:
-    """Tell whether an interface is a bridge."""
+    """Return whether an interface is a bridge."""
     interface = kernel.namespace.interfaces.get(name)
     return interface is not None and interface.kind == "bridge"
 
 
 def bridge_netfilter(kernel: Kernel, family: int) -> bool:
-    """Tell whether iptables sees packets that a bridge switches."""
+    """Return whether iptables sees packets that a bridge switches."""
     name = "net.bridge.bridge-nf-call-iptables" if family == 4 else "net.bridge.bridge-nf-call-ip6tables"
     return kernel.namespace.sysctl_number(name, 1 if not kernel.namespace.sysctls else 0) != 0
 
@@ -109,7 +109,7 @@ def settle_port(kernel: Kernel, ports: tuple[str, ...], target: str, bridge: str
 
 
 def _tells_apart(kernel: Kernel, ports: tuple[str, ...]) -> bool:
-    """Tell whether it matters, to a rule or to the bridge, which of several ports it is."""
+    """Return whether it matters, to a rule or to the bridge, which of several ports it is."""
     interfaces = kernel.namespace.interfaces
     kinds = {
         (port.isolated, port.hairpin, port.mtu)
@@ -152,7 +152,7 @@ def _own_macs(kernel: Kernel, bridge: str) -> set[str]:
 
 
 def is_of_other_port(kernel: Kernel, packet: Packet, port: Interface) -> bool:
-    """Tell whether a frame has the MAC address of a port that it did not come in by (eth_type_trans)."""
+    """Return whether a frame has the MAC address of a port that it did not come in by (eth_type_trans)."""
     taken = (kernel.namespace.interfaces[port.master or ""].mac, port.mac)
     known = [mac.lower() for mac in taken if mac is not None]
     return packet.dst_mac is not None and packet.dst_mac.lower() not in known

@@ -39,7 +39,7 @@ _ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
 
 def switched_on(ruleset: Ruleset) -> bool:
-    """Tell whether any rule makes the kernel track connections for this address family."""
+    """Return whether any rule makes the kernel track connections for this address family."""
     for rule in ruleset.rules():
         if rule.refused:
             continue
@@ -53,7 +53,7 @@ def switched_on(ruleset: Ruleset) -> bool:
 
 
 def is_icmp_redirect(packet: Packet) -> bool:
-    """Tell whether the packet is an ICMP redirect."""
+    """Return whether the packet is an ICMP redirect."""
     return packet.proto == ICMP and packet.icmp_type == _ICMP_REDIRECT
 
 
@@ -88,7 +88,7 @@ def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:
 
 
 def _may_open(packet: Packet, tcp_loose: bool) -> bool:
-    """Tell whether a packet without an entry may begin one."""
+    """Return whether a packet without an entry may begin one."""
     if packet.fragment in ("middle", "last"):
         return True
     if packet.proto == TCP:

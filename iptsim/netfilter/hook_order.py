@@ -26,7 +26,7 @@ def in_order(kernel: Kernel, hook: str, chains: tuple[BaseChain, ...]) -> tuple[
 
 
 def _comes_first(kernel: Kernel, hook: str, table: str, program: Program, other: Program) -> bool:
-    """Tell whether one backend's base chain is called before that of the other backend."""
+    """Return whether one backend's base chain is called before that of the other backend."""
     if program.is_idle(table, hook) or other.is_idle(table, hook):
         return True
     stated = kernel.world.fact("first_backend")

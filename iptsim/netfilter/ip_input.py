@@ -90,7 +90,7 @@ def _enter(kernel: Kernel, context: Context, *, seen: bool = False, entered: str
 
 
 def _is_for_others(packet: Packet, interface: Interface | None) -> bool:
-    """Tell whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
+    """Return whether a frame is addressed to another machine (PACKET_OTHERHOST: no hook sees it)."""
     if packet.dst_mac is None or interface is None or interface.mac is None:
         return False
     return packet.pkttype == "unicast" and packet.dst_mac.lower() != interface.mac.lower()

@@ -51,7 +51,7 @@ def namespace_at(host: Host, delivered: Delivery) -> Namespace:
 
 
 def _opens(question: Question, packet: Packet) -> bool:
-    """Tell whether a listening socket gets a packet: not if its connection exists already."""
+    """Return whether a listening socket gets a packet: not if its connection exists already."""
     if question.state not in (None, "new") or question.after is not None or question.conntrack is not None:
         return False
     return packet.tcp_flags & (SYN | ACK) == SYN if packet.proto == TCP else packet.proto == UDP

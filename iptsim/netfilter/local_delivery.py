@@ -27,5 +27,5 @@ def deliver(kernel: Kernel, context: Context) -> Outcome:
 
 
 def is_joined(kernel: Kernel, packet: Packet) -> bool:
-    """Tell whether the host is in the multicast group that a packet goes to."""
+    """Return whether the host is in the multicast group that a packet goes to."""
     return packet.dst == routing.ALL_HOSTS4 or bool(kernel.world.fact("joined"))

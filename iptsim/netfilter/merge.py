@@ -11,7 +11,7 @@ from iptsim.netfilter.trace import Decision, Leg, Trace
 
 
 def alike(one: Trace, other: Trace) -> bool:
-    """Tell whether two ways end alike: the same verdict for the whole and for each leg."""
+    """Return whether two ways end alike: the same verdict for the whole and for each leg."""
     return (
         one.verdict == other.verdict != "DEPENDS"
         and len(one.legs) == len(other.legs)

@@ -9,7 +9,7 @@ from iptsim.packet import Packet, Unknown
 
 
 def is_too_big(kernel: Kernel, packet: Packet, mtu: int | None) -> bool:
-    """Tell whether a packet is larger than an MTU and may not be fragmented (ip_exceeds_mtu, ip6_pkt_too_big)."""
+    """Return whether a packet is larger than an MTU and may not be fragmented (ip_exceeds_mtu, ip6_pkt_too_big)."""
     if mtu is None or packet.length <= mtu or "length" in packet.defaults:
         return False
     if packet.family == 6:

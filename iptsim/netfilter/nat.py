@@ -87,7 +87,7 @@ def _like_before(
 
 
 def _fits(wanted: Translation, address: int, port: int | None, addresses: tuple[int, int]) -> bool:
-    """Tell whether a source is in the range already; then it is kept (get_unique_tuple)."""
+    """Return whether a source is in the range already; then it is kept (get_unique_tuple)."""
     if wanted.side != "src" or wanted.random or not addresses[0] <= address <= addresses[1]:
         return False
     return wanted.ports is None or (port is not None and wanted.ports[0] <= port <= wanted.ports[1])

@@ -71,7 +71,7 @@ def _is_translated(connection: Connection) -> bool:
 
 
 def _is_there(kernel: Kernel, context: Context) -> bool:
-    """Tell whether the kernel translates packets of a translated connection: as long as there is any nat chain.
+    """Return whether the kernel translates packets of a translated connection: as long as there is any nat chain.
 
     A dump alone may have been saved without its table nat, and nftables may have nat chains of its own.
     """
@@ -84,7 +84,7 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
 
 
 def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:
-    """Tell whether there are nat chains."""
+    """Return whether there are nat chains."""
     return _has_table(kernel, context) or any(chain.nftables is not None for chain in hook.nat)
 
 

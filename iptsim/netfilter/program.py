@@ -78,7 +78,7 @@ class Program:
         return found
 
     def is_idle(self, table: str, hook: str) -> bool:
-        """Tell whether a base chain leaves every packet as it is: it only accepts, counts and logs."""
+        """Return whether a base chain leaves every packet as it is: it only accepts, counts and logs."""
         key = (table, hook)
         if key not in self._idle:
             chain = self.chain(table, hook)

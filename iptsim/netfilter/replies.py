@@ -91,7 +91,7 @@ def reply_to(packet: Packet, *, listening: bool | None = None) -> Packet | None:
 
 
 def _was_verified(context: Context, kind: str) -> bool:
-    """Tell whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
+    """Return whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
 
     It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary); a reset is computed again in INPUT
     (nf_ip6_checksum).
@@ -160,7 +160,7 @@ def reject_answer(context: Context, kind: str, host: Host) -> Packet | None:
 
 
 def is_sent_bare(host: Host, request: Leg) -> bool:
-    """Tell whether a packet from a network behind the host left for the outside with its own source address.
+    """Return whether a packet from a network behind the host left for the outside with its own source address.
 
     Its reply comes back only if the other side has a route to that address.
     """
@@ -172,7 +172,7 @@ def is_sent_bare(host: Host, request: Leg) -> bool:
 
 
 def _is_unanswerable(packet: Packet) -> bool:
-    """Tell whether an ICMP packet is of a type that no error is sent about, because it may be one itself."""
+    """Return whether an ICMP packet is of a type that no error is sent about, because it may be one itself."""
     if packet.proto == ICMP:
         return packet.icmp_type not in _ICMP_MESSAGES
     return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE

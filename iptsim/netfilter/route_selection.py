@@ -60,7 +60,7 @@ def route_input(kernel: Kernel, packet: Packet, interface: str, *, joined: bool 
 
 
 def route_output(kernel: Kernel, packet: Packet, source: int | None) -> fib.RouteResult | None:
-    """Return the route of a packet of the host's own, None where there is none."""
+    """Return the route of a packet of the host's own, or None."""
     found = fib.lookup(
         kernel.namespace, packet.family, packet.dst, source=source, mark=packet.mark, proto=packet.proto,
         sport=packet.sport, dport=packet.dport, tos=packet.tos, uid=packet.uid,

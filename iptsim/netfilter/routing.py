@@ -72,12 +72,12 @@ def drop(code: str, note: Text) -> Decision:
 
 
 def _interface_switch(namespace: Namespace, interface: str, name: str) -> bool:
-    """Tell whether net.ipv4.conf.{all,INTERFACE}.NAME is on in either (IN_DEV_ORCONF)."""
+    """Return whether net.ipv4.conf.{all,INTERFACE}.NAME is on in either (IN_DEV_ORCONF)."""
     return any(namespace.interface_sysctl(4, scope, name, 0) != 0 for scope in ("all", interface))
 
 
 def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
-    """Tell whether packets from an interface may be forwarded (ip_route_input_slow, ip6_forward)."""
+    """Return whether packets from an interface may be forwarded (ip_route_input_slow, ip6_forward)."""
     if family == 6:
         everywhere = namespace.sysctl_number(
             "net.ipv6.conf.all.forwarding", 1 if not namespace.sysctls else 0
@@ -88,7 +88,7 @@ def forwarding(namespace: Namespace, family: int, interface: str) -> bool:
 
 
 def route_localnet(namespace: Namespace, interface: str) -> bool:
-    """Tell whether 127.0.0.0/8 may be routed over an interface."""
+    """Return whether 127.0.0.0/8 may be routed over an interface."""
     return _interface_switch(namespace, interface, "route_localnet")
 
 
@@ -233,7 +233,7 @@ def _multicast(joined: bool) -> Decision:
 
 
 def _solicited(namespace: Namespace, packet: Packet) -> bool:
-    """Tell whether a group is the solicited-node address of one of the host's addresses."""
+    """Return whether a group is the solicited-node address of one of the host's addresses."""
     return packet.dst >> 24 == 0xFF0200000000000000000001FF and any(
         address.address & 0xFFFFFF == packet.dst & 0xFFFFFF for _, address in namespace.addresses(6)
     )

@@ -20,7 +20,7 @@ _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "sec
 
 
 def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None:
-    """Tell whether a rule matches; None: undecided, and it makes no difference."""
+    """Return whether a rule matches; None: undecided, and it makes no difference."""
     watch = kernel.passage.watch
     if watch is not None:
         _watch(kernel, context, prepared, watch)

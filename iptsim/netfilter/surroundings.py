@@ -170,7 +170,7 @@ class World:
         return fib.address_type(self.namespace, family, address, interface)
 
     def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
-        """Tell whether the reverse path to the packet's source is good (`-m rpfilter`)."""
+        """Return whether the reverse path to the packet's source is good (`-m rpfilter`)."""
         packet, interface = context.packet, context.in_interface or "lo"
         if interface == "lo" or packet.pkttype == "loopback":
             return True
@@ -190,7 +190,7 @@ class World:
     def set_contains(
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
     ) -> Truth:
-        """Tell whether the packet is in an ipset."""
+        """Return whether the packet is in an ipset."""
         truth = ipsets.contains(self.host.ipsets, name, directions, context, options, members=self._members)
         if isinstance(truth, Unknown):
             return self._set_changes.get((name, truth.key), truth)

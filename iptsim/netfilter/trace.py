@@ -142,7 +142,7 @@ class Decision:
         return tuple(map(str, self.step)) if self.rule is not None else (self.match,)
 
     def same(self, other: Decision) -> bool:
-        """Tell whether both decide the same thing, whatever the value."""
+        """Return whether both decide the same thing, whatever the value."""
         return (self.step, self.match, self.words) == (other.step, other.match, other.words)
 
 

@@ -80,7 +80,7 @@ def watch_of(question: Question) -> Watch | None:
 
 
 def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | None) -> bool:
-    """Tell whether the addresses of a condition lie behind the interface on the outside."""
+    """Return whether the addresses of a condition lie behind the interface on the outside."""
     return all(
         not is_link_local(family, one) and fib.lookup(host.namespace, family, one).device == device
         for one in _some(predicate)

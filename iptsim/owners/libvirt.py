@@ -47,7 +47,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
 
 
 def _was_written(rule: Rule, text: str) -> bool:
-    """Tell whether a rule of a built-in chain has a form in which libvirt wrote it there until 5.0."""
+    """Return whether a rule of a built-in chain has a form in which libvirt wrote it there until 5.0."""
     ports = port_of(text).partition("/")[0]
     if rule.chain in ("INPUT", "OUTPUT"):
         return ports in _SERVICES

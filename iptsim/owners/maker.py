@@ -90,7 +90,7 @@ class Maker:
     Attributes:
         name: as answers and JSON have it: "docker", "ufw".
         chains: a regular expression for the names of chains that only this program uses.
-        claims: tells whether a chain of another name is the program's, given the names of all chains.
+        claims: returns whether a chain of another name is the program's, given the names of all chains.
         role: returns the role of a rule, None for one that the program did not write.
         policy: returns why the program set the policy of a built-in chain, None where it did not.
         comments: whether it writes comments from which the roles are read.

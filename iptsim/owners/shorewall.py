@@ -27,12 +27,12 @@ _OTHERS = re.compile(
 
 
 def is_present(chains: Collection[str]) -> bool:
-    """Tell whether a table is Shorewall's, by the chains that it always makes."""
+    """Return whether a table is Shorewall's, by the chains that it always makes."""
     return "shorewall" in chains or sum(name in chains for name in _MARKS) == len(_MARKS)
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:
-    """Tell whether a chain is Shorewall's: it owns the whole table where it is present."""
+    """Return whether a chain is Shorewall's: it owns the whole table where it is present."""
     return is_present(chains) and (
         name in _OWN or _ZONES.fullmatch(name) is not None or _OTHERS.fullmatch(name) is not None
     )

@@ -31,14 +31,14 @@ _KNOWN = {
         "ip6-localnet": "fe00::",
     },
 }
-#: What stands for a byte that is redacted.
+#: What represents a byte that is redacted.
 _REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
 _BYTES = 4
 SHOW = "iptables-save -c"
 
 
 def is_number(text: str, family: Family) -> bool:
-    """Tell whether iptables takes a text as an address or network of a family, without looking up names."""
+    """Return whether iptables takes a text as an address or network of a family, without looking up names."""
     try:
         NETWORK.read([text], family)
     except ValueError:

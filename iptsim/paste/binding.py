@@ -20,7 +20,7 @@ from iptsim.paste.listed import REMARK
 #: How many parts of a rule may mean nothing before all of it does.
 _MOST = 24
 _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
-#: What stands for a value that a shell would fill in, or that somebody left out.
+#: What represents a value that a shell would fill in, or that somebody left out.
 _VARIABLE = re.compile(r"\$[A-Za-z_{(0-9]|`|%i$|^<[^>]*>$|\{\{")
 #: Options whose values are free text, or make the rule's target.
 _FREE = frozenset(
@@ -174,7 +174,7 @@ def _jump_at(words: Sequence[Word]) -> int:
 
 
 def _behind_jump(words: Sequence[Word], at: int) -> bool:
-    """Tell whether a part belongs to the target: it stands behind it, and is no option of the rule itself."""
+    """Return whether a part belongs to the target: it follows it, and is no option of the rule itself."""
     jump = _jump_at(words)
     own = {"-m", "-p", "-s", "-d", "-i", "-o", "-f", *_ADDRESSES}
     return jump < at and not any(word.text in own for word in words[at : at + 2])

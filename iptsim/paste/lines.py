@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing stands in it."""
+        """Whether nothing is in it."""
         return not self.text.strip()
 
     @property

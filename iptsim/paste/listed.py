@@ -21,7 +21,7 @@ REMARK = re.compile(r" *(?:<[-=]|←|#|//|--> |=> |\((?!policy)).*$")
 
 
 class Phrases(NamedTuple):
-    """What stands behind the addresses of a listed rule.
+    """What follows the addresses of a listed rule.
 
     Attributes:
         goto: the rule leads to its chain by `-g`.

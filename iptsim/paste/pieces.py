@@ -52,7 +52,7 @@ class GapItem(NamedTuple):
     """Rules may be missing here.
 
     Attributes:
-        chain: of this chain; None where no rule stands before.
+        chain: of this chain; None where no rule precedes.
         later: and of the chains behind it that have no rule yet, as a dump goes chain by chain.
     """
 

@@ -136,7 +136,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_prompt(text: str) -> bool:
-    """Tell whether a line is a prompt, with whatever was typed behind it.
+    """Return whether a line is a prompt, with whatever was typed behind it.
 
     >>> is_prompt("root@gw:~# exit"), is_prompt("-A INPUT")
     (True, False)

@@ -345,7 +345,7 @@ class Builder:
 
 
 def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain: bool = False) -> Rule:
-    """Make what stands for rules that are not shown.
+    """Make what represents rules that are not shown.
 
     Args:
         table: the table.
@@ -378,7 +378,7 @@ def _make_unknown(table: Table, name: str) -> None:
 
 
 def is_gap(rule: Rule) -> bool:
-    """Tell whether something only stands for rules that are not shown."""
+    """Return whether something only represents rules that are not shown."""
     return isinstance(rule.target, HiddenTarget) and rule.target.name == GAP
 
 

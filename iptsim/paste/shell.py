@@ -13,7 +13,7 @@ _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
 )
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
-#: What stands before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
+#: What precedes commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
 _LEAD = re.compile(
     r"\s*(?:(?P<key>PostUp|PreUp|PostDown|PreDown|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*=\s*[-@+!]*"
     r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
@@ -101,13 +101,13 @@ class Script:
 
 
 def is_down(text: str) -> bool:
-    """Tell whether a line holds commands that run when an interface goes down."""
+    """Return whether a line holds commands that run when an interface goes down."""
     lead = _LEAD.match(text)
     return lead is not None and (lead["key"] or lead["if"]) in _DOWN
 
 
 def is_shell(text: str) -> bool:
-    """Tell whether a line is one of a shell script that changes nothing here: a comment, a keyword, output."""
+    """Return whether a line is one of a shell script that changes nothing here: a comment, a keyword, output."""
     return bool(
         re.match(
             r"\s*(?:#|:|echo\b|printf\b|set\b|exit\b|return\b|if\b|then\b|else\b|elif\b|fi\b|for\b|do\b|done\b|while\b"

@@ -85,6 +85,6 @@ def _conditions(rule: Rule) -> str:
 
 
 def _is_hairpin(host: Host, rule: Rule) -> bool:
-    """Tell whether it is Docker's rule for a container that sends to its own published port."""
+    """Return whether it is Docker's rule for a container that sends to its own published port."""
     role = docker_role(rule, host)
     return role is not None and role.code == "hairpin-masquerade"

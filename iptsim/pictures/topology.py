@@ -242,7 +242,7 @@ def _draw_paths(drawing: Drawing, paths: list[PacketPath]) -> None:
 
 
 def _goes_on(path: PacketPath, paths: list[PacketPath]) -> bool:
-    """Tell whether docker-proxy continues the connection where this path ends."""
+    """Return whether docker-proxy continues the connection where this path ends."""
     return (
         path is not paths[-1]
         and paths[paths.index(path) + 1].visited.leg.proxy

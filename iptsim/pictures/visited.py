@@ -72,7 +72,7 @@ def _add_ends(chains: VisitedChains, ruleset: Ruleset, leg: LegVisit, explanatio
 
 
 def _is_of(ruleset: Ruleset, step: Step) -> bool:
-    """Tell whether a step belongs to this ruleset, not to another family's or backend's."""
+    """Return whether a step belongs to this ruleset, not to another family's or backend's."""
     chain = ruleset.chain(step.table or "", step.chain or "")
     if chain is None:
         return False

@@ -145,7 +145,7 @@ def split_port(text: str) -> tuple[str, int | None]:
 
 
 def _names_port(text: str) -> bool:
-    """Tell whether a service's port is given by its name: "svc/web:http"."""
+    """Return whether a service's port is given by its name: "svc/web:http"."""
     return text.startswith("svc/") and not text.rpartition(":")[2].isdecimal()
 
 

@@ -113,7 +113,7 @@ class Ends:
         return str(place), address
 
     def _is_at(self, to: Endpoint, dst: Address) -> bool:
-        """Tell whether an address belongs to a destination."""
+        """Return whether an address belongs to a destination."""
         place = destination_place(self.host, to, self.source)
         owner = self.host.owner_of(dst.family, dst.value)
         if isinstance(place, InContainer):

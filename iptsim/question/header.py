@@ -76,7 +76,7 @@ def make_packet(question: Question, family: Family, src: int, dst: int) -> Packe
 
 
 def _is_later(question: Question) -> bool:
-    """Tell whether the packet is a later one of its connection."""
+    """Return whether the packet is a later one of its connection."""
     return question.state == "established" or question.after is not None
 
 

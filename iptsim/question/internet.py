@@ -63,7 +63,7 @@ def _by_default(host: Host, family: Family, address: int) -> bool:
 
 
 def _is_named(host: Host, family: Family, rulesets: Iterable[Ruleset], address: int) -> bool:
-    """Tell whether a rule, a set, or a list of `-m recent` is about an address."""
+    """Return whether a rule, a set, or a list of `-m recent` is about an address."""
     for ipset in (host.ipsets or {}).values():
         if ipset.family == family and members_of(ipset).covers(address):
             return True
@@ -86,7 +86,7 @@ def _names(rule: Rule, address: int) -> bool:
 
 
 def _allows(predicate: Predicate, address: int) -> bool:
-    """Tell whether the values of a predicate, before negation, hold an address."""
+    """Return whether the values of a predicate, before negation, hold an address."""
     return predicate.allowed is not None and membership(predicate.allowed)(address)
 
 

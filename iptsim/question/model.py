@@ -324,7 +324,7 @@ def _settled(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a question from what was given.
 
     Facts and rare header fields are given like the others, a port may follow `to` ("web:80"), an ICMP type may be a
-    name, an earlier packet and a line of `conntrack -L` stand for what follows from them.
+    name, an earlier packet and a line of `conntrack -L` represent what follows from them.
     """
     known: dict[str, Any] = {}
     beside: dict[str, dict[str, Any]] = {"facts": {}, "extra": {}}

@@ -84,7 +84,7 @@ def read_assumptions(texts: Iterable[str]) -> dict[str, bool]:
 
 
 def _is_place(text: str) -> bool:
-    """Tell whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
+    """Return whether a text names a rule, or a chain of nftables; a chain's name may hold colons itself."""
     table, _, rest = text.partition(":")
     chain, _, position = rest.rpartition(":")
     return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdigit())

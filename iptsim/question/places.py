@@ -131,7 +131,7 @@ def destination_place(host: Host, endpoint: Endpoint, source: Place) -> Place:
 
 
 def is_loopback(family: Family, address: int) -> bool:
-    """Tell whether an address is a loopback address."""
+    """Return whether an address is a loopback address."""
     return address >> 24 == 127 if family == 4 else address == 1
 
 

@@ -18,7 +18,7 @@ from iptsim.packet import TCP_FLAGS
 
 #: Largest values of 8, 16 and 32 bits.
 BITS8, BITS16, BITS32 = 0xFF, 0xFFFF, 0xFFFFFFFF
-#: The texts that stand for yes and no.
+#: The texts that represent yes and no.
 TRUTHS = {
     "yes": True, "true": True, "1": True, "on": True,
     "no": False, "false": False, "0": False, "off": False,

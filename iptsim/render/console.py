@@ -71,7 +71,7 @@ def flow(line: Text, width: int) -> Iterator[Text]:
 
 
 def is_plain(console: Console) -> bool:
-    """Tell whether a plain text for a ticket is wanted."""
+    """Return whether a plain text for a ticket is wanted."""
     return isinstance(console, Output) and console.plain
 
 

@@ -78,7 +78,7 @@ def _folded(count: int, alike: Callable[[int, int], bool]) -> list[list[int]]:
 
 
 def _same(one: tuple[str, str] | None, other: tuple[str, str] | None) -> bool:
-    """Tell whether two cells show the same; an endpoint to itself equals any other."""
+    """Return whether two cells show the same; an endpoint to itself equals any other."""
     return one is None or other is None or one == other
 
 

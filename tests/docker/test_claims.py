@@ -75,7 +75,7 @@ def leads_out(docker: DockerHost, container: DockerContainer, family: Family) ->
 
 
 def answers_are_refused(docker: DockerHost, network: DockerNetwork, family: Family) -> bool:
-    """From 28 on, answers to a network whose packets keep their addresses are dropped in raw."""
+    """Since Docker 28, answers to a network whose packets keep their addresses are dropped in raw."""
     return (
         docker.engine.major >= 28
         and docker.filters(family)
@@ -229,7 +229,7 @@ def test_published_ports_are_open_from_outside(docker: DockerHost) -> None:
 @few
 @given(docker=setups())
 def test_the_own_addresses_of_containers_are_not_for_neighbours(docker: DockerHost) -> None:
-    """So it is from 28 on, unless routing is direct.
+    """So it is since Docker 28, unless routing is direct.
 
     Before, published ports were open there too, on loopback or not; and all ports are where dockerd
     found forwarding on, and left the policy of FORWARD at ACCEPT.

@@ -106,7 +106,7 @@ def test_published_ports_are_forwarded(docker: DockerHost) -> None:
 @settings(max_examples=60, deadline=None)
 @given(docker=docker_hosts())
 def test_ports_on_loopback_are_for_the_host_alone(docker: DockerHost) -> None:
-    """From 28 on, a port published on 127.0.0.1 is dropped unless it comes over lo."""
+    """Since Docker 28, a port published on 127.0.0.1 is dropped unless it comes over lo."""
     made = [
         one
         for one in write(docker, 4).rules()

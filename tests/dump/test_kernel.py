@@ -36,7 +36,7 @@ def restored(text: str, backend: str) -> str | None:
 
 
 def passes_test(text: str, backend: str) -> bool:
-    """Tell whether `iptables-restore --test` takes a text."""
+    """Return whether `iptables-restore --test` takes a text."""
     command = ["unshare", "-n", f"iptables-{backend}-restore", "--test"]
     return subprocess.run(command, input=text, capture_output=True, text=True).returncode == 0
 

@@ -25,7 +25,7 @@ BASE = f"""\
 -A FOO -p tcp -j ACCEPT
 COMMIT
 """
-#: what stands in table filter below its built-in chains -> the same as iptables-save prints it, or None where
+#: what is in table filter below its built-in chains -> the same as iptables-save prints it, or None where
 #: it is refused; with nf_tables and with legacy
 DECLARED = [
     (":IPSEC_42 - [0:]\n-A INPUT -j IPSEC_42\n",) + (":IPSEC_42 - [0:0]\n-A INPUT -j IPSEC_42\n",) * 2,
@@ -39,7 +39,7 @@ DECLARED = [
     ("-A INPUT -j FOO\n:FOO - [0:0]\n", None, None),
     ("-A INPUT -j FOO\n-N FOO\n", None, None),
 ]  # fmt: skip
-#: what iptables-restore --noflush adds to BASE -> what becomes of it
+#: what iptables-restore --noflush adds to BASE -> what happens to it
 ADDED = [
     ("-A INPUT -j ACCEPT\n", BASE.replace("udp -j ACCEPT\n", "udp -j ACCEPT\n-A INPUT -j ACCEPT\n")),
     (":FOO - [0:0]\n-A FOO -j DROP\n", BASE.replace("-A FOO -p tcp -j ACCEPT", "-A FOO -j DROP")),

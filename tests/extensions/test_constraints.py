@@ -139,7 +139,7 @@ def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[C
 
 
 def allows(allowed: Allowed, value: Any) -> bool:
-    """Tell whether a value is allowed, from the meaning of the data alone."""
+    """Return whether a value is allowed, from the meaning of the data alone."""
     if isinstance(allowed, Masked):
         return all(
             (value ^ allowed.value) >> bit & 1 == 0 for bit in range(128) if allowed.mask >> bit & 1

@@ -247,7 +247,7 @@ def match_of(clause: str, family: Family = 4, chain: str = "OUTPUT") -> Match:
 
 
 def holds(clause: str, context: Context, chain: str = "OUTPUT") -> Truth:
-    """Tell whether a clause's match holds; the first condition that does not decides."""
+    """Return whether a clause's match holds; the first condition that does not decides."""
     unknown: Truth = True
     for predicate in match_of(clause, context.packet.family, chain).predicates():
         truth = predicate.test(context)

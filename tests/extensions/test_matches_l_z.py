@@ -120,7 +120,7 @@ def truth(match: Match, seen: Packet, world: World | None = None, **where: Any) 
 # -- printing -----------------------------------------------------------------------------------------
 
 #: Clause and what iptables-save 1.8.9 prints for it, without `-m`. Where it needs more than the clause
-#: to load, `IN` says so: what stands before `-m`, and table and chain.
+#: to load, `IN` says so: what precedes `-m`, and table and chain.
 CANONICAL = [
     ("limit", "limit --limit 3/hour"),
     ("limit --limit 10", "limit --limit 10/sec"),
@@ -402,7 +402,7 @@ def test_prints_as_the_version_of_the_dump_does(clause: str, version: str, expec
     assert [rule.text for rule in loads(dump).rules()] == [f"-A INPUT -m {expected}"]
 
 
-#: What `iptables-save` shows was loaded with this: what stands before `-m`, table and chain.
+#: What `iptables-save` shows was loaded with this: what precedes `-m`, table and chain.
 PLACES = {
     "multiport": ("-p tcp", "filter", "INPUT"), "osf": ("-p tcp", "filter", "INPUT"),
     "tcpmss": ("-p tcp", "filter", "INPUT"), "sctp": ("-p sctp", "filter", "INPUT"),
@@ -1056,7 +1056,7 @@ def whole(payload: bytes = b"", **fields: Any) -> Packet:
 @pytest.mark.parametrize(
     ("clause", "payload", "expected"),
     [
-        # an IP and a TCP header of 20 octets each: the payload begins at 40
+        # an IP and a TCP header of 20 bytes each: the payload begins at 40
         ("--string abcd", b"abcd", True),
         ("! --string abcd", b"abcd", False),
         ("--string abcd --to 44", b"abcd", True),
@@ -1156,7 +1156,7 @@ def test_the_least_number_with_given_bits(low: int, value: int, open_bits: set[i
 
 
 def routing(kind: int, left: int, rest: int, *addresses: int) -> tuple[int, bytes]:
-    """Make a routing header; `rest` are the four octets before the addresses."""
+    """Make a routing header; `rest` are the four bytes before the addresses."""
     content = bytes([kind, left]) + rest.to_bytes(4, "big")
     return 43, content + b"".join(address.to_bytes(16, "big") for address in addresses)
 
@@ -1198,7 +1198,7 @@ def test_rt(clause: str, expected: bool) -> None:
         ("--srh-segs-left-eq 1", True),
         ("! --srh-segs-left-gt 0", False),
         ("--srh-last-entry-lt 3", True),
-        # the kernel compares the tag with its octets swapped: 5 on the wire
+        # the kernel compares the tag with its bytes swapped: 5 on the wire
         ("--srh-tag 5", False),
         ("--srh-tag 1280", True),
         ("! --srh-tag 1280", False),
@@ -1242,7 +1242,7 @@ def test_mh() -> None:
 @pytest.mark.parametrize(
     ("backend", "version", "expected"),
     [
-        # one comparison of both ports: nft --debug=netlink shows `cmp neq reg 1 0x...` of four octets
+        # one comparison of both ports: nft --debug=netlink shows `cmp neq reg 1 0x...` of four bytes
         ("nf_tables", "1.8.9", True),
         ("nf_tables", "1.8.10", True),
         # mended in 1.8.11; before 1.8.8 the match was not native

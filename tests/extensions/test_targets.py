@@ -84,7 +84,7 @@ def _name(line: Line) -> str:
 
 
 def make(clause: str, family: Family = 4) -> Target:
-    """Make the target that stands behind `-j `."""
+    """Make the target that follows `-j `."""
     name, *words = [
         re.sub(r"\\(.)", r"\1", quoted) if quoted or not plain else plain
         for quoted, plain in _WORD.findall(clause)

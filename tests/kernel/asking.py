@@ -117,7 +117,7 @@ def question_of(world: World, probe: Probe, observation: Observation) -> dict[st
         question["after"] = {**question_of(world, earlier, observation), "reply": last.replies}
     question["extra"] = _extra(probe, data[len(packet(probe.model_copy(update=_EMPTY), 1)) :])
     if probe.extension_headers:
-        # iptsim's contents begin after the length octet
+        # iptsim's contents begin after the length byte
         question["extension_headers"] = [[kind, text[2:]] for kind, text in probe.extension_headers]
     return question
 
@@ -177,7 +177,7 @@ def _extra(probe: Probe, transport: bytes) -> dict[str, Any]:
 
     Args:
         probe: the packet.
-        transport: its octets from the transport header on.
+        transport: its bytes from the transport header on.
     """
     extra: dict[str, Any] = {"ipsec": "", "fragment_offset": OFFSETS[probe.fragment or "first"] * 8}
     if not probe.fragment:

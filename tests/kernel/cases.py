@@ -109,7 +109,7 @@ class Case(BaseModel):
 
 
 def _is_unanswered(world: World, observation: Observation) -> bool:
-    """Tell whether a packet waited for a neighbour that no capture could say is not there."""
+    """Return whether a packet waited for a neighbour that no capture could say is not there."""
     last = observation.sightings[-1] if observation.sightings else None
     if observation.verdict != "LOST" or last is None or last.hook != "PREROUTING":
         return False
@@ -135,7 +135,7 @@ def _doubt(world: World, probe: Probe) -> Doubt:
 
 
 def _is_answerable(world: World, probe: Probe) -> bool:
-    """Tell whether what REJECT sends back can be compared.
+    """Return whether what REJECT sends back can be compared.
 
     Not with the legacy backend when it goes to nobody: its trace shows only the laboratory's own packets.
     Not for a packet from a broadcast address: the way of an answer to it is a matter of its own. And not for
@@ -165,7 +165,7 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
 
 
 def _pretends(world: World, probe: Probe) -> bool:
-    """Tell whether a packet comes with an address whose reply has no one place.
+    """Return whether a packet comes with an address whose reply has no one place.
 
     That is the address of a guest behind another port, or one of a bridge's subnet that the host uses itself.
     """
@@ -184,7 +184,7 @@ def _pretends(world: World, probe: Probe) -> bool:
 
 
 def can_be_sent(world: World, probe: Probe) -> bool:
-    """Tell whether an answer can be sent as a program would.
+    """Return whether an answer can be sent as a program would.
 
     A guest can't send to an address of its own subnet that no one has. The raw sockets of the host have no
     protocol and no ports that `ip rule` could look at.
@@ -207,7 +207,7 @@ def can_be_sent(world: World, probe: Probe) -> bool:
 
 
 def _is_nobody(world: World, bridge: Interface, address: str) -> bool:
-    """Tell whether an address is in a bridge's subnet, but neither a guest's nor the bridge's own."""
+    """Return whether an address is in a bridge's subnet, but neither a guest's nor the bridge's own."""
     target = ipaddress.ip_address(address)
     near = any(target in ipaddress.ip_interface(own).network for own in bridge.addresses)
     known = [guest.address for guest in world.guests] + [own.split("/")[0] for own in bridge.addresses]
@@ -260,7 +260,7 @@ def store_case(case: Case, name: str, folder: Path = FOLDER) -> Path:
 
 
 def same_answers(one: Case, other: Case) -> bool:
-    """Tell whether two runs of a case agree in all that does not change from run to run."""
+    """Return whether two runs of a case agree in all that does not change from run to run."""
     replies = [(case.reply.steps, case.reply.verdict) if case.reply else None for case in (one, other)]
     return _lasting(one.answer) == _lasting(other.answer) and replies[0] == replies[1]
 

@@ -51,7 +51,7 @@ def differences(
         reply: of its answer, if one was sent.
         answerable: compare what REJECT sends back as well.
         picks: the kernel picks one of several next hops; iptsim shows one where that makes no difference.
-        doubt: what iptsim may leave open of the packet's way: nothing, "some" matches (:data:`OPEN`), or anything.
+        doubt: what iptsim may leave open of the packet's path: nothing, "some" matches (:data:`OPEN`), or anything.
 
     """
     found = min(
@@ -61,7 +61,7 @@ def differences(
 
 
 def _needless_doubt(trace: Trace, allowed: Doubt) -> list[str]:
-    """Return what iptsim leaves open of the packet's way although it could know it.
+    """Return what iptsim leaves open of the packet's path although it could know it.
 
     What is in the reply, and whose program sends it, is not known beforehand.
     """
@@ -96,7 +96,7 @@ def _way_differences(
     if request.verdict == "REJECT":
         undecided = any(step.maybe for step in request.steps)
         if any(one.legacy for one in observation.steps) or any(step.backend for step in request.steps):
-            # where both backends refuse a packet, which of them answers hangs on the order of loading
+            # where both backends refuse a packet, which of them answers depends on the order of loading
             return []
         return _answer_differences(trace.legs[1:], observation, undecided) if answerable else []
     back = next((leg for leg in trace.legs[1:] if leg.direction == "reply" and not leg.proxy), None)
@@ -182,7 +182,7 @@ def _interfaces(hook: str, came_in: str | None, goes_out: str | None) -> str:
 
 
 def _held(observation: Observation) -> bool:
-    """Tell whether the kernel waits for a fragment's siblings before any rule may see it."""
+    """Return whether the kernel waits for a fragment's siblings before any rule may see it."""
     last = observation.sightings[-1] if observation.sightings else None
     if last is None or last.place != "head" or observation.steps:
         return False

@@ -58,7 +58,7 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
             own = {**_OPTIONS, _MSS: "05b4" if world.family == 4 else "05a0"}
             changes.update(tcp_options={kind: own[kind] for kind in own if kind in offered}, length=0)
         elif world.family == 4:
-            # 60 octets without data
+            # 60 bytes without data
             changes["tcp_options"] = {_EXPERIMENT: "00" * 18}
     changes.update(source=source, src=header.dst, dst=header.src, sport=header.dport, dport=header.sport)
     changes.update(ttl=64, mark=0, uid=0, gid=0, fragment=None, connection=None, src_mac=None, dst_mac=None)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iptsim.packet import PORT_PROTOCOLS, TCP_FLAGS
 
-#: Transport header lengths in octets, for protocols that the laboratory builds; others are all payload.
+#: Transport header lengths in bytes, for protocols that the laboratory builds; others are all payload.
 HEADER_LENGTHS = {1: 8, 6: 20, 17: 8, 33: 16, 50: 8, 51: 12, 58: 8, 132: 12, 136: 8}
 
 
@@ -115,7 +115,7 @@ class World(_Plain):
         return next(interface for interface in self.interfaces if interface.name == name)
 
     def is_group(self, address: str) -> bool:
-        """Tell whether an address is a multicast group, or the first or last one of a network here.
+        """Return whether an address is a multicast group, or the first or last one of a network here.
 
         To Linux both are broadcast addresses in IPv4; in IPv6 the first is the routers' anycast address.
         """
@@ -157,13 +157,13 @@ class Probe(_Plain):
 
     Attributes:
         source: the interface that it arrives on (a bridge port for a guest), or "host".
-        length: total length of the IP packet; 0 stands for header and payload.
+        length: total length of the IP packet; 0 represents header and payload.
         fragment: "first", "middle" or "last"; later fragments hold payload only.
         payload: what follows the transport header, in hexadecimal.
         tcp_options: kind -> data in hexadecimal.
-        extension_headers: IPv6 headers before the transport header: (protocol number, all octets after
+        extension_headers: IPv6 headers before the transport header: (protocol number, all bytes after
             the next-header field's, in hexadecimal).
-        body: for ICMP the four octets after the checksum, for other headers that have no fields here
+        body: for ICMP the four bytes after the checksum, for other headers that have no fields here
             the whole transport header, in hexadecimal.
         bad_checksum: send it with a wrong transport checksum.
         bad_length: the UDP header names another length than the datagram has; to conntrack it is INVALID.
@@ -172,7 +172,7 @@ class Probe(_Plain):
         socket: the host has a socket for the packet: "bound" to its address, "any" for all addresses,
             "transparent" and bound.
         dont_fragment: the DF flag of IPv4.
-        before: packets that were sent before it, one by one, and what became of them stays.
+        before: packets that were sent before it, one by one, and what happened to them stays.
         replies: it is the reply to the packet sent before it.
 
     """
@@ -215,5 +215,5 @@ class Probe(_Plain):
 
     @property
     def has_ports(self) -> bool:
-        """Whether its first octets are a source and a destination port."""
+        """Whether its first bytes are a source and a destination port."""
         return self.proto in PORT_PROTOCOLS and self.fragment not in ("middle", "last")

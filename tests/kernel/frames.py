@@ -1,4 +1,4 @@
-"""Octets of packets: made from a :class:`Probe`, and read back from what the kernel shows."""
+"""Bytes of packets: made from a :class:`Probe`, and read back from what the kernel shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.kernel.description import Probe
 _UDPLITE, _DCCP = 136, 33
 _FRAGMENT_HEADER = 44
 _EXTENSION_HEADERS = frozenset({0, 43, 60, _FRAGMENT_HEADER})
-#: Where a middle and a last fragment start, in units of 8 octets.
+#: Where a middle and a last fragment start, in units of 8 bytes.
 OFFSETS = {"first": 0, "middle": 64, "last": 128}
 
 

@@ -226,7 +226,7 @@ _SINGLE = frozenset(
 
 
 def conflicts(clause: Clause, maker: Maker) -> bool:
-    """Tell whether a rule that has the clause can't take one of the maker's as well."""
+    """Return whether a rule that has the clause can't take one of the maker's as well."""
     if clause.module != maker.module:
         return False
     return maker.module in _SINGLE or {clause.option, maker.option} == {"--syn", "--tcp-flags"}
@@ -352,7 +352,7 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
     if fields["proto"] == 17 and source == "host":
         fields.setdefault("payload", "00" * 4)
     if fields["proto"] == 132:
-        # octets that fill it up would be chunks
+        # bytes that fill it up would be chunks
         fields.pop("length", None)
         fields.setdefault("body", "00000000")
         fields.setdefault("payload", "01000014" + "11" * 16)
@@ -377,7 +377,7 @@ def finish(fields: Changes, scene: Scene, random: Random) -> Probe:
         fields["length"] = min(fields["length"], *(scene.world.interface(name).mtu for name in names))
     if fields.get("fragment") is not None:
         fields["dont_fragment"] = False
-        # all but the last fragment hold a multiple of 8 octets
+        # all but the last fragment hold a multiple of 8 bytes
         fields.pop("length", None)
         fields["payload"] = "00" * 24 if fields["fragment"] != "first" or fields["proto"] == 17 else "00" * 28
         if fields["proto"] not in (6, 17):

@@ -174,7 +174,7 @@ class Laboratory:
     # -- packets --------------------------------------------------------------------------------------
 
     def send(self, probe: Probe, *, fresh: bool = True) -> Observation:
-        """Send one packet and return what became of it.
+        """Send one packet and return what happened to it.
 
         Args:
             probe: the packet.
@@ -327,7 +327,7 @@ class Laboratory:
         return tracked
 
     def _rejects(self, steps: Sequence[Step]) -> bool:
-        """Tell whether what dropped the packet, or the last copy of it, is a REJECT."""
+        """Return whether what dropped the packet, or the last copy of it, is a REJECT."""
         drops = [step for step in steps if step.verdict == "DROP"]
         if not drops or drops[-1].rule is None:
             return False
@@ -430,7 +430,7 @@ def _frames(wire: socket.socket) -> Iterator[Arrival]:
 
 
 def _speaks(header: Header) -> bool:
-    """Tell whether a packet is more than neighbour discovery or a multicast report."""
+    """Return whether a packet is more than neighbour discovery or a multicast report."""
     report = header.proto == 2 or header.dst == "ff02::16"
     return not report and not (header.proto == 58 and 130 <= header.icmp_type <= 143)
 

@@ -127,7 +127,7 @@ def nflog_socket(family: int, group: int = 0) -> NetlinkSocket:
     general = struct.pack("=BBH", family, 0, socket.htons(group))
     for option, value in (
         (1, struct.pack("=B", 1)),  # NFULA_CFG_CMD: bind
-        (2, struct.pack("!IBB", 128, 2, 0)),  # NFULA_CFG_MODE: copy the first 128 octets
+        (2, struct.pack("!IBB", 128, 2, 0)),  # NFULA_CFG_MODE: copy the first 128 bytes
         (5, struct.pack("!I", 1)),  # NFULA_CFG_QTHRESH: send every message at once
     ):
         opened.request(_NFLOG_CONFIG, general + _attribute(option, value))

@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 
 def can_be_asked(world: World) -> bool:
-    """Tell whether the host's rules look at nothing that such questions leave open."""
+    """Return whether the host's rules look at nothing that such questions leave open."""
     dump = world.dump + world.other_dump
     return not any(word in dump for word in LEFT_OPEN) and not world.routes_by_ports
 

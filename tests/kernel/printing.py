@@ -71,7 +71,7 @@ class Spot(NamedTuple):
 
 
 def rules() -> Iterator[tuple[Family, str, str, str]]:
-    """Yield rules that iptables is known to take: family, table, chain, what stands behind `-A CHAIN`."""
+    """Yield rules that iptables is known to take: family, table, chain, what follows `-A CHAIN`."""
     for line in TAKEN:
         yield line.family, "mangle", line.chain, line.clause
     for family, clause, _ in ALL_CANONICAL:

@@ -28,7 +28,7 @@ class Memory:
     """A rule, and what it says of one packet after the other.
 
     Attributes:
-        words: its options; `{net}` stands for the prefix length, `{mask}` for the mask, of the senders' network.
+        words: its options; `{net}` represents the prefix length, `{mask}` for the mask, of the senders' network.
         expected: "y", "n" or, where it is chance, "?" for each packet.
         packets: for each packet what differs from the usual one; "a" and "b" are two senders in one network.
         keeps: connections stay open from packet to packet; else conntrack forgets them.

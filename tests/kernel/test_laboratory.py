@@ -40,7 +40,7 @@ FROM_HOST = Probe(source="host", src="10.2.0.1", dst="10.2.0.9", proto=17, sport
 
 
 def test_checksums_are_those_of_the_standards() -> None:
-    # RFC 1071 section 3, RFC 3720 appendix B.4 (32 octets of zero)
+    # RFC 1071 section 3, RFC 3720 appendix B.4 (32 bytes of zero)
     assert checksum(bytes.fromhex("0001f203f4f5f6f7")) == ~0xDDF2 & 0xFFFF
     assert crc32c(bytes(32)) == 0x8A9136AA
 

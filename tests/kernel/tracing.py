@@ -187,7 +187,7 @@ class Tracer:
         if _NETWORK in event or _TRANSPORT in event:
             header = read_header(event.get(_NETWORK, b""), event.get(_TRANSPORT, b""))
             if header is None:
-                # of a later IPv6 fragment the kernel shows the network header's first 20 octets as transport
+                # of a later IPv6 fragment the kernel shows the network header's first 20 bytes as transport
                 header = read_header(event.get(_TRANSPORT, b"").ljust(40, b"\0"), b"")
             if header is None:
                 return

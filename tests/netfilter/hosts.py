@@ -95,7 +95,7 @@ def dump(**tables: str) -> str:
 
 
 def ask(host: Host, **fields: Any) -> Trace:
-    """Ask a question; `sender` stands for the field `from`, `in_` for `in`."""
+    """Ask a question; `sender` represents the field `from`, `in_` for `in`."""
     names = {"sender": "from", "in_": "in"}
     return walk(host, Question(**{names.get(name, name): value for name, value in fields.items()}))
 

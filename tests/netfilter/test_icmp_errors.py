@@ -45,7 +45,7 @@ ERROR: dict[str, Any] = {
     "icmp_code": 4,
 }
 INNER: dict[str, Any] = {"src": "10.1.0.1", "dst": "198.51.100.7", "proto": "udp", "sport": 1234, "dport": 53}
-#: IPv4 header and 8 octets of UDP of the same packet.
+#: IPv4 header and 8 bytes of UDP of the same packet.
 QUOTED = "4500001c000700004011468e0a010001c633640704d200350008c69a"
 LINE = (
     "udp 17 30 src=10.2.0.9 dst=198.51.100.7 sport=1234 dport=53 "

@@ -1,4 +1,4 @@
-"""Which address "internet" stands for, and which rules treat other addresses from outside differently."""
+"""Which address "internet" represents, and which rules treat other addresses from outside differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of docs/: `python -m tests.pictures.shipped` draws them anew, by the commands shown beside them."""
+"""The pictures of docs/: `python -m tests.pictures.shipped` redraws them, by the commands shown beside them."""
 
 from __future__ import annotations
 

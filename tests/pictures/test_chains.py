@@ -128,7 +128,7 @@ def test_counters_are_widths() -> None:
     assert "1000 packets" in chains_picture(ruleset, counters=True).text()
 
 
-# -- the packet's way ------------------------------------------------------------------------------
+# -- the packet's path ------------------------------------------------------------------------------
 
 
 def test_the_way_is_highlighted_and_what_was_visited_in_vain_is_not() -> None:

@@ -1,4 +1,4 @@
-"""The topology picture: everything that a capture tells of is on it, and the packet's way is the trace's."""
+"""The topology picture: everything that a capture tells of is on it, and the packet's path is the trace's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVERY = sorted({path.parent for path in FIXTURES.glob("*/**/iptables-save.txt")}
 
 
 def way(source: str, *question: str, **fields: object) -> list[str]:
-    """Return the places that a packet's way passes, with its end's mark."""
+    """Return the places that a packet's path passes, with its end's mark."""
     host = iptsim.load_host(CAPTURES / source)
     picture = topology_picture(host, iptsim.explain(host, *question, **fields))  # type: ignore[arg-type]
     lines = [line for line in picture.text().splitlines() if line.startswith(("path ", "reply "))]
@@ -115,7 +115,7 @@ def test_a_guessed_host_says_so() -> None:
     assert "guessed" in nodes(picture.svg())["eth0"]
 
 
-# -- the packet's way ------------------------------------------------------------------------------
+# -- the packet's path ------------------------------------------------------------------------------
 
 
 def test_a_packet_stops_where_its_rule_stands() -> None:

@@ -27,7 +27,7 @@ def in_place(
         made: the rules that dockerd writes now.
         now: the same with their templates.
         before: the rules that dockerd wrote for its earlier settings.
-        is_dockers: tells whether a rule of `base` is Docker's.
+        is_dockers: returns whether a rule of `base` is Docker's.
     """
     names = list(base.tables)
     added = [name for name in made.tables if name not in names]
@@ -52,7 +52,7 @@ class _Merge:
         self.is_dockers = is_dockers
 
     def is_left_over(self, table: Table) -> bool:
-        """Tell whether a table existed only for Docker's rules."""
+        """Return whether a table existed only for Docker's rules."""
         return any(place[0] == table.name for place in self.before.chains) and all(
             chain.builtin and not chain.rules and chain.policy != "DROP" for chain in table.chains.values()
         )

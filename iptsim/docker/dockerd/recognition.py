@@ -86,7 +86,7 @@ def _template(
 
 
 def is_dockers(rule: Rule, bridges: Collection[str] = ()) -> bool:
-    """Tell whether dockerd wrote a rule, now or under other settings.
+    """Return whether dockerd wrote a rule, now or under other settings.
 
     A rule in a built-in chain that names a bridge is Docker's only if the bridge is.
 

@@ -123,7 +123,7 @@ class _Replay:
             self._links(container, network)
 
     def _drops(self) -> bool:
-        """Tell whether the daemon sets the policy of FORWARD to DROP when it turns forwarding on."""
+        """Return whether the daemon sets the policy of FORWARD to DROP when it turns forwarding on."""
         daemon, family = self.docker.daemon, self.family
         if daemon.ip_forward is False or (self.layout.drop_per_network and daemon.ip_forward_no_drop):
             return False

@@ -30,7 +30,7 @@ class OptionError(ValueError):
 
 
 def read_options(options: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of a network that its options set; options that do not bear on rules are left out.
+    """Return the fields of a network that its options set; options that do not affect rules are left out.
 
     >>> read_options({"com.docker.network.bridge.enable_icc": "false"})
     {'icc': False}

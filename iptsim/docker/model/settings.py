@@ -170,7 +170,7 @@ class DockerHost(Frozen):
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})
 
     def filters(self, family: Family) -> bool:
-        """Tell whether the daemon writes rules for a family."""
+        """Return whether the daemon writes rules for a family."""
         if family == 4:
             return self.daemon.iptables is not False
         if self.daemon.ip6tables is not None:

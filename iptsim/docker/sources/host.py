@@ -100,7 +100,7 @@ def _daemon(host: Host) -> DockerDaemon:
 
 
 def _proxy(rulesets: Iterable[Ruleset]) -> bool | None:
-    """Tell whether the userland proxy runs: if so, no rule forwards the host's packets to loopback addresses."""
+    """Return whether the userland proxy runs: if so, no rule forwards the host's packets to loopback addresses."""
     for ruleset in rulesets:
         output = ruleset.chain("nat", "OUTPUT")
         for rule in output.rules if output is not None else ():

@@ -23,7 +23,7 @@ from iptsim.packet import Context, Unknown
 
 
 def _has_socket(context: Context) -> bool | None:
-    """Tell whether the packet has a socket yet; None if that depends."""
+    """Return whether the packet has a socket yet; None if that depends."""
     if context.hook != "INPUT":
         return context.packet.local_socket
     # an arriving packet has its socket here only if early demultiplexing found a connected one

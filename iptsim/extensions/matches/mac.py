@@ -32,7 +32,7 @@ MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
 
 
 def _is_bare(context: Context) -> bool:
-    """Tell whether the packet came in no Ethernet frame; copies of the host's own broadcasts do not (xt_mac.c)."""
+    """Return whether the packet came in no Ethernet frame; copies of the host's own broadcasts do not (xt_mac.c)."""
     return context.in_interface in (None, "lo") or context.packet.pkttype == "loopback"
 
 

@@ -163,7 +163,7 @@ class Recent(Match):
         return (Predicate(self.save(), test, got, negated=negated),)
 
     def _enough(self, ages: list[float]) -> bool:
-        """Tell whether enough packets of an entry are young enough."""
+        """Return whether enough packets of an entry are young enough."""
         young = [age for age in ages if not self.seconds or age <= self.seconds]
         return self.remove or len(young) >= max(1, self.hitcount or 0)
 

@@ -69,7 +69,7 @@ class InOrder:
     items: tuple[int, ...]
 
     def allows(self, sequence: tuple[int, ...]) -> bool:
-        """Tell whether a sequence is one of them."""
+        """Return whether a sequence is one of them."""
         rest = iter(sequence)
         return all(item in rest for item in self.items)
 

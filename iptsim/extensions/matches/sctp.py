@@ -47,7 +47,7 @@ class Chunk(NamedTuple):
         return _NAMES.get(self.number, str(self.number)) + self._flags()
 
     def fits(self, carried: Chunk) -> bool:
-        """Tell whether a chunk of this type has the right flags."""
+        """Return whether a chunk of this type has the right flags."""
         return carried.set & self.mask == self.set
 
     def listed(self) -> str:
@@ -88,7 +88,7 @@ class CarriedChunks:
     chunks: tuple[Chunk, ...]
 
     def allows(self, carried: tuple[Chunk, ...]) -> bool:
-        """Tell whether the chunks of a packet are right."""
+        """Return whether the chunks of a packet are right."""
         listed = {chunk.number: chunk for chunk in self.chunks}
         fitting = [one for one in carried if one.number in listed and listed[one.number].fits(one)]
         if self.how == "any":

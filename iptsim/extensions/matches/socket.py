@@ -21,7 +21,7 @@ _ERRORS = frozenset({3, 4, 5, 11, 12})
 
 
 def _looked_up(packet: Packet) -> bool:
-    """Tell whether the kernel looks for a socket: TCP, UDP, or an ICMP error about one."""
+    """Return whether the kernel looks for a socket: TCP, UDP, or an ICMP error about one."""
     if packet.proto == ICMP:
         return packet.icmp_type in _ERRORS
     if packet.proto == ICMPV6:

@@ -78,7 +78,7 @@ def _hexadecimal(text: str) -> bytes:
 
 
 def _printable(pattern: bytes) -> bool:
-    """Tell whether iptables prints the pattern as a text: ASCII without controls, no backslash at its end."""
+    """Return whether iptables prints the pattern as a text: ASCII without controls, no backslash at its end."""
     return all(0x20 <= code < 0x7F for code in pattern) and not pattern.endswith(b"\\")
 
 
@@ -184,7 +184,7 @@ class String(Match):
         return unknown if possible else False
 
     def _may_be(self, data: int, known: int, wanted: int) -> bool:
-        """Tell whether a byte with these known bits can be the wanted one."""
+        """Return whether a byte with these known bits can be the wanted one."""
         if known == 0:
             return True
         if not self.icase:

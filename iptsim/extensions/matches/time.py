@@ -111,7 +111,7 @@ class Moments:
     contiguous: bool
 
     def allows(self, moment: datetime) -> bool:
-        """Tell whether a moment is one of them."""
+        """Return whether a moment is one of them."""
         first, last = self.dates
         if not first <= moment.replace(microsecond=0) <= last:
             return False

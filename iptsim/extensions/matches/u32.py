@@ -193,7 +193,7 @@ def _run(test: U32Test, data: WireBytes, context: Context) -> tuple[int, int] | 
 
 
 def _holds(test: U32Test, data: WireBytes, context: Context) -> bool | None:
-    """Tell whether a test holds; None where open bits decide."""
+    """Return whether a test holds; None where open bits decide."""
     result = _run(test, data, context)
     if isinstance(result, str):
         return False if result == "end" else None
@@ -204,7 +204,7 @@ def _holds(test: U32Test, data: WireBytes, context: Context) -> bool | None:
 
 
 def _may_lie(low: int, high: int, value: int, known: int) -> bool:
-    """Tell whether a number with these known bits can lie between `low` and `high`."""
+    """Return whether a number with these known bits can lie between `low` and `high`."""
     least = _least(low, value, known)
     return least is not None and least <= high
 

@@ -102,7 +102,7 @@ class _Reader:
         return first
 
     def _is_comment(self, text: str) -> bool:
-        """Tell whether a line is a comment: `# iptables ...` is one in a script, and a command of root's elsewhere."""
+        """Return whether a line is a comment: `# iptables ...` is one in a script, and a command of root's elsewhere."""
         return text.lstrip().startswith("#") and (self.is_script or not text.lstrip().startswith("# "))
 
     def _continued(self) -> str:
@@ -115,7 +115,7 @@ class _Reader:
         return text
 
     def _follow(self) -> bool:
-        """Tell whether further commands follow in the next lines."""
+        """Return whether further commands follow in the next lines."""
         return any(_LIKELY.search(line.text) for line in self.lines[self.at : self.at + 4])
 
     def segment(self) -> Segment:
@@ -172,7 +172,7 @@ def _table(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _interface(lines: list[Line]) -> str | None:
-    """Return the WireGuard interface that `%i` stands for, if the text names just one."""
+    """Return the WireGuard interface that `%i` represents, if the text names just one."""
     if not any("%i" in line.text for line in lines):
         return None
     named = {found[1] for line in lines for found in _WIREGUARD.finditer(line.text)}

@@ -145,14 +145,14 @@ class _Reader:
         return True
 
     def _listing_ends(self, rules: Rules, name: str) -> bool:
-        """Tell whether a policy begins the listing of another table: policies stand before the rules."""
+        """Return whether a policy begins the listing of another table: policies stand before the rules."""
         policies = [item.name for item in rules.items if isinstance(item, ChainItem) and item.policy]
         return name in policies or (
             any(isinstance(item, CommandItem) for item in rules.items) and bool(policies)
         )
 
     def _goes_on(self, text: str, line: Line) -> bool:
-        """Tell whether a line is the rest of a rule that was wrapped before it."""
+        """Return whether a line is the rest of a rule that was wrapped before it."""
         if line.is_blank or line.is_gap or _is_line(line.text) or _COMMENT.match(line.text):
             return False
         if is_prompt(line.text) or command_of(line.text) is not None:
@@ -229,5 +229,5 @@ def words_of_rule(text: str) -> list[Word]:
 
 
 def _cut_inside(text: str, rest: str) -> bool:
-    """Tell whether a line was cut in the middle of a word: by a terminal, at its width."""
+    """Return whether a line was cut in the middle of a word: by a terminal, at its width."""
     return len(text) in (80, 100, 120, 132) and not text.endswith(" ") and not rest.startswith((" ", "-"))

@@ -48,7 +48,7 @@ class Columns(NamedTuple):
 
     Attributes:
         interfaces: in and out; None where the listing was made without -v.
-        rest: what stands behind the addresses.
+        rest: what follows the addresses.
     """
 
     position: int | None
@@ -75,7 +75,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def is_listing(command: Command) -> bool:
-    """Tell whether a command prints a listing."""
+    """Return whether a command prints a listing."""
     if not command.program.startswith(("iptables", "ip6tables")) or "save" in command.program:
         return False
     return any(
@@ -202,7 +202,7 @@ class _Reader:
             )
 
     def _may_go_on(self, at: int) -> bool:
-        """Tell whether a line may be the rest of a rule that was wrapped before it."""
+        """Return whether a line may be the rest of a rule that was wrapped before it."""
         if at >= len(self.lines):
             return False
         line = self.lines[at]
@@ -305,7 +305,7 @@ class _Reader:
 
 
 def _leads_on(target: str, family: Family) -> bool:
-    """Tell whether a target is a chain: its own rules, whose interfaces are not shown either, decide."""
+    """Return whether a target is a chain: its own rules, whose interfaces are not shown either, decide."""
     return bool(target) and find_target(target, family) is None
 
 

@@ -16,7 +16,7 @@ from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
 
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>\bIN=\S* OUT=\S*(?: .*)?$)")
-#: What stands before a rule's own prefix: the time, the machine, the ring buffer's stamp.
+#: What precedes a rule's own prefix: the time, the machine, the ring buffer's stamp.
 _STAMP = re.compile(r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>")
 _TRACE = re.compile(
     r"TRACE: (?P<table>raw|mangle|nat|filter|security):(?P<chain>[^\s:]+):(?P<kind>rule|policy|return):(?P<number>\d+)"

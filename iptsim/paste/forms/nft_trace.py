@@ -1,4 +1,4 @@
-"""`nft monitor trace`: the packet, and the chain that decided what becomes of it."""
+"""`nft monitor trace`: the packet, and the chain that decided what happens to it."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _network(random: Random, scene: Scene, field: str) -> Draft:
         others = tuple(other for other in scene.addresses if other != address)
         return Draft(address, each(field, address), each(field, *random.sample(others, 2)))
     if kind < 0.48 and scene.family == 4:
-        # a mask with a hole: only the first and the last octet count
+        # a mask with a hole: only the first and the last byte count
         others = (f"{address.rpartition('.')[0]}.{(number + 1) & 0xFF}",)
         return Draft(f"{address}/255.0.0.255", each(field, address), each(field, *others))
     if kind < 0.52:

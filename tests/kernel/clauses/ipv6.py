@@ -21,7 +21,7 @@ def icmpv6_type(random: Random, scene: Scene) -> Draft:
     )
 
 
-#: A header as its octets after the next-header field: length in units of 8 beyond the first, then options.
+#: A header as its bytes after the next-header field: length in units of 8 beyond the first, then options.
 _HOP = (0, "00" + "010400000000")
 _HOP_ALERT = (0, "00" + "050200000100")
 #: Options that the kernel skips; it drops a packet with more padding than it could need.

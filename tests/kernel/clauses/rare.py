@@ -114,7 +114,7 @@ def _set_counter(scene: Scene, number: int) -> Draft:
 
 @maker("dccp", "--dccp-option", proto=33, weight=0)
 def dccp_option(random: Random, scene: Scene) -> Draft:
-    # data offset 8 words: 16 octets of header, 12 more of a request, 4 of options
+    # data offset 8 words: 16 bytes of header, 12 more of a request, 4 of options
     def options(text: str) -> Changes:
         return {"body": "08000000" + "01000000" + "00000001", "payload": "00" * 12 + text}
 
@@ -212,7 +212,7 @@ def srh_length(random: Random, scene: Scene) -> Draft:
 
 @maker("srh", "--srh-tag", family=6, weight=0.05)
 def srh_tag(random: Random, scene: Scene) -> Draft:
-    # the kernel compares the tag without turning its octets round (ip6t_srh.c)
+    # the kernel compares the tag without turning its bytes round (ip6t_srh.c)
     return Draft(
         "7", (_segments(0, 0, 0x0700), _segments(0, 0, 7)), (_segments(0, 0, 8), {"extension_headers": ()})
     )
