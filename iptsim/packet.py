@@ -1,7 +1,7 @@
-"""The simulated packet, its connection, and the context in which a rule looks at it.
+"""The simulated packet, its connection, and the context in which a rule is evaluated.
 
-Addresses are plain integers beside an address family (4 or 6), as the kernel compares them;
-:func:`address_text` and :func:`parse_address` convert at the edges. Nothing here decides a verdict.
+Addresses are plain integers with a separate family (4 or 6), as the kernel compares them;
+:func:`address_text` and :func:`parse_address` convert them. Nothing here decides a verdict.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Family = Literal[4, 6]
 FAMILIES: tuple[Family, Family] = (4, 6)
 Direction = Literal["original", "reply"]
 
-#: Protocols by the names that iptables prints for them: those of netbase's /etc/protocols.
+#: Protocols by the names that iptables prints, from netbase's /etc/protocols.
 PROTOCOLS: dict[str, int] = {
     "ip": 0, "hopopt": 0, "icmp": 1, "igmp": 2, "ggp": 3, "ipencap": 4, "st": 5, "tcp": 6, "egp": 8, "igp": 9,
     "pup": 12, "udp": 17, "hmp": 20, "xns-idp": 22, "rdp": 27, "iso-tp4": 29, "dccp": 33, "xtp": 36, "ddp": 37,
@@ -54,7 +54,7 @@ TCP_FLAGS: dict[str, int] = {
 
 @lru_cache(maxsize=65536)
 def address_text(family: int, address: int) -> str:
-    """Return the text of an address, as inet_ntop(3) and so iptables prints it.
+    """Return the text of an address in the form of inet_ntop(3), which iptables prints.
 
     >>> address_text(4, 0xAC110002), address_text(6, 0xFFFF01020304)
     ('172.17.0.2', '::ffff:1.2.3.4')
@@ -65,7 +65,7 @@ def address_text(family: int, address: int) -> str:
 
 
 def endpoint_text(family: int, address: int, port: int | None) -> str:
-    """Return an address and a port as people write them.
+    """Return an address and a port in the usual notation.
 
     >>> endpoint_text(4, 0x0A000009, 80), endpoint_text(6, 1, 80), endpoint_text(4, 0x0A000009, None)
     ('10.0.0.9:80', '[::1]:80', '10.0.0.9')
@@ -88,12 +88,12 @@ def parse_address(text: str) -> tuple[Family, int]:
 
 
 def protocol_name(number: int) -> str:
-    """Return a protocol's name, or its number where it has none."""
+    """Return a protocol's name, or its number if it has none."""
     return PROTOCOL_NAMES.get(number, str(number))
 
 
 class Flow(NamedTuple):
-    """One direction of a connection: what conntrack keys on. For ICMP echo, the ports hold the id."""
+    """One direction of a connection: the key of conntrack. For ICMP echo, the ports hold the ID."""
 
     src: int
     sport: int | None
@@ -102,19 +102,19 @@ class Flow(NamedTuple):
     proto: int
 
     def reversed(self) -> Flow:
-        """Return the flow of the answers."""
+        """Return the flow of the replies."""
         return Flow(self.dst, self.dport, self.src, self.sport, self.proto)
 
 
 class Zone(NamedTuple):
-    """A conntrack zone: its number for each direction; `--zone-orig` and `--zone-reply` give it to one only."""
+    """A conntrack zone: its number for each direction; `--zone-orig` and `--zone-reply` set only one of them."""
 
     original: int = 0
     reply: int = 0
 
     @property
     def id(self) -> int:
-        """The zone's number, whatever the direction that it is for."""
+        """The zone's number, whatever its direction."""
         return self.original or self.reply
 
 
@@ -123,12 +123,11 @@ NO_ZONE = Zone()
 
 @dataclass(slots=True)
 class Packet:
-    """A packet's header, payload and the kernel's notes on it (mark, owner, how the frame came).
+    """A packet's header, payload and the kernel's metadata (mark, owner, type of the frame).
 
-    A value of ``None`` means: this packet has none (a forwarded packet has no owner), except for
-    ports of a port protocol, where it means that nobody can know it beforehand (a port that the
-    kernel picks at random). `defaults` names the fields that the question left open and that hold a
-    stated default.
+    ``None`` means that the packet has no such value (a forwarded packet has no owner), except for
+    ports of a protocol with ports, where it means unknown (a port that the kernel picks at random).
+    `defaults` names the fields that the question left open and that have a documented default.
     """
 
     family: Family
@@ -148,7 +147,7 @@ class Packet:
     tos: int = 0
     #: total length of the IP packet in bytes (IPv6: header included)
     length: int = 60
-    #: what follows the transport header
+    #: the data after the transport header
     payload: bytes = b""
     #: "first", "middle" or "last" for a fragment, None for a whole packet
     fragment: str | None = None
@@ -158,21 +157,21 @@ class Packet:
     extra: dict[str, Any] = field(default_factory=dict)
     mark: int = 0
     secmark: str | None = None
-    #: owner of the local socket that sent it; None: no local socket, or nobody said
+    #: owner of the local socket that sent it; None if there is no local socket, or it is unknown
     uid: int | None = None
     gid: int | None = None
-    #: by how much the transport checksum is off (ones' complement); SNPT and DNPT may leave it so
+    #: the error of the transport checksum (ones' complement), which SNPT and DNPT may cause
     checksum_error: int = 0
     #: whether a local socket sent the packet
     local_socket: bool = False
     src_mac: str | None = None
     dst_mac: str | None = None
-    #: "unicast", "broadcast" or "multicast" as the frame was addressed; "loopback" for the host's own
-    #: broadcast as the host gets it back
+    #: "unicast", "broadcast" or "multicast", by the frame's destination; "loopback" for the host's own
+    #: broadcasts, which it receives itself
     pkttype: str = "unicast"
     #: set by the CLASSIFY target, as "major:minor"
     priority: str | None = None
-    #: the flow of the packet that an ICMP error quotes, as that came to who sends the error; None: nobody said
+    #: the flow of the packet quoted in an ICMP error, as the sender of the error received it; None if unknown
     quoted: Flow | None = None
     defaults: frozenset[str] = frozenset()
 
@@ -187,11 +186,11 @@ class Packet:
 
     @property
     def flow(self) -> Flow:
-        """The packet's own tuple, as conntrack would look it up."""
+        """The packet's own tuple, which conntrack looks up."""
         return Flow(self.src, self.sport, self.dst, self.dport, self.proto)
 
 
-# Packets are copied several times a walk: this takes a fifth of the time of copy.copy.
+# Packets are copied several times per walk: this takes a fifth of the time of copy.copy.
 _PACKET_VALUES = attrgetter(*(entry.name for entry in fields(Packet)))
 
 
@@ -212,13 +211,13 @@ def is_icmp_query(proto: int, icmp_type: int) -> bool:
 
 
 def syn_options(family: Family) -> dict[int, bytes]:
-    """Return the TCP options of a SYN as Linux sends it: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
+    """Return the TCP options of a SYN from Linux: MSS for an MTU of 1500, SACK, timestamps, scale 7."""
     size = (1460 if family == 4 else 1440).to_bytes(2, "big")
     return {MSS_OPTION: size, 4: b"", 8: bytes(8), 1: b"", 3: b"\x07"}
 
 
 def usual_length(packet: Packet) -> int:
-    """Return the length in bytes of a packet as Linux sends it, where its length was not given."""
+    """Return the default length in bytes of a packet, as Linux would send it."""
     header = 20 if packet.family == 4 else 40
     if packet.proto == TCP:
         options = sum(1 if kind < 2 else 2 + len(data) for kind, data in packet.tcp_options.items())
@@ -232,12 +231,12 @@ class Connection:
 
     Attributes:
         original: the first packet's flow, before any translation.
-        reply: the flow that answers will have on the wire.
+        reply: the flow of the replies on the wire.
         status: among "SEEN_REPLY", "ASSURED", "CONFIRMED", "EXPECTED", "SNAT", "DNAT".
         related: the connection was expected by, or belongs to, another one (ctstate RELATED for its
             first packet).
         accounting: bytes and packets so far by direction, if known (`-m connbytes`).
-        nat_done: of "src", "dst": which translations are settled, so that no nat chain is asked again.
+        nat_done: the settled translations ("src", "dst"), for which no nat chain is evaluated again.
     """
 
     family: Family
@@ -263,7 +262,7 @@ class Connection:
 
 
 class State(NamedTuple):
-    """What conntrack says about a packet: its ctstate, its entry, and its direction in that connection."""
+    """The state of a packet in conntrack: its ctstate, its entry, and its direction in that connection."""
 
     state: str
     connection: Connection | None
@@ -273,7 +272,7 @@ class State(NamedTuple):
 def find_quoted(
     error: Packet, quoted: Flow, connections: Iterable[Connection], zone: Zone | None = None
 ) -> State | None:
-    """Return the state of an ICMP error: it belongs to the connection of the packet that it quotes.
+    """Return the state of an ICMP error, which belongs to the connection of the quoted packet.
 
     The kernel looks up the quoted packet's reply, as the sender of the error saw it; the error must go to the
     quoted packet's sender (nf_conntrack_inet_error). Unknown ports count as equal.
@@ -298,7 +297,7 @@ def find_quoted(
 
 
 def _fits(flow: Flow, known: Flow) -> bool:
-    """Return whether two flows can be the same."""
+    """Return whether two flows may be the same."""
     ports = ((flow.sport, known.sport), (flow.dport, known.dport))
     return (
         (flow.src, flow.dst, flow.proto) == (known.src, known.dst, known.proto)
@@ -307,11 +306,11 @@ def _fits(flow: Flow, known: Flow) -> bool:
 
 
 class Unknown(NamedTuple):
-    """The third truth value: nobody can tell from the dump, the capture and the question.
+    """The third truth value: the dump, the capture and the question do not determine the result.
 
     Attributes:
         reason: why, as a phrase that follows "depends on": "the contents of ipset blocklist".
-        decide: what would settle it, e.g. "--assume limit=yes" or "ipset-save.txt in the capture".
+        decide: what would decide it, e.g. "--assume limit=yes" or "ipset-save.txt in the capture".
         key: equal keys must go the same way within one walk (set membership, the owner); an empty
             key represents a new decision each time (limit, statistic).
     """
@@ -321,7 +320,7 @@ class Unknown(NamedTuple):
     key: tuple[Any, ...] = ()
 
 
-#: True, False, or Unknown with its reason. There is no other way to say "maybe".
+#: True, False, or Unknown with its reason. There is no other way to express "maybe".
 Truth = bool | Unknown
 
 
@@ -331,7 +330,7 @@ def negate(truth: Truth) -> Truth:
 
 
 class Surroundings(Protocol):
-    """What a match may ask about the world around the rules. The walker provides it."""
+    """What a match may query about the world around the rules. The walker provides it."""
 
     def address_type(self, family: Family, address: int, interface: str | None) -> str | Unknown:
         """Return addrtype's name of an address: LOCAL, UNICAST, BROADCAST, MULTICAST, BLACKHOLE ...
@@ -340,7 +339,7 @@ class Surroundings(Protocol):
         """
 
     def reverse_path(self, context: Context, *, loose: bool, validmark: bool, accept_local: bool) -> Truth:
-        """Return whether the reverse path to the packet's source is good (`-m rpfilter`)."""
+        """Return whether the packet passes the reverse path check (`-m rpfilter`)."""
 
     def set_contains(
         self, name: str, directions: tuple[str, ...], context: Context, options: dict[str, Any]
@@ -348,12 +347,12 @@ class Surroundings(Protocol):
         """Return whether the packet is in an ipset; `options` are those of `-m set`."""
 
     def fact(self, name: str) -> Any:
-        """Return what the question or the capture says about `name` (e.g. "time", "cpu"), else None."""
+        """Return a fact from the question or the capture (e.g. "time", "cpu"), or None."""
 
     def recent(self, name: str) -> dict[int, list[float]] | None:
         """Return the entries of a `-m recent` list (address -> ages in seconds), None if unknown.
 
-        What the caller changes there is remembered for the rest of the walk.
+        Changes by the caller persist for the rest of the walk.
         """
 
     def change_set(
@@ -365,34 +364,34 @@ class Surroundings(Protocol):
         *,
         overwrite: bool = False,
     ) -> bool:
-        """Add the packet's entry to an ipset ("add"), or delete it ("del"); return whether the set takes it.
+        """Add the packet's entry to an ipset ("add"), or delete it ("del"); return whether the set accepts it.
 
-        `overwrite`: an entry that is there already counts as added (`--exist`).
+        `overwrite`: an existing entry counts as added (`--exist`).
         """
 
 
 @dataclass(slots=True)
 class Context:
-    """What a rule sees at its place: the packet, its connection, the interfaces, the surroundings.
+    """The context of a rule: the packet, its connection, the interfaces, the surroundings.
 
     Attributes:
         hook: PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING.
         table: raw, mangle, nat, filter or security.
-        in_interface / out_interface: None where the hook has none (OUTPUT has no input).
-        physical_in / physical_out: bridge ports, when br_netfilter hands the packet to iptables.
+        in_interface / out_interface: None if the hook has none (OUTPUT has no input).
+        physical_in / physical_out: bridge ports, if br_netfilter passes the packet to iptables.
         bridged: the frame is switched, not routed.
-        entered: the interface by which IP itself saw the packet come in, None if it did not: a packet of
-            the host's own, or one that a bridge switches.
-        state: ctstate of the packet: NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; None when
+        entered: the interface on which the IP layer received the packet; None for locally generated or
+            switched packets.
+        state: ctstate of the packet: NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; None if
             conntrack is off.
-        connection: the entry; None for INVALID and UNTRACKED packets or when conntrack is off.
-        direction: which way the packet goes in its connection.
+        connection: the entry; None for INVALID and UNTRACKED packets, or if conntrack is off.
+        direction: the packet's direction in its connection.
         backend: "nf_tables" or "legacy"; a few matches differ.
-        version: of the iptables that saved the rules ("1.8.9"), None if the dump does not say; some
-            versions load other rules than those that they print.
-        consulted: names of packet fields that were looked at while holding a default.
-        notrack / zone / helper: what a CT target in the raw table asked of conntrack.
-        template: whether such a target was met: conntrack listens to the first one only.
+        version: of the iptables that saved the rules ("1.8.9"), None if unknown; some versions load
+            other rules than those they print.
+        consulted: names of packet fields that were used with their default.
+        notrack / zone / helper: the settings of a CT target in the raw table.
+        template: whether there was such a target: only the first one has an effect.
     """
 
     packet: Packet

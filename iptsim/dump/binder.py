@@ -290,7 +290,7 @@ class _Getopt:
             self.jumped = True
             self._jump(self._argument(at, "a target or a chain"), letter == "g")
         elif letter == "c":
-            first = self._argument(at, "packets and octets")
+            first = self._argument(at, "packets and bytes")
             second = None if "," in self.words[first] else self._optional()
             plan.counters = (first,) if second is None else (first, second)
             if second is None:
@@ -305,9 +305,9 @@ class _Getopt:
             raise BindError(
                 message("-t is not allowed in a dump"),
                 at,
-                message("the table is named by the line *TABLE above"),
+                message("the line *TABLE above names the table"),
             )
-        elif letter != "v":  # -v only makes iptables-restore talk more
+        elif letter != "v":  # -v only makes iptables-restore more verbose
             raise BindError(message("{words} is not allowed in a dump", words=self.words[at]), at)
 
     def _command(self, letter: str, at: int) -> None:
