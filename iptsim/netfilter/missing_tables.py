@@ -132,7 +132,7 @@ def _filter_rules(rulesets: list[Ruleset]) -> list[Rule]:
 
 
 def _is_protected(rules: list[Rule], bridge: str) -> bool:
-    """Return whether Docker closes a bridge's unpublished ports: not in the gateway modes routed and nat-unprotected."""
+    """Return whether Docker closes a bridge's unpublished ports: not in gateway modes routed and nat-unprotected."""
     own = [rule for rule in rules if rule.parameters.out_interface == bridge]
     routed = any(
         rule.chain in ("DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL") and rule.target_name == "RETURN"

@@ -102,7 +102,7 @@ class _Reader:
         return first
 
     def _is_comment(self, text: str) -> bool:
-        """Return whether a line is a comment: `# iptables ...` is one in a script, and a command of root's elsewhere."""
+        """Return whether a line is a comment: `# iptables ...` is one in a script, elsewhere a root command."""
         return text.lstrip().startswith("#") and (self.is_script or not text.lstrip().startswith("# "))
 
     def _continued(self) -> str:
