@@ -1,6 +1,7 @@
-"""Programs that say in a comment what each of their rules does: Cilium, flannel, Istio's ambient mode, Antrea.
+"""Programs that say in a comment what each of their rules does: Cilium, flannel, Antrea.
 
-Sources: cilium/cilium, pkg/datapath/iptables; flannel-io/flannel, pkg/trafficmngr/iptables.
+Sources: cilium/cilium, pkg/datapath/iptables; flannel-io/flannel, pkg/trafficmngr/iptables; antrea-io/antrea,
+pkg/agent/route/route_linux.go.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ def _cilium(rule: Rule, scope: Scope) -> Role | None:
     if found is None:
         return None
     return Role("cilium-rule", message("Cilium: {comment}", comment=found[1]))
+
+
+def _antrea(rule: Rule, scope: Scope) -> Role | None:
+    found = re.match(r"Antrea: (.+)", comment_of(rule))
+    return Role("antrea-rule", message("Antrea: {comment}", comment=found[1])) if found is not None else None
 
 
 def _flannel(rule: Rule, scope: Scope) -> Role | None:
@@ -38,5 +44,6 @@ def _flannel(rule: Rule, scope: Scope) -> Role | None:
     return Role("flannel-plumbing", message("leads to flannel's rules"))
 
 
+ANTREA = Maker("antrea", r"ANTREA-.+", role=_antrea, comments=True)
 CILIUM = Maker("cilium", r"(?:OLD_)?CILIUM_.+", role=_cilium, comments=True)
 FLANNEL = Maker("flannel", r"FLANNEL-.+", role=_flannel, comments=True)

@@ -21,7 +21,7 @@ _STEPS = r"_(?P<step>pre|log|deny|allow|post)"
 _OF_ZONE = re.compile(rf"(?P<hook>IN|OUT|FWDI|FWDO|FWD|PRE|POST)_(?P<zone>.+?)(?:{_STEPS})?")
 #: The chains of a zone of which at least one proves that a name is one's.
 _PROOFS = ("_allow", "_deny", "_log")
-_BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
+_BUILTIN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:

@@ -207,6 +207,8 @@ def _of_chain(rule: Rule, text: str) -> Role | None:
         return Role("kube-plumbing", message("marks the packet: KUBE-FIREWALL drops it"))
     if chain == "KUBE-MARK-MASQ":
         return Role("kube-plumbing", message("marks the packet: KUBE-POSTROUTING masquerades it"))
+    if chain == "KUBE-POSTROUTING" and target == "MARK":
+        return Role("kube-masquerade", message("clears the mark before masquerading"))
     if chain == "KUBE-POSTROUTING" and target in ("MASQUERADE", "RETURN"):
         if target == "RETURN":
             return Role("kube-masquerade", message("leaves packets without the mark of services alone"))

@@ -27,6 +27,7 @@ MAKERS: tuple[Maker, ...] = (
     ufw.MAKER,
     kubernetes.MAKER,
     calico.MAKER,
+    commented.ANTREA,
     commented.CILIUM,
     commented.FLANNEL,
     cni.MAKER,

@@ -1,7 +1,7 @@
 """Programs known by the names of their chains alone.
 
 Sources: arno-iptables-firewall's bin/arno-iptables-firewall, apf's files/firewall and functions, istio's
-tools/istio-iptables, Antrea's pkg/agent/route, NetworkManager's src/core/nm-firewall-utils.c, miniupnpd's
+tools/istio-iptables, NetworkManager's src/core/nm-firewall-utils.c, miniupnpd's
 netfilter scripts, sshguard's backends, weave's iptables.go.
 """
 
@@ -37,7 +37,6 @@ NAMED = (
     Maker("arno", "", claims=_arno),
     Maker("apf", "", claims=_apf),
     Maker("istio", r"ISTIO_.+"),
-    Maker("antrea", r"ANTREA-.+"),
     Maker("weave", r"WEAVE(?:-.+)?"),
     Maker("networkmanager", r"nm-(?:sh-|mwan-).+"),
     Maker("miniupnpd", r"MINIUPNPD.*"),

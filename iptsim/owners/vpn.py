@@ -12,7 +12,7 @@ from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
 from iptsim.languages import message
 from iptsim.owners.maker import Maker, Role, Scope, option_of, port_of, without_comment
 
-_TUNNELS = re.compile(r"(?:wg|tun|tap|ppp|ipsec|nordlynx|proton|zt)[A-Za-z0-9_-]*[0-9+][A-Za-z0-9_-]*")
+_TUNNELS = re.compile(r"(?:wg|tun|tap|utun|zt)[A-Za-z0-9_-]*[0-9+][A-Za-z0-9_-]*|nordlynx|proton0")
 _TAILNET = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 _SERVERS = {"51820/udp": "WireGuard", "1194/udp": "OpenVPN", "1194/tcp": "OpenVPN"}
 
@@ -81,4 +81,5 @@ def _tunnel(rule: Rule, scope: Scope) -> Role | None:
 
 
 TAILSCALE = Maker("tailscale", r"ts-.+", role=_tailscale)
-TUNNEL = Maker("vpn", "", role=_tunnel)
+#: These rules are the user's, of whatever program the tunnel is.
+TUNNEL = Maker("user", "", role=_tunnel)

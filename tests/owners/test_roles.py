@@ -124,9 +124,9 @@ WRITTEN = [
         "packets may reach instances on lxdbr0",
     ),
     ("lxd", "-A INPUT -i lxcbr0 -p udp -m udp --dport 53 -j ACCEPT", "", "DNS for instances on lxcbr0"),
-    ("vpn", "-A FORWARD -i wg0 -j ACCEPT", "", "clients of the VPN on wg0 may connect through this host"),
-    ("vpn", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT", "", "the port of the WireGuard server"),
-    ("vpn", "-A FORWARD -i tun0 -o eth0 -j ACCEPT", "", "clients of the VPN on tun0 may connect through this host"),
+    ("user", "-A FORWARD -i wg0 -j ACCEPT", "", "clients of the VPN on wg0 may connect through this host"),
+    ("user", "-A INPUT -p udp -m udp --dport 51820 -j ACCEPT", "", "the port of the WireGuard server"),
+    ("user", "-A FORWARD -i tun0 -o eth0 -j ACCEPT", "", "clients of the VPN on tun0 may connect through this host"),
     (
         "crowdsec",
         "-A CROWDSEC_CHAIN -m set --match-set crowdsec-blacklists-0 src -j DROP",
