@@ -44,6 +44,7 @@ def network_name(host: Host | None, bridge: str) -> str:
     return found.name if found is not None and not found.is_default_bridge else bridge
 
 
+_INGRESS = "DOCKER-INGRESS"
 _JUMPS = {
     "DOCKER-USER": message("evaluates the user's own rules in DOCKER-USER first"),
     "DOCKER-FORWARD": message("leads to Docker's rules for forwarded packets"),
@@ -127,7 +128,7 @@ class _Reader:
             return self.role(_JUMPS.get(chain) or message("leads to {chain}", chain=chain))
         if self.rule.chain == "DOCKER-USER":
             return self.role(message("the end of the user's own rules; Docker's rules follow"))
-        if self.rule.chain == "DOCKER-INGRESS":
+        if self.rule.chain == _INGRESS:
             return self.role(message("the end of swarm's published ports"))
         return self.role(message("no isolation rule matched"))
 
@@ -143,6 +144,9 @@ class _Reader:
 
     def replies(self) -> Role:
         """Read the ACCEPT of established connections."""
+        if self.rule.chain == _INGRESS:
+            port = _port(self.rule, "source_port")
+            return self.role(message("allows replies of the swarm service on {port}", port=port), port=port)
         if self.rule.parameters.out_interface is None and self.network:
             return self.role(
                 message("allows replies from {network}: its gateway mode is routed", network=self.network)
@@ -174,6 +178,10 @@ class _Reader:
         """Read the ACCEPT of a published port."""
         container = self._container(self.rule.parameters.destination)
         port = _port(self.rule, "destination_port")
+        if self.rule.chain == _INGRESS:
+            return self.role(
+                message("allows packets to {port}: a swarm service publishes it", port=port), port=port
+            )
         why = message(
             "allows external packets to {container} on {port}: a published port",
             container=container,
@@ -189,6 +197,12 @@ class _Reader:
             why = message("forwards {outside} of the host: a published port", outside=outside)
             return self.role(why, host_port=outside)
         container, network = self._place(6 if target.family == 6 else 4, target.addresses[0])
+        if self.rule.chain == _INGRESS:
+            why = message(
+                "forwards {outside} of the host to swarm's routing mesh: a service publishes it",
+                outside=outside,
+            )
+            return self.role(why, network=network, container=container, host_port=outside)
         inside = (
             f"{target.ports[0]}/{protocol_name(self.rule.parameters.protocol or 6)}" if target.ports else ""
         )

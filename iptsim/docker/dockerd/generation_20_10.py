@@ -6,6 +6,7 @@ firewall_linux.go; dumps of 20.10.24.
 
 from __future__ import annotations
 
+from iptsim.docker.dockerd import swarm
 from iptsim.docker.dockerd.templates import Layout, append, insert, top
 
 START = (
@@ -93,6 +94,8 @@ LAYOUT = Layout(
     trusted=(),
     port=PORT,
     link=LINK,
+    ingress=swarm.START_20_10,
+    ingress_port=swarm.PORT_20_10,
     drop_always=frozenset({6}),
     drop_per_network=False,
 )

@@ -6,7 +6,7 @@ port.go, link.go, wsl2.go), libnetwork/firewall_linux.go; dumps of 28.5.2.
 
 from __future__ import annotations
 
-from iptsim.docker.dockerd import generation_20_10, generation_26
+from iptsim.docker.dockerd import generation_20_10, generation_26, swarm
 from iptsim.docker.dockerd.templates import Layout, append, insert, top
 
 START = (
@@ -118,6 +118,8 @@ LAYOUT = Layout(
     trusted=TRUSTED,
     port=PORT,
     link=generation_20_10.LINK,
+    ingress=swarm.START_28,
+    ingress_port=swarm.PORT_28,
     drop_always=frozenset(),
     drop_per_network=True,
 )

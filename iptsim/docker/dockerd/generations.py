@@ -1,4 +1,4 @@
-"""The layouts of all generations, and the rules of engines older than those and of swarm mode."""
+"""The layouts of all generations."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.templates import RuleTemplate, append
 from iptsim.dump.ruleset import Rule
 
-#: Rules of engines before 20.10, of 28.0 and of swarm mode. Sources: libnetwork 0.8 to 17.09
-#: (DOCKER-ISOLATION), moby v28.0.0 (ipsets of bridges), libnetwork/service_linux.go (DOCKER-INGRESS).
+#: Rules of engines before 20.10 and of 28.0. Sources: libnetwork 0.8 to 17.09 (DOCKER-ISOLATION), moby v28.0.0
+#: (ipsets of bridges).
 OTHERS = (
     append("filter FORWARD", "-j DOCKER-ISOLATION"),
     append("filter DOCKER-ISOLATION", "-i {bridge} -o {other} -j DROP", role="isolation"),
@@ -24,18 +24,6 @@ OTHERS = (
            "--ctstate RELATED,ESTABLISHED -j ACCEPT", role="answers"),
     append("filter FORWARD", "-i {bridge} -j ACCEPT", role="outgoing"),
     append("filter FORWARD", "-j DOCKER-FORWARD"),
-    append("filter FORWARD", "-j DOCKER-INGRESS"),
-    append("filter DOCKER-FORWARD", "-j DOCKER-INGRESS"),
-    append("nat PREROUTING", "-m addrtype --dst-type LOCAL -j DOCKER-INGRESS"),
-    append("nat OUTPUT", "-m addrtype --dst-type LOCAL -j DOCKER-INGRESS"),
-    append("nat DOCKER-INGRESS", "-p {proto} -m {proto} --dport {host_port} -j DNAT "
-           "--to-destination {target}", role="port-forward", setting="--publish"),
-    append("nat DOCKER-INGRESS", "-j RETURN"),
-    append("filter DOCKER-INGRESS", "-p {proto} -m {proto} --dport {host_port} -j ACCEPT",
-           role="published-port", setting="--publish"),
-    append("filter DOCKER-INGRESS", "-p {proto} -m {proto} --sport {host_port} -m conntrack "
-           "--ctstate RELATED,ESTABLISHED -j ACCEPT", role="answers"),
-    append("filter DOCKER-INGRESS", "-j RETURN"),
 )  # fmt: skip
 #: The chains that dockerd creates.
 DOCKER_CHAINS = frozenset(

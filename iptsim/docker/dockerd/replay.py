@@ -13,7 +13,7 @@ from iptsim.docker.dockerd.generations import LAYOUTS
 from iptsim.docker.dockerd.port_order import exposed, publications
 from iptsim.docker.dockerd.templates import RuleTemplate
 from iptsim.docker.dockerd.written_rules import Origin, WrittenRule, WrittenRules
-from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Ingress, Publication
 from iptsim.host.containers import Endpoint, Link
 from iptsim.packet import Family, address_text, protocol_name
 
@@ -99,6 +99,17 @@ class _Replay:
             started = self.docker.container(name)
             if started is not None:
                 self._open(started)
+        if self.docker.ingress is not None and self.family == 4:
+            self._publish_services(self.docker.ingress)
+
+    def _publish_services(self, ingress: Ingress) -> None:
+        """Open the ports that services of the swarm publish on this node."""
+        self._apply(self.layout.ingress, self.met, {"bridge": ingress.bridge}, Origin())
+        self._apply(self.layout.settled, self.met, {"loopback": _LOOPBACK[self.family]}, Origin())
+        for number, port in ingress.ports:
+            proto = protocol_name(number)
+            values = {"proto": proto, "host_port": str(port), "target": f"{ingress.address}:{port}"}
+            self._apply(self.layout.ingress_port, self.met, values, Origin(port=f"{port}/{proto}"))
 
     def _opens_at(self, container: DockerContainer, order: list[tuple[str, str]]) -> Endpoint | None:
         """Return the endpoint that opens the ports of the family when the container joins its network.

@@ -141,6 +141,8 @@ class Layout:
         trusted: written before `endpoint`, once for each trusted interface.
         port: written for each published port.
         link: written for each exposed port of a linked container.
+        ingress: written when swarm publishes its first port on the node.
+        ingress_port: written for each port that a swarm service publishes.
         drop_always: families whose FORWARD policy becomes DROP even where the host already forwarded.
         drop_per_network: the first network of the family sets the policy, not the start of the daemon.
     """
@@ -155,6 +157,8 @@ class Layout:
     trusted: tuple[RuleTemplate, ...]
     port: tuple[RuleTemplate, ...]
     link: tuple[RuleTemplate, ...]
+    ingress: tuple[RuleTemplate, ...]
+    ingress_port: tuple[RuleTemplate, ...]
     drop_always: frozenset[int]
     drop_per_network: bool
 
@@ -162,4 +166,5 @@ class Layout:
         """Return all templates."""
         return (
             *self.start, *self.network, *self.settled, *self.endpoint, *self.trusted, *self.port, *self.link,
+            *self.ingress, *self.ingress_port,
         )  # fmt: skip

@@ -113,6 +113,20 @@ class DockerContainer(Frozen):
         return next((endpoint for endpoint in self.endpoints if endpoint.network == network), None)
 
 
+class Ingress(Frozen):
+    """Swarm's routing mesh on a node.
+
+    Attributes:
+        bridge: the bridge of the ingress sandbox.
+        address: of the ingress sandbox on that bridge.
+        ports: (protocol's number, port) that services publish, in the order in which they reached the node.
+    """
+
+    bridge: InterfaceName = "docker_gwbridge"
+    address: HostAddress
+    ports: tuple[tuple[int, Annotated[int, Field(ge=1, le=65535)]], ...] = ()
+
+
 class DockerHost(Frozen):
     """A host as dockerd knows it.
 
@@ -128,6 +142,7 @@ class DockerHost(Frozen):
             rules in built-in chains still exist. Empty: this daemon is the first.
         forwarded_before: families that the host already forwarded when the daemon started, so that dockerd
             left the policy of FORWARD alone.
+        ingress: swarm's routing mesh, None where no service publishes a port on the node.
         wsl2_mirrored: whether it runs under WSL2 with mirrored networking.
     """
 
@@ -138,6 +153,7 @@ class DockerHost(Frozen):
     opened: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
     forwarded_before: frozenset[Family] = frozenset()
+    ingress: Ingress | None = None
     wsl2_mirrored: bool = False
 
     @model_validator(mode="after")

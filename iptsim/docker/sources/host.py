@@ -16,18 +16,20 @@ from iptsim.docker.model.settings import (
     DockerContainer,
     DockerHost,
     DockerNetwork,
+    Ingress,
     Publication,
 )
 from iptsim.docker.sources.rule_order import RuleOrder, first_order, this_order
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError
+from iptsim.extensions.targets.dnat import Dnat
 from iptsim.host.containers import Container, Endpoint, Network, PublishedPort
 from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
-from iptsim.packet import FAMILIES, Family
+from iptsim.packet import FAMILIES, Family, address_text
 
 _WSL2 = "loopback0"
 
@@ -53,6 +55,7 @@ def docker_host(host: Host) -> DockerHost:
         containers=containers,
         joins=_joins(host, names),
         earlier=_earlier(host, networks),
+        ingress=_ingress(host),
         wsl2_mirrored=_WSL2 in host.namespace.interfaces,
     )
     return docker.model_copy(
@@ -232,6 +235,21 @@ def _network(network: Network) -> DockerNetwork:
         raise CaptureError(f"{place}, option {error.option}: {error}") from None
     except ValidationError as error:
         raise CaptureError(f"{place}: {complaint(error)}") from None
+
+
+def _ingress(host: Host) -> Ingress | None:
+    """Return swarm's routing mesh as its rules show it: the last port to reach the node has the first rule."""
+    chain = host.rulesets[4].chain("nat", "DOCKER-INGRESS") if 4 in host.rulesets else None
+    found = [
+        (rule.parameters.protocol or 0, target.ports[0], address_text(4, target.addresses[0]))
+        for rule in (chain.rules if chain is not None else ())
+        if isinstance(rule.target, Dnat)
+        for target in [rule.target.to_destination]
+        if target.addresses and target.ports
+    ]
+    if not found:
+        return None
+    return Ingress(address=found[0][2], ports=tuple((proto, port) for proto, port, _ in reversed(found)))
 
 
 # -- containers ------------------------------------------------------------------------------------
