@@ -192,7 +192,7 @@ class Extension(BaseModel):
         negated = set()
         for option, value, inverted in given:
             if option.field in fields:
-                raise ValueError(f"{option.flag} is given twice, or beside an option that excludes it")
+                raise ValueError(f"{option.flag} is given twice, or with an option that excludes it")
             fields[option.field] = value
             if inverted:
                 negated.add(option.field)

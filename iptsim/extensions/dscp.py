@@ -26,7 +26,7 @@ def dscp_text(dscp: int) -> str:
 
 def _parse_class(text: str) -> int:
     if text.upper() not in CLASSES:
-        raise NoSuchWord(f"{text!r} is not a DiffServ class: one of {', '.join(CLASSES)}", text, CLASSES)
+        raise NoSuchWord(f"unknown DiffServ class {text!r}; choose from: {', '.join(CLASSES)}", text, CLASSES)
     return CLASSES[text.upper()]
 
 

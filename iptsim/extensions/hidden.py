@@ -54,7 +54,7 @@ class Hidden(Match):
 
     def says(self) -> Text:
         """Return its text in the rule."""
-        return message("for which {condition} holds", condition=self.words)
+        return message("that match {condition}", condition=self.words)
 
 
 class HiddenAddress(Hidden):
@@ -103,7 +103,7 @@ class HiddenTarget(Target):
         """Return its name."""
         if self.name == GAP:
             return message("rules that are not shown")
-        return message("do what target {name} does", name=self.name)
+        return message("apply target {name}", name=self.name)
 
 
 class HiddenEnd(HiddenTarget):

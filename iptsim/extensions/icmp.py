@@ -47,10 +47,10 @@ def icmp_value(names: Names, expected: str) -> Value:
         exact = [name for name in found if len(name) == len(text)] or found
         if not exact:
             raise NoSuchWord(
-                f"{text!r} is not an ICMP type: its number or type/code works as well", text, names
+                f"unknown ICMP type {text!r}; a name, a number or type/code is needed", text, names
             )
         if len(exact) > 1:
-            raise ValueError(f"{text!r} may be {' or '.join(exact)}")
+            raise ValueError(f"ambiguous ICMP type {text!r}: {' or '.join(exact)}")
         return IcmpType(*names[exact[0]])
 
     def text(icmp_type: IcmpType) -> str:
@@ -118,7 +118,7 @@ class IcmpMatch(Match):
     def _got(cls, context: Context, with_code: bool) -> Text:
         packet = context.packet
         if packet.proto != cls.protocol:
-            return message("it is no ICMP packet")
+            return message("it is not an ICMP packet")
         if packet.is_later_fragment:
             return message("a later fragment carries no ICMP type")
         if packet.icmp_type is None:
@@ -138,7 +138,7 @@ def icmp_option(flag: str, field: str, names: Names, expected: str) -> Option:
 
 def _says(wanted: IcmpType, negated: bool, names: Names) -> Text:
     if wanted.type == ANY and "any" in names:
-        return message_if(negated, "of no ICMP type at all", "of any ICMP type")
+        return message_if(negated, "of no ICMP type", "of any ICMP type")
     return message_if(
         negated,
         "not of ICMP type {value}",

@@ -43,7 +43,7 @@ def parse_protocol(text: str) -> int:
     if number is None:
         number = _protocol_of_this_machine(name)
     if number is None:
-        raise NoSuchWord(f"{text!r} is not a known protocol name; its number works as well", text, known)
+        raise NoSuchWord(f"unknown protocol {text!r}; its number works as well", text, known)
     return number
 
 
@@ -146,7 +146,7 @@ _LATER = Names(frozenset({"middle", "last"}))
 
 
 def _says_fragment(value: bool, negated: bool) -> Text:
-    return message_if(negated, "first fragments or whole", "later fragments")
+    return message_if(negated, "that are whole or first fragments", "that are later fragments")
 
 
 class Parameters(Match):

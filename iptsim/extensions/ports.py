@@ -148,7 +148,7 @@ def _got_merged(context: Context) -> Text:
     if not _is_merging(context):
         return got_port(context, "sport")
     return message(
-        "it has both ports, and iptables-nft {version} leaves out such packets only",
+        "it has both ports, and iptables-nft {version} excludes only such packets",
         version=context.version or "",
     )
 

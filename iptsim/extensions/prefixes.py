@@ -33,7 +33,7 @@ def parse_prefix(text: str) -> Prefix:
     if length > _LONGEST:
         raise ValueError(f"the prefix {text} is longer than {_LONGEST} bits")
     if address & (_ALL >> length):
-        raise ValueError(f"the address of {text} has bits behind the prefix")
+        raise ValueError(f"the address of {text} has bits set beyond the prefix")
     return Prefix(address, length)
 
 

@@ -72,9 +72,9 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
         raise ValueError(f"{text!r} is not a rate such as 10/second or 3/minute")
     name = next((name for name in _WRITTEN if name.startswith(unit.lower())), None)
     if name is None:
-        raise ValueError(f"{unit!r} is not a unit of time: one of {', '.join(_WRITTEN)}")
+        raise ValueError(f"unknown unit of time {unit!r}; choose from: {', '.join(_WRITTEN)}")
     if int(digits) == 0:
-        raise ValueError("a rate of 0 lets nothing through; iptables refuses it")
+        raise ValueError("a rate of 0 matches no packet; iptables rejects it")
     seconds = _WRITTEN[name]
     ticks = scale * seconds // int(digits)
     if ticks == 0:

@@ -61,7 +61,7 @@ def parse_tos(text: str) -> Tos:
     for name, number in TOS_NAMES.items():
         if name.lower() == text.lower():
             return Tos(number, SYMBOLIC_MASK)
-    raise ValueError(f"{text!r} is neither a number nor one of {', '.join(TOS_NAMES)}")
+    raise ValueError(f"unknown TOS {text!r}; choose from: a number, {', '.join(TOS_NAMES)}")
 
 
 TOS = Value("a TOS value with or without /mask (0x10/0x3f), or a name (Minimize-Delay)", parse_tos)

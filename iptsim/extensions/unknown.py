@@ -42,7 +42,7 @@ class UnknownMatch(Match):
 
     def says(self) -> Text:
         """Return the name."""
-        return message("for which -m {name} holds", name=self.name)
+        return message("that match -m {name}", name=self.name)
 
 
 class UnknownTarget(Target):
@@ -72,4 +72,4 @@ class UnknownTarget(Target):
 
     def says(self) -> Text:
         """Return the name."""
-        return message("do what target {name} does", name=self.name)
+        return message("apply target {name}", name=self.name)

@@ -248,7 +248,7 @@ def port(text: str) -> int:
         return integer(text, 0, 65535)
     if text in PORTS:
         return PORTS[text]
-    raise NoSuchWord(f"{text!r} is neither a port number nor a known service name", text, PORTS)
+    raise NoSuchWord(f"{text!r} is neither a port number nor a known service", text, PORTS)
 
 
 def any_port_range(text: str) -> tuple[int, int]:
@@ -395,7 +395,7 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
 
     def parse(text: str) -> str:
         if text not in choices:
-            raise NoSuchWord(f"{text!r} is not one of {', '.join(choices)}", text, choices)
+            raise NoSuchWord(f"unknown value {text!r}; choose from: {', '.join(choices)}", text, choices)
         return text
 
     return Value(expected, parse)
@@ -415,7 +415,7 @@ def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()
         for word in text.split(","):
             name = next((name for name in known if word and name.startswith(word.upper())), None)
             if name is None:
-                raise NoSuchWord(f"{word!r} is not one of {', '.join(known)}", word, known)
+                raise NoSuchWord(f"unknown value {word!r}; choose from: {', '.join(known)}", word, known)
             found.add(name)
         return tuple(name for name in printed or known if name in found)
 

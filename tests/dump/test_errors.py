@@ -61,7 +61,7 @@ LINES = [
     (
         "-A INPUT -p tcp --dport=http0",
         """\
-        x:4:25: 'http0' is neither a port number nor a known service name
+        x:4:25: 'http0' is neither a port number nor a known service
             -A INPUT -p tcp --dport=http0
                                     ^~~~~
           did you mean http?""",
@@ -69,7 +69,7 @@ LINES = [
     (
         "-A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT",
         """\
-        x:4:37: 'RELATD' is not one of INVALID, NEW, RELATED, ESTABLISHED, UNTRACKED, SNAT, DNAT
+        x:4:37: unknown value 'RELATD'; choose from: INVALID, NEW, RELATED, ESTABLISHED, UNTRACKED, SNAT, DNAT
             -A INPUT -m conntrack --ctstate NEW,RELATD -j ACCEPT
                                                 ^~~~~~
           did you mean RELATED?""",
@@ -77,7 +77,7 @@ LINES = [
     (
         "-A INPUT -p tcp --dport 80:htttps",
         """\
-        x:4:28: 'htttps' is neither a port number nor a known service name
+        x:4:28: 'htttps' is neither a port number nor a known service
             -A INPUT -p tcp --dport 80:htttps
                                        ^~~~~~
           did you mean https?""",
@@ -85,7 +85,7 @@ LINES = [
     (
         "-A INPUT -p tpc",
         """\
-        x:4:13: 'tpc' is not a known protocol name; its number works as well
+        x:4:13: unknown protocol 'tpc'; its number works as well
             -A INPUT -p tpc
                         ^~~
           did you mean tcp?""",

@@ -164,7 +164,10 @@ class TestPrinting:
         [
             ("-m cpu", "cpu needs --cpu"),
             ("-m addrtype --limit-iface-in", "addrtype needs --src-type or --dst-type"),
-            ("-p icmp -m icmp --icmp-type echo-re", "'echo-re' may be echo-reply or echo-request"),
+            (
+                "-p icmp -m icmp --icmp-type echo-re",
+                "ambiguous ICMP type 'echo-re': echo-reply or echo-request",
+            ),
             (
                 "-m cluster --cluster-total-nodes 2 --cluster-local-node 3 --cluster-hash-seed 5",
                 "the local node is not among the 2 nodes",

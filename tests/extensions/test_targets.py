@@ -285,7 +285,7 @@ def test_error_names_what_is_missing() -> None:
     [
         ("CONNMARK --restore-mark", "copy the connection's mark to the packet"),
         ("CONNMARK --save-mark --mask 0xff", "copy bits 0xff of the packet's mark to the connection"),
-        ("CT --notrack", "do not track the connection"),
+        ("CT --notrack", "exclude from connection tracking"),
         ("CT --helper ftp --zone 5", "let the helper ftp watch the connection and track in zone 5"),
         ("DNAT --to-destination 172.17.0.2:80", "change the destination to 172.17.0.2:80"),
         ("DSCP --set-dscp-class EF", "set the DSCP to 0x2e (EF)"),
@@ -297,8 +297,8 @@ def test_error_names_what_is_missing() -> None:
         ("MASQUERADE", "change the source to the address of the outgoing interface"),
         ("NFQUEUE --queue-num 3", "hand to the program that reads queue 3"),
         ("REDIRECT --to-ports 15001", "redirect to this host, port 15001"),
-        ("REJECT", "answer that the port is unreachable, and drop"),
-        ("REJECT --reject-with tcp-reset", "answer with a TCP reset, and drop"),
+        ("REJECT", "reply that the port is unreachable, and drop"),
+        ("REJECT --reject-with tcp-reset", "reply with a TCP reset, and drop"),
         ("SET --add-set seen src", "add its source to ipset seen"),
         (
             "TCPMSS --clamp-mss-to-pmtu",

@@ -142,7 +142,7 @@ def test_a_port_may_be_said_twice_if_it_is_the_same() -> None:
         ({"assume": {"limit": "perhaps"}}, "assume"),
         ({"to": "b:x"}, "not a port"),
         ({"dport": "htpp"}, "did you mean http?"),
-        ({"icmp_type": "echo-requst"}, "icmp_type: 'echo-requst' is not an ICMP type"),
+        ({"icmp_type": "echo-requst"}, "icmp_type: unknown ICMP type 'echo-requst'"),
         ({"icmp_type": "3/1", "icmp_code": 2}, "icmp_code: 2, but 3/1 has code 1"),
         ({"icmp_type": 8, "proto": "tcp"}, "icmp_type: a packet of protocol tcp has none"),
         ({"dport": True}, "dport"),

@@ -44,7 +44,7 @@ def _parse(text: str, family: int) -> tuple[str, ...]:
         # a name may be cut short; the first that fits counts
         name = next((name for name in TYPES if word and name.startswith(word.upper())), None)
         if name is None:
-            raise NoSuchWord(f"{word!r} is not an address type: one of {', '.join(TYPES)}", word, TYPES)
+            raise NoSuchWord(f"unknown address type {word!r}; choose from: {', '.join(TYPES)}", word, TYPES)
         if family == 6 and name not in _TYPES6:
             raise ValueError(f"IPv6 has no address type {name}")
         found.add(name)
@@ -173,9 +173,9 @@ class _Addrtype(Match):
     def says(self) -> Text:
         types = super().says()
         if self.limit_iface_in:
-            return message("{phrase}, as the arriving interface has it", phrase=types)
+            return message("{phrase} (on the arriving interface)", phrase=types)
         if self.limit_iface_out:
-            return message("{phrase}, as the leaving interface has it", phrase=types)
+            return message("{phrase} (on the leaving interface)", phrase=types)
         return types
 
 

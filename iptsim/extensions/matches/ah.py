@@ -104,7 +104,7 @@ class Ah6(_Ah):
         Option(
             "--ahres", "ahres",
             reads=number_field("ah_reserved", message("AH reserved field"), _reserved6, _has_header6, _HEADER),
-            relation=lambda _: equal(0), phrase=Phrase("its reserved field zero"), listed=" reserved",
+            relation=lambda _: equal(0), phrase=Phrase("with a reserved field of zero"), listed=" reserved",
         ),
     )  # fmt: skip
     presence: ClassVar[Field | None] = presence_field(_has_header6, _HEADER)

@@ -103,8 +103,8 @@ class Connlabel(Match):
             )
         return message_if(
             self.negated,
-            "whose connection does not have or can be given label {label}",
-            "whose connection has or can be given label {label}",
+            "whose connection cannot get label {label}",
+            "whose connection has label {label} or can get it",
             label=self.label,
         )
 

@@ -102,12 +102,12 @@ class _Connlimit(Match):
     def says(self) -> Text:
         if self.connlimit_upto is None:
             return message(
-                "where {who_has} more than {limit} connections at once",
+                "when {who_has} more than {limit} connections at once",
                 who_has=self._who_has(),
                 limit=self.connlimit_above or 0,
             )
         return message(
-            "where {who_has} at most {limit} connections at once",
+            "when {who_has} at most {limit} connections at once",
             who_has=self._who_has(),
             limit=self.connlimit_upto,
         )

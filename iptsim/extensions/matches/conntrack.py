@@ -62,7 +62,7 @@ def _states(context: Context) -> frozenset[str]:
 
 def _got_state(context: Context) -> Text:
     if context.state is None:
-        return message("conntrack has not seen it yet, so it counts as {context}", context=state_of(context))
+        return message("conntrack has not seen it yet, so it counts as {state}", state=state_of(context))
     status = sorted(context.connection.status & _TRANSLATED) if context.connection else []
     return message("its connection state is {values}", values=",".join([context.state, *status]))
 
@@ -80,7 +80,9 @@ def _statuses(text: str) -> tuple[str, ...]:
 
 def _direction(text: str) -> str:
     if text.upper() not in ("ORIGINAL", "REPLY"):
-        raise NoSuchWord(f"{text!r} is not one of ORIGINAL, REPLY", text, ("ORIGINAL", "REPLY"))
+        raise NoSuchWord(
+            f"unknown direction {text!r}; choose from: ORIGINAL, REPLY", text, ("ORIGINAL", "REPLY")
+        )
     return text.upper()
 
 

@@ -84,7 +84,7 @@ def _parse_limit(text: str) -> ByteRate | _Written:
         return _Written(*parse_ticks(text, HASHLIMIT_SCALE))
     amount = int(found[1]) * _UNITS[found[2]]
     if not amount:
-        raise ValueError("a rate of 0 matches no packet; iptables refuses it")
+        raise ValueError("a rate of 0 matches no packet; iptables rejects it")
     return ByteRate.of(amount)
 
 
@@ -103,7 +103,7 @@ def _parse_mode(text: str) -> tuple[str, ...] | None:
     words = {word for word in re.split(r"[,|]", text) if word}
     for word in words:
         if word not in _MODES:
-            raise ValueError(f"{word!r} is not one of {', '.join(_MODES)}")
+            raise ValueError(f"unknown mode {word!r}; choose from: {', '.join(_MODES)}")
     return tuple(mode for mode in _MODES if mode in words) or None
 
 
@@ -192,7 +192,7 @@ class Hashlimit(Match):
     def _complete(self) -> Hashlimit:
         demand_one(self, "hashlimit_upto", "hashlimit_above")
         if "/" in self.hashlimit_name:
-            raise ValueError("the name of a hashlimit may not contain a slash: it names a file in /proc")
+            raise ValueError("the name of a hashlimit can't contain a slash: it names a file in /proc")
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

@@ -39,7 +39,7 @@ def _parse(text: str) -> tuple[str, ...]:
     words = tuple(text.split(","))
     for word in words:
         if word not in _NAMES:
-            raise ValueError(f"{word!r} is not an IPv6 header: one of {', '.join(_NAMES)}")
+            raise ValueError(f"unknown IPv6 header {word!r}; choose from: {', '.join(_NAMES)}")
     return words
 
 

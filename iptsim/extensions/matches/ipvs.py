@@ -26,7 +26,7 @@ from iptsim.packet import Context, Unknown
 def _word(choices: tuple[str, ...]) -> Value:
     def parse(text: str) -> str:
         if text.upper() not in choices:
-            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+            raise ValueError(f"unknown value {text!r}; choose from: {', '.join(choices)}")
         return text.upper()
 
     return Value(" or ".join(choices), parse)

@@ -45,7 +45,7 @@ def _source(context: Context) -> str | Unknown | None:
 
 def _got(context: Context) -> Text:
     if _is_bare(context):
-        return message("it came in no Ethernet frame")
+        return message("it arrived without an Ethernet frame")
     address = context.packet.src_mac or message("not known")
     return message("its sender's Ethernet address is {address}", address=address)
 

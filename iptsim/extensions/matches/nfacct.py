@@ -38,7 +38,7 @@ class Nfacct(Match):
             "--assume nfacct=yes",
             ("nfacct", self.nfacct_name),
         )
-        got = message("the accounting object is not in the dump")
+        got = message("the state of the accounting object is not in the dump")
         return self.one(undecided(f"nfacct.{self.nfacct_name}", unknown, got))
 
 

@@ -37,11 +37,11 @@ def _got(context: Context, side: str) -> Text:
     if port is None:
         return message_if(
             incoming,
-            "it came in by no bridge port that iptables knows of",
-            "it goes out by no bridge port that iptables knows of",
+            "it arrives on no bridge port known to iptables",
+            "it leaves by no bridge port known to iptables",
         )
     return message_if(
-        incoming, "it came in by bridge port {port}", "it goes out by bridge port {port}", port=port
+        incoming, "it arrives on bridge port {port}", "it leaves by bridge port {port}", port=port
     )
 
 

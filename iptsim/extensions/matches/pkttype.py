@@ -20,7 +20,7 @@ _TYPES = {
 def _parse(text: str) -> str:
     if text.lower() not in _TYPES:
         raise NoSuchWord(
-            f"{text!r} is not one of unicast, broadcast, multicast",
+            f"unknown packet type {text!r}; choose from: unicast, broadcast, multicast",
             text,
             ("unicast", "broadcast", "multicast"),
         )

@@ -29,7 +29,7 @@ _MOST_ELEMENTS = 4
 def _protocol(text: str) -> int:
     number = integer(text, 0, 255) if text[:1].isdigit() else _PROTOCOLS.get(text.lower(), 0)
     if number not in _PROTOCOL_NAMES:
-        raise ValueError(f"{text!r} is not one of ah, esp, ipcomp")
+        raise ValueError(f"unknown protocol {text!r}; choose from: ah, esp, ipcomp")
     return number
 
 

@@ -241,7 +241,7 @@ def _segment(header: SegmentHeader, name: str) -> int | Unknown | None:
     if index < len(header.segments):
         return header.segments[index]
     return Unknown(
-        message("the data behind its too short segment routing header"), "--assume srh=yes", (name,)
+        message("the data behind its segment routing header, which is too short"), "--assume srh=yes", (name,)
     )
 
 
@@ -276,7 +276,7 @@ class Srh(Match):
             "next-hdr", _BYTE, _srh_field("next_hdr", attrgetter("next_hdr")), equal, message("next header")
         ),
         *_comparisons("hdr-len", "length", message("length")),
-        *_comparisons("segs-left", "segs_left", message("rest")),
+        *_comparisons("segs-left", "segs_left", message("segments left")),
         *_comparisons("last-entry", "last_entry", message("last entry")),
         _srh_option(
             "tag", integer_value("a number up to 65535", 0, 65535), _srh_field("tag", attrgetter("tag")),

@@ -102,7 +102,7 @@ def _chunk(text: str) -> Chunk:
     name, _, letters = text.partition(":")
     name = name.upper()
     if name not in CHUNKS:
-        raise ValueError(f"{text!r} is not a chunk type: {', '.join(CHUNKS)}")
+        raise ValueError(f"unknown chunk type {text!r}; choose from: {', '.join(CHUNKS)}")
     known = _FLAGS.get(name, "")
     mask = required = 0
     for letter in letters:
@@ -118,7 +118,7 @@ def _chunk(text: str) -> Chunk:
 
 def _chunk_types(how: str, text: str) -> ChunkTypes:
     if how.lower() not in ("all", "any", "only"):
-        raise ValueError(f"{how!r} is not one of all, any, only")
+        raise ValueError(f"unknown word {how!r}; choose from: all, any, only")
     if text.upper() in ("ALL", "NONE"):
         return ChunkTypes(how.lower(), (), text.upper() == "ALL")
     chunks: dict[int, Chunk] = {}
@@ -199,7 +199,7 @@ def _parse_types(text: str) -> tuple[str, ...]:
     words = {word.upper() for word in text.split(",")}
     for word in words:
         if word not in DCCP_TYPES:
-            raise ValueError(f"{word!r} is not a DCCP packet type: one of {', '.join(DCCP_TYPES)}")
+            raise ValueError(f"unknown DCCP packet type {word!r}; choose from: {', '.join(DCCP_TYPES)}")
     return tuple(name for name in DCCP_TYPES if name in words)
 
 

@@ -38,7 +38,7 @@ def set_reference(name: str, directions: str) -> SetReference:
     # iptables compares the first three letters alone
     found = tuple(direction[:3] for direction in directions.split(","))
     if any(direction not in ("src", "dst") for direction in found):
-        raise ValueError(f"{directions!r} is not a comma list of src and dst")
+        raise ValueError(f"{directions!r} is not a list of src and dst such as src,dst")
     if len(found) > _MOST_DIRECTIONS:
         raise ValueError(f"more than {_MOST_DIRECTIONS} directions")
     return SetReference(name, found)
@@ -103,9 +103,7 @@ class Set(Match):
     def _check(self) -> Set:
         for counted, fields in _COUNTERS.items():
             if len(given(self, *fields)) > 1:
-                raise ValueError(
-                    f"only one of --{counted}-eq, --{counted}-lt and --{counted}-gt may be given"
-                )
+                raise ValueError(f"--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other")
         return self
 
     def clauses(self) -> list[str]:

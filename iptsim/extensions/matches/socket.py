@@ -86,7 +86,7 @@ class Socket(Match):
 
 def _got(context: Context) -> Text:
     if not _looked_up(context.packet):
-        return message("no socket is looked up for its protocol")
+        return message("the kernel looks up no socket for its protocol")
     found = stated(context, "socket")
     if found is None:
         return message("the open sockets are not known")

@@ -68,7 +68,7 @@ def _hexadecimal(text: str) -> bytes:
             if at + 2 >= len(data):
                 raise ValueError("a hexadecimal block has pairs of digits and ends with |")
             if any(digit not in "0123456789abcdefABCDEF" for digit in pair):
-                raise ValueError(f"{pair!r} are not two hexadecimal digits")
+                raise ValueError(f"{pair!r} is not a pair of hexadecimal digits")
             found.append(int(pair, 16))
             at += 3 if data[at + 2 : at + 3] == b" " else 2
         else:

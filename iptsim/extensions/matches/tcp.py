@@ -35,7 +35,7 @@ def _flags(text: str) -> int:
     bits = 0
     for name in text.split(","):
         if name.upper() not in _ALL:
-            raise NoSuchWord(f"{name!r} is not a TCP flag: one of {', '.join(_ALL)}", name, _ALL)
+            raise NoSuchWord(f"unknown TCP flag {name!r}; choose from: {', '.join(_ALL)}", name, _ALL)
         bits |= _ALL[name.upper()]
     return bits
 
@@ -96,8 +96,8 @@ def _says_flags(flags: TcpFlags, negated: bool) -> Text:
         return message_if(negated, "not opening a connection (SYN)", "opening a connection (SYN)")
     return message_if(
         negated,
-        "not with {set} set of the flags {mask}",
-        "with {set} set of the flags {mask}",
+        "not with exactly {set} set of the flags {mask}",
+        "with exactly {set} set of the flags {mask}",
         set=flags_text(flags.set),
         mask=flags_text(flags.mask),
     )

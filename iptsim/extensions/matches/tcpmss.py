@@ -37,7 +37,8 @@ def _got(context: Context) -> Text:
 
 
 _NO_HEADER = Unknown(
-    message("what the match reads where a later fragment has no TCP header"), "--assume tcpmss=yes"
+    message("the data that -m tcpmss reads in a later fragment, which has no TCP header"),
+    "--assume tcpmss=yes",
 )
 
 

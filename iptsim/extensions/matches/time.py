@@ -69,7 +69,7 @@ def _month_days(text: str) -> tuple[int, ...]:
     """Read days; 0 is valid, but no month has it (time_parse_monthdays in iptables' libxt_time.c)."""
     parts = [part for part in text.split(",") if part]
     if not all(re.fullmatch(r"[0-9]{1,2}", part) and int(part) <= 31 for part in parts):
-        raise ValueError(f"{text!r} are not days from 1 to 31")
+        raise ValueError(f"{text!r} is not a list of days from 1 to 31")
     return tuple(sorted({int(part) for part in parts} - {0}))
 
 
@@ -84,7 +84,9 @@ def _week_days(text: str) -> tuple[str, ...]:
             continue
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
-            raise NoSuchWord(f"{part!r} is not a day: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS)
+            raise NoSuchWord(
+                f"unknown day {part!r}; choose from: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS
+            )
         days.add(known[0])
     return tuple(name for name in _DAYS if name in days)
 
@@ -275,9 +277,9 @@ class Time(Match):
                 )
             )
         if self.datestart is not None:
-            phrases.append(message("since {isoformat}", isoformat=self.datestart.isoformat(" ")))
+            phrases.append(message("since {date}", date=self.datestart.isoformat(" ")))
         if self.datestop is not None and self.datestop != _LAST:
-            phrases.append(message("until {isoformat}", isoformat=self.datestop.isoformat(" ")))
+            phrases.append(message("until {date}", date=self.datestop.isoformat(" ")))
         return (
             message_if(
                 self.kerneltz or self.localtz,

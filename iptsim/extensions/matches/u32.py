@@ -95,7 +95,7 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
     except UnexpectedInput as error:
         position: Any = error.pos_in_stream
         at = position or 0
-        raise ValueError(f"the u32 test makes no sense from character {at + 1} on: {text[at:]!r}") from None
+        raise ValueError(f"the u32 test is wrong from character {at + 1} on: {text[at:]!r}") from None
     except VisitError as error:
         raise ValueError(str(error.orig_exc)) from None
     found: tuple[U32Test, ...] = tests
@@ -160,11 +160,11 @@ class U32(Match):
 
 
 #: What :func:`_run` may return instead of a number.
-_PLACES = {"end": message("beyond its end"), "open": message("at a place that is not known")}
+_PLACES = {"end": message("beyond its end"), "open": message("at an unknown place")}
 
 
 def _shown(value: int, known: int) -> Text:
-    return f"{value:#x}" if known == _LAST else message("{value:#x} with open bits", value=value)
+    return f"{value:#x}" if known == _LAST else message("{value:#x} with unknown bits", value=value)
 
 
 def _run(test: U32Test, data: WireBytes, context: Context) -> tuple[int, int] | str:

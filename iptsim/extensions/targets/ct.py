@@ -33,7 +33,7 @@ def _events(*known: str) -> Value:
         words = text.split(",")
         for word in words:
             if word not in known:
-                raise ValueError(f"{word!r} is not an event: one of {', '.join(known)}")
+                raise ValueError(f"unknown event {word!r}; choose from: {', '.join(known)}")
         return tuple(event for event in known if event in words)
 
     return Value(f"events among {', '.join(known)}", parse, ",".join)
@@ -53,7 +53,7 @@ def _listed_zone(zone: ZoneNumber, negated: bool, name: str) -> str:
 
 
 #: The order to leave packets out of connection tracking.
-NOT_TRACKED = message("do not track the connection")
+NOT_TRACKED = message("exclude from connection tracking")
 
 
 class Ct(Target):

@@ -49,7 +49,7 @@ def parse_tuple(text: str) -> tuple[str, ...]:
     for word in text.split(","):
         member = next((name for name in MEMBERS if word and name.startswith(word.lower())), None)
         if member is None:
-            raise ValueError(f"{word!r} is not one of {', '.join(MEMBERS)}")
+            raise ValueError(f"unknown member {word!r}; choose from: {', '.join(MEMBERS)}")
         found.append(member)
     return tuple(member for member in MEMBERS if member in found)
 
@@ -83,7 +83,7 @@ _PROTO = Value("a number of 16 bits", lambda text: integer(text, 0, 0xFFFF), lam
 
 
 class Hmark(Target):
-    """Spread packets over a range of marks. The IPv4 form; :class:`Hmark6` is the other."""
+    """Spread packets over a range of marks."""
 
     name: ClassVar[str] = "HMARK"
     options: ClassVar[tuple[Option, ...]] = (
@@ -123,7 +123,7 @@ class Hmark(Target):
     def _complete(self) -> Hmark:
         for member in self.hmark_tuple or ():
             if member != "ct" and given(self, _SETS[member]):
-                raise ValueError(f"--hmark-tuple with {member} and its mask exclude each other")
+                raise ValueError(f"{member} in --hmark-tuple and its mask exclude each other")
         masks = self._masks
         if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
             raise ValueError("--hmark-spi-mask and a mask for a port exclude each other")
@@ -284,7 +284,7 @@ class Hmark(Target):
 
 
 class Hmark6(Hmark):
-    """The IPv6 form of :class:`Hmark`."""
+    """The same, for IPv6."""
 
     family: ClassVar[int | None] = 6
 

@@ -29,7 +29,9 @@ def parse_level(text: str) -> int:
     if text[:1].isdigit():
         return integer(text, 0, 7)
     if text not in LEVELS:
-        raise NoSuchWord(f"{text!r} is not a log level: 0 to 7, or one of {', '.join(LEVELS)}", text, LEVELS)
+        raise NoSuchWord(
+            f"unknown log level {text!r}; choose from: 0 to 7, {', '.join(LEVELS)}", text, LEVELS
+        )
     return LEVELS[text]
 
 

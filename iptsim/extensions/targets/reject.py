@@ -50,7 +50,7 @@ ANSWERS: dict[Family, dict[str, Answer]] = {
         "icmp6-port-unreachable": Answer("port-unreach", (1, 4), message("the port is unreachable")),
         TCP_RESET: Answer(TCP_RESET, None, ""),
         "icmp6-policy-fail": Answer("policy-fail", (1, 5), message("the policy refuses the source address")),
-        "icmp6-reject-route": Answer("reject-route", (1, 6), message("the route is one that rejects")),
+        "icmp6-reject-route": Answer("reject-route", (1, 6), message("the route rejects it")),
     },
 }
 
@@ -65,11 +65,13 @@ def parse_answer(text: str, family: Family) -> str:
     for name, answer in ANSWERS[family].items():
         if name.startswith(wanted) or answer.alias.startswith(wanted):
             return name
-    raise NoSuchWord(f"{text!r} is not one of {', '.join(ANSWERS[family])}", text, ANSWERS[family])
+    raise NoSuchWord(
+        f"unknown reply {text!r}; choose from: {', '.join(ANSWERS[family])}", text, ANSWERS[family]
+    )
 
 
 class Reject(Target):
-    """Drop the packet and send an error to its sender. The IPv4 form; :class:`Reject6` is the other."""
+    """Drop the packet and send an error to its sender."""
 
     name: ClassVar[str] = "REJECT"
     options: ClassVar[tuple[Option, ...]] = (
@@ -108,12 +110,12 @@ class Reject(Target):
 
     def says(self) -> Text:
         if self.kind == TCP_RESET:
-            return message("answer with a TCP reset, and drop")
-        return message("answer that {words}, and drop", words=self.answers[self.kind].words)
+            return message("reply with a TCP reset, and drop")
+        return message("reply that {words}, and drop", words=self.answers[self.kind].words)
 
 
 class Reject6(Reject):
-    """The IPv6 form of :class:`Reject`."""
+    """The same, for IPv6."""
 
     family: ClassVar[int | None] = 6
     default: ClassVar[str] = "icmp6-port-unreachable"

@@ -43,7 +43,7 @@ def parse_entry(name: str, directions_text: str) -> SetEntry:
     """
     directions = tuple(directions_text.split(","))
     if any(direction not in ("src", "dst") for direction in directions):
-        raise ValueError(f"{directions_text!r} is not a list of src and dst")
+        raise ValueError(f"{directions_text!r} is not a list of src and dst such as src,dst")
     if len(directions) > _MOST_DIRECTIONS:
         raise ValueError(f"a set has at most {_MOST_DIRECTIONS} dimensions")
     if cut(name, _LONGEST_NAME) != name:
@@ -139,7 +139,7 @@ class Set(Target):
             "map_queue": message("hardware queue"),
         }
         taken = message_joined(" and ", (what[field] for field in given(self, *what)))
-        mapped = message("take the {taken} from ipset {name}", taken=taken, name=self.map_set.name)
+        mapped = message("set the {taken} from ipset {name}", taken=taken, name=self.map_set.name)
         return join_phrases(self.joint, super().says(), mapped)
 
 

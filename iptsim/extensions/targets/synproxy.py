@@ -24,7 +24,7 @@ class Synproxy(Target):
         Option("--ecn", "ecn", listed="ecn "),
     )
     listed: ClassVar[str] = " SYNPROXY "
-    alone: ClassVar[Text] = message("answer the TCP handshake in the server's place")
+    alone: ClassVar[Text] = message("complete the TCP handshake in place of the server")
     hooks: ClassVar[frozenset[str] | None] = frozenset({"INPUT", "FORWARD"})
     protocols: ClassVar[frozenset[int] | None] = frozenset({TCP})
     status: ClassVar[Status] = "given"
@@ -43,12 +43,12 @@ class Synproxy(Target):
         """
         flags = look(context, "tcp_flags") & (FIN | SYN | RST | ACK)
         if flags == SYN:
-            return Verdict("STOLEN", detail=message("answered with a SYN cookie"))
+            return Verdict("STOLEN", detail=message("replied with a SYN cookie"))
         if flags != ACK:
             return CONTINUE
         if stated(context, "synproxy_cookie") is False:
-            return Verdict("DROP", detail=message("not a SYN cookie of this host"))
-        return Verdict("STOLEN", detail=message("a right SYN cookie opens the connection to the server"))
+            return Verdict("DROP", detail=message("invalid SYN cookie"))
+        return Verdict("STOLEN", detail=message("a valid SYN cookie opens the connection to the server"))
 
 
 EXTENSIONS = (Synproxy,)

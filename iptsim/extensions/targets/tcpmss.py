@@ -63,7 +63,7 @@ class Tcpmss(Target):
             mtu = context.surroundings.fact("path_mtu")
             if mtu is None:
                 return Verdict(
-                    "CONTINUE", detail=message("the path's MTU is not known; the segment size stays as it is")
+                    "CONTINUE", detail=message("the path's MTU is not known; the segment size is unchanged")
                 )
             wanted = int(mtu) - _HEADERS[packet.family]
             if wanted <= 0:

@@ -91,7 +91,7 @@ class Tproxy(Target):
 
 
 class Tproxy6(Tproxy):
-    """The IPv6 form of :class:`Tproxy`."""
+    """The same, for IPv6."""
 
     nowhere: ClassVar[Address] = Address(6, 0)
     family: ClassVar[int | None] = 6
