@@ -38,7 +38,8 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     },
     "delivered": {"packet": "packet"},
     "step": {"docker": "docker", "skipped": "skipped", "changes": None, "nftables": "nftables"},
-    "findings": {"findings": "finding", "teach": "word"},
+    "findings": {"cause": "cause", "findings": "finding", "teach": "word"},
+    "cause": {"shown": None},
     "finding": {"evidence": "evidence", "shown": "trace"},
     "whatif": {
         "before": "trace", "after": "trace", "parting": "parting", "shifts": "shift", "cannot": None, "teach": "word",
@@ -134,6 +135,10 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
     """Yield what each command prints with `--json`."""
     questions.write_text('{"id": 7, "from": "client", "to": "web:80"}\n{"id": 8, "from": "nobody"}\n')
     packet = ("--from", "client", "--to", "web:80")
+    paste = questions.with_name("paste.txt")
+    paste.write_text(
+        "[UFW BLOCK] IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 LEN=60 TTL=64 ID=1 PROTO=TCP SPT=4536 DPT=22 SYN\n"
+    )
     for kind, *words in (
         ("trace", "explain", _ICC_OFF, *packet, "--verbose", "--teach", "--proposals"),
         ("trace", "explain", _ICC_OFF, "--batch", str(questions)),
@@ -142,6 +147,7 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("whatif", "whatif", _ICC_OFF, "--icc=true"),
         ("rules", "rules", _ICC_OFF, "--teach"),
         ("findings", "lint", _ICC_OFF, "--teach"),
+        ("findings", "lint", str(paste)),
         ("findings", "lint", _ICC_OFF, _ICC_OFF),
     ):
         main([*words, "--json"])

@@ -80,6 +80,8 @@ def _lint(arguments: argparse.Namespace, source: str, console: Output | None) ->
             **({"source": source} if is_one_of_several else {}),
             "findings": [one.as_json() for one in found],
         }
+        if found.cause is not None:
+            out["cause"] = found.cause.as_json()
         if arguments.teach:
             out["teach"] = [word.as_json() for word in words]
         print_json(out)

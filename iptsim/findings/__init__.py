@@ -9,6 +9,7 @@ from iptsim.findings import (
     backends,
     bridges,
     chains,
+    connections,
     docker_rules,
     docker_user,
     forward_policy,
@@ -18,6 +19,7 @@ from iptsim.findings import (
     settings,
     shadow,
 )
+from iptsim.findings.cause import likeliest_cause
 from iptsim.findings.finding import CODES, Evidence, Finding, Findings
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
@@ -46,6 +48,7 @@ ANALYSES: tuple[Analysis, ...] = (
     backends.ipv6_open,
     replies.none_counted,
     replies.not_masqueraded,
+    connections.not_translated,
     replies.dropped_in_input,
     host_traffic.output_drop,
     host_traffic.redirected,
@@ -78,4 +81,4 @@ def lint(source: str | Path | Host) -> Findings:
     ]
     rank = {code: number for number, code in enumerate(CODES)}
     found.sort(key=lambda finding: (rank[finding.code], finding.family))
-    return Findings(found, host.source)
+    return Findings(found, host.source, likeliest_cause(scene))

@@ -11,7 +11,8 @@ from iptsim.dump.ruleset import Chain, Rule
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
-from iptsim.languages import Message, Text, message, message_many
+from iptsim.languages import Message, Text, message, message_many, message_sentences
+from iptsim.netfilter.steps import Skipped
 from iptsim.packet import Family
 from iptsim.question.endpoints import with_port
 from iptsim.question.model import Question
@@ -113,6 +114,9 @@ CODES: dict[str, Kind] = {
         message("Connections leave the host with a private address: replies do not find the way back."),
     ),
     "mixed-backends": Kind("medium", message("Rules of both iptables-legacy and iptables-nft are active.")),
+    "connection-not-translated": Kind(
+        "medium", message("A tracked connection was made without the translation that others like it got.")
+    ),
     "stale-rule": Kind("low", message("One of Docker's rules is for an address that no container has.")),
     "docker-user-port": Kind(
         "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
@@ -199,16 +203,48 @@ class Finding(Shown):
         }
 
 
+class Cause(NamedTuple):
+    """What happens to the packet that a text is about.
+
+    Attributes:
+        shown: the packet, walked.
+        near: rules that accept such packets, but of other addresses.
+    """
+
+    shown: Explanation
+    near: tuple[Skipped, ...] = ()
+
+    @property
+    def text(self) -> Message:
+        """The cause in sentences."""
+        return message_sentences(self.shown.reason.message, *map(_comes_near, self.near))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data; `shown` is a trace, schema `iptsim.trace/1`."""
+        return {"text": str(self.text), "shown": self.shown.as_json()}
+
+
+def _comes_near(skipped: Skipped) -> Message:
+    return message(
+        "{place} accepts such packets, but only with {condition}: {got}.",
+        place=place_of(skipped.rule),
+        condition=skipped.condition,
+        got=skipped.got,
+    )
+
+
 class Findings(Framed, list[Finding]):
     """The findings, most important first.
 
     Attributes:
         source: the source to name in commands.
+        cause: what happens to the packet that a pasted text is about, None where it is about none.
     """
 
-    def __init__(self, found: Iterable[Finding], source: str) -> None:
+    def __init__(self, found: Iterable[Finding], source: str, cause: Cause | None = None) -> None:
         super().__init__(found)
         self.source = source
+        self.cause = cause
 
 
 def of_rule(rule: Rule) -> Evidence:

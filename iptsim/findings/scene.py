@@ -315,6 +315,14 @@ class Scene:
         except UsageError:
             return None
 
+    def ask_fields(self, fields: dict[str, Any]) -> Explanation:
+        """Walk a packet that is told by the fields of a batch line.
+
+        Raises:
+            IptsimError: the question can't be asked on this host.
+        """
+        return ask(self._simulators[""], Question(**fields))
+
     def ask_port(
         self, publication: Publication, world: str = "", sender: str = "internet"
     ) -> Explanation | None:

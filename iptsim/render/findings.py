@@ -8,7 +8,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
-from iptsim.findings import Finding
+from iptsim.findings import Finding, Findings
 from iptsim.languages import say, sentences
 
 _INDENT = "  "
@@ -30,6 +30,9 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
         if number:
             yield Text("")
         yield from _finding_lines(finding, source)
+    if isinstance(findings, Findings) and findings.cause is not None:
+        yield Text("")
+        yield Text.assemble((say("Likeliest cause") + "  ", "bold"), printable(findings.cause.text))
 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:

@@ -31,7 +31,7 @@ CLAUSES = {
     "state": ("", "-m conntrack --ctstate NEW", "-m conntrack --ctstate NEW,ESTABLISHED", "-m state --state NEW",
               "-m conntrack ! --ctstate NEW"),
 }  # fmt: skip
-WORLD = World(Host(), Question(), Host().namespace)
+WORLD = World(Host(), Question(sender="host", to="host"), Host().namespace)
 
 
 def contexts() -> list[Context]:

@@ -31,6 +31,7 @@ FORMS = (
     "sysctl",
     "docker_json",
     "packet_line",
+    "ufw",
 )
 
 

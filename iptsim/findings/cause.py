@@ -1,0 +1,55 @@
+"""The likeliest cause, where a pasted text holds the packet that it is about: a log line, an entry of conntrack."""
+
+from __future__ import annotations
+
+from iptsim.errors import IptsimError
+from iptsim.explanation import Explanation
+from iptsim.extensions.constraints import membership
+from iptsim.findings.finding import Cause
+from iptsim.findings.scene import Scene
+from iptsim.netfilter.steps import Skipped
+
+#: So many rules that came close are named.
+_SHOWN = 2
+#: The conditions that a rule may have failed by and still have come close.
+_ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
+
+
+def likeliest_cause(scene: Scene) -> Cause | None:
+    """Return why the first packet that a pasted text tells of is blocked, None where it is not, or there is none."""
+    pasted = scene.host.pasted
+    for fields in pasted.asked if pasted is not None else ():
+        try:
+            shown = scene.ask_fields({**fields, "verbose": True})
+        except IptsimError:
+            continue
+        return Cause(shown, _near(shown)) if shown.verdict in ("DROP", "REJECT") else None
+    return None
+
+
+def _near(shown: Explanation) -> tuple[Skipped, ...]:
+    """Return the rules that would have accepted the packet, had its addresses been others."""
+    leg = shown.trace.deciding_leg
+    skipped = [*(one for step in leg.steps for one in step.skipped), *leg.skipped]
+    near = [
+        one
+        for one in skipped
+        if one.rule.target_name == "ACCEPT"
+        and one.condition.startswith(_ADDRESSES)
+        and _fits_otherwise(one, shown)
+    ]
+    return tuple({one.condition: one for one in reversed(near)}.values())[::-1][:_SHOWN]
+
+
+def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:
+    """Return whether a rule is for the packet's protocol and port, or for any."""
+    packet = shown.trace.deciding_leg.packet
+    if skipped.rule.parameters.protocol not in (None, packet.proto):
+        return False
+    ports = [
+        predicate
+        for match in skipped.rule.matches
+        for predicate in match.predicates()
+        if predicate.field == "dport" and predicate.allowed is not None
+    ]
+    return all(membership(one.allowed)(packet.dport) is not one.negated for one in ports if one.allowed)

@@ -1,0 +1,179 @@
+"""`ufw status`: the user's rules, as ufw writes them for iptables (its backend_iptables.py and conf/before.rules)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from iptsim.dump.words import Word
+from iptsim.extensions.base import quote
+from iptsim.extensions.hidden import Hidden
+from iptsim.packet import Family
+from iptsim.paste.addresses import address_option
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import ChainItem, GapItem, Item, Piece, RuleItem, Rules, Segment
+from iptsim.paste.prompts import Command
+
+_STATUS = re.compile(r"\s*Status: (active|inactive)\b")
+_DEFAULT = re.compile(r"\s*Default: (.*)")
+_POLICY = re.compile(r"(allow|deny|reject|disabled) \((incoming|outgoing|routed)\)")
+_HEADING = re.compile(r"\s*To\s+Action\s+From\s*$")
+_OTHER = re.compile(r"\s*(?:--\s+-+\s+-+|Logging:.*|New profiles:.*)\s*$")
+_ROW = re.compile(
+    r"\s*(?:\[\s*\d+\]\s+)?(?P<to>\S.*?)\s+"
+    r"(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s+(?P<source>\S.*?)"
+    r"(?:\s+\((?:log|log-all)[^)]*\))?(?:\s+#.*)?\s*$"
+)
+#: What is behind an address or alone: ports, and the protocol.
+_PORTS = re.compile(
+    r"(?P<ports>\d+(?::\d+)?(?:,\d+(?::\d+)?)*)(?:/(?P<proto>tcp|udp))?|(?P<only>ah|esp|gre|igmp|ipv6|tcp|udp)"
+)
+#: Profiles that packages bring along (/etc/ufw/applications.d).
+_PROFILES = {
+    "OpenSSH": "22/tcp", "Apache": "80/tcp", "Apache Full": "80,443/tcp", "Apache Secure": "443/tcp",
+    "Nginx HTTP": "80/tcp", "Nginx HTTPS": "443/tcp", "Nginx Full": "80,443/tcp", "WWW": "80/tcp",
+    "WWW Full": "80,443/tcp", "CUPS": "631", "Postfix": "25/tcp",
+}  # fmt: skip
+_TARGETS = {
+    "ALLOW": "ACCEPT",
+    "LIMIT": "ACCEPT",
+    "DENY": "DROP",
+    "REJECT": "REJECT",
+    "allow": "ACCEPT",
+    "deny": "DROP",
+}
+_WAYS = {"IN": "input", "OUT": "output", "FWD": "forward"}
+_HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
+_DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
+#: The defaults that ufw has where nobody changed them.
+_USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
+#: Rules of dumps and listings: where those are shown, they tell more.
+_RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
+#: What before.rules accept of all that comes in.
+_BEFORE = (
+    ("-i", "lo", "-j", "ACCEPT"),
+    ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
+)
+_PING = ("-p", "icmp", "-m", "icmp", "--icmp-type", "8", "-j", "ACCEPT")
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the status of ufw that begins in a line, or None."""
+    status = _STATUS.match(lines[at].text)
+    if status is None and not _HEADING.match(lines[at].text):
+        return None
+    policies = dict(_USUAL)
+    rows: list[tuple[re.Match[str], int]] = []
+    first = last = at
+    if status is not None:
+        at += 1
+    while at < len(lines):
+        text = lines[at].text
+        if default := _DEFAULT.match(text):
+            policies |= {
+                _DIRECTIONS[way]: _TARGETS.get(word, "DROP") for word, way in _POLICY.findall(default[1])
+            }
+        elif row := _ROW.match(text):
+            rows.append((row, at))
+        elif not (lines[at].is_blank or _HEADING.match(text) or _OTHER.match(text)):
+            break
+        if not lines[at].is_blank:
+            last = at
+        at += 1
+    title = "ufw status"
+    if status is not None and status[1] == "inactive":
+        return Segment(title, "ufw status (inactive)", first, last)
+    if any(_RULES.match(line.text) for line in lines):
+        return Segment(title, title, first, last)
+    reader = _Reader(lines)
+    items, unread = reader.read(policies, rows)
+    pieces: list[Piece] = [Rules("filter", 4, items)] if items else []
+    return Segment(title, title, first, last, pieces, unread, "filter")
+
+
+class _Reader:
+    """Makes rules of the rows of a status."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = lines
+
+    def read(
+        self, policies: dict[str, str], rows: Sequence[tuple[re.Match[str], int]]
+    ) -> tuple[list[Item], list[int]]:
+        """Return the chains and rules, and the lines that could not be read."""
+        items: list[Item] = []
+        for way, hook in _HOOKS.items():
+            items.append(ChainItem(hook, policies[way] if policies[way] != "REJECT" else "DROP", None, 0))
+            items.append(ChainItem(f"ufw-user-{way}", None, None, 0, 1))
+            before = (*_BEFORE, _PING) if way == "input" else _BEFORE[1:]
+            items += [self._rule(hook, words, rows[0][1] if rows else 0) for words in before]
+            items.append(self._rule(hook, ("-j", f"ufw-user-{way}"), rows[0][1] if rows else 0))
+        unread: list[int] = []
+        for row, at in rows:
+            if "(v6)" in row["to"] or "(v6)" in row["source"]:
+                continue
+            chain = f"ufw-user-{_WAYS[row['way'] or 'IN']}"
+            found = self._row(row, chain, at)
+            items += found
+            if not found:
+                unread.append(at)
+                items.append(GapItem(chain, self.lines[at].number, self.lines[at].text))
+        return items, unread
+
+    def _rule(self, chain: str, words: Sequence[str], at: int, hidden: tuple[Hidden, ...] = ()) -> RuleItem:
+        made = tuple(Word(quote(word), word, 0, 0) for word in words)
+        line = self.lines[at]
+        return RuleItem(chain, made, line.number, line.text, hidden=hidden)
+
+    def _row(self, row: re.Match[str], chain: str, at: int) -> list[RuleItem]:
+        """Return the rules of a row: one a protocol where it names a port alone; none where it can't be read."""
+        ends = {"-d": row["to"], "-s": row["source"]}
+        words: list[str] = []
+        hidden: list[Hidden] = []
+        ports: dict[str, re.Match[str]] = {}
+        for flag, text in ends.items():
+            interface = re.search(r"\s+on\s+(\S+)$", text)
+            bare = text[: interface.start()] if interface else text
+            address, _, behind = bare.partition(" ")
+            if bare in _PROFILES:
+                address, behind = "Anywhere", _PROFILES[bare]
+            elif _PORTS.fullmatch(bare):
+                address, behind = "Anywhere", bare
+            if interface:
+                out = chain.endswith("output") or (chain.endswith("forward") and flag == "-d")
+                words += ["-o" if out else "-i", interface[1]]
+            family: Family = 4
+            if address != "Anywhere":
+                option, unknown = address_option(flag, address, family, self.lines[at].number)
+                words += option
+                hidden += [unknown] if unknown else []
+                if not option and unknown is None:
+                    return []
+            named = _PORTS.fullmatch(behind) if behind else None
+            if behind and named is None:
+                return []
+            if named is not None:
+                ports[flag] = named
+        return [
+            self._rule(chain, [*words, *conditions, "-j", _TARGETS[row["action"]]], at, tuple(hidden))
+            for conditions in _protocols(ports)
+        ]
+
+
+def _protocols(ports: dict[str, re.Match[str]]) -> list[list[str]]:
+    """Return the conditions on protocol and ports: those of TCP and of UDP, where no protocol is named."""
+    named = next(
+        (found["proto"] or found["only"] for found in ports.values() if found["proto"] or found["only"]), None
+    )
+    if not ports:
+        return [[]]
+    conditions = []
+    for protocol in [named] if named else ["tcp", "udp"]:
+        words = ["-p", protocol]
+        for flag, found in ports.items():
+            if found["ports"]:
+                option = "port" if "," not in found["ports"] else "ports"
+                match = protocol if option == "port" else "multiport"
+                words += ["-m", match, f"--{'d' if flag == '-d' else 's'}{option}", found["ports"]]
+        conditions.append(words)
+    return conditions

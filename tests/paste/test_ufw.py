@@ -1,0 +1,111 @@
+"""`ufw status` as rules, and the likeliest cause of what a log line shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.paste.forms.ufw import find
+from iptsim.paste.lines import lines_of
+from iptsim.paste.pieces import RuleItem, Rules
+
+STATUS = """\
+Status: active
+Logging: on (low)
+Default: deny (incoming), allow (outgoing), disabled (routed)
+New profiles: skip
+
+To                         Action      From
+--                         ------      ----
+22/tcp                     ALLOW IN    Anywhere
+OpenSSH                    LIMIT IN    192.0.2.0/24
+80,443/tcp                 ALLOW IN    Anywhere
+192.0.2.10 5432/tcp        ALLOW IN    10.0.0.0/8                 # postgres
+53 on docker0              ALLOW IN    172.17.0.0/16
+Anywhere                   DENY IN     198.51.100.7
+172.17.0.2 80/tcp          ALLOW FWD   Anywhere on eth0
+Strange App                ALLOW IN    Anywhere
+22/tcp (v6)                ALLOW IN    Anywhere (v6)
+"""
+LOG = (
+    "[UFW BLOCK] IN=eth0 OUT= MAC=00:00:00:00:00:00:00:00:00:00:00:00:08:00 SRC=203.0.113.9 DST=192.0.2.10 LEN=60"
+    " TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT=45360 DPT=5432 WINDOW=29200 RES=0x00 SYN URGP=0\n"
+)
+
+
+def test_rows_are_the_rules_that_ufw_writes() -> None:
+    """As `ufw --dry-run` of ufw 0.36 prints them, without its limits and its comments."""
+    segment = find(lines_of(STATUS), 0, None)
+    assert segment is not None
+    (rules,) = segment.pieces
+    assert isinstance(rules, Rules)
+    made = [
+        f"{item.chain} {' '.join(word.text for word in item.words)}"
+        for item in rules.items
+        if isinstance(item, RuleItem) and item.chain in ("ufw-user-input", "ufw-user-forward")
+    ]
+    assert made == [
+        "ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT",
+        "ufw-user-input -s 192.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT",
+        "ufw-user-input -p tcp -m multiport --dports 80,443 -j ACCEPT",
+        "ufw-user-input -d 192.0.2.10 -s 10.0.0.0/8 -p tcp -m tcp --dport 5432 -j ACCEPT",
+        "ufw-user-input -i docker0 -s 172.17.0.0/16 -p tcp -m tcp --dport 53 -j ACCEPT",
+        "ufw-user-input -i docker0 -s 172.17.0.0/16 -p udp -m udp --dport 53 -j ACCEPT",
+        "ufw-user-input -s 198.51.100.7 -j DROP",
+        "ufw-user-forward -d 172.17.0.2 -i eth0 -p tcp -m tcp --dport 80 -j ACCEPT",
+    ]
+    assert [lines_of(STATUS)[at].text.split()[0] for at in segment.unread] == ["Strange"]
+
+
+def test_a_status_answers_like_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(STATUS.replace("Strange App                ALLOW IN    Anywhere\n", ""))
+    host = iptsim.load_host(path)
+    assert iptsim.explain(host, "203.0.113.9", "host", dport=443).verdict == "ACCEPT"
+    assert iptsim.explain(host, "203.0.113.9", "host", dport=25).verdict == "DROP"
+
+
+def test_a_row_that_cannot_be_read_makes_no_answer_more_certain(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(STATUS)
+    assert iptsim.explain(iptsim.load_host(path), "203.0.113.9", "host", dport=25).verdict == "DEPENDS"
+
+
+def test_where_rules_are_shown_the_status_adds_none(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        "$ iptables -S\n-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n$ ufw status\n" + STATUS
+    )
+    assert iptsim.explain(iptsim.load_host(path), "203.0.113.9", "host", dport=25).verdict == "ACCEPT"
+
+
+def test_the_cause_names_the_rule_that_comes_near(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(LOG + STATUS.replace("Strange App                ALLOW IN    Anywhere\n", ""))
+    cause = iptsim.lint(path).cause
+    assert cause is not None
+    assert cause.shown.verdict == "DROP"
+    assert "-s 10.0.0.0/8: its source is 203.0.113.9" in str(cause.text)
+
+
+@pytest.mark.parametrize("text", [STATUS, LOG.replace("[UFW BLOCK]", "seen:")])
+def test_without_a_blocked_packet_there_is_no_cause(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "paste.txt"
+    path.write_text(text)
+    assert iptsim.lint(path).cause is None
+
+
+def test_a_connection_that_was_tracked_before_it_was_translated(tmp_path: Path) -> None:
+    path = tmp_path / "paste.txt"
+    entry = (
+        "udp 17 22 src={src} dst=192.0.2.53 sport=40613 dport=8125 [UNREPLIED]"
+        " src=192.0.2.53 dst={reply} sport=8125 dport=40613 mark=0 use=2\n"
+    )
+    path.write_text(
+        entry.format(src="172.17.3.166", reply="192.0.2.10")
+        + entry.format(src="172.17.0.7", reply="172.17.0.7")
+    )
+    (found,) = [one for one in iptsim.lint(path) if one.code == "connection-not-translated"]
+    assert "conntrack -D -p udp -s 172.17.0.7 -d 192.0.2.53 --dport 8125" in str(found.remedy)
