@@ -35,7 +35,7 @@ class Span:
 
 
 def printable(text: object) -> str:
-    r"""Return a text with control characters made visible, so that it is inert on a terminal. A message is told.
+    r"""Return a text with control characters made visible, so that it is inert on a terminal. A message is rendered.
 
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'

@@ -57,7 +57,7 @@ WORDS = (
         ),
     ),
     Word(
-        "jump", r"→ [A-Z]|\bgo on in chain\b|跳到 chain|跳轉",
+        "jump", r"→ [A-Z]|\b(?:jump|go) to chain\b|跳到規則鏈|跳轉",
         message(
             "A rule can send the packet to another chain. If no rule there decides, evaluation continues with the "
             "next rule of the first chain."

@@ -1,4 +1,4 @@
-"""Messages as values, and the languages they are told in: English, and Traditional Chinese as written in Taiwan.
+"""Messages as values, and the languages in which they are shown: English, and Traditional Chinese as written in Taiwan.
 
 A :class:`Message` is an English sentence with named placeholders and their values; the sentence is its key in the
 catalogues of `iptsim/locales`. `str` tells it in the language in force at that moment:
@@ -136,15 +136,15 @@ def known_language(name: str) -> str | None:
     return None
 
 
-# -- messages: texts that are told later ----------------------------------------------------------
+# -- messages: texts rendered later ---------------------------------------------------------------
 
 
 class Message:
     """A text as a value, whatever the language; `str` tells it in the language in force.
 
     Messages are immutable and can be pickled; they are equal if they have the same template and values. Making one
-    costs little: nothing is looked up or filled in before it is told. Messages among its values are told with it.
-    :func:`message` and its sisters make them.
+    is cheap: nothing is looked up or filled in before it is rendered. Messages among its values are rendered with it.
+    :func:`message` and similar functions make them.
 
     A message is not a `str`: no code can search it for words. What code has to know needs a field of its own.
     """
@@ -404,7 +404,7 @@ def sentence(phrase: Text) -> str:
 
 
 class Later(str):
-    """A message that is told when somebody asks; as a string it is the English text."""
+    """A message that is rendered when it is needed; as a string it is the English text."""
 
     __slots__ = ("message",)
     #: tells it in the language in force

@@ -245,7 +245,7 @@ class Connection:
     mark: int = 0
     zone: Zone = NO_ZONE
     helper: str | None = None
-    #: helper of the connection that expected this one (`-m helper` looks at it)
+    #: helper of the connection that expected this one (for `-m helper`)
     master_helper: str | None = None
     labels: frozenset[int] = frozenset()
     status: frozenset[str] = frozenset()

@@ -251,7 +251,7 @@ def reachability(
         family,
         tuple(
             _answer(simulator, row, row.question(family, verbose))
-            for row in tracked(asked, "asking who reaches whom")
+            for row in tracked(asked, "checking connections")
         ),
         len(every) - len(asked),
     )

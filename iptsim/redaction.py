@@ -62,7 +62,7 @@ _LOG_HOST = re.compile(
     re.MULTILINE,
 )
 _PROMPT = re.compile(r"\b[\w.-]+@([A-Za-z][\w-]*)(?=[: ][^\n]{0,80}?[#$])")
-#: What containers and daemons are told that does not affect packets, and may be secret.
+#: Settings of containers and daemons that do not affect packets, and may be secret.
 _SECRET = frozenset((
     "Env", "Cmd", "Entrypoint", "Args", "Path", "Labels", "Mounts", "Binds", "Volumes", "Image",
     "GraphDriver", "LogPath", "LogConfig", "HostnamePath", "HostsPath", "ResolvConfPath", "SecurityOpt",

@@ -1,4 +1,4 @@
-"""Runs the notebooks from top to bottom: `python -m tests.notebooks` writes their outputs anew.
+"""Runs the notebooks from top to bottom: `python -m tests.notebooks` regenerates their outputs.
 
 What a run leaves to chance (the kernel's version, ids) is left out, so that a second run writes the same file.
 """

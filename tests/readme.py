@@ -1,4 +1,4 @@
-"""Keeps what the documents show real: `python -m tests.readme` writes the outputs of their sessions anew.
+"""Keeps what the documents show real: `python -m tests.readme` regenerates the outputs of their sessions.
 
 A console session is a fenced block `console`. Each line `$ COMMAND` in it is run, and what follows up to the next
 such line is its output. Commands run in a scratch directory that holds `fixtures`, one for each document, so that a
@@ -142,7 +142,7 @@ class _Recorder(doctest.DocTestRunner):
 
 
 def unasked(text: str) -> Iterator[str]:
-    """Yield the first lines of sessions that begin without a command: nobody would check them."""
+    """Yield the first lines of sessions that start without a command, which no test would check."""
     for match in _BLOCK.finditer(text):
         start = "$ " if match[1] == "console" else ">>> "
         first = match[2].partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Shell completion: what a shell is told of how a command line may go on."""
+"""Shell completion: the completions that a shell gets for a command line."""
 
 from __future__ import annotations
 

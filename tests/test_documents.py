@@ -16,7 +16,7 @@ from tests.readme import DOCUMENTS, ROOT, rendered, unasked
 def test_sessions_are_real(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert list(unasked(text)) == [], "a session begins with a command"
-    assert rendered(text, name) == text, "write them anew with: python -m tests.readme"
+    assert rendered(text, name) == text, "regenerate them with: python -m tests.readme"
 
 
 def test_sessions_are_run() -> None:
@@ -81,13 +81,13 @@ def test_links_lead_to_files(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_made_from_the_code_are_true(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text("utf-8") == PAGES[name](), "write it anew with: make pages"
+    assert (ROOT / "docs" / name).read_text("utf-8") == PAGES[name](), "regenerate it with: make pages"
 
 
 def test_the_table_of_the_readme_is_true() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert "`conntrack` " in text
-    assert text == readme(text), "write it anew with: make pages"
+    assert text == readme(text), "regenerate it with: make pages"
 
 
 def test_every_reason_that_is_given_is_in_the_table() -> None:

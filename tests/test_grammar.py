@@ -1,4 +1,4 @@
-"""The parsers: their tables are ready, and what comes from the tables reads as what is built."""
+"""The parsers: their tables are ready, and a parser from tables reads the same as one that is built."""
 
 from __future__ import annotations
 

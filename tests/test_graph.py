@@ -287,7 +287,7 @@ OWNERS = {
 
 @pytest.mark.parametrize(("host", "owners"), OWNERS.items(), ids=OWNERS)
 def test_chains_of_known_programs_are_theirs(host: str, owners: set[str]) -> None:
-    """On these hosts nobody else made chains; ferm's are named by its user."""
+    """On these hosts, no other program created chains; ferm's are named by its user."""
     ruleset = load(CAPTURES / f"hosts/{host}/iptables-save.txt")
     chains = [chain.name for table in ruleset.tables.values() for chain in table.chains.values()]
     found = ChainOwners(chains)

@@ -94,7 +94,7 @@ def test_bad_usage_is_told_in_chinese(
 
 
 def test_texts_of_argparse_are_known() -> None:
-    """Those of this Python: another one may have more."""
+    """Those of this Python; other versions may have further ones."""
     calls = [node for node in ast.walk(ast.parse(inspect.getsource(argparse))) if isinstance(node, ast.Call)]
     texts = {
         call.args[0].value

@@ -124,7 +124,7 @@ def test_an_answer_stays_in_its_language() -> None:
 
 
 def test_an_answer_is_made_once_and_told_in_both_languages() -> None:
-    """The same as if it were asked in the other language: in JSON, as text, and in its branches."""
+    """The same as if the question came in the other language: in JSON, as text, and in its branches."""
     host = iptsim.load_host(CAPTURE)
     for asked in (
         {"dst": "web", "dport": 80},
@@ -216,7 +216,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(languages, "_catalogue", lambda name: None if name == "en" else catalogue)
 
 
-#: One message of each kind, made anew at each call, with its English and its Chinese.
+#: One message of each kind, created at each call, with its English and its Chinese.
 KINDS: dict[str, tuple[Callable[[], Message], str, str]] = {
     "nested": (
         lambda: message("{what} of {who}", what=message("packets"), who="eth0"), "packets of eth0", "eth0 的封包",

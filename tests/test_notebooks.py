@@ -18,7 +18,7 @@ pytestmark = pytest.mark.documents
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)
 def test_a_run_gives_the_outputs_that_are_there(path: Path) -> None:
-    assert executed(path) == path.read_text("utf-8"), "write them anew with: python -m tests.notebooks"
+    assert executed(path) == path.read_text("utf-8"), "regenerate them with: python -m tests.notebooks"
 
 
 @pytest.mark.parametrize("path", paths(), ids=lambda path: path.stem)

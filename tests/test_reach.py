@@ -1,4 +1,4 @@
-"""Who reaches whom: against the connections that were really made, and what is asked."""
+"""Reachability: compared with connections that were really made, and which connections are checked."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_too_many_questions_are_counted() -> None:
     assert 1000 < len(whole) <= MOST
     part = reachability(FIXTURES / "hosts/docker-many", most=100)
     assert (len(part), part.left_out) == (100, len(whole) - 100)
-    # whoever debugs asks first what comes from outside
+    # for debugging, connections from outside come first
     assert {one.sender for one in part} == {"internet", "host"}
 
 

@@ -77,7 +77,7 @@ def _documented() -> dict[str, dict[str, str]]:
         if heading := re.fullmatch(r"###? (\w+)", line):
             kind = heading[1]
         elif kind and (row := re.fullmatch(r"\| `(\w+)` \| (.*) \|", line)):
-            assert row[1] not in found[kind], f"{kind}.{row[1]} is told twice"
+            assert row[1] not in found[kind], f"{kind}.{row[1]} is documented twice"
             found[kind][row[1]] = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", row[2])
     return found
 
@@ -186,7 +186,7 @@ def test_the_schemas_say_what_the_tables_say() -> None:
         Draft202012Validator.check_schema(schema)
         assert schema["title"] == f"iptsim.{name.replace('-1.json', '/1')}"
         for kind, part in {name.removesuffix("-1.json"): schema, **schema["$defs"]}.items():
-            assert kind not in told, f"{kind} is told twice"
+            assert kind not in told, f"{kind} is documented twice"
             told[kind] = {field: value["description"] for field, value in part["properties"].items()}
     assert told == _documented()
 

@@ -72,7 +72,7 @@ def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, 
     """Return the outcome of each row."""
     simulator = Simulator(host)
     found: dict[Row, Outcome] = {}
-    for row in tracked(asked, "asking who reaches whom"):
+    for row in tracked(asked, "checking connections"):
         try:
             found[row] = outcome_of(simulator.walk(row.question(family)))
         except UsageError:

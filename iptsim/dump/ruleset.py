@@ -60,8 +60,8 @@ class Jump:
     def says(self) -> Message:
         """Return the action in words."""
         if self.goto:
-            return message("go on in chain {chain} and do not come back here", chain=self.chain)
-        return message("go on in chain {chain}", chain=self.chain)
+            return message("go to chain {chain} without returning", chain=self.chain)
+        return message("jump to chain {chain}", chain=self.chain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,8 +183,7 @@ def _containers_open(scene: Scene) -> Iterator[Finding]:
                     "Unpublished ports are closed over IPv4, but open over IPv6 to any host that has a route."
                 ),
                 message(
-                    '"ip6tables": true in daemon.json (the default from 27 on), then systemctl restart '
-                    "docker."
+                    '"ip6tables": true in daemon.json (the default since 27), then systemctl restart docker.'
                 ),
                 by6,
                 6,

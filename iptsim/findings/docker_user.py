@@ -76,7 +76,7 @@ def _not_asked(scene: Scene, family: Family, own: list[Rule]) -> Finding:
         if own
         else message("Rules added to the chain have no effect."),
         message("{command}; restarting Docker does the same.", command=f"{tool} -I FORWARD -j {CHAIN}"),
-        _against(scene, family, scene.suppose("asked first", _asked_first)),
+        _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
         (f"{tool} -I FORWARD -j {CHAIN}",),
     )
@@ -93,7 +93,7 @@ def _late(scene: Scene, family: Family, own: list[Rule], jump: Rule, before: lis
         (*(of_rule(rule) for rule in before[:3]), of_rule(jump)),
         message("Packets that those rules accept never reach DOCKER-USER."),
         f"{tool} -D FORWARD -j {CHAIN} && {tool} -I FORWARD -j {CHAIN}",
-        _against(scene, family, scene.suppose("asked first", _asked_first)),
+        _against(scene, family, scene.suppose("evaluated first", _asked_first)),
         family,
         (f"{tool} -D FORWARD -j {CHAIN}", f"{tool} -I FORWARD -j {CHAIN}"),
     )

@@ -1,4 +1,4 @@
-"""Docker's DROP policy of FORWARD, and whom it cuts off besides."""
+"""Docker's DROP policy of FORWARD, and the other traffic that it cuts off."""
 
 from __future__ import annotations
 

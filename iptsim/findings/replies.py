@@ -106,7 +106,7 @@ def _none_came_back(scene: Scene, family: Family, rule: Rule, back: Rule, shown:
         (_with_count(rule), _with_count(back)),
         message(
             "The filter table lets the packets of {network} pass, but nothing comes back. Most often nothing"
-            " masquerades them, so that replies are sent to an address that nobody outside knows a route to.",
+            " masquerades them, so that replies are sent to an address to which no outside host has a route.",
             network=network,
         ),
         message_sentences(

@@ -58,7 +58,7 @@ FILES: dict[str, str] = {
 DEPTH = 2
 #: How many other files of a folder or archive are looked at.
 TEXTS = 100
-#: The files that list rules, where nobody saved a dump.
+#: The files with listings of rules, for captures without a dump.
 LISTINGS = tuple(name for name in FILES if name.endswith("tables-listing.txt"))
 #: The files with rules.
 DUMPS = tuple(name for name in FILES if name.endswith("tables-save.txt"))

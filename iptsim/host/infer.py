@@ -238,7 +238,7 @@ def _interfaces(host: Host, evidence: Evidence) -> None:
         behind = message_joined(" and ", map(str, links))
         host.assumptions.append(
             message(
-                "{name} leads to {behind}: a guess, for rules give what comes from there the host's address.",
+                "{name} leads to {behind}: a guess, because rules masquerade the traffic from there.",
                 name=name,
                 behind=behind,
             )

@@ -77,7 +77,7 @@ class Pasted:
     Attributes:
         segments: what was read of it.
         left_out: what was not.
-        asked: the packets that it tells of, as fields of a batch line.
+        asked: the packets that it describes, as fields of a batch line.
     """
 
     segments: tuple[Lines, ...] = ()

@@ -53,7 +53,7 @@ def test_changes_are_made_in_their_order(capsys: Capture) -> None:
     assert answer["changes"] == [
         ["insert", "FORWARD 1 -j DROP"], ["delete", "FORWARD 1"], ["policy", "INPUT=DROP"], ["icc", "true"],
     ]  # fmt: skip
-    # what comes to the host is dropped, answers to its own questions as well
+    # packets to the host are dropped, replies to its own questions as well
     assert {(row["from"], row["to"]) for row in answer["shifts"]} == {
         ("client", "host"), ("web", "host"), ("host", "client"), ("host", "web"),
     }  # fmt: skip

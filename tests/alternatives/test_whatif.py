@@ -1,4 +1,4 @@
-"""What changes do to a packet, and to everything that can be asked."""
+"""What changes do to a packet, and to all checked connections."""
 
 from __future__ import annotations
 

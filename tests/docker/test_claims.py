@@ -1,4 +1,4 @@
-"""What is said of Docker's networking holds when packets are sent through simulated hosts.
+"""Common statements about Docker's networking hold when packets are sent through simulated hosts.
 
 Where the engines themselves make an exception, the test says which.
 """

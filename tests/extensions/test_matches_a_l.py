@@ -1,6 +1,6 @@
 """Matches from addrtype to length: how they are written, and what they hold for.
 
-How iptables prints a clause, and what it refuses, is in `clauses_a_l.t`; iptables 1.8.9 was asked. The
+How iptables prints a clause, and what it refuses, is in `clauses_a_l.t`; printed by iptables 1.8.9. The
 truth tables were measured with packets on a Linux 6.18 kernel, both backends, unless a test says otherwise.
 """
 

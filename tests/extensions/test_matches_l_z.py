@@ -792,7 +792,7 @@ def test_owner_unknown(clause: str, fields: dict[str, Any], decide: str) -> None
     assert answer.key
 
 
-#: Which ports br_netfilter tells of, and the physdev options that then hold.
+#: The bridge ports that br_netfilter reports, and the physdev options that then hold.
 PHYSDEV = [
     (
         {"physical_in": "p1", "physical_out": "p2", "bridged": True},
@@ -1092,7 +1092,7 @@ def test_string_in_data_that_the_question_leaves_open() -> None:
     assert truth(match, packet(length=40)) is False
     # a checksum may be anything
     assert isinstance(truth(bind('string --algo bm --hex-string "|abcd|"'), packet(length=40)), Unknown)
-    # a sequence number, too, but nobody means that
+    # a sequence number, too, but that is not meant
     assert truth(bind("string --algo bm --string abcd"), packet(length=40)) is False
 
 

@@ -56,7 +56,7 @@ def test_no_packet_is_of_no_protocol(word: str) -> None:
 
 
 def test_names_that_only_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """/etc/protocols of the machine that reads is asked last; its numbers beyond one byte are none for IP."""
+    """/etc/protocols of the local machine is consulted last; its numbers above 255 are not valid for IP."""
 
     def known(name: str) -> int:
         numbers = {"home-made": 200, "mptcp": 262}

@@ -24,7 +24,7 @@ TARGETS = """
     LOG MARK MASQUERADE NETMAP NFLOG NFQUEUE NOTRACK RATEEST REDIRECT REJECT SECMARK SET SNAT SNPT
     SYNPROXY TCPMSS TCPOPTSTRIP TEE TOS TPROXY TRACE TTL ULOG
 """
-#: What the manual does not have a section for: the verdicts, and matches that it does not tell of.
+#: What the manual does not have a section for: the verdicts, and matches that it does not list.
 BESIDES = {(False, name) for name in ("ACCEPT", "DROP", "QUEUE", "RETURN")} | {
     (True, "ipcomp"),
     (True, "srh"),

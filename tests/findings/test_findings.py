@@ -34,7 +34,7 @@ EXPECTED = {
     "docker-28.5/no-masquerade": ["not-masqueraded"],
     # ferm made the chain for IPv6 too, but no jump
     "hosts/ferm": ["unreferenced-chain"],
-    # ufw lets nobody in at 8080, Docker publishes it
+    # ufw blocks 8080, Docker publishes it
     "hosts/ufw-docker-28.5": ["firewall-bypassed"],
 }
 ALL = sorted(str(file.parent.relative_to(CAPTURES)) for file in CAPTURES.rglob("iptables-save.txt"))
@@ -194,7 +194,7 @@ def test_a_container_that_is_gone(changed: Changed) -> None:
     )
     finding = one(findings, "stale-rule")
     assert (
-        str(finding.title) == "6 rules of Docker's are for 172.17.0.2, which no running container has."
+        str(finding.title) == "6 of Docker's rules are for 172.17.0.2, which no running container has."
         or len(finding.evidence) == 5
     )
     assert {item.rule.table for item in finding.evidence if item.rule} == {"raw", "nat", "filter"}

@@ -1,4 +1,4 @@
-"""Remedies are tried on the host before they are told, and so is what they name."""
+"""Remedies are tried on the host before they are shown, and so are the things they name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_both_directions_of_another_bridge_are_let_through() -> None:
 
 
 def test_only_the_direction_that_is_blocked_gets_a_rule() -> None:
-    """Where the request gets through, only the reply falls to the policy (its way out is the guest's own bridge)."""
+    """Where the request gets through, only the reply falls to the policy (it leaves by the guest's own bridge)."""
     host = iptsim.load_host(FIXTURES / "questions/forward-drop")
     rules = host.rulesets[4]
     request = iptsim.loads(

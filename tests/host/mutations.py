@@ -1,4 +1,4 @@
-"""Captures and files of Docker's with damage: the same for the same seed.
+"""Damaged captures and Docker files: the same for the same seed.
 
     python -m tests.host.mutations --count 10000 --seed 1
 

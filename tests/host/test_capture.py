@@ -240,7 +240,7 @@ def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) ->
     # as the PostUp lines of WireGuard guides write it: no rule ties the subnet to wg0
     nat = "*nat\n-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE\nCOMMIT\n"
     rules = "*filter\n:FORWARD DROP\n-A FORWARD -i wg0 -o eth0 -j ACCEPT\n{more}COMMIT\n"
-    told = "wg0 leads to 10.8.0.0/24: a guess, for rules give what comes from there the host's address."
+    told = "wg0 leads to 10.8.0.0/24: a guess, because rules masquerade the traffic from there."
     (tmp_path / "one").write_text(nat + rules.format(more=""))
     (tmp_path / "two").write_text(nat + rules.format(more="-A FORWARD -i tun0 -j ACCEPT\n"))
     assert told in map(str, load_host(tmp_path / "one").assumptions)

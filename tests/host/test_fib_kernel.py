@@ -268,7 +268,7 @@ def check(query: Query, answer: str, namespace: Namespace) -> str | None:
     if ours.error is None:
         return answer
     if query.iif is not None and query.family == 4:
-        return None  # the error of an arriving packet is told by ICMP only
+        return None  # the error of an arriving packet is only sent by ICMP
     return None if REFUSED[ours.error] in answer else answer
 
 

@@ -140,7 +140,7 @@ def test_membership(kind: Kind) -> None:
         assert ours is (answer == "0"), f"{text} in {sets['s'].entries}"
 
 
-#: Sets, and what `-m set` is asked, for the packets below.
+#: Sets, and the options of `-m set`, for the packets below.
 SETS = """
 create ip hash:ip
 add ip 192.0.2.77

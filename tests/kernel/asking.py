@@ -1,4 +1,4 @@
-"""How iptsim is asked what the kernel was asked. No other module here knows the fields of its questions."""
+"""Puts the kernel's packets to iptsim as questions. No other module here knows the fields of its questions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ABSENT = {"nfqueue_reader": False, "tproxy_listener": False, "realm": 0, "socke
 def question_of(world: World, probe: Probe, observation: Observation) -> dict[str, Any]:
     """Return a packet as a batch line, with the time and the processor of the observation.
 
-    Of the packets before it, iptsim is told of the last one; of a reply with the packet that it replies to.
+    Of the earlier packets, iptsim gets the last one; for a reply, the packet it replies to.
     """
     data = packet(probe, 1)
     question: dict[str, Any] = {

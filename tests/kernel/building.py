@@ -69,7 +69,7 @@ def build(world: World, host: Namespace, far: Namespace) -> None:
     far.run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in far_lines))
     with host.entered():
         for interface in world.interfaces:
-            # a neighbour that nobody is fails at once and silently
+            # a missing neighbour fails at once and silently
             _write_sysctl(f"net.ipv4.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)
             if interface.mtu >= _IPV6_MIN_MTU:
                 _write_sysctl(f"net.ipv6.neigh.{interface.name.replace('.', '/')}.mcast_solicit", 0)

@@ -40,7 +40,7 @@ class Case(BaseModel):
         capture: the files of a capture of the host, from which iptsim reads it.
         answer: of the kernel, to the packet.
         reply: of the kernel, to the answer that the other side sent, if it sent one.
-        told: how iptsim is told of the packets before it: of the one "after" which it comes, of the "table" that
+        told: how iptsim learns of the earlier packets: of the one "after" which it comes, of the "table" that
             conntrack then has, or of its "line".
         connections: that table, as `conntrack -L` prints it.
         asked: the question, where it is one as people ask; the packet is then the one that iptsim made of it.
@@ -137,7 +137,7 @@ def _doubt(world: World, probe: Probe) -> Doubt:
 def _is_answerable(world: World, probe: Probe) -> bool:
     """Return whether what REJECT sends back can be compared.
 
-    Not with the legacy backend when it goes to nobody: its trace shows only the laboratory's own packets.
+    Not with the legacy backend when it has no receiver: its trace shows only the laboratory's own packets.
     Not for a packet from a broadcast address: the way of an answer to it is a matter of its own. And not for
     protocols whose checksum REJECT verifies and the laboratory does not make (DCCP's since Linux 6.16).
     """
@@ -199,7 +199,7 @@ def can_be_sent(world: World, probe: Probe) -> bool:
         return False
     master = None if probe.local else world.interface(probe.source).master
     if any(guest.port == probe.source and guest.gateway and not guest.saved for guest in world.guests):
-        # nothing tells of the gateway that such a guest has
+        # the gateway of such a guest is unknown
         return any(
             one.address == probe.dst and world.interface(one.port).master == master for one in world.guests
         )

@@ -239,7 +239,7 @@ def _simulated_key(step: SimulatedStep) -> Key:
     rule = step.rule.position if step.rule is not None else None
     verdict = _SHOWN.get(step.verdict, step.verdict)
     if step.rule is not None and step.rule.target_name == "NFQUEUE" and verdict in ("ACCEPT", "DROP"):
-        # iptsim tells what comes of it when nobody reads the queue
+        # iptsim shows what happens if no program reads the queue
         verdict = "QUEUE"
     return step.hook, step.table or "", step.chain or "", rule, verdict
 
@@ -257,7 +257,7 @@ def _delivery_differences(leg: Leg, observation: Observation, picks: bool) -> li
     else:
         header = observation.arrivals[0].header if observation.arrivals else None
     if header is None and observation.verdict == "ACCEPT" and not observation.delivered:
-        # it left, but nobody is there to get it
+        # it left, but there is no receiver
         header = observation.sightings[-1].header if observation.sightings else None
         if header is None:
             return []
@@ -321,7 +321,7 @@ def _header_differences(ours: Packet, header: Header, *, fields_too: bool) -> li
 
 
 def _answer_differences(legs: list[Leg], observation: Observation, undecided: bool) -> list[str]:
-    """Compare what REJECT sends back; `undecided`: nobody knows what the rules before did to its TOS."""
+    """Compare what REJECT sends back; `undecided`: the effect of earlier rules on its TOS is unknown."""
     expected, caused = legs[0] if legs else None, observation.caused
     if not observation.rejected:
         # the kernel still waits for the other fragments

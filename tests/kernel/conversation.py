@@ -29,7 +29,7 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
     else:
         return None
     if header.dst in (header.src, probe.src, "0.0.0.0", "::"):
-        # nobody answers himself, or one who pretends to be the receiver; nobody has no address
+        # no host replies to itself, or to a forged source that equals it; the source needs an address
         return None
     if world.is_group(header.dst) or world.is_group(header.src):
         return None
@@ -66,7 +66,7 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
 
 
 def _addressed(world: World, observation: Observation) -> Arrival | None:
-    """Return the arrival at whom the packet is for; of a flooded frame the others take no notice."""
+    """Return the arrival at the addressed machine; of a flooded frame the others take no notice."""
     for arrival in observation.arrivals:
         guests = [guest for guest in world.guests if guest.port == arrival.interface]
         if not guests or any(guest.router or guest.address == arrival.header.dst for guest in guests):
@@ -105,7 +105,7 @@ def later(
 def _error(
     random: Random, world: World, probe: Probe, observation: Observation, before: tuple[Probe, ...]
 ) -> Probe | None:
-    """Return an ICMP error about a packet as it arrived, from its receiver or a router on its way."""
+    """Return an ICMP error about a packet as it arrived, from its receiver or a router on the path."""
     if observation.delivered is not None:
         source, header = "host", observation.delivered
     elif (arrival := _addressed(world, observation)) is not None:

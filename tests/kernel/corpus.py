@@ -3,7 +3,7 @@
 Every file that iptables-restore accepts is loaded, on a host that is invented for it: interfaces of the names
 that its rules use, bridges and guests where they look like some, addresses and ipsets that its rules name. Then
 packets are sent that sit at the boundaries of its rules. Exit status 1 if iptsim and the kernel differ. A run
-over many dumps is told in `docs/verification.md`.
+over many dumps is recorded in `docs/verification.md`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.kernel.verification import now, store_counts
 
 PACKETS = 20
 _BACKENDS: tuple[Literal["nft", "legacy"], ...] = ("nft", "legacy")
-#: Dumps from which on a run is told in `docs/verification.md`.
+#: The number of dumps from which a run is recorded in `docs/verification.md`.
 WORTH_TELLING = 100
 _BRIDGE = re.compile(r"(br|docker|virbr|lxcbr|cni|podman|lxdbr|vmbr)[-\d]")
 #: Interfaces that are made at most; what else a dump names does not exist then.
@@ -327,7 +327,7 @@ def main(arguments: list[str]) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.kernel.corpus", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--verbose", action="store_true", help="tell of the files that are left out as well")
+    parser.add_argument("--verbose", action="store_true", help="list the files that are left out as well")
     options = parser.parse_args(arguments)
     if reason := missing():
         print(reason, file=sys.stderr)

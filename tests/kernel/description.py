@@ -1,4 +1,4 @@
-"""What the laboratory is told: a host under test, and the packets to send. Plain data, kept as JSON in fixtures."""
+"""The input of the laboratory: a host under test, and the packets to send. Plain data, kept as JSON in fixtures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Random rules and packets, through the kernel and through iptsim: `python -m tests.kernel.fuzz`.
 
 A difference is made small and left in `build/finds`; `python -m tests.kernel.cases` makes a case of it. Exit
-status 1 if there was one. A long run is told in `docs/verification.md`.
+status 1 if there was one. A long run is recorded in `docs/verification.md`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Report:
         refused: rulesets that the real tools did not take, by their complaint.
         unsteady: packets on which the kernel, asked again, did something else; what differed the first time.
         found: differences, as (what, case).
-        agreed: cases without a difference, where they were asked for.
+        agreed: cases without a difference, if requested.
 
     """
 

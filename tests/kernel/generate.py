@@ -112,7 +112,7 @@ def make_rulebook(
         book.other_first = random.random() < 0.5
         _make_tables(random, book.other, makers)
         if any(table == "nat" for table, _ in book.chains):
-            # the nat chains of both are asked until one translates: in which order shows in the trace only
+            # the nat chains of both are evaluated until one translates: in which order shows in the trace only
             book.other.chains = {key: rules for key, rules in book.other.chains.items() if key[0] != "nat"}
         for each in (book, book.other):
             # what comes back from a queue goes on in the other backend
@@ -269,7 +269,7 @@ def make_probe(random: Random, book: Rulebook) -> Probe:
             fields[name] = random.choice(values)
     _go_with_traits(random, scene.world, fields)
     if book.other and scene.world.is_group(fields["dst"]):
-        # of two backends and several copies of a frame no one can tell which copy ended where
+        # of two backends and several copies of a frame it is unknown which copy ended where
         fields["dst"] = scene.own[0]
     return finish(fields, scene, random)
 

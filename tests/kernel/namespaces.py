@@ -84,4 +84,4 @@ class Namespace:
 
 
 class CommandError(Exception):
-    """A tool refused what it was told to do."""
+    """A tool failed."""

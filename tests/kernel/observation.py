@@ -21,7 +21,7 @@ class Caused(NamedTuple):
 
     Attributes:
         header: as the hooks saw it first.
-        left: it passed the last hook on its way out of the host, or into it.
+        left: it passed the last hook out of the host, or into it.
 
     """
 

@@ -167,7 +167,7 @@ class Outcome:
 
 
 def run(case: Memory, scene_name: str) -> Outcome:
-    """Send a case's packets; iptsim is told what the kernel remembers, and must say what it does."""
+    """Send a case's packets; iptsim gets the kernel's state, and must give the same results."""
     scene = make_scene(scene_name)
     senders = dict(zip("ab", scene.senders["eth0"], strict=False))
     receiver = scene.beyond["eth1"][0]

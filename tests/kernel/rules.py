@@ -7,7 +7,7 @@ import shlex
 from itertools import pairwise
 from typing import NamedTuple
 
-#: Targets that end a base chain's run as an ACCEPT does, or a DROP: nobody reads a queue in the laboratory,
+#: Targets that end a base chain's run as an ACCEPT does, or a DROP: no program reads a queue in the laboratory,
 #: and no transparent proxy listens.
 _ENDING = frozenset({"ACCEPT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"})
 _DROPPING = frozenset({"DROP", "REJECT", "TPROXY"})

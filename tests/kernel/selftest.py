@@ -1,7 +1,7 @@
 """Would the comparison notice? Seeds faults into copies of iptsim: `python -m tests.kernel.selftest`.
 
 Packets go through the kernel once. Each fault is one change of iptsim's source, made in a copy; the
-packets on which iptsim agreed with the kernel before are asked again there, and some must differ now.
+packets on which iptsim agreed with the kernel before are repeated there, and some must differ now.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from tests.kernel.selftest import FAULTS, NO_FAULT, ROOT, record, run_fault
 WITHOUT = missing()
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)]
 PACKETS, RULESETS = 2000, 80
-#: Packets of which the kernel itself says something else when it is asked again, and whose verdict depends on
-#: what nobody can know, in a thousand.
+#: Packets of which the kernel itself says something else when the packet is sent again, and whose verdict depends on
+#: the unknowable, per thousand.
 UNSTEADY, OPEN = 2, 40
 
 

@@ -57,7 +57,7 @@ def test_the_next_packet_of_a_connection(scene: str, proto: int, new: str) -> No
     assert not differences(trace, again)
     passed = new == "-j ACCEPT"
     assert passed == (seen.verdict == "ACCEPT")
-    # the nat table is asked once for each connection
+    # the nat table is evaluated once per connection
     assert passed != any(step.table == "nat" for step in again.steps)
 
 

@@ -1,4 +1,4 @@
-"""Guests of a bridge that only the neighbour and forwarding tables tell of, asked about as people ask.
+"""Guests of a bridge that only the neighbour and forwarding tables list, in questions as users ask them.
 
 The hosts are those of the kernel cases, where the kernel's own traces show the way.
 """
@@ -126,7 +126,7 @@ def test_a_port_that_is_an_uplink_leads_outside() -> None:
 
 
 def test_whoever_asked_gets_the_reply() -> None:
-    """An address of docker0's subnet that no file tells of has sent the packet, so somebody there has it."""
+    """An address of docker0's subnet that is in no file has sent the packet, so somebody there has it."""
     host = router(dump(filter=":FORWARD ACCEPT"))
     host.networks["br0"] = Network(
         name="br0", bridge="br0", subnets=(Subnet(family=4, address=number("10.9.0.0"), prefix_length=24),)

@@ -477,7 +477,7 @@ class TestGroups:
 
 
 def test_an_answer_comes_back_to_who_asked_without_masquerading() -> None:
-    """As captures/docker-20.10/no-masquerade shows it; from the dump alone nobody else tells of the sender."""
+    """As captures/docker-20.10/no-masquerade shows it; in the dump alone, nothing else shows the source."""
     rules = """\
 *filter
 :FORWARD ACCEPT [0:0]

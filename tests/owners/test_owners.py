@@ -1,4 +1,4 @@
-"""Whose a chain or rule is: names are the programs' own, and programs that use alike names are told apart."""
+"""Whose a chain or rule is: names are the programs' own, and programs with similar names are distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of the kernel's log, of TRACE, conntrack and tcpdump are the packet that is asked about."""
+"""Lines of the kernel's log, of TRACE, conntrack and tcpdump become the packet in question."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.pictures.shipped import PAGE, SHIPPED, commands, draw, settled
 def test_a_shipped_picture_is_what_its_command_makes(name: str, tmp_path: Path) -> None:
     shipped = (SHIPPED / name).read_text("utf-8")
     read(shipped)
-    again = "draw them anew with: python -m tests.pictures.shipped"
+    again = "redraw them with: python -m tests.pictures.shipped"
     assert settled(name, draw(name, tmp_path)) == settled(name, shipped), again
 
 

@@ -1,4 +1,4 @@
-"""The topology picture: everything that a capture tells of is on it, and the packet's path is the trace's."""
+"""The topology picture: it shows everything in a capture, and the packet's path is the trace's."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_ways(question: tuple[str, ...], expected: list[str]) -> None:
 
 
 def test_a_lost_answer_is_drawn_too() -> None:
-    """The request arrives; what comes in by eth1 is dropped, so the answer is."""
+    """The request arrives; packets arriving on eth1 are dropped, so the answer is."""
     host = router(dump(filter=":INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A FORWARD -i eth1 -j DROP\n"))
     picture = topology_picture(host, iptsim.explain(host, "10.1.0.9", "10.2.0.9", dport=80))
     assert [line for line in picture.text().splitlines() if line.startswith(("path", "reply"))] == [
@@ -211,7 +211,7 @@ def test_macvlan_passes_the_rules_by(other_networks: Host) -> None:  # noqa: F81
 
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_way_passes_the_hooks_of_its_trace(path: Path) -> None:
-    """Whoever asks whom: the hooks on the way are those of the steps, in their order, and nothing else fails."""
+    """For all endpoints, the hooks are those of the steps, in their order, and nothing else fails."""
     host = iptsim.load_host(path)
     people = [*list(host.containers)[:4], "host", "internet"]
     for sender in people:
@@ -219,7 +219,7 @@ def test_a_way_passes_the_hooks_of_its_trace(path: Path) -> None:
             try:
                 explanation = iptsim.explain(host, sender, f"{receiver}:80")
             except UsageError:
-                continue  # nobody has such an address
+                continue  # no machine has such an address
             drawing = topology_picture(host, explanation).drawing
             leg = explanation.trace.legs[0]
             walked = [edge.target for edge in drawing.edges if edge.kind == "route"]

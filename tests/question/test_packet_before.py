@@ -1,4 +1,4 @@
-"""Questions about the next packet of a connection whose first packet is told of."""
+"""Questions about the next packet of a connection whose first packet is given."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class WrittenRules:
     """All rules that dockerd writes for one family.
 
     Attributes:
-        chains: the rules by (table, chain), in order, of Docker's and of built-in chains.
+        chains: the rules by (table, chain), in order, in Docker's chains and in built-in chains.
         forward_drop: whether dockerd sets the policy of FORWARD to DROP.
     """
 
