@@ -6,17 +6,17 @@ drivers/bridge/bridge.go, setup_device.go, setup_ipv4.go, setup_bridgenetfilteri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from iptsim.docker.dockerd.gateway import gateways
 from iptsim.docker.dockerd.rulesets import rules_for
-from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
+from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, published_ports
 from iptsim.host.connected import connected_routes, default_route
-from iptsim.host.containers import Container, Endpoint, PublishedPort
+from iptsim.host.containers import Container, Endpoint
 from iptsim.host.model import Host
 from iptsim.host.namespace import Interface, InterfaceAddress, Namespace, Route, prefix_mask
-from iptsim.packet import FAMILIES, Family, parse_address
+from iptsim.packet import FAMILIES, Family
 
 #: The rules that dockerd adds in a container on a user-defined network (libnetwork/resolver_unix.go). The
 #: resolver's ports are random; these are placeholders.
@@ -113,7 +113,7 @@ class _Rebuilding:
             container.running = False
             return
         if new.published != old.published:
-            ports = list(_published(new.published))
+            ports = list(published_ports(new.published))
             container.published = [port for port in ports if port.host_port]
             container.opened = [port for port in ports if not port.host_port]
         container.exposed = list(new.exposed)
@@ -284,24 +284,6 @@ def _ways_out(docker: DockerHost, container: DockerContainer) -> dict[Family, En
         return found
     inside = sorted(container.endpoints, key=lambda endpoint: endpoint.network)
     return {family: one for one in reversed(inside) for family in one.addresses}
-
-
-def _published(ports: Iterable[Publication]) -> Iterator[PublishedPort]:
-    for port in ports:
-        if port.address:
-            family, address = parse_address(port.address)
-            families: tuple[Family, ...] = (family,)
-        else:
-            families, address = FAMILIES, 0
-        for family in families:
-            yield PublishedPort(
-                proto=port.proto,
-                container_port=port.container_port,
-                host_address=port.address if address else None,
-                host_port=port.host_port,
-                family=family,
-                requested=port.requested,
-            )
 
 
 def _without(namespace: Namespace, endpoint: Endpoint) -> Namespace:

@@ -113,6 +113,14 @@ CODES: dict[str, Kind] = {
         "medium",
         message("Connections leave the host with a private address: replies do not find the way back."),
     ),
+    "direct-routing-blocked": Kind(
+        "medium",
+        message("Docker drops packets to a container's own address that do not arrive on its bridge."),
+    ),
+    "ipv6-rules-not-enabled": Kind(
+        "medium",
+        message("Containers have IPv6 addresses, but Docker before 27 writes no IPv6 rules for them."),
+    ),
     "mixed-backends": Kind("medium", message("Rules of both iptables-legacy and iptables-nft are active.")),
     "connection-not-translated": Kind(
         "medium", message("A tracked connection was made without the translation that others like it got.")

@@ -77,3 +77,34 @@ def localnet_routed(scene: Scene) -> Iterator[Finding]:
         4,
         commands,
     )
+
+
+def ipv6_without_rules(scene: Scene) -> Iterator[Finding]:
+    """Find a daemon.json that gives containers IPv6 addresses but leaves open whether dockerd writes IPv6 rules."""
+    pasted, daemon = scene.host.pasted, scene.host.daemon
+    if pasted is None or daemon is None or daemon.version is not None:
+        return
+    if not any(one.form == "daemon.json" for one in pasted.segments):
+        return
+    subnets = [
+        subnet
+        for network in scene.host.networks.values()
+        for subnet in network.subnets
+        if subnet.family == 6 and network.is_default_bridge
+    ]
+    if not subnets or daemon.ip6tables is not None or daemon.iptables is False:
+        return
+    yield Finding(
+        "ipv6-rules-not-enabled",
+        message('Containers get addresses of {subnet}, but "ip6tables" is not set.', subnet=str(subnets[0])),
+        (Evidence("daemon.json", '"ipv6": true'),),
+        message(
+            'Before Docker 27, dockerd writes no IPv6 rules unless "ip6tables" is true: packets of containers are not '
+            "masqueraded, ports are published by docker-proxy alone, and nothing filters what is sent to containers."
+        ),
+        message(
+            'Set "ip6tables": true in daemon.json (before 27 also "experimental": true), or use Docker 27 or later.'
+        ),
+        None,
+        6,
+    )

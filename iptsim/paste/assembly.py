@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from iptsim.dump.ruleset import DumpWarning
 from iptsim.errors import CaptureError
@@ -14,10 +15,12 @@ from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import Host, Lines, Pasted
 from iptsim.packet import Family
 from iptsim.paste.evidence import nothing_shown, rules_of
+from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.nothing import nothing_read
-from iptsim.paste.pieces import Ask, Facts, Logged, Rules, Segment, Warned
+from iptsim.paste.pieces import Ask, Facts, Logged, Rules, Segment, Settings, Warned
 from iptsim.paste.rulesets import Builder
+from iptsim.paste.settings_host import host_with
 from iptsim.paste.splitting import split
 from iptsim.reading import parse_json
 
@@ -65,7 +68,13 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     rules = [piece for piece in pieces if isinstance(piece, Rules)]
     rules += rules_of(logged, {piece.family or 4 for piece in rules})
     rulesets = Builder(name).build(rules or [nothing_shown()])
-    host = host_of(Source(name, files), rulesets)
+    settings = [piece for piece in pieces if isinstance(piece, Settings)]
+    if settings and not rules and not files:
+        host = host_with(settings, name)
+        rulesets = host.rulesets
+    else:
+        daemon = merged(settings).daemon if settings else {}
+        host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
     asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
@@ -93,6 +102,10 @@ def _of_family(segment: Segment, text_name: str) -> list[object]:
             for piece in segment.pieces
         ]
     return list(segment.pieces)
+
+
+def _daemon_file(daemon: dict[str, Any]) -> dict[str, bytes]:
+    return {"daemon.json": json.dumps(daemon).encode()} if daemon else {}
 
 
 def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:

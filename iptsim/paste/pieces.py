@@ -162,6 +162,22 @@ class Logged:
 
 
 @dataclass(slots=True)
+class Settings:
+    """Settings of Docker, of which a host can be made.
+
+    Attributes:
+        daemon: the contents of daemon.json, or of the daemon's command line.
+        services / networks: those of a Compose file; `docker run` and `docker network create` make some, too.
+        line: where they begin.
+    """
+
+    line: int
+    daemon: dict[str, Any] = field(default_factory=dict)
+    services: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Warned:
     """Something odd that the text says, as a warning to pass on."""
 
@@ -169,7 +185,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Logged | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Warned
 
 
 @dataclass(slots=True)

@@ -6,16 +6,17 @@ The models hold what affects rules. Names follow dockerd(8), daemon.json and the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from iptsim.host.containers import Endpoint, ExposedPort, Link, Subnet
+from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, Subnet
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, check_interface_name
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family, parse_address
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)
@@ -90,6 +91,25 @@ class Publication(Frozen):
     address: HostAddress = ""
     host_port: int = Field(0, ge=0, le=65535)
     requested: str | None = None
+
+
+def published_ports(ports: Iterable[Publication]) -> Iterator[PublishedPort]:
+    """Yield published ports as the engine shows them: once for each address family."""
+    for port in ports:
+        if port.address:
+            family, address = parse_address(port.address)
+            families: tuple[Family, ...] = (family,)
+        else:
+            families, address = FAMILIES, 0
+        for family in families:
+            yield PublishedPort(
+                proto=port.proto,
+                container_port=port.container_port,
+                host_address=port.address if address else None,
+                host_port=port.host_port,
+                family=family,
+                requested=port.requested,
+            )
 
 
 class DockerContainer(Frozen):

@@ -49,8 +49,17 @@ def read_compose(text: str, source: str, daemon: DockerDaemon | None = None) -> 
         UsageError: PyYAML is not installed.
         CaptureError: the file is invalid; the text names the file and the key.
     """
+    return read_services(read_yaml(text, source), source, daemon or DockerDaemon())
+
+
+def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHost:
+    """Read what a Compose file holds: mappings and lists.
+
+    Raises:
+        CaptureError: it is invalid; the text names the key.
+    """
     try:
-        return _Project(read_yaml(text, source), source, daemon or DockerDaemon()).host()
+        return _Project(document, source, daemon).host()
     except ValidationError as error:
         raise CaptureError(f"{source}: {complaint(error)}") from None
 

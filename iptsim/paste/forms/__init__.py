@@ -30,6 +30,7 @@ FORMS = (
     "sockets",
     "sysctl",
     "docker_json",
+    "settings",
     "packet_line",
     "ufw",
 )

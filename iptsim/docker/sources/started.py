@@ -1,0 +1,84 @@
+"""A host on which dockerd was started with settings, and nothing else: what a configuration file alone tells of."""
+
+from __future__ import annotations
+
+from iptsim.docker.dockerd.rulesets import rules_for
+from iptsim.docker.model.settings import DockerContainer, DockerHost, published_ports
+from iptsim.docker.sources.host import check_daemon
+from iptsim.host.containers import Container, Endpoint, Network
+from iptsim.host.infer import complete
+from iptsim.host.model import Host
+from iptsim.languages import message
+from iptsim.packet import FAMILIES, Family
+
+
+def started(docker: DockerHost, source: str) -> Host:
+    """Return the host after dockerd has started with settings, and its containers.
+
+    Args:
+        docker: the settings.
+        source: the name of what they were read from.
+
+    Raises:
+        CaptureError: a setting is invalid; the text names it.
+    """
+    check_daemon(docker.daemon)
+    rulesets = {family: rules_for(docker, family) for family in FAMILIES}
+    host = Host(
+        networks={
+            network.name: Network(
+                name=network.name,
+                daemon="docker",
+                bridge=network.bridge,
+                subnets=network.subnets,
+                internal=network.internal,
+                icc=network.icc,
+                masquerade=network.masquerade,
+                gateway_mode=dict(network.gateway_mode),
+                host_binding=network.host_binding,
+                is_default_bridge=network.default,
+            )
+            for network in docker.networks
+        },
+        containers={container.name: _container(docker, container) for container in docker.containers},
+        daemon=docker.daemon,
+        rulesets={family: ruleset for family, ruleset in rulesets.items() if ruleset.tables},
+        inferred=True,
+        source=source,
+    )
+    complete(host, ("docker-inspect.json", "docker-network-inspect.json"))
+    host.assumptions.insert(
+        0,
+        message("The rules are those that dockerd would write for these settings; there are no others."),
+    )
+    return host
+
+
+def _container(docker: DockerHost, container: DockerContainer) -> Container:
+    first = next((endpoint.network for endpoint in container.endpoints), "bridge")
+    return Container(
+        name=container.name,
+        endpoints={endpoint.network: _endpoint(docker, endpoint) for endpoint in container.endpoints},
+        published=list(published_ports(container.published)),
+        exposed=list(container.exposed),
+        links=list(container.links),
+        network_mode=first,
+        daemon="docker",
+    )
+
+
+def _endpoint(docker: DockerHost, endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint with the prefix lengths and gateways that its network gives it."""
+    network = docker.network(endpoint.network)
+    if network is None:
+        return endpoint
+    lengths: dict[Family, int] = {}
+    gateways: dict[Family, int] = {}
+    for subnet in network.subnets:
+        if subnet.family in endpoint.addresses and subnet.covers(
+            subnet.family, endpoint.addresses[subnet.family]
+        ):
+            lengths[subnet.family] = subnet.prefix_length
+            if not network.internal:
+                gateways[subnet.family] = subnet.address + 1 if subnet.gateway is None else subnet.gateway
+    return endpoint.model_copy(update={"prefix_lengths": lengths, "gateways": gateways})

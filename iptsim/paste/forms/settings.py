@@ -1,0 +1,186 @@
+"""Docker's settings: daemon.json, a Compose file, `docker run` and `docker network create`."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from iptsim.docker.sources.yaml_file import read_yaml
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Segment, Settings
+from iptsim.paste.prompts import Command, command_of
+
+#: Keys of daemon.json by which it is told from other JSON (dockerd(8)).
+_DAEMON = frozenset({
+    "allow-direct-routing", "bip", "bridge", "data-root", "debug", "default-address-pools",
+    "default-gateway", "default-network-opts", "dns", "dns-opts", "dns-search", "exec-opts", "experimental",
+    "features", "firewall-backend", "fixed-cidr", "fixed-cidr-v6", "hosts", "icc", "insecure-registries",
+    "ip", "ip-forward", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "labels",
+    "live-restore", "log-driver", "log-level", "log-opts", "mtu", "registry-mirrors", "runtimes",
+    "storage-driver", "userland-proxy", "userns-remap",
+})  # fmt: skip
+_COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
+#: Options of `docker run` without an argument.
+_FLAGS = re.compile(
+    r"-[ditP]+$|--(?:detach|interactive|tty|rm|privileged|init|read-only|publish-all|no-healthcheck)(?:=.*)?$"
+)
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the settings that begin in a line, or None."""
+    text = lines[at].text
+    if text.lstrip()[:1] == "{":
+        return _daemon(lines, at)
+    if _COMPOSE.match(text):
+        return _compose(lines, at)
+    typed = command_of(text)
+    return (
+        _commands(lines, at)
+        if typed is not None and typed.program in ("docker", "podman", "dockerd")
+        else None
+    )
+
+
+def _daemon(lines: list[Line], at: int) -> Segment | None:
+    text = "\n".join(line.text for line in lines[at:])
+    try:
+        value, end = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not value or not set(value) <= _DAEMON:
+        return None
+    end += len(text) - len(text.lstrip())
+    settings = Settings(lines[at].number, daemon=value)
+    return Segment("daemon.json", "daemon.json", at, at + text.count("\n", 0, end), [settings])
+
+
+def _compose(lines: list[Line], at: int) -> Segment | None:
+    """Return a Compose file: as many lines as are one, of those that YAML can hold."""
+    end = at
+    while end < len(lines) and re.match(r"\s*$|\s+\S|#|[\w.-]+\s*:|- ", lines[end].text):
+        end += 1
+    text = "\n".join(line.text for line in lines[at:end])
+    if not re.search(r"(?m)^services\s*:", text):
+        return None
+    document = read_yaml(text, "the Compose file")
+    if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
+        return None
+    while lines[end - 1].is_blank:
+        end -= 1
+    settings = Settings(
+        lines[at].number, services=document["services"], networks=document.get("networks") or {}
+    )
+    return Segment("a Compose file", "a Compose file", at, end - 1, [settings])
+
+
+# -- commands ------------------------------------------------------------------------------------------------
+
+
+def _commands(lines: list[Line], at: int) -> Segment | None:
+    """Return the commands of Docker that begin in a line and change something: what they leave behind."""
+    settings = Settings(lines[at].number)
+    last = None
+    index = at
+    while index < len(lines):
+        begun, text = index, lines[index].text
+        index += 1
+        while text.endswith("\\") and index < len(lines):
+            text = text[:-1] + " " + lines[index].text.lstrip()
+            index += 1
+        typed = command_of(text)
+        if not lines[begun].is_blank and (typed is None or not _takes(typed, settings)):
+            break
+        last = index - 1 if typed is not None else last
+    if last is None:
+        return None
+    return Segment("docker commands", "docker commands", at, last, [settings])
+
+
+def _takes(typed: Command, settings: Settings) -> bool:
+    """Take in what a command leaves behind; return whether it leaves anything."""
+    words = list(typed.words)
+    if typed.program == "dockerd":
+        return False
+    if words[:1] in (["run"], ["create"]) or words[:2] in (["container", "run"], ["container", "create"]):
+        return _run(words[2:] if words[0] == "container" else words[1:], settings)
+    if words[:2] == ["network", "create"]:
+        return _network(words[2:], settings)
+    return False
+
+
+def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the options of a command and what stands behind them."""
+    options: list[tuple[str, str]] = []
+    left = list(words)
+    while left and left[0].startswith("-"):
+        word = left.pop(0)
+        name, equals, value = word.partition("=")
+        if _FLAGS.match(word):
+            options.append((name, ""))
+        elif equals:
+            options.append((name, value))
+        elif re.match(r"-[a-z]..", word) and not word.startswith("--"):
+            options.append((word[:2], word[2:]))
+        else:
+            options.append((name, left.pop(0) if left else ""))
+    return options, left
+
+
+def _run(words: list[str], settings: Settings) -> bool:
+    options, behind = _options(words)
+    if not behind:
+        return False
+    service: dict[str, Any] = {"image": behind[0], "network_mode": "bridge"}
+    given = dict(options)
+    image = behind[0].rpartition("/")[2].partition(":")[0]
+    name = given.get("--name") or _free(image, settings.services)
+    service["container_name"] = name
+    service["ports"] = [value for flag, value in options if flag in ("-p", "--publish")]
+    service["expose"] = [value for flag, value in options if flag == "--expose"]
+    network = given.get("--network") or given.get("--net")
+    if network in ("host", "none"):
+        service["network_mode"] = network
+    elif network and network not in ("bridge", "default"):
+        del service["network_mode"]
+        service["networks"] = [network]
+        settings.networks.setdefault(network, {"name": network})
+    settings.services[name] = service
+    return True
+
+
+def _network(words: list[str], settings: Settings) -> bool:
+    options, behind = _options([*words[:-1]])
+    name = words[-1] if words and not words[-1].startswith("-") else behind[0] if behind else ""
+    if not name:
+        return False
+    network: dict[str, Any] = {"name": name}
+    for flag, value in options:
+        if flag in ("-d", "--driver"):
+            network["driver"] = value
+        elif flag == "--internal":
+            network["internal"] = True
+        elif flag == "--subnet":
+            network["ipam"] = {"config": [{"subnet": value}]}
+        elif flag in ("-o", "--opt"):
+            key, _, setting = value.partition("=")
+            network.setdefault("driver_opts", {})[key] = setting
+    settings.networks[name] = network
+    return True
+
+
+def _free(name: str, services: dict[str, Any]) -> str:
+    number = 1
+    while (free := name if number == 1 else f"{name}-{number}") in services:
+        number += 1
+    return free
+
+
+def merged(found: list[Settings]) -> Settings:
+    """Return several settings as one; a later one wins."""
+    whole = Settings(found[0].line)
+    for one in found:
+        whole.daemon |= one.daemon
+        whole.services |= one.services
+        whole.networks |= one.networks
+    return whole

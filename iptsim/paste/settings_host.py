@@ -1,0 +1,36 @@
+"""The host that Docker's settings make, where a text holds no rules."""
+
+from __future__ import annotations
+
+from iptsim.docker.model.settings import DockerHost
+from iptsim.docker.sources.compose import read_services
+from iptsim.docker.sources.files import of_daemon
+from iptsim.docker.sources.started import started
+from iptsim.errors import CaptureError
+from iptsim.host import dockerd_options
+from iptsim.host.dockerd import DockerDaemon
+from iptsim.host.model import Host
+from iptsim.paste.forms.settings import merged
+from iptsim.paste.pieces import Settings
+
+
+def host_with(found: list[Settings], source: str) -> Host:
+    """Return the host after dockerd has started with settings that a text holds.
+
+    Raises:
+        CaptureError: a setting is invalid; the text names it.
+    """
+    settings = merged(found)
+    return started(_docker(settings, source), source)
+
+
+def _docker(settings: Settings, source: str) -> DockerHost:
+    try:
+        options = dockerd_options.file_options(settings.daemon)
+    except ValueError as error:
+        raise CaptureError(f"{source}: {error}") from None
+    daemon = dockerd_options.make_daemon([(source, options)], None, ()) if options else DockerDaemon()
+    if not settings.services:
+        return of_daemon(daemon)
+    document = {"name": "project", "services": settings.services, "networks": settings.networks}
+    return read_services(document, source, daemon)
