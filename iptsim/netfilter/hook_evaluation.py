@@ -8,7 +8,7 @@ from __future__ import annotations
 from iptsim.netfilter import conntrack_hook, hooks
 from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
-from iptsim.netfilter.hooks import BaseChain, Hook
+from iptsim.netfilter.hooks import Hook, IptablesChain, KernelFunction, NftablesChain, Registered
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.missing_tables import unseen_block
 from iptsim.netfilter.nat_hook import pass_nat
@@ -26,23 +26,23 @@ def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
     conntrack_hook.defragment(kernel, context, hook)
     if name == hooks.PREROUTING and (outcome := _pass_unseen(kernel, context)) is not None:
         return outcome
-    for chain in in_order(kernel, name, hook.chains):
+    for entry in in_order(kernel, name, hook.entries):
         before = route_key(packet)
-        outcome = _pass(kernel, context, hook, chain)
-        if outcome is None and name == hooks.OUTPUT and chain.table in ("mangle", "nat"):
-            outcome = reroute(kernel, context, before, nat=chain.table == "nat")
+        outcome = _pass(kernel, context, hook, entry)
+        if outcome is None and name == hooks.OUTPUT and _may_reroute(entry):
+            outcome = reroute(kernel, context, before, nat=isinstance(entry, KernelFunction))
         if outcome is not None:
             return outcome
     return _pass_unseen(kernel, context) if name == hooks.FORWARD else None
 
 
-def _pass(kernel: Kernel, context: Context, hook: Hook, chain: BaseChain) -> Outcome | None:
-    """Take a packet through one of the functions registered at a hook."""
-    if chain.program is not None:
-        return evaluate(kernel, context, chain.program, chain.table)
-    if chain.nftables is not None:
-        return pass_chain(kernel, context, chain.nftables)
-    if chain.table != hooks.CONNTRACK:
+def _pass(kernel: Kernel, context: Context, hook: Hook, entry: Registered) -> Outcome | None:
+    """Take a packet through what is registered at a hook."""
+    if isinstance(entry, IptablesChain):
+        return evaluate(kernel, context, entry.program, entry.table)
+    if isinstance(entry, NftablesChain):
+        return pass_chain(kernel, context, entry.chain)
+    if entry.name == "nat":
         destination = context.packet.dst
         outcome = pass_nat(kernel, context, hook)
         kernel.passage.translated = context.packet.dst != destination
@@ -50,6 +50,13 @@ def _pass(kernel: Kernel, context: Context, hook: Hook, chain: BaseChain) -> Out
     if hook.tracks:
         conntrack_hook.track(kernel, context)
     return None
+
+
+def _may_reroute(entry: Registered) -> bool:
+    """Return whether the kernel routes a local packet again after an entry: after mangle and nat."""
+    if isinstance(entry, KernelFunction):
+        return entry.name == "nat"
+    return isinstance(entry, IptablesChain) and entry.table == "mangle"
 
 
 def _pass_unseen(kernel: Kernel, context: Context) -> Outcome | None:

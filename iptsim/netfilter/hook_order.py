@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TypeVar
 
 from iptsim.languages import message
-from iptsim.netfilter.hooks import BaseChain
+from iptsim.netfilter.hooks import IptablesChain, Registered
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.program import Program
 from iptsim.packet import Unknown
 
+_T = TypeVar("_T", bound=Registered)
 
-def in_order(kernel: Kernel, hook: str, chains: tuple[BaseChain, ...]) -> tuple[BaseChain, ...]:
-    """Return base chains in the order in which the kernel calls them.
+
+def in_order(kernel: Kernel, hook: str, entries: tuple[_T, ...]) -> tuple[_T, ...]:
+    """Return what is registered at a hook in the order in which the kernel calls it.
 
     Of equal priority the kernel calls first what was registered last (nf_hook_entries_grow), and no file
     shows which of two backends that was: if it can matter, each order is a way of its own.
     """
-    for place, (one, other) in enumerate(pairwise(chains)):
-        if one.priority != other.priority or one.program is None or other.program is None:
+    for place, (one, other) in enumerate(pairwise(entries)):
+        if not (isinstance(one, IptablesChain) and isinstance(other, IptablesChain)):
             continue
-        if not _comes_first(kernel, hook, one.table, one.program, other.program):
-            chains = (*chains[:place], other, one, *chains[place + 2 :])
-    return chains
+        if one.priority == other.priority and not _comes_first(kernel, hook, one, other):
+            entries = (*entries[:place], entries[place + 1], entries[place], *entries[place + 2 :])
+    return entries
 
 
-def _comes_first(kernel: Kernel, hook: str, table: str, program: Program, other: Program) -> bool:
+def _comes_first(kernel: Kernel, hook: str, chain: IptablesChain, other: IptablesChain) -> bool:
     """Return whether one backend's base chain is called before that of the other backend."""
-    if program.is_idle(table, hook) or other.is_idle(table, hook):
+    table, program = chain.table, chain.program
+    if program.is_idle(table, hook) or other.program.is_idle(table, hook):
         return True
     stated = kernel.world.fact("first_backend")
     if stated is not None:

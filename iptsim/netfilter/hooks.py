@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain as chained
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from iptsim.dump.ruleset import priority_of
 from iptsim.host.namespace import NftChain, NftRuleset
@@ -16,8 +16,7 @@ from iptsim.netfilter.program import Program
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"
 
-#: The name of the entry at which connection tracking looks the packet up or creates a new connection.
-CONNTRACK = "conntrack"
+#: Where connection tracking is in the order (NF_IP_PRI_CONNTRACK).
 CONNTRACK_PRIORITY = -200
 #: The tables of iptables at each hook.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -32,33 +31,51 @@ NAT_SIDE: dict[str, str] = {PREROUTING: "dst", OUTPUT: "dst", POSTROUTING: "src"
 #: The families of nftables whose chains see packets of an address family.
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
-Writer = Literal["iptables-nft", "iptables-legacy", "nftables", "kernel"]
 
-
-class BaseChain(NamedTuple):
-    """What is registered at a hook.
+class IptablesChain(NamedTuple):
+    """A base chain of iptables: the built-in chain of a table.
 
     Attributes:
         priority: where it is in the order.
-        table: of iptables or nftables; :data:`CONNTRACK` for connection tracking; "nat" for all nat chains
-            together: the kernel has them behind one hook function (nf_nat_register_fn).
-        program: the rules with that table, of iptables.
-        nftables: a chain that iptables did not create.
+        table: raw, mangle, nat, filter or security.
+        program: the rules with that table, and which backend wrote them.
     """
 
     priority: int
     table: str
-    program: Program | None = None
-    nftables: NftChain | None = None
+    program: Program
 
-    @property
-    def writer(self) -> Writer:
-        """Who registered it; "kernel" for conntrack and nat."""
-        if self.nftables is not None:
-            return "nftables"
-        if self.program is None:
-            return "kernel"
-        return "iptables-legacy" if self.program.backend == "legacy" else "iptables-nft"
+
+class NftablesChain(NamedTuple):
+    """A base chain of nftables that iptables did not create.
+
+    Attributes:
+        priority: where it is in the order; the first place if it was not saved.
+        chain: the chain.
+    """
+
+    priority: int
+    chain: NftChain
+
+
+class KernelFunction(NamedTuple):
+    """What the kernel itself registers at a hook.
+
+    Attributes:
+        priority: where it is in the order.
+        name: "conntrack": looks the packet up, or creates a new connection; "nat": all nat chains together, as
+            the kernel has them behind one function (nf_nat_register_fn).
+    """
+
+    priority: int
+    name: Literal["conntrack", "nat"]
+
+
+#: A base chain, by who wrote it.
+BaseChain: TypeAlias = IptablesChain | NftablesChain
+#: Whatever is registered at a hook.
+Registered: TypeAlias = BaseChain | KernelFunction
+_T = TypeVar("_T", bound=Registered)
 
 
 class Hook(NamedTuple):
@@ -66,14 +83,14 @@ class Hook(NamedTuple):
 
     Attributes:
         name: PREROUTING, INPUT, FORWARD, OUTPUT or POSTROUTING.
-        chains: what a packet passes, in order. Of equal priority chains of nftables come first, as they may
+        entries: what a packet passes, in order. Of equal priority chains of nftables come first, as they may
             have been registered later; then the first program.
         nat: the nat chains, in the order in which nat runs them (nf_nat_inet_fn).
         tracks: whether conntrack is switched on.
     """
 
     name: str
-    chains: tuple[BaseChain, ...]
+    entries: tuple[Registered, ...]
     nat: tuple[BaseChain, ...]
     tracks: bool
 
@@ -133,21 +150,21 @@ class Hooks:
 
     def _make(self, family: int, name: str) -> Hook:
         programs, nftables = self.programs(family), self._of_nftables(family, name)
-        chains = [_foreign(chain) for chain in nftables if chain.type != "nat"]
-        nat = [_foreign(chain) for chain in nftables if chain.type == "nat"]
+        entries: list[Registered] = [_foreign(chain) for chain in nftables if chain.type != "nat"]
+        nat: list[BaseChain] = [_foreign(chain) for chain in nftables if chain.type == "nat"]
         for program in programs:
-            nat.append(BaseChain(priority_of("nat", name, program.backend), "nat", program))
-            chains += [
-                BaseChain(priority_of(table, name, program.backend), table, program)
+            nat.append(IptablesChain(priority_of("nat", name, program.backend), "nat", program))
+            entries += [
+                IptablesChain(priority_of(table, name, program.backend), table, program)
                 for table in TABLES[name]
                 if table != "nat"
             ]
         if name in (PREROUTING, OUTPUT):
-            chains.append(BaseChain(CONNTRACK_PRIORITY, CONNTRACK))
+            entries.append(KernelFunction(CONNTRACK_PRIORITY, "conntrack"))
         if name in NAT_SIDE:
-            chains.append(BaseChain(priority_of("nat", name), "nat"))
+            entries.append(KernelFunction(priority_of("nat", name), "nat"))
         tracks = family in self._nftables.tracked or any(program.tracks for program in programs)
-        return Hook(name, _by_priority(chains), _by_priority(nat), tracks)
+        return Hook(name, _by_priority(entries), _by_priority(nat), tracks)
 
     def _of_nftables(self, family: int, name: str) -> list[NftChain]:
         """Return the chains of nftables at a hook of IP; a chain whose hook was not saved may be at any."""
@@ -158,13 +175,12 @@ class Hooks:
         ]
 
 
-def _by_priority(chains: Iterable[BaseChain]) -> tuple[BaseChain, ...]:
-    return tuple(sorted(chains, key=lambda chain: chain.priority))
+def _by_priority(entries: Iterable[_T]) -> tuple[_T, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.priority))
 
 
-def _foreign(chain: NftChain) -> BaseChain:
-    # if its priority was not saved, it may be the first
-    return BaseChain(-(2**31) if chain.priority is None else chain.priority, chain.table, nftables=chain)
+def _foreign(chain: NftChain) -> NftablesChain:
+    return NftablesChain(-(2**31) if chain.priority is None else chain.priority, chain)
 
 
 def _ordered(chains: Iterable[NftChain]) -> list[NftChain]:

@@ -9,7 +9,7 @@ from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks, nat
 from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
-from iptsim.netfilter.hooks import Hook
+from iptsim.netfilter.hooks import Hook, NftablesChain
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
@@ -37,10 +37,9 @@ def _evaluate(
 ) -> Outcome | None:
     """Evaluate the nat chains until one of them translates the connection."""
     for chain in in_order(kernel, hook.name, hook.nat):
-        outcome = None
-        if chain.nftables is not None:
-            outcome = pass_chain(kernel, context, chain.nftables)
-        elif chain.program is not None:
+        if isinstance(chain, NftablesChain):
+            outcome = pass_chain(kernel, context, chain.chain)
+        else:
             outcome = evaluate(kernel, context, chain.program, "nat")
         if outcome is not None:
             return outcome
@@ -85,7 +84,7 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
 
 def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:
     """Return whether there are nat chains."""
-    return _has_table(kernel, context) or any(chain.nftables is not None for chain in hook.nat)
+    return _has_table(kernel, context) or any(isinstance(chain, NftablesChain) for chain in hook.nat)
 
 
 def _has_table(kernel: Kernel, context: Context) -> bool:

@@ -2,7 +2,7 @@
 
 from iptsim.dump import loads
 from iptsim.host.nftables import hinted
-from iptsim.netfilter.hooks import Hooks
+from iptsim.netfilter.hooks import Hooks, IptablesChain
 from iptsim.netfilter.program import Program
 from iptsim.question.options import read_assumptions
 from tests.netfilter.hosts import ask, router
@@ -17,8 +17,8 @@ def order(hook: str, *backends: str) -> list[str]:
         ruleset.backend = backend
         programs.append(Program(ruleset))
     return [
-        chain.table if chain.program is None else f"{chain.table}/{chain.program.backend}"
-        for chain in Hooks({4: programs}).at(4, hook).chains
+        f"{entry.table}/{entry.program.backend}" if isinstance(entry, IptablesChain) else str(entry[1])
+        for entry in Hooks({4: programs}).at(4, hook).entries
     ]
 
 
