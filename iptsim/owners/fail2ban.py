@@ -34,7 +34,7 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
             return _role_of(jail, "fail2ban-banned", why)
     if found := _SET.search(text):
         jail = found["jail"]
-        why = message("fail2ban's jail {jail}: bans the addresses in its ipset", jail=jail)
+        why = message("fail2ban's jail {jail} bans the addresses in its ipset", jail=jail)
         return _role_of(jail, "fail2ban-banned", why)
     if found := _JUMP.fullmatch(rule.target_name):
         jail = found["jail"]

@@ -110,11 +110,9 @@ def _step(kind: Message, step: str, text: str, target: str, hook: str) -> tuple[
     if step == "pre" or source:
         return "firewalld-rich-rule", message("a rich rule of {kind} accepts it", kind=kind)
     if target == "ACCEPT" and hook.startswith("FWD") and not port:
-        return "firewalld-forward", message("{kind}: forwarding within the zone", kind=kind)
+        return "firewalld-forward", message("{kind} forwards within the zone", kind=kind)
     if target == "ACCEPT" and port:
-        return "firewalld-service", message(
-            "{kind} allows {port}: a service or port of it", kind=kind, port=port
-        )
+        return "firewalld-service", message("{kind} allows {port} (a service or port)", kind=kind, port=port)
     return "firewalld-allow", message("{kind} allows it", kind=kind)
 
 

@@ -76,7 +76,7 @@ def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
         return _endpoint(rule, scope, service, rest.removeprefix("->").strip())
     if "not accepted by" in rest or target == "KUBE-MARK-DROP":
         why = message(
-            "service {service}: the source is in none of its loadBalancerSourceRanges", service=service
+            "the source is in none of the loadBalancerSourceRanges of service {service}", service=service
         )
         return _named("kube-source-ranges", why, service)
     if "health check node port" in rest:
@@ -96,7 +96,7 @@ def _of_service(rule: Rule, scope: Scope, service: str, rest: str) -> Role:
     address_of = _ADDRESSES.get(rest.replace("load balancer", "loadbalancer"))
     address = re.search(r"(?:^|[^!] )-d (\S+)", text)
     if chain.startswith("KUBE-FW-"):
-        why = message("service {service}: the source is in its loadBalancerSourceRanges", service=service)
+        why = message("the source is in the loadBalancerSourceRanges of service {service}", service=service)
         return _named("kube-source-ranges", why, service)
     if address_of is not None and address is not None:
         place = f"{single(address[1])} {_port(text)}"

@@ -85,22 +85,24 @@ def _of_network(rule: Rule, text: str, scope: Scope, into: str, out_of: str) -> 
         return "libvirt-replies", message("replies may reach guests on {bridge}", bridge=into)
     if target == "ACCEPT" and "-p" not in text.split():
         return "libvirt-routed", message(
-            "the network on {bridge} is routed: its guests accept connections", bridge=into
+            "the network on {bridge} is routed, so its guests accept connections", bridge=into
         )
     if target == "REJECT" and out_of:
         if _accepts(rule, scope, "-i", out_of):
             why = message("only addresses of its own subnet may leave {bridge}", bridge=out_of)
         else:
-            why = message("the network on {bridge} is isolated: its guests cannot leave it", bridge=out_of)
+            why = message("the network on {bridge} is isolated, so its guests cannot leave it", bridge=out_of)
         return "libvirt-blocked-out", why
     if target == "REJECT" and into:
         accepted = _accepts(rule, scope, "-o", into)
         if any("--ctstate" in one.text for one in accepted):
-            why = message("the network on {bridge} is behind NAT: only replies reach its guests", bridge=into)
+            why = message(
+                "the network on {bridge} is behind NAT, so only replies reach its guests", bridge=into
+            )
         elif accepted:
             why = message("only packets to its own subnet may enter {bridge}", bridge=into)
         else:
-            why = message("the network on {bridge} is isolated: its guests cannot be reached", bridge=into)
+            why = message("the network on {bridge} is isolated, so its guests cannot be reached", bridge=into)
         return "libvirt-blocked-in", why
     return None
 

@@ -33,10 +33,13 @@ def _role(rule: Rule, scope: Scope) -> Role | None:
     if what == "user-limit" and rule.target_name == "REJECT":
         return Role(
             "ufw-limit-reached",
-            message("`ufw limit`: this source opened 6 or more connections within 30 seconds"),
+            message("this source opened 6 or more connections within 30 seconds (`ufw limit`)"),
         )
     if what == "user-limit-accept":
-        return Role("ufw-limit", message("`ufw limit`: this source is below 6 connections within 30 seconds"))
+        return Role(
+            "ufw-limit",
+            message("this source opened fewer than 6 connections within 30 seconds (`ufw limit`)"),
+        )
     if kind in ("skip-to-policy", "reject") and direction in _DIRECTIONS:
         return _default(rule.target_name, direction)
     if what == "not-local":
