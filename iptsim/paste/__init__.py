@@ -1,1 +1,1 @@
-"""Reads what people paste: any text, split into segments of known forms, then put together into a host."""
+"""Reads pasted text: splits any text into segments of known forms, and combines them into a host."""

@@ -1,4 +1,4 @@
-"""Addresses as people paste them: numbers, host names that iptables looked up, and redacted ones."""
+"""Addresses in pasted text: numeric ones, host names that iptables looked up, and redacted ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from iptsim.languages import message
 from iptsim.packet import Family
 
 _ANYWHERE = frozenset({"anywhere", "0.0.0.0/0", "::/0", "default", "0/0"})
-#: Names that /etc/hosts and /etc/networks of a usual system give: iptables prints them without -n.
+#: Names in the usual /etc/hosts and /etc/networks, which iptables prints without -n.
 _KNOWN = {
     4: {
         "localhost": "127.0.0.1",
@@ -31,14 +31,14 @@ _KNOWN = {
         "ip6-localnet": "fe00::",
     },
 }
-#: What represents a byte that is redacted.
+#: Placeholders for a redacted byte.
 _REDACTED = re.compile(r"[0-9]*[xXyYzZnN*?#_█•■.]+[0-9]*|<[^>]*>|\[[^]]*\]|[A-Za-z]{1,3}")
 _BYTES = 4
 SHOW = "iptables-save -c"
 
 
 def is_number(text: str, family: Family) -> bool:
-    """Return whether iptables takes a text as an address or network of a family, without looking up names."""
+    """Return whether iptables accepts a text as an address or network of a family without a name lookup."""
     try:
         NETWORK.read([text], family)
     except ValueError:
@@ -47,13 +47,13 @@ def is_number(text: str, family: Family) -> bool:
 
 
 def address_option(flag: str, text: str, family: Family, line: int) -> tuple[list[str], Hidden | None]:
-    """Return how a rule says an address, and what of it is not known.
+    """Return the option for an address in a rule, and its unknown part.
 
     Args:
         flag: "-s" or "-d".
-        text: as the listing or the rule has it; `!` may stand before it.
+        text: as in the listing or the rule; may start with `!`.
         family: of the rule.
-        line: the rule's; equal names on it are one.
+        line: the rule's line; equal names on it are the same host.
     """
     negated, bare = text.startswith("!"), text.lstrip("! ")
     if bare in _ANYWHERE and not negated:
@@ -89,7 +89,7 @@ def address_option(flag: str, text: str, family: Family, line: int) -> tuple[lis
 
 
 def _known_bytes(text: str) -> tuple[int, int] | None:
-    """Return the bytes of a redacted IPv4 address that are shown, and their mask; None for anything else.
+    """Return the visible bytes of a redacted IPv4 address, and their mask; None for anything else.
 
     >>> _known_bytes("95.xx.xx.xx"), _known_bytes("web.example")
     ((1593835520, 4278190080), None)

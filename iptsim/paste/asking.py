@@ -1,4 +1,4 @@
-"""The packet that one pasted line tells of: a log line, a line of conntrack or tcpdump, a 5-tuple."""
+"""The packet described by one pasted line: a log line, a line of conntrack or tcpdump, a 5-tuple."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def fields_of_line(text: str) -> dict[str, Any]:
     """Return the packet of a line, as fields of a batch line.
 
     Raises:
-        UsageError: it tells of none.
+        UsageError: the line describes no packet.
     """
     segments, _ = split(lines_of(text))
     asked = [piece for segment in segments for piece in segment.pieces if isinstance(piece, Ask)]

@@ -1,4 +1,4 @@
-"""Puts the segments of pasted texts together: a host, the packets that they tell of, what was read and what was not."""
+"""Combines the segments of pasted texts: a host, the packets they describe, and which lines were read."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from iptsim.paste.settings_host import host_with
 from iptsim.paste.splitting import split
 from iptsim.reading import parse_json
 
-#: Files of a capture that hold rules, as their own tools print them.
+#: Files of a capture with rules, as printed by their own tools.
 _RULES = tuple(name for name in FILES if name.endswith(("tables-save.txt", "tables-listing.txt")))
 
 
 def host_of_source(source: Source, more: Mapping[str, bytes] | None = None) -> Host:
-    """Return the host that any text, or a folder of texts, tells of.
+    """Return the host described by any text, or by a directory of texts.
 
     Args:
-        source: what was found at the path.
+        source: the files found at the path.
         more: further texts, by name.
 
     Raises:
@@ -79,14 +79,14 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
         ruleset.warnings += warned
-        # where iptables-save itself writes such a line
+        # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     host.pasted = Pasted(tuple(read), tuple(left), asked)
     return host
 
 
 def _joined(one: bytes, other: bytes) -> bytes:
-    """Return a file of a capture with what a further segment adds: lists are joined, of others the first one counts."""
+    """Return a capture file with the data of a further segment: lists are joined; otherwise the first one counts."""
     lists = [parse_json(data) for data in (one, other) if data.lstrip()[:1] == b"["]
     if len(lists) == 2:
         return json.dumps([*lists[0], *(entry for entry in lists[1] if entry not in lists[0])]).encode()
@@ -94,7 +94,7 @@ def _joined(one: bytes, other: bytes) -> bytes:
 
 
 def _of_family(segment: Segment, text_name: str) -> list[object]:
-    """Return the pieces of a segment; the name of a capture's file tells the family of its rules."""
+    """Return the pieces of a segment; the name of a capture's file determines the family of its rules."""
     if text_name in LISTINGS:
         family: Family = 6 if text_name.startswith("ip6") else 4
         return [
@@ -109,7 +109,7 @@ def _daemon_file(daemon: dict[str, Any]) -> dict[str, bytes]:
 
 
 def _runs(indexes: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Return the first and last ones of runs of neighbours."""
+    """Return the first and last numbers of consecutive runs."""
     for _, run in groupby(enumerate(indexes), lambda pair: pair[1] - pair[0]):
         found = [index for _, index in run]
         yield found[0], found[-1]

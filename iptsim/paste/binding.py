@@ -1,4 +1,4 @@
-"""The words of a rule, read as far as they can be: what means nothing stays in the rule as a part that is unknown."""
+"""Reads the words of a rule as far as possible: unreadable parts stay in the rule as unknown conditions."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW, address_option
 from iptsim.paste.listed import REMARK
 
-#: How many parts of a rule may mean nothing before all of it does.
+#: With more unreadable parts than this, the whole rule is unreadable.
 _MOST = 24
 _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
-#: What represents a value that a shell would fill in, or that somebody left out.
+#: Placeholders for values that a shell would fill in, or that were left out.
 _VARIABLE = re.compile(r"\$[A-Za-z_{(0-9]|`|%i$|^<[^>]*>$|\{\{")
-#: Options whose values are free text, or make the rule's target.
+#: Options whose values are free text, or set the rule's target.
 _FREE = frozenset(
     {"--comment", "--log-prefix", "--nflog-prefix", "-j", "-g", "--jump", "--goto", "-m", "--match"}
 )
 _JUMPS = frozenset({"-j", "--jump", "-g", "--goto"})
-#: Options whose names have changed since.
+#: Options that were renamed in later versions.
 _OLD = {"--destination-port": "--dport", "--source-port": "--sport", "--to": "--to-destination"}
 
 
 class Reading(NamedTuple):
-    """A rule as far as it could be read.
+    """The readable part of a rule.
 
     Attributes:
-        plan / bound: what could be; None where nothing could.
-        hidden: the conditions that could not.
-        target: the target, where it could not.
-        complaints: what is wrong with it.
+        plan / bound: the readable part, or None.
+        hidden: the unreadable conditions.
+        target: the target, if unreadable.
+        complaints: its errors.
     """
 
     plan: Plan | None
@@ -59,8 +59,8 @@ class RuleBinder:
         """Read a rule.
 
         Args:
-            words: from its command on: `-A INPUT -p tcp ...`.
-            line: where it stands.
+            words: the words from its command on: `-A INPUT -p tcp ...`.
+            line: its line.
         """
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
@@ -74,7 +74,7 @@ class RuleBinder:
                 bound = plan.run([word.text for word in line_words])
             except BindError as error:
                 if len(line_words) != len(left):
-                    left = line_words  # a value that was glued to its option has been split off
+                    left = line_words  # a value joined to its option has been split off
                 start, end = _clause(left, error.at)
                 if start <= 1:
                     break
@@ -100,7 +100,7 @@ class RuleBinder:
         )  # fmt: skip
 
     def _address(self, part: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
-        """Return what can be read of a part that means nothing; the rest goes to `hidden`."""
+        """Return the readable words of a faulty part; the rest goes to `hidden`."""
         negated = part[0].text == "!"
         flag, *values = [word.text for word in part[1 if negated else 0 :]]
         if flag in _ADDRESSES and len(values) == 1:
@@ -138,7 +138,7 @@ def _unknown(text: str, line: int) -> Hidden:
 
 
 def _without_remark(words: list[Word]) -> list[Word]:
-    """Leave out what somebody wrote behind a rule: `<-- this one`."""
+    """Remove a remark after a rule: `<-- this one`."""
     jump = _jump_at(words)
     for place in range(jump + 2, len(words)):
         if REMARK.match(words[place].raw):
@@ -147,7 +147,7 @@ def _without_remark(words: list[Word]) -> list[Word]:
 
 
 def _without_variables(words: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
-    """Take out of a rule the options whose values only a shell, or who wrote it, knows."""
+    """Remove options from a rule whose values only a shell, or the author, knows."""
     kept, place = words[:2], 2
     while place < len(words):
         _, end = _clause(words, place + (words[place].text == "!"))
@@ -174,21 +174,21 @@ def _jump_at(words: Sequence[Word]) -> int:
 
 
 def _behind_jump(words: Sequence[Word], at: int) -> bool:
-    """Return whether a part belongs to the target: it follows it, and is no option of the rule itself."""
+    """Return whether a part belongs to the target: it follows the target, and is not an option of the rule itself."""
     jump = _jump_at(words)
     own = {"-m", "-p", "-s", "-d", "-i", "-o", "-f", *_ADDRESSES}
     return jump < at and not any(word.text in own for word in words[at : at + 2])
 
 
 def _clause(words: Sequence[Word], at: int) -> tuple[int, int]:
-    """Return where the option that a word belongs to begins, with a `!` before it, and where the next one does."""
+    """Return the start of a word's option, including a preceding `!`, and the start of the next option."""
     start = min(at, len(words) - 1)
     while start > 0 and not _begins(words[start]):
         start -= 1
     end = start + 1
     while end < len(words) and not _begins(words[end]) and words[end].text != "!":
         end += 1
-    # iptables before 1.4.3 wrote the `!` behind the option
+    # before 1.4.3, iptables wrote the `!` after the option
     if end < len(words) and words[end].text == "!" and end + 1 < len(words) and not _begins(words[end + 1]):
         end += 2
     if start > 0 and words[start - 1].text == "!":

@@ -1,4 +1,4 @@
-"""The rules that log and TRACE lines tell of, where none are shown: what the line proves, and nothing beyond it."""
+"""The rules that log and TRACE lines prove to exist, for texts without rules; nothing beyond the proof is assumed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.paste.pieces import ChainItem, GapItem, Logged, RuleItem, Rules, Visit
 
-#: Stands for the target of a rule that is not shown.
+#: Placeholder for an unknown target of a rule.
 UNKNOWN = "?"
 _SHOWN = ("INPUT", "FORWARD", "OUTPUT")
 
 
 def rules_of(logged: Sequence[Logged], shown: set[int]) -> list[Rules]:
-    """Return the rules that logged lines tell of, for each address family of which no rules are shown.
+    """Return the rules that logged lines prove, for each address family without rules in the text.
 
     Args:
         logged: the lines.
-        shown: the families of which there are rules.
+        shown: the families with rules in the text.
     """
     found: list[Rules] = []
     for family in dict.fromkeys(one.family for one in logged):
@@ -32,7 +32,7 @@ def rules_of(logged: Sequence[Logged], shown: set[int]) -> list[Rules]:
 
 
 def nothing_shown(family: int = 4) -> Rules:
-    """Return table filter of which nothing is shown."""
+    """Return an empty filter table of which nothing is known."""
     rules = Rules("filter", 6 if family == 6 else 4, fragment=True)
     for chain in _SHOWN:
         rules.items.append(GapItem(chain, 0, ""))
@@ -40,7 +40,7 @@ def nothing_shown(family: int = 4) -> Rules:
 
 
 def _of_log(logged: Sequence[Logged]) -> Rules:
-    """Return the LOG rules that wrote lines, with what their prefixes say that comes behind them."""
+    """Return the LOG rules that wrote lines, each followed by the rule that its prefix suggests."""
     rules = nothing_shown(logged[0].family)
     for one in logged:
         prefix = ["--log-prefix", one.prefix[:29]] if one.prefix else []
@@ -57,7 +57,7 @@ def _rule(one: Logged, chain: str, target: Sequence[str], position: int) -> Rule
 
 
 def _of_trace(traced: Sequence[Logged]) -> list[Rules]:
-    """Return the rules that a packet matched, as TRACE numbered them; what the last one does is not shown."""
+    """Return the rules that a packet matched, with TRACE's numbers; the action of the last one is unknown."""
     tables: dict[str, Rules] = {}
     visits = [(one, one.visit) for one in traced if one.visit is not None]
     following = [*(visit for _, visit in visits[1:]), None]
@@ -71,7 +71,7 @@ def _of_trace(traced: Sequence[Logged]) -> list[Rules]:
 
 
 def _target(visit: Visit, later: Visit | None) -> tuple[str, ...]:
-    """Return what a rule did, as the next visit shows: it went on, or led to a chain; of the last one nothing shows."""
+    """Return the action of a rule, inferred from the next visit: the packet continued, or a chain followed."""
     if later is None:
         return ("-j", UNKNOWN)
     leads = later.table == visit.table and later.chain not in (visit.chain, *BUILTIN_CHAINS[visit.table])

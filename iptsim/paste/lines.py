@@ -1,4 +1,4 @@
-"""The lines of a pasted text, cleaned of what mail, chat, web pages and word processors put around and into them."""
+"""The lines of a pasted text, without the additions of mail, chat, web pages and word processors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from iptsim.errors import CaptureError
 
-#: Blanks that are none to a shell, and marks without width.
+#: Blanks that a shell does not recognize, and zero-width characters.
 _BLANKS = str.maketrans(
     {
         **dict.fromkeys(map(chr, (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)), " "),
@@ -19,7 +19,7 @@ _BLANKS = str.maketrans(
         "…": "...",
     }
 )
-#: What a word processor makes of the two dashes before a long option, and of the one before a short one.
+#: Word processors' replacements for the two dashes of a long option, and the one of a short option.
 _LONG_DASH = re.compile(r"(?:(?<=\s)|^)[–—]-?(?=[A-Za-z][A-Za-z-])")
 _DASH = re.compile(r"[–—]")
 _ESCAPES = re.compile(
@@ -30,7 +30,7 @@ _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
 )
 _ENTITY = re.compile(r"&(?:gt|lt|amp|quot|nbsp|#[0-9]+|#x[0-9a-fA-F]+);")
-#: A line that says that something was left out.
+#: A line that marks an omission.
 _GAP = re.compile(
     r"\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))",
     re.IGNORECASE,
@@ -38,7 +38,7 @@ _GAP = re.compile(
 
 
 class Line(NamedTuple):
-    """A line of a text: its number, from 1, and its text, cleaned, without blanks at its end and with them."""
+    """A line of a text: its number, from 1, and its cleaned text, without and with trailing blanks."""
 
     number: int
     text: str
@@ -46,12 +46,12 @@ class Line(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing is in it."""
+        """Whether it is blank."""
         return not self.text.strip()
 
     @property
     def is_gap(self) -> bool:
-        """Whether it says that lines were left out: `...`, `[truncated]`, `<snip>`."""
+        """Whether it marks omitted lines: `...`, `[truncated]`, `<snip>`."""
         return _GAP.match(self.text) is not None
 
 
@@ -59,7 +59,7 @@ def decode(data: bytes, name: str) -> str:
     """Return the text of a file.
 
     Raises:
-        CaptureError: it is no text.
+        CaptureError: it is not text.
     """
     for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
         if data.startswith(mark):
@@ -70,7 +70,7 @@ def decode(data: bytes, name: str) -> str:
 
 
 def lines_of(text: str) -> list[Line]:
-    """Return the lines of a text, cleaned; the line ends are those of Unix, Windows and old Macs."""
+    """Return the cleaned lines of a text, with Unix, Windows or old Mac line ends."""
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if raw and not raw[-1]:
         raw.pop()
@@ -79,7 +79,7 @@ def lines_of(text: str) -> list[Line]:
 
 
 def clean(line: str) -> str:
-    """Return a line without quote marks, escape sequences and fences, with plain blanks, quotes and dashes.
+    """Return a line without quotation marks, escape sequences and fences, and with plain blanks, quotes and dashes.
 
     >>> clean("> –A INPUT —dport 80 -m comment --comment “web”")
     '-A INPUT --dport 80 -m comment --comment "web"'
@@ -97,5 +97,5 @@ def clean(line: str) -> str:
     return line.strip("`") if line.count("`") == 1 else line
 
 
-#: Characters of which a line has to hold one to be in need of cleaning.
+#: A line needs cleaning only if it contains one of these characters.
 _SUSPICIOUS = frozenset({">", "`", "~", "[", "<", "&", "\x1b", *map(chr, range(0x20)), "\x7f"}) - {"\t"}

@@ -1,4 +1,4 @@
-"""What extensions print in a listing, read back into the options of a rule, by the grammar `listed.lark`.
+"""Converts the text of extensions in a listing back into the options of a rule, with the grammar `listed.lark`.
 
 `tcp dpt:80 ctstate NEW to:172.17.0.2:80` becomes `-m tcp --dport 80 -m conntrack --ctstate NEW` and, for the target
 DNAT, `--to-destination 172.17.0.2:80`.
@@ -16,18 +16,18 @@ from lark import Token, Tree
 from iptsim.grammar import parser, pattern
 from iptsim.packet import TCP_FLAGS
 
-#: What begins a remark that somebody wrote behind a rule.
+#: The start of a remark after a rule.
 REMARK = re.compile(r" *(?:<[-=]|←|#|//|--> |=> |\((?!policy)).*$")
 
 
 class Phrases(NamedTuple):
-    """What follows the addresses of a listed rule.
+    """The text after the addresses of a listed rule.
 
     Attributes:
-        goto: the rule leads to its chain by `-g`.
-        matches: one list of words a match: `-m tcp --dport 80`.
+        goto: the rule uses `-g`.
+        matches: one list of words per match: `-m tcp --dport 80`.
         target: the target's options.
-        unread: what is none of these, piece by piece.
+        unread: the remaining pieces.
     """
 
     goto: bool
@@ -38,10 +38,10 @@ class Phrases(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def read_phrases(text: str, target: str) -> Phrases:
-    """Read what a listing shows behind the addresses.
+    """Read the text after the addresses in a listing.
 
     Args:
-        text: it.
+        text: that text.
         target: the name in the rule's column `target`; empty for none.
     """
     rest = text.replace("\t", " ").strip(" ")
@@ -76,18 +76,18 @@ def read_phrases(text: str, target: str) -> Phrases:
 
 @cache
 def _symbols(start: str) -> tuple[str, ...]:
-    """Return the symbols of the extensions of a kind, "match" or "target"."""
+    """Return the symbols of all extensions of a kind, "match" or "target"."""
     return tuple(rule.expansion[0].name for rule in parser("listed").rules if rule.origin.name == start)
 
 
 @cache
 def _at(symbol: str) -> re.Pattern[str]:
-    """Return the pattern of a phrase that ends where a word ends."""
+    """Return the pattern of a phrase that ends at a word boundary."""
     return re.compile(pattern("listed", symbol).pattern + r"(?= |$)")
 
 
 def _phrase_at(text: str) -> tuple[int, tuple[str, ...]] | None:
-    """Return the end and the words of the longest phrase of a match with which a text begins."""
+    """Return the end and the words of the longest match phrase at the start of a text."""
     ends = [
         (found.end(), symbol)
         for symbol in _symbols("match")
@@ -101,7 +101,7 @@ def _phrase_at(text: str) -> tuple[int, tuple[str, ...]] | None:
 
 
 def _target_options(text: str, target: str) -> tuple[str, ...] | None:
-    """Return the options of a target that a text is, None if it is not."""
+    """Return the target options of a text, or None."""
     symbol = f"{'nat' if target in _NAT else target.lower()}_target"
     if symbol not in _symbols("target"):
         return None
@@ -145,7 +145,7 @@ def _match_words(symbol: str, tree: Tree[Token]) -> tuple[str, ...]:
 
 
 def _option(tree: Tree[Token], target: str) -> Sequence[str]:
-    """Return one option: its words, behind a `!` where it is negated."""
+    """Return the words of one option, after a `!` if it is negated."""
     own = _OPTIONS.get(tree.data)
     words = _tokens(tree)
     negated = ["!"] if "!" in words else []

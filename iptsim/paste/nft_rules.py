@@ -1,4 +1,4 @@
-"""Rules of nftables in the words of iptables, as far as iptables has the like; what has none stays unknown."""
+"""Translates nftables rules into iptables rules; conditions without an iptables equivalent stay unknown."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _VERDICTS = {"accept": "ACCEPT", "drop": "DROP", "return": "RETURN", "queue": "N
 
 
 class Translated(NamedTuple):
-    """A rule of nftables.
+    """An nftables rule.
 
     Attributes:
-        words: the options of a rule of iptables.
-        hidden: what iptables has no words for.
+        words: the options of the iptables rule.
+        hidden: conditions without an iptables equivalent.
         counters: its counter.
-        does: names of statements in libnftables-json(5) that show what it can do: "drop", "jump" ...
+        does: the statements that show its effect, by their names in libnftables-json(5): "drop", "jump" ...
         target: the chain of a jump or goto.
     """
 
@@ -55,7 +55,7 @@ class Translated(NamedTuple):
 
 
 def translated(text: str, family: int, line: int) -> Translated:
-    """Return a rule of nftables in the words of iptables."""
+    """Return an nftables rule as an iptables rule."""
     text = re.sub(r"\s+# handle \d+$", "", text.strip())
     try:
         tree = parser("nft").parse(text)
@@ -114,7 +114,7 @@ class _Rule:
     # -- conditions --------------------------------------------------------------------------------
 
     def _value(self, tree: Tree[Token]) -> tuple[bool, list[str]]:
-        """Return whether a condition is negated, and its values; ranges as iptables writes them."""
+        """Return whether a condition is negated, and its values, with ranges in iptables notation."""
         values: list[str] = []
         negated = False
         for child in tree.children:
@@ -282,6 +282,6 @@ class _Rule:
 
 
 def json_of(rule: Translated) -> list[dict[str, Any]]:
-    """Return the statements of a rule as libnftables-json(5) has them, as far as their names tell what it can do."""
+    """Return the statements of a rule in the form of libnftables-json(5), reduced to their names."""
     named = {"jump": {"target": rule.target}, "goto": {"target": rule.target}}
     return [{name: named.get(name)} for name in rule.does]

@@ -1,11 +1,11 @@
-"""What to say of a text that is of no known form: in one line, what it looks like, and what to run instead."""
+"""The error for a text without any known form: what it looks like, and what to run instead."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-#: What texts look like, the most telling first.
+#: Descriptions of unknown texts, the most specific first.
 _LOOKS = (
     (r"\A\s*<(?:!DOCTYPE|html|\?xml)", "an HTML or XML page"),
     (r"(?m)^(?:apiVersion|kind):", "a Kubernetes manifest"),
@@ -23,10 +23,10 @@ _MAKE = "save the rules as root: iptables-save -c"
 
 
 def nothing_read(name: str, texts: Mapping[str, str]) -> str:
-    """Return what to say of texts of which nothing is of a known form.
+    """Return the error for texts without any known form.
 
     Args:
-        name: of the source.
+        name: the name of the source.
         texts: its texts by name.
     """
     whole = "\n".join(texts.values())

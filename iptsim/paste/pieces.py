@@ -1,4 +1,4 @@
-"""What the segments of a pasted text hold: rules, facts about the host, questions, evidence."""
+"""The contents of segments of a pasted text: rules, facts about the host, questions, evidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ChainItem(NamedTuple):
 
     Attributes:
         policy: of a built-in chain, else None.
-        references: how many rules lead to it, where a listing says so.
+        references: the number of rules that jump to it, if a listing shows it.
     """
 
     name: str
@@ -32,10 +32,10 @@ class RuleItem(NamedTuple):
     """A rule of a chain.
 
     Attributes:
-        chain: where it stands, None where nothing says so.
-        words: its options, as iptables takes them.
-        position: its number, where a listing shows it.
-        hidden: conditions that the listing does not show, or that can't be read.
+        chain: its chain, or None if unknown.
+        words: its options, as for iptables.
+        position: its number, if a listing shows it.
+        hidden: conditions that are not shown, or unreadable.
         text: the line, for messages.
     """
 
@@ -52,8 +52,8 @@ class GapItem(NamedTuple):
     """Rules may be missing here.
 
     Attributes:
-        chain: of this chain; None where no rule precedes.
-        later: and of the chains behind it that have no rule yet, as a dump goes chain by chain.
+        chain: the chain; None if no rule precedes.
+        later: rules of later chains may be missing too, as a dump goes chain by chain.
     """
 
     chain: str | None
@@ -63,7 +63,7 @@ class GapItem(NamedTuple):
 
 
 class CommandItem(NamedTuple):
-    """A command that changes rules: its words from the option on that names it, and what of it is not known."""
+    """A command that changes rules: its words from the action on, and its unknown conditions."""
 
     words: tuple[Word, ...]
     line: int
@@ -81,14 +81,14 @@ class Rules:
 
     Attributes:
         table: its name.
-        family: 4 or 6, None where nothing tells.
-        items: what the text says, in order.
-        whole: the table begins anew here: what was said of it before is replaced. A command changes what is there.
-        named: a line `*TABLE` begins it.
+        family: 4 or 6, or None if unknown.
+        items: its items, in order.
+        whole: the table starts here and replaces an earlier one; otherwise commands change the earlier one.
+        named: it starts with a line `*TABLE`.
         fragment: the policies of the built-in chains are not shown, and rules may follow.
-        backend: "nf_tables" or "legacy", None where nothing tells.
-        version: of iptables, None where nothing tells.
-        filtered: what the output was piped through; then any rule may be missing.
+        backend: "nf_tables" or "legacy", or None if unknown.
+        version: of iptables, or None if unknown.
+        filtered: the filter through which the output was piped, so that any rule may be missing.
     """
 
     table: str
@@ -104,18 +104,18 @@ class Rules:
 
 @dataclass(slots=True)
 class Facts:
-    """Files of a capture, by their names there (:data:`iptsim.host.files.FILES`), as its readers take them."""
+    """Files of a capture, by their names (:data:`iptsim.host.files.FILES`), in the form that the readers expect."""
 
     files: Mapping[str, bytes]
 
 
 @dataclass(slots=True)
 class Ask:
-    """A packet that the text tells of: fields of a batch line (:class:`iptsim.question.model.Question`).
+    """A packet that the text describes: fields of a batch line (:class:`iptsim.question.model.Question`).
 
     Attributes:
-        fields: they.
-        line: where it stands.
+        fields: the fields.
+        line: its line.
     """
 
     fields: dict[str, Any]
@@ -123,11 +123,11 @@ class Ask:
 
 
 class Visit(NamedTuple):
-    """What a TRACE line says: a packet matched a rule, or came to the end of a chain.
+    """The contents of a TRACE line: a packet matched a rule, or reached the end of a chain.
 
     Attributes:
         kind: "rule", "policy" or "return".
-        number: of the rule; of the others, one more than there are rules.
+        number: the number of the rule; for the others, the number of rules plus one.
     """
 
     table: str
@@ -142,12 +142,12 @@ class Logged:
 
     Attributes:
         family: 4 or 6.
-        hook: where, as its interfaces show.
-        prefix: what the rule writes before it.
-        verdict: what the prefix says that becomes of it, None where it says nothing.
+        hook: the hook, inferred from its interfaces.
+        prefix: the rule's log prefix.
+        verdict: the action that the prefix suggests, or None.
         fields: the packet, as fields of a batch line.
-        line: where it stands.
-        visit: the rule, of a TRACE line.
+        line: its line.
+        visit: the rule, for a TRACE line.
         conditions: options of a rule that only such packets match.
     """
 
@@ -179,7 +179,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Warned:
-    """Something odd that the text says, as a warning to pass on."""
+    """Something unusual in the text, to pass on as a warning."""
 
     text: Text
     line: int
@@ -194,11 +194,11 @@ class Segment:
 
     Attributes:
         form: its name: "iptables -L", "iptables-save", "ip addr" ...
-        title: the form with what was found out: "iptables -L -n -v (filter)".
+        title: the form with details: "iptables -L -n -v (filter)".
         first / last: indexes of its lines, from 0.
-        pieces: what it holds.
-        unread: indexes of lines among them that were left out.
-        table: of rules.
+        pieces: its contents.
+        unread: indexes of its unread lines.
+        table: the table of its rules.
     """
 
     form: str

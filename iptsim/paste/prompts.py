@@ -1,4 +1,4 @@
-"""Command lines in a pasted text: what was typed behind a prompt, and what its output is therefore."""
+"""Command lines in a pasted text: the command after a prompt determines the form of the output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import NamedTuple
 
-#: Programs whose output or effect is read; what precedes another word is no prompt.
+#: Programs whose output or effect is read; only these may follow a prompt.
 PROGRAMS = frozenset(
     [
         "iptables",
@@ -78,9 +78,9 @@ class Command(NamedTuple):
     Attributes:
         program: the program's name without its path.
         words: its arguments.
-        prompted: a prompt or sudo stood before it.
-        filtered: what the output was piped through: "grep ts-"; empty for nothing.
-        text: as it was typed.
+        prompted: it followed a prompt or sudo.
+        filtered: the filter through which the output was piped: "grep ts-"; empty for none.
+        text: the text as typed.
     """
 
     program: str
@@ -90,7 +90,7 @@ class Command(NamedTuple):
     text: str
 
     def option(self, *names: str) -> str | None:
-        """Return the argument of an option, None where it is not given."""
+        """Return the argument of an option, or None."""
         for place, word in enumerate(self.words):
             if word in names:
                 return self.words[place + 1] if place + 1 < len(self.words) else None
@@ -102,7 +102,7 @@ class Command(NamedTuple):
 
 
 def command_of(text: str) -> Command | None:
-    """Return the command that a line holds, behind a prompt or not; None for any other line."""
+    """Return the command in a line, with or without a prompt; None for any other line."""
     found = _PROMPT.match(text)
     for start, prompted in ([(found.end(), True)] if found else []) + [(0, False)]:
         rest = text[start:].strip()
@@ -124,7 +124,7 @@ def _command(program: str, rest: str, prompted: bool, text: str) -> Command:
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a command line as a shell sees them, as far as its quotes are right.
+    """Return the words of a command line, split like a shell does if its quotes match.
 
     >>> words_of("-A INPUT --comment 'a b' # why")
     ['-A', 'INPUT', '--comment', 'a b']
@@ -136,7 +136,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_prompt(text: str) -> bool:
-    """Return whether a line is a prompt, with whatever was typed behind it.
+    """Return whether a line is a prompt, with or without a command.
 
     >>> is_prompt("root@gw:~# exit"), is_prompt("-A INPUT")
     (True, False)

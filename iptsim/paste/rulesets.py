@@ -1,4 +1,4 @@
-"""Puts the rules of a pasted text together: tables that may not be shown whole, rules of which parts may be unknown."""
+"""Combines the rules of a pasted text: tables may be incomplete, and parts of rules may be unknown."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from iptsim.paste.binding import Reading, RuleBinder
 from iptsim.paste.evidence import UNKNOWN
 from iptsim.paste.pieces import ChainItem, CommandItem, GapItem, Item, RuleItem, Rules
 
-#: How many complaints of one text are told.
+#: The number of complaints about one text that are shown.
 _MOST = 20
 _LETTERS = {
     "--append": "A", "--insert": "I", "--delete": "D", "--replace": "R", "--new-chain": "N", "--new": "N",
     "--policy": "P", "--flush": "F", "--delete-chain": "X", "--rename-chain": "E", "--zero": "Z", "--check": "C",
 }  # fmt: skip
-#: Chains of well-known programs, and the built-in chain that leads to them, where that one is not shown.
+#: Chains of well-known programs, and the built-in chain that calls them if it is not shown.
 _CALLERS = {
     ("filter", "DOCKER-USER"): "FORWARD",
     ("filter", "DOCKER-FORWARD"): "FORWARD",
@@ -42,7 +42,7 @@ _CALLERS = {
     ("nat", "KUBE-SERVICES"): "PREROUTING",
 }
 NOTHING: tuple[Parameters, ...] = (Parameters(),)
-#: Chains to which a rule may belong of which only the rule itself is shown.
+#: Chains to which a rule without a chain may belong.
 _ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
 
 
@@ -54,7 +54,7 @@ class Builder:
 
     Attributes:
         rulesets: by address family.
-        warnings: what is odd.
+        warnings: oddities in the text.
     """
 
     def __init__(self, source: str) -> None:
@@ -70,7 +70,7 @@ class Builder:
         self._references: dict[tuple[Family, str, str], int | None] = {}
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
-        """Return the rulesets that pieces of a text make, in their order."""
+        """Return the rulesets made from the pieces of a text, in order."""
         known: Family = next((piece.family for piece in pieces if piece.family), 4)
         for piece in pieces:
             self._add(piece, piece.family or known)
@@ -136,7 +136,7 @@ class Builder:
             self._gap(item, table)
 
     def _gap(self, item: GapItem, table: Table) -> None:
-        """Mark where rules may be missing."""
+        """Mark a place where rules may be missing."""
         names = [] if item.chain is None else [self._home(table, item.chain, item.line).name]
         if item.later:
             all_names = list(table.chains)
@@ -159,7 +159,7 @@ class Builder:
             self._policies.add((family, table.name, item.name))
 
     def _home(self, table: Table, name: str, line: int) -> Chain:
-        """Return a chain; it comes into being when something first tells of it."""
+        """Return a chain; it is created at its first mention."""
         chain = table.chains.get(name)
         if chain is None:
             builtin = name in BUILTIN_CHAINS[table.name]
@@ -180,10 +180,10 @@ class Builder:
             chain.rules.append(rule)
 
     def _command(self, item: CommandItem, table: Table, family: Family, binder: RuleBinder) -> None:
-        """Carry out a command.
+        """Apply a command.
 
         Raises:
-            CommandError: it can't be.
+            CommandError: it cannot be applied.
         """
         words = list(item.words)
         letter = _LETTERS.get(words[0].text, words[0].text[1:2])
@@ -249,7 +249,7 @@ class Builder:
         ]
 
     def _target(self, reading: Reading, table: Table) -> Target | Jump | None:
-        """Return a rule's target; chains are looked for when all of them are known."""
+        """Return a rule's target; chains are resolved when all of them are known."""
         if reading.target is not None or reading.bound is None:
             return reading.target
         target = reading.bound.target
@@ -258,7 +258,7 @@ class Builder:
         return target
 
     def _check(self, table: Table) -> None:
-        """Give the rules that commands made their numbers, and mark those that the kernel would reject."""
+        """Set the numbers of the rules made by commands, and mark those that the kernel would reject."""
         for chain in table.chains.values():
             position = 0
             for rule in chain.rules:
@@ -286,7 +286,7 @@ class Builder:
                 chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
 
     def _place_homeless(self, family: Family, table: Table) -> None:
-        """Put rules of which no chain is shown where they may stand: in each of the built-in chains."""
+        """Put rules without a chain where they may belong: into each of the built-in chains."""
         items = [item for one, name, item in self._homeless if (one, name) == (family, table.name)]
         if not items:
             return
@@ -308,7 +308,7 @@ class Builder:
             chain.rules.append(gap(table.name, name, items[-1].line, policy=True))
 
     def _open_ends(self, family: Family, table: Table, piece: Rules) -> None:
-        """Mark where a fragment or the output of grep may lack rules, and which policies are not shown."""
+        """Mark where a fragment or the output of grep may lack rules, and which policies are unknown."""
         wanted = _grepped(piece.filtered)
         for chain in table.chains.values():
             if piece.filtered and chain.rules and not (wanted and wanted in chain.name):
@@ -321,13 +321,13 @@ class Builder:
                 chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
     def _callers(self, family: Family, table: Table) -> None:
-        """Let chains of well-known programs be reached, where the built-in chain that leads to them is not shown."""
+        """Make chains of well-known programs reachable if the built-in chain that calls them is not shown."""
         for (name, called), caller in _CALLERS.items():
             chain = table.chains.get(called)
             if name != table.name or chain is None or caller in table.chains or called in _jumps(table):
                 continue
             if self._references.get((family, name, called)) == 0 or (family, name) in self._files:
-                continue  # a file for iptables-restore holds all that there will be
+                continue  # a file for iptables-restore is complete
             home = self._home(table, caller, chain.line)
             # chains of published ports are for packets to the host alone
             local = ("-m", "addrtype", "--dst-type", "LOCAL") if name == "nat" else ()
@@ -345,14 +345,14 @@ class Builder:
 
 
 def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain: bool = False) -> Rule:
-    """Make what represents rules that are not shown.
+    """Make a placeholder for rules that are not shown.
 
     Args:
         table: the table.
         chain: the chain in which they are.
-        line: where they may have stood.
+        line: the line where they may be missing.
         policy: the chain's policy is not shown either.
-        hidden_chain: nothing of the chain is shown.
+        hidden_chain: the whole chain is unknown.
     """
     if hidden_chain:
         reason = message("the rules of chain {chain}, which are not shown", chain=chain)
@@ -367,7 +367,7 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
 
 
 def _make_unknown(table: Table, name: str) -> None:
-    """Turn the jumps to a name into a target of that name: one that only the other address family has."""
+    """Turn jumps to a name into a target of that name, which only the other address family has."""
     for chain in table.chains.values():
         for place, rule in enumerate(chain.rules):
             if rule.jump is not None and rule.jump.chain == name:
@@ -378,7 +378,7 @@ def _make_unknown(table: Table, name: str) -> None:
 
 
 def is_gap(rule: Rule) -> bool:
-    """Return whether something only represents rules that are not shown."""
+    """Return whether a rule is a placeholder for rules that are not shown."""
     return isinstance(rule.target, HiddenTarget) and rule.target.name == GAP
 
 
@@ -387,6 +387,6 @@ def _jumps(table: Table) -> list[str]:
 
 
 def _grepped(filtered: str) -> str:
-    """Return the plain word that `grep WORD` looks for; empty for anything else."""
+    """Return the plain word in `grep WORD`; empty for anything else."""
     found = re.fullmatch(r"grep\s+(?:-i\s+|-e\s+|-- )*['\"]?([\w.-]+)['\"]?", filtered)
     return found[1] if found else ""

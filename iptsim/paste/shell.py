@@ -1,4 +1,4 @@
-"""Shell scripts, as far as they can be followed without running them: variables, and several commands a line."""
+"""Shell scripts, interpreted as far as possible without running them: variables, and several commands per line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ASSIGNMENT = re.compile(
     r"\s*(?:export\s+|local\s+|readonly\s+)?([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^\s;]*)\s*(?:#.*)?$"
 )
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
-#: What precedes commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
+#: Text before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
 _LEAD = re.compile(
     r"\s*(?:(?P<key>PostUp|PreUp|PostDown|PreDown|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*=\s*[-@+!]*"
     r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
@@ -34,9 +34,9 @@ class Typed(NamedTuple):
     Attributes:
         program: "iptables" or "ip6tables", with its backend.
         words: its arguments, variables filled in.
-        line: where it stands.
-        sure: whether it runs in any case, and not only if something holds.
-        text: as it stands there, for messages.
+        line: its line.
+        sure: whether it runs unconditionally.
+        text: its text, for messages.
     """
 
     program: str
@@ -54,7 +54,7 @@ class Script:
         self.depth = 0
 
     def assigns(self, text: str) -> bool:
-        """Take note of a variable, if a line sets one; return whether it does."""
+        """Store a variable if a line sets one; return whether it does."""
         found = _ASSIGNMENT.match(text)
         if not found:
             return False
@@ -63,7 +63,7 @@ class Script:
         return True
 
     def filled(self, text: str) -> str:
-        """Return a text with the variables that are known filled in."""
+        """Return a text with known variables filled in."""
 
         def value(found: re.Match[str]) -> str:
             return self.variables.get(found[1] or found[2], found[0])
@@ -72,7 +72,7 @@ class Script:
         return text.replace("%i", self.variables["%i"]) if "%i" in self.variables else text
 
     def commands(self, line: Line, text: str) -> Iterator[Typed]:
-        """Yield the commands of iptables in a line; those that run only when an interface goes down are left out."""
+        """Yield the iptables commands in a line, without those that run only when an interface goes down."""
         if _CLOSES.match(text):
             self.depth = max(self.depth - 1, 0)
         if _OPENS.match(text):
@@ -101,7 +101,7 @@ class Script:
 
 
 def is_down(text: str) -> bool:
-    """Return whether a line holds commands that run when an interface goes down."""
+    """Return whether a line has commands that run when an interface goes down."""
     lead = _LEAD.match(text)
     return lead is not None and (lead["key"] or lead["if"]) in _DOWN
 

@@ -1,4 +1,4 @@
-"""Splits a pasted text into segments, each of one form, which its content shows."""
+"""Splits a pasted text into segments, each of one form, detected by its content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from iptsim.paste.prompts import command_of
 
 
 def split(lines: list[Line]) -> tuple[list[Segment], list[int]]:
-    """Return the segments of a text, and the indexes of the lines that belong to none; blank lines do not count."""
+    """Return the segments of a text, and the indexes of lines outside of them, without blank lines."""
     find = finders()
     segments: list[Segment] = []
     left_out: list[int] = []

@@ -1,4 +1,4 @@
-"""Which table and address family rules belong to that do not say so themselves."""
+"""Infers the table and address family of rules that do not name them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ TARGETS = {
     "filter": frozenset({"REJECT"}),
     "mangle": frozenset({"TPROXY", "TTL", "HL", "TOS", "DSCP", "ECN", "TCPOPTSTRIP"}),
 }
-#: Chains of well-known programs that nat's PREROUTING leads to.
+#: Chains of well-known programs that are called from nat's PREROUTING.
 _OF_NAT = frozenset(
     {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
 )
 
 
 def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
-    """Return the table whose chains and targets these are.
+    """Return the table to which chains and targets belong.
 
     Args:
-        chains: names of built-in chains, the ones of which something was shown.
-        targets: names behind `-j`.
+        chains: names of built-in chains in the text.
+        targets: names after `-j`.
     """
     shown, used = set(chains), set(targets)
     if "POSTROUTING" in shown:
@@ -38,13 +38,13 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
         if names & used:
             return table
     if "PREROUTING" in shown:
-        # nat is hardly ever used without a target of its own or a chain of Docker's or kube-proxy's
+        # nat is rarely used without one of its own targets or a chain of Docker or kube-proxy
         return "nat" if _OF_NAT & used or (not used and "OUTPUT" not in shown) else "raw"
     return "filter"
 
 
 def table_of_rules(items: Sequence[Item]) -> str:
-    """Return the table of rules by their chains and targets."""
+    """Return the table of rules, inferred from their chains and targets."""
     chains: set[str] = set()
     targets: set[str] = set()
     for item in items:
@@ -60,7 +60,7 @@ def table_of_rules(items: Sequence[Item]) -> str:
 
 
 def family_of_text(program: str | None, texts: Sequence[str]) -> Family | None:
-    """Return the address family of rules: as their program says, or their addresses show."""
+    """Return the address family of rules, from the program or their addresses."""
     if program is not None and program.startswith("ip"):
         return 6 if program.startswith("ip6") else 4
     return 6 if guess_family("\n".join(texts)) == 6 else None

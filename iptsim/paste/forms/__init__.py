@@ -1,8 +1,8 @@
-"""The forms of text that are known: one module a form, each with a function `find`.
+"""The known forms of text: one module per form, each with a function `find`.
 
 `find(lines, at, command)` returns the :class:`~iptsim.paste.pieces.Segment` that begins in a line, or None. `command`
-is what was typed in the lines before, if its output comes now. To add a form, add a module here and its name in
-`FORMS`: the first one that finds something has the lines.
+is the command typed before, if its output follows. To add a form, add a module here and its name to `FORMS`: the first
+one that finds something gets the lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from iptsim.paste.prompts import Command
 
 Find = Callable[[list[Line], int, Command | None], Segment | None]
 
-#: The modules of the forms, the most telling first.
+#: The modules of the forms, the most specific first.
 FORMS = (
     "logline",
     "conntrack",
@@ -37,5 +37,5 @@ FORMS = (
 
 
 def finders() -> list[Find]:
-    """Return what finds each form."""
+    """Return the function that finds each form."""
     return [import_module(f"{__name__}.{name}").find for name in FORMS]

@@ -15,7 +15,7 @@ from iptsim.paste.pieces import CommandItem, Piece, Rules, Segment
 from iptsim.paste.prompts import Command
 from iptsim.paste.shell import Script, Typed, is_down, is_shell
 
-#: A line that may hold such a command.
+#: A line that may contain such a command.
 _LIKELY = re.compile(
     r"(?:^|[\s;&|=\"'/({])\$?\{?(?:ip6?tables(?:-legacy|-nft)?|IP6?T(?:ABLES)?_?(?:CMD|BIN|4|6)?)\}?\"?\s+(?=.*-)",
     re.IGNORECASE,
@@ -27,13 +27,13 @@ _CHANGES = re.compile(
 _UNPROMPTED = re.compile(
     r"#!|\s*(?:sudo\s+)?(?:/\S*/)?ip6?tables\s.*-[AIPNFDX]\s|\s*\$\{?IP6?T", re.IGNORECASE
 )
-#: How many other lines may stand between the commands of a script.
+#: The maximum number of other lines between the commands of a script.
 _BETWEEN = 12
 _WIREGUARD = re.compile(r"\b(wg\d+|[\w-]+(?=\.conf\b))")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the commands that begin in a line, or None."""
+    """Return the commands that start at a line, or None."""
     text = lines[at].text
     script = text.startswith("#!") and "sh" in text
     if not script and not _LIKELY.search(text) and not _sets_program(text):
@@ -85,7 +85,7 @@ class _Reader:
                 skipped += 1
 
     def _before(self, at: int) -> int:
-        """Take note of what a script says above its first command; return where that begins."""
+        """Read the lines of a script above its first command; return where they start."""
         first = at
         while first and (
             self.lines[first - 1].is_blank
@@ -106,7 +106,7 @@ class _Reader:
         return text.lstrip().startswith("#") and (self.is_script or not text.lstrip().startswith("# "))
 
     def _continued(self) -> str:
-        """Return a line with those that continue it, and go on behind them."""
+        """Return a line with its continuation lines, and move past them."""
         text = self.lines[self.at].text
         self.at += 1
         while text.endswith("\\") and self.at < len(self.lines):
@@ -148,7 +148,7 @@ def _perhaps(typed: Typed) -> Hidden:
 
 
 def _table(words: list[str]) -> tuple[str, list[str]]:
-    """Return the table of a command, and its words from the one on that names what it does."""
+    """Return the table of a command, and its words from the action (-A, -I ...) on."""
     table, left = "filter", list(words)
     for place, word in enumerate(words):
         if word in ("-t", "--table") and place + 1 < len(words):
@@ -167,7 +167,7 @@ def _table(words: list[str]) -> tuple[str, list[str]]:
     at = next((place for place, word in enumerate(kept) if _CHANGES.fullmatch(word)), None)
     if at is None:
         return table, []
-    # options may stand before the command
+    # options may precede the command
     return table, [*kept[at:], *kept[:at]]
 
 

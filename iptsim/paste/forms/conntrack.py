@@ -1,4 +1,4 @@
-"""`conntrack -L`: the connections that the kernel knows, each of them a packet that may be asked about."""
+"""`conntrack -L`: the kernel's connections, each of which gives a packet to ask about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATISTICS = re.compile(r"conntrack v[\d.]+ \(conntrack-tools\)")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the entries that begin in a line, or None."""
+    """Return the entries that start at a line, or None."""
     if not _ENTRY.match(lines[at].text):
         return None
     end = at

@@ -1,4 +1,4 @@
-"""The JSON of `docker inspect`, `docker network inspect`, `docker info` and Podman's like."""
+"""The JSON of `docker inspect`, `docker network inspect`, `docker info` and Podman's equivalents."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
 
-#: How many lines one JSON text may take.
+#: The maximum number of lines of one JSON text.
 _LONGEST = 20_000
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the JSON of an engine that begins in a line, or None."""
+    """Return the JSON of an engine that starts at a line, or None."""
     if lines[at].text.lstrip()[:1] not in ("[", "{"):
         return None
     text = "\n".join(line.whole for line in lines[at : at + _LONGEST])
@@ -41,7 +41,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     return Segment(title, title, at, at + text.count("\n", 0, end), [Facts(facts)])
 
 
-#: What the files of a capture are called by those who make them; all but one hold a list.
+#: The usual names of a capture's files; all but one contain a list.
 _TITLES = {
     "docker-inspect.json": "docker inspect",
     "docker-network-inspect.json": "docker network inspect",
@@ -54,7 +54,7 @@ _LISTS = frozenset(_TITLES) - {"docker-info.json", "nft-ruleset.json", "daemon.j
 
 
 def _members(networks: list[Any]) -> Iterator[dict[str, Any]]:
-    """Yield what networks tell of their containers, as far as `docker inspect` would."""
+    """Yield the data about containers in networks, in the form of `docker inspect`."""
     for network in networks:
         members, gateways = network.get("Containers"), _gateways(network)
         for identity, member in members.items() if isinstance(members, dict) else ():
@@ -94,7 +94,7 @@ def _gateways(network: dict[str, Any]) -> dict[int, str]:
 
 
 def _files(entry: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what one object is, as the name of a capture's file."""
+    """Yield the type of an object, as the name of a capture's file."""
     if not isinstance(entry, dict):
         return
     if "NetworkSettings" in entry and ("Config" in entry or "HostConfig" in entry or "State" in entry):

@@ -25,14 +25,14 @@ _RULE = re.compile(
 )
 _COMMIT = re.compile(r"\s*COMMIT\s*$")
 _COMMENT = re.compile(r"\s*#")
-#: A rule's further options, where a line was wrapped before them.
+#: Further options of a rule, if a line was wrapped before them.
 _OPTION = re.compile(r"\s*(?:!\s+)?--?[A-Za-z]")
-#: How many lines that are none of a dump may stand between its lines.
+#: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the dump, listing by -S or fragment that begins in a line, or None."""
+    """Return the dump, -S listing or fragment that starts at a line, or None."""
     text = lines[at].text
     header = _COMMENT.match(text) and (read_header(text.lstrip()) or warns_of_legacy(text.lstrip()))
     if not (_is_line(text) or header):
@@ -117,7 +117,7 @@ class _Reader:
         return self.open
 
     def _rule(self, found: re.Match[str], line: Line) -> bool:
-        """Read a rule and the lines into which it was wrapped; False where a listing of another table begins."""
+        """Read a rule and its wrapped lines; False if a listing of another table starts."""
         words = words_of_rule(line.text[found.start("rule") :])
         letter, name = words[0].text, words[1].text if len(words) > 1 else ""
         rules = self.open
@@ -145,14 +145,14 @@ class _Reader:
         return True
 
     def _listing_ends(self, rules: Rules, name: str) -> bool:
-        """Return whether a policy begins the listing of another table: policies stand before the rules."""
+        """Return whether a policy starts the listing of another table: policies precede the rules."""
         policies = [item.name for item in rules.items if isinstance(item, ChainItem) and item.policy]
         return name in policies or (
             any(isinstance(item, CommandItem) for item in rules.items) and bool(policies)
         )
 
     def _goes_on(self, text: str, line: Line) -> bool:
-        """Return whether a line is the rest of a rule that was wrapped before it."""
+        """Return whether a line is the wrapped rest of a rule."""
         if line.is_blank or line.is_gap or _is_line(line.text) or _COMMENT.match(line.text):
             return False
         if is_prompt(line.text) or command_of(line.text) is not None:
@@ -174,7 +174,7 @@ class _Reader:
         self.at += 1
 
     def _other(self, line: Line) -> bool:
-        """Pass over a line that is none of a dump, if the dump goes on behind it."""
+        """Skip a foreign line, if the dump continues after it."""
         if is_prompt(line.text) or command_of(line.text) is not None:
             return False
         following = [one for one in self.lines[self.at + 1 : self.at + 1 + _BETWEEN] if not one.is_blank]
@@ -184,7 +184,7 @@ class _Reader:
             self.at += 1
         return goes_on
 
-    # -- what came of it ---------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def segment(self) -> Segment:
         program = (
@@ -218,7 +218,7 @@ class _Reader:
 
 
 def words_of_rule(text: str) -> list[Word]:
-    """Return the words of a rule: as iptables-restore cuts them, else as a shell does."""
+    """Return the words of a rule, split like iptables-restore does, else like a shell."""
     try:
         line = read_line(text.strip(), "", 1)
     except DumpSyntaxError:

@@ -1,4 +1,4 @@
-"""`ip addr`, `ip link`, `ip route` and `ip rule`, as people read them: they become the JSON of `ip -j`."""
+"""The text output of `ip addr`, `ip link`, `ip route` and `ip rule`, converted to the JSON of `ip -j`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _ROUTE = re.compile(
     r"(?:default|[0-9a-fA-F.:]+(?:/\d+)?) (?:via|dev|proto|scope|src|metric|nhid)\b)"
 )
 _RULE = re.compile(r"\s*\d+:\s+(?:not )?from \S+ ")
-#: What a line below the first one of an interface begins with.
+#: The first words of the further lines of an interface.
 _BELOW = re.compile(
     r"\s+(?:link/|inet6? |altname |valid_lft |(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
 )
-#: Which kind an interface is, by its name, where nothing else tells.
+#: The kind of an interface inferred from its name.
 _KINDS = (
     (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
     (re.compile(r"veth|vnet"), "veth"),
@@ -36,7 +36,7 @@ _KINDS = (
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the output of ip that begins in a line, or None."""
+    """Return the output of ip that starts at a line, or None."""
     text = lines[at].text
     if _LINK.match(text):
         return _links(lines, at)
@@ -53,7 +53,7 @@ def _tree(start: str, text: str) -> Tree[Token] | None:
 
 
 def _pairs(tree: Tree[Token]) -> dict[str, str]:
-    """Return the words behind keys."""
+    """Return the words after keys."""
     return {str(pair.children[0]): str(pair.children[1]) for pair in tree.find_data("pair")}
 
 
@@ -112,7 +112,7 @@ def _link(tree: Tree[Token]) -> dict[str, Any]:
 
 
 def _detail(entry: dict[str, Any], text: str) -> bool:
-    """Add what a line below an interface says; return whether it could be read."""
+    """Read a further line of an interface; return whether it could be read."""
     words = text.split()
     if words[0].startswith("link/"):
         entry["link_type"] = words[0][5:]

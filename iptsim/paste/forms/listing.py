@@ -27,27 +27,27 @@ from iptsim.paste.pieces import ChainItem, GapItem, RuleItem, Rules, Segment, Wa
 from iptsim.paste.prompts import Command, is_prompt
 from iptsim.paste.tables import table_of
 
-#: The rules' forms, the most telling first.
+#: The layouts of rules, the most specific first.
 LAYOUTS = ("numbered_verbose", "verbose", "numbered", "plain")
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4}
 _HEADING = re.compile(r"\s*Chain \S+ \(")
 _COLUMNS = re.compile(r"\s*(?:num\s+)?(?:pkts\s+bytes\s+)?target\s+prot\b")
 _ANY_INTERFACE = ("*", "any")
-#: How many lines a wrapped rule may take.
+#: The maximum number of lines of a wrapped rule.
 _WRAPPED = 4
-#: From how many characters on a line may be one that a terminal filled.
+#: A line with at least this many characters may have been wrapped by a terminal.
 _FULL = 72
-#: What only IPv6 has.
+#: Signs of IPv6.
 _IPV6 = re.compile(
     r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)"
 )
 
 
 class Columns(NamedTuple):
-    """A rule's columns, as they stand there.
+    """The columns of a rule, as printed.
 
     Attributes:
-        interfaces: in and out; None where the listing was made without -v.
+        interfaces: in and out; None if the listing was made without -v.
         rest: what follows the addresses.
     """
 
@@ -63,7 +63,7 @@ class Columns(NamedTuple):
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the listing of a table that begins in a line, or None."""
+    """Return the listing of a table that starts at a line, or None."""
     listed = command is not None and is_listing(command)
     text = lines[at].text
     begins = _HEADING.match(text) or _COLUMNS.match(text) or (listed and columns_of(text) is not None)
@@ -98,7 +98,7 @@ class _Reader:
         self.command = command
         self.layout: str | None = None
         self.numeric = False
-        #: the built-in chains so far, and whether a chain of its own was among the others
+        #: the built-in chains so far, and whether there was a user-defined chain between them
         self.builtin: list[str] = []
         self.own_chains = 0
         self.chain: str | None = None
@@ -120,7 +120,7 @@ class _Reader:
             self.last = self.at - 1
 
     def _heading(self, line: Line) -> bool:
-        """Read the heading of a chain; False where another table begins with it."""
+        """Read the heading of a chain; False if it starts another table."""
         found = heading_of(line.text)
         if found is None:
             return False
@@ -166,7 +166,7 @@ class _Reader:
         return False
 
     def _rule(self, line: Line) -> bool:
-        """Read a rule and the lines into which it was wrapped; False where the line is none."""
+        """Read a rule and its wrapped lines; False if the line is not a rule."""
         found = [
             (unread, -more, text, columns, phrases)
             for more, text in self._joined(line)
@@ -176,7 +176,7 @@ class _Reader:
         ]
         if not found:
             return False
-        # all that can be read as one rule is one; of what can't, no more than need be
+        # join as many lines as form a readable rule; of an unreadable one, no more than necessary
         whole = [one for one in found if not one[0]]
         _, less, text, columns, phrases = (
             min(whole, key=lambda one: one[1]) if whole else max(found, key=lambda one: one[1])
@@ -188,7 +188,7 @@ class _Reader:
         return True
 
     def _joined(self, line: Line) -> Iterator[tuple[int, str]]:
-        """Yield a line alone and with those behind it, into which it may have been wrapped: how many, and the text."""
+        """Yield a line alone and joined with possible wrapped lines: their number, and the text."""
         yield 0, line.text
         direct, spaced = line.whole, line.text
         for more in range(1, _WRAPPED):
@@ -196,13 +196,13 @@ class _Reader:
                 return
             following = self.lines[self.at + more]
             direct, spaced = direct + following.whole, f"{spaced} {following.text}"
-            # a terminal cuts words where a line is full, people and mail between words
+            # a terminal breaks words at the end of a line, people and mail programs break between words
             yield from (
                 (more, text) for text in ((direct, spaced) if len(line.whole) >= _FULL else (spaced, direct))
             )
 
     def _may_go_on(self, at: int) -> bool:
-        """Return whether a line may be the rest of a rule that was wrapped before it."""
+        """Return whether a line may be the wrapped rest of a rule."""
         if at >= len(self.lines):
             return False
         line = self.lines[at]
@@ -211,7 +211,7 @@ class _Reader:
         return columns_of(line.text, self.layout) is None and not is_prompt(line.text)
 
     def _skip(self, line: Line) -> bool:
-        """Pass over a line that is no rule, if the listing goes on behind it."""
+        """Skip a line that is not a rule, if the listing continues after it."""
         following = self.lines[self.at + 1 : self.at + 4]
         goes_on = any(_HEADING.match(one.text) or columns_of(one.text, self.layout) for one in following)
         if not goes_on:
@@ -223,7 +223,7 @@ class _Reader:
         self.at += 1
         return True
 
-    # -- what came of it ---------------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------------
 
     def segment(self) -> Segment:
         table = self._table()
@@ -261,7 +261,7 @@ class _Reader:
         return 6 if blank else None
 
     def _table(self) -> str:
-        """Return the table: as the command says, as its chains show, or as its targets do."""
+        """Return the table, from the command, its chains, or its targets."""
         given = self.command.option("-t", "--table") if self.command else None
         if given in BUILTIN_CHAINS:
             return given or ""
@@ -305,7 +305,7 @@ class _Reader:
 
 
 def _leads_on(target: str, family: Family) -> bool:
-    """Return whether a target is a chain: its own rules, whose interfaces are not shown either, decide."""
+    """Return whether a target is a chain, whose rules, also without interfaces, decide."""
     return bool(target) and find_target(target, family) is None
 
 
@@ -319,7 +319,7 @@ def _unread(part: str) -> Hidden:
 
 
 def _parameters(columns: Columns, family: Family, line: int, hidden: list[Hidden]) -> Iterator[str]:
-    """Yield the options of a rule that its columns hold; what they do not tell goes to `hidden`."""
+    """Yield the options in the columns of a rule; unknown conditions go to `hidden`."""
     for flag, text in (("-s", columns.source), ("-d", columns.destination)):
         words, unknown = address_option(flag, text, family, line)
         yield from words
@@ -357,7 +357,7 @@ def _parsed(text: str, start: str) -> Tree[Token] | None:
 
 
 def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None] | None:
-    """Return a chain's name, its policy with counters or how often it is referred to; None for another line."""
+    """Return a chain's name, and its policy with counters or its number of references; None for another line."""
     tree = _parsed(text.strip(), "heading")
     if tree is None:
         return None
@@ -371,7 +371,7 @@ def heading_of(text: str) -> tuple[str, str | None, Counters | None, int | None]
 
 
 def layout_of(text: str) -> str | None:
-    """Return which form the rules below the names of the columns have; None for another line."""
+    """Return the layout of the rules below the names of the columns; None for another line."""
     tree = _parsed(text.strip(), "columns")
     if tree is None:
         return None
@@ -385,7 +385,7 @@ def layout_of(text: str) -> str | None:
 
 
 def columns_of(text: str, layout: str | None = None) -> Columns | None:
-    """Return the columns of a rule; without a layout, in the first that fits."""
+    """Return the columns of a rule; without a layout, try each of them."""
     for start in (layout,) if layout else LAYOUTS:
         tree = _parsed(text.strip(), start)
         if tree is None:

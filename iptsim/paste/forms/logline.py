@@ -16,12 +16,12 @@ from iptsim.paste.pieces import Ask, Logged, Segment, Visit
 from iptsim.paste.prompts import Command
 
 _LINE = re.compile(r"(?P<before>.*?)(?P<fields>\bIN=\S* OUT=\S*(?: .*)?$)")
-#: What precedes a rule's own prefix: the time, the machine, the ring buffer's stamp.
+#: The text before a rule's own prefix: the time, the machine, the timestamp of the ring buffer.
 _STAMP = re.compile(r"^.*?(?:kernel:\s*)?(?:\[\s*[0-9]+\.[0-9]+\]\s*)|^.*?\bkernel:\s*|^<[0-9]+>")
 _TRACE = re.compile(
     r"TRACE: (?P<table>raw|mangle|nat|filter|security):(?P<chain>[^\s:]+):(?P<kind>rule|policy|return):(?P<number>\d+)"
 )
-#: Words in a prefix that say what the rule behind the LOG rule does. ufw, firewalld, Shorewall and csf use such.
+#: Words in a prefix that name the action of the rule after the LOG rule, as in ufw, firewalld, Shorewall and csf.
 _VERDICTS = (
     ("REJECT", re.compile(r"reject", re.IGNORECASE)),
     ("DROP", re.compile(r"block|drop|den(?:y|ied)|refus|discard", re.IGNORECASE)),
@@ -31,13 +31,13 @@ _REDACTED = re.compile(r".*(?:[xXyY*?]{2}|<|>|\[|redact|filter|hidden|\.{3})", r
 
 
 class Record(NamedTuple):
-    """What a logged line says.
+    """The contents of a logged line.
 
     Attributes:
-        prefix: what the rule writes before the packet.
+        prefix: the rule's prefix before the packet.
         pairs: the fields, by the kernel's names.
         flags: those of TCP, and DF and the like.
-        visit: what TRACE says: which rule of which chain.
+        visit: the chain and rule that TRACE names.
     """
 
     prefix: str
@@ -47,14 +47,14 @@ class Record(NamedTuple):
 
     @property
     def hook(self) -> str:
-        """The hook that its interfaces show."""
+        """The hook, inferred from its interfaces."""
         if not self.pairs.get("IN"):
             return "OUTPUT"
         return "FORWARD" if self.pairs.get("OUT") else "INPUT"
 
     @property
     def verdict(self) -> str | None:
-        """What the prefix says that becomes of the packet."""
+        """The action on the packet that the prefix suggests."""
         return next((verdict for verdict, word in _VERDICTS if word.search(self.prefix)), None)
 
     @property
@@ -64,7 +64,7 @@ class Record(NamedTuple):
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the logged lines that begin in a line, or None."""
+    """Return the logged lines that start at a line, or None."""
     records: list[tuple[Record, int]] = []
     end = at
     while end < len(lines) and (record := record_of(lines[end].text)) is not None:
@@ -95,7 +95,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def record_of(text: str) -> Record | None:
-    """Return what a logged line says; None for any other line."""
+    """Return the contents of a logged line; None for any other line."""
     found = _LINE.match(text)
     if not found or ("SRC=" not in text and "PROTO=" not in text):
         return None

@@ -1,4 +1,4 @@
-"""`ifconfig`, `route -n` and `netstat -rn`: they become the JSON of `ip -j addr` and `ip -j route`."""
+"""The output of `ifconfig`, `route -n` and `netstat -rn`, converted to the JSON of `ip -j addr` and `ip -j route`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BRIDGES = re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|docker_gwbridge")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the output of net-tools that begins in a line, or None."""
+    """Return the output of net-tools that starts at a line, or None."""
     text = lines[at].text
     if _NEW.match(text) or _OLD.match(text):
         return _interfaces(lines, at)
@@ -65,7 +65,7 @@ def _interface(begins: re.Match[str]) -> dict[str, Any]:
 
 
 def _detail(entry: dict[str, Any], text: str) -> None:
-    """Add what a line says of an interface."""
+    """Add the data in a line about an interface."""
     if found := _HARDWARE.search(text):
         entry["address"] = found[1]
     if found := _FLAGS.match(text):

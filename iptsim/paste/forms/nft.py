@@ -1,6 +1,6 @@
-"""`nft list ruleset`, parts of it, and `nft add rule`: tables that iptables-nft writes are rules like any others.
+"""`nft list ruleset`, parts of it, and `nft add rule`: tables of iptables-nft become rules.
 
-Tables of other programs are what `nft -j list ruleset` in a capture is: chains that could drop or change a packet.
+Tables of other programs are treated like `nft -j list ruleset` in a capture: chains that could affect a packet.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMMAND = re.compile(
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the tables of nftables, or the command that adds a rule, that begin in a line; or None."""
+    """Return the nftables tables, or the command that adds a rule, that start at a line; or None."""
     if _TABLE.match(lines[at].text):
         reader = _Reader(lines, at)
         reader.read()
@@ -55,7 +55,7 @@ def _added(line: Line, typed: Command, at: int) -> Segment | None:
 
 
 class _Reader:
-    """Reads tables of nftables, line by line."""
+    """Reads nftables tables line by line."""
 
     def __init__(self, lines: list[Line], at: int) -> None:
         self.lines, self.first, self.at, self.last = lines, at, at, at
@@ -64,7 +64,7 @@ class _Reader:
         self.depth = 0
         self.rules: dict[tuple[str, str], Rules] = {}
         self.objects: list[dict[str, Any]] = []
-        #: tables that have other base chains than those of iptables
+        #: tables with base chains that are not those of iptables
         self.native: set[tuple[str, str]] = set()
 
     def read(self) -> None:
@@ -167,7 +167,7 @@ class _Reader:
 
 
 def _priority(text: str) -> int:
-    """Return a priority by number: "filter + 10" is 10."""
+    """Return a priority as a number: "filter + 10" is 10."""
     found = re.fullmatch(r"(-?\w+)\s*(?:([+-])\s*(\d+))?", text.strip())
     if not found:
         return 0

@@ -27,9 +27,9 @@ class Traced(NamedTuple):
     Attributes:
         identity: of the packet.
         chain: family, table and name.
-        packet: the packet's fields, of a line that shows it.
+        packet: the packet's fields, if the line shows it.
         rule: the rule that matched.
-        result: what the rule, the chain or its policy says.
+        result: the verdict of the rule, the chain or its policy.
     """
 
     identity: str
@@ -40,7 +40,7 @@ class Traced(NamedTuple):
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the trace that begins in a line, or None."""
+    """Return the trace that starts at a line, or None."""
     found: list[Traced] = []
     end = at
     while end < len(lines) and (traced := _traced(lines[end].text.strip())) is not None:
@@ -54,7 +54,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     for one in packets.values():
         fields = _question(one.packet)
         own = [end for end in ends if end.identity == one.identity]
-        # an end whose packet is not shown may be that of the only one that is
+        # an end without a packet may belong to the only packet shown
         strange = [end for end in ends if end.identity not in packets] if len(packets) == 1 else []
         assumed = {":".join(_base(found, end)): False for end in own or strange}
         if assumed:
@@ -88,12 +88,12 @@ def _traced(text: str) -> Traced | None:
 
 
 def _base(found: list[Traced], end: Traced) -> tuple[str, str, str]:
-    """Return the chain at the hook from which a packet came to the one where it ended: the first of its table."""
+    """Return the base chain from which a packet reached the chain where it ended: the first of its table."""
     return next(one.chain for one in found if one.identity == end.identity and one.chain[:2] == end.chain[:2])
 
 
 def _objects(found: list[Traced]) -> list[dict[str, Any]]:
-    """Return the chains that the trace names, and what their rules do, as `nft -j list ruleset` has them."""
+    """Return the chains in the trace, and the actions of their rules, in the form of `nft -j list ruleset`."""
     objects: list[dict[str, Any]] = []
     bases = {_base(found, one) for one in found if one.result}
     for family, table, name in dict.fromkeys(one.chain for one in found):
@@ -125,5 +125,5 @@ def _question(packet: dict[str, str]) -> dict[str, Any]:
             fields[name] = value
     fields.setdefault("proto", "tcp")
     if str(fields.get("in", "")).startswith("veth"):
-        del fields["in"]  # a port of a bridge, which only the sender's address tells
+        del fields["in"]  # a bridge port, which only the source address determines
     return fields

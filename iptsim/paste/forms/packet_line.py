@@ -1,4 +1,4 @@
-"""A line of tcpdump, or the five values of a flow: which packet is meant."""
+"""A line of tcpdump, or a 5-tuple: the packet they describe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ICMP = {"echo request": 8, "echo reply": 0}
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the packets that begin in a line, or None."""
+    """Return the packets that start at a line, or None."""
     asked: list[Ask] = []
     end, form = at, ""
     while end < len(lines) and _LIKELY.search(lines[end].text):

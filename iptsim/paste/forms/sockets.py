@@ -10,7 +10,7 @@ from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
 
 _HEADING = re.compile(r"\s*(?:Netid\s+State|State\s+Recv-Q|Proto\s+Recv-Q|Active Internet connections)")
-#: ss with the kind of socket, ss without it (of -t or -u alone), netstat.
+#: ss with the type of socket, ss without it (only -t or -u), netstat.
 _SS = re.compile(r"\s*(tcp|udp)\s+(LISTEN|UNCONN)\s+\d+\s+\d+\s+\S+\s+\S+")
 _BARE_SS = re.compile(r"\s*(LISTEN|UNCONN)\s+\d+\s+\d+\s+\S+\s+\S+")
 _NETSTAT = re.compile(
@@ -20,9 +20,9 @@ _OTHER = re.compile(r"\s*(?:tcp|udp|unix|raw|nl|u_str|u_dgr)\S*\s|\s*(?:ESTAB|TI
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the list of sockets that begins in a line, or None.
+    """Return the list of sockets that starts at a line, or None.
 
-    Only a whole list tells that nothing listens on a port: with its heading, of TCP and UDP, and with each line read.
+    Only a complete list proves that nothing listens on a port: with its heading, TCP and UDP, and every line readable.
     """
     words = " ".join(command.words) if command is not None else ""
     kind = "udp" if "u" in words and "t" not in words else "tcp"
@@ -56,17 +56,17 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 def _listens(text: str) -> bool:
-    """Return whether a line that could not be read is of a socket that listens."""
+    """Return whether an unreadable line is about a listening socket."""
     return re.search(r"\b(?:LISTEN|UNCONN)\b|^\s*udp", text) is not None
 
 
 def _socket(text: str, kind: str) -> str | None:
-    """Return a listening socket as `ss -lntup` prints it, None for any other line."""
+    """Return a listening socket in the format of `ss -lntup`; None for any other line."""
     if found := _NETSTAT.match(text):
         protocol, address, port, listens, program = found.groups()
         if (protocol == "tcp" and not listens) or port == "*":
             return None
-        # netstat prints "::" for sockets of both families, as a rule
+        # netstat usually prints "::" for sockets of both families
         local = "*" if address == "::" else f"[{address}]" if ":" in address else address
         state = "LISTEN" if protocol == "tcp" else "UNCONN"
         users = f' users:(("{program}",pid=1,fd=1))' if program else ""

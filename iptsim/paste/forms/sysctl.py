@@ -13,7 +13,7 @@ _FILE = re.compile(r"/proc/sys/(net/[\w/.-]+)")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the kernel parameters that begin in a line, or None."""
+    """Return the kernel parameters that start at a line, or None."""
     found: dict[str, str] = {}
     first = last = at
     if command is not None and command.program == "cat" and (file := _FILE.search(command.text)):

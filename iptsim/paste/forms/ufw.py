@@ -24,11 +24,11 @@ _ROW = re.compile(
     r"(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s+(?P<source>\S.*?)"
     r"(?:\s+\((?:log|log-all)[^)]*\))?(?:\s+#.*)?\s*$"
 )
-#: What is behind an address or alone: ports, and the protocol.
+#: Ports and protocol, with or without an address.
 _PORTS = re.compile(
     r"(?P<ports>\d+(?::\d+)?(?:,\d+(?::\d+)?)*)(?:/(?P<proto>tcp|udp))?|(?P<only>ah|esp|gre|igmp|ipv6|tcp|udp)"
 )
-#: Profiles that packages bring along (/etc/ufw/applications.d).
+#: Application profiles from packages (/etc/ufw/applications.d).
 _PROFILES = {
     "OpenSSH": "22/tcp", "Apache": "80/tcp", "Apache Full": "80,443/tcp", "Apache Secure": "443/tcp",
     "Nginx HTTP": "80/tcp", "Nginx HTTPS": "443/tcp", "Nginx Full": "80,443/tcp", "WWW": "80/tcp",
@@ -45,11 +45,11 @@ _TARGETS = {
 _WAYS = {"IN": "input", "OUT": "output", "FWD": "forward"}
 _HOOKS = {"input": "INPUT", "output": "OUTPUT", "forward": "FORWARD"}
 _DIRECTIONS = {"incoming": "input", "outgoing": "output", "routed": "forward"}
-#: The defaults that ufw has where nobody changed them.
+#: ufw's default settings.
 _USUAL = {"input": "DROP", "output": "ACCEPT", "forward": "DROP"}
-#: Rules of dumps and listings: where those are shown, they tell more.
+#: Rules of dumps and listings, which take precedence if present.
 _RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|ufw))")
-#: What before.rules accept of all that comes in.
+#: Incoming traffic that before.rules accept.
 _BEFORE = (
     ("-i", "lo", "-j", "ACCEPT"),
     ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
@@ -58,7 +58,7 @@ _PING = ("-p", "icmp", "-m", "icmp", "--icmp-type", "8", "-j", "ACCEPT")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
-    """Return the status of ufw that begins in a line, or None."""
+    """Return the ufw status that starts at a line, or None."""
     status = _STATUS.match(lines[at].text)
     if status is None and not _HEADING.match(lines[at].text):
         return None
@@ -92,7 +92,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
 
 
 class _Reader:
-    """Makes rules of the rows of a status."""
+    """Makes rules from the rows of a status."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = lines
@@ -126,7 +126,7 @@ class _Reader:
         return RuleItem(chain, made, line.number, line.text, hidden=hidden)
 
     def _row(self, row: re.Match[str], chain: str, at: int) -> list[RuleItem]:
-        """Return the rules of a row: one a protocol where it names a port alone; none where it can't be read."""
+        """Return the rules of a row: one per protocol if it names only a port; none if it is unreadable."""
         ends = {"-d": row["to"], "-s": row["source"]}
         words: list[str] = []
         hidden: list[Hidden] = []
@@ -161,7 +161,7 @@ class _Reader:
 
 
 def _protocols(ports: dict[str, re.Match[str]]) -> list[list[str]]:
-    """Return the conditions on protocol and ports: those of TCP and of UDP, where no protocol is named."""
+    """Return the conditions on protocol and ports: for TCP and for UDP if no protocol is named."""
     named = next(
         (found["proto"] or found["only"] for found in ports.values() if found["proto"] or found["only"]), None
     )
