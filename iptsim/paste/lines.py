@@ -32,7 +32,8 @@ _FENCE = re.compile(
 _ENTITY = re.compile(r"&(?:gt|lt|amp|quot|nbsp|#[0-9]+|#x[0-9a-fA-F]+);")
 #: A line that marks an omission.
 _GAP = re.compile(
-    r"\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))",
+    r"(?:\s*\d+\s)?\W*(?:\.{3,}|(?:some |more |other |rest |lines? )*"
+    r"(?:snip(?:ped)?|truncated|omitted|etc\b|cut\b|skipped))",
     re.IGNORECASE,
 )
 

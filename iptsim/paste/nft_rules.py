@@ -214,6 +214,15 @@ class _Rule:
     def _comment(self, tree: Tree[Token]) -> None:
         self.conditions += ["-m", "comment", "--comment", str(tree.children[0]).strip('"')]
 
+    def _extension(self, tree: Tree[Token]) -> None:
+        name = re.sub(r'# ?xt_|xt (?:target|match) |"', "", str(tree.children[0]))
+        if name.isupper():
+            self.does.append("xt")
+            self.target = ["-j", name]
+        else:
+            self.does.append("match")
+            self.unread.append(str(tree.children[0]))
+
     def _other(self, tree: Tree[Token]) -> None:
         self.does.append("match")
         self.unread += [

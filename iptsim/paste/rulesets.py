@@ -77,6 +77,7 @@ class Builder:
         for family, ruleset in self.rulesets.items():
             for table in ruleset.tables.values():
                 self._finish(family, table)
+        for ruleset in list(self.rulesets.values())[:1]:
             ruleset.warnings += self.warnings
         if self._more and self.rulesets:
             text = message("... and {count} more of this kind", count=self._more)

@@ -29,6 +29,9 @@ def read(text: str) -> Host:
         ("tcp dport { 22, 80-90 } accept", "-A X -p tcp -m multiport --dports 22,80:90 -j ACCEPT"),
         ("ip saddr 10.0.0.0/8 oifname \"eth*\" masquerade", "-A X -s 10.0.0.0/8 -o eth+ -j MASQUERADE"),
         ("reject with tcp reset", "-A X -j REJECT --reject-with tcp-reset"),
+        # what nft before 1.0.3 shows of extensions that it does not know
+        ("oifname \"br0\" # xt_conntrack counter packets 0 bytes 0 accept", "-A X -o br0 # xt_conntrack -j ACCEPT"),
+        ("counter packets 124 bytes 19586 # xt_REJECT", "-A X -j REJECT --reject-with icmp-port-unreachable"),
         ("limit rate 3/minute counter drop", "-A X limit rate 3/minute -j DROP"),
     ],
 )  # fmt: skip

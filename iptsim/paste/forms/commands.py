@@ -64,7 +64,9 @@ class _Reader:
         while self.at < len(self.lines) and skipped <= _BETWEEN:
             line = self.lines[self.at]
             begun, text = self.at, self._continued()
-            found = [] if self._is_comment(text) else list(self.script.commands(line, text))
+            found = (
+                [] if self._is_comment(text) or _is_prose(text) else list(self.script.commands(line, text))
+            )
             changing = [one for one in found if any(_CHANGES.fullmatch(word) for word in one.words)]
             if found and not changing and not self.typed:
                 return  # it lists rules, and what follows is its output
@@ -136,6 +138,11 @@ class _Reader:
         return Segment(
             "iptables commands", f"iptables commands ({tables})", self.first, self.last, pieces, self.unread
         )
+
+
+def _is_prose(text: str) -> bool:
+    """Tell whether commands are only mentioned in a sentence: "I ran `iptables -F` twice"."""
+    return re.search(r"\w.*\s`[^`]+`|`[^`]+`\s.*\w", text) is not None
 
 
 def _perhaps(typed: Typed) -> Hidden:

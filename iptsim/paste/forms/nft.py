@@ -32,7 +32,7 @@ _COMMAND = re.compile(
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the nftables tables, or the command that adds a rule, that start at a line; or None."""
-    if _TABLE.match(lines[at].text):
+    if _TABLE.match(lines[at].text) or _CHAIN.match(lines[at].text):
         reader = _Reader(lines, at)
         reader.read()
         return reader.segment()
@@ -79,6 +79,10 @@ class _Reader:
         if found := _TABLE.match(text):
             self.table, self.chain, self.depth = (found["family"] or "ip", found["name"]), None, 1
             self.objects.append({"table": {"family": self.table[0], "name": self.table[1]}})
+        elif self.table is None and _CHAIN.match(text):
+            # a part of a table, whose line is not shown
+            self.table, self.depth = ("ip", _table_of(self.lines[self.at :])), 1
+            return self._line(line)
         elif self.table is None:
             return False
         elif found := _CHAIN.match(text):
@@ -160,10 +164,18 @@ class _Reader:
         pieces.append(Facts({"nft-ruleset.json": json.dumps({"nftables": self.objects}).encode()}))
         tables = ", ".join(
             dict.fromkeys(
-                f"{one['table']['family']} {one['table']['name']}" for one in self.objects if "table" in one
+                f"{one['chain']['family']} {one['chain']['table']}" for one in self.objects if "chain" in one
             )
         )
         return Segment("nft list ruleset", f"nft list ruleset ({tables})", self.first, self.last, pieces)
+
+
+def _table_of(lines: list[Line]) -> str:
+    """Return the table that chains are of, by what their rules do."""
+    text = "\n".join(line.text for line in lines[:200])
+    if re.search(r"\b(?:dnat|snat|masquerade|redirect)\b|type nat\b", text):
+        return "nat"
+    return "raw" if re.search(r"priority raw\b|priority -300", text) else "filter"
 
 
 def _priority(text: str) -> int:
