@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iptsim.languages import message
-from iptsim.netfilter import docker_proxy, replies
+from iptsim.netfilter import docker_proxy, rejections, replies
 from iptsim.netfilter.ip_output import send_rejection
 from iptsim.netfilter.listeners import note_listener
 from iptsim.netfilter.outcome import Outcome
@@ -31,8 +31,8 @@ def legs_of(run: Run) -> list[Leg]:
     if not question.reply:
         return legs
     if request.verdict == "REJECT":
-        answer = _reject_answer(run, request, outcome)
-        return [request, answer] if answer else legs
+        rejection = _rejection(run, request, outcome)
+        return [request, rejection] if rejection else legs
     if question.state not in (None, "new") or question.after is not None:
         return legs
     if request.verdict != "ACCEPT" or request.delivered is None:
@@ -107,12 +107,12 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
         reply.verdict, reply.delivered = "DROP", None
 
 
-def _reject_answer(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
+def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     """Follow what REJECT sends back."""
     context = outcome.context
     if context is None:
         return None
-    packet = replies.reject_answer(context, outcome.reject, run.host)
+    packet = rejections.rejection(context, outcome.reject, run.host)
     if packet is None:
         return None
     kernel = run.kernel

@@ -1,0 +1,115 @@
+"""The packets that the REJECT target sends back.
+
+Sources: net/ipv4/netfilter/nf_reject_ipv4.c, net/ipv6/netfilter/nf_reject_ipv6.c, icmp_send (net/ipv4/icmp.c).
+"""
+
+from __future__ import annotations
+
+from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
+from iptsim.host import fib
+from iptsim.host.model import Host
+from iptsim.host.source import select_source
+from iptsim.netfilter.hooks import INPUT
+from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error
+
+#: What an ICMP error keeps of the rejected packet's TOS (IPTOS_TOS_MASK), and its own precedence (icmp_send).
+_TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
+#: The only ICMP types that Linux does not take for errors (icmp_pointers[]); ICMPv6 types from there on.
+_ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}), 128
+#: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
+_UNVERIFIED = frozenset({47, 50, 51, 132, 136})
+#: Owner of the kernel's own sockets: no user or group has this number.
+_NO_OWNER = -1
+
+
+def rejection(context: Context, kind: str, host: Host) -> Packet | None:
+    """Return the packet that REJECT sends back, None if it sends none.
+
+    Args:
+        context: of the rejected packet.
+        kind: what is sent, as `--reject-with` names it.
+        host: whose rule rejects the packet.
+    """
+    packet = context.packet
+    if fib.address_type(host.namespace, packet.family, packet.dst) in ("BROADCAST", "MULTICAST"):
+        return None
+    if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
+        return None
+    return _reset(packet) if kind == TCP_RESET else _icmp_error(context, kind, host)
+
+
+def _was_verified(context: Context, kind: str) -> bool:
+    """Return whether a checksum that was right in PREROUTING, where conntrack verified it, still counts as right.
+
+    It does for ICMP errors (nf_reject6_csum_ok: skb_csum_unnecessary); a reset is computed again in INPUT
+    (nf_ip6_checksum).
+    """
+    tracked = context.in_interface is not None and context.state not in (None, "UNTRACKED")
+    return tracked and (kind != TCP_RESET or context.hook != INPUT)
+
+
+def _reset(packet: Packet) -> Packet | None:
+    if packet.proto != TCP or packet.tcp_flags & RST:
+        return None
+    return Packet(
+        packet.family,
+        packet.dst,
+        packet.src,
+        TCP,
+        sport=packet.dport,
+        dport=packet.sport,
+        tcp_flags=RST if packet.tcp_flags & ACK else RST | ACK,
+        length=40 if packet.family == 4 else 60,
+    )
+
+
+def _icmp_error(context: Context, kind: str, host: Host) -> Packet | None:
+    packet = context.packet
+    answer = ANSWERS[packet.family].get(kind)
+    if answer is None or answer.icmp is None or _gets_no_error(packet):
+        return None
+    source = _source(context, host)
+    if source is None:
+        return None
+    number, code = answer.icmp
+    return Packet(
+        packet.family,
+        source,
+        packet.src,
+        ICMP if packet.family == 4 else ICMPV6,
+        tcp_flags=0,
+        icmp_type=number,
+        icmp_code=code,
+        tos=packet.tos & _TOS_BITS | _INTERNET_CONTROL if packet.family == 4 else 0,
+        # as much of the rejected packet as fits (576 bytes in all, 1280 for IPv6)
+        length=28 + min(packet.length, 548) if packet.family == 4 else 48 + min(packet.length, 1232),
+        # sent by a socket of the kernel, which has no owner
+        local_socket=True,
+        uid=_NO_OWNER,
+        gid=_NO_OWNER,
+    )
+
+
+def _gets_no_error(packet: Packet) -> bool:
+    """Return whether no ICMP error is sent about a packet: a broadcast, a later fragment, or an error itself."""
+    if packet.pkttype != "unicast" or packet.fragment in ("middle", "last") or is_icmp_error(packet):
+        return True
+    if packet.proto == ICMP:
+        return packet.icmp_type not in _ICMP_MESSAGES
+    return packet.proto == ICMPV6 and (packet.icmp_type or 0) < _FIRST_ICMPV6_MESSAGE
+
+
+def _source(context: Context, host: Host) -> int | None:
+    """Return the source of an ICMP error: the packet's destination if that is the host's, else one facing the sender.
+
+    The latter is chosen by the route back; in IPv6 the interface that the packet came in by counts first (icmp6_send).
+    """
+    packet, namespace = context.packet, host.namespace
+    local = fib.address_type(namespace, packet.family, packet.dst) in ("LOCAL", "ANYCAST")
+    # what a bridge switches has the bridge's own route, which is not local (icmp_send, RTCF_LOCAL)
+    if local and not (packet.family == 4 and context.bridged):
+        return packet.dst
+    route = fib.lookup(namespace, packet.family, packet.src)
+    if packet.family == 6 and route.source is None and context.entered not in (None, "lo"):
+        return select_source(namespace, 6, context.entered, packet.src)
+    return fib.source_address(namespace, packet.family, route, packet.src)
