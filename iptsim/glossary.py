@@ -148,7 +148,7 @@ WORDS = (
     Word(
         "docker0", r"\bdocker0\b",
         message(
-            "The bridge of Docker's default network, used by containers that were started without a network of "
+            "The bridge of the default Docker network, used by containers that were started without a network of "
             "their own choice."
         ),
     ),

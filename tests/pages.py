@@ -200,7 +200,7 @@ _TITLES = {
     "rules": (
         "Rules",
         "`Ruleset.frame()`, `Table.frame()`, `Chain.frame()`; `Host.frame()` has the rules of both families, and knows "
-        "the names of Docker's networks and containers.",
+        "the names of Docker networks and containers.",
     ),
     "steps": (
         "Steps",

@@ -16,7 +16,7 @@ _ADDRESSES = ("-s ", "-d ", "! -s ", "! -d ")
 
 
 def likeliest_cause(scene: Scene) -> Cause | None:
-    """Return why the first packet that a pasted text tells of is blocked, None where it is not, or there is none."""
+    """Return why the first packet in a pasted text is blocked, or None."""
     pasted = scene.host.pasted
     for fields in pasted.asked if pasted is not None else ():
         try:

@@ -177,7 +177,7 @@ def stale(scene: Scene) -> Iterator[Finding]:
 
 
 def _container_addresses(rule: Rule) -> Iterator[int]:
-    """Yield the container addresses in one of Docker's rules for a single container."""
+    """Yield the container addresses in a Docker rule for a single container."""
     role = docker_role(rule)
     if role is None or role.code not in (
         "port-forward", "published-port", "link", "link-answer", "direct-routing", "hairpin-masquerade",
@@ -200,8 +200,8 @@ def _stale(scene: Scene, family: Family, address: str, rules: list[Rule]) -> Fin
     return Finding(
         "stale-rule",
         message_many(
-            "One of Docker's rules is for {address}, which no running container has.",
-            "{count} of Docker's rules are for {address}, which no running container has.",
+            "A Docker rule is for {address}, which no running container has.",
+            "{count} Docker rules are for {address}, which no running container has.",
             len(rules),
             address=address,
         ),

@@ -19,7 +19,7 @@ from iptsim.packet import Family, address_text
 CHAIN = "DOCKER-USER"
 #: So many rules are listed.
 _SHOWN = 10
-#: Roles of Docker's rules that accept no new connections.
+#: Roles of Docker rules that accept no new connections.
 _HARMLESS = frozenset({"answers", "isolation", "internal", "icc-off", "unpublished"})
 
 
@@ -49,7 +49,7 @@ def _docker_chains(scene: Scene, family: Family) -> frozenset[str]:
 
 
 def _may_accept(scene: Scene, family: Family, rule: Rule) -> bool:
-    """Return whether one of Docker's rules, or the chains it jumps to, may accept a new connection."""
+    """Return whether a Docker rule, or the chains it jumps to, may accept a new connection."""
     if isinstance(rule.target, Jump):
         chains = scene.below(family, "filter", rule.target.chain)
         rules = [one for chain in chains for one in scene.rules(family, "filter", chain)]

@@ -83,7 +83,7 @@ CODES: dict[str, Kind] = {
         "high", message("A port is published, but no rule forwards it to the container.")
     ),
     "published-without-accept": Kind(
-        "high", message("A published port is forwarded, but none of Docker's rules accepts the packets.")
+        "high", message("A published port is forwarded, but no Docker rule accepts the packets.")
     ),
     "nat-accept-before-docker": Kind(
         "high", message("Another program's nat rule accepts the packet before Docker can forward it.")
@@ -125,7 +125,7 @@ CODES: dict[str, Kind] = {
     "connection-not-translated": Kind(
         "medium", message("A tracked connection was made without the translation that others like it got.")
     ),
-    "stale-rule": Kind("low", message("One of Docker's rules is for an address that no container has.")),
+    "stale-rule": Kind("low", message("A Docker rule is for an address that no container has.")),
     "docker-user-port": Kind(
         "low", message("A rule in DOCKER-USER names a port: it is the container's, not the published one.")
     ),

@@ -201,7 +201,7 @@ class Scene:
         ]
 
     def publications(self, family: Family) -> Iterator[Publication]:
-        """Yield the published ports of Docker's running containers that have an address of the family."""
+        """Yield the published ports of the running Docker containers that have an address of the family."""
         for container in self.host.containers.values():
             if container.running and container.daemon == "docker" and container.address(family) is not None:
                 own = [port for port in container.published if port.family == family]
@@ -316,10 +316,10 @@ class Scene:
             return None
 
     def ask_fields(self, fields: dict[str, Any]) -> Explanation:
-        """Walk a packet that is told by the fields of a batch line.
+        """Walk a packet given by the fields of a batch line.
 
         Raises:
-            IptsimError: the question can't be asked on this host.
+            IptsimError: the question is not valid on this host.
         """
         return ask(self._simulators[""], Question(**fields))
 

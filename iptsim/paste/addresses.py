@@ -82,7 +82,7 @@ def address_option(flag: str, text: str, family: Family, line: int) -> tuple[lis
         )
     return [], Hidden(
         words=shown,
-        reason=message("the address that {name} stands for", name=bare),
+        reason=message("the address of {name}", name=bare),
         settle=message("the same listing with -n, or {command}", command=SHOW),
         place=("name", bare, flag, negated),
     )

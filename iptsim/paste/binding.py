@@ -158,7 +158,7 @@ def _without_variables(words: list[Word], line: int, hidden: list[Hidden]) -> li
             hidden.append(
                 Hidden(
                     words=text,
-                    reason=message("what {words} stands for", words=text),
+                    reason=message("the value of {words}", words=text),
                     settle=SHOW,
                     place=("variable", text),
                 )

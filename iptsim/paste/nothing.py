@@ -38,4 +38,4 @@ def nothing_read(name: str, texts: Mapping[str, str]) -> str:
     if not re.sub(r"(?m)^#.*$", "", whole).strip():
         return f"{name}: the file holds no table; make it again as root: iptables-save -c > {name}"
     looks = next((what for form, what in _LOOKS if re.search(form, whole)), "plain text")
-    return f"{name}: this looks like {looks}, and nothing in it is a rule or tells of a host; {_MAKE}"
+    return f"{name}: this looks like {looks}, but it has no rules and no data about a host; {_MAKE}"

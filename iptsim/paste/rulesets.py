@@ -98,7 +98,8 @@ class Builder:
         line = piece.items[0].line if piece.items else 0
         if table is not None and piece.whole and not piece.fragment and line:
             self._warn(
-                line, f"table {piece.table} stands twice (before in line {table.line}); the second one counts"
+                line,
+                f"table {piece.table} appears twice (first at line {table.line}); the second one is used",
             )
             table = None
         if table is None:

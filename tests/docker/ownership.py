@@ -49,7 +49,7 @@ class Ownerships:
 
 
 def owners(ruleset: Ruleset, docker: DockerHost) -> Ownerships:
-    """Return who wrote each rule, which of Docker's rules are stale, and which are missing.
+    """Return who wrote each rule, which Docker rules are stale, and which are missing.
 
     Of several equal rules in a chain, the last is Docker's: users insert theirs at the top.
 

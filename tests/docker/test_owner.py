@@ -22,7 +22,7 @@ def ruleset(lines: list[str]) -> Ruleset:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", CAPTURES)
 def test_dockers_rules_are_told_from_the_others(name: str, family: int) -> None:
-    """None of Docker's rules is missing or stale in a capture, and the others' rules are known."""
+    """No Docker rule is missing or stale in a capture, and the others' rules are known."""
     docker = docker_host(host(name))
     found = owners(host(name).rulesets[6 if family == 6 else 4], docker)
     assert found.missing == ()

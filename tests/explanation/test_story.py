@@ -1,4 +1,4 @@
-"""The usual effects of Docker's network settings, explained by explanations.
+"""The usual effects of the Docker network settings, explained by explanations.
 
 The expected texts were read and found right by a person, against what Docker documents and what the probes
 of these captures met. Change one only after the same care.

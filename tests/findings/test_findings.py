@@ -194,7 +194,7 @@ def test_a_container_that_is_gone(changed: Changed) -> None:
     )
     finding = one(findings, "stale-rule")
     assert (
-        str(finding.title) == "6 of Docker's rules are for 172.17.0.2, which no running container has."
+        str(finding.title) == "6 Docker rules are for 172.17.0.2, which no running container has."
         or len(finding.evidence) == 5
     )
     assert {item.rule.table for item in finding.evidence if item.rule} == {"raw", "nat", "filter"}

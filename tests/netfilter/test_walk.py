@@ -493,7 +493,7 @@ COMMIT
 
 
 def test_who_sends_is_there_to_get_the_reply(tmp_path: Path) -> None:
-    """A dump names one container of the bridge; another one asks."""
+    """A dump names one container of the bridge; another container sends."""
     (tmp_path / "rules.txt").write_text(
         "*nat\n:PREROUTING ACCEPT\n:DOCKER -\n-A DOCKER ! -i docker0 -p tcp --dport 8080 -j DNAT "
         "--to-destination 172.17.0.2:80\nCOMMIT\n"

@@ -1,4 +1,4 @@
-"""A host on which dockerd was started with settings, and nothing else: what a configuration file alone tells of."""
+"""A host on which dockerd was started with some settings, and nothing else: what a configuration file describes."""
 
 from __future__ import annotations
 

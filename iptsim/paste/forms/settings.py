@@ -110,7 +110,7 @@ def _takes(typed: Command, settings: Settings) -> bool:
 
 
 def _options(words: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Return the options of a command and what stands behind them."""
+    """Return the options of a command and the words after them."""
     options: list[tuple[str, str]] = []
     left = list(words)
     while left and left[0].startswith("-"):
