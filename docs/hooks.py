@@ -10,13 +10,13 @@ import posixpath
 import re
 import types
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic import BaseModel
 
 from iptsim.cli import make_parser
 from iptsim.question.endpoints import Address, Endpoint
@@ -156,11 +156,12 @@ line, `--set NAME=VALUE` sets a field that has no option of its own. Numbers may
     yield from _named(RARE_FIELDS)
 
 
-def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _table(model: type[Any], prefix: str = "") -> Iterator[str]:
     yield "| field | value | meaning |\n|---|---|---|\n"
-    for name, field in model.model_fields.items():
-        shown = f"{prefix}{field.alias or name}"
-        yield f"| `{shown}` | {_kind(field.annotation)} | {(field.description or '').replace('|', '&#124;')} |\n"
+    hints = get_type_hints(model)
+    for field in fields(model):
+        shown = f"{prefix}{field.metadata['alias'] or field.name}"
+        yield f"| `{shown}` | {_kind(hints[field.name])} | {field.metadata['text'].replace('|', '&#124;')} |\n"
 
 
 def _named(texts: dict[str, str]) -> Iterator[str]:
@@ -172,15 +173,15 @@ def _named(texts: dict[str, str]) -> Iterator[str]:
 def _kind(annotation: Any) -> str:
     """Describe the values that a field takes."""
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _kind(arguments[0])
-    if annotation is Address or annotation is Endpoint:
+    if annotation == Endpoint | None or annotation == Address | None:
         return "text"
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
     if origin is Literal:
         return ", ".join(f"`{argument}`" for argument in arguments)
-    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+    if origin is dict or (
+        isinstance(annotation, type) and is_dataclass(annotation) and annotation is not Address
+    ):
         return "object"
     if origin is tuple:
         return "list"

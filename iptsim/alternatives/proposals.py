@@ -8,7 +8,7 @@ exposes no port).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iptsim.alternatives.changes import ChangedHost, has_docker
@@ -219,7 +219,7 @@ class _Scene:
         question = self.explanation.question
         if candidate.host_port is None:
             return question
-        return question.model_copy(update={"to": Machine(), "dst": None, "dport": candidate.host_port})
+        return replace(question, to=Machine(), dst=None, dport=candidate.host_port)
 
     # -- candidates --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from iptsim.dump.ruleset import Rule
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
+from iptsim.languages import Message, message_if
 from iptsim.packet import PROTOCOLS, Family, address_text
 
 #: The comment of a rule for a service port: "NAMESPACE/NAME:PORT_NAME", and what the rule is for.
@@ -92,33 +93,61 @@ def _port(rule: Rule, family: Family) -> ServicePort | None:
     )
 
 
-def service_port(host: Host, name: str, port: int | None) -> ServicePort | None:
-    """Return the port that `svc/NAME` or `nodeport/N` means; None for any other name.
+def service_port(host: Host, name: str, port: int | None) -> ServicePort:
+    """Return a port of a service.
 
     Args:
-        host: whose rules show the services.
-        name: as the question has it: "svc/web", "svc/default/web:http", "nodeport/30080".
-        port: the port of the question, None where it names none.
+        host: the host whose rules show the services.
+        name: the service: "web", "default/web:http".
+        port: the number of the port, None for any.
 
     Raises:
-        UsageError: the service, or the port of it, is unknown; the text lists the known ones.
+        UsageError: the service, or its port, is unknown; the text lists the known ones.
     """
-    kind, _, rest = name.partition("/")
-    if kind not in ("svc", "nodeport") or not rest:
-        return None
-    known = [one for one in service_ports(host) if (one.address is None) == (kind == "nodeport")]
-    if kind == "nodeport":
-        found = [one for one in known if str(one.port) == rest]
-    else:
-        found = [one for one in known if one.is_called(rest) and port in (None, one.port)]
+    known = [one for one in service_ports(host) if one.address is not None]
+    found = [one for one in known if one.is_called(name) and port in (None, one.port)]
     if found:
         return max(found, key=lambda one: one.is_cluster_ip)
+    raise UsageError(_unknown("service", name if port is None else f"{name}:{port}", known))
+
+
+def node_port(host: Host, number: int) -> ServicePort:
+    """Return a node port.
+
+    Args:
+        host: the host whose rules show the node ports.
+        number: the port.
+
+    Raises:
+        UsageError: the node port is unknown; the text lists the known ones.
+    """
+    known = [one for one in service_ports(host) if one.address is None]
+    found = [one for one in known if one.port == number]
+    if found:
+        return found[0]
+    raise UsageError(_unknown("node port", str(number), known))
+
+
+def _unknown(what: str, name: str, known: list[ServicePort]) -> Message:
+    """Return the error for a service or node port that the rules do not show."""
     listed = list(dict.fromkeys(one.question for one in known))
     choices = ", ".join(listed[:_LISTED]) + (", ..." if len(listed) > _LISTED else "")
-    what = "node port" if kind == "nodeport" else "service"
-    asked = f"{rest}:{port}" if port is not None and kind == "svc" else rest
-    hint = f"choose from: {choices}" if listed else "the rules show none"
-    raise UsageError(f"unknown {what} {asked[:80]!r}; {hint}")
+    shown = repr(name[:80])
+    if what == "service":
+        return message_if(
+            listed,
+            "unknown service {name}; choose from: {choices}",
+            "unknown service {name}; the rules show none",
+            name=shown,
+            choices=choices,
+        )
+    return message_if(
+        listed,
+        "unknown node port {name}; choose from: {choices}",
+        "unknown node port {name}; the rules show none",
+        name=shown,
+        choices=choices,
+    )
 
 
 def address_of(port: ServicePort) -> str:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from iptsim.errors import UsageError
+from iptsim.languages import message, text_of
 from iptsim.packet import Family, address_text, parse_address
 from iptsim.question import values
 
@@ -75,9 +76,34 @@ class Named:
         return f"{self.name}@{self.network}" if self.network else self.name
 
 
-Endpoint: TypeAlias = Machine | Loopback | Internet | Resolver | Address | Named
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of Kubernetes; it can only be a destination.
 
-#: The endpoints that have a name of their own. A container with the same name is written NAME@NETWORK.
+    Attributes:
+        name: the service with or without its namespace and the name of its port: "web", "default/web:http".
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"svc/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePort:
+    """A port of the host that leads to a service of Kubernetes; it can only be a destination."""
+
+    number: int
+
+    def __str__(self) -> str:
+        return f"nodeport/{self.number}"
+
+
+Endpoint: TypeAlias = Machine | Loopback | Internet | Resolver | Address | Named | Service | NodePort
+DestinationOnly: TypeAlias = Resolver | Service | NodePort
+
+#: The endpoints that are one word. A container with the same name is written NAME@NETWORK.
 KEYWORDS: dict[str, Callable[[], Endpoint]] = {
     str(kind()): kind for kind in (Machine, Loopback, Internet, Resolver)
 }
@@ -93,31 +119,42 @@ def parse_endpoint(text: str) -> Endpoint:
     '2001:db8::1'
 
     Raises:
-        UsageError: the text is empty.
+        UsageError: the text is not an endpoint.
     """
     if text in KEYWORDS:
         return KEYWORDS[text]()
     try:
         return Address(*parse_address(text))
     except ValueError:
-        name, _, network = text.partition("@")
+        pass
+    kind, _, rest = text.partition("/")
+    if kind == "svc" and rest:
+        return Service(rest)
+    if kind == "nodeport" and rest:
+        return NodePort(values.port(rest))
+    name, _, network = text.partition("@")
     if not name:
         raise UsageError(
-            f"{values.quoted(text)} is not an endpoint; give a container, host, internet or an IP address"
+            message(
+                "{text} is not an endpoint; give a container, host, internet or an IP address",
+                text=values.quoted(text),
+            )
         )
     return Named(name, network)
 
 
-def parse_ip(text: str) -> Address:
+def parse_ip(value: object) -> Address:
     """Read an IP address.
 
     Raises:
-        UsageError: the text is not one.
+        UsageError: the value is not one.
     """
+    if isinstance(value, Address):
+        return value
     try:
-        return Address(*parse_address(text))
+        return Address(*parse_address(values.text(value)))
     except ValueError:
-        raise UsageError(f"{values.quoted(text)} is not an IP address") from None
+        raise UsageError(message("{value} is not an IP address", value=values.quoted(value))) from None
 
 
 def split_port(text: str) -> tuple[str, int | None]:
@@ -125,6 +162,8 @@ def split_port(text: str) -> tuple[str, int | None]:
 
     >>> split_port("web:80"), split_port("2001:db8::1"), split_port("[2001:db8::1]:80")
     (('web', 80), ('2001:db8::1', None), ('2001:db8::1', 80))
+    >>> split_port("svc/web:80"), split_port("svc/web:http")
+    (('svc/web', 80), ('svc/web:http', None))
 
     Raises:
         UsageError: the text after the colon is not a port.
@@ -132,7 +171,7 @@ def split_port(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
         name, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise UsageError(f"{text}: write it as [ADDRESS] or [ADDRESS]:PORT")
+            raise UsageError(message("{text}: write it as [ADDRESS] or [ADDRESS]:PORT", text=text))
         port = rest[1:]
     elif text.count(":") == 1 and not _names_port(text):
         name, _, port = text.partition(":")
@@ -141,7 +180,7 @@ def split_port(text: str) -> tuple[str, int | None]:
     try:
         return name, values.port(port) if port else None
     except UsageError as error:
-        raise UsageError(f"{text}: {error}") from None
+        raise UsageError(message("{text}: {error}", text=text, error=text_of(error))) from None
 
 
 def _names_port(text: str) -> bool:

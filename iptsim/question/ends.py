@@ -9,7 +9,7 @@ from iptsim.languages import Message, message
 from iptsim.packet import Family, address_text, parse_address
 from iptsim.question.endpoints import Address, Endpoint, Internet, Loopback, Resolver
 from iptsim.question.internet import other_address_note, outside_address
-from iptsim.question.model import Question
+from iptsim.question.model import Question, check_family
 from iptsim.question.places import (
     InContainer,
     OnHost,
@@ -54,8 +54,14 @@ class Ends:
             family = 6 if only_ipv6 else 4
         if host.inferred and host.rulesets and family not in host.rulesets:
             raise UsageError(
-                f"{host.source} has only IPv{10 - family} rules, so nothing is known about IPv{family}; "
-                f"give the output of {'iptables-save' if family == 4 else 'ip6tables-save'}, or a capture"
+                message(
+                    "{source} has only IPv{other} rules, so nothing is known about IPv{family}; "
+                    "give the output of {command}, or a capture",
+                    source=host.source,
+                    other=10 - family,
+                    family=family,
+                    command="iptables-save" if family == 4 else "ip6tables-save",
+                )
             )
         return family
 
@@ -65,10 +71,7 @@ class Ends:
         Raises:
             UsageError: it is of the other family.
         """
-        if address.family != self.family:
-            raise UsageError(
-                f"{name}: {address} is an IPv{address.family} address, but the question is about IPv{self.family}"
-            )
+        check_family(name, address, self.family)
         return address.value
 
     def destination(self) -> tuple[str, int]:
@@ -80,7 +83,13 @@ class Ends:
         to, dst = self.question.to, self.question.dst
         if dst is not None:
             if to is not None and not self._is_at(to, dst):
-                raise UsageError(f"to {to} and dst {dst} are two destinations: give one of them")
+                raise UsageError(
+                    message(
+                        "to {to} and dst {dst} are two destinations: give one of them",
+                        to=str(to),
+                        dst=str(dst),
+                    )
+                )
             return str(dst), dst.value
         assert to is not None  # a question has a destination
         place = destination_place(self.host, to, self.source)
@@ -97,7 +106,9 @@ class Ends:
             name = place.container.name
             address = place.address(family) if place.attachment else self._common_address(place)
             if address is None:
-                raise UsageError(f"container {name} has no IPv{family} address")
+                raise UsageError(
+                    message("container {name} has no IPv{family} address", name=name, family=family)
+                )
             return name, address
         if isinstance(place, OnHost):
             return "host", self._host_address()
@@ -144,7 +155,11 @@ class Ends:
         for interface, address in namespace.addresses(family):
             if interface.kind != "loopback" and address.scope == "global":
                 return address.address
-        raise UsageError(f"no IPv{family} address of the host is known; give the address instead of host")
+        raise UsageError(
+            message(
+                "no IPv{family} address of the host is known; give the address instead of host", family=family
+            )
+        )
 
     def outside_address(self) -> int:
         """Return the address that "internet" means, with a note if it is not the usual one."""
@@ -165,8 +180,11 @@ class Ends:
             if family == self.family:
                 return f"dns {text}", address
         raise UsageError(
-            f"dns: no IPv{self.family} name server is known, as the capture has no resolv.conf of the sender that "
-            "names one; give its address"
+            message(
+                "dns: no IPv{family} name server is known, as the capture has no resolv.conf of the sender that names "
+                "one; give its address",
+                family=self.family,
+            )
         )
 
     def _note_port_in_address(self, text: str) -> None:

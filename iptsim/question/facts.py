@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.languages import message, text_of
 from iptsim.question.values import BITS8, BITS16, BITS32, one_of, quoted, text, truth, whole
 
 #: Facts about the surroundings of the packet.
@@ -63,19 +64,19 @@ def read_fact(name: str, value: Any) -> Any:
     try:
         return _READERS[name](value) if name in _READERS else value
     except UsageError as error:
-        raise UsageError(f"{name}: {error}") from None
+        raise UsageError(message("{field}: {error}", field=name, error=text_of(error))) from None
 
 
 def _numbers_by_name(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(number, int | str) for number in value.values()):
-        raise UsageError(f'{quoted(value)} is not an object such as {{"eth0": 3}}')
+        raise UsageError(message('{value} is not an object such as {{"eth0": 3}}', value=quoted(value)))
     return value
 
 
 def _words(value: Any) -> tuple[str, ...]:
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"{quoted(value)} is not a list of words, separated by commas")
+        raise UsageError(message("{value} is not a list of words, separated by commas", value=quoted(value)))
     return tuple(word for word in words if word)
 
 
@@ -100,7 +101,7 @@ def _dccp_type(value: Any) -> int | str:
 def _ipsec(value: Any) -> str:
     words = _words(value)
     if not set(words) <= {"in", "out"}:
-        raise UsageError(f"{quoted(value)} is not in, out, or in,out")
+        raise UsageError(message("{value} is not in, out, or in,out", value=quoted(value)))
     return ",".join(words)
 
 
@@ -110,7 +111,9 @@ def _socket(value: Any) -> bool | str:
     try:
         return truth(value)
     except UsageError:
-        raise UsageError(f"{quoted(value)} is not yes, no, bound, any or transparent") from None
+        raise UsageError(
+            message("{value} is not yes, no, bound, any or transparent", value=quoted(value))
+        ) from None
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {

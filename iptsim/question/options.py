@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.languages import Text, message, text_of
 from iptsim.question.facts import FACTS, RARE_FIELDS
 from iptsim.question.model import packet_fields, unknown_field
 from iptsim.question.values import TRUTHS, read_number
@@ -31,7 +32,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals or not path:
-            raise UsageError(f"--set {setting}: write it as FIELD=VALUE")
+            raise _bad_setting(setting, message("write it as FIELD=VALUE"))
         first, *rest = path.strip().split(".")
         if not rest and first in FACTS:
             fields[first] = _fact(setting, value)
@@ -42,11 +43,15 @@ def read_settings(settings: Iterable[str]) -> dict[str, Any]:
             for part in (first, *rest[:-1]):
                 place = place.setdefault(part, {})
                 if not isinstance(place, dict):
-                    raise UsageError(f"--set {setting}: {part} already has a value of its own")
+                    raise _bad_setting(setting, message("{part} already has a value of its own", part=part))
             place[rest[-1]] = value
         else:
-            raise UsageError(f"--set {setting}: {unknown_field(path)}")
+            raise _bad_setting(setting, unknown_field(path))
     return fields
+
+
+def _bad_setting(setting: str, fault: Text) -> UsageError:
+    return UsageError(message("--set {setting}: {fault}", setting=setting, fault=fault))
 
 
 def _fact(setting: str, value: str) -> Any:
@@ -55,7 +60,7 @@ def _fact(setting: str, value: str) -> Any:
         try:
             return parse_json(value.encode("utf-8", "replace"))
         except ValueError as error:
-            raise UsageError(f"--set {setting}: {error}") from None
+            raise _bad_setting(setting, text_of(error)) from None
     number = read_number(value)
     return TRUTHS.get(value.lower(), value) if isinstance(number, str) else number
 
@@ -73,11 +78,16 @@ def read_assumptions(texts: Iterable[str]) -> dict[str, bool]:
     for text in texts:
         what, equals, value = text.rpartition("=")
         if not equals or not what or value.lower() not in TRUTHS:
-            raise UsageError(f"--assume {text}: write it as MATCH=yes, or TABLE:CHAIN:N=no")
+            raise UsageError(
+                message("--assume {text}: write it as MATCH=yes, or TABLE:CHAIN:N=no", text=text)
+            )
         if ":" in what and not _is_place(what):
             raise UsageError(
-                f"--assume {text}: write a rule as TABLE:CHAIN:N, as in filter:INPUT:7, and a chain of nftables as "
-                "FAMILY:TABLE:CHAIN, as in inet:fw:input"
+                message(
+                    "--assume {text}: write a rule as TABLE:CHAIN:N, as in filter:INPUT:7, and a chain of nftables as "
+                    "FAMILY:TABLE:CHAIN, as in inet:fw:input",
+                    text=text,
+                )
             )
         found[what] = TRUTHS[value.lower()]
     return found

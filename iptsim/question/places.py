@@ -11,7 +11,7 @@ from iptsim.errors import UsageError
 from iptsim.host import containers
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_if
 from iptsim.packet import Family
 from iptsim.question.endpoints import (
     KEYWORDS,
@@ -21,7 +21,9 @@ from iptsim.question.endpoints import (
     Loopback,
     Machine,
     Named,
+    NodePort,
     Resolver,
+    Service,
 )
 from iptsim.question.values import quoted
 
@@ -76,8 +78,9 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
     Raises:
         UsageError: the host has no container of that name, or the container is not running.
     """
-    if isinstance(endpoint, Machine):
+    if isinstance(endpoint, Machine | NodePort):
         return OnHost()
+    assert not isinstance(endpoint, Service)  # its address is already known
     if isinstance(endpoint, Named):
         found = host.container(str(endpoint))
         if found is None:
@@ -96,7 +99,7 @@ def source_place(host: Host, endpoint: Endpoint) -> InContainer | OnHost | Loopb
         UsageError: as for :func:`place_of`.
     """
     place = place_of(host, endpoint)
-    assert not isinstance(place, Resolver)  # a question refuses it
+    assert not isinstance(place, Resolver)  # a question does not have it as a source
     if isinstance(place, Address) and (
         host.owner_of(place.family, place.value) == "host" or is_loopback(place.family, place.value)
     ):
@@ -152,7 +155,9 @@ def _shared_place(host: Host, place: InContainer) -> InContainer | OnHost:
         found = host.container(container.network_mode.partition(":")[2])
         place = InContainer(*found) if found else place
     if not place.container.running:
-        raise UsageError(f"container {place.container.name} is not running, so it has no address")
+        raise UsageError(
+            message("container {name} is not running, so it has no address", name=place.container.name)
+        )
     return place
 
 
@@ -231,23 +236,44 @@ def unresolved_note(
     )
 
 
-def _unknown(host: Host, endpoint: Named) -> str:
+def _unknown(host: Host, endpoint: Named) -> Message:
     """Return the error for a name that the host does not have."""
     name = str(endpoint)
     if endpoint.network and (found := host.container(endpoint.name)):
-        own = ", ".join(found[0].endpoints)
-        return (
-            f"container {found[0].name} is not on the network {quoted(endpoint.network)}; its networks: {own}"
+        return message(
+            "container {name} is not on the network {network}; its networks: {networks}",
+            name=found[0].name,
+            network=quoted(endpoint.network),
+            networks=", ".join(found[0].endpoints),
         )
     if name in host.networks:
         members = [one.name for one in host.containers.values() if name in one.endpoints]
-        choose = f"; choose one of its containers: {', '.join(members[:_LISTED])}" if members else ""
-        return f"{quoted(name)} is a network, not an endpoint{choose}"
+        if not members:
+            return message("{name} is a network, not an endpoint", name=quoted(name))
+        return message(
+            "{name} is a network, not an endpoint; choose one of its containers: {members}",
+            name=quoted(name),
+            members=", ".join(members[:_LISTED]),
+        )
     if name in host.namespace.interfaces:
-        return f"{quoted(name)} is an interface of the host; give an address, or the interface of arrival with -i"
+        return message(
+            "{name} is an interface of the host; give an address, or the interface of arrival with -i",
+            name=quoted(name),
+        )
     known = [*host.containers, *(keyword for keyword, kind in KEYWORDS.items() if kind is not Resolver)]
     near = difflib.get_close_matches(name[:80], known, 1)
-    hint = f"did you mean {near[0]}? Choose from: " if near else "choose from: "
     listed = ", ".join(known[:_LISTED]) + (", ..." if len(known) > _LISTED else "")
-    told = f"unknown endpoint {quoted(name)}; {hint}{listed}, or any IP address"
-    return told if near or "." not in name else f"{told} (names of other hosts are not looked up)"
+    if near:
+        return message(
+            "unknown endpoint {name}; did you mean {near}? Choose from: {listed}, or any IP address",
+            name=quoted(name),
+            near=near[0],
+            listed=listed,
+        )
+    return message_if(
+        "." in name,
+        "unknown endpoint {name}; choose from: {listed}, or any IP address (names of other hosts are not looked up)",
+        "unknown endpoint {name}; choose from: {listed}, or any IP address",
+        name=quoted(name),
+        listed=listed,
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
+from iptsim.languages import message
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Flow, Packet, is_icmp_error, is_icmp_query
-from iptsim.question.model import Question, QuotedPacket
+from iptsim.question.model import Question, QuotedPacket, check_family
 
 #: IPv6 headers that can precede the transport header, and the fragment header.
 _EXTENSIONS, _FRAGMENT = frozenset({0, 43, 44, 60}), 44
@@ -24,7 +25,9 @@ def read_quoted(question: Question, error: Packet) -> Flow | None:
     inner = question.inner
     if not is_icmp_error(error):
         if inner is not None:
-            raise UsageError("inner: only an ICMP error quotes a packet; give -p icmp and icmp_type as well")
+            raise UsageError(
+                message("inner: only an ICMP error quotes a packet; give -p icmp and icmp_type as well")
+            )
         return None
     if inner is not None:
         return _stated(inner, error)
@@ -39,10 +42,7 @@ def _stated(inner: QuotedPacket, error: Packet) -> Flow:
     if error.family == 6 and proto == ICMP:
         proto = ICMPV6
     for name, address in (("src", inner.src), ("dst", inner.dst)):
-        if address is not None and address.family != error.family:
-            raise UsageError(
-                f"inner.{name}: {address} is an IPv{address.family} address, but the error is IPv{error.family}"
-            )
+        check_family(f"inner.{name}", address, error.family)
     sport, dport = inner.sport, inner.dport
     if proto in (ICMP, ICMPV6):
         if inner.icmp_type is not None and not is_icmp_query(proto, inner.icmp_type):

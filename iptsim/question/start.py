@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iptsim.errors import UsageError
 from iptsim.host import fib
-from iptsim.host.kube_services import service_port
+from iptsim.host.kube_services import node_port, service_port
 from iptsim.host.model import Host
-from iptsim.languages import Message, message
+from iptsim.languages import Message, message, message_if
 from iptsim.packet import Packet, address_text, protocol_name
-from iptsim.question.endpoints import Address, Internet, Loopback, Machine, Named
+from iptsim.question.endpoints import Address, Internet, Loopback, Machine, NodePort, Service
 from iptsim.question.ends import LOOPBACK, Ends
 from iptsim.question.header import make_packet
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.places import InContainer, OnHost, Origin, Outside, place_of, source_place
+from iptsim.question.values import quoted
 
 
 @dataclass(slots=True)
@@ -45,13 +46,22 @@ def first_packet(host: Host, question: Question) -> Start:
     Raises:
         UsageError: the host does not know an endpoint, or the endpoint has no address of the family.
     """
-    port = service_port(host, str(question.to), question.dport) if isinstance(question.to, Named) else None
-    if port is None:
-        return _sent(host, question) if question.in_interface is None else _arriving(host, question)
-    to = Address(port.family, port.address) if port.address is not None else Machine()
-    stated = {"to": to, "dport": port.port, "proto": protocol_name(port.proto), "family": port.family}
-    start = first_packet(host, question.model_copy(update=stated))
-    start.target_name = str(question.to)
+    if isinstance(question.to, Service | NodePort):
+        return _to_service(host, question, question.to)
+    return _sent(host, question) if question.in_interface is None else _arriving(host, question)
+
+
+def _to_service(host: Host, question: Question, to: Service | NodePort) -> Start:
+    """Return the first packet to a service of Kubernetes: to its cluster IP, or to the host at a node port."""
+    port = (
+        service_port(host, to.name, question.dport) if isinstance(to, Service) else node_port(host, to.number)
+    )
+    destination = Address(port.family, port.address) if port.address is not None else Machine()
+    stated = replace(
+        question, to=destination, dport=port.port, proto=protocol_name(port.proto), family=port.family
+    )
+    start = first_packet(host, stated)
+    start.target_name = str(to)
     return start
 
 
@@ -118,8 +128,10 @@ def _from_outside(ends: Ends, source: Internet | Address, packet: Packet, target
         interface = fib.lookup(host.namespace, ends.family, outside_address(host, ends.family)).device
     if interface is None:
         raise UsageError(
-            f"no route leads to {address_text(ends.family, packet.src)}, so the interface on which its packet arrives "
-            "is unknown; give it with -i"
+            message(
+                "no route leads to {address}, so the interface on which its packet arrives is unknown; give it with -i",
+                address=address_text(ends.family, packet.src),
+            )
         )
     if route.others:
         ends.notes.append(
@@ -152,8 +164,15 @@ def _arriving(host: Host, question: Question) -> Start:
     known = host.namespace.interfaces
     if known and interface not in known and not host.inferred:
         near = difflib.get_close_matches(interface, list(known), 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from: {', '.join(known)}"
-        raise UsageError(f"the host has no interface {interface!r}; {hint}")
+        raise UsageError(
+            message_if(
+                near,
+                "the host has no interface {name}; did you mean {choices}?",
+                "the host has no interface {name}; choose from: {choices}",
+                name=quoted(interface),
+                choices=", ".join(near or known),
+            )
+        )
     source = place_of(host, endpoint)
     ends = Ends(host, question, endpoint, source)
     target_name, destination = ends.destination()
@@ -166,8 +185,15 @@ def _arriving(host: Host, question: Question) -> Start:
     elif isinstance(source, InContainer):
         address = source.address(ends.family)
     else:
-        raise UsageError(f"from: {endpoint} does not send packets that arrive on an interface; leave out -i")
+        raise UsageError(
+            message(
+                "from: {endpoint} does not send packets that arrive on an interface; leave out -i",
+                endpoint=str(endpoint),
+            )
+        )
     if address is None:
-        raise UsageError(f"{endpoint} has no IPv{ends.family} address")
+        raise UsageError(
+            message("{endpoint} has no IPv{family} address", endpoint=str(endpoint), family=ends.family)
+        )
     packet = make_packet(question, ends.family, address, destination)
     return Start(Outside(interface), str(endpoint), target_name, packet, notes=ends.notes)

@@ -22,7 +22,7 @@ from iptsim.packet import (
     find_quoted,
     is_icmp_error,
 )
-from iptsim.question.model import Question, StatedConnection, StatedFlow
+from iptsim.question.model import Question, StatedConnection, StatedFlow, check_family
 
 #: The status of a connection in which both sides have sent packets.
 ESTABLISHED = frozenset({"SEEN_REPLY", "ASSURED", "CONFIRMED"})
@@ -58,7 +58,10 @@ def tracking_of(question: Question, packet: Packet, host: Host) -> Tracking:
             quote_of(packet, (connection,))
         elif packet.flow not in (connection.original, connection.reply):
             raise UsageError(
-                f"conntrack: the packet does not belong to this connection: {question.conntrack[:100]}"
+                message(
+                    "conntrack: the packet does not belong to this connection: {entry}",
+                    entry=question.conntrack[:100],
+                )
             )
         return Tracking(connections=(connection,))
     if question.state == "invalid":
@@ -192,9 +195,6 @@ def _flow(stated: StatedFlow, packet: Packet, name: str) -> Flow:
         UsageError: its addresses are of the other family.
     """
     for address in (stated.src, stated.dst):
-        if address.family != packet.family:
-            raise UsageError(
-                f"{name}: {address} is an IPv{address.family} address, but the packet is IPv{packet.family}"
-            )
+        check_family(name, address, packet.family)
     proto = packet.quoted.proto if packet.quoted is not None else packet.proto
     return Flow(stated.src.value, stated.sport, stated.dst.value, stated.dport, proto)

@@ -9,16 +9,20 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from iptsim.errors import UsageError
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
+from iptsim.languages import message, text_of
 from iptsim.packet import TCP_FLAGS
 
-#: Largest values of 8, 16 and 32 bits.
-BITS8, BITS16, BITS32 = 0xFF, 0xFFFF, 0xFFFFFFFF
-#: The texts that represent yes and no.
+T = TypeVar("T")
+
+#: Largest values of 8, 16, 32 and 64 bits.
+BITS8, BITS16, BITS32, BITS64 = 0xFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
+#: The texts that mean yes and no.
 TRUTHS = {
     "yes": True, "true": True, "1": True, "on": True,
     "no": False, "false": False, "0": False, "off": False,
@@ -27,7 +31,7 @@ _MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", re.ASCII)
 #: Bytes of content that a TCP option has at most: the header's 40 less its kind and length.
 _OPTION_ROOM = 38
 #: A value is quoted in errors up to this length.
-_LONGEST = 40
+LONGEST = 40
 
 
 def quoted(value: object) -> str:
@@ -36,8 +40,8 @@ def quoted(value: object) -> str:
     >>> quoted("web"), quoted(80)
     ("'web'", '80')
     """
-    shown = repr(value[:_LONGEST] if isinstance(value, str) else value)
-    return shown if isinstance(value, str) and len(value) <= _LONGEST else shown[:_LONGEST]
+    shown = repr(value[:LONGEST] if isinstance(value, str) else value)
+    return shown if isinstance(value, str) and len(value) <= LONGEST else shown[:LONGEST]
 
 
 def read_number(text: str) -> int | str:
@@ -54,7 +58,11 @@ def whole(high: int, low: int = 0) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         number = read_number(value) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
-            raise UsageError(f"{quoted(value)} is not a number from {low} to {high}")
+            raise UsageError(
+                message(
+                    "{value} is not a number from {low} to {high}", value=quoted(value), low=low, high=high
+                )
+            )
         return number
 
     return read
@@ -66,7 +74,14 @@ def one_of(*choices: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         word = value.lower() if isinstance(value, str) else value
         if word not in choices:
-            raise UsageError(f"{quoted(value)} is not {', '.join(choices[:-1])} or {choices[-1]}")
+            raise UsageError(
+                message(
+                    "{value} is not {words} or {last}",
+                    value=quoted(value),
+                    words=", ".join(choices[:-1]),
+                    last=choices[-1],
+                )
+            )
         return str(word)
 
     return read
@@ -76,14 +91,14 @@ def truth(value: Any) -> bool:
     """Read yes or no."""
     found = value if isinstance(value, bool) else TRUTHS.get(str(value).lower())
     if found is None:
-        raise UsageError(f"{quoted(value)} is not yes or no")
+        raise UsageError(message("{value} is not yes or no", value=quoted(value)))
     return found
 
 
 def text(value: Any) -> str:
     """Read a text."""
     if not isinstance(value, str):
-        raise UsageError(f"{quoted(value)} is not text")
+        raise UsageError(message("{value} is not text", value=quoted(value)))
     return value
 
 
@@ -98,9 +113,17 @@ def port(value: Any) -> int:
         return number
     if value in PORTS:
         return PORTS[value]
-    near = difflib.get_close_matches(number[:_LONGEST], PORTS, 1, 0.75) if isinstance(number, str) else []
-    hint = f"did you mean {near[0]}?" if near else "give a number from 0 to 65535 or the name of a service"
-    raise UsageError(f"{quoted(value)} is not a port; {hint}")
+    near = difflib.get_close_matches(number[:LONGEST], PORTS, 1, 0.75) if isinstance(number, str) else []
+    if near:
+        raise UsageError(
+            message("{value} is not a port; did you mean {near}?", value=quoted(value), near=near[0])
+        )
+    raise UsageError(
+        message(
+            "{value} is not a port; give a number from 0 to 65535 or the name of a service",
+            value=quoted(value),
+        )
+    )
 
 
 def hex_bytes(value: Any) -> str:
@@ -108,7 +131,7 @@ def hex_bytes(value: Any) -> str:
     try:
         bytes.fromhex(text(value))
     except ValueError:
-        raise UsageError(f"{quoted(value)} is not bytes in hex, such as 05b4") from None
+        raise UsageError(message("{value} is not bytes in hex, such as 05b4", value=quoted(value))) from None
     return str(value)
 
 
@@ -118,9 +141,11 @@ def protocol(value: Any) -> str:
     try:
         number = parse_protocol(name)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(text_of(error)) from None
     if number == 0:
-        raise UsageError(f"{quoted(name)} is not one protocol; give tcp, udp, icmp or a number")
+        raise UsageError(
+            message("{value} is not one protocol; give tcp, udp, icmp or a number", value=quoted(name))
+        )
     return name
 
 
@@ -128,7 +153,13 @@ def tcp_flags(value: Any) -> str:
     """Check TCP flags such as SYN,ACK; NONE is an empty set. They are kept as text."""
     for name in text(value).replace("NONE", "").split(","):
         if name and name.strip().upper() not in TCP_FLAGS:
-            raise UsageError(f"{name!r} is not a TCP flag; choose from: {', '.join(TCP_FLAGS)}")
+            raise UsageError(
+                message(
+                    "{value} is not a TCP flag; choose from: {choices}",
+                    value=quoted(name),
+                    choices=", ".join(TCP_FLAGS),
+                )
+            )
     return str(value)
 
 
@@ -136,7 +167,7 @@ def tcp_options(value: Any) -> dict[int, str]:
     """Read TCP options: number -> content in hex."""
     found = {whole(BITS8)(kind): hex_bytes(data) for kind, data in mapping(value).items()}
     if any(len(bytes.fromhex(data)) > _OPTION_ROOM for data in found.values()):
-        raise UsageError(f"a TCP option has at most {_OPTION_ROOM} bytes")
+        raise UsageError(message("a TCP option has at most {room} bytes", room=_OPTION_ROOM))
     return found
 
 
@@ -145,31 +176,65 @@ def extension_headers(value: Any) -> tuple[tuple[int, str], ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(pair, list | tuple) and len(pair) == 2 for pair in value
     ):
-        raise UsageError(f"{quoted(value)} is not a list of pairs: a protocol number, and the content in hex")
+        raise UsageError(
+            message(
+                "{value} is not a list of pairs: a protocol number, and the content in hex",
+                value=quoted(value),
+            )
+        )
     return tuple((whole(BITS8)(kind), hex_bytes(data)) for kind, data in value)
 
 
 def mac(value: Any) -> str:
     """Check a MAC address."""
     if not _MAC.fullmatch(text(value)):
-        raise UsageError(f"{quoted(value)} is not a MAC address, such as 02:42:ac:11:00:02")
+        raise UsageError(
+            message("{value} is not a MAC address, such as 02:42:ac:11:00:02", value=quoted(value))
+        )
     return str(value)
 
 
 def mapping(value: Any) -> dict[Any, Any]:
     """Read an object of JSON."""
     if not isinstance(value, dict):
-        raise UsageError(f"{quoted(value)} is not an object")
+        raise UsageError(message("{value} is not an object", value=quoted(value)))
     return value
 
 
 def identifier(value: Any) -> str | int:
     """Read an id of a question: text, or a number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UsageError(f"{quoted(value)} is not text or a number")
+        raise UsageError(message("{value} is not text or a number", value=quoted(value)))
     return value
 
 
 def assumptions(value: Any) -> dict[str, bool]:
     """Read what is assumed: module or TABLE:CHAIN:N -> yes or no."""
     return {text(what): truth(taken) for what, taken in mapping(value).items()}
+
+
+def tuple_of(read: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    """Return a reader of lists, which may also be texts with commas."""
+
+    def read_all(value: Any) -> tuple[T, ...]:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise UsageError(message("{value} is not a list", value=quoted(value)))
+        return tuple(map(read, items))
+
+    return read_all
+
+
+def moment(value: Any) -> datetime:
+    """Read a date and time (ISO 8601), or seconds since 1970."""
+    if isinstance(value, datetime):
+        return value
+    number = read_number(value) if isinstance(value, str) else value
+    try:
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            return datetime.fromtimestamp(number, UTC)
+        return datetime.fromisoformat(text(number))
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            message("{value} is not a date and time, such as 2026-11-24T18:30", value=quoted(value))
+        ) from None

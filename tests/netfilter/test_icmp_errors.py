@@ -133,10 +133,13 @@ def test_settings_quote_a_packet_too() -> None:
         ({**FIRST, "inner": INNER}, "only an ICMP error quotes a packet"),
         ({**ERROR, "icmp_type": 8, "inner": INNER}, "only an ICMP error quotes a packet"),
         ({**ERROR, "inner": {"src": "10.1.0.1"}}, "inner.dst: a value is needed"),
-        ({**ERROR, "inner": {"dst": "2001:db8::1"}}, "IPv6 address, but the error is IPv4"),
+        ({**ERROR, "inner": {"dst": "2001:db8::1"}}, "IPv6 address, but the packet is IPv4"),
         ({**ERROR, "inner": {"dst": "nowhere"}}, "not an IP address"),
         ({**ERROR, "inner": {"dst": "10.0.0.1", "dport": 70000}}, "inner.dport"),
-        ({**ERROR, "inner": {"dst": "10.0.0.1", "ports": 1}}, "unknown field 'inner.ports'"),
+        (
+            {**ERROR, "inner": {"dst": "10.0.0.1", "ports": 1}},
+            "inner.ports: unknown field; choose from: src, dst",
+        ),
     ],
 )
 def test_bad_quotations(fields: dict[str, Any], complaint: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iptsim.errors import UsageError
-from iptsim.question.endpoints import split_port
+from iptsim.question.endpoints import parse_ip, split_port
 from iptsim.question.model import Question, StatedFlow, settable
 from iptsim.question.options import read_assumptions, read_settings
 
@@ -48,7 +48,7 @@ def test_settings_of_every_kind() -> None:
     assert question.extra == {"esp_spi": 0x100}
     assert question.ct is not None
     assert question.ct.mark == 7
-    assert question.ct.orig == StatedFlow(src="10.0.0.1", dst="10.0.0.2", sport=99)
+    assert question.ct.orig == StatedFlow(src=parse_ip("10.0.0.1"), dst=parse_ip("10.0.0.2"), sport=99)
     assert question.tcp_options == {2: "05b4"}
 
 

@@ -92,7 +92,7 @@ def test_another_connection_is_new() -> None:
         ({"after": "[" * 100_000}, "after: "),
         ({"after": 7}, "expected a question"),
         ({"after": {"frm": "a"}}, "after: unknown field 'frm'"),
-        ({"after": {"dport": 80}}, "needs a source and a destination"),
+        ({"after": {"dport": 80}}, "a source and a destination are needed"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields: dict[str, Any], said: str) -> None:
