@@ -161,7 +161,7 @@ def test_calls_nest_as_deep_as_the_backend_takes(tmp_path: Path, flag: str) -> N
 
     assert (verdict("", 15), verdict(LEGACY, 500)) == ("DROP", "DROP")
     with pytest.raises(
-        RulesetError, match="nests 16 calls from INPUT, and with nf_tables the kernel takes 15"
+        RulesetError, match="nests 16 calls from INPUT, but with nf_tables the kernel allows 15"
     ):
         verdict("", 16)
 

@@ -7,7 +7,7 @@ from iptsim.explanation.case import Case, port_text
 from iptsim.languages import Text, message, message_if, message_joined, message_sentence, message_sentences
 from iptsim.netfilter.steps import Step
 from iptsim.owners.maker import Role, comment_of
-from iptsim.owners.rules import WITH_OWN_COMMENTS, authorship, policy_role
+from iptsim.owners.rules import authorship, explains_comments, policy_role
 from iptsim.packet import address_text
 
 #: Roles of rules that show what a packet was sent to.
@@ -23,7 +23,9 @@ def author_text(case: Case) -> Text:
     if step is None or step.table is None:
         return ""
     owner, role = _author(case)
-    comment = comment_of(step.rule) if step.rule is not None and owner not in WITH_OWN_COMMENTS else ""
+    comment = comment_of(step.rule) if step.rule is not None else ""
+    if comment and explains_comments(owner):
+        comment = ""
     return message_sentences(
         message_sentence(role.why) if role is not None and step.rule is None else "",
         message('Its comment: "{comment}".', comment=comment) if comment else "",

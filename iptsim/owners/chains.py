@@ -10,16 +10,22 @@ from typing import Any
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Jump, Rule, Ruleset
 from iptsim.host.model import Host
-from iptsim.owners.maker import Scope
-from iptsim.owners.makers import MAKERS
+from iptsim.owners.maker import Maker, Scope
 
 BUILTIN = frozenset(name for names in BUILTIN_CHAINS.values() for name in names)
+
+
+def all_makers() -> tuple[Maker, ...]:
+    """Return the programs; they are loaded when the first rule asks that is not Docker's."""
+    from iptsim.owners.makers import MAKERS
+
+    return MAKERS
 
 
 @cache
 def _names() -> re.Pattern[str]:
     """Return a pattern whose groups are named after the makers of such chains."""
-    return re.compile("|".join(f"(?P<{maker.name}>{maker.chains})" for maker in MAKERS if maker.chains))
+    return re.compile("|".join(f"(?P<{maker.name}>{maker.chains})" for maker in all_makers() if maker.chains))
 
 
 def chain_owners(ruleset: Ruleset) -> ChainOwners:
@@ -82,7 +88,7 @@ class ChainOwners:
         found = _names().fullmatch(name)
         if found is not None:
             return found.lastgroup or "user"
-        claiming = (maker.name for maker in MAKERS if maker.claims and maker.claims(name, self._all))
+        claiming = (maker.name for maker in all_makers() if maker.claims and maker.claims(name, self._all))
         return next(claiming, "user")
 
     def rule(self, rule: Rule) -> str:

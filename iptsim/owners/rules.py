@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from iptsim.docker.dockerd.recognition import DOCKER_CHAINS
 from iptsim.dump.ruleset import Jump, Rule, Ruleset
 from iptsim.host.model import Host
-from iptsim.owners.chains import owners_of, scope_of
+from iptsim.owners.chains import BUILTIN, all_makers, owners_of, scope_of
+from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role, Scope
-from iptsim.owners.makers import MAKERS
 from iptsim.packet import Family
 
 
@@ -25,12 +26,15 @@ def authorship(rule: Rule, host: Host | None = None) -> tuple[str, Role | None]:
 
 
 def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
-    owners = owners_of(scope.chains)
+    role = docker_role(rule, scope.host)
+    if role is not None:
+        return "docker", role
+    owners, makers = owners_of(scope.chains), all_makers()
     likely = {
         owners.chain(rule.chain),
         owners.chain(rule.target.chain) if isinstance(rule.target, Jump) else "",
     }
-    for maker in (*(one for one in MAKERS if one.name in likely), *MAKERS):
+    for maker in (*(one for one in makers if one.name in likely), *makers):
         role = maker.role(rule, scope) if maker.role is not None else None
         if role is not None:
             return maker.name, role
@@ -39,8 +43,9 @@ def _authorship(rule: Rule, scope: Scope) -> tuple[str, Role | None]:
     return ("user" if owner == "docker" else owner), None
 
 
-#: Programs whose comments say no more than their roles.
-WITH_OWN_COMMENTS = frozenset(maker.name for maker in MAKERS if maker.comments)
+def explains_comments(owner: str) -> bool:
+    """Tell whether the roles of a program's rules say what their comments say."""
+    return any(maker.comments for maker in all_makers() if maker.name == owner)
 
 
 def policy_role(host: Host, family: Family, table: str, chain: str) -> tuple[str, Role] | None:
@@ -50,16 +55,13 @@ def policy_role(host: Host, family: Family, table: str, chain: str) -> tuple[str
     if found is None:
         return None
     scope = scope_of(ruleset, host)
-    for maker in MAKERS:
+    if scope.chains <= BUILTIN | DOCKER_CHAINS:
+        return None
+    for maker in all_makers():
         role = maker.policy(found, scope) if maker.policy is not None else None
         if role is not None:
             return maker.name, role
     return None
-
-
-def role_of(rule: Rule, host: Host | None = None) -> Role | None:
-    """Return why a rule was written, None where no known program wrote it."""
-    return authorship(rule, host)[1]
 
 
 def _rulesets(host: Host) -> Iterator[Ruleset]:

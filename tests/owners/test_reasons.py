@@ -1,0 +1,83 @@
+"""The reason of an answer names the program's own terms, the rule's comment, and the prefix of its LOG rule.
+
+Whether a rule decides is the walk's business and tested there against the kernel; here are the words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from tests.docker.hosts import FIXTURES
+
+HOSTS = FIXTURES / "hosts"
+
+
+@pytest.mark.parametrize(
+    ("host", "sender", "to", "dport", "told", "advice"),
+    [
+        (
+            "ufw", "internet", "host", 8080,
+            "No `ufw allow` covers it, and the default of ufw for incoming packets is deny. "
+            'The kernel log may show it with the prefix "[UFW BLOCK]".',
+            "To allow it: ufw allow 8080/tcp.",
+        ),
+        ("ufw", "203.0.113.99", "host", 80, ": set by `ufw deny from 203.0.113.96/27`.", ""),
+        (
+            "firewalld", "internet", "host", 444, ": no service, port or rule of firewalld zone public allows it.",
+            "To allow it: firewall-cmd --zone=public --add-port=444/tcp.",
+        ),
+        (
+            "fail2ban", "203.0.113.99", "host", 22, ": fail2ban's jail sshd has banned 203.0.113.99.",
+            "To allow it: fail2ban-client set sshd unbanip 203.0.113.99.",
+        ),
+        (
+            "kube", "internet", "nodeport/30080", None,
+            "It is sent to node port 30080/tcp of service default/web:http. "
+            "It is forwarded to one of 2 endpoints: 10.244.0.10:8080, 10.244.0.11:8080.", "",
+        ),
+        (
+            "kube", "internet", "nodeport/30090", None,
+            "It is forwarded to endpoint 10.244.0.10:8443, the only one on this node (externalTrafficPolicy Local).",
+            "",
+        ),
+        (
+            "podman-netavark", "internet", "host", 8080,
+            "It is sent to published port 8080/tcp of the network front.", "",
+        ),
+    ],
+)  # fmt: skip
+def test_reasons_of_captured_hosts(
+    host: str, sender: str, to: str, dport: int | None, told: str, advice: str
+) -> None:
+    reason = iptsim.explain(HOSTS / host, sender, to, dport=dport).reason
+    assert told in reason.text
+    assert reason.advice == advice
+
+
+DUMP = """\
+*filter
+:INPUT DROP [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:LOGDROP - [0:0]
+-A INPUT -i lo -j LOG --log-prefix "loopback: "
+-A INPUT -p tcp -m tcp --dport 80 -m comment --comment "public web site" -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 23 -j LOGDROP
+-A LOGDROP -j LOG --log-prefix "telnet: "
+-A LOGDROP -m comment --comment "nobody uses it" -j DROP
+COMMIT
+"""
+
+
+def test_comments_and_log_prefixes(tmp_path: Path) -> None:
+    (tmp_path / "dump").write_text(DUMP)
+
+    def text(dport: int) -> str:
+        return iptsim.explain(tmp_path / "dump", "internet", "host", dport=dport).reason.text
+
+    assert 'Its comment: "public web site".' in text(80)
+    assert 'Its comment: "nobody uses it". The kernel log shows it with the prefix "telnet:".' in text(23)
+    assert "log" not in text(22)
