@@ -45,12 +45,14 @@ class Run:
             kernel.world.question = question
 
     def kernel_of(self, container: Container) -> Kernel:
-        """Return the state in a container's own network namespace."""
+        """Return the state in a container's own network namespace; what is undecided there branches the run as well."""
         found = self.containers.get(container.name)
         if found is None:
-            namespace = container.namespace
-            used = self.kernel.world.assumptions_used
+            host, namespace = self.kernel, container.namespace
+            used = host.world.assumptions_used
             world = World(self.host, self.question, namespace, assumptions_used=used)
-            found = Kernel(world, self.namespaces.hooks_of(namespace), budget=self.kernel.budget)
+            hooks = self.namespaces.hooks_of(namespace)
+            found = Kernel(world, hooks, choices=host.choices, budget=host.budget)
+            found.consulted, found.notes = host.consulted, host.notes
             self.containers[container.name] = found
         return found
