@@ -70,7 +70,7 @@ class IptsimError(Exception):
 
 
 class UsageError(IptsimError, ValueError):
-    """A question that is not valid as it stands: unknown name, bad field, contradictory options."""
+    """A question is not valid: unknown name, bad field, contradictory options."""
 
 
 class CaptureError(IptsimError):

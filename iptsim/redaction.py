@@ -34,7 +34,7 @@ _KEPT = (
     "172.17.0.0/16", "10.88.0.0/16", "192.168.122.0/24", "10.0.3.0/24", "10.96.0.0/12", "10.244.0.0/16",
     "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32",
 )  # fmt: skip
-#: Networks of which the last 8 bits of an address stay: the first one is the gateway's, as everybody has it.
+#: Networks whose addresses keep their last 8 bits: the first address is the gateway's, as on every host.
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _NUMBER_BITS = 8
 
@@ -55,7 +55,7 @@ _OWN = re.compile(r'"local":\s*"([^"]+)"[^{}]*?"prefixlen":\s*(\d+)|\binet6?\s+(
 _HOLLOW = re.compile(r"/((?:\d{1,3}\.){3}\d{1,3})\b")
 _NETMAP = re.compile(r"(?:NETMAP --to|netmap to|to:)\s*\[?([0-9A-Fa-f:.]+)/(\d+)")
 _PREFIX_TRANSLATION = re.compile(r"\b[SD]NPT\b")
-#: Text whose words are people's own: comments, and what LOG puts before a line.
+#: Free text: comments, and LOG prefixes.
 _OWN_WORDS = re.compile(r'(--(?:comment|log-prefix|nflog-prefix) )("(?:[^"\\]|\\.)*"|\S+)|/\* (?:.*?) \*/')
 _LOG_HOST = re.compile(
     r"^([A-Z][a-z]{2} [ \d]\d [\d:]{8} |\d{4}-\d\d-\d\dT\S+ )(\S+)(?= (?:kernel|systemd|dockerd)\b)",

@@ -1,4 +1,4 @@
-"""The entrance for every source: a dump or a capture as it is, and any other text by what people paste.
+"""Reads every kind of source: dumps and captures directly, and any other text as pasted text.
 
 The reader of pasted texts is only loaded where a source is no plain dump or capture.
 """
@@ -25,7 +25,7 @@ def load_host(
     docker_inspect: str | Path | None = None,
     noflush: str | Path | None = None,
 ) -> Host:
-    """Read a host from a dump, a capture, or any text that people paste.
+    """Read a host from a dump, a capture, or any pasted text.
 
     A capture is a directory, or a .tar.gz, .tar or .zip of one; "-" represents standard input. Of any other text,
     what is of a known form is read: listings of `iptables -L` and -S, dumps and parts of them, the output of other
@@ -34,7 +34,7 @@ def load_host(
 
     Args:
         path: where it is.
-        strict: refuse what iptables-restore would not take, and what is no capture.
+        strict: reject texts that iptables-restore would reject and that are not captures.
         extra: further texts about the same host.
         docker_inspect: a file with the output of `docker inspect`, for a source without one.
         noflush: a file with rules that come on top of those of the source, as `iptables-restore --noflush`
@@ -45,7 +45,7 @@ def load_host(
         DumpSyntaxError: with `strict`, a line of a dump that iptables-restore would not take.
         DumpErrors: likewise, several of them.
     """
-    # rules go on top of a dump, not of a part of one
+    # rules can be added to a dump, but not to a part of one
     strict = strict or noflush is not None
     source = read_source(path, any_text=not strict)
     if strict or (_is_plain(source) and not extra):
@@ -63,7 +63,7 @@ def load_host(
 
 
 def load(path: str | Path, *, strict: bool = False, family: Family | None = None) -> Ruleset:
-    """Read the rules of one address family from a dump, a capture, or any text that people paste.
+    """Read the rules of one address family from a dump, a capture, or any pasted text.
 
     Args:
         path: where they are.

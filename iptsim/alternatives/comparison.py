@@ -269,7 +269,9 @@ def _doing(host: Host, explanation: Explanation, step: Step | None, leg: Leg | N
         decided = explanation.reason.step
         step = next((one for one in leg.all_steps if one is decided), step)
     if step.table is None:
-        return step.note or message("{hook} says {verdict}", hook=step.hook, verdict=step.verdict)
+        return step.note or message(
+            "the verdict at {hook} is {verdict}", hook=step.hook, verdict=step.verdict
+        )
     place = f"{step.table} {step.chain}"
     if step.policy:
         return message("the policy of {place} decides: {verdict}", place=place, verdict=step.verdict)

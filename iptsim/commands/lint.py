@@ -1,4 +1,4 @@
-"""`iptsim lint`: what is probably wrong with a host."""
+"""`iptsim lint`: likely problems of a host."""
 
 from __future__ import annotations
 

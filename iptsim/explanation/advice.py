@@ -10,7 +10,7 @@ from iptsim.languages import Text, message
 
 
 def advice_of(case: Case, code: ReasonCode) -> Text:
-    """Return how the verdict is usually changed, in one sentence; "" where there is no usual way."""
+    """Return how the verdict is usually changed, in one sentence; "" if there is no usual way."""
     maker = _BY_CODE.get(code)
     return maker(case) if maker is not None else ""
 

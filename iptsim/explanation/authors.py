@@ -121,7 +121,7 @@ def _endpoint_text(roles: list[Role]) -> Text:
 
 
 def author_advice(case: Case) -> Text:
-    """Return the command that changes what a known program blocks; "" where there is no usual one."""
+    """Return the command that changes what a known program blocks; "" if there is no usual one."""
     _, role = _author(case)
     if role is None:
         return ""

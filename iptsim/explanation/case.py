@@ -23,7 +23,7 @@ class Case:
     """A trace, and the leg and step that decided it.
 
     Attributes:
-        step: the deciding step; None where there is none.
+        step: the deciding step, or None.
     """
 
     host: Host

@@ -1,4 +1,4 @@
-"""What a source says of a packet beside its rules: where its route leads, and that its connection is known already."""
+"""What a source shows about a packet besides rules: its route, and whether its connection is already known."""
 
 from __future__ import annotations
 

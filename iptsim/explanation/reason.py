@@ -21,7 +21,7 @@ class Reason:
         step: the deciding step; None if no rule or policy decides, or if the branches end at
             different ones.
         leg: the leg that holds it.
-        remedy: how the verdict is usually changed, one sentence; "" where there is no usual way.
+        remedy: how the verdict is usually changed, one sentence; "" if there is no usual way.
         language: the language of `text` and `advice`.
     """
 

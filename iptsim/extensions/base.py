@@ -244,7 +244,7 @@ class Extension(BaseModel):
         return mark if field in self.negated else ""
 
     def lists(self, form: ListingForm) -> str:
-        """Return what `iptables -nL` prints for it behind the addresses, the space before it included."""
+        """Return the text that `iptables -nL` prints for it after the addresses, including the leading space."""
         text = self.listed
         for option, value in self.given():
             negated = option.field in self.negated
@@ -274,7 +274,7 @@ class Predicate:
         text: as the rule writes it, `!` included: "! -i docker0".
         test: the condition. It must not change the context, except `consulted`.
         got: the packet's side, for explanations: "arrives on eth0", "its destination port is 81".
-        constraint: what it is as data, where it is no more than that.
+        constraint: the equivalent constraint, if the predicate is nothing more.
         negated: whether a `!` precedes it.
         effect: what the kernel does to the connection or the surroundings when it has evaluated it, whatever
             the result; None for nothing.
@@ -299,7 +299,7 @@ class Predicate:
 
 
 def constrained(text: str, constraint: Constraint) -> Predicate:
-    """Make a predicate that is no more than its constraint."""
+    """Make a predicate from a constraint alone."""
     return Predicate(text, constraint.tester(), constraint.field.got, constraint, constraint.negated)
 
 
@@ -454,7 +454,7 @@ class Target(Extension):
     insists: ClassVar[Insists] = None
     changes: ClassVar[bool] = True
     terminal: ClassVar[bool] = False
-    #: the target behind this name, where a listing shows that one; empty for the target's own name
+    #: the target that a listing shows instead of this name; empty for the target's own name
     listed_name: ClassVar[str] = ""
 
     def allowed_tables(self) -> frozenset[str] | None:
@@ -470,7 +470,7 @@ class Target(Extension):
         return self.protocols
 
     def apply(self, context: Context) -> Verdict | Translation | Unknown:
-        """Do to the packet in `context` what the kernel does, and return what comes next; by default, go on."""
+        """Apply the target to the packet in `context` like the kernel, and return the result; by default, continue."""
         return CONTINUE
 
 

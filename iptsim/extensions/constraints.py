@@ -106,7 +106,7 @@ def fact_field(name: str, unknown: Unknown, got: Callable[[Any], Text], read: Ca
     Args:
         name: of the fact.
         unknown: what is missing where it is not stated.
-        got: the fact in words; it is None where it is not stated.
+        got: the fact in words; None if it is not stated.
         read: the fact -> the value.
     """
 

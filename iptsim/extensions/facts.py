@@ -8,7 +8,7 @@ _NO = frozenset({"", "0", "no", "false", "off", "none"})
 
 
 def stated(context: Context, name: str) -> bool | None:
-    """Return a stated yes-or-no fact, None where it is not stated."""
+    """Return a stated yes-or-no fact, or None."""
     value = context.surroundings.fact(name)
     if value is None:
         return None

@@ -20,7 +20,7 @@ from iptsim.packet import PROTOCOLS, Context, address_text, protocol_name
 _IFNAMSIZ = 16
 #: Protocol number of the IPv6 authentication header.
 AH = 51
-#: Names that iptables accepts beside those that it prints (xtables_chain_protos in libxtables).
+#: Names that iptables accepts besides those it prints (xtables_chain_protos in libxtables).
 _OTHER_NAMES = {"all": 0, "icmpv6": 58, "ipv6-mh": 135, "mh": 135}
 
 #: The words for any protocol.

@@ -26,7 +26,7 @@ def parse_prefix(text: str) -> Prefix:
     """Read a prefix of up to 64 bits.
 
     Raises:
-        ValueError: longer, or with bits behind its end.
+        ValueError: it is longer, or has bits after its end.
     """
     address_part, slash, length_part = text.partition("/")
     address, length = one_address(address_part, 6), integer(length_part, 0, 128) if slash else 128

@@ -8,7 +8,7 @@ from iptsim.errors import UsageError
 
 
 def stated_number(name: str, value: Any) -> int | None:
-    """Return a stated number, written in any way that Python reads; None where it was not stated.
+    """Return a stated number, in any notation that Python accepts, or None.
 
     Raises:
         UsageError: it is not a number.

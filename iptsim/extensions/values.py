@@ -101,7 +101,7 @@ def prefix_length(mask: int, width: int) -> int | None:
     return length if mask == ((1 << length) - 1) << (width - length) else None
 
 
-#: Forms of an IPv4 address beside four decimal numbers: numbers in hex and octal, fewer of them.
+#: Forms of an IPv4 address other than four decimal numbers: numbers in hex and octal, fewer of them.
 _OLD_FORMS = re.compile(r"(?:0[xX][0-9a-fA-F]+|[0-9]+)(?:\.(?:0[xX][0-9a-fA-F]+|[0-9]+)){0,3}")
 
 

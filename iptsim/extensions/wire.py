@@ -24,7 +24,7 @@ DCCP_TYPES = (
     "REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC", "SYNCACK",
     "INVALID",
 )  # fmt: skip
-#: the ICMP types whose header goes on with an identifier and a sequence number
+#: the ICMP types whose header continues with an identifier and a sequence number
 _ECHO = {ICMP: (0, 8, 13, 14, 15, 16, 17, 18), ICMPV6: (128, 129)}
 
 
@@ -262,7 +262,7 @@ def dccp_type(packet: Packet) -> int | None:
 
 
 def _put_tcp(writer: _Writer, packet: Packet) -> None:
-    """Add a TCP header from behind its ports."""
+    """Add a TCP header without its ports."""
     extra = packet.extra
     options = b"".join(
         bytes([kind]) if kind in (0, 1) else bytes([kind, 2 + len(data)]) + data

@@ -25,7 +25,7 @@ class Behind(NamedTuple):
 
     Attributes:
         interface: that leads there.
-        address: of somebody there.
+        address: the address of a machine there.
         rule: that names the network, where no interface's address shows it.
     """
 
@@ -35,7 +35,7 @@ class Behind(NamedTuple):
 
     @property
     def is_guess(self) -> bool:
-        """Whether the address was made up."""
+        """Whether the address is a placeholder."""
         return self.address in SOME_GUEST.values()
 
 
@@ -87,7 +87,7 @@ def second_address(network: Network) -> str:
 
 
 def _guest(scene: Scene, family: Family, interface: Interface) -> str | None:
-    """Return who is behind a bridge or tunnel that is not Docker's: by name or address; None for others."""
+    """Return a machine behind a bridge or tunnel that is not Docker's, by name or address; else None."""
     if interface.kind not in ("bridge", "wireguard", "tun") or not interface.up:
         return None
     if (
@@ -116,7 +116,7 @@ def ask_outside(scene: Scene, family: Family, behind: Behind) -> Explanation | N
 
 
 def is_private(family: Family, text: str) -> bool:
-    """Return whether an address is for use behind a router only: RFC 1918, RFC 6598, RFC 4193."""
+    """Return whether an address is private: RFC 1918, RFC 6598, RFC 4193."""
     address = parse_address(text)[1]
     if family == 6:
         return address >> 121 == 0xFC >> 1

@@ -14,7 +14,7 @@ from iptsim.packet import address_text
 def blocked(scene: Scene) -> Iterator[Finding]:
     """Find what drops packets to containers' addresses, in a pasted text that shows nothing but it.
 
-    Every host with Docker 28 has such rules. Whoever pastes them alone has a connection that they drop.
+    Every host with Docker 28 has such rules. A text with only these rules is about a connection that they drop.
     """
     if scene.host.pasted is None:
         return

@@ -235,7 +235,7 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
 
 
 def _destination_port(rule: Rule) -> int | None:
-    """Return the first destination port that a rule names, None where it names none."""
+    """Return the first destination port that a rule names, or None."""
     for match in rule.matches:
         for predicate in match.predicates():
             if predicate.field == "dport" and isinstance(predicate.allowed, tuple) and predicate.allowed:

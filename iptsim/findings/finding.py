@@ -246,7 +246,7 @@ class Findings(Framed, list[Finding]):
 
     Attributes:
         source: the source to name in commands.
-        cause: what happens to the packet that a pasted text is about, None where it is about none.
+        cause: what happens to the packet in a pasted text, or None without one.
     """
 
     def __init__(self, found: Iterable[Finding], source: str, cause: Cause | None = None) -> None:

@@ -59,7 +59,7 @@ def _dropped_by_policy(shown: Explanation, *, only_request: bool) -> bool:
     """Return whether the policy of FORWARD drops a packet, or may, where something is not known.
 
     Args:
-        only_request: the reply does not count, as nobody knows the way to a sender that was made up.
+        only_request: ignore the reply, because there is no route to a placeholder source.
     """
     if shown.verdict not in ("DROP", "DEPENDS"):
         return False

@@ -108,7 +108,7 @@ class Scene:
         return found.rules if found else []
 
     def shown_words(self, rule: Rule) -> str:
-        """Return a rule's text behind its chain, without what the source does not show."""
+        """Return a rule's text after its chain, without the parts that the source does not show."""
         shown = tuple(match for match in rule.matches if not isinstance(match, Hidden))
         return replace(rule, matches=shown).text.removeprefix(f"-A {rule.chain} ")
 

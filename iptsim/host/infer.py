@@ -163,7 +163,7 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
                 source=source,
             )
             if where
-            else message("{bridge} is a bridge; nothing tells its subnet.", bridge=bridge)
+            else message("{bridge} is a bridge; its subnet is unknown.", bridge=bridge)
         )
 
 

@@ -19,7 +19,7 @@ from iptsim.packet import Context
 
 
 def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
-    """Evaluate the base chain of a table at the packet's hook. Returns None where the packet goes on."""
+    """Evaluate the base chain of a table at the packet's hook. Return None if the packet continues."""
     base = program.chain(table, context.hook)
     if base is None:
         return None

@@ -19,7 +19,7 @@ from iptsim.packet import Context
 
 
 def pass_hook(kernel: Kernel, context: Context, name: str) -> Outcome | None:
-    """Take a packet through a hook. Returns None when it goes on, else its outcome."""
+    """Take a packet through a hook. Return None if it continues, else its outcome."""
     context.hook = name
     packet = context.packet
     hook = kernel.hooks.at(packet.family, name)

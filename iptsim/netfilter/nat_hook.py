@@ -17,7 +17,7 @@ from iptsim.packet import Connection, Context, Unknown, is_icmp_error
 
 
 def pass_nat(kernel: Kernel, context: Context, hook: Hook) -> Outcome | None:
-    """Take a packet through nat. Returns None if it goes on."""
+    """Take a packet through nat. Return None if it continues."""
     connection = context.connection
     if connection is None or context.state in (None, "INVALID", "UNTRACKED"):
         return None

@@ -68,7 +68,7 @@ def _pass_all(kernel: Kernel, context: Context, chains: Iterable[NftChain]) -> O
 
 
 def pass_chain(kernel: Kernel, context: Context, chain: NftChain) -> Outcome | None:
-    """Pass a chain. Returns None if the packet goes on unchanged."""
+    """Pass a chain. Return None if the packet continues unchanged."""
     hook = (chain.hook or context.hook).upper()
     if not chain.effects:
         note = message("{chain} has no rule that drops or changes packets", chain=chain_place(chain))

@@ -130,17 +130,17 @@ def apply(
 
 
 def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
-    """Return the verdict of a target whose effect is undecided: the packet goes on, or it does not."""
+    """Return the verdict of a target whose effect is undecided: the packet continues, or it does not."""
     passes = kernel.world.assumed(target.name, prepared.rule)
     if passes is None and not target.terminal and target.status != "unknown":
-        # only a value is unknown (a mark that is not saved): the packet goes on in any case
+        # only a value is unknown (a mark that is not saved): the packet continues in any case
         kernel.notes.append(
             message("{reason}: unknown; the packet is assumed to keep its value.", reason=unknown.reason)
         )
         return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None
     if passes is None:
-        passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it go on"))
+        passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it continue"))
     if passes:
         return Verdict("ACCEPT" if target.terminal else "CONTINUE", detail=unknown.reason)
     if (

@@ -20,7 +20,7 @@ class Run:
 
     Attributes:
         namespaces: the host and its containers, with their rules.
-        question: what the rules may check beside the packet.
+        question: the facts that rules may check besides the packet.
         start: how the packet sets out.
         kernel: the state in the host's namespace.
         watch: collects the rules that check the outside address of the request.

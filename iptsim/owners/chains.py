@@ -1,4 +1,4 @@
-"""Whose a chain is, by its name and by the names of the chains beside it."""
+"""The program that owns a chain, inferred from its name and the names of the other chains."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _BUILTIN = ("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING")
 
 
 def _claims(name: str, chains: Collection[str]) -> bool:
-    """Return whether a chain is a zone's or policy's: other programs use such names too, but not those beside it."""
+    """Return whether a chain is a zone's or policy's: other programs use such names without the other chains."""
     found = _OF_ZONE.fullmatch(name)
     return found is not None and any(f"{found['hook']}_{found['zone']}{end}" in chains for end in _PROOFS)
 

@@ -59,8 +59,8 @@ class Scope:
     """The surroundings of a rule, from which its role is read.
 
     Attributes:
-        ruleset: that holds it, None where it is not known.
-        host: whose networks and containers name what the rule is for, None where it is not known.
+        ruleset: the ruleset of the rule, or None if unknown.
+        host: the host, whose networks and containers the rule may be for, or None if unknown.
     """
 
     ruleset: Ruleset | None = None
@@ -92,7 +92,7 @@ class Maker:
         chains: a regular expression for the names of chains that only this program uses.
         claims: returns whether a chain of another name is the program's, given the names of all chains.
         role: returns the role of a rule, None for one that the program did not write.
-        policy: returns why the program set the policy of a built-in chain, None where it did not.
+        policy: returns why the program set the policy of a built-in chain, or None.
         comments: whether it writes comments from which the roles are read.
     """
 

@@ -49,7 +49,7 @@ def explains_comments(owner: str) -> bool:
 
 
 def policy_role(host: Host, family: Family, table: str, chain: str) -> tuple[str, Role] | None:
-    """Return who set the policy of a built-in chain, and why; None where no known program did."""
+    """Return the program that set the policy of a built-in chain, and why; None if it is unknown."""
     ruleset = host.rulesets.get(family)
     found = ruleset.chain(table, chain) if ruleset is not None else None
     if found is None:

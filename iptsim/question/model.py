@@ -357,7 +357,7 @@ class Question:
         return parse_protocol(self.proto or ("udp" if isinstance(self.to, Resolver) else "tcp"))
 
     def what(self) -> str:
-        """Return protocol and port as people write them: "tcp/80", "icmp"."""
+        """Return protocol and port in the usual notation: "tcp/80", "icmp"."""
         name = "icmpv6" if self.protocol == ICMPV6 else protocol_name(self.protocol)
         return f"{name}/{self.dport}" if self.dport is not None and self.protocol in PORT_PROTOCOLS else name
 

@@ -39,7 +39,7 @@ _WIDTH = 10_000
 
 @singledispatch
 def plain(thing: object) -> str:
-    """Return an object as text for people."""
+    """Return an object as readable text."""
     raise TypeError(f"there is no text for a {type(thing).__name__}")
 
 

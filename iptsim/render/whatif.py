@@ -207,7 +207,7 @@ def _leg(leg: LegVisit | None) -> Text:
 
 
 def legs_of_both(answer: WhatIf) -> Iterable[tuple[LegVisit | None, LegVisit | None]]:
-    """Return the legs of both answers side by side, None where one has fewer."""
+    """Return the legs of both answers side by side, with None for missing legs."""
     before, after = (one.story.legs if one is not None else [] for one in (answer.before, answer.after))
     return zip_longest(before, after)
 

@@ -391,7 +391,7 @@ def test_an_unknown_target_may_accept_drop_or_go_on(policy: str) -> None:
     assert trace.verdict == "DEPENDS"
     assert sorted(way.verdict for way in trace.branches) == sorted([policy, "ACCEPT", "DROP"])
     words = [[str(decision.words) for decision in way.decisions] for way in trace.branches]
-    assert sorted(words) == [["lets it go on"], *[["lets it go on", "accepts it"]] * 2]
+    assert sorted(words) == [["lets it continue"], *[["lets it continue", "accepts it"]] * 2]
 
 
 @pytest.mark.parametrize(("assumed", "verdict"), [(True, "ACCEPT"), (False, "DROP")])

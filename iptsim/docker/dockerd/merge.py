@@ -17,7 +17,7 @@ def in_place(
 ) -> Ruleset:
     """Return `base` with Docker's rules replaced by new ones.
 
-    A rule that Docker did not write keeps its place behind the same Docker rules. Where those are gone, or
+    A rule that Docker did not write keeps its place after the same Docker rules. If those are gone, or
     the chain had none, dockerd's operation decides: inserted rules go to the top of the chain, appended ones
     to its end. The result is as if dockerd had started with the new settings: rules left over from the old
     ones are removed.

@@ -151,7 +151,7 @@ class DockerHost(Frozen):
     """A host as dockerd knows it.
 
     Attributes:
-        daemon: the daemon's settings; None where dockerd's default is in force.
+        daemon: the daemon's settings; None means dockerd's default.
         networks: in the order in which this daemon created or restored them.
         containers: in the order in which they were started.
         joins: (container, network) in the order in which containers got their addresses; the others follow
@@ -162,7 +162,7 @@ class DockerHost(Frozen):
             rules in built-in chains still exist. Empty: this daemon is the first.
         forwarded_before: families that the host already forwarded when the daemon started, so that dockerd
             left the policy of FORWARD alone.
-        ingress: swarm's routing mesh, None where no service publishes a port on the node.
+        ingress: swarm's routing mesh; None if no service publishes a port on the node.
         wsl2_mirrored: whether it runs under WSL2 with mirrored networking.
     """
 

@@ -114,7 +114,7 @@ class Ah6(_Ah):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; a length of 0 is no condition."""
+        """Return the model's fields; a length of 0 sets no condition."""
         fields = super().gather(given)
         if fields.get("ahlen") == 0:
             del fields["ahlen"]

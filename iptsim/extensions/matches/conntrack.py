@@ -73,7 +73,7 @@ STATE = Field("ct.state", _states, _got_state)
 
 
 def _statuses(text: str) -> tuple[str, ...]:
-    """Read statuses; NONE is no bit, and is lost beside others."""
+    """Read statuses; NONE is not a bit, and has no effect together with others."""
     found: tuple[str, ...] = _STATUS_WORDS.parse(text)
     return found if found == ("NONE",) else tuple(status for status in found if status != "NONE")
 
@@ -237,7 +237,7 @@ class Conntrack(Match):
         return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:
-        # beside --ctstate a packet without an entry passes the other options
+        # together with --ctstate, a packet without an entry passes the other options
         passes = self.ctstate is not None and option.field != "ctstate"
         return Constraint(field, option.relation(value), option.field in self.negated, passes)
 

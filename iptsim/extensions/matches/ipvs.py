@@ -82,7 +82,7 @@ class Ipvs(Match):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; `--ipvs` means nothing beside another option."""
+        """Return the model's fields; `--ipvs` has no effect together with another option."""
         fields = super().gather(given)
         if (
             "ipvs" in fields

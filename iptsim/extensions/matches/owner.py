@@ -146,7 +146,7 @@ class Owner(Match):
 
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
-        """Return the model's fields; `--suppl-groups` comes behind the group."""
+        """Return the model's fields; `--suppl-groups` follows the group."""
         fields = super().gather(given)
         written = list(fields)
         if "suppl_groups" in written and "gid_owner" not in written[: written.index("suppl_groups")]:

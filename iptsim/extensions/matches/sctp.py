@@ -132,7 +132,7 @@ def _chunk_types(how: str, text: str) -> ChunkTypes:
 
 
 def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
-    """Return the chunks of the packet, with their set flags; None where they were not stated.
+    """Return the chunks of the packet, with their set flags; None if they were not stated.
 
     Raises:
         UsageError: the packet is said to have an unknown chunk.

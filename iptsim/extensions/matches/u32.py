@@ -193,7 +193,7 @@ def _run(test: U32Test, data: WireBytes, context: Context) -> tuple[int, int] | 
 
 
 def _holds(test: U32Test, data: WireBytes, context: Context) -> bool | None:
-    """Return whether a test holds; None where open bits decide."""
+    """Return whether a test holds; None if it depends on unknown bits."""
     result = _run(test, data, context)
     if isinstance(result, str):
         return False if result == "end" else None

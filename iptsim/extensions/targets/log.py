@@ -36,7 +36,7 @@ def parse_level(text: str) -> int:
 
 
 class Log(Target):
-    """Write a line to the kernel log and go on."""
+    """Write a line to the kernel log and continue."""
 
     name: ClassVar[str] = "LOG"
     options: ClassVar[tuple[Option, ...]] = (

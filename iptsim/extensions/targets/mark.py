@@ -57,7 +57,7 @@ _SHIFT = integer_value("how many bits to shift", 0, 31)
 
 
 class Connmark(MarkChange):
-    """Change the mark that all packets of the connection share. A packet without a connection goes on."""
+    """Change the mark that all packets of the connection share. A packet without a connection is not changed."""
 
     name: ClassVar[str] = "CONNMARK"
     options: ClassVar[tuple[Option, ...]] = (

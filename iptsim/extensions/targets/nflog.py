@@ -28,7 +28,7 @@ def _says_copy(group: int, prefix: str | None) -> Text:
 
 
 class Nflog(Target):
-    """Send the packet's beginning to the programs that listen at a netlink group, and go on."""
+    """Send the beginning of the packet to the programs that listen on a netlink group, and continue."""
 
     name: ClassVar[str] = "NFLOG"
     options: ClassVar[tuple[Option, ...]] = (
@@ -85,7 +85,7 @@ class Nflog(Target):
 
 
 class Ulog(Target):
-    """Send the packet's beginning to the programs that listen at a netlink group, and go on."""
+    """Send the beginning of the packet to the programs that listen on a netlink group, and continue."""
 
     name: ClassVar[str] = "ULOG"
     options: ClassVar[tuple[Option, ...]] = (

@@ -40,7 +40,7 @@ class Drop(_Verdict):
 
 
 class Return(_Verdict):
-    """Leave the chain: go on after the rule that jumped here, or with the policy."""
+    """Leave the chain: continue after the rule that jumped here, or with the policy."""
 
     name: ClassVar[str] = "RETURN"
     verdict: ClassVar[Verdict] = Verdict("RETURN")

@@ -46,7 +46,7 @@ class Tcpmss(Target):
         return self
 
     def allowed_hooks(self) -> frozenset[str] | None:
-        """Return the hooks behind the routing decision where the size depends on the path."""
+        """Return the hooks after the routing decision if the size depends on the path."""
         return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.set_mss is None else None
 
     def save(self) -> str:

@@ -20,7 +20,7 @@ def parse_options(text: str) -> tuple[int, ...]:
     """Read a comma list of TCP options, by number or name.
 
     Raises:
-        ValueError: an unknown name, a number that is no option's, or one twice.
+        ValueError: an unknown name, a number that is not an option, or a repeated option.
     """
     numbers = [
         OPTION_NAMES[word] if word in OPTION_NAMES else integer(word, 2, 255) for word in text.split(",")

@@ -13,7 +13,7 @@ from iptsim.languages import Text, message
 
 
 class Tee(Target):
-    """Send an untracked copy to a gateway by OUTPUT and POSTROUTING; the packet itself goes on."""
+    """Send an untracked copy to a gateway through OUTPUT and POSTROUTING; the packet itself continues."""
 
     name: ClassVar[str] = "TEE"
     options: ClassVar[tuple[Option, ...]] = (

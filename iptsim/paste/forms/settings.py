@@ -78,7 +78,7 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
 
 
 def _commands(lines: list[Line], at: int) -> Segment | None:
-    """Return the commands of Docker that begin in a line and change something: what they leave behind."""
+    """Return the Docker commands that start at a line and change something, as the resulting settings."""
     settings = Settings(lines[at].number)
     last = None
     index = at
@@ -98,7 +98,7 @@ def _commands(lines: list[Line], at: int) -> Segment | None:
 
 
 def _takes(typed: Command, settings: Settings) -> bool:
-    """Take in what a command leaves behind; return whether it leaves anything."""
+    """Apply the effect of a command; return whether it has any."""
     words = list(typed.words)
     if typed.program == "dockerd":
         return False
