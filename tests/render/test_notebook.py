@@ -173,3 +173,34 @@ def test_hosts_answers_rulesets_and_graphs_are_drawn() -> None:
         assert "0x" not in bundle["text/plain"]
     assert "DROP" in answer.picture()._repr_mimebundle_()["text/plain"]
     assert "DOCKER-FORWARD" in graph.copy()._repr_mimebundle_()["text/plain"]
+
+
+# -- in another language ---------------------------------------------------------------------------
+
+#: Three words of English in a row, outside code.
+ENGLISH = re.compile(r"(?:\b[A-Za-z][a-z']+ ){2,}[a-z']+")
+
+
+def _english(html: str) -> list[str]:
+    told = re.sub(r"(?s)<style.*?</style>|<code>.*?</code>|<[^>]*>", " | ", html)
+    return ENGLISH.findall(told)
+
+
+@pytest.mark.parametrize(
+    "name", ["docker-28.5/icc-off-link", "docker-28.5/bridge-nf-off", "docker-28.5/published"]
+)
+def test_no_english_is_left_in_a_chinese_notebook(name: str) -> None:
+    with iptsim.language("zh-TW"):
+        host = iptsim.load_host(CAPTURES / name)
+        first, *_ = host.containers
+        answers = [
+            iptsim.explain(host, "internet", "host", dport=8080),
+            iptsim.explain(host, first, "internet", dport=443),
+            iptsim.explain(host, "host", first, dport=80),
+        ]
+        whole = [host, host.rulesets[4], iptsim.lint(host), iptsim.reachability(host, most=60), *answers]
+        whole += [answer.trace for answer in answers]
+        whole += [iptsim.proposals(host, answers[0]), iptsim.whatif(host, {"icc": False})]
+        left = [(type(thing).__name__, _english(thing._repr_html_())) for thing in whole]
+    assert [found for found in left if found[1]] == []
+    assert answers[0]._repr_html_() == answers[0].told_in("en").told_in("zh-TW")._repr_html_()
