@@ -103,7 +103,7 @@ class Case:
 
     def jumps_to(self, chain: str) -> bool:
         """Return whether a jump took the packet to a chain."""
-        return any(step.verdict in (f"JUMP:{chain}", f"GOTO:{chain}") for step in self.leg.steps)
+        return any(step.called == chain for step in self.leg.steps)
 
     def icc_drop(self, bridge: str | None) -> Rule | None:
         """Return Docker's rule that blocks traffic between the containers of a bridge."""

@@ -66,7 +66,7 @@ class Visit:
     @property
     def chain(self) -> str:
         """The chain that it led to; "" for all but a jump or a goto."""
-        return self.move.to.name if self.move is not None and self.move.kind in ("call", "goto") else ""
+        return self.step.called
 
     def walk(self) -> Iterator[Visit]:
         """Yield the visit and those below it, in their order."""
@@ -278,7 +278,7 @@ def _effect(step: Step) -> Effect:
         return Effect.ACTED
     if step.policy:
         return Effect.POLICY if step.verdict == "ACCEPT" else Effect.ACTED
-    if step.verdict.startswith(("JUMP:", "GOTO:")):
+    if step.called:
         return Effect.NONE
     if step.verdict != "RETURN":
         return Effect.ACTED

@@ -61,6 +61,12 @@ class Step:
     nftables: NftChain | None = None
     switched_by: str = ""
 
+    @property
+    def called(self) -> str:
+        """The chain that the rule jumps or goes to; "" if it calls none."""
+        jump, _, chain = self.verdict.partition(":")
+        return chain if jump in ("JUMP", "GOTO") else ""
+
     def key(self) -> tuple[Any, ...]:
         """Return what two steps of different ways have in common if they are the same step."""
         return (

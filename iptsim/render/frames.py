@@ -21,7 +21,7 @@ from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
 from iptsim.render.rules import rule_json
-from iptsim.render.visits_text import changed_text
+from iptsim.render.visits_text import changes_of
 
 if TYPE_CHECKING:
     import pandas
@@ -258,17 +258,13 @@ def _leg(leg: Leg) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    changes = (
-        f"{name} {changed_text(name, before)} → {changed_text(name, after)}"
-        for name, (before, after) in step.changes.items()
-    )
     return {
         "hook": step.hook,
         **_place(step),
         "verdict": step.verdict,
         "policy": step.policy,
         "maybe": step.maybe,
-        "changes": ", ".join(changes),
+        "changes": ", ".join(changes_of(step)),
         "note": str(step.note),
         "code": step.code,
         "in": step.interfaces[0],

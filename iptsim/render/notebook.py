@@ -39,7 +39,7 @@ from iptsim.render.plain import (
     ruleset_title,
 )
 from iptsim.render.rules import chain_text, rule_words, why_text
-from iptsim.render.visits_html import legs_html, what_html
+from iptsim.render.visits_html import legs_html, result_html
 from iptsim.render.visits_text import backend_of, spec
 from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 
@@ -421,9 +421,8 @@ def _step(step: Step | None) -> Piece:
     position = (
         f" {step.rule.position}" if step.rule is not None else " " + say("policy") if step.policy else ""
     )
-    jumped = step.verdict.startswith(("JUMP:", "GOTO:"))
-    rule = code(spec(step.rule)) if step.rule is not None and not jumped else None
-    return [f"{where}{position}  ", what_html(step), " ", rule]
+    rule = code(spec(step.rule)) if step.rule is not None and not step.called else None
+    return [f"{where}{position}  ", result_html(step), " ", rule]
 
 
 def _outcome(outcome: Outcome) -> Piece:

@@ -10,7 +10,7 @@ from iptsim.languages import message, message_as, message_many, say
 from iptsim.netfilter.steps import Step
 from iptsim.render.explanation import brief
 from iptsim.render.html import Html, Piece, badge, code, element, folded, row, table
-from iptsim.render.visits_text import backend_of, changed_text, nothing_text, spec
+from iptsim.render.visits_text import backend_of, changes_of, nothing_text, spec
 
 _HEADS = (
     message_as("column", "hook"), message_as("column", "chain and rule"), message_as("column", "what happens"),
@@ -90,24 +90,22 @@ def _row(visit: Visit, leg: LegVisit, place: NamespaceVisit, *, hook: str, brief
         element(
             "td", f"{where}{backend_of(step)}{inside}", class_="name", style=f"padding-left:{step.depth}em"
         ),
-        [what_html(step), element("span", f"  {nothing_text(visit.inside)}", class_="dim") if idle else None],
+        [
+            result_html(step),
+            element("span", f"  {nothing_text(visit.inside)}", class_="dim") if idle else None,
+        ],
         code(spec(step.rule)) if step.rule is not None else message("policy") if step.policy else None,
         class_="decides" if step is leg.blocked_by else None,
     )
 
 
-def what_html(step: Step) -> list[Piece]:
-    """Return what a step did: its verdict, the chain that it led to, what it changed in the packet."""
+def result_html(step: Step) -> list[Piece]:
+    """Return what a step did: the chain that it called, or its verdict; and what it changed in the packet."""
     if step.table is None:
-        return [badge("DROP") if step.verdict == "DROP" else None, f" {step.note}"]
-    jump, _, chain = step.verdict.partition(":")
-    verdict: Piece = step.verdict
-    if jump in ("JUMP", "GOTO"):
-        verdict = f"→ {chain}"
-    elif step.verdict in _FINAL:
-        verdict = badge(step.verdict)
-    changes = [
-        element("div", f"{name} {changed_text(name, before)} → {changed_text(name, after)}")
-        for name, (before, after) in step.changes.items()
+        return [badge("DROP") if step.verdict == "DROP" else None, " ", step.note]
+    verdict: Piece = badge(step.verdict) if step.verdict in _FINAL else step.verdict
+    return [
+        say("(maybe)") + " " if step.maybe else None,
+        f"→ {step.called}" if step.called else verdict,
+        [element("div", change) for change in changes_of(step)],
     ]
-    return [say("(maybe)") + " " if step.maybe else None, verdict, changes]

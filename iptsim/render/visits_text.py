@@ -111,27 +111,37 @@ def _place(margin: str, step: Step) -> Text:
 def _line(margin: str, visit: Visit, leg: LegVisit) -> Text:
     step = visit.step
     if step.table is None:
-        line = Text(margin)
-        line.append(printable(step.note), "red" if step.verdict == "DROP" else "")
+        return Text(margin) + result_text(step)
+    line = _place(margin, step) + result_text(step)
+    if step.called:
         return line
-    line = _place(margin, step)
-    if step.maybe:
-        line.append(say("(maybe)") + " ", "yellow")
-    if visit.chain:
-        line.append(f"→ {printable(visit.chain)}")
-        return line
-    if step.policy:
-        line.append(say("policy {verdict}", verdict=step.verdict), COLOURS.get(step.verdict, ""))
-        line.append(backend_of(step))
-    else:
-        line.append(step.verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
     if step is leg.blocked_by and step.verdict in ("DROP", "REJECT"):
         line.append(" ✗", "bold red")
-    for name, (before, after) in step.changes.items():
-        line.append(f"   {name} {changed_text(name, before)} → {changed_text(name, after)}", "magenta")
+    for change in changes_of(step):
+        line.append(f"   {change}", "magenta")
     if step.rule is not None:
         line.append(f"   {printable(spec(step.rule))}", "dim")
     return line
+
+
+def result_text(step: Step) -> Text:
+    """Return what a step did: the chain that it called, its verdict, or what the kernel did outside iptables."""
+    if step.table is None:
+        return Text(printable(step.note), "red" if step.verdict == "DROP" else "")
+    text = Text()
+    if step.maybe:
+        text.append(say("(maybe)") + " ", "yellow")
+    if step.called:
+        return text.append(f"→ {printable(step.called)}")
+    verdict = say("policy {verdict}", verdict=step.verdict) if step.policy else step.verdict
+    text.append(verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
+    return text.append(backend_of(step) if step.policy else "")
+
+
+def changes_of(step: Step) -> Iterator[str]:
+    """Yield what a step changed in the packet: "dst 192.0.2.10 → 172.17.0.2"."""
+    for name, (before, after) in step.changes.items():
+        yield f"{name} {changed_text(name, before)} → {changed_text(name, after)}"
 
 
 def changed_text(name: str, value: Any) -> str:

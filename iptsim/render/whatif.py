@@ -22,7 +22,7 @@ from iptsim.explanation.story import LegVisit
 from iptsim.languages import joined, language, message, say, say_as
 from iptsim.netfilter.steps import Step
 from iptsim.render.console import is_plain, print_line
-from iptsim.render.visits_text import COLOURS, spec
+from iptsim.render.visits_text import COLOURS, changes_of, result_text, spec
 
 #: Width of a comparison that does not go to a terminal.
 _PIPED = 110
@@ -234,21 +234,14 @@ def _step(step: Step | None) -> Padding | Text:
     """Return the cell of a step."""
     if step is None:
         return Text("")
+    text = result_text(step)
     if step.table is None:
-        return _hanging(Text(printable(step.note), "red" if step.verdict == "DROP" else ""))
+        return _hanging(text)
     number = f" {step.rule.position}" if step.rule is not None else ""
-    text = Text(f"{step.table} {printable(str(step.chain))}{number}  ")
-    if step.maybe:
-        text.append(say("(maybe)") + " ", "yellow")
-    jump, _, chain = step.verdict.partition(":")
-    if jump in ("JUMP", "GOTO"):
-        text.append(f"→ {printable(chain)}")
-    else:
-        verdict = say("policy {verdict}", verdict=step.verdict) if step.policy else step.verdict
-        text.append(verdict, COLOURS.get(step.verdict, "magenta" if step.changes else ""))
-    for name, (before, after) in step.changes.items():
-        text.append(f"  {name} {before} → {after}", "magenta")
-    if step.rule is not None and jump not in ("JUMP", "GOTO", "RETURN"):
+    text = Text(f"{step.table} {printable(str(step.chain))}{number}  ") + text
+    for change in changes_of(step):
+        text.append(f"  {change}", "magenta")
+    if step.rule is not None and not step.called and step.verdict != "RETURN":
         text.append(f"  {printable(spec(step.rule))}", "dim")
     return _hanging(text)
 
