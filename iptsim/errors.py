@@ -90,8 +90,8 @@ class RulesetError(IptsimError):
 
 
 @dataclass(eq=False)
-class DumpSyntaxError(IptsimError):
-    """A line of a dump that iptables-restore would not take.
+class PointedError(IptsimError):
+    """An error at a place of a text.
 
     Attributes:
         message: what is wrong: a message, or a text.
@@ -107,6 +107,14 @@ class DumpSyntaxError(IptsimError):
 
     def __str__(self) -> str:
         return pointed(self.message, self.span, self.text, self.hint)
+
+
+class DumpSyntaxError(PointedError):
+    """A line of a dump that iptables-restore would reject."""
+
+
+class FileSyntaxError(PointedError, CaptureError):
+    """A file of settings that its program would reject."""
 
 
 @dataclass(eq=False)

@@ -20,7 +20,13 @@ def check_expectation(expected: object) -> str:
         UsageError: there is no such expectation.
     """
     if not isinstance(expected, str) or expected not in EXPECTATIONS:
-        raise UsageError(f"expect: unknown {str(expected)[:40]!r}; choose from: {', '.join(EXPECTATIONS)}")
+        raise UsageError(
+            message(
+                "expect: unknown {expected!r}; choose from: {choices}",
+                expected=str(expected)[:40],
+                choices=", ".join(EXPECTATIONS),
+            )
+        )
     return expected
 
 

@@ -35,7 +35,7 @@ from iptsim.extensions.constraints import (
 )
 from iptsim.extensions.listing import ListingForm, listed
 from iptsim.extensions.phrases import join_phrases
-from iptsim.languages import Text
+from iptsim.languages import Text, message
 from iptsim.packet import Context, Truth, Unknown, negate
 
 #: How sure the evaluation of an extension is. exact: decided from the packet and its surroundings;
@@ -192,13 +192,13 @@ class Extension(BaseModel):
         negated = set()
         for option, value, inverted in given:
             if option.field in fields:
-                raise ValueError(f"{option.flag} is given twice, or with an option that excludes it")
+                raise ValueError(message("{flag} is given twice, or with an option that excludes it", flag=option.flag))
             fields[option.field] = value
             if inverted:
                 negated.add(option.field)
         for option in cls.options:
             if option.field not in fields and cls.model_fields[option.field].is_required():
-                raise ValueError(f"{cls.name} needs {option.flag}")
+                raise ValueError(message("{name} needs {flag}", name=cls.name, flag=option.flag))
         return {**fields, "negated": frozenset(negated)} if negated else fields
 
     def kept_by(self, form: ListingForm) -> Self:

@@ -83,17 +83,29 @@ def parse_program(text: str) -> tuple[Instruction, ...]:
     if parts and not parts[-1].strip():
         parts.pop()
     if not (count_text.isascii() and count_text.isdigit()) or not 0 < int(count_text) <= _MOST:
-        raise ValueError(f"a program starts with the number of its instructions, 1 to {_MOST}")
+        raise ValueError(
+            message("a program starts with the number of its instructions, 1 to {most}", most=_MOST)
+        )
     if len(parts) != int(count_text):
         raise ValueError(
-            f"the program has {len(parts)} instructions, but starts with the number {count_text}"
+            message(
+                "the program has {count} instructions, but starts with the number {count_text}",
+                count=len(parts),
+                count_text=count_text,
+            )
         )
     program = []
     for number, part in enumerate(parts):
         found = _INSTRUCTION.fullmatch(part)
         code, jt, jf, k = (int(word) for word in found.groups()) if found else (-1, 0, 0, 0)
         if not (0 <= code <= 0xFFFF and jt <= 0xFF and jf <= 0xFF and -0x80000000 <= k <= _ALL):
-            raise ValueError(f"instruction {number}, {part!r}, is not four numbers: code jt jf k")
+            raise ValueError(
+                message(
+                    "instruction {number}, {part!r}, is not four numbers: code jt jf k",
+                    number=number,
+                    part=part,
+                )
+            )
         program.append(Instruction(code, jt, jf, k & _ALL))
     return tuple(program)
 
@@ -113,19 +125,30 @@ def check_program(program: Sequence[Instruction]) -> None:
         left = len(program) - place - 1
         kind, operation = code & 0x07, code & 0xF0
         if code not in _ALLOWED:
-            raise ValueError(f"instruction {place} has the unknown code {code}")
+            raise ValueError(
+                message("instruction {place} has the unknown code {code}", place=place, code=code)
+            )
         if kind == _JMP and (k if operation == _JA else max(jt, jf)) >= left:
-            raise ValueError(f"instruction {place} jumps out of the program")
+            raise ValueError(message("instruction {place} jumps out of the program", place=place))
         if code in (_ALU | _DIV, _ALU | _MOD) and k == 0:
-            raise ValueError(f"instruction {place} divides by 0")
+            raise ValueError(message("instruction {place} divides by 0", place=place))
         if code in (_ALU | _LSH, _ALU | _RSH) and k >= 32:
-            raise ValueError(f"instruction {place} shifts by {k} bits")
+            raise ValueError(message("instruction {place} shifts by {k} bits", place=place, k=k))
         if code in (_LD | _MEM, _LDX | _MEM, _ST, _STX) and k >= _WORDS_OF_MEMORY:
-            raise ValueError(f"instruction {place} uses word {k} of a memory of {_WORDS_OF_MEMORY}")
+            raise ValueError(
+                message(
+                    "instruction {place} uses word {k} of a memory of {words_of_memory}",
+                    place=place,
+                    k=k,
+                    words_of_memory=_WORDS_OF_MEMORY,
+                )
+            )
         if kind == _LD and code & 0xE0 == _ABS and k >= _NOTES and (k - _NOTES > _LAST_NOTE or k % 4):
-            raise ValueError(f"instruction {place} reads a note on the packet that does not exist")
+            raise ValueError(
+                message("instruction {place} reads a note on the packet that does not exist", place=place)
+            )
     if program[-1].code & 0x07 != _RET:
-        raise ValueError("the last instruction does not return")
+        raise ValueError(message("the last instruction does not return"))
     _check_memory(program)
 
 
@@ -138,7 +161,11 @@ def _check_memory(program: Sequence[Instruction]) -> None:
         if code in (_ST, _STX):
             here |= 1 << k
         elif code in (_LD | _MEM, _LDX | _MEM) and not here >> k & 1:
-            raise ValueError(f"instruction {place} reads word {k} of the memory before it is written")
+            raise ValueError(
+                message(
+                    "instruction {place} reads word {k} of the memory before it is written", place=place, k=k
+                )
+            )
         elif code & 0x07 == _JMP:
             for jump in (k,) if code == _JMP | _JA else (jt, jf):
                 written[place + 1 + jump] &= here

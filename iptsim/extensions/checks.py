@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iptsim.extensions.base import Extension
+from iptsim.languages import message
 
 
 def given(extension: Extension, *fields: str) -> list[str]:
@@ -23,7 +24,9 @@ def demand(extension: Extension, *fields: str) -> None:
     """
     for field in fields:
         if not _is_given(extension, field):
-            raise ValueError(f"{extension.name} needs {_flags(extension, (field,))}")
+            raise ValueError(
+                message("{name} needs {flags}", name=extension.name, flags=_flags(extension, (field,)))
+            )
 
 
 def demand_one(extension: Extension, *fields: str) -> None:
@@ -34,9 +37,11 @@ def demand_one(extension: Extension, *fields: str) -> None:
     """
     found = given(extension, *fields)
     if not found:
-        raise ValueError(f"{extension.name} needs one of {_flags(extension, fields)}")
+        raise ValueError(
+            message("{name} needs one of {flags}", name=extension.name, flags=_flags(extension, fields))
+        )
     if len(found) > 1:
-        raise ValueError(f"{_flags(extension, found)} exclude each other")
+        raise ValueError(message("{flags} exclude each other", flags=_flags(extension, found)))
 
 
 def _flags(extension: Extension, fields: tuple[str, ...] | list[str]) -> str:

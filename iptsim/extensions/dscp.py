@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from iptsim.extensions.base import Value
 from iptsim.extensions.values import NoSuchWord, integer
+from iptsim.languages import message
 
 #: DiffServ classes by name (extensions/dscp_helper.c).
 CLASSES: dict[str, int] = {
@@ -26,7 +27,7 @@ def dscp_text(dscp: int) -> str:
 
 def _parse_class(text: str) -> int:
     if text.upper() not in CLASSES:
-        raise NoSuchWord(f"unknown DiffServ class {text!r}; choose from: {', '.join(CLASSES)}", text, CLASSES)
+        raise NoSuchWord(message("unknown DiffServ class {text!r}; choose from: {choices}", text=text, choices=', '.join(CLASSES)), text, CLASSES)
     return CLASSES[text.upper()]
 
 

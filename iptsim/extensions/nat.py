@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from iptsim.extensions.base import Value
 from iptsim.extensions.values import full_address, integer, port, range_text
+from iptsim.languages import message
 from iptsim.packet import ICMP, SCTP, TCP, UDP, address_text
 
 DCCP = 33
@@ -59,9 +60,9 @@ def parse_ports(text: str) -> tuple[tuple[int, int], int | None]:
     low = port(first)
     high = integer(last, 0, 65535) if dash else low
     if low > high:
-        raise ValueError(f"the port range {text} ends before it starts")
+        raise ValueError(message("the port range {text} ends before it starts", text=text))
     if slash and not dash:
-        raise ValueError(f"only a range of ports can be shifted, not {span}")
+        raise ValueError(message("only a range of ports can be shifted, not {span}", span=span))
     return (low, high), port(base) if slash else None
 
 
@@ -73,7 +74,7 @@ def parse_plain_ports(text: str) -> tuple[int, int]:
     """
     ports, base = parse_ports(text)
     if base is not None:
-        raise ValueError("shifted ranges of ports work with DNAT only")
+        raise ValueError(message("shifted ranges of ports work with DNAT only"))
     return ports
 
 
@@ -81,7 +82,7 @@ def _parse_range(text: str, family: int) -> NatRange:
     if family == 6 and text.startswith("["):
         addresses_text, bracket, rest = text[1:].partition("]")
         if not bracket or rest[:1] not in ("", ":"):
-            raise ValueError(f"{text!r} is not [address]:port")
+            raise ValueError(message("{text!r} is not [address]:port", text=text))
         colon, port_text = rest[:1], rest[1:]
     elif family == 6 and (text.startswith("::") or not text.startswith(":")):
         addresses_text, colon, port_text = text, "", ""
@@ -93,7 +94,7 @@ def _parse_range(text: str, family: int) -> NatRange:
         low = full_address(first, family)
         addresses = (low, full_address(last, family) if dash else low)
     elif not colon:
-        raise ValueError("neither an address nor a port")
+        raise ValueError(message("neither an address nor a port"))
     ports, base = parse_ports(port_text) if colon else (None, None)
     return NatRange(addresses, ports, base, family)
 
@@ -106,7 +107,7 @@ def parse_nat_range(text: str, family: int) -> NatRange:
     """
     wanted = _parse_range(text, family)
     if wanted.base_port == 0:
-        raise ValueError("a range of ports can't be shifted from port 0")
+        raise ValueError(message("a range of ports can't be shifted from port 0"))
     return wanted
 
 

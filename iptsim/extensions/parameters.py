@@ -43,7 +43,7 @@ def parse_protocol(text: str) -> int:
     if number is None:
         number = _protocol_of_this_machine(name)
     if number is None:
-        raise NoSuchWord(f"unknown protocol {text!r}; its number works as well", text, known)
+        raise NoSuchWord(message("unknown protocol {text!r}; its number works as well", text=text), text, known)
     return number
 
 
@@ -68,7 +68,13 @@ def parse_interface(text: str) -> str:
         ValueError: longer than the kernel allows.
     """
     if len(text.encode()) >= _IFNAMSIZ:
-        raise ValueError(f"the interface name {text!r} is longer than {_IFNAMSIZ - 1} characters")
+        raise ValueError(
+            message(
+                "the interface name {text!r} is longer than {ifnamsiz} characters",
+                text=text,
+                ifnamsiz=_IFNAMSIZ - 1,
+            )
+        )
     return text
 
 

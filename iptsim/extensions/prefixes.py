@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from iptsim.extensions.values import integer, one_address
+from iptsim.languages import message
 from iptsim.packet import address_text
 
 _LONGEST = 64
@@ -31,9 +32,11 @@ def parse_prefix(text: str) -> Prefix:
     address_part, slash, length_part = text.partition("/")
     address, length = one_address(address_part, 6), integer(length_part, 0, 128) if slash else 128
     if length > _LONGEST:
-        raise ValueError(f"the prefix {text} is longer than {_LONGEST} bits")
+        raise ValueError(
+            message("the prefix {text} is longer than {longest} bits", text=text, longest=_LONGEST)
+        )
     if address & (_ALL >> length):
-        raise ValueError(f"the address of {text} has bits set beyond the prefix")
+        raise ValueError(message("the address of {text} has bits set beyond the prefix", text=text))
     return Prefix(address, length)
 
 

@@ -69,16 +69,20 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
     """
     digits, slash, unit = text.partition("/")
     if not (digits.isascii() and digits.isdigit()) or (slash and not unit):
-        raise ValueError(f"{text!r} is not a rate such as 10/second or 3/minute")
+        raise ValueError(message("{text!r} is not a rate such as 10/second or 3/minute", text=text))
     name = next((name for name in _WRITTEN if name.startswith(unit.lower())), None)
     if name is None:
-        raise ValueError(f"unknown unit of time {unit!r}; choose from: {', '.join(_WRITTEN)}")
+        raise ValueError(message("unknown unit of time {unit!r}; choose from: {choices}", unit=unit, choices=', '.join(_WRITTEN)))
     if int(digits) == 0:
-        raise ValueError("a rate of 0 matches no packet; iptables rejects it")
+        raise ValueError(message("a rate of 0 matches no packet; iptables rejects it"))
     seconds = _WRITTEN[name]
     ticks = scale * seconds // int(digits)
     if ticks == 0:
-        raise ValueError(f"{text} is too fast: at most {scale * seconds} a {name}")
+        raise ValueError(
+            message(
+                "{text} is too fast: at most {scale} a {name}", text=text, scale=scale * seconds, name=name
+            )
+        )
     return ticks, seconds
 
 

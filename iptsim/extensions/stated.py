@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.languages import message
 
 
 def stated_number(name: str, value: Any) -> int | None:
@@ -21,4 +22,4 @@ def stated_number(name: str, value: Any) -> int | None:
     try:
         return int(value, 0) if isinstance(value, str) else int(value)
     except (TypeError, ValueError):
-        raise UsageError(f"{name}={value} is not a whole number") from None
+        raise UsageError(message("{name}={value} is not a whole number", name=name, value=value)) from None

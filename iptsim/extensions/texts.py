@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.extensions.base import Value, quote
+from iptsim.languages import message
 
 
 def cut(text: str, longest: int) -> str:
@@ -27,9 +28,9 @@ def text_value(expected: str, longest: int, form: Callable[[str], str] = quote) 
 
     def parse(text: str) -> str:
         if not text:
-            raise ValueError("the text is empty")
+            raise ValueError(message("the text is empty"))
         if "\n" in text:
-            raise ValueError("a line break is not allowed here")
+            raise ValueError(message("a line break is not allowed here"))
         return cut(text, longest)
 
     return Value(expected, parse, form)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from iptsim.extensions.base import Value
 from iptsim.extensions.values import integer
+from iptsim.languages import message
 
 #: Symbolic names that iptables knows, by their value.
 TOS_NAMES = {
@@ -61,7 +62,7 @@ def parse_tos(text: str) -> Tos:
     for name, number in TOS_NAMES.items():
         if name.lower() == text.lower():
             return Tos(number, SYMBOLIC_MASK)
-    raise ValueError(f"unknown TOS {text!r}; choose from: a number, {', '.join(TOS_NAMES)}")
+    raise ValueError(message("unknown TOS {text!r}; choose from: a number, {choices}", text=text, choices=', '.join(TOS_NAMES)))
 
 
 TOS = Value("a TOS value with or without /mask (0x10/0x3f), or a name (Minimize-Delay)", parse_tos)

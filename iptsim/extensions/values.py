@@ -29,7 +29,7 @@ class NoSuchWord(ValueError):
         known: the words that are allowed.
     """
 
-    def __init__(self, message: str, word: str, known: Iterable[str]) -> None:
+    def __init__(self, message: Text, word: str, known: Iterable[str]) -> None:
         super().__init__(message)
         self.word = word
         self.known = known
@@ -52,16 +52,18 @@ def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
         ValueError: not a number, or outside `low` to `high`.
     """
     if not _INTEGER.fullmatch(text):
-        raise ValueError(f"{text!r} is not a number")
+        raise ValueError(message("{text!r} is not a number", text=text))
     digits = text.lstrip("+")
     try:
         number = int(
             digits, 8 if digits.startswith("0") and digits[1:2] not in ("x", "X") and len(digits) > 1 else 0
         )
     except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(message("{text!r} is not a number", text=text)) from None
     if not low <= number <= high:
-        raise ValueError(f"{number} is not between {low} and {high}")
+        raise ValueError(
+            message("{number} is not between {low} and {high}", number=number, low=low, high=high)
+        )
     return number
 
 
@@ -119,7 +121,9 @@ def parse_network(text: str, family: int) -> Network:
     elif mask_text.isascii() and mask_text.isdigit():
         length = int(mask_text)
         if length > width:
-            raise ValueError(f"the prefix length {length} is over {width}")
+            raise ValueError(
+                message("the prefix length {length} is over {width}", length=length, width=width)
+            )
         mask = ((1 << length) - 1) << (width - length)
     else:
         mask = one_address(mask_text, family)
@@ -196,10 +200,22 @@ def one_address(text: str, family: int) -> int:
         except ValueError:
             if re.fullmatch(r"[A-Za-z0-9._-]+", text) and re.search(r"[A-Za-z]", text):
                 raise ValueError(
-                    f"{text!r} is a host name; iptables would look it up once, so write its address instead"
+                    message(
+                        "{text!r} is a host name; iptables would look it up once, so write its address instead",
+                        text=text,
+                    )
                 ) from None
-            raise ValueError(f"{text!r} is not an IPv{family} address") from None
-        raise ValueError(f"{text!r} is an IPv{other} address in an IPv{family} ruleset") from None
+            raise ValueError(
+                message("{text!r} is not an IPv{family} address", text=text, family=family)
+            ) from None
+        raise ValueError(
+            message(
+                "{text!r} is an IPv{other} address in an IPv{family} ruleset",
+                text=text,
+                other=other,
+                family=family,
+            )
+        ) from None
 
 
 NETWORK = Value(
@@ -229,7 +245,7 @@ def full_address(text: str, family: int) -> int:
         ValueError: not an address of that family.
     """
     if family == 4 and text.count(".") != 3:
-        raise ValueError(f"{text!r} is not an IPv4 address")
+        raise ValueError(message("{text!r} is not an IPv4 address", text=text))
     return one_address(text, family)
 
 
@@ -248,7 +264,7 @@ def port(text: str) -> int:
         return integer(text, 0, 65535)
     if text in PORTS:
         return PORTS[text]
-    raise NoSuchWord(f"{text!r} is neither a port number nor a known service", text, PORTS)
+    raise NoSuchWord(message("{text!r} is neither a port number nor a known service", text=text), text, PORTS)
 
 
 def any_port_range(text: str) -> tuple[int, int]:
@@ -271,7 +287,7 @@ def port_range(text: str) -> tuple[int, int]:
     """
     low, high = any_port_range(text)
     if low > high:
-        raise ValueError(f"the range {text} ends before it starts")
+        raise ValueError(message("the range {text} ends before it starts", text=text))
     return low, high
 
 
@@ -364,9 +380,11 @@ def bare_value(expected: str, longest: int | None = None) -> Value:
 
     def parse(text: str) -> str:
         if not text:
-            raise ValueError("the name is empty")
+            raise ValueError(message("the name is empty"))
         if longest is not None and len(text.encode()) > longest:
-            raise ValueError(f"{text!r} is longer than {longest} characters")
+            raise ValueError(
+                message("{text!r} is longer than {longest} characters", text=text, longest=longest)
+            )
         return text
 
     return Value(expected, parse, bare)
@@ -395,7 +413,7 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
 
     def parse(text: str) -> str:
         if text not in choices:
-            raise NoSuchWord(f"unknown value {text!r}; choose from: {', '.join(choices)}", text, choices)
+            raise NoSuchWord(message("unknown value {text!r}; choose from: {choices}", text=text, choices=', '.join(choices)), text, choices)
         return text
 
     return Value(expected, parse)
@@ -415,7 +433,7 @@ def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()
         for word in text.split(","):
             name = next((name for name in known if word and name.startswith(word.upper())), None)
             if name is None:
-                raise NoSuchWord(f"unknown value {word!r}; choose from: {', '.join(known)}", word, known)
+                raise NoSuchWord(message("unknown value {word!r}; choose from: {choices}", word=word, choices=', '.join(known)), word, known)
             found.add(name)
         return tuple(name for name in printed or known if name in found)
 

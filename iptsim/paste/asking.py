@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iptsim.errors import UsageError
+from iptsim.languages import message
 from iptsim.paste.lines import lines_of
 from iptsim.paste.pieces import Ask
 from iptsim.paste.splitting import split
@@ -20,6 +21,10 @@ def fields_of_line(text: str) -> dict[str, Any]:
     asked = [piece for segment in segments for piece in segment.pieces if isinstance(piece, Ask)]
     if not asked:
         raise UsageError(
-            f"--packet {text[:80]}: no packet in it; give a line that the kernel logged, of conntrack -L or of tcpdump"
+            message(
+                "--packet {text}: no packet in it; give a line that the kernel logged, of conntrack -L or of "
+                "tcpdump",
+                text=text[:80],
+            )
         )
     return dict(asked[0].fields)

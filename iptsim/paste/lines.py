@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from iptsim.errors import CaptureError
+from iptsim.languages import message
 
 #: Blanks that a shell does not recognize, and zero-width characters.
 _BLANKS = str.maketrans(
@@ -66,7 +67,9 @@ def decode(data: bytes, name: str) -> str:
         if data.startswith(mark):
             return data.decode(encoding, "replace")
     if b"\0" in data:
-        raise CaptureError(f"{name}: this is a binary file; save the output of `iptables-save -c` instead")
+        raise CaptureError(
+            message("{name}: this is a binary file; save the output of `iptables-save -c` instead", name=name)
+        )
     return data.decode("utf-8", "replace")
 
 

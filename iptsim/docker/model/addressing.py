@@ -10,6 +10,7 @@ from iptsim.docker.model.settings import DEFAULT_BRIDGE, DEFAULT_NETWORK, Docker
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Subnet
 from iptsim.host.dockerd import DockerDaemon
+from iptsim.languages import message
 from iptsim.packet import Family
 
 #: (prefix, length of a network's subnet): Docker's defaults, libnetwork's ipamutils.
@@ -60,7 +61,7 @@ def free_subnet(daemon: DockerDaemon, networks: Collection[DockerNetwork]) -> Su
                 if behind >> 32:
                     break
                 address = IPv4Address(behind)
-    raise CaptureError("default-address-pools: all subnets are taken; give the network a subnet")
+    raise CaptureError(message("default-address-pools: all subnets are taken; give the network a subnet"))
 
 
 def free_address(network: DockerNetwork, family: Family, taken: Collection[int]) -> int | None:

@@ -17,6 +17,7 @@ from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Eng
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, check_interface_name
 from iptsim.packet import FAMILIES, Family, parse_address
+from iptsim.languages import message
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)
@@ -28,7 +29,7 @@ def _checked_address(text: str) -> str:
     """Return an address as a rule takes it, without a zone (`%eth0`)."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text!r} has a zone, which rules do not take")
+        raise ValueError(message("{text!r} has a zone, which rules do not take", text=text))
     return str(address)
 
 
@@ -183,7 +184,11 @@ class DockerHost(Frozen):
             for endpoint in container.endpoints:
                 if endpoint.network not in names:
                     raise ValueError(
-                        f"container {container.name} is on {endpoint.network}, but no such network exists"
+                        message(
+                            "container {name} is on {network}, but no such network exists",
+                            name=container.name,
+                            network=endpoint.network,
+                        )
                     )
         return self
 
@@ -200,7 +205,13 @@ class DockerHost(Frozen):
         """
         known = next((one for one in GENERATIONS if one == generation), None)
         if known is None:
-            raise ValueError(f"unknown engine {generation!r}; choose from: {', '.join(GENERATIONS)}")
+            raise ValueError(
+                message(
+                    "unknown engine {generation!r}; choose from: {choices}",
+                    generation=generation,
+                    choices=", ".join(GENERATIONS),
+                )
+            )
         given = self.daemon.ip6tables if "ip6tables" in self.daemon.sources else None
         update = {"version": RELEASES[known], "generation": known, "ip6tables": given}
         return self.model_copy(update={"daemon": self.daemon.model_copy(update=update)})

@@ -23,7 +23,7 @@ from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.docker_inspect import BRIDGE_OPTION
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
-from iptsim.languages import Text
+from iptsim.languages import Text, message, text_of
 from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
 
@@ -72,7 +72,7 @@ class _Project:
         self.daemon = daemon
         top = self._mapping(document, "the file")
         if "services" not in top:
-            raise self._error("services", "missing, so this is not a Compose file")
+            raise self._error("services", message("missing, so this is not a Compose file"))
         self.services = {
             name: self._mapping(service or {}, f"services.{name}")
             for name, service in self._mapping(top["services"], "services").items()
@@ -89,18 +89,18 @@ class _Project:
         self.containers = 0
 
     def _error(self, key: str, what: Text) -> CaptureError:
-        return CaptureError(f"{self.source}: {key}: {what}")
+        return CaptureError(message("{source}: {key}: {what}", source=self.source, key=key, what=what))
 
     def _mapping(self, value: Any, key: str) -> Mapping[str, Any]:
         if not isinstance(value, dict):
-            raise self._error(key, f"{brief(value)} is not a mapping")
+            raise self._error(key, message("{value} is not a mapping", value=brief(value)))
         return {str(name): item for name, item in value.items()}
 
     def _list(self, value: Any, key: str) -> list[Any]:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self._error(key, f"{brief(value)} is not a list")
+            raise self._error(key, message("{value} is not a list", value=brief(value)))
         return value
 
     def host(self) -> DockerHost:
@@ -109,7 +109,7 @@ class _Project:
         made = {default.name: default} if default is not None else {}
         used = {name for service in self.services for name in self._places(service)}
         for name in sorted(used - self.given.keys() - {"default", _DEFAULT_BRIDGE}):
-            raise self._error("networks", f"unknown network {name}, which a service uses")
+            raise self._error("networks", message("unknown network {name}, which a service uses", name=name))
         for name in sorted(used - {_DEFAULT_BRIDGE}):
             network = self._network(name, [*made.values(), *self.networks.values()])
             if network is not None:
@@ -155,7 +155,7 @@ class _Project:
         try:
             return DockerNetwork(**fields, **read_options(settings))
         except OptionError as error:
-            raise self._error(f"{key}.driver_opts.{error.option}", str(error)) from None
+            raise self._error(f"{key}.driver_opts.{error.option}", text_of(error)) from None
         except ValidationError as error:
             raise self._error(f"{key}.driver_opts", complaint(error)) from None
 
@@ -165,7 +165,7 @@ class _Project:
     def _truth(self, value: Any, key: str) -> bool:
         text = str(value).lower()
         if text not in _ON | _OFF:
-            raise self._error(key, f"{brief(value)} is neither true nor false")
+            raise self._error(key, message("{value} is neither true nor false", value=brief(value)))
         return text in _ON
 
     def _subnets(self, entry: Mapping[str, Any], key: str, others: list[DockerNetwork]) -> Iterator[Any]:
@@ -194,7 +194,7 @@ class _Project:
                 return
             if service in visiting:
                 raise self._error(
-                    f"services.{service}.depends_on", "the services depend on each other in a circle"
+                    f"services.{service}.depends_on", message("the services depend on each other in a circle")
                 )
             visiting.add(service)
             for other in self._needs(service):
@@ -212,7 +212,7 @@ class _Project:
         names += [str(link).partition(":")[0] for link in self._list(entry.get("links"), f"{key}.links")]
         for name in names:
             if name not in self.services:
-                raise self._error(key, f"unknown service {name}")
+                raise self._error(key, message("unknown service {name}", name=name))
         return sorted(map(str, names))
 
     def _containers(self, service: str) -> Iterator[DockerContainer]:
@@ -220,10 +220,15 @@ class _Project:
         deploy = self._mapping(entry.get("deploy") or {}, f"{key}.deploy")
         count = entry.get("scale", deploy.get("replicas", 1))
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise self._error(f"{key}.deploy.replicas", f"{brief(count)} is not a number of containers")
+            raise self._error(
+                f"{key}.deploy.replicas", message("{count} is not a number of containers", count=brief(count))
+            )
         self.containers += count
         if self.containers > CONTAINER_LIMIT:
-            raise self._error(f"{key}.deploy.replicas", f"more than {CONTAINER_LIMIT:,} containers in all")
+            raise self._error(
+                f"{key}.deploy.replicas",
+                message("more than {container_limit:,} containers in all", container_limit=CONTAINER_LIMIT),
+            )
         for number in range(1, count + 1):
             name = str(entry.get("container_name") or f"{self.name}-{service}-{number}")
             yield DockerContainer(
@@ -249,7 +254,9 @@ class _Project:
                     taken.add(address)
             priority = place.get("gw_priority", 0)
             if not isinstance(priority, int):
-                raise self._error(f"{key}.gw_priority", f"{brief(priority)} is not a number")
+                raise self._error(
+                    f"{key}.gw_priority", message("{priority} is not a number", priority=brief(priority))
+                )
             aliases = (service, *map(str, self._list(place.get("aliases"), f"{key}.aliases")))
             yield Endpoint(
                 network=network.name, addresses=addresses, aliases=aliases, gateway_priority=priority
@@ -264,10 +271,11 @@ class _Project:
         try:
             address = subnet_of(str(given)).address
         except ValueError as error:
-            raise self._error(f"{key}.ipv{family}_address", str(error)) from None
+            raise self._error(f"{key}.ipv{family}_address", text_of(error)) from None
         if not any(subnet.covers(family, address) for subnet in network.subnets):
             raise self._error(
-                f"{key}.ipv{family}_address", f"{given} is outside the subnets of {network.name}"
+                f"{key}.ipv{family}_address",
+                message("{given} is outside the subnets of {name}", given=given, name=network.name),
             )
         return address
 
@@ -287,7 +295,7 @@ class _Project:
     def _short(self, port: dict[str, Any]) -> str:
         """Return a port's long form as a short one."""
         if "target" not in port:
-            raise ValueError("it has no target")
+            raise ValueError(message("it has no target"))
         address = str(port.get("host_ip") or "")
         address = f"[{address}]:" if ":" in address else f"{address}:" if address else ""
         host = f"{port['published']}:" if port.get("published") else ":" if address else ""
@@ -298,13 +306,13 @@ class _Project:
             try:
                 yield from read_expose(str(port))
             except ValueError as error:
-                raise self._error(f"{key}.expose[{number}]", str(error)) from None
+                raise self._error(f"{key}.expose[{number}]", text_of(error)) from None
 
     def _links(self, entry: Mapping[str, Any], key: str) -> Iterator[Link]:
         for number, text in enumerate(self._list(entry.get("links"), f"{key}.links")):
             try:
                 link = read_link(str(text))
             except ValueError as error:
-                raise self._error(f"{key}.links[{number}]", str(error)) from None
+                raise self._error(f"{key}.links[{number}]", text_of(error)) from None
             target = self.services[link.target].get("container_name") or f"{self.name}-{link.target}-1"
             yield Link(target=str(target), alias=link.alias)

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from iptsim.errors import CaptureError, Span, pointed
+from iptsim.errors import FileSyntaxError, Span
 from iptsim.extensions.values import NoSuchWord
+from iptsim.languages import Text, message, text_of
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -162,20 +163,24 @@ def check_settings(text: str, path: str) -> None:
 
 def _check_key(member: Member, text: str, path: str) -> None:
     if member.key not in KEYS:
-        unknown = NoSuchWord(f"dockerd knows no setting {member.key!r}", member.key, KEYS)
-        raise _error(str(unknown), text, path, member.key_at, unknown.nearest())
+        unknown = NoSuchWord(message("dockerd knows no setting {key!r}", key=member.key), member.key, KEYS)
+        raise _error(text_of(unknown), text, path, member.key_at, unknown.nearest())
 
 
 def _check_value(member: Member, text: str, path: str) -> None:
     kind = KEYS.get(member.key, _ANY)
     if member.value is not None and not kind.fits(member.value):
         raise _error(
-            f"{member.key} must be {kind.wanted}", text, path, member.value_at, "dockerd rejects this value"
+            message("{key} must be {wanted}", key=member.key, wanted=kind.wanted),
+            text,
+            path,
+            member.value_at,
+            message("dockerd rejects this value"),
         )
 
 
-def _error(message: str, text: str, path: str, at: tuple[int, int], hint: str) -> CaptureError:
+def _error(what: Text, text: str, path: str, at: tuple[int, int], hint: Text) -> FileSyntaxError:
     begin = text.rfind("\n", 0, at[0]) + 1
     line = text[begin:].partition("\n")[0]
     span = Span(path, text.count("\n", 0, at[0]) + 1, at[0] - begin, min(at[1] - begin, len(line)))
-    return CaptureError(pointed(message, span, line, hint))
+    return FileSyntaxError(what, span, line, hint)

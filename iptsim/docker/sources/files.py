@@ -18,6 +18,7 @@ from iptsim.host.containers import Network
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import converted
 from iptsim.host.model import Host
+from iptsim.languages import message, text_of
 from iptsim.reading import brief, parse_json, read_file
 
 _YAML = (".yml", ".yaml")
@@ -89,7 +90,7 @@ def _options(path: str, text: str) -> DockerDaemon:
     try:
         return dockerd_options.make_daemon([(path, dockerd_options.shell_options(text))], None, ())
     except ValueError as error:
-        raise CaptureError(f"{path}: DOCKER_OPTS: {error}") from None
+        raise CaptureError(message("{path}: DOCKER_OPTS: {error}", path=path, error=text_of(error))) from None
 
 
 def _from_json(text: str, path: str) -> DockerHost:
@@ -100,7 +101,7 @@ def _from_json(text: str, path: str) -> DockerHost:
         check_settings(text, path)
         options = dockerd_options.file_options(document)
     except ValueError as error:
-        raise CaptureError(f"{path}: {error}") from None
+        raise CaptureError(message("{path}: {error}", path=path, error=text_of(error))) from None
     return of_daemon(dockerd_options.make_daemon([(path, options)], None, ()))
 
 
@@ -114,7 +115,7 @@ def _from_inspect(document: list[Any], path: str) -> DockerHost:
 
     def add(entry: Any) -> None:
         if not isinstance(entry, dict):
-            raise ValueError(f"{brief(entry)} is neither a container nor a network")
+            raise ValueError(message("{entry} is neither a container nor a network", entry=brief(entry)))
         if "IPAM" in entry:
             network = docker_inspect.network(docker_inspect.NetworkEntry.model_validate(entry))
             host.networks[network.name] = network

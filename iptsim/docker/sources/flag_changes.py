@@ -20,6 +20,7 @@ from iptsim.docker.model.settings import (
 from iptsim.docker.sources.flag_values import read_expose, read_publish
 from iptsim.errors import UsageError
 from iptsim.host.containers import Endpoint, Link
+from iptsim.languages import message, text_of
 from iptsim.packet import FAMILIES, Family, protocol_name
 
 Change = tuple[str, str]
@@ -57,13 +58,19 @@ def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
     for name, value in changes:
         change = _CHANGES.get(name)
         if change is None:
-            raise UsageError(f"unknown change {name!r}; choose from: {', '.join(sorted(_CHANGES))}")
+            raise UsageError(
+                message(
+                    "unknown change {name!r}; choose from: {choices}",
+                    name=name,
+                    choices=", ".join(sorted(_CHANGES)),
+                )
+            )
         try:
             docker = change(docker, value)
         except UsageError:
             raise
         except ValueError as error:
-            raise UsageError(f"--{name}: {error}") from None
+            raise UsageError(message("--{name}: {error}", name=name, error=text_of(error))) from None
     return docker
 
 
@@ -78,7 +85,7 @@ def truth(text: str) -> bool:
         return True
     if word in ("false", "0", "f", "no", "off"):
         return False
-    raise ValueError(f"{text!r} is neither true nor false")
+    raise ValueError(message("{text!r} is neither true nor false", text=text))
 
 
 # -- the daemon ------------------------------------------------------------------------------------
@@ -122,7 +129,7 @@ def _known_network(docker: DockerHost, name: str) -> DockerNetwork:
     found = docker.network(name)
     if found is None:
         known = ", ".join(network.name for network in docker.networks) or "none"
-        raise ValueError(f"unknown network {name!r}; choose from: {known}")
+        raise ValueError(message("unknown network {name!r}; choose from: {known}", name=name, known=known))
     return found
 
 
@@ -159,14 +166,16 @@ def _known_container(docker: DockerHost, name: str) -> DockerContainer:
         found = aliased[0] if len(aliased) == 1 else None
     if found is None:
         known = ", ".join(container.name for container in docker.containers) or "none"
-        raise ValueError(f"unknown running container {name!r}; choose from: {known}")
+        raise ValueError(
+            message("unknown running container {name!r}; choose from: {known}", name=name, known=known)
+        )
     return found
 
 
 def _split(value: str, form: str) -> tuple[str, str]:
     name, colon, rest = value.partition(":")
     if not name or not colon or not rest:
-        raise ValueError(f"{value!r} is not {form}")
+        raise ValueError(message("{value!r} is not {form}", value=value, form=form))
     return name, rest
 
 
@@ -175,12 +184,20 @@ def _publish(docker: DockerHost, value: str) -> DockerHost:
     container = _known_container(docker, name)
     new = read_publish(rest)
     if any(publication.host_port == 0 for publication in new):
-        raise ValueError(f"{value!r} has no host port; the engine would choose one at random")
+        raise ValueError(
+            message("{value!r} has no host port; the engine would choose one at random", value=value)
+        )
     for publication in new:
         for other in docker.containers:
             for taken in other.published:
                 if _clash(publication, taken):
-                    raise ValueError(f"host port {taken.host_port} is taken by {other.name}")
+                    raise ValueError(
+                        message(
+                            "host port {host_port} is taken by {name}",
+                            host_port=taken.host_port,
+                            name=other.name,
+                        )
+                    )
     return _container(docker, container, published=(*container.published, *new))
 
 
@@ -205,9 +222,13 @@ def _unpublish(docker: DockerHost, value: str) -> DockerHost:
             for port in container.published
         )
         raise ValueError(
-            f"{container.name} has no such published port; choose a container port from: {own}"
+            message(
+                "{name} has no such published port; choose a container port from: {own}",
+                name=container.name,
+                own=own,
+            )
             if own
-            else f"{container.name} publishes no port"
+            else message("{name} publishes no port", name=container.name)
         )
     return _container(docker, container, published=kept)
 
@@ -227,7 +248,10 @@ def _link(docker: DockerHost, value: str) -> DockerHost:
         default = docker.default_network
         if default is None or one.endpoint(default.name) is None:
             raise ValueError(
-                f"{one.name} is not on the default bridge, the only network where links open ports"
+                message(
+                    "{name} is not on the default bridge, the only network where links open ports",
+                    name=one.name,
+                )
             )
     link = Link(target=server.name, alias=alias or server.name)
     return _container(docker, client, links=(*(one for one in client.links if one != link), link))
@@ -239,7 +263,7 @@ def _unlink(docker: DockerHost, value: str) -> DockerHost:
     target = rest.partition(":")[0]
     kept = tuple(link for link in client.links if link.target != target)
     if len(kept) == len(client.links):
-        raise ValueError(f"{client.name} has no link to {target}")
+        raise ValueError(message("{name} has no link to {target}", name=client.name, target=target))
     return _container(docker, client, links=kept)
 
 
@@ -248,14 +272,18 @@ def _connect(docker: DockerHost, value: str) -> DockerHost:
     target, _, given = rest.partition(":")
     container, network = _known_container(docker, name), _known_network(docker, target)
     if container.endpoint(network.name) is not None:
-        raise ValueError(f"{container.name} is already on {network.name}")
+        raise ValueError(message("{name} is already on {name2}", name=container.name, name2=network.name))
     addresses: dict[Family, int] = {}
     for family in FAMILIES:
         taken = _taken(docker, network, family)
         if given and ip_address(given).version == family:
             address: int | None = subnet_of(given).address
             if address in taken or not any(subnet.covers(family, address or 0) for subnet in network.subnets):
-                raise ValueError(f"{given} is taken or outside the subnets of {network.name}")
+                raise ValueError(
+                    message(
+                        "{given} is taken or outside the subnets of {name}", given=given, name=network.name
+                    )
+                )
         else:
             address = free_address(network, family, taken)
         if address is not None:
@@ -277,7 +305,7 @@ def _disconnect(docker: DockerHost, value: str) -> DockerHost:
     name, rest = _split(value, "CONTAINER:NETWORK")
     container, network = _known_container(docker, name), _known_network(docker, rest)
     if container.endpoint(network.name) is None:
-        raise ValueError(f"{container.name} is not on {network.name}")
+        raise ValueError(message("{name} is not on {name2}", name=container.name, name2=network.name))
     kept = tuple(endpoint for endpoint in container.endpoints if endpoint.network != network.name)
     docker = _container(docker, container, endpoints=kept)
     return _with(docker, joins=tuple(join for join in docker.joins if join != (container.name, network.name)))

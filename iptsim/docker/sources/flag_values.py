@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from iptsim.docker.model.settings import Publication
 from iptsim.host.containers import ExposedPort, Link
+from iptsim.languages import message
 from iptsim.packet import PROTOCOLS
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -39,7 +40,12 @@ def read_publish(text: str) -> list[Publication]:
         ]
     if len(hosts) != len(ports):
         raise ValueError(
-            f"{text!r} publishes {len(ports)} ports on {len(hosts)}: the ranges must have the same length"
+            message(
+                "{text!r} publishes {count} ports on {count2}: the ranges must have the same length",
+                text=text,
+                count=len(ports),
+                count2=len(hosts),
+            )
         )
     return [
         Publication(proto=proto, container_port=inner, address=address, host_port=outer)
@@ -65,7 +71,7 @@ def read_link(text: str) -> Link:
     """
     target, _, alias = text.partition(":")
     if not target or ":" in alias:
-        raise ValueError(f"{text!r} is not CONTAINER or CONTAINER:ALIAS")
+        raise ValueError(message("{text!r} is not CONTAINER or CONTAINER:ALIAS", text=text))
     return Link(target=target, alias=alias or target)
 
 
@@ -73,7 +79,14 @@ def _protocol(text: str) -> tuple[str, int]:
     rest, slash, name = text.partition("/")
     name = name.lower() if slash else "tcp"
     if name not in _PROTOCOLS:
-        raise ValueError(f"{text!r}: unknown protocol {name!r}; choose from: {', '.join(_PROTOCOLS)}")
+        raise ValueError(
+            message(
+                "{text!r}: unknown protocol {name!r}; choose from: {choices}",
+                text=text,
+                name=name,
+                choices=", ".join(_PROTOCOLS),
+            )
+        )
     return rest, PROTOCOLS[name]
 
 
@@ -82,7 +95,7 @@ def _address(rest: str, text: str) -> tuple[str, str]:
     if rest.startswith("["):
         address, bracket, rest = rest[1:].partition("]:")
         if not bracket:
-            raise ValueError(f"{text!r} has no port after its address")
+            raise ValueError(message("{text!r} has no port after its address", text=text))
     elif rest.count(":") == 2:
         address, _, rest = rest.partition(":")
     else:
@@ -92,15 +105,19 @@ def _address(rest: str, text: str) -> tuple[str, str]:
     try:
         return str(ip_address(address)), rest
     except ValueError:
-        raise ValueError(f"{text!r}: {address!r} is not an address") from None
+        raise ValueError(
+            message("{text!r}: {address!r} is not an address", text=text, address=address)
+        ) from None
 
 
 def _range(ports: str, text: str) -> range:
     found = _PORTS.fullmatch(ports)
     if found is None:
-        raise ValueError(f"{text!r}: {ports!r} is neither a port nor a port range")
+        raise ValueError(
+            message("{text!r}: {ports!r} is neither a port nor a port range", text=text, ports=ports)
+        )
     first = int(found[1])
     last = int(found[2] or first)
     if not 1 <= first <= last <= 65535:
-        raise ValueError(f"{text!r}: {ports} are not ports from 1 to 65535")
+        raise ValueError(message("{text!r}: {ports} are not ports from 1 to 65535", text=text, ports=ports))
     return range(first, last + 1)

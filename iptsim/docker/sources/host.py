@@ -30,6 +30,7 @@ from iptsim.host.foreign import complaint
 from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
 from iptsim.packet import FAMILIES, Family, address_text
+from iptsim.languages import message, text_of
 
 _WSL2 = "loopback0"
 
@@ -147,7 +148,15 @@ def _checked(daemon: DockerDaemon, field: str, value: str, read: Callable[[str],
     except ValueError:
         key = {"host_binding": "ip"}.get(field, field.replace("_", "-"))
         file = daemon.sources.get(field, "the settings")
-        raise CaptureError(f"{file}: {key}: {value!r} is not {expected}") from None
+        raise CaptureError(
+            message(
+                "{file}: {key}: {value!r} is not {expected}",
+                file=file,
+                key=key,
+                value=value,
+                expected=expected,
+            )
+        ) from None
 
 
 def _forwarded_before(host: Host, docker: DockerHost) -> Iterable[Family]:
@@ -232,7 +241,11 @@ def _network(network: Network) -> DockerNetwork:
         fields = read_options(network.options) | known
         return DockerNetwork(**fields)
     except OptionError as error:
-        raise CaptureError(f"{place}, option {error.option}: {error}") from None
+        raise CaptureError(
+            message(
+                "{place}, option {option}: {error}", place=place, option=error.option, error=text_of(error)
+            )
+        ) from None
     except ValidationError as error:
         raise CaptureError(f"{place}: {complaint(error)}") from None
 

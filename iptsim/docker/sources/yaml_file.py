@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.errors import CaptureError, UsageError
+from iptsim.languages import Text, message, text_of
 from iptsim.reading import brief
 
 #: Most characters of a file.
@@ -49,17 +50,28 @@ def read_yaml(text: str, source: str) -> Any:
         import yaml
     except ImportError:
         raise UsageError(
-            f"{source}: reading a Compose file needs PyYAML; install it with `pip install 'iptsim[compose]'`"
+            message(
+                "{source}: reading a Compose file needs PyYAML; install it with `pip install 'iptsim[compose]'`",
+                source=source,
+            )
         ) from None
     if len(text) > LENGTH_LIMIT:
-        raise CaptureError(f"{source}: more than {LENGTH_LIMIT:,} characters, the most of a Compose file")
+        raise CaptureError(
+            message(
+                "{source}: more than {length_limit:,} characters, the most of a Compose file",
+                source=source,
+                length_limit=LENGTH_LIMIT,
+            )
+        )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     reader = _Reader(source)
     try:
         for event in yaml.parse(text, Loader=loader):
             reader.take(type(event).__name__, event)
     except yaml.YAMLError as error:
-        raise CaptureError(f"{source}: not YAML: {error}") from None
+        raise CaptureError(
+            message("{source}: not YAML: {error}", source=source, error=text_of(error))
+        ) from None
     return reader.document
 
 
@@ -78,7 +90,9 @@ class _Reader:
         if kind == "DocumentStartEvent":
             self.documents += 1
             if self.documents > 1:
-                raise self._error(event.start_mark, "the file has a second document; only one is read")
+                raise self._error(
+                    event.start_mark, message("the file has a second document; only one is read")
+                )
         elif kind == "ScalarEvent":
             self._place(_scalar(event), 1, 0, event)
             if event.anchor is not None:
@@ -86,13 +100,18 @@ class _Reader:
         elif kind == "AliasEvent":
             if event.anchor not in self.anchors:
                 raise self._error(
-                    event.start_mark, f"unknown alias *{event.anchor}: no anchor of that name precedes it"
+                    event.start_mark,
+                    message(
+                        "unknown alias *{anchor}: no anchor of that name precedes it", anchor=event.anchor
+                    ),
                 )
             self._place(*self.anchors[event.anchor], event)
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             self.open.append(_Node([] if kind[0] == "S" else {}, event.anchor, event.start_mark))
             if len(self.open) > DEPTH_LIMIT:
-                raise self._error(event.start_mark, f"nested more than {DEPTH_LIMIT} deep")
+                raise self._error(
+                    event.start_mark, message("nested more than {depth_limit} deep", depth_limit=DEPTH_LIMIT)
+                )
         elif kind in ("SequenceEndEvent", "MappingEndEvent"):
             node = self.open.pop()
             for mapping in node.merged:
@@ -111,9 +130,14 @@ class _Reader:
         node.size += size
         node.depth = max(node.depth, depth + 1)
         if node.size > VALUE_LIMIT:
-            raise self._error(event.start_mark, f"more than {VALUE_LIMIT:,} values, aliases expanded")
+            raise self._error(
+                event.start_mark,
+                message("more than {value_limit:,} values, aliases expanded", value_limit=VALUE_LIMIT),
+            )
         if len(self.open) + depth > DEPTH_LIMIT:
-            raise self._error(event.start_mark, f"nested more than {DEPTH_LIMIT} deep")
+            raise self._error(
+                event.start_mark, message("nested more than {depth_limit} deep", depth_limit=DEPTH_LIMIT)
+            )
         if isinstance(node.value, list):
             node.value.append(value)
         elif node.key is None:
@@ -124,7 +148,7 @@ class _Reader:
 
     def _key(self, value: Any, event: Any) -> str:
         if isinstance(value, list | dict):
-            raise self._error(event.start_mark, f"{brief(value)} cannot be a key")
+            raise self._error(event.start_mark, message("{value} cannot be a key", value=brief(value)))
         return str(event.value) if hasattr(event, "value") else str(value)
 
     def _member(self, node: _Node, key: str, value: Any, event: Any) -> None:
@@ -132,15 +156,23 @@ class _Reader:
         if key == "<<":
             mappings = value if isinstance(value, list) else [value]
             if not all(isinstance(mapping, dict) for mapping in mappings):
-                raise self._error(event.start_mark, "only mappings can be merged by <<")
+                raise self._error(event.start_mark, message("only mappings can be merged by <<"))
             node.merged += mappings
         elif key in node.value:
-            raise self._error(event.start_mark, f"duplicate key {brief(key)}")
+            raise self._error(event.start_mark, message("duplicate key {key}", key=brief(key)))
         else:
             node.value[key] = value
 
-    def _error(self, mark: Any, what: str) -> CaptureError:
-        return CaptureError(f"{self.source}: line {mark.line + 1}, column {mark.column + 1}: {what}")
+    def _error(self, mark: Any, what: Text) -> CaptureError:
+        return CaptureError(
+            message(
+                "{source}: line {line}, column {column}: {what}",
+                source=self.source,
+                line=mark.line + 1,
+                column=mark.column + 1,
+                what=what,
+            )
+        )
 
 
 def _scalar(event: Any) -> Any:

@@ -44,9 +44,9 @@ def _parse(text: str, family: int) -> tuple[str, ...]:
         # a name may be cut short; the first that fits counts
         name = next((name for name in TYPES if word and name.startswith(word.upper())), None)
         if name is None:
-            raise NoSuchWord(f"unknown address type {word!r}; choose from: {', '.join(TYPES)}", word, TYPES)
+            raise NoSuchWord(message("unknown address type {word!r}; choose from: {choices}", word=word, choices=', '.join(TYPES)), word, TYPES)
         if family == 6 and name not in _TYPES6:
-            raise ValueError(f"IPv6 has no address type {name}")
+            raise ValueError(message("IPv6 has no address type {name}", name=name))
         found.add(name)
     return tuple(name for name in TYPES if name in found)
 
@@ -144,9 +144,9 @@ class _Addrtype(Match):
     @model_validator(mode="after")
     def _complete(self) -> _Addrtype:
         if self.src_type is None and self.dst_type is None:
-            raise ValueError("addrtype needs --src-type or --dst-type")
+            raise ValueError(message("addrtype needs --src-type or --dst-type"))
         if self.limit_iface_in and self.limit_iface_out:
-            raise ValueError("--limit-iface-in and --limit-iface-out exclude each other")
+            raise ValueError(message("--limit-iface-in and --limit-iface-out exclude each other"))
         return self
 
     @property

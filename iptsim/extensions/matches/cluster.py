@@ -74,7 +74,12 @@ class Cluster(Match):
     @model_validator(mode="after")
     def _complete(self) -> Cluster:
         if self.cluster_local_nodemask >> self.cluster_total_nodes:
-            raise ValueError(f"the local node is not among the {self.cluster_total_nodes} nodes")
+            raise ValueError(
+                message(
+                    "the local node is not among the {cluster_total_nodes} nodes",
+                    cluster_total_nodes=self.cluster_total_nodes,
+                )
+            )
         return self
 
     @property

@@ -57,7 +57,7 @@ def _parse(text: str) -> Amount:
     low = integer(low_text, 0, _MOST) if low_text else 0
     high = integer(high_text, 0, _MOST) if high_text else None
     if high is not None and high < low:
-        raise ValueError(f"the range {text} ends before it starts")
+        raise ValueError(message("the range {text} ends before it starts", text=text))
     return Amount(low, None if high == _MOST else high)
 
 

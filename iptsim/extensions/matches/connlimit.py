@@ -24,11 +24,13 @@ def _parse_mask(text: str, family: int) -> int:
     if text.isascii() and text.isdigit():
         length = int(text)
         if length > width:
-            raise ValueError(f"the prefix length {length} is over {width}")
+            raise ValueError(
+                message("the prefix length {length} is over {width}", length=length, width=width)
+            )
         return length
     found = prefix_length(one_address(text, family), width)
     if found is None:
-        raise ValueError(f"the mask {text} has holes")
+        raise ValueError(message("the mask {text} has holes", text=text))
     return found
 
 

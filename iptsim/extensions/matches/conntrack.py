@@ -81,7 +81,7 @@ def _statuses(text: str) -> tuple[str, ...]:
 def _direction(text: str) -> str:
     if text.upper() not in ("ORIGINAL", "REPLY"):
         raise NoSuchWord(
-            f"unknown direction {text!r}; choose from: ORIGINAL, REPLY", text, ("ORIGINAL", "REPLY")
+            message("unknown direction {text!r}; choose from: ORIGINAL, REPLY", text=text), text, ("ORIGINAL", "REPLY")
         )
     return text.upper()
 
@@ -233,7 +233,7 @@ class Conntrack(Match):
     @model_validator(mode="after")
     def _something(self) -> Conntrack:
         if not self.clauses():
-            raise ValueError("conntrack needs an option, such as --ctstate")
+            raise ValueError(message("conntrack needs an option, such as --ctstate"))
         return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:

@@ -45,7 +45,7 @@ def _parse(text: str) -> DeviceGroup:
     if text[:1].isdigit():
         return DeviceGroup(*masked_number(text))
     if not text:
-        raise ValueError("the group's name is empty")
+        raise ValueError(message("the group's name is empty"))
     return DeviceGroup(_KNOWN.get(text), name=text)
 
 
@@ -142,7 +142,7 @@ class Devgroup(Match):
     @model_validator(mode="after")
     def _complete(self) -> Devgroup:
         if self.src_group is None and self.dst_group is None:
-            raise ValueError("devgroup needs --src-group or --dst-group")
+            raise ValueError(message("devgroup needs --src-group or --dst-group"))
         return self
 
     def allowed_hooks(self) -> frozenset[str]:

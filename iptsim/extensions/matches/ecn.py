@@ -98,7 +98,7 @@ class Ecn(Match):
     @model_validator(mode="after")
     def _complete(self) -> Ecn:
         if not self.clauses():
-            raise ValueError("ecn needs one of --ecn-tcp-ece, --ecn-tcp-cwr, --ecn-ip-ect")
+            raise ValueError(message("ecn needs one of --ecn-tcp-ece, --ecn-tcp-cwr, --ecn-ip-ect"))
         return self
 
     def allowed_protocols(self) -> frozenset[int] | None:

@@ -84,7 +84,7 @@ def _parse_limit(text: str) -> ByteRate | _Written:
         return _Written(*parse_ticks(text, HASHLIMIT_SCALE))
     amount = int(found[1]) * _UNITS[found[2]]
     if not amount:
-        raise ValueError("a rate of 0 matches no packet; iptables rejects it")
+        raise ValueError(message("a rate of 0 matches no packet; iptables rejects it"))
     return ByteRate.of(amount)
 
 
@@ -92,7 +92,13 @@ def _parse_burst(text: str) -> int:
     found = re.fullmatch(r"([0-9]+|0x[0-9a-fA-F]+)([km]?b?)", text)
     number = integer(found[1], 0, 1 << 44) if found else 0
     if not found or number == 0 or (not found[2] and number > _MOST_BURST):
-        raise ValueError(f"{text!r} is not a burst of 1 to {_MOST_BURST} packets, or bytes such as 15kb")
+        raise ValueError(
+            message(
+                "{text!r} is not a burst of 1 to {most_burst} packets, or bytes such as 15kb",
+                text=text,
+                most_burst=_MOST_BURST,
+            )
+        )
     return number * _UNITS[found[2].rstrip("b")]
 
 
@@ -103,7 +109,7 @@ def _parse_mode(text: str) -> tuple[str, ...] | None:
     words = {word for word in re.split(r"[,|]", text) if word}
     for word in words:
         if word not in _MODES:
-            raise ValueError(f"unknown mode {word!r}; choose from: {', '.join(_MODES)}")
+            raise ValueError(message("unknown mode {word!r}; choose from: {choices}", word=word, choices=', '.join(_MODES)))
     return tuple(mode for mode in _MODES if mode in words) or None
 
 
@@ -192,7 +198,7 @@ class Hashlimit(Match):
     def _complete(self) -> Hashlimit:
         demand_one(self, "hashlimit_upto", "hashlimit_above")
         if "/" in self.hashlimit_name:
-            raise ValueError("the name of a hashlimit can't contain a slash: it names a file in /proc")
+            raise ValueError(message("the name of a hashlimit can't contain a slash: it names a file in /proc"))
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:
@@ -277,13 +283,15 @@ def _store_packets(fields: dict[str, Any], limit: _Written) -> Rate:
     if fields.get("hashlimit_rate_match"):
         ticks //= limit.seconds
         if ticks == 0:
-            raise ValueError("the rate is too fast for --hashlimit-rate-match")
+            raise ValueError(message("the rate is too fast for --hashlimit-rate-match"))
         interval = interval or limit.seconds
         fields["hashlimit_rate_interval"] = None if interval == 1 else interval
     rate = rate_from_ticks(ticks, HASHLIMIT_SCALE)
     burst = fields.setdefault("hashlimit_burst", _DEFAULT_BURST)
     if burst > _MOST_BURST:
-        raise ValueError(f"the burst {burst} is over {_MOST_BURST} packets")
+        raise ValueError(
+            message("the burst {burst} is over {most_burst} packets", burst=burst, most_burst=_MOST_BURST)
+        )
     fields["hashlimit_htable_expire"] = None if expire == rate.unit_seconds * 1000 else expire
     return rate
 
@@ -294,7 +302,13 @@ def _store_bytes(fields: dict[str, Any], limit: ByteRate) -> None:
     default = _BYTE_EXPIRE if burst is None else _BYTE_BURST_EXPIRE
     if burst is not None:
         if burst < limit.amount:
-            raise ValueError(f"the burst of {burst} bytes is below the limit of {limit.amount} in a second")
+            raise ValueError(
+                message(
+                    "the burst of {burst} bytes is below the limit of {amount} in a second",
+                    burst=burst,
+                    amount=limit.amount,
+                )
+            )
         fields["hashlimit_burst"] = ByteBurst(-(-burst // max(limit.amount, 1)) * limit.amount)
     expire = fields.pop("hashlimit_htable_expire", None)
     fields["hashlimit_htable_expire"] = None if expire == default * 1000 else expire

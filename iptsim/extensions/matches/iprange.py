@@ -65,7 +65,7 @@ class Iprange(Match):
     @model_validator(mode="after")
     def _complete(self) -> Iprange:
         if self.src_range is None and self.dst_range is None:
-            raise ValueError("iprange needs --src-range or --dst-range")
+            raise ValueError(message("iprange needs --src-range or --dst-range"))
         return self
 
 

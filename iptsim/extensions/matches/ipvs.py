@@ -26,7 +26,7 @@ from iptsim.packet import Context, Unknown
 def _word(choices: tuple[str, ...]) -> Value:
     def parse(text: str) -> str:
         if text.upper() not in choices:
-            raise ValueError(f"unknown value {text!r}; choose from: {', '.join(choices)}")
+            raise ValueError(message("unknown value {text!r}; choose from: {choices}", text=text, choices=', '.join(choices)))
         return text.upper()
 
     return Value(" or ".join(choices), parse)
@@ -95,9 +95,9 @@ class Ipvs(Match):
     @model_validator(mode="after")
     def _complete(self) -> Ipvs:
         if not self.clauses():
-            raise ValueError("ipvs needs an option, such as --ipvs")
+            raise ValueError(message("ipvs needs an option, such as --ipvs"))
         if "ipvs" in self.negated and len(self.clauses()) > 1:
-            raise ValueError("! --ipvs excludes the other options, which need an IPVS connection")
+            raise ValueError(message("! --ipvs excludes the other options, which need an IPVS connection"))
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

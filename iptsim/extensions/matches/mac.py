@@ -23,7 +23,7 @@ def parse_mac(text: str) -> str:
     ('00:aa:bb:01:02:03', '00:AA:BB:CC:DD:EE')
     """
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{1,2}:){5}[0-9A-Fa-f]{1,2}", text):
-        raise ValueError(f"{text!r} is not an Ethernet address such as 02:42:ac:11:00:02")
+        raise ValueError(message("{text!r} is not an Ethernet address such as 02:42:ac:11:00:02", text=text))
     address = ":".join(part.zfill(2) for part in text.split(":"))
     return address if address == address.upper() else address.lower()
 

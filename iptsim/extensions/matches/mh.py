@@ -40,7 +40,7 @@ def _types(text: str) -> tuple[int, int]:
         return (number := _type(first)), number
     low, high = _type(first) if first else 0, _type(last) if last else 255
     if low > high:
-        raise ValueError(f"the range {text} ends before it starts")
+        raise ValueError(message("the range {text} ends before it starts", text=text))
     return low, high
 
 

@@ -12,7 +12,7 @@ from iptsim.extensions.constraints import Constraint, Ranges, Several
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import PORTS, got_port
 from iptsim.extensions.values import any_of, port, range_text, range_words
-from iptsim.languages import Text, message_joined
+from iptsim.languages import Text, message, message_joined
 from iptsim.packet import PORT_PROTOCOLS, Context
 
 _MOST = 15
@@ -25,11 +25,11 @@ def _parse(text: str) -> Ranges:
         low = port(first)
         high = port(last) if colon else low
         if colon and low >= high:
-            raise ValueError(f"the range {part} must end after it starts")
+            raise ValueError(message("the range {part} must end after it starts", part=part))
         ports.append((low, high))
         count += 2 if colon else 1
     if count > _MOST:
-        raise ValueError(f"more than {_MOST} ports, a range counting as two")
+        raise ValueError(message("more than {most} ports, a range counting as two", most=_MOST))
     return tuple(ports)
 
 
@@ -79,7 +79,7 @@ class Multiport(Match):
     @model_validator(mode="after")
     def _check(self) -> Multiport:
         if len(given(self, "source_ports", "destination_ports", "ports")) != 1:
-            raise ValueError("multiport needs exactly one of --sports, --dports and --ports")
+            raise ValueError(message("multiport needs exactly one of --sports, --dports and --ports"))
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

@@ -36,13 +36,13 @@ def _owner(text: str) -> tuple[int, int] | str:
     """Read an id, a range of ids (with `-` or `:`), or a name; a name stays, but root is 0."""
     if not text[:1].isdigit():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.$-]*", text):
-            raise ValueError(f"{text!r} is neither an id, a range of ids nor a name")
+            raise ValueError(message("{text!r} is neither an id, a range of ids nor a name", text=text))
         return (0, 0) if text == "root" else text
     first, separator, last = re.fullmatch(r"([^:-]*)([:-]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     low = integer(first, 0, _LAST_ID)
     high = integer(last, 0, _LAST_ID) if separator else low
     if low > high:
-        raise ValueError(f"the range {text} ends before it starts")
+        raise ValueError(message("the range {text} ends before it starts", text=text))
     return low, high
 
 
@@ -150,13 +150,13 @@ class Owner(Match):
         fields = super().gather(given)
         written = list(fields)
         if "suppl_groups" in written and "gid_owner" not in written[: written.index("suppl_groups")]:
-            raise ValueError("--suppl-groups needs --gid-owner before it")
+            raise ValueError(message("--suppl-groups needs --gid-owner before it"))
         return fields
 
     @model_validator(mode="after")
     def _check(self) -> Owner:
         if not self.socket_exists and self.uid_owner is None and self.gid_owner is None:
-            raise ValueError("owner needs one of --uid-owner, --gid-owner and --socket-exists")
+            raise ValueError(message("owner needs one of --uid-owner, --gid-owner and --socket-exists"))
         return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:

@@ -15,7 +15,7 @@ from iptsim.extensions.constraints import Constraint, Field, Pattern, Several, n
 from iptsim.extensions.parameters import INTERFACE, parse_interface
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import bare
-from iptsim.languages import Text, message_if
+from iptsim.languages import Text, message, message_if
 from iptsim.packet import Context
 
 _PORT = Value("the name of a bridge port (veth1, vnet+)", parse_interface, bare, form=INTERFACE.form)
@@ -93,7 +93,7 @@ class Physdev(Match):
     @model_validator(mode="after")
     def _check(self) -> Physdev:
         if not any(getattr(self, option.field) not in (None, False) for option in self.options):
-            raise ValueError("physdev needs at least one option")
+            raise ValueError(message("physdev needs at least one option"))
         return self
 
     def allowed_hooks(self) -> frozenset[str] | None:

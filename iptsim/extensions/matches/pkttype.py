@@ -20,7 +20,7 @@ _TYPES = {
 def _parse(text: str) -> str:
     if text.lower() not in _TYPES:
         raise NoSuchWord(
-            f"unknown packet type {text!r}; choose from: unicast, broadcast, multicast",
+            message("unknown packet type {text!r}; choose from: unicast, broadcast, multicast", text=text),
             text,
             ("unicast", "broadcast", "multicast"),
         )

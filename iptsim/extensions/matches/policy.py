@@ -29,7 +29,7 @@ _MOST_ELEMENTS = 4
 def _protocol(text: str) -> int:
     number = integer(text, 0, 255) if text[:1].isdigit() else _PROTOCOLS.get(text.lower(), 0)
     if number not in _PROTOCOL_NAMES:
-        raise ValueError(f"unknown protocol {text!r}; choose from: ah, esp, ipcomp")
+        raise ValueError(message("unknown protocol {text!r}; choose from: ah, esp, ipcomp", text=text))
     return number
 
 
@@ -111,20 +111,25 @@ class Policy(Match):
     @model_validator(mode="after")
     def _check(self) -> Policy:
         if self.next and not self.strict:
-            raise ValueError("--next needs --strict")
+            raise ValueError(message("--next needs --strict"))
         if self.pol == "none" and self.strict:
-            raise ValueError("--pol none can't be combined with --strict")
+            raise ValueError(message("--pol none can't be combined with --strict"))
         if len(self.next) >= _MOST_ELEMENTS:
-            raise ValueError(f"a policy has at most {_MOST_ELEMENTS} elements")
+            raise ValueError(
+                message("a policy has at most {most_elements} elements", most_elements=_MOST_ELEMENTS)
+            )
         for element in self._elements():
             given = [option.field for option in _ELEMENT if getattr(element, option.field) is not None]
             if self.strict and not given:
                 raise ValueError(
-                    f"with --strict each element needs one of {', '.join(o.flag for o in _ELEMENT)}"
+                    message(
+                        "with --strict each element needs one of {choices}",
+                        choices=", ".join(o.flag for o in _ELEMENT),
+                    )
                 )
             tunnel = element.mode is None or (element.mode == "tunnel") is not ("mode" in element.negated)
             if {"tunnel_src", "tunnel_dst"} & set(given) and (element.mode is None or not tunnel):
-                raise ValueError("--tunnel-src and --tunnel-dst need --mode tunnel")
+                raise ValueError(message("--tunnel-src and --tunnel-dst need --mode tunnel"))
         return self
 
     def _elements(self) -> tuple[Element, ...]:

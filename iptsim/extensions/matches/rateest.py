@@ -26,11 +26,11 @@ def _bytes_per_second(text: str) -> int:
     found = _RATE.fullmatch(text)
     prefix = (found[2] or "").lower() if found else ""
     if not found or prefix not in _PREFIXES:
-        raise ValueError(f"{text!r} is not a rate such as 2.5mbit or 100KBps")
+        raise ValueError(message("{text!r} is not a rate such as 2.5mbit or 100KBps", text=text))
     by_bytes = (found[3] or "bit").lower() == "bps"
     rate = int(float(found[1]) * _PREFIXES[prefix] * (8 if by_bytes else 1) / 8)
     if rate > _LAST:
-        raise ValueError(f"{text} is more than {_LAST} bytes a second")
+        raise ValueError(message("{text} is more than {last} bytes a second", text=text, last=_LAST))
     return rate
 
 
@@ -86,9 +86,9 @@ class Rateest(Match):
     @model_validator(mode="after")
     def _check(self) -> Rateest:
         if len([field for field in _COMPARISONS if getattr(self, field)]) != 1:
-            raise ValueError("rateest needs one of --rateest-lt, --rateest-gt and --rateest-eq")
+            raise ValueError(message("rateest needs one of --rateest-lt, --rateest-gt and --rateest-eq"))
         if not self._kinds():
-            raise ValueError("rateest needs rates to compare: --rateest-bps or --rateest-pps")
+            raise ValueError(message("rateest needs rates to compare: --rateest-bps or --rateest-pps"))
         return self
 
     @property

@@ -21,7 +21,9 @@ _ACTIONS = ("set", "rcheck", "update", "remove")
 
 def _name(text: str) -> str:
     if not 0 < len(text.encode()) < 200 or "/" in text:
-        raise ValueError("a list's name has 1 to 199 characters and no slash: it becomes a file's name")
+        raise ValueError(
+            message("a list's name has 1 to 199 characters and no slash: it becomes a file's name")
+        )
     return text
 
 
@@ -81,11 +83,11 @@ class Recent(Match):
     @model_validator(mode="after")
     def _check(self) -> Recent:
         if len([action for action in _ACTIONS if getattr(self, action)]) != 1:
-            raise ValueError("recent needs exactly one of --set, --rcheck, --update and --remove")
+            raise ValueError(message("recent needs exactly one of --set, --rcheck, --update and --remove"))
         if (self.set or self.remove) and (self.seconds or self.hitcount or self.rttl or self.reap):
-            raise ValueError("--seconds, --hitcount, --rttl and --reap need --rcheck or --update")
+            raise ValueError(message("--seconds, --hitcount, --rttl and --reap need --rcheck or --update"))
         if self.reap and not self.seconds:
-            raise ValueError("--reap needs --seconds")
+            raise ValueError(message("--reap needs --seconds"))
         return self
 
     def kept_by(self, form: ListingForm) -> Recent:

@@ -102,7 +102,7 @@ def _rt_field(part: str) -> Field:
 def _addresses(text: str) -> tuple[int, ...]:
     found = tuple(one_address(part, 6) for part in text.split(","))
     if len(found) > _MOST_ADDRESSES:
-        raise ValueError(f"more than {_MOST_ADDRESSES} addresses")
+        raise ValueError(message("more than {most_addresses} addresses", most_addresses=_MOST_ADDRESSES))
     return found
 
 
@@ -163,9 +163,9 @@ class Rt(Match):
     @model_validator(mode="after")
     def _check(self) -> Rt:
         if (self.rt_0_res or self.rt_0_addrs) and (self.rt_type != 0 or "rt_type" in self.negated):
-            raise ValueError("--rt-0-res and --rt-0-addrs need --rt-type 0")
+            raise ValueError(message("--rt-0-res and --rt-0-addrs need --rt-type 0"))
         if self.rt_0_not_strict and self.rt_0_addrs is None:
-            raise ValueError("--rt-0-not-strict needs --rt-0-addrs")
+            raise ValueError(message("--rt-0-not-strict needs --rt-0-addrs"))
         return self
 
     def constraint(self, field: Field, option: Option, value: Any) -> Constraint:

@@ -19,7 +19,7 @@ from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import NATIVE_PORTS, PORTS, NativePorts, port_options
 from iptsim.extensions.values import ANY_PORT_RANGE, PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
-from iptsim.languages import Text, message
+from iptsim.languages import Text, message, text_of
 from iptsim.packet import SCTP, Context, Packet, Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.
@@ -102,7 +102,7 @@ def _chunk(text: str) -> Chunk:
     name, _, letters = text.partition(":")
     name = name.upper()
     if name not in CHUNKS:
-        raise ValueError(f"unknown chunk type {text!r}; choose from: {', '.join(CHUNKS)}")
+        raise ValueError(message("unknown chunk type {text!r}; choose from: {choices}", text=text, choices=', '.join(CHUNKS)))
     known = _FLAGS.get(name, "")
     mask = required = 0
     for letter in letters:
@@ -118,7 +118,7 @@ def _chunk(text: str) -> Chunk:
 
 def _chunk_types(how: str, text: str) -> ChunkTypes:
     if how.lower() not in ("all", "any", "only"):
-        raise ValueError(f"unknown word {how!r}; choose from: all, any, only")
+        raise ValueError(message("unknown word {how!r}; choose from: all, any, only", how=how))
     if text.upper() in ("ALL", "NONE"):
         return ChunkTypes(how.lower(), (), text.upper() == "ALL")
     chunks: dict[int, Chunk] = {}
@@ -127,7 +127,9 @@ def _chunk_types(how: str, text: str) -> ChunkTypes:
         before = chunks.get(chunk.number, chunk)
         chunks[chunk.number] = Chunk(chunk.number, chunk.mask | before.mask, chunk.set | before.set)
     if len([chunk for chunk in chunks.values() if chunk.mask]) > _MOST_WITH_FLAGS:
-        raise ValueError(f"more than {_MOST_WITH_FLAGS} chunk types with flags")
+        raise ValueError(
+            message("more than {most_with_flags} chunk types with flags", most_with_flags=_MOST_WITH_FLAGS)
+        )
     return ChunkTypes(how.lower(), tuple(chunks[number] for number in sorted(chunks)))
 
 
@@ -143,7 +145,7 @@ def carried_chunks(context: Context) -> tuple[Chunk, ...] | None:
     try:
         return tuple(_chunk(part) for part in (chunks.split(",") if isinstance(chunks, str) else chunks))
     except ValueError as error:
-        raise UsageError(f"sctp_chunks: {error}") from None
+        raise UsageError(message("sctp_chunks: {error}", error=text_of(error))) from None
 
 
 def _carried(context: Context) -> tuple[Chunk, ...] | Unknown | None:
@@ -199,7 +201,7 @@ def _parse_types(text: str) -> tuple[str, ...]:
     words = {word.upper() for word in text.split(",")}
     for word in words:
         if word not in DCCP_TYPES:
-            raise ValueError(f"unknown DCCP packet type {word!r}; choose from: {', '.join(DCCP_TYPES)}")
+            raise ValueError(message("unknown DCCP packet type {word!r}; choose from: {choices}", word=word, choices=', '.join(DCCP_TYPES)))
     return tuple(name for name in DCCP_TYPES if name in words)
 
 

@@ -34,13 +34,15 @@ def set_reference(name: str, directions: str) -> SetReference:
         ValueError: name too long, or another direction, or too many.
     """
     if not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise ValueError(f"the name of a set has 1 to {_LONGEST_NAME} characters")
+        raise ValueError(
+            message("the name of a set has 1 to {longest_name} characters", longest_name=_LONGEST_NAME)
+        )
     # iptables compares the first three letters alone
     found = tuple(direction[:3] for direction in directions.split(","))
     if any(direction not in ("src", "dst") for direction in found):
-        raise ValueError(f"{directions!r} is not a list of src and dst such as src,dst")
+        raise ValueError(message("{directions!r} is not a list of src and dst such as src,dst", directions=directions))
     if len(found) > _MOST_DIRECTIONS:
-        raise ValueError(f"more than {_MOST_DIRECTIONS} directions")
+        raise ValueError(message("more than {most_directions} directions", most_directions=_MOST_DIRECTIONS))
     return SetReference(name, found)
 
 
@@ -103,7 +105,7 @@ class Set(Match):
     def _check(self) -> Set:
         for counted, fields in _COUNTERS.items():
             if len(given(self, *fields)) > 1:
-                raise ValueError(f"--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other")
+                raise ValueError(message("--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other", counted=counted))
         return self
 
     def clauses(self) -> list[str]:

@@ -40,7 +40,7 @@ def _probability(text: str) -> Probability:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        raise ValueError(f"{text!r} is not a number from 0 to 1")
+        raise ValueError(message("{text!r} is not a number from 0 to 1", text=text))
     steps = int(_CERTAIN * number + 0.5)
     return Probability(steps, text if re.fullmatch(r"[01]\.[0-9]{6}", text) else f"{steps / _CERTAIN:.11f}")
 
@@ -65,12 +65,14 @@ class Statistic(Match):
     @model_validator(mode="after")
     def _check(self) -> Statistic:
         if self.mode == "random" and (self.probability is None or self.every or self.packet is not None):
-            raise ValueError("--mode random needs --probability, without --every and --packet")
+            raise ValueError(message("--mode random needs --probability, without --every and --packet"))
         if self.mode == "nth":
             if self.every is None or self.packet is None or self.probability is not None:
-                raise ValueError("--mode nth needs --every and --packet, without --probability")
+                raise ValueError(message("--mode nth needs --every and --packet, without --probability"))
             if self.packet >= self.every:
-                raise ValueError(f"--packet must be below {self.every}, the number after --every")
+                raise ValueError(
+                    message("--packet must be below {every}, the number after --every", every=self.every)
+                )
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

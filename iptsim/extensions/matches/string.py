@@ -31,7 +31,7 @@ _UPPER = bytes(
 
 def _limited(pattern: bytes) -> bytes:
     if not 0 < len(pattern) <= _LONGEST:
-        raise ValueError(f"a pattern has 1 to {_LONGEST} characters")
+        raise ValueError(message("a pattern has 1 to {longest} characters", longest=_LONGEST))
     return pattern
 
 
@@ -50,7 +50,7 @@ def _hexadecimal(text: str) -> bytes:
     while at < len(data):
         escaped = data[at : at + 1] == b"\\"
         if escaped and in_block:
-            raise ValueError("a hexadecimal block can't hold a backslash")
+            raise ValueError(message("a hexadecimal block can't hold a backslash"))
         if not escaped and data[at : at + 1] == b"|":
             in_block = not in_block
             while in_block and data[at + 1 : at + 2] == b" ":
@@ -60,15 +60,15 @@ def _hexadecimal(text: str) -> bytes:
                 break
         if escaped:
             if at + 1 >= len(data):
-                raise ValueError("nothing follows the backslash at the end")
+                raise ValueError(message("nothing follows the backslash at the end"))
             found.append(data[at + 1])
             at += 2
         elif in_block:
             pair = data[at : at + 2].decode("latin-1")
             if at + 2 >= len(data):
-                raise ValueError("a hexadecimal block has pairs of digits and ends with |")
+                raise ValueError(message("a hexadecimal block has pairs of digits and ends with |"))
             if any(digit not in "0123456789abcdefABCDEF" for digit in pair):
-                raise ValueError(f"{pair!r} is not a pair of hexadecimal digits")
+                raise ValueError(message("{pair!r} is not a pair of hexadecimal digits", pair=pair))
             found.append(int(pair, 16))
             at += 3 if data[at + 2 : at + 3] == b" " else 2
         else:
@@ -116,9 +116,9 @@ class String(Match):
     @model_validator(mode="after")
     def _check(self) -> String:
         if (self.string is None) == (self.hex_string is None):
-            raise ValueError("string needs one of --string and --hex-string")
+            raise ValueError(message("string needs one of --string and --hex-string"))
         if (self.from_ or 0) > (_LAST_OFFSET if self.to is None else self.to):
-            raise ValueError("--from is greater than --to")
+            raise ValueError(message("--from is greater than --to"))
         return self
 
     def kept_by(self, form: ListingForm) -> String:

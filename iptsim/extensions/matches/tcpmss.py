@@ -17,7 +17,7 @@ _MSS = 2
 def _sizes(text: str) -> tuple[int, int]:
     low, high = number_range(text, 0xFFFF)
     if low > high:
-        raise ValueError(f"the range {text} ends before it starts")
+        raise ValueError(message("the range {text} ends before it starts", text=text))
     return low, high
 
 

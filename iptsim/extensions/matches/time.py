@@ -49,7 +49,9 @@ def _date(text: str) -> datetime:
             moment = first_day + timedelta(days=day - 1, hours=hour, minutes=minute, seconds=second)
             if moment >= _EPOCH:
                 return moment
-    raise ValueError(f"{text!r} is not a date from 1970 to 2038 such as 2024-12-24T18:00:00")
+    raise ValueError(
+        message("{text!r} is not a date from 1970 to 2038 such as 2024-12-24T18:00:00", text=text)
+    )
 
 
 def _daytime(text: str) -> int:
@@ -57,7 +59,7 @@ def _daytime(text: str) -> int:
     found = _TIME.fullmatch(text)
     hour, minute, second = (int(part or 0) for part in found.groups("0")) if found else (24, 0, 0)
     if hour > 23 or minute > 59 or second > 59:
-        raise ValueError(f"{text!r} is not a time of day from 00:00 to 23:59:59")
+        raise ValueError(message("{text!r} is not a time of day from 00:00 to 23:59:59", text=text))
     return 3600 * hour + 60 * minute + second
 
 
@@ -69,7 +71,7 @@ def _month_days(text: str) -> tuple[int, ...]:
     """Read days; 0 is valid, but no month has it (time_parse_monthdays in iptables' libxt_time.c)."""
     parts = [part for part in text.split(",") if part]
     if not all(re.fullmatch(r"[0-9]{1,2}", part) and int(part) <= 31 for part in parts):
-        raise ValueError(f"{text!r} is not a list of days from 1 to 31")
+        raise ValueError(message("{text!r} is not a list of days from 1 to 31", text=text))
     return tuple(sorted({int(part) for part in parts} - {0}))
 
 
@@ -85,7 +87,7 @@ def _week_days(text: str) -> tuple[str, ...]:
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
             raise NoSuchWord(
-                f"unknown day {part!r}; choose from: {', '.join(_DAYS)}, or 1 (Monday) to 7", part, _DAYS
+                message("unknown day {part!r}; choose from: {choices}, or 1 (Monday) to 7", part=part, choices=', '.join(_DAYS)), part, _DAYS
             )
         days.add(known[0])
     return tuple(name for name in _DAYS if name in days)
@@ -176,9 +178,9 @@ class Time(Match):
     def _check(self) -> Time:
         start, stop = self._daytime
         if self.contiguous and start < stop:
-            raise ValueError("--contiguous needs a --timestop that is before --timestart")
+            raise ValueError(message("--contiguous needs a --timestop that is before --timestart"))
         if self.utc and (self.kerneltz or self.localtz):
-            raise ValueError("--utc can't be combined with --kerneltz")
+            raise ValueError(message("--utc can't be combined with --kerneltz"))
         return self
 
     @property
@@ -301,7 +303,9 @@ def _moment(context: Context) -> datetime | None:
         try:
             moment = datetime.fromisoformat(moment)
         except ValueError:
-            raise UsageError(f"time={moment} is not a moment such as 2024-12-24T18:00:00") from None
+            raise UsageError(
+                message("time={moment} is not a moment such as 2024-12-24T18:00:00", moment=moment)
+            ) from None
     stated: datetime = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return stated
 

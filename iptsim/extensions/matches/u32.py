@@ -64,7 +64,9 @@ class _Tests(Transformer[Token, tuple[U32Test, ...]]):
         _limited(parts, "numbers in a location")
         for step in parts[1:]:
             if step.operator in ("<<", ">>") and step.number > 31:
-                raise ValueError(f"a number of 32 bits can't be shifted by {step.number}")
+                raise ValueError(
+                    message("a number of 32 bits can't be shifted by {number}", number=step.number)
+                )
         return parts[0], tuple(parts[1:])
 
     def test(self, parts: list[Any]) -> U32Test:
@@ -77,7 +79,7 @@ class _Tests(Transformer[Token, tuple[U32Test, ...]]):
 
 def _limited(items: list[Any], what: str) -> list[Any]:
     if len(items) > _MOST:
-        raise ValueError(f"more than {_MOST} {what}")
+        raise ValueError(message("more than {most} {what}", most=_MOST, what=what))
     return items
 
 
@@ -95,7 +97,7 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
     except UnexpectedInput as error:
         position: Any = error.pos_in_stream
         at = position or 0
-        raise ValueError(f"the u32 test is wrong from character {at + 1} on: {text[at:]!r}") from None
+        raise ValueError(message("the u32 test is wrong from character {at} on: {text!r}", at=at + 1, text=text[at:])) from None
     except VisitError as error:
         raise ValueError(str(error.orig_exc)) from None
     found: tuple[U32Test, ...] = tests

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.phrases import Phrase
+from iptsim.languages import message
 from iptsim.packet import Context
 
 _CLASS = re.compile(r"(?:0[xX])?([0-9a-fA-F]+):(?:0[xX])?([0-9a-fA-F]+)")
@@ -30,7 +31,7 @@ def parse_class(text: str) -> ClassId:
     """
     found = _CLASS.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is not two hexadecimal numbers such as 1:10")
+        raise ValueError(message("{text!r} is not two hexadecimal numbers such as 1:10", text=text))
     major, minor = (int(number, 16) & 0xFFFF for number in found.groups())
     return ClassId(major, minor)
 

@@ -26,10 +26,10 @@ def parse_mac(text: str) -> str:
         ValueError: not an address, or not a multicast one.
     """
     if not re.fullmatch(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", text):
-        raise ValueError(f"{text!r} is not a link-layer address such as 01:00:5E:00:00:20")
+        raise ValueError(message("{text!r} is not a link-layer address such as 01:00:5E:00:00:20", text=text))
     numbers = [int(part, 16) for part in text.split(":")]
     if not numbers[0] & 1:
-        raise ValueError(f"{text!r} is not a multicast address: its first byte is even")
+        raise ValueError(message("{text!r} is not a multicast address: its first byte is even", text=text))
     return ":".join(f"{number:02X}" for number in numbers)
 
 

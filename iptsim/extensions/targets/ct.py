@@ -33,7 +33,7 @@ def _events(*known: str) -> Value:
         words = text.split(",")
         for word in words:
             if word not in known:
-                raise ValueError(f"unknown event {word!r}; choose from: {', '.join(known)}")
+                raise ValueError(message("unknown event {word!r}; choose from: {choices}", word=word, choices=', '.join(known)))
         return tuple(event for event in known if event in words)
 
     return Value(f"events among {', '.join(known)}", parse, ",".join)

@@ -49,7 +49,7 @@ def parse_tuple(text: str) -> tuple[str, ...]:
     for word in text.split(","):
         member = next((name for name in MEMBERS if word and name.startswith(word.lower())), None)
         if member is None:
-            raise ValueError(f"unknown member {word!r}; choose from: {', '.join(MEMBERS)}")
+            raise ValueError(message("unknown member {word!r}; choose from: {choices}", word=word, choices=', '.join(MEMBERS)))
         found.append(member)
     return tuple(member for member in MEMBERS if member in found)
 
@@ -123,14 +123,14 @@ class Hmark(Target):
     def _complete(self) -> Hmark:
         for member in self.hmark_tuple or ():
             if member != "ct" and given(self, _SETS[member]):
-                raise ValueError(f"{member} in --hmark-tuple and its mask exclude each other")
+                raise ValueError(message("{member} in --hmark-tuple and its mask exclude each other", member=member))
         masks = self._masks
         if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
-            raise ValueError("--hmark-spi-mask and a mask for a port exclude each other")
+            raise ValueError(message("--hmark-spi-mask and a mask for a port exclude each other"))
         if self.hmark_spi is not None and given(self, "hmark_sport", "hmark_dport"):
-            raise ValueError("--hmark-spi excludes --hmark-sport and --hmark-dport")
+            raise ValueError(message("--hmark-spi excludes --hmark-sport and --hmark-dport"))
         if not (masks or self._of_connection or given(self, "hmark_sport", "hmark_dport", "hmark_spi")):
-            raise ValueError("HMARK needs --hmark-tuple, or a prefix or mask for what to hash")
+            raise ValueError(message("HMARK needs --hmark-tuple, or a prefix or mask for what to hash"))
         return self
 
     @property

@@ -8,6 +8,7 @@ from iptsim.extensions.base import Option, Target, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.values import integer
+from iptsim.languages import message
 
 #: Bytes of a trigger's name that are left for its user.
 _LONGEST = 16
@@ -16,7 +17,9 @@ Delay = int | Literal["inf"]
 
 def _trigger(text: str) -> str:
     if len(text.encode()) > _LONGEST:
-        raise ValueError(f"the name {text!r} is longer than {_LONGEST} characters")
+        raise ValueError(
+            message("the name {text!r} is longer than {longest} characters", text=text, longest=_LONGEST)
+        )
     return text
 
 

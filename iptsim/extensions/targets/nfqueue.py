@@ -27,11 +27,11 @@ def parse_balance(text: str) -> tuple[int, int]:
     if text.endswith(":"):
         last = _LAST_OPEN
     if ":" not in text:
-        raise ValueError(f"{text!r} is not a range of queues such as 0:3")
+        raise ValueError(message("{text!r} is not a range of queues such as 0:3", text=text))
     if first >= last:
-        raise ValueError(f"{first} is not less than {last}")
+        raise ValueError(message("{first} is not less than {last}", first=first, last=last))
     if last - first == 0xFFFF:
-        raise ValueError("at most 65535 queues can share the load")
+        raise ValueError(message("at most 65535 queues can share the load"))
     return first, last
 
 
@@ -56,9 +56,9 @@ class Nfqueue(Target):
     @model_validator(mode="after")
     def _one_queue(self) -> Nfqueue:
         if self.queue_num is not None and self.queue_balance is not None:
-            raise ValueError("--queue-num and --queue-balance exclude each other")
+            raise ValueError(message("--queue-num and --queue-balance exclude each other"))
         if self.queue_cpu_fanout and self.queue_balance is None:
-            raise ValueError("--queue-cpu-fanout needs --queue-balance")
+            raise ValueError(message("--queue-cpu-fanout needs --queue-balance"))
         return self
 
     @property

@@ -13,6 +13,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare
+from iptsim.languages import message
 
 _TIME = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([mu]?(?:s|secs?))?", re.IGNORECASE)
 _SECOND = 1_000_000
@@ -29,7 +30,7 @@ def parse_time(text: str) -> int:
     """
     found = _TIME.fullmatch(text)
     if not found:
-        raise ValueError(f"{text!r} is not a time such as 250ms or 1s")
+        raise ValueError(message("{text!r} is not a time such as 250ms or 1s", text=text))
     unit = (found[2] or "us").lower()
     factor = _SECOND if unit.startswith("s") else 1000 if unit.startswith("m") else 1
     return int(float(found[1]) * factor)
@@ -79,10 +80,12 @@ class Rateest(Target):
         wanted, constant = self.rateest_interval or 0, self.rateest_ewmalog or 0
         interval = next((length for i in range(_DOUBLINGS + 1) if (length := _QUARTER << i) >= wanted), None)
         if interval is None:
-            raise ValueError(f"the interval {time_text(wanted)} is longer than 8 seconds")
+            raise ValueError(message("the interval {time} is longer than 8 seconds", time=time_text(wanted)))
         weight = next((i for i in range(1, 32) if wanted / -math.log1p(-1 / (1 << i)) > constant), 32)
         if not 1 < weight < 32:
-            raise ValueError("--rateest-ewmalog is out of range: it must be greater than --rateest-interval")
+            raise ValueError(
+                message("--rateest-ewmalog is out of range: it must be greater than --rateest-interval")
+            )
         return interval, interval << (weight - 1)
 
     def save(self) -> str:

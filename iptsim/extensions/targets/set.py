@@ -43,11 +43,19 @@ def parse_entry(name: str, directions_text: str) -> SetEntry:
     """
     directions = tuple(directions_text.split(","))
     if any(direction not in ("src", "dst") for direction in directions):
-        raise ValueError(f"{directions_text!r} is not a list of src and dst such as src,dst")
+        raise ValueError(message("{directions_text!r} is not a list of src and dst such as src,dst", directions_text=directions_text))
     if len(directions) > _MOST_DIRECTIONS:
-        raise ValueError(f"a set has at most {_MOST_DIRECTIONS} dimensions")
+        raise ValueError(
+            message("a set has at most {most_directions} dimensions", most_directions=_MOST_DIRECTIONS)
+        )
     if cut(name, _LONGEST_NAME) != name:
-        raise ValueError(f"the set name {name!r} is longer than {_LONGEST_NAME} characters")
+        raise ValueError(
+            message(
+                "the set name {name!r} is longer than {longest_name} characters",
+                name=name,
+                longest_name=_LONGEST_NAME,
+            )
+        )
     return SetEntry(name, directions)
 
 
@@ -100,14 +108,14 @@ class Set(Target):
     @model_validator(mode="after")
     def _complete(self) -> Set:
         if not given(self, "add_set", "del_set", "map_set"):
-            raise ValueError("SET needs --add-set, --del-set or --map-set")
+            raise ValueError(message("SET needs --add-set, --del-set or --map-set"))
         if self.add_set is None and given(self, "exist", "timeout"):
-            raise ValueError("--exist and --timeout belong to --add-set")
+            raise ValueError(message("--exist and --timeout belong to --add-set"))
         mapped = given(self, "map_mark", "map_prio", "map_queue")
         if self.map_set is None and mapped:
-            raise ValueError("--map-mark, --map-prio and --map-queue belong to --map-set")
+            raise ValueError(message("--map-mark, --map-prio and --map-queue belong to --map-set"))
         if self.map_set is not None and not mapped:
-            raise ValueError("--map-set needs --map-mark, --map-prio or --map-queue")
+            raise ValueError(message("--map-set needs --map-mark, --map-prio or --map-queue"))
         return self
 
     def allowed_tables(self) -> frozenset[str] | None:

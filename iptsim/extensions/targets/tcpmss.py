@@ -42,7 +42,7 @@ class Tcpmss(Target):
     @model_validator(mode="after")
     def _something(self) -> Tcpmss:
         if not given(self, "set_mss", "clamp_mss_to_pmtu"):
-            raise ValueError("TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
+            raise ValueError(message("TCPMSS needs --set-mss or --clamp-mss-to-pmtu"))
         return self
 
     def allowed_hooks(self) -> frozenset[str] | None:

@@ -26,7 +26,7 @@ def parse_options(text: str) -> tuple[int, ...]:
         OPTION_NAMES[word] if word in OPTION_NAMES else integer(word, 2, 255) for word in text.split(",")
     ]
     if len(set(numbers)) < len(numbers):
-        raise ValueError(f"{text} names an option twice")
+        raise ValueError(message("{text} names an option twice", text=text))
     return tuple(sorted(numbers))
 
 

@@ -20,7 +20,7 @@ def parse_port(text: str) -> int:
         ValueError: neither.
     """
     if text[:1].isdigit() and not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{text!r} is neither a decimal number nor a service name")
+        raise ValueError(message("{text!r} is neither a decimal number nor a service name", text=text))
     return port(text)
 
 
