@@ -192,7 +192,9 @@ class Extension(BaseModel):
         negated = set()
         for option, value, inverted in given:
             if option.field in fields:
-                raise ValueError(message("{flag} is given twice, or with an option that excludes it", flag=option.flag))
+                raise ValueError(
+                    message("{flag} is given twice, or with an option that excludes it", flag=option.flag)
+                )
             fields[option.field] = value
             if inverted:
                 negated.add(option.field)

@@ -27,7 +27,15 @@ def dscp_text(dscp: int) -> str:
 
 def _parse_class(text: str) -> int:
     if text.upper() not in CLASSES:
-        raise NoSuchWord(message("unknown DiffServ class {text!r}; choose from: {choices}", text=text, choices=', '.join(CLASSES)), text, CLASSES)
+        raise NoSuchWord(
+            message(
+                "unknown DiffServ class {text!r}; choose from: {choices}",
+                text=text,
+                choices=", ".join(CLASSES),
+            ),
+            text,
+            CLASSES,
+        )
     return CLASSES[text.upper()]
 
 

@@ -47,10 +47,14 @@ def icmp_value(names: Names, expected: str) -> Value:
         exact = [name for name in found if len(name) == len(text)] or found
         if not exact:
             raise NoSuchWord(
-                message("unknown ICMP type {text!r}; a name, a number or type/code is needed", text=text), text, names
+                message("unknown ICMP type {text!r}; a name, a number or type/code is needed", text=text),
+                text,
+                names,
             )
         if len(exact) > 1:
-            raise ValueError(message("ambiguous ICMP type {text!r}: {choices}", text=text, choices=' or '.join(exact)))
+            raise ValueError(
+                message("ambiguous ICMP type {text!r}: {choices}", text=text, choices=" or ".join(exact))
+            )
         return IcmpType(*names[exact[0]])
 
     def text(icmp_type: IcmpType) -> str:

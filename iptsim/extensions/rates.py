@@ -72,7 +72,13 @@ def parse_ticks(text: str, scale: int) -> tuple[int, int]:
         raise ValueError(message("{text!r} is not a rate such as 10/second or 3/minute", text=text))
     name = next((name for name in _WRITTEN if name.startswith(unit.lower())), None)
     if name is None:
-        raise ValueError(message("unknown unit of time {unit!r}; choose from: {choices}", unit=unit, choices=', '.join(_WRITTEN)))
+        raise ValueError(
+            message(
+                "unknown unit of time {unit!r}; choose from: {choices}",
+                unit=unit,
+                choices=", ".join(_WRITTEN),
+            )
+        )
     if int(digits) == 0:
         raise ValueError(message("a rate of 0 matches no packet; iptables rejects it"))
     seconds = _WRITTEN[name]

@@ -62,7 +62,11 @@ def parse_tos(text: str) -> Tos:
     for name, number in TOS_NAMES.items():
         if name.lower() == text.lower():
             return Tos(number, SYMBOLIC_MASK)
-    raise ValueError(message("unknown TOS {text!r}; choose from: a number, {choices}", text=text, choices=', '.join(TOS_NAMES)))
+    raise ValueError(
+        message(
+            "unknown TOS {text!r}; choose from: a number, {choices}", text=text, choices=", ".join(TOS_NAMES)
+        )
+    )
 
 
 TOS = Value("a TOS value with or without /mask (0x10/0x3f), or a name (Minimize-Delay)", parse_tos)

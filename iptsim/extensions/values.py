@@ -413,7 +413,13 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
 
     def parse(text: str) -> str:
         if text not in choices:
-            raise NoSuchWord(message("unknown value {text!r}; choose from: {choices}", text=text, choices=', '.join(choices)), text, choices)
+            raise NoSuchWord(
+                message(
+                    "unknown value {text!r}; choose from: {choices}", text=text, choices=", ".join(choices)
+                ),
+                text,
+                choices,
+            )
         return text
 
     return Value(expected, parse)
@@ -433,7 +439,13 @@ def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()
         for word in text.split(","):
             name = next((name for name in known if word and name.startswith(word.upper())), None)
             if name is None:
-                raise NoSuchWord(message("unknown value {word!r}; choose from: {choices}", word=word, choices=', '.join(known)), word, known)
+                raise NoSuchWord(
+                    message(
+                        "unknown value {word!r}; choose from: {choices}", word=word, choices=", ".join(known)
+                    ),
+                    word,
+                    known,
+                )
             found.add(name)
         return tuple(name for name in printed or known if name in found)
 

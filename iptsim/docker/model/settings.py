@@ -16,8 +16,8 @@ from iptsim.host.containers import Endpoint, ExposedPort, Link, PublishedPort, S
 from iptsim.host.docker_engine import DEFAULT_ENGINE, GENERATIONS, RELEASES, Engine
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, check_interface_name
-from iptsim.packet import FAMILIES, Family, parse_address
 from iptsim.languages import message
+from iptsim.packet import FAMILIES, Family, parse_address
 
 GatewayMode = Literal["nat", "nat-unprotected", "routed", "isolated"]
 GATEWAY_MODES: tuple[GatewayMode, ...] = get_args(GatewayMode)

@@ -29,8 +29,8 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.foreign import complaint
 from iptsim.host.model import Host
 from iptsim.host.namespace import check_interface_name
-from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.languages import message, text_of
+from iptsim.packet import FAMILIES, Family, address_text
 
 _WSL2 = "loopback0"
 

@@ -44,7 +44,15 @@ def _parse(text: str, family: int) -> tuple[str, ...]:
         # a name may be cut short; the first that fits counts
         name = next((name for name in TYPES if word and name.startswith(word.upper())), None)
         if name is None:
-            raise NoSuchWord(message("unknown address type {word!r}; choose from: {choices}", word=word, choices=', '.join(TYPES)), word, TYPES)
+            raise NoSuchWord(
+                message(
+                    "unknown address type {word!r}; choose from: {choices}",
+                    word=word,
+                    choices=", ".join(TYPES),
+                ),
+                word,
+                TYPES,
+            )
         if family == 6 and name not in _TYPES6:
             raise ValueError(message("IPv6 has no address type {name}", name=name))
         found.add(name)

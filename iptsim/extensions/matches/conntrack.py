@@ -81,7 +81,9 @@ def _statuses(text: str) -> tuple[str, ...]:
 def _direction(text: str) -> str:
     if text.upper() not in ("ORIGINAL", "REPLY"):
         raise NoSuchWord(
-            message("unknown direction {text!r}; choose from: ORIGINAL, REPLY", text=text), text, ("ORIGINAL", "REPLY")
+            message("unknown direction {text!r}; choose from: ORIGINAL, REPLY", text=text),
+            text,
+            ("ORIGINAL", "REPLY"),
         )
     return text.upper()
 

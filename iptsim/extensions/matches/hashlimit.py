@@ -109,7 +109,9 @@ def _parse_mode(text: str) -> tuple[str, ...] | None:
     words = {word for word in re.split(r"[,|]", text) if word}
     for word in words:
         if word not in _MODES:
-            raise ValueError(message("unknown mode {word!r}; choose from: {choices}", word=word, choices=', '.join(_MODES)))
+            raise ValueError(
+                message("unknown mode {word!r}; choose from: {choices}", word=word, choices=", ".join(_MODES))
+            )
     return tuple(mode for mode in _MODES if mode in words) or None
 
 
@@ -198,7 +200,9 @@ class Hashlimit(Match):
     def _complete(self) -> Hashlimit:
         demand_one(self, "hashlimit_upto", "hashlimit_above")
         if "/" in self.hashlimit_name:
-            raise ValueError(message("the name of a hashlimit can't contain a slash: it names a file in /proc"))
+            raise ValueError(
+                message("the name of a hashlimit can't contain a slash: it names a file in /proc")
+            )
         return self
 
     def predicates(self) -> tuple[Predicate, ...]:

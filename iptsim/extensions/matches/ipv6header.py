@@ -39,7 +39,13 @@ def _parse(text: str) -> tuple[str, ...]:
     words = tuple(text.split(","))
     for word in words:
         if word not in _NAMES:
-            raise ValueError(message("unknown IPv6 header {word!r}; choose from: {choices}", word=word, choices=', '.join(_NAMES)))
+            raise ValueError(
+                message(
+                    "unknown IPv6 header {word!r}; choose from: {choices}",
+                    word=word,
+                    choices=", ".join(_NAMES),
+                )
+            )
     return words
 
 

@@ -26,7 +26,11 @@ from iptsim.packet import Context, Unknown
 def _word(choices: tuple[str, ...]) -> Value:
     def parse(text: str) -> str:
         if text.upper() not in choices:
-            raise ValueError(message("unknown value {text!r}; choose from: {choices}", text=text, choices=', '.join(choices)))
+            raise ValueError(
+                message(
+                    "unknown value {text!r}; choose from: {choices}", text=text, choices=", ".join(choices)
+                )
+            )
         return text.upper()
 
     return Value(" or ".join(choices), parse)

@@ -102,7 +102,11 @@ def _chunk(text: str) -> Chunk:
     name, _, letters = text.partition(":")
     name = name.upper()
     if name not in CHUNKS:
-        raise ValueError(message("unknown chunk type {text!r}; choose from: {choices}", text=text, choices=', '.join(CHUNKS)))
+        raise ValueError(
+            message(
+                "unknown chunk type {text!r}; choose from: {choices}", text=text, choices=", ".join(CHUNKS)
+            )
+        )
     known = _FLAGS.get(name, "")
     mask = required = 0
     for letter in letters:
@@ -201,7 +205,13 @@ def _parse_types(text: str) -> tuple[str, ...]:
     words = {word.upper() for word in text.split(",")}
     for word in words:
         if word not in DCCP_TYPES:
-            raise ValueError(message("unknown DCCP packet type {word!r}; choose from: {choices}", word=word, choices=', '.join(DCCP_TYPES)))
+            raise ValueError(
+                message(
+                    "unknown DCCP packet type {word!r}; choose from: {choices}",
+                    word=word,
+                    choices=", ".join(DCCP_TYPES),
+                )
+            )
     return tuple(name for name in DCCP_TYPES if name in words)
 
 

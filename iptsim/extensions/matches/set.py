@@ -40,7 +40,9 @@ def set_reference(name: str, directions: str) -> SetReference:
     # iptables compares the first three letters alone
     found = tuple(direction[:3] for direction in directions.split(","))
     if any(direction not in ("src", "dst") for direction in found):
-        raise ValueError(message("{directions!r} is not a list of src and dst such as src,dst", directions=directions))
+        raise ValueError(
+            message("{directions!r} is not a list of src and dst such as src,dst", directions=directions)
+        )
     if len(found) > _MOST_DIRECTIONS:
         raise ValueError(message("more than {most_directions} directions", most_directions=_MOST_DIRECTIONS))
     return SetReference(name, found)
@@ -105,7 +107,12 @@ class Set(Match):
     def _check(self) -> Set:
         for counted, fields in _COUNTERS.items():
             if len(given(self, *fields)) > 1:
-                raise ValueError(message("--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other", counted=counted))
+                raise ValueError(
+                    message(
+                        "--{counted}-eq, --{counted}-lt and --{counted}-gt exclude each other",
+                        counted=counted,
+                    )
+                )
         return self
 
     def clauses(self) -> list[str]:

@@ -35,7 +35,13 @@ def _flags(text: str) -> int:
     bits = 0
     for name in text.split(","):
         if name.upper() not in _ALL:
-            raise NoSuchWord(message("unknown TCP flag {name!r}; choose from: {choices}", name=name, choices=', '.join(_ALL)), name, _ALL)
+            raise NoSuchWord(
+                message(
+                    "unknown TCP flag {name!r}; choose from: {choices}", name=name, choices=", ".join(_ALL)
+                ),
+                name,
+                _ALL,
+            )
         bits |= _ALL[name.upper()]
     return bits
 

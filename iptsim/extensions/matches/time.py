@@ -87,7 +87,13 @@ def _week_days(text: str) -> tuple[str, ...]:
         known = [name for number, name in enumerate(_DAYS, 1) if part == str(number) or part[:2] == name[:2]]
         if not known:
             raise NoSuchWord(
-                message("unknown day {part!r}; choose from: {choices}, or 1 (Monday) to 7", part=part, choices=', '.join(_DAYS)), part, _DAYS
+                message(
+                    "unknown day {part!r}; choose from: {choices}, or 1 (Monday) to 7",
+                    part=part,
+                    choices=", ".join(_DAYS),
+                ),
+                part,
+                _DAYS,
             )
         days.add(known[0])
     return tuple(name for name in _DAYS if name in days)

@@ -97,7 +97,9 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
     except UnexpectedInput as error:
         position: Any = error.pos_in_stream
         at = position or 0
-        raise ValueError(message("the u32 test is wrong from character {at} on: {text!r}", at=at + 1, text=text[at:])) from None
+        raise ValueError(
+            message("the u32 test is wrong from character {at} on: {text!r}", at=at + 1, text=text[at:])
+        ) from None
     except VisitError as error:
         raise ValueError(str(error.orig_exc)) from None
     found: tuple[U32Test, ...] = tests

@@ -33,7 +33,11 @@ def _events(*known: str) -> Value:
         words = text.split(",")
         for word in words:
             if word not in known:
-                raise ValueError(message("unknown event {word!r}; choose from: {choices}", word=word, choices=', '.join(known)))
+                raise ValueError(
+                    message(
+                        "unknown event {word!r}; choose from: {choices}", word=word, choices=", ".join(known)
+                    )
+                )
         return tuple(event for event in known if event in words)
 
     return Value(f"events among {', '.join(known)}", parse, ",".join)

@@ -49,7 +49,11 @@ def parse_tuple(text: str) -> tuple[str, ...]:
     for word in text.split(","):
         member = next((name for name in MEMBERS if word and name.startswith(word.lower())), None)
         if member is None:
-            raise ValueError(message("unknown member {word!r}; choose from: {choices}", word=word, choices=', '.join(MEMBERS)))
+            raise ValueError(
+                message(
+                    "unknown member {word!r}; choose from: {choices}", word=word, choices=", ".join(MEMBERS)
+                )
+            )
         found.append(member)
     return tuple(member for member in MEMBERS if member in found)
 
@@ -123,7 +127,9 @@ class Hmark(Target):
     def _complete(self) -> Hmark:
         for member in self.hmark_tuple or ():
             if member != "ct" and given(self, _SETS[member]):
-                raise ValueError(message("{member} in --hmark-tuple and its mask exclude each other", member=member))
+                raise ValueError(
+                    message("{member} in --hmark-tuple and its mask exclude each other", member=member)
+                )
         masks = self._masks
         if "hmark_spi_mask" in masks and ("hmark_sport_mask" in masks or "hmark_dport_mask" in masks):
             raise ValueError(message("--hmark-spi-mask and a mask for a port exclude each other"))

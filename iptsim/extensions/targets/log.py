@@ -30,7 +30,13 @@ def parse_level(text: str) -> int:
         return integer(text, 0, 7)
     if text not in LEVELS:
         raise NoSuchWord(
-            message("unknown log level {text!r}; choose from: 0 to 7, {choices}", text=text, choices=', '.join(LEVELS)), text, LEVELS
+            message(
+                "unknown log level {text!r}; choose from: 0 to 7, {choices}",
+                text=text,
+                choices=", ".join(LEVELS),
+            ),
+            text,
+            LEVELS,
         )
     return LEVELS[text]
 

@@ -66,7 +66,11 @@ def parse_answer(text: str, family: Family) -> str:
         if name.startswith(wanted) or answer.alias.startswith(wanted):
             return name
     raise NoSuchWord(
-        message("unknown reply {text!r}; choose from: {choices}", text=text, choices=', '.join(ANSWERS[family])), text, ANSWERS[family]
+        message(
+            "unknown reply {text!r}; choose from: {choices}", text=text, choices=", ".join(ANSWERS[family])
+        ),
+        text,
+        ANSWERS[family],
     )
 
 

@@ -43,7 +43,12 @@ def parse_entry(name: str, directions_text: str) -> SetEntry:
     """
     directions = tuple(directions_text.split(","))
     if any(direction not in ("src", "dst") for direction in directions):
-        raise ValueError(message("{directions_text!r} is not a list of src and dst such as src,dst", directions_text=directions_text))
+        raise ValueError(
+            message(
+                "{directions_text!r} is not a list of src and dst such as src,dst",
+                directions_text=directions_text,
+            )
+        )
     if len(directions) > _MOST_DIRECTIONS:
         raise ValueError(
             message("a set has at most {most_directions} dimensions", most_directions=_MOST_DIRECTIONS)

@@ -31,7 +31,7 @@ class Tee(Target):
     @model_validator(mode="after")
     def _complete(self) -> Tee:
         if self.gateway.address == 0:
-            raise ValueError(message("a copy can't be sent to {gateway}", gateway=self.gateway))
+            raise ValueError(message("a copy can't be sent to {gateway}", gateway=str(self.gateway)))
         return self
 
     def says(self) -> Text:
