@@ -58,7 +58,7 @@ def _readable(value: Value, words: tuple[str, ...], family: int) -> bool:
 def words_of(value: Value, family: int) -> list[tuple[str, ...]]:
     """Return what may stand after an option: words of the pool, and those of its own description."""
     examples = [
-        word.strip() for text in re.findall(r"\(([^)]*)\)", value.expected) for word in text.split(",")
+        word.strip() for text in re.findall(r"\(([^)]*)\)", str(value.expected)) for word in text.split(",")
     ]
     pool = [*dict.fromkeys([*examples, *POOL])]
     if value.words == 1:

@@ -10,6 +10,7 @@ from string import Formatter
 
 import pytest
 
+from iptsim.extensions.registry import all_extensions
 from tests import translations
 
 MESSAGES = dict(translations.messages(translations.saved()))
@@ -87,6 +88,8 @@ def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Pat
         called_name = node.func.id
         if called_name not in translations.MESSAGES or path.name in ("languages.py", "phrases.py"):
             continue
+        if called_name in translations.OPTION_VALUES:
+            continue
         places = translations.MESSAGES[called_name]
         given = node.args[places[0] : places[-1] + 1]
         assert all(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in given), (
@@ -105,3 +108,10 @@ def test_messages_are_literals_with_named_placeholders_that_are_filled(path: Pat
             continue
         assert wanted <= filled, ast.unparse(node)
         assert filled - wanted <= {"count"}, ast.unparse(node)
+
+
+def test_what_belongs_into_an_option_is_translated() -> None:
+    """Its literal is an argument of `Value`, or a message."""
+    expected = {option.value.expected for one in all_extensions() for option in one.options if option.value}
+    known = {english for _, english in MESSAGES}
+    assert {one for one in expected if isinstance(one, str)} - known == set()

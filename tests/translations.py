@@ -23,7 +23,7 @@ PO = LOCALES / "zh_TW/LC_MESSAGES/iptsim.po"
 MO = PO.with_suffix(".mo")
 #: What takes messages (:mod:`iptsim.languages`, and `Phrase` of the extensions), and where these stand among its
 #: arguments: the message; a message for one and one for many; a context and the message; two messages.
-MESSAGES = {
+MESSAGES: dict[str, tuple[int, ...]] = {
     "message": (0,),
     "message_joined": (0,),
     "message_many": (0, 1),
@@ -35,19 +35,16 @@ MESSAGES = {
     "say_as": (0, 1),
     "say_if": (1, 2),
     "marked": (0,),
-    # what belongs into an option of an extension
-    "Value": (0,),
-    "bare_value": (0,),
-    "choice": (0,),
-    "choices": (0,),
-    "icmp_value": (0,),
-    "integer_value": (0,),
-    "text_value": (0,),
-    "word_value": (0,),
     "later": (0,),
     "later_joined": (0,),
     "Phrase": (0, 1),
 }
+
+#: Those of :mod:`iptsim.extensions`, which take what belongs into an option, for errors.
+OPTION_VALUES = (
+    "Value", "bare_value", "choice", "choices", "icmp_value", "integer_value", "text_value", "word_value",
+)  # fmt: skip
+MESSAGES |= dict.fromkeys(OPTION_VALUES, (0,))
 
 _HEADER = b"""\
 # iptsim in Traditional Chinese, as it is written in Taiwan.

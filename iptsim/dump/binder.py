@@ -24,7 +24,7 @@ from iptsim.dump.options import (
     long_options,
 )
 from iptsim.dump.plan import BindError, Clause, Plan, Step
-from iptsim.dump.recipe import Recipe, expected
+from iptsim.dump.recipe import Recipe, described, expected
 from iptsim.dump.ruleset import Jump
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Extension, Match, Option, Target, quote
@@ -243,7 +243,7 @@ class _Getopt:
         self.plan.cacheable = False
         self.glued = at + 1
 
-    def _argument(self, at: int, wanted: str) -> int:
+    def _argument(self, at: int, wanted: Text) -> int:
         """Consume the next word, whatever it looks like."""
         if self.at >= len(self.words):
             raise BindError(
@@ -283,14 +283,14 @@ class _Getopt:
         elif negated:
             raise BindError(message("! is not allowed before {words}", words=self.words[at]), at)
         elif letter == "m":
-            self._match(self._argument(at, "the name of a match"))
+            self._match(self._argument(at, message("the name of a match")))
         elif letter in "jg":
             if self.jumped:
                 raise BindError(message("a rule has only one target"), at)
             self.jumped = True
-            self._jump(self._argument(at, "a target or a chain"), letter == "g")
+            self._jump(self._argument(at, message("a target or a chain")), letter == "g")
         elif letter == "c":
-            first = self._argument(at, "packets and bytes")
+            first = self._argument(at, message("packets and bytes"))
             second = None if "," in self.words[first] else self._optional()
             plan.counters = (first,) if second is None else (first, second)
             if second is None:
@@ -323,15 +323,17 @@ class _Getopt:
             chain = self._optional()
             plan.arguments = [] if chain is None else [chain]
         else:
-            plan.arguments = [self._argument(at, "the name of a chain")]
+            plan.arguments = [self._argument(at, message("the name of a chain"))]
         if letter in "IDRPELSZ" and plan.arguments:
             second = self._optional()
             if second is not None:
                 plan.arguments.append(second)
             elif letter in "RPE":
-                wanted = {"R": "the rule's number", "P": "a policy, ACCEPT or DROP", "E": "the new name"}[
-                    letter
-                ]
+                wanted = {
+                    "R": message("the rule's number"),
+                    "P": message("a policy, ACCEPT or DROP"),
+                    "E": message("the new name"),
+                }[letter]
                 raise BindError(
                     message("-{letter} requires two arguments", letter=letter),
                     at,
@@ -344,10 +346,10 @@ class _Getopt:
             raise BindError(message("{flag} is given twice", flag=option.flag), at)
         values: tuple[int, ...] = ()
         if option.value is not None:
-            value = self._argument(at, option.value.expected)
+            value = self._argument(at, described(option.value))
             if not negated and self._old_negation(value):
                 negated = True
-                value = self._argument(at, option.value.expected)
+                value = self._argument(at, described(option.value))
             values = (value,)
         elif self.family == 6:
             raise BindError(message("-f does not exist for IPv6"), at, message("use -m frag"))
@@ -413,10 +415,10 @@ class _Getopt:
                     values.append(first)
                 plan.cacheable = False
             else:
-                first = self._argument(at, option.value.expected)
+                first = self._argument(at, described(option.value))
                 if not negated and option.negatable and self._old_negation(first):
                     negated = True
-                    first = self._argument(at, option.value.expected)
+                    first = self._argument(at, described(option.value))
                 values.append(first)
             while values and len(values) < option.value.words:
                 value = self._optional()

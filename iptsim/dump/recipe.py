@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from iptsim.extensions.base import Extension, Given, Match, Option, Target
+from iptsim.extensions.base import Extension, Given, Match, Option, Target, Value
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import NoSuchWord
@@ -229,4 +229,9 @@ def _matches(form: _Form, text: str) -> bool:
 
 def expected(option: Option) -> Text:
     """Return a hint about the form of an option's value."""
-    return message("expected {what}", what=message_of(option.value.expected)) if option.value else ""
+    return message("expected {what}", what=described(option.value)) if option.value else ""
+
+
+def described(value: Value) -> Text:
+    """Return what belongs into an option; its literal is an argument of :class:`Value`."""
+    return message_of(value.expected) if isinstance(value.expected, str) else value.expected

@@ -85,7 +85,7 @@ class Value:
             read when the value is first used.
     """
 
-    expected: str
+    expected: Text
     parse: Callable[..., Any]
     format: Callable[[Any], str] = str
     words: int = 1

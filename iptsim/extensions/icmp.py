@@ -34,7 +34,7 @@ class IcmpType(NamedTuple):
         return str(self.type) if self.code is None else f"{self.type}/{self.code}"
 
 
-def icmp_value(names: Names, expected: str) -> Value:
+def icmp_value(names: Names, expected: Text) -> Value:
     """Make the value of an option that takes an ICMP type: a number, `type/code` or a name."""
 
     def parse(text: str) -> IcmpType:
@@ -131,7 +131,7 @@ class IcmpMatch(Match):
         return message("its ICMP type is {shown}", shown=shown)
 
 
-def icmp_option(flag: str, field: str, names: Names, expected: str) -> Option:
+def icmp_option(flag: str, field: str, names: Names, expected: Text) -> Option:
     """Make the option of a match on ICMP."""
     reads = Field("icmp_type", lambda context: context.packet.icmp_type, lambda context: "")
     return Option(

@@ -86,7 +86,7 @@ def format_interface(name: str) -> str:
 
 
 INTERFACE = Value(
-    f"an interface name of up to {_IFNAMSIZ - 1} characters (eth0, veth+)",
+    message("an interface name of up to {ifnamsiz} characters (eth0, veth+)", ifnamsiz=_IFNAMSIZ - 1),
     parse_interface,
     format_interface,
     form="interface",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iptsim.extensions.base import Value, quote
-from iptsim.languages import message
+from iptsim.languages import Text, message
 
 
 def cut(text: str, longest: int) -> str:
@@ -17,7 +17,7 @@ def cut(text: str, longest: int) -> str:
     return text.encode(errors="surrogateescape")[:longest].decode(errors="ignore")
 
 
-def text_value(expected: str, longest: int, form: Callable[[str], str] = quote) -> Value:
+def text_value(expected: Text, longest: int, form: Callable[[str], str] = quote) -> Value:
     """Make the value of an option that takes a word of up to `longest` bytes.
 
     Args:

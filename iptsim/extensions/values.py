@@ -67,7 +67,7 @@ def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:
     return number
 
 
-def integer_value(expected: str, low: int = 0, high: int = 0xFFFFFFFF) -> Value:
+def integer_value(expected: Text, low: int = 0, high: int = 0xFFFFFFFF) -> Value:
     """Make the value of an option that takes one number."""
     return Value(expected, lambda text: integer(text, low, high))
 
@@ -370,7 +370,7 @@ def bare(text: str) -> str:
     return quote(text) if not text or re.search(r'[\s"]', text) else text
 
 
-def bare_value(expected: str, longest: int | None = None) -> Value:
+def bare_value(expected: Text, longest: int | None = None) -> Value:
     """Make the value of an option that takes one word, which iptables-save prints without quotes.
 
     Args:
@@ -403,12 +403,12 @@ def number_range(text: str, high: int) -> tuple[int, int]:
     return low, integer(last, 0, high) if last else high
 
 
-def word_value(expected: str) -> Value:
+def word_value(expected: Text) -> Value:
     """Make the value of an option that takes one word of free text."""
     return Value(expected, str, quote)
 
 
-def choice(expected: str, choices: tuple[str, ...]) -> Value:
+def choice(expected: Text, choices: tuple[str, ...]) -> Value:
     """Make the value of an option that takes one of a few words."""
 
     def parse(text: str) -> str:
@@ -425,7 +425,7 @@ def choice(expected: str, choices: tuple[str, ...]) -> Value:
     return Value(expected, parse)
 
 
-def choices(expected: str, known: tuple[str, ...], printed: tuple[str, ...] = ()) -> Value:
+def choices(expected: Text, known: tuple[str, ...], printed: tuple[str, ...] = ()) -> Value:
     """Make the value of an option that takes a comma list of known words.
 
     Args:

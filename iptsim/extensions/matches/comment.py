@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Value, quote
+from iptsim.languages import message
 
 #: Bytes that the kernel keeps; iptables cuts off the rest.
 _LONGEST = 255
@@ -22,7 +23,12 @@ class Comment(Match):
         Option(
             "--comment",
             "comment",
-            Value(f"a remark of up to {_LONGEST} bytes", _parse, quote, plain="any_text"),
+            Value(
+                message("a remark of up to {longest} bytes", longest=_LONGEST),
+                _parse,
+                quote,
+                plain="any_text",
+            ),
             listed=" /* {raw} */",
         ),
     )

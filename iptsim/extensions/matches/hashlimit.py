@@ -17,7 +17,7 @@ from iptsim.extensions.constraints import undecided
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.rates import HASHLIMIT_SCALE, Rate, parse_ticks, rate_from_ticks
 from iptsim.extensions.values import bare_value, integer, integer_value
-from iptsim.languages import Message, Text, message, message_if, message_joined
+from iptsim.languages import Message, Text, marked, message, message_if, message_joined
 from iptsim.packet import Unknown
 
 _UNITS = {"m": 1 << 20, "k": 1 << 10, "": 1}
@@ -149,8 +149,12 @@ class Hashlimit(Match):
             Value("some of srcip, srcport, dstip, dstport", _parse_mode, ",".join),
         ),
         Option("--hashlimit-name", "hashlimit_name", bare_value("a name for the table of entries", 255)),
-        Option("--hashlimit-htable-size", "hashlimit_htable_size", _optional("a number of buckets", 0, 0)),
-        Option("--hashlimit-htable-max", "hashlimit_htable_max", _optional("a number of entries", 0, 0)),
+        Option(
+            "--hashlimit-htable-size", "hashlimit_htable_size", _optional(marked("a number of buckets"), 0, 0)
+        ),
+        Option(
+            "--hashlimit-htable-max", "hashlimit_htable_max", _optional(marked("a number of entries"), 0, 0)
+        ),
         Option(
             "--hashlimit-htable-gcinterval",
             "hashlimit_htable_gcinterval",

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Option
 from iptsim.extensions.icmp import ANY, IcmpMatch, IcmpType, Names, icmp_option
+from iptsim.languages import marked
 from iptsim.packet import ICMP
 
 NAMES: Names = {
@@ -37,7 +38,7 @@ class Icmp(IcmpMatch):
     name: ClassVar[str] = "icmp"
     family: ClassVar[int | None] = 4
     options: ClassVar[tuple[Option, ...]] = (
-        icmp_option("--icmp-type", "icmp_type", NAMES, "an ICMP type: a number, type/code or a name"),
+        icmp_option("--icmp-type", "icmp_type", NAMES, marked("an ICMP type: a number, type/code or a name")),
     )
     protocols: ClassVar[frozenset[int] | None] = frozenset({ICMP})
     protocol: ClassVar[int] = ICMP

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Option
 from iptsim.extensions.icmp import IcmpMatch, IcmpType, Names, icmp_option
+from iptsim.languages import marked
 from iptsim.packet import ICMPV6
 
 NAMES: Names = {
@@ -34,7 +35,9 @@ class Icmp6(IcmpMatch):
     name: ClassVar[str] = "icmp6"
     family: ClassVar[int | None] = 6
     options: ClassVar[tuple[Option, ...]] = (
-        icmp_option("--icmpv6-type", "icmpv6_type", NAMES, "an ICMPv6 type: a number, type/code or a name"),
+        icmp_option(
+            "--icmpv6-type", "icmpv6_type", NAMES, marked("an ICMPv6 type: a number, type/code or a name")
+        ),
     )
     protocols: ClassVar[frozenset[int] | None] = frozenset({ICMPV6})
     protocol: ClassVar[int] = ICMPV6

@@ -19,7 +19,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.phrases import Phrase, join_phrases
 from iptsim.extensions.values import Network, parse_host_mask, port
-from iptsim.languages import Message, Text, message
+from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Context, Unknown
 
 
@@ -33,7 +33,7 @@ def _word(choices: tuple[str, ...]) -> Value:
             )
         return text.upper()
 
-    return Value(" or ".join(choices), parse)
+    return Value(message_joined(" or ", choices), parse)
 
 
 _PORT = Value("a port number or service name", port)

@@ -42,7 +42,7 @@ def _as_they_are(ports: Ranges) -> Ranges:
 
 
 PORT_LIST = Value(
-    f"up to {_MOST} ports and ranges (80,443,8000:8100)",
+    message("up to {most} ports and ranges (80,443,8000:8100)", most=_MOST),
     _parse,
     lambda ports: ",".join(range_text(pair) for pair in ports),
     form="port_list",

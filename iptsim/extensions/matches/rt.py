@@ -111,7 +111,7 @@ def _shown(addresses: tuple[int, ...]) -> Message:
 
 
 _ADDRESSES = Value(
-    f"up to {_MOST_ADDRESSES} IPv6 addresses",
+    message("up to {most_addresses} IPv6 addresses", most_addresses=_MOST_ADDRESSES),
     _addresses,
     lambda addresses: ",".join(address_text(6, address) for address in addresses),
 )

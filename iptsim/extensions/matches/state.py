@@ -8,6 +8,7 @@ from iptsim.extensions.base import Match, Option
 from iptsim.extensions.constraints import some_member
 from iptsim.extensions.matches.conntrack import STATE, STATE_WORDS
 from iptsim.extensions.values import choices
+from iptsim.languages import message
 
 #: In the order in which iptables prints them.
 STATES = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED")
@@ -19,7 +20,7 @@ class State(Match):
     name: ClassVar[str] = "state"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "--state", "state", choices(f"states of {', '.join(STATES)}", STATES), True, reads=STATE,
+            "--state", "state", choices(message("states of {choices}", choices=', '.join(STATES)), STATES), True, reads=STATE,
             relation=some_member, phrase=STATE_WORDS, listed="[ !] state {value}",
         ),
     )  # fmt: skip

@@ -39,7 +39,9 @@ class Clusterip(Target):
     name: ClassVar[str] = "CLUSTERIP"
     options: ClassVar[tuple[Option, ...]] = (
         Option("--new", "new"),
-        Option("--hashmode", "hashmode", choice(f"one of {', '.join(_MODES)}", _MODES)),
+        Option(
+            "--hashmode", "hashmode", choice(message("one of {choices}", choices=", ".join(_MODES)), _MODES)
+        ),
         Option("--clustermac", "clustermac", Value("a link-layer multicast address", parse_mac)),
         Option("--total-nodes", "total_nodes", _NODE),
         Option("--local-node", "local_node", _NODE),

@@ -74,7 +74,7 @@ def parse_prefix(text: str, family: int) -> int:
 def _hexadecimal(digits: int) -> Value:
     high = (1 << 4 * digits) - 1
     return Value(
-        f"a number of {4 * digits} bits",
+        message("a number of {digits} bits", digits=4 * digits),
         lambda text: integer(text, 0, high),
         lambda number: f"{number:#0{digits + 2}x}",
     )
@@ -104,7 +104,9 @@ class Hmark(Target):
         Option("--hmark-mod", "hmark_mod", integer_value("a number of marks, at least 1", 1)),
         Option("--hmark-offset", "hmark_offset", integer_value("the first mark")),
         Option(
-            "--hmark-tuple", "hmark_tuple", Value(f"members of {', '.join(MEMBERS)}", parse_tuple, ",".join)
+            "--hmark-tuple",
+            "hmark_tuple",
+            Value(message("members of {choices}", choices=", ".join(MEMBERS)), parse_tuple, ",".join),
         ),
     )
     family: ClassVar[int | None] = 4
