@@ -88,6 +88,7 @@ def _direction(text: str) -> str:
     return text.upper()
 
 
+_STATE_WORDS = choices(message("states of {choices}", choices=", ".join(STATES)), STATES)
 _STATUS_WORDS = choices(message("statuses of {choices}", choices=", ".join(STATUSES)), STATUSES)
 _ADDRESS = Value("an address, with /length or /mask", parse_host_mask, attrgetter("short"), needs_family=True)
 _LIFETIME = Value(
@@ -191,7 +192,7 @@ class Conntrack(Match):
 
     name: ClassVar[str] = "conntrack"
     options: ClassVar[tuple[Option, ...]] = (
-        _option("ctstate", choices(message("states of {choices}", choices=', '.join(STATES)), STATES), STATE, some_member, STATE_WORDS),
+        _option("ctstate", _STATE_WORDS, STATE, some_member, STATE_WORDS),
         _option(
             "ctproto", Value(PROTOCOL.expected, parse_protocol), _PROTO, equal,
             _is_not(message("connection's protocol"), format_protocol),

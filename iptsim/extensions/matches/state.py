@@ -20,7 +20,8 @@ class State(Match):
     name: ClassVar[str] = "state"
     options: ClassVar[tuple[Option, ...]] = (
         Option(
-            "--state", "state", choices(message("states of {choices}", choices=', '.join(STATES)), STATES), True, reads=STATE,
+            "--state", "state", choices(message("states of {choices}", choices=", ".join(STATES)), STATES), True,
+            reads=STATE,
             relation=some_member, phrase=STATE_WORDS, listed="[ !] state {value}",
         ),
     )  # fmt: skip
