@@ -101,7 +101,7 @@ def test_ip6tables_has_the_default_of_the_engine(two: DockerHost) -> None:
         ("ip", "localhost", "--ip: 'localhost' does not appear to be"),
         ("engine", "1.0", "--engine: unknown engine '1.0'; choose from: 20.10, 26, 28, 29"),
         ("publish", "web:80", "--publish: 'web:80' has no host port"),
-        ("publish", "nobody:1:2", "unknown running container 'nobody'; choose from: "),
+        ("publish", "missing:1:2", "unknown running container 'missing'; choose from: "),
         ("publish", "web:8080:81", "host port 8080 is taken by web"),
         ("publish", "web:99999:80", "99999 are not ports from 1 to 65535"),
         ("publish", "web:1:80/icmp", "unknown protocol 'icmp'; choose from: tcp, udp, sctp"),

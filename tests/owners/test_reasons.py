@@ -67,7 +67,7 @@ DUMP = """\
 -A INPUT -p tcp -m tcp --dport 80 -m comment --comment "public web site" -j ACCEPT
 -A INPUT -p tcp -m tcp --dport 23 -j LOGDROP
 -A LOGDROP -j LOG --log-prefix "telnet: "
--A LOGDROP -m comment --comment "nobody uses it" -j DROP
+-A LOGDROP -m comment --comment "unused since 2020" -j DROP
 COMMIT
 """
 
@@ -79,5 +79,5 @@ def test_comments_and_log_prefixes(tmp_path: Path) -> None:
         return iptsim.explain(tmp_path / "dump", "internet", "host", dport=dport).reason.text
 
     assert 'Its comment: "public web site".' in text(80)
-    assert 'Its comment: "nobody uses it". The kernel log shows it with the prefix "telnet:".' in text(23)
+    assert 'Its comment: "unused since 2020". The kernel log shows it with the prefix "telnet:".' in text(23)
     assert "log" not in text(22)
