@@ -118,14 +118,17 @@ def _discover_neighbour(kernel: Kernel, packet: Packet, port: Interface, next_ho
     solicitation = Packet(6, packet.src, group, ICMPV6, tcp_flags=0, icmp_type=135, icmp_code=0, ttl=255)
     advertisement = Packet(6, next_hop, packet.src, ICMPV6, tcp_flags=0, icmp_type=136, icmp_code=0, ttl=255)
     solicitation.pkttype = "multicast"
-    other = settle_port(kernel, target.ports, target.name, bridge) if target and target.ports else None
-    for sent, came, goes in ((solicitation, port.name, other), (advertisement, other, port.name)):
+    far_port = settle_port(kernel, target.ports, target.name, bridge) if target and target.ports else None
+    for sent, input_port, output_port in (
+        (solicitation, port.name, far_port),
+        (advertisement, far_port, port.name),
+    ):
         context = kernel.context(sent)
-        context.in_interface, context.physical_in = bridge, came
+        context.in_interface, context.physical_in = bridge, input_port
         context.state = "UNTRACKED"
         outcome = pass_hook(kernel, context, hooks.PREROUTING)
         if outcome is None:
-            context.bridged, context.out_interface, context.physical_out = True, bridge, goes
+            context.bridged, context.out_interface, context.physical_out = True, bridge, output_port
             outcome = pass_hook(kernel, context, hooks.FORWARD)
         if outcome is None:
             outcome = pass_hook(kernel, context, hooks.POSTROUTING)

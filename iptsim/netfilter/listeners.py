@@ -60,26 +60,26 @@ def _opens(question: Question, packet: Packet) -> bool:
 def unsaved(host: Host, trace: Trace) -> list[Text]:
     """Return in one sentence what is assumed of nftables and of listening programs, if they were not saved."""
     end = trace.opening.delivered
-    hears = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
-    deaf = end.name if hears and end is not None and namespace_at(host, end).listeners is None else ""
-    chains = host.namespace.nftables is None and not trace.legs[0].inside
-    if chains and deaf:
+    is_local = end is not None and end.kind != "outside" and end.packet.proto in (TCP, UDP)
+    unlisted = end.name if is_local and end is not None and namespace_at(host, end).listeners is None else ""
+    no_nftables = host.namespace.nftables is None and not trace.legs[0].inside
+    if no_nftables and unlisted:
         return [
             message(
                 "nftables has no base chains besides those of iptables, and a program listens: the source has no "
                 "nft-ruleset.json and no list of listening sockets."
             )
         ]
-    if chains:
+    if no_nftables:
         return [
             message(
                 "nftables has no base chains besides those of iptables: the source has no nft-ruleset.json."
             )
         ]
-    if deaf:
+    if unlisted:
         return [
             message(
-                "A program listens: the source has no list of the listening sockets of {name}.", name=deaf
+                "A program listens: the source has no list of the listening sockets of {name}.", name=unlisted
             )
         ]
     return []

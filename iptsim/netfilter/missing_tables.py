@@ -82,7 +82,7 @@ def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block
 
 def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
     """Return how raw PREROUTING could drop a packet to a container's own address (Docker 28 and later)."""
-    packet, came = context.packet, context.in_interface or ""
+    packet, in_interface = context.packet, context.in_interface or ""
     if any("raw" in ruleset.tables for ruleset in rulesets) or packet.pkttype != "unicast":
         return None
     rules = _filter_rules(rulesets)
@@ -90,7 +90,12 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
         return None
     found = fib.lookup(host.namespace, packet.family, packet.dst)
     bridge = found.device
-    if found.type != "unicast" or bridge is None or bridge == came or not _is_protected(rules, bridge):
+    if (
+        found.type != "unicast"
+        or bridge is None
+        or bridge == in_interface
+        or not _is_protected(rules, bridge)
+    ):
         return None
     named = any(
         rule.parameters.destination is not None and packet.dst in rule.parameters.destination
@@ -106,17 +111,17 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
                 "the rules in table raw, where Docker 28 and later drop packets to containers' own addresses"
             ),
             _WHOLE[packet.family],
-            (packet.dst, came),
+            (packet.dst, in_interface),
         ),
         message(
-            "table raw, which is not shown, drops packets to {address} that arrive on {came}",
+            "table raw, which is not shown, drops packets to {address} that arrive on {in_interface}",
             address=address,
-            came=came,
+            in_interface=in_interface,
         ),
         message(
-            "Docker's rules in table raw, which is not shown, drop packets to {address} that arrive on {came}",
+            "Docker's rules in table raw, which is not shown, drop packets to {address} that arrive on {in_interface}",
             address=address,
-            came=came,
+            in_interface=in_interface,
         ),
     )
 
@@ -158,26 +163,28 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
     if not nat:
         return None
     bridges = _bridges(nat) or {network.bridge or "" for network in host.networks.values()}
-    came, goes = context.in_interface or "", context.out_interface or ""
+    in_interface, out_interface = context.in_interface or "", context.out_interface or ""
     connection = context.connection
     published = connection is not None and "DNAT" in connection.status
-    if came not in bridges and published:
+    if in_interface not in bridges and published:
         return None  # its twin in filter DOCKER accepts it
-    if came in bridges and goes not in bridges:
+    if in_interface in bridges and out_interface not in bridges:
         return None  # Docker accepts what leaves a network that it masquerades
     return Block(
         Unknown(
             message("Docker's rules in table filter"),
             _WHOLE[context.packet.family],
-            (came, goes, context.packet.dst),
+            (in_interface, out_interface, context.packet.dst),
         ),
         message(
-            "table filter, which is not shown, blocks packets from {came} to {goes}", came=came, goes=goes
+            "table filter, which is not shown, blocks packets from {in_interface} to {out_interface}",
+            in_interface=in_interface,
+            out_interface=out_interface,
         ),
         message(
-            "Docker's rules in table filter, which is not shown, block packets from {came} to {goes}",
-            came=came,
-            goes=goes,
+            "Docker's rules in table filter, which is not shown, block packets from {in_interface} to {out_interface}",
+            in_interface=in_interface,
+            out_interface=out_interface,
         ),
     )
 

@@ -76,8 +76,8 @@ FAULTS = (
     Fault(
         "TCP flags outside the mask count",
         "extensions/matches/tcp.py",
-        "Masked(value.set, value.mask)",
-        "Masked(value.set, 0x3F)",
+        "Masked(flags.set, flags.mask)",
+        "Masked(flags.set, 0x3F)",
     ),
     Fault(
         "`eth+` needs a rest",
