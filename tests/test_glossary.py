@@ -64,7 +64,7 @@ def test_commands_teach_below_the_answer(
     main([*command, "--teach"])
     taught = capsys.readouterr().out
     assert taught.startswith(plain)
-    assert "The words in it" in taught.removeprefix(plain)
+    assert "Terms used" in taught.removeprefix(plain)
     main([*command, "--json"])
     without = json.loads(capsys.readouterr().out)
     main([*command, "--json", "--teach", "--lang", "zh-TW"])

@@ -60,7 +60,8 @@ class Field:
     """A value that a packet has where a rule tests it.
 
     Attributes:
-        key: its name; fields of the same name have the same value in the same packet.
+        key: its name; fields of the same name have the same value in the same packet, if it is known. In later
+            fragments they may differ: what reads a header there depends on the match.
         read: the value; None: the packet has none, Unknown: it cannot be known.
         got: the packet's side in words, for explanations: "its TTL is 63".
         attribute: the attribute of the packet that it is, where it is one.
@@ -193,9 +194,10 @@ class Constraint:
             return False
         if self.meaning == other.meaning:
             return True
-        if self.negated or other.negated or self.absent is not False:
+        if self.negated is not other.negated or (self.absent is not False and other.absent is not True):
             return False
-        return _includes(other.allowed, self.allowed)
+        wide, narrow = (self, other) if self.negated else (other, self)
+        return _includes(wide.allowed, narrow.allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,11 @@ class Several:
         """Return whether each packet that satisfies this one surely satisfies another."""
         if self.meaning == other.meaning:
             return True
+        if isinstance(other, Several):
+            if other.every:
+                return all(map(self.implies, other.parts))
+            if any(map(self.implies, other.parts)):
+                return True
         return (any if self.every else all)(part.implies(other) for part in self.parts)
 
 

@@ -110,7 +110,7 @@ class IcmpMatch(Match):
         if packet.proto != cls.protocol or packet.is_later_fragment:
             return None
         if cls._is_any(wanted):
-            return 0
+            return (packet.icmp_type or 0) << 8 | (packet.icmp_code or 0)
         context.consulted.update(packet.defaults & {"icmp_type", "icmp_code"})
         if packet.icmp_type is None:
             return _NO_TYPE

@@ -234,11 +234,66 @@ def test_a_set_within_another(narrow: Any, wide: Any, implied: bool) -> None:
     field = packet_field("ttl")
     assert Constraint(field, narrow).implies(Constraint(field, wide)) is implied
     assert not Constraint(field, narrow, negated=True).implies(Constraint(field, wide))
+    negated = Constraint(field, wide, negated=True).implies(Constraint(field, narrow, negated=True))
+    assert negated is implied
     assert not Constraint(field, narrow).implies(Constraint(packet_field("tos"), wide))
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        ("-p icmp -m icmp --icmp-type 8/0", "-p icmp -m icmp --icmp-type 8"),
+        ("-p icmp -m icmp --icmp-type 8", "-p icmp -m icmp --icmp-type any"),
+        ("-m addrtype --dst-type LOCAL", "-m addrtype --dst-type LOCAL,BROADCAST"),
+        ("-m physdev --physdev-in veth1", "-m physdev --physdev-in veth+"),
+        ("-m physdev ! --physdev-out veth+", "-m physdev ! --physdev-out veth1"),
+        ("-p tcp -m multiport --dports 443", "-p tcp -m multiport --ports 80,443"),
+        ("-p tcp -m tcp --dport 443", "-p tcp -m multiport --dports 80,443"),
+        ("-p udp -m udp ! --dport 1:9", "-p udp -m udp ! --dport 5"),
+        ("! -s 10.0.0.0/8", "! -s 10.1.0.0/16"),
+    ],
+)  # fmt: skip
+def test_a_rule_within_another(narrow: str, wide: str) -> None:
+    mine, theirs = (
+        [one.constraint for match in (rule.parameters, *rule.matches) for one in match.predicates()]
+        for rule in loads(
+            f"*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD {narrow}\n-A FORWARD {wide}\nCOMMIT\n"
+        ).rules()
+    )
+    assert all(any(one.implies(other) for one in mine if one) for other in theirs if other)
+    assert not all(any(other.implies(one) for other in theirs if other) for one in mine if one)
+
+
+def parts(constraint: Constraint | Several | None) -> Iterator[Constraint]:
+    if isinstance(constraint, Constraint):
+        yield constraint
+    elif constraint is not None:
+        for part in constraint.parts:
+            yield from parts(part)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_fields_of_one_name_have_one_value(family: Family) -> None:
+    """Whatever reads sets of packets from the constraints relies on it; later fragments may differ."""
+    fields = [
+        part.field
+        for number, _, _, predicate in conditions()
+        for part in parts(predicate.constraint)
+        if number == family
+    ]
+    for context in contexts(Random("fields"), family, None):
+        if context.packet.is_later_fragment:
+            continue
+        values: dict[str, Any] = {}
+        for field in fields:
+            value = field.read(context)
+            if value is not None and not isinstance(value, Unknown):
+                assert values.setdefault(field.key, value) == value, field.key
+    assert len({field.key for field in fields}) > 40
+
+
 def test_which_matches_are_constraints_alone() -> None:
-    """The list of the others only gets shorter."""
+    """The others compute: they run a program, search the data, or remember."""
     others = {name for _, _, name, predicate in conditions() if predicate.constraint is None}
     names = {one.name for one in all_extensions() if issubclass(one, Match)}
     assert others == CLOSURES <= names

@@ -39,15 +39,15 @@ def _number(context: Context, label: int | str) -> int | None:
 
 
 def _labels(context: Context, label: int | str) -> frozenset[Any] | Unknown | None:
-    """Return the labels of the connection, by number, and `label` itself if it is one of them."""
+    """Return the labels of the connection, by number and by name; Unknown if the number of `label` is not stated."""
     if context.connection is None:
         return None
-    number, labels = _number(context, label), context.connection.labels
-    if number is None:
+    if _number(context, label) is None:
         return Unknown(
             message("the number of connection label {label}", label=label), "--assume connlabel=yes"
         )
-    return labels | {label} if number in labels else labels
+    labels, names = context.connection.labels, context.surroundings.fact("connlabels") or {}
+    return labels | {name for name, number in names.items() if number in labels}
 
 
 def _got(context: Context) -> Text:

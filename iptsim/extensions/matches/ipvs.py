@@ -14,10 +14,10 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import Given, Match, Option, Predicate, Status, Value
 from iptsim.extensions.constraints import Constraint, Field, named
-from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.phrases import Phrase, join_phrases
+from iptsim.extensions.stated import stated
 from iptsim.extensions.values import Network, parse_host_mask, port
 from iptsim.languages import Message, Text, message, message_joined
 from iptsim.packet import Context, Unknown

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option, Predicate, Status, constrained
 from iptsim.extensions.constraints import Constraint, Field, named
-from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.stated import stated
 from iptsim.languages import Text, message, message_if
 from iptsim.packet import ICMP, ICMPV6, TCP, UDP, Context, Packet, Truth, Unknown
 

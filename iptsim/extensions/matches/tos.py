@@ -6,9 +6,8 @@ from typing import ClassVar
 
 from iptsim.extensions.base import Match, Option
 from iptsim.extensions.constraints import Masked, packet_field
-from iptsim.extensions.dscp import DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.phrases import Phrase
-from iptsim.extensions.tos import TOS
+from iptsim.extensions.tos import DSCP, DSCP_CLASS, TOS, dscp_text
 from iptsim.extensions.tos import Tos as TosValue
 from iptsim.languages import message
 

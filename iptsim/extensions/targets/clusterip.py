@@ -9,8 +9,8 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Value, Verdict
 from iptsim.extensions.checks import demand, given
-from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.stated import stated
 from iptsim.extensions.values import choice, integer_value
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, Context, Unknown

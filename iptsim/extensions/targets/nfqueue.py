@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import model_validator
 
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
-from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.stated import stated
 from iptsim.extensions.values import integer_value, number_range, range_text, range_words
 from iptsim.languages import Message, Text, message
 from iptsim.packet import Context, Unknown

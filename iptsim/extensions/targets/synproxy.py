@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from iptsim.extensions.base import CONTINUE, Option, Status, Target, Verdict
 from iptsim.extensions.constraints import look
-from iptsim.extensions.facts import stated
+from iptsim.extensions.stated import stated
 from iptsim.extensions.values import integer_value
 from iptsim.languages import Text, message
 from iptsim.packet import ACK, FIN, RST, SYN, TCP, Context

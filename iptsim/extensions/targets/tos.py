@@ -8,10 +8,9 @@ from pydantic import model_validator
 
 from iptsim.extensions.base import CONTINUE, Option, Target, Value, Verdict
 from iptsim.extensions.checks import demand_one
-from iptsim.extensions.dscp import DSCP, DSCP_CLASS, dscp_text
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import Phrase
-from iptsim.extensions.tos import TOS
+from iptsim.extensions.tos import DSCP, DSCP_CLASS, TOS, dscp_text
 from iptsim.extensions.tos import Tos as TosValue
 from iptsim.extensions.values import integer
 from iptsim.languages import Text, message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from iptsim.extensions.base import Option, Status, Target, Value, Verdict
-from iptsim.extensions.facts import stated
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.marks import change_text, clear_and_flip
+from iptsim.extensions.stated import stated
 from iptsim.extensions.values import ADDRESS, MARK, Address, MaskedNumber, port
 from iptsim.languages import Message, Text, message
 from iptsim.packet import TCP, UDP, Context, Unknown
