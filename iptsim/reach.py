@@ -30,6 +30,7 @@ from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import TCP, UDP, Family, protocol_name
 from iptsim.progress import tracked
+from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.model import Question
 from iptsim.shown import Framed
 from iptsim.sources import load_host
@@ -45,8 +46,6 @@ _HOST_PORTS = 24
 _HEARD = 48
 _OTHERS = "other ports"
 _OUTCOMES = {"ACCEPT": "open", "DROP": "blocked", "REJECT": "blocked", "DEPENDS": "depends"}
-#: Names that do not refer to a container of that name.
-_RESERVED = frozenset({"host", "localhost", "internet", "dns"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +326,7 @@ def _own(host: Host) -> list[Container]:
 
 def _name(container: Container) -> str:
     """Return the name of a container in a question."""
-    if container.name in _RESERVED:
+    if container.name in KEYWORDS:
         return f"{container.name}@{next(iter(container.endpoints))}"
     return container.name
 
