@@ -89,6 +89,7 @@ class Rules:
         backend: "nf_tables" or "legacy", or None if unknown.
         version: of iptables, or None if unknown.
         filtered: the filter through which the output was piped, so that any rule may be missing.
+        cut: the last table of a dump that was cut off; other tables may follow.
     """
 
     table: str
@@ -100,6 +101,7 @@ class Rules:
     backend: str | None = None
     version: str | None = None
     filtered: str = ""
+    cut: bool = False
 
 
 @dataclass(slots=True)

@@ -74,6 +74,8 @@ class Builder:
         known: Family = next((piece.family for piece in pieces if piece.family), 4)
         for piece in pieces:
             self._add(piece, piece.family or known)
+        for family in {piece.family or known for piece in pieces if piece.cut}:
+            self._hide_tables(self.rulesets[family])
         for family, ruleset in self.rulesets.items():
             for table in ruleset.tables.values():
                 self._finish(family, table)
@@ -83,6 +85,16 @@ class Builder:
             text = message("... and {count} more of this kind", count=self._more)
             next(iter(self.rulesets.values())).warnings.append(DumpWarning(text))
         return self.rulesets
+
+    def _hide_tables(self, ruleset: Ruleset) -> None:
+        """Mark the tables that may follow where a dump was cut off."""
+        for name in ("raw", "mangle", "nat", "filter"):
+            if name in ruleset.tables:
+                continue
+            table = ruleset.tables[name] = Table(name)
+            for chain in BUILTIN_CHAINS[name]:
+                table.chains[chain] = Chain(name, chain, "ACCEPT", declared=False)
+                table.chains[chain].rules.append(gap(name, chain, 0))
 
     # -- pieces ------------------------------------------------------------------------------------
 

@@ -90,3 +90,10 @@ def test_a_file_without_commit_is_a_file_for_iptables_restore() -> None:
     text += "-A FORWARD -i br0 -j ACCEPT\n"
     assert rules(text, "nat") == ["-A POSTROUTING -s 172.18.0.0/16 -j MASQUERADE"]
     assert rules(text) == ["-A FORWARD -i br0 -j ACCEPT"]
+
+
+def test_a_dump_that_was_cut_off_may_have_had_other_tables() -> None:
+    text = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    question = {"in": "eth0", "src": "8.8.8.8", "dst": "192.0.2.10", "dport": 80}
+    assert verdict(text, **question) == "ACCEPT"
+    assert verdict(text + "...\n", **question) == "DEPENDS"

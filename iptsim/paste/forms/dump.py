@@ -192,6 +192,7 @@ class _Reader:
         )
         family = family_of_text(program, self.texts)
         given = self.command.option("-t", "--table") if self.command else None
+        self.pieces[-1].cut = self.named and self.lines[self.last].is_gap
         for rules in self.pieces:
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
