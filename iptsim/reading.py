@@ -122,7 +122,7 @@ def _size(count: int) -> str:
 
 
 def fault_of(error: OSError) -> Text:
-    """Return why the system could not do something."""
+    """Return the reason of an operating system error."""
     text = _FAULTS.get(error.errno or 0)
     return text if text is not None else error.strerror or str(error)
 

@@ -276,7 +276,7 @@ def membership(allowed: Allowed) -> Callable[[Any], bool]:
 
 
 def _includes(wide: Allowed, narrow: Allowed) -> bool:
-    """Return whether all values of one kind of set lie in another of that kind."""
+    """Return whether one set contains all values of another set of the same kind."""
     if isinstance(wide, Masked) and isinstance(narrow, Masked):
         return narrow.mask & wide.mask == wide.mask and narrow.value & wide.mask == wide.value
     if isinstance(wide, Names) and isinstance(narrow, Names):

@@ -59,7 +59,7 @@ def listed_range(name: str, span: tuple[int, int], not_: str = "") -> str:
 
 
 def range_lister(name: str, before: str = "") -> Callable[[tuple[int, int], bool], str]:
-    """Return what lists an option whose value is a number or a range, behind `before`."""
+    """Return a function that lists an option with a number or a range, after the text `before`."""
 
     def lister(span: tuple[int, int], negated: bool) -> str:
         return before + listed_range(name, span, "!" if negated else "")

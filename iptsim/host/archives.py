@@ -86,7 +86,7 @@ def tar_members(data: bytes, archive: str, wanted: Callable[[str], bool]) -> Ite
         kind, size = header[156:157], _number(header[124:136])
         if kind in (_GNU_NAME, _PAX):
             if size > HEADER_LIMIT:
-                raise ValueError(message("it has an extended header of {size} bytes", size=size))
+                raise ValueError(message("its extended header of {size} bytes is too long", size=size))
             text = stream.read(size).decode("utf-8", "replace")
             extended |= {"path": text.partition("\0")[0]} if kind == _GNU_NAME else dict(_records(text))
             continue

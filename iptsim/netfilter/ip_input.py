@@ -64,7 +64,7 @@ def receive_from_outside(kernel: Kernel, packet: Packet, interface: str) -> Outc
 
 
 def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outcome:
-    """Route a packet that came in; `entered`: IP takes this as the input interface instead of the real one."""
+    """Route an incoming packet; `entered` is the input interface that IP sees instead of the real one."""
     interface = context.in_interface or "lo"
     context.entered = entered or interface
     joined = is_joined(kernel, context.packet)

@@ -147,7 +147,7 @@ class Picture:
         return f"<Picture {printable(self.drawing.title)}>"
 
     def _repr_svg_(self) -> str:
-        """Return what a notebook shows.
+        """Return the image for notebooks.
 
         It is an image without a size: a wide picture takes the available width.
         """

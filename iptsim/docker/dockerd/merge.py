@@ -1,4 +1,4 @@
-"""Replaces Docker's rules in a ruleset that holds rules of others as well."""
+"""Replaces Docker's rules in a ruleset that also contains other rules."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class RuleTemplate:
     setting: str = ""
 
     def applies(self, met: frozenset[str]) -> bool:
-        """Return whether dockerd writes the rule where these conditions are met.
+        """Return whether dockerd writes the rule under these conditions.
 
         >>> RuleTemplate("append", "nat", "DOCKER", "-j RETURN", "proxy !routed").applies(frozenset({"proxy"}))
         True

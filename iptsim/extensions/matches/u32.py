@@ -174,7 +174,7 @@ def _shown(value: int, known: int) -> Text:
 def _run(test: U32Test, data: WireBytes, context: Context) -> tuple[int, int] | str:
     """Return the number that a test's location yields, with the mask of its known bits.
 
-    "end" where it lies beyond the packet, "open" where the place to read is not known.
+    "end" if it is beyond the packet, "open" if its position is unknown.
     """
     at = 0
     found = data.number(context, test.offset, 4)
