@@ -336,7 +336,7 @@ def _fixed(value: Filling) -> Filling: ...
 def _fixed(value: Filling) -> Filling:
     if type(value) in _IMMUTABLE:
         return value
-    return value.message if isinstance(value, Later) else str(value)
+    return value if isinstance(value, Message) else str(value)
 
 
 _IMMUTABLE = frozenset({str, int, float, _Plain, _InContext, _Plural, _Joined, _Sentences, _Sentence})
@@ -398,42 +398,6 @@ def sentence(phrase: Text) -> str:
     ('Ip_forward is 0.', 'The packet is dropped.')
     """
     return str(_Sentence(phrase))
-
-
-# -- what goes when nothing uses it any more: messages that pass for strings ----------------------
-
-
-class Later(str):
-    """A message that is rendered when it is needed; as a string it is the English text."""
-
-    __slots__ = ("message",)
-    #: tells it in the language in force
-    message: Message
-
-
-def later(template: str, /, **values: object) -> Later:
-    """Return a message for data that outlives the language in force: constants, what a host was inferred from.
-
-    >>> kept = later("{name} is a bridge", name="docker0")
-    >>> kept
-    'docker0 is a bridge'
-    """
-    text = Later(template.format(**values))
-    text.message = message(template, **values)  # type: ignore[arg-type]
-    return text
-
-
-def later_joined(separator: str, items: Iterable[str]) -> Later:
-    """Return what :func:`joined` would, to be told later."""
-    kept = tuple(items)
-    text = Later(separator.join(kept))
-    text.message = message_joined(separator, (one.message if isinstance(one, Later) else one for one in kept))
-    return text
-
-
-def told(text: Text) -> str:
-    """Return a text in the language in force: a message, or what :func:`later` made; any other as it is."""
-    return str(text.message if isinstance(text, Later) else text)
 
 
 # -- filling in ------------------------------------------------------------------------------------

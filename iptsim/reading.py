@@ -25,8 +25,10 @@ JSON_LIMIT = 32 * MIB
 
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
 _OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
+#: What that parser says of values that are nested too deep.
+_TOO_DEEP = "recursion limit exceeded"
 #: The position of an error in messages of pydantic-core's JSON parser.
-_PLACE = re.compile(r"(.*) at (line [0-9]+) (column [0-9]+)", re.DOTALL)
+_PLACE = re.compile(r"(.*) at line ([0-9]+) column ([0-9]+)", re.DOTALL)
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
@@ -162,9 +164,12 @@ def parse_json(data: bytes) -> Any:
         return from_json(data.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
     except ValueError as error:
         found = _PLACE.fullmatch(str(error))
-        what, where = (found[1], f"{found[2]}, {found[3]}: ") if found else (str(error), "")
-        what = what.replace("recursion limit exceeded", "nested more than 200 deep")
-        raise ValueError(f"{where}{what}") from None
+        what = found[1] if found else str(error)
+        reason: Text = message("nested more than 200 deep") if what == _TOO_DEEP else what
+        if found is None:
+            raise ValueError(reason) from None
+        place = message("line {line}, column {column}", line=found[2], column=found[3])
+        raise ValueError(message("{place}: {text}", place=place, text=reason)) from None
 
 
 def brief(value: Any) -> str:

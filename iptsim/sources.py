@@ -13,6 +13,7 @@ from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
 from iptsim.host.files import LISTINGS, Source, read_source
 from iptsim.host.model import Host
+from iptsim.languages import message_if
 from iptsim.packet import Family
 from iptsim.reading import read_file
 
@@ -78,7 +79,15 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
     rulesets = load_host(path, strict=strict).rulesets
     found = rulesets.get(family) if family else next(iter(rulesets.values()), None)
     if found is None:
-        raise CaptureError(f"{path}: it holds no rules" + (f" for IPv{family}" if family else ""))
+        raise CaptureError(
+            message_if(
+                family,
+                "{path}: no IPv{family} rules",
+                "{path}: no rules{family}",
+                path=str(path),
+                family=family or "",
+            )
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from iptsim.extensions.base import Extension, Match
 from iptsim.extensions.registry import all_extensions
 from iptsim.findings.finding import CODES
 from iptsim.glossary import WORDS
-from iptsim.languages import LANGUAGES, language, told
+from iptsim.languages import LANGUAGES, language
 from iptsim.render.frames import COLUMNS, DTYPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -189,7 +189,7 @@ def glossary_table() -> str:
         meanings = []
         for name in LANGUAGES:
             with language(name):
-                meanings.append(told(word.meaning))
+                meanings.append(str(word.meaning))
         rows.append(f"| {word.term} | {' | '.join(meanings)} |\n")
     return _GLOSSARY + "".join(rows)
 

@@ -28,7 +28,6 @@ from iptsim.languages import (
     json_default,
     language,
     language_of_locale,
-    later,
     message,
     message_as,
     message_if,
@@ -38,7 +37,6 @@ from iptsim.languages import (
     message_sentences,
     say,
     sentences,
-    told,
 )
 
 CAPTURE = Path(__file__).parents[1] / "fixtures/captures/docker-28.5/icc-off"
@@ -178,15 +176,6 @@ def test_spaces_follow_what_meets_at_a_placeholder() -> None:
         assert joined(" or ", ["a", "主機"]) == "a 或主機"
         assert sentences("一。", "", "二。") == "一。二。"
     assert sentences("One.", "", "Two.") == "One. Two."
-
-
-def test_what_was_made_earlier_is_told_in_the_language_in_force() -> None:
-    kept = later("{table} {chain} rule {number}", table="nat", chain="DOCKER", number=later("none"))
-    assert kept == "nat DOCKER rule none"
-    with language("zh-TW"):
-        assert told(kept) == "nat DOCKER 第無條規則"
-        assert told("plain") == "plain"
-    assert told(kept) == "nat DOCKER rule none"
 
 
 class Words(NullTranslations):

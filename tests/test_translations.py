@@ -115,3 +115,21 @@ def test_what_belongs_into_an_option_is_translated() -> None:
     expected = {option.value.expected for one in all_extensions() for option in one.options if option.value}
     known = {english for _, english in MESSAGES}
     assert {one for one in expected if isinstance(one, str)} - known == set()
+
+
+#: Exceptions whose texts users read.
+ERRORS = {
+    "UsageError", "CaptureError", "RulesetError", "WalkLimitError", "MissingExtraError", "ValueError", "NoSuchWord",
+    "BindError", "CommandError", "Misread", "Malformed", "DumpSyntaxError",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(translations.PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_errors_carry_messages(path: Path) -> None:
+    """A text of their own would be told in English only."""
+    calls = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)]
+    raised = [
+        call for call in calls if isinstance(call.func, ast.Name) and call.func.id in ERRORS and call.args
+    ]
+    texts = [call for call in raised if isinstance(call.args[0], ast.Constant | ast.JoinedStr | ast.BinOp)]
+    assert [ast.unparse(call) for call in texts] == []

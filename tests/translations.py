@@ -35,8 +35,6 @@ MESSAGES: dict[str, tuple[int, ...]] = {
     "say_as": (0, 1),
     "say_if": (1, 2),
     "marked": (0,),
-    "later": (0,),
-    "later_joined": (0,),
     "Phrase": (0, 1),
 }
 

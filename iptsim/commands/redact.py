@@ -94,6 +94,7 @@ def _save_all(output: str, files: dict[str, bytes]) -> None:
     Raises:
         UsageError: it is there already, or can't be written.
     """
+    from iptsim.reading import fault_of
     from iptsim.saving import save
 
     try:
@@ -101,6 +102,6 @@ def _save_all(output: str, files: dict[str, bytes]) -> None:
         for folder in {os.path.dirname(name) for name in files} - {""}:
             os.mkdir(Path(output, folder))
     except OSError as error:
-        raise UsageError(f"{output}: {error.strerror or error}") from None
+        raise UsageError(message("{path}: {error}", path=str(output), error=fault_of(error))) from None
     for name, data in files.items():
         save(Path(output, name), data)

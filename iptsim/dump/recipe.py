@@ -147,7 +147,9 @@ class Recipe:
             model = self.extension(**fields)
             return model.kept_by(self.form) if self.kept else model
         except ValidationError as error:
-            raise Misread(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+            first = error.errors()[0]
+            raised = first.get("ctx", {}).get("error")
+            raise Misread(first["msg"] if raised is None else text_of(raised)) from None
         except ValueError as error:
             raise Misread(text_of(error)) from None
 

@@ -11,7 +11,7 @@ from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
 from iptsim.host.model import Host
-from iptsim.languages import Text, current_language, language, message, told
+from iptsim.languages import Text, current_language, language, message
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
 from iptsim.owners.docker import docker_role
@@ -65,7 +65,7 @@ class Explanation(Pictured):
     def assumptions(self) -> list[str]:
         """What the answer assumes, in its language."""
         with language(self.language):
-            return list(map(told, self.assumed))
+            return list(map(str, self.assumed))
 
     def told_in(self, name: str) -> Explanation:
         """Return the same answer in another language.

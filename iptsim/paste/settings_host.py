@@ -10,6 +10,7 @@ from iptsim.errors import CaptureError
 from iptsim.host import dockerd_options
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.model import Host
+from iptsim.languages import message, text_of
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Settings
 
@@ -28,7 +29,7 @@ def _docker(settings: Settings, source: str) -> DockerHost:
     try:
         options = dockerd_options.file_options(settings.daemon)
     except ValueError as error:
-        raise CaptureError(f"{source}: {error}") from None
+        raise CaptureError(message("{path}: {error}", path=source, error=text_of(error))) from None
     daemon = dockerd_options.make_daemon([(source, options)], None, ()) if options else DockerDaemon()
     if not settings.services:
         return of_daemon(daemon)

@@ -13,7 +13,7 @@ from iptsim.host import Host
 from iptsim.host.containers import Container
 from iptsim.host.kube_services import address_of, service_ports
 from iptsim.host.port_runs import SHORTEST
-from iptsim.languages import say, told
+from iptsim.languages import say
 from iptsim.owners.lists import jails, zones
 from iptsim.packet import FAMILIES, TCP, address_text, protocol_name
 
@@ -23,7 +23,7 @@ def endpoints_json(host: Host) -> dict[str, Any]:
     return {
         "schema": "iptsim.people/1",
         "inferred": host.inferred,
-        "assumptions": list(map(told, host.assumptions)),
+        "assumptions": list(map(str, host.assumptions)),
         "people": [
             {"name": "host", "kind": "host", "addresses": _host_addresses(host)},
             {"name": "internet", "kind": "outside", "addresses": []},
@@ -96,7 +96,7 @@ def endpoints_lines(host: Host) -> Iterator[Text]:
         )
         yield Text(f"  {command}", no_wrap=True)
     for sentence in host.assumptions:
-        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(told(sentence)))
+        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
 
 
 def _program_rows(host: Host) -> Iterator[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from iptsim.glossary import Word
-from iptsim.languages import say, told
+from iptsim.languages import say
 from iptsim.render.console import Output
 
 
@@ -22,4 +22,4 @@ def _lines(words: Sequence[Word]) -> Iterator[Text]:
         yield Text("")
         yield Text(say("Terms used"), "bold")
     for word in words:
-        yield Text.assemble("  ", (word.term, "bold"), f"   {told(word.meaning)}")
+        yield Text.assemble("  ", (word.term, "bold"), f"   {word.meaning}")

@@ -12,7 +12,7 @@ from iptsim.errors import printable
 from iptsim.explanation import REASONS
 from iptsim.findings import Finding, lint
 from iptsim.host import Host
-from iptsim.languages import page_language, told
+from iptsim.languages import page_language
 from iptsim.owners.chains import ChainOwners, chain_owners
 from iptsim.packet import FAMILIES, Family
 from iptsim.pictures import topology_picture
@@ -76,7 +76,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
         "findings": findings,
         "tables": tables,
         "rulesets": rulesets,
-        "reasons": {code: told(text) for code, text in REASONS.items() if code in codes},
+        "reasons": {code: str(text) for code, text in REASONS.items() if code in codes},
         "strings": traces.texts.values,
         "rules": traces.rules.values,
         "skips": traces.skips.values,

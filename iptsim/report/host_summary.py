@@ -9,7 +9,7 @@ from iptsim.errors import printable
 from iptsim.host import Host
 from iptsim.host.containers import Container, Network
 from iptsim.host.dockerd import DockerDaemon
-from iptsim.languages import say, told
+from iptsim.languages import say
 from iptsim.packet import Family
 from iptsim.render.endpoints import endpoints_json
 
@@ -53,7 +53,7 @@ def about(host: Host) -> dict[str, Any]:
         "networks": [_network(network) for network in host.networks.values() if _has_packets(network)],
         "containers": [_container(host.containers[endpoint["name"]], endpoint) for endpoint in containers],
         "inferred": host.inferred,
-        "assumptions": [printable(told(sentence)) for sentence in host.assumptions],
+        "assumptions": [printable(sentence) for sentence in host.assumptions],
     }
 
 

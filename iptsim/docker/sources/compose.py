@@ -61,7 +61,7 @@ def read_services(document: Any, source: str, daemon: DockerDaemon) -> DockerHos
     try:
         return _Project(document, source, daemon).host()
     except ValidationError as error:
-        raise CaptureError(f"{source}: {complaint(error)}") from None
+        raise CaptureError(message("{path}: {error}", path=str(source), error=complaint(error))) from None
 
 
 class _Project:

@@ -247,7 +247,7 @@ def _network(network: Network) -> DockerNetwork:
             )
         ) from None
     except ValidationError as error:
-        raise CaptureError(f"{place}: {complaint(error)}") from None
+        raise CaptureError(message("{path}: {error}", path=str(place), error=complaint(error))) from None
 
 
 def _ingress(host: Host) -> Ingress | None:

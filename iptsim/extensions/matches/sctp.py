@@ -19,7 +19,7 @@ from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.ports import NATIVE_PORTS, PORTS, NativePorts, port_options
 from iptsim.extensions.values import ANY_PORT_RANGE, PORT_RANGE, any_of, integer_value
 from iptsim.extensions.wire import DCCP, DCCP_TYPES, dccp_type
-from iptsim.languages import Text, message, text_of
+from iptsim.languages import Text, message, message_if, text_of
 from iptsim.packet import SCTP, Context, Packet, Unknown
 
 #: Numbers of the chunk types, in the order of their numbers.
@@ -112,7 +112,14 @@ def _chunk(text: str) -> Chunk:
     for letter in letters:
         if letter.upper() not in known:
             raise ValueError(
-                f"{letter!r} is not a flag of {name}" + (f": {', '.join(known)}" if known else "")
+                message_if(
+                    known,
+                    "unknown flag {letter!r} of {name}; choose from: {choices}",
+                    "unknown flag {letter!r}: {name} has no flags{choices}",
+                    letter=letter,
+                    name=name,
+                    choices=", ".join(known),
+                )
             )
         bit = 1 << len(known) - 1 - known.index(letter.upper())
         mask |= bit

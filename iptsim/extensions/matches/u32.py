@@ -18,7 +18,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.values import complement, integer
 from iptsim.extensions.wire import WireBytes, wire_bytes
 from iptsim.grammar import parser
-from iptsim.languages import Text, message, message_if, message_joined
+from iptsim.languages import Text, message, message_if, message_joined, text_of
 from iptsim.packet import Context, Truth, Unknown
 
 _MOST = 10
@@ -101,7 +101,7 @@ def parse_tests(text: str) -> tuple[U32Test, ...]:
             message("the u32 test is wrong from character {at} on: {text!r}", at=at + 1, text=text[at:])
         ) from None
     except VisitError as error:
-        raise ValueError(str(error.orig_exc)) from None
+        raise ValueError(text_of(error.orig_exc)) from None
     found: tuple[U32Test, ...] = tests
     return found
 
