@@ -654,7 +654,7 @@ def test_a_file_without_tables_is_bad_input(capsys: Capture, tmp_path: Path, tex
     file.write_text(text)
     status, out, err = run(capsys, "explain", str(file), "--from", "host", "--to", "internet:80")
     assert (status, out) == (2, "")
-    assert "holds no table" in err
+    assert "has no table" in err
     status, out, err = run(capsys, "explain", ICC_OFF, *ASK, "--noflush", str(file))
     assert (status, out) == (2, "")
     file.write_text("*filter\nCOMMIT\n")
