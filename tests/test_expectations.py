@@ -37,7 +37,7 @@ def test_words(case: tuple[str, Path], word: str, capsys: pytest.CaptureFixture[
 
 def test_open_states_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:
     main(["explain", str(ICC_OFF), "--from", "client", "--to", "host:9999", "--expect", "open"])
-    assert "assumed to listen at host 192.0.2.10:9999" in capsys.readouterr().out
+    assert "assumed to listen on host 192.0.2.10:9999" in capsys.readouterr().out
     main(["explain", str(LISTENING), "--from", "internet", "--to", "host:22", "--expect", "open"])
     assert "assumed to listen" not in capsys.readouterr().out
 

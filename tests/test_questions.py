@@ -150,7 +150,7 @@ def test_13_both_backends_are_asked() -> None:
 def test_14_what_a_flush_took_away() -> None:
     finding = find(QUESTIONS / "flushed", "docker-rules-flushed")
     told = "\n".join(str(item.text) for item in finding.evidence)
-    for missing in ("leads to DOCKER\n", "leads to DOCKER-FORWARD", "MASQUERADE", "-o docker0 -j DROP"):
+    for missing in ("jumps to DOCKER\n", "jumps to DOCKER-FORWARD", "MASQUERADE", "-o docker0 -j DROP"):
         assert missing in told
     assert finding.shown is not None
     assert finding.shown.verdict == "DROP"

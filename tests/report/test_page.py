@@ -270,7 +270,7 @@ def test_what_was_there_stays_when_the_page_can_not_be_written(
 def test_bad_input_gives_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dump = tmp_path / "rules.txt"
     dump.write_text("*filter\n-A INPUT --dport\nCOMMIT\n")
-    assert main(["report", str(dump), "-o", str(tmp_path / "report.html")]) == 2
+    assert main(["report", "--strict", str(dump), "-o", str(tmp_path / "report.html")]) == 2
     assert "rules.txt:2" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
 
