@@ -73,7 +73,7 @@ def test_other_tables_and_the_other_family(capsys: Capture) -> None:
         (["--from", "client", "--to", "web"], "no change given"),
         (["--link", "client:nobody"], "unknown running container 'nobody'"),
         (["--delete", "FORWARD", "9"], "chain FORWARD has 2 rules, so there is no rule 9"),
-        (["--icc=false", "--from", "client"], "a question needs a source and a destination"),
+        (["--icc=false", "--from", "client"], "a source and a destination are needed"),
         (["--engine", "19"], "invalid choice"),
     ],
 )
