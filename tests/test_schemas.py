@@ -27,8 +27,9 @@ from tests.readme import ROOT
 #: Which kind of object lies in which field of another.
 _WITHIN: dict[str, dict[str, str | None]] = {
     "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace",
-        "proposals": "proposal", "teach": "word",
+        "proposals": "proposal", "teach": "word", "source": "source",
     },
+    "source": {"segments": "segment", "left_out": "segment"},
     "proposal": {"asked": "asked", "also": "shift"},
     "reason": {"rule": "rule", "nftables": "nftables"},
     "decision": {"nftables": "nftables"},
@@ -148,6 +149,15 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("rules", "rules", _ICC_OFF, "--teach"),
         ("findings", "lint", _ICC_OFF, "--teach"),
         ("findings", "lint", str(paste)),
+        (
+            "trace",
+            "explain",
+            str(ROOT / "fixtures/pastes/vpn-clients.txt"),
+            "--from",
+            "10.8.0.2",
+            "--to",
+            "8.8.8.8:443",
+        ),
         ("findings", "lint", _ICC_OFF, _ICC_OFF),
     ):
         main([*words, "--json"])
