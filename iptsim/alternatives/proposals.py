@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from iptsim.alternatives.changes import ChangedHost, has_docker
-from iptsim.alternatives.comparison import change_text
+from iptsim.alternatives.proposal import Proposal, Proposals
 from iptsim.alternatives.table import Outcome, Shift, asked_near, outcome_of, outcomes
 from iptsim.asking import ask
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork
 from iptsim.docker.sources.flag_changes import Change
 from iptsim.docker.sources.host import docker_host
-from iptsim.errors import UsageError, printable
+from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
@@ -31,75 +30,9 @@ from iptsim.progress import tracked
 from iptsim.question.endpoints import Internet, Machine, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.reach import Row
-from iptsim.shown import Framed
 
 #: The number of proposals shown, and of connections checked for side effects of each.
 MOST, MOST_ASKED = 8, 600
-_FLAGS = {"insert": "-I", "append": "-A", "delete": "-D"}
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """Changes that change a packet's verdict.
-
-    Attributes:
-        changes: the changes, in order.
-        text: their meaning, in one sentence.
-        after: the answer after them.
-        asked: the question after the changes: a published port is reached at the host.
-        also: other connections whose verdict changes.
-        left_out: the number of connections left unchecked for that.
-    """
-
-    changes: tuple[Change, ...]
-    text: Message
-    after: Explanation
-    asked: Question
-    also: tuple[Shift, ...] = ()
-    left_out: int = 0
-
-    def __repr__(self) -> str:
-        return printable(f"<Proposal {self.options or self.text}: {self.after.verdict}>")
-
-    @property
-    def options(self) -> str:
-        """The corresponding options of `iptsim whatif`."""
-        return " ".join(map(change_text, self.changes))
-
-    @property
-    def command(self) -> str:
-        """The commands that insert or delete rules; "" for other changes."""
-        if not self.changes or any(name not in _FLAGS for name, _ in self.changes):
-            return ""
-        return "; ".join(self._command(*change) for change in self.changes)
-
-    def _command(self, name: str, value: str) -> str:
-        tool = "iptables" if self.after.trace.legs[0].packet.family == 4 else "ip6tables"
-        table, rest = ("", value) if not value.startswith("-t ") else value.removeprefix("-t ").split(" ", 1)
-        return " ".join(filter(None, [tool, table and f"-t {table}", _FLAGS[name], rest]))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the proposal as JSON."""
-        return {
-            "changes": [list(change) for change in self.changes],
-            "text": str(self.text),
-            "verdict": self.after.verdict,
-            "asked": {"to": str(self.asked.to), "dport": self.asked.dport},
-            "also": [shift.as_json() for shift in self.also],
-            "left_out": self.left_out,
-        }
-
-
-class Proposals(Framed, list[Proposal]):
-    """Proposals, those with the fewest side effects first.
-
-    Attributes:
-        explanation: the answer that they change.
-    """
-
-    def __init__(self, found: Iterable[Proposal], explanation: Explanation) -> None:
-        super().__init__(found)
-        self.explanation = explanation
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from iptsim.commands.common import ANSWERED, BAD, DIFFERS, json_text, open_source, question_fields
-from iptsim.commands.explain import assume_listening, expected
+from iptsim.commands.expecting import assume_listening, expected
 from iptsim.errors import IptsimError, UsageError
 from iptsim.languages import message, text_of
 from iptsim.reading import open_regular, parse_json

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
     ANSWERED,
-    DIFFERS,
     add_command,
     add_plain,
     add_question,
@@ -21,11 +19,11 @@ from iptsim.commands.common import (
     print_json,
     question_fields,
 )
+from iptsim.commands.expecting import assume_listening, expected
 from iptsim.languages import say
 
 if TYPE_CHECKING:
     from iptsim.alternatives import Proposal
-    from iptsim.explanation import Explanation
     from iptsim.host import Host
     from iptsim.render.explanation import Level
 
@@ -129,32 +127,6 @@ def expectation(arguments: argparse.Namespace) -> str | None:
     from iptsim.explanation.expectation import check_expectation
 
     return None if arguments.expect is None else check_expectation(arguments.expect)
-
-
-def assume_listening(wanted: str, explanation: Explanation) -> None:
-    """Add to an answer what its expectation assumes."""
-    from iptsim.explanation.expectation import assumption_of
-
-    if assumption := assumption_of(wanted, explanation):
-        explanation.assumed.append(assumption)
-
-
-def expected(wanted: str | None, explanation: Explanation, where: str = "") -> int:
-    """Return the exit status for an answer; if it is not as expected, print that on standard error.
-
-    Args:
-        wanted: one of :data:`iptsim.explanation.expectation.EXPECTATIONS`, or None for no expectation.
-        where: the line of a batch, for the message.
-    """
-    if wanted is None:
-        return ANSWERED
-    from iptsim.explanation.expectation import is_met, is_refused
-
-    if is_met(wanted, explanation):
-        return ANSWERED
-    got = "the connection is refused" if is_refused(explanation) else f"the verdict is {explanation.verdict}"
-    print(f"iptsim: {where}expected {wanted.upper()}, but {got}", file=sys.stderr)
-    return DIFFERS
 
 
 def _list_endpoints(arguments: argparse.Namespace, host: Host) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from iptsim.dump.extension_names import is_target_name
 from iptsim.dump.options import (
     COMMANDS,
     LISTED,
@@ -32,9 +33,7 @@ from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import ANY_PROTOCOL
 from iptsim.extensions.registry import (
     PROTOCOL_MATCHES,
-    STANDARD,
     all_extensions,
-    extension_names,
     find_match,
     find_target,
 )
@@ -478,25 +477,3 @@ class _Getopt:
         near = difflib.get_close_matches(flag, known, 1, 0.75)
         hint = message("did you mean {near}?", near=near[0]) if near else message("no extension has it")
         return BindError(message("unknown option {flag}", flag=flag), at, hint)
-
-
-def is_target_name(name: str) -> bool:
-    """Return whether an unknown name after `-j` looks like a target rather than a chain: capitals and digits."""
-    return name.isascii() and name.isalnum() and name.isupper()
-
-
-def target_names() -> list[str]:
-    """Return the names of all known targets."""
-    return [*STANDARD, *(module.upper() for module in extension_names("targets"))]
-
-
-def nearest_match(name: str) -> Text:
-    """Return a hint about a known match with a similar name, or ""."""
-    near = difflib.get_close_matches(name, extension_names("matches"), 1, 0.7)
-    return message("did you mean {near}?", near=f"-m {near[0]}") if near else ""
-
-
-def nearest_target(name: str) -> Text:
-    """Return a hint about a known target with a similar name, or ""."""
-    near = difflib.get_close_matches(name, target_names(), 1, 0.7)
-    return message("did you mean {near}?", near=f"-j {near[0]}") if near else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iptsim.dump.binder import nearest_match, nearest_target
+from iptsim.dump.extension_names import nearest_match, nearest_target
 from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import DumpWarning, Rule
 from iptsim.errors import DumpErrors, DumpSyntaxError, Span

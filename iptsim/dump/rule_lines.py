@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from iptsim.dump import commands
-from iptsim.dump.binder import Binder, is_target_name, target_names
+from iptsim.dump.binder import Binder
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
+from iptsim.dump.extension_names import is_target_name, target_names
 from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule

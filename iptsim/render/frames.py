@@ -7,7 +7,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from iptsim.alternatives import WhatIf
-from iptsim.alternatives.proposals import Proposals
+from iptsim.alternatives.proposal import Proposals
 from iptsim.alternatives.table import Shift
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table

@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text
-from iptsim.alternatives.proposals import Proposals
+from iptsim.alternatives.proposal import Proposals
 from iptsim.alternatives.table import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from iptsim.alternatives import WhatIf
-from iptsim.alternatives.proposals import Proposals
+from iptsim.alternatives.proposal import Proposals
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.errors import printable

@@ -17,7 +17,7 @@ import pytest
 
 import iptsim.dump
 from iptsim.dump import dumps, load, loads
-from iptsim.dump.binder import target_names
+from iptsim.dump.extension_names import target_names
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError, IptsimError
 from iptsim.extensions.base import Target

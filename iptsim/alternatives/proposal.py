@@ -1,0 +1,82 @@
+"""What a proposal is: changes that were tried, and change what happens to a packet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from iptsim.alternatives.comparison import change_text
+from iptsim.alternatives.table import Shift
+from iptsim.docker.sources.flag_changes import Change
+from iptsim.errors import printable
+from iptsim.explanation import Explanation
+from iptsim.languages import Message
+from iptsim.question.model import Question
+from iptsim.shown import Framed
+
+_FLAGS = {"insert": "-I", "append": "-A", "delete": "-D"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Changes that change a packet's verdict.
+
+    Attributes:
+        changes: the changes, in order.
+        text: their meaning, in one sentence.
+        after: the answer after them.
+        asked: the question after the changes: a published port is reached at the host.
+        also: other connections whose verdict changes.
+        left_out: the number of connections left unchecked for that.
+    """
+
+    changes: tuple[Change, ...]
+    text: Message
+    after: Explanation
+    asked: Question
+    also: tuple[Shift, ...] = ()
+    left_out: int = 0
+
+    def __repr__(self) -> str:
+        return printable(f"<Proposal {self.options or self.text}: {self.after.verdict}>")
+
+    @property
+    def options(self) -> str:
+        """The corresponding options of `iptsim whatif`."""
+        return " ".join(map(change_text, self.changes))
+
+    @property
+    def command(self) -> str:
+        """The commands that insert or delete rules; "" for other changes."""
+        if not self.changes or any(name not in _FLAGS for name, _ in self.changes):
+            return ""
+        return "; ".join(self._command(*change) for change in self.changes)
+
+    def _command(self, name: str, value: str) -> str:
+        tool = "iptables" if self.after.trace.legs[0].packet.family == 4 else "ip6tables"
+        table, rest = ("", value) if not value.startswith("-t ") else value.removeprefix("-t ").split(" ", 1)
+        return " ".join(filter(None, [tool, table and f"-t {table}", _FLAGS[name], rest]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the proposal as JSON."""
+        return {
+            "changes": [list(change) for change in self.changes],
+            "text": str(self.text),
+            "verdict": self.after.verdict,
+            "asked": {"to": str(self.asked.to), "dport": self.asked.dport},
+            "also": [shift.as_json() for shift in self.also],
+            "left_out": self.left_out,
+        }
+
+
+class Proposals(Framed, list[Proposal]):
+    """Proposals, those with the fewest side effects first.
+
+    Attributes:
+        explanation: the answer that they change.
+    """
+
+    def __init__(self, found: Iterable[Proposal], explanation: Explanation) -> None:
+        super().__init__(found)
+        self.explanation = explanation
