@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -125,12 +126,16 @@ def _picks(world: World) -> bool:
 _COUNTED = ("--ctexpire", "--packets-", "--bytes-")
 
 
+#: A source port that the kernel picks from a range: iptsim leaves it open, even to rules that no port of it matches.
+_PORT_RANGE = re.compile(r"--to-ports \d+-\d+|--to-source \S+:\d+-\d+")
+
+
 def _doubt(world: World, probe: Probe) -> Doubt:
     """Return what iptsim may leave open: chance, memory, an entry's rest of life, what other fragments hold."""
     dump = world.dump + world.other_dump
     if probe.fragment or world.other_dump or any(word in dump for word in _COUNTED):
         return "any"
-    some = _picks(world) or any(f"-m {name} " in dump for name in OPEN)
+    some = _picks(world) or _PORT_RANGE.search(dump) or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 
@@ -167,9 +172,14 @@ def observe(laboratory: Laboratory, probe: Probe) -> tuple[Observation, Observat
 def _pretends(world: World, probe: Probe) -> bool:
     """Return whether a packet comes with an address whose reply has no one place.
 
-    That is the address of a guest behind another port, or one of a bridge's subnet that the host uses itself.
+    That is the address of a guest behind another port, or, of a packet of the host, one of a bridge's subnet that it
+    does not have. Where the router is behind a bridge's port, it is any address that the sender does not have.
     """
     if probe.source != "host":
+        behind = [guest for guest in world.guests if guest.port == probe.source]
+        known = probe.src in [guest.address for guest in behind] or any(guest.router for guest in behind)
+        if behind and not known and any(guest.router for guest in world.guests):
+            return True
         return any(
             one.address == probe.src and one.port != probe.source and not one.saved for one in world.guests
         )
@@ -180,7 +190,10 @@ def _pretends(world: World, probe: Probe) -> bool:
         for text in interface.addresses
     ]
     source = ipaddress.ip_address(probe.src)
-    return source not in [one.ip for one in own] and any(source in one.network for one in own)
+    if source in [one.ip for one in own]:
+        return False
+    switched = any(guest.router for guest in world.guests) and probe.src not in world.own_addresses
+    return switched or any(source in one.network for one in own)
 
 
 def can_be_sent(world: World, probe: Probe) -> bool:

@@ -56,9 +56,9 @@ FAULTS = (
     ),
     Fault(
         "a negated fact is never known",
-        "extensions/base.py",
-        "negate(test(context))",
-        'Unknown("a fault")',
+        "extensions/constraints.py",
+        "            return inside(value) is not negated",
+        '            return Unknown("a fault") if negated else inside(value)',
     ),
     Fault(
         "a rule that only notes or marks is doubted",
