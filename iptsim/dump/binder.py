@@ -70,7 +70,6 @@ class Binder:
                 self._keep_words(plan, step, line)
             else:
                 step.cook_by(self._recipe(step))
-        plan.make_ready()
         return plan
 
     def _recipe(self, step: Step) -> Recipe:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -20,8 +21,6 @@ from iptsim.languages import Text, message
 
 #: Picks the value words of a step from a line: one word, or a tuple of them.
 _Key = Callable[[Sequence[str]], Any]
-#: Looks up the result of an earlier reading of these words.
-_Known = Callable[[Any], Any]
 
 #: The limit on rules after expanding the address lists of a dump. iptables-save prints each rule on its own
 #: line; only files for iptables-restore have lists, and two lists of 511 addresses make 261,121 rules.
@@ -105,6 +104,16 @@ class Step:
     def rows(self) -> tuple[tuple[Option, bool, int], ...]:
         """Return the data about the clauses that a recipe needs."""
         return tuple((clause.option, clause.negated, len(clause.values)) for clause in self.clauses)
+
+    def model(self, words: Sequence[str]) -> Any:
+        """Return the model of a line's values; equal values have the same one.
+
+        Raises:
+            BindError: as in :meth:`read`.
+        """
+        key = self.key(words)
+        model = self.recipe.memo.get(key)
+        return self.read(key) if model is None else model
 
     def read(self, key: Any) -> Any:
         """Read the values that :attr:`key` picks, and cache the result.
@@ -241,7 +250,6 @@ class Plan:
         misplaced: chain in which the line is not allowed -> index of the word responsible (`-o` in INPUT).
         unknown: the steps of unknown extensions.
         jumps: chain names -> jumps, shared by all plans of a reader.
-        key, known, tests: the data of the steps that :meth:`run` uses.
         waiting: the steps whose models can be made on first use.
         made: the other steps.
         doubted: those models of the waiting steps, for the first line, whose validity depends on the whole table.
@@ -264,9 +272,6 @@ class Plan:
     misplaced: dict[str, int] = field(default_factory=dict)
     unknown: list[Step] = field(default_factory=list)
     jumps: dict[tuple[str, bool], Jump] = field(default_factory=dict)
-    key: _Key = field(init=False)
-    known: _Known = field(init=False)
-    tests: tuple[tuple[_Key, _Known, Step], ...] = field(init=False)
     waiting: tuple[Step, ...] = ()
     made: tuple[Step, ...] = ()
     doubted: tuple[Match | Target, ...] = ()
@@ -276,11 +281,6 @@ class Plan:
         """Return all steps: parameters, matches, target."""
         return [self.parameters, *self.matches, *([self.target] if self.target else [])]
 
-    def make_ready(self) -> None:
-        """Arrange the data of the steps for :meth:`run`."""
-        (self.key, self.known, _), *tests = ((step.key, step.recipe.memo.get, step) for step in self.steps())
-        self.tests = tuple(tests)
-
     def run(self, words: Sequence[str]) -> Bound:
         """Read the values of one line.
 
@@ -288,27 +288,15 @@ class Plan:
             BindError: a value is invalid.
         """
         parameters = self._parameters(words)
-        matches: Sequence[Any] = self._matches(words, len(self.tests))
-        target: Target | Jump | None = None
+        matches = tuple(step.model(words) for step in self.matches)
         if self.target is not None:
-            *matches, target = matches
-        elif self.jump is not None:
-            target = self._jump(words[self.jump])
-        return Bound(parameters, tuple(matches), target)
+            return Bound(parameters, matches, self.target.model(words))
+        return Bound(parameters, matches, self.jump_of(words))
 
     def _parameters(self, words: Sequence[str]) -> tuple[Parameters, ...]:
-        values = self.key(words)
-        found: tuple[Parameters, ...] | None = self.known(values)
+        values = self.parameters.key(words)
+        found: tuple[Parameters, ...] | None = self.parameters.recipe.memo.get(values)
         return self.parameters.read_all(values) if found is None else found
-
-    def _matches(self, words: Sequence[str], count: int) -> tuple[Any, ...]:
-        """Return the models of the first steps after the parameters."""
-        found = []
-        for key, known, step in self.tests[:count]:
-            values = key(words)
-            model = known(values)
-            found.append(step.read(values) if model is None else model)
-        return tuple(found)
 
     def doubts(self, bound: Bound) -> tuple[Match | Target, ...]:
         """Return the extensions of a line whose validity in the kernel depends on the whole table."""
@@ -321,14 +309,12 @@ class Plan:
 
     def settle(self, bound: Bound) -> None:
         """Prepare :meth:`accept`, after :meth:`run` has read a line."""
-        models: dict[int, Any] = dict(zip(map(id, self.matches), bound.matches, strict=True))
-        if self.target is not None:
-            models[id(self.target)] = bound.target
-        steps = self.steps()[1:]
-        self.waiting = tuple(step for step in steps if step.recipe.can_wait(self.protocol))
-        self.made = tuple(step for step in steps if step not in self.waiting)
-        waiting = (models[id(step)] for step in self.waiting)
-        self.doubted = tuple(model for model in waiting if is_doubtful(model, self.protocol))
+        steps = [*self.matches, *([self.target] if self.target else [])]
+        models: list[Any] = [*bound.matches, *([bound.target] if self.target else [])]
+        waits = [step.recipe.can_wait(self.protocol) for step in steps]
+        self.waiting = tuple(compress(steps, waits))
+        self.made = tuple(step for step, late in zip(steps, waits, strict=True) if not late)
+        self.doubted = tuple(model for model in compress(models, waits) if is_doubtful(model, self.protocol))
 
     def accept(self, words: Sequence[str]) -> tuple[Match | Target, ...] | None:
         """Check the values of a line, and make the models that are needed at once.
@@ -339,7 +325,7 @@ class Plan:
         Raises:
             BindError: a value is invalid.
         """
-        values = self.key(words)
+        values = self.parameters.key(words)
         if values not in self.parameters.recipe.checked:
             if "," in (values if isinstance(values, str) else "".join(values)):
                 return None
@@ -350,10 +336,7 @@ class Plan:
                 step.check(values)
         doubted = self.doubted
         for step in self.made:
-            values = step.key(words)
-            model = step.recipe.memo.get(values)
-            if model is None:
-                model = step.read(values)
+            model = step.model(words)
             if is_doubtful(model, self.protocol):
                 doubted += (model,)
         return doubted
@@ -374,15 +357,13 @@ class Plan:
 
     def matches_of(self, line: str) -> tuple[Match, ...]:
         """Make the matches of an accepted line."""
-        return self._matches(_words(line), len(self.matches))
+        words = _words(line)
+        return tuple(step.model(words) for step in self.matches)
 
     def target_of(self, line: str) -> Target | None:
         """Make the target of an accepted line; None if it has none, or a jump."""
-        if self.target is None:
-            return None
-        values = self.target.key(_words(line))
-        model: Target | None = self.target.recipe.memo.get(values)
-        return self.target.read(values) if model is None else model
+        model: Target | None = None if self.target is None else self.target.model(_words(line))
+        return model
 
     def read_counters(self, words: Sequence[str]) -> Counters | None:
         """Return the counters that `-c` sets, if the line has it.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
-from iptsim.extensions.base import Match, Target
+from iptsim.extensions.base import Match, Predicate, Target
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.values import bare
 from iptsim.languages import Message, Text, message
@@ -195,6 +195,10 @@ class Rule(_Read):
                 words += [f"-j {self.target.name}", self.target.save()]
             self._text = " ".join(filter(None, words))
         return self._text
+
+    def conditions_on(self, field: str) -> list[Predicate]:
+        """Return the conditions of its matches on one field, such as "dport"."""
+        return [one for match in self.matches for one in match.predicates() if one.field == field]
 
     @property
     def span(self) -> Span:

@@ -69,12 +69,7 @@ def _missed_by_port(case: Case) -> Text:
     if delivered is None or original is None or delivered.packet.dport == original:
         return ""
     for rule in case.rules("DOCKER-USER"):
-        ports = [
-            predicate
-            for match in rule.matches
-            for predicate in match.predicates()
-            if predicate.field == "dport"
-        ]
+        ports = rule.conditions_on("dport")
         if any(not one.negated and one.allowed == ((original, original),) for one in ports):
             return message(
                 "{chain} rule {position} is for port {original}, but after DNAT the port is {dport}; "

@@ -46,10 +46,5 @@ def _fits_otherwise(skipped: Skipped, shown: Explanation) -> bool:
     packet = shown.trace.deciding_leg.packet
     if skipped.rule.parameters.protocol not in (None, packet.proto):
         return False
-    ports = [
-        predicate
-        for match in skipped.rule.matches
-        for predicate in match.predicates()
-        if predicate.field == "dport" and predicate.allowed is not None
-    ]
+    ports = skipped.rule.conditions_on("dport")
     return all(membership(one.allowed)(packet.dport) is not one.negated for one in ports if one.allowed)

@@ -236,10 +236,9 @@ def ports_after_translation(scene: Scene) -> Iterator[Finding]:
 
 def _destination_port(rule: Rule) -> int | None:
     """Return the first destination port that a rule names, or None."""
-    for match in rule.matches:
-        for predicate in match.predicates():
-            if predicate.field == "dport" and isinstance(predicate.allowed, tuple) and predicate.allowed:
-                return int(predicate.allowed[0][0])
+    for predicate in rule.conditions_on("dport"):
+        if isinstance(predicate.allowed, tuple) and predicate.allowed:
+            return int(predicate.allowed[0][0])
     return None
 
 
@@ -256,12 +255,10 @@ def _names_port(rule: Rule, proto: int, port: int) -> bool:
     if rule.parameters.protocol != proto or "protocol" in rule.parameters.negated:
         return False
     return any(
-        predicate.field == "dport"
-        and not predicate.negated
+        not predicate.negated
         and isinstance(predicate.allowed, tuple)
         and any(pair == (port, port) for pair in predicate.allowed)
-        for match in rule.matches
-        for predicate in match.predicates()
+        for predicate in rule.conditions_on("dport")
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
+from iptsim.extensions.base import Match
 from iptsim.extensions.values import Network
 from iptsim.findings.scene import Scene
 from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
@@ -66,20 +67,16 @@ def _header(rule: Rule) -> dict[str, Any]:
     proto = rule.parameters.protocol or 6
     fields: dict[str, Any] = {"proto": protocol_name(proto)}
     for match in rule.matches:
-        states = getattr(match, "ctstate", None) or getattr(match, "state", None)
-        if states and "NEW" not in states and "ESTABLISHED" in states and not match.negated:
+        states = states_of(match)
+        if "NEW" not in states and "ESTABLISHED" in states and not match.negated:
             fields["state"] = "established"
-    if proto not in PORT_PROTOCOLS:
-        return fields
-    for match in rule.matches:
-        for predicate in match.predicates():
-            allowed = predicate.allowed
-            if (
-                predicate.field not in ("sport", "dport")
-                or predicate.negated
-                or not isinstance(allowed, tuple)
-            ):
-                continue
-            if allowed:
-                fields[predicate.field] = allowed[0][0]
+    for name in ("sport", "dport") if proto in PORT_PROTOCOLS else ():
+        for predicate in rule.conditions_on(name):
+            if not predicate.negated and isinstance(predicate.allowed, tuple) and predicate.allowed:
+                fields[name] = predicate.allowed[0][0]
     return fields
+
+
+def states_of(match: Match) -> tuple[str, ...]:
+    """Return the connection states that `-m conntrack` or `-m state` names; none of any other match."""
+    return getattr(match, "ctstate", None) or getattr(match, "state", None) or ()

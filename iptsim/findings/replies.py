@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.dump.ruleset import Rule
 from iptsim.explanation import Explanation
 from iptsim.findings.behind import ask_outside, is_private, networks_behind, second_address
+from iptsim.findings.examples import states_of
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.remedy import outcome
 from iptsim.findings.scene import Scene
@@ -82,11 +83,8 @@ def _reply_rule(shown: Explanation) -> Rule | None:
         return None
     for step in shown.trace.legs[1].all_steps:
         if step.hook == "FORWARD" and step.table == "filter" and step.verdict == "ACCEPT" and step.rule:
-            states = [
-                getattr(match, "ctstate", None) or getattr(match, "state", None)
-                for match in step.rule.matches
-            ]
-            return step.rule if any("ESTABLISHED" in (state or ()) for state in states) else None
+            is_for_replies = any("ESTABLISHED" in states_of(match) for match in step.rule.matches)
+            return step.rule if is_for_replies else None
     return None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import ip_address
 from typing import Any
 
 from lark import Token, Tree
 from lark.exceptions import UnexpectedInput
 
 from iptsim.grammar import parser
+from iptsim.packet import parse_address
+from iptsim.paste.interfaces import kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -25,13 +26,6 @@ _RULE = re.compile(r"\s*\d+:\s+(?:not )?from \S+ ")
 #: The first words of the further lines of an interface.
 _BELOW = re.compile(
     r"\s+(?:link/|inet6? |altname |valid_lft |(?:veth|bridge|tun|wireguard|vlan|dummy|macvlan)\b)"
-)
-#: The kind of an interface inferred from its name.
-_KINDS = (
-    (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
-    (re.compile(r"veth|vnet"), "veth"),
-    (re.compile(r"wg"), "wireguard"),
-    (re.compile(r"tun|tap|tailscale"), "tun"),
 )
 
 
@@ -103,9 +97,7 @@ def _link(tree: Tree[Token]) -> dict[str, Any]:
         entry["master"] = pairs["master"]
     if re.fullmatch(r"if\d+", peer):
         entry["link_index"] = int(peer[2:])
-    kind = next(
-        (kind for form, kind in _KINDS if form.match(name)), "veth" if entry.get("link_index") else None
-    )
+    kind = kind_of(name) or ("veth" if entry.get("link_index") else None)
     if kind is not None:
         entry["linkinfo"] = {"info_kind": kind}
     return entry
@@ -144,7 +136,7 @@ def _detail(entry: dict[str, Any], text: str) -> bool:
 
 def _is_address(text: str) -> bool:
     try:
-        ip_address(text)
+        parse_address(text)
     except ValueError:
         return False
     return True

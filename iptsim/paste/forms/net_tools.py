@@ -7,6 +7,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from iptsim.paste.interfaces import kind_of
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Facts, Segment
 from iptsim.paste.prompts import Command
@@ -25,7 +26,6 @@ _ROUTES = re.compile(r"\s*(?:Kernel IP routing table|Destination\s+Gateway\s+Gen
 _ROUTE = re.compile(
     r"\s*(default|\d+\.\d+\.\d+\.\d+)\s+(\S+)\s+(\d+\.\d+\.\d+\.\d+)\s+([A-Z!]+)\s+(?:\d+\s+){2,3}(\S+)\s*$"
 )
-_BRIDGES = re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|docker_gwbridge")
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -59,7 +59,7 @@ def _interface(begins: re.Match[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {"ifname": name, "flags": [], "addr_info": []}
     if begins.re is _NEW:
         entry |= {"flags": [flag for flag in begins[2].split(",") if flag], "mtu": int(begins[3])}
-    if _BRIDGES.match(name):
+    if kind_of(name) == "bridge":
         entry["linkinfo"] = {"info_kind": "bridge"}
     return entry
 

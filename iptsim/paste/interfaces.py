@@ -1,0 +1,17 @@
+"""Interfaces in pasted text: the kind that the name shows, where nothing else does."""
+
+from __future__ import annotations
+
+import re
+
+_KINDS = (
+    (re.compile(r"docker\d|br-|br\d|virbr|lxdbr|lxcbr|incusbr|vmbr|cni|docker_gwbridge"), "bridge"),
+    (re.compile(r"veth|vnet"), "veth"),
+    (re.compile(r"wg"), "wireguard"),
+    (re.compile(r"tun|tap|tailscale"), "tun"),
+)
+
+
+def kind_of(name: str) -> str | None:
+    """Return the kind of an interface, as `ip -d link` calls it; None if the name does not show it."""
+    return next((kind for form, kind in _KINDS if form.match(name)), None)
