@@ -78,7 +78,12 @@ def route(kernel: Kernel, context: Context, entered: str | None = None) -> Outco
 def _enter_from_bridge(kernel: Kernel, context: Context, frame: HandedUp) -> Outcome:
     """Take in what a bridge hands up; of a flooded frame, what happened to its copies may count."""
     outcome = _enter(kernel, context, seen=frame.seen, entered=frame.entered)
-    return outcome if outcome.verdict == "ACCEPT" else frame.flooded or outcome
+    flooded = frame.flooded
+    if outcome.verdict == "ACCEPT" or flooded is None:
+        return outcome
+    # a rule of the host that drops its own copy says more than those that reject the others
+    dropped_by_rule = kernel.passage.steps[-1].table is not None
+    return outcome if flooded.verdict == "REJECT" and dropped_by_rule else flooded
 
 
 def _enter(kernel: Kernel, context: Context, *, seen: bool = False, entered: str | None = None) -> Outcome:
