@@ -12,7 +12,7 @@ from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import Host
 from iptsim.languages import language
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.progress import tracked
 from iptsim.question.model import Question
 from iptsim.shown import Framed
@@ -110,7 +110,7 @@ def explain_many(
         index = questions.index
     else:
         given = tuple(cast("Iterable[Mapping[str, Any]]", questions))
-    simulator = Simulator(host)
+    simulator = simulator_of(host)
     return Answers(given, tuple(_answer(simulator, fields) for fields in tracked(given, "explaining")), index)
 
 

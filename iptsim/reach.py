@@ -27,7 +27,7 @@ from iptsim.host.namespace import Namespace
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import Text, message
 from iptsim.netfilter.trace import Trace
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.packet import TCP, UDP, Family, protocol_name
 from iptsim.progress import tracked
 from iptsim.question.endpoints import KEYWORDS
@@ -244,7 +244,7 @@ def reachability(
     host = source if isinstance(source, Host) else load_host(source)
     every = questions(host, family)
     asked = every[:most]
-    simulator = Simulator(host)
+    simulator = simulator_of(host)
     return Reachability(
         host,
         family,

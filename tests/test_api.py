@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,27 @@ def test_walk_gives_the_bare_trace() -> None:
     trace = iptsim.walk(iptsim.load_host(ICC_OFF), iptsim.Question(sender="client", to="web", dport=80))
     assert isinstance(trace, iptsim.Trace)
     assert trace.verdict == "DROP"
+
+
+def test_what_is_prepared_is_kept_with_the_host() -> None:
+    host = iptsim.load_host(ICC_OFF)
+    iptsim.explain(host, "client", "web", dport=80)
+    prepared = host.prepared
+    iptsim.explain_many(host, [{"from": "client", "to": "web", "dport": 81}])
+    assert prepared is not None
+    assert host.prepared is prepared
+
+
+def test_other_rules_are_prepared_again() -> None:
+    host = iptsim.load_host(ICC_OFF)
+    assert iptsim.explain(host, "client", "web", dport=80).verdict == "DROP"
+    host.rulesets = {4: iptsim.loads("*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n")}
+    assert iptsim.explain(host, "client", "web", dport=80).verdict == "ACCEPT"
+
+
+def test_a_host_is_pickled_without_what_is_prepared() -> None:
+    host = iptsim.load_host(ICC_OFF)
+    iptsim.explain(host, "client", "web", dport=80)
+    read = pickle.loads(pickle.dumps(host))
+    assert read.prepared is None
+    assert iptsim.explain(read, "client", "web", dport=80).verdict == "DROP"

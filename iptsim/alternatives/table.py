@@ -9,7 +9,7 @@ from typing import Any
 from iptsim.errors import UsageError
 from iptsim.host.model import Host
 from iptsim.netfilter.trace import Trace
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import simulator_of
 from iptsim.packet import Family
 from iptsim.progress import tracked
 from iptsim.reach import MOST, OTHER_PORT, Row, arrived_at, questions, rows
@@ -70,7 +70,7 @@ def outcome_of(trace: Trace) -> Outcome:
 
 def outcomes(host: Host, asked: Iterable[Row], family: Family = 4) -> dict[Row, Outcome]:
     """Return the outcome of each row."""
-    simulator = Simulator(host)
+    simulator = simulator_of(host)
     found: dict[Row, Outcome] = {}
     for row in tracked(asked, "checking connections"):
         try:

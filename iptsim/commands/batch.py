@@ -55,10 +55,10 @@ class _Batch:
     def __init__(
         self, host: Host, defaults: dict[str, Any], wanted: str | None, *, teach: bool = False
     ) -> None:
-        from iptsim.netfilter.walk import Simulator
+        from iptsim.netfilter.walk import simulator_of
 
         self.host, self.defaults, self.wanted, self.teach = host, defaults, wanted, teach
-        self.simulator = Simulator(host)
+        self.simulator = simulator_of(host)
         self.number = self.answered = self.errors = 0
         self.expecting, self.missed = wanted is not None, False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from iptsim.errors import RulesetError, Span, printable
@@ -178,6 +178,14 @@ class Rule(_Read):
         rule._wait(plan, line)
         rule.refused = rule._text = ""
         return rule
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Return what is copied and pickled: the models, but not the plan that makes them from a line."""
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        for one, value in zip(fields(self), state, strict=True):
+            setattr(self, one.name, value)
 
     def __repr__(self) -> str:
         return printable(f"<Rule {self.table} {self.chain} {self.position}: {self.text}>")

@@ -22,7 +22,7 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import message
-from iptsim.netfilter.walk import Simulator
+from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
@@ -89,7 +89,7 @@ class Scene:
         self.host = host
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
-        self._simulators = {"": Simulator(host)}
+        self._simulators = {"": simulator_of(host)}
 
     # -- rules -------------------------------------------------------------------------------------
 

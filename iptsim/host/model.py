@@ -128,6 +128,7 @@ class Host(Pictured):
         inferred: there was only a dump; host and containers were inferred from its rules.
         source: the path from which it was read.
         pasted: how it was read, where it was no plain dump or capture.
+        prepared: what is made from it for questions and kept for the next one.
     """
 
     namespace: Namespace = field(default_factory=Namespace)
@@ -143,6 +144,11 @@ class Host(Pictured):
     inferred: bool = False
     source: str = ""
     pasted: Pasted | None = None
+    prepared: Any = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: everything but what is made from it again."""
+        return {**self.__dict__, "prepared": None}
 
     def __repr__(self) -> str:
         held = f"{len(self.containers)} containers, {len(self.networks)} networks"

@@ -15,7 +15,7 @@ from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.ways import Ways
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
@@ -31,11 +31,19 @@ def walk(host: Host, question: Question) -> Trace:
         RulesetError: the rules loop or jump to a chain that is not there.
         WalkLimitError: the rules branch or jump so often that the walk was stopped.
     """
-    return Simulator(host).walk(question)
+    return simulator_of(host).walk(question)
+
+
+def simulator_of(host: Host) -> Simulator:
+    """Return the simulator of a host, which is kept with it and made again if the host has got other rules."""
+    kept: Simulator | None = host.prepared
+    if kept is None or not kept.is_current():
+        kept = host.prepared = Simulator(host)
+    return kept
 
 
 class Simulator:
-    """A host prepared for many questions."""
+    """A host prepared for many questions; between them, the host must not change."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -43,6 +51,11 @@ class Simulator:
         self._refused: dict[int, list[Text]] = {}
         #: assumption -> why it has no effect; "" where it could have had one
         self._idle: dict[str, Text] = {}
+        self._made_from = _parts(host)
+
+    def is_current(self) -> bool:
+        """Return whether the host still has the rules from which this was made."""
+        return all(one is other for one, other in zip(self._made_from, _parts(self.host), strict=True))
 
     def walk(self, question: Question) -> Trace:
         """Follow the packet of a question; see :func:`walk`."""
@@ -129,3 +142,9 @@ class Simulator:
             len(refused) - _REFUSED_SHOWN,
         )
         return [*refused[:_REFUSED_SHOWN], more]
+
+
+def _parts(host: Host) -> tuple[object, ...]:
+    """Return the parts of a host that are prepared."""
+    rulesets = (held.get(family) for held in (host.rulesets, host.extra_rulesets) for family in FAMILIES)
+    return (*rulesets, host.namespace, host.namespace.nftables, bool(host.conntrack))
