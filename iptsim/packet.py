@@ -414,3 +414,11 @@ class Context:
     zone: Zone = NO_ZONE
     helper: str | None = None
     template: bool = False
+
+    @property
+    def frameless(self) -> bool:
+        """Whether the packet came in no Ethernet frame (xt_mac.c, ip_set_bitmap_ipmac.c).
+
+        Packets of the host itself do not, nor do the copies of its own broadcasts.
+        """
+        return self.in_interface in (None, "lo") or self.packet.pkttype == "loopback"

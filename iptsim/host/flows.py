@@ -79,7 +79,6 @@ def _entry(line: str) -> ConntrackEntry:
             helper=both.get("helper"),
             status=frozenset(_status(original, reply, flags)),
             secmark=both.get("secctx"),
-            expires=timeout,
             packets=_counts(one, two, "packets"),
             octets=_counts(one, two, "bytes"),
             nat_done=frozenset({"src", "dst"}),

@@ -13,7 +13,13 @@ from iptsim.host.docker_engine import generation_of_chains
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.evidence import Evidence, Member, Prefix
 from iptsim.host.model import Host
-from iptsim.host.namespace import Interface, InterfaceAddress, InterfaceKind, Namespace, prefix_mask
+from iptsim.host.namespace import (
+    Interface,
+    InterfaceAddress,
+    InterfaceKind,
+    Namespace,
+    prefix_mask,
+)
 from iptsim.host.routed import addresses_of_routes
 from iptsim.host.wiring import LOOPBACK, wire
 from iptsim.languages import Message, message, message_joined
@@ -137,6 +143,11 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             continue
         prefixes = list(evidence.subnets.get(bridge, ()))
         source = message("as its rules say")
+        if existing_only and interface is not None:
+            # a rule may name a bridge and a subnet that are no pair
+            named, prefixes = prefixes, [one for one in prefixes if _has_subnet(interface, one)]
+            if named and not prefixes:
+                continue
         if not prefixes:
             prefixes, source = _guessed_subnets(bridge, evidence), message("a guess")
         subnets = tuple(
@@ -165,6 +176,12 @@ def _networks_of_rules(host: Host, evidence: Evidence, *, existing_only: bool) -
             if where
             else message("{bridge} is a bridge; its subnet is unknown.", bridge=bridge)
         )
+
+
+def _has_subnet(bridge: Interface, prefix: Prefix) -> bool:
+    """Return whether a bridge may have a subnet: it has an address there, or none of the family."""
+    own = [address.address for address in bridge.addresses if address.family == prefix.family]
+    return not own or any(prefix.covers(prefix.family, address) for address in own)
 
 
 def _guessed_subnets(bridge: str, evidence: Evidence) -> list[Prefix]:

@@ -227,7 +227,7 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
     if part == "port":
         return _port(packet, source, bare_port)
     if part == "mac":
-        if context.in_interface in (None, "lo"):
+        if context.frameless:
             return None
         mac = packet.src_mac if source else packet.dst_mac
         unknown = Unknown(

@@ -51,7 +51,7 @@ def entrance(kernel: Kernel, packet: Packet, interface: str) -> tuple[str, int |
             return interface, None
         interface = settle_port(kernel, ports, address_text(packet.family, address), bridge)
     world.hear(packet, bridge, interface)
-    return interface, _next_hop_of_frame(kernel, packet, bridge)
+    return interface, _next_hop_of_frame(kernel, packet, bridge, interface)
 
 
 def _link_address(kernel: Kernel, packet: Packet, address: int, bridge: str) -> int:
@@ -61,11 +61,12 @@ def _link_address(kernel: Kernel, packet: Packet, address: int, bridge: str) -> 
     return address if gateway is None else gateway
 
 
-def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | None:
+def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str, port: str) -> int | None:
     """Return the next hop that a sender on a bridge's link puts into its frame; None: the host.
 
     A neighbour in the same subnet gets the frame directly. A destination behind another gateway on the same link
-    is sent to that gateway, and a host without an address on the bridge cannot be the gateway.
+    is sent to that gateway, and a host without an address on the bridge cannot be the gateway. A gateway behind
+    the port that the frame comes in by would have got it without the host, so that frame is the host's.
     """
     family, target = packet.family, packet.dst
     if packet.dst_mac is not None or packet.pkttype != "unicast":
@@ -79,6 +80,9 @@ def _next_hop_of_frame(kernel: Kernel, packet: Packet, bridge: str) -> int | Non
     gateway = _link_address(kernel, packet, target, bridge)
     sender = _link_address(kernel, packet, packet.src, bridge)
     if gateway in (target, sender) or not any(address.covers(sender) for address in own):
+        return None
+    router = kernel.world.neighbour(family, gateway, bridge, behind_ports=True)
+    if router is not None and router.ports == (port,) and not kernel.namespace.interfaces[port].hairpin:
         return None
     note = message(
         "{sender} is assumed to use the gateway {gateway}, not the host (--set dst_mac=ADDRESS changes that).",

@@ -11,7 +11,7 @@ from iptsim.netfilter.run import Run
 from iptsim.netfilter.sending import send, send_from
 from iptsim.netfilter.steps import Delivery, Step
 from iptsim.netfilter.trace import Leg
-from iptsim.packet import Packet, endpoint_text
+from iptsim.packet import Packet, address_text, endpoint_text
 from iptsim.question.places import OnHost
 
 
@@ -98,11 +98,18 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
     if asked.src == 0 or (got.src, got.dst) != (asked.dst, asked.src) or got.sport != asked.dport:
         if got.src == asked.dst and got.dst == asked.src and None in (got.sport, asked.dport):
             return
-        note = message(
-            "the reply comes from {came}, but the request went to {wanted}: the sender does not recognise it",
-            came=endpoint_text(got.family, got.src, got.sport),
-            wanted=endpoint_text(asked.family, asked.dst, asked.dport),
-        )
+        if got.dst != asked.src and (got.src, got.sport) == (asked.dst, asked.dport):
+            note = message(
+                "the reply goes to {got}, but the request came from {wanted}: its sender gets no reply",
+                got=address_text(got.family, got.dst),
+                wanted=address_text(asked.family, asked.src),
+            )
+        else:
+            note = message(
+                "the reply comes from {came}, but the request went to {wanted}: the sender does not recognise it",
+                came=endpoint_text(got.family, got.src, got.sport),
+                wanted=endpoint_text(asked.family, asked.dst, asked.dport),
+            )
         reply.steps.append(Step("SOCKET", "DROP", note=note, code="reply-not-recognised"))
         reply.verdict, reply.delivered = "DROP", None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iptsim.extensions.base import Translation
+from iptsim.extensions.jhash import jhash_words
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Family, Flow, Packet
 
 GRE = 47
@@ -136,7 +137,7 @@ def choose_address(
     if low == high:
         return low
     source, destination = _words(family, flow.src), _words(family, flow.dst)
-    value = jhash2(source, 0 if persistent else destination[0 if family == 4 else 3] ^ zone)
+    value = jhash_words(source, 0 if persistent else destination[0 if family == 4 else 3] ^ zone)
     if family == 4:
         return low + _scale(value, high - low + 1)
     chosen, full = 0, False
@@ -202,40 +203,3 @@ def _as_before(quoted: Flow, target: Flow, side: str) -> Flow:
     if side == "src":
         return quoted._replace(dst=target.src, dport=target.sport)
     return quoted._replace(src=target.dst, sport=target.dport)
-
-
-def jhash2(words: list[int], initval: int) -> int:
-    """Hash 32-bit words as the kernel's jhash2() does (include/linux/jhash.h)."""
-    mask = 0xFFFFFFFF
-    a = b = c = (0xDEADBEEF + (len(words) << 2) + initval) & mask
-    rest = list(words)
-
-    def rotate(word: int, shift: int) -> int:
-        return (word << shift | word >> (32 - shift)) & mask
-
-    while len(rest) > 3:
-        a, b, c = (a + rest[0]) & mask, (b + rest[1]) & mask, (c + rest[2]) & mask
-        a = (a - c & mask) ^ rotate(c, 4)
-        c = c + b & mask
-        b = (b - a & mask) ^ rotate(a, 6)
-        a = a + c & mask
-        c = (c - b & mask) ^ rotate(b, 8)
-        b = b + a & mask
-        a = (a - c & mask) ^ rotate(c, 16)
-        c = c + b & mask
-        b = (b - a & mask) ^ rotate(a, 19)
-        a = a + c & mask
-        c = (c - b & mask) ^ rotate(b, 4)
-        b = b + a & mask
-        rest = rest[3:]
-    if rest:
-        rest += [0] * (3 - len(rest))
-        a, b, c = (a + rest[0]) & mask, (b + rest[1]) & mask, (c + rest[2]) & mask
-        c = (c ^ b) - rotate(b, 14) & mask
-        a = (a ^ c) - rotate(c, 11) & mask
-        b = (b ^ a) - rotate(a, 25) & mask
-        c = (c ^ b) - rotate(b, 16) & mask
-        a = (a ^ c) - rotate(c, 4) & mask
-        b = (b ^ a) - rotate(a, 14) & mask
-        c = (c ^ b) - rotate(b, 24) & mask
-    return c

@@ -245,3 +245,14 @@ def test_the_only_tunnel_leads_to_what_gets_the_hosts_address(tmp_path: Path) ->
     (tmp_path / "two").write_text(nat + rules.format(more="-A FORWARD -i tun0 -j ACCEPT\n"))
     assert told in map(str, load_host(tmp_path / "one").assumptions)
     assert told not in map(str, load_host(tmp_path / "two").assumptions)
+
+
+def test_a_rule_that_names_a_bridge_with_a_foreign_subnet(tmp_path: Path) -> None:
+    # the bridge has an address, and none in that subnet: no network of containers is there
+    capture = copy("docker-28.5/icc-on", tmp_path / "c", "docker-*.json", "container-netns.json")
+    rules = "*nat\n-A POSTROUTING -s {subnet} ! -o docker0 -j MASQUERADE\nCOMMIT\n"
+    dump = capture / "iptables-save.txt"
+    dump.write_text(rules.format(subnet="10.99.0.0/24"))
+    assert load_host(capture).networks == {}
+    dump.write_text(rules.format(subnet="172.17.0.0/16"))
+    assert list(load_host(capture).networks) == ["bridge"]

@@ -99,10 +99,13 @@ class Case(BaseModel):
             return []
         if self.asked and (probe := probe_of(trace, self.probe.source)) != self.probe:
             return [f"asks about another packet: {probe}"]
+        reply = self.reply
+        if reply is not None and _is_unanswered(self.world, reply):
+            reply = None
         return differences(
             trace,
             self.answer,
-            reply=self.reply,
+            reply=reply,
             answerable=_is_answerable(self.world, self.probe),
             doubt="any" if self.asked else _doubt(self.world, self.probe),
             picks=_picks(self.world),

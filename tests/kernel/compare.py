@@ -293,6 +293,9 @@ def _place_differences(delivered: Delivery, observation: Observation) -> list[st
         ports = [arrival.interface for arrival in observation.arrivals]
         if not ports or delivered.name.removeprefix("guest-") in ports:
             return []
+        if delivered.name == address_text(delivered.packet.family, delivered.packet.dst):
+            # a rule alone suggests that it is there, and no rule says behind which port
+            return []
         return [f"delivery: kernel by {', '.join(ports)}, iptsim to {delivered.name}"]
     if delivered.interface is None:
         return []

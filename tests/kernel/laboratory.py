@@ -319,10 +319,14 @@ class Laboratory:
         The legacy trace names no verdicts.
         """
         last, place = tracked.steps[-1] if tracked.steps else None, tracked.last
-        if last is None or last.rule is None or last.verdict != "CONTINUE" or "legacy" not in self._chains:
+        if last is None or last.rule is None or "legacy" not in self._chains:
             return tracked
         target = self._chains["legacy"].targets[last.table, last.chain][last.rule - 1]
-        if target in ("SNPT", "DNPT") and place is not None and place.place == "head":
+        if (
+            target in ("SNPT", "DNPT", "REDIRECT", "MASQUERADE")
+            and place is not None
+            and place.place == "head"
+        ):
             tracked.steps[-1] = last._replace(verdict="DROP")
         return tracked
 

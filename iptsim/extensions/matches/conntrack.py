@@ -120,7 +120,9 @@ def _expires(connection: Connection) -> int | Unknown:
     if "CONFIRMED" not in connection.status:
         return 0
     if connection.expires is None:
-        return Unknown(message("the remaining lifetime of the connection"), message("a line of conntrack -L"))
+        # the seconds of a conntrack -L line do not count: each packet restarts the timer before any rule
+        # sees it (nf_ct_refresh_acct)
+        return Unknown(message("the remaining lifetime of the connection"), "--set ct.expires=SECONDS")
     return connection.expires
 
 

@@ -31,20 +31,15 @@ def parse_mac(text: str) -> str:
 MAC = Value("an Ethernet address (02:42:ac:11:00:02)", parse_mac)
 
 
-def _is_bare(context: Context) -> bool:
-    """Return whether the packet came in no Ethernet frame; copies of the host's own broadcasts do not (xt_mac.c)."""
-    return context.in_interface in (None, "lo") or context.packet.pkttype == "loopback"
-
-
 def _source(context: Context) -> str | Unknown | None:
-    if _is_bare(context):
+    if context.frameless:
         return None
     address: str | None = look(context, "src_mac")
     return _NOT_STATED if address is None else address.lower()
 
 
 def _got(context: Context) -> Text:
-    if _is_bare(context):
+    if context.frameless:
         return message("it arrived without an Ethernet frame")
     address = context.packet.src_mac or message("not known")
     return message("its sender's Ethernet address is {address}", address=address)

@@ -95,7 +95,7 @@ _USES = (
     ("ipportip", "src,dst,dst"), ("ipportip", "dst,dst,src"), ("ipportnet", "src,dst,dst"),
     ("netiface", "src,src"), ("netiface", "dst,src"),
 )  # fmt: skip
-_USES4 = (("bits", "src"), ("bits", "dst"))
+_USES4 = (("bits", "src"), ("bits", "dst"), ("ipmacs", "src,src"))
 
 
 def set_uses(scene: Scene) -> tuple[tuple[str, str], ...]:
