@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
@@ -14,15 +16,20 @@ from iptsim.commands.common import (
     add_source,
     add_teach,
     complain,
+    json_text,
     open_source,
     output,
     print_json,
 )
+from iptsim.commands.formats import add_formats, write_beside, written
 from iptsim.errors import IptsimError
 from iptsim.languages import say
 
 if TYPE_CHECKING:
-    from iptsim.render.console import Output
+    from iptsim.findings import Findings
+
+#: The sources that could be read, and what was found there.
+_Found = Sequence[tuple[str, "Findings"]]
 
 
 def add(commands: Any) -> None:
@@ -35,40 +42,52 @@ def add(commands: Any) -> None:
         epilog=say(
             "Each finding has a stable code (listed in docs/findings.md), the evidence, what it does to a packet,\n"
             "and a remedy. With several sources, one that cannot be read does not stop the others.\n"
+            "With --json, several sources give one object per line.\n"
             "Exit status: 2 if a source cannot be read or the usage is wrong, else 1 if anything was found, else 0."
         ),
     )
     add_source(parser, several=True)
     add_plain(parser)
     add_teach(parser)
-    parser.add_argument(
-        "--json", action="store_true", help=say("print JSON; with several sources, one object per line")
-    )
+    add_formats(parser, "text", "json", "markdown", "csv", "html", "github", "sarif", "junit")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings of each source."""
-    console = None if arguments.json else output(arguments)
-    if len(arguments.source) == 1:
-        return _lint(arguments, arguments.source[0], console)
-    statuses = []
+    with written(arguments):
+        return _lint_all(arguments)
+
+
+def _lint_all(arguments: argparse.Namespace) -> int:
+    from iptsim.findings import lint
+
+    found, errors = [], {}
+    console = output(arguments) if arguments.format == "text" else None
     for source in arguments.source:
         try:
-            statuses.append(_lint(arguments, source, console))
+            findings = lint(open_source(arguments, source))
         except IptsimError as error:
-            if arguments.json:
+            if len(arguments.source) == 1:
+                raise
+            errors[source] = str(error)
+            complain(str(error), BAD)
+            if arguments.format == "json":
                 print_json({"source": source, "error": str(error)})
-            statuses.append(complain(str(error), BAD))
-    return max(statuses)
+            continue
+        found.append((source, findings))
+        if arguments.format in ("text", "json"):
+            _show(arguments, source, findings, console)
+    if arguments.format not in ("text", "json"):
+        sys.stdout.write(_as_whole(arguments, arguments.format, found, errors))
+    write_beside(arguments, lambda name: _as_whole(arguments, name, found, errors))
+    return BAD if errors else DIFFERS if any(findings for _, findings in found) else ANSWERED
 
 
-def _lint(arguments: argparse.Namespace, source: str, console: Output | None) -> int:
+def _show(arguments: argparse.Namespace, source: str, found: Findings, console: Any) -> None:
     """Print the findings of one source, headed by its name if there are several sources."""
-    from iptsim.findings import lint
     from iptsim.glossary import words_in
     from iptsim.render.findings import findings_lines
 
-    found = lint(open_source(arguments, source))
     is_one_of_several = len(arguments.source) > 1
     lines = (
         list(findings_lines(found, source, heading=is_one_of_several)) if console or arguments.teach else []
@@ -85,11 +104,33 @@ def _lint(arguments: argparse.Namespace, source: str, console: Output | None) ->
         if arguments.teach:
             out["teach"] = [word.as_json() for word in words]
         print_json(out)
-    else:
-        for line in lines:
-            console.show(line)
-        if arguments.teach:
-            from iptsim.render.glossary import print_words
+        return
+    for line in lines:
+        console.show(line)
+    if arguments.teach:
+        from iptsim.render.glossary import print_words
 
-            print_words(words, console)
-    return DIFFERS if found else ANSWERED
+        print_words(words, console)
+
+
+def _as_whole(arguments: argparse.Namespace, name: str, found: _Found, errors: dict[str, str]) -> str:
+    """Return the findings of all sources in a format that holds them together."""
+    from iptsim.findings.finding import CODES
+    from iptsim.render.annotations import github, junit, sarif
+    from iptsim.render.findings import annotations_of, findings_sheet
+    from iptsim.render.sheets import comma_separated, markdown, page
+
+    if name in ("markdown", "csv", "html"):
+        sheets = [findings_sheet(findings, source) for source, findings in found]
+        if name == "markdown":
+            return "\n".join(map(markdown, sheets))
+        if name == "csv":
+            return comma_separated(sheets)
+        return page(sheets, say("Findings"))
+    annotations = [one for source, findings in found for one in annotations_of(findings, source)]
+    if name == "github":
+        return "".join(f"{line}\n" for line in github(annotations))
+    if name == "junit":
+        return junit(annotations, errors)
+    meanings = {code: str(kind.meaning) for code, kind in CODES.items()}
+    return json_text(sarif(annotations, meanings, arguments.program, [*errors.values()]), indent=2) + "\n"

@@ -10,6 +10,8 @@ from iptsim.errors import printable
 from iptsim.explanation import Explanation
 from iptsim.findings import Finding, Findings
 from iptsim.languages import say, sentences
+from iptsim.render.annotations import Annotation
+from iptsim.render.sheets import Sheet
 
 _INDENT = "  "
 
@@ -36,10 +38,9 @@ def findings_lines(findings: Sequence[Finding], source: str, *, heading: bool = 
 
 
 def _finding_lines(finding: Finding, source: str) -> Iterator[Text]:
-    family = "IPv6: " if finding.family == 6 and finding.code != "ipv6-open" else ""
     colour = "bold red" if finding.severity in ("critical", "high") else "bold yellow"
     yield Text.assemble(
-        (finding.code, colour), f"  {finding.severity}   ", (f"{family}{printable(finding.title)}", "bold")
+        (finding.code, colour), f"  {finding.severity}   ", (printable(_title(finding)), "bold")
     )
     for item in finding.evidence:
         yield Text.assemble(_INDENT, f"{printable(item.place)}:  ", (printable(item.text), "cyan"))
@@ -58,3 +59,64 @@ def _shown(shown: Explanation) -> str:
         sender=shown.sender, target=shown.target, what=what, verdict=shown.verdict,
     )  # fmt: skip
     return sentences(answer, shown.reason.text)
+
+
+def findings_sheet(findings: Findings, source: str) -> Sheet:
+    """Return findings as a table, headed by their source."""
+    columns = [
+        say("Severity"),
+        say("Code"),
+        say("Finding"),
+        say("Evidence"),
+        say("Consequence"),
+        say("Remedy"),
+    ]
+    rows = [
+        (
+            finding.severity,
+            finding.code,
+            _title(finding),
+            "\n".join(f"{item.place}: {item.text}" for item in finding.evidence),
+            str(finding.consequence),
+            str(finding.remedy),
+        )
+        for finding in findings
+    ]
+    return Sheet(source, columns, rows, () if rows else (say("Nothing found."),))
+
+
+def annotations_of(findings: Findings, source: str) -> list[Annotation]:
+    """Return findings as results beside the lines that show them; without any, that the source passed."""
+    if not findings:
+        return [Annotation("lint", "info", say("Nothing found."), group=source, name="lint", passed=True)]
+    return [_annotation(finding, source) for finding in findings]
+
+
+def _annotation(finding: Finding, source: str) -> Annotation:
+    rule = next((item.rule for item in finding.evidence if item.rule is not None and item.rule.line), None)
+    lines = [f"{item.place}: {item.text}" for item in finding.evidence]
+    lines.append(str(finding.consequence))
+    if finding.shown is not None:
+        lines += [_shown(finding.shown), f"$ {finding.command(source)}"]
+    lines.append(say("Remedy: {remedy}", remedy=finding.remedy))
+    return Annotation(
+        finding.code,
+        finding.severity,
+        _title(finding),
+        "\n".join(lines),
+        file=file_of(rule.source if rule is not None else source),
+        line=rule.line if rule is not None else 0,
+        group=source,
+        name=f"{finding.code}: {_title(finding)}",
+        evidence="\n".join(item.rule.text if item.rule else str(item.text) for item in finding.evidence),
+    )
+
+
+def _title(finding: Finding) -> str:
+    family = "IPv6: " if finding.family == 6 and finding.code != "ipv6-open" else ""
+    return f"{family}{finding.title}"
+
+
+def file_of(source: str) -> str:
+    """Return a source as the file of an annotation: "" for standard input and what was made in memory."""
+    return "" if source == "-" or source.startswith("<") else source
