@@ -241,6 +241,11 @@ def _why(answer: WhatIf) -> Message:
             "After the change, the question is no longer valid: {why}.", why=answer.cannot["after"]
         )
     changes = " ".join(map(change_text, answer.changes))
+    if place is None and was.target != now.target:
+        return message(
+            "With {changes}, the packet goes to {new} instead of {old}, on the same path: {verdict}.",
+            changes=changes, new=now.target, old=was.target, verdict=was.verdict,
+        )  # fmt: skip
     if place is None:
         return message(
             "With {changes}, the packet takes the same path as before: {verdict}.",

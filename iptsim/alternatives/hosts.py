@@ -133,7 +133,8 @@ class _Rebuilding:
                 container.endpoints[endpoint.network] = plugged
         # the engine's order
         container.endpoints = dict(sorted(container.endpoints.items()))
-        container.namespace = self._led_outside(container, namespace, old, new)
+        namespace = self._led_outside(container, namespace, old, new)
+        container.namespace = self._resolving(container, namespace, new)
 
     def _unplug(self, endpoint: Endpoint) -> None:
         """Remove the host's end of a container's veth pair."""
@@ -203,6 +204,23 @@ class _Rebuilding:
                 iptables=(namespace.iptables or "").strip() or _RESOLVER_RULES,
             )
         return renewed(namespace, routes=routes)
+
+    def _resolving(self, container: Container, namespace: Namespace, new: DockerContainer) -> Namespace:
+        """Return a container's namespace with the daemon's DNS servers in its resolv.conf.
+
+        On a user-defined network, it names Docker's own resolver, which forwards to the same servers; `--dns` of
+        the container takes precedence (buildSandboxOptions in daemon/container_operations.go of moby).
+        """
+        servers = self.after.daemon.dns
+        if servers == self.before.daemon.dns or container.dns or self._has_own_network(new):
+            return namespace
+        kept = [
+            line
+            for line in (namespace.resolv_conf or "").splitlines()
+            if line.split()[:1] != ["nameserver"] and not line.startswith("#") and line.strip()
+        ]
+        lines = [*(f"nameserver {server}" for server in servers), *kept]
+        return renewed(namespace, resolv_conf="".join(f"{line}\n" for line in lines))
 
     def _has_own_network(self, container: DockerContainer) -> bool:
         """Return whether a container is on a network on which Docker's own resolver works."""

@@ -22,6 +22,7 @@ _DOCKER_SWITCHES = {
 #: Docker's other settings: the form of the value, and what each does.
 _DOCKER_VALUES = {
     "ip": ("ADDRESS", message("set the default host address for ports published on the default bridge")),
+    "dns": ("ADDRESS", message("set the DNS server of the containers; repeat it for more than one")),
     "network-icc": ("NETWORK=true|false", message("allow containers of a network to talk to each other")),
     "network-masquerade": ("NETWORK=true|false", message("masquerade traffic leaving a network")),
     "internal": ("NETWORK[=true|false]", message("make a network internal: no external access")),

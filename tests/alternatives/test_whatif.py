@@ -358,3 +358,37 @@ def test_a_change_of_nothing_shifts_nothing() -> None:
     answer = iptsim.whatif(host("docker-28.5/icc-on"), {"icc": True})
     assert answer.shifts == []
     assert str(answer.why) == "No checked connection changes its outcome."
+
+
+# -- DNS servers -----------------------------------------------------------------------------------
+
+
+def test_dns_servers_of_the_daemon_are_those_of_its_containers() -> None:
+    """Dockerd 20.10, 26.1 and 28.5 write them into resolv.conf when a container starts."""
+    changes = [("dns", "168.95.1.1"), ("dns", "8.8.8.8")]
+    changed = change_host(host("docker-28.5/icc-on"), changes)
+    assert changed.containers["client"].namespace.nameservers() == ["168.95.1.1", "8.8.8.8"]
+    assert changed.daemon is not None
+    assert changed.daemon.dns == ("168.95.1.1", "8.8.8.8")
+    answer = iptsim.whatif(host("docker-28.5/icc-on"), changes, "client", "dns")
+    assert verdicts(answer) == ("ACCEPT", "ACCEPT")
+    assert "goes to dns 168.95.1.1 instead of dns 10.255.255.53" in str(answer.why)
+
+
+def test_docker_s_own_resolver_stays_on_networks() -> None:
+    changed = change_host(host("docker-20.10/two-networks"), [("dns", "8.8.8.8")])
+    assert changed.containers["web"].namespace.nameservers() == ["127.0.0.11"]
+    assert changed.containers["client"].namespace.nameservers() == ["8.8.8.8"]
+
+
+def test_a_container_with_servers_of_its_own_keeps_them() -> None:
+    one = iptsim.load_host(FIXTURES / "docker-28.5/icc-on")
+    one.containers["client"].dns = ["1.1.1.1"]
+    changed = change_host(one, [("dns", "8.8.8.8")])
+    assert changed.containers["client"].namespace.nameservers() == ["10.255.255.53"]
+    assert changed.containers["web"].namespace.nameservers() == ["8.8.8.8"]
+
+
+def test_a_dns_server_is_an_address() -> None:
+    with pytest.raises(IptsimError, match=r"--dns: '168\.95\.1' does not appear to be"):
+        change_host(host("docker-28.5/icc-on"), [("dns", "168.95.1")])

@@ -36,13 +36,17 @@ _SWITCHES = {
     "allow-direct-routing": "allow_direct_routing",
 }
 
+#: The source of settings that were changed.
+_CHANGED = "the changes"
+
 
 def changed(docker: DockerHost, changes: Iterable[Change]) -> DockerHost:
     """Return the settings after changes, made one after the other.
 
     Changes are the daemon's settings (`icc`, `iptables`, `ip6tables`, `ip-forward`, `ip-forward-no-drop`,
-    `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address), `engine`
-    ("20.10", "26", "28", "29"), a network's (`network-icc`, `network-masquerade`, `internal`:
+    `ip-masq`, `userland-proxy`, `allow-direct-routing`: "true" or "false"; `ip`: an address; `dns`: an address,
+    repeated for more than one), `engine` ("20.10", "26", "28", "29"), a network's (`network-icc`,
+    `network-masquerade`, `internal`:
     "NETWORK=true"; `gateway-mode`: "NETWORK=routed"), and those of containers:
 
     * `publish`: "CONTAINER:[ADDRESS:]HOST_PORT:PORT[/PROTO]"
@@ -100,7 +104,7 @@ def _switch(field: str) -> Callable[[DockerHost, str], DockerHost]:
 
 def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
     """Return the settings with changed ones of the daemon, which apply to the default bridge as well."""
-    sources = {**docker.daemon.sources, **dict.fromkeys(fields, "the changes")}
+    sources = {**docker.daemon.sources, **dict.fromkeys(fields, _CHANGED)}
     docker = _with(docker, daemon=docker.daemon.model_copy(update={**fields, "sources": sources}))
     taken = {"icc": "icc", "ip_masq": "masquerade", "host_binding": "host_binding"}
     update = {taken[field]: value for field, value in fields.items() if field in taken}
@@ -111,6 +115,13 @@ def _daemon(docker: DockerHost, **fields: Any) -> DockerHost:
 def _ip(docker: DockerHost, value: str) -> DockerHost:
     address = ip_address(value)
     return _daemon(docker, host_binding=None if str(address) == "0.0.0.0" else str(address))  # noqa: S104
+
+
+def _dns(docker: DockerHost, value: str) -> DockerHost:
+    """Replace the DNS servers; further ones are added, as with dockerd's own option."""
+    server = str(ip_address(value))
+    added = docker.daemon.dns if docker.daemon.sources.get("dns") == _CHANGED else ()
+    return _daemon(docker, dns=(*added, server))
 
 
 # -- networks --------------------------------------------------------------------------------------
@@ -319,6 +330,7 @@ def _remove(docker: DockerHost, value: str) -> DockerHost:
 _CHANGES: dict[str, Callable[[DockerHost, str], DockerHost]] = {
     **{name: _switch(field) for name, field in _SWITCHES.items()},
     "ip": _ip,
+    "dns": _dns,
     "engine": DockerHost.with_engine,
     "network-icc": _network_switch("icc"),
     "network-masquerade": _network_switch("masquerade"),
