@@ -9,10 +9,9 @@ from random import Random
 
 import pytest
 
-from iptsim import reading
+from iptsim import reading, yaml_file
 from iptsim.cli import main
 from iptsim.commands.common import json_text
-from iptsim.docker.sources import yaml_file
 from iptsim.docker.sources.files import read_settings
 from iptsim.errors import CaptureError
 from iptsim.host import ipset_members, ipsets, load_host
@@ -217,7 +216,7 @@ def test_a_whole_compose_file(tmp_path: Path) -> None:
         ("a: &a [x, x, x, x, x, x, x, x, x]\n"
          + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
          + "services: *i\n", "more than 100,000 values, aliases expanded"),
-        ("a: &a {x: 1}\nservices: &s\n  <<: [*s]\n", "line 3, column 8: unknown alias *s"),
+        ("a: &a {x: 1}\nservices: &s\n  <<: [*s]\n", ":3:8: unknown alias *s"),
         ("services: " + "[" * 500 + "]" * 500, "nested more than 100 deep"),
         ("services: {a: 1, a: 2}", "duplicate key 'a'"),
         ("services: {[a]: 1}", "cannot be a key"),
@@ -271,6 +270,18 @@ def test_scalars_are_those_of_compose() -> None:
         "b": {"y": 3, "x": 1},
         "c": {"x": 5, "y": 2},
     }
+
+
+def test_a_document_knows_where_its_values_are() -> None:
+    document = yaml_file.read_document("a: &a\n  x: [1, 'two']\nb:\n  <<: *a\n  y: {z: 3}\n", "x.yaml")
+    a, b = document.value["a"], document.value["b"]
+    assert str(document.key(document.value, "b")) == "x.yaml:3:1"
+    assert str(document.member(a["x"], 1)) == "x.yaml:2:10"
+    assert str(document.key(b, "x")) == "x.yaml:2:3"  # where the merged mapping has it
+    assert str(document.member(b["y"], "z")) == "x.yaml:5:10"
+    assert str(document.error(document.member(a["x"], 1), "no")).endswith(
+        "    x: [1, 'two']\n             ^~~~~"
+    )
 
 
 # -- what is printed -----------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from iptsim.docker.model.addressing import bridge_name, default_network, free_ad
 from iptsim.docker.model.network_options import OptionError, read_options
 from iptsim.docker.model.settings import DockerContainer, DockerHost, DockerNetwork, Publication
 from iptsim.docker.sources.flag_values import read_expose, read_link, read_publish
-from iptsim.docker.sources.yaml_file import read_yaml
 from iptsim.errors import CaptureError
 from iptsim.host.containers import Endpoint, ExposedPort, Link
 from iptsim.host.docker_inspect import BRIDGE_OPTION
@@ -26,6 +25,7 @@ from iptsim.host.foreign import complaint
 from iptsim.languages import Text, message, text_of
 from iptsim.packet import FAMILIES, Family
 from iptsim.reading import brief
+from iptsim.yaml_file import read_yaml
 
 #: The first port that Linux assigns on its own (net.ipv4.ip_local_port_range).
 FIRST_FREE_PORT = 32768

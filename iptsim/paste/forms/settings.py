@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
-from iptsim.docker.sources.yaml_file import read_yaml
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
+from iptsim.yaml_file import read_yaml
 
 #: Keys of daemon.json by which it is told from other JSON (dockerd(8)).
 _DAEMON = frozenset({

@@ -1,5 +1,7 @@
 """Reads YAML as Compose does, within limits: strings, numbers, booleans, lists, mappings, aliases and merges.
 
+A document remembers where its keys and values are, for errors about what they mean.
+
 It takes PyYAML's events rather than its values: PyYAML follows YAML 1.1, where `22:22` is the number 1,342 and a
 date is not a string, and it repeats merged mappings for every alias. Compose uses gopkg.in/yaml.v3, which does
 neither (resolve.go).
@@ -11,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from iptsim.errors import CaptureError, UsageError
+from iptsim.errors import CaptureError, FileSyntaxError, Span, UsageError
 from iptsim.languages import Text, message, text_of
 from iptsim.reading import brief
 
@@ -32,15 +34,65 @@ class _Node:
 
     value: list[Any] | dict[str, Any]
     anchor: str | None
-    mark: Any
+    start: Any
     size: int = 1
     depth: int = 1
     key: str | None = None
+    key_place: Span | None = None
     merged: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML document that was read.
+
+    Attributes:
+        source: its name in errors.
+        lines: its text.
+        value: strings, integers, booleans, None, lists and mappings.
+        places: where the members of lists and mappings are: of the key, or of the member of a list, and of the value.
+    """
+
+    source: str
+    lines: list[str]
+    value: Any = None
+    places: dict[tuple[int, str | int], tuple[Span, Span]] = field(default_factory=dict)
+
+    def error(self, span: Span, what: Text, hint: Text = "") -> FileSyntaxError:
+        """Return an error at a place, with the line and a caret."""
+        text = self.lines[span.line - 1] if span.line <= len(self.lines) else ""
+        return FileSyntaxError(what, span, text, hint)
+
+    def span(self, mark: Any, end: Any = None) -> Span:
+        """Return the place between two marks of PyYAML; of several lines, the first."""
+        stop = end.column if end is not None and end.line == mark.line else mark.column + 1
+        return Span(self.source, mark.line + 1, mark.column, stop)
+
+    def key(self, holder: object, name: str | int) -> Span:
+        """Return where a key of a mapping is, or a member of a list."""
+        return self._place(holder, name)[0]
+
+    def member(self, holder: object, name: str | int) -> Span:
+        """Return where the value of a key is, or a member of a list."""
+        return self._place(holder, name)[1]
+
+    def _place(self, holder: object, name: str | int) -> tuple[Span, Span]:
+        start = Span(self.source, 1)
+        return self.places.get((id(holder), name), (start, start))
 
 
 def read_yaml(text: str, source: str) -> Any:
     """Return the value of a YAML document: strings, integers, booleans, None, lists and mappings.
+
+    Raises:
+        UsageError: PyYAML is not installed.
+        CaptureError: it is not YAML, or exceeds a limit; the text names line and column.
+    """
+    return read_document(text, source).value
+
+
+def read_document(text: str, source: str) -> Document:
+    """Read a YAML document.
 
     Raises:
         UsageError: PyYAML is not installed.
@@ -51,39 +103,42 @@ def read_yaml(text: str, source: str) -> Any:
     except ImportError:
         raise UsageError(
             message(
-                "{source}: reading a Compose file needs PyYAML; install it with `pip install 'iptsim[compose]'`",
+                "{source}: reading YAML needs PyYAML; install it with `pip install 'iptsim[compose]'`",
                 source=source,
             )
         ) from None
     if len(text) > LENGTH_LIMIT:
         raise CaptureError(
             message(
-                "{source}: more than {length_limit:,} characters, the most of a Compose file",
+                "{source}: more than {length_limit:,} characters, the most of a YAML file",
                 source=source,
                 length_limit=LENGTH_LIMIT,
             )
         )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    reader = _Reader(source)
+    reader = _Reader(Document(source, text.splitlines()))
     try:
         for event in yaml.parse(text, Loader=loader):
             reader.take(type(event).__name__, event)
     except yaml.YAMLError as error:
-        raise CaptureError(
-            message("{source}: not YAML: {error}", source=source, error=text_of(error))
-        ) from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        if mark is None:
+            raise CaptureError(
+                message("{source}: not YAML: {error}", source=source, error=text_of(error))
+            ) from None
+        found = message("not YAML: {error}", error=problem or text_of(error))
+        raise reader.document.error(reader.document.span(mark), found) from None
     return reader.document
 
 
 class _Reader:
     """Makes values of the events of one document."""
 
-    def __init__(self, source: str) -> None:
-        self.source = source
+    def __init__(self, document: Document) -> None:
+        self.document = document
         self.open: list[_Node] = []
         self.anchors: dict[str, tuple[Any, int, int]] = {}
         self.documents = 0
-        self.document: Any = None
 
     def take(self, kind: str, event: Any) -> None:
         """Take one event, by the name of its class."""
@@ -116,15 +171,22 @@ class _Reader:
             node = self.open.pop()
             for mapping in node.merged:
                 for key, value in mapping.items():
-                    node.value.setdefault(key, value)  # type: ignore[union-attr]
+                    if key not in node.value:
+                        node.value[key] = value  # type: ignore[call-overload]
+                        places = self.document.places
+                        places[id(node.value), key] = places[id(mapping), key]
             if node.anchor is not None:
                 self.anchors[node.anchor] = (node.value, node.size, node.depth)
-            self._place(node.value, node.size, node.depth, event)
+            self._place(node.value, node.size, node.depth, event, node.start)
 
-    def _place(self, value: Any, size: int, depth: int, event: Any) -> None:
-        """Add a value to the list or mapping that is open."""
+    def _place(self, value: Any, size: int, depth: int, event: Any, start: Any = None) -> None:
+        """Add a value to the list or mapping that is open.
+
+        Args:
+            start: where it starts, if not at the event.
+        """
         if not self.open:
-            self.document = value
+            self.document.value = value
             return
         node = self.open[-1]
         node.size += size
@@ -138,12 +200,15 @@ class _Reader:
             raise self._error(
                 event.start_mark, message("nested more than {depth_limit} deep", depth_limit=DEPTH_LIMIT)
             )
+        place = self.document.span(start or event.start_mark, event.end_mark)
         if isinstance(node.value, list):
+            self.document.places[id(node.value), len(node.value)] = place, place
             node.value.append(value)
         elif node.key is None:
-            node.key = self._key(value, event)
+            node.key, node.key_place = self._key(value, event), place
         else:
             self._member(node, node.key, value, event)
+            self.document.places[id(node.value), node.key] = node.key_place or place, place
             node.key = None
 
     def _key(self, value: Any, event: Any) -> str:
@@ -163,16 +228,8 @@ class _Reader:
         else:
             node.value[key] = value
 
-    def _error(self, mark: Any, what: Text) -> CaptureError:
-        return CaptureError(
-            message(
-                "{source}: line {line}, column {column}: {what}",
-                source=self.source,
-                line=mark.line + 1,
-                column=mark.column + 1,
-                what=what,
-            )
-        )
+    def _error(self, mark: Any, what: Text) -> FileSyntaxError:
+        return self.document.error(self.document.span(mark), what)
 
 
 def _scalar(event: Any) -> Any:
