@@ -62,6 +62,15 @@ def _inside_text(case: Case) -> Message:
             "the names of containers there and forwards no query to other servers (since 26.0).",
             sender=sender,
         )
+    daemon = case.host.daemon
+    servers = named[0].dns if named is not None else []
+    if servers := servers or (list(daemon.dns) if daemon is not None else []):
+        return message(
+            "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
+            "rules do not see the query. dockerd forwards it to the servers set with dns: {servers}.",
+            sender=sender,
+            servers=", ".join(servers),
+        )
     return message(
         "127.0.0.11 is Docker's own resolver, inside {sender}'s network namespace: the host's "
         "rules do not see the query. dockerd forwards it to the host's DNS servers.",
