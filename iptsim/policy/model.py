@@ -1,0 +1,117 @@
+"""A policy: expectations of the packets from some endpoints to some others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from iptsim.errors import FileSyntaxError, Span
+from iptsim.extensions.values import Network
+from iptsim.findings.finding import Severity
+from iptsim.languages import Text
+from iptsim.packet import protocol_name
+from iptsim.question.endpoints import Endpoint
+from iptsim.yaml_file import Document
+
+#: What can be expected; the words are those of `iptsim explain --expect`.
+EXPECTATIONS = ("open", "closed", "drop", "reject", "accept")
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
+
+
+class Everywhere(Enum):
+    """All endpoints."""
+
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One endpoint or network of an expectation.
+
+    Attributes:
+        value: the endpoint, the network, or all of them.
+        text: as the policy has it.
+        span: where the policy has it.
+    """
+
+    value: Endpoint | Network | Everywhere
+    text: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A protocol and, if it has ports, destination ports.
+
+    Attributes:
+        proto: the protocol's number; None for all protocols.
+        low / high: the first and the last port; None for all.
+    """
+
+    proto: int | None = None
+    low: int | None = None
+    high: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as a policy spells it.
+
+        >>> str(Service(6, 80, 80)), str(Service(17, 1000, 2000)), str(Service(1)), str(Service())
+        ('80/tcp', '1000-2000/udp', 'icmp', 'any')
+        """
+        if self.proto is None:
+            return "any"
+        name = protocol_name(self.proto)
+        if self.low is None:
+            return name
+        return f"{self.low}/{name}" if self.low == self.high else f"{self.low}-{self.high}/{name}"
+
+
+#: All protocols and ports.
+ANY_SERVICE = Service()
+Side: TypeAlias = tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What is expected of all packets from some endpoints to some others.
+
+    Attributes:
+        name: a short name.
+        senders / targets: the endpoints.
+        services: the protocols and ports.
+        expect: one of :data:`EXPECTATIONS`.
+        severity: how grave it is if it is not so.
+        because: why it is expected; may be empty.
+        span: where the policy has it.
+        is_default: it is only for packets that no other expectation is about.
+    """
+
+    name: str
+    senders: Side
+    targets: Side
+    services: tuple[Service, ...]
+    expect: str
+    severity: Severity
+    because: str
+    span: Span = field(compare=False)
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Expectations, as a file has them.
+
+    Attributes:
+        source: the file's name.
+        expectations: in the order of the file, those that are defaults last.
+        document: the file, for errors about its parts.
+    """
+
+    source: str
+    expectations: tuple[Expectation, ...]
+    document: Document = field(compare=False, repr=False)
+
+    def error(self, span: Span, what: Text, hint: Text = "") -> FileSyntaxError:
+        """Return an error about a part of the file."""
+        return self.document.error(span, what, hint)
