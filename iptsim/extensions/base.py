@@ -280,6 +280,8 @@ class Predicate:
         negated: whether a `!` precedes it.
         effect: what the kernel does to the connection or the surroundings when it has evaluated it, whatever
             the result; None for nothing.
+        same: for a condition that is no constraint: equal ones hold for the same packets, apart from negation;
+            empty where it may hold another time for the same packet.
     """
 
     text: str
@@ -288,6 +290,7 @@ class Predicate:
     constraint: Constraint | Several | None = None
     negated: bool = False
     effect: Callable[[Context], None] | None = None
+    same: tuple[Any, ...] = ()
 
     @property
     def field(self) -> str | None:
@@ -342,11 +345,12 @@ def fact_predicate(
     got: Callable[[Context], Text],
     *,
     negated: bool = False,
+    same: tuple[Any, ...] = (),
 ) -> Predicate:
-    """Make a predicate from any function; `negated` inverts what `test` returns."""
+    """Make a predicate from any function; `negated` inverts what `test` returns. See :class:`Predicate` for `same`."""
     if not negated:
-        return Predicate(text, test, got)
-    return Predicate(text, lambda context: negate(test(context)), got, negated=True)
+        return Predicate(text, test, got, same=same)
+    return Predicate(text, lambda context: negate(test(context)), got, negated=True, same=same)
 
 
 #: Which limits of an extension iptables itself checks: it rejects a rule that breaks them, while others

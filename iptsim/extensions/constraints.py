@@ -66,6 +66,7 @@ class Field:
         got: the packet's side in words, for explanations: "its TTL is 63".
         attribute: the attribute of the packet that it is, where it is one.
         steady: an unknown value is the same for each rule that tests the field.
+        unknown: what is not known of any packet, where no packet and no capture can state the value.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Field:
     got: Callable[[Context], Text]
     attribute: str = ""
     steady: bool = True
+    unknown: Unknown | None = None
 
 
 def look(context: Context, field: str) -> Any:
@@ -302,7 +304,8 @@ def interface_matches(pattern: str, interface: str | None) -> bool:
 
 def undecided(key: str, unknown: Unknown, got: Text) -> Constraint:
     """Make a condition that cannot be decided; without a key in `unknown` it may go another way each time."""
-    return Constraint(Field(key, lambda context: unknown, lambda context: got, steady=False), named(True))
+    field = Field(key, lambda context: unknown, lambda context: got, steady=False, unknown=unknown)
+    return Constraint(field, named(True))
 
 
 def equal(value: int) -> Ranges:

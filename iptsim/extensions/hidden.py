@@ -5,17 +5,21 @@ What was not read never makes an answer more certain: such a condition is unknow
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import InstanceOf
 
-from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict
+from iptsim.extensions.base import Match, Predicate, Status, Target, Verdict, combined, constrained
+from iptsim.extensions.constraints import Constraint, Masked, Several, undecided
 from iptsim.extensions.listing import ListingForm
+from iptsim.extensions.parameters import DESTINATION, SOURCE
 from iptsim.languages import Message, Text, message
-from iptsim.packet import Context, Truth, Unknown, negate
+from iptsim.packet import Context, Unknown
 
 #: The name of a target that represents rules that are not shown.
 GAP = "..."
+_NOT_SHOWN = message("the source does not show it")
 
 
 class Hidden(Match):
@@ -43,10 +47,11 @@ class Hidden(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         """Return one condition that is unknown."""
-        return (Predicate(self.words, self._test, lambda context: message("the source does not show it")),)
+        return (constrained(self.words, self._undecided()),)
 
-    def _test(self, context: Context) -> Truth:
-        return Unknown(self.reason, self.settle, self.place)
+    def _undecided(self) -> Constraint:
+        unknown = Unknown(self.reason, self.settle, self.place)
+        return undecided(f"hidden {self.words}", unknown, _NOT_SHOWN)
 
     def lists(self, form: ListingForm) -> str:
         """Return its text in the rule."""
@@ -64,10 +69,14 @@ class HiddenAddress(Hidden):
     address: int
     mask: int
 
-    def _test(self, context: Context) -> Truth:
-        possible = getattr(context.packet, self.side) & self.mask == self.address
-        truth = Unknown(self.reason, self.settle, self.place) if possible else False
-        return negate(truth) if self.negated else truth
+    def predicates(self) -> tuple[Predicate, ...]:
+        """Return one condition: that the visible bytes are those of the packet's address, and the others as well."""
+        negated = bool(self.negated)
+        field = {"src": SOURCE, "dst": DESTINATION}[self.side]
+        visible = Constraint(field, Masked(self.address, self.mask), negated)
+        others = replace(self._undecided(), negated=negated)
+        whole = Several((visible, others), every=not negated)
+        return (combined(self.words, whole, lambda context: _NOT_SHOWN, negated=negated),)
 
 
 class HiddenTarget(Target):

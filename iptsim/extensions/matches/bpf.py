@@ -54,7 +54,7 @@ class Bpf(Match):
 
     def predicates(self) -> tuple[Predicate, ...]:
         if self.bytecode is not None:
-            return (Predicate(self.save(), self._test, self._got),)
+            return (Predicate(self.save(), self._test, self._got, same=("bpf", self.bytecode)),)
         unknown = Unknown(
             message("what the program {program} returns", program=self.object_pinned or ""),
             "--assume bpf=yes",

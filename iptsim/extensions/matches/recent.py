@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from iptsim.extensions.base import Match, Option, Predicate, Status, Value
-from iptsim.extensions.constraints import look
+from iptsim.extensions.base import Match, Option, Predicate, Status, Value, constrained
+from iptsim.extensions.constraints import Constraint, Field, look, named
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.phrases import not_if
 from iptsim.extensions.values import bare, integer_value, one_address
@@ -112,7 +113,6 @@ class Recent(Match):
         return super(Recent, shown).clauses()
 
     def predicates(self) -> tuple[Predicate, ...]:
-        # `--set` always holds; the list remembers, as in the kernel
         negated = bool(self.negated)
         side = "dst" if self.rdest else "src"
 
@@ -120,12 +120,13 @@ class Recent(Match):
             found: int = look(context, side)
             return found & self.mask[1] if self.mask else found
 
+        def enter(context: Context) -> None:
+            entries = context.surroundings.recent(self._list)
+            if entries is not None:
+                entries.setdefault(address(context), []).insert(0, 0.0)
+
         def test(context: Context) -> Truth:
             entries = context.surroundings.recent(self._list)
-            if self.set:
-                if entries is not None:
-                    entries.setdefault(address(context), []).insert(0, 0.0)
-                return not negated
             if entries is None:
                 shown = address_text(context.packet.family, address(context))
                 reason = message(
@@ -162,7 +163,17 @@ class Recent(Match):
                 ages2=min(ages),
             )
 
-        return (Predicate(self.save(), test, got, negated=negated),)
+        if self.set:
+            # it always holds; the list remembers, as in the kernel
+            always = Constraint(Field("recent.set", lambda context: True, got), named(True), negated)
+            return (replace(constrained(self.save(), always), effect=enter),)
+        same = (self._repeatable, side, self.mask) if self.rcheck else ()
+        return (Predicate(self.save(), test, got, negated=negated, same=same),)
+
+    @property
+    def _repeatable(self) -> tuple[Any, ...]:
+        """What decides whether an address is in the list, where a look changes nothing."""
+        return "recent", self._list, self.seconds, self.hitcount, self.rttl
 
     def _enough(self, ages: list[float]) -> bool:
         """Return whether enough packets of an entry are young enough."""
@@ -171,7 +182,7 @@ class Recent(Match):
 
     def _unknown(self, reason: Message, address: int) -> Unknown:
         """Return what is not known; only a mere look is repeatable, so only that has a key."""
-        key = ("recent", self._list, self.seconds, self.hitcount, self.rttl, address) if self.rcheck else ()
+        key = (*self._repeatable, address) if self.rcheck else ()
         return Unknown(reason, "--assume recent=yes", key)
 
     def lists(self, form: ListingForm) -> str:

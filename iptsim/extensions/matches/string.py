@@ -163,7 +163,7 @@ class String(Match):
                 return message("its data was not stated")
             return message_if(found, "its data holds {shown}", "its data does not hold {shown}", shown=shown)
 
-        return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+        return (fact_predicate(self.save(), test, got, negated=bool(self.negated), same=key),)
 
     def _search(self, context: Context, unknown: Unknown) -> Truth:
         """Try the pattern at each offset: bytes that are open may be any."""

@@ -126,11 +126,8 @@ class U32(Match):
     u32: tuple[U32Test, ...]
 
     def predicates(self) -> tuple[Predicate, ...]:
-        unknown = Unknown(
-            message("data of the packet that was not stated"),
-            "--set payload_hex=...",
-            ("u32", self.u32),
-        )
+        key = ("u32", self.u32)
+        unknown = Unknown(message("data of the packet that was not stated"), "--set payload_hex=...", key)
 
         def test(context: Context) -> Truth:
             data = wire_bytes(context.packet)
@@ -149,7 +146,7 @@ class U32(Match):
                 shown.append(_PLACES.get(result, "") if isinstance(result, str) else _shown(*result))
             return message("the data there is {shown}", shown=message_joined(", ", shown))
 
-        return (fact_predicate(self.save(), test, got, negated=bool(self.negated)),)
+        return (fact_predicate(self.save(), test, got, negated=bool(self.negated), same=key),)
 
     def lists(self, form: ListingForm) -> str:
         return f' u32{self.bang("u32", " !")} "{"&&".join(map(str, self.u32))}"'

@@ -1,0 +1,65 @@
+"""Boolean functions as binary decision diagrams: what an engine must offer.
+
+An engine raises a :class:`MemoryError` when its nodes are used up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, Self
+
+
+class Function(Protocol):
+    """A Boolean function of an engine; equal ones are equal objects, and hash alike."""
+
+    def __and__(self, other: Any, /) -> Self: ...
+
+    def __or__(self, other: Any, /) -> Self: ...
+
+    def __xor__(self, other: Any, /) -> Self: ...
+
+    def __invert__(self) -> Self: ...
+
+    def __hash__(self) -> int: ...
+
+
+class Split(NamedTuple):
+    """The first variable that a function depends on, and the function where it is true and where it is false."""
+
+    variable: int
+    high: Any
+    low: Any
+
+
+class Engine(Protocol):
+    """A manager of Boolean functions whose variables are numbered in their order."""
+
+    @property
+    def true(self) -> Any:
+        """The function that is always true."""
+
+    @property
+    def false(self) -> Any:
+        """The function that is never true."""
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes it holds."""
+
+    def add(self, count: int) -> int:
+        """Add variables after all others, and return the number of the first."""
+
+    def variable(self, number: int) -> Any:
+        """Return the function that is true where a variable is."""
+
+    def split(self, function: Any) -> Split | None:
+        """Return a function's first variable and its two halves; None for a constant."""
+
+    def exists(self, function: Any, variables: Iterable[int]) -> Any:
+        """Return where a function is true for some values of some variables."""
+
+    def substitute(self, function: Any, replacements: Mapping[int, Any]) -> Any:
+        """Return a function with variables replaced by functions, all at once."""
+
+    def size(self, function: Any) -> int:
+        """Return the number of nodes of one function."""

@@ -1,0 +1,207 @@
+"""Which bits of a packet are which variables, and the functions of these bits that conditions allow.
+
+The order matters: with the addresses that rules compare most at the two ends of it, sets of packets stay small. What
+is no field of the header comes last, when a rule first mentions it: each such field, and each decision, is *undecided*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
+from iptsim.languages import Text, message
+from iptsim.packet import Family
+from iptsim.sets.bdd import Engine
+from iptsim.sets.numbering import Numbering
+
+_ADDRESS_BITS = {4: 32, 6: 128}
+#: Bits of an interface's number, of the number of another name, and of a number that is no field of the header.
+_INTERFACE_BITS, _NAME_BITS, _WIDE = 12, 10, 128
+#: The header in the order of its variables; None: the bits of an address.
+_HEADER: tuple[tuple[str, int | None], ...] = (
+    ("out_interface", _INTERFACE_BITS), ("dst", None), ("proto", 8), ("dport", 16), ("sport", 16),
+    ("in_interface", _INTERFACE_BITS), ("src", None), ("ct.state", 3), ("mark", 32), ("ct.mark", 32),
+    ("tcp_flags", 8), ("fragment", 2), ("icmp_type", 16), ("src_mac", _NAME_BITS), ("pkttype", 2), ("tos", 8),
+    ("ttl", 8), ("length", 32), ("ct.direction", 1), ("physical_in", _NAME_BITS), ("physical_out", _NAME_BITS),
+    ("local_socket", 1),
+)  # fmt: skip
+#: The fields whose values are names, and all values where no others exist.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "out_interface": (),
+    "in_interface": (),
+    "src_mac": (),
+    "physical_in": (),
+    "physical_out": (),
+    "ct.state": ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"),
+    "fragment": ("whole", "first", "middle", "last"),
+    "pkttype": ("unicast", "broadcast", "multicast"),
+    "ct.direction": ("ORIGINAL", "REPLY"),
+}
+
+
+@dataclass(slots=True)
+class Place:
+    """The variables of a field.
+
+    Attributes:
+        key: the field's.
+        first: its first variable, that of its highest bit.
+        bits: how many variables it has.
+        numbering: for names, their numbers.
+        values: all names, where no others exist; numbers that none of them has mean the last one.
+        why: what its value depends on; None for a field of the header.
+    """
+
+    key: str
+    first: int
+    bits: int
+    numbering: Numbering | None = None
+    values: tuple[str, ...] = ()
+    why: Text | None = None
+
+    @property
+    def variables(self) -> range:
+        """The numbers of its variables."""
+        return range(self.first, self.first + self.bits)
+
+    def codes(self, names: Iterable[Hashable]) -> Ranges:
+        """Return the numbers that stand for some names."""
+        if not self.values:
+            assert self.numbering is not None
+            return self.numbering.numbers(names)
+        places = sorted(self.values.index(str(name)) for name in names if name in self.values)
+        last = len(self.values) - 1
+        return tuple((place, (1 << self.bits) - 1 if place == last else place) for place in places)
+
+
+@dataclass
+class Layout:
+    """The variables of all fields in one engine.
+
+    Attributes:
+        family: 4 or 6.
+        engine: holds the functions.
+        places: the fields that have variables, by key, in the order of the variables.
+    """
+
+    family: Family
+    engine: Engine
+    places: dict[str, Place] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, bits in _HEADER:
+            width = bits or _ADDRESS_BITS[self.family]
+            values = _NAMES.get(key, ())
+            numbering = Numbering(width) if key in _NAMES and not values else None
+            self.places[key] = Place(key, self.engine.add(width), width, numbering, values)
+        self.header = frozenset(self.places)
+
+    def add(self, key: str, bits: int, why: Text, numbering: Numbering | None = None) -> Place:
+        """Give a field, or a decision, variables after all others."""
+        place = self.places[key] = Place(key, self.engine.add(bits), bits, numbering, why=why)
+        return place
+
+    def undecided(self) -> list[int]:
+        """Return the variables of what is no field of the header."""
+        return [
+            number for place in self.places.values() if place.why is not None for number in place.variables
+        ]
+
+    def place_of(self, variable: int) -> Place:
+        """Return the field that a variable belongs to."""
+        return next(place for place in self.places.values() if variable in place.variables)
+
+    # -- functions ------------------------------------------------------------------------------------
+
+    def allowing(self, key: str, allowed: Allowed, why: Text) -> Any:
+        """Return the function that is true where a field that a packet has is among allowed values.
+
+        None for values of a kind that only an extension understands.
+        """
+        if isinstance(allowed, Some):
+            return self._some(key, allowed, why)
+        place = self.places.get(key) or self._new(key, allowed, why)
+        if place is None:
+            return None
+        if isinstance(allowed, Masked):
+            return self.masked(place, allowed)
+        if isinstance(allowed, Names):
+            return self.ranges(place, self._codes(place, allowed.names))
+        if isinstance(allowed, Pattern):
+            assert place.numbering is not None
+            return self.ranges(place, place.numbering.matching(allowed.text))
+        return self.ranges(place, allowed) if isinstance(allowed, tuple) else None
+
+    def _codes(self, place: Place, names: frozenset[Any]) -> Ranges:
+        if place.numbering is None and not place.values:
+            # numbers that are listed one by one; `True` is the number 1
+            return tuple((int(name), int(name)) for name in sorted(names))
+        return place.codes(names)
+
+    def _new(self, key: str, allowed: Allowed, why: Text) -> Place | None:
+        """Return the place of a field that is mentioned for the first time; its width follows from the values."""
+        if isinstance(allowed, Names):
+            if allowed.names <= {True, False}:
+                return self.add(key, 1, why)
+            return self.add(key, _NAME_BITS, why, Numbering(_NAME_BITS))
+        if isinstance(allowed, Pattern):
+            return self.add(key, _NAME_BITS, why, Numbering(_NAME_BITS))
+        return self.add(key, _WIDE, why) if isinstance(allowed, tuple | Masked) else None
+
+    def _some(self, key: str, allowed: Some, why: Text) -> Any:
+        """Return where a value has one of some members; each is a variable, where they don't exclude each other."""
+        place = self.places.get(key)
+        alone = allowed.members & frozenset(place.values) if place else frozenset[Any]()
+        found = self.ranges(place, place.codes(alone)) if place and alone else self.engine.false
+        for member in sorted(allowed.members - alone, key=str):
+            flag = f"{key}={member}"
+            found |= self.variable((self.places.get(flag) or self.add(flag, 1, why)).first)
+        return found
+
+    def variable(self, number: int) -> Any:
+        """Return the function of one variable."""
+        return self.engine.variable(number)
+
+    def masked(self, place: Place, allowed: Masked) -> Any:
+        """Return where the number of a field has some bits."""
+        if allowed.value & ~allowed.mask or allowed.value >> place.bits:
+            return self.engine.false
+        found = self.engine.true
+        for bit, number in enumerate(reversed(place.variables)):
+            if allowed.mask >> bit & 1:
+                found &= self.variable(number) if allowed.value >> bit & 1 else ~self.variable(number)
+        return found
+
+    def ranges(self, place: Place, ranges: Ranges) -> Any:
+        """Return where the number of a field is in one of some ranges."""
+        greatest = (1 << place.bits) - 1
+        spans = (
+            self._span(place, first, min(last, greatest))
+            for first, last in ranges
+            if first <= min(last, greatest)
+        )
+        return _balanced(list(spans), or_, self.engine.false)
+
+    def _span(self, place: Place, first: int, last: int) -> Any:
+        low = high = self.engine.true
+        for bit, number in enumerate(reversed(place.variables)):
+            variable = self.variable(number)
+            low = variable & low if first >> bit & 1 else variable | low
+            high = ~variable | high if last >> bit & 1 else ~variable & high
+        return low & high
+
+
+def _balanced(functions: list[Any], join: Callable[[Any, Any], Any], empty: Any) -> Any:
+    """Return functions joined in pairs, the pairs in pairs, and so on: the parts stay small."""
+    while len(functions) > 1:
+        functions = [reduce(join, functions[at : at + 2]) for at in range(0, len(functions), 2)]
+    return functions[0] if functions else empty
+
+
+def decision(what: Text) -> Text:
+    """Return the words for a condition that cannot be decided."""
+    return message("whether {condition} matches", condition=what)

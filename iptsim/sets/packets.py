@@ -1,0 +1,256 @@
+"""A set of packets: an immutable value with the operations of sets, and what can be read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from typing import Any
+
+from iptsim.errors import UsageError
+from iptsim.extensions.constraints import Ranges
+from iptsim.languages import Text, message
+from iptsim.sets.layout import Layout, Place
+from iptsim.sets.numbering import Words, united
+
+#: The values of a field: numbers as ranges, or names.
+FieldValues = Ranges | Words
+
+
+class PacketSet:
+    """Some packets, with what is undecided about them; it says nothing about fields that it does not depend on.
+
+    `& | - ~ ^` combine sets of one space, `<=` compares them, and a set is true unless it is empty.
+    """
+
+    __slots__ = ("function", "layout")
+
+    def __init__(self, layout: Layout, function: Any) -> None:
+        self.layout, self.function = layout, function
+
+    def __and__(self, other: PacketSet) -> PacketSet:
+        return PacketSet(self.layout, self.function & self._same(other))
+
+    def __or__(self, other: PacketSet) -> PacketSet:
+        return PacketSet(self.layout, self.function | self._same(other))
+
+    def __sub__(self, other: PacketSet) -> PacketSet:
+        return PacketSet(self.layout, self.function & ~self._same(other))
+
+    def __xor__(self, other: PacketSet) -> PacketSet:
+        return PacketSet(self.layout, self.function ^ self._same(other))
+
+    def __invert__(self) -> PacketSet:
+        return PacketSet(self.layout, ~self.function)
+
+    def __le__(self, other: PacketSet) -> bool:
+        return not self - other
+
+    def __bool__(self) -> bool:
+        return bool(self.function != self.layout.engine.false)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, PacketSet)
+            and self.layout is other.layout
+            and bool(self.function == other.function)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def __contains__(self, packet: Mapping[str, Any]) -> bool:
+        """Return whether all packets with these values of fields are in the set."""
+        return bool(self.having(packet).function == self.layout.engine.true)
+
+    def __repr__(self) -> str:
+        engine = self.layout.engine
+        if self.function in (engine.true, engine.false):
+            return f"<PacketSet: {'everything' if self else 'nothing'}>"
+        return f"<PacketSet on {', '.join(self.fields)}: {engine.size(self.function)} nodes>"
+
+    def _same(self, other: PacketSet) -> Any:
+        if other.layout is not self.layout:
+            raise UsageError(message("the sets belong to different spaces"))
+        return other.function
+
+    # -- other sets ------------------------------------------------------------------------------------
+
+    def without(self, *fields: str) -> PacketSet:
+        """Return the packets that are in the set for some value of the fields."""
+        gone = [number for key in fields for number in self.layout.places[key].variables]
+        return PacketSet(self.layout, self.layout.engine.exists(self.function, gone))
+
+    def only(self, *fields: str) -> PacketSet:
+        """Return the packets whose values of the fields some packet of the set has."""
+        return self.without(*(key for key in self.layout.places if key not in fields))
+
+    @property
+    def may(self) -> PacketSet:
+        """The packets that are in the set if what is undecided goes some way."""
+        return PacketSet(self.layout, self.layout.engine.exists(self.function, self.layout.undecided()))
+
+    @property
+    def must(self) -> PacketSet:
+        """The packets that are in the set whatever way the undecided goes."""
+        return ~(~self).may
+
+    def at(self, field: str, value: int, mask: int | None = None) -> PacketSet:
+        """Return the packets that would be in the set with these bits of a field; it depends on them no longer.
+
+        Args:
+            field: the field.
+            value: its number.
+            mask: the bits that are set; None for all.
+        """
+        engine, place = self.layout.engine, self.layout.places[field]
+        bits = {
+            number: engine.true if value >> bit & 1 else engine.false
+            for bit, number in enumerate(reversed(place.variables))
+            if mask is None or mask >> bit & 1
+        }
+        return PacketSet(self.layout, engine.substitute(self.function, bits))
+
+    def having(self, values: Mapping[str, Any]) -> PacketSet:
+        """Return the packets that would be in the set with these values of fields."""
+        found = self
+        for key, value in values.items():
+            place = self.layout.places[key]
+            named = place.numbering is not None or place.values
+            found = found.at(key, place.codes([value])[0][0] if named else int(value))
+        return found
+
+    # -- what it says ----------------------------------------------------------------------------------
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields, and the decisions, that it depends on, in the order of the variables."""
+        seen: set[Any] = set()
+        variables: set[int] = set()
+        todo = [self.function]
+        while todo:
+            function = todo.pop()
+            split = None if function in seen else self.layout.engine.split(function)
+            seen.add(function)
+            if split is not None:
+                variables.add(split.variable)
+                todo += (split.high, split.low)
+        return tuple(
+            key for key, place in self.layout.places.items() if not variables.isdisjoint(place.variables)
+        )
+
+    def depends_on(self, field: str) -> bool:
+        """Return whether it depends on a field."""
+        return field in self.fields
+
+    @property
+    def hinges(self) -> tuple[Text, ...]:
+        """What is undecided about its packets."""
+        places = (self.layout.places[key] for key in self.fields)
+        return tuple(place.why for place in places if place.why is not None)
+
+    def values(self, field: str) -> FieldValues:
+        """Return the values that a field has in the set: ranges of numbers, or names."""
+        place = self.layout.places[field]
+        ranges = united(
+            (first, last)
+            for first, last, rest in _spans(self.layout, self.only(field).function, place)
+            if rest
+        )
+        return self._values(place, ranges)
+
+    def lines(self, *fields: str) -> list[dict[str, FieldValues]]:
+        """Return the set as a list of combinations, which exclude each other: the values of each field that matters.
+
+        Args:
+            fields: those of interest; all others may have any value that occurs. None for all.
+        """
+        chosen = self.only(*fields) if fields else self
+        return [
+            {key: self._values(self.layout.places[key], ranges) for key, ranges in line.items()}
+            for line in _combinations(self.layout, chosen.function, {})
+        ]
+
+    def one(self) -> dict[str, Any]:
+        """Return the values of all fields of one packet of the set, and of what is undecided about it.
+
+        Raises:
+            UsageError: the set is empty.
+        """
+        if not self:
+            raise UsageError(message("the set of packets is empty"))
+        split, function, bits = self.layout.engine.split, self.function, dict[int, bool]()
+        while (step := split(function)) is not None:
+            high = step.low == self.layout.engine.false
+            bits[step.variable] = high
+            function = step.high if high else step.low
+        return {key: _value(place, bits) for key, place in self.layout.places.items()}
+
+    def _values(self, place: Place, ranges: Ranges) -> FieldValues:
+        if place.values:
+            last = len(place.values) - 1
+            return Words(
+                frozenset(
+                    place.values[min(number, last)]
+                    for first, end in ranges
+                    for number in range(first, end + 1)
+                )
+            )
+        return ranges if place.numbering is None else place.numbering.named(ranges)
+
+
+def _value(place: Place, bits: Mapping[int, bool]) -> Any:
+    number = reduce(lambda sum_, variable: sum_ << 1 | bits.get(variable, False), place.variables, 0)
+    if place.values:
+        return place.values[min(number, len(place.values) - 1)]
+    return number if place.numbering is None else place.numbering.example(number)
+
+
+def _spans(layout: Layout, function: Any, place: Place) -> list[tuple[int, int, Any]]:
+    """Return the ranges of a field's numbers, each with the rest of a function that starts with the field."""
+    split, known = layout.engine.split, dict[tuple[Any, int], list[tuple[int, int, Any]]]()
+    end = place.first + place.bits
+
+    def spans(rest: Any, variable: int) -> list[tuple[int, int, Any]]:
+        """Return the ranges of the bits from a variable on, from 0."""
+        step = split(rest)
+        if variable == end or step is None or step.variable >= end:
+            return [(0, (1 << end - variable) - 1, rest)]
+        found = known.get((rest, variable))
+        if found is None:
+            high, low = (step.high, step.low) if step.variable == variable else (rest, rest)
+            half = 1 << end - variable - 1
+            upper = ((first + half, last + half, one) for first, last, one in spans(high, variable + 1))
+            found = known[rest, variable] = _merged([*spans(low, variable + 1), *upper])
+        return found
+
+    return [
+        (first, last, None if rest == layout.engine.false else rest)
+        for first, last, rest in spans(function, place.first)
+    ]
+
+
+def _merged(spans: Iterable[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:
+    found: list[tuple[int, int, Any]] = []
+    for first, last, rest in spans:
+        if found and found[-1][2] == rest:
+            found[-1] = found[-1][0], last, rest
+        else:
+            found.append((first, last, rest))
+    return found
+
+
+def _combinations(layout: Layout, function: Any, above: dict[str, Ranges]) -> Iterator[dict[str, Ranges]]:
+    """Yield the combinations of a function, with the values of the fields above it."""
+    if function == layout.engine.false:
+        return
+    step = layout.engine.split(function)
+    if step is None:
+        yield above
+        return
+    place = layout.place_of(step.variable)
+    groups: dict[Any, list[tuple[int, int]]] = {}
+    for first, last, rest in _spans(layout, function, place):
+        if rest is not None:
+            groups.setdefault(rest, []).append((first, last))
+    for rest, ranges in groups.items():
+        yield from _combinations(layout, rest, {**above, place.key: united(ranges)})

@@ -1,0 +1,223 @@
+"""The space of packets: sets made of conditions, over one layout of variables.
+
+What a condition means is read from its constraints (`iptsim/extensions/constraints.py`); here is only which bits its
+fields are, and when a packet has them. A condition that nothing decides is one variable, and two conditions share it
+exactly where the walk of a packet would decide them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+
+from iptsim.errors import IptsimError
+from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, membership, named
+from iptsim.extensions.ports import NATIVE_PORTS
+from iptsim.languages import Text, message
+from iptsim.packet import ICMP, ICMPV6, Family, Truth, Unknown
+from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
+from iptsim.sets.layout import Layout, decision
+from iptsim.sets.packets import PacketSet
+
+#: The values of a field and the packets that have each, where something other than the header decides it.
+Known = Mapping[str, Sequence[tuple[Any, PacketSet]]]
+
+_LATER = Names(frozenset({"middle", "last"}))
+_TRACKED = Names(frozenset({"NEW", "ESTABLISHED", "RELATED"}))
+#: Fields of the transport header, which later fragments lack.
+_TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
+#: Fields that only packets of a local program have.
+_OWNERS = frozenset({"uid", "gid", "other_groups"})
+#: Fields that are true for every packet.
+_CERTAIN = frozenset({"chance", "connlimit.any", "recent.set"})
+#: Fields that every packet has, though no header holds them.
+_ALWAYS = ("fact.", "src.", "dst.")
+
+
+class TooManyNodesError(IptsimError):
+    """The sets of packets need more nodes than are allowed."""
+
+
+class Space:
+    """All packets of a family, as they are at one place of the kernel's path, and the sets of them.
+
+    Args:
+        family: 4 or 6.
+        engine: "auto" takes oxidd where it is installed, else Python; the answers are the same.
+        most_nodes: how many nodes all sets together may have.
+
+    Raises:
+        UsageError: there is no such engine.
+        MissingExtraError: oxidd is not installed.
+    """
+
+    def __init__(self, family: Family = 4, engine: EngineName = "auto", most_nodes: int = MOST_NODES) -> None:
+        self.family, self.most_nodes = family, most_nodes
+        self.engine = make_engine(engine, most_nodes)
+        self.layout = Layout(family, self.engine)
+        self.everything = PacketSet(self.layout, self.engine.true)
+        self.nothing = PacketSet(self.layout, self.engine.false)
+        self._conditions: dict[Hashable, PacketSet] = {}
+        self._fresh = 0
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes all sets together have, those that are no longer used included."""
+        return self.engine.nodes
+
+    # -- sets -------------------------------------------------------------------------------------------
+
+    def where(self, field: str, allowed: Allowed) -> PacketSet:
+        """Return the packets whose field has an allowed value, by the key of the field (`dport`, `ct.state`)."""
+        key = (field, allowed)
+        found = self._conditions.get(key)
+        if found is None:
+            function = self.layout.allowing(field, allowed, decision(field))
+            found = self.undecided(key, decision(field)) if function is None else self._set(function)
+            self._conditions[key] = found
+        return found
+
+    def point(self, values: Mapping[str, Any]) -> PacketSet:
+        """Return the packets with some values of fields: numbers, or names for interfaces, states and the like."""
+        found = self.everything
+        for key, value in values.items():
+            found &= self.where(key, named(value) if isinstance(value, str) else ((int(value), int(value)),))
+        return found
+
+    def undecided(self, key: Hashable, why: Text) -> PacketSet:
+        """Return the packets for which something undecided holds; equal keys mean the same decision."""
+        name = ("undecided", key)
+        found = self._conditions.get(name)
+        if found is None:
+            place = self.layout.add(f"undecided {len(self.layout.places)}", 1, why)
+            found = self._conditions[name] = self._set(self.layout.variable(place.first))
+        return found
+
+    def condition(
+        self, constraint: Constraint | Several, *, known: Known | None = None, place: Hashable = None
+    ) -> PacketSet:
+        """Return the packets that satisfy a condition.
+
+        Args:
+            constraint: the condition.
+            known: the values of fields that the host or the ruleset decides.
+            place: where the condition stands: what is undecided there and may change each time is decided once a
+                place; None for a place of its own.
+        """
+        if isinstance(constraint, Several):
+            parts = (
+                self.condition(part, known=known, place=(place, number) if place is not None else None)
+                for number, part in enumerate(constraint.parts)
+            )
+            join, start = (and_, self.everything) if constraint.every else (or_, self.nothing)
+            whole: PacketSet = reduce(join, parts, start)
+            return whole
+        field = constraint.field
+        inside = self._inside(field, constraint.allowed, known or {}, place)
+        present = self._present(field, known or {})
+        found: PacketSet = (~inside if constraint.negated else inside) & present
+        if constraint.absent is False or present == self.everything:
+            return found
+        return found | (self._absent(constraint.absent, field, place) - present)
+
+    def decision(self, key: tuple[Any, ...], why: Text, place: Hashable) -> PacketSet:
+        """Return the packets for which a decision goes one way; with an empty key it is made anew at each place."""
+        if key:
+            return self.undecided(key, why)
+        if place is None:
+            self._fresh += 1
+            place = self._fresh
+        return self.undecided(("place", place), why)
+
+    # -- the parts of a condition ---------------------------------------------------------------------
+
+    def _set(self, function: Any) -> PacketSet:
+        return PacketSet(self.layout, function)
+
+    def _absent(self, truth: Truth, field: Field, place: Hashable) -> PacketSet:
+        if isinstance(truth, Unknown):
+            return self.decision(truth.key, truth.reason, (place, "absent", field.key))
+        return self.everything if truth else self.nothing
+
+    def _inside(self, field: Field, allowed: Allowed, known: Known, place: Hashable) -> PacketSet:
+        """Return the packets whose value is allowed, apart from those that have none."""
+        key = field.key
+        if key in _CERTAIN:
+            return self.everything if membership(allowed)(True) else self.nothing
+        if key in known:
+            return self._of_known(key, allowed, known[key])
+        derived = self._derived(key)
+        if derived is not None:
+            return derived if membership(allowed)(True) else ~derived
+        if field.unknown is not None:
+            return self.decision(field.unknown.key, field.unknown.reason, place)
+        if not field.steady and key not in self.layout.header:
+            return self.decision((), decision(key), None if place is None else (place, key, allowed))
+        found = self.where(key, allowed)
+        if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
+            # the data of a later fragment counts as its ports
+            return found - self._later | (self._later & self.undecided((key, allowed, "data"), _DATA))
+        return found
+
+    def _of_known(self, key: str, allowed: Allowed, values: Sequence[tuple[Any, PacketSet]]) -> PacketSet:
+        inside, found, covered = membership(allowed), self.nothing, self.nothing
+        for value, packets in values:
+            covered |= packets
+            if inside(value):
+                found |= packets
+        left = ~covered
+        return found | left & self.undecided(("known", key, allowed), decision(key)) if left else found
+
+    @property
+    def _later(self) -> PacketSet:
+        """Fragments without a transport header."""
+        return self.where("fragment", _LATER)
+
+    def _derived(self, key: str) -> PacketSet | None:
+        """Return the packets for which a field is true that follows from other fields; None for other fields."""
+        if key == "udp":
+            return ~self._later
+        if key == "ct":
+            return self.where("ct.state", _TRACKED)
+        if key in ("physical_in.present", "physical_out.present"):
+            return ~self.where(key.removesuffix(".present"), named(""))
+        return None
+
+    def _present(self, field: Field, known: Known) -> PacketSet:
+        """Return the packets that have a field."""
+        key = field.key
+        if key in known or key in _CERTAIN or field.unknown is not None or self._derived(key) is not None:
+            return self.everything
+        if key in _TRANSPORT:
+            if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
+                return self.everything
+            protocol = ICMP if self.family == 4 else ICMPV6
+            icmp = self.where("proto", ((protocol, protocol),)) if key == "icmp_type" else self.everything
+            return icmp - self._later
+        if key.startswith("ct.") and key != "ct.state":
+            return self.where("ct.state", _TRACKED)
+        if key in ("physical_in", "physical_out"):
+            return ~self.where(key, named(""))
+        if key == "src_mac":
+            return ~self.where("in_interface", Names(frozenset({"", "lo"})))
+        if key in _OWNERS:
+            return self.where("local_socket", named(True))
+        if key in self.layout.header or key.startswith(_ALWAYS) or not field.steady:
+            return self.everything
+        place = self.layout.places.get(key)
+        if place is not None and place.bits == 1:
+            return self.everything
+        return self.undecided(("has", key), message("whether it has {field}", field=key))
+
+
+_DATA = message("the data of the fragment")
+
+
+def _backend(known: Known) -> str:
+    values = known.get("backend", ())
+    return str(values[0][0]) if values else "nf_tables"
+
+
+__all__ = ["Known", "PacketSet", "Space", "TooManyNodesError"]
