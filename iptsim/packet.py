@@ -392,6 +392,8 @@ class Context:
         consulted: names of packet fields that were used with their default.
         notrack / zone / helper: the settings of a CT target in the raw table.
         template: whether there was such a target: only the first one has an effect.
+        inherits: an ICMP error that inherits from the packet that it is about that there is no entry
+            (nf_conntrack_attach): no such target has an effect.
     """
 
     packet: Packet
@@ -414,6 +416,7 @@ class Context:
     zone: Zone = NO_ZONE
     helper: str | None = None
     template: bool = False
+    inherits: bool = False
 
     @property
     def frameless(self) -> bool:

@@ -116,7 +116,8 @@ def flood(kernel: Kernel, context: Context, port: Interface) -> Outcome | None:
     seen = bridge_netfilter(kernel, packet.family)
     reached: dict[str, Packet] = {}
     rejected: Outcome | None = None
-    for other in kernel.namespace.ports(bridge):
+    # the port that was added last comes first (new_nbp adds it at the head of the list)
+    for other in reversed(kernel.namespace.ports(bridge)):
         if (other.name == port.name and not port.hairpin) or (port.isolated and other.isolated):
             continue
         copy = replace(context, packet=packet.copy(), out_interface=bridge, bridged=True)

@@ -97,4 +97,4 @@ def forget_invalid(kernel: Kernel, context: Context) -> None:
         # a state that the question gave it stays
         if kernel.stated is not None:
             kernel.world.force(kernel.stated)
-        context.state, context.template, context.zone = None, False, NO_ZONE
+        context.state, context.template, context.zone = None, context.inherits, NO_ZONE

@@ -30,7 +30,9 @@ def in_order(kernel: Kernel, hook: str, entries: tuple[_T, ...]) -> tuple[_T, ..
 def _comes_first(kernel: Kernel, hook: str, chain: IptablesChain, other: IptablesChain) -> bool:
     """Return whether one backend's base chain is called before that of the other backend."""
     table, program = chain.table, chain.program
-    if program.is_idle(table, hook) or other.program.is_idle(table, hook):
+    if program.is_empty(table, hook) or other.program.is_empty(table, hook):
+        return True
+    if program.is_idle(table, hook) and other.program.is_idle(table, hook):
         return True
     stated = kernel.world.fact("first_backend")
     if stated is not None:

@@ -20,7 +20,7 @@ from iptsim.netfilter.mtu import drop_too_big, is_too_big
 from iptsim.netfilter.nftables import pass_device
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.route_selection import note_policy, refused_output, route_output
-from iptsim.packet import Context, Packet
+from iptsim.packet import TCP, Context, Packet
 
 
 def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome:
@@ -57,7 +57,9 @@ def send(kernel: Kernel, packet: Packet, *, keep_source: bool = True) -> Outcome
 def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome:
     """Follow the packet that REJECT sends back; it belongs to the rejected packet's connection."""
     context = kernel.context(packet)
-    found = route_output(kernel, packet, source=None)
+    # a reset keeps its source; an error has one only if the rejected packet was for an address of the host
+    settled = packet.proto == TCP or packet.src == rejected.packet.dst
+    found = route_output(kernel, packet, source=packet.src if settled else None)
     if found is None or found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))
     if (refused := refused_output(kernel, packet, found.device)) is not None:
@@ -69,7 +71,7 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
         packet.quoted = rejected.packet.flow
         # the error for an untracked packet inherits that there is no entry: CT does nothing then, but
         # conntrack looks it up
-        context.template = rejected.state == "UNTRACKED"
+        context.template = context.inherits = rejected.state == "UNTRACKED"
     return _output(kernel, context, found)
 
 

@@ -77,6 +77,11 @@ class Program:
             return Chain(table, name, "ACCEPT") if name in BUILTIN_CHAINS[table] else None
         return found
 
+    def is_empty(self, table: str, hook: str) -> bool:
+        """Return whether a base chain only accepts, without a rule."""
+        chain = self.chain(table, hook)
+        return chain is None or (not chain.rules and (chain.policy or "ACCEPT") == "ACCEPT")
+
     def is_idle(self, table: str, hook: str) -> bool:
         """Return whether a base chain leaves every packet as it is: it only accepts, counts and logs."""
         key = (table, hook)

@@ -321,6 +321,8 @@ class Laboratory:
         last, place = tracked.steps[-1] if tracked.steps else None, tracked.last
         if last is None or last.rule is None or "legacy" not in self._chains:
             return tracked
+        if len(self._chains) == 2 and not last.legacy:
+            return tracked
         target = self._chains["legacy"].targets[last.table, last.chain][last.rule - 1]
         if (
             target in ("SNPT", "DNPT", "REDIRECT", "MASQUERADE")
