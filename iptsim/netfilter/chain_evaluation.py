@@ -6,13 +6,14 @@ measurements.
 
 from __future__ import annotations
 
-from iptsim.dump.ruleset import Chain, Rule
+from iptsim.dump.ruleset import Chain
 from iptsim.errors import RulesetError
 from iptsim.extensions.base import Translation, Verdict
 from iptsim.languages import message
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.outcome import Outcome
-from iptsim.netfilter.program import Prepared, Program
+from iptsim.netfilter.prepared import Prepared
+from iptsim.netfilter.program import ChainRules, Program
 from iptsim.netfilter.rule_evaluation import add_step, apply, matches
 from iptsim.netfilter.steps import Step
 from iptsim.packet import Context
@@ -39,14 +40,17 @@ def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> 
 def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -> Verdict | Translation:
     """Traverse a base chain to its end. Returns ACCEPT, DROP, REJECT, QUEUE, STOLEN or a translation."""
     rules, index = program.rules(base), 0
-    callers: list[tuple[list[Rule | Prepared], int]] = []
+    callers: list[tuple[ChainRules, int]] = []
+    each = _evaluates_each(kernel, context)
     while True:
+        if not each:
+            index = rules.following(context, index, _watched(kernel))
         if index >= len(rules):
             if not callers:
                 return _policy(kernel, context, base)
             rules, index = callers.pop()
             continue
-        prepared = program.prepare(rules, index)
+        prepared = rules[index]
         index += 1
         matched = matches(kernel, context, prepared)
         if matched is False:
@@ -72,7 +76,7 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
 
 def _call(
     kernel: Kernel, context: Context, program: Program, prepared: Prepared, *, depth: int
-) -> list[Rule | Prepared]:
+) -> ChainRules:
     """Return the rules of the chain that a rule calls, and record the step.
 
     Raises:
@@ -92,6 +96,20 @@ def _call(
             )
         )
     return program.rules(chain)
+
+
+def _evaluates_each(kernel: Kernel, context: Context) -> bool:
+    """Return whether each rule must be evaluated: an answer may list those that do not match, and unused assumptions.
+
+    Of a fragment, the conditions on one field may read different places.
+    """
+    return kernel.verbose or bool(kernel.world.question.assume) or context.packet.fragment is not None
+
+
+def _watched(kernel: Kernel) -> str:
+    """Return the field whose conditions are to be evaluated although they do not match; "" for none."""
+    watch = kernel.passage.watch
+    return watch.field if watch is not None and watch.is_open else ""
 
 
 def _policy(kernel: Kernel, context: Context, base: Chain) -> Verdict:

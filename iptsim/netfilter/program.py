@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
-from iptsim.extensions.base import Match, Predicate, Target
+from iptsim.extensions.base import Match, Predicate
 from iptsim.netfilter import conntrack
-from iptsim.packet import Context, Truth
-
-
-@dataclass(slots=True)
-class Condition:
-    """One condition of a rule and the name of the match that it belongs to (empty: `-s`, `-i` ...)."""
-
-    test: Callable[[Context], Truth]
-    predicate: Predicate
-    match: str
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A rule ready to run.
-
-    Attributes:
-        quiet: the rule's target changes nothing that a later rule, or the verdict, depends on.
-    """
-
-    rule: Rule
-    conditions: tuple[Condition, ...]
-    target: Target | None
-    jump: Jump | None
-    quiet: bool
+from iptsim.netfilter.chain_index import ChainIndex
+from iptsim.netfilter.prepared import Condition, Prepared
+from iptsim.packet import Context
 
 
 def _passed_by(rule: Rule) -> Condition:
@@ -48,6 +25,52 @@ def _passed_by(rule: Rule) -> Condition:
     )
 
 
+#: A shorter chain is faster without an index; a longer one gets it when so many times its rules were evaluated.
+_INDEX_FROM, _INDEX_AFTER = 24, 3
+
+
+class ChainRules:
+    """The rules of a chain, each prepared when a packet first reaches it.
+
+    Args:
+        rules: the rules, in order.
+        prepare: prepares one.
+        family: the address family.
+    """
+
+    def __init__(self, rules: list[Rule], prepare: Callable[[Rule], Prepared], family: int) -> None:
+        self._rules: list[Rule | Prepared] = list(rules)
+        self._prepare, self._family = prepare, family
+        self._evaluated = 0
+        self._index: ChainIndex | None = None
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __getitem__(self, position: int) -> Prepared:
+        rule = self._rules[position]
+        if isinstance(rule, Prepared):
+            return rule
+        prepared = self._rules[position] = self._prepare(rule)
+        return prepared
+
+    def index(self) -> ChainIndex:
+        """Return the index of the chain."""
+        return self._index or ChainIndex([self[place] for place in range(len(self))], self._family)
+
+    def following(self, context: Context, start: int, ignored: str) -> int:
+        """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
+        count = len(self._rules)
+        if start >= count or count < _INDEX_FROM:
+            return start
+        if self._index is None:
+            self._evaluated += 1
+            if self._evaluated < _INDEX_AFTER * count:
+                return start
+            self._index = self.index()
+        return self._index.following(context, start, ignored)
+
+
 class Program:
     """A ruleset ready to run: its chain graph, whose rules are prepared when a packet first reaches them."""
 
@@ -58,7 +81,7 @@ class Program:
         self.backend, self.version = ruleset.backend, ruleset.version
         #: whether the kernel tracks connections for these rules
         self.tracks = conntrack_on or conntrack.switched_on(ruleset)
-        self._chains: dict[tuple[str, str], list[Rule | Prepared]] = {}
+        self._chains: dict[tuple[str, str], ChainRules] = {}
         self._idle: dict[tuple[str, str], bool] = {}
         self._conditions: dict[int, tuple[Condition, ...]] = {}
 
@@ -107,21 +130,13 @@ class Program:
                     return False
         return True
 
-    def rules(self, chain: Chain) -> list[Rule | Prepared]:
-        """Return a chain's rules; :meth:`prepare` prepares one when a packet first reaches it."""
+    def rules(self, chain: Chain) -> ChainRules:
+        """Return a chain's rules, ready to run."""
         key = (chain.table, chain.name)
         found = self._chains.get(key)
         if found is None:
-            found = self._chains[key] = list(chain.rules)
+            found = self._chains[key] = ChainRules(chain.rules, self._prepare, self.ruleset.family)
         return found
-
-    def prepare(self, rules: list[Rule | Prepared], index: int) -> Prepared:
-        """Return one of a chain's rules, ready to run."""
-        rule = rules[index]
-        if isinstance(rule, Prepared):
-            return rule
-        prepared = rules[index] = self._prepare(rule)
-        return prepared
 
     def _prepare(self, rule: Rule) -> Prepared:
         if rule.refused:

@@ -8,7 +8,7 @@ from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
 from iptsim.languages import Text, message
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.program import Condition, Prepared
+from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import MATCHES
 from iptsim.netfilter.translation import translate

@@ -12,7 +12,7 @@ from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.host.source import is_link_local
 from iptsim.languages import Text, message, message_joined, message_many
-from iptsim.netfilter.program import Condition, Prepared
+from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.packet import Family, Packet, address_text
 from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
@@ -32,9 +32,14 @@ class Watch:
         self.field = field
         self.rules: dict[tuple[str, str, int], tuple[Rule, Condition]] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more rules are recorded."""
+        return len(self.rules) < _KEPT
+
     def condition(self, prepared: Prepared) -> Condition | None:
         """Return a rule's condition on the outside address, None if there is none or enough rules are recorded."""
-        if len(self.rules) >= _KEPT:
+        if not self.is_open:
             return None
         return next((one for one in prepared.conditions if self._selects(one, prepared.rule)), None)
 
