@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeGuard, cast, overload
 
-from iptsim.asking import ask
+from iptsim.asking import ask_all
 from iptsim.errors import UsageError
 from iptsim.explanation import Explanation
 from iptsim.host import Host
@@ -55,7 +55,7 @@ def explain(
     """
     host = source if isinstance(source, Host) else load_host(source)
     with language(lang):
-        return ask(host, _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields}))
+        return ask_all(host, _question({"from": src, "to": dst, "dport": dport, "proto": proto, **fields}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def explain_many(
 
 def _answer(simulator: Simulator, fields: Mapping[str, Any]) -> Explanation | UsageError:
     try:
-        return ask(simulator, _question(fields))
+        return ask_all(simulator, _question(fields))
     except UsageError as error:
         return error
 

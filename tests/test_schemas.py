@@ -27,8 +27,9 @@ from tests.readme import ROOT
 #: Which kind of object lies in which field of another.
 _WITHIN: dict[str, dict[str, str | None]] = {
     "trace": {"reason": "reason", "decided": "decision", "legs": "leg", "branches": "trace",
-        "proposals": "proposal", "teach": "word", "source": "source",
+        "proposals": "proposal", "teach": "word", "source": "source", "classes": "class",
     },
+    "class": {"reason": "reason", "witness": None},
     "source": {"segments": "segment", "left_out": "segment"},
     "proposal": {"asked": "asked", "also": "shift"},
     "reason": {"rule": "rule", "nftables": "nftables"},
@@ -97,6 +98,7 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
             "docker-28.5/listening",
             "docker-28.5/nft-input-policy",
             "hosts/ufw-docker-28.5",
+            "hosts/fail2ban",
         )
     }
     asked: list[tuple[str, dict[str, Any]]] = [
@@ -111,6 +113,8 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
         ("hosts/ufw-docker-28.5", {"from": "internet", "to": "host:23"}),
         ("docker-28.5/listening", {"from": "internet", "to": "host:22"}),
         ("docker-28.5/nft-input-policy", {"from": "internet", "to": "host:9000"}),
+        ("hosts/fail2ban", {"from": "internet", "to": "host:22"}),
+        ("docker-28.5/icc-off", {"from": "172.17.0.0/16", "to": "172.17.0.0/16"}),
     ]
     for name, fields in asked:
         given = {key: value for key, value in fields.items() if key not in ("from", "to")}

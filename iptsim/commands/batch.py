@@ -76,7 +76,7 @@ class _Batch:
         return out if name is None else {**out, "id": name}
 
     def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        from iptsim.asking import ask
+        from iptsim.asking import ask_all
         from iptsim.explanation.expectation import check_expectation
         from iptsim.question.model import Question
 
@@ -85,7 +85,7 @@ class _Batch:
             self.expecting = True
             wanted = check_expectation(fields.pop("expect"))
         question = Question(**_merged(self.defaults, fields))
-        explanation = ask(self.simulator, question)
+        explanation = ask_all(self.simulator, question)
         if wanted is not None:
             assume_listening(wanted, explanation)
             self.missed |= expected(wanted, explanation, f"line {self.number}: ") != ANSWERED

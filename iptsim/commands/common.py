@@ -216,10 +216,10 @@ def asks_about_packet(fields: dict[str, Any]) -> bool:
 
 def answer(host: Host, fields: dict[str, Any]) -> Explanation:
     """Return what happens to the packet that the fields of a question describe."""
-    from iptsim.asking import ask
+    from iptsim.asking import ask_all
     from iptsim.question.model import Question
 
-    return ask(host, Question(**fields))
+    return ask_all(host, Question(**fields))
 
 
 def open_source(arguments: argparse.Namespace, source: str | None = None) -> Host:

@@ -37,8 +37,9 @@ def add(commands: Any) -> None:
         say("explain what happens to a packet, and why"),
         epilog=say(
             "ENDPOINT is a container's name or the start of its ID, container@network, host, localhost,\n"
-            "internet, or any IP address; as destination also dns, svc/NAME and nodeport/N (Kubernetes). Without\n"
-            "--from and --to, the command lists the endpoints you can ask about."
+            "internet (all public addresses), an IP address or a network such as 10.0.0.0/8; as destination also\n"
+            "dns, svc/NAME and nodeport/N (Kubernetes). Without --from and --to, the command lists the endpoints\n"
+            "you can ask about."
         ),
     )
     add_source(parser)

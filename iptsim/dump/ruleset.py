@@ -247,12 +247,6 @@ class Chain(Framed):
         """Whether the chain is attached to a hook."""
         return self.name in BUILTIN_CHAINS.get(self.table, ())
 
-    def at(self, position: int) -> Rule | None:
-        """Return the rule with a number, or None; placeholders for rules that are not shown have no number."""
-        if 1 <= position <= len(self.rules) and self.rules[position - 1].position == position:
-            return self.rules[position - 1]
-        return next((rule for rule in self.rules if rule.position == position > 0), None)
-
 
 @dataclass(slots=True)
 class Table(Framed):
@@ -338,8 +332,7 @@ class Ruleset(Pictured):
         found = self.chain(table, chain)
         if found is None:
             raise RulesetError(self.missing_chain(chain, table))
-        rule = found.at(position)
-        if rule is None:
+        if not 1 <= position <= len(found.rules):
             raise RulesetError(
                 message(
                     "chain {chain} of table {table} has {count} rules, not {position}",
@@ -349,7 +342,7 @@ class Ruleset(Pictured):
                     position=position,
                 )
             )
-        return rule
+        return found.rules[position - 1]
 
     def graph(self) -> MultiDiGraph[Any]:
         """Return the chains as a networkx graph; see :mod:`iptsim.graph`."""

@@ -51,6 +51,8 @@ class ReasonCode(StrEnum):
     PROXY_CUT_OFF = "proxy-cut-off"
     NFT_CHAIN = "nft-chain"
     UNDECIDED_MATCH = "undecided-match"
+    DEPENDS_ON_SOURCE = "depends-on-source"
+    DEPENDS_ON_DESTINATION = "depends-on-destination"
 
     def __repr__(self) -> str:
         return repr(self.value)
@@ -126,5 +128,11 @@ REASONS: dict[ReasonCode, Message] = {
     ),
     ReasonCode.UNDECIDED_MATCH: message(
         "The verdict depends on something that the rules, the capture and the question do not say."
+    ),
+    ReasonCode.DEPENDS_ON_SOURCE: message(
+        "The source is many addresses, and they are not treated alike: `classes` says which of them gets which verdict."
+    ),
+    ReasonCode.DEPENDS_ON_DESTINATION: message(
+        "The destination is many addresses, and they are not treated alike."
     ),
 }

@@ -31,7 +31,9 @@ def check_expectation(expected: object) -> str:
 
 
 def is_met(expected: str, answer: Explanation) -> bool:
-    """Return whether an answer meets an expectation."""
+    """Return whether an answer meets an expectation; of classes of addresses, whether all of them do."""
+    if answer.classes and expected != "depends":
+        return all(is_met(expected, one.explanation) for one in answer.classes)
     if expected in _VERDICTS:
         return answer.verdict == expected.upper()
     passes, refused = answer.verdict == "ACCEPT", is_refused(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from iptsim.address_sets import AddressSet
 from iptsim.errors import printable
 from iptsim.explanation.known import known_of
 from iptsim.explanation.reasons import Reason, reason_of
@@ -14,11 +15,12 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
+from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import role_json
-from iptsim.owners.rules import authorship
 from iptsim.packet import Packet, address_text
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
+from iptsim.question.options import line_of
 from iptsim.shown import Pictured
 
 #: The names of header fields, for defaults that a rule checked.
@@ -29,6 +31,39 @@ _FIELD_NAMES: dict[str, Text] = {
     "src_mac": message("source MAC address"), "dst_mac": message("destination MAC address"),
     "pkttype": message("frame type (unicast, broadcast, multicast)"),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AddressClass:
+    """Addresses of an endpoint that are treated alike.
+
+    Attributes:
+        source / destination: the addresses; None for an end that is a single one.
+        explanation: the answer for one of them.
+        is_rest: it is the largest class: all addresses that are in no other.
+    """
+
+    source: AddressSet | None
+    destination: AddressSet | None
+    explanation: Explanation = field(repr=False)
+    is_rest: bool = False
+
+    @property
+    def addresses(self) -> AddressSet:
+        """The addresses of the end that is many; of the source if both are."""
+        found = self.source if self.source is not None else self.destination
+        assert found is not None
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data; see `iptsim.trace/1`."""
+        out: dict[str, Any] = {"addresses": list(self.addresses.texts())}
+        if self.source is not None and self.destination is not None:
+            out["destinations"] = list(self.destination.texts())
+        out["verdict"] = self.explanation.verdict
+        out["reason"] = self.explanation.reason.as_json()
+        out["witness"] = line_of(self.explanation.question)
+        return out
 
 
 @dataclass(slots=True)
@@ -43,6 +78,8 @@ class Explanation(Pictured):
         trace: the walk.
         assumed: sentences on what the answer assumes.
         branches: one explanation for each branch, if undecided matches lead to different verdicts or destinations.
+        classes: where an endpoint is many addresses that are not treated alike, the classes of those that are, the
+            largest last; everything but the verdict and the reason is then that of the largest.
         language: its language, also if it is shown later.
     """
 
@@ -55,6 +92,7 @@ class Explanation(Pictured):
     host: Host = field(repr=False)
     assumed: list[Text] = field(default_factory=list)
     branches: list[Explanation] = field(default_factory=list)
+    classes: list[AddressClass] = field(default_factory=list)
     language: str = field(default_factory=current_language)
 
     def __repr__(self) -> str:
@@ -82,6 +120,7 @@ class Explanation(Pictured):
             self,
             reason=replace(self.reason, language=known),
             branches=[branch.told_in(known) for branch in self.branches],
+            classes=[replace(one, explanation=one.explanation.told_in(known)) for one in self.classes],
             language=known,
         )
 
@@ -116,6 +155,8 @@ class Explanation(Pictured):
         out["reason"] = self.reason.as_json()
         if self.reason.step is not None:
             self._add_role(out["reason"]["rule"], self.reason.step)
+        if self.classes:
+            out["classes"] = [one.as_json() for one in self.classes]
         out["assumptions"] = self.assumptions
         if self.trace.decisions:
             out["decided"] = [decision_json(decision) for decision in self.trace.decisions]
@@ -130,12 +171,10 @@ class Explanation(Pictured):
         return out
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:
-        """Add the purpose of a rule to its JSON form, and which program wrote it for that."""
-        owner, role = authorship(step.rule, self.host) if step.rule is not None else ("", None)
+        """Add the purpose of a rule to its JSON form, if Docker wrote it."""
+        role = docker_role(step.rule, self.host) if step.rule is not None else None
         if role is not None:
-            out |= {"owner": owner, "role": role.code, "why": str(role.why)}
-            if owner == "docker":
-                out["docker"] = role_json(role)
+            out["docker"] = role_json(role)
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

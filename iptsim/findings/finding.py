@@ -14,8 +14,7 @@ from iptsim.explanation.places import place_of
 from iptsim.languages import Message, Text, message, message_many, message_sentences
 from iptsim.netfilter.steps import Skipped
 from iptsim.packet import Family
-from iptsim.question.endpoints import with_port
-from iptsim.question.model import Question
+from iptsim.question.options import explain_options, line_of
 from iptsim.shown import Framed, Shown
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
@@ -195,7 +194,10 @@ class Finding(Shown):
 
     def command(self, source: str) -> str:
         """Return the command that reproduces the walk; empty without a packet."""
-        return f"iptsim explain {shlex.quote(source)} {_options(self.shown.question)}" if self.shown else ""
+        return f"iptsim explain {shlex.join([source, *self._options()])}" if self.shown else ""
+
+    def _options(self) -> list[str]:
+        return explain_options(line_of(self.shown.question)) if self.shown else []
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding as plain data; `shown` is a trace, schema `iptsim.trace/1`."""
@@ -286,15 +288,3 @@ def place_of_chain(chain: Chain) -> Text:
 def tool_of(family: Family) -> str:
     """Return the program that changes the rules of a family."""
     return "iptables" if family == 4 else "ip6tables"
-
-
-def _options(question: Question) -> str:
-    """Return a question as command-line options."""
-    words = ["--from", str(question.sender or ""), "--to", with_port(question.to, question.dport)]
-    if question.proto not in (None, "tcp"):
-        words += ["-p", question.proto or ""]
-    if question.in_interface is not None:
-        words += ["-i", question.in_interface]
-    if question.family == 6 and ":" not in f"{question.sender}{question.to}":
-        words.append("-6")
-    return shlex.join(words)

@@ -13,12 +13,13 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
+from iptsim.address_sets import AddressSet
 from iptsim.extensions.matches.icmp import NAMES
 from iptsim.extensions.matches.icmp6 import NAMES as NAMES6
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, prefix_mask
 from iptsim.languages import message
-from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, parse_address
+from iptsim.packet import ICMP, ICMPV6, PROTOCOLS, Family, parse_address
 
 #: The parts of an element that are addresses.
 ADDRESSES = frozenset({"ip", "net"})
@@ -228,6 +229,34 @@ class Members:
                 if (value,) in keys if len(self.parts) == 1 else any(key[place] == value for key in keys):
                     return True
         return False
+
+    def addresses(
+        self, place: int, element: Mapping[int, Any], mask: int, *, holes: bool = False
+    ) -> AddressSet:
+        """Return the addresses for which an element with one of them would be found.
+
+        Args:
+            place: which part of the element the address is.
+            element: the other parts; as for :meth:`find`.
+            mask: the set's own mask for addresses.
+            holes: return those for which a hole (nomatch) would be found instead.
+        """
+        family: Family = self.family or 4
+        found = AddressSet(family)
+        for lengths, keys in reversed(self.groups):
+            fitting = {key[:place] + key[place + 1 :] for key in self._keys(lengths, element)}
+            length = min(lengths[place], mask.bit_count())
+            spans: dict[bool | None, list[tuple[int, int]]] = {False: [], True: [], None: []}
+            for key, is_hole in keys.items():
+                value = key[place]
+                assert isinstance(value, int)
+                kind = is_hole if key[:place] + key[place + 1 :] in fitting else None
+                spans[kind] += AddressSet.prefix(family, value, length).spans
+            if self.nets:
+                # in a hash:net,iface set, the longest prefix of any interface decides
+                found -= AddressSet.of(family, spans[None])
+            found = (found | AddressSet.of(family, spans[holes])) - AddressSet.of(family, spans[not holes])
+        return found
 
     def _keys(self, lengths: Lengths, element: Mapping[int, Any]) -> Iterator[Key]:
         choices: list[tuple[Hashable, ...]] = []

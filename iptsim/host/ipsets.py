@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from iptsim.address_sets import AddressSet, union
 from iptsim.host.ipset_members import ADDRESSES, RANGE_LIMIT, Members
 from iptsim.host.model import IpSet
 from iptsim.host.namespace import BITS, check_prefix_length, prefix_mask
@@ -188,6 +189,48 @@ def contains(
     # types without networks know no holes and take no notice of the option (ip_set_enomatch)
     holes = options.get("return_nomatch") and "net" in own.parts
     return found is False if holes else found is True
+
+
+def addresses_in(
+    sets: Mapping[str, IpSet] | None,
+    name: str,
+    directions: tuple[str, ...],
+    context: Context,
+    address: int,
+    *,
+    return_nomatch: bool = False,
+) -> AddressSet | None:
+    """Return the addresses that would be in a set instead of an address of the packet, all else being equal.
+
+    Args:
+        sets, name, directions, return_nomatch: as for :func:`contains`.
+        context: the packet and its interfaces.
+        address: the packet's source or destination.
+
+    Returns:
+        None if the set does not depend on the address, or if its contents are unknown.
+    """
+    ipset = sets.get(name) if sets is not None else None
+    if ipset is None:
+        return None
+    own = members_of(ipset)
+    if own.parts == ("set",):
+        found = [addresses_in(sets, member, directions, context, address) for member in own.lists]
+        known = [one for one in found if one is not None]
+        return union(context.packet.family, known) if known else None
+    element = element_of(ipset, directions, context)
+    packet = context.packet
+    places = [
+        place
+        for place, (part, side) in enumerate(zip(own.parts, directions, strict=False))
+        if part in ADDRESSES and (packet.src if side == "src" else packet.dst) == address
+    ]
+    mask = _mask(ipset)
+    is_prefix = mask == prefix_mask(packet.family, mask.bit_count())
+    if element is None or isinstance(element, Unknown) or len(places) != 1 or not is_prefix:
+        return None
+    holes = return_nomatch and "net" in own.parts
+    return own.addresses(places[0], dict(enumerate(element)), mask, holes=holes)
 
 
 def element_of(

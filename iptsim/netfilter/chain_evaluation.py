@@ -42,15 +42,18 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
     rules, index = program.rules(base), 0
     callers: list[tuple[ChainRules, int]] = []
     each = _evaluates_each(kernel, context)
+    watched = _watched(kernel, context)
     while True:
         if not each:
-            index = rules.following(context, index, _watched(kernel))
+            index = rules.following(context, index, watched)
         if index >= len(rules):
             if not callers:
                 return _policy(kernel, context, base)
             rules, index = callers.pop()
             continue
         prepared = rules[index]
+        for watch in kernel.watches:
+            watch.see(context, rules, index)
         index += 1
         matched = matches(kernel, context, prepared)
         if matched is False:
@@ -106,10 +109,13 @@ def _evaluates_each(kernel: Kernel, context: Context) -> bool:
     return kernel.verbose or bool(kernel.world.question.assume) or context.packet.fragment is not None
 
 
-def _watched(kernel: Kernel) -> str:
-    """Return the field whose conditions are to be evaluated although they do not match; "" for none."""
-    watch = kernel.passage.watch
-    return watch.field if watch is not None and watch.is_open else ""
+def _watched(kernel: Kernel, context: Context) -> frozenset[str]:
+    """Return the fields whose conditions are to be evaluated although they do not match."""
+    sides = ("src", "dst")
+    packet = context.packet
+    return frozenset(
+        side for watch in kernel.watches for side in sides if getattr(packet, side) == watch.address
+    )
 
 
 def _policy(kernel: Kernel, context: Context, base: Chain) -> Verdict:

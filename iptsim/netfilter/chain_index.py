@@ -66,19 +66,19 @@ class ChainIndex:
             for key in self._fields
         }
 
-    def following(self, context: Context, start: int, ignored: str = "") -> int:
+    def following(self, context: Context, start: int, ignored: frozenset[str] = frozenset()) -> int:
         """Return the first rule from a position on that may match, or may read a default; their number if none may.
 
         Args:
             context: the packet.
             start: the position, from 0.
-            ignored: a field whose conditions exclude no rule.
+            ignored: fields whose conditions exclude no rule.
         """
         unread = context.packet.defaults - context.consulted
         allowed = self._everything
         found: dict[_Key, int] = {}
         for key, field in self._fields.items():
-            if key[0] == ignored:
+            if key[0] in ignored:
                 continue
             bits = found[key] = field.rules(context)
             allowed &= bits

@@ -54,7 +54,6 @@ class Passage:
     Attributes:
         steps: what happened to it so far.
         skipped: the rules that have not matched since the last step; only in a verbose answer.
-        watch: collects the rules that check its outside address, where other addresses matter.
         sent: the packet as a local program sent it.
         route: the route of a local packet (skb_dst); OUTPUT may change it.
         translated: whether nat has changed its destination, at the last hook.
@@ -63,7 +62,6 @@ class Passage:
 
     steps: list[Step] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    watch: Watch | None = None
     sent: Packet | None = None
     route: RouteResult | None = None
     translated: bool = False
@@ -79,6 +77,7 @@ class Kernel:
         choices: how what is undecided is decided.
         budget: how many more rules may be evaluated.
         verbose: whether rules that did not match are recorded.
+        watches: see the rules that packets meet, where other addresses matter.
         connections: those that conntrack knows.
         consulted: packet fields that a rule checked while they held a default.
         notes: what was assumed, in sentences.
@@ -94,6 +93,7 @@ class Kernel:
         choices: Choices | None = None,
         budget: Budget | None = None,
         verbose: bool = False,
+        watches: tuple[Watch, ...] = (),
     ) -> None:
         self.world = world
         self.host = world.host
@@ -102,6 +102,7 @@ class Kernel:
         self.choices = choices or Choices()
         self.budget = budget or Budget()
         self.verbose = verbose
+        self.watches = watches
         self.connections: list[Connection] = list(world.known_connections)
         self.consulted: set[str] = set()
         self.notes: list[Text] = []
@@ -113,9 +114,9 @@ class Kernel:
         """Whether this is the host's own namespace, not that of a container."""
         return self.namespace is self.host.namespace
 
-    def begin(self, watch: Watch | None = None) -> None:
+    def begin(self) -> None:
         """Start the passage of a new packet."""
-        self.passage = Passage(watch=watch)
+        self.passage = Passage()
 
     def context(self, packet: Packet) -> Context:
         """Return the context of a packet before its first hook."""

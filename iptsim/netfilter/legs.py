@@ -24,7 +24,6 @@ def legs_of(run: Run) -> list[Leg]:
         start.sender_name,
         start.packet.copy(),
         pick_source=start.pick_source,
-        watch=run.watch,
     )
     note_listener(run.host, question, request)
     legs = [request]

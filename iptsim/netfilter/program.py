@@ -58,7 +58,7 @@ class ChainRules:
         """Return the index of the chain."""
         return self._index or ChainIndex([self[place] for place in range(len(self))], self._family)
 
-    def following(self, context: Context, start: int, ignored: str) -> int:
+    def following(self, context: Context, start: int, ignored: frozenset[str]) -> int:
         """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
         count = len(self._rules)
         if start >= count or count < _INDEX_FROM:

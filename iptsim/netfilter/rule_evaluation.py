@@ -12,7 +12,6 @@ from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.trace import MATCHES
 from iptsim.netfilter.translation import translate
-from iptsim.netfilter.watch import Watch
 from iptsim.packet import Context, Unknown, address_text
 
 #: Packet fields that a target may change and that are worth showing.
@@ -21,9 +20,6 @@ _SHOWN = ("src", "sport", "dst", "dport", "mark", "tos", "ttl", "priority", "sec
 
 def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None:
     """Return whether a rule matches; None: undecided, and it makes no difference."""
-    watch = kernel.passage.watch
-    if watch is not None:
-        _watch(kernel, context, prepared, watch)
     undecided: list[tuple[Unknown, Condition]] = []
     for condition in prepared.conditions:
         truth = condition.test(context)
@@ -46,19 +42,6 @@ def matches(kernel: Kernel, context: Context, prepared: Prepared) -> bool | None
         if not _decide(kernel, unknown, condition.match, prepared.rule, negated=condition.predicate.negated):
             return _skip(kernel, context, prepared, condition)
     return True
-
-
-def _watch(kernel: Kernel, context: Context, prepared: Prepared, watch: Watch) -> None:
-    """Record a rule if only its condition on the outside address may keep it from matching."""
-    selecting = watch.condition(prepared) if not prepared.quiet else None
-    if selecting is None:
-        return
-    consulted = set(kernel.consulted)
-    others = (one for one in prepared.conditions if one is not selecting)
-    if all(one.test(context) is not False for one in others):
-        watch.keep(prepared.rule, selecting)
-    # a default that only the watch checked does not count
-    kernel.consulted.intersection_update(consulted)
 
 
 def _skip(kernel: Kernel, context: Context, prepared: Prepared, condition: Condition) -> bool:

@@ -9,7 +9,6 @@ from iptsim.host.model import Host
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.surroundings import World
-from iptsim.netfilter.watch import Watch
 from iptsim.question.model import Question
 from iptsim.question.start import Start
 
@@ -23,7 +22,6 @@ class Run:
         question: the facts that rules may check besides the packet.
         start: how the packet sets out.
         kernel: the state in the host's namespace.
-        watch: collects the rules that check the outside address of the request.
         containers: the state in the containers that a packet has entered.
     """
 
@@ -31,7 +29,6 @@ class Run:
     question: Question
     start: Start
     kernel: Kernel
-    watch: Watch | None = None
     containers: dict[str, Kernel] = field(default_factory=dict)
 
     @property
@@ -52,7 +49,7 @@ class Run:
             used = host.world.assumptions_used
             world = World(self.host, self.question, namespace, assumptions_used=used)
             hooks = self.namespaces.hooks_of(namespace)
-            found = Kernel(world, hooks, choices=host.choices, budget=host.budget)
+            found = Kernel(world, hooks, choices=host.choices, budget=host.budget, watches=host.watches)
             found.consulted, found.notes = host.consulted, host.notes
             self.containers[container.name] = found
         return found

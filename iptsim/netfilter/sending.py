@@ -13,7 +13,6 @@ from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
-from iptsim.netfilter.watch import Watch
 from iptsim.packet import Packet, address_text
 from iptsim.question.places import InContainer, OnHost, Origin, Outside
 
@@ -35,12 +34,11 @@ def send(
     packet: Packet,
     *,
     pick_source: bool = False,
-    watch: Watch | None = None,
 ) -> tuple[Leg, Outcome]:
     """Send one packet and follow it to its end."""
     kernel = run.kernel
     leg = Leg("original", name, packet.copy())
-    kernel.begin(watch)
+    kernel.begin()
     if isinstance(origin, InContainer):
         outcome = _out_of_container(run, leg, origin.container, packet, pick_source)
     elif isinstance(origin, OnHost):

@@ -5,7 +5,7 @@ The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
@@ -14,8 +14,10 @@ from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.trace import Trace
+from iptsim.netfilter.watch import Side, Watch
 from iptsim.netfilter.ways import Ways
 from iptsim.packet import FAMILIES, Family
+from iptsim.question.endpoints import Internet
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
@@ -58,24 +60,38 @@ class Simulator:
         return all(one is other for one, other in zip(self._made_from, _parts(self.host), strict=True))
 
     def walk(self, question: Question) -> Trace:
-        """Follow the packet of a question; see :func:`walk`."""
-        start = first_packet(self.host, question)
-        before = first_packet(self.host, question.after) if question.after is not None else None
-        ways = Ways(self._namespaces, question, start, before)
-        trace = ways.explore(())
-        if ways.watch is not None and (note := ways.watch.note(self.host, trace.legs[0].packet)):
-            ways.notes.append(note)
-        trace.id = None if question.id is None else str(question.id)
+        """Follow the packet of a question; see :func:`walk`.
+
+        Of an endpoint that is many addresses, it follows the packet of one; the trace notes which rules treat others
+        differently.
+        """
+        trace, watches = self.walk_watched(question, _outside(question))
+        trace.assumptions += filter(None, (watch.note() for watch in watches))
+        return trace
+
+    def walk_watched(self, question: Question, sides: Sequence[Side]) -> tuple[Trace, tuple[Watch, ...]]:
+        """Follow the packet of a question, and return what the rules check about its addresses as well.
+
+        Args:
+            sides: the ends of the packet whose addresses are watched.
+        """
+        host = self.host
+        start = first_packet(host, question)
+        before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
+        watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
+        ways = Ways(self._namespaces, question, start, before, watches)
+        trace = ways.explore(())
+        trace.id = None if question.id is None else str(question.id)
         missing = [
             *self._missing_rules(family),
             *self._refused_rules(family),
             *self._idle_assumptions(question.assume, ways.assumptions_used),
             *self._idle_assumptions(question.after.assume if question.after else (), ways.assumptions_used),
         ]
-        missing += unsaved(self.host, trace)
-        trace.assumptions = list(dict.fromkeys([*self.host.assumptions, *missing, *start.notes, *ways.notes]))
-        return trace
+        missing += unsaved(host, trace)
+        trace.assumptions = list(dict.fromkeys([*host.assumptions, *missing, *start.notes, *ways.notes]))
+        return trace, watches
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
         """Return why the unused assumptions of a question have no effect.
@@ -148,3 +164,10 @@ def _parts(host: Host) -> tuple[object, ...]:
     """Return the parts of a host that are prepared."""
     rulesets = (held.get(family) for held in (host.rulesets, host.extra_rulesets) for family in FAMILIES)
     return (*rulesets, host.namespace, host.namespace.nftables, bool(host.conntrack))
+
+
+def _outside(question: Question) -> tuple[Side, ...]:
+    """Return the ends of a question's packet that represent many outside addresses."""
+    source = isinstance(question.sender, Internet) and question.src is None
+    destination = isinstance(question.to, Internet) and question.dst is None
+    return (*(("src",) if source else ()), *(("dst",) if destination else ()))

@@ -1,101 +1,280 @@
-"""The rules that treat other outside addresses differently than the address used for "internet"."""
+"""Which other addresses the rules treat like the address at one end of a packet.
+
+A :class:`Watch` sees every rule that a packet meets. Where only the address may keep a rule from matching, it keeps
+the addresses for which the rule behaves alike; together they are the addresses whose packets take the same path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, takewhile
+from typing import Literal
 
+from iptsim.address_sets import AddressSet, union
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Predicate
-from iptsim.extensions.constraints import Masked
+from iptsim.extensions.constraints import Constraint, Masked
 from iptsim.extensions.matches.set import Set
-from iptsim.host import fib
+from iptsim.host import ipsets
+from iptsim.host.address_regions import private_addresses, public_addresses, region_of
 from iptsim.host.model import Host
-from iptsim.host.source import is_link_local
 from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import Family, Packet, address_text
-from iptsim.question.endpoints import Internet
-from iptsim.question.model import Question
+from iptsim.netfilter.program import ChainRules
+from iptsim.packet import Context, Family, address_text
 
-#: How many rules are recorded for one packet, and how many a sentence names.
-_KEPT, _SHOWN = 50, 3
+Side = Literal["src", "dst"]
+#: How many rules a sentence names.
+_SHOWN = 3
+#: Fields of a packet and its connection that hold an address.
+_FIELDS = frozenset({"src", "dst", "ct.ctorigsrc", "ct.ctorigdst", "ct.ctreplsrc", "ct.ctrepldst"})
+#: Matches whose result may depend on an address, but not as a constraint on it.
+_OPAQUE = frozenset({"bpf", "u32", "cluster", "eui64", "recent"})
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A rule on the address.
+
+    Attributes:
+        condition: the first condition on it.
+        matching: the addresses for which the rule matches, or one of the like rules around it.
+    """
+
+    rule: Rule
+    condition: Condition
+    matching: AddressSet
 
 
 class Watch:
-    """Collects the rules that treat other outside addresses differently than the packet's.
+    """Collects what the rules check about the address at one end of a packet.
 
     Attributes:
-        field: the packet field that holds the outside address: "src" or "dst".
+        side: which end it is: the source or the destination of the request.
+        address: the address.
+        unsure: rules that check the address in a way that is not data; others may be treated differently.
     """
 
-    def __init__(self, field: str) -> None:
-        self.field = field
-        self.rules: dict[tuple[str, str, int], tuple[Rule, Condition]] = {}
+    def __init__(self, host: Host, side: Side, family: Family, address: int) -> None:
+        self.host = host
+        self.side = side
+        self.family = family
+        self.address = address
+        self.unsure: dict[int, tuple[Rule, Condition]] = {}
+        self._seen: dict[int, _Seen] = {}
+        self._listed = AddressSet(family)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether more rules are recorded."""
-        return len(self.rules) < _KEPT
+    def alike(self) -> AddressSet:
+        """Return the addresses whose packets take the same path, as far as the rules can tell."""
+        if self.address in self._listed:
+            return AddressSet(self.family, ((self.address, self.address),))
+        alike = region_of(self.host, self.family, self.address)
+        for seen in self._seen.values():
+            if self.address in seen.matching:
+                alike &= seen.matching
+        missed = [one.matching for one in self._seen.values() if self.address not in one.matching]
+        return alike - union(self.family, [*missed, self._listed])
 
-    def condition(self, prepared: Prepared) -> Condition | None:
-        """Return a rule's condition on the outside address, None if there is none or enough rules are recorded."""
-        if not self.is_open:
+    def see(self, context: Context, rules: ChainRules, index: int) -> None:
+        """Keep what a rule checks about the address, where nothing else keeps it from matching.
+
+        Args:
+            rules: the rules of its chain.
+            index: which of them the packet has come to.
+        """
+        prepared = rules[index]
+        if prepared.quiet:
+            return
+        consulted = set(context.consulted)
+        split = [(one, self._matching(context, prepared.rule, one)) for one in prepared.conditions]
+        selecting = [(one, allowed) for one, allowed in split if allowed is not None]
+        opaque = [one for one in prepared.conditions if one.match in _OPAQUE or self._has_holes(context, one)]
+        if selecting or opaque:
+            others = [one for one, allowed in split if allowed is None and one not in opaque]
+            if all(one.test(context) is not False for one in others):
+                self._keep(rules, index, selecting, opaque)
+        # a default that only the watch checked does not count
+        context.consulted.intersection_update(consulted)
+
+    def _keep(
+        self,
+        rules: ChainRules,
+        index: int,
+        selecting: list[tuple[Condition, AddressSet]],
+        opaque: list[Condition],
+    ) -> None:
+        rule = rules[index].rule
+        for condition in opaque:
+            if condition.match == "recent":
+                self._listed = self._recent()
+            else:
+                self.unsure.setdefault(id(rule), (rule, condition))
+        if not selecting or id(rule) in self._seen:
+            return
+        matching = AddressSet.every(self.family)
+        for _, allowed in selecting:
+            matching &= allowed
+        self._seen[id(rule)] = seen = _Seen(rule, selecting[0][0], matching)
+        if self.address in matching and len(selecting) == 1:
+            # of like rules one after the other it does not matter which one matches
+            like = _like(self.family, rules, index, selecting[0][0])
+            seen.matching = union(self.family, [matching, *(own for _, own in like)])
+            for other, _ in like:
+                self._seen.pop(id(other), None)
+
+    def _matching(self, context: Context, rule: Rule, condition: Condition) -> AddressSet | None:
+        """Return the addresses that satisfy a condition; None if it does not test the address."""
+        if condition.match == "set":
+            return self._in_set(context, rule, condition)
+        constraint = self._constraint(context, condition)
+        return _addresses(self.family, constraint) if constraint is not None else None
+
+    def _has_holes(self, context: Context, condition: Condition) -> bool:
+        """Return whether a condition on the address has a mask that is no prefix."""
+        constraint = self._constraint(context, condition)
+        return constraint is not None and _addresses(self.family, constraint) is None
+
+    def _constraint(self, context: Context, condition: Condition) -> Constraint | None:
+        """Return a condition as a constraint on the address; None if it tests another field, or another address."""
+        constraint = condition.predicate.constraint
+        if not isinstance(constraint, Constraint) or constraint.field.key not in _FIELDS:
             return None
-        return next((one for one in prepared.conditions if self._selects(one, prepared.rule)), None)
+        return constraint if constraint.field.read(context) == self.address else None
 
-    def _selects(self, condition: Condition, rule: Rule) -> bool:
-        if condition.predicate.field == self.field:
-            return True
-        return condition.match == "set" and any(
-            isinstance(match, Set) and self.field in match.match_set.directions for match in rule.matches
+    def _in_set(self, context: Context, rule: Rule, condition: Condition) -> AddressSet | None:
+        match = next(
+            (
+                one
+                for one in rule.matches
+                if isinstance(one, Set) and any(p.text == condition.predicate.text for p in one.predicates())
+            ),
+            None,
         )
+        if match is None:
+            return None
+        name, directions = match.match_set
+        inside = ipsets.addresses_in(
+            self.host.ipsets,
+            name,
+            directions,
+            context,
+            self.address,
+            return_nomatch=match.return_nomatch,
+        )
+        if inside is None:
+            return None
+        return ~inside if condition.predicate.negated else inside
 
-    def keep(self, rule: Rule, condition: Condition) -> None:
-        """Record a rule that another address would, or would not, match."""
-        self.rules[rule.table, rule.chain, rule.position] = rule, condition
+    def _recent(self) -> AddressSet:
+        """Return the addresses that the lists of `-m recent` hold."""
+        listed = {one for stamps in (self.host.recent or {}).values() for one in stamps}
+        is_family = (one for one in listed if (one >> 32 == 0) is (self.family == 4))
+        return AddressSet.of(self.family, ((one, one) for one in is_family))
 
-    def note(self, host: Host, packet: Packet) -> Text:
+    def note(self) -> Text:
         """Return which rules treat other outside addresses differently than the packet's; "" if none does."""
-        family, address = packet.family, packet.src if self.field == "src" else packet.dst
-        device = fib.lookup(host.namespace, family, address).device
-        found = [
-            f"{rule.table} {rule.chain} {rule.position} ({condition.predicate.text})"
-            for rule, condition in self.rules.values()
-            if _is_outside(host, family, condition.predicate, device)
-        ]
-        if not found:
+        rules = self._named(public_addresses(self.host, self.family) - self.alike())
+        if not rules:
             return ""
-        rules = message_joined(", ", found[:_SHOWN])
-        if len(found) > _SHOWN:
-            rules = message_many(
-                "{rules}, and {count} more", "{rules}, and {count} more", len(found) - _SHOWN, rules=rules
-            )
         return message(
             "{address} represents all outside addresses, but rules treat some differently: {rules}.",
-            address=address_text(family, address),
+            address=address_text(self.family, self.address),
             rules=rules,
         )
 
+    def unsure_note(self) -> Text:
+        """Return which rules check the address in a way that is not data; "" if none does."""
+        rules = self._named(AddressSet(self.family))
+        if not rules:
+            return ""
+        return message(
+            "Other addresses than {address} may be treated differently by {rules}.",
+            address=address_text(self.family, self.address),
+            rules=rules,
+        )
 
-def watch_of(question: Question) -> Watch | None:
-    """Return what records the rules that check the address used for "internet" in a question."""
-    if isinstance(question.sender, Internet) and question.src is None:
-        return Watch("src")
-    return Watch("dst") if isinstance(question.to, Internet) and question.dst is None else None
+    def private_note(self) -> Text:
+        """Return which rules treat private addresses differently than the packet's; "" if none does."""
+        rules = self._named(private_addresses(self.host, self.family), ())
+        if not rules:
+            return ""
+        return message(
+            "internet means public addresses; rules treat private ones differently: {rules}.", rules=rules
+        )
+
+    def _named(self, others: AddressSet, unsure: Iterable[tuple[Rule, Condition]] | None = None) -> Text:
+        """Return the rules that tell some addresses apart from the packet's, and those that may; "" for none."""
+        found = [
+            f"{rule.table} {rule.chain} {rule.position} ({condition.predicate.text})"
+            for rule, condition in (
+                *(self.unsure.values() if unsure is None else unsure),
+                *self._telling(others),
+            )
+        ]
+        rules = message_joined(", ", found[:_SHOWN])
+        if len(found) > _SHOWN:
+            return message_many(
+                "{rules}, and {count} more", "{rules}, and {count} more", len(found) - _SHOWN, rules=rules
+            )
+        return rules
+
+    def _telling(self, others: AddressSet) -> Iterator[tuple[Rule, Condition]]:
+        """Yield the rules that tell some addresses apart from the packet's."""
+        for seen in self._seen.values():
+            apart = ~seen.matching if self.address in seen.matching else seen.matching
+            if apart & others:
+                yield seen.rule, seen.condition
 
 
-def _is_outside(host: Host, family: Family, predicate: Predicate, device: str | None) -> bool:
-    """Return whether the addresses of a condition lie behind the interface on the outside."""
-    return all(
-        not is_link_local(family, one) and fib.lookup(host.namespace, family, one).device == device
-        for one in _some(predicate)
-    )
-
-
-def _some(predicate: Predicate) -> Iterator[int]:
-    """Yield an address of a condition; none if a set holds the addresses."""
-    allowed = predicate.allowed
+def _addresses(family: Family, constraint: Constraint) -> AddressSet | None:
+    """Return the addresses that satisfy a constraint on one; None if their mask has holes."""
+    allowed = constraint.allowed
     if isinstance(allowed, Masked):
-        yield allowed.value
-    elif isinstance(allowed, tuple) and allowed:
-        yield allowed[0][0]
+        bits = 32 if family == 4 else 128
+        length = allowed.mask.bit_count()
+        if allowed.mask != ((1 << length) - 1) << (bits - length):
+            return None
+        found = AddressSet.prefix(family, allowed.value, length)
+    elif isinstance(allowed, tuple):
+        found = AddressSet.of(family, allowed)
+    else:
+        return None
+    return ~found if constraint.negated else found
+
+
+def _like(
+    family: Family, rules: ChainRules, index: int, selecting: Condition
+) -> list[tuple[Rule, AddressSet]]:
+    """Return the rules around one that differ from it in the address alone, and the addresses of each."""
+    own = rules[index]
+    constraint = selecting.predicate.constraint
+    ends = own.jump is not None or (own.target is not None and own.target.terminal)
+    if not ends or not isinstance(constraint, Constraint) or constraint.negated:
+        return []
+    shape = _shape(own, constraint.field.key)
+
+    def is_like(place: int) -> bool:
+        return _shape(rules[place], constraint.field.key) == shape
+
+    places = chain(
+        takewhile(is_like, range(index - 1, -1, -1)), takewhile(is_like, range(index + 1, len(rules)))
+    )
+    found = []
+    for place in places:
+        prepared = rules[place]
+        for condition in prepared.conditions:
+            other = condition.predicate.constraint
+            if isinstance(other, Constraint) and other.field.key == constraint.field.key:
+                found.append((prepared.rule, _addresses(family, other) or AddressSet(family)))
+    return found
+
+
+def _shape(prepared: Prepared, field: str) -> tuple[object, ...]:
+    """Return what a rule is but for its one condition on an address."""
+    conditions = [one.predicate for one in prepared.conditions]
+    return (
+        prepared.target,
+        prepared.jump,
+        [one.text for one in conditions if one.field != field],
+        [one.negated for one in conditions if one.field == field],
+    )

@@ -15,7 +15,7 @@ from iptsim.netfilter.packet_before import open_connection, pass_before
 from iptsim.netfilter.run import Run
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.trace import FinalVerdict, Leg, Trace
-from iptsim.netfilter.watch import watch_of
+from iptsim.netfilter.watch import Watch
 from iptsim.packet import Connection, address_text, is_icmp_error
 from iptsim.question.model import Question
 from iptsim.question.start import Start
@@ -26,10 +26,20 @@ WAY_LIMIT = 256
 
 
 class Ways:
-    """All ways of a question, each followed in a run of its own; `before` is the first packet of `after`."""
+    """All ways of a question, each followed in a run of its own.
+
+    Attributes:
+        before: the first packet of `after`.
+        watches: see the rules that the packets meet.
+    """
 
     def __init__(
-        self, namespaces: Namespaces, question: Question, start: Start, before: Start | None = None
+        self,
+        namespaces: Namespaces,
+        question: Question,
+        start: Start,
+        before: Start | None = None,
+        watches: tuple[Watch, ...] = (),
     ) -> None:
         self.namespaces = namespaces
         self.question = question
@@ -38,7 +48,7 @@ class Ways:
         self.budget = Budget()
         self.runs = 0
         self.assumptions_used: set[str] = set()
-        self.watch = watch_of(question)
+        self.watches = watches
         self.notes: list[Text] = []
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
@@ -68,7 +78,7 @@ class Ways:
         else:
             tracking = tracking_of(earlier, before.packet, host)
         kernel = self._kernel(plan, tracking.connections)
-        run = Run(self.namespaces, self.question, start, kernel, self.watch)
+        run = Run(self.namespaces, self.question, start, kernel)
         if earlier is not None and before is not None:
             kernel.notes += pass_before(replace(run, question=earlier, start=before), tracking.state)
             run.ask(self.question)
@@ -97,6 +107,7 @@ class Ways:
             choices=Choices(plan),
             budget=self.budget,
             verbose=self.question.verbose,
+            watches=self.watches,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_network
 from typing import TypeAlias
 
 from iptsim.errors import UsageError
@@ -61,6 +62,18 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefix:
+    """The addresses of a network; only a question about all of them can have it."""
+
+    family: Family
+    value: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{address_text(self.family, self.value)}/{self.length}"
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """A container: by its name, the start of its id, a link's alias, or an alias in a network.
 
@@ -100,7 +113,7 @@ class NodePort:
         return f"nodeport/{self.number}"
 
 
-Endpoint: TypeAlias = Machine | Loopback | Internet | Resolver | Address | Named | Service | NodePort
+Endpoint: TypeAlias = Machine | Loopback | Internet | Resolver | Address | Prefix | Named | Service | NodePort
 DestinationOnly: TypeAlias = Resolver | Service | NodePort
 
 #: The endpoints that are one word. A container with the same name is written NAME@NETWORK.
@@ -127,6 +140,8 @@ def parse_endpoint(text: str) -> Endpoint:
         return Address(*parse_address(text))
     except ValueError:
         pass
+    if "/" in text and (prefix := _network(text)) is not None:
+        return prefix
     kind, _, rest = text.partition("/")
     if kind == "svc" and rest:
         return Service(rest)
@@ -141,6 +156,18 @@ def parse_endpoint(text: str) -> Endpoint:
             )
         )
     return Named(name, network)
+
+
+def _network(text: str) -> Address | Prefix | None:
+    """Read a network, whose host bits are cleared as in a rule; None for another text."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return None
+    family: Family = 4 if network.version == 4 else 6
+    if network.num_addresses == 1:
+        return Address(family, int(network.network_address))
+    return Prefix(family, int(network.network_address), network.prefixlen)
 
 
 def parse_ip(value: object) -> Address:

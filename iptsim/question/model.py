@@ -19,7 +19,15 @@ from iptsim.languages import Message, message, message_if, text_of
 from iptsim.packet import ICMPV6, PORT_PROTOCOLS, Family, protocol_name
 from iptsim.question import values
 from iptsim.question.derived import ENDS_OF_ENTRY, take_entry, take_icmp_type, take_port
-from iptsim.question.endpoints import Address, DestinationOnly, Endpoint, Resolver, parse_endpoint, parse_ip
+from iptsim.question.endpoints import (
+    Address,
+    DestinationOnly,
+    Endpoint,
+    Prefix,
+    Resolver,
+    parse_endpoint,
+    parse_ip,
+)
 from iptsim.question.facts import FACTS, RARE_FIELDS, read_fact
 from iptsim.question.values import BITS8, BITS16, BITS32, BITS64
 from iptsim.reading import parse_json
@@ -215,7 +223,9 @@ class Question:
 
     id: str | int | None = _field(values.identifier, "returned in the answer")
     sender: Endpoint | None = _field(
-        _endpoint, "source: a container, host, localhost, internet, or an IP address", alias="from"
+        _endpoint,
+        "source: a container, host, localhost, internet, an IP address, or a network such as 10.0.0.0/8",
+        alias="from",
     )
     to: Endpoint | None = _field(
         _endpoint,
@@ -347,7 +357,7 @@ class Question:
         if self.family is not None:
             return self.family
         for endpoint in (self.dst, self.src, self.to, self.sender):
-            if isinstance(endpoint, Address):
+            if isinstance(endpoint, Address | Prefix):
                 return endpoint.family
         return 6 if self.protocol == ICMPV6 else None
 

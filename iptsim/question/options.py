@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
 from typing import Any
 
 from iptsim.errors import UsageError
 from iptsim.languages import Text, message, text_of
+from iptsim.question.endpoints import parse_endpoint, with_port
 from iptsim.question.facts import FACTS, RARE_FIELDS
-from iptsim.question.model import packet_fields, unknown_field
+from iptsim.question.model import Question, packet_fields, unknown_field
 from iptsim.question.values import TRUTHS, read_number
 from iptsim.reading import parse_json
 
@@ -98,3 +101,81 @@ def _is_place(text: str) -> bool:
     table, _, rest = text.partition(":")
     chain, _, position = rest.rpartition(":")
     return (table in _NFT_FAMILIES and bool(rest)) or bool(table and chain and position.isdigit())
+
+
+# -- questions as lines and options ----------------------------------------------------------------
+
+
+def line_of(question: Question) -> dict[str, Any]:
+    """Return a question as a batch line: the fields that are not their default.
+
+    >>> line_of(Question(sender="client", to="web:80"))
+    {'from': 'client', 'to': 'web', 'dport': 80}
+    """
+    line: dict[str, Any] = _plain(question)
+    return line
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as plain data for JSON."""
+    if is_dataclass(value) and any("read" in one.metadata for one in fields(value)):
+        found = {}
+        for one in fields(value):
+            own = getattr(value, one.name)
+            default = one.default_factory() if one.default_factory is not MISSING else one.default
+            if own != default:
+                found[one.metadata["alias"] or one.name] = _plain(own)
+        return found
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+#: The options of `iptsim explain` for fields of a batch line, in the order in which they are written.
+_OPTIONS = {
+    "in": "-i",
+    "proto": "-p",
+    "sport": "--sport",
+    "dport": "--dport",
+    "state": "--state",
+    "at": "--at",
+}
+
+
+def explain_options(line: Mapping[str, Any]) -> list[str]:
+    """Return a batch line as options of `iptsim explain`, as far as they can say it.
+
+    >>> explain_options({"from": "client", "to": "web", "dport": 80, "proto": "tcp", "mark": 7})
+    ['--from', 'client', '--to', 'web:80', '--set', 'mark=7']
+    """
+    rest = {name: value for name, value in line.items() if name not in ("id", "reply", "verbose", "family")}
+    words = ["--from", str(rest.pop("from"))] if "from" in rest else []
+    if "to" in rest:
+        words += ["--to", with_port(parse_endpoint(str(rest.pop("to"))), rest.pop("dport", None))]
+    if rest.get("proto") == "tcp":
+        del rest["proto"]
+    for name, option in _OPTIONS.items():
+        if name in rest:
+            words += [option, str(rest.pop(name))]
+    if line.get("family") == 6 and ":" not in f"{line.get('from')}{line.get('to')}":
+        words.append("-6")
+    for what, value in rest.pop("assume", {}).items():
+        words += ["--assume", f"{what}={'yes' if value else 'no'}"]
+    facts = {**rest.pop("facts", {}), **rest.pop("extra", {})}
+    for setting in _settings({**rest, **facts}):
+        words += ["--set", setting]
+    return words
+
+
+def _settings(line: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for name, value in line.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{path}{name}.")
+        elif isinstance(value, list):
+            yield f"{path}{name}={','.join(map(str, value))}"
+        else:
+            yield f"{path}{name}={value}"

@@ -22,6 +22,7 @@ from iptsim.question.endpoints import (
     Machine,
     Named,
     NodePort,
+    Prefix,
     Resolver,
     Service,
 )
@@ -78,6 +79,8 @@ def place_of(host: Host, endpoint: Endpoint) -> Place:
     Raises:
         UsageError: the host has no container of that name, or the container is not running.
     """
+    if isinstance(endpoint, Prefix):
+        raise UsageError(message("{network} is many addresses; give one of them here", network=str(endpoint)))
     if isinstance(endpoint, Machine | NodePort):
         return OnHost()
     assert not isinstance(endpoint, Service)  # its address is already known

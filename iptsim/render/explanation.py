@@ -6,6 +6,7 @@ control characters made visible.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from io import StringIO
 from typing import Literal
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from iptsim.errors import printable
 from iptsim.explanation import Explanation
+from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import decision_of, place_of, short_place_of
 from iptsim.explanation.story import LegVisit, NamespaceVisit
@@ -22,6 +24,7 @@ from iptsim.languages import joined, language, say
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Decision
 from iptsim.packet import ICMPV6
+from iptsim.question.options import explain_options, line_of
 from iptsim.render.console import print_line
 from iptsim.render.visits_text import COLOURS, INDENT, backend_of, spec, visit_lines
 
@@ -67,6 +70,8 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
     if reason.advice:
         yield Text(printable(reason.advice))
     yield Text("")
+    if explanation.classes:
+        yield from _classes(explanation)
     if explanation.branches and explanation.verdict == "DEPENDS":
         yield from _ways(explanation, verbose)
     else:
@@ -116,6 +121,25 @@ def _decided_by(step: Step) -> Iterator[Text]:
         line.append(say(" (line {line}):  ", line=rule.line) if rule.line else ":  ")
         line.append(printable(spec(rule)), "cyan")
     yield line
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+def _classes(explanation: Explanation) -> Iterator[Text]:
+    """Show how each class of addresses is treated, then whose path follows."""
+    for one in explanation.classes:
+        answer = one.explanation
+        addresses = printable(str(addresses_text(one)))
+        yield Text.assemble((f"{answer.verdict:<8}", COLOURS[answer.verdict]), (addresses, "bold"))
+        yield Text(f"        {printable(answer.reason.text)}")
+        if one.is_rest and answer.reason.advice:
+            yield Text(f"        {printable(answer.reason.advice)}")
+        words = ["iptsim", "explain", explanation.host.source, *explain_options(line_of(answer.question))]
+        yield Text(f"        $ {printable(shlex.join(words))}", "dim", no_wrap=True)
+    yield Text("")
+    rest = str(addresses_text(explanation.classes[-1]))
+    yield Text(say("The path for {addresses}:", addresses=printable(rest)), "bold")
 
 
 # -- ways ------------------------------------------------------------------------------------------

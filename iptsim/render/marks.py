@@ -36,8 +36,12 @@ class Marks(NamedTuple):
 
 
 def marks_of(explanation: Explanation) -> Marks:
-    """Return the marks of an answer: of all its branches, if undecided matches lead to different verdicts."""
-    ways = explanation.branches if explanation.verdict == "DEPENDS" else [explanation]
+    """Return the marks of an answer: of all its branches and classes, if they have different verdicts."""
+    ways = [explanation]
+    if explanation.classes:
+        ways = [one.explanation for one in explanation.classes]
+    elif explanation.verdict == "DEPENDS":
+        ways = explanation.branches
     decisive = {_key(way.reason.step) for way in ways if way.reason.step is not None}
     matched = {_key(step) for way in ways for leg in way.trace.legs for step in leg.steps}
     legend = Text.assemble(

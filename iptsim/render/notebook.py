@@ -14,6 +14,7 @@ from iptsim.alternatives.table import Outcome
 from iptsim.api import Answers
 from iptsim.dump.ruleset import Chain, Rule, Ruleset, Table
 from iptsim.explanation import Explanation
+from iptsim.explanation.classes import addresses_text
 from iptsim.explanation.places import decision_of, place_of
 from iptsim.explanation.story import LegVisit, story_of
 from iptsim.findings import Finding, Findings
@@ -246,8 +247,25 @@ def _(explanation: Explanation) -> Piece:
         element("p", reason.text),
         _decided_by(reason.step),
         element("p", reason.advice) if reason.advice else None,
+        _classes(explanation) if explanation.classes else None,
         way,
         _assumed(explanation.assumed),
+    ]
+
+
+def _classes(explanation: Explanation) -> Piece:
+    rows = [
+        row(badge(one.explanation.verdict), addresses_text(one), one.explanation.reason.text)
+        for one in explanation.classes
+    ]
+    heads = (
+        message_as("column", "verdict"),
+        message_as("column", "addresses"),
+        message_as("column", "why"),
+    )
+    return [
+        table(None, heads, rows),
+        element("p", message("The path for {addresses}:", addresses=addresses_text(explanation.classes[-1]))),
     ]
 
 

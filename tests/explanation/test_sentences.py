@@ -40,7 +40,7 @@ def test_docker_is_left_out_where_there_is_none(capture: str, sender: str, targe
 
 
 def test_a_rule_for_everything_says_that_it_takes_what_comes_to_it() -> None:
-    assert "accepts every packet that reaches it" in text_of("hosts/ufw", "internet", "host:22")
+    assert "accepts every packet that reaches it" in text_of("hosts/ufw", "198.51.100.7", "host:22")
 
 
 def test_a_container_that_asks_itself_is_both_ends() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import iptsim
+from iptsim.asking import ask
 from iptsim.host.model import Host, IpSet
 from iptsim.packet import Family, address_text
+from iptsim.question.model import Question
 
 FERM = Path(__file__).parents[2] / "fixtures/captures/hosts/ferm"
 
@@ -22,6 +24,11 @@ def host_with(*rules: str, family: Family = 4, **more: Any) -> Host:
     for name, value in more.items():
         setattr(host, name, value)
     return host
+
+
+def asked(host: Host, sender: str, to: str) -> iptsim.Explanation:
+    """Ask about one address of the internet, as findings and tables do."""
+    return ask(host, Question(sender=sender, to=to))
 
 
 def source_of(answer: iptsim.Explanation) -> str:
@@ -44,7 +51,7 @@ BANNED = IpSet(name="f2b-sshd", type="hash:net", family=4, entries=(("198.51.100
     ],
 )
 def test_internet_is_an_address_that_nothing_names(rules: list[str], more: dict[str, Any]) -> None:
-    answer = iptsim.explain(host_with(*rules, **more), "internet", "host:22")
+    answer = asked(host_with(*rules, **more), "internet", "host:22")
     assert source_of(answer) == "203.0.113.5"
     assert any("Used 203.0.113.5 for internet" in one for one in map(str, answer.assumptions))
     assert answer.verdict == ("DROP" if "! -s" in rules[0] else "ACCEPT")
@@ -52,14 +59,14 @@ def test_internet_is_an_address_that_nothing_names(rules: list[str], more: dict[
 
 def test_where_all_documentation_addresses_are_dropped_internet_is_another() -> None:
     bogons = [f"INPUT -s {net} -j DROP" for net in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")]
-    answer = iptsim.explain(host_with(*bogons), "internet", "host:22")
+    answer = asked(host_with(*bogons), "internet", "host:22")
     assert answer.verdict == "ACCEPT"
     assert not source_of(answer).startswith(("198.51", "203.0.113", "192.0.2."))
 
 
 def test_ipv6_alike() -> None:
     host = host_with("INPUT -s 2001:db8::/32 -j DROP", family=6)
-    answer = iptsim.explain(host, "internet", "2001:db8:2::10", dport=22)
+    answer = asked(host, "internet", "[2001:db8:2::10]:22")
     assert (answer.verdict, source_of(answer)[:9] == "2001:db8:") == ("ACCEPT", False)
 
 
@@ -82,7 +89,7 @@ def test_ipv6_alike() -> None:
     ],
 )
 def test_rules_that_treat_other_sources_differently_are_named(rules: list[str], named: bool) -> None:
-    answer = iptsim.explain(host_with(*rules), "internet", "host:22")
+    answer = asked(host_with(*rules), "internet", "host:22")
     told = [one for one in map(str, answer.assumptions) if "represents all outside addresses" in one]
     assert bool(told) == named
     if named:

@@ -1,0 +1,135 @@
+"""Sets of IP addresses as ranges: exact, in any number, with the operations of sets."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network, summarize_address_range
+
+from iptsim.packet import Family, address_text
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSet:
+    """A set of addresses of one family.
+
+    Attributes:
+        family: 4 or 6.
+        spans: first and last address of each range, in order; no two of them overlap or touch.
+    """
+
+    family: Family
+    spans: tuple[Span, ...] = ()
+
+    @classmethod
+    def of(cls, family: Family, spans: Iterable[Span]) -> AddressSet:
+        """Return the set of the addresses in any ranges; a range that ends before it begins is empty."""
+        merged: list[Span] = []
+        for first, last in sorted(span for span in spans if span[0] <= span[1]):
+            if merged and first <= merged[-1][1] + 1:
+                merged[-1] = merged[-1][0], max(last, merged[-1][1])
+            else:
+                merged.append((first, last))
+        return cls(family, tuple(merged))
+
+    @classmethod
+    def every(cls, family: Family) -> AddressSet:
+        """Return the set of all addresses of a family."""
+        return cls(family, ((0, _last(family)),))
+
+    @classmethod
+    def prefix(cls, family: Family, address: int, length: int) -> AddressSet:
+        """Return the addresses that share the first `length` bits with an address."""
+        rest = _last(family) >> length
+        return cls(family, ((address & ~rest, address | rest),))
+
+    @classmethod
+    def read(cls, family: Family, *texts: str) -> AddressSet:
+        """Return the addresses of prefixes, such as "10.0.0.0/8"."""
+        networks = map(ip_network, texts)
+        return cls.of(family, ((int(one[0]), int(one[-1])) for one in networks))
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, int):
+            return False
+        place = bisect_right(self.spans, (address, _last(self.family))) - 1
+        return place >= 0 and self.spans[place][0] <= address <= self.spans[place][1]
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def __or__(self, other: AddressSet) -> AddressSet:
+        return AddressSet.of(self.family, (*self.spans, *other.spans))
+
+    def __invert__(self) -> AddressSet:
+        gaps, first = [], 0
+        for low, high in self.spans:
+            gaps.append((first, low - 1))
+            first = high + 1
+        return AddressSet(
+            self.family, tuple(gap for gap in (*gaps, (first, _last(self.family))) if gap[0] <= gap[1])
+        )
+
+    def __and__(self, other: AddressSet) -> AddressSet:
+        found: list[Span] = []
+        mine, others = 0, 0
+        while mine < len(self.spans) and others < len(other.spans):
+            (low, high), (other_low, other_high) = self.spans[mine], other.spans[others]
+            if max(low, other_low) <= min(high, other_high):
+                found.append((max(low, other_low), min(high, other_high)))
+            if high < other_high:
+                mine += 1
+            else:
+                others += 1
+        return AddressSet(self.family, tuple(found))
+
+    def __sub__(self, other: AddressSet) -> AddressSet:
+        return self & ~other
+
+    def __le__(self, other: AddressSet) -> bool:
+        return not self - other
+
+    @property
+    def size(self) -> int:
+        """How many addresses there are."""
+        return sum(last - first + 1 for first, last in self.spans)
+
+    @property
+    def first(self) -> int:
+        """An address of the set: the second of its first range, as a network's first one has no machine."""
+        low, high = self.spans[0]
+        return min(low + 1, high)
+
+    def texts(self) -> Iterator[str]:
+        """Yield the ranges in order: as an address, as a prefix, or as first and last address.
+
+        >>> list(AddressSet.of(4, [(0x0A000000, 0x0A0000FF), (0x0A000105, 0x0A000105), (1, 3)]).texts())
+        ['0.0.0.1-0.0.0.3', '10.0.0.0/24', '10.0.1.5']
+        """
+        for first, last in self.spans:
+            low = address_text(self.family, first)
+            size = last - first + 1
+            if size == 1:
+                yield low
+            elif size & (size - 1) == 0 and first % size == 0:
+                yield f"{low}/{_last(self.family).bit_length() - size.bit_length() + 1}"
+            else:
+                yield f"{low}-{address_text(self.family, last)}"
+
+    def prefixes(self) -> Iterator[str]:
+        """Yield the prefixes that make up the set, in order."""
+        for first, last in self.spans:
+            low, high = (ip_address(address_text(self.family, one)) for one in (first, last))
+            yield from map(str, summarize_address_range(low, high))
+
+
+def union(family: Family, sets: Iterable[AddressSet]) -> AddressSet:
+    """Return the addresses that are in any of the sets."""
+    return AddressSet.of(family, (span for one in sets for span in one.spans))
+
+
+def _last(family: Family) -> int:
+    return (1 << (32 if family == 4 else 128)) - 1
