@@ -30,6 +30,12 @@ DOCUMENTS = {
     "CONTRIBUTING.md": "contributing.md",
     "fixtures/README.md": "reference/fixtures.md",
 }
+#: Sources from which a page of the site is generated: in a checkout, a link to the page leads to the source.
+SOURCES = {
+    "iptsim/cli.py": "reference/commands.md",
+    "iptsim/commands/changes.py": "reference/commands.md#iptsim-whatif",
+    "iptsim/question/model.py": "reference/questions.md",
+}
 _LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 #: Roles in docstrings, which Markdown does not know: :class:`iptsim.Host` reads `Host`.
 _ROLE = re.compile(r":(?:class|func|data|mod|meth|attr):<code>~?(?:[\w.]*\.)?(\w+)</code>")
@@ -52,9 +58,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def moved(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(origin), match[1]))
-        if target not in DOCUMENTS and not target.startswith("docs/"):
+        pages = DOCUMENTS | SOURCES
+        if target not in pages and not target.startswith("docs/"):
             return match[1]
-        place = DOCUMENTS.get(target, target.removeprefix("docs/"))
+        place = pages.get(target, target.removeprefix("docs/"))
         return posixpath.relpath(place, posixpath.dirname(here))
 
     return _LINK.sub(moved, markdown)
@@ -63,6 +70,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Show roles in docstrings as code, and link each picture to its full size."""
     return _PICTURE.sub(r'<a href="\2">\1</a>', _ROLE.sub(r"<code>\1</code>", html))
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Tell browsers and screen readers the language of translated pages."""
+    return output.replace('<html lang="en"', '<html lang="zh-Hant"', 1) if "/zh-TW/" in page.url else output
 
 
 def generated() -> dict[str, str]:

@@ -25,9 +25,25 @@ JSON_LIMIT = 32 * MIB
 
 #: Files that a shell has opened: standard input, and the pipe of `<(command)`.
 _OPENED = re.compile(r"/dev/stdin|(?:/dev|/proc/self)/fd/[0-9]+")
-#: What that parser says of values that are nested too deep.
-_TOO_DEEP = "recursion limit exceeded"
-#: The position of an error in messages of pydantic-core's JSON parser.
+#: What pydantic-core's JSON parser finds wrong (its JsonErrorType), in our words.
+_JSON_FAULTS = {
+    "recursion limit exceeded": message("nested more than 200 deep"),
+    "EOF while parsing a list": message("the text ends inside a list: the closing bracket is missing"),
+    "EOF while parsing an object": message("the text ends inside an object: the closing brace is missing"),
+    "EOF while parsing a string": message("the text ends inside a string: a quote is missing"),
+    "EOF while parsing a value": message("the text ends where a value is expected"),
+    "expected `:`": message("expected a colon after the key"),
+    "expected `,` or `]`": message("expected a comma or the closing bracket of the list"),
+    "expected `,` or `}`": message("expected a comma or the closing brace of the object"),
+    "expected ident": message("expected true, false or null"),
+    "expected value": message("expected a value"),
+    "invalid escape": message("invalid escape in a string"),
+    "invalid number": message("invalid number"),
+    "key must be a string": message("a key must be in quotes"),
+    "trailing comma": message("no comma is allowed after the last element"),
+    "trailing characters": message("more text follows the end of the JSON"),
+}
+#: The position of an error in that parser's messages.
 _PLACE = re.compile(r"(.*) at line ([0-9]+) column ([0-9]+)", re.DOTALL)
 
 
@@ -165,7 +181,7 @@ def parse_json(data: bytes) -> Any:
     except ValueError as error:
         found = _PLACE.fullmatch(str(error))
         what = found[1] if found else str(error)
-        reason: Text = message("nested more than 200 deep") if what == _TOO_DEEP else what
+        reason: Text = _JSON_FAULTS.get(what, what)
         if found is None:
             raise ValueError(reason) from None
         place = message("line {line}, column {column}", line=found[2], column=found[3])

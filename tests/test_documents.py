@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -71,12 +73,52 @@ ZeroDivisionError: division by zero
     assert list(unasked("```console\nout\n```\n```python\nprint(1)\n```\n")) == ["out", "print(1)"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "fixtures/README.md"])
-def test_links_lead_to_files(name: str) -> None:
-    """In docs/ the site's build looks after that."""
-    text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
-    assert [link for link in links if not ((ROOT / name).parent / link).exists()] == []
+def _prose(path: Path) -> str:
+    """Return the text of a document without its code blocks."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _anchors(path: Path) -> set[str]:
+    """Return the anchors of the headings of a document, as GitHub and mkdocs make them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#{1,6} +(.+)$", _prose(path), re.MULTILINE):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading).strip().lower()
+        name = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+        again = sum(one == name or re.fullmatch(rf"{re.escape(name)}-\d+", one) is not None for one in found)
+        found.add(f"{name}-{again}" if again else name)
+    return found
+
+
+LINKED = sorted(
+    path.relative_to(ROOT)
+    for folder, pattern in (
+        (".", "*.md"),
+        ("docs", "**/*.md"),
+        ("fixtures", "*.md"),
+        ("notebooks", "**/*.ipynb"),
+    )
+    for path in (ROOT / folder).glob(pattern)
+)
+
+
+@pytest.mark.parametrize("document", LINKED, ids=str)
+def test_links_lead_to_files_and_headings(document: Path) -> None:
+    """In a checkout: the site has more pages, and its build looks after its links."""
+    dead = []
+    text = re.sub(r"`[^`\n]*`", "", _prose(ROOT / document))
+    for link in re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text):
+        target = "".join(link)
+        if re.match(r"\w+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (ROOT / document).parent / name if name else ROOT / document
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in _anchors(file)):
+            dead.append(target)
+    assert dead == []
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -103,12 +103,21 @@ def _link(case: Case) -> tuple[ReasonCode, Message]:
     packet, role = case.packet, case.role
     sender, target = case.name(packet.src), case.name(packet.dst)
     port = role.port if role else case.what
-    text = message(
-        "{sender} has a link to {target} (--link), which opens {port} between the two although icc is off.",
-        sender=sender,
-        target=target,
-        port=port,
-    )
+    if role is not None and role.container == sender:
+        text = message(
+            "{target} has a link to {sender} (--link). The rule for replies matches the source port alone, so {sender} "
+            "can also open connections to {target} from {port}.",
+            sender=sender,
+            target=target,
+            port=port,
+        )
+    else:
+        text = message(
+            "{sender} has a link to {target} (--link), which opens {port} between the two although icc is off.",
+            sender=sender,
+            target=target,
+            port=port,
+        )
     drop = case.icc_drop(case.step.interfaces[0] if case.step else None)
     if drop is not None:
         text = message_sentences(

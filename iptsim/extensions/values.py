@@ -34,7 +34,7 @@ class NoSuchWord(ValueError):
         self.word = word
         self.known = known
 
-    def nearest(self) -> str:
+    def nearest(self) -> Text:
         """Return a hint at a known word with a similar name, or nothing."""
         from difflib import SequenceMatcher
 
@@ -42,7 +42,7 @@ class NoSuchWord(ValueError):
             return SequenceMatcher(None, name.lower(), self.word.lower()).ratio()
 
         near = max(self.known, key=likeness, default="")
-        return f"did you mean {near}?" if near and likeness(near) >= _LIKE else ""
+        return message("did you mean {near}?", near=near) if near and likeness(near) >= _LIKE else ""
 
 
 def integer(text: str, low: int = 0, high: int = 0xFFFFFFFF) -> int:

@@ -166,6 +166,20 @@ def test_advice_on_forwarding_is_for_the_family() -> None:
     assert "net.ipv6.conf.all.forwarding=1" in answer.reason.advice
 
 
+def test_a_link_lets_the_server_connect_from_the_linked_port() -> None:
+    """The rule for replies matches the source port (drivers/bridge/link.go); the link is client's, not web's."""
+    text = iptsim.explain(
+        CAPTURES / "docker-28.5/icc-off-link", "web", "client", dport=40000, sport=80
+    ).reason.text
+    assert text.startswith("client has a link to web (--link).")
+    assert "web can also open connections to client from 80/tcp" in text
+
+
+def test_the_resolver_forwards_to_the_servers_that_are_set() -> None:
+    text = text_of("docker-28.5/dns", "app", "dns")
+    assert "forwards it to the servers set with dns: 168.95.1.1, 8.8.8.8" in text
+
+
 def test_links_open_no_ports_for_ipv6() -> None:
     """Libnetwork's links know IPv4 addresses only (drivers/bridge/link.go)."""
     host = iptsim.load_host(CAPTURES.parent / "docker/20.10-v6")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from iptsim.errors import FileSyntaxError, Span
 from iptsim.extensions.values import NoSuchWord
-from iptsim.languages import Text, message, text_of
+from iptsim.languages import Message, Text, message, text_of
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -49,7 +49,7 @@ def _after_blanks(text: str, at: int) -> int:
 class Kind(NamedTuple):
     """The type of a value: its description, and a test."""
 
-    wanted: str
+    wanted: Message
     fits: Callable[[Any], bool]
 
 
@@ -89,18 +89,22 @@ def _is_pool(value: Any) -> bool:
     return isinstance(base, str | None) and (size is None or _is_number(size))
 
 
-_SWITCH = Kind("true or false", _is_switch)
-_NUMBER = Kind("a whole number", _is_number)
-_TEXT = Kind("a text in quotes", _is_text)
-_ADDRESS = Kind("an IP address in quotes", _is_address)
-_TEXTS = Kind('a list of texts: ["…"]', _each(_is_text))
-_ADDRESSES = Kind('a list of IP addresses: ["192.0.2.53"]', _each(_is_address))
-_MAP = Kind('an object of texts: {"…": "…"}', _each_of(_is_text))
-_MAPS = Kind('an object of objects: {"bridge": {"…": "…"}}', _each_of(_each_of(_is_text)))
-_SWITCHES = Kind('an object of switches: {"…": true}', _each_of(_is_switch))
-_OBJECT = Kind("an object", lambda value: isinstance(value, dict))
-_POOLS = Kind('a list of pools: [{"base": "10.0.0.0/8", "size": 24}]', _each(_is_pool))
-_ANY = Kind("anything", lambda value: True)
+_SWITCH = Kind(message("true or false"), _is_switch)
+_NUMBER = Kind(message("a whole number"), _is_number)
+_TEXT = Kind(message("a text in quotes"), _is_text)
+_ADDRESS = Kind(message("an IP address in quotes"), _is_address)
+_TEXTS = Kind(message("a list of texts: {example}", example='["…"]'), _each(_is_text))
+_ADDRESSES = Kind(message("a list of IP addresses: {example}", example='["192.0.2.53"]'), _each(_is_address))
+_MAP = Kind(message("an object of texts: {example}", example='{"…": "…"}'), _each_of(_is_text))
+_MAPS = Kind(
+    message("an object of objects: {example}", example='{"bridge": {"…": "…"}}'), _each_of(_each_of(_is_text))
+)
+_SWITCHES = Kind(message("an object of switches: {example}", example='{"…": true}'), _each_of(_is_switch))
+_OBJECT = Kind(message("an object"), lambda value: isinstance(value, dict))
+_POOLS = Kind(
+    message("a list of pools: {example}", example='[{"base": "10.0.0.0/8", "size": 24}]'), _each(_is_pool)
+)
+_ANY = Kind(message("anything"), lambda value: True)
 
 _KEYS = {
     _SWITCH: (
