@@ -7,15 +7,12 @@ from enum import Enum
 from typing import TypeAlias
 
 from iptsim.errors import FileSyntaxError, Span
-from iptsim.extensions.values import Network
 from iptsim.findings.finding import Severity
 from iptsim.languages import Text
 from iptsim.packet import protocol_name
 from iptsim.question.endpoints import Endpoint
 from iptsim.yaml_file import Document
 
-#: What can be expected; the words are those of `iptsim explain --expect`.
-EXPECTATIONS = ("open", "closed", "drop", "reject", "accept")
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "info")
 
 
@@ -30,12 +27,12 @@ class Member:
     """One endpoint or network of an expectation.
 
     Attributes:
-        value: the endpoint, the network, or all of them.
+        value: the endpoint, or all of them.
         text: as the policy has it.
         span: where the policy has it.
     """
 
-    value: Endpoint | Network | Everywhere
+    value: Endpoint | Everywhere
     text: str
     span: Span = field(compare=False)
 
@@ -80,7 +77,7 @@ class Expectation:
         name: a short name.
         senders / targets: the endpoints.
         services: the protocols and ports.
-        expect: one of :data:`EXPECTATIONS`.
+        expect: one of the words of `iptsim explain --expect`.
         severity: how grave it is if it is not so.
         because: why it is expected; may be empty.
         span: where the policy has it.

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 from iptsim.errors import CaptureError, FileSyntaxError, IptsimError, Span, UsageError
+from iptsim.explanation.expectation import EXPECTATIONS
 from iptsim.extensions.parameters import parse_protocol
 from iptsim.extensions.services import PORTS
-from iptsim.extensions.values import Network, NoSuchWord
+from iptsim.extensions.values import NoSuchWord
 from iptsim.findings.finding import Severity
 from iptsim.languages import Text, message, text_of
 from iptsim.packet import PORT_PROTOCOLS, PROTOCOLS, TCP
 from iptsim.policy.model import (
     ANY_SERVICE,
-    EXPECTATIONS,
     SEVERITIES,
     Everywhere,
     Expectation,
@@ -27,7 +26,7 @@ from iptsim.policy.model import (
     Side,
 )
 from iptsim.question import values
-from iptsim.question.endpoints import KEYWORDS, Internet, Resolver, parse_endpoint
+from iptsim.question.endpoints import KEYWORDS, Address, Internet, Prefix, Resolver, parse_endpoint
 from iptsim.question.endpoints import NodePort as NodePortEndpoint
 from iptsim.question.endpoints import Service as ServiceEndpoint
 from iptsim.reading import brief, read_file
@@ -103,7 +102,7 @@ class _Reader:
                 message("groups: expected a mapping of names to lists of networks"),
             )
         for name in groups:
-            if name in KEYWORDS or name == Everywhere.ANY.value or _network(name) is not None:
+            if name in KEYWORDS or name == Everywhere.ANY.value or _is_address(name):
                 raise self._error(
                     self.document.key(groups, name),
                     message("{name} is an endpoint and cannot be the name of a group", name=values.quoted(name)),
@@ -196,9 +195,7 @@ class _Reader:
     def _member(self, text: str, span: Span) -> Any:
         if text == Everywhere.ANY.value:
             return Everywhere.ANY
-        if (network := _network(text)) is not None:
-            return network
-        if re.fullmatch(r"[0-9a-fA-F.:]+/\S*", text):
+        if re.fullmatch(r"[0-9a-fA-F.:]+/\S*", text) and not _is_address(text):
             raise self._error(
                 span, message("{text} is not a network, such as 192.0.2.0/24", text=values.quoted(text))
             )
@@ -307,13 +304,9 @@ def parse_service(text: str) -> Service:
     return Service(proto, low, high)
 
 
-def _network(text: str) -> Network | None:
-    """Return a network or an address, as a network."""
-    try:
-        found = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-    return Network(found.version, int(found.network_address), int(found.netmask))
+def _is_address(text: str) -> bool:
+    """Return whether a text is an address or a network."""
+    return isinstance(parse_endpoint(text), Address | Prefix) if text else False
 
 
 def _brief(item: dict[str, Any]) -> str:

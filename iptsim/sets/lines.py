@@ -1,0 +1,133 @@
+"""A set of packets as few lines that a person reads: sources, destinations, protocol, ports, interfaces, state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from iptsim.address_sets import AddressSet
+from iptsim.extensions.constraints import Ranges
+from iptsim.packet import Family, protocol_name
+from iptsim.sets.numbering import Words, united
+from iptsim.sets.packets import FieldValues, PacketSet
+
+#: The fields of a line, by their names in JSON, in the order in which they are shown.
+FIELDS = {
+    "from": "src",
+    "in": "in_interface",
+    "to": "dst",
+    "out": "out_interface",
+    "proto": "proto",
+    "sports": "sport",
+    "dports": "dport",
+    "state": "ct.state",
+}
+#: The greatest number of a field that is no address.
+_GREATEST = {"proto": 0xFF, "sports": 0xFFFF, "dports": 0xFFFF}
+#: Lines of which it is tried whether two make one.
+_MOST_MERGED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PacketLine:
+    """Packets with all combinations of some values of fields.
+
+    Attributes:
+        family: 4 or 6.
+        values: by the names of fields in JSON; a field that is missing may have any value.
+    """
+
+    family: Family
+    values: Mapping[str, FieldValues] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return it in one line; what is not restricted is left out, and `!` is before what is excluded."""
+        told = {name: self._brief(name) for name in FIELDS if name in self.values}
+        ends = f"{told.get('from', '*')} → {told.get('to', '*')}"
+        ports = [told.get("proto", ""), told.get("dports", "")]
+        if "sports" in told:
+            ports.append(f"(from port {told['sports']})")
+        for name in ("in", "out", "state"):
+            if name in told:
+                ports.append(f"({name} {told[name]})")
+        return " ".join(filter(None, [ends, *ports]))
+
+    def _brief(self, name: str) -> str:
+        found = self.values[name]
+        if not isinstance(found, Words):
+            excluded = _complement(found, _GREATEST.get(name, (1 << (32 if self.family == 4 else 128)) - 1))
+            if excluded and len(excluded) < len(found):
+                return "!" + ",".join(PacketLine(self.family, {name: excluded}).texts(name))
+        return ",".join(self.texts(name))
+
+    def as_json(self) -> dict[str, list[str]]:
+        """Return it as lists of prefixes, ranges and names."""
+        return {name: list(self.texts(name)) for name in FIELDS if name in self.values}
+
+    def texts(self, name: str) -> Iterator[str]:
+        """Yield the values of a field as texts: prefixes, ranges, names; none if it may have any."""
+        found = self.values.get(name)
+        if found is None:
+            return
+        if isinstance(found, Words):
+            yield from sorted(str(one) or "-" for one in found.names)
+            if found.others:
+                yield "*"
+        elif name in ("from", "to"):
+            yield from AddressSet(self.family, found).texts()
+        elif name == "proto":
+            yield from (
+                protocol_name(number) if first == last else f"{first}-{last}"
+                for first, last in found
+                for number in [first]
+            )
+        else:
+            yield from (str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def packet_lines(packets: PacketSet, family: Family) -> list[PacketLine]:
+    """Return a set of packets as lines, which exclude each other: as few as can be found quickly.
+
+    Fields that no line shows may have any value that occurs.
+    """
+    names = {key: name for name, key in FIELDS.items()}
+    lines = [
+        {names[key]: values for key, values in line.items()} for line in packets.may.lines(*FIELDS.values())
+    ]
+    return [PacketLine(family, line) for line in _merged(lines)]
+
+
+def _merged(lines: list[dict[str, FieldValues]]) -> list[dict[str, FieldValues]]:
+    """Return lines of which those that differ in one field only are made one."""
+    if len(lines) > _MOST_MERGED:
+        return lines
+    for name in reversed(FIELDS):
+        groups: dict[Any, list[dict[str, FieldValues]]] = {}
+        for line in lines:
+            rest = frozenset((key, value) for key, value in line.items() if key != name)
+            groups.setdefault((rest, name in line), []).append(line)
+        lines = [_united(name, group) if len(group) > 1 else group[0] for group in groups.values()]
+    return lines
+
+
+def _united(name: str, group: Iterable[dict[str, FieldValues]]) -> dict[str, FieldValues]:
+    first, *others = group
+    if name not in first:
+        return first
+    values = [first[name], *(one[name] for one in others)]
+    words = [one for one in values if isinstance(one, Words)]
+    if words:
+        names = frozenset().union(*(one.names for one in words))
+        return {**first, name: Words(names, any(one.others for one in words))}
+    ranges: list[tuple[int, int]] = sorted(
+        span for one in values if not isinstance(one, Words) for span in one
+    )
+    return {**first, name: united(ranges)}
+
+
+def _complement(ranges: Ranges, greatest: int) -> Ranges:
+    """Return the numbers up to the greatest that are in no range."""
+    starts = [0, *(last + 1 for _, last in ranges)]
+    ends = [*(first - 1 for first, _ in ranges), greatest]
+    return tuple((first, last) for first, last in zip(starts, ends, strict=True) if first <= last)

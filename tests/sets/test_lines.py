@@ -1,0 +1,79 @@
+"""Sets of packets as lines: the lines say the same packets, and are few."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+import pytest
+
+from iptsim.extensions.constraints import named
+from iptsim.sets.lines import FIELDS, PacketLine, packet_lines
+from iptsim.sets.numbering import Words
+from iptsim.sets.packets import PacketSet
+from iptsim.sets.space import Space
+
+
+@pytest.fixture(params=["python", "auto"])
+def space(request: pytest.FixtureRequest) -> Space:
+    return Space(4, engine=request.param)
+
+
+def ports(space: Space, *numbers: int) -> PacketSet:
+    return space.where("proto", ((6, 6),)) & space.where("dport", tuple((one, one) for one in numbers))
+
+
+def to(space: Space, *last: int) -> PacketSet:
+    return space.where("dst", tuple((0x0A000000 + one, 0x0A000000 + one) for one in last))
+
+
+def test_a_line_names_what_is_restricted(space: Space) -> None:
+    packets = ports(space, 80, 443) & to(space, 1) & space.where("in_interface", named("eth0"))
+    (line,) = packet_lines(packets, 4)
+    assert str(line) == "* → 10.0.0.1 tcp 80,443 (in eth0)"
+    assert line.as_json() == {"in": ["eth0"], "to": ["10.0.0.1"], "proto": ["tcp"], "dports": ["80", "443"]}
+    assert [str(one) for one in packet_lines(space.everything, 4)] == ["* → *"]
+    assert packet_lines(space.nothing, 4) == []
+
+
+def test_what_is_excluded_is_shorter(space: Space) -> None:
+    packets = space.where("proto", ((6, 6),)) - ports(space, 22, 25) - to(space, 1)
+    (line,) = packet_lines(packets, 4)
+    assert str(line) == "* → !10.0.0.1 tcp !22,25"
+    assert line.as_json()["dports"] == ["0-21", "23-24", "26-65535"]
+
+
+def test_lines_that_differ_in_one_field_are_one(space: Space) -> None:
+    packets = (
+        (to(space, 1) & ports(space, 80))
+        | (to(space, 2) & ports(space, 80))
+        | (to(space, 3) & ports(space, 81))
+    )
+    assert [str(line) for line in packet_lines(packets, 4)] == [
+        "* → 10.0.0.1-10.0.0.2 tcp 80",
+        "* → 10.0.0.3 tcp 81",
+    ]
+
+
+def as_set(space: Space, line: PacketLine) -> PacketSet:
+    found = space.everything
+    for name, values in line.values.items():
+        assert not isinstance(values, Words)
+        found &= space.where(FIELDS[name], values)
+    return found
+
+
+def test_the_lines_are_the_set(space: Space) -> None:
+    packets = (
+        (to(space, 1, 2, 9) & ports(space, 80)) ^ (to(space, 2, 4) & ports(space, 80, 81)) ^ ports(space, 82)
+    )
+    lines = packet_lines(packets, 4)
+    sets = [as_set(space, line) for line in lines]
+    assert reduce(or_, sets) == packets
+    assert all(not (one & other) for one in sets for other in sets if one is not other)
+    assert len(lines) <= 4
+
+
+def test_decisions_are_left_open(space: Space) -> None:
+    packets = to(space, 1) & space.undecided("rate", "the rate")
+    assert [str(line) for line in packet_lines(packets, 4)] == ["* → 10.0.0.1"]
