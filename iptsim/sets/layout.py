@@ -14,7 +14,7 @@ from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
 from iptsim.languages import Text, message
-from iptsim.packet import Family
+from iptsim.packet import Context, Family
 from iptsim.sets.bdd import Engine
 from iptsim.sets.numbering import Numbering
 
@@ -54,6 +54,7 @@ class Place:
         numbering: for names, their numbers.
         values: all names, where no others exist; numbers that none of them has mean the last one.
         why: what its value depends on; None for a field of the header.
+        read: the value that a packet has there, if any, where a context decides it.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Place:
     numbering: Numbering | None = None
     values: tuple[str, ...] = ()
     why: Text | None = None
+    read: Callable[[Context], Any] | None = None
 
     @property
     def variables(self) -> range:

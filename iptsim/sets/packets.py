@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -93,6 +93,17 @@ class PacketSet:
     def must(self) -> PacketSet:
         """The packets that are in the set whatever way the undecided goes."""
         return ~(~self).may
+
+    def substituted(self, replacements: Mapping[int, PacketSet]) -> PacketSet:
+        """Return the packets that would be in the set if some bits were what other sets say, all at once.
+
+        Args:
+            replacements: the number of a variable -> the packets for which it is to be 1.
+        """
+        if not replacements:
+            return self
+        functions = {number: packets.function for number, packets in replacements.items()}
+        return PacketSet(self.layout, self.layout.engine.substitute(self.function, functions))
 
     def at(self, field: str, value: int, mask: int | None = None) -> PacketSet:
         """Return the packets that would be in the set with these bits of a field; it depends on them no longer.
@@ -196,6 +207,14 @@ class PacketSet:
                 )
             )
         return ranges if place.numbering is None else place.numbering.named(ranges)
+
+
+def union(sets: Sequence[PacketSet]) -> PacketSet:
+    """Return the union of some sets, at least one; united in pairs, and these in pairs, the parts stay small."""
+    left = list(sets)
+    while len(left) > 1:
+        left = [left[at] | left[at + 1] if at + 1 < len(left) else left[at] for at in range(0, len(left), 2)]
+    return left[0]
 
 
 def _value(place: Place, bits: Mapping[int, bool]) -> Any:

@@ -29,13 +29,13 @@ class PythonFunction:
         self.engine, self.edge = engine, edge
 
     def __and__(self, other: PythonFunction) -> PythonFunction:
-        return PythonFunction(self.engine, self.engine.both(self.edge, other.edge))
+        return PythonFunction(self.engine, self.engine.conjunction(self.edge, other.edge))
 
     def __or__(self, other: PythonFunction) -> PythonFunction:
-        return PythonFunction(self.engine, self.engine.both(self.edge ^ 1, other.edge ^ 1) ^ 1)
+        return PythonFunction(self.engine, self.engine.conjunction(self.edge ^ 1, other.edge ^ 1) ^ 1)
 
     def __xor__(self, other: PythonFunction) -> PythonFunction:
-        return PythonFunction(self.engine, self.engine.either(self.edge, other.edge))
+        return PythonFunction(self.engine, self.engine.difference(self.edge, other.edge))
 
     def __invert__(self) -> PythonFunction:
         return PythonFunction(self.engine, self.edge ^ 1)
@@ -58,7 +58,27 @@ class PythonEngine:
         self._conjunctions: dict[int, int] = {}
         self._differences: dict[int, int] = {}
         self.true, self.false = PythonFunction(self, _TRUE), PythonFunction(self, _FALSE)
-        self.both, self.either = self._make_both(), self._make_either()
+        self._both, self._either = self._make_both(), self._make_either()
+
+    def conjunction(self, one: int, other: int) -> int:
+        """Return the edge of the function that is true where two are."""
+        return self._deep(lambda: self._both(one, other))
+
+    def difference(self, one: int, other: int) -> int:
+        """Return the edge of the function that is true where one of two is."""
+        return self._deep(lambda: self._either(one, other))
+
+    def _deep(self, operation: Callable[[], int]) -> int:
+        """Run an operation, which may call itself once for each variable; with more stack where it needs that."""
+        try:
+            return operation()
+        except RecursionError:
+            usual = sys.getrecursionlimit()
+            sys.setrecursionlimit(usual + 4 * len(self._known))
+            try:
+                return operation()
+            finally:
+                sys.setrecursionlimit(usual)
 
     @property
     def nodes(self) -> int:
@@ -69,8 +89,6 @@ class PythonEngine:
         """Add variables after all others, and return the number of the first."""
         first = len(self._known)
         self._known.extend({} for _ in range(count))
-        # an operation calls itself once for each variable, at most
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), 2 * len(self._known) + 2000))
         return first
 
     def variable(self, number: int) -> PythonFunction:
@@ -91,7 +109,7 @@ class PythonEngine:
         last = max(gone, default=-1)
 
         def step(number: int, high: int, low: int) -> int:
-            return self.both(high ^ 1, low ^ 1) ^ 1 if number in gone else self._node(number, high, low)
+            return self._both(high ^ 1, low ^ 1) ^ 1 if number in gone else self._node(number, high, low)
 
         return self._rebuilt(function, last, step, signed=True)
 
@@ -104,7 +122,7 @@ class PythonEngine:
 
         def step(number: int, high: int, low: int) -> int:
             test = by[number] if number in by else self._node(number, _TRUE, _FALSE)
-            return self.both(self.both(test, high) ^ 1, self.both(test ^ 1, low) ^ 1) ^ 1
+            return self._both(self._both(test, high) ^ 1, self._both(test ^ 1, low) ^ 1) ^ 1
 
         return self._rebuilt(function, last, step, signed=False)
 
@@ -160,7 +178,7 @@ class PythonEngine:
                 found = done[key] = step(number, rebuild(highs[node] ^ flip), rebuild(lows[node] ^ flip))
             return found if signed else found ^ complement
 
-        return PythonFunction(self, rebuild(function.edge))
+        return PythonFunction(self, self._deep(lambda: rebuild(function.edge)))
 
     def _make_both(self) -> Callable[[int, int], int]:
         """Return the conjunction of two edges; all that it needs is local, which halves its time."""

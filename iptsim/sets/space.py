@@ -7,16 +7,16 @@ exactly where the walk of a packet would decide them alike.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial, reduce
 from operator import and_, or_
 from typing import Any
 
 from iptsim.errors import IptsimError
-from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, membership, named
+from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, Some, membership, named
 from iptsim.extensions.ports import NATIVE_PORTS
 from iptsim.languages import Text, message
-from iptsim.packet import ICMP, ICMPV6, Family, Truth, Unknown
+from iptsim.packet import ICMP, ICMPV6, Context, Family, Truth, Unknown
 from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
 from iptsim.sets.layout import Layout, decision
 from iptsim.sets.packets import PacketSet
@@ -25,7 +25,8 @@ from iptsim.sets.packets import PacketSet
 Known = Mapping[str, Sequence[tuple[Any, PacketSet]]]
 
 _LATER = Names(frozenset({"middle", "last"}))
-_TRACKED = Names(frozenset({"NEW", "ESTABLISHED", "RELATED"}))
+#: The states of packets that belong to a connection.
+TRACKED = Names(frozenset({"NEW", "ESTABLISHED", "RELATED"}))
 #: Fields of the transport header, which later fragments lack.
 _TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
 #: Fields that only packets of a local program have.
@@ -61,6 +62,8 @@ class Space:
         self.nothing = PacketSet(self.layout, self.engine.false)
         self._conditions: dict[Hashable, PacketSet] = {}
         self._fresh = 0
+        #: the decisions that are made anew at each place, by the key of their place in the layout
+        self.anew: set[str] = set()
 
     @property
     def nodes(self) -> int:
@@ -78,6 +81,10 @@ class Space:
             found = self.undecided(key, decision(field)) if function is None else self._set(function)
             self._conditions[key] = found
         return found
+
+    def bits(self, field: str) -> range:
+        """Return the numbers of a field's variables, that of the highest bit first."""
+        return self.layout.places[field].variables
 
     def point(self, values: Mapping[str, Any]) -> PacketSet:
         """Return the packets with some values of fields: numbers, or names for interfaces, states and the like."""
@@ -122,6 +129,29 @@ class Space:
             return found
         return found | (self._absent(constraint.absent, field, place) - present)
 
+    def decided_by(self, decision: PacketSet, read: Callable[[Context], Truth | None]) -> PacketSet:
+        """Return a decision of one variable, having noted what decides it for one packet."""
+        for key in decision.fields:
+            place = self.layout.places[key]
+            place.read = place.read or read
+        return decision
+
+    def reading(self, context: Context) -> dict[int, PacketSet]:
+        """Return what a context says of the fields that are not in the header, and of decisions, bit by bit.
+
+        What it leaves unknown is left out. For :meth:`PacketSet.substituted`.
+        """
+        found: dict[int, PacketSet] = {}
+        for place in self.layout.places.values():
+            value = place.read(context) if place.read is not None else None
+            if value is None or isinstance(value, Unknown):
+                continue
+            named = place.numbering is not None
+            number = place.codes([value])[0][0] if named else int(value)
+            for bit, variable in enumerate(reversed(place.variables)):
+                found[variable] = self.everything if number >> bit & 1 else self.nothing
+        return found
+
     def decision(self, key: tuple[Any, ...], why: Text, place: Hashable) -> PacketSet:
         """Return the packets for which a decision goes one way; with an empty key it is made anew at each place."""
         if key:
@@ -129,7 +159,9 @@ class Space:
         if place is None:
             self._fresh += 1
             place = self._fresh
-        return self.undecided(("place", place), why)
+        found = self.undecided(("place", place), why)
+        self.anew.update(found.fields)
+        return found
 
     # -- the parts of a condition ---------------------------------------------------------------------
 
@@ -156,10 +188,25 @@ class Space:
         if not field.steady and key not in self.layout.header:
             return self.decision((), decision(key), None if place is None else (place, key, allowed))
         found = self.where(key, allowed)
+        self._read_by(field, allowed, found)
         if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
             # the data of a later fragment counts as its ports
             return found - self._later | (self._later & self.undecided((key, allowed, "data"), _DATA))
         return found
+
+    def _read_by(self, field: Field, allowed: Allowed, found: PacketSet) -> None:
+        """Note how the value of a field that is not in the header is read from a context."""
+        key, places = field.key, self.layout.places
+        if isinstance(allowed, Some):
+            for member in allowed.members:
+                flag = places.get(f"{key}={member}")
+                if flag is not None and flag.read is None:
+                    flag.read = partial(_has_member, field, member)
+        elif key in places:
+            if key not in self.layout.header:
+                places[key].read = places[key].read or field.read
+        else:
+            self.decided_by(found, partial(_is_allowed, field, membership(allowed)))
 
     def _of_known(self, key: str, allowed: Allowed, values: Sequence[tuple[Any, PacketSet]]) -> PacketSet:
         inside, found, covered = membership(allowed), self.nothing, self.nothing
@@ -180,7 +227,7 @@ class Space:
         if key == "udp":
             return ~self._later
         if key == "ct":
-            return self.where("ct.state", _TRACKED)
+            return self.where("ct.state", TRACKED)
         if key in ("physical_in.present", "physical_out.present"):
             return ~self.where(key.removesuffix(".present"), named(""))
         return None
@@ -197,7 +244,7 @@ class Space:
             icmp = self.where("proto", ((protocol, protocol),)) if key == "icmp_type" else self.everything
             return icmp - self._later
         if key.startswith("ct.") and key != "ct.state":
-            return self.where("ct.state", _TRACKED)
+            return self.where("ct.state", TRACKED)
         if key in ("physical_in", "physical_out"):
             return ~self.where(key, named(""))
         if key == "src_mac":
@@ -209,7 +256,18 @@ class Space:
         place = self.layout.places.get(key)
         if place is not None and place.bits == 1:
             return self.everything
-        return self.undecided(("has", key), message("whether it has {field}", field=key))
+        found = self.undecided(("has", key), message("whether it has {field}", field=key))
+        return self.decided_by(found, lambda context: field.read(context) is not None)
+
+
+def _has_member(field: Field, member: Any, context: Context) -> Truth | None:
+    value = field.read(context)
+    return value if value is None or isinstance(value, Unknown) else member in value
+
+
+def _is_allowed(field: Field, inside: Callable[[Any], bool], context: Context) -> Truth | None:
+    value = field.read(context)
+    return value if value is None or isinstance(value, Unknown) else inside(value)
 
 
 _DATA = message("the data of the fragment")

@@ -1,0 +1,415 @@
+"""Chains as a whole: which packets a chain accepts, drops and lets through, and what its rules change on the way.
+
+Chains are shared by their callers. Each is therefore summarised once, callees first, from *everything* to its outcomes,
+over the header as it came to the base chain; once for each state of the fields that rules have rewritten and that it
+reads. A call takes the part of the packets at hand that is in an outcome. Then, callers first, what enters a chain is
+the union over its calls: a rule is dead where nothing that enters is left for it and matches, in any of these states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import partial, reduce
+from operator import and_
+from typing import Any, NamedTuple
+
+from iptsim.dump.chains import Node
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Predicate, Translation
+from iptsim.extensions.constraints import Constraint, Several
+from iptsim.languages import message, message_joined
+from iptsim.netfilter.program import Prepared, Program
+from iptsim.packet import Context, Truth, negate
+from iptsim.sets.effects import Effect, Place, effects, touched
+from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+from iptsim.sets.space import Known, Space, TooManyNodesError
+
+#: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
+_MOST_STATES = 4096
+
+
+class Outcome(NamedTuple):
+    """How packets leave a chain.
+
+    Attributes:
+        kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
+        rewriting: what has changed of them.
+        translation: what nat does to them.
+        rule: the rule that decides, where rules are kept apart; None for a policy, and for RETURN.
+    """
+
+    kind: str
+    rewriting: Rewriting = AS_IT_CAME
+    translation: Translation | None = None
+    rule: int | None = None
+
+
+@dataclass(slots=True)
+class RuleSets:
+    """A rule in a summary.
+
+    Attributes:
+        rule: the rule.
+        reaches: the packets that reach it, by what was rewritten; as if all packets entered the chain.
+        matches: the packets that match, whether or not they reach it.
+        takes: the packets that reach it and match.
+        calls: the summary of the chain that it jumps to, by what was rewritten.
+    """
+
+    rule: Rule
+    reaches: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    matches: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    takes: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    calls: dict[Rewriting, Summary] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Summary:
+    """What a chain does with all packets, in one state of the fields that it reads.
+
+    Attributes:
+        node: the chain.
+        entry: the state: the fields that rules have rewritten before.
+        parts: how packets leave it, and functions that return some of those that do: what nobody asks for is not
+            computed, and often large.
+        rules: its rules, in order.
+    """
+
+    node: Node
+    entry: Rewriting
+    nothing: PacketSet
+    parts: dict[Outcome, list[Callable[[], PacketSet]]] = field(default_factory=dict)
+    rules: list[RuleSets] = field(default_factory=list)
+
+    _left: dict[Outcome, PacketSet] = field(default_factory=dict)
+
+    def end(self, outcome: Outcome, packets: PacketSet) -> None:
+        """Let packets leave the chain."""
+        if packets:
+            self.end_later(outcome, lambda: packets)
+
+    def end_later(self, outcome: Outcome, packets: Callable[[], PacketSet]) -> None:
+        """Let packets leave the chain that are computed when they are needed."""
+        self.parts.setdefault(outcome, []).append(packets)
+
+    def leaving(self, outcome: Outcome) -> PacketSet:
+        """Return the packets that leave the chain by an outcome."""
+        found = self._left.get(outcome)
+        if found is None:
+            found = self._left[outcome] = union([self.nothing, *(part() for part in self.parts[outcome])])
+        return found
+
+    @property
+    def outcomes(self) -> dict[Outcome, PacketSet]:
+        """How packets leave the chain, and which."""
+        found = {outcome: self.leaving(outcome) for outcome in self.parts}
+        return {outcome: packets for outcome, packets in found.items() if packets}
+
+    def packets(self, kind: str) -> PacketSet:
+        """Return the packets that leave the chain in one way, whatever was rewritten."""
+        return union([self.nothing, *(self.leaving(one) for one in self.parts if one.kind == kind)])
+
+
+class Chains:
+    """The summaries of the chains of one program in one space.
+
+    Args:
+        space: of the sets.
+        program: the rules.
+        known: values of fields that the host decides, such as the contents of ipsets.
+        apart: keep outcomes of different rules apart.
+
+    A base chain's outcomes hold everything: what falls through gets its policy.
+    """
+
+    def __init__(
+        self, space: Space, program: Program, *, known: Known | None = None, apart: bool = False
+    ) -> None:
+        self.space, self.program, self.apart = space, program, apart
+        everything = space.everything
+        merging = program.backend == "nf_tables" and program.version in ("1.8.8", "1.8.9", "1.8.10")
+        self.known: Known = {
+            "backend": [(program.backend, everything)],
+            "merges_ports": [(merging, everything)],
+            **(known or {}),
+        }
+        self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
+        self._reads: dict[Node, frozenset[str]] = {}
+        self._matches: dict[Hashable, PacketSet] = {}
+        self._effects: dict[Hashable, list[Effect]] = {}
+        self._calls: dict[Summary, int] = {}
+        self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
+        self._growth: dict[tuple[str, str, int], int] = {}
+
+    # -- summaries --------------------------------------------------------------------------------------
+
+    def base(self, table: str, hook: str) -> Summary:
+        """Return what a base chain does with all packets, its policy included.
+
+        Raises:
+            TooManyNodesError: the sets grow beyond what is allowed.
+        """
+        return self.summary(Node(table, hook))
+
+    def summary(self, node: Node, entry: Rewriting = AS_IT_CAME) -> Summary:
+        """Return what a chain does with all packets.
+
+        Args:
+            node: the chain.
+            entry: the fields that were rewritten before.
+
+        Raises:
+            TooManyNodesError: the sets grow beyond what is allowed.
+        """
+        key = (node, entry.only(self.reads(node)))
+        found = self._summaries.get(key)
+        if found is None:
+            try:
+                found = self._summaries[key] = self._summarise(*key)
+            except MemoryError:
+                raise self._too_many() from None
+        return found
+
+    def reads(self, node: Node) -> frozenset[str]:
+        """Return the fields whose rewriting may make a difference in a chain, or in one that it calls."""
+        found = self._reads.get(node)
+        if found is None:
+            chain = self.program.chain(*node)
+            keys = {"src", "dst"}
+            for prepared in self._prepared(node) if chain is not None else ():
+                for condition in prepared.conditions:
+                    keys.update(_keys(condition.predicate.constraint))
+                if prepared.target is not None:
+                    keys |= touched(prepared.target)
+                if prepared.jump is not None:
+                    keys |= self.reads(Node(node.place, prepared.jump.chain))
+            if any(key.startswith("ct") for key in keys):
+                keys.add("ct.state")
+            found = self._reads[node] = frozenset(keys)
+        return found
+
+    def _prepared(self, node: Node) -> Iterator[Prepared]:
+        chain = self.program.chain(*node)
+        rules = self.program.rules(chain) if chain is not None else []
+        return (self.program.prepare(rules, index) for index in range(len(rules)))
+
+    def _summarise(self, node: Node, entry: Rewriting) -> Summary:
+        summary = Summary(node, entry, self.space.nothing)
+        here = {entry: self.space.everything}
+        seen: dict[str, int] = {}
+        for prepared in self._prepared(node):
+            before = self.space.nodes
+            here = self._pass(summary, prepared, here, seen)
+            rule = prepared.rule
+            grown = self.space.nodes - before
+            self._growth[rule.table, rule.chain, rule.position] = grown
+            if len(here) > _MOST_STATES:
+                raise self._too_many()
+        chain = self.program.chain(*node)
+        policy = chain.policy or "ACCEPT" if chain is not None and chain.builtin else "RETURN"
+        for rewriting, packets in here.items():
+            summary.end(Outcome(policy, rewriting), packets)
+        if policy != "RETURN":
+            for outcome in [one for one in summary.parts if one.kind == "RETURN"]:
+                summary.parts.setdefault(Outcome(policy, outcome.rewriting), []).extend(
+                    summary.parts.pop(outcome)
+                )
+        return summary
+
+    def _pass(
+        self,
+        summary: Summary,
+        prepared: Prepared,
+        here: dict[Rewriting, PacketSet],
+        seen: dict[str, int],
+    ) -> dict[Rewriting, PacketSet]:
+        """Let packets pass a rule; return those that reach the next one."""
+        sets = RuleSets(prepared.rule, here)
+        summary.rules.append(sets)
+        place = _Place(prepared.rule, seen)
+        after: dict[Rewriting, PacketSet] = {}
+        for rewriting, packets in here.items():
+            match = sets.matches[rewriting] = self._match(prepared, rewriting, place)
+            taken = sets.takes[rewriting] = packets & match
+            if prepared.quiet or not taken:
+                _add(after, rewriting, packets)
+                continue
+            _add(after, rewriting, packets - match)
+            if prepared.jump is not None:
+                self._jump(summary, sets, prepared, rewriting, after)
+            else:
+                self._target(summary, prepared, rewriting, taken, place, after)
+        return after
+
+    def _jump(
+        self,
+        summary: Summary,
+        sets: RuleSets,
+        prepared: Prepared,
+        rewriting: Rewriting,
+        after: dict[Rewriting, PacketSet],
+    ) -> None:
+        jump, taken = prepared.jump, sets.takes[rewriting]
+        assert jump is not None
+        called = sets.calls[rewriting] = self.summary(Node(summary.node.place, jump.chain), rewriting)
+        times = self._calls[called] = self._calls.get(called, 0) + 1
+        for outcome in called.parts:
+            now = rewriting.then(self.space.layout, dict(outcome.rewriting.fields))
+            if outcome.kind != "RETURN":
+                later = partial(self._part, taken, called, outcome, times)
+                summary.end_later(outcome._replace(rewriting=now), later)
+                continue
+            part = self._part(taken, called, outcome, times)
+            if jump.goto:
+                summary.end(Outcome("RETURN", now), part)
+            else:
+                _add(after, now, part)
+
+    def _part(self, taken: PacketSet, called: Summary, outcome: Outcome, times: int) -> PacketSet:
+        """Return those of some packets that a chain, when it is called for the so-manieth time, ends in one way."""
+        packets = called.leaving(outcome)
+        if times > 1 and self.space.anew and packets:
+            # what the chain decides is decided anew
+            layout = self.space.layout
+            packets = packets.substituted(
+                {
+                    number: self.space.undecided(("again", number, times), layout.places[key].why or "")
+                    for key in self._anew_in(called, outcome)
+                    for number in self.space.bits(key)
+                }
+            )
+        return taken & packets
+
+    def _target(
+        self,
+        summary: Summary,
+        prepared: Prepared,
+        rewriting: Rewriting,
+        taken: PacketSet,
+        place: _Place,
+        after: dict[Rewriting, PacketSet],
+    ) -> None:
+        target = prepared.target
+        assert target is not None
+        key = (id(target), rewriting, place() if target.status != "exact" or target.changes else None)
+        if key not in self._effects:
+            hook = summary.node.name if self._is_base(summary.node) else "PREROUTING"
+            stands = Place(hook, summary.node.place, key[2])
+            self._effects[key] = effects(self.space, target, stands, rewriting)
+        for effect in self._effects[key]:
+            part = taken & effect.when
+            now = rewriting.then(self.space.layout, effect.bits) if effect.bits else rewriting
+            if effect.kind == "CONTINUE":
+                _add(after, now, part)
+            elif effect.kind == "RETURN":
+                summary.end(Outcome("RETURN", now), part)
+            else:
+                apart = prepared.rule.line if self.apart else None
+                summary.end(Outcome(effect.kind, now, effect.translation, apart), part)
+
+    def _is_base(self, node: Node) -> bool:
+        chain = self.program.chain(*node)
+        return chain is not None and chain.builtin
+
+    # -- conditions -----------------------------------------------------------------------------------
+
+    def _match(self, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
+        """Return the packets that satisfy all conditions of a rule."""
+        if prepared.rule.refused:
+            return self.space.nothing
+        sets = (
+            self._condition(condition.predicate, rewriting, place, number)
+            for number, condition in enumerate(prepared.conditions)
+        )
+        return reduce(and_, sets, self.space.everything)
+
+    def _condition(self, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int) -> PacketSet:
+        anew = _decides(predicate)
+        key = (id(predicate), rewriting, (place(), number) if anew else None)
+        found = self._matches.get(key)
+        if found is None:
+            found = self._matches[key] = self._made(predicate, rewriting, (place(), number) if anew else None)
+        return found
+
+    def _made(self, predicate: Predicate, rewriting: Rewriting, place: Hashable) -> PacketSet:
+        constraint = predicate.constraint
+        if constraint is not None:
+            found = self.space.condition(constraint, known=self.known, place=place)
+        else:
+            why = message("whether {condition} matches", condition=predicate.text.removeprefix("! "))
+            # where the addresses were rewritten, the same condition is another decision
+            moved = rewriting.only(("src", "dst"))
+            same = (*predicate.same, moved) if predicate.same else ()
+            found = self.space.decided_by(
+                self.space.decision(same, why, place), partial(_unnegated, predicate)
+            )
+            found = ~found if predicate.negated else found
+        return found.substituted(rewriting.replacements(self.space.layout))
+
+    def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
+        """Return what is decided anew each time that a packet passes a chain, and that an outcome depends on."""
+        key = summary, outcome
+        if key not in self._anew:
+            self._anew[key] = [one for one in summary.leaving(outcome).fields if one in self.space.anew]
+        return self._anew[key]
+
+    def _too_many(self) -> TooManyNodesError:
+        worst = sorted(self._growth, key=self._growth.__getitem__, reverse=True)[:3]
+        places = (f"{table} {chain} rule {number}" for table, chain, number in worst)
+        return TooManyNodesError(
+            message(
+                "the sets of packets need more than {most} nodes; most of them come from {rules}. Ask about one "
+                "protocol, port or network, or leave these rules out",
+                most=f"{self.space.most_nodes:,}",
+                rules=message_joined(", ", places),
+            )
+        )
+
+
+class _Place:
+    """A name of a rule that does not depend on its line: its chain, its text, and which one of equal texts it is."""
+
+    def __init__(self, rule: Rule, seen: dict[str, int]) -> None:
+        self._rule, self._seen = rule, seen
+        self._name: Hashable = None
+
+    def __call__(self) -> Hashable:
+        if self._name is None:
+            rule = self._rule
+            number = self._seen[rule.text] = self._seen.get(rule.text, 0) + 1
+            self._name = rule.table, rule.chain, rule.text, number
+        return self._name
+
+
+def _add(sets: dict[Any, PacketSet], key: Any, packets: PacketSet) -> None:
+    if packets:
+        known = sets.get(key)
+        sets[key] = packets if known is None else known | packets
+
+
+def _keys(constraint: Constraint | Several | None) -> Iterator[str]:
+    """Yield the fields that a condition tests."""
+    if isinstance(constraint, Several):
+        for part in constraint.parts:
+            yield from _keys(part)
+    elif constraint is not None:
+        yield constraint.field.key
+
+
+def _unnegated(predicate: Predicate, context: Context) -> Truth:
+    """Return whether what a condition is about holds, without its `!`."""
+    truth = predicate.test(context)
+    return negate(truth) if predicate.negated else truth
+
+
+def _decides(predicate: Predicate) -> bool:
+    """Return whether a condition may be decided anew at each place."""
+    return predicate.constraint is None or _unsteady(predicate.constraint)
+
+
+def _unsteady(constraint: Constraint | Several) -> bool:
+    if isinstance(constraint, Several):
+        return any(map(_unsteady, constraint.parts))
+    return not constraint.field.steady
