@@ -19,7 +19,8 @@ from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Predicate, Translation
 from iptsim.extensions.constraints import Constraint, Several
 from iptsim.languages import message, message_joined
-from iptsim.netfilter.program import Prepared, Program
+from iptsim.netfilter.prepared import Prepared
+from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Truth, negate
 from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, union
@@ -192,8 +193,9 @@ class Chains:
 
     def _prepared(self, node: Node) -> Iterator[Prepared]:
         chain = self.program.chain(*node)
-        rules = self.program.rules(chain) if chain is not None else []
-        return (self.program.prepare(rules, index) for index in range(len(rules)))
+        if chain is not None:
+            rules = self.program.rules(chain)
+            yield from (rules[place] for place in range(len(rules)))
 
     def _summarise(self, node: Node, entry: Rewriting) -> Summary:
         summary = Summary(node, entry, self.space.nothing)
