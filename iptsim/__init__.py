@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from iptsim.explanation import Explanation
     from iptsim.findings import Finding, lint
     from iptsim.host import Host
-    from iptsim.languages import language
+    from iptsim.languages import language, use_language
     from iptsim.netfilter.trace import Trace
     from iptsim.netfilter.walk import walk
     from iptsim.packet import Packet
     from iptsim.question.model import Question
     from iptsim.reach import Reachability, reachability
-    from iptsim.sources import load, load_host
+    from iptsim.render.picker import picker
+    from iptsim.sources import load, load_host, loads_host
 
 register_all()
 
@@ -57,8 +58,11 @@ _HOMES = {
     "load": "iptsim.sources",
     "load_host": "iptsim.sources",
     "loads": "iptsim.dump",
+    "loads_host": "iptsim.sources",
+    "picker": "iptsim.render.picker",
     "proposals": "iptsim.alternatives",
     "reachability": "iptsim.reach",
+    "use_language": "iptsim.languages",
     "walk": "iptsim.netfilter.walk",
     "whatif": "iptsim.api",
 }
@@ -84,8 +88,11 @@ __all__ = [
     "load",
     "load_host",
     "loads",
+    "loads_host",
+    "picker",
     "proposals",
     "reachability",
+    "use_language",
     "walk",
     "whatif",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from iptsim.dump.ruleset import Ruleset
     from iptsim.graph import RuleGraph
     from iptsim.pictures import Picture
+    from iptsim.shown import Shown
 
 
 def register_all() -> None:
@@ -21,6 +22,7 @@ def register_all() -> None:
     for form, maker in (
         ("text", _text),
         ("html", _html),
+        ("folded", _folded),
         ("frame", _frame),
         ("picture", _picture),
         ("graph", _graph),
@@ -38,6 +40,13 @@ def _html(thing: object) -> str:
     from iptsim.render.notebook import html
 
     return html(thing)
+
+
+def _folded(what: tuple[str, Shown]) -> str:
+    from iptsim.render.html import Html, folded
+
+    summary, thing = what
+    return folded(summary, Html(thing._repr_html_()))
 
 
 def _frame(thing: object) -> pandas.DataFrame:

@@ -57,7 +57,13 @@ class _Catalogue:
         self.messages: GNUTranslations = translation("iptsim", LOCALES, [name.replace("-", "_")])
 
 
-_in_force: ContextVar[_Catalogue | None] = ContextVar("language", default=None)
+_in_force: ContextVar[_Catalogue | None] = ContextVar("language")
+#: The catalogue where no block chooses a language; None for English.
+_everywhere: _Catalogue | None = None
+
+
+def _current() -> _Catalogue | None:
+    return _in_force.get(_everywhere)
 
 
 @cache
@@ -81,6 +87,27 @@ def language(name: str | None) -> Iterator[None]:
     if name is None:
         yield
         return
+    token = _in_force.set(_chosen(name))
+    try:
+        yield
+    finally:
+        _in_force.reset(token)
+
+
+def use_language(name: str) -> None:
+    """Tell everything that follows in one language, for example in a whole notebook.
+
+    Args:
+        name: as for :func:`language`, which takes precedence inside its block.
+
+    Raises:
+        UsageError: there is no such language.
+    """
+    global _everywhere
+    _everywhere = _chosen(name)
+
+
+def _chosen(name: str) -> _Catalogue | None:
     found = known_language(name)
     if found is None:
         raise UsageError(
@@ -88,16 +115,12 @@ def language(name: str | None) -> Iterator[None]:
                 "unknown language {name!r}; choose from: {choices}", name=name, choices=", ".join(LANGUAGES)
             )
         )
-    token = _in_force.set(_catalogue(found))
-    try:
-        yield
-    finally:
-        _in_force.reset(token)
+    return _catalogue(found)
 
 
 def current_language() -> str:
     """Return the language in force, one of :data:`LANGUAGES`."""
-    catalogue = _in_force.get()
+    catalogue = _current()
     return "en" if catalogue is None else catalogue.name
 
 
@@ -155,7 +178,7 @@ class Message:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        return self._text(_in_force.get())
+        return self._text(_current())
 
     def __format__(self, form: str) -> str:
         return format(str(self), form)
@@ -296,7 +319,7 @@ def marked(template: str) -> str:
 
 def looked_up(template: str) -> str:
     """Return a template in the language in force, its placeholders as they are."""
-    catalogue = _in_force.get()
+    catalogue = _current()
     return template if catalogue is None else catalogue.messages.gettext(template)
 
 
@@ -351,12 +374,12 @@ def say(template: str, /, **values: object) -> str:
     >>> say("policy {policy}", policy="DROP")
     'policy DROP'
     """
-    return _say(_in_force.get(), template, values)
+    return _say(_current(), template, values)
 
 
 def say_as(context: str, template: str, /, **values: object) -> str:
     """Return what :func:`message_as` makes, told in the language in force."""
-    return _say_as(_in_force.get(), context, template, values)
+    return _say_as(_current(), context, template, values)
 
 
 def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
@@ -365,7 +388,7 @@ def say_if(condition: object, yes: str, no: str, /, **values: object) -> str:
     >>> say_if(False, "not from port {port}", "from port {port}", port=80)
     'from port 80'
     """
-    return _say(_in_force.get(), yes if condition else no, values)
+    return _say(_current(), yes if condition else no, values)
 
 
 def say_many(one: str, many: str, /, count: int, **values: object) -> str:
@@ -374,7 +397,7 @@ def say_many(one: str, many: str, /, count: int, **values: object) -> str:
     >>> say_many("{count} rule", "{count} rules", 1), say_many("{count} rule", "{count} rules", 3)
     ('1 rule', '3 rules')
     """
-    return _say_many(_in_force.get(), one, many, count, values)
+    return _say_many(_current(), one, many, count, values)
 
 
 def joined(separator: str, items: Iterable[Text]) -> str:
@@ -383,7 +406,7 @@ def joined(separator: str, items: Iterable[Text]) -> str:
     >>> joined(", ", ["a", "", message("policy {policy}", policy="DROP")])
     'a, policy DROP'
     """
-    return _join(_in_force.get(), separator, items)
+    return _join(_current(), separator, items)
 
 
 def sentences(*texts: Text) -> str:

@@ -31,7 +31,7 @@ _makers: dict[str, Callable[[Any], Any]] = {}
 
 
 def register(form: str, maker: Callable[[Any], Any]) -> None:
-    """Register the function for a form of an object: "text", "html", "frame", "picture" or "graph"."""
+    """Register the function for a form of an object: "text", "html", "folded", "frame", "picture" or "graph"."""
     _makers[form] = maker
 
 
@@ -60,6 +60,32 @@ class Shown:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Return the HTML for notebooks, and plain text for places without HTML."""
         return {"text/plain": str(self), "text/html": self._repr_html_()}
+
+    def folded(self, summary: str) -> Folded:
+        """Return it for a notebook that asks before it shows: folded, until the reader opens it.
+
+        Args:
+            summary: what is to be seen while it is folded, such as "Answer".
+        """
+        return Folded(self, summary)
+
+
+class Folded:
+    """Something displayed in a fold."""
+
+    __slots__ = ("_summary", "_thing")
+
+    def __init__(self, thing: Shown, summary: str) -> None:
+        self._thing = thing
+        self._summary = summary
+
+    def __repr__(self) -> str:
+        return f"<Folded {self._summary!r}: {self._thing!r}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return HTML with a fold; places without HTML show the summary only."""
+        html: str = made("folded", (self._summary, self._thing))
+        return {"text/plain": f"({self._summary})", "text/html": html}
 
 
 class Framed(Shown):

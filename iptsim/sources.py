@@ -11,7 +11,7 @@ from pathlib import Path
 from iptsim.dump.ruleset import Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
-from iptsim.host.files import LISTINGS, Source, read_source
+from iptsim.host.files import LISTINGS, Source, read_source, text_source
 from iptsim.host.model import Host
 from iptsim.languages import message_if
 from iptsim.packet import Family
@@ -48,7 +48,31 @@ def load_host(
     """
     # rules can be added to a dump, but not to a part of one
     strict = strict or noflush is not None
-    source = read_source(path, any_text=not strict)
+    return _host_of(read_source(path, any_text=not strict), strict, extra, docker_inspect, noflush)
+
+
+def loads_host(text: str, *, strict: bool = False) -> Host:
+    """Read a host from a text, such as one pasted into a notebook; see :func:`load_host`.
+
+    Args:
+        text: a dump, or any text with rules in it.
+        strict: as for :func:`load_host`.
+
+    Raises:
+        CaptureError: nothing in it is of a known form.
+        DumpSyntaxError: as for :func:`load_host`.
+        DumpErrors: likewise.
+    """
+    return _host_of(text_source("<text>", text), strict)
+
+
+def _host_of(
+    source: Source,
+    strict: bool,
+    extra: Sequence[str | Path] = (),
+    docker_inspect: str | Path | None = None,
+    noflush: str | Path | None = None,
+) -> Host:
     if strict or (_is_plain(source) and not extra):
         try:
             return read_host(source, docker_inspect=docker_inspect, noflush=noflush)

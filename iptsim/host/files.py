@@ -100,6 +100,17 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
     return _from_octets(str(path), read_file(path), any_text)
 
 
+def text_source(name: str, text: str) -> Source:
+    """Return the source that a text is.
+
+    Raises:
+        CaptureError: it is too big.
+    """
+    data = text.encode()
+    check_total(len(data), name)
+    return Source(name, {}, data)
+
+
 def _standard_input() -> bytes:
     try:
         return bounded(sys.stdin.buffer, "<stdin>")
