@@ -41,10 +41,12 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
     """Traverse a base chain to its end. Returns ACCEPT, DROP, REJECT, QUEUE, STOLEN or a translation."""
     rules, index = program.rules(base), 0
     callers: list[tuple[ChainRules, int]] = []
-    each = _evaluates_each(kernel, context)
+    each, observer = _evaluates_each(kernel, context), kernel.observer
     watched = _watched(kernel, context)
     while True:
-        if not each:
+        if observer is not None:
+            index = observer.following(rules, context, index)
+        elif not each:
             index = rules.following(context, index, watched)
         if index >= len(rules):
             if not callers:
@@ -54,6 +56,8 @@ def _traverse(kernel: Kernel, context: Context, program: Program, base: Chain) -
         prepared = rules[index]
         for watch in kernel.watches:
             watch.see(context, rules, index)
+        if observer is not None:
+            observer.evaluates(prepared, context)
         index += 1
         matched = matches(kernel, context, prepared)
         if matched is False:

@@ -37,6 +37,10 @@ class ChainIndex:
     Args:
         rules: all rules of the chain, in order.
         family: the address family.
+
+    Attributes:
+        count: how many rules there are.
+        fields: what holds the rules that a field allows.
     """
 
     def __init__(self, rules: list[Prepared], family: int) -> None:
@@ -55,15 +59,15 @@ class ChainIndex:
                     alike[constraint.meaning] = _Condition(constraint)
                 alike[constraint.meaning].positions.append(position)
         count = len(rules)
-        self._count, self._everything = count, (1 << count) - 1
-        self._fields = {
-            key: _field(list(alike.values()), count, _WIDTHS[family].get(key[0], 0))
+        self.count, self._everything = count, (1 << count) - 1
+        self.fields = {
+            key: _field(list(alike.values()), count, WIDTHS[family].get(key[0], 0))
             for key, alike in conditions.items()
         }
         #: field -> those that every rule with a condition on both tests before it
         self._earlier = {
-            key: [other for other in self._fields if other != key and other not in later.get(key, ())]
-            for key in self._fields
+            key: [other for other in self.fields if other != key and other not in later.get(key, ())]
+            for key in self.fields
         }
 
     def following(self, context: Context, start: int, ignored: frozenset[str] = frozenset()) -> int:
@@ -77,18 +81,18 @@ class ChainIndex:
         unread = context.packet.defaults - context.consulted
         allowed = self._everything
         found: dict[_Key, int] = {}
-        for key, field in self._fields.items():
+        for key, field in self.fields.items():
             if key[0] in ignored:
                 continue
             bits = found[key] = field.rules(context)
             allowed &= bits
         if unread:
             context.consulted.difference_update(unread)
-            for key, field in self._fields.items():
+            for key, field in self.fields.items():
                 if key[0] in unread:
                     allowed |= self._readers(key, found) & field.tested
         allowed >>= start
-        return start + (allowed & -allowed).bit_length() - 1 if allowed else self._count
+        return start + (allowed & -allowed).bit_length() - 1 if allowed else self.count
 
     def _readers(self, key: _Key, found: dict[_Key, int]) -> int:
         """Return the rules that evaluate their condition on a field, if they have one."""
@@ -121,15 +125,16 @@ class _Condition:
         self.holds: Callable[[Any], bool] = lambda value: inside(value) is not negated
 
 
-class _FieldIndex:
+class FieldIndex:
     """Which rules of a chain the value of a field allows.
 
     Attributes:
+        read: the packet's value.
         tested: the rules with a condition on the field.
     """
 
     def __init__(self, conditions: list[_Condition], count: int) -> None:
-        self._read: Callable[[Context], Any] = conditions[0].constraint.field.read
+        self.read: Callable[[Context], Any] = conditions[0].constraint.field.read
         self.tested = _bits((position for one in conditions for position in one.positions), count)
         self._everything = (1 << count) - 1
         self._free = self._everything & ~self.tested
@@ -142,7 +147,10 @@ class _FieldIndex:
 
     def rules(self, context: Context) -> int:
         """Return the rules that the packet's value allows, with those that have no condition on it."""
-        value = self._read(context)
+        return self.allowing(self.read(context))
+
+    def allowing(self, value: Any) -> int:
+        """Return the same for a value."""
         found = self._known.get(value)
         if found is None:
             if isinstance(value, Unknown):
@@ -160,7 +168,7 @@ class _FieldIndex:
         return found
 
 
-class _NumberIndex(_FieldIndex):
+class _NumberIndex(FieldIndex):
     """The same for a field with many numbers: conditions are found by the prefixes of a number.
 
     Args:
@@ -203,13 +211,13 @@ class _NumberIndex(_FieldIndex):
 
 
 #: The bits of the fields that have many numbers.
-_WIDTHS: dict[int, dict[str, int]] = {
+WIDTHS: dict[int, dict[str, int]] = {
     family: {"src": bits, "dst": bits, "sport": 16, "dport": 16} for family, bits in ((4, 32), (6, 128))
 }
 
 
-def _field(conditions: list[_Condition], count: int, width: int) -> _FieldIndex:
-    return _NumberIndex(conditions, count, width) if width else _FieldIndex(conditions, count)
+def _field(conditions: list[_Condition], count: int, width: int) -> FieldIndex:
+    return _NumberIndex(conditions, count, width) if width else FieldIndex(conditions, count)
 
 
 def _bits(positions: Iterable[int], count: int) -> int:
@@ -226,11 +234,17 @@ def _packed(positions: list[int], count: int) -> tuple[int, ...] | int:
 
 
 def _prefixes(constraint: Constraint, width: int) -> list[tuple[int, int]] | None:
-    """Return the numbers that satisfy a condition as prefixes; None if they cannot be written so.
+    """Return the numbers that satisfy a condition as prefixes; None if they are no ranges.
 
     Returns:
         Of each prefix its value, without the bits that are free, and the number of those.
     """
+    ranges = ranges_of(constraint, width)
+    return None if ranges is None else [prefix for low, high in ranges for prefix in _of_range(low, high)]
+
+
+def ranges_of(constraint: Constraint, width: int) -> list[tuple[int, int]] | None:
+    """Return the numbers of some bits that satisfy a condition as ranges in order; None if they are no ranges."""
     allowed, most = constraint.allowed, (1 << width) - 1
     if isinstance(allowed, Masked):
         free = most & ~allowed.mask
@@ -243,7 +257,7 @@ def _prefixes(constraint: Constraint, width: int) -> list[tuple[int, int]] | Non
         return None
     if constraint.negated:
         ranges = outside(ranges, most)
-    return [prefix for low, high in ranges for prefix in _of_range(low, high)]
+    return ranges
 
 
 def united(ranges: Iterable[tuple[int, int]], most: int) -> list[tuple[int, int]]:

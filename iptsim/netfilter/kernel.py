@@ -7,6 +7,7 @@ has happened to the packet so far.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from iptsim.errors import WalkLimitError
 from iptsim.host.fib import RouteResult
@@ -14,6 +15,8 @@ from iptsim.languages import Text, message
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.prepared import Prepared
+from iptsim.netfilter.program import ChainRules
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.surroundings import World
 from iptsim.netfilter.watch import Watch
@@ -47,6 +50,16 @@ class Budget:
             )
 
 
+class Observer(Protocol):
+    """Follows which rules a walk evaluates, and picks those that may match itself."""
+
+    def following(self, rules: ChainRules, context: Context, start: int) -> int:
+        """Return the first rule of a chain from a position on that may match; their number if none may."""
+
+    def evaluates(self, rule: Prepared, context: Context) -> None:
+        """Take note that a rule is evaluated next."""
+
+
 @dataclass(slots=True)
 class Passage:
     """The passage of one packet through the namespace.
@@ -78,6 +91,7 @@ class Kernel:
         budget: how many more rules may be evaluated.
         verbose: whether rules that did not match are recorded.
         watches: see the rules that packets meet, where other addresses matter.
+        observer: what follows the evaluation of the rules, if anything does.
         connections: those that conntrack knows.
         consulted: packet fields that a rule checked while they held a default.
         notes: what was assumed, in sentences.
@@ -94,6 +108,7 @@ class Kernel:
         budget: Budget | None = None,
         verbose: bool = False,
         watches: tuple[Watch, ...] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.world = world
         self.host = world.host
@@ -103,6 +118,7 @@ class Kernel:
         self.budget = budget or Budget()
         self.verbose = verbose
         self.watches = watches
+        self.observer = observer
         self.connections: list[Connection] = list(world.known_connections)
         self.consulted: set[str] = set()
         self.notes: list[Text] = []

@@ -40,7 +40,7 @@ class ChainRules:
 
     def __init__(self, rules: list[Rule], prepare: Callable[[Rule], Prepared], family: int) -> None:
         self._rules: list[Rule | Prepared] = list(rules)
-        self._prepare, self._family = prepare, family
+        self._prepare, self.family = prepare, family
         self._evaluated = 0
         self._index: ChainIndex | None = None
 
@@ -56,7 +56,9 @@ class ChainRules:
 
     def index(self) -> ChainIndex:
         """Return the index of the chain."""
-        return self._index or ChainIndex([self[place] for place in range(len(self))], self._family)
+        if self._index is None:
+            self._index = ChainIndex([self[place] for place in range(len(self))], self.family)
+        return self._index
 
     def following(self, context: Context, start: int, ignored: frozenset[str]) -> int:
         """Return the first rule from a position on that may match; see :meth:`ChainIndex.following`."""
@@ -67,8 +69,7 @@ class ChainRules:
             self._evaluated += 1
             if self._evaluated < _INDEX_AFTER * count:
                 return start
-            self._index = self.index()
-        return self._index.following(context, start, ignored)
+        return self.index().following(context, start, ignored)
 
 
 class Program:

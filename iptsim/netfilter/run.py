@@ -49,7 +49,14 @@ class Run:
             used = host.world.assumptions_used
             world = World(self.host, self.question, namespace, assumptions_used=used)
             hooks = self.namespaces.hooks_of(namespace)
-            found = Kernel(world, hooks, choices=host.choices, budget=host.budget, watches=host.watches)
+            found = Kernel(
+                world,
+                hooks,
+                choices=host.choices,
+                budget=host.budget,
+                watches=host.watches,
+                observer=host.observer,
+            )
             found.consulted, found.notes = host.consulted, host.notes
             self.containers[container.name] = found
         return found

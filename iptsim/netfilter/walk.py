@@ -6,10 +6,13 @@ The public entrance is :func:`walk`; :class:`Simulator` keeps what is prepared b
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from iptsim.dump.ruleset import Ruleset
 from iptsim.host.model import Host
 from iptsim.languages import Text, message, message_many
 from iptsim.netfilter.assumptions import check_assumption
+from iptsim.netfilter.kernel import Observer
 from iptsim.netfilter.listeners import unsaved
 from iptsim.netfilter.missing_tables import unseen_note
 from iptsim.netfilter.namespaces import Namespaces
@@ -45,7 +48,11 @@ def simulator_of(host: Host) -> Simulator:
 
 
 class Simulator:
-    """A host prepared for many questions; between them, the host must not change."""
+    """A host prepared for many questions; between them, the host must not change.
+
+    Attributes:
+        kept: what else is made from the host and kept for further questions, by name.
+    """
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -54,33 +61,40 @@ class Simulator:
         #: assumption -> why it has no effect; "" where it could have had one
         self._idle: dict[str, Text] = {}
         self._made_from = _parts(host)
+        self.kept: dict[str, Any] = {}
 
     def is_current(self) -> bool:
         """Return whether the host still has the rules from which this was made."""
         return all(one is other for one, other in zip(self._made_from, _parts(self.host), strict=True))
 
-    def walk(self, question: Question) -> Trace:
+    def walk(self, question: Question, observer: Observer | None = None) -> Trace:
         """Follow the packet of a question; see :func:`walk`.
 
         Of an endpoint that is many addresses, it follows the packet of one; the trace notes which rules treat others
         differently.
+
+        Args:
+            observer: follows the evaluation of the rules.
         """
-        trace, watches = self.walk_watched(question, _outside(question))
+        trace, watches = self.walk_watched(question, _outside(question), observer)
         trace.assumptions += filter(None, (watch.note() for watch in watches))
         return trace
 
-    def walk_watched(self, question: Question, sides: Sequence[Side]) -> tuple[Trace, tuple[Watch, ...]]:
+    def walk_watched(
+        self, question: Question, sides: Sequence[Side], observer: Observer | None = None
+    ) -> tuple[Trace, tuple[Watch, ...]]:
         """Follow the packet of a question, and return what the rules check about its addresses as well.
 
         Args:
             sides: the ends of the packet whose addresses are watched.
+            observer: follows the evaluation of the rules.
         """
         host = self.host
         start = first_packet(host, question)
         before = first_packet(host, question.after) if question.after is not None else None
         family = start.packet.family
         watches = tuple(Watch(host, side, family, getattr(start.packet, side)) for side in sides)
-        ways = Ways(self._namespaces, question, start, before, watches)
+        ways = Ways(self._namespaces, question, start, before, watches, observer)
         trace = ways.explore(())
         trace.id = None if question.id is None else str(question.id)
         missing = [
@@ -92,6 +106,10 @@ class Simulator:
         missing += unsaved(host, trace)
         trace.assumptions = list(dict.fromkeys([*host.assumptions, *missing, *start.notes, *ways.notes]))
         return trace, watches
+
+    def rulesets(self) -> list[Ruleset]:
+        """Return the rules of the host and of its containers."""
+        return self._namespaces.rulesets()
 
     def _idle_assumptions(self, assume: Iterable[str], used: set[str]) -> list[Text]:
         """Return why the unused assumptions of a question have no effect.

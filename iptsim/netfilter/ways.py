@@ -7,7 +7,7 @@ from dataclasses import replace
 from iptsim.languages import Text, message
 from iptsim.netfilter import replies
 from iptsim.netfilter.choices import Choices
-from iptsim.netfilter.kernel import Budget, Kernel
+from iptsim.netfilter.kernel import Budget, Kernel, Observer
 from iptsim.netfilter.legs import legs_of
 from iptsim.netfilter.merge import merge
 from iptsim.netfilter.namespaces import Namespaces
@@ -40,11 +40,13 @@ class Ways:
         start: Start,
         before: Start | None = None,
         watches: tuple[Watch, ...] = (),
+        observer: Observer | None = None,
     ) -> None:
         self.namespaces = namespaces
         self.question = question
         self.start = start
         self.before = before
+        self.observer = observer
         self.budget = Budget()
         self.runs = 0
         self.assumptions_used: set[str] = set()
@@ -108,6 +110,7 @@ class Ways:
             budget=self.budget,
             verbose=self.question.verbose,
             watches=self.watches,
+            observer=self.observer,
         )
 
 

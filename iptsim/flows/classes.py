@@ -1,0 +1,227 @@
+"""Classes of records that go the same way: one walk answers for all of a class.
+
+Records that agree in everything but addresses and ports, whose addresses and ports are of the same coarse kinds
+(:mod:`iptsim.flows.cuts`), differ only in what rules ask about them. So one of them is walked, and what its walk asked
+of the rules is asked for the others with vectors (:mod:`iptsim.flows.observing`): those with the same results go the
+same way. The others part there, and one of them is walked next. The tree of these walks is kept for further batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iptsim.errors import IptsimError
+from iptsim.explanation import Explanation, explain_trace
+from iptsim.flows.cuts import Cuts
+from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
+from iptsim.flows.vectors import VectorChain
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.walk import Simulator
+from iptsim.packet import Packet, address_text, parse_address
+from iptsim.question.model import Question
+from iptsim.question.start import first_packet
+
+Rows = NDArray[np.int64]
+#: The fields of a record -> those of its question.
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What happens to the records of a class.
+
+    Attributes:
+        verdict: ACCEPT, DROP, REJECT or DEPENDS; "" for an error.
+        code: the reason's code.
+        table / chain / rule / line: the deciding rule; without its number the policy.
+        text: the deciding rule as iptables-save prints it.
+        source / destination: the address and the port that NAT has given the packet; None where it kept its own.
+        error: why the record is not valid.
+    """
+
+    verdict: str = ""
+    code: str = ""
+    table: str | None = None
+    chain: str | None = None
+    rule: int | None = None
+    line: int | None = None
+    text: str | None = None
+    source: tuple[str | None, int | None] = (None, None)
+    destination: tuple[str | None, int | None] = (None, None)
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Node:
+    """A walk: its answer, what it asked, and the walks of those for which one of these had another result."""
+
+    answer: int
+    asked: list[Asked]
+    begin: int
+    children: dict[tuple[int, int], _Node] = field(default_factory=dict)
+
+
+class Classes:
+    """Finds the answers for records, by walking one record of each class.
+
+    Attributes:
+        answers: all different answers so far.
+        walks: how many packets were walked.
+        walked_alone: how many records were walked each for itself.
+    """
+
+    def __init__(self, simulator: Simulator, fine: Cuts) -> None:
+        self.simulator = simulator
+        self.answers: list[Answer] = []
+        self.walks = self.walked_alone = 0
+        self._fine = fine
+        self._numbers: dict[Answer, int] = {}
+        self._chains: dict[int, VectorChain] = {}
+        self._kinds: dict[int, Questions] = {}
+        self._trees: dict[Any, _Node] = {}
+        self._alone: dict[Any, int] = {}
+
+    def assign(
+        self, tree: Any, rows: Rows, places: Places, fields: Callable[[int], Fields], found: NDArray[np.int64]
+    ) -> list[Rows]:
+        """Find the answers of rows that lie in one coarse class.
+
+        Args:
+            tree: the name of the class, the same one in all batches.
+            rows: their numbers.
+            places: the fine kinds of rows.
+            fields: the fields of a row's question.
+            found: is given the number of each row's answer.
+
+        Returns:
+            The rows that must be walked each for itself.
+        """
+        root = self._trees.get(tree)
+        if root is None:
+            root = self._trees[tree] = self._walk(fields(int(rows[0])), 0)
+        alone = []
+        left = [(root, rows)]
+        while left:
+            node, rows = left.pop()
+            for number in range(node.begin, len(node.asked)):
+                asked = node.asked[number]
+                if isinstance(asked, Uneven):
+                    alone.append(rows)
+                    rows = rows[:0]
+                else:
+                    results = asked.results(rows, places)
+                    same = results == asked.result
+                    if same.all():
+                        continue
+                    for result in np.unique(results[~same]).tolist():
+                        others = rows[results == result]
+                        child = node.children.get((number, result))
+                        if child is None:
+                            child = self._walk(fields(int(others[0])), number + 1)
+                            node.children[number, result] = child
+                        left.append((child, others))
+                    rows = rows[same]
+                if not rows.size:
+                    break
+            found[rows] = node.answer
+        return alone
+
+    def alone(self, key: Any, fields: Callable[[], Fields]) -> int:
+        """Return the number of the answer for one packet.
+
+        Args:
+            key: equal for equal packets.
+        """
+        number = self._alone.get(key)
+        if number is None:
+            if len(self._alone) >= 1 << 20:
+                self._alone.clear()
+            number = self._alone[key] = self._walk(fields(), 0, observed=False).answer
+        return number
+
+    def _walk(self, fields: Fields, begin: int, *, observed: bool = True) -> _Node:
+        self.walks += 1
+        asked: list[Asked] = []
+        host = self.simulator.host
+        try:
+            question = Question(**fields)
+            observer = None
+            if observed and not (question.assume or question.fragment or question.after):
+                packet = _given(question, first_packet(host, question).packet)
+                observer = Observed(packet, self._fine, self._chains, self._kinds)
+                asked = observer.asked
+            elif observed:
+                asked = [Uneven()]
+            answer = _answer(explain_trace(host, question, self.simulator.walk(question, observer)))
+        except IptsimError as error:
+            answer = Answer(error=str(error))
+        number = self._numbers.get(answer)
+        if number is None:
+            number = self._numbers[answer] = len(self.answers)
+            self.answers.append(answer)
+        return _Node(number, asked, begin)
+
+
+def _given(question: Question, packet: Packet) -> Packet:
+    """Return a packet without the ports that the question left open."""
+    packet = packet.copy()
+    packet.sport = packet.sport if question.sport is not None else None
+    packet.dport = packet.dport if question.dport is not None else None
+    return packet
+
+
+def _answer(explanation: Explanation) -> Answer:
+    step, leg = explanation.reason.step, explanation.trace.legs[0]
+    rule = step.rule if step is not None else None
+    source: tuple[str | None, int | None] = (None, None)
+    destination: tuple[str | None, int | None] = (None, None)
+    end = _translated(leg)
+    if end is not None:
+        source = _changed(leg.packet, end, "src", "sport")
+        destination = _changed(leg.packet, end, "dst", "dport")
+    return Answer(
+        explanation.verdict,
+        explanation.reason.code.value,
+        step.table if step is not None else None,
+        step.chain if step is not None else None,
+        rule.position if rule is not None else None,
+        (rule.line or None) if rule is not None else None,
+        rule.text if rule is not None else None,
+        source,
+        destination,
+    )
+
+
+def _translated(leg: Leg) -> Packet | None:
+    """Return the packet as it arrives, or as it was when it was blocked; None if no address was changed."""
+    if leg.delivered is not None:
+        return leg.delivered.packet
+    packet = None
+    for step in leg.steps:
+        if not step.maybe and step.changes:
+            packet = packet or leg.packet.copy()
+            _change(packet, step)
+    return packet
+
+
+def _change(packet: Packet, step: Step) -> None:
+    for name in ("src", "dst"):
+        if name in step.changes:
+            setattr(packet, name, parse_address(step.changes[name][1])[1])
+    for name in ("sport", "dport"):
+        if name in step.changes:
+            setattr(packet, name, step.changes[name][1])
+
+
+def _changed(before: Packet, after: Packet, address: str, port: str) -> tuple[str | None, int | None]:
+    """Return an address and a port where they are no longer what they were; a port that is picked at random is None."""
+    old, new = getattr(before, address), getattr(after, address)
+    ports = getattr(before, port), getattr(after, port)
+    same = before.family == after.family and (old == new or old == 0)
+    return None if same else address_text(after.family, new), ports[1] if ports[0] != ports[1] else None

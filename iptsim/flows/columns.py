@@ -1,0 +1,204 @@
+"""The columns of a record batch as numbers: addresses, ports, and what else a record says as codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from iptsim.flows.cuts import Cuts, Kinds
+from iptsim.packet import parse_address
+
+#: A number that is not there.
+NONE = -1
+#: The columns of a record's ends: addresses, or the names of endpoints.
+_ENDS = (("src", "from"), ("dst", "to"))
+#: Columns that are only handed on to the result.
+PASSED_ON = frozenset({"id", "error"})
+
+_Int = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Side:
+    """The source or the destination of each record.
+
+    Attributes:
+        family: 4 or 6; 0 for the name of an endpoint, NONE for nothing.
+        place: the fine kind of an address, NONE for others.
+        value: an IPv4 address; another one, or a name, as a code.
+    """
+
+    family: NDArray[np.int8]
+    place: _Int
+    value: _Int
+
+
+class Places:
+    """The kinds of IPv4 addresses; blocks of 65,536 that no range divides are looked up at once."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self._starts, self._kinds = np.array(kinds.starts, np.int64), np.array(kinds.kinds, np.int64)
+        blocks = np.arange(1 << 16, dtype=np.int64) << 16
+        self._first = np.searchsorted(self._starts, blocks, "right") - 1
+        last = np.searchsorted(self._starts, blocks + 0xFFFF, "right") - 1
+        self._divided = self._first != last
+
+    def of(self, addresses: _Int) -> _Int:
+        """Return the kinds of addresses."""
+        blocks = addresses >> 16
+        found: _Int = self._first[blocks]
+        divided = np.flatnonzero(self._divided[blocks])
+        found[divided] = np.searchsorted(self._starts, addresses[divided], "right") - 1
+        return self._kinds[found]
+
+
+@dataclass(slots=True)
+class Codes:
+    """Numbers for values that are compared as they are, the same ones for all batches."""
+
+    known: dict[Any, int] = field(default_factory=dict)
+
+    def of(self, values: list[Any]) -> _Int:
+        """Return the numbers of values."""
+        known = self.known
+        return np.array([known.setdefault(value, len(known)) for value in values], np.int64)
+
+
+class Reader:
+    """Reads batches with the fine cuts of a host."""
+
+    def __init__(self, cuts: Cuts) -> None:
+        self._cuts = cuts
+        self._places = Places(cuts.addresses[4])
+        starts, kinds = np.array(cuts.ports.starts, np.int64), np.array(cuts.ports.kinds, np.int64)
+        self._ports = kinds[np.searchsorted(starts, np.arange(1 << 16), "right") - 1]
+        self._names = Codes()
+
+    def side(self, batch: pa.RecordBatch, name: str) -> Side:
+        """Return the source ("src") or the destination ("dst")."""
+        column, other = next(pair for pair in _ENDS if pair[0] == name)
+        values = _column(batch, column)
+        if values is None or (other in batch.schema.names and values.null_count):
+            further = _column(batch, other)
+            if values is None:
+                values = further
+            elif further is not None:
+                values = pc.coalesce(values.cast(pa.string()), further.cast(pa.string()))
+        if values is None:
+            return _nothing(batch.num_rows)
+        if pa.types.is_integer(values.type):
+            numbers = values.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+            good = (numbers >= 0) & (numbers < 1 << 32) & values.is_valid().to_numpy(zero_copy_only=False)
+            return self._side(numbers, good, values)
+        texts = values.cast(pa.string()) if not pa.types.is_string(values.type) else values
+        return self._side(*ipv4_numbers(texts), texts)
+
+    def _side(self, numbers: _Int, good: NDArray[np.bool_], values: pa.Array) -> Side:
+        family = np.where(good, 4, NONE).astype(np.int8)
+        place = np.full(len(numbers), NONE, np.int64)
+        value = np.where(good, numbers, NONE)
+        place[good] = self._places.of(numbers[good])
+        others = np.flatnonzero(~good)
+        if others.size:
+            # IPv6 and names: few of them are different
+            coded = values.take(pa.array(others)).dictionary_encode()
+            found = [self._other(text) for text in coded.dictionary.to_pylist()]
+            which = coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False)
+            there = which != NONE
+            table = np.array(found or [(NONE, NONE, NONE)], np.int64)[np.where(there, which, 0)]
+            family[others] = np.where(there, table[:, 0], NONE)
+            place[others] = np.where(there, table[:, 1], NONE)
+            value[others] = np.where(there, table[:, 2], NONE)
+        return Side(family, place, value)
+
+    def _other(self, text: Any) -> tuple[int, int, int]:
+        code = self._names.known.setdefault(text, len(self._names.known))
+        try:
+            family, address = parse_address(str(text))
+        except ValueError:
+            return 0, NONE, code
+        if family == 4:
+            return 0, NONE, code
+        return 6, self._cuts.addresses[family].of(address), code
+
+    def port(self, batch: pa.RecordBatch, name: str) -> tuple[_Int, _Int]:
+        """Return the kind and the number of each record's port; NONE for none, and for what is no port."""
+        values = _column(batch, name)
+        if values is None:
+            return (np.full(batch.num_rows, NONE, np.int64),) * 2
+        if not pa.types.is_integer(values.type):
+            texts = values.cast(pa.string())
+            values = pc.if_else(pc.match_substring_regex(texts, r"^[0-9]{1,5}$"), texts, None).cast(
+                pa.int64()
+            )
+        numbers = values.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
+        good = (numbers >= 0) & (numbers < 1 << 16)
+        place = np.where(good, self._ports[np.where(good, numbers, 0)], NONE)
+        return place, np.where(good, numbers, NONE)
+
+
+def _nothing(count: int) -> Side:
+    none = np.full(count, NONE, np.int64)
+    return Side(none.astype(np.int8), none, none)
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    """Return a column without the dictionary that it may have; None if there is none, or it is empty."""
+    if name not in batch.schema.names:
+        return None
+    values = batch.column(name)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    return None if pa.types.is_null(values.type) or values.null_count == len(values) else values
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value of a record as a question takes it."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
+    """Return IPv4 addresses as numbers, and which of the texts are such addresses, as inet_pton(3) takes them."""
+    count = len(texts)
+    numbers, good = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    _, offsets_buffer, data_buffer = texts.buffers()
+    if not count or data_buffer is None or not data_buffer.size:
+        return numbers, good
+    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1].astype(
+        np.int64
+    )
+    data = np.frombuffer(data_buffer, np.uint8)
+    first, last = offsets[0], offsets[-1]
+    part = data[first:last]
+    starts, ends = offsets[:-1] - first, offsets[1:] - first
+    dots = np.flatnonzero(part == ord("."))
+    before = np.searchsorted(dots, starts)
+    good = np.searchsorted(dots, ends) - before == 3
+    odd = np.flatnonzero((part != ord(".")) & ((part < ord("0")) | (part > ord("9"))))
+    if odd.size:
+        good &= np.searchsorted(odd, ends) == np.searchsorted(odd, starts)
+    if texts.null_count:
+        good &= texts.is_valid().to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(good)
+    if not rows.size:
+        return numbers, good
+    stops = dots[before[rows][:, None] + np.arange(3)]
+    begins = np.column_stack([starts[rows], stops + 1])
+    stops = np.column_stack([stops, ends[rows]])
+    lengths = stops - begins
+    digits = part.astype(np.int64) - ord("0")
+    last_place = np.maximum(stops - 1, 0)
+    values = digits[last_place]
+    values += np.where(lengths > 1, digits[np.maximum(stops - 2, 0)] * 10, 0)
+    values += np.where(lengths > 2, digits[np.maximum(stops - 3, 0)] * 100, 0)
+    padded = (lengths > 1) & (digits[np.minimum(begins, len(digits) - 1)] == 0)
+    fine = ((lengths > 0) & (lengths < 4) & (values < 256) & ~padded).all(axis=1)
+    good[rows[~fine]] = False
+    whole = (values << np.array([24, 16, 8, 0])).sum(axis=1)
+    numbers[rows] = np.where(fine, whole, 0)
+    return numbers, good

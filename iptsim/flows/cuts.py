@@ -1,0 +1,299 @@
+"""Where addresses and ports are told apart: by what is known of a host, and by its rules.
+
+Numbers in the same ranges are alike. What the walk asks about an address besides the rules are the routes, the
+interfaces, the containers and the sockets of the host, and the addresses that the kernel treats specially: their
+ranges make the coarse kinds. The fine kinds are those of these ranges, of all ranges in the conditions of rules, and of
+the elements of the sets that they look up.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from ipaddress import ip_network
+from random import Random
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Ruleset
+from iptsim.errors import IptsimError
+from iptsim.extensions.base import Match, Target
+from iptsim.extensions.constraints import Constraint, Masked, Several
+from iptsim.extensions.nat import NatRange
+from iptsim.host.model import Host
+from iptsim.host.namespace import BITS, Namespace, prefix_mask
+from iptsim.netfilter.chain_index import WIDTHS, ranges_of
+from iptsim.packet import FAMILIES, Family, parse_address
+from iptsim.question.header import DEFAULT_SPORT
+
+#: Addresses that the kernel treats specially (include/linux/in.h, include/net/ipv6.h, RFC 6724).
+_SPECIAL: dict[Family, tuple[str, ...]] = {
+    4: ("0.0.0.0/32", "0.0.0.0/8", "127.0.0.0/8", "127.0.0.1/32", "127.0.0.11/32", "169.254.0.0/16", "224.0.0.0/4",
+        "224.0.0.1/32", "224.0.0.0/24", "240.0.0.0/4", "255.255.255.255/32"),
+    6: ("::/128", "::1/128", "::/96", "::ffff:0:0/96", "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16",
+        "64:ff9b::/96", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+        "ff02::1:ff00:0/104", *(f"ff{kind:02x}::{node}" for kind in range(256) for node in ("0/16", "1", "2")),
+        "ff05::2"),
+}  # fmt: skip
+#: The first 104 bits of the groups to which neighbours are solicited (RFC 4291, section 2.7.1).
+SOLICITED = 0xFF0200000000000000000001FF
+#: Ports that a packet gets where none is given, and of services that containers have themselves.
+_PORTS = (0, 53, 80, DEFAULT_SPORT)
+_PORT = re.compile(r"^(?:\w+:)?(\d+)(?:-(\d+))?$")
+
+
+class Kinds:
+    """Numbers by the ranges in which they lie: those in the same ones are of one kind.
+
+    Args:
+        ranges: first and last number of each range.
+        width: of the numbers, in bits.
+
+    Attributes:
+        starts: the first numbers of the intervals between all ends of ranges, in order.
+        kinds: the kind of each interval.
+        examples: a number of each kind.
+    """
+
+    def __init__(self, ranges: set[tuple[int, int]], width: int) -> None:
+        random = Random(0)  # noqa: S311 -- marks that differ, nothing secret
+        changes: dict[int, int] = {0: 0}
+        for first, last in sorted(ranges):
+            mark = random.getrandbits(128)
+            for edge in (first, last + 1):
+                if edge < 1 << width:
+                    changes[edge] = changes.get(edge, 0) ^ mark
+        self.starts = sorted(changes)
+        self.kinds: list[int] = []
+        self.examples: list[int] = []
+        known: dict[int, int] = {}
+        marks = 0
+        for start in self.starts:
+            # equal for intervals in the same ranges
+            marks ^= changes[start]
+            if marks not in known:
+                known[marks] = len(known)
+                self.examples.append(start)
+            self.kinds.append(known[marks])
+
+    def of(self, number: int) -> int:
+        """Return the kind of a number."""
+        return self.kinds[bisect_right(self.starts, number) - 1]
+
+
+class Cuts(NamedTuple):
+    """The kinds of addresses, by family, and of ports."""
+
+    addresses: dict[Family, Kinds]
+    ports: Kinds
+
+    def named(self, name: str, family: Family) -> Kinds:
+        """Return the kinds of a field of a packet: "src", "dst", "sport" or "dport"."""
+        return self.ports if name.endswith("port") else self.addresses[family]
+
+
+class _Marks:
+    """Collects ranges."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[Family, set[tuple[int, int]]] = {4: set(), 6: set()}
+        self.ports: set[tuple[int, int]] = set()
+
+    def address(self, family: Family, first: int | None, last: int | None = None) -> None:
+        """Tell the addresses from a first to a last apart from all others."""
+        if first is not None:
+            self.addresses[family].add((first, first if last is None else last))
+
+    def prefix(self, family: Family, address: int | None, length: int) -> None:
+        """Tell the addresses of a prefix apart from all others."""
+        if address is not None:
+            first = address & prefix_mask(family, length)
+            self.address(family, first, first | (1 << BITS[family] - length) - 1)
+
+    def network(self, text: str) -> None:
+        """Tell the addresses of a network apart; a text that is none is left out."""
+        try:
+            network = ip_network(text.partition("%")[0], strict=False)
+        except ValueError:
+            return
+        family: Family = 4 if network.version == 4 else 6
+        self.address(family, int(network.network_address), int(network.broadcast_address))
+
+    def port(self, first: int | None, last: int | None = None) -> None:
+        """Tell the ports from a first to a last apart from all others."""
+        if first is not None:
+            self.ports.add((first, first if last is None else last))
+
+    def cuts(self) -> Cuts:
+        """Return what was collected."""
+        return Cuts(
+            {family: Kinds(self.addresses[family], BITS[family]) for family in FAMILIES},
+            Kinds(self.ports, 16),
+        )
+
+
+def cuts_of(host: Host, rulesets: list[Ruleset]) -> tuple[Cuts, Cuts]:
+    """Return the coarse and the fine kinds on a host.
+
+    Args:
+        rulesets: the rules in all its namespaces.
+    """
+    marks = _Marks()
+    for family in FAMILIES:
+        for text in _SPECIAL[family]:
+            marks.network(text)
+    for port in _PORTS:
+        marks.port(port)
+    _mark_host(marks, host)
+    for ruleset in rulesets:
+        for rule in ruleset.rules():
+            if isinstance(rule.target, Target):
+                _mark_target(marks, rule.target)
+    coarse = marks.cuts()
+    for ruleset in rulesets:
+        seen: set[int] = set()
+        for rule in ruleset.rules():
+            for match in (rule.parameters, *rule.matches):
+                if id(match) not in seen:
+                    seen.add(id(match))
+                    _mark_match(marks, ruleset.family, match)
+    for ipset in (host.ipsets or {}).values():
+        for text, _ in ipset.entries:
+            for part in text.split(","):
+                _mark_member(marks, part)
+    return coarse, marks.cuts()
+
+
+def _mark_host(marks: _Marks, host: Host) -> None:
+    containers = list(host.containers.values())
+    for namespace in (host.namespace, *(one.namespace for one in containers)):
+        _mark_namespace(marks, namespace)
+    for container in containers:
+        for endpoint in container.endpoints.values():
+            for family, address in (*endpoint.addresses.items(), *endpoint.gateways.items()):
+                marks.address(family, address)
+        for published in (*container.published, *container.opened):
+            marks.port(published.host_port)
+            marks.port(published.container_port)
+            marks.network(published.host_address or "")
+        for exposed in container.exposed:
+            marks.port(exposed.port)
+        for text in container.dns:
+            marks.network(text)
+    for network in host.networks.values():
+        for subnet in network.subnets:
+            marks.prefix(subnet.family, subnet.address, subnet.prefix_length)
+            marks.address(subnet.family, subnet.gateway)
+        marks.network(network.host_binding or "")
+
+
+def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
+    for interface in namespace.interfaces.values():
+        for own in interface.addresses:
+            # of IPv6 the kernel compares sources by how much they have in common with the destination
+            lengths = range(BITS[6] + 1) if own.family == 6 else (own.prefix_length, BITS[4])
+            for length in lengths:
+                marks.prefix(own.family, own.address, length)
+            if own.family == 6:
+                marks.address(6, SOLICITED << 24 | own.address & 0xFFFFFF)
+            marks.address(own.family, own.network)
+            marks.prefix(own.family, own.peer, own.prefix_length)
+            marks.address(own.family, own.peer)
+            marks.address(own.family, own.broadcast)
+    for route in namespace.routes:
+        marks.prefix(route.family, route.destination, route.prefix_length)
+        marks.prefix(route.family, route.from_address, route.from_length)
+        marks.address(route.family, route.source)
+        marks.address(route.gateway_family or route.family, route.gateway)
+        for hop in route.nexthops:
+            marks.address(hop.gateway_family or route.family, hop.gateway)
+    for rule in namespace.rules:
+        marks.prefix(rule.family, rule.src, rule.src_length)
+        marks.prefix(rule.family, rule.dst, rule.dst_length)
+        for span in (rule.sport, rule.dport):
+            if span is not None:
+                marks.port(*span)
+    for neighbour in namespace.neighbours:
+        marks.address(neighbour.family, neighbour.address)
+    for listener in namespace.listeners or ():
+        marks.port(listener.port)
+        for family in FAMILIES:
+            if listener.address is not None and listener.address < 1 << BITS[family]:
+                marks.address(family, listener.address)
+    for text in namespace.nameservers():
+        marks.network(text)
+
+
+def _mark_target(marks: _Marks, target: Target) -> None:
+    """Tell apart what a target may write into a packet."""
+    for _, value in target.given():
+        if isinstance(value, NatRange):
+            if value.addresses:
+                marks.address(_family(value.family), *value.addresses)
+                for one in value.addresses:
+                    marks.address(_family(value.family), one)
+            if value.ports:
+                marks.port(*value.ports)
+                for port in value.ports:
+                    marks.port(port)
+        elif isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int) for one in value):
+            for port in value:
+                marks.port(port)
+
+
+def _family(number: int) -> Family:
+    return 4 if number == 4 else 6
+
+
+def _mark_match(marks: _Marks, family: Family, match: Match) -> None:
+    try:
+        predicates = match.predicates()
+    except IptsimError:
+        return
+    for predicate in predicates:
+        for constraint in _parts(predicate.constraint):
+            width = WIDTHS[family].get(constraint.field.key)
+            if width is not None:
+                _mark_constraint(marks, family, constraint, width)
+
+
+def _parts(constraint: Constraint | Several | None) -> Iterator[Constraint]:
+    if isinstance(constraint, Constraint):
+        yield constraint
+    elif constraint is not None:
+        for part in constraint.parts:
+            yield from _parts(part)
+
+
+def _mark_constraint(marks: _Marks, family: Family, constraint: Constraint, width: int) -> None:
+    ranges = ranges_of(constraint, width)
+    for low, high in ranges or ():
+        if width == 16:
+            marks.port(low, high)
+        else:
+            marks.address(family, low, high)
+
+
+def has_gaps(constraint: Constraint, family: int) -> bool:
+    """Return whether a condition on a number holds for no ranges, so that no kinds tell its numbers apart."""
+    width = WIDTHS[family].get(constraint.field.key)
+    return (
+        width is not None and isinstance(constraint.allowed, Masked) and ranges_of(constraint, width) is None
+    )
+
+
+def _mark_member(marks: _Marks, text: str) -> None:
+    """Tell apart the address, the network, the range or the ports in an element of a set."""
+    found = _PORT.match(text)
+    if found:
+        marks.port(int(found[1]) & 0xFFFF, int(found[2] or found[1]) & 0xFFFF)
+        return
+    first, dash, last = text.partition("-")
+    if not dash:
+        marks.network(text)
+        return
+    try:
+        (family, low), (_, high) = parse_address(first), parse_address(last)
+    except ValueError:
+        return
+    marks.address(family, low, high)

@@ -1,0 +1,328 @@
+"""What the rules of a host do with the records of a batch: arrow record batches in and out, numpy inside."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from iptsim.flows.classes import Answer, Classes, Fields
+from iptsim.flows.columns import NONE, PASSED_ON, Codes, Reader, Side, plain_value
+from iptsim.flows.cuts import Kinds, cuts_of
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import Simulator, simulator_of
+from iptsim.question.header import DEFAULT_SPORT
+
+#: The columns of a result, in order; those of the record precede them.
+SCHEMA = pa.schema(
+    [
+        ("verdict", pa.string()),
+        ("code", pa.string()),
+        ("table", pa.string()),
+        ("chain", pa.string()),
+        ("rule", pa.int32()),
+        ("line", pa.int32()),
+        ("nat_src", pa.string()),
+        ("nat_sport", pa.int32()),
+        ("nat_dst", pa.string()),
+        ("nat_dport", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
+_ENDS = ("src", "dst", "from", "to", "sport", "dport")
+_Int = NDArray[np.int64]
+
+
+def decide(host: Host, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return what the rules of a host do with each record of a batch.
+
+    A record is a new connection, unless its fields say otherwise; only its first packet and the reply are followed.
+    The answers are those of :func:`iptsim.explain`. What is prepared is kept with the host.
+
+    Args:
+        host: the host, as from :func:`iptsim.load_host`. It can be pickled.
+        batch: the fields of a batch line as columns: `src`, `dst`, `proto`, `sport`, `dport`, `in`, `state` and so
+            on. Addresses are texts, or numbers of IPv4. A null is a field that is not given.
+
+    Returns:
+        A batch with :data:`SCHEMA`, in the same order. The deciding rule has no number if it is a policy, and no
+        table if the kernel decides. `error` says why a record is not valid.
+    """
+    return decider_of(host).decide(batch)
+
+
+def decider_of(host: Host) -> Decider:
+    """Return what decides about records on a host, which is kept with it."""
+    simulator = simulator_of(host)
+    found: Decider | None = simulator.kept.get("flows")
+    if found is None:
+        found = simulator.kept["flows"] = Decider(simulator)
+    return found
+
+
+class Decider:
+    """Decides about records on a host.
+
+    Attributes:
+        classes: the walks so far.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._host = simulator.host
+        coarse, fine = cuts_of(simulator.host, simulator.rulesets())
+        self._fine = fine
+        self.classes = Classes(simulator, fine)
+        self._reader = Reader(fine)
+        self._codes: dict[str, Codes] = {}
+        self._rest = Codes()
+        #: fine kind -> coarse kind
+        self._coarse = {
+            family: _coarser(coarse.addresses[family], kinds) for family, kinds in fine.addresses.items()
+        }
+        self._coarse_ports = _coarser(coarse.ports, fine.ports)
+        self._tracked = _tracked_sources(simulator.host)
+
+    def decide(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the answers as a batch; see :func:`decide`."""
+        numbers = self.numbers(batch)
+        return result_batch(self.classes.answers, numbers)
+
+    def numbers(self, batch: pa.RecordBatch) -> _Int:
+        """Return the number of each record's answer in :attr:`Classes.answers`."""
+        if not batch.num_rows:
+            return np.zeros(0, np.int64)
+        return _Batch(self, batch).numbers()
+
+    # -- for a batch ------------------------------------------------------------------------------
+
+    def codes(self, name: str, values: pa.Array) -> _Int:
+        """Return the values of a column that are compared as they are, as codes; 0 for none."""
+        known = self._codes.setdefault(name, Codes({None: 0}))
+        coded = values.dictionary_encode() if not pa.types.is_dictionary(values.type) else values
+        table = known.of(list(map(_hashable, coded.dictionary.to_pylist())))
+        which = coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
+        if not len(table):
+            return np.zeros(len(which), np.int64)
+        return np.where(which == NONE, 0, table[np.where(which == NONE, 0, which)])
+
+    def rest(self, values: list[Any]) -> _Int:
+        """Return what is not an address or a port, as codes."""
+        return self._rest.of(values)
+
+    def coarse(self, side: Side) -> _Int:
+        """Return the coarse kind of addresses; for names their code."""
+        found = side.value.copy()
+        for family, table in self._coarse.items():
+            rows = np.flatnonzero(side.family == family)
+            found[rows] = table[side.place[rows]]
+        return found
+
+    def coarse_port(self, places: _Int) -> _Int:
+        """Return the coarse kind of ports, NONE for none."""
+        return np.where(places == NONE, NONE, self._coarse_ports[np.where(places == NONE, 0, places)])
+
+    def is_tracked(self, side: Side, ports: _Int) -> NDArray[np.bool_] | None:
+        """Return which records have the source of a connection that conntrack knows; None if it knows none."""
+        if not self._tracked.size:
+            return None
+        sources = side.value << 16 | np.where(ports == NONE, DEFAULT_SPORT, ports)
+        tracked: NDArray[np.bool_] = np.isin(sources, self._tracked) | (side.family == 6)
+        return tracked
+
+    @property
+    def reader(self) -> Reader:
+        """What reads the columns."""
+        return self._reader
+
+
+def _hashable(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | bool | bytes) else repr(value)
+
+
+def _coarser(coarse: Kinds, fine: Kinds) -> _Int:
+    return np.array([coarse.of(example) for example in fine.examples], np.int64)
+
+
+def _tracked_sources(host: Host) -> _Int:
+    """Return the sources of the connections that conntrack knows, in both directions: address and port as a number."""
+    found = set()
+    for entry in host.conntrack:
+        for flow in (entry.connection.original, entry.connection.reply):
+            if flow.src < 1 << 32:
+                found.add(flow.src << 16 | (DEFAULT_SPORT if flow.sport is None else flow.sport))
+    return np.array(sorted(found), np.int64)
+
+
+class _Batch:
+    """One batch while it is decided."""
+
+    def __init__(self, decider: Decider, batch: pa.RecordBatch) -> None:
+        self._decider, self._batch = decider, batch
+        reader = decider.reader
+        self._sides = {name: reader.side(batch, name) for name in ("src", "dst")}
+        self._ports = {name: reader.port(batch, name) for name in ("sport", "dport")}
+        self._names = [name for name in batch.schema.names if name not in PASSED_ON]
+
+    def numbers(self) -> _Int:
+        decider, count = self._decider, self._batch.num_rows
+        rest, tree = self._rest(), [decider.coarse(side) for side in self._sides.values()]
+        tree += [decider.coarse_port(places) for places, _ in self._ports.values()]
+        equal = [
+            self._sides["src"].value == self._sides["dst"].value,
+            self._ports["sport"][1] == self._ports["dport"][1],
+        ]
+        families = [side.family.astype(np.int64) for side in self._sides.values()]
+        places = [side.place for side in self._sides.values()] + [
+            places for places, _ in self._ports.values()
+        ]
+        coarse = _combined([rest, *families, *tree, *(one.astype(np.int64) for one in equal)])
+        fine = _combined([coarse, *places])
+        tracked = decider.is_tracked(self._sides["src"], self._ports["sport"][1])
+        alone = [] if tracked is None else [np.flatnonzero(tracked)]
+        rows, which = _different(fine)
+        if tracked is not None:
+            rows, which = _different(np.where(tracked, -1, fine))
+        found = np.full(len(rows), NONE, np.int64)
+        order, groups = _grouped(coarse[rows])
+        at = dict(zip(("src", "dst", "sport", "dport"), (column[rows] for column in places), strict=True))
+        keys = [column[rows] for column in (rest, *families, *tree, *equal)]
+        lonely = []
+        for group in groups:
+            members = order[group]
+            first = int(members[0])
+            if tracked is not None and tracked[rows[first]]:
+                continue
+            name = tuple(int(column[first]) for column in keys)
+            lonely += decider.classes.assign(
+                name,
+                members,
+                lambda column, some: at[column][some],
+                lambda row: self._fields(int(rows[row])),
+                found,
+            )
+        numbers = found[which]
+        if lonely:
+            mark = np.zeros(len(rows), np.bool_)
+            mark[np.concatenate(lonely)] = True
+            alone.append(np.flatnonzero(mark[which]))
+        for records in alone:
+            self._walk_alone(records, rest, numbers)
+        assert count == len(numbers)
+        return numbers
+
+    def _walk_alone(self, records: _Int, rest: _Int, numbers: _Int) -> None:
+        """Walk records of which each may go a way of its own; equal ones are walked once."""
+        columns = [rest[records]]
+        for side in self._sides.values():
+            columns += [side.family[records].astype(np.int64), side.value[records]]
+        columns += [number[records] for _, number in self._ports.values()]
+        classes = self._decider.classes
+        classes.walked_alone += len(records)
+        rows, which = _different(_combined(columns))
+        found = [
+            classes.alone(
+                tuple(int(column[row]) for column in columns), partial(self._fields, int(records[row]))
+            )
+            for row in rows.tolist()
+        ]
+        numbers[records] = np.array(found, np.int64)[which]
+
+    def _rest(self) -> _Int:
+        """Return what the records say besides addresses and ports, as codes that are the same in all batches."""
+        batch = self._batch
+        both = {other for one, other in (("src", "from"), ("dst", "to")) if {one, other} <= {*self._names}}
+        columns = {}
+        for name in self._names:
+            values = batch.column(name)
+            if name in ("src", "dst", "from", "to") and name not in both:
+                continue
+            if name in ("sport", "dport"):
+                # what is no port is part of the rest, for the error
+                odd = (self._ports[name][1] == NONE) & values.is_valid().to_numpy(zero_copy_only=False)
+                if not odd.any():
+                    continue
+                values = pa.array(
+                    np.where(odd, values.cast(pa.string()).to_numpy(zero_copy_only=False), None)
+                )
+            if values.null_count == len(values):
+                continue
+            columns[name] = self._decider.codes(name, values)
+        if not columns:
+            return np.zeros(batch.num_rows, np.int64) + self._decider.rest([()])
+        combined = _combined(list(columns.values()))
+        rows, which = _different(combined)
+        names = tuple(columns)
+        said = [
+            tuple((name, int(columns[name][row])) for name in names if columns[name][row])
+            for row in rows.tolist()
+        ]
+        return self._decider.rest(said)[which]
+
+    def _fields(self, record: int) -> Fields:
+        """Return the question of a record."""
+        fields: Fields = {}
+        for name in self._names:
+            value = plain_value(self._batch.column(name)[record].as_py())
+            if value is not None and value != "":
+                fields[name] = value
+        for name in ("src", "dst", "from", "to"):
+            if isinstance(fields.get(name), int):
+                fields[name] = ".".join(str(fields[name] >> shift & 255) for shift in (24, 16, 8, 0))
+        if "src" in fields and "from" not in fields and "in" not in fields:
+            fields["from"] = fields.pop("src")
+        return fields
+
+
+def _combined(columns: list[_Int]) -> _Int:
+    """Return columns of numbers from NONE as one column: equal where all are equal."""
+    found = columns[0] + 1
+    size = int(found.max()) + 1 if len(found) else 1
+    for column in columns[1:]:
+        span = int(column.max()) + 2 if len(column) else 1
+        if size * span >= 1 << 62:
+            _, found = _different(found)
+            size = int(found.max()) + 1
+        found = found * span + (column + 1)
+        size *= span
+    return found
+
+
+def _different(numbers: _Int) -> tuple[_Int, _Int]:
+    """Return the first place of each different number, and for each number which of them it is."""
+    coded = pa.array(numbers).dictionary_encode()
+    which = coded.indices.to_numpy().astype(np.int64)
+    first = np.empty(len(coded.dictionary), np.int64)
+    first[which[::-1]] = np.arange(len(which) - 1, -1, -1)
+    return first, which
+
+
+def _grouped(numbers: _Int) -> tuple[_Int, list[slice]]:
+    """Return the places of numbers in an order in which equal ones are together, and the parts of equal ones."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    bounds = np.flatnonzero(np.diff(ordered)) + 1
+    edges = [0, *bounds.tolist(), len(order)]
+    return order, [slice(begin, end) for begin, end in pairwise(edges)]
+
+
+def result_batch(answers: list[Answer], numbers: _Int) -> pa.RecordBatch:
+    """Return answers as a batch with :data:`SCHEMA`."""
+    used, which = _different(numbers)
+    chosen = [answers[numbers[place]] for place in used.tolist()]
+    rows = [
+        (
+            one.verdict or None, one.code or None, one.table, one.chain, one.rule, one.line, *one.source,
+            *one.destination, one.error,
+        )
+        for one in chosen
+    ]  # fmt: skip
+    indices = pa.array(which, pa.int32())
+    columns = []
+    for place, kind in enumerate(SCHEMA):
+        values = pa.array([row[place] for row in rows], kind.type)
+        columns.append(values.take(indices))
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

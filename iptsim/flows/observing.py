@@ -1,0 +1,253 @@
+"""What a walk asked about the addresses and ports of its packet, so that it can be asked about others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iptsim.extensions.base import Target
+from iptsim.extensions.constraints import Constraint, Several
+from iptsim.extensions.nat import NatRange
+from iptsim.flows.cuts import SOLICITED, Cuts, has_gaps
+from iptsim.flows.vectors import COLUMNS, Numbers, VectorChain
+from iptsim.netfilter.chain_index import indexed
+from iptsim.netfilter.prepared import Condition, Prepared
+from iptsim.netfilter.program import ChainRules
+from iptsim.packet import Context, Packet, Unknown
+
+#: Fields of conditions that say the same of all packets of a coarse class that went the same way so far.
+_SAME = frozenset({
+    "proto", "in_interface", "out_interface", "ct.state", "mark", "tcp_flags", "tcp_options", "fragment", "ttl", "tos",
+    "length", "icmp_type", "pkttype", "src_mac", "local_socket", "uid", "gid", "other_groups", "physical_in",
+    "physical_out", "physical_in.present", "physical_out.present", "ct", "ct.mark", "ct.status", "ct.direction",
+    "ct.proto", "ct.labels", "ct.helper", "ct.expires", "backend", "merges_ports", "mss", "chance", "limit", "udp",
+})  # fmt: skip
+_SAME_BEGINNINGS = (
+    "fact.", "src.type", "dst.type", "reverse_path", "nth.", "connlimit", "src.own_type", "dst.own_type", "hashlimit",
+    "quota", "rateest", "nfacct.", "hidden ", "-m ",
+)  # fmt: skip
+#: Targets whose effect does not depend on the addresses and ports of a packet.
+_EVEN_TARGETS = frozenset({
+    "ACCEPT", "DROP", "RETURN", "REJECT", "QUEUE", "LOG", "NFLOG", "ULOG", "MARK", "CONNMARK", "NOTRACK", "CT", "DNAT",
+    "SNAT", "MASQUERADE", "REDIRECT", "TCPMSS", "CLASSIFY", "DSCP", "TOS", "TTL", "HL", "ECN", "TRACE", "CHECKSUM",
+    "AUDIT", "CONNSECMARK", "SECMARK", "NFQUEUE", "IDLETIMER", "LED", "TEE", "TCPOPTSTRIP", "RATEEST", "SYNPROXY",
+})  # fmt: skip
+
+Rows = NDArray[np.int64]
+#: The kinds of some rows: the name of a column and the rows -> their numbers.
+Places = Callable[[str, Rows], Numbers]
+
+
+@dataclass(slots=True)
+class Lookup:
+    """That a rule of a chain was the first that may match.
+
+    Attributes:
+        fixed: the rules that all but the columns allow, as bits, from where the search began.
+        columns: field of the chain's index -> the column of the record that it has.
+        result: the rule's place.
+    """
+
+    chain: VectorChain
+    fixed: int
+    columns: dict[tuple[str, int], str]
+    result: int
+
+    def results(self, rows: Rows, places: Places) -> Numbers:
+        """Return the result for each of some rows."""
+        columns = {key: places(column, rows) for key, column in self.columns.items()}
+        return self.chain.first(self.fixed, columns, len(rows))
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """That a condition held, did not, or was unknown.
+
+    Attributes:
+        context: the packet for which it was evaluated.
+        columns: attribute of the packet -> the column of the record that it has.
+        result: 0, 1, or 2 for unknown.
+    """
+
+    condition: Condition
+    context: Context
+    columns: dict[str, str]
+    cuts: Cuts
+    result: int
+
+    def results(self, rows: Rows, places: Places) -> Numbers:
+        """Return the result for each of some rows."""
+        numbers = np.stack([places(column, rows) for column in self.columns.values()])
+        different, which = np.unique(numbers, axis=1, return_inverse=True)
+        found = np.array([self._result(one) for one in different.T.tolist()], np.int64)
+        return found[which.reshape(-1)]
+
+    def _result(self, numbers: list[int]) -> int:
+        context = copy.copy(self.context)
+        context.packet = self.context.packet.copy()
+        family = context.packet.family
+        for attribute, number in zip(self.columns, numbers, strict=True):
+            setattr(context.packet, attribute, self.cuts.named(attribute, family).examples[number])
+        return _outcome(self.condition.test(context))
+
+
+class Uneven:
+    """That something was asked that kinds do not tell: each packet must be walked."""
+
+
+#: What a walk asked.
+Asked = Lookup | Evaluation | Uneven
+
+
+class Observed:
+    """Follows one walk.
+
+    Args:
+        packet: the packet of the record; of ports that it does not give None.
+        chains: the chains as matrices, kept for all walks.
+        kinds: which conditions of a rule are to be asked for other packets, kept for all walks.
+
+    Attributes:
+        asked: what the walk asked, in order.
+    """
+
+    def __init__(
+        self,
+        packet: Packet,
+        cuts: Cuts,
+        chains: dict[int, VectorChain],
+        kinds: dict[int, Questions],
+    ) -> None:
+        self._packet, self._cuts, self._chains, self._kinds = packet, cuts, chains, kinds
+        self.asked: list[Asked] = []
+
+    def following(self, rules: ChainRules, context: Context, start: int) -> int:
+        """Return the first rule from a position on that may match; see :class:`iptsim.netfilter.kernel.Observer`."""
+        if start >= len(rules):
+            return start
+        chain = self._chains.get(id(rules))
+        if chain is None:
+            chain = self._chains[id(rules)] = VectorChain(rules, self._cuts)
+        index = rules.index()
+        fixed = allowed = (1 << index.count) - 1 >> start << start
+        columns: dict[tuple[str, int], str] = {}
+        for key, field in index.fields.items():
+            value = field.read(context)
+            bits = field.allowing(value)
+            allowed &= bits
+            column = None if isinstance(value, Unknown) else self._column(key[0], context.packet)
+            if column is None:
+                fixed &= bits
+            else:
+                columns[key] = column
+        result = (allowed & -allowed).bit_length() - 1 if allowed else index.count
+        groups = chain.tells_groups and context.packet.dst >> 24 == SOLICITED
+        if groups or any(key[0] in chain.uneven for key in columns):
+            self.asked.append(Uneven())
+        elif columns:
+            self.asked.append(Lookup(chain, fixed, columns, result))
+        return result
+
+    def evaluates(self, rule: Prepared, context: Context) -> None:
+        """Take note of the conditions that the index does not hold; see :class:`iptsim.netfilter.kernel.Observer`."""
+        kinds = self._kinds.get(id(rule))
+        if kinds is None:
+            kinds = self._kinds[id(rule)] = Questions(rule, context.packet.family)
+        if kinds.recent and context.surroundings.recent("DEFAULT") is not None:
+            self.asked.append(Uneven())
+            return
+        for condition in kinds.asked:
+            if condition is None:
+                self.asked.append(Uneven())
+                return
+            columns = {
+                name: column for name in COLUMNS if (column := self._column(name, context.packet)) is not None
+            }
+            if columns:
+                kept = copy.copy(context)
+                kept.packet, kept.consulted = context.packet.copy(), set()
+                outcome = _outcome(condition.test(kept))
+                self.asked.append(Evaluation(condition, kept, columns, self._cuts, outcome))
+
+    def _column(self, name: str, packet: Packet) -> str | None:
+        """Return the column of the record that a field of the packet has; None for another value.
+
+        What else can be written into a packet is a coarse class of its own, so that equal values are no chance.
+        """
+        if name not in COLUMNS or packet.family != self._packet.family:
+            return None
+        value = getattr(packet, name)
+        if value is None:
+            return None
+        ways = ("src", "dst") if name in ("src", "dst") else ("sport", "dport")
+        return next((way for way in ways if getattr(self._packet, way) == value), None)
+
+
+def _outcome(truth: object) -> int:
+    return 2 if isinstance(truth, Unknown) else int(bool(truth))
+
+
+class Questions:
+    """Which conditions of a rule must be asked for other packets as well.
+
+    Attributes:
+        rule: the rule, so that it is kept.
+        asked: the conditions; None where no kind tells the result, or what the target does.
+        recent: whether it looks up a list of `-m recent`, which is unknown unless the lists were saved.
+    """
+
+    def __init__(self, rule: Prepared, family: int) -> None:
+        self.rule = rule
+        self.asked: list[Condition | None] = []
+        known = sum(1 for _ in indexed(rule))
+        self.recent = any(condition.match == "recent" for condition in rule.conditions)
+        for condition in rule.conditions[known:]:
+            if condition.match == "recent":
+                continue
+            kind = _kind(condition, family)
+            if kind == "uneven":
+                self.asked.append(None)
+            elif kind == "asked":
+                self.asked.append(condition)
+        if isinstance(rule.target, Target) and not _is_even(rule.target):
+            self.asked.append(None)
+
+
+def _kind(condition: Condition, family: int) -> str:
+    """Return whether a condition says the same of all packets ("same"), of all of a kind ("asked"), or neither."""
+    if condition.predicate.effect is not None:
+        return "uneven"
+    return _kind_of(condition.predicate.constraint, family)
+
+
+def _kind_of(constraint: Constraint | Several | None, family: int) -> str:
+    if constraint is None:
+        return "uneven"
+    if isinstance(constraint, Several):
+        kinds = {_kind_of(part, family) for part in constraint.parts}
+        return next((kind for kind in ("uneven", "asked") if kind in kinds), "same")
+    key = constraint.field.key
+    if key in COLUMNS:
+        return "uneven" if has_gaps(constraint, family) else "asked"
+    if key.startswith("ipset "):
+        return "asked"
+    return "same" if key in _SAME or key.startswith(_SAME_BEGINNINGS) else "uneven"
+
+
+def _is_even(target: Any) -> bool:
+    """Return whether a target does the same to all packets: it picks no address or port by the packet's own."""
+    if target.name not in _EVEN_TARGETS:
+        return False
+    for _, value in target.given():
+        if isinstance(value, NatRange):
+            spans = [span for span in (value.addresses, value.ports) if span is not None]
+            if value.base_port is not None or any(first != last for first, last in spans):
+                return False
+        elif target.name in ("REDIRECT", "MASQUERADE") and isinstance(value, tuple) and value[0] != value[-1]:
+            return False
+    return True
