@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from iptsim.dump.ruleset import Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Ruleset
 from iptsim.errors import CaptureError, DumpErrors, DumpSyntaxError
 from iptsim.host.capture import read_host
 from iptsim.host.files import LISTINGS, Source, read_source, text_source
@@ -75,7 +75,9 @@ def _host_of(
 ) -> Host:
     if strict or (_is_plain(source) and not extra):
         try:
-            return read_host(source, docker_inspect=docker_inspect, noflush=noflush)
+            host = read_host(source, docker_inspect=docker_inspect, noflush=noflush)
+            if strict or not any(_lacks_chains(ruleset) for ruleset in host.rulesets.values()):
+                return host
         except (DumpSyntaxError, DumpErrors, CaptureError):
             if strict or not _may_be_pasted(source):
                 raise
@@ -118,6 +120,12 @@ def load(path: str | Path, *, strict: bool = False, family: Family | None = None
 def _is_plain(source: Source) -> bool:
     """Return whether a source may be a dump or a capture with one."""
     return source.dump is not None or not (source.texts or any(name in source.files for name in LISTINGS))
+
+
+def _lacks_chains(ruleset: Ruleset) -> bool:
+    """Return whether a listing leaves out a built-in chain of table filter, which iptables would have shown."""
+    table = ruleset.tables.get("filter")
+    return ruleset.listed and table is not None and not set(BUILTIN_CHAINS["filter"]) <= table.chains.keys()
 
 
 def _may_be_pasted(source: Source) -> bool:

@@ -247,6 +247,12 @@ class Chain(Framed):
         """Whether the chain is attached to a hook."""
         return self.name in BUILTIN_CHAINS.get(self.table, ())
 
+    def at(self, position: int) -> Rule | None:
+        """Return the rule with a number, or None; placeholders for rules that are not shown have no number."""
+        if 1 <= position <= len(self.rules) and self.rules[position - 1].position == position:
+            return self.rules[position - 1]
+        return next((rule for rule in self.rules if rule.position == position > 0), None)
+
 
 @dataclass(slots=True)
 class Table(Framed):
@@ -332,7 +338,8 @@ class Ruleset(Pictured):
         found = self.chain(table, chain)
         if found is None:
             raise RulesetError(self.missing_chain(chain, table))
-        if not 1 <= position <= len(found.rules):
+        rule = found.at(position)
+        if rule is None:
             raise RulesetError(
                 message(
                     "chain {chain} of table {table} has {count} rules, not {position}",
@@ -342,7 +349,7 @@ class Ruleset(Pictured):
                     position=position,
                 )
             )
-        return found.rules[position - 1]
+        return rule
 
     def graph(self) -> MultiDiGraph[Any]:
         """Return the chains as a networkx graph; see :mod:`iptsim.graph`."""

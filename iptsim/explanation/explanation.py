@@ -15,8 +15,8 @@ from iptsim.host.model import Host
 from iptsim.languages import Text, current_language, language, message
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import SCHEMA, Decision, FinalVerdict, Leg, Trace
-from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import role_json
+from iptsim.owners.rules import authorship
 from iptsim.packet import Packet, address_text
 from iptsim.question.endpoints import Internet, Resolver
 from iptsim.question.model import Question
@@ -171,10 +171,12 @@ class Explanation(Pictured):
         return out
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:
-        """Add the purpose of a rule to its JSON form, if Docker wrote it."""
-        role = docker_role(step.rule, self.host) if step.rule is not None else None
+        """Add the purpose of a rule to its JSON form, and which program wrote it for that."""
+        owner, role = authorship(step.rule, self.host) if step.rule is not None else ("", None)
         if role is not None:
-            out["docker"] = role_json(role)
+            out |= {"owner": owner, "role": role.code, "why": str(role.why)}
+            if owner == "docker":
+                out["docker"] = role_json(role)
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

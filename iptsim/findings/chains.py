@@ -41,7 +41,7 @@ def accept_all(scene: Scene) -> Iterator[Finding]:
             rule = next((rule for rule in chain.rules if _ends(rule)), None) if chain else None
             if chain is None or rule is None or not accepts_all(rule):
                 continue
-            behind = chain.rules[rule.position :]
+            behind = chain.rules[chain.rules.index(rule) + 1 :]
             harmless = all(one.target_name == "ACCEPT" for one in behind) and chain.policy != "DROP"
             if harmless and name != "DOCKER-USER":
                 continue

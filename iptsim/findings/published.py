@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.explanation import Explanation
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, tool_of
 from iptsim.findings.scene import SOME_PORT, Publication, Scene, called, place
@@ -104,8 +104,10 @@ def _listed(words: list[str]) -> Message:
 
 
 def _without_nat(ruleset: Ruleset) -> Ruleset:
-    tables = {name: table for name, table in ruleset.tables.items() if name != "nat"}
-    return replace(ruleset, tables=tables)
+    """Return the rules with an empty table nat."""
+    table = ruleset.tables.get("nat", Table("nat"))
+    chains = {name: replace(chain, rules=[]) for name, chain in table.chains.items()}
+    return replace(ruleset, tables={**ruleset.tables, "nat": replace(table, chains=chains)})
 
 
 def _forwarded(shown: Explanation) -> bool:

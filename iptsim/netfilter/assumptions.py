@@ -63,8 +63,9 @@ def _check_place(what: str, rulesets: list[Ruleset]) -> None:
     for ruleset in rulesets:
         found = ruleset.chain(table, chain)
         short = number.isascii() and number.isdecimal() and len(number) < 10
-        if found is not None and short and 1 <= int(number) <= len(found.rules):
-            rules.append(found.rules[int(number) - 1])
+        rule = found.at(int(number)) if found is not None and short else None
+        if rule is not None:
+            rules.append(rule)
     if not rules:
         raise UsageError(
             message(

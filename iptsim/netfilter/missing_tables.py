@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.netfilter import hooks
 from iptsim.packet import Context, Unknown, address_text
 
 #: The tables that rules are usually in, in the order in which a packet meets them.
 _TABLES = ("raw", "mangle", "nat", "filter")
 #: The command that shows all of them.
-_WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all tables: ip6tables-save -c")}
+WHOLE = {4: message("save all tables: iptables-save -c"), 6: message("save all tables: ip6tables-save -c")}
 
 
 class Block(NamedTuple):
@@ -49,17 +49,59 @@ def unseen_tables(rulesets: Iterable[Ruleset]) -> list[str]:
     return ["filter"] if shown and "filter" not in shown else []
 
 
+def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
+    """Return the built-in chains, as table and name, that listings of their tables leave out."""
+    found = [ruleset for ruleset in rulesets if ruleset.listed]
+    shown = {
+        (name, chain.name)
+        for ruleset in found
+        for name, table in ruleset.tables.items()
+        for chain in table.chains.values()
+        if any(rule.position for rule in chain.rules) or (chain.declared and not chain.rules)
+    }
+    tables = {name for ruleset in found for name in ruleset.tables}
+    return [
+        (table, chain)
+        for table in _TABLES
+        if table in tables
+        for chain in BUILTIN_CHAINS[table]
+        # before Linux 2.6.36, nat had no INPUT
+        if (table, chain) not in shown and (table, chain) != ("nat", "INPUT")
+    ]
+
+
 def unseen_note(rulesets: Iterable[Ruleset]) -> Text:
-    """Return which tables a source does not show; "" if it shows all."""
-    tables = unseen_tables(rulesets)
-    if not tables:
-        return ""
-    return message_many(
-        "The source does not show table {tables}; it is assumed to be empty.",
-        "The source does not show tables {tables}; they are assumed to be empty.",
-        len(tables),
-        tables=message_joined(", ", tables),
-    )
+    """Return what is assumed of tables and chains that a source does not show; "" if it shows all."""
+    found = list(rulesets)
+    tables = unseen_tables(found)
+    chains = unseen_chains(found)
+    others = [f"{table} {chain}" for table, chain in chains if table != "filter"]
+    notes: list[Message] = []
+    if tables:
+        notes.append(
+            message_many(
+                "The source does not show table {tables}; it is assumed to be empty.",
+                "The source does not show tables {tables}; they are assumed to be empty.",
+                len(tables),
+                tables=message_joined(", ", tables),
+            )
+        )
+    if others:
+        notes.append(
+            message_many(
+                "The source does not show chain {chains}; it is assumed to be empty.",
+                "The source does not show chains {chains}; they are assumed to be empty.",
+                len(others),
+                chains=message_joined(", ", others),
+            )
+        )
+    if ("filter", "OUTPUT") in chains:
+        notes.append(
+            message(
+                "The source does not show chain filter OUTPUT; it is assumed to accept the host's replies."
+            )
+        )
+    return message_sentences(*notes) if notes else ""
 
 
 def unseen_block(host: Host, rulesets: list[Ruleset], context: Context) -> Block | None:
@@ -110,7 +152,7 @@ def _direct(host: Host, rulesets: list[Ruleset], context: Context) -> Block | No
             message(
                 "the rules in table raw, where Docker 28 and later drop packets to containers' own addresses"
             ),
-            _WHOLE[packet.family],
+            WHOLE[packet.family],
             (packet.dst, in_interface),
         ),
         message(
@@ -173,7 +215,7 @@ def _forwarded(host: Host, rulesets: list[Ruleset], context: Context) -> Block |
     return Block(
         Unknown(
             message("Docker's rules in table filter"),
-            _WHOLE[context.packet.family],
+            WHOLE[context.packet.family],
             (in_interface, out_interface, context.packet.dst),
         ),
         message(

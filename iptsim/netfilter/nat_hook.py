@@ -11,9 +11,15 @@ from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
 from iptsim.netfilter.hooks import Hook, NftablesChain
 from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.missing_nat import unseen_forwardings
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.translation import translate
 from iptsim.packet import Connection, Context, Unknown, is_icmp_error
+
+_ANY_CHAIN = Unknown(
+    message("whether the host has a nat chain that no file shows"), message("table nat in the dump")
+)
 
 
 def pass_nat(kernel: Kernel, context: Context, hook: Hook) -> Outcome | None:
@@ -45,8 +51,20 @@ def _evaluate(
             return outcome
         if side in connection.nat_done:
             break
+    if kernel.is_host and side not in connection.nat_done:
+        _forward_unseen(kernel, context)
     connection.nat_done |= {side}
     return None
+
+
+def _forward_unseen(kernel: Kernel, context: Context) -> None:
+    """Follow the ways on which rules of a table nat that is not shown forward a connection to a container."""
+    rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
+    for found in unseen_forwardings(kernel.host, rulesets, context):
+        if kernel.choices.choose(found.unknown, "unseen", found.words):
+            kernel.choices.settled["nat", _ANY_CHAIN.key] = True
+            translate(kernel, context, found.wanted)
+            return
 
 
 def _rewrite(
@@ -76,10 +94,7 @@ def _is_there(kernel: Kernel, context: Context) -> bool:
     """
     if kernel.host.inferred or _has_table(kernel, context):
         return True
-    unknown = Unknown(
-        message("whether the host has a nat chain that no file shows"), message("table nat in the dump")
-    )
-    return kernel.choices.choose(unknown, "nat", message("the host has a nat chain"))
+    return kernel.choices.choose(_ANY_CHAIN, "nat", message("the host has a nat chain"))
 
 
 def _has_chains(kernel: Kernel, context: Context, hook: Hook) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from iptsim.extensions.targets.reject import ANSWERS, TCP_RESET
 from iptsim.host import fib
 from iptsim.host.model import Host
-from iptsim.host.source import select_source
+from iptsim.host.source import is_link_local, select_source
 from iptsim.netfilter.hooks import INPUT
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, TCP, Context, Packet, is_icmp_error
 
@@ -18,6 +18,8 @@ _TOS_BITS, _INTERNET_CONTROL = 0x1E, 0xC0
 _ICMP_MESSAGES, _FIRST_ICMPV6_MESSAGE = frozenset({0, 8, 13, 14, 15, 16, 17, 18}), 128
 #: Protocols without a checksum over the whole packet, which REJECT would verify: GRE, ESP, AH, SCTP, UDP-Lite.
 _UNVERIFIED = frozenset({47, 50, 51, 132, 136})
+#: The address ::1.
+_LOOPBACK6 = 1
 #: Owner of the kernel's own sockets: no user or group has this number.
 _NO_OWNER = -1
 
@@ -106,6 +108,10 @@ def _source(context: Context, host: Host) -> int | None:
     """
     packet, namespace = context.packet, host.namespace
     local = fib.address_type(namespace, packet.family, packet.dst) in ("LOCAL", "ANYCAST")
+    if packet.family == 6 and (packet.dst == _LOOPBACK6 or is_link_local(6, packet.dst)):
+        # such an address is the host's only on its own interface (ipv6_chk_addr)
+        entry = namespace.interfaces.get(context.in_interface or "lo")
+        local = entry is not None and any(one.address == packet.dst for one in entry.addresses)
     # what a bridge switches has the bridge's own route, which is not local (icmp_send, RTCF_LOCAL)
     if local and not (packet.family == 4 and context.bridged):
         return packet.dst

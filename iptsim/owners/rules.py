@@ -73,7 +73,6 @@ def _ruleset_of(rule: Rule, host: Host | None) -> Ruleset | None:
     """Return the ruleset of a host that holds a rule."""
     for ruleset in _rulesets(host) if host is not None else ():
         chain = ruleset.chain(rule.table, rule.chain)
-        rules = chain.rules if chain is not None else []
-        if 0 < rule.position <= len(rules) and rules[rule.position - 1] is rule:
+        if chain is not None and chain.at(rule.position) is rule:
             return ruleset
     return None

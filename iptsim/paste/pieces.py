@@ -90,6 +90,7 @@ class Rules:
         version: of iptables, or None if unknown.
         filtered: the filter through which the output was piped, so that any rule may be missing.
         cut: the last table of a dump that was cut off; other tables may follow.
+        printed: iptables printed it, which shows every built-in chain: those that are missing were left out.
     """
 
     table: str
@@ -102,6 +103,7 @@ class Rules:
     version: str | None = None
     filtered: str = ""
     cut: bool = False
+    printed: bool = False
 
 
 @dataclass(slots=True)

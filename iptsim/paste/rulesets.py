@@ -41,6 +41,8 @@ _CALLERS = {
     ("nat", "DOCKER"): "PREROUTING",
     ("nat", "KUBE-SERVICES"): "PREROUTING",
 }
+#: What tells other packets from replies.
+_NO_REPLY = ("-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED")
 NOTHING: tuple[Parameters, ...] = (Parameters(),)
 #: Chains to which a rule without a chain may belong.
 _ANY_CHAIN = {"filter": ("INPUT", "FORWARD", "OUTPUT"), "nat": ("PREROUTING", "POSTROUTING")}
@@ -65,6 +67,7 @@ class Builder:
         self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
+        self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self._policies: set[tuple[Family, str, str]] = set()
         self._references: dict[tuple[Family, str, str], int | None] = {}
@@ -120,6 +123,8 @@ class Builder:
             self._fragments[family, piece.table] = piece
         if piece.named:
             self._files.add((family, piece.table))
+        if piece.printed:
+            self._printed.add((family, piece.table))
         binder = self._binder(ruleset)
         for item in piece.items:
             self._item(item, table, family, binder)
@@ -147,9 +152,9 @@ class Builder:
             except CommandError as error:
                 self._warn(item.line, f"{error.message}: {item.text}")
         else:
-            self._gap(item, table)
+            self._gap(item, table, family)
 
-    def _gap(self, item: GapItem, table: Table) -> None:
+    def _gap(self, item: GapItem, table: Table, family: Family) -> None:
         """Mark a place where rules may be missing."""
         names = [] if item.chain is None else [self._home(table, item.chain, item.line).name]
         if item.later:
@@ -157,7 +162,12 @@ class Builder:
             behind = all_names[all_names.index(names[0]) + 1 :] if names else all_names
             names += [name for name in behind if not table.chains[name].rules]
         for name in names:
-            table.chains[name].rules.append(gap(table.name, name, item.line))
+            chain = table.chains[name]
+            chain.rules.append(
+                gap(table.name, name, item.line)
+                if chain.rules
+                else self._hidden(table, chain, item.line, family)
+            )
 
     def _chain(self, item: ChainItem, table: Table, family: Family) -> None:
         self._references[family, table.name, item.name] = item.references
@@ -292,6 +302,8 @@ class Builder:
         if piece is not None:
             self._open_ends(family, table, piece)
         self._callers(family, table)
+        if (family, table.name) in self._printed:
+            self._hide_chains(family, table)
         for name in [name for name in _jumps(table) if name not in table.chains]:
             if find_target(name, 4) or find_target(name, 6):
                 _make_unknown(table, name)
@@ -350,6 +362,29 @@ class Builder:
             self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)
             if name != "nat":
                 home.rules.append(gap(name, caller, chain.line, policy=True))
+
+    def _hide_chains(self, family: Family, table: Table) -> None:
+        """Mark the built-in chains of table filter that a text leaves out.
+
+        Other tables are assumed to be empty there, like tables that are not shown at all.
+        """
+        for name in BUILTIN_CHAINS["filter"] if table.name == "filter" else ():
+            if name not in table.chains:
+                chain = table.chains[name] = Chain(table.name, name, "ACCEPT", declared=False)
+                chain.rules.append(self._hidden(table, chain, 0, family, hidden_chain=True))
+
+    def _hidden(
+        self, table: Table, chain: Chain, line: int, family: Family, *, hidden_chain: bool = False
+    ) -> Rule:
+        """Make the placeholder for a chain without rules; OUTPUT is assumed to accept the host's replies."""
+        hidden = gap(table.name, chain.name, line, hidden_chain=hidden_chain)
+        if (table.name, chain.name) != ("filter", "OUTPUT"):
+            return hidden
+        words = tuple(Word(word, word, 0, 0) for word in _NO_REPLY)
+        item = RuleItem(chain.name, words, line, hidden.text, position=0)
+        self._rule(item, table, self._binder(self.rulesets[family]))
+        hidden.matches = chain.rules.pop().matches
+        return hidden
 
     def _warn(self, line: int, text: Text) -> None:
         if len(self.warnings) < _MOST:

@@ -77,4 +77,4 @@ def _is_of(ruleset: Ruleset, step: Step) -> bool:
     if chain is None:
         return False
     rule = step.rule
-    return rule is None or (rule.position <= len(chain.rules) and chain.rules[rule.position - 1] is rule)
+    return rule is None or chain.at(rule.position) is rule

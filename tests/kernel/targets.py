@@ -136,9 +136,10 @@ def _changing(
             texts.append("-m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200")
         if proto in (None, 17):
             texts.append("-j CHECKSUM --checksum-fill")
-        if scene.world.routes[1:] and "blackhole" in scene.world.routes[1]:
+        gateway, lost = ("10.66.0.1", "10.66.") if scene.family == 4 else ("2001:db8:66::1", "2001:db8:66:")
+        if any(route.startswith(f"blackhole {lost}") for route in scene.world.routes):
             # a clone that really left could not be told from the packet where it arrives
-            texts.append(f"-j TEE --gateway {'10.66.0.1' if scene.family == 4 else '2001:db8:66::1'}")
+            texts.append(f"-j TEE --gateway {gateway}")
         if scene.family == 6:
             texts += _prefixes(random, home)
     text = random.choice(texts)

@@ -6,6 +6,7 @@ in tests/test_captures.py.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,60 @@ def test_nat_alone(sender: str, target: str, verdict: str, tmp_path: Path) -> No
     assert answer.verdict == verdict
     if verdict == "DEPENDS":
         assert "table filter" in answer.reason.text
+
+
+#: nat DOCKER has the twins of these rules: port 8080 of the host leads to web's port 80
+FILTER_CLOSED = """\
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT ACCEPT [0:0]
+:DOCKER - [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT
+-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -i docker0 ! -o docker0 -j ACCEPT
+-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "proto", "verdict"),
+    [
+        ("host:8080", "tcp", "DEPENDS"),
+        ("host:80", "tcp", "DEPENDS"),
+        ("host:22", "tcp", "ACCEPT"),  # INPUT and DOCKER both accept it
+        ("host:8080", "udp", "DROP"),  # no UDP port is published
+        ("172.17.0.2:80", "tcp", "ACCEPT"),
+    ],
+)
+def test_published_ports_depend_on_a_table_nat_that_is_not_shown(
+    target: str, proto: str, verdict: str, tmp_path: Path
+) -> None:
+    dump = tmp_path / "rules"
+    dump.write_text(FILTER_CLOSED)
+    answer = iptsim.explain(dump, "internet", target, proto=proto)
+    assert answer.verdict == verdict
+    if verdict == "DEPENDS":
+        assert "table nat" in answer.reason.text
+        assert sorted(way.verdict for way in answer.branches) == ["ACCEPT", "DROP"]
+
+
+def test_a_table_nat_that_is_shown_decides(tmp_path: Path) -> None:
+    dump = tmp_path / "rules"
+    dump.write_text(FILTER_CLOSED + "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n")
+    assert iptsim.explain(dump, "internet", "host:8080").verdict == "DROP"
+
+
+def test_the_engine_tells_which_ports_are_published(tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    shutil.copytree(CAPTURES / "docker-28.5/published", capture)
+    part(capture, "docker-28.5/published", "filter")
+    rules = (capture / "iptables-save.txt").read_text()
+    (capture / "iptables-save.txt").write_text(rules.replace(":INPUT ACCEPT", ":INPUT DROP"))
+    published = iptsim.explain(capture, "internet", "host:8080")
+    assert published.verdict == "DEPENDS"
+    assert len(published.branches) == 2
+    assert iptsim.explain(capture, "internet", "host:9999").verdict == "DROP"

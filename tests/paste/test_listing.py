@@ -24,7 +24,9 @@ def read(text: str) -> Host:
 
 
 def rules(text: str, table: str = "filter", family: int = 4) -> list[str]:
-    return [rule.text for rule in read(text).rulesets[family].tables[table].rules()]  # type: ignore[index]
+    """Return the rules that a text shows, without placeholders for chains that it does not show."""
+    found = read(text).rulesets[family].tables[table].rules()  # type: ignore[index]
+    return [rule.text for rule in found if rule.line]
 
 
 def texts(ruleset: Ruleset, table: str) -> dict[str, list[str]]:

@@ -25,8 +25,12 @@ _RULE = re.compile(
 )
 _COMMIT = re.compile(r"\s*COMMIT\s*$")
 _COMMENT = re.compile(r"\s*#")
+#: Targets without options, after which a rule is whole.
+_WHOLE = frozenset({"ACCEPT", "DROP", "RETURN", "MASQUERADE", "NOTRACK"})
 #: Further options of a rule, if a line was wrapped before them.
 _OPTION = re.compile(r"\s*(?:!\s+)?--?[A-Za-z]")
+#: A rule of which only the action is left.
+_CUT_ACTION = re.compile(r"\s*-[AIDRNP]\s*$")
 #: The maximum number of foreign lines between the lines of a dump.
 _BETWEEN = 3
 
@@ -97,6 +101,7 @@ class _Reader:
         return True
 
     def _begin(self, table: str, line: Line) -> None:
+        self._mark_end()
         self.open = Rules(table, None, version=self.version, backend=self.backend, named=True)
         self.pieces.append(self.open)
         self.named = True
@@ -160,7 +165,7 @@ class _Reader:
         if text.count('"') % 2:
             return True
         if _OPTION.match(line.text):
-            return True
+            return not _CUT_ACTION.match(line.text)
         finished = re.search(r"\s(?:-j|-g|--jump|--goto)\s+\S", text) is not None
         return not finished and len(line.text.split()) < 8 and " -j " in f" {line.text} "
 
@@ -184,6 +189,27 @@ class _Reader:
             self.at += 1
         return goes_on
 
+    def _mark_end(self) -> None:
+        """Mark the end of a table that lacks its COMMIT: its last line may be cut, and rules may follow."""
+        table = self.open
+        if table is None or not table.named or table.fragment or not table.items:
+            return
+        if not any(isinstance(item, ChainItem) for item in table.items):
+            return  # an excerpt of single rules
+        last = table.items[-1]
+        if isinstance(last, GapItem):
+            return
+        if isinstance(last, CommandItem):
+            words = [word.text for word in last.words]
+            if words[-2:-1] != ["-j"] or words[-1] not in _WHOLE:
+                table.items.pop()
+            if len(words) < 3:  # the name of the chain may be cut
+                last = table.items[-1]
+        named = isinstance(last, CommandItem) and len(last.words) > 1
+        chain = last.words[1].text if isinstance(last, CommandItem) and named else None
+        table.items.append(GapItem(chain, last.line, "", later=True))
+        table.cut = len(self.pieces) > 1 or self.program is not None
+
     # -- results ----------------------------------------------------------------------------------
 
     def segment(self) -> Segment:
@@ -192,11 +218,13 @@ class _Reader:
         )
         family = family_of_text(program, self.texts)
         given = self.command.option("-t", "--table") if self.command else None
-        self.pieces[-1].cut = self.named and self.lines[self.last].is_gap
+        self._mark_end()
+        self.pieces[-1].cut |= self.named and self.lines[self.last].is_gap
         for rules in self.pieces:
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
+            rules.printed = not rules.named or self.program is not None
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
         form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))

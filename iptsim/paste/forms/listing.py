@@ -228,7 +228,8 @@ class _Reader:
     def segment(self) -> Segment:
         table = self._table()
         family = self._family()
-        rules = Rules(table, family, filtered=self.command.filtered if self.command else "")
+        filtered = self.command.filtered if self.command else ""
+        rules = Rules(table, family, filtered=filtered, printed=True)
         if self.command and "legacy" in self.command.program:
             rules.backend = "legacy"
         for item in self.order:

@@ -1,0 +1,130 @@
+"""Published ports where the source does not show table nat: Docker's rules in table filter prove that it has some.
+
+For every published port, dockerd writes an ACCEPT to the container's address into filter DOCKER, and its twin, the
+DNAT, into nat DOCKER: moby v28.5.2, libnetwork/drivers/bridge/internal/iptabler/port.go (setPerPortForwarding,
+setPerPortDNAT). The twin's port on the host is not in the ACCEPT; it may be any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.extensions.base import Translation
+from iptsim.host import fib
+from iptsim.host.model import Host
+from iptsim.languages import Text, message
+from iptsim.netfilter import hooks
+from iptsim.netfilter.missing_tables import WHOLE, unseen_chains, unseen_tables
+from iptsim.packet import Context, Family, Unknown, address_text, protocol_name
+
+#: So many containers are considered as the target of one packet.
+_MOST = 8
+
+
+class Forwarding(NamedTuple):
+    """A translation that table nat, which is not shown, may hold for a packet.
+
+    Attributes:
+        unknown: what is not known.
+        words: a clause that is true if it is there.
+        wanted: the translation.
+    """
+
+    unknown: Unknown
+    words: Text
+    wanted: Translation
+
+
+class _Target(NamedTuple):
+    """A container's address, its published port, and its bridge if known."""
+
+    address: int
+    port: int
+    bridge: str | None
+
+
+def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) -> Iterator[Forwarding]:
+    """Yield how Docker's rules in table nat, if it is not shown, may forward a new connection to a container.
+
+    Args:
+        host: the host.
+        rulesets: its rules of the packet's family.
+        context: the packet at PREROUTING or OUTPUT.
+    """
+    packet, daemon = context.packet, host.daemon
+    if context.hook not in (hooks.PREROUTING, hooks.OUTPUT):
+        return
+    if "nat" not in unseen_tables(rulesets) and ("nat", context.hook) not in unseen_chains(rulesets):
+        return
+    if packet.dport is None or (daemon is not None and daemon.iptables is False):
+        return
+    if fib.lookup(host.namespace, packet.family, packet.dst).type != "local":
+        return
+    proxied = daemon is None or daemon.userland_proxy is not False
+    if proxied and (packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1):
+        return  # left to docker-proxy
+    for target in _targets(host, rulesets, context)[:_MOST]:
+        if proxied and target.bridge is not None and target.bridge == context.in_interface:
+            continue
+        yield _forwarding(packet.family, target, packet.proto, packet.dport)
+
+
+def _forwarding(family: Family, target: _Target, proto: int, port: int) -> Forwarding:
+    address = address_text(family, target.address)
+    container = f"{address}:{target.port}" if family == 4 else f"[{address}]:{target.port}"
+    wanted = Translation("DNAT", "dst", (target.address, target.address), (target.port, target.port))
+    return Forwarding(
+        Unknown(
+            message("the rules in table nat, where Docker forwards published ports to containers"),
+            WHOLE[family],
+            (proto, port, target),
+        ),
+        message(
+            "table nat, which is not shown, forwards {port} of the host to {container}",
+            port=f"{protocol_name(proto)}/{port}",
+            container=container,
+        ),
+        wanted,
+    )
+
+
+def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[_Target]:
+    """Return the containers to which a packet to the host may be forwarded, those with the same port first."""
+    packet = context.packet
+    engine = [container for container in host.containers.values() if container.id]
+    if engine:
+        return [
+            _Target(address, port.container_port, host.networks[endpoint.network].bridge)
+            for container in engine
+            for port in container.published
+            if (port.family, port.proto, port.host_port) == (packet.family, packet.proto, packet.dport)
+            for endpoint in container.endpoints.values()
+            if endpoint.network in host.networks
+            for family, address in endpoint.addresses.items()
+            if family == packet.family
+        ]
+    found = [
+        target
+        for ruleset in rulesets
+        if "filter" in ruleset.tables and ruleset.chain("filter", "DOCKER") is not None
+        for rule in ruleset.tables["filter"].chains["DOCKER"].rules
+        if (target := _published(rule, packet.proto)) is not None
+    ]
+    return sorted(dict.fromkeys(found), key=lambda target: target.port != packet.dport)
+
+
+def _published(rule: Rule, proto: int) -> _Target | None:
+    """Return the port for which Docker wrote a rule: `-d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp --dport 80`."""
+    parameters = rule.parameters
+    destination = parameters.destination
+    if rule.target_name != "ACCEPT" or parameters.protocol != proto or destination is None:
+        return None
+    ports = [one.allowed for one in rule.conditions_on("dport") if not one.negated]
+    if len(ports) != 1 or "destination" in parameters.negated:
+        return None
+    (allowed,) = ports
+    if not isinstance(allowed, tuple) or len(allowed) != 1 or allowed[0][0] != allowed[0][1]:
+        return None
+    return _Target(destination.address, allowed[0][0], parameters.out_interface)
