@@ -29,6 +29,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     "logline": ("start",),
     "nft": ("start",),
     "nft_trace": ("start",),
+    "xtables_monitor": ("start",),
     "packets": ("tcpdump", "tuple"),
     "u32": ("start",),
     "values": (

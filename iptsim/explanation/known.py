@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.extensions.hidden import GAP, HiddenTarget
+from iptsim.extensions.hidden import is_gap
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, message
@@ -50,4 +50,4 @@ def _is_shown(host: Host) -> Iterator[bool]:
     """Yield for each rule whether it is one, and not what represents rules that are not shown."""
     for ruleset in host.rulesets.values():
         for rule in ruleset.rules():
-            yield not (isinstance(rule.target, HiddenTarget) and rule.target.name == GAP)
+            yield not is_gap(rule.target)

@@ -115,6 +115,11 @@ class HiddenTarget(Target):
         return message("apply target {name}", name=self.name)
 
 
+def is_gap(target: object) -> bool:
+    """Return whether a rule's target marks a place where rules are not shown."""
+    return isinstance(target, HiddenTarget) and target.name == GAP
+
+
 class HiddenEnd(HiddenTarget):
     """The rest of a built-in chain and its policy, which are not shown: the packet passes the chain, or it does not."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule, Ruleset
+from iptsim.extensions.hidden import is_gap
 from iptsim.host import fib
 from iptsim.host.model import Host
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
@@ -57,7 +58,7 @@ def unseen_chains(rulesets: Iterable[Ruleset]) -> list[tuple[str, str]]:
         for ruleset in found
         for name, table in ruleset.tables.items()
         for chain in table.chains.values()
-        if any(rule.position for rule in chain.rules) or (chain.declared and not chain.rules)
+        if any(not is_gap(rule.target) for rule in chain.rules) or (chain.declared and not chain.rules)
     }
     tables = {name for ruleset in found for name in ruleset.tables}
     return [

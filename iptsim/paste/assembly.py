@@ -14,11 +14,12 @@ from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import Host, Lines, Pasted
 from iptsim.packet import Family
+from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.evidence import nothing_shown, rules_of
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.nothing import nothing_read
-from iptsim.paste.pieces import Ask, Facts, Logged, Rules, Segment, Settings, Warned
+from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned
 from iptsim.paste.rulesets import Builder
 from iptsim.paste.settings_host import host_with
 from iptsim.paste.splitting import split
@@ -68,13 +69,18 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     rules = [piece for piece in pieces if isinstance(piece, Rules)]
     rules += rules_of(logged, {piece.family or 4 for piece in rules})
     rulesets = Builder(name).build(rules or [nothing_shown()])
+    listed = [piece for piece in pieces if isinstance(piece, Listed)]
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
+    if not any(one.services for one in settings) and not rules and not files:
+        settings += settings_of(listed)
     if settings and not rules and not files:
         host = host_with(settings, name)
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}
         host = host_of(Source(name, {**files, **_daemon_file(daemon)}), rulesets)
+    name_containers(host, listed)
+    _set_resolvers(host, [piece for piece in pieces if isinstance(piece, Resolver)])
     asked = tuple(piece.fields for piece in pieces if isinstance(piece, Ask))
     warned = [DumpWarning(piece.text, piece.line) for piece in pieces if isinstance(piece, Warned)]
     for ruleset in list(rulesets.values())[:1]:
@@ -83,6 +89,15 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     host.pasted = Pasted(tuple(read), tuple(left), asked)
     return host
+
+
+def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:
+    for one in found:
+        container = host.containers.get(one.container)
+        if container is not None:
+            container.namespace.resolv_conf = one.text
+        elif not one.container:
+            host.namespace.resolv_conf = one.text
 
 
 def _joined(one: bytes, other: bytes) -> bytes:

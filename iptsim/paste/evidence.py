@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from iptsim.dump.ruleset import BUILTIN_CHAINS
@@ -57,22 +58,53 @@ def _rule(one: Logged, chain: str, target: Sequence[str], position: int) -> Rule
 
 
 def _of_trace(traced: Sequence[Logged]) -> list[Rules]:
-    """Return the rules that a packet matched, with TRACE's numbers; the action of the last one is unknown."""
+    """Return the rules that packets matched, with TRACE's numbers; of each flow, the first packet counts."""
     tables: dict[str, Rules] = {}
-    visits = [(one, one.visit) for one in traced if one.visit is not None]
-    following = [*(visit for _, visit in visits[1:]), None]
-    for (one, visit), later in zip(visits, following, strict=True):
-        rules = tables.setdefault(visit.table, Rules(visit.table, one.family, fragment=True))
-        if visit.kind == "policy":
-            rules.items.append(ChainItem(visit.chain, "ACCEPT" if later else None, None, one.line))
-        elif visit.kind == "rule":
-            rules.items.append(_rule(one, visit.chain, _target(visit, later), visit.number))
+    for lines in _packets(traced):
+        for one, later in zip(lines, [*lines[1:], None], strict=True):
+            visit = one.visit
+            assert visit is not None
+            rules = tables.setdefault(visit.table, Rules(visit.table, one.family, fragment=True, traced=True))
+            if visit.kind == "policy":
+                policy = visit.verdict or ("ACCEPT" if later else None)
+                rules.items.append(ChainItem(visit.chain, policy, None, one.line))
+            elif visit.kind == "rule":
+                rule = _traced_rule(one, visit, later)
+                if not any(isinstance(item, RuleItem) and item[:2] == rule[:2] for item in rules.items):
+                    rules.items.append(rule)
     return list(tables.values())
 
 
-def _target(visit: Visit, later: Visit | None) -> tuple[str, ...]:
+def _packets(traced: Sequence[Logged]) -> list[list[Logged]]:
+    """Return the lines of the first packet of each flow."""
+    packets: dict[tuple[str, ...], list[Logged]] = {}
+    for one in traced:
+        packets.setdefault(one.packet, []).append(one)
+    flows = {lines[0].conditions: lines for lines in reversed(packets.values())}
+    return [lines for lines in packets.values() if flows[lines[0].conditions] is lines]
+
+
+def _traced_rule(one: Logged, visit: Visit, later: Logged | None) -> RuleItem:
+    if not visit.words:
+        return _rule(one, visit.chain, _target(one, visit, later), visit.number)
+    words = tuple(Word(quote(word), word, 0, 0) for word in visit.words)
+    return RuleItem(visit.chain, words, one.line, " ".join(visit.words), position=visit.number)
+
+
+def _target(one: Logged, visit: Visit, later: Logged | None) -> tuple[str, ...]:
     """Return the action of a rule, inferred from the next visit: the packet continued, or a chain followed."""
-    if later is None:
+    if later is None or later.visit is None:
         return ("-j", UNKNOWN)
-    leads = later.table == visit.table and later.chain not in (visit.chain, *BUILTIN_CHAINS[visit.table])
-    return ("-j", later.chain) if leads else ()
+    chain, table = later.visit.chain, later.visit.table
+    if table == visit.table and one.hook == later.hook:
+        leads = chain not in (visit.chain, *BUILTIN_CHAINS[table])
+        return ("-j", chain) if leads else ()
+    if visit.table == "nat":
+        for key, port, target in (("to", "dport", "DNAT"), ("from", "sport", "SNAT")):
+            new = later.fields.get(key, "")
+            if new != one.fields.get(key) and re.fullmatch(r"[0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", new):
+                number = later.fields.get(port)
+                bracketed = f"[{new}]" if ":" in new else new
+                option = "--to-destination" if target == "DNAT" else "--to-source"
+                return ("-j", target, option, f"{bracketed}:{number}" if number else new)
+    return ("-j", "ACCEPT")

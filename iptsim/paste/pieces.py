@@ -90,6 +90,7 @@ class Rules:
         version: of iptables, or None if unknown.
         filtered: the filter through which the output was piped, so that any rule may be missing.
         cut: the last table of a dump that was cut off; other tables may follow.
+        traced: the rules that TRACE shows: the packet matched no other ones between them.
         printed: iptables printed it, which shows every built-in chain: those that are missing were left out.
     """
 
@@ -104,6 +105,7 @@ class Rules:
     filtered: str = ""
     cut: bool = False
     printed: bool = False
+    traced: bool = False
 
 
 @dataclass(slots=True)
@@ -131,13 +133,17 @@ class Visit(NamedTuple):
 
     Attributes:
         kind: "rule", "policy" or "return".
-        number: the number of the rule; for the others, the number of rules plus one.
+        number: the number of the rule, 0 if unknown; for the others, the number of rules plus one.
+        words: the rule's options, where the line shows them.
+        verdict: the verdict, where the line shows it: "ACCEPT", "JUMP:CHAIN" ...
     """
 
     table: str
     chain: str
     kind: str
     number: int
+    words: tuple[str, ...] = ()
+    verdict: str = ""
 
 
 @dataclass(slots=True)
@@ -153,6 +159,7 @@ class Logged:
         line: its line.
         visit: the rule, for a TRACE line.
         conditions: options of a rule that only such packets match.
+        packet: what the lines of one packet have in common.
     """
 
     family: Family
@@ -163,6 +170,7 @@ class Logged:
     line: int
     visit: Visit | None = None
     conditions: tuple[str, ...] = ()
+    packet: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -182,6 +190,34 @@ class Settings:
 
 
 @dataclass(slots=True)
+class Listed:
+    """A container of which a list shows the name and the published ports, but no address.
+
+    Attributes:
+        image / id: as listed; "" if not.
+        ports: address on the host ("" for all), port on the host, the container's port, protocol.
+    """
+
+    name: str
+    image: str
+    id: str
+    ports: tuple[tuple[str, int, int, str], ...]
+
+
+@dataclass(slots=True)
+class Resolver:
+    """A resolv.conf of the host, or of a container.
+
+    Attributes:
+        text: its contents.
+        container: the container's name, "" for the host.
+    """
+
+    text: str
+    container: str = ""
+
+
+@dataclass(slots=True)
 class Warned:
     """Something unusual in the text, to pass on as a warning."""
 
@@ -189,7 +225,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Listed | Resolver | Warned
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from iptsim.dump.commands import CommandError
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, DumpWarning, Jump, Rule, Ruleset, Table
 from iptsim.dump.words import Word
 from iptsim.extensions.base import Match, Target
-from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget
+from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget, is_gap
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
@@ -67,6 +67,7 @@ class Builder:
         self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
+        self._traced = False
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self._policies: set[tuple[Family, str, str]] = set()
@@ -126,6 +127,7 @@ class Builder:
         if piece.printed:
             self._printed.add((family, piece.table))
         binder = self._binder(ruleset)
+        self._traced = piece.traced
         for item in piece.items:
             self._item(item, table, family, binder)
         if any(isinstance(item, CommandItem) for item in piece.items):
@@ -195,7 +197,8 @@ class Builder:
         assert item.chain is not None
         chain = self._home(table, item.chain, item.line)
         last = chain.rules[-1].position if chain.rules else 0
-        if item.position and item.position > last + 1 and (not chain.rules or last):
+        missing = item.position and item.position > last + 1 and (not chain.rules or last)
+        if missing and not self._traced:
             chain.rules.append(gap(table.name, chain.name, item.line))
         words = [Word("-A", "-A", 0, 0), Word(chain.name, chain.name, 0, 0), *item.words]
         for rule in self._rules(words, table, chain, item, binder, item.hidden):
@@ -286,7 +289,7 @@ class Builder:
         for chain in table.chains.values():
             position = 0
             for rule in chain.rules:
-                if not is_gap(rule):
+                if not is_gap(rule.target):
                     position += 1
                     rule.position = position
         for rule, _, reason, _ in objections(table, [doubt(rule) for rule in table.rules()]):
@@ -309,7 +312,8 @@ class Builder:
                 _make_unknown(table, name)
             else:
                 chain = table.chains[name] = Chain(table.name, name, declared=False)
-                chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
+                if piece is None or not piece.traced:
+                    chain.rules.append(gap(table.name, name, 0, hidden_chain=True))
 
     def _place_homeless(self, family: Family, table: Table) -> None:
         """Put rules without a chain where they may belong: into each of the built-in chains."""
@@ -342,7 +346,7 @@ class Builder:
                 chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
             if chain.builtin and (family, table.name, chain.name) not in self._policies and chain.rules:
                 line = chain.rules[-1].line
-                if is_gap(chain.rules[-1]):
+                if is_gap(chain.rules[-1].target):
                     chain.rules.pop()
                 chain.rules.append(gap(table.name, chain.name, line, policy=True))
 
@@ -424,11 +428,6 @@ def _make_unknown(table: Table, name: str) -> None:
                     name=name, reason=message("what -j {name} does", name=name), settle=SHOW
                 )
                 chain.rules[place] = dataclasses.replace(rule, target=target)
-
-
-def is_gap(rule: Rule) -> bool:
-    """Return whether a rule is a placeholder for rules that are not shown."""
-    return isinstance(rule.target, HiddenTarget) and rule.target.name == GAP
 
 
 def _jumps(table: Table) -> list[str]:

@@ -22,6 +22,7 @@ FORMS = (
     "conntrack",
     "commands",
     "nft_trace",
+    "xtables_monitor",
     "nft",
     "listing",
     "dump",
@@ -30,8 +31,11 @@ FORMS = (
     "sockets",
     "sysctl",
     "docker_json",
+    "docker_ps",
+    "resolv_conf",
     "settings",
     "packet_line",
+    "firewall_cmd",
     "ufw",
 )
 

@@ -62,6 +62,12 @@ class Record(NamedTuple):
         """The address family."""
         return 6 if ":" in self.pairs.get("SRC", "") + self.pairs.get("DST", "") else 4
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What stays the same in all lines about one packet, also when its addresses are translated."""
+        names = ("PROTO", "ID", "SPT", "FLOWLBL")
+        return tuple(self.pairs.get(name, "") for name in names)
+
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the logged lines that start at a line, or None."""
@@ -88,6 +94,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 number,
                 record.visit,
                 conditions(record),
+                record.identity,
             )
         )
     form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"

@@ -1,0 +1,60 @@
+"""`docker ps` and `docker compose ps`: the names of running containers, and the ports that they publish."""
+
+from __future__ import annotations
+
+import re
+
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import Listed, Segment
+from iptsim.paste.prompts import Command
+
+_HEADING = re.compile(r"\s*(?:CONTAINER ID\s+IMAGE|NAME\s+(?:IMAGE\s+)?COMMAND)\b.*\bPORTS\b")
+_ROW = re.compile(r"\s*(?P<id>[0-9a-f]{12})(?:[0-9a-f]{52})?\s+(?P<image>\S+)\s")
+#: Compose has the name first and the service behind the command.
+_COMPOSE_ROW = re.compile(r"\s*(?P<name>[\w.-]+)\s+(?P<image>\S+)?\s*[\"'“].*?[\"'”]\s")
+_STATUS = re.compile(r"\b(?:Up|Exited|Created|Restarting|Paused|Dead|Exit \d+|running|exited)\b")
+_PUBLISHED = re.compile(
+    r"(?:(?P<host>\d+(?:\.\d+){3}|\[?[0-9a-fA-F:]*:\]?|):)?(?P<from>\d+)(?:-(?P<till>\d+))?->"
+    r"(?P<inside>\d+)(?:-\d+)?/(?P<proto>tcp|udp|sctp)"
+)
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the list of containers that starts at a line, or None."""
+    heading = _HEADING.match(lines[at].text)
+    if not heading:
+        return None
+    compose = lines[at].text.lstrip().startswith("NAME")
+    last = at
+    found: list[Listed] = []
+    unread: list[int] = []
+    for index in range(at + 1, len(lines)):
+        line = lines[index]
+        if line.is_blank:
+            break
+        container = _container(line.text, compose)
+        if container is None:
+            if not _PUBLISHED.search(line.text) or not found:
+                break
+            unread.append(index)
+        else:
+            found.append(container)
+        last = index
+    return Segment("docker ps", "docker ps", at, last, [*found], unread)
+
+
+def _container(text: str, compose: bool) -> Listed | None:
+    """Return the container of a row; None for any other line."""
+    row = (_COMPOSE_ROW if compose else _ROW).match(text)
+    status = _STATUS.search(text, row.end() if row else 0)
+    if row is None or status is None:
+        return None
+    name = row["name"] if compose else text.split()[-1].split(",")[0]
+    ports = []
+    if status[0] in ("Up", "running", "Paused"):
+        for one in _PUBLISHED.finditer(text, status.end()):
+            first, last = int(one["from"]), int(one["till"] or one["from"])
+            for port in range(first, min(last, 65535) + 1):
+                host = (one["host"] or "").strip("[]")
+                ports.append((host, port, int(one["inside"]) + port - first, one["proto"]))
+    return Listed(name, row["image"] or "", "" if compose else row["id"], tuple(ports))

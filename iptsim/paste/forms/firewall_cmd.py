@@ -1,0 +1,260 @@
+"""`firewall-cmd --list-all`: the zones of firewalld, as the rules that firewalld makes of them.
+
+Source: firewalld.zone(5), firewalld.richlanguage(5), and the rules of firewalld 0.9 to 2.1
+(src/firewall/core/ipXtables.py, fw_zone.py, fw_policy.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from iptsim.dump.words import Word
+from iptsim.extensions.base import quote
+from iptsim.paste.forms.firewalld_services import SERVICES
+from iptsim.paste.lines import Line
+from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment
+from iptsim.paste.prompts import Command
+
+_ZONE = re.compile(r"\s*(?P<name>[A-Za-z0-9_-]{1,17})(?:\s+\((?P<flags>[a-z, ]+)\))?\s*$")
+_FIELD = re.compile(
+    r"\s*(?P<name>target|icmp-block-inversion|interfaces|sources|services|ports|protocols|forward|masquerade"
+    r"|forward-ports|source-ports|icmp-blocks|rich rules|egress-priority|ingress-priority):\s*(?P<value>.*?)\s*$"
+)
+#: A forward-port or a rich rule, each on its own line.
+_ENTRY = re.compile(r"\s*(?:port=\S|rule\b)")
+#: Rules of dumps and listings, which take precedence if present.
+_RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|IN_))")
+_FORWARD_PORT = re.compile(
+    r"port=(?P<port>\d+(?:-\d+)?):proto=(?P<proto>\w+):(?:toport=(?P<toport>[\d-]*))?:?(?:toaddr=(?P<toaddr>\S*))?"
+)
+_RICH = re.compile(
+    r"rule(?:\s+priority=\"?(?P<priority>-?\d+)\"?)?(?:\s+family=\"?(?P<family>ipv[46])\"?)?"
+    r"(?:\s+source\s+(?P<not_source>NOT\s+)?address=\"?(?P<source>[0-9a-fA-F.:/]+)\"?(?P<invert>\s+invert=\"?\w+\"?)?)?"
+    r"(?:\s+destination\s+(?P<not_dest>NOT\s+)?address=\"?(?P<dest>[0-9a-fA-F.:/]+)\"?)?"
+    r"(?:\s+(?:service\s+name=\"?(?P<service>[\w.-]+)\"?"
+    r"|port\s+port=\"?(?P<port>[\d-]+)\"?\s+protocol=\"?(?P<proto>\w+)\"?"
+    r"|protocol\s+value=\"?(?P<protocol>\w+)\"?))?"
+    r"(?:\s+(?:log|nflog)\b(?:\s+(?:prefix|level|group)=\"[^\"]*\"|\s+(?:prefix|level|group)=\S+)*)?"
+    r"(?:\s+limit\s+value=\"?\S+?\"?)?(?:\s+audit)?"
+    r"\s+(?P<action>accept|drop|reject)(?:\s+type=\"?[\w-]+\"?)?\s*"
+)
+_END = ("-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
+_REFUSE = ("-j", "REJECT", "--reject-with", "icmp-host-prohibited")
+
+
+@dataclass
+class _Zone:
+    """A zone, as listed: each field's words, or its lines."""
+
+    name: str
+    flags: str
+    at: int
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+    def words(self, name: str) -> list[str]:
+        return self.fields.get(name, [])
+
+    @property
+    def target(self) -> str:
+        return " ".join(self.words("target")) or "default"
+
+
+def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
+    """Return the zones that start at a line, or None."""
+    zones: list[_Zone] = []
+    first, last = at, at
+    while at < len(lines):
+        zone, end = _zone(lines, at)
+        if zone is None:
+            break
+        zones.append(zone)
+        last = end - 1
+        at = end
+        while at < len(lines) and lines[at].is_blank:
+            at += 1
+    if not zones:
+        return None
+    title = "firewall-cmd --list-all"
+    if any(_RULES.match(line.text) for line in lines):
+        return Segment(title, title, first, last)
+    rules = _Writer(lines, zones).rules()
+    return Segment(title, title, first, last, [*rules], table="filter")
+
+
+def _zone(lines: list[Line], at: int) -> tuple[_Zone | None, int]:
+    """Return the zone that starts at a line, and the line behind it."""
+    heading = _ZONE.match(lines[at].text)
+    if heading is None or at + 1 >= len(lines) or not _FIELD.match(lines[at + 1].text):
+        return None, at
+    zone = _Zone(heading["name"], heading["flags"] or "", at)
+    current = ""
+    at += 1
+    while at < len(lines):
+        text = lines[at].text
+        if found := _FIELD.match(text):
+            current = found["name"]
+            value = found["value"]
+            # the first of these may stand behind the colon
+            entries = [value] if current in ("forward-ports", "rich rules") and value else value.split()
+            zone.fields[current] = entries
+        elif current in ("forward-ports", "rich rules") and _ENTRY.match(text):
+            zone.fields[current].append(text.strip())
+        else:
+            break
+        at += 1
+    return zone, at
+
+
+class _Writer:
+    """Writes the rules that firewalld makes of zones."""
+
+    def __init__(self, lines: Sequence[Line], zones: Sequence[_Zone]) -> None:
+        self.lines, self.zones = lines, zones
+        self.line = lines[zones[0].at].number
+
+    def rules(self) -> list[Rules]:
+        """Return table filter, of whose FORWARD nothing is shown, and table nat."""
+        items: list[Item] = [ChainItem("INPUT", "ACCEPT", None, self.line)]
+        state = "RELATED,ESTABLISHED,DNAT"
+        items += [
+            self._rule("INPUT", "-m", "conntrack", "--ctstate", state, "-j", "ACCEPT"),
+            self._rule("INPUT", "-i", "lo", "-j", "ACCEPT"),
+            self._rule("INPUT", "-j", "INPUT_ZONES"),
+            self._rule("INPUT", *_END),
+            self._rule("INPUT", *_REFUSE),
+            ChainItem("INPUT_ZONES", None, None, self.line, 1),
+            *self._dispatch(),
+        ]
+        for zone in self.zones:
+            self.line = self.lines[zone.at].number
+            items += self._zone(zone)
+        filtered = Rules("filter", 4, items, printed=True)
+        nat = [item for zone in self.zones for item in self._nat(zone)]
+        return [filtered, Rules("nat", 4, nat, printed=True)] if nat else [filtered]
+
+    def _rule(self, chain: str, *words: str) -> RuleItem:
+        made = tuple(Word(quote(word), word, 0, 0) for word in words)
+        return RuleItem(chain, made, self.line, " ".join(words))
+
+    def _dispatch(self) -> Iterator[Item]:
+        """Yield the rules that choose the zone: by source, by interface, else the default zone."""
+        for zone in self.zones:
+            for source in zone.words("sources"):
+                if re.fullmatch(r"[0-9.]+(?:/\d+)?", source):
+                    yield self._rule("INPUT_ZONES", "-s", source, "-g", f"IN_{zone.name}")
+                elif not re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*(?:/\d+)?", source):
+                    yield GapItem("INPUT_ZONES", self.line, source)
+        for zone in self.zones:
+            for interface in zone.words("interfaces"):
+                yield self._rule("INPUT_ZONES", "-i", interface, "-g", f"IN_{zone.name}")
+        default = next((zone for zone in self.zones if "default" in zone.flags), None)
+        if default is None and len(self.zones) == 1:
+            default = self.zones[0]
+        if default is not None:
+            yield self._rule("INPUT_ZONES", "-g", f"IN_{default.name}")
+        else:
+            yield GapItem("INPUT_ZONES", self.line, "")
+
+    def _zone(self, zone: _Zone) -> Iterator[Item]:
+        name = f"IN_{zone.name}"
+        for chain in (name, f"{name}_deny", f"{name}_allow"):
+            yield ChainItem(chain, None, None, self.line, 1)
+        yield self._rule(name, "-j", f"{name}_deny")
+        yield self._rule(name, "-j", f"{name}_allow")
+        rich = list(self._rich(zone))
+        yield from (item for denies, item in rich if denies)
+        for service in zone.words("services"):
+            yield from self._service(f"{name}_allow", service, ())
+        for ports, flag in (("ports", "--dport"), ("source-ports", "--sport")):
+            for text in zone.words(ports):
+                yield from self._port(f"{name}_allow", text, flag)
+        for protocol in zone.words("protocols"):
+            yield self._rule(f"{name}_allow", "-p", protocol, "-j", "ACCEPT")
+        yield from (item for denies, item in rich if not denies)
+        if zone.words("icmp-blocks"):
+            yield GapItem(f"{name}_deny", self.line, "")
+        if zone.target in ("default", "%%REJECT%%"):
+            yield self._rule(name, "-p", "icmp", "-j", "ACCEPT")
+        if zone.target != "default":
+            ends = {"ACCEPT": ("-j", "ACCEPT"), "DROP": ("-j", "DROP")}
+            yield self._rule(name, *ends.get(zone.target, _REFUSE))
+        else:
+            yield self._rule(name, *_REFUSE)
+
+    def _service(
+        self, chain: str, service: str, conditions: Sequence[str], target: str = "ACCEPT"
+    ) -> Iterator[Item]:
+        if service not in SERVICES:
+            yield GapItem(chain, self.line, service)
+            return
+        for port in SERVICES[service]:
+            number, _, protocol = port.partition("/")
+            words = (
+                ("-p", protocol, "-m", protocol, "--dport", number.replace("-", ":"))
+                if number
+                else ("-p", protocol)
+            )
+            yield self._rule(chain, *conditions, *words, "-j", target)
+
+    def _port(self, chain: str, text: str, flag: str) -> Iterator[Item]:
+        found = re.fullmatch(r"(\d+(?:-\d+)?)/(tcp|udp|sctp|dccp)", text)
+        if found is None:
+            yield GapItem(chain, self.line, text)
+            return
+        words = ("-p", found[2], "-m", found[2], flag, found[1].replace("-", ":"))
+        yield self._rule(chain, *words, "-j", "ACCEPT")
+
+    def _rich(self, zone: _Zone) -> Iterator[tuple[bool, Item]]:
+        """Yield the rich rules: whether each denies, and its rule."""
+        for text in zone.words("rich rules"):
+            found = _RICH.fullmatch(text)
+            if found is not None and found["family"] == "ipv6":
+                continue
+            known = found is not None and not found["priority"] and not found["invert"]
+            denies = found is not None and found["action"] != "accept"
+            chain = f"IN_{zone.name}_{'deny' if denies else 'allow'}"
+            if found is None or not known:
+                yield denies, GapItem(f"IN_{zone.name}_deny", self.line, text)
+                continue
+            words: list[str] = []
+            for key, negation, option in (("source", "not_source", "-s"), ("dest", "not_dest", "-d")):
+                if found[key]:
+                    words += [*(["!"] if found[negation] else []), option, found[key]]
+            target = {"accept": "ACCEPT", "drop": "DROP", "reject": "REJECT"}[found["action"]]
+            if found["service"]:
+                for item in self._service(chain, found["service"], words, target):
+                    yield denies, item
+                continue
+            if found["port"]:
+                port = found["port"].replace("-", ":")
+                words += ["-p", found["proto"], "-m", found["proto"], "--dport", port]
+            elif found["protocol"]:
+                words += ["-p", found["protocol"]]
+            yield denies, self._rule(chain, *words, "-j", target)
+
+    def _nat(self, zone: _Zone) -> Iterator[Item]:
+        """Yield the rules of forward-ports and masquerading, per interface of the zone."""
+        interfaces: list[tuple[str, ...]] = [(name,) for name in zone.words("interfaces")] or [()]
+        for text in zone.words("forward-ports"):
+            found = _FORWARD_PORT.fullmatch(text)
+            if found is None:
+                yield GapItem("PREROUTING", self.line, text)
+                continue
+            ports, address = found["toport"] or found["port"], found["toaddr"] or ""
+            if ":" in address:
+                continue
+            target = (
+                ("DNAT", "--to-destination", f"{address}:{ports}")
+                if address
+                else ("REDIRECT", "--to-ports", ports)
+            )
+            proto, port = found["proto"], found["port"].replace("-", ":")
+            for name in interfaces:
+                match = ("-p", proto, "-m", proto, "--dport", port)
+                yield self._rule("PREROUTING", *(("-i", *name) if name else ()), *match, "-j", *target)
+        if zone.words("masquerade") == ["yes"]:
+            for name in interfaces:
+                out = ("-o", *name) if name else ("!", "-o", "lo")
+                yield self._rule("POSTROUTING", *out, "-j", "MASQUERADE")
