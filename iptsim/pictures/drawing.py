@@ -47,7 +47,7 @@ class Node:
 
     @property
     def texts(self) -> list[str]:
-        """All of its text, line by line; the ending is the last line."""
+        """All of its text, line by line; the ending comes last."""
         ending = [f"{SIGNS[self.ending.kind]} {self.ending.text}"] if self.ending is not None else []
         return [*self.lines, *self.details, *ending]
 

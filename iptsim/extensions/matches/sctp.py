@@ -37,7 +37,7 @@ _ALL = tuple(range(256))
 
 
 class Chunk(NamedTuple):
-    """A chunk type, and the flags of it that are tested and must be set."""
+    """A type of chunk, with the flags that are tested and those that must be set."""
 
     number: int
     mask: int = 0

@@ -306,7 +306,7 @@ class _Reader:
 
 
 def _leads_on(target: str, family: Family) -> bool:
-    """Return whether a target is a chain, whose rules, also without interfaces, decide."""
+    """Return whether a target is a chain: the rules there decide, so unknown interfaces of the jump do not matter."""
     return bool(target) and find_target(target, family) is None
 
 
