@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from iptsim.errors import UsageError
@@ -13,10 +14,18 @@ from iptsim.reading import fault_of
 def save(path: str | Path, content: str | bytes) -> None:
     """Write a file, completely or not at all; devices and pipes are written directly.
 
+    Args:
+        path: of the file; "-" for standard output.
+        content: of the file.
+
     Raises:
         UsageError: it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             Path(path).write_bytes(data)

@@ -226,7 +226,7 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
     """Read the source, or one of several; its warnings go to standard error."""
     from iptsim.sources import load_host
 
-    with _collector_paused():
+    with collector_paused():
         host = load_host(
             arguments.source if source is None else source,
             strict=arguments.strict,
@@ -242,14 +242,16 @@ def open_source(arguments: argparse.Namespace, source: str | None = None) -> Hos
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause garbage collection while a host is read, and exempt the host from it afterwards: it is never freed."""
+def collector_paused() -> Iterator[None]:
+    """Pause garbage collection while much is made that stays, and exempt that from it afterwards: it is never freed."""
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_on:
+            gc.enable()
 
 
 def warn_of(ruleset: Ruleset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
@@ -23,6 +24,9 @@ from iptsim.languages import message, say
 if TYPE_CHECKING:
     from iptsim.explanation import Explanation
     from iptsim.host import Host
+
+#: The formats of a picture, as :data:`iptsim.pictures.picture.FORMATS` has them.
+FORMATS = ("text", "svg", "png", "html", "mermaid", "dot")
 
 
 def add(commands: Any) -> None:
@@ -48,10 +52,20 @@ def add(commands: Any) -> None:
         "--counters", action="store_true", help=say("scale line width by the packet counters")
     )
     parser.add_argument(
+        "--only-path", action="store_true", help=say("draw only the chains on the packet's path")
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help=say("{formats} (default: by the name of the file, else text)", formats=", ".join(FORMATS)),
+    )
+    parser.add_argument(
         "-o",
         dest="output",
         metavar="FILE",
-        help=say("write to FILE: .svg .png .html .mmd (Mermaid) .dot .txt"),
+        default="-",
+        help=say("write to FILE: .svg .png .html .mmd (Mermaid) .dot .txt; - for standard output"),
     )
     add_question(parser)
     parser.set_defaults(verbose=False)
@@ -64,6 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.topology and (arguments.table is not None or arguments.counters):
         raise UsageError(message("-t and --counters cannot be used with --topology"))
     fields = question_fields(arguments)
+    if arguments.only_path and (arguments.topology or not asks_about_packet(fields)):
+        raise UsageError(
+            message(
+                "--only-path requires a packet, such as --from client --to web:80, and a picture of chains"
+            )
+        )
     host = open_source(arguments)
     explanation = _answer(host, fields)
     family = explanation.trace.legs[0].packet.family if explanation else arguments.family or 4
@@ -72,12 +92,17 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         ruleset = rules_of(host, arguments, family)
         picture = chains_picture(
-            ruleset, arguments.table, explanation=explanation, counters=arguments.counters
+            ruleset,
+            arguments.table,
+            explanation=explanation,
+            counters=arguments.counters,
+            only_path=arguments.only_path,
         )
-    if arguments.output is None:
-        sys.stdout.write(picture.text())
-    else:
-        picture.save(arguments.output)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        picture.save(arguments.output, arguments.format)
+    for warning in found:
+        print(f"iptsim: warning: {warning.message}", file=sys.stderr)
     return ANSWERED
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +42,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "-o",
         dest="output",
+        default="-",
         metavar="OUT",
-        help=say("where to write: a file; for a capture or several files, a new directory"),
+        help=say(
+            "where to write: a file, - for standard output; for a capture or several files, a new directory"
+        ),
     )
     parser.add_argument(
         "--key",
@@ -69,12 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     done = redact_files(key_of(arguments.key or secrets.token_hex()), files)
     if len(sources) == 1 and sources[0].dump is not None:
         (data,) = done.values()
-        if arguments.output is None:
-            sys.stdout.buffer.write(data)
-        else:
-            save(arguments.output, data)
+        save(arguments.output, data)
         return ANSWERED
-    if arguments.output is None:
+    if arguments.output == "-":
         raise UsageError(message("give a new directory for the files: -o DIRECTORY"))
     _save_all(arguments.output, done)
     return ANSWERED

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from iptsim.commands.common import ANSWERED, add_command, add_source, open_source
+from iptsim.commands.common import ANSWERED, add_command, add_source, collector_paused, open_source
 from iptsim.errors import UsageError
 from iptsim.languages import message, say
 
@@ -23,7 +23,11 @@ def add(commands: Any) -> None:
     )
     add_source(parser)
     parser.add_argument(
-        "-o", dest="output", metavar="FILE", required=True, help=say("the file to write, such as report.html")
+        "-o",
+        dest="output",
+        metavar="FILE",
+        default="-",
+        help=say("write to this file, completely or not at all (default: -, standard output)"),
     )
 
 
@@ -39,5 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
                 output=arguments.output,
             )
         )
-    save(arguments.output, page(report(open_source(arguments))))
+    with collector_paused():
+        text = page(report(open_source(arguments)))
+    save(arguments.output, text)
     return ANSWERED

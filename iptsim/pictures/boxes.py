@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from iptsim.pictures.drawing import Ending, Node
+from iptsim.pictures.drawing import Node
 from iptsim.pictures.measure import text_width
 
 #: Sizes of text in pixels: names, everything else.
@@ -20,17 +20,16 @@ def line_size(number: int) -> float:
     return NAME if number == 0 else SMALL
 
 
-def line_classes(lines: Sequence[str], ending: Ending | None = None) -> list[str]:
-    """Return how each line of a box is drawn: its name and its ending are bold."""
-    classes = ["name", *("soft" for _ in lines[1:])]
-    return [*classes[:-1], ending.kind] if ending is not None else classes
+def line_classes(lines: Sequence[str]) -> list[str]:
+    """Return how each line of a group's text is drawn: its name is bold."""
+    return ["name", *("soft" for _ in lines[1:])]
 
 
-def box_width(lines: Sequence[str], ending: Ending | None = None, *, widest: float = WIDEST) -> float:
+def box_width(lines: Sequence[str], classes: Sequence[str] | None = None, *, widest: float = WIDEST) -> float:
     """Return the width of a box around lines of text."""
     widths = [
         text_width(line, line_size(number), bold=kind != "soft")
-        for number, (line, kind) in enumerate(zip(lines, line_classes(lines, ending), strict=False))
+        for number, (line, kind) in enumerate(zip(lines, classes or line_classes(lines), strict=False))
     ]
     return round(min(max(widths, default=0.0) + 2 * PAD, widest), 1)
 
@@ -42,4 +41,6 @@ def box_height(lines: list[str]) -> float:
 
 def node_size(node: Node) -> tuple[float, float]:
     """Return width and height of a node."""
-    return box_width(node.texts, node.ending), box_height(node.texts)
+    width = box_width(node.texts, node.text_classes)
+    # a verdict's shape is narrower at its ends
+    return width + (NAME if node.kind == "verdict" else 0), box_height(node.texts)

@@ -8,6 +8,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.delivery import delivered_text
 from iptsim.explanation.places import decision_of
 from iptsim.languages import say, say_many
+from iptsim.netfilter.steps import Step
 from iptsim.pictures.drawing import Caption
 from iptsim.render.visits_text import spec
 
@@ -27,6 +28,30 @@ def answer_captions(explanation: Explanation) -> list[Caption]:
     elif leg.delivered is not None and explanation.verdict == "ACCEPT":
         captions.append(Caption("rule", say("arrives at {where}", where=delivered_text(leg.delivered))))
     return captions
+
+
+def change_text(step: Step) -> str:
+    """Return what address translation made of a packet in a step: "192.0.2.10:8080 → 172.17.0.2:80"; else ""."""
+    return ", ".join(
+        f"{before} → {after}"
+        for address, port in (("dst", "dport"), ("src", "sport"))
+        if (ends := _ends(step, address, port))
+        for before, after in [ends]
+    )
+
+
+def _ends(step: Step, address: str, port: str) -> tuple[str, str] | None:
+    """Return an address and port before and after a step, as far as they changed; None if they did not."""
+    addresses, ports = step.changes.get(address), step.changes.get(port)
+    if addresses is not None and ports is not None:
+        before, after = (
+            f"[{one}]:{number}" if ":" in str(one) else f"{one}:{number}"
+            for one, number in zip(addresses, ports, strict=True)
+        )
+        return before, after
+    if addresses is not None:
+        return str(addresses[0]), str(addresses[1])
+    return (f":{ports[0]}", f":{ports[1]}") if ports is not None else None
 
 
 def rules_text(count: int) -> str:

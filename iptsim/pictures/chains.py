@@ -20,7 +20,7 @@ from iptsim.pictures.captions import answer_captions, ranges, rules_text
 from iptsim.pictures.chain_groups import Folded, fold
 from iptsim.pictures.chains_layout import place
 from iptsim.pictures.chains_tree import tree
-from iptsim.pictures.drawing import Caption, Drawing, Edge, Sample
+from iptsim.pictures.drawing import TONES, Caption, Drawing, Edge, Sample
 from iptsim.pictures.picture import Picture
 from iptsim.pictures.visited import VisitedChains, visited_chains
 
@@ -39,6 +39,7 @@ def chains_picture(
     *,
     explanation: Explanation | None = None,
     counters: bool = False,
+    only_path: bool = False,
 ) -> Picture:
     """Draw which chain leads where.
 
@@ -47,6 +48,7 @@ def chains_picture(
         table: only this table.
         explanation: an answer whose packet path is highlighted; chains off the path are dimmed.
         counters: scale line width by the packet counters of the dump.
+        only_path: leave out what the explanation's packet did not traverse.
     """
     if table is not None:
         ruleset = replace(ruleset, tables={table: ruleset.tables[table]})
@@ -55,13 +57,13 @@ def chains_picture(
 
     def drawing() -> Drawing:
         if not drawn:
-            drawn.append(_Draw(ruleset, visited, counters, explanation).drawing)
+            drawn.append(_Draw(ruleset, visited, counters, explanation, only_path).drawing)
         return drawn[0]
 
     return Picture(
         drawing,
         lambda: place(drawing()),
-        lambda: tree(ruleset, visited, explanation, counters=counters),
+        lambda: tree(ruleset, visited, explanation, counters=counters, only_path=only_path),
     )
 
 
@@ -75,13 +77,19 @@ class _Bundle:
     rules: int = 0
     marks: set[str] = field(default_factory=set)
     texts: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
 
 
 class _Draw:
     """Makes the drawing."""
 
     def __init__(
-        self, ruleset: Ruleset, visited: VisitedChains | None, counters: bool, explanation: Explanation | None
+        self,
+        ruleset: Ruleset,
+        visited: VisitedChains | None,
+        counters: bool,
+        explanation: Explanation | None,
+        only_path: bool,
     ) -> None:
         self.ruleset, self.visited, self.counters = ruleset, visited, counters
         self.graph: RuleGraph = ruleset_graph(ruleset, returns=False)
@@ -102,6 +110,10 @@ class _Draw:
         self.lost = 0
         self._nodes()
         self._edges()
+        if visited is not None and only_path:
+            self._keep_path()
+        elif len(self.drawing.edges) > MOST_EDGES:
+            self._cut()
         self._legend()
         self._describe(explanation)
 
@@ -193,8 +205,6 @@ class _Draw:
             if id(group) not in done:
                 done.add(id(group))
                 self._leaving(group)
-        if len(self.drawing.edges) > MOST_EDGES:
-            self._cut()
 
     def _leaving(self, group: Folded) -> None:
         """Add the outgoing edges of a chain, or of a group of chains."""
@@ -266,6 +276,7 @@ class _Draw:
             taken = (member, target, position)
             bundle.marks |= {"walked"} if taken in self.visited.walked else set()
             bundle.marks |= {"vain"} if taken in self.visited.idle else set()
+            bundle.changes += self.visited.changes.get((member, position), [])
             end = self.visited.ends.get((member, position))
             if end is not None:
                 bundle.marks |= {"walked", end}
@@ -275,8 +286,9 @@ class _Draw:
         name = f"{source} → {'policy' if bundle.kind == 'policy' else verdict}"
         node = self.drawing.nodes.get(name)
         if node is None:
-            kind = "action" if bundle.kind == "action" else "verdict"
-            node = self.drawing.add(draw.Node(name, kind, [verdict]))
+            tone = TONES.get(verdict)
+            kind = "action" if bundle.kind == "action" and tone is None else "verdict"
+            node = self.drawing.add(draw.Node(name, kind, [verdict], classes={tone} if tone else set()))
         if self.visited is not None:
             node.classes -= {"unseen"} if bundle.marks else set()
             if not node.classes & {"walked", "vain"}:
@@ -284,11 +296,18 @@ class _Draw:
             elif "walked" in bundle.marks:
                 node.classes = (node.classes - {"vain"}) | {"walked"}
             node.classes |= bundle.marks & {"stop", "arrived", "open"}
+            node.changes += [change for change in bundle.changes if change not in node.changes]
         return name
 
     def _mark_edge(self, edge: Edge, walked: bool, idle: bool) -> None:
         if self.visited is not None:
             edge.classes.add("walked" if walked else "vain" if idle else "unseen")
+
+    def _keep_path(self) -> None:
+        """Leave out what the packet did not traverse."""
+        drawing = self.drawing
+        drawing.nodes = {name: node for name, node in drawing.nodes.items() if "unseen" not in node.classes}
+        drawing.edges = [edge for edge in drawing.edges if "unseen" not in edge.classes]
 
     def _cut(self) -> None:
         """Leave out edges if there are too many, but none that a packet took."""
@@ -318,12 +337,23 @@ class _Draw:
                 legend.append(Sample("chain", (owner,), text))
         if any(kind == "fold" for kind, _ in kinds):
             legend.append(Sample("fold", ("chain", "other"), say("similar chains")))
+        tones = {tone for kind, classes in kinds if kind == "verdict" for tone in classes}
+        for tone, text in (
+            ("accept", say("accepts")),
+            ("drop", say("drops")),
+            ("reject", say("rejects")),
+            ("translate", say("translates addresses")),
+            ("return", say("returns to the calling chain")),
+        ):
+            if tone in tones:
+                legend.append(Sample("verdict", (tone,), text))
         if any(edge.kind == "goto" for edge in self.drawing.edges):
             legend.append(Sample("goto", (), say("goto (does not return)"), True))
         if self.visited is not None:
             legend.append(Sample("jump", ("walked",), say("led to the verdict"), True))
             legend.append(Sample("jump", ("vain",), say("traversed, no effect"), True))
-            legend.append(Sample("jump", ("unseen",), say("not traversed"), True))
+            if any("unseen" in edge.classes for edge in self.drawing.edges):
+                legend.append(Sample("jump", ("unseen",), say("not traversed"), True))
             ends = {
                 "arrived": say("accepted here"),
                 "stop": say("stopped here"),

@@ -29,14 +29,19 @@ def tree(
     explanation: Explanation | None = None,
     *,
     counters: bool = False,
+    only_path: bool = False,
 ) -> str:
     """Return the chains as a tree below each built-in chain; none is expanded twice in a table."""
-    return "".join(f"{line}\n" for line in _Tree(ruleset, visited, counters).lines(explanation))
+    tree = _Tree(ruleset, visited, counters, only_path and visited is not None)
+    return "".join(f"{line}\n" for line in tree.lines(explanation))
 
 
 class _Tree:
-    def __init__(self, ruleset: Ruleset, visited: VisitedChains | None, counters: bool) -> None:
-        self.ruleset, self.visited, self.counters = ruleset, visited, counters
+    def __init__(
+        self, ruleset: Ruleset, visited: VisitedChains | None, counters: bool, only_path: bool
+    ) -> None:
+        self.ruleset, self.visited = ruleset, visited
+        self.counters, self.only_path = counters, only_path
         self.calls = chain_graph(ruleset.tables.values())
         self.many = sum(len(table.chains) for table in ruleset.tables.values()) > FREE
         self.walked = {(source, position) for source, _, position in visited.walked} if visited else set()
@@ -49,7 +54,7 @@ class _Tree:
         for table in self.ruleset.tables.values():
             shown: set[str] = set()
             for chain in table.chains.values():
-                if chain.builtin:
+                if chain.builtin and self._is_shown(chain):
                     policy = f"{table.name} {chain.name}   " + say(
                         "policy {policy}", policy=chain.policy or "ACCEPT"
                     )
@@ -57,7 +62,7 @@ class _Tree:
                     yield policy + self._count(chain.counters and chain.counters.packets) + mark
                     yield from self._below(table, chain, shown)
             for chain in table.chains.values():
-                if not chain.builtin and chain.name not in shown:
+                if not chain.builtin and chain.name not in shown and not self.only_path:
                     yield f"{table.name} {printable(chain.name)}   " + say("nothing jumps here")
                     shown.add(chain.name)
                     yield from self._below(table, chain, shown)
@@ -117,7 +122,8 @@ class _Tree:
             return (False, rule.position) if self._is_marked(rule) else (False, 0)
 
         groups: list[list[Rule]] = []
-        for key, rules in groupby(chain.rules, key=kind):
+        listed = [rule for rule in chain.rules if not self.only_path or self._is_marked(rule)]
+        for key, rules in groupby(listed, key=kind):
             together = list(rules)
             if not key[0]:
                 groups.append(together)
@@ -127,6 +133,12 @@ class _Tree:
                 groups.extend([rule] for rule in together)
         for number, group in enumerate(groups, 1):
             yield number == len(groups), group
+
+    def _is_shown(self, chain: Chain) -> bool:
+        """Return whether a built-in chain is shown: with only the path, those that the packet entered."""
+        return not self.only_path or (
+            self.visited is not None and Node(chain.table, chain.name) in self.visited.hooks
+        )
 
     def _is_marked(self, rule: Rule) -> bool:
         place = (Node(rule.table, rule.chain), rule.position)
@@ -157,7 +169,13 @@ class _Tree:
         """Return the end of a line: the number of packets, and the mark."""
         packets = sum(rule.counters.packets for rule in rules if rule.counters)
         rule = rules[0]
-        return self._count(packets) + self._mark(Node(rule.table, rule.chain), rule.position)
+        place = Node(rule.table, rule.chain)
+        changes = self.visited.changes.get((place, rule.position), []) if self.visited else []
+        return (
+            self._count(packets)
+            + "".join(f"   ⇄ {change}" for change in changes)
+            + self._mark(place, rule.position)
+        )
 
     def _count(self, packets: int | None) -> str:
         return "   " + say_many("{count} packet", "{count} packets", packets or 0) if self.counters else ""

@@ -12,6 +12,14 @@ from typing import Literal, NamedTuple
 Direction = Literal["LR", "TB"]
 #: The sign of each possible end of a packet path.
 SIGNS = {"stop": "✗", "arrived": "✓", "open": "?"}
+#: What a verdict does, for those that have a colour and a shape of their own.
+TONES = {
+    "ACCEPT": "accept",
+    "DROP": "drop",
+    "REJECT": "reject",
+    "RETURN": "return",
+    **dict.fromkeys(("DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "DNPT", "SNPT"), "translate"),
+}
 
 
 class Ending(NamedTuple):
@@ -30,6 +38,7 @@ class Node:
         kind: what it represents; decides its shape.
         lines: its text; the first line is its name.
         details: further text, such as a list of its contents.
+        changes: what address translation makes of the packet here.
         ending: why the path of a packet ends here; None if none does.
         group: its group, "" for none.
         classes: further classes for its style: an owner, "dimmed", "walked", "stop", "arrived" ...
@@ -41,6 +50,7 @@ class Node:
     lines: list[str]
     group: str = ""
     details: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
     ending: Ending | None = None
     classes: set[str] = field(default_factory=set)
     tip: str = ""
@@ -49,7 +59,14 @@ class Node:
     def texts(self) -> list[str]:
         """All of its text, line by line; the ending comes last."""
         ending = [f"{SIGNS[self.ending.kind]} {self.ending.text}"] if self.ending is not None else []
-        return [*self.lines, *self.details, *ending]
+        return [*self.lines, *self.details, *(f"⇄ {change}" for change in self.changes), *ending]
+
+    @property
+    def text_classes(self) -> list[str]:
+        """How each line of its text is drawn: all but soft ones are bold."""
+        soft = ["soft"] * (len(self.lines) + len(self.details) - 1)
+        ending = [self.ending.kind] if self.ending is not None else []
+        return ["name", *soft, *("change" for _ in self.changes), *ending]
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iptsim.errors import printable
-from iptsim.pictures.drawing import Drawing, Edge, Group, Node
+from iptsim.pictures.drawing import TONES, Drawing, Edge, Group, Node
 from iptsim.pictures.style import LIGHT
 
 #: How an edge is drawn, by kind: Mermaid arrow, DOT style.
@@ -24,9 +24,14 @@ _PLAIN = ("---", "solid")
 _MERMAID_SHAPES = {
     "entry": "{{{{{}}}}}",
     "base": "[[{}]]",
-    "verdict": "([{}])",
-    "action": "([{}])",
+    "verdict": "[{}]",
+    "action": "({})",
     "missing": ">{}]",
+    "accept": "([{}])",
+    "drop": "((({})))",
+    "reject": "{{{}}}",
+    "translate": "[/{}/]",
+    "return": "[\\{}\\]",
     "world": "([{}])",
     "plug": "({})",
     "port": "({})",
@@ -35,15 +40,24 @@ _DOT_SHAPES = {
     "entry": "hexagon",
     "base": "box3d",
     "fold": "folder",
-    "verdict": "ellipse",
-    "action": "ellipse",
+    "verdict": "box",
+    "action": "oval",
     "missing": "note",
+    "accept": "ellipse",
+    "drop": "octagon",
+    "reject": "doubleoctagon",
+    "translate": "parallelogram",
+    "return": "larrow",
     "world": "ellipse",
     "plug": "oval",
 }
 #: Fill and stroke by class, the same in both notations. The last class of a node counts.
 _COLOURS = {
     **{name: (LIGHT[name], LIGHT[f"{name}-line"]) for name in ("docker", "user", "other")},
+    "accept": (LIGHT["arrived-fill"], LIGHT["arrived"]),
+    "drop": (LIGHT["stop-fill"], LIGHT["stop"]),
+    "reject": (LIGHT["reject-fill"], LIGHT["reject"]),
+    "translate": (LIGHT["change-fill"], LIGHT["change"]),
     "unseen": ("#f6f6f6", "#b0b0b0"),
     "vain": ("#eef4fb", "#7fa6cc"),
     "walked": (LIGHT["route-fill"], LIGHT["route"]),
@@ -64,6 +78,11 @@ def _edge_colour(edge: Edge) -> str:
     if "walked" not in edge.classes:
         return ""
     return _REPLY if edge.kind == "reply" else _ROUTE
+
+
+def _shape_of(node: Node) -> str:
+    """Return what decides a node's shape: its verdict, else its kind."""
+    return TONES.get(node.lines[0], node.kind) if node.kind == "verdict" else node.kind
 
 
 def _children(drawing: Drawing, parent: str) -> tuple[list[Group], list[Node]]:
@@ -103,7 +122,7 @@ def _mermaid_group(drawing: Drawing, parent: str, names: dict[str, str], depth: 
     groups, nodes = _children(drawing, parent)
     indent = "  " * depth
     for node in nodes:
-        shape = _MERMAID_SHAPES.get(node.kind, "[{}]")
+        shape = _MERMAID_SHAPES.get(_shape_of(node), "[{}]")
         yield f"{indent}{names[node.name]}{shape.format(_mermaid_text(*node.texts))}"
     for group in groups:
         number = list(drawing.groups).index(group.name)
@@ -154,7 +173,7 @@ def _dot_group(drawing: Drawing, parent: str, names: dict[str, str], depth: int)
         if style := _style(node.classes):
             fill, stroke = _COLOURS[style]
             more = f', style=filled, fillcolor="{fill}", color="{stroke}"'
-        shape = _DOT_SHAPES.get(node.kind, "box")
+        shape = _DOT_SHAPES.get(_shape_of(node), "box")
         yield f"{indent}{names[node.name]} [label={_dot_text(*node.texts)}, shape={shape}{more}];"
     for group in groups:
         yield f"{indent}subgraph cluster{list(drawing.groups).index(group.name)} {{"

@@ -9,6 +9,7 @@ from iptsim.explanation import Explanation
 from iptsim.explanation.story import End, LegVisit
 from iptsim.host.model import Host
 from iptsim.netfilter.steps import Step
+from iptsim.pictures.captions import change_text
 from iptsim.pictures.wiring import Plug, Switch, Wiring
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
@@ -34,6 +35,12 @@ class PacketPath:
     def kind(self) -> Literal["route", "reply"]:
         """The kind of its edges."""
         return "route" if self.visited.drawn == "request" else "reply"
+
+    @property
+    def translations(self) -> list[tuple[str, str]]:
+        """What address translation makes of the packet: the place of each, and the change."""
+        steps = self.visited.leg.steps
+        return [(f"hook {step.hook}", change) for step in steps if (change := change_text(step))]
 
     @property
     def end(self) -> End:

@@ -18,8 +18,11 @@ from iptsim.pictures.style import style_sheet
 from iptsim.pictures.svg import svg
 from iptsim.saving import save
 
-#: File name extensions of a picture's formats.
-ENDINGS = (".svg", ".png", ".html", ".mmd", ".dot", ".txt")
+#: A picture's formats, and the file name extension of each.
+FORMATS = {
+    "svg": ".svg", "png": ".png", "html": ".html", "mermaid": ".mmd", "dot": ".dot", "text": ".txt",
+}  # fmt: skip
+ENDINGS = tuple(FORMATS.values())
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -87,7 +90,7 @@ class Picture:
         return svg(self.drawing, self.placement, style=style, names=names)
 
     def png(self, *, scale: float = 2.0, dark: bool = False) -> bytes:
-        """Return it as PNG.
+        """Return it as PNG; warn if it has Chinese characters, and no font here does.
 
         Args:
             scale: pixels of the image per pixel of the SVG.
@@ -122,26 +125,21 @@ class Picture:
         with language(self.language):
             return self._write()
 
-    def save(self, path: str | Path) -> None:
-        """Write it to a file, in the format of the file's extension: one of :data:`ENDINGS`.
+    def save(self, path: str | Path, in_format: str | None = None) -> None:
+        """Write it to a file.
+
+        Args:
+            path: of the file; "-" for standard output.
+            in_format: one of :data:`FORMATS`; None for that of the file's extension, and for text to standard output.
 
         Raises:
             UsageError: another extension, or the file cannot be written.
         """
-        ending = Path(path).suffix.lower()
         makers: dict[str, Callable[[], str | bytes]] = {
-            ".svg": self.svg, ".png": self.png, ".html": self.html, ".mmd": self.mermaid, ".dot": self.dot,
-            ".txt": self.text,
+            "svg": self.svg, "png": self.png, "html": self.html, "mermaid": self.mermaid, "dot": self.dot,
+            "text": self.text,
         }  # fmt: skip
-        if ending not in makers:
-            raise UsageError(
-                message(
-                    "{path}: the name must end in one of {choices}",
-                    path=str(path),
-                    choices=", ".join(ENDINGS),
-                )
-            )
-        save(path, makers[ending]())
+        save(path, makers[in_format or _format_of(path)]())
 
     def __repr__(self) -> str:
         return f"<Picture {printable(self.drawing.title)}>"
@@ -162,3 +160,18 @@ class Picture:
 
     def __str__(self) -> str:
         return self.text()
+
+
+def _format_of(path: str | Path) -> str:
+    """Return the format that a file's extension means."""
+    if path == "-":
+        return "text"
+    ending = Path(path).suffix.lower()
+    found = next((name for name, its in FORMATS.items() if its == ending), None)
+    if found is None:
+        raise UsageError(
+            message(
+                "{path}: the name must end in one of {choices}", path=str(path), choices=", ".join(ENDINGS)
+            )
+        )
+    return found

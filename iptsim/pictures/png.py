@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from functools import cache
 from pathlib import Path
 
 from iptsim.errors import UsageError
-from iptsim.languages import message
+from iptsim.languages import message, say
 
 _FONTS = Path(__file__).parent / "fonts"
 #: The most pixels on a side, and in all, that viewers open.
@@ -17,16 +20,55 @@ def png(svg: str, scale: float) -> bytes:
 
     Raises:
         UsageError: the extra `pictures` is not installed.
+
+    Warns:
+        UserWarning: it has Chinese characters, and no font here does.
     """
     try:
-        import resvg_py
+        import resvg_py  # noqa: F401
     except ImportError:
         raise missing_extra("a PNG picture") from None
+    if not has_ideographs(svg):
+        return _drawn(svg, _scale_of(svg, scale))
+    if not _draws_ideographs():
+        warnings.warn(
+            say(
+                "no font here has Chinese characters, so the picture lacks them; install one, such as the package "
+                "fonts-noto-cjk (Debian, Ubuntu), google-noto-sans-cjk-fonts (Fedora) or noto-fonts-cjk (Arch)"
+            ),
+            stacklevel=3,
+        )
+    # resvg replaces no glyphs of a text with a ligature: "filter" and ideographs in one line
+    unjoined = re.sub(r"(?<=>)[^<>]*(?=</text>)", lambda text: re.sub("f(?=[fil])", "f\u200c", text[0]), svg)
+    return _drawn(unjoined, _scale_of(svg, scale))
+
+
+def _scale_of(svg: str, wanted: float) -> float:
     width, height = _size(svg)
-    scale = min(scale, _LONGEST / max(width, height), (_MOST / (width * height)) ** 0.5)
+    return float(min(wanted, _LONGEST / max(width, height), (_MOST / (width * height)) ** 0.5))
+
+
+def has_ideographs(text: str) -> bool:
+    """Return whether a text has Chinese characters."""
+    return any("\u4e00" <= sign <= "\u9fff" for sign in text)
+
+
+@cache
+def _draws_ideographs() -> bool:
+    """Return whether resvg finds a font with Chinese characters: they look otherwise than one that no font has."""
+    return _drawn(_one_sign("\u4e2d"), 1) != _drawn(_one_sign("\U0010fffd"), 1)
+
+
+def _one_sign(sign: str) -> str:
+    text = f'<text x="4" y="26" font-size="24" font-family="DejaVu Sans">{sign}</text>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32">{text}</svg>'
+
+
+def _drawn(svg: str, scale: float) -> bytes:
+    import resvg_py
+
     fonts = [str(path) for path in sorted(_FONTS.glob("*.ttf"))]
-    made: bytes = bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=scale, font_files=fonts))
-    return made
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=scale, font_files=fonts))
 
 
 def _size(svg: str) -> tuple[float, float]:

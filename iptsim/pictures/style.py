@@ -16,6 +16,7 @@ LIGHT = {
     "user": "#fbeee0", "user-line": "#a85a00", "other": "#f1eaf6", "other-line": "#7d4d98",
     "route": "#0059b3", "route-fill": "#cfe5ff", "reply": "#8a3ba8", "stop": "#b8320a", "stop-fill": "#ffe3d8",
     "arrived": "#00694c", "arrived-fill": "#d3f1e5", "open": "#805500", "open-fill": "#fff1c9",
+    "reject": "#a3246b", "reject-fill": "#fbe3ef", "change": "#4a48b5", "change-fill": "#e7e6fa",
 }  # fmt: skip
 _DARK = {
     "paper": "#0d1117", "ink": "#e6edf3", "soft": "#9da7b3", "line": "#6e7681", "frame": "#151b23",
@@ -24,6 +25,7 @@ _DARK = {
     "user": "#33210d", "user-line": "#e69f00", "other": "#281a31", "other-line": "#cc9ae0",
     "route": "#79b8ff", "route-fill": "#12355e", "reply": "#d69cf0", "stop": "#ff9068", "stop-fill": "#4a1d0f",
     "arrived": "#4fd1a5", "arrived-fill": "#0d3a2b", "open": "#f0c04a", "open-fill": "#40300a",
+    "reject": "#f08fc0", "reject-fill": "#46122f", "change": "#b3b1f5", "change-fill": "#27264f",
 }  # fmt: skip
 
 # {scope} is the scope, {name} a colour
@@ -56,6 +58,10 @@ _RULES = """\
 {scope} .chain.docker .stripe { fill: {docker-line} }
 {scope} .chain.other .stripe { fill: {other-line} }
 {scope} .stripe { fill: none }
+{scope} .verdict.accept .box { fill: {arrived-fill}; stroke: {arrived} }
+{scope} .verdict.drop .box { fill: {stop-fill}; stroke: {stop} }
+{scope} .verdict.reject .box { fill: {reject-fill}; stroke: {reject} }
+{scope} .verdict.translate .box { fill: {change-fill}; stroke: {change} }
 {scope} .missing .box { stroke: {stop}; stroke-dasharray: 2 2 }
 {scope} .edge { fill: none; stroke: {line}; stroke-width: 1.2 }
 {scope} .head { fill: {line}; stroke: none }
@@ -86,6 +92,7 @@ _RULES = """\
 {scope} .node.arrived .box { fill: {arrived-fill}; stroke: {arrived}; stroke-width: 2.5 }
 {scope} .node.open .box { fill: {open-fill}; stroke: {open}; stroke-width: 2.5 }
 {scope} text.stop { fill: {stop}; font-weight: bold }
+{scope} text.change { fill: {change}; font-weight: bold }
 {scope} text.open { fill: {open}; font-weight: bold }
 {scope} .badge { stroke: {paper}; stroke-width: 1.5 }
 {scope} .badge.stop { fill: {stop} }

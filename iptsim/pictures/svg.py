@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from iptsim.errors import printable
 from iptsim.pictures.boxes import LEADING, PAD, SMALL, line_classes, line_size
-from iptsim.pictures.drawing import Drawing, Edge, Ending, Group, Node, Path, Placement, Point, Rect, Sample
+from iptsim.pictures.drawing import TONES, Drawing, Edge, Group, Node, Path, Placement, Point, Rect, Sample
 from iptsim.pictures.measure import clip, text_width, wrap
 from iptsim.pictures.style import style_sheet
 
@@ -108,7 +108,7 @@ class _Writer:
         if sample.is_edge:
             return [f'<path class="edge {classes}" d="M{_n(x)} {_n(y)}H{_n(x + 26)}"/>']
         box = Rect(x, y - 8, 20 if sample.kind == "fold" else 26, 16)
-        return [f'<g class="node {classes}">', *self._shape(sample.kind, box), "</g>"]
+        return [f'<g class="node {classes}">', *self._shape(sample.kind, box, sample.classes[0]), "</g>"]
 
     # -- the picture ------------------------------------------------------------------------------------
 
@@ -137,23 +137,27 @@ class _Writer:
         for number, frame in enumerate(frames):
             out.append(f'<rect class="frame" {_rect(frame)} rx="6"/>')
             start = places[number] if number < len(places) else Point(frame.x + PAD, frame.y + 2)
-            out.extend(self._lines(group.lines, start, frame.right - start.x - PAD))
+            out.extend(
+                self._lines(group.lines, line_classes(group.lines), start, frame.right - start.x - PAD)
+            )
         return [*filter(None, out), "</g>"] if frames else []
 
     def _node(self, node: Node, box: Rect) -> list[str]:
         classes = " ".join(["node", node.kind, *sorted(node.classes)])
         out = [f'<g class="{classes}"{self._data(node=node.name)}>', self._tip(node.tip)]
-        out.extend(self._shape(node.kind, box))
+        out.extend(self._shape(node.kind, box, TONES.get(node.lines[0], "")))
         start = Point(box.x + PAD, box.middle - len(node.texts) * LEADING / 2)
         if node.kind in ("verdict", "action", "entry"):
-            start = Point(box.x + (box.width - max(_line_widths(node.texts))) / 2, start.y)
-        out.extend(self._lines(node.texts, start, box.right - start.x - PAD + 2, node.ending))
+            start = Point(box.x + (box.width - _widest_line(node)) / 2, start.y)
+        out.extend(self._lines(node.texts, node.text_classes, start, box.right - start.x - PAD + 2))
         for end in ("stop", "arrived", "open"):
             if end in node.classes:
                 out.extend(self._badge(Point(box.x + 10 if node.kind == "plug" else box.right, box.y), end))
         return [*filter(None, out), "</g>"]
 
-    def _shape(self, kind: str, box: Rect) -> list[str]:
+    def _shape(self, kind: str, box: Rect, tone: str = "") -> list[str]:
+        if kind == "verdict" and (corners := _verdict_corners(tone, box)):
+            return [f'<path class="box" d="{_corners(corners)}Z"/>']
         if kind == "entry":
             tip = box.height / 2
             points = [
@@ -166,9 +170,14 @@ class _Writer:
             out += [
                 f'<rect class="box" {_rect(Rect(box.x + by, box.y + by, *box[2:]))} rx="3"/>' for by in (6, 3)
             ]
-        round_ = {"verdict": box.height / 2, "action": 3, "world": box.height / 2, "plug": 9, "port": 3}.get(
-            kind, 4
-        )
+        accepts = kind == "verdict" and tone == "accept"
+        round_ = {
+            "verdict": box.height / 2 if accepts else 3,
+            "action": 3,
+            "world": box.height / 2,
+            "plug": 9,
+            "port": 3,
+        }.get(kind, 4)
         out.append(f'<rect class="box" {_rect(box)} rx="{_n(round_)}"/>')
         if kind in ("base", "chain", "fold"):
             out.append(f'<rect class="stripe" {_rect(Rect(box.x, box.y, 4, box.height))} rx="2"/>')
@@ -219,12 +228,10 @@ class _Writer:
 
     # -- text -------------------------------------------------------------------------------------------
 
-    def _lines(
-        self, lines: Sequence[str], start: Point, width: float, ending: Ending | None = None
-    ) -> list[str]:
+    def _lines(self, lines: Sequence[str], classes: Sequence[str], start: Point, width: float) -> list[str]:
         out = []
         y = start.y
-        for number, (text, kind) in enumerate(zip(lines, line_classes(lines, ending), strict=False)):
+        for number, (text, kind) in enumerate(zip(lines, classes, strict=False)):
             size = line_size(number)
             shown = clip(printable(text), size, width, bold=kind != "soft")
             y += LEADING
@@ -242,10 +249,33 @@ class _Writer:
         return f"<title>{_text(text[:1000])}</title>" if text else ""
 
 
-def _line_widths(lines: list[str]) -> list[float]:
-    return [text_width(line, line_size(number), bold=number == 0) for number, line in enumerate(lines)] or [
-        0.0
-    ]
+def _verdict_corners(tone: str, box: Rect) -> list[Point]:
+    """Return the shape of a verdict that has one with corners: others are round, or plain boxes."""
+    by = min(6.0, box.height / 3)
+    left, right, top, bottom = box.x, box.right, box.y, box.bottom
+    if tone == "drop":  # the octagon of a stop sign
+        return [
+            Point(left + by, top), Point(right - by, top), Point(right, top + by), Point(right, bottom - by),
+            Point(right - by, bottom), Point(left + by, bottom), Point(left, bottom - by), Point(left, top + by),
+        ]  # fmt: skip
+    if tone == "reject":  # a ribbon: notched where it came in and where it would go on
+        return [
+            Point(left, top), Point(right, top), Point(right - by, box.middle), Point(right, bottom),
+            Point(left, bottom), Point(left + by, box.middle),
+        ]  # fmt: skip
+    if tone == "translate":  # slanted: it goes on with another address
+        return [Point(left + by, top), Point(right, top), Point(right - by, bottom), Point(left, bottom)]
+    if tone == "return":  # points back
+        return [
+            Point(left, box.middle), Point(left + by, top), Point(right, top),
+            Point(right, bottom), Point(left + by, bottom),
+        ]  # fmt: skip
+    return []
+
+
+def _widest_line(node: Node) -> float:
+    lines = enumerate(zip(node.texts, node.text_classes, strict=True))
+    return max(text_width(text, line_size(number), bold=kind != "soft") for number, (text, kind) in lines)
 
 
 def _rect(box: Rect) -> str:

@@ -216,6 +216,9 @@ def _draw_paths(drawing: Drawing, paths: list[PacketPath]) -> None:
         places = [name for name in path.places if name in drawing.nodes]
         for name in places:
             drawing.nodes[name].classes.add("walked" if path.kind == "route" else "answered")
+        for station, change in path.translations:
+            if station in places and change not in drawing.nodes[station].changes:
+                drawing.nodes[station].changes.append(change)
         if path.visited.leg.proxy and places[:1] == [PROCESSES]:
             drawing.nodes[PROCESSES].details.append(say("docker-proxy: a second connection"))
         drawing.edges.extend(

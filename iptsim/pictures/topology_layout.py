@@ -348,7 +348,8 @@ class _Layout:
         headings = [(self.world_x, say("outside"))] if self._kind("world") else []
         if self.guest_width:
             if self._kind("port"):
-                headings.append((self.host_right + 18, say("veth pairs")))
+                veth = say("veth pairs")
+                headings.append((min(self.host_right + 18, self.guest_x - text_width(veth, 11) - PAD), veth))
             headings.append((self.guest_x, say("containers")))
         placement.headings = [(Point(x, y), text) for x, text in headings]
         width = max((point.x + text_width(text, 11) for point, text in placement.headings), default=0)

@@ -78,7 +78,12 @@ class _Tree:
         """Return the hooks, each with its translations below."""
         stations = [node for node in self.drawing.nodes.values() if node.group == "netfilter"]
         rows = [
-            [self._row(node.name), *_joined([[printable(line)] for line in node.details])]
+            [
+                self._row(node.name),
+                *_joined(
+                    [[printable(line)] for line in (*node.details, *(f"⇄ {one}" for one in node.changes))]
+                ),
+            ]
             for node in stations
         ]
         return [printable(self.drawing.groups["netfilter"].lines[0]), *_joined(rows)]

@@ -9,6 +9,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.explanation import Explanation
 from iptsim.explanation.story import Effect, LegVisit
 from iptsim.netfilter.steps import Step
+from iptsim.pictures.captions import change_text
 
 #: A jump, a policy or a rule that decided: chain, where it leads, position of its rule (0 for a policy).
 Taken = tuple[Node, Node, int]
@@ -23,12 +24,14 @@ class VisitedChains:
         idle: what had no effect.
         ends: how the path ended, by chain and position: "stop", "arrived" or "open".
         hooks: the built-in chains that were entered.
+        changes: what address translation made of the packets, by chain and position.
     """
 
     walked: set[Taken] = field(default_factory=set)
     idle: set[Taken] = field(default_factory=set)
     ends: dict[tuple[Node, int], str] = field(default_factory=dict)
     hooks: set[Node] = field(default_factory=set)
+    changes: dict[tuple[Node, int], list[str]] = field(default_factory=dict)
 
     def chains(self, taken: set[Taken]) -> set[Node]:
         """Return the chains at both ends of jumps."""
@@ -54,6 +57,8 @@ def _add_visits(chains: VisitedChains, ruleset: Ruleset, leg: LegVisit) -> None:
         chains.hooks.add(Node(visit.step.table or "", visit.step.hook))
         returned = move.kind == "return"
         taken = move.at, Node("verdict", "RETURN") if returned else move.to, move.position
+        if change := change_text(visit.step):
+            chains.changes.setdefault((move.at, move.position), []).append(change)
         (chains.walked if visit.effect & (Effect.ACTED | Effect.POLICY) else chains.idle).add(taken)
 
 
