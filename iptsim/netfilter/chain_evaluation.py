@@ -21,6 +21,9 @@ from iptsim.packet import Context
 
 def evaluate(kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
     """Evaluate the base chain of a table at the packet's hook. Return None if the packet continues."""
+    company = kernel.company
+    if company is not None and company.leads(context.packet):
+        return company.evaluate(kernel, context, program, table)
     base = program.chain(table, context.hook)
     if base is None:
         return None

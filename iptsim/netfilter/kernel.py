@@ -11,14 +11,16 @@ from typing import Protocol
 
 from iptsim.errors import WalkLimitError
 from iptsim.host.fib import RouteResult
+from iptsim.host.model import Host
 from iptsim.languages import Text, message
 from iptsim.netfilter.choices import Choices
 from iptsim.netfilter.hooks import Hooks
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.prepared import Prepared
-from iptsim.netfilter.program import ChainRules
+from iptsim.netfilter.program import ChainRules, Program
 from iptsim.netfilter.steps import Skipped, Step
 from iptsim.netfilter.surroundings import World
+from iptsim.netfilter.trace import Leg
 from iptsim.netfilter.watch import Watch
 from iptsim.packet import Connection, Context, Packet, State
 
@@ -60,6 +62,25 @@ class Observer(Protocol):
         """Take note that a rule is evaluated next."""
 
 
+class Company(Protocol):
+    """The packets that go with the one that is walked: the rules are evaluated for all of them at once."""
+
+    def leads(self, packet: Packet) -> bool:
+        """Return whether packets go with a packet."""
+
+    def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
+        """Pass the base chain of a table at the packet's hook. Return None if the packet continues."""
+
+    def rewritten(self, context: Context, side: str) -> None:
+        """Follow that nat has rewritten one side ("src" or "dst") of the packet, as its connection says."""
+
+    def arrived(self, host: Host, leg: Leg) -> None:
+        """Follow that the request has arrived, or has not."""
+
+    def answering(self, request: Packet, reply: Packet) -> Packet:
+        """Return the reply to a delivered packet, with the replies to those that go with it."""
+
+
 @dataclass(slots=True)
 class Passage:
     """The passage of one packet through the namespace.
@@ -97,6 +118,7 @@ class Kernel:
         notes: what was assumed, in sentences.
         stated: the state that the question gave the packet that conntrack looked up last, if any.
         passage: what has happened to the current packet so far.
+        company: the packets that go with the current one, if any do.
     """
 
     def __init__(
@@ -124,6 +146,7 @@ class Kernel:
         self.notes: list[Text] = []
         self.stated: State | None = None
         self.passage = Passage()
+        self.company: Company | None = None
 
     @property
     def is_host(self) -> bool:

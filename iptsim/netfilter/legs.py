@@ -26,6 +26,8 @@ def legs_of(run: Run) -> list[Leg]:
         pick_source=start.pick_source,
     )
     note_listener(run.host, question, request)
+    if run.kernel.company is not None:
+        run.kernel.company.arrived(run.host, request)
     legs = [request]
     if not question.reply:
         return legs
@@ -83,6 +85,8 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
     """Follow the reply to a delivered packet, back to its sender."""
     delivered = request.delivered
     assert delivered is not None
+    if run.kernel.company is not None:
+        packet = run.kernel.company.answering(delivered.packet, packet)
     leg, _ = send_from(run, delivered, packet, pick_source)
     leg.direction = "reply"
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
@@ -116,7 +120,7 @@ def _check_recognised(request: Leg, reply: Leg) -> None:
 def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
     """Follow what REJECT sends back."""
     context = outcome.context
-    if context is None:
+    if context is None or run.kernel.company is not None:
         return None
     packet = rejections.rejection(context, outcome.reject, run.host)
     if packet is None:

@@ -30,9 +30,17 @@ def note_listener(host: Host, question: Question, leg: Leg) -> None:
     delivered = leg.delivered
     if delivered is None or delivered.kind == "outside" or not _opens(question, delivered.packet):
         return
+    leg.listening, leg.program = listener_at(host, leg, delivered)
+
+
+def listener_at(host: Host, leg: Leg, delivered: Delivery) -> tuple[bool | None, str]:
+    """Return whether a program listens where the first packet of a connection is delivered, and its name.
+
+    None: the capture does not show it; "" for a name that it does not show.
+    """
     namespace, packet = namespace_at(host, delivered), delivered.packet
-    if namespace.listeners is None or packet.dport is None:
-        return
+    if namespace.listeners is None or packet.dport is None or packet.proto not in (TCP, UDP):
+        return None, ""
     found = find_listener(
         namespace.listeners,
         packet.family,
@@ -41,8 +49,7 @@ def note_listener(host: Host, question: Question, leg: Leg) -> None:
         packet.dport,
         _interface(namespace, leg, delivered),
     )
-    leg.listening = True if isinstance(found, Listener) else found
-    leg.program = found.program if isinstance(found, Listener) else ""
+    return (True, found.program) if isinstance(found, Listener) else (found, "")
 
 
 def namespace_at(host: Host, delivered: Delivery) -> Namespace:

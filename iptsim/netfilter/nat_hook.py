@@ -80,6 +80,8 @@ def _rewrite(
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if not nat.translate(packet, connection, side, context.direction):
         return kernel.drop("nat-failed", message("its GRE header cannot be translated"), hook.name)
+    if kernel.company is not None:
+        kernel.company.rewritten(context, side)
     return None
 
 

@@ -57,6 +57,6 @@ class Run:
                 watches=host.watches,
                 observer=host.observer,
             )
-            found.consulted, found.notes = host.consulted, host.notes
+            found.consulted, found.notes, found.company = host.consulted, host.notes, host.company
             self.containers[container.name] = found
         return found

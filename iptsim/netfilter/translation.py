@@ -16,7 +16,7 @@ def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
         return True
     addresses = wanted.addresses
     if addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
-        own = _own_address(kernel, context, wanted.target)
+        own = own_address(kernel, context, wanted.target)
         if own is None:
             return False
         addresses = (own, own)
@@ -27,7 +27,7 @@ def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
     return True
 
 
-def _own_address(kernel: Kernel, context: Context, target: str) -> int | None:
+def own_address(kernel: Kernel, context: Context, target: str) -> int | None:
     """Return the host's own address that MASQUERADE and REDIRECT use (nf_nat_masquerade.c, nf_nat_redirect.c)."""
     packet, namespace = context.packet, kernel.namespace
     if target == "MASQUERADE":

@@ -55,7 +55,7 @@ class Ways:
 
     def explore(self, plan: tuple[bool, ...]) -> Trace:
         """Follow a plan and every way that branches off it later, and merge ways that end alike."""
-        trace = self._run(plan)
+        trace = self.run(plan)
         taken = trace.decisions
         for index in range(len(taken) - 1, len(plan) - 1, -1):
             if self.runs >= WAY_LIMIT:
@@ -71,7 +71,8 @@ class Ways:
             trace = merge(trace, other, taken[index], index)
         return trace
 
-    def _run(self, plan: tuple[bool, ...]) -> Trace:
+    def run(self, plan: tuple[bool, ...]) -> Trace:
+        """Follow one way, on which what is undecided goes as planned."""
         self.runs += 1
         host, earlier, before = self.namespaces.host, self.question.after, self.before
         start = replace(self.start, packet=self.start.packet.copy())
@@ -79,7 +80,7 @@ class Ways:
             tracking = tracking_of(self.question, start.packet, host)
         else:
             tracking = tracking_of(earlier, before.packet, host)
-        kernel = self._kernel(plan, tracking.connections)
+        kernel = self.kernel(plan, tracking.connections)
         run = Run(self.namespaces, self.question, start, kernel)
         if earlier is not None and before is not None:
             kernel.notes += pass_before(replace(run, question=earlier, start=before), tracking.state)
@@ -99,7 +100,7 @@ class Ways:
         self.notes += [note for note in dict.fromkeys(kernel.notes) if note not in self.notes]
         return Trace(verdict, legs, decisions=kernel.choices.decisions, consulted=frozenset(kernel.consulted))
 
-    def _kernel(self, plan: tuple[bool, ...], known: tuple[Connection, ...]) -> Kernel:
+    def kernel(self, plan: tuple[bool, ...], known: tuple[Connection, ...]) -> Kernel:
         """Return the state of the host's kernel before the first packet."""
         host = self.namespaces.host
         world = World(host, self.question, host.namespace, known, self.assumptions_used)

@@ -64,6 +64,8 @@ class Space:
         self._fresh = 0
         #: the decisions that are made anew at each place, by the key of their place in the layout
         self.anew: set[str] = set()
+        #: the decisions whether packets have a field
+        self.presences: set[str] = set()
 
     @property
     def nodes(self) -> int:
@@ -257,6 +259,7 @@ class Space:
         if place is not None and place.bits == 1:
             return self.everything
         found = self.undecided(("has", key), message("whether it has {field}", field=key))
+        self.presences.update(found.fields)
         return self.decided_by(found, lambda context: field.read(context) is not None)
 
 

@@ -1,0 +1,470 @@
+"""Walks a packet together with all the packets that go the same way.
+
+The walk of one packet (`iptsim/netfilter/`) decides everything that the kernel decides outside of the rules. Here the
+packet leads a class of packets: what it carries with it says which packets these are, and what the fields of each are
+by now, as functions of the packet as it arrived. At a base chain the class is divided by what the chain does to it, and
+the walk goes on with the packets that are treated like the one that leads; wherever the kernel compares an address, the
+class keeps to the addresses of one region. What is left of the class in the end went the same way as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from operator import attrgetter, or_
+from typing import Any, NamedTuple
+
+from iptsim.dump.ruleset import Rule
+from iptsim.host.model import Host
+from iptsim.host.namespace import NftChain
+from iptsim.languages import Text
+from iptsim.netfilter import replies
+from iptsim.netfilter.choices import Choices
+from iptsim.netfilter.kernel import Kernel
+from iptsim.netfilter.outcome import Outcome
+from iptsim.netfilter.program import Program
+from iptsim.netfilter.steps import Step
+from iptsim.netfilter.trace import MATCHES, Leg
+from iptsim.netfilter.translation import own_address, translate
+from iptsim.packet import (
+    ACK,
+    ICMP,
+    ICMP_REPLIES,
+    ICMPV6,
+    RST,
+    TCP,
+    Connection,
+    Context,
+    Packet,
+    Unknown,
+)
+from iptsim.sets.landscape import Landscape
+from iptsim.sets.reception import OTHER, same_reception
+from iptsim.sets.regions import Prefix
+from iptsim.sets.results import Result
+from iptsim.sets.translating import Bits, Ends, Header, Rewritten, Tracked, renewed, translations, with_ends
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some packets of a class, whose fields have been changed alike.
+
+    Attributes:
+        packets: which, as a function of the packet as it arrived and of what is undecided.
+        header: the fields that differ from those on arrival.
+        tracked: the connections that the packets belong to, by that of the leading packet.
+    """
+
+    packets: Any
+    header: Header
+    tracked: Mapping[int, Tracked] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Leader(Packet):
+    """The packet that leads a class; `parts` are the packets that go with it."""
+
+    parts: tuple[Part, ...] = ()
+
+    def copy(self) -> Leader:
+        """Return an independent copy."""
+        return Leader(*_VALUES(self))
+
+
+_VALUES = attrgetter(*(entry.name for entry in fields(Leader)))
+
+
+class _Option(NamedTuple):
+    """What a base chain may do to some packets of a class.
+
+    Attributes:
+        part: the packets before, those among them to which it applies, and what applies.
+        ends: the addresses and ports that a translation gives them.
+        region: that of the new address.
+    """
+
+    part: Part
+    packets: Any
+    result: Result
+    rewritten: Rewritten | None = None
+    region: Prefix | None = None
+
+    @property
+    def effect(self) -> tuple[Any, ...]:
+        """What packets must have in common to go on together."""
+        result = self.result
+        side = result.translation.side if result.translation is not None else ""
+        written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
+        return result.kind, side, self.region, written, result.rule if result.kind != "ACCEPT" else None
+
+
+class Decisions(Choices):
+    """Decides what is undecided outside of the rules, one variable a decision, and the class keeps to it."""
+
+    def __init__(self, walk: ClassWalk) -> None:
+        super().__init__()
+        self._walk = walk
+        self._counts: dict[str, int] = {}
+
+    def take(
+        self,
+        unknown: Unknown,
+        what: str,
+        words: Text = MATCHES,
+        *,
+        rule: Rule | None = None,
+        otherwise: Text = "",
+        chain: NftChain | None = None,
+    ) -> bool:
+        """Return how something is decided for the packets of the class."""
+        self._counts[what] = number = self._counts.get(what, 0) + 1
+        key = (what, chain, *unknown.key[1:]) if chain is not None else (what, number)
+        self.plan = (*self.plan, self._walk.decide(key, unknown.reason))
+        return super().take(unknown, what, words, rule=rule, otherwise=otherwise, chain=chain)
+
+
+class ClassWalk:
+    """A class of packets on its way, beside the walk of the packet that leads it.
+
+    Attributes:
+        packets: the class: the packets, as they arrived, that have gone the same way so far.
+        leading: those among them that do not differ from the leading packet in any field.
+        opens: whether the packets open connections.
+    """
+
+    def __init__(self, land: Landscape, packets: Any, leading: Any, *, opens: bool = True) -> None:
+        self.land, self.bits, self.opens = land, land.bits, opens
+        self.packets, self.leading = packets, leading
+        self.nothing = land.bits.false
+        #: the parts of the packet that a connection has seen last, by connection
+        self._seen: dict[int, tuple[Part, ...]] = {}
+        #: keeps the connections, so that no other gets the same identity
+        self._connections: list[Connection] = []
+
+    # -- what the walk asks ----------------------------------------------------------------------------
+
+    def decide(self, key: tuple[Any, ...], why: Text) -> bool:
+        """Decide something undecided for the whole class; the other way is a class of its own."""
+        decision = self.land.decision(key, why)
+        value = bool(self.leading & decision != self.nothing)
+        self.keep(decision if value else ~decision)
+        return value
+
+    def keep(self, packets: Any) -> None:
+        """Go on with some packets of the class only."""
+        self.packets &= packets
+        self.leading &= packets
+
+    def leads(self, packet: Packet) -> bool:
+        """Return whether a class goes with a packet."""
+        return isinstance(packet, Leader)
+
+    def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
+        """Pass a base chain with the class. Return None if it continues."""
+        results = self.land.results(program, table, context.hook)
+        if not results:
+            return None
+        packet = self._joined(context)
+        context.table, context.backend, context.version = table, program.backend, program.version
+        options = list(self._options(kernel, context, packet, results))
+        leading = next(one for one in options if self.leading & one.packets != self.nothing)
+        result = leading.result
+        self.leading &= leading.packets
+        together = [one for one in options if one.effect == leading.effect]
+        self.keep(_any(self.bits.false, (one.packets for one in together)))
+        if result.kind != "ACCEPT":
+            kernel.add(Step(context.hook, result.kind, table, context.hook))
+            return Outcome("REJECT" if result.kind == "REJECT" else "DROP", context=context)
+        packet.parts = tuple(self._after(context, one) for one in together)
+        self._lead(kernel, context, leading)
+        self._note_seen(context, packet)
+        return None
+
+    def rewritten(self, context: Context, side: str) -> None:
+        """Rewrite one side of the packets as their connections say (`nat.translate`)."""
+        if not isinstance(context.packet, Leader) or context.connection is None:
+            return
+        packet = self._joined(context)
+        direction = context.direction
+        parts = []
+        for part in packet.parts:
+            tracked = part.tracked[id(context.connection)]
+            own, other = ("SNAT", "DNAT") if side == "src" else ("DNAT", "SNAT")
+            if (own if direction == "original" else other) not in tracked.status:
+                parts.append(part)
+                continue
+            target = (tracked.reply if direction == "original" else tracked.original).reversed()
+            ends = self.bits.ends(part.header)
+            if side == "src":
+                ends = ends._replace(src=target.src, sport=target.sport)
+            else:
+                ends = ends._replace(dst=target.dst, dport=target.dport)
+            parts.append(replace(part, header=with_ends(self.bits, part.header, ends)))
+        packet.parts = tuple(parts)
+        self._note_seen(context, packet)
+
+    def arrived(self, host: Host, leg: Leg) -> None:
+        """Keep to the packets for which the same program listens, if any does, and docker-proxy does the same."""
+        delivered = leg.delivered
+        if not self.opens or delivered is None or delivered.kind == "outside":
+            return
+        if not isinstance(delivered.packet, Leader):
+            return
+        packet, bits = delivered.packet, self.bits
+        alike = list(same_reception(host, leg))
+        parts = []
+        for part in packet.parts:
+            proto_bits, port_bits = bits.of(part.header, "proto"), bits.of(part.header, "dport")
+            here, left = bits.false, part.packets & self.packets
+            for proto, spans in alike:
+                inside = left
+                if proto != OTHER:
+                    inside = left & bits.within("proto", proto_bits, proto, proto)
+                    left &= ~inside
+                for first, last in spans:
+                    here |= inside & bits.within("dport", port_bits, first, last)
+            parts.append(replace(part, packets=here))
+        packet.parts = tuple(parts)
+        self.keep(_any(bits.false, (part.packets for part in parts)))
+
+    # -- at a base chain ---------------------------------------------------------------------------------
+
+    def _options(
+        self, kernel: Kernel, context: Context, packet: Leader, results: Sequence[Result]
+    ) -> Iterator[_Option]:
+        shared = self._shared(context, results)
+        for part in packet.parts:
+            here = part.packets & self.packets
+            if here == self.nothing:
+                continue
+            header = self._at_hook(part, context)
+            for result in results:
+                inside = here & self.land.pulled(result, shared, header)
+                if inside == self.nothing:
+                    continue
+                if result.translation is None or context.connection is None:
+                    yield _Option(part, inside, result)
+                else:
+                    yield from self._translated(kernel, context, part, inside, result)
+
+    def _translated(
+        self, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
+    ) -> Iterator[_Option]:
+        wanted = result.translation
+        assert wanted is not None
+        own = None
+        if wanted.addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
+            own = own_address(kernel, context, wanted.target)
+            if own is None:
+                yield _Option(part, packets, result._replace(kind="DROP", translation=None))
+                return
+        ends = self.bits.ends(part.header)
+        for made in translations(self.bits, wanted, packets, ends, own, wanted):
+            address = made.ends.dst if wanted.side == "dst" else made.ends.src
+            for region, inside in self._by_region(wanted.side, address, made.packets, ends):
+                yield _Option(part, inside, result, made, region)
+
+    def _by_region(
+        self, side: str, address: Bits, packets: Any, before: Ends
+    ) -> Iterator[tuple[Prefix | None, Any]]:
+        """Divide packets by the region of their new address."""
+        if address == (before.dst if side == "dst" else before.src):
+            yield None, packets
+            return
+        number = self.bits.number(address)
+        if number is not None:
+            yield self.land.regions.of(number), packets
+            return
+        for region in self.land.regions.all:
+            inside = packets & self.bits.replaced(self.land.within(region, side), {side: address})
+            if inside != self.nothing:
+                yield region, inside
+
+    def _after(self, context: Context, option: _Option) -> Part:
+        """Return the part of a class behind a base chain."""
+        part, result, made = option.part, option.result, option.rewritten
+        header, tracked = dict(part.header), dict(part.tracked)
+        known = id(context.connection) if context.connection is not None else 0
+        for key, bits in self._written(part, context, result):
+            if key == "ct.mark":
+                if known in tracked:
+                    tracked[known] = replace(tracked[known], mark=bits)
+            elif key != "ct.state":
+                header[key] = bits
+        if made is not None and result.translation is not None:
+            if made.ends != self.bits.ends(header):
+                tracked[known] = renewed(tracked[known], result.translation.side, made.ends)
+            header = dict(with_ends(self.bits, header, made.ends))
+        return Part(option.packets, header, tracked)
+
+    def _written(self, part: Part, context: Context, result: Result) -> Iterator[tuple[str, Bits]]:
+        """Yield the fields that rules have written, in terms of the packet as it arrived."""
+        if not result.rewriting.fields:
+            return
+        layout = self.land.space.layout
+        header = self._at_hook(part, context)
+        for key, written in result.rewriting.fields:
+            bits = []
+            for bit in written:
+                if bit < 2:
+                    bits.append(self.bits.true if bit else self.bits.false)
+                    continue
+                place = layout.place_of((bit - 2) // 2)
+                now = header.get(place.key) or self.land.value(place, context) or self.bits.own(place.key)
+                one = now[(bit - 2) // 2 - place.first]
+                bits.append(~one if bit & 1 else one)
+            yield key, tuple(bits)
+
+    def _lead(self, kernel: Kernel, context: Context, leading: _Option) -> None:
+        """Do to the leading packet what a base chain does to the class."""
+        part = next(
+            part
+            for part in context.packet.parts  # type: ignore[attr-defined]
+            if part.packets & self.leading != self.nothing
+        )
+        for key in ("mark", "tos", "ttl", "tcp_flags"):
+            number = self.bits.number(part.header[key]) if key in part.header else None
+            if number is not None:
+                setattr(context.packet, key, number)
+        states = dict(leading.result.rewriting.fields).get("ct.state")
+        if states is not None and context.state is None:
+            untracked = self.land.space.layout.places["ct.state"].codes(["UNTRACKED"])[0][0]
+            context.notrack = (
+                self.bits.number(tuple(self.bits.true if bit else self.bits.false for bit in states))
+                == untracked & 7
+            )
+        if context.connection is not None and id(context.connection) in part.tracked:
+            context.connection.mark = self.bits.number(part.tracked[id(context.connection)].mark) or 0
+        wanted, made = leading.result.translation, leading.rewritten
+        if wanted is None or made is None:
+            return
+        if made.address is not None:
+            wanted = wanted._replace(addresses=(made.address, made.address))
+        translate(kernel, context, wanted)
+
+    # -- the fields of the packets at a hook --------------------------------------------------------------
+
+    def _shared(self, context: Context, results: Sequence[Result]) -> dict[str, Bits]:
+        """Return the fields that all packets of the class have in common with the leading one."""
+        places = self.land.space.layout.places
+        found = {}
+        for key in {key for result in results for key in result.fields}:
+            if key in _CARRIED or key.startswith(_OF_CONNECTION):
+                continue
+            value = self.land.value(places[key], context)
+            if value is not None:
+                found[key] = value
+        return found
+
+    def _at_hook(self, part: Part, context: Context) -> Header:
+        """Return the fields of a part that differ from those on arrival, its connection's included."""
+        header = dict(part.header)
+        header["mark"] = self._mark(part, context)
+        tracked = part.tracked.get(id(context.connection)) if context.connection is not None else None
+        for kind in ("SNAT", "DNAT"):
+            held = tracked is not None and kind in tracked.status
+            header[f"ct.state={kind}"] = (self.bits.true if held else self.bits.false,)
+        if tracked is None:
+            return header
+        header["ct.mark"] = tracked.mark
+        for way, ends in (("orig", tracked.original), ("repl", tracked.reply)):
+            for key, bits in zip(Ends._fields, ends, strict=True):
+                name = f"ct.ct{way}{'srcport' if key == 'sport' else 'dstport' if key == 'dport' else key}"
+                place = self.land.space.layout.places.get(name)
+                if place is not None:
+                    header[name] = (*(self.bits.false,) * (place.bits - len(bits)), *bits)
+        return header
+
+    def _mark(self, part: Part, context: Context) -> Bits:
+        return part.header.get("mark") or self.bits.constant("mark", context.packet.mark)
+
+    # -- connections ----------------------------------------------------------------------------------------
+
+    def _joined(self, context: Context) -> Leader:
+        """Return the packet with its connection known in all its parts."""
+        packet, connection = context.packet, context.connection
+        assert isinstance(packet, Leader)
+        if connection is None or all(id(connection) in part.tracked for part in packet.parts):
+            return packet
+        if not any(connection is known for known in self._connections):
+            self._connections.append(connection)
+        packet.parts = tuple(self._with_connection(packet.parts, context, connection))
+        return packet
+
+    def _with_connection(
+        self, parts: Sequence[Part], context: Context, connection: Connection
+    ) -> Iterator[Part]:
+        key = id(connection)
+        for part in parts:
+            if key in part.tracked:
+                yield part
+                continue
+            seen = self._seen.get(key)
+            if seen is None:
+                ends = self.bits.ends(part.header)
+                original, reply = ends, ends.reversed()
+                if context.direction == "reply":
+                    original, reply = reply, original
+                made = Tracked(original, reply, self.bits.constant("ct.mark", connection.mark))
+                yield replace(part, tracked={**part.tracked, key: made})
+                continue
+            for other in seen:
+                inside = part.packets & other.packets
+                if inside != self.nothing:
+                    yield replace(part, packets=inside, tracked={**part.tracked, key: other.tracked[key]})
+
+    def _note_seen(self, context: Context, packet: Leader) -> None:
+        if context.connection is not None:
+            self._seen[id(context.connection)] = packet.parts
+
+    # -- replies ------------------------------------------------------------------------------------------
+
+    def answering(self, request: Packet, reply: Packet) -> Packet:
+        """Return the reply to a delivered packet, with the replies to those that go with it."""
+        if not isinstance(request, Leader):
+            return reply
+        bits = self.bits
+        segment = replies.reply_to(
+            replace(request, proto=TCP), listening=None if reply.tcp_flags != RST | ACK else False
+        )
+        flags = segment.tcp_flags if segment is not None else 0
+        parts = []
+        for part in request.parts:
+            here = part.packets & self.packets
+            header = dict(with_ends(bits, part.header, bits.ends(part.header).reversed()))
+            header.pop("mark", None)
+            header["tcp_flags"] = bits.constant("tcp_flags", flags)
+            for packets, icmp in self._icmp_replies(here, part.header):
+                if packets != self.nothing:
+                    made = header if icmp is None else {**header, "icmp_type": icmp}
+                    parts.append(Part(packets, made, part.tracked))
+        values = {entry.name: getattr(reply, entry.name) for entry in fields(Packet)}
+        return Leader(**values, parts=tuple(parts))
+
+    def _icmp_replies(self, packets: Any, header: Header) -> Iterator[tuple[Any, Bits | None]]:
+        """Divide packets by the type of the ICMP message that replies to them; None for other protocols."""
+        bits, proto = self.bits, ICMP if self.land.family == 4 else ICMPV6
+        icmp = packets & bits.within("proto", bits.of(header, "proto"), proto, proto)
+        yield packets & ~icmp, None
+        own = bits.of(header, "icmp_type")
+        for request, answer in ICMP_REPLIES[proto].items():
+            inside = icmp & bits.within("icmp_type", own, request << 8, request << 8 | 0xFF)
+            if inside != self.nothing:
+                yield inside, (*bits.constant("icmp_type", answer << 8)[:8], *own[8:])
+
+
+#: What each part of a class carries with it.
+_CARRIED = frozenset({
+    "src", "dst", "sport", "dport", "proto", "tcp_flags", "icmp_type", "mark", "ct.mark",
+    "ct.state=SNAT", "ct.state=DNAT",
+})  # fmt: skip
+_OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
+
+
+def _any(nothing: Any, functions: Iterator[Any]) -> Any:
+    """Return where one of some functions is true; joined in pairs, so that the parts stay small."""
+    found = list(functions)
+    while len(found) > 1:
+        found = [reduce(or_, found[at : at + 2]) for at in range(0, len(found), 2)]
+    return found[0] if found else nothing

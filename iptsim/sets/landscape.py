@@ -1,0 +1,123 @@
+"""What is known of a host for all packets at once: its regions of addresses, and what its base chains do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from operator import attrgetter
+from typing import Any
+
+from iptsim.extensions.matches.conntrack import state_of
+from iptsim.host.model import Host
+from iptsim.languages import Text
+from iptsim.netfilter.namespaces import Namespaces
+from iptsim.netfilter.program import Program
+from iptsim.packet import Context, Family, Unknown
+from iptsim.sets.chains import Chains
+from iptsim.sets.layout import Place
+from iptsim.sets.regions import Prefix, Regions
+from iptsim.sets.results import Result, results_of
+from iptsim.sets.space import Space
+from iptsim.sets.translating import Bits, Fields, Header
+
+
+class Landscape:
+    """A host in one address family, as the walk of sets needs it.
+
+    Attributes:
+        host: the host.
+        space: holds the sets.
+        regions: the addresses that the host tells apart.
+        namespaces: the host's and the containers' hooks.
+        bits: reads and makes the bits of fields.
+        apart: whether what different rules do is kept apart.
+    """
+
+    def __init__(self, host: Host, space: Space, *, apart: bool = False) -> None:
+        self.host, self.space, self.apart = host, space, apart
+        self.family: Family = space.family
+        self.regions = Regions(host, space.family)
+        self.namespaces = Namespaces(host)
+        self.bits = Fields(space.layout, self.decision)
+        self._results: dict[Hashable, tuple[Result, ...]] = {}
+        self._pulled: dict[Hashable, Any] = {}
+        self._within: dict[Hashable, Any] = {}
+        self._chains: dict[int, Chains] = {}
+
+    def decision(self, key: Hashable, why: Text) -> Any:
+        """Return the function that is true if something undecided goes one way."""
+        return self.space.undecided(key, why).function
+
+    def within(self, region: Prefix, key: str) -> Any:
+        """Return the function that is true for addresses of a region in a field."""
+        found = self._within.get((region, key))
+        if found is None:
+            found = self._within[region, key] = self.space.where(key, self.regions.ranges(region)).function
+        return found
+
+    def results(self, program: Program, table: str, hook: str) -> tuple[Result, ...]:
+        """Return what a base chain does; empty if it lets every packet go on unchanged."""
+        key = (id(program), table, hook)
+        found = self._results.get(key)
+        if found is None:
+            idle = program.is_idle(table, hook) or program.chain(table, hook) is None
+            found = () if idle else tuple(results_of(self._chains_of(program), table, hook))
+            self._results[key] = found
+        return found
+
+    def _chains_of(self, program: Program) -> Chains:
+        found = self._chains.get(id(program))
+        if found is None:
+            found = self._chains[id(program)] = Chains(self.space, program, apart=self.apart)
+        return found
+
+    def pulled(self, result: Result, shared: dict[str, Bits], header: Header) -> Any:
+        """Return the packets, as they arrived, that a result is about.
+
+        Args:
+            shared: fields that have the same value in the whole class.
+            header: fields that a part of the class has changed.
+        """
+        changed = {
+            key: bits for key in result.fields if (bits := shared.get(key) or header.get(key)) is not None
+        }
+        known = (id(result), tuple(changed.items()))
+        found = self._pulled.get(known)
+        if found is None:
+            found = self._pulled[known] = self.bits.replaced(result.packets, changed)
+        return found
+
+    def value(self, place: Place, context: Context) -> Bits | None:
+        """Return the value that a field has for the leading packet, and so for its class; None if it is undecided."""
+        reads = _READ.get(place.key) or place.read
+        if reads is None or (place.key not in _READ and not self._is_common(place.key)):
+            return None
+        value = reads(context)
+        if isinstance(value, Unknown) or value is None:
+            return None
+        if place.numbering is not None or place.values:
+            codes = place.codes([value])
+            return self.bits.constant(place.key, codes[0][0]) if codes else None
+        return self.bits.constant(place.key, int(value))
+
+    def _is_common(self, key: str) -> bool:
+        """Return whether all packets of a class have the same value in a field that is not in the header."""
+        if key.startswith("undecided "):
+            return key in self.space.presences
+        return not key.startswith(_OF_EACH_PACKET)
+
+
+#: Fields of the header that are the same for all packets of a class.
+_READ: dict[str, Callable[[Context], Any]] = {
+    "in_interface": lambda context: context.in_interface or "",
+    "out_interface": lambda context: context.out_interface or "",
+    "physical_in": lambda context: context.physical_in or "",
+    "physical_out": lambda context: context.physical_out or "",
+    "ct.state": state_of,
+    "ct.direction": lambda context: context.direction.upper(),
+    "fragment": lambda context: context.packet.fragment or "whole",
+    "local_socket": lambda context: context.packet.local_socket,
+    "src_mac": lambda context: context.packet.src_mac and context.packet.src_mac.lower(),
+    **{name: attrgetter(f"packet.{name}") for name in ("pkttype", "tos", "ttl", "length")},
+}
+#: Fields that are not in the header, and that packets of one class may differ in.
+_OF_EACH_PACKET = ("ipset ", "ct.node.", "src.eui64", "recent")

@@ -1,0 +1,64 @@
+"""Who receives packets where they are delivered: listening programs, and docker-proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from iptsim.extensions.constraints import Ranges
+from iptsim.host.model import Host
+from iptsim.netfilter import docker_proxy, replies
+from iptsim.netfilter.listeners import listener_at, namespace_at
+from iptsim.netfilter.steps import Delivery
+from iptsim.netfilter.trace import Leg
+from iptsim.packet import TCP, UDP, Packet
+
+#: A protocol without ports, which stands for all protocols that are not named.
+OTHER = 253
+
+
+def same_reception(host: Host, leg: Leg) -> Iterator[tuple[int, Ranges]]:
+    """Yield the protocols and ports for which packets are received like the one that a leg delivers, if not dropped.
+
+    The last protocol is :data:`OTHER`.
+    """
+    assert leg.delivered is not None
+    packet, known = leg.delivered.packet, _ports(host, leg.delivered)
+    wanted = _reception(host, leg, packet.proto, packet.dport)
+    for proto in (*sorted({TCP, UDP, *(one for one, _ in known)}), OTHER):
+        ports = sorted({port for one, port in known if one == proto})
+        same = [(port, port) for port in ports if _reception(host, leg, proto, port) == wanted]
+        gaps = _gaps(ports)
+        if gaps and _reception(host, leg, proto, gaps[0][0]) == wanted:
+            same += gaps
+        yield proto, tuple(same)
+
+
+def _ports(host: Host, delivered: Delivery) -> set[tuple[int, int]]:
+    """Return the protocols and ports for which something is known to receive packets."""
+    found = {(one.proto, one.port) for one in namespace_at(host, delivered).listeners or ()}
+    if delivered.kind == "host":
+        published = (one for container in host.containers.values() for one in container.published)
+        found |= {(one.proto, one.host_port) for one in published}
+    return found
+
+
+def _reception(host: Host, leg: Leg, proto: int, port: int | None) -> tuple[Any, ...]:
+    """Return who receives packets with a protocol and a port at the end of a leg, and whether there is a reply."""
+    assert leg.delivered is not None
+    delivered = leg.delivered
+    values = {entry.name: getattr(delivered.packet, entry.name) for entry in fields(Packet)}
+    packet = Packet(**{**values, "proto": proto, "dport": port})
+    there = Delivery(delivered.kind, delivered.name, packet, delivered.interface)
+    listening, program = listener_at(host, leg, there)
+    behind = None
+    if listening is not False:
+        behind = docker_proxy.answered_by_proxy(host, there, program)
+    return listening, behind, replies.reply_to(packet, listening=listening) is None
+
+
+def _gaps(ports: list[int]) -> list[tuple[int, int]]:
+    """Return the ranges of ports between some ports."""
+    starts, ends = [0, *(port + 1 for port in ports)], [*(port - 1 for port in ports), 0xFFFF]
+    return [(first, last) for first, last in zip(starts, ends, strict=True) if first <= last]

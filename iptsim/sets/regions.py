@@ -1,0 +1,137 @@
+"""Regions of addresses: the addresses that no route, interface, neighbour or container tells apart.
+
+Whatever the kernel decides by an address outside of the rules, it decides by comparing it with prefixes: those of
+routes, of the interfaces' addresses, of `ip rule`, of a few special networks. Addresses that are in the same of these
+prefixes are treated alike, so one of them can stand for all. As prefixes are nested or disjoint, the longest of them
+that holds an address names its region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from iptsim.extensions.constraints import Ranges
+from iptsim.host.model import Host
+from iptsim.host.namespace import BITS, Namespace, prefix_mask
+from iptsim.host.policy import own_rules
+from iptsim.host.tables import routes_of
+from iptsim.packet import Family, parse_address
+
+#: Networks that the kernel itself treats in a special way (routing.py, source.py, replies.py).
+_SPECIAL: dict[Family, tuple[str, ...]] = {
+    4: (
+        "0.0.0.0/0", "0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "224.0.0.1/32",
+        "255.255.255.255/32",
+    ),
+    6: (
+        "::/0", "::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "fec0::/10", "fc00::/7", "ff00::/8",
+        "2001::/32", "2001:10::/28", "2002::/16", "3ffe::/16", "::/96",
+    ),
+}  # fmt: skip
+
+
+class Prefix(NamedTuple):
+    """A network: its first address, and the length of its prefix."""
+
+    address: int
+    length: int
+
+
+class Regions:
+    """The regions of the addresses of one family, as a host tells them apart.
+
+    Args:
+        host: the host; prefixes of its containers' namespaces count as well.
+        family: 4 or 6.
+    """
+
+    def __init__(self, host: Host, family: Family) -> None:
+        self.bits = BITS[family]
+        found = set(_prefixes(host, family))
+        lengths = sorted({prefix.length for prefix in found}, reverse=True)
+        self._by_length = [
+            (length, prefix_mask(family, length), {one.address for one in found if one.length == length})
+            for length in lengths
+        ]
+        self._children: dict[Prefix, list[Prefix]] = {}
+        for prefix in found:
+            if prefix.length:
+                self._children.setdefault(self._above(prefix), []).append(prefix)
+        self.all = sorted(found)
+
+    def of(self, address: int) -> Prefix:
+        """Return the region of an address: the longest prefix that holds it."""
+        for length, mask, addresses in self._by_length:
+            if address & mask in addresses:
+                return Prefix(address & mask, length)
+        raise AssertionError("the prefix of length 0 holds every address")
+
+    def ranges(self, region: Prefix) -> Ranges:
+        """Return the addresses of a region: those of its prefix that no longer prefix holds."""
+        found, first = [], region.address
+        last = first + (1 << self.bits - region.length) - 1
+        for child in sorted(self._children.get(region, ())):
+            if child.address > first:
+                found.append((first, child.address - 1))
+            first = child.address + (1 << self.bits - child.length)
+        if first <= last:
+            found.append((first, last))
+        return tuple(found)
+
+    def _above(self, prefix: Prefix) -> Prefix:
+        return next(
+            Prefix(prefix.address & mask, length)
+            for length, mask, addresses in self._by_length
+            if length < prefix.length and prefix.address & mask in addresses
+        )
+
+
+def _prefixes(host: Host, family: Family) -> Iterator[Prefix]:
+    """Yield all prefixes that anything outside of the rules compares addresses with."""
+    for text in _SPECIAL[family]:
+        address, _, length = text.partition("/")
+        yield Prefix(parse_address(address)[1], int(length))
+    namespaces = {id(one): one for one in (host.namespace, *(c.namespace for c in host.containers.values()))}
+    for namespace in namespaces.values():
+        yield from _of_namespace(namespace, family)
+    for network in host.networks.values():
+        for subnet in network.subnets:
+            if subnet.family == family:
+                yield _network(family, subnet.address, subnet.prefix_length)
+                yield from _single(family, (subnet.gateway,))
+    for container in host.containers.values():
+        for endpoint in container.endpoints.values():
+            yield from _single(family, (endpoint.address(family), endpoint.gateways.get(family)))
+        addresses = (port.host_address for port in container.published if port.family == family)
+        yield from _single(family, (parse_address(text)[1] for text in addresses if text is not None))
+
+
+def _of_namespace(namespace: Namespace, family: Family) -> Iterator[Prefix]:
+    for route in routes_of(namespace, family):
+        yield _network(family, route.destination, route.prefix_length)
+        if route.from_address is not None:
+            yield _network(family, route.from_address, route.from_length)
+        hops = (route.gateway, *(hop.gateway for hop in route.nexthops))
+        yield from _single(family, (hop for hop in hops if hop is not None and hop >> BITS[family] == 0))
+    for _, own in namespace.addresses(family):
+        yield _network(family, own.address, own.prefix_length)
+        yield from _single(family, (own.address, own.broadcast, own.peer))
+        if family == 6:
+            # the solicited-node group of an address
+            yield from _single(6, (0xFF0200000000000000000001FF000000 | own.address & 0xFFFFFF,))
+    for rule in own_rules(namespace, family) or ():
+        for address, length in ((rule.src, rule.src_length), (rule.dst, rule.dst_length)):
+            if address is not None:
+                yield _network(family, address, length)
+    yield from _single(family, (one.address for one in namespace.neighbours if one.family == family))
+
+
+def _network(family: Family, address: int, length: int) -> Prefix:
+    return Prefix(address & prefix_mask(family, length), length)
+
+
+def _single(family: Family, addresses: Iterable[int | None]) -> Iterator[Prefix]:
+    for address in addresses:
+        if address is not None:
+            yield Prefix(address, BITS[family])

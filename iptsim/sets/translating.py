@@ -1,0 +1,277 @@
+"""What translations make of packets, for all packets of a class at once.
+
+The fields of a packet are tuples of functions, one a bit: constants where a rule has written them, else variables of
+the packet as it arrived, so that the inverse of a translation, and a reply, are no more than other tuples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
+from typing import Any, NamedTuple
+
+from iptsim.extensions.base import Translation
+from iptsim.languages import Text, message
+from iptsim.packet import PORT_PROTOCOLS
+from iptsim.sets.layout import Layout
+
+#: The bits of a field, highest first, each a function.
+Bits = tuple[Any, ...]
+#: The fields that differ from those on arrival.
+Header = Mapping[str, Bits]
+
+#: So many addresses or ports of a range are told apart; of a larger one, only the first stands for all.
+MOST_CHOICES = 256
+
+
+class Ends(NamedTuple):
+    """The addresses and ports of one direction of a connection."""
+
+    src: Bits
+    sport: Bits
+    dst: Bits
+    dport: Bits
+
+    def reversed(self) -> Ends:
+        """Return those of the other direction."""
+        return Ends(self.dst, self.dport, self.src, self.sport)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A connection of conntrack, for all packets of a part of a class.
+
+    Attributes:
+        original: the first packet's addresses and ports, before any translation.
+        reply: those of the replies on the wire.
+        status: "SNAT" and "DNAT", as far as it is translated.
+        mark: the connection's mark.
+    """
+
+    original: Ends
+    reply: Ends
+    mark: Bits
+    status: frozenset[str] = field(default=frozenset())
+
+
+class Fields:
+    """Reads and makes the bits of fields in one layout."""
+
+    def __init__(self, layout: Layout, decide: Callable[[Hashable, Text], Any]) -> None:
+        self.layout, self.decide = layout, decide
+        self.true, self.false = layout.engine.true, layout.engine.false
+        self._own: dict[str, Bits] = {}
+
+    def own(self, key: str) -> Bits:
+        """Return the variables of a field: its value on arrival."""
+        found = self._own.get(key)
+        if found is None:
+            variables = self.layout.places[key].variables
+            found = self._own[key] = tuple(map(self.layout.variable, variables))
+        return found
+
+    def constant(self, key: str, value: int) -> Bits:
+        """Return the bits of a number."""
+        count = self.layout.places[key].bits
+        return tuple(self.true if value >> bit & 1 else self.false for bit in reversed(range(count)))
+
+    def of(self, header: Header, key: str) -> Bits:
+        """Return the bits of a field."""
+        return header.get(key) or self.own(key)
+
+    def ends(self, header: Header) -> Ends:
+        """Return the addresses and ports of a packet."""
+        return Ends(*(self.of(header, key) for key in Ends._fields))
+
+    def number(self, bits: Bits) -> int | None:
+        """Return the number that bits are, None if it is not the same for all packets."""
+        value = 0
+        for bit in bits:
+            if bit == self.true:
+                value = value << 1 | 1
+            elif bit == self.false:
+                value <<= 1
+            else:
+                return None
+        return value
+
+    def equal(self, one: Bits, other: Bits) -> Any:
+        """Return where two values are equal."""
+        return reduce(and_, (~(a ^ b) for a, b in zip(one, other, strict=True)), self.true)
+
+    def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
+        """Return where a value is in a range."""
+        place = self.layout.places[key]
+        inside = self.layout.ranges(place, ((first, last),))
+        return self.replaced(inside, {key: bits})
+
+    def replaced(self, function: Any, header: Header) -> Any:
+        """Return a function of a packet as it is now as one of the packet as it arrived."""
+        changed = {}
+        for key, bits in header.items():
+            for number, bit in zip(self.layout.places[key].variables, bits, strict=True):
+                changed[number] = bit
+        return self.layout.engine.substitute(function, changed) if changed else function
+
+    def fresh(self, key: str, name: Hashable, why: Text) -> Bits:
+        """Return bits that nothing is known about."""
+        return tuple(self.decide((name, bit), why) for bit in range(self.layout.places[key].bits))
+
+
+class Rewritten(NamedTuple):
+    """What a translation makes of some packets.
+
+    Attributes:
+        packets: which of them.
+        ends: their addresses and ports then.
+        address: the address that was picked, None where it is the host's own, or kept.
+    """
+
+    packets: Any
+    ends: Ends
+    address: int | None = None
+
+
+def translations(
+    fields: Fields, wanted: Translation, packets: Any, ends: Ends, own: int | None, key: Hashable
+) -> Iterator[Rewritten]:
+    """Yield what a translation makes of packets (set_up in `iptsim/netfilter/nat.py`).
+
+    Args:
+        fields: of the space.
+        wanted: the translation.
+        packets: the packets.
+        ends: their addresses and ports now.
+        own: the host's own address that MASQUERADE and REDIRECT use.
+        key: names what the kernel picks at random.
+    """
+    side = wanted.side
+    address, port = (ends.dst, ends.dport) if side == "dst" else (ends.src, ends.sport)
+    for chosen, new_address, picked in _addresses(fields, wanted, packets, address, port, own, key):
+        for inside, new_port in _ports(fields, wanted, chosen, port, key):
+            if inside == fields.false:
+                continue
+            if side == "dst":
+                made = ends._replace(dst=new_address, dport=new_port)
+            else:
+                made = ends._replace(src=new_address, sport=new_port)
+            yield Rewritten(inside, made, picked)
+
+
+def _addresses(
+    fields: Fields,
+    wanted: Translation,
+    packets: Any,
+    address: Bits,
+    port: Bits,
+    own: int | None,
+    key: Hashable,
+) -> Iterator[tuple[Any, Bits, int | None]]:
+    side = wanted.side
+    addresses = wanted.addresses if own is None else (own, own)
+    if addresses is None:
+        yield packets, address, None
+        return
+    first, last = addresses
+    if wanted.netmap is not None:
+        made = fields.constant(side, first & wanted.netmap)
+        mask = fields.constant(side, wanted.netmap)
+        yield (
+            packets,
+            tuple(
+                new if kept == fields.true else old
+                for new, old, kept in zip(made, address, mask, strict=True)
+            ),
+            None,
+        )
+        return
+    if first == last:
+        yield packets, fields.constant(side, first), first
+        return
+    if side == "src" and not wanted.random:
+        # a source in the range keeps itself (get_unique_tuple)
+        fits = packets & fields.within("src", address, first, last)
+        if wanted.ports is not None:
+            fits &= fields.within("sport", port, *wanted.ports)
+        if fits != fields.false:
+            yield fits, address, None
+            packets &= ~fits
+    for number in range(first, min(last, first + MOST_CHOICES - 1) + 1):
+        if number == last:
+            taken = packets
+        else:
+            why = message("which address of the range the kernel picks by its hash")
+            taken = packets & fields.decide(("address", key, number), why)
+        if taken != fields.false:
+            yield taken, fields.constant(side, number), number
+        packets &= ~taken
+
+
+def _ports(
+    fields: Fields, wanted: Translation, packets: Any, port: Bits, key: Hashable
+) -> Iterator[tuple[Any, Bits]]:
+    """Yield the ports that a translation gives packets (_choose_port in `iptsim/netfilter/nat.py`)."""
+    place = fields.layout.places["proto"]
+    ported = fields.layout.ranges(place, tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS)))
+    if wanted.ports is None and not wanted.random:
+        yield packets, port
+        return
+    yield packets & ~ported, port
+    packets &= ported
+    name = "dport" if wanted.side == "dst" else "sport"
+    why = message("a port that is picked at random")
+    if wanted.ports is None:
+        yield packets, fields.fresh(name, ("port", key), why)
+        return
+    low, high = wanted.ports
+    if wanted.base_port is not None:
+        yield from _shifted(fields, wanted, packets, port, name)
+    elif low == high:
+        yield packets, fields.constant(name, low)
+    elif wanted.random:
+        yield packets, fields.fresh(name, ("port", key), why)
+    else:
+        kept = packets & fields.within(name, port, low, high)
+        yield kept, port
+        others = packets & ~kept
+        yield (
+            others,
+            fields.constant(name, low) if name == "dport" else fields.fresh(name, ("port", key), why),
+        )
+
+
+def _shifted(
+    fields: Fields, wanted: Translation, packets: Any, port: Bits, name: str
+) -> Iterator[tuple[Any, Bits]]:
+    """Yield the ports of a shifted range: as far from its first port as the packet's own is from the base."""
+    assert wanted.ports is not None
+    assert wanted.base_port is not None
+    low, high = wanted.ports
+    count = high - low + 1
+    for offset in range(1 << 16):
+        if packets == fields.false:
+            return
+        own = wanted.base_port + offset & 0xFFFF
+        here = packets & fields.within(name, port, own, own)
+        if here != fields.false:
+            yield here, fields.constant(name, low + offset % count)
+            packets &= ~here
+
+
+def with_ends(fields: Fields, header: Header, ends: Ends) -> Header:
+    """Return a header with other addresses and ports."""
+    changed = dict(header)
+    for key, bits in zip(Ends._fields, ends, strict=True):
+        if bits == fields.own(key):
+            changed.pop(key, None)
+        else:
+            changed[key] = bits
+    return changed
+
+
+def renewed(tracked: Tracked, side: str, ends: Ends) -> Tracked:
+    """Return a connection whose first packet has been translated on one side."""
+    kind = "DNAT" if side == "dst" else "SNAT"
+    return replace(tracked, reply=ends.reversed(), status=tracked.status | {kind})

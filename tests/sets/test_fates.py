@@ -1,0 +1,113 @@
+"""Sets of packets against the walk of one packet, which the kernel judges in tests/kernel and test_captures.py."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iptsim.asking import ask
+from iptsim.host import load_host
+from iptsim.packet import Family
+from iptsim.question.model import Question
+from iptsim.question.places import Outside
+from iptsim.question.start import first_packet
+from iptsim.sets.fates import Fates, fates
+from iptsim.sets.packets import PacketSet
+from tests.test_captures import question_of, verdict_of
+
+CAPTURES = Path(__file__).parent.parent.parent / "fixtures" / "captures"
+#: Between them these have published ports with and without docker-proxy, IPv6, isolated networks, bridges that hide
+#: packets from the rules, listening programs, nftables, policies, and nat by chance.
+SAMPLE: list[tuple[str, Family]] = [
+    ("docker-28.5/published", 4),
+    ("docker-28.5/two-networks", 4),
+    ("docker-28.5/ipv6", 6),
+    ("docker-28.5/bridge-nf-off", 4),
+    ("docker-28.5/nft-drops-forward", 4),
+    ("docker-28.5/published-no-proxy", 4),
+    ("docker-20.10/icc-off-link", 4),
+    ("docker-20.10/listening", 4),
+    ("hosts/kube", 4),
+    ("hosts/libvirt", 4),
+    ("hosts/ufw", 4),
+]
+
+
+@cache
+def all_fates(capture: str, family: Family = 4) -> Fates:
+    return fates(load_host(CAPTURES / capture), family)
+
+
+def some(packets: PacketSet, chance: random.Random) -> PacketSet:
+    """Part of a set, halved at random bits of addresses and ports."""
+    layout = packets.layout
+    for key in ("dst", "src", "dport", "sport", "proto"):
+        for number in layout.places[key].variables:
+            bit = PacketSet(layout, layout.variable(number))
+            half = packets & (bit if chance.random() < 0.5 else ~bit)
+            packets = half or packets
+    return packets
+
+
+@pytest.mark.parametrize(("capture", "family"), SAMPLE)
+def test_the_walk_of_a_packet_confirms_every_fate(capture: str, family: Family) -> None:
+    found = all_fates(capture, family)
+    assert [(fate.witness, fate.verdict) for fate in found if not fate.confirmed] == []
+
+
+@pytest.mark.parametrize(("capture", "family"), SAMPLE)
+def test_random_packets_of_a_fate_walk_as_it_says(capture: str, family: Family) -> None:
+    found, chance = all_fates(capture, family), random.Random(20261128)
+    for fate in chance.sample(list(found), min(25, len(found))):
+        for _ in range(3):
+            line, _ = found.classes.one(fate._sender, some(fate.packets, chance).function)
+            walked = ask(found.simulator, Question(**line)).verdict
+            assert fate.verdict in (walked, "DEPENDS"), line
+
+
+@pytest.mark.parametrize(("capture", "family"), SAMPLE)
+def test_each_packet_has_one_fate(capture: str, family: Family) -> None:
+    found = all_fates(capture, family)
+    for sender, left in found.asked:
+        for fate in found:
+            if fate._sender is sender:
+                assert fate.packets <= left
+                left -= fate.packets
+
+
+@pytest.mark.parametrize("capture", [capture for capture, family in SAMPLE if family == 4])
+def test_real_connections_have_the_fate_of_their_set(capture: str) -> None:
+    found = all_fates(capture)
+    host, checked = found.host, 0
+    for probe in json.loads((CAPTURES / capture / "probes.json").read_text()):
+        expected = verdict_of(probe)
+        if expected is None or probe.get("v6") or probe.get("uid") or ":" in probe["dst_ip"]:
+            continue
+        start = first_packet(host, question_of(probe))
+        packet = start.packet
+        source = packet.src
+        if start.pick_source:
+            source = ask(found.simulator, question_of(probe)).trace.legs[0].packet.src
+        values: dict[str, Any] = {
+            "src": source, "dst": packet.dst, "proto": packet.proto,
+            "sport": packet.sport or 0, "dport": packet.dport or 0, "tcp_flags": packet.tcp_flags,
+            "icmp_type": (packet.icmp_type or 0) << 8,
+        }  # fmt: skip
+        if isinstance(start.origin, Outside):
+            values["in_interface"] = start.origin.interface
+        fates_ = [
+            fate
+            for fate in found
+            if values in fate.packets
+            and (fate._sender.namespace is None) is isinstance(start.origin, Outside)
+            and fate.sender in (None, "internet", start.sender_name)
+        ]
+        assert len(fates_) == 1, probe
+        assert fates_[0].verdict in (expected, "DEPENDS"), probe
+        checked += 1
+    assert checked > 5
