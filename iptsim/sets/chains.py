@@ -57,6 +57,7 @@ class RuleSets:
         matches: the packets that match, whether or not they reach it.
         takes: the packets that reach it and match.
         calls: the summary of the chain that it jumps to, by what was rewritten.
+        stays: the packets that reach the next rule after they match, by what was rewritten before.
     """
 
     rule: Rule
@@ -64,6 +65,7 @@ class RuleSets:
     matches: dict[Rewriting, PacketSet] = field(default_factory=dict)
     takes: dict[Rewriting, PacketSet] = field(default_factory=dict)
     calls: dict[Rewriting, Summary] = field(default_factory=dict)
+    stays: dict[Rewriting, PacketSet] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,14 +136,18 @@ class Chains:
         self.known: Known = {
             "backend": [(program.backend, everything)],
             "merges_ports": [(merging, everything)],
+            # connection tracking puts fragments together before any rule sees them
+            **({"fragment": [("whole", everything)]} if program.tracks else {}),
             **(known or {}),
         }
         self._summaries: dict[tuple[Node, Rewriting], Summary] = {}
         self._reads: dict[Node, frozenset[str]] = {}
         self._matches: dict[Hashable, PacketSet] = {}
+        self._hinges: dict[Hashable, tuple[str, ...]] = {}
         self._effects: dict[Hashable, list[Effect]] = {}
         self._calls: dict[Summary, int] = {}
         self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
+        self._decided: dict[Node, set[str]] = {}
         self._growth: dict[tuple[str, str, int], int] = {}
 
     # -- summaries --------------------------------------------------------------------------------------
@@ -191,6 +197,14 @@ class Chains:
             found = self._reads[node] = frozenset(keys)
         return found
 
+    def decisions(self, node: Node) -> frozenset[str]:
+        """Return what is undecided in a chain that was summarised, or in one that it calls: places of the layout."""
+        found = set(self._decided.get(node, ()))
+        for prepared in self._prepared(node):
+            if prepared.jump is not None:
+                found |= self.decisions(Node(node.place, prepared.jump.chain))
+        return frozenset(found)
+
     def _prepared(self, node: Node) -> Iterator[Prepared]:
         chain = self.program.chain(*node)
         if chain is not None:
@@ -232,17 +246,20 @@ class Chains:
         summary.rules.append(sets)
         place = _Place(prepared.rule, seen)
         after: dict[Rewriting, PacketSet] = {}
+        if not here:
+            sets.matches[summary.entry] = self._match(summary.node, prepared, summary.entry, place)
         for rewriting, packets in here.items():
-            match = sets.matches[rewriting] = self._match(prepared, rewriting, place)
+            match = sets.matches[rewriting] = self._match(summary.node, prepared, rewriting, place)
             taken = sets.takes[rewriting] = packets & match
             if prepared.quiet or not taken:
+                sets.stays[rewriting] = self.space.everything if prepared.quiet else self.space.nothing
                 _add(after, rewriting, packets)
                 continue
             _add(after, rewriting, packets - match)
             if prepared.jump is not None:
                 self._jump(summary, sets, prepared, rewriting, after)
             else:
-                self._target(summary, prepared, rewriting, taken, place, after)
+                self._target(summary, sets, prepared, rewriting, place, after)
         return after
 
     def _jump(
@@ -268,6 +285,7 @@ class Chains:
                 summary.end(Outcome("RETURN", now), part)
             else:
                 _add(after, now, part)
+        sets.stays[rewriting] = self.space.nothing if jump.goto else called.packets("RETURN")
 
     def _part(self, taken: PacketSet, called: Summary, outcome: Outcome, times: int) -> PacketSet:
         """Return those of some packets that a chain, when it is called for the so-manieth time, ends in one way."""
@@ -287,19 +305,21 @@ class Chains:
     def _target(
         self,
         summary: Summary,
+        sets: RuleSets,
         prepared: Prepared,
         rewriting: Rewriting,
-        taken: PacketSet,
         place: _Place,
         after: dict[Rewriting, PacketSet],
     ) -> None:
-        target = prepared.target
+        target, taken = prepared.target, sets.takes[rewriting]
         assert target is not None
         key = (id(target), rewriting, place() if target.status != "exact" or target.changes else None)
         if key not in self._effects:
             hook = summary.node.name if self._is_base(summary.node) else "PREROUTING"
             stands = Place(hook, summary.node.place, key[2])
             self._effects[key] = effects(self.space, target, stands, rewriting)
+        going_on = [effect.when for effect in self._effects[key] if effect.kind == "CONTINUE"]
+        sets.stays[rewriting] = union([self.space.nothing, *going_on])
         for effect in self._effects[key]:
             part = taken & effect.when
             now = rewriting.then(self.space.layout, effect.bits) if effect.bits else rewriting
@@ -317,23 +337,32 @@ class Chains:
 
     # -- conditions -----------------------------------------------------------------------------------
 
-    def _match(self, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
+    def _match(self, node: Node, prepared: Prepared, rewriting: Rewriting, place: _Place) -> PacketSet:
         """Return the packets that satisfy all conditions of a rule."""
         if prepared.rule.refused:
             return self.space.nothing
         sets = (
-            self._condition(condition.predicate, rewriting, place, number)
+            self._condition(node, condition.predicate, rewriting, place, number)
             for number, condition in enumerate(prepared.conditions)
         )
         return reduce(and_, sets, self.space.everything)
 
-    def _condition(self, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int) -> PacketSet:
+    def _condition(
+        self, node: Node, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int
+    ) -> PacketSet:
         anew = _decides(predicate)
         key = (id(predicate), rewriting, (place(), number) if anew else None)
         found = self._matches.get(key)
         if found is None:
             found = self._matches[key] = self._made(predicate, rewriting, (place(), number) if anew else None)
+            self._hinges[key] = () if _is_plain(predicate) else self._undecided_in(found)
+        hinges = self._hinges[key]
+        if hinges:
+            self._decided.setdefault(node, set()).update(hinges)
         return found
+
+    def _undecided_in(self, packets: PacketSet) -> tuple[str, ...]:
+        return tuple(key for key in packets.fields if key not in self.space.layout.header)
 
     def _made(self, predicate: Predicate, rewriting: Rewriting, place: Hashable) -> PacketSet:
         constraint = predicate.constraint
@@ -404,6 +433,11 @@ def _unnegated(predicate: Predicate, context: Context) -> Truth:
     """Return whether what a condition is about holds, without its `!`."""
     truth = predicate.test(context)
     return negate(truth) if predicate.negated else truth
+
+
+def _is_plain(predicate: Predicate) -> bool:
+    """Return whether a condition is one on a field that every packet has in its header."""
+    return predicate.field in ("src", "dst", "in_interface", "out_interface", "proto")
 
 
 def _decides(predicate: Predicate) -> bool:

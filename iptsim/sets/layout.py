@@ -93,18 +93,23 @@ class Layout:
     family: Family
     engine: Engine
     places: dict[str, Place] = field(default_factory=dict)
+    _owners: list[Place] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for key, bits in _HEADER:
             width = bits or _ADDRESS_BITS[self.family]
             values = _NAMES.get(key, ())
             numbering = Numbering(width) if key in _NAMES and not values else None
-            self.places[key] = Place(key, self.engine.add(width), width, numbering, values)
+            self._place(Place(key, self.engine.add(width), width, numbering, values))
         self.header = frozenset(self.places)
 
     def add(self, key: str, bits: int, why: Text, numbering: Numbering | None = None) -> Place:
         """Give a field, or a decision, variables after all others."""
-        place = self.places[key] = Place(key, self.engine.add(bits), bits, numbering, why=why)
+        return self._place(Place(key, self.engine.add(bits), bits, numbering, why=why))
+
+    def _place(self, place: Place) -> Place:
+        self.places[place.key] = place
+        self._owners += [place] * place.bits
         return place
 
     def undecided(self) -> list[int]:
@@ -115,7 +120,7 @@ class Layout:
 
     def place_of(self, variable: int) -> Place:
         """Return the field that a variable belongs to."""
-        return next(place for place in self.places.values() if variable in place.variables)
+        return self._owners[variable]
 
     # -- functions ------------------------------------------------------------------------------------
 

@@ -145,9 +145,7 @@ class PacketSet:
             if split is not None:
                 variables.add(split.variable)
                 todo += (split.high, split.low)
-        return tuple(
-            key for key, place in self.layout.places.items() if not variables.isdisjoint(place.variables)
-        )
+        return tuple(dict.fromkeys(self.layout.place_of(variable).key for variable in sorted(variables)))
 
     def depends_on(self, field: str) -> bool:
         """Return whether it depends on a field."""
@@ -246,6 +244,14 @@ def _spans(layout: Layout, function: Any, place: Place) -> list[tuple[int, int, 
         (first, last, None if rest == layout.engine.false else rest)
         for first, last, rest in spans(function, place.first)
     ]
+
+
+def spans_of(packets: PacketSet, field: str) -> list[tuple[int, int, Any]]:
+    """Return the ranges of the numbers of a field that a set depends on before all others.
+
+    Each with the function of the rest; None where the set has no such packets.
+    """
+    return _spans(packets.layout, packets.function, packets.layout.places[field])
 
 
 def _merged(spans: Iterable[tuple[int, int, Any]]) -> list[tuple[int, int, Any]]:

@@ -182,7 +182,7 @@ class Space:
             return self.everything if membership(allowed)(True) else self.nothing
         if key in known:
             return self._of_known(key, allowed, known[key])
-        derived = self._derived(key)
+        derived = self._derived(key, known)
         if derived is not None:
             return derived if membership(allowed)(True) else ~derived
         if field.unknown is not None:
@@ -193,7 +193,8 @@ class Space:
         self._read_by(field, allowed, found)
         if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
             # the data of a later fragment counts as its ports
-            return found - self._later | (self._later & self.undecided((key, allowed, "data"), _DATA))
+            later = self._later(known)
+            return found - later | (later & self.undecided((key, allowed, "data"), _DATA)) if later else found
         return found
 
     def _read_by(self, field: Field, allowed: Allowed, found: PacketSet) -> None:
@@ -219,15 +220,14 @@ class Space:
         left = ~covered
         return found | left & self.undecided(("known", key, allowed), decision(key)) if left else found
 
-    @property
-    def _later(self) -> PacketSet:
-        """Fragments without a transport header."""
-        return self.where("fragment", _LATER)
+    def _later(self, known: Known) -> PacketSet:
+        """Return the fragments without a transport header."""
+        return self.nothing if "fragment" in known else self.where("fragment", _LATER)
 
-    def _derived(self, key: str) -> PacketSet | None:
+    def _derived(self, key: str, known: Known) -> PacketSet | None:
         """Return the packets for which a field is true that follows from other fields; None for other fields."""
         if key == "udp":
-            return ~self._later
+            return ~self._later(known)
         if key == "ct":
             return self.where("ct.state", TRACKED)
         if key in ("physical_in.present", "physical_out.present"):
@@ -237,14 +237,19 @@ class Space:
     def _present(self, field: Field, known: Known) -> PacketSet:
         """Return the packets that have a field."""
         key = field.key
-        if key in known or key in _CERTAIN or field.unknown is not None or self._derived(key) is not None:
+        if (
+            key in known
+            or key in _CERTAIN
+            or field.unknown is not None
+            or self._derived(key, known) is not None
+        ):
             return self.everything
         if key in _TRANSPORT:
             if field is NATIVE_PORTS.get(key) and _backend(known) == "nf_tables":
                 return self.everything
             protocol = ICMP if self.family == 4 else ICMPV6
             icmp = self.where("proto", ((protocol, protocol),)) if key == "icmp_type" else self.everything
-            return icmp - self._later
+            return icmp - self._later(known)
         if key.startswith("ct.") and key != "ct.state":
             return self.where("ct.state", TRACKED)
         if key in ("physical_in", "physical_out"):

@@ -1,0 +1,252 @@
+"""What really passes the rules of a table: chains entered from their callers, and rules that no packet reaches.
+
+A rule is dead where nothing that enters its chain is left for it and matches: from every hook, in every connection
+state, with every mark, and whatever way the undecided goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+from iptsim.dump.chains import Node
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
+from iptsim.extensions.constraints import named
+from iptsim.sets.chains import Chains, RuleSets, Summary
+from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.rewriting import Rewriting
+
+#: The reasons why a rule is dead: its conditions exclude each other; no packet enters its chain; none that it is about
+#: does; earlier rules take them all.
+DeadReason = Literal["contradiction", "unreached", "not-entered", "hidden"]
+#: Earlier rules of which all pairs are tried before a set is put together rule by rule.
+_PAIRS = 80
+
+
+class DeadRule(NamedTuple):
+    """A rule that takes no packet.
+
+    Attributes:
+        rule: the rule.
+        reason: why.
+        hidden_by: the smallest set of rules found that leave nothing for it: earlier ones of its chain or of a calling
+            one; for "not-entered" the rules that call its chain.
+    """
+
+    rule: Rule
+    reason: DeadReason
+    hidden_by: tuple[Rule, ...] = ()
+
+
+class Call(NamedTuple):
+    """A call of a chain: the summary of the caller, the place of the rule there, and what was rewritten before."""
+
+    caller: Summary
+    place: int
+    rewriting: Rewriting
+
+
+class Traffic:
+    """The packets that come to the rules of a table.
+
+    Args:
+        chains: the summaries.
+        table: the table.
+        within: only these packets come; None for all that the kernel can have at the hooks.
+
+    Raises:
+        TooManyNodesError: the sets grow beyond what is allowed.
+    """
+
+    def __init__(self, chains: Chains, table: str, within: PacketSet | None = None) -> None:
+        self.chains, self.table, self.space = chains, table, chains.space
+        hooks = [hook for hook in BUILTIN_CHAINS[table] if chains.program.chain(table, hook) is not None]
+        self.within = within
+        #: the summaries of base chains
+        self.bases = {hook: chains.base(table, hook) for hook in hooks}
+        self._calls: dict[Summary, list[Call]] = {}
+        self._kept: dict[Node, frozenset[str]] = {}
+        self._entered: dict[Summary, PacketSet] = {}
+        for summary in self._callers_first():
+            self._enter(summary)
+
+    def entered(self, summary: Summary) -> PacketSet:
+        """Return the packets that enter a chain in the state of a summary, over the header with which they came."""
+        return self._entered.get(summary, self.space.nothing)
+
+    def taken(self, rule: Rule) -> PacketSet:
+        """Return the packets that come to a rule and match, from all hooks and callers."""
+        found = [
+            self.entered(summary) & packets
+            for summary, sets in self._places(rule)
+            for packets in sets.takes.values()
+        ]
+        return union([self.space.nothing, *found])
+
+    def dead(self) -> list[DeadRule]:
+        """Return the rules that take no packet, in the order of the dump, without those that the kernel refuses."""
+        table = self.chains.program.ruleset.tables[self.table]
+        return [
+            self._why(rule)
+            for chain in table.chains.values()
+            for rule in chain.rules
+            if not rule.refused and not self._is_alive(rule)
+        ]
+
+    # -- callers first --------------------------------------------------------------------------------
+
+    def _callers_first(self) -> list[Summary]:
+        """Return the summaries that a packet can reach, each after all that call it."""
+        found: dict[Summary, None] = {}
+
+        def visit(summary: Summary) -> None:
+            if summary in found:
+                return
+            for sets in summary.rules:
+                for called in sets.calls.values():
+                    visit(called)
+            found[summary] = None
+
+        for summary in self.bases.values():
+            visit(summary)
+        return list(reversed(found))
+
+    def _enter(self, summary: Summary) -> None:
+        """Find what enters a chain, of which all callers are known; and note what it calls."""
+        node = summary.node
+        if node.name in self.bases:
+            self._entered[summary] = self.at_hook(node.name)
+        for place, sets in enumerate(summary.rules):
+            for rewriting, called in sets.calls.items():
+                self._calls.setdefault(called, []).append(Call(summary, place, rewriting))
+                part = self._entered[summary] & sets.takes[rewriting]
+                self._entered[called] = self.entered(called) | self._forget(part, called.node)
+
+    def _forget(self, packets: PacketSet, node: Node) -> PacketSet:
+        """Return packets without what was decided about them before, apart from what a chain tests as well."""
+        kept = self._kept_of(node)
+        layout = self.space.layout
+        return packets.without(
+            *(key for key in layout.places if key not in layout.header and key not in kept)
+        )
+
+    def _kept_of(self, node: Node) -> frozenset[str]:
+        if node not in self._kept:
+            # what is decided anew is another decision there
+            self._kept[node] = self.chains.decisions(node) - self.space.anew
+        return self._kept[node]
+
+    def at_hook(self, hook: str) -> PacketSet:
+        """Return the packets that the kernel can have at a hook in this table."""
+        space = self.space
+        no_input = space.where("in_interface", named(""))
+        no_output = space.where("out_interface", named(""))
+        found = {
+            "PREROUTING": no_output - no_input,
+            "INPUT": no_output - no_input,
+            "FORWARD": ~(no_input | no_output),
+            "OUTPUT": no_input - no_output,
+            "POSTROUTING": ~no_output,
+        }[hook]
+        if hook in ("PREROUTING", "INPUT", "FORWARD"):
+            found -= space.where("local_socket", named(True))
+        if self.table == "raw":
+            # conntrack has not seen them yet
+            found &= space.where("ct.state", named("INVALID"))
+        return found if self.within is None else found & self.within
+
+    # -- rules ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _summaries(self) -> dict[str, list[Summary]]:
+        found: dict[str, list[Summary]] = {}
+        for summary in self._entered:
+            found.setdefault(summary.node.name, []).append(summary)
+        return found
+
+    def _places(self, rule: Rule) -> Iterator[tuple[Summary, RuleSets]]:
+        for summary in self._summaries.get(rule.chain, ()):
+            yield summary, summary.rules[rule.position - 1]
+
+    def _is_alive(self, rule: Rule) -> bool:
+        return any(
+            packets and self.entered(summary) & packets
+            for summary, sets in self._places(rule)
+            for packets in sets.takes.values()
+        )
+
+    def _why(self, rule: Rule) -> DeadRule:
+        """Return why a rule is dead."""
+        places = [(summary, sets) for summary, sets in self._places(rule) if self.entered(summary)]
+        if not places:
+            return DeadRule(rule, "unreached")
+        wanted = [
+            (summary, rewriting, packets)
+            for summary, sets in places
+            for rewriting, packets in sets.matches.items()
+            if packets
+        ]
+        if not wanted:
+            return DeadRule(rule, "contradiction")
+        hiding: dict[int, Rule] = {}
+        for summary, rewriting, packets in wanted:
+            for missed, takers in self._chances(summary, rule.position - 1, rewriting, packets):
+                hiding.update({id(taker): taker for taker in smallest_cover(missed, takers)})
+        if hiding:
+            return DeadRule(rule, "hidden", tuple(hiding.values()))
+        calls = (call for summary, *_ in wanted for call in self._calls.get(summary, ()))
+        callers = {id(one): one for one in (call.caller.rules[call.place].rule for call in calls)}
+        return DeadRule(rule, "not-entered", tuple(callers.values()))
+
+    def _chances(
+        self, summary: Summary, place: int, rewriting: Rewriting, packets: PacketSet
+    ) -> Iterator[tuple[PacketSet, list[tuple[Rule, PacketSet]]]]:
+        """Yield what a rule would take, for each call of its chain, and the earlier rules with what each removes."""
+        own = list(_removing(summary.rules[:place], rewriting))
+        calls = self._calls.get(summary, ())
+        if not calls:
+            yield packets & self.entered(summary), own
+        for call in calls:
+            caller = call.caller
+            wanted = packets & caller.rules[call.place].matches[call.rewriting] & self.entered(caller)
+            if wanted:
+                yield wanted, [*own, *_removing(caller.rules[: call.place], call.rewriting)]
+
+
+def _removing(rules: Sequence[RuleSets], rewriting: Rewriting) -> Iterator[tuple[Rule, PacketSet]]:
+    """Yield rules with the packets for which each is the last of its chain."""
+    for sets in rules:
+        matching = sets.matches.get(rewriting)
+        if matching is not None and rewriting in sets.stays:
+            removed = matching - sets.stays[rewriting]
+            if removed:
+                yield sets.rule, removed
+
+
+def smallest_cover(wanted: PacketSet, takers: Sequence[tuple[Rule, PacketSet]]) -> tuple[Rule, ...]:
+    """Return the smallest set of rules found that together take all of some packets; empty if they do not.
+
+    One rule or two are found if they suffice; more are put together by what each adds, and none of them is needless.
+    """
+    useful = [(rule, packets & wanted) for rule, packets in takers if packets & wanted]
+    for rule, packets in useful:
+        if packets == wanted:
+            return (rule,)
+    if len(useful) <= _PAIRS:
+        for (rule, packets), (other, more) in combinations(useful, 2):
+            if packets | more == wanted:
+                return rule, other
+    left, chosen = wanted, list[tuple[Rule, PacketSet]]()
+    for rule, packets in useful:
+        if left & packets:
+            chosen.append((rule, packets))
+            left -= packets
+    if left:
+        return ()
+    for one in list(chosen):
+        others = [packets for rule, packets in chosen if rule is not one[0]]
+        if union([wanted - wanted, *others]) == wanted:
+            chosen.remove(one)
+    return tuple(rule for rule, _ in chosen)
