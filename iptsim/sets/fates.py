@@ -28,6 +28,7 @@ from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.endpoints import Address, Prefix, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.question.places import InContainer, place_of
+from iptsim.sets.class_walk import Part
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.senders import Class, Classes, Sender, senders_of
@@ -137,11 +138,14 @@ class Fates(Sequence[Fate]):
         self.asked, self.state = tuple(asked), state
         self.land, self.classes = land, Classes(land, state=state)
         self.simulator = Simulator(land.host)
-        self._all = tuple(
-            fate
-            for sender, packets in asked
-            for fate in self._of(sender, list(self.classes.of(sender, packets.function)))
-        )
+        #: by sender: the ways that its packets go, with what is undecided
+        self.ways: dict[tuple[str | None, str], list[Class]] = {}
+        found: list[Fate] = []
+        for sender, packets in asked:
+            classes = list(self.classes.of(sender, packets.function))
+            self.ways.setdefault((sender.name, sender.interface), []).extend(classes)
+            found += self._of(sender, classes)
+        self._all = tuple(found)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -179,6 +183,14 @@ class Fates(Sequence[Fate]):
             elif (part := fate.within(to)) is not None:
                 found.append(part)
         return found
+
+    def matrix(self) -> dict[tuple[str, str], list[Fate]]:
+        """Return for each sender and each receiver what happens between them, as :meth:`between`.
+
+        Both are "internet", "host" and the containers.
+        """
+        names = list(dict.fromkeys(sender.name for sender, _ in self.asked if sender.name is not None))
+        return {(one, other): self.between(one, other) for one in names for other in names}
 
     def addressed(self, receiver: str) -> PacketSet:
         """Return the packets to a receiver's addresses."""
@@ -268,27 +280,20 @@ class Fates(Sequence[Fate]):
 
     def _translated(self, group: list[tuple[Class, PacketSet]]) -> Iterator[dict[str, str]]:
         """Yield what nat makes of packets, each once."""
-        seen = set()
-        for one, _ in group:
-            for part in one.parts:
-                made = {}
-                for key in ("src", "sport", "dst", "dport"):
-                    bits = part.header.get(key)
-                    if bits is None:
-                        continue
-                    number = self.land.bits.number(bits)
-                    text = (
-                        "*"
-                        if number is None
-                        else address_text(self.family, number)
-                        if key in ("src", "dst")
-                        else str(number)
-                    )
-                    made[key] = text
-                known = tuple(made.items())
-                if made and known not in seen:
-                    seen.add(known)
-                    yield made
+        for made in dict.fromkeys(self.made(part) for one, _ in group for part in one.parts):
+            if made:
+                yield dict(made)
+
+    def made(self, part: Part) -> tuple[tuple[str, str], ...]:
+        """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""
+        found = []
+        for key in ("src", "sport", "dst", "dport"):
+            if key in part.header:
+                number = self.land.bits.number(part.header[key])
+                is_address = key in ("src", "dst")
+                text = address_text(self.family, number) if is_address and number is not None else str(number)
+                found.append((key, "*" if number is None else text))
+        return tuple(found)
 
 
 def _kind(one: Class) -> tuple[Any, ...]:
