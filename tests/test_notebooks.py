@@ -39,3 +39,29 @@ def test_there_are_texts_between_the_cells() -> None:
     for path in paths():
         kinds = "".join(cell["cell_type"][0] for cell in json.loads(path.read_text("utf-8"))["cells"])
         assert "ccc" not in kinds, path
+
+
+def test_every_notebook_is_there_in_both_languages() -> None:
+    """With the same cells; the code differs in the language that it sets, and in what folds are called."""
+
+    def cells(path: Path) -> list[tuple[str, str]]:
+        found = []
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            source = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+            source = source.replace('iptsim.use_language("zh-TW")\n\n', "")
+            source = re.sub(r'\n\niptsim.use_language\("zh-TW"\)$', "", source)
+            found.append((cell["cell_type"], re.sub(r'folded\("\w+"\)', "folded()", source)))
+        return found
+
+    english = [path for path in paths() if ".zh-TW" not in path.name]
+    assert len(english) >= 5
+    for path in english:
+        assert cells(path) == cells(path.with_name(path.stem + ".zh-TW.ipynb")), path
+
+
+def test_each_notebook_asks_before_it_shows() -> None:
+    """There are exercises, and answers in folds."""
+    for path in paths():
+        text = path.read_text("utf-8")
+        assert re.search(r"\*\*(Exercise|練習) 1", text), path
+        assert "<details><summary>" in text, path

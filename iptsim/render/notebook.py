@@ -472,13 +472,14 @@ def _proposal(proposal: Proposal) -> Html:
 
 @_content.register
 def _(findings: Findings) -> Piece:
-    if not findings:
-        return element("p", message("Nothing found."))
     few = len(findings) <= _FINDINGS_OPEN
-    return [
+    parts: list[Piece] = [
         folded([element("b", finding.code), f"  {finding.title}"], _finding(finding), shown=few)
         for finding in findings
     ]
+    if findings.cause is not None:
+        parts.append(element("p", element("b", message("Likeliest cause")), "  ", findings.cause.text))
+    return parts or element("p", message("Nothing found."))
 
 
 @_content.register

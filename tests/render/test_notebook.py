@@ -204,3 +204,10 @@ def test_no_english_is_left_in_a_chinese_notebook(name: str) -> None:
         left = [(type(thing).__name__, _english(thing._repr_html_())) for thing in whole]
     assert [found for found in left if found[1]] == []
     assert answers[0]._repr_html_() == answers[0].told_in("en").told_in("zh-TW")._repr_html_()
+
+
+def test_the_likeliest_cause_of_a_pasted_line_is_shown() -> None:
+    shown = iptsim.lint(CAPTURES.parent / "pastes/ufw-block.txt")._repr_html_()
+    assert "<b>Likeliest cause</b>" in shown
+    assert "to port 5432" in shown
+    assert "Nothing found" not in shown
