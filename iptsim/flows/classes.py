@@ -8,7 +8,7 @@ same way. The others part there, and one of them is walked next. The tree of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from iptsim.flows.cuts import Cuts
 from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
 from iptsim.flows.vectors import VectorChain
 from iptsim.netfilter.steps import Step
-from iptsim.netfilter.trace import Leg
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Packet, address_text, parse_address
 from iptsim.question.model import Question
@@ -43,6 +43,7 @@ class Answer:
         text: the deciding rule as iptables-save prints it.
         source / destination: the address and the port that NAT has given the packet; None where it kept its own.
         error: why the record is not valid.
+        hits: the rules that matched on the way: family, table, chain and number.
     """
 
     verdict: str = ""
@@ -55,6 +56,7 @@ class Answer:
     source: tuple[str | None, int | None] = (None, None)
     destination: tuple[str | None, int | None] = (None, None)
     error: str | None = None
+    hits: frozenset[tuple[int, str, str, int]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -161,11 +163,15 @@ class Classes:
             answer = _answer(explain_trace(host, question, self.simulator.walk(question, observer)))
         except IptsimError as error:
             answer = Answer(error=str(error))
+        return _Node(self.number(answer), asked, begin)
+
+    def number(self, answer: Answer) -> int:
+        """Return the number of an answer in :attr:`answers`."""
         number = self._numbers.get(answer)
         if number is None:
             number = self._numbers[answer] = len(self.answers)
             self.answers.append(answer)
-        return _Node(number, asked, begin)
+        return number
 
 
 def _given(question: Question, packet: Packet) -> Packet:
@@ -195,7 +201,19 @@ def _answer(explanation: Explanation) -> Answer:
         rule.text if rule is not None else None,
         source,
         destination,
+        None,
+        frozenset(_hits(explanation.trace)),
     )
+
+
+def _hits(trace: Trace) -> Iterator[tuple[int, str, str, int]]:
+    """Yield the rules that matched on one way at least."""
+    for leg in trace.legs:
+        for step in leg.steps:
+            if step.rule is not None:
+                yield leg.packet.family, step.rule.table, step.rule.chain, step.rule.position
+    for branch in trace.branches:
+        yield from _hits(branch)
 
 
 def _translated(leg: Leg) -> Packet | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import partial
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -72,7 +74,8 @@ class Decider:
     """
 
     def __init__(self, simulator: Simulator) -> None:
-        self._host = simulator.host
+        #: a worker of a cluster may have several threads
+        self._lock = Lock()
         coarse, fine = cuts_of(simulator.host, simulator.rulesets())
         self._fine = fine
         self.classes = Classes(simulator, fine)
@@ -85,6 +88,7 @@ class Decider:
         }
         self._coarse_ports = _coarser(coarse.ports, fine.ports)
         self._tracked = _tracked_sources(simulator.host)
+        self._steps = _steps(simulator)
 
     def decide(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the answers as a batch; see :func:`decide`."""
@@ -93,9 +97,25 @@ class Decider:
 
     def numbers(self, batch: pa.RecordBatch) -> _Int:
         """Return the number of each record's answer in :attr:`Classes.answers`."""
-        if not batch.num_rows:
-            return np.zeros(0, np.int64)
-        return _Batch(self, batch).numbers()
+        with self._lock:
+            return self._numbers(batch)
+
+    def _numbers(self, batch: pa.RecordBatch) -> _Int:
+        errors = _errors(batch)
+        if errors is not None:
+            return self._beside_errors(batch, errors)
+        return _Batch(self, batch).numbers() if batch.num_rows else np.zeros(0, np.int64)
+
+    def _beside_errors(self, batch: pa.RecordBatch, errors: pa.Array) -> _Int:
+        """Return the answers of a batch of which some records could not be read."""
+        wrong = errors.is_valid().to_numpy(zero_copy_only=False)
+        found = np.zeros(batch.num_rows, np.int64)
+        right = np.flatnonzero(~wrong)
+        if right.size:
+            found[right] = _Batch(self, batch.take(pa.array(right)).drop_columns(["error"])).numbers()
+        for place in np.flatnonzero(wrong).tolist():
+            found[place] = self.classes.number(Answer(error=str(errors[place].as_py())))
+        return found
 
     # -- for a batch ------------------------------------------------------------------------------
 
@@ -103,11 +123,20 @@ class Decider:
         """Return the values of a column that are compared as they are, as codes; 0 for none."""
         known = self._codes.setdefault(name, Codes({None: 0}))
         coded = values.dictionary_encode() if not pa.types.is_dictionary(values.type) else values
-        table = known.of(list(map(_hashable, coded.dictionary.to_pylist())))
+        table = known.of([self._alike(name, value) for value in coded.dictionary.to_pylist()])
         which = coded.indices.fill_null(NONE).to_numpy(zero_copy_only=False).astype(np.int64)
         if not len(table):
             return np.zeros(len(which), np.int64)
         return np.where(which == NONE, 0, table[np.where(which == NONE, 0, which)])
+
+    def _alike(self, name: str, value: Any) -> Any:
+        """Return a value, or of a number that matters only in steps its step."""
+        steps = self._steps.get(name)
+        if steps is None or not str(value).isdecimal():
+            return (
+                value if value is None or isinstance(value, str | int | float | bool | bytes) else repr(value)
+            )
+        return bisect_right(steps, int(value))
 
     def rest(self, values: list[Any]) -> _Int:
         """Return what is not an address or a port, as codes."""
@@ -139,8 +168,31 @@ class Decider:
         return self._reader
 
 
-def _hashable(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | bool | bytes) else repr(value)
+def _errors(batch: pa.RecordBatch) -> pa.Array | None:
+    """Return why records could not be read; None if all could."""
+    if "error" not in batch.schema.names:
+        return None
+    errors = batch.column("error")
+    return errors if errors.null_count < len(errors) else None
+
+
+#: The matches and targets that read or change the TTL and the length of packets, and those that may read all.
+_READERS = {"ttl": {"ttl", "hl", "TTL", "HL"}, "length": {"length", "quota", "connbytes"}}
+_READ_ALL = {"u32", "bpf", "string", "osf"}
+
+
+def _steps(simulator: Simulator) -> dict[str, list[int]]:
+    """Return where the TTL and the length matter to a packet, unless a rule reads them: at its last hops, at MTUs."""
+    used: set[str] = set()
+    for ruleset in simulator.rulesets():
+        for rule in ruleset.rules():
+            used |= {rule.target_name, *(match.name for match in rule.matches)}
+    host = simulator.host
+    spaces = [host.namespace, *(container.namespace for container in host.containers.values())]
+    sizes = {one.mtu for space in spaces for one in space.interfaces.values()}
+    sizes |= {route.mtu for space in spaces for route in space.routes if route.mtu is not None}
+    found = {"ttl": [1, 2, 3, 4], "length": sorted({1280, *sizes, *(size + 1 for size in sizes)})}
+    return {name: steps for name, steps in found.items() if not used & (_READERS[name] | _READ_ALL)}
 
 
 def _coarser(coarse: Kinds, fine: Kinds) -> _Int:

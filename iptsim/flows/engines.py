@@ -1,0 +1,177 @@
+"""Where batches are decided: in this process, in several of this machine, or on a cluster of Dask."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from iptsim.errors import IptsimError, UsageError
+from iptsim.flows.classes import Answer
+from iptsim.flows.deciding import decider_of
+from iptsim.host.model import Host
+from iptsim.languages import message
+
+#: The answers to a batch, and which of them each record has.
+Part = tuple[list[Answer], NDArray[np.int64]]
+#: Decides about batches on several hosts: for each batch a part for each host.
+Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
+#: Batches that wait for each process.
+_WAITING = 2
+#: How long a scheduler may take to answer.
+_PATIENCE = "10s"
+
+
+def part_of(host: Host, batch: pa.RecordBatch) -> Part:
+    """Return the answers to a batch that occur in it. What is prepared is kept with the host."""
+    decider = decider_of(host)
+    numbers = decider.numbers(batch)
+    used, places = np.unique(numbers, return_inverse=True)
+    return [decider.classes.answers[number] for number in used.tolist()], places.reshape(-1)
+
+
+@contextmanager
+def engine_of(name: str, hosts: list[Host]) -> Iterator[Engine]:
+    """Start an engine for some hosts.
+
+    Args:
+        name: "" for this process, "processes" or "processes=N", "dask" or "dask=ADDRESS".
+
+    Raises:
+        UsageError: there is no such engine, its extra is not installed, or its scheduler does not answer.
+    """
+    kind, _, value = name.partition("=")
+    if kind == "":
+        yield lambda batches: ([part_of(host, batch) for host in hosts] for batch in batches)
+    elif kind == "processes":
+        if value and not value.isdigit():
+            raise UsageError(message("--engine processes={value}: not a number of processes", value=value))
+        with _processes(hosts, int(value or 0) or os.cpu_count() or 1) as engine:
+            yield engine
+    elif kind == "dask":
+        with _dask(hosts, value) as engine:
+            yield engine
+    else:
+        raise UsageError(
+            message(
+                "unknown engine {name!r}; choose from: processes, processes=N, dask, dask=ADDRESS", name=name
+            )
+        )
+
+
+def _in_order(
+    batches: Iterable[pa.RecordBatch], submit: Callable[[pa.RecordBatch], Any], waiting: int
+) -> Iterator[list[Part]]:
+    """Yield the results of tasks in the order of the batches; only some batches are in memory at once."""
+    tasks: deque[Any] = deque()
+    for batch in batches:
+        tasks.append(submit(batch))
+        if len(tasks) >= waiting:
+            yield tasks.popleft().result()
+    while tasks:
+        yield tasks.popleft().result()
+
+
+# -- processes of this machine ---------------------------------------------------------------------
+
+_hosts: list[Host] = []
+
+
+def _start(data: bytes) -> None:
+    """Read the hosts, once in each process."""
+    _hosts[:] = pickle.loads(data)  # noqa: S301 -- from the parent process
+
+
+def _work(batch: pa.RecordBatch) -> list[Part]:
+    return [part_of(host, batch) for host in _hosts]
+
+
+@contextmanager
+def _processes(hosts: list[Host], count: int) -> Iterator[Engine]:
+    pool = ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_start, initargs=(pickle.dumps(hosts),)
+    )
+
+    def submit(batch: pa.RecordBatch) -> Future[list[Part]]:
+        return pool.submit(_work, batch)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Part]]:
+        try:
+            yield from _in_order(batches, submit, count * _WAITING)
+        except BrokenProcessPool:
+            raise IptsimError(
+                message(
+                    "a process of --engine processes ended; what is written can be continued with --resume"
+                )
+            ) from None
+
+    try:
+        yield run
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+# -- Dask ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _dask(hosts: list[Host], address: str) -> Iterator[Engine]:
+    try:
+        tools: Any = import_module("distributed")
+    except ImportError:
+        raise UsageError(message("--engine dask requires Dask: pip install 'iptsim[dask]'")) from None
+    cluster = None
+    if not address:
+        cluster = tools.LocalCluster(threads_per_worker=1, dashboard_address=None)
+    try:
+        client: Any = tools.Client(cluster or address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            message(
+                "the Dask scheduler {address} does not answer: {error}", address=address, error=str(error)
+            )
+        ) from None
+    try:
+        yield _on_cluster(client, hosts)
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+def _on_cluster(client: Any, hosts: list[Host]) -> Engine:
+    from distributed import KilledWorker
+
+    from iptsim.flows.workers import HostsOfWorker, name_of, work
+
+    data = pickle.dumps(hosts)
+    name = name_of(data)
+    client.register_plugin(HostsOfWorker(data), name=name)
+
+    def submit(batch: pa.RecordBatch) -> Any:
+        return client.submit(work, name, batch, pure=False, retries=2)
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[list[Part]]:
+        workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        try:
+            yield from _in_order(batches, submit, workers * _WAITING)
+        except (KilledWorker, OSError) as error:
+            raise IptsimError(
+                message(
+                    "the Dask cluster failed: {error}; what is written can be continued with --resume",
+                    error=str(error),
+                )
+            ) from None
+
+    return run

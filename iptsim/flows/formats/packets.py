@@ -1,0 +1,120 @@
+"""Captured packets, pcap and pcapng: the first packet of each connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import IO, Any
+
+from iptsim.errors import UsageError
+from iptsim.languages import message
+from iptsim.packet import ACK, PORT_PROTOCOLS, SYN, TCP, TCP_FLAGS
+
+#: Connections that are remembered; the oldest are forgotten first.
+_REMEMBERED = 1 << 20
+#: Link types (pcap-linktype(7)) -> the place of the network layer's header; None: of Ethernet.
+_ETHERNET, _LINUX_COOKED, _LINUX_COOKED2 = 1, 113, 276
+_HEADERS = {0: 4, 12: 0, 14: 0, 101: 0, 108: 4, 228: 0, 229: 0, _LINUX_COOKED: 16, _LINUX_COOKED2: 20}
+_VLANS = (0x8100, 0x88A8, 0x9100)
+#: Extension headers of IPv6 before the transport header.
+_EXTENSIONS = (0, 43, 60, 135)
+_FRAGMENT = 44
+
+
+def records(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the first packet of each connection.
+
+    Raises:
+        UsageError: the extra `flows` is not installed, or the file is damaged.
+    """
+    try:
+        import dpkt
+    except ImportError:
+        raise UsageError(message("reading pcap requires dpkt: pip install 'iptsim[flows]'")) from None
+    known: OrderedDict[Any, None] = OrderedDict()
+    try:
+        reader = dpkt.pcap.UniversalReader(stream)
+        link = reader.datalink()
+        if link != _ETHERNET and link not in _HEADERS:
+            raise UsageError(message("the link type {link} of the capture is not known", link=link))
+        for _, data in reader:
+            record = _record(data, link, known)
+            if record is not None:
+                yield record
+    except (ValueError, struct.error, dpkt.Error, EOFError) as error:
+        raise UsageError(message("the packet capture is damaged: {error}", error=str(error))) from None
+
+
+def _record(data: bytes, link: int, known: OrderedDict[Any, None]) -> dict[str, Any] | None:
+    """Return a packet as a record, if it is the first one of its connection."""
+    try:
+        found = _packet(data[_network(data, link) :])
+    except (IndexError, struct.error):
+        return None
+    if found is None:
+        return None
+    source, destination, proto, transport = found
+    ports: tuple[int, ...] = ()
+    record: dict[str, Any] = {"src": source, "dst": destination, "proto": str(proto)}
+    if proto in PORT_PROTOCOLS:
+        if len(transport) < 4:
+            return None
+        ports = struct.unpack("!HH", transport[:4])
+        record["sport"], record["dport"] = ports
+    elif proto in (1, 58) and len(transport) >= 6:
+        ports = (struct.unpack("!H", transport[4:6])[0],) * 2
+        record["icmp_type"], record["icmp_code"] = transport[0], transport[1]
+    key = (source, destination, proto, ports)
+    if key in known or (destination, source, proto, ports[::-1]) in known:
+        return None
+    known[key] = None
+    if len(known) > _REMEMBERED:
+        known.popitem(last=False)
+    if proto == TCP and len(transport) >= 14 and transport[13] & (SYN | ACK) != SYN:
+        # the connection began before the capture
+        record["tcp_flags"] = ",".join(name for name, bit in TCP_FLAGS.items() if transport[13] & bit)
+        record["state"] = "established"
+    return record
+
+
+def _network(data: bytes, link: int) -> int:
+    """Return where the network layer's header begins."""
+    if link != _ETHERNET:
+        return _HEADERS[link]
+    place = 12
+    while int.from_bytes(data[place : place + 2], "big") in _VLANS:
+        place += 4
+    return place + 2 if int.from_bytes(data[place : place + 2], "big") in (0x0800, 0x86DD) else len(data)
+
+
+def _packet(data: bytes) -> tuple[str, str, int, bytes] | None:
+    """Return addresses, protocol and what follows the header of a packet; None for later fragments and others."""
+    version = data[0] >> 4
+    if version == 4:
+        if int.from_bytes(data[6:8], "big") & 0x1FFF:
+            return None
+        begin = (data[0] & 15) * 4
+        return (
+            socket.inet_ntop(socket.AF_INET, data[12:16]),
+            socket.inet_ntop(socket.AF_INET, data[16:20]),
+            data[9],
+            data[begin:],
+        )
+    if version != 6 or len(data) < 40:
+        return None
+    proto, begin = data[6], 40
+    while proto in _EXTENSIONS or proto == _FRAGMENT:
+        if proto == _FRAGMENT:
+            if int.from_bytes(data[begin + 2 : begin + 4], "big") & 0xFFF8:
+                return None
+            proto, begin = data[begin], begin + 8
+        else:
+            proto, begin = data[begin], begin + (data[begin + 1] + 1) * 8
+    return (
+        socket.inet_ntop(socket.AF_INET6, data[8:24]),
+        socket.inet_ntop(socket.AF_INET6, data[24:40]),
+        proto,
+        data[begin:],
+    )

@@ -1,0 +1,135 @@
+"""Opening logs: the format is told by the content."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import IO
+
+import pyarrow as pa
+
+from iptsim.errors import UsageError
+from iptsim.flows.formats import packets, tables, text
+from iptsim.languages import message
+from iptsim.reading import open_regular
+
+#: Records of a batch.
+SIZE = 1 << 18
+#: Bytes from which the format is told.
+_HEAD = 1 << 16
+
+_PCAP = (
+    b"\xd4\xc3\xb2\xa1",
+    b"\xa1\xb2\xc3\xd4",
+    b"\x4d\x3c\xb2\xa1",
+    b"\xa1\xb2\x3c\x4d",
+    b"\x0a\x0d\x0d\x0a",
+)
+_VPC = re.compile(rb"\d+ (?:\d{12}|unknown) \S+ [0-9a-fA-F.:-]+ [0-9a-fA-F.:-]+ ")
+_KERNEL = re.compile(rb"\bIN=\S* OUT=.*\bSRC=")
+_CONNTRACK = re.compile(rb"\bsrc=\S+ dst=\S+ .*\bsrc=\S+ dst=\S+ ")
+
+
+def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator[pa.RecordBatch]:
+    """Yield the records of a log in batches, with the columns of a batch line.
+
+    Args:
+        name: the file; "-" for standard input.
+        mapped: column of a batch line -> that of the log.
+        size: how many records a batch holds at most.
+
+    Raises:
+        CaptureError: the file cannot be read.
+        UsageError: the format is not known, or has no source and destination.
+    """
+    for batch in _batches(name, mapped, size):
+        for begin in range(0, batch.num_rows, size):
+            yield batch.slice(begin, size)
+
+
+def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.RecordBatch]:
+    raw: IO[bytes] = sys.stdin.buffer if name == "-" else open_regular(name)
+    with raw:
+        stream: io.BufferedReader = io.BufferedReader(raw, 1 << 20)  # type: ignore[arg-type]
+        if stream.peek(2)[:2] == b"\x1f\x8b":
+            stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
+        head = stream.peek(_HEAD)[:_HEAD]
+        if head[:4] == b"PAR1":
+            if name == "-":
+                raise UsageError(message("a Parquet file can't be read from standard input; give its name"))
+            yield from tables.parquet_batches(name, mapped, size)
+        elif head[:4] in _PCAP:
+            yield from _of_records(packets.records(stream), size)
+        else:
+            yield from _of_text(name, stream, head, mapped, size)
+
+
+def _of_records(records: Iterator[text.Fields], size: int) -> Iterator[pa.RecordBatch]:
+    held: list[text.Fields] = []
+    for record in records:
+        held.append(record)
+        if len(held) >= size:
+            yield text.batch_of(held)
+            held = []
+    if held:
+        yield text.batch_of(held)
+
+
+def _of_text(
+    name: str, stream: io.BufferedReader, head: bytes, mapped: Mapping[str, str], size: int
+) -> Iterator[pa.RecordBatch]:
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    first = lines[0].lstrip(b"\xef\xbb\xbf \t") if lines else b""
+    if not lines:
+        return
+    if first.startswith(b"{"):
+        read = _json_reader(first, mapped)
+        yield from _of_records(_read(stream, read), size)
+    elif first.startswith((b"#separator", b"#fields", b"#set_separator")):
+        yield from tables.zeek_batches(stream)
+    elif any(map(_CONNTRACK.search, lines)):
+        yield from _of_records(_read(stream, text.conntrack_line), size)
+    elif any(map(_KERNEL.search, lines)):
+        yield from _of_records(_read(stream, text.kernel_line), size)
+    elif _VPC.match(first) or (b"srcaddr" in first and b"dstaddr" in first and b"," not in first):
+        yield from tables.vpc_batches(stream, head)
+    elif re.match(rb"(?:ts,te,td,sa,da,|first[sS]een,)", first):
+        yield from tables.nfdump_batches(stream, head)
+    elif any(mark in first for mark in (b",", b";", b"\t")):
+        yield from tables.csv_batches(stream, head, mapped)
+    else:
+        raise UsageError(
+            message(
+                "{name}: not a log of a known format: JSON lines, CSV with a header, Parquet, pcap, conntrack -L "
+                "or -E, the kernel's log, AWS VPC flow logs, Zeek's conn.log or nfdump -o csv",
+                name=name,
+            )
+        )
+
+
+def _read(stream: io.BufferedReader, read: text.Line) -> Iterator[text.Fields]:
+    for line in text.lines_of(stream):
+        record = read(line)
+        if record is not None:
+            yield record
+
+
+def _json_reader(first: bytes, mapped: Mapping[str, str]) -> text.Line:
+    """Return what reads a line of JSON; that of Zeek has names of its own."""
+    zeek = b'"id.orig_h"' in first
+    known = tables.field_names()
+
+    def read(line: str) -> text.Fields | None:
+        record = text.json_line(line)
+        if record is None or record.keys() == {"error"}:
+            return record
+        if zeek:
+            return tables.zeek_json(record)
+        found = {name: record[column] for name, column in mapped.items() if column in record}
+        own = {name: value for name, value in record.items() if name in known and name not in mapped}
+        return {**own, **found}
+
+    return read

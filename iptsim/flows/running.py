@@ -1,0 +1,214 @@
+"""Deciding about whole logs: batch by batch, into a file that can be continued."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from iptsim.errors import UsageError
+from iptsim.flows.against import Differences
+from iptsim.flows.deciding import result_batch
+from iptsim.flows.engines import Engine, Part
+from iptsim.flows.logs import read_log
+from iptsim.flows.sinks import Sink, open_sink
+from iptsim.flows.summary import Summary
+from iptsim.languages import message
+from iptsim.saving import save
+
+#: Columns that are added to the records of a log.
+ADDED = ("record", "log")
+
+
+@dataclass(slots=True)
+class Logs:
+    """The logs whose records are read.
+
+    Attributes:
+        names: the files; "-" for standard input.
+        columns: column of a batch line -> that of the logs.
+    """
+
+    names: Sequence[str]
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def batches(self, done: int = 0) -> Iterator[pa.RecordBatch]:
+        """Yield all records but some first ones, with the number of each in its log and the log's name.
+
+        Args:
+            done: how many records to leave out.
+        """
+        for name in self.names:
+            number = 0
+            for batch in read_log(name, self.columns):
+                count = batch.num_rows
+                if done >= count:
+                    done, number = done - count, number + count
+                    continue
+                rest = _numbered(batch.slice(done), name, number + done, several=len(self.names) > 1)
+                number, done = number + count, 0
+                yield rest
+
+
+def _numbered(batch: pa.RecordBatch, name: str, before: int, *, several: bool) -> pa.RecordBatch:
+    columns = {"record": pa.array(np.arange(before + 1, before + 1 + batch.num_rows), pa.int64())}
+    if several:
+        columns["log"] = pa.array([name] * batch.num_rows)
+    return pa.RecordBatch.from_pydict({**columns, **{one: batch.column(one) for one in batch.schema.names}})
+
+
+#: Columns that are added to the records of a log.
+ADDED = ("record", "log")
+
+
+def with_answers(batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
+    """Return records with the columns of their results beside them."""
+    found = result_batch(*part)
+    columns = {name: batch.column(name) for name in batch.schema.names if name != "error"}
+    return pa.RecordBatch.from_pydict(
+        {**columns, **{name: found.column(name) for name in found.schema.names}}
+    )
+
+
+def _questions(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.drop_columns([name for name in ADDED if name in batch.schema.names])
+
+
+#: The types of columns in the output.
+_KINDS = {"number": pa.int64(), "text": pa.string(), "truth": pa.bool_()}
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "number"
+    return "truth" if pa.types.is_boolean(kind) else "text"
+
+
+class Output:
+    """A file for results, with a note beside it of how far it is, until all is written.
+
+    Args:
+        name: the file; its ending tells the format.
+        about: what the results are about; a run goes on only with the same.
+        resume: go on where an earlier run ended.
+
+    Attributes:
+        done: how many records an earlier run has decided about.
+        state: what else that run noted.
+
+    Raises:
+        UsageError: there is nothing to resume, or it was about other logs.
+    """
+
+    def __init__(self, name: str, about: dict[str, Any], *, resume: bool = False) -> None:
+        self._note = Path(f"{name.rstrip(os.sep)}.progress")
+        self._about = json.loads(json.dumps(about))
+        self.done, self.state = 0, dict[str, Any]()
+        position = None
+        noted_columns: list[list[str]] = []
+        if resume:
+            noted = self._read()
+            self.done, position, self.state = noted["done"], noted["position"], noted["state"]
+            noted_columns = noted["columns"]
+        self._sink: Sink = open_sink(name, position)
+        self._keeps_note = name != "-"
+        #: the columns of the first batch are those of the whole output
+        self._columns: list[list[str]] = noted_columns
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            noted: dict[str, Any] = json.loads(self._note.read_text())
+        except (OSError, ValueError):
+            raise UsageError(message("nothing to resume: there is no {note}", note=str(self._note))) from None
+        if noted.get("about") != self._about:
+            raise UsageError(
+                message("{note} is about another source, other logs or options", note=str(self._note))
+            )
+        return noted
+
+    def write(self, batch: pa.RecordBatch, records: int, state: dict[str, Any]) -> None:
+        """Write results, and note how far they go.
+
+        Args:
+            records: how many records they are about.
+            state: what else is noted.
+        """
+        if batch.num_rows:
+            self._sink.write(self._aligned(batch))
+        self.done += records
+        if self._keeps_note:
+            noted = {
+                "about": self._about, "done": self.done, "position": self._sink.position(),
+                "columns": self._columns, "state": state,
+            }  # fmt: skip
+            save(self._note, json.dumps(noted))
+
+    def _aligned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch with the columns of the first one: a column that is new is left out."""
+        if not self._columns:
+            self._columns = [[one.name, _kind(one.type)] for one in batch.schema]
+        found = {}
+        for name, kind in self._columns:
+            wanted = _KINDS[kind]
+            if name not in batch.schema.names:
+                found[name] = pa.nulls(batch.num_rows, wanted)
+                continue
+            values = batch.column(name)
+            try:
+                found[name] = values.cast(wanted)
+            except pa.ArrowException:
+                found[name] = pa.nulls(batch.num_rows, wanted)
+        return pa.RecordBatch.from_pydict(found)
+
+    def close(self, *, complete: bool) -> None:
+        """End the file; the note stays if not all is done."""
+        self._sink.close()
+        if complete and self._keeps_note:
+            self._note.unlink(missing_ok=True)
+
+
+def run(
+    engine: Engine,
+    logs: Logs,
+    output: Output | None,
+    summary: Summary,
+    differences: Differences | None = None,
+) -> Iterator[int]:
+    """Decide about all records of logs, and yield how many are done after each batch.
+
+    Args:
+        engine: decides, on one host, or on two whose results are compared.
+        output: gets the results.
+        summary: counts those of the first host.
+        differences: compares both hosts; the output then gets only the records that differ.
+    """
+    done = 0
+    if output is not None:
+        done = output.done
+        if output.state:
+            summary.restore(output.state["summary"])
+            if differences is not None:
+                differences.restore(output.state["differences"])
+    kept: deque[pa.RecordBatch] = deque()
+
+    def questions() -> Iterator[pa.RecordBatch]:
+        for batch in logs.batches(done):
+            kept.append(batch)
+            yield _questions(batch)
+
+    for parts in engine(questions()):
+        batch = kept.popleft()
+        summary.add(batch, *parts[0])
+        different = differences.add(batch, parts[0], parts[1]) if differences is not None else None
+        if output is not None:
+            state = {"summary": summary.state(), "differences": differences.state() if differences else None}
+            result = with_answers(batch, parts[0]) if different is None else different
+            output.write(result, batch.num_rows, state)
+        yield batch.num_rows

@@ -1,0 +1,194 @@
+"""`iptsim flows`: the summary, files of results, going on after an interruption, another ruleset."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from iptsim.cli import main
+from iptsim.flows import logs, running, summary
+from iptsim.flows.summary import Sketch
+
+FIXTURES = Path(__file__).parent.parent.parent / "fixtures/captures/docker-28.5"
+PUBLISHED = str(FIXTURES / "published")
+RECORDS: list[dict[str, Any]] = [
+    {"src": "172.17.0.3", "dst": "8.8.8.8", "proto": "udp", "sport": 40000, "dport": 53},
+    {"src": "192.0.2.20", "dst": "172.17.0.2", "proto": "tcp", "sport": 40000, "dport": 22},
+    {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "tcp", "sport": 40001, "dport": 8080},
+    {"src": "nowhere", "dst": "192.0.2.10"},
+    {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "tcp", "sport": 40002, "dport": 8080},
+]
+#: The columns of results that a test compares: on this host, port 8080 of the host leads to 172.17.0.2:80, and raw
+#: PREROUTING drops what is sent to a container's own address from outside.
+WANTED = [
+    ("ACCEPT", "outgoing", "filter", "DOCKER-FORWARD", 4, None, None),
+    ("DROP", "direct-route-drop", "raw", "PREROUTING", 1, None, None),
+    ("ACCEPT", "published-port", "filter", "DOCKER", 2, "172.17.0.2", 80),
+    (None, None, None, None, None, None, None),
+    ("ACCEPT", "published-port", "filter", "DOCKER", 2, "172.17.0.2", 80),
+]
+NAMES = ("verdict", "code", "table", "chain", "rule", "nat_dst", "nat_dport")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    file = tmp_path / "log.jsonl"
+    file.write_text("".join(f"{json.dumps(record)}\n" for record in RECORDS))
+    return str(file)
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a result, with None for what is missing."""
+    if file.suffix == ".jsonl":
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    if file.suffix == ".csv":
+        options = pyarrow.csv.ConvertOptions(strings_can_be_null=True)
+        rows: list[dict[str, Any]] = pyarrow.csv.read_csv(file, convert_options=options).to_pylist()
+        return rows
+    rows = pq.read_table(file).to_pylist()
+    return list(rows)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_result_for_each_record(tmp_path: Path, log: str, ending: str) -> None:
+    file = tmp_path / f"result.{ending}"
+    assert main(["flows", PUBLISHED, log, "-o", str(file)]) == 0
+    rows = rows_of(file)
+    assert [tuple(row.get(name) for name in NAMES) for row in rows] == WANTED
+    assert [row["record"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["src"] for row in rows] == [record["src"] for record in RECORDS]
+    assert "unknown endpoint 'nowhere'" in rows[3]["error"]
+    assert not (tmp_path / f"result.{ending}.progress").exists()
+
+
+def test_summary(log: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flows", PUBLISHED, log, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["records"], found["errors"]) == (5, 1)
+    assert found["verdicts"] == {"ACCEPT": 3, "DROP": 1}
+    first = found["deciders"][0]
+    assert (first["table"], first["chain"], first["rule"], first["records"]) == ("filter", "DOCKER", 2, 2)
+    assert first["counters"] == {"packets": 0, "bytes": 0}
+    assert found["blocked"] == {
+        "sources": [{"src": "192.0.2.20", "at_least": 1, "at_most": 1}], "approximate": False,
+    }  # fmt: skip
+    unmatched = {(rule["table"], rule["chain"], rule["rule"]) for rule in found["unmatched"]}
+    assert ("raw", "PREROUTING", 3) in unmatched
+    assert not unmatched & {("filter", "DOCKER", 2), ("raw", "PREROUTING", 1)}
+
+
+def test_summary_as_text(log: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flows", PUBLISHED, log, log]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("10 records   ACCEPT 6   DROP 2   not valid 2\n")
+    assert "           4  ACCEPT  filter DOCKER rule 2  published-port  counter: 0 packets\n" in out
+
+
+def test_only_what_another_ruleset_treats_differently(
+    tmp_path: Path, log: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, file = tmp_path / "other", tmp_path / "differ.jsonl"
+    shutil.copytree(PUBLISHED, other)
+    rules = other / "iptables-save.txt"
+    jump = "-A FORWARD -j DOCKER-USER\n"
+    assert jump in rules.read_text()
+    rules.write_text(
+        rules.read_text().replace(jump, f"{jump}-A DOCKER-USER -p udp -m udp --dport 53 -j DROP\n")
+    )
+    assert main(["flows", PUBLISHED, log, "--against", str(other), "--json", "-o", str(file)]) == 1
+    (group,) = json.loads(capsys.readouterr().out)["differences"]
+    assert group["records"] == 1
+    assert [group[side]["verdict"] for side in ("before", "after")] == ["ACCEPT", "DROP"]
+    assert [group[side]["chain"] for side in ("before", "after")] == ["DOCKER-FORWARD", "DOCKER-USER"]
+    assert group["samples"] == [{"record": 1, **RECORDS[0]}]
+    (row,) = rows_of(file)
+    assert (row["record"], row["verdict"], row["other_verdict"], row["other_rule"]) == (
+        1,
+        "ACCEPT",
+        "DROP",
+        1,
+    )
+    assert main(["flows", PUBLISHED, log, "--against", PUBLISHED]) == 0
+    assert capsys.readouterr().out == "0 of 5 records differ\n"
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path,
+    log: str,
+    ending: str,
+    fails_at: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever is done when Ctrl-C comes is kept, and is neither lost nor doubled by --resume."""
+    monkeypatch.setattr(logs, "SIZE", 2)
+    monkeypatch.setattr(running, "read_log", lambda name, columns: logs.read_log(name, columns, 2))
+    file = tmp_path / f"result.{ending}"
+    written = running.Output.write
+
+    def interrupted(self: running.Output, *rest: Any) -> None:
+        if self.done // 2 == fails_at:
+            raise KeyboardInterrupt
+        written(self, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running.Output, "write", interrupted)
+        assert main(["flows", PUBLISHED, log, "-o", str(file)]) == 130
+    assert len(rows_of(file)) == 2 * fails_at
+    if ending == "jsonl":
+        with file.open("a") as half:
+            half.write('{"record": 99, "ver')
+    assert main(["flows", PUBLISHED, log, "-o", str(file), "--resume", "--summary", "--json"]) == 0
+    assert [tuple(row.get(name) for name in NAMES) for row in rows_of(file)] == WANTED
+    assert json.loads(capsys.readouterr().out)["verdicts"] == {"ACCEPT": 3, "DROP": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--resume"], "--resume requires -o FILE"),
+        (["--resume", "-o", "DIR/none.csv"], "nothing to resume"),
+        (["-o", "DIR/result.txt"], "unknown format; choose from: .parquet, .csv, .jsonl"),
+        (["--columns", "src"], "not FIELD=COLUMN"),
+        (["--columns", "source=a"], "unknown field 'source'; choose from:"),
+        (["--engine", "spark"], "unknown engine 'spark'; choose from:"),
+    ],
+)
+def test_bad_usage(
+    tmp_path: Path, log: str, words: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["flows", PUBLISHED, log, *(word.replace("DIR", str(tmp_path)) for word in words)]) == 2
+    assert error in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.progress"))
+
+
+def test_another_run_is_not_continued(
+    tmp_path: Path, log: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "result.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(summary.Summary, "add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main(["flows", PUBLISHED, log, "-o", file]) == 130
+    (tmp_path / "result.csv.progress").write_text(
+        json.dumps({"about": {}, "done": 0, "position": 0, "columns": [], "state": {}})
+    )
+    assert main(["flows", PUBLISHED, log, "-o", file, "--resume"]) == 2
+    assert "about another source" in capsys.readouterr().err
+
+
+def test_the_sketch_is_never_off_by_more_than_it_says() -> None:
+    sketch, truth = Sketch(size=3), {"a": 60, "b": 24, "c": 8, "d": 4, "e": 2}
+    for name, count in truth.items():
+        for _ in range(count // 2):
+            sketch.add({name: 2})
+    for name, count in sketch.counts.items():
+        assert count <= truth[name] <= count + sketch.error
+    assert sketch.counts.most_common(1)[0][0] == "a"

@@ -1,0 +1,227 @@
+"""Logs of each format are read as the records that they hold."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dpkt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from iptsim.errors import UsageError
+from iptsim.flows.logs import read_log
+
+TCP_SYN = {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "6", "sport": 40000, "dport": 8080}
+
+
+def records(
+    tmp_path: Path, content: str | bytes, columns: Mapping[str, str] | None = None, name: str = "log"
+) -> list[dict[str, Any]]:
+    """Return what is read of a log, without the fields that are not given."""
+    file = tmp_path / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    rows = [row for batch in read_log(str(file), columns or {}) for row in batch.to_pylist()]
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    text = '{"src": "192.0.2.20", "dst": "192.0.2.10", "dport": 80, "bytes": 7}\n\nnot json\n["a"]\n'
+    found = records(tmp_path, text)
+    assert found[0] == {"src": "192.0.2.20", "dst": "192.0.2.10", "dport": 80}
+    assert found[1]["error"].startswith("the line is not JSON")
+    assert found[2] == {"error": "the line is not a JSON object"}
+
+
+def test_csv_with_other_columns(tmp_path: Path) -> None:
+    text = "time,SourceIP,DestIP,DestPort\n1,192.0.2.20,192.0.2.10,80\n2,192.0.2.21,192.0.2.10\n"
+    mapped = {"src": "SourceIP", "dst": "DestIP", "dport": "DestPort"}
+    found = records(tmp_path, text, mapped)
+    assert found[0] == {"src": "192.0.2.20", "dst": "192.0.2.10", "dport": "80"}
+    assert "3 columns instead of 4" in found[1]["error"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_with_the_columns_of_a_batch_line(tmp_path: Path, delimiter: str) -> None:
+    text = "src,dst,proto,dport,in\n192.0.2.20,192.0.2.10,tcp,80,eth0\n".replace(",", delimiter)
+    assert records(tmp_path, text) == [
+        {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "tcp", "dport": "80", "in": "eth0"}
+    ]
+
+
+def test_csv_without_addresses(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no columns src and dst, but: a, b"):
+        records(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(UsageError, match="no column 'c' for src; choose from: a, b"):
+        records(tmp_path, "a,b\n1,2\n", {"src": "c", "dst": "b"})
+
+
+def test_parquet(tmp_path: Path) -> None:
+    table = pa.table({"src": ["192.0.2.20"], "dst": ["192.0.2.10"], "dport": pa.array([80], pa.uint16())})
+    pq.write_table(table, tmp_path / "log")
+    rows = [row for batch in read_log(str(tmp_path / "log"), {}) for row in batch.to_pylist()]
+    assert rows == [{"src": "192.0.2.20", "dst": "192.0.2.10", "dport": 80}]
+
+
+def test_conntrack_listing(tmp_path: Path) -> None:
+    """Lines of conntrack -L, and of -E: events after the first one of a connection are not read."""
+    listing = (
+        "tcp      6 431999 ESTABLISHED src=172.17.0.2 dst=8.8.8.8 sport=40000 dport=443 src=8.8.8.8 dst=192.0.2.10 "
+        "sport=443 dport=40000 [ASSURED] mark=0 use=1\n"
+        "icmp     1 29 src=172.17.0.2 dst=8.8.8.8 type=8 code=0 id=7 src=8.8.8.8 dst=192.0.2.10 type=0 code=0 id=7 "
+        "mark=0\n"
+    )
+    assert records(tmp_path, listing) == [
+        {"from": "172.17.0.2", "to": "8.8.8.8", "proto": "6", "sport": 40000, "dport": 443},
+        {"from": "172.17.0.2", "to": "8.8.8.8", "proto": "1", "icmp_type": 8, "icmp_code": 0},
+    ]
+    events = (
+        "    [NEW] udp      17 30 src=10.0.0.1 dst=10.0.0.2 sport=5000 dport=53 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 "
+        "sport=53 dport=5000\n"
+        " [UPDATE] udp      17 30 src=10.0.0.1 dst=10.0.0.2 sport=5000 dport=53 src=10.0.0.2 dst=10.0.0.1 "
+        "sport=53 dport=5000\n"
+        "[DESTROY] udp      17 src=10.0.0.1 dst=10.0.0.2 sport=5000 dport=53 src=10.0.0.2 dst=10.0.0.1 "
+        "sport=53 dport=5000\n"
+    )
+    assert records(tmp_path, events) == [
+        {"from": "10.0.0.1", "to": "10.0.0.2", "proto": "17", "sport": 5000, "dport": 53}
+    ]
+
+
+def test_kernel_log(tmp_path: Path) -> None:
+    text = (
+        "Nov 28 10:00:00 gw kernel: [1234.5] [UFW BLOCK] IN=eth0 OUT= MAC=02:00:00:00:00:01:02:00:00:00:00:02:08:00 "
+        "SRC=198.51.100.7 DST=192.0.2.10 LEN=60 TOS=0x00 PREC=0x00 TTL=52 ID=1 DF PROTO=TCP SPT=40000 DPT=22 "
+        "WINDOW=64240 RES=0x00 SYN URGP=0\n"
+        "Nov 28 10:00:01 gw systemd[1]: Started something.\n"
+        "Nov 28 10:00:02 gw kernel: IN=docker0 OUT=eth0 SRC=172.17.0.2 DST=8.8.8.8 LEN=28 TTL=63 "
+        "PROTO=ICMP TYPE=3 CODE=1 [SRC=8.8.8.8 DST=172.17.0.2 PROTO=UDP SPT=53 DPT=9 ]\n"
+    )
+    assert records(tmp_path, text) == [
+        {"in": "eth0", "from": "198.51.100.7", "to": "192.0.2.10", "proto": "tcp", "sport": 40000, "dport": 22,
+         "ttl": 52, "length": 60},
+        {"in": "docker0", "from": "172.17.0.2", "to": "8.8.8.8", "proto": "icmp", "ttl": 63, "length": 28,
+         "icmp_type": 3, "icmp_code": 1},
+    ]  # fmt: skip
+
+
+def test_aws_vpc_flow_log(tmp_path: Path) -> None:
+    """Version 2 without a header, and version 3, whose tcp-flags tell the direction (AWS documentation)."""
+    plain = (
+        "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 "
+        "ACCEPT OK\n"
+        "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA\n"
+    )
+    assert records(tmp_path, plain) == [
+        {"src": "172.31.16.139", "dst": "172.31.16.21", "sport": "20641", "dport": "22", "proto": "6"}
+    ]
+    third = (
+        "version vpc-id srcaddr dstaddr srcport dstport protocol tcp-flags type\n"
+        "3 vpc-1 52.213.180.42 10.0.0.62 43416 5001 6 2 IPv4\n"
+        "3 vpc-1 10.0.0.62 52.213.180.42 5001 43416 6 18 IPv4\n"
+    )
+    assert records(tmp_path, third) == [
+        {"src": "52.213.180.42", "dst": "10.0.0.62", "sport": "43416", "dport": "5001", "proto": "6"},
+        {"src": "10.0.0.62", "dst": "52.213.180.42", "sport": "5001", "dport": "43416", "proto": "6",
+         "state": "established"},
+    ]  # fmt: skip
+
+
+def test_zeek_conn_log(tmp_path: Path) -> None:
+    """Tab-separated values with their header, and JSON; of ICMP the ports are type and code (Zeek's documentation)."""
+    text = (
+        "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
+        "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tservice\n"
+        "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tstring\n"
+        "1300475167.096535\tCx\t141.142.220.202\t5353\t224.0.0.251\t5353\tudp\tdns\n"
+        "1300475168.0\tCy\t10.0.0.1\t8\t10.0.0.2\t0\ticmp\t-\n"
+        "#close\t2020-01-01-00-00-00\n"
+    )
+    assert records(tmp_path, text) == [
+        {"src": "141.142.220.202", "dst": "224.0.0.251", "sport": "5353", "dport": "5353", "proto": "udp"},
+        {"src": "10.0.0.1", "dst": "10.0.0.2", "proto": "icmp", "icmp_type": "8", "icmp_code": "0"},
+    ]
+    line = '{"ts":1.0,"id.orig_h":"10.0.0.1","id.orig_p":40000,"id.resp_h":"10.0.0.2","id.resp_p":22,"proto":"tcp"}\n'
+    assert records(tmp_path, line) == [
+        {"src": "10.0.0.1", "dst": "10.0.0.2", "sport": 40000, "dport": 22, "proto": "tcp"}
+    ]
+
+
+def test_nfdump_csv(tmp_path: Path) -> None:
+    """Lines of `nfdump -o csv`; what comes after the flows is not read (nfdump(1))."""
+    text = (
+        "ts,te,td,sa,da,sp,dp,pr,flg,fwd,stos,ipkt,ibyt,opkt,obyt\n"
+        "2020-01-01 00:00:00,2020-01-01 00:00:01,1.000,10.0.0.1,10.0.0.2,40000,22,TCP,...AP.SF,0,0,10,1000,0,0\n"
+        "2020-01-01 00:00:00,2020-01-01 00:00:01,1.000,10.0.0.2,10.0.0.1,22,40000,TCP,...A....,0,0,10,1000,0,0\n"
+        "2020-01-01 00:00:00,2020-01-01 00:00:01,1.000,10.0.0.1,10.0.0.2,0,8.0,ICMP,........,0,0,1,84,0,0\n"
+        "Summary\nflows,bytes,packets,avg_bps,avg_pps,avg_bpp\n3,2084,21,1,1,1\n"
+    )
+    assert records(tmp_path, text) == [
+        {"src": "10.0.0.1", "dst": "10.0.0.2", "sport": "40000", "dport": "22", "proto": "TCP"},
+        {"src": "10.0.0.2", "dst": "10.0.0.1", "sport": "22", "dport": "40000", "proto": "TCP",
+         "state": "established"},
+        {"src": "10.0.0.1", "dst": "10.0.0.2", "proto": "ICMP", "icmp_type": "8", "icmp_code": "0"},
+    ]  # fmt: skip
+
+
+def frame(source: str, destination: str, proto: int, transport: bytes, *, vlan: bool = False) -> bytes:
+    """Return an Ethernet frame with an IPv4 or IPv6 packet."""
+    head = b"\2" * 12 + (b"\x81\x00\x00\x07" if vlan else b"")
+    if ":" in source:
+        addresses = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination)
+        return (
+            head
+            + b"\x86\xdd"
+            + struct.pack("!IHBB", 6 << 28, len(transport), proto, 64)
+            + addresses
+            + transport
+        )
+    addresses = socket.inet_aton(source) + socket.inet_aton(destination)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(transport), 1, 0, 64, proto, 0)
+    return head + b"\x08\x00" + header + addresses + transport
+
+
+def tcp(sport: int, dport: int, flags: int) -> bytes:
+    return struct.pack("!HHIIBBHHH", sport, dport, 1, 0, 0x50, flags, 64240, 0, 0)
+
+
+@pytest.mark.parametrize("writer", [dpkt.pcap.Writer, dpkt.pcapng.Writer])
+def test_first_packets_of_connections_in_a_capture(tmp_path: Path, writer: Any) -> None:
+    frames = [
+        frame("192.0.2.20", "192.0.2.10", 6, tcp(40000, 8080, 2), vlan=True),
+        frame("192.0.2.10", "192.0.2.20", 6, tcp(8080, 40000, 18)),
+        frame("192.0.2.20", "192.0.2.10", 6, tcp(40000, 8080, 16)),
+        frame("192.0.2.20", "192.0.2.10", 6, tcp(40001, 22, 24)),
+        frame("2001:db8::1", "2001:db8::2", 17, struct.pack("!HHHH", 5353, 53, 8, 0)),
+        frame("192.0.2.20", "192.0.2.10", 1, bytes((8, 0, 0, 0, 0, 7, 0, 1))),
+        b"\2" * 12 + b"\x08\x06" + bytes(28),
+        b"\2" * 9,
+    ]
+    with open(tmp_path / "made", "wb") as file:
+        made = writer(file)
+        for number, data in enumerate(frames):
+            made.writepkt(data, float(number))
+    content = (tmp_path / "made").read_bytes()
+    for name, packed in (("capture", content), ("capture.gz", gzip.compress(content))):
+        assert records(tmp_path, packed, name=name) == [
+            TCP_SYN,
+            {**TCP_SYN, "sport": 40001, "dport": 22, "tcp_flags": "PSH,ACK", "state": "established"},
+            {"src": "2001:db8::1", "dst": "2001:db8::2", "proto": "17", "sport": 5353, "dport": 53},
+            {"src": "192.0.2.20", "dst": "192.0.2.10", "proto": "1", "icmp_type": 8, "icmp_code": 0},
+        ]
+
+
+def test_a_damaged_capture(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="damaged"):
+        records(tmp_path, b"\xd4\xc3\xb2\xa1\2\0")
+
+
+def test_no_known_format(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a log of a known format"):
+        records(tmp_path, "nothing to see here\n")
+    assert records(tmp_path, "") == []
