@@ -152,7 +152,7 @@ class Layout:
     def _new(self, key: str, allowed: Allowed, why: Text) -> Place | None:
         """Return the place of a field that is mentioned for the first time; its width follows from the values."""
         if isinstance(allowed, Names):
-            if allowed.names <= {True, False}:
+            if allowed.names and all(isinstance(name, bool) for name in allowed.names):
                 return self.add(key, 1, why)
             return self.add(key, _NAME_BITS, why, Numbering(_NAME_BITS))
         if isinstance(allowed, Pattern):

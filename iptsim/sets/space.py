@@ -31,10 +31,12 @@ TRACKED = Names(frozenset({"NEW", "ESTABLISHED", "RELATED"}))
 _TRANSPORT = frozenset({"sport", "dport", "tcp_flags", "tcp_options", "icmp_type"})
 #: Fields that only packets of a local program have.
 _OWNERS = frozenset({"uid", "gid", "other_groups"})
+#: Fields of a connection that not every connection has.
+_OPTIONAL = frozenset({"ct.master_helper"})
 #: Fields that are true for every packet.
 _CERTAIN = frozenset({"chance", "connlimit.any", "recent.set"})
 #: Fields that every packet has, though no header holds them.
-_ALWAYS = ("fact.", "src.", "dst.")
+_ALWAYS = ("fact.", "src.type", "dst.type", "src.own_type", "dst.own_type", "src.eui64")
 
 
 class TooManyNodesError(IptsimError):
@@ -251,7 +253,8 @@ class Space:
             icmp = self.where("proto", ((protocol, protocol),)) if key == "icmp_type" else self.everything
             return icmp - self._later(known)
         if key.startswith("ct.") and key != "ct.state":
-            return self.where("ct.state", TRACKED)
+            tracked = self.where("ct.state", TRACKED)
+            return tracked & self._has(field) if key in _OPTIONAL else tracked
         if key in ("physical_in", "physical_out"):
             return ~self.where(key, named(""))
         if key == "src_mac":
@@ -263,7 +266,11 @@ class Space:
         place = self.layout.places.get(key)
         if place is not None and place.bits == 1:
             return self.everything
-        found = self.undecided(("has", key), message("whether it has {field}", field=key))
+        return self._has(field)
+
+    def _has(self, field: Field) -> PacketSet:
+        """Return the packets that have a field, if nothing says which these are."""
+        found = self.undecided(("has", field.key), message("whether it has {field}", field=field.key))
         self.presences.update(found.fields)
         return self.decided_by(found, lambda context: field.read(context) is not None)
 
