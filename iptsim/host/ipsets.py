@@ -19,6 +19,8 @@ from iptsim.packet import ICMP, ICMPV6, SCTP, TCP, UDP, Context, Family, Packet,
 from iptsim.reading import brief
 
 UDPLITE = 136
+#: Protocols of which an element has the port (ip_set_get_ip_port).
+PORTED = frozenset({TCP, UDP, SCTP, UDPLITE})
 #: Options of `create` and `add` that take a value; the others are flags.
 _VALUED = frozenset(
     {
@@ -116,8 +118,8 @@ def _set(name: str, kind: str, options: dict[str, str], entries: list[tuple[str,
     try:
         members_of(ipset)
         check_prefix_length(family, int(options.get("netmask", BITS[family])))
-        _mask(ipset)
-        _mark_mask(ipset)
+        address_mask(ipset)
+        mark_mask(ipset)
     except ValueError as error:
         raise ValueError(
             message("the set {name} of type {kind}: {error}", name=name, kind=kind, error=text_of(error))
@@ -225,7 +227,7 @@ def addresses_in(
         for place, (part, side) in enumerate(zip(own.parts, directions, strict=False))
         if part in ADDRESSES and (packet.src if side == "src" else packet.dst) == address
     ]
-    mask = _mask(ipset)
+    mask = address_mask(ipset)
     is_prefix = mask == prefix_mask(packet.family, mask.bit_count())
     if element is None or isinstance(element, Unknown) or len(places) != 1 or not is_prefix:
         return None
@@ -266,7 +268,7 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
     """Return the packet's value for one part of an element, or None if it has none."""
     packet, source = context.packet, direction == "src"
     if part in ADDRESSES:
-        return (packet.src if source else packet.dst) & _mask(ipset)
+        return (packet.src if source else packet.dst) & address_mask(ipset)
     if part == "port":
         return _port(packet, source, bare_port)
     if part == "mac":
@@ -282,17 +284,19 @@ def _value(ipset: IpSet, part: str, direction: str, context: Context, bare_port:
         )
         return unknown if mac is None else mac.lower()
     if part == "mark":
-        return packet.mark & _mark_mask(ipset)
+        return packet.mark & mark_mask(ipset)
     if source:
         return context.in_interface, context.physical_in
     return context.out_interface, context.physical_out
 
 
-def _mark_mask(ipset: IpSet) -> int:
+def mark_mask(ipset: IpSet) -> int:
+    """Return the bits of a packet's mark that a set's elements hold."""
     return int(ipset.options.get("markmask", "0xffffffff"), 0)
 
 
-def _mask(ipset: IpSet) -> int:
+def address_mask(ipset: IpSet) -> int:
+    """Return the bits of an address that a set's elements hold (`netmask`, `bitmask`)."""
     family = ipset.family or 4
     if "bitmask" in ipset.options:
         return parse_address(ipset.options["bitmask"])[1]
@@ -304,7 +308,7 @@ def _port(packet: Packet, source: bool, bare: bool) -> Any:
     proto = packet.proto
     if bare and proto not in (TCP, UDP):
         return None
-    if proto in (TCP, UDP, SCTP, UDPLITE):
+    if proto in PORTED:
         if packet.fragment not in (None, "first"):
             return None
         port = packet.sport if source else packet.dport

@@ -6,17 +6,16 @@ is no field of the header comes last, when a rule first mentions it: each such f
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
 from iptsim.languages import Text, message
 from iptsim.packet import Context, Family
 from iptsim.sets.bdd import Engine
-from iptsim.sets.numbering import Numbering
+from iptsim.sets.numbering import Numbering, united
 
 _ADDRESS_BITS = {4: 32, 6: 128}
 #: Bits of an interface's number, of the number of another name, and of a number that is no field of the header.
@@ -185,28 +184,24 @@ class Layout:
 
     def ranges(self, place: Place, ranges: Ranges) -> Any:
         """Return where the number of a field is in one of some ranges."""
-        greatest = (1 << place.bits) - 1
-        spans = (
-            self._span(place, first, min(last, greatest))
-            for first, last in ranges
-            if first <= min(last, greatest)
-        )
-        return _balanced(list(spans), or_, self.engine.false)
+        spans = united(sorted((first, last) for first, last in ranges if first <= last))
+        firsts = [first for first, _ in spans]
+        true, false = self.engine.true, self.engine.false
 
-    def _span(self, place: Place, first: int, last: int) -> Any:
-        low = high = self.engine.true
-        for bit, number in enumerate(reversed(place.variables)):
-            variable = self.variable(number)
-            low = variable & low if first >> bit & 1 else variable | low
-            high = ~variable | high if last >> bit & 1 else ~variable & high
-        return low & high
+        def within(low: int, depth: int) -> Any:
+            """Return the function of the bits from a depth on, for the numbers from a lowest one on."""
+            high = low + (1 << place.bits - depth) - 1
+            at = bisect_right(firsts, high) - 1
+            if at < 0 or spans[at][1] < low:
+                return false
+            if spans[at][0] <= low and high <= spans[at][1]:
+                return true
+            variable = self.variable(place.first + depth)
+            lower = within(low, depth + 1)
+            upper = within(low + (1 << place.bits - depth - 1), depth + 1)
+            return (variable & upper) | (~variable & lower)
 
-
-def _balanced(functions: list[Any], join: Callable[[Any, Any], Any], empty: Any) -> Any:
-    """Return functions joined in pairs, the pairs in pairs, and so on: the parts stay small."""
-    while len(functions) > 1:
-        functions = [reduce(join, functions[at : at + 2]) for at in range(0, len(functions), 2)]
-    return functions[0] if functions else empty
+        return within(0, 0)
 
 
 def decision(what: Text) -> Text:

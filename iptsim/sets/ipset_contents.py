@@ -1,0 +1,176 @@
+"""The contents of ipsets as sets of packets, where a capture has saved them.
+
+How an element is made of a packet, and which element decides, is as in `iptsim/host/ipsets.py` and
+`iptsim/host/ipset_members.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import and_
+from typing import Any
+
+from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, named
+from iptsim.extensions.matches.set import Set
+from iptsim.extensions.targets.set import Set as SetTarget
+from iptsim.host.ipset_members import ADDRESSES, InterfaceName, Members
+from iptsim.host.ipsets import PORTED, address_mask, mark_mask, members_of
+from iptsim.host.model import IpSet
+from iptsim.host.namespace import prefix_mask
+from iptsim.netfilter.program import Program
+from iptsim.packet import ICMP, ICMPV6, TCP, UDP
+from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.space import Known, Space
+
+
+def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | None) -> Known:
+    """Return what the contents of ipsets say of the matches of a program, for :class:`iptsim.sets.chains.Chains`.
+
+    A set that a rule adds to or deletes from is left out: it may have changed when a packet comes. So is one whose
+    elements no header shows, such as the Ethernet address of the receiver.
+
+    Args:
+        space: of the sets.
+        program: the rules.
+        ipsets: the sets that were saved; None if none were.
+    """
+    if not ipsets:
+        return {}
+    rules = list(program.ruleset.rules())
+    changed = {
+        reference[0]
+        for rule in rules
+        if isinstance(rule.target, SetTarget)
+        for reference in (rule.target.add_set, rule.target.del_set)
+        if reference is not None
+    }
+    found: dict[str, list[tuple[bool, PacketSet]]] = {}
+    for match in (match for rule in rules for match in rule.matches if isinstance(match, Set)):
+        name, directions = match.match_set
+        for key in _keys(match):
+            if name in changed or key in found:
+                continue
+            packets = contents(space, ipsets, name, directions, holes=match.return_nomatch)
+            if packets is None:
+                continue
+            if program.tracks:
+                # connection tracking puts fragments together
+                packets = packets.having({"fragment": "whole"})
+            found[key] = [(True, packets), (False, ~packets)]
+    return found
+
+
+def contents(
+    space: Space,
+    ipsets: Mapping[str, IpSet],
+    name: str,
+    directions: tuple[str, ...],
+    *,
+    holes: bool = False,
+) -> PacketSet | None:
+    """Return the packets that are in an ipset, as `--match-set NAME DIRECTIONS` tests; None if that is unknown."""
+    ipset = ipsets.get(name)
+    if ipset is None:
+        return None
+    members = members_of(ipset)
+    if members.parts == ("set",):
+        parts = [contents(space, ipsets, one, directions, holes=holes) for one in members.lists]
+        known = [part for part in parts if part is not None]
+        return union([space.nothing, *known]) if len(known) == len(parts) else None
+    if len(directions) < len(members.parts) or ipset.family not in (None, space.family):
+        return space.nothing
+    if ("mac", "dst") in zip(members.parts, directions, strict=False):
+        return None
+    return _found(space, ipset, members, directions, holes=holes and "net" in members.parts)
+
+
+def _keys(match: Set) -> Iterator[str]:
+    """Yield the key of the field that the match reads."""
+    for predicate in match.predicates():
+        constraint = predicate.constraint
+        first = constraint.parts[0] if isinstance(constraint, Several) else constraint
+        if isinstance(first, Constraint):
+            yield first.field.key
+
+
+def _found(
+    space: Space, ipset: IpSet, members: Members, directions: tuple[str, ...], *, holes: bool
+) -> PacketSet:
+    """Return the packets for which an element is found; of several prefixes the longest decides."""
+    found = space.nothing
+    for lengths, keys in reversed(members.groups):
+        kinds: dict[bool, list[PacketSet]] = {True: [space.nothing], False: [space.nothing]}
+        for key, hole in keys.items():
+            kinds[hole].append(_element(space, ipset, members, directions, lengths, key))
+        if members.nets:
+            # in a hash:net,iface set, the longest prefix of any interface decides
+            nets = [
+                _part(space, ipset, "net", directions[0], lengths[0], net) for net in members.nets[lengths[0]]
+            ]
+            found -= union([space.nothing, *nets])
+        found = (found | union(kinds[holes])) - union(kinds[not holes])
+    return found
+
+
+def _element(
+    space: Space,
+    ipset: IpSet,
+    members: Members,
+    directions: tuple[str, ...],
+    lengths: tuple[int, ...],
+    key: tuple[Any, ...],
+) -> PacketSet:
+    bare = members.parts == ("port",)
+    parts = (
+        _part(space, ipset, "bare port" if bare else part, direction, length, value)
+        for part, direction, length, value in zip(members.parts, directions, lengths, key, strict=False)
+        # bitmap:ip,mac: any Ethernet address
+        if (part, value) != ("mac", "")
+    )
+    return reduce(and_, parts, space.everything)
+
+
+def _part(space: Space, ipset: IpSet, part: str, direction: str, length: int, value: Any) -> PacketSet:
+    """Return the packets whose value of one part is that of an element."""
+    source = direction == "src"
+    if part in ADDRESSES:
+        mask = address_mask(ipset) & prefix_mask(space.family, length)
+        return space.where("src" if source else "dst", Masked(value, mask))
+    if part == "bare port":
+        return space.where("proto", ((TCP, TCP), (UDP, UDP))) & _port(space, source, value)
+    if part == "port":
+        return _with_protocol(space, source, *value)
+    if part == "mac":
+        return space.where("src_mac", named(value)) - space.where(
+            "in_interface", Names(frozenset({"", "lo"}))
+        )
+    if part == "mark":
+        return space.where("mark", Masked(value, mark_mask(ipset)))
+    return _interface(space, source, value)
+
+
+def _port(space: Space, source: bool, number: int) -> PacketSet:
+    later = space.where("fragment", Names(frozenset({"middle", "last"})))
+    return space.where("sport" if source else "dport", ((number, number),)) - later
+
+
+def _with_protocol(space: Space, source: bool, proto: int, number: int) -> PacketSet:
+    """Return the packets with a protocol, and a port or an ICMP type with its code (ip_set_get_ip_port)."""
+    packets = space.where("proto", ((proto, proto),))
+    if proto in PORTED:
+        return packets & _port(space, source, number)
+    if proto in (ICMP, ICMPV6):
+        later = space.where("fragment", Names(frozenset({"middle", "last"})))
+        found = packets & space.where("icmp_type", ((number, number),))
+        return found - later if proto == ICMP else found
+    return packets if number == 0 else space.nothing
+
+
+def _interface(space: Space, source: bool, name: InterfaceName) -> PacketSet:
+    if name.physical:
+        key = "physical_in" if source else "physical_out"
+    else:
+        key = "in_interface" if source else "out_interface"
+    pattern = f"{name.name}+" if name.wildcard else name.name
+    return space.where(key, Pattern(pattern)) - space.where(key, named(""))
