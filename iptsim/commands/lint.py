@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from iptsim.commands.common import (
@@ -22,11 +23,13 @@ from iptsim.commands.common import (
     print_json,
 )
 from iptsim.commands.formats import add_formats, write_beside, written
+from iptsim.commands.many import add_many, reading_options, sources_of, summarise
 from iptsim.errors import IptsimError
 from iptsim.languages import say
 
 if TYPE_CHECKING:
     from iptsim.findings import Findings
+    from iptsim.fleet import HostResult
 
 #: The sources that could be read, and what was found there.
 _Found = Sequence[tuple[str, "Findings"]]
@@ -50,12 +53,26 @@ def add(commands: Any) -> None:
     add_plain(parser)
     add_teach(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "github", "sarif", "junit")
+    add_many(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings of each source."""
+    arguments.source = sources_of(arguments.source)
     with written(arguments):
+        if arguments.summary or arguments.parquet:
+            return summarise(arguments, partial(codes_of, options=reading_options(arguments)))
         return _lint_all(arguments)
+
+
+def codes_of(source: str, options: dict[str, Any]) -> HostResult:
+    """Return the codes of the findings of one source, and its rules."""
+    from iptsim.findings import lint
+    from iptsim.fleet import result_of
+    from iptsim.sources import load_host
+
+    host = load_host(source, **options)
+    return result_of(source, host, tuple(one.code for one in lint(host)))
 
 
 def _lint_all(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from iptsim.errors import UsageError
 from iptsim.languages import message
+from iptsim.saving import save
 
 
 class Sink(Protocol):
@@ -49,6 +51,17 @@ def open_sink(name: str, position: int | None) -> Sink:
         file.truncate(position)
         file.seek(position)
     return _Csv(file, position or 0) if ending == ".csv" else _Lines(file, position or 0)
+
+
+def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as one Parquet file, completely or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
+    save(name, bytes(buffer.getvalue()))
 
 
 class _Lines:

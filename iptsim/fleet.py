@@ -1,0 +1,180 @@
+"""Many hosts together: which findings they share, and which of them differ from others of their group.
+
+A group are the hosts whose names differ in numbers alone: web01, web02. What most of a group have in common is its
+policy; a host that lacks a rule of it, has another policy of a chain, or has rules of its own where others have none,
+is an outlier.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from iptsim.host.model import Host
+from iptsim.packet import FAMILIES, address_text
+
+SCHEMA = "iptsim.hosts/1"
+#: Of how many outliers the rules are told.
+SHOWN = 100
+#: The share of a group that makes a rule common, and the share up to which it is rare; how small a group may be.
+_COMMON, _RARE, _SMALLEST = 0.8, 0.2, 3
+
+_DIGITS = re.compile(r"\d+")
+_ENDING = re.compile(r"(?:\.(?:txt|rules|dump|save|v4|v6|tar|gz|tgz|zip|xz|bz2))+$")
+
+
+@dataclass(slots=True)
+class HostResult:
+    """What was found on one host.
+
+    Attributes:
+        source: where it was read from.
+        findings: the codes of its findings, one each.
+        rules: its rules and policies, as fingerprints of 8 bytes.
+        count: how many rules it has.
+        error: why it could not be read, "" if it could.
+    """
+
+    source: str
+    findings: tuple[str, ...] = ()
+    rules: bytes = b""
+    count: int = 0
+    error: str = ""
+
+    @property
+    def fingerprints(self) -> set[bytes]:
+        """The fingerprints of its rules and policies."""
+        return {self.rules[place : place + 8] for place in range(0, len(self.rules), 8)}
+
+
+@dataclass(slots=True)
+class Outlier:
+    """A host that differs from its group.
+
+    Attributes:
+        missing: what most of its group have, and it has not.
+        further: what it has, and hardly any other.
+    """
+
+    source: str
+    group: str
+    missing: list[bytes] = field(default_factory=list)
+    further: list[bytes] = field(default_factory=list)
+
+
+def result_of(source: str, host: Host, findings: tuple[str, ...]) -> HostResult:
+    """Return what was found on a host."""
+    count = sum(1 for ruleset in host.rulesets.values() for _ in ruleset.rules())
+    return HostResult(source, findings, b"".join(policy_of(host)), count)
+
+
+def policy_of(host: Host) -> dict[bytes, str]:
+    """Return the rules and policies of a host by fingerprint; its own addresses are written as HOST."""
+    own = {
+        address_text(family, one.address): "HOST"
+        for family in FAMILIES
+        for _, one in host.namespace.addresses(family)
+    }
+    own.pop("127.0.0.1", None)
+    pattern = re.compile(rf"(?<![\w.:])(?:{'|'.join(map(re.escape, own))})(?![\w.:])") if own else None
+    found = {}
+    for family, ruleset in host.rulesets.items():
+        for table in ruleset.tables.values():
+            for chain in table.chains.values():
+                texts = [rule.text for rule in chain.rules]
+                if chain.policy:
+                    texts.append(f":{chain.name} {chain.policy}")
+                for text in texts:
+                    told = f"IPv{family} {table.name} {pattern.sub('HOST', text) if pattern else text}"
+                    found[hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).digest()] = told
+    return found
+
+
+def group_of(source: str) -> str:
+    """Return the group of a host: its name, with `#` for each number.
+
+    >>> group_of("captures/web01.tar.gz"), group_of("db-eu-2/"), group_of("host.txt")
+    ('web#', 'db-eu-#', 'host')
+    """
+    return _DIGITS.sub("#", _ENDING.sub("", Path(source).name))
+
+
+def outliers_of(hosts: Iterable[HostResult]) -> list[Outlier]:
+    """Return the hosts that differ from their group."""
+    groups: dict[str, list[HostResult]] = {}
+    for host in hosts:
+        if not host.error:
+            groups.setdefault(group_of(host.source), []).append(host)
+    return [
+        outlier
+        for name, members in groups.items()
+        if len(members) >= _SMALLEST
+        for outlier in _outliers(name, members)
+    ]
+
+
+def _outliers(name: str, members: list[HostResult]) -> list[Outlier]:
+    counts: Counter[bytes] = Counter()
+    for member in members:
+        counts.update(member.fingerprints)
+    common = {one for one, count in counts.items() if count >= _COMMON * len(members)}
+    own = [
+        [one for one in member.fingerprints if counts[one] <= max(_RARE * len(members), 1)]
+        for member in members
+    ]
+    usual = median(map(len, own))
+    found = []
+    for member, rare in zip(members, own, strict=True):
+        missing = sorted(common - member.fingerprints)
+        further = sorted(rare) if len(rare) > 2 * usual else []
+        if missing or further:
+            found.append(Outlier(member.source, name, missing, further))
+    return found
+
+
+def summary_of(hosts: list[HostResult], load: Callable[[str], Host]) -> dict[str, Any]:
+    """Return what was found on many hosts: how many have which findings, the outliers, the errors.
+
+    Args:
+        load: reads a host again, for the texts of the rules in which outliers differ.
+    """
+    counts: Counter[str] = Counter()
+    for host in hosts:
+        counts.update(set(host.findings))
+    outliers = outliers_of(hosts)
+    texts = _texts(outliers[:SHOWN], hosts, load)
+    return {
+        "schema": SCHEMA,
+        "hosts": len(hosts),
+        "errors": [{"source": host.source, "error": host.error} for host in hosts if host.error],
+        "findings": [{"code": code, "hosts": count} for code, count in counts.most_common()],
+        "outliers": [
+            {
+                "source": one.source,
+                "group": one.group,
+                "missing": [texts.get(rule) for rule in one.missing],
+                "further": [texts.get(rule) for rule in one.further],
+            }
+            for one in outliers
+        ],
+    }
+
+
+def _texts(outliers: list[Outlier], hosts: list[HostResult], load: Callable[[str], Host]) -> dict[bytes, str]:
+    """Return the rules in which outliers differ."""
+    wanted = {rule for one in outliers for rule in (*one.missing, *one.further)}
+    own = {one.source for one in outliers if one.further}
+    found: dict[bytes, str] = {}
+    for host in sorted(hosts, key=lambda host: host.source not in own):
+        left = wanted - found.keys()
+        if not left:
+            break
+        if not host.error and not left.isdisjoint(host.fingerprints):
+            found |= {rule: text for rule, text in policy_of(load(host.source)).items() if rule in left}
+    return found

@@ -1,0 +1,89 @@
+"""Many hosts: how many have which findings, the outliers, the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from iptsim.errors import printable
+from iptsim.languages import say, say_many
+from iptsim.render.sheets import Sheet
+
+#: How many outliers and errors, and rules of each outlier, are listed as text.
+_LISTED, _RULES = 20, 5
+
+
+def hosts_lines(summary: dict[str, Any]) -> Iterator[Text]:
+    """Yield the lines of a summary, in the form of its JSON."""
+    yield Text(say_many("{count:,} host", "{count:,} hosts", summary["hosts"]), "bold")
+    for one in summary["findings"]:
+        hosts = say_many("{count:,} host", "{count:,} hosts", one["hosts"])
+        yield Text.assemble(f"{hosts:>14}  ", (printable(one["code"]), "bold yellow"))
+    if not summary["findings"]:
+        yield Text(say("Nothing found."))
+    yield from _outliers(summary["outliers"])
+    if summary["errors"]:
+        count = len(summary["errors"])
+        yield Text("")
+        yield Text(
+            say_many("{count:,} source cannot be read", "{count:,} sources cannot be read", count), "bold red"
+        )
+        for one in summary["errors"][:_LISTED]:
+            yield Text(f"  {printable(one['source'])}: {printable(one['error'].splitlines()[0])}")
+        yield from _more(count - _LISTED)
+
+
+def _outliers(outliers: list[dict[str, Any]]) -> Iterator[Text]:
+    if not outliers:
+        return
+    yield Text("")
+    count = len(outliers)
+    yield Text(
+        say_many("{count:,} host differs from its group", "{count:,} hosts differ from their groups", count),
+        "bold",
+    )
+    for one in outliers[:_LISTED]:
+        yield Text.assemble("  ", (printable(one["source"]), "bold"), f"  ({printable(one['group'])})")
+        for label, rules in ((say("lacks"), one["missing"]), (say("has alone"), one["further"])):
+            for rule in rules[:_RULES]:
+                yield Text(f"    {label}: {printable(rule or '…')}", no_wrap=True)
+            yield from _more(len(rules) - _RULES)
+    yield from _more(count - _LISTED)
+
+
+def _more(count: int) -> Iterator[Text]:
+    if count > 0:
+        yield Text(say_many("  and {count} more", "  and {count} more", count), "dim")
+
+
+def hosts_sheets(summary: dict[str, Any], rows: list[dict[str, Any]]) -> list[Sheet]:
+    """Return the tables of a summary, and a row for each host."""
+
+    def rules(found: list[str | None]) -> str:
+        return "\n".join(rule or "…" for rule in found)
+
+    return [
+        Sheet(
+            say("Findings"),
+            (say("finding"), say("hosts")),
+            [(one["code"], str(one["hosts"])) for one in summary["findings"]],
+        ),
+        Sheet(
+            say("Outliers"),
+            (say("host"), say("group"), say("lacks"), say("has alone")),
+            [
+                (one["source"], one["group"], rules(one["missing"]), rules(one["further"]))
+                for one in summary["outliers"]
+            ],
+        ),
+        Sheet(
+            say("Hosts"),
+            (say("host"), say("rules"), say("findings"), say("error")),
+            [
+                (row["source"], str(row["rules"]), ", ".join(row["findings"]), row["error"] or "")
+                for row in rows
+            ],
+        ),
+    ]
