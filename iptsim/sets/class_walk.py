@@ -82,6 +82,7 @@ class _Option(NamedTuple):
         part: the packets before, those among them to which it applies, and what applies.
         ends: the addresses and ports that a translation gives them.
         region: that of the new address.
+        same: whether the new destination is the source itself.
     """
 
     part: Part
@@ -89,6 +90,7 @@ class _Option(NamedTuple):
     result: Result
     rewritten: Rewritten | None = None
     region: Prefix | None = None
+    same: bool = False
 
     @property
     def effect(self) -> tuple[Any, ...]:
@@ -96,7 +98,14 @@ class _Option(NamedTuple):
         result = self.result
         side = result.translation.side if result.translation is not None else ""
         written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
-        return result.kind, side, self.region, written, result.rule if result.kind != "ACCEPT" else None
+        return (
+            result.kind,
+            side,
+            self.region,
+            self.same,
+            written,
+            result.rule if result.kind != "ACCEPT" else None,
+        )
 
 
 class Decisions(Choices):
@@ -212,7 +221,7 @@ class ClassWalk:
         if not isinstance(delivered.packet, Leader):
             return
         packet, bits = delivered.packet, self.bits
-        alike = list(same_reception(host, leg))
+        alike = list(same_reception(host, leg, self.land.receptions))
         parts = []
         for part in packet.parts:
             proto_bits, port_bits = bits.of(part.header, "proto"), bits.of(part.header, "dport")
@@ -263,7 +272,13 @@ class ClassWalk:
         for made in translations(self.bits, wanted, packets, ends, own, wanted):
             address = made.ends.dst if wanted.side == "dst" else made.ends.src
             for region, inside in self._by_region(wanted.side, address, made.packets, ends):
-                yield _Option(part, inside, result, made, region)
+                known = self.bits.number(made.ends.src), self.bits.number(made.ends.dst)
+                same = self.nothing
+                if known != (None, None):
+                    same = inside & self.bits.equal(made.ends.src, made.ends.dst)
+                for packets_, to_itself in ((inside & ~same, False), (same, True)):
+                    if packets_ != self.nothing:
+                        yield _Option(part, packets_, result, made, region, to_itself)
 
     def _by_region(
         self, side: str, address: Bits, packets: Any, before: Ends

@@ -73,10 +73,7 @@ def _ways(fates: Fates, sender: tuple[str | None, str]) -> dict[Any, PacketSet]:
 
 def _ways_of(fates: Fates, one: Class) -> Iterator[tuple[Any, Any]]:
     trace = one.trace
-    delivered = trace.legs[0].delivered
-    place = None
-    if delivered is not None:
-        place = delivered.kind, delivered.interface if delivered.kind == "outside" else delivered.name
+    place = one.arrival
     if trace.verdict != "ACCEPT" or not one.parts:
         yield (trace.verdict, place), one.packets
         return

@@ -246,19 +246,11 @@ class Fates(Sequence[Fate]):
     def _fate(self, sender: Sender, group: list[tuple[Class, PacketSet]], verdict: FinalVerdict) -> Fate:
         packets = union([own for _, own in group])
         traces = [one.trace for one, _ in group]
-        places = {
-            (found.kind, found.name) if found.kind != "outside" else (found.kind, "")
-            for trace in traces
-            if (found := trace.legs[0].delivered) is not None
-        }
-        ways_out = {
-            found.interface
-            for trace in traces
-            if (found := trace.legs[0].delivered) is not None and found.kind != "host"
-        }
+        arrivals = {one.arrival for one, _ in group}
+        arrival = arrivals.pop() if len(arrivals) == 1 else None
         replies = {trace.legs[1].verdict if len(trace.legs) > 1 else None for trace in traces}
         hinges: dict[str, Text] = {}
-        for one, _ in group:
+        for one, _ in group if verdict == "DEPENDS" else ():
             for hinge in PacketSet(self.space.layout, one.packets).hinges:
                 hinges.setdefault(str(hinge), hinge)
         return Fate(
@@ -267,9 +259,9 @@ class Fates(Sequence[Fate]):
             sender.interface,
             verdict,
             "may" if verdict == "DEPENDS" else "must",
-            tuple(hinges.values()) if verdict == "DEPENDS" else (),
-            places.pop() if len(places) == 1 else None,
-            ways_out.pop() if len(ways_out) == 1 else None,
+            tuple(hinges.values()),
+            arrival[:2] if arrival is not None else None,
+            arrival[2] if arrival is not None and arrival[0] != "host" else None,
             tuple(self._translated(group)),
             replies.pop() if len(replies) == 1 else None,
             traces[0].listening,
@@ -299,18 +291,13 @@ class Fates(Sequence[Fate]):
 def _kind(one: Class) -> tuple[Any, ...]:
     """Return what classes have in common to be one fate."""
     trace = one.trace
-    request = trace.legs[0]
-    delivered = request.delivered
-    place = None
-    if delivered is not None:
-        place = delivered.kind, delivered.name if delivered.kind != "outside" else "", delivered.interface
     last = trace.deciding_leg.all_steps[-1:] if trace.verdict != "ACCEPT" else []
     end = [(step.hook, step.table, step.code) for step in last]
     fields = frozenset(
         key for part in one.parts for key in part.header if key in ("src", "dst", "sport", "dport")
     )
     verdicts = tuple(leg.verdict for leg in trace.legs)
-    return trace.verdict, verdicts, place, tuple(end), fields, trace.listening
+    return trace.verdict, verdicts, one.arrival, tuple(end), fields, trace.listening
 
 
 def _header(values: Mapping[str, Any], space: Space) -> dict[str, Any]:

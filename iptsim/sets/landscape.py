@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +14,7 @@ from iptsim.netfilter.namespaces import Namespaces
 from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Chains
+from iptsim.sets.groups import groups_of
 from iptsim.sets.layout import Place
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Result, results_of
@@ -26,7 +28,8 @@ class Landscape:
     Attributes:
         host: the host.
         space: holds the sets.
-        regions: the addresses that the host tells apart.
+        regions: the addresses that the host tells apart; those of a group are one region.
+        groups: containers that differ in their addresses alone.
         namespaces: the host's and the containers' hooks.
         bits: reads and makes the bits of fields.
         apart: whether what different rules do is kept apart.
@@ -35,13 +38,29 @@ class Landscape:
     def __init__(self, host: Host, space: Space, *, apart: bool = False) -> None:
         self.host, self.space, self.apart = host, space, apart
         self.family: Family = space.family
-        self.regions = Regions(host, space.family)
         self.namespaces = Namespaces(host)
+        self.groups = groups_of(host, self.namespaces, space.family)
+        self.regions = Regions(
+            host, space.family, ([member.address for member in group] for group in self.groups)
+        )
         self.bits = Fields(space.layout, self.decision)
         self._results: dict[Hashable, tuple[Result, ...]] = {}
         self._pulled: dict[Hashable, Any] = {}
         self._within: dict[Hashable, Any] = {}
         self._chains: dict[int, Chains] = {}
+        #: who receives packets, by where they are delivered; see :mod:`iptsim.sets.reception`
+        self.receptions: dict[Any, Any] = {}
+
+    @cached_property
+    def tells_macs(self) -> bool:
+        """Whether a rule of the host compares Ethernet addresses."""
+        programs = self.namespaces.hooks_of(self.host.namespace).programs(self.family)
+        return any(
+            match.name == "mac"
+            for program in programs
+            for rule in program.ruleset.rules()
+            for match in rule.matches
+        )
 
     def decision(self, key: Hashable, why: Text) -> Any:
         """Return the function that is true if something undecided goes one way."""

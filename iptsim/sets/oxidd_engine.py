@@ -38,6 +38,17 @@ class OxiddEngine:
         halves = function.cofactors()
         return None if number is None or halves is None else Split(number, *halves)
 
+    def pick(self, function: BCDDFunction) -> dict[int, bool]:
+        """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
+        found, false = dict[int, bool](), self.false
+        while (number := function.node_var()) is not None:
+            halves = function.cofactors()
+            assert halves is not None
+            high, low = halves
+            found[number] = needed = low == false
+            function = high if needed else low
+        return found
+
     def exists(self, function: BCDDFunction, variables: Iterable[int]) -> BCDDFunction:
         """Return where a function is true for some values of some variables."""
         cube = self.true

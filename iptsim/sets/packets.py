@@ -187,11 +187,7 @@ class PacketSet:
         """
         if not self:
             raise UsageError(message("the set of packets is empty"))
-        split, function, bits = self.layout.engine.split, self.function, dict[int, bool]()
-        while (step := split(function)) is not None:
-            high = step.low == self.layout.engine.false
-            bits[step.variable] = high
-            function = step.high if high else step.low
+        bits = self.layout.engine.pick(self.function)
         return {key: _value(place, bits) for key, place in self.layout.places.items()}
 
     def _values(self, place: Place, ranges: Ranges) -> FieldValues:

@@ -103,6 +103,16 @@ class PythonEngine:
         high, low = self._high[node] ^ complement, self._low[node] ^ complement
         return Split(self._variable[node], PythonFunction(self, high), PythonFunction(self, low))
 
+    def pick(self, function: PythonFunction) -> dict[int, bool]:
+        """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
+        found, edge = dict[int, bool](), function.edge
+        while edge >> 1:
+            node, complement = edge >> 1, edge & 1
+            low = self._low[node] ^ complement
+            found[self._variable[node]] = needed = low == _FALSE
+            edge = self._high[node] ^ complement if needed else low
+        return found
+
     def exists(self, function: PythonFunction, variables: Iterable[int]) -> PythonFunction:
         """Return where a function is true for some values of some variables."""
         gone = set(variables)

@@ -18,21 +18,39 @@ from iptsim.packet import TCP, UDP, Packet
 OTHER = 253
 
 
-def same_reception(host: Host, leg: Leg) -> Iterator[tuple[int, Ranges]]:
+def same_reception(host: Host, leg: Leg, known: dict[Any, Any]) -> Iterator[tuple[int, Ranges]]:
     """Yield the protocols and ports for which packets are received like the one that a leg delivers, if not dropped.
 
     The last protocol is :data:`OTHER`.
+
+    Args:
+        host: the host.
+        leg: what delivers them.
+        known: what is known of other places.
     """
-    assert leg.delivered is not None
-    packet, known = leg.delivered.packet, _ports(host, leg.delivered)
+    delivered = leg.delivered
+    assert delivered is not None
+    packet = delivered.packet
+    place = delivered.kind, delivered.name, delivered.interface, packet.dst, leg.inside
+    if place not in known:
+        known[place] = list(_receptions(host, leg))
     wanted = _reception(host, leg, packet.proto, packet.dport)
+    for proto, receptions in known[place]:
+        yield proto, tuple(ports for reception, ports in receptions if reception == wanted)
+
+
+def _receptions(host: Host, leg: Leg) -> Iterator[tuple[int, list[tuple[Any, tuple[int, int]]]]]:
+    """Yield who receives packets, by their protocol: for ranges of ports."""
+    assert leg.delivered is not None
+    known = _ports(host, leg.delivered)
     for proto in (*sorted({TCP, UDP, *(one for one, _ in known)}), OTHER):
         ports = sorted({port for one, port in known if one == proto})
-        same = [(port, port) for port in ports if _reception(host, leg, proto, port) == wanted]
+        found = [(_reception(host, leg, proto, port), (port, port)) for port in ports]
         gaps = _gaps(ports)
-        if gaps and _reception(host, leg, proto, gaps[0][0]) == wanted:
-            same += gaps
-        yield proto, tuple(same)
+        if gaps:
+            others = _reception(host, leg, proto, gaps[0][0])
+            found += [(others, gap) for gap in gaps]
+        yield proto, found
 
 
 def _ports(host: Host, delivered: Delivery) -> set[tuple[int, int]]:

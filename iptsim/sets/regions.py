@@ -8,7 +8,7 @@ that holds an address names its region.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from iptsim.extensions.constraints import Ranges
@@ -44,9 +44,10 @@ class Regions:
     Args:
         host: the host; prefixes of its containers' namespaces count as well.
         family: 4 or 6.
+        alike: addresses that make one region in each group, though they have prefixes of their own.
     """
 
-    def __init__(self, host: Host, family: Family) -> None:
+    def __init__(self, host: Host, family: Family, alike: Iterable[Sequence[int]] = ()) -> None:
         self.bits = BITS[family]
         found = set(_prefixes(host, family))
         lengths = sorted({prefix.length for prefix in found}, reverse=True)
@@ -58,17 +59,24 @@ class Regions:
         for prefix in found:
             if prefix.length:
                 self._children.setdefault(self._above(prefix), []).append(prefix)
-        self.all = sorted(found)
+        self._groups = {
+            Prefix(group[0], self.bits): [Prefix(address, self.bits) for address in group] for group in alike
+        }
+        self._leaders = {one: leader for leader, group in self._groups.items() for one in group}
+        self.all = sorted(one for one in found if self._leaders.get(one, one) == one)
 
     def of(self, address: int) -> Prefix:
         """Return the region of an address: the longest prefix that holds it."""
         for length, mask, addresses in self._by_length:
             if address & mask in addresses:
-                return Prefix(address & mask, length)
+                found = Prefix(address & mask, length)
+                return self._leaders.get(found, found)
         raise AssertionError("the prefix of length 0 holds every address")
 
     def ranges(self, region: Prefix) -> Ranges:
         """Return the addresses of a region: those of its prefix that no longer prefix holds."""
+        if region in self._groups:
+            return tuple(sorted((one.address, one.address) for one in self._groups[region]))
         found, first = [], region.address
         last = first + (1 << self.bits - region.length) - 1
         for child in sorted(self._children.get(region, ())):

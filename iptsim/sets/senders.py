@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from iptsim.extensions.constraints import named
@@ -30,8 +32,10 @@ from iptsim.question.endpoints import KEYWORDS
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
+from iptsim.question.places import is_loopback
 from iptsim.question.start import first_packet
 from iptsim.sets.class_walk import ClassWalk, Decisions, Leader, Part
+from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.regions import Prefix
@@ -46,12 +50,20 @@ class Sender:
         interface: that the packets arrive by, as rules see it; "" for the host's own and those of containers.
         namespace: whose kernel picks the source address; None where packets arrive from outside.
         sources: the regions of source addresses; none where the kernel picks the address.
+        group: the containers among which this one is, that differ in their addresses alone.
     """
 
     name: str | None
     interface: str = ""
     namespace: Namespace | None = None
     sources: tuple[Prefix, ...] = ()
+    group: Group = ()
+
+
+#: The fields of the header that a packet is chosen by.
+_CHOSEN = ("src", "dst", "proto", "sport", "dport", "tcp_flags", "icmp_type", "src_mac")
+#: Where packets arrive: the kind of place, its name ("" outside), and the interface.
+Arrival = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,15 +74,15 @@ class Class:
         sender: where they set out.
         packets: which, as they arrive, with what is undecided: a function.
         parts: the parts that arrive where the request is delivered; each with what was rewritten.
-        trace: the way of one of them.
-        line: that packet, as a batch line.
+        arrival: where the request arrives; None if it does not.
+        trace: the way of one of them, or of a packet that differs in the container that it is from or for.
     """
 
     sender: Sender
     packets: Any
     parts: tuple[Part, ...]
+    arrival: Arrival | None
     trace: Trace
-    line: dict[str, Any]
 
 
 class _ClassWays(Ways):
@@ -100,14 +112,29 @@ def senders_of(land: Landscape) -> Iterator[Sender]:
             default = found.route is not None and found.route.prefix_length == 0
             behind.setdefault((default, found.device or ""), []).append(region)
     for (default, device), regions in behind.items():
+        if _is_full(land, device):
+            continue
         if default:
             yield Sender("internet", device, None, tuple(regions))
         yield Sender(None, device, None, tuple(regions))
     for container in host.containers.values():
         shares = container.network_mode == "host" or container.network_mode.startswith("container:")
         if container.running and not shares and container.address(family) is not None:
-            yield Sender(container.name, "", container.namespace)
+            group = next((one for one in land.groups if any(m.name == container.name for m in one)), ())
+            yield Sender(container.name, "", container.namespace, group=group)
     yield Sender("host", "", host.namespace)
+
+
+def _is_full(land: Landscape, device: str) -> bool:
+    """Return whether a device is a bridge all of whose ports lead to containers: no other machine is there."""
+    taken = {
+        endpoint.bridge_port
+        for container in land.host.containers.values()
+        for endpoint in container.endpoints.values()
+    }
+    ports = {port.name for port in land.host.namespace.ports(device)}
+    interface = land.host.namespace.interfaces.get(device)
+    return interface is not None and interface.kind == "bridge" and bool(ports) and ports <= taken
 
 
 class Classes:
@@ -123,6 +150,7 @@ class Classes:
         self._public = land.space.where("src", public_addresses(land.host, land.family).spans).function
         #: a program that sends there sends to itself
         self._unspecified = land.regions.of(0)
+        self._of_groups: dict[Any, list[Class]] = {}
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
         """Yield the classes of some packets that set out at one place."""
@@ -148,8 +176,52 @@ class Classes:
         self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
     ) -> Iterator[Class]:
         """Yield the classes of packets whose source address the sender's kernel picks."""
+        if sender.group and not is_loopback(self.land.family, target.address):
+            yield from self._of_group(sender, namespace, packets, target)
+            return
         source = self._picked(namespace, self.land.regions.ranges(target)[0][0]) or 0
-        yield from self._divided(sender, packets & self.space.where("src", ((source, source),)).function)
+        yield from self._divided(sender, packets & self._from(source))
+
+    def _of_group(
+        self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
+    ) -> Iterator[Class]:
+        """Yield the classes of packets that a container of a group sends, from those of the whole group."""
+        key = sender.group, packets
+        found = self._of_groups.get(key)
+        if found is None:
+            found = self._of_groups[key] = list(self._of_whole_group(sender, namespace, packets, target))
+        own = self._from(next(member.address for member in sender.group if member.name == sender.name))
+        anyone = self.land.within(self.land.regions.of(sender.group[0].address), "src")
+        for one in found:
+            mine = one.packets & (own | ~anyone)
+            if mine != self.land.bits.false:
+                arrival = one.arrival
+                if arrival is not None and one.trace.legs[0].inside:
+                    arrival = arrival[0], sender.name or "", arrival[2]
+                yield replace(one, sender=sender, packets=mine, arrival=arrival)
+
+    def _of_whole_group(
+        self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
+    ) -> Iterator[Class]:
+        group, regions = sender.group, self.land.regions
+        own = next(member.address for member in group if member.name == sender.name)
+        source = self._picked(namespace, regions.ranges(target)[0][0]) or 0
+        if source not in {member.address for member in group}:
+            yield from self._divided(sender, packets & self._from(source))
+            return
+        packets &= self.land.within(regions.of(own), "src")
+        if target != regions.of(own):
+            yield from self._divided(sender, packets)
+            return
+        to_itself = self.land.bits.false
+        for member in group:
+            there = self.space.where("dst", ((member.address, member.address),)).function
+            to_itself |= self._from(member.address) & there
+        yield from self._divided(sender, packets & ~to_itself)
+        yield from self._divided(sender, packets & to_itself)
+
+    def _from(self, address: int) -> Any:
+        return self.space.where("src", ((address, address),)).function
 
     def _picked(self, namespace: Namespace, destination: int) -> int | None:
         family = self.land.family
@@ -160,11 +232,12 @@ class Classes:
 
     def _divided(self, sender: Sender, left: Any) -> Iterator[Class]:
         while left != self.land.bits.false:
-            found = self._class(sender, left)
-            yield found
-            left &= ~found.packets
+            for found in self._classes(sender, left):
+                yield found
+                left &= ~found.packets
 
-    def _class(self, sender: Sender, packets: Any) -> Class:
+    def _classes(self, sender: Sender, packets: Any) -> Iterator[Class]:
+        """Yield the packets that go the same way as one of some packets, by where they arrive."""
         land = self.land
         line, leading = self.one(sender, packets)
         question = Question(**line)
@@ -173,11 +246,40 @@ class Classes:
         start.packet = Leader(**values, parts=(Part(packets, {}),))
         walk = ClassWalk(land, packets, leading, opens=self.state == "new")
         trace = _ClassWays(walk, land.namespaces, question, start).run(())
-        delivered = trace.legs[0].delivered
-        arrived = (
-            delivered.packet.parts if delivered is not None and isinstance(delivered.packet, Leader) else ()
+        yield from self._by_arrival(sender, walk.packets, trace)
+
+    def _by_arrival(self, sender: Sender, packets: Any, trace: Trace) -> Iterator[Class]:
+        """Yield a class, or one for each container of a group at which its packets arrive."""
+        leg = trace.legs[0]
+        delivered = leg.delivered
+        if delivered is None or not isinstance(delivered.packet, Leader):
+            yield Class(sender, packets, (), None, trace)
+            return
+        parts = delivered.packet.parts
+        arrival = (
+            delivered.kind,
+            delivered.name if delivered.kind != "outside" else "",
+            delivered.interface,
         )
-        return Class(sender, walk.packets, arrived, trace, line)
+        groups = (one for one in self.land.groups if any(member.name == delivered.name for member in one))
+        group = next(groups, ()) if delivered.kind == "container" and not leg.inside else ()
+        if not group:
+            yield Class(sender, packets, parts, arrival, trace)
+            return
+        bits = self.land.bits
+        for member in group:
+            there = []
+            for part in parts:
+                inside = part.packets & bits.within(
+                    "dst", bits.of(part.header, "dst"), member.address, member.address
+                )
+                if inside & packets != bits.false:
+                    there.append(replace(part, packets=inside))
+            if there:
+                mine = packets & reduce(or_, (part.packets for part in there))
+                yield Class(
+                    sender, mine, tuple(there), ("container", member.name, delivered.interface), trace
+                )
 
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one of some packets, as a batch line and as a set."""
@@ -189,13 +291,13 @@ class Classes:
         for key, value in usual:
             likely = packets & space.where(key, ((value, value),)).function
             packets = packets if likely == nothing else likely
-        values = PacketSet(space.layout, packets).one()
+        values = self._values(packets)
         proto, names = values["proto"], ["src", "dst", "proto"]
         line: dict[str, Any] = {}
         if sender.namespace is None:
             line |= {"in": sender.interface, "src": address_text(family, values["src"])}
         else:
-            line["from"] = self._endpoint(sender)
+            line["from"] = self._endpoint(sender, values["src"])
         line |= {"dst": address_text(family, values["dst"]), "proto": protocol_name(proto)}
         if proto in PORT_PROTOCOLS:
             names += ["sport", "dport"]
@@ -203,7 +305,7 @@ class Classes:
         elif proto in (ICMP, ICMPV6):
             names.append("icmp_type")
             line |= {"icmp_type": values["icmp_type"] >> 8, "icmp_code": values["icmp_type"] & 0xFF}
-        if sender.namespace is None and PacketSet(space.layout, packets).depends_on("src_mac"):
+        if sender.namespace is None and self.land.tells_macs:
             names.append("src_mac")
             line["src_mac"] = values["src_mac"]
         if self.state != "new":
@@ -211,15 +313,30 @@ class Classes:
         if proto == TCP:
             names.append("tcp_flags")
         for name in names:
-            packets &= space.point({name: values[name]}).function
+            value = values[name]
+            allowed = named(value) if isinstance(value, str) else ((value, value),)
+            packets &= space.where(name, allowed).function
         return line, packets
 
-    def _endpoint(self, sender: Sender) -> str:
+    def _values(self, packets: Any) -> dict[str, Any]:
+        """Return the header of one of some packets."""
+        bits = self.space.engine.pick(packets)
+        found: dict[str, Any] = {}
+        for key in _CHOSEN:
+            number = 0
+            for variable in self.space.bits(key):
+                number = number << 1 | bits.get(variable, False)
+            numbering = self.space.layout.places[key].numbering
+            found[key] = number if numbering is None else numbering.example(number)
+        return found
+
+    def _endpoint(self, sender: Sender, source: int) -> str:
         """Return the text of a sender in a question: a container may be called like a keyword."""
-        container = self.land.host.containers.get(sender.name or "")
-        if container is None or sender.name not in KEYWORDS:
-            return sender.name or ""
-        return f"{sender.name}@{next(iter(container.endpoints), '')}"
+        name = next((member.name for member in sender.group if member.address == source), sender.name or "")
+        container = self.land.host.containers.get(name)
+        if container is None or name not in KEYWORDS:
+            return name
+        return f"{name}@{next(iter(container.endpoints), '')}"
 
     def packets(self) -> PacketSet:
         """Return all packets of the state: new ones are those that may open a connection."""

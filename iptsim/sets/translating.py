@@ -63,6 +63,8 @@ class Fields:
         self.layout, self.decide = layout, decide
         self.true, self.false = layout.engine.true, layout.engine.false
         self._own: dict[str, Bits] = {}
+        self._constants: dict[tuple[str, int], Bits] = {}
+        self._spans: dict[tuple[str, int, int], Any] = {}
 
     def own(self, key: str) -> Bits:
         """Return the variables of a field: its value on arrival."""
@@ -74,8 +76,12 @@ class Fields:
 
     def constant(self, key: str, value: int) -> Bits:
         """Return the bits of a number."""
-        count = self.layout.places[key].bits
-        return tuple(self.true if value >> bit & 1 else self.false for bit in reversed(range(count)))
+        found = self._constants.get((key, value))
+        if found is None:
+            count = self.layout.places[key].bits
+            found = tuple(self.true if value >> bit & 1 else self.false for bit in reversed(range(count)))
+            self._constants[key, value] = found
+        return found
 
     def of(self, header: Header, key: str) -> Bits:
         """Return the bits of a field."""
@@ -103,9 +109,11 @@ class Fields:
 
     def within(self, key: str, bits: Bits, first: int, last: int) -> Any:
         """Return where a value is in a range."""
-        place = self.layout.places[key]
-        inside = self.layout.ranges(place, ((first, last),))
-        return self.replaced(inside, {key: bits})
+        inside = self._spans.get((key, first, last))
+        if inside is None:
+            inside = self.layout.ranges(self.layout.places[key], ((first, last),))
+            self._spans[key, first, last] = inside
+        return inside if bits == self.own(key) else self.replaced(inside, {key: bits})
 
     def replaced(self, function: Any, header: Header) -> Any:
         """Return a function of a packet as it is now as one of the packet as it arrived."""

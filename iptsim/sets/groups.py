@@ -1,0 +1,139 @@
+"""Groups of containers that a host tells apart by their addresses alone, so that one can stand for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any, NamedTuple
+
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
+from iptsim.host.namespace import BITS, Namespace
+from iptsim.host.policy import own_rules
+from iptsim.host.tables import routes_of
+from iptsim.netfilter.namespaces import Namespaces
+from iptsim.packet import Family, parse_address
+from iptsim.question.places import is_loopback
+
+#: Matches, and parts of the types of ipsets, that tell containers apart by more than their addresses.
+_TELLING = frozenset({"physdev", "mac"})
+_TELLING_SETS = ("mac", "iface")
+
+
+class Member(NamedTuple):
+    """A container of a group.
+
+    Attributes:
+        name: its name.
+        address: its only address of the family.
+    """
+
+    name: str
+    address: int
+
+
+#: At least two containers; the first one stands for all.
+Group = tuple[Member, ...]
+
+
+def groups_of(host: Host, namespaces: Namespaces, family: Family) -> list[Group]:
+    """Return the groups of containers that differ in their addresses alone, as far as packets are concerned.
+
+    They are on one network and no other, with like ports, routes, settings and listening programs, and without rules
+    of their own but for loopback addresses (Docker's resolver).
+    """
+    if _tells_apart(host, namespaces):
+        return []
+    named = frozenset(_named(host, family))
+    found: dict[Hashable, list[Member]] = {}
+    for container in host.containers.values():
+        address = container.address(family)
+        shape = None if address is None or address in named else _shape(host, namespaces, container, family)
+        if shape is not None and address is not None:
+            found.setdefault(shape, []).append(Member(container.name, address))
+    return [tuple(members) for members in found.values() if len(members) > 1]
+
+
+def _tells_apart(host: Host, namespaces: Namespaces) -> bool:
+    """Return whether a rule or a set may tell containers apart by their ports or Ethernet addresses."""
+    if any(part in ipset.type for ipset in (host.ipsets or {}).values() for part in _TELLING_SETS):
+        return True
+    programs = namespaces.hooks_of(host.namespace).all_programs()
+    return any(
+        match.name in _TELLING
+        for program in programs
+        for rule in program.ruleset.rules()
+        for match in rule.matches
+    )
+
+
+def _named(host: Host, family: Family) -> Iterator[int]:
+    """Yield the addresses that something outside of the rules names: as a gateway, in a route or a policy rule."""
+    for namespace in (host.namespace, *(one.namespace for one in host.containers.values())):
+        for route in routes_of(namespace, family):
+            yield from (
+                hop for hop in (route.gateway, *(one.gateway for one in route.nexthops)) if hop is not None
+            )
+            if route.prefix_length == BITS[family] and route.type != "local":
+                yield route.destination
+        for rule in own_rules(namespace, family) or ():
+            yield from (address for address in (rule.src, rule.dst) if address is not None)
+    for container in host.containers.values():
+        for port in container.published:
+            if port.host_address is not None:
+                yield parse_address(port.host_address)[1]
+
+
+def _shape(host: Host, namespaces: Namespaces, container: Container, family: Family) -> Hashable | None:
+    """Return what a container must have in common with others; None for one that stands alone."""
+    namespace = container.namespace
+    if len(container.endpoints) != 1 or not container.running or container.network_mode == "host":
+        return None
+    if container.network_mode.startswith("container:") or namespace.nftables or own_rules(namespace, family):
+        return None
+    (endpoint,) = container.endpoints.values()
+    own = [
+        entry.address
+        for interface, entry in namespace.addresses(family)
+        if interface.kind != "loopback" and entry.scope != "link"
+    ]
+    if own != [endpoint.address(family)] or not _is_left_alone(namespaces, namespace, family):
+        return None
+    port = host.namespace.interfaces.get(endpoint.bridge_port or "")
+    link = (port.isolated, port.hairpin, port.mtu, port.master) if port is not None else None
+    inside = tuple((one.name, one.kind, one.mtu, one.up) for one in namespace.interfaces.values())
+    routes = frozenset(_plain(route, own[0]) for route in routes_of(namespace, family))
+    settings = tuple(sorted(namespace.sysctls.items()))
+    return (
+        endpoint.network,
+        endpoint.gateways.get(family),
+        link,
+        inside,
+        routes,
+        settings,
+        namespace.listeners,
+    )
+
+
+def _plain(route: Any, own: int) -> Hashable:
+    """Return a route without the container's own address."""
+    return tuple(
+        "own" if value == own else value
+        for name, value in route
+        if name not in ("protocol",) and isinstance(value, Hashable)
+    )
+
+
+def _is_left_alone(namespaces: Namespaces, namespace: Namespace, family: Family) -> bool:
+    """Return whether the rules of a namespace are about loopback addresses alone."""
+    for program in namespaces.hooks_of(namespace).programs(family):
+        for table in program.ruleset.tables.values():
+            for chain in table.chains.values():
+                if not chain.builtin:
+                    continue
+                if (chain.policy or "ACCEPT") != "ACCEPT":
+                    return False
+                for rule in chain.rules:
+                    target = rule.parameters.destination
+                    if target is None or not target.mask or not is_loopback(family, target.address):
+                        return False
+    return True
