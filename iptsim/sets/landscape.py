@@ -15,6 +15,7 @@ from iptsim.netfilter.program import Program
 from iptsim.packet import Context, Family, Unknown
 from iptsim.sets.chains import Chains
 from iptsim.sets.groups import groups_of
+from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Result, results_of
@@ -86,7 +87,8 @@ class Landscape:
     def _chains_of(self, program: Program) -> Chains:
         found = self._chains.get(id(program))
         if found is None:
-            found = self._chains[id(program)] = Chains(self.space, program, apart=self.apart)
+            known = known_ipsets(self.space, program, self.host.ipsets)
+            found = self._chains[id(program)] = Chains(self.space, program, known=known, apart=self.apart)
         return found
 
     def pulled(self, result: Result, shared: dict[str, Bits], header: Header) -> Any:

@@ -35,6 +35,7 @@ SAMPLE: list[tuple[str, Family]] = [
     ("hosts/kube", 4),
     ("hosts/libvirt", 4),
     ("hosts/ufw", 4),
+    ("hosts/fail2ban", 4),
 ]
 
 
