@@ -1,0 +1,107 @@
+"""Batches are decided alike in this process, in several, and on a cluster of Dask of several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import distributed
+import pyarrow as pa
+import pytest
+
+from iptsim.cli import main
+from iptsim.errors import UsageError
+from iptsim.flows import engines, logs, running
+from iptsim.flows.engines import engine_of
+from iptsim.host.capture import load_host
+from tests.flows.comparing import addresses_in, batch_of, random_records
+
+PUBLISHED = Path(__file__).parent.parent.parent / "fixtures/captures/docker-28.5/published"
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def batches() -> list[pa.RecordBatch]:
+    random, pool = Random(7), addresses_in(PUBLISHED)
+    return [batch_of(random_records(random, pool, 60)) for _ in range(12)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A scheduler and two workers, each a process with its nanny."""
+    made: Any = distributed.LocalCluster  # type: ignore[attr-defined,unused-ignore]
+    with made(n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True) as found:
+        yield found
+
+
+def answers(engine: str, batches: list[pa.RecordBatch]) -> list[list[Any]]:
+    """Return the answer to each record of each batch."""
+    with engine_of(engine, [load_host(PUBLISHED)]) as decide:
+        return [[found[number] for number in numbers] for ((found, numbers),) in decide(iter(batches))]
+
+
+def test_processes(batches: list[pa.RecordBatch]) -> None:
+    assert answers("processes=2", batches) == answers("", batches)
+
+
+def test_a_cluster(batches: list[pa.RecordBatch], cluster: Any) -> None:
+    assert answers(f"dask={cluster.scheduler_address}", batches) == answers("", batches)
+
+
+def test_a_killed_worker_loses_and_doubles_nothing(batches: list[pa.RecordBatch], cluster: Any) -> None:
+    killed = []
+
+    def fed() -> Iterator[pa.RecordBatch]:
+        for number, batch in enumerate(batches * 3):
+            if number == 15:
+                with distributed.Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call,unused-ignore]
+                    pids = client.run(os.getpid)  # type: ignore[no-untyped-call,unused-ignore]
+                killed.append(next(iter(pids.values())))
+                os.kill(killed[0], signal.SIGKILL)
+            yield batch
+
+    with engine_of(f"dask={cluster.scheduler_address}", [load_host(PUBLISHED)]) as decide:
+        found = [[answers[number] for number in numbers] for ((answers, numbers),) in decide(fed())]
+    assert killed
+    assert found == answers("", batches) * 3
+
+
+def test_the_command_on_a_cluster(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "read_log", lambda name, columns: logs.read_log(name, columns, 50))
+    records = random_records(Random(3), addresses_in(PUBLISHED), 180)
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    results = []
+    for name, engine in (("one", ""), ("many", f"dask={cluster.scheduler_address}")):
+        file = tmp_path / f"{name}.jsonl"
+        assert main(["flows", str(PUBLISHED), str(log), "-o", str(file), "--engine", engine]) == 0
+        results.append(file.read_text())
+    assert results[0] == results[1]
+    assert results[0].count("\n") == 180
+
+
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_PATIENCE", "1s")
+    with (
+        pytest.raises(UsageError, match="the Dask scheduler tcp:.* does not answer"),
+        engine_of("dask=tcp://127.0.0.1:9", [load_host(PUBLISHED)]),
+    ):
+        pass
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(engines, "import_module", missing)
+    with (
+        pytest.raises(UsageError, match=r"pip install 'iptsim\[dask\]'"),
+        engine_of("dask", [load_host(PUBLISHED)]),
+    ):
+        pass
