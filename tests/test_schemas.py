@@ -49,6 +49,14 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     "parting": {"before": "step", "after": "step"},
     "shift": {"before": "outcome", "after": "outcome"},
     "rules": {"chains": "chain", "rules": "listed", "teach": "word"},
+    "flows": {
+        "verdicts": None, "deciders": "decider", "blocked": "blocked", "unmatched": "unmatched",
+        "differences": "difference",
+    },
+    "decider": {"counters": "counters"},
+    "blocked": {"sources": "talker"},
+    "difference": {"before": "fate", "after": "fate", "samples": None},
+    "hosts": {"errors": "unread", "findings": "shared", "outliers": "outlier", "results": "result"},
     "people": {"people": "person", "zones": None, "jails": None},
     "reachability": {"rows": "row"},
     "row": {"rule": "rule"},
@@ -144,7 +152,16 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
     paste.write_text(
         "[UFW BLOCK] IN=eth0 OUT= SRC=203.0.113.9 DST=192.0.2.10 LEN=60 TTL=64 ID=1 PROTO=TCP SPT=4536 DPT=22 SYN\n"
     )
+    log = questions.with_name("log.csv")
+    log.write_text("src,dst,dport\n172.17.0.3,172.17.0.2,80\n192.0.2.20,172.17.0.2,22\n")
+    hosts = questions.with_name("hosts")
+    hosts.mkdir()
+    for name, rules in (("web1", 2), ("web2", 2), ("web3", 2), ("web6", 2), ("web4", 1), ("web5", 0)):
+        dump = "*filter\n:FORWARD DROP [0:0]\n" + "-A FORWARD -j ACCEPT\n-A FORWARD -j DROP\n"[: rules * 21]
+        (hosts / name).write_text(f"{dump}COMMIT\n" if rules else "no rules\n")
     for kind, *words in (
+        ("flows", "flows", _ICC_OFF, str(log), "--against", str(_CAPTURES / "docker-28.5/icc-on")),
+        ("hosts", "lint", str(hosts), "--summary"),
         ("trace", "explain", _ICC_OFF, *packet, "--verbose", "--teach", "--proposals"),
         ("trace", "explain", _ICC_OFF, "--batch", str(questions)),
         ("people", "explain", _ICC_OFF),

@@ -89,7 +89,7 @@ def test_the_command_on_a_cluster(tmp_path: Path, cluster: Any, monkeypatch: pyt
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "_PATIENCE", "1s")
     with (
-        pytest.raises(UsageError, match="the Dask scheduler tcp:.* does not answer"),
+        pytest.raises(UsageError, match=r"the Dask scheduler tcp:.* does not answer"),
         engine_of("dask=tcp://127.0.0.1:9", [load_host(PUBLISHED)]),
     ):
         pass
