@@ -176,10 +176,11 @@ class ClassWalk:
             return None
         packet = self._joined(context)
         context.table, context.backend, context.version = table, program.backend, program.version
-        options = list(self._options(kernel, context, packet, results))
-        leading = next(one for one in options if self.leading & one.packets != self.nothing)
+        leading = next(self._options(kernel, context, packet, results, self.leading))
         result = leading.result
         self.leading &= leading.packets
+        alike = [one for one in results if _may_join(one, leading)]
+        options = self._options(kernel, context, packet, alike, self.packets)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(_any(self.bits.false, (one.packets for one in together)))
         if result.kind != "ACCEPT":
@@ -240,11 +241,12 @@ class ClassWalk:
     # -- at a base chain ---------------------------------------------------------------------------------
 
     def _options(
-        self, kernel: Kernel, context: Context, packet: Leader, results: Sequence[Result]
+        self, kernel: Kernel, context: Context, packet: Leader, results: Sequence[Result], packets: Any
     ) -> Iterator[_Option]:
+        """Yield what a base chain does to some of the packets."""
         shared = self._shared(context, results)
         for part in packet.parts:
-            here = part.packets & self.packets
+            here = part.packets & packets
             if here == self.nothing:
                 continue
             header = self._at_hook(part, context)
@@ -475,6 +477,14 @@ _CARRIED = frozenset({
     "ct.state=SNAT", "ct.state=DNAT",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
+
+
+def _may_join(result: Result, leading: _Option) -> bool:
+    """Return whether packets to which a result applies may go on with those that lead."""
+    other = leading.result
+    if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
+        return result.kind == other.kind == "ACCEPT"
+    return result.region is None or leading.region is None or result.region == leading.region
 
 
 def _any(nothing: Any, functions: Iterator[Any]) -> Any:

@@ -80,7 +80,7 @@ class Landscape:
         found = self._results.get(key)
         if found is None:
             idle = program.is_idle(table, hook) or program.chain(table, hook) is None
-            found = () if idle else tuple(results_of(self._chains_of(program), table, hook))
+            found = () if idle else tuple(results_of(self._chains_of(program), self.regions, table, hook))
             self._results[key] = found
         return found
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
 from iptsim.sets.chains import Chains
+from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.rewriting import Rewriting
 
 
@@ -20,6 +21,7 @@ class Result(NamedTuple):
         rule: the line of the rule that decides, where rules are kept apart; None for a policy.
         packets: to which packets, as they come to the chain: a function.
         fields: the fields and decisions that these depend on.
+        region: where a translation leads that has only one address.
     """
 
     kind: str
@@ -28,12 +30,15 @@ class Result(NamedTuple):
     rule: int | None
     packets: Any
     fields: tuple[str, ...]
+    region: Prefix | None = None
 
 
-def results_of(chains: Chains, table: str, hook: str) -> Iterator[Result]:
+def results_of(chains: Chains, regions: Regions, table: str, hook: str) -> Iterator[Result]:
     """Yield what a base chain does."""
     for outcome, packets in chains.base(table, hook).outcomes.items():
         kind = "ACCEPT" if outcome.kind == "TRANSLATE" else outcome.kind
-        yield Result(
-            kind, outcome.rewriting, outcome.translation, outcome.rule, packets.function, packets.fields
-        )
+        wanted, region = outcome.translation, None
+        if wanted is not None and wanted.addresses is not None and wanted.netmap is None:
+            first, last = wanted.addresses
+            region = regions.of(first) if first == last else None
+        yield Result(kind, outcome.rewriting, wanted, outcome.rule, packets.function, packets.fields, region)

@@ -62,6 +62,9 @@ class Fields:
     def __init__(self, layout: Layout, decide: Callable[[Hashable, Text], Any]) -> None:
         self.layout, self.decide = layout, decide
         self.true, self.false = layout.engine.true, layout.engine.false
+        #: packets of protocols with ports
+        protocols = tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS))
+        self.ported = layout.ranges(layout.places["proto"], protocols)
         self._own: dict[str, Bits] = {}
         self._constants: dict[tuple[str, int], Bits] = {}
         self._spans: dict[tuple[str, int, int], Any] = {}
@@ -221,13 +224,11 @@ def _ports(
     fields: Fields, wanted: Translation, packets: Any, port: Bits, key: Hashable
 ) -> Iterator[tuple[Any, Bits]]:
     """Yield the ports that a translation gives packets (_choose_port in `iptsim/netfilter/nat.py`)."""
-    place = fields.layout.places["proto"]
-    ported = fields.layout.ranges(place, tuple((proto, proto) for proto in sorted(PORT_PROTOCOLS)))
     if wanted.ports is None and not wanted.random:
         yield packets, port
         return
-    yield packets & ~ported, port
-    packets &= ported
+    yield packets & ~fields.ported, port
+    packets &= fields.ported
     name = "dport" if wanted.side == "dst" else "sport"
     why = message("a port that is picked at random")
     if wanted.ports is None:
