@@ -58,7 +58,10 @@ class Engine(Protocol):
     def pick(self, function: Any) -> dict[int, bool]:
         """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
 
-    def exists(self, function: Any, variables: Iterable[int]) -> Any:
+    def cube(self, variables: Iterable[int]) -> Any:
+        """Return some variables as :meth:`exists` takes them."""
+
+    def exists(self, function: Any, cube: Any) -> Any:
         """Return where a function is true for some values of some variables."""
 
     def substitute(self, function: Any, replacements: Mapping[int, Any]) -> Any:

@@ -200,9 +200,8 @@ class Chains:
     def decisions(self, node: Node) -> frozenset[str]:
         """Return what is undecided in a chain that was summarised, or in one that it calls: places of the layout."""
         found = set(self._decided.get(node, ()))
-        for prepared in self._prepared(node):
-            if prepared.jump is not None:
-                found |= self.decisions(Node(node.place, prepared.jump.chain))
+        for called in self.program.graph.successors(node) if node in self.program.graph else ():
+            found |= self.decisions(called)
         return frozenset(found)
 
     def _prepared(self, node: Node) -> Iterator[Prepared]:

@@ -93,6 +93,7 @@ class Layout:
     engine: Engine
     places: dict[str, Place] = field(default_factory=dict)
     _owners: list[Place] = field(default_factory=list)
+    _undecided: tuple[int, Any] = (-1, None)
 
     def __post_init__(self) -> None:
         for key, bits in _HEADER:
@@ -111,11 +112,13 @@ class Layout:
         self._owners += [place] * place.bits
         return place
 
-    def undecided(self) -> list[int]:
-        """Return the variables of what is no field of the header."""
-        return [
-            number for place in self.places.values() if place.why is not None for number in place.variables
-        ]
+    def undecided(self) -> Any:
+        """Return the variables of what is no field of the header, as the engine takes them."""
+        count = len(self._owners)
+        if self._undecided[0] != count:
+            numbers = (number for number, place in enumerate(self._owners) if place.why is not None)
+            self._undecided = count, self.engine.cube(numbers)
+        return self._undecided[1]
 
     def place_of(self, variable: int) -> Place:
         """Return the field that a variable belongs to."""

@@ -22,7 +22,7 @@ class OxiddEngine:
     @property
     def nodes(self) -> int:
         """How many nodes it holds."""
-        return self._manager.num_inner_nodes()
+        return self._manager.approx_num_inner_nodes()
 
     def add(self, count: int) -> int:
         """Add variables after all others, and return the number of the first."""
@@ -49,11 +49,15 @@ class OxiddEngine:
             function = high if needed else low
         return found
 
-    def exists(self, function: BCDDFunction, variables: Iterable[int]) -> BCDDFunction:
-        """Return where a function is true for some values of some variables."""
+    def cube(self, variables: Iterable[int]) -> BCDDFunction:
+        """Return some variables as :meth:`exists` takes them."""
         cube = self.true
         for number in sorted(variables, reverse=True):
             cube = self._manager.var(number) & cube
+        return cube
+
+    def exists(self, function: BCDDFunction, cube: BCDDFunction) -> BCDDFunction:
+        """Return where a function is true for some values of some variables."""
         return function.exists(cube)
 
     def substitute(self, function: BCDDFunction, replacements: Mapping[int, BCDDFunction]) -> BCDDFunction:

@@ -78,7 +78,11 @@ class PacketSet:
     def without(self, *fields: str) -> PacketSet:
         """Return the packets that are in the set for some value of the fields."""
         gone = [number for key in fields for number in self.layout.places[key].variables]
-        return PacketSet(self.layout, self.layout.engine.exists(self.function, gone))
+        return self.without_bits(self.layout.engine.cube(gone))
+
+    def without_bits(self, cube: Any) -> PacketSet:
+        """Return the packets that are in the set for some value of some bits, which the engine has put together."""
+        return PacketSet(self.layout, self.layout.engine.exists(self.function, cube))
 
     def only(self, *fields: str) -> PacketSet:
         """Return the packets whose values of the fields some packet of the set has."""
@@ -87,7 +91,7 @@ class PacketSet:
     @property
     def may(self) -> PacketSet:
         """The packets that are in the set if what is undecided goes some way."""
-        return PacketSet(self.layout, self.layout.engine.exists(self.function, self.layout.undecided()))
+        return self.without_bits(self.layout.undecided())
 
     @property
     def must(self) -> PacketSet:

@@ -113,10 +113,14 @@ class PythonEngine:
             edge = self._high[node] ^ complement if needed else low
         return found
 
-    def exists(self, function: PythonFunction, variables: Iterable[int]) -> PythonFunction:
+    def cube(self, variables: Iterable[int]) -> tuple[frozenset[int], int]:
+        """Return some variables as :meth:`exists` takes them, with the last of them."""
+        chosen = frozenset(variables)
+        return chosen, max(chosen, default=-1)
+
+    def exists(self, function: PythonFunction, cube: tuple[frozenset[int], int]) -> PythonFunction:
         """Return where a function is true for some values of some variables."""
-        gone = set(variables)
-        last = max(gone, default=-1)
+        gone, last = cube
 
         def step(number: int, high: int, low: int) -> int:
             return self._both(high ^ 1, low ^ 1) ^ 1 if number in gone else self._node(number, high, low)

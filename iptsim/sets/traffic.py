@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
@@ -67,7 +67,8 @@ class Traffic:
         #: the summaries of base chains
         self.bases = {hook: chains.base(table, hook) for hook in hooks}
         self._calls: dict[Summary, list[Call]] = {}
-        self._kept: dict[Node, frozenset[str]] = {}
+        #: what a chain tests as well -> all that is undecided beside it, as the engine takes it
+        self._forgotten: dict[frozenset[str], Any] = {}
         self._entered: dict[Summary, PacketSet] = {}
         for summary in self._callers_first():
             self._enter(summary)
@@ -126,17 +127,16 @@ class Traffic:
 
     def _forget(self, packets: PacketSet, node: Node) -> PacketSet:
         """Return packets without what was decided about them before, apart from what a chain tests as well."""
-        kept = self._kept_of(node)
-        layout = self.space.layout
-        return packets.without(
-            *(key for key in layout.places if key not in layout.header and key not in kept)
-        )
-
-    def _kept_of(self, node: Node) -> frozenset[str]:
-        if node not in self._kept:
-            # what is decided anew is another decision there
-            self._kept[node] = self.chains.decisions(node) - self.space.anew
-        return self._kept[node]
+        # what is decided anew is another decision there
+        kept = self.chains.decisions(node) - self.space.anew
+        if kept not in self._forgotten:
+            layout = self.space.layout
+            places = (
+                place for key, place in layout.places.items() if place.why is not None and key not in kept
+            )
+            numbers = (number for place in places for number in place.variables)
+            self._forgotten[kept] = layout.engine.cube(numbers)
+        return packets.without_bits(self._forgotten[kept])
 
     def at_hook(self, hook: str) -> PacketSet:
         """Return the packets that the kernel can have at a hook in this table."""
