@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from iptsim.question.model import Question
     from iptsim.reach import Reachability, reachability
     from iptsim.render.picker import picker
+    from iptsim.sets.differences import Difference, differences
+    from iptsim.sets.fates import Fate, Fates, fates
+    from iptsim.sets.packets import PacketSet
+    from iptsim.sets.space import Space
     from iptsim.sources import load, load_host, loads_host
 
 register_all()
@@ -51,7 +55,14 @@ _HOMES = {
     "Trace": "iptsim.netfilter.trace",
     "WhatIf": "iptsim.alternatives",
     "dumps": "iptsim.dump",
+    "Difference": "iptsim.sets.differences",
+    "Fate": "iptsim.sets.fates",
+    "Fates": "iptsim.sets.fates",
+    "PacketSet": "iptsim.sets.packets",
+    "Space": "iptsim.sets.space",
+    "differences": "iptsim.sets.differences",
     "explain": "iptsim.api",
+    "fates": "iptsim.sets.fates",
     "explain_many": "iptsim.api",
     "language": "iptsim.languages",
     "lint": "iptsim.findings",
@@ -69,20 +80,27 @@ _HOMES = {
 
 __all__ = [
     "Answers",
+    "Difference",
     "Explanation",
+    "Fate",
+    "Fates",
     "Finding",
     "Host",
     "IptsimError",
     "Packet",
+    "PacketSet",
     "Question",
     "Reachability",
     "Ruleset",
+    "Space",
     "Trace",
     "WhatIf",
     "__version__",
+    "differences",
     "dumps",
     "explain",
     "explain_many",
+    "fates",
     "language",
     "lint",
     "load",

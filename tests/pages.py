@@ -225,6 +225,11 @@ _TITLES = {
         "Proposals",
         "`iptsim.proposals(host, answer).frame()`: changes that would allow a packet, or block it.",
     ),
+    "packets": (
+        "Sets of packets",
+        "`PacketSet.frame()`: the packets, as few lines, which exclude each other.",
+    ),
+    "fates": ("Fates", "`iptsim.fates(host).frame()`: what happens to all packets."),
     "findings": ("Findings", "`iptsim.lint(host).frame()`: likely problems."),
 }
 

@@ -22,6 +22,9 @@ from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
 from iptsim.render.rules import rule_json
 from iptsim.render.visits_text import changes_of
+from iptsim.sets.fates import Fates
+from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.packets import PacketSet
 
 if TYPE_CHECKING:
     import pandas
@@ -134,6 +137,35 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "opens": Column("number", "how many other connections it opens"),
         "closes": Column("number", "how many it closes"),
         "alters": Column("number", "how many get another destination or verdict"),
+    },
+    "packets": {
+        "from": Column("text", "source addresses, as prefixes and ranges; empty for any"),
+        "in": Column("text", "interfaces that the packets arrive by; empty for any"),
+        "to": Column("text", "destination addresses"),
+        "out": Column("text", "interfaces that they leave by"),
+        "proto": Column("text", "protocols"),
+        "sports": Column("text", "source ports"),
+        "dports": Column("text", "destination ports"),
+        "state": Column("text", "states of the connection"),
+    },
+    "fates": {
+        "fate": Column(
+            "number", "number of the fate, from 0; a row for each line that describes its packets"
+        ),
+        "sender": Column(
+            "text", '"internet", "host", a container; empty for other networks behind an interface'
+        ),
+        "from": Column("text", "source addresses"),
+        "in": Column("text", "interface that the packets arrive by"),
+        "to": Column("text", "destination addresses"),
+        "proto": Column("text", "protocols"),
+        "sports": Column("text", "source ports"),
+        "dports": Column("text", "destination ports"),
+        "verdict": Column("text", "ACCEPT, DROP, REJECT or DEPENDS"),
+        "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
+        "delivered": Column("text", "where the request arrives: a container, host or outside"),
+        "reply": Column("text", "the verdict on the reply"),
+        "rule": Column("text", "the rule that decides"),
     },
     "findings": {
         "code": Column("text", "the finding's stable code (docs/findings.md)"),
@@ -360,6 +392,34 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "after_at": shift.after.at,
         "change": shift.kind,
     }
+
+
+@_rows.register
+def _(packets: PacketSet) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "packets", (_listed(line) for line in packet_lines(packets, packets.layout.family))
+
+
+@_rows.register
+def _(all_fates: Fates) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "fates", (
+        {
+            **_listed(line),
+            "fate": number,
+            "sender": fate.sender or "",
+            "in": fate.iif,
+            "verdict": fate.verdict,
+            "reason": fate.code,
+            "delivered": "" if fate.delivered is None else fate.delivered[1] or fate.delivered[0],
+            "reply": fate.reply or "",
+            "rule": fate.decides.text if isinstance(fate.decides, Rule) else "",
+        }
+        for number, fate in enumerate(all_fates)
+        for line in packet_lines(fate.packets, all_fates.family)
+    )
+
+
+def _listed(line: PacketLine) -> dict[str, str]:
+    return {name: ",".join(line.texts(name)) for name in line.values}
 
 
 @_rows.register

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import and_
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from iptsim.asking import ask
 from iptsim.dump.ruleset import Rule
@@ -33,6 +34,11 @@ from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.senders import Class, Classes, Sender, senders_of
 from iptsim.sets.space import Space
+from iptsim.shown import made
+from iptsim.sources import load_host
+
+if TYPE_CHECKING:
+    import pandas
 
 Certain = Literal["must", "may"]
 STATES = ("new", "established", "related", "invalid", "untracked")
@@ -158,6 +164,15 @@ class Fates(Sequence[Fate]):
 
     # -- some of them ---------------------------------------------------------------------------------
 
+    def frame(self) -> pandas.DataFrame:
+        """Return a table with a row for each line that describes the packets of a fate.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        frame: pandas.DataFrame = made("frame", self)
+        return frame
+
     def open(self) -> list[Fate]:
         """Return what gets in from the internet: to the host, or to what is behind it."""
         return [
@@ -265,16 +280,16 @@ class Fates(Sequence[Fate]):
             tuple(self._translated(group)),
             replies.pop() if len(replies) == 1 else None,
             traces[0].listening,
-            self.classes.one(sender, group[0][1].function)[0],
+            self.classes.one(sender, packets.function)[0],
             self,
             sender,
         )
 
     def _translated(self, group: list[tuple[Class, PacketSet]]) -> Iterator[dict[str, str]]:
         """Yield what nat makes of packets, each once."""
-        for made in dict.fromkeys(self.made(part) for one, _ in group for part in one.parts):
-            if made:
-                yield dict(made)
+        for changed in dict.fromkeys(self.made(part) for one, _ in group for part in one.parts):
+            if changed:
+                yield dict(changed)
 
     def made(self, part: Part) -> tuple[tuple[str, str], ...]:
         """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""
@@ -309,7 +324,7 @@ def _header(values: Mapping[str, Any], space: Space) -> dict[str, Any]:
 
 
 def fates(
-    host: Host,
+    host: Host | str | Path,
     family: Family = 4,
     *,
     space: Space | None = None,
@@ -323,7 +338,7 @@ def fates(
     """Return the fates of all packets on a host.
 
     Args:
-        host: the host.
+        host: the host; or a capture, a dump or another source that :func:`iptsim.load_host` reads.
         family: 4 or 6.
         space: the space of the sets, to compare them with those of another host; by default a new one.
         senders: "internet", "host", names of containers, interfaces (the networks behind them), or networks such as
@@ -345,6 +360,7 @@ def fates(
                 "unknown state {state}; choose from: {choices}", state=repr(state), choices=", ".join(STATES)
             )
         )
+    host = host if isinstance(host, Host) else load_host(host)
     space = space or Space(family)
     land = Landscape(host, space, apart=apart)
     asked = Classes(land, state=state).packets()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message
+from iptsim.packet import PORT_PROTOCOLS, TCP, address_text, protocol_name
 from iptsim.sets.layout import Layout, Place
 from iptsim.sets.numbering import Words, united
+from iptsim.shown import made
+
+if TYPE_CHECKING:
+    import pandas
 
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
@@ -193,6 +198,32 @@ class PacketSet:
             raise UsageError(message("the set of packets is empty"))
         bits = self.layout.engine.pick(self.function)
         return {key: _value(place, bits) for key, place in self.layout.places.items()}
+
+    def witness(self) -> dict[str, Any]:
+        """Return one packet of the set as a batch line, if possible one of TCP.
+
+        Raises:
+            UsageError: the set is empty.
+        """
+        layout = self.layout
+        usual = PacketSet(layout, self.function & layout.ranges(layout.places["proto"], ((TCP, TCP),)))
+        values = (usual or self).one()
+        line: dict[str, Any] = {name: address_text(layout.family, values[name]) for name in ("src", "dst")}
+        if self.depends_on("in_interface") and values["in_interface"]:
+            line["in"] = values["in_interface"]
+        line["proto"] = protocol_name(values["proto"])
+        if values["proto"] in PORT_PROTOCOLS:
+            line |= {name: values[name] for name in ("sport", "dport")}
+        return line
+
+    def frame(self) -> pandas.DataFrame:
+        """Return a table with a row for each line that describes the set.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        frame: pandas.DataFrame = made("frame", self)
+        return frame
 
     def _values(self, place: Place, ranges: Ranges) -> FieldValues:
         if place.values:

@@ -151,6 +151,17 @@ class Classes:
         #: a program that sends there sends to itself
         self._unspecified = land.regions.of(0)
         self._of_groups: dict[Any, list[Class]] = {}
+        outside = outside_address(land.host, land.family)
+        facing = self._picked(land.host.namespace, outside)
+        #: what a packet that stands for others has if it may
+        self._usual = [
+            ("proto", TCP),
+            ("sport", DEFAULT_SPORT),
+            ("dport", 80),
+            ("src", outside),
+            *([("dst", facing)] if facing is not None else []),
+            ("dst", outside),
+        ]
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
         """Yield the classes of some packets that set out at one place."""
@@ -284,11 +295,7 @@ class Classes:
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one of some packets, as a batch line and as a set."""
         space, nothing, family = self.space, self.land.bits.false, self.land.family
-        usual = (
-            ("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80),
-            ("src", outside_address(self.land.host, family)), ("dst", outside_address(self.land.host, family)),
-        )  # fmt: skip
-        for key, value in usual:
+        for key, value in self._usual:
             likely = packets & space.where(key, ((value, value),)).function
             packets = packets if likely == nothing else likely
         values = self._values(packets)
