@@ -48,7 +48,9 @@ class Pool:
 
     def text(self, text: Text) -> int:
         """Keep a text, made inert, and return its number."""
-        return self.once(str(text), printable(text))
+        told = str(text)
+        number = self._numbers.get(told)
+        return self.add(told, printable(told)) if number is None else number
 
 
 class Traces:
@@ -138,7 +140,14 @@ class Traces:
     def _ways(self, explanation: Explanation) -> int:
         """Keep which places of the map the packets pass, and how each path ends."""
         paths = tuple(
-            (path.kind, path.end, *map(self.texts.text, path.places))
+            (
+                path.kind,
+                path.end,
+                tuple(
+                    (self.texts.text(place), self.texts.text(change)) for place, change in path.translations
+                ),
+                *map(self.texts.text, path.places),
+            )
             for path in packet_paths(self.host, self._wiring, explanation)
         )
         return self.ways.once(paths, paths)
@@ -213,9 +222,12 @@ class Traces:
         return self.steps.add(key, value)
 
     def _skip(self, skip: Skipped) -> int:
+        key = id(skip.rule), skip.condition, skip.got
+        number = self.skips.number(key)
+        if number is not None:
+            return number
         rule = self.rule(skip.rule)
-        value = [rule, self.texts.text(skip.condition), self.texts.text(skip.got)]
-        return self.skips.once(tuple(value), value)
+        return self.skips.add(key, [rule, self.texts.text(skip.condition), self.texts.text(skip.got)])
 
 
 def _place(legs: list[Leg], wanted: Step) -> list[int]:

@@ -24,7 +24,11 @@
   }
   const code = (text) => make("code", {}, text);
   const isolated = (text) => make("bdi", {}, text);
-  const badge = (verdict, extra = "") => make(`span.badge.v-${tone(verdict)}${extra}`, {}, verdict);
+  const SIGNS = { ACCEPT: "✓", DROP: "✕", REJECT: "⊘", DEPENDS: "?", NAT: "⇄" };
+  const badge = (verdict, extra = "", text = verdict) => {
+    const sign = SIGNS[tone(verdict)];
+    return make(`span.badge.v-${tone(verdict)}${extra}`, {}, sign && make("span", { "aria-hidden": "true" }, sign, " "), text);
+  };
   const pairs = (...rows) => make("dl.pairs", {}, rows.filter((row) => row && row[1] !== "" && row[1] !== null).map(([term, ...about]) => [make("dt", {}, term), make("dd", {}, ...about)]));
 
   function tone(verdict) {
@@ -32,34 +36,19 @@
     return ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "DNPT", "SNPT"].includes(verdict) ? "NAT" : "OTHER";
   }
 
-  function table(heads, rows, label) {
-    return make("div.scroll", { tabindex: 0, role: "region", "aria-label": label },
-      make("table", {},
-        make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))),
-        make("tbody", {}, rows)));
-  }
-
   /* -- links into the page ------------------------------------------------------------------------------- */
 
   const link = (...parts) => "#" + parts.map((part) => encodeURIComponent(part)).join("/");
-  const kindOf = (ruleset) => ruleset.family + (ruleset.backend ? `-${ruleset.backend}` : "");
 
   const chainOf = new Map();   // number of a rule -> [ruleset, chain]
-  const ledFrom = new Map();   // chain -> numbers of the rules that lead there
   for (const ruleset of data.rulesets) {
-    const named = new Map(ruleset.chains.map((chain) => [`${chain.t} ${chain.c}`, chain]));
     for (const chain of ruleset.chains) {
-      for (const number of chain.r) {
-        chainOf.set(number, [ruleset, chain]);
-        const target = data.rules[number].j && named.get(`${chain.t} ${data.rules[number].j}`);
-        if (target) ledFrom.set(target, [...(ledFrom.get(target) || []), number]);
-      }
+      for (const number of chain.r) chainOf.set(number, [ruleset, chain]);
     }
   }
-  const ruleCount = (chain) => chain.r.length + (chain.z || 0);
   const rulePlace = (rule) => say("rule_place", { table: rule.t, chain: rule.c, number: rule.n });
-  const ruleHash = (number) => link("rule", kindOf(chainOf.get(number)[0]), data.rules[number].t, data.rules[number].c, data.rules[number].n);
-  const chainHash = (ruleset, chain) => link("chain", kindOf(ruleset), chain.t, chain.c);
+  const ruleHash = (number) => link("rule", chainOf.get(number)[0].kind, data.rules[number].t, data.rules[number].c, data.rules[number].n);
+  const chainHash = (ruleset, chain) => link("chain", ruleset.kind, chain.t, chain.c);
   function ruleLink(number, text) {
     const shown = text || rulePlace(data.rules[number]);
     return chainOf.has(number) ? make("a", { href: ruleHash(number) }, isolated(shown)) : isolated(shown);
@@ -74,79 +63,6 @@
     return rule.y ? `${ownerText(rule.o)}: ${rule.y}` : ownerText(rule.o);
   }
 
-  /* -- the host ------------------------------------------------------------------------------------------ */
-
-  function showHost() {
-    const about = data.about;
-    const body = byId("host-body");
-    const checked = data.tables.flatMap((one) => one.cells.flat()).filter((cell) => cell !== null).map((cell) => data.traces[cell]).filter((one) => one.v);
-    const refused = checked.filter((one) => one.q).length;
-    const chains = data.rulesets.reduce((sum, one) => sum + one.chains.length, 0);
-    const rules = data.rulesets.flatMap((one) => one.chains).reduce((sum, chain) => sum + ruleCount(chain), 0);
-    byId("lead").textContent = say("lead", {
-      accepted: count(checked.filter((one) => one.v === "ACCEPT" && !one.q).length), checked: count(checked.length),
-      findings: count(data.findings.length), rules: count(rules), chains: count(chains),
-    });
-    if (refused) byId("lead").append(" ", say("lead_refused", { refused: count(refused) }));
-    body.append(pairs(
-      [say("engine"), about.engine || say("no_engine")],
-      [say("addresses"), about.addresses.map((one) => make("span.list", {}, code(one)))],
-    ));
-    if (about.inferred) body.append(make("p", {}, say("inferred")));
-    else if (about.assumptions.length) body.append(make("h3", {}, say("assumed")));
-    if (about.assumptions.length) body.append(make("ul.bullets", {}, about.assumptions.map((one) => make("li", {}, one))));
-    const parts = [];
-    if (about.settings.length) {
-      const origin = (text) => (text === "default" ? say("origin_default") : text === "assumed" ? say("origin_assumed") : text);
-      parts.push(make("div", {}, make("h3", {}, say("settings")), table(
-        [say("setting"), say("value"), say("origin")],
-        about.settings.map(([name, value, from]) => make("tr", {}, make("th", { scope: "row" }, code(name)), make("td", {}, code(value)), make("td.soft", {}, isolated(origin(from))))),
-        say("settings"))));
-    }
-    if (about.networks.length) {
-      parts.push(make("div", {}, make("h3", {}, say("networks")), table(
-        [say("name"), say("bridge"), say("subnets"), say("options")],
-        about.networks.map((one) => make("tr", {},
-          make("th", { scope: "row" }, isolated(one.name)),
-          make("td", {}, one.bridge ? code(one.bridge) : one.driver),
-          make("td", {}, one.subnets.map((subnet) => make("span.list", {}, code(subnet)))),
-          make("td", {}, one.marks.map((mark) => make("span.tag", {}, mark))))),
-        say("networks"))));
-    }
-    body.append(make("div.columns", {}, parts));
-    if (about.containers.length) {
-      body.append(make("h3", {}, say("containers")), table(
-        [say("name"), say("networks"), say("addresses"), say("published")],
-        about.containers.map((one, number) => make("tr", { id: `container-${number}`, tabindex: -1 },
-          make("th", { scope: "row" }, isolated(one.name), one.running ? "" : make("span.tag", {}, say("stopped"))),
-          make("td", {}, isolated(one.networks.join(", "))),
-          make("td", {}, one.addresses.map((address) => make("span.list", {}, code(address)))),
-          make("td", {}, [...one.published, ...one.links.map((other) => `--link ${other}`)].map((port) => make("span.list", {}, code(port)))))),
-        say("containers")));
-    }
-  }
-
-  /* -- findings ------------------------------------------------------------------------------------------ */
-
-  function showFindings() {
-    const body = byId("findings-body");
-    if (!data.findings.length) body.append(make("p", {}, say("no_findings")));
-    data.findings.forEach((one, number) => {
-      const family = one.family === 6 && !one.title.includes("IPv6") ? say("of_family", { family: 6 }) : "";
-      const shown = one.shown === undefined ? null : data.traces[one.shown];
-      body.append(make("article.finding", { id: `finding-${number}`, tabindex: -1 },
-        make("span.tag", {}, one.code), family && make("span.tag", {}, family),
-        make("h3", {}, isolated(one.title)),
-        make("p", {}, isolated(one.consequence)),
-        pairs(
-          [say("remedy"), isolated(one.remedy)],
-          [say("evidence"), one.evidence.map((item) => make("div.evidence", {}, item.rule === undefined ? isolated(item.place) : ruleLink(item.rule, item.place), code(item.text)))],
-          shown && [say("example"),
-            make("div", {}, badge(shown.v), " ", isolated(`${data.strings[shown.f]} → ${data.strings[shown.t]}`), " ", make("a", { href: link("trace", "finding", number) }, say("see_trace"))),
-            one.command && code(one.command)])));
-    });
-  }
-
   /* -- the map: the way of the chosen packet is marked on it ----------------------------------------------- */
 
   const places = new Map([...document.querySelectorAll("#map [data-node]")].map((one) => [one.dataset.node, one]));
@@ -159,7 +75,9 @@
 
   function onMap(trace) {
     if (!trace || trace.w === undefined) return [];
-    const found = data.ways[trace.w].map(([kind, end, ...names]) => ({ kind, end, names: names.map((number) => data.strings[number]).filter((name) => places.has(name)) }))
+    const found = data.ways[trace.w].map(([kind, end, changes, ...names]) => ({ kind, end,
+      changes: changes.map((pair) => pair.map((number) => data.strings[number])).filter(([name]) => places.has(name)),
+      names: names.map((number) => data.strings[number]).filter((name) => places.has(name)) }))
       .filter((way) => way.names.length);
     // docker-proxy goes on where the packet arrived
     found.forEach((way, number) => { way.goesOn = way.end === "arrived" && number + 1 < found.length && found[number + 1].names[0] === way.names[way.names.length - 1]; });
@@ -170,12 +88,23 @@
   const CORNERS = { arrived: "M-4 0L-1 3.5L4-3.5", stop: "M-3.5-3.5L3.5 3.5M-3.5 3.5L3.5-3.5", open: "M-2.5-2Q0-7 2.5-2Q2 0 0 1M0 3V5" };
   const wayText = (trace) => onMap(trace).map((way) => `${way.names.map(labelOf).join(" → ")}${way.goesOn ? "" : ` ${ENDS[way.end]}`}`).join("; ");
 
+  function draw(tag, attributes, ...children) {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  }
+  /* What address translation changes, on the lower edge of the hook where it does. */
+  function showChange(place, change) {
+    const { x, y, height } = place.querySelector(".box").getBBox();
+    const number = place.querySelectorAll(".drawn-change").length;
+    const text = draw("text", { class: "change", x: x + 16, y: y + height + 8 + 17 * number }, `⇄ ${change}`);
+    const label = draw("g", { class: "drawn-end drawn-change" }, text);
+    place.append(label);
+    const size = text.getBBox();
+    label.prepend(draw("rect", { class: "change-back", x: size.x - 5, y: size.y - 1, width: size.width + 10, height: size.height + 2, rx: 4 }));
+  }
   function corner({ x, y, width }, end) {
-    const draw = (tag, attributes) => {
-      const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-      return element;
-    };
     const sign = draw("g", { class: "drawn-end", transform: `translate(${x + width} ${y})` });
     sign.append(draw("circle", { class: `badge ${end}`, r: 8 }), draw("path", { class: "sign", d: CORNERS[end] }));
     return sign;
@@ -191,6 +120,9 @@
         const before = way.names[number - 1];
         if (number) mark(lineOf(before, name) || lineOf(wiredTo(before), wiredTo(name)), "walked", reply && "reply" || "drawn");
       });
+      way.changes.forEach(([name, change]) => {
+        if (way.names.includes(name)) showChange(places.get(name), change);
+      });
       if (way.goesOn) continue;
       const last = places.get(way.names[way.names.length - 1]);
       mark(last, way.end);
@@ -199,143 +131,155 @@
     byId("map-way").replaceChildren(...(!trace || !trace.v ? [say("map_hint")] : [
       badge(trace.v), " ", isolated(`${data.strings[trace.f]} → ${data.strings[trace.t]}`), " ",
       trace.w === undefined ? say("map_other") : make("a", { href: chosenHash() }, say("see_trace"))]));
+    // what is marked last is drawn last: labels and signs are above the boxes
+    document.querySelectorAll("#map .drawn-end").forEach((one) => one.parentNode.parentNode.append(one.parentNode));
   }
 
-  /* -- reachability -------------------------------------------------------------------------------------- */
+  /* -- the map: zoom; moving it is scrolling -------------------------------------------------------------- */
 
-  const SIGNS = { ACCEPT: "✓", DROP: "✕", REJECT: "⊘", DEPENDS: "?" };
-  const whatText = (line) => (line[1] === "other ports" ? say("other_ports") : line[1]);
+  const frame = document.querySelector("#map .picture");
+  const drawing = frame.querySelector("svg");
+  const natural = drawing.viewBox.baseVal.width;
+  const CLOSEST = 4;
+  let zoomed = 0;   // 0: fits the frame
+  const fitting = () => Math.min(1, frame.clientWidth / natural);
+  /* Zoom so that a point of the frame keeps its place. */
+  function zoomTo(scale, x = frame.clientWidth / 2, y = frame.clientHeight / 2) {
+    const before = drawing.getBoundingClientRect().width / natural;
+    const to = Math.min(Math.max(scale, fitting()), CLOSEST);
+    zoomed = to > fitting() ? to : 0;
+    drawing.style.width = `${to * natural}px`;
+    drawing.style.maxWidth = "none";
+    frame.scrollLeft = (frame.scrollLeft + x) * to / before - x;
+    frame.scrollTop = (frame.scrollTop + y) * to / before - y;
+    byId("zoom-out").setAttribute("aria-disabled", String(!zoomed));
+    byId("zoom-in").setAttribute("aria-disabled", String(to >= CLOSEST));
+  }
+  const scaleNow = () => drawing.getBoundingClientRect().width / natural;
+  const inFrame = (x, y) => { const box = frame.getBoundingClientRect(); return [x - box.left, y - box.top]; };
+  function watchMap() {
+    byId("zoom-in").addEventListener("click", () => zoomTo(scaleNow() * 1.4));
+    byId("zoom-out").addEventListener("click", () => zoomTo(scaleNow() / 1.4));
+    byId("zoom-fit").addEventListener("click", () => zoomTo(0));
+    frame.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      const to = { "+": scaleNow() * 1.4, "=": scaleNow() * 1.4, "-": scaleNow() / 1.4, 0: 0 }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      zoomTo(to);
+    });
+    frame.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return;
+      event.preventDefault();
+      zoomTo(scaleNow() * Math.exp(-event.deltaY / 300), ...inFrame(event.clientX, event.clientY));
+    }, { passive: false });
+    // two fingers: both the distance and the middle count
+    let pinch = null;
+    const fingers = (event) => {
+      const [one, other] = event.touches;
+      return { apart: Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY), middle: inFrame((one.clientX + other.clientX) / 2, (one.clientY + other.clientY) / 2) };
+    };
+    frame.addEventListener("touchstart", (event) => { pinch = event.touches.length === 2 ? { ...fingers(event), scale: scaleNow() } : null; }, { passive: true });
+    frame.addEventListener("touchmove", (event) => {
+      if (!pinch || event.touches.length !== 2) return;
+      event.preventDefault();
+      const now = fingers(event);
+      frame.scrollLeft += pinch.middle[0] - now.middle[0];
+      frame.scrollTop += pinch.middle[1] - now.middle[1];
+      pinch.middle = now.middle;
+      zoomTo(pinch.scale * now.apart / pinch.apart, ...now.middle);
+    }, { passive: false });
+    // a mouse has no finger to scroll with
+    frame.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse" || event.button) return;
+      const from = { x: event.clientX + frame.scrollLeft, y: event.clientY + frame.scrollTop };
+      const drag = (moved) => { frame.scrollLeft = from.x - moved.clientX; frame.scrollTop = from.y - moved.clientY; };
+      addEventListener("pointermove", drag);
+      addEventListener("pointerup", () => removeEventListener("pointermove", drag), { once: true });
+    });
+    addEventListener("resize", () => zoomTo(zoomed));
+    zoomTo(matchMedia("(max-width: 40rem)").matches ? 0.75 : 0, 0, 0);
+  }
+
+  /* -- reachability: its entries lead to their packet paths ----------------------------------------------- */
+
+  const whatText = (line) => (line[1] === "other ports" ? say("other_ports") : line[3] === null ? say("ping") : line[1]);
   const lineKey = (line) => (line[3] === null ? line[2] : `${line[3]}-${line[2]}`);
-  let folded = true;
   let familyShown = data.tables.length ? data.tables[0].family : 4;
   const tableOf = (family) => data.tables.find((one) => one.family === family);
   const traceHash = (grid, sender, line, ...more) => link("trace", grid.family, grid.senders[sender], grid.lines[line][0], lineKey(grid.lines[line]), ...more);
 
-  function groupName(names) {
-    return names.length > 3 ? say("and_more", { names: names.slice(0, 2).join(", "), count: names.length - 2 }) : names.join(", ");
-  }
-
-  function showReach() {
-    const body = byId("reach-body");
-    body.replaceChildren();
-    const grid = tableOf(familyShown);
-    if (!grid) {
-      body.append(make("p", {}, say("no_endpoints")));
-      return;
-    }
-    const foldable = grid.columns.length < grid.senders.length || grid.rows.length < grid.lines.length;
-    body.append(make("div.bar", {},
-      data.tables.length > 1 && familyChoice("reach-family", familyShown, (family) => { familyShown = family; showReach(); byId("reach-family").focus(); }),
-      foldable && make("label.check", {}, make("input", { type: "checkbox", id: "reach-alike", checked: !folded, on: { change: (event) => { folded = !event.target.checked; showReach(); byId("reach-alike").focus(); } } }), say("show_alike"))));
-    const columns = folded ? grid.columns : grid.senders.map((_, number) => [number]);
-    const rows = folded ? grid.rows : grid.lines.map((_, number) => [number]);
-    const cells = rows.map((row) => columns.map((column) => pick(grid, row, column)));
-    const body_rows = rows.map((row, y) => {
-      const receivers = [...new Set(row.map((line) => grid.lines[line][0]))];
-      const ports = [...new Set(row.map((line) => whatText(grid.lines[line])))];
-      return make("tr", {},
-        make("th", { scope: "row", title: [receivers.join(", "), ports.join(", ")].join(": ") }, isolated(groupName(receivers)), make("span.port", {}, groupName(ports))),
-        columns.map((_, x) => cellOf(grid, cells[y][x])));
+  function watchGrids() {
+    document.querySelectorAll("#reach .grid").forEach((box) => {
+      const grid = tableOf(Number(box.dataset.family));
+      box.querySelectorAll("a").forEach((one) => {
+        const [line, sender] = one.dataset.c.split(" ").map(Number);
+        one.href = traceHash(grid, sender, line);
+      });
+      box.tabIndex = -1;
+      roam(box.querySelector("table"));
     });
-    const box = make("div.scroll.grid", { id: "grid", tabindex: -1, role: "region", "aria-label": say("reach") },
-      make("table", { role: "grid", "aria-describedby": "grid-keys" },
-        make("thead", {}, make("tr", {},
-          make("th", { scope: "col" }, make("span.list", {}, `${say("from")} →`), make("span.list", {}, `${say("to_port")} ↓`)),
-          columns.map((column) => column.map((sender) => grid.senders[sender])).map((names) => make("th", { scope: "col", title: names.join(", ") }, isolated(groupName(names)))))),
-        make("tbody", {}, body_rows)));
-    body.append(box, make("p.hint", { id: "grid-keys" }, say("keys_grid")));
-    if (grid.leftOut) body.append(make("p", {}, say("left_out", { count: count(grid.leftOut) })));
-    roam(box.querySelector("table"));
-    body.append(codes(grid, box));
-    markChosen();
+    const reasons = document.querySelectorAll("#reach .codes li");
+    reasons.forEach((one) => {
+      const button = make("button", { type: "button", "aria-pressed": "false" }, one.firstChild.textContent);
+      one.firstChild.replaceWith(button);
+      button.addEventListener("click", () => {
+        const on = button.getAttribute("aria-pressed") !== "true";
+        reasons.forEach((other) => other.firstChild.setAttribute("aria-pressed", String(on && other === one)));
+        document.querySelectorAll("#reach .grid").forEach((box) => {
+          box.classList.toggle("only", on);
+          const grid = tableOf(Number(box.dataset.family));
+          const reasonOf = (entry) => { const [line, sender] = entry.dataset.c.split(" "); return data.traces[grid.cells[line][sender]].r; };
+          box.querySelectorAll("a").forEach((entry) => entry.classList.toggle("wanted", on && reasonOf(entry) === one.dataset.r));
+        });
+      });
+    });
   }
 
-  /* A cell of folded rows and columns represents all its pairs; show the first one. */
-  function pick(grid, row, column) {
-    for (const line of row) for (const sender of column) if (grid.cells[line][sender] !== null) return [line, sender];
-    return null;
-  }
-
-  function cellOf(grid, place) {
-    if (!place) return make("td.self", {}, "–", make("span.hidden", {}, say("itself")));
-    const [line, sender] = place;
-    const trace = data.traces[grid.cells[line][sender]];
-    const names = { from: grid.senders[sender], to: grid.lines[line][0], what: whatText(grid.lines[line]) };
-    const verdict = trace.q ? say("refused") : trace.v;
-    const label = trace.v ? say("cell", { ...names, verdict, reason: trace.r }) : say("cell_unasked", names);
-    const cell = make(`td.v-${trace.q ? "REFUSED" : tone(trace.v)}`, {},
-      make("a", { href: traceHash(grid, sender, line), tabindex: -1, "aria-label": label },
-        make("span.sign", { "aria-hidden": "true" }, trace.q ? "○" : SIGNS[trace.v] || "·"),
-        make("span.reason", {}, trace.q ? say("refused") : trace.v ? trace.r : say("unasked"))));
-    cell.dataset.code = trace.r || "";
-    cell.dataset.place = `${grid.family} ${line} ${sender}`;
-    return cell;
-  }
-
-  /* One cell takes part in the order of Tab; arrow keys lead from cell to cell. */
+  /* One entry takes part in the order of Tab; arrow keys lead from one to the next. */
   function roam(grid) {
-    const rows = [...grid.tBodies[0].rows].map((row) => [...row.cells].slice(1).map((cell) => cell.querySelector("a")));
-    const first = rows.flat().find(Boolean);
-    if (first) first.tabIndex = 0;
-    const move = (from, [dy, dx]) => {
-      let y = rows.findIndex((row) => row.includes(from));
-      let x = rows[y].indexOf(from);
-      do { y += dy; x += dx; } while (rows[y] && x in rows[y] && !rows[y][x]);
-      return rows[y] && rows[y][x];
+    const rows = [...grid.tBodies[0].rows].map((row) => [...row.cells].slice(1).map((cell) => [...cell.querySelectorAll("a")]));
+    const all = rows.flat(2);
+    all.forEach((one, number) => { one.tabIndex = number ? -1 : 0; });
+    const near = (from, dy, dx) => {
+      let y = rows.findIndex((row) => row.flat().includes(from));
+      let x = rows[y].findIndex((cell) => cell.includes(from));
+      const next = dy && rows[y][x][rows[y][x].indexOf(from) + dy];
+      if (next) return next;
+      do { y += dy; x += dx; } while (rows[y] && rows[y][x] && !rows[y][x].length);
+      const cell = rows[y] && rows[y][x] || [];
+      return dy < 0 ? cell[cell.length - 1] : cell[0];
     };
     grid.addEventListener("keydown", (event) => {
       const from = event.target.closest("a");
       const ways = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
       if (!from || event.altKey || event.ctrlKey || event.metaKey) return;
-      const row = rows.find((one) => one.includes(from));
+      const row = rows.find((one) => one.flat().includes(from)).flat();
       let to = null;
-      if (event.key in ways) to = move(from, ways[event.key]);
-      else if (event.key === "Home") to = row.find(Boolean);
-      else if (event.key === "End") to = [...row].reverse().find(Boolean);
+      if (event.key in ways) to = near(from, ...ways[event.key]);
+      else if (event.key === "Home") to = row[0];
+      else if (event.key === "End") to = row[row.length - 1];
       else return;
       event.preventDefault();
       if (to) to.focus();
     });
     grid.addEventListener("focusin", (event) => {
       const to = event.target.closest("a");
-      if (!to) return;
-      rows.flat().forEach((one) => { if (one) one.tabIndex = one === to ? 0 : -1; });
+      if (to) all.forEach((one) => { one.tabIndex = one === to ? 0 : -1; });
     });
   }
 
-  function codes(grid, box) {
-    const seen = new Map();
-    for (const cell of grid.cells.flat()) {
-      if (cell === null) continue;
-      const trace = data.traces[cell];
-      if (trace.v) seen.set(trace.r, (seen.get(trace.r) || new Map()).set(trace.v, ((seen.get(trace.r) || new Map()).get(trace.v) || 0) + 1));
-    }
-    const total = (verdicts) => [...verdicts.values()].reduce((sum, one) => sum + one, 0);
-    const list = make("ul", {}, [...seen].sort((one, other) => total(other[1]) - total(one[1])).map(([reason, verdicts]) => {
-      const button = make("button", { type: "button", "aria-pressed": "false" }, reason);
-      button.addEventListener("click", () => {
-        const on = button.getAttribute("aria-pressed") !== "true";
-        list.querySelectorAll("button").forEach((one) => one.setAttribute("aria-pressed", String(on && one === button)));
-        box.classList.toggle("only", on);
-        box.querySelectorAll("td").forEach((cell) => cell.classList.toggle("wanted", on && cell.dataset.code === reason));
-      });
-      return make("li", {}, make("span", {}, button, " ", make("span.soft", {}, count(total(verdicts)))), make("span", {}, data.reasons[reason]));
-    }));
-    return make("div.codes", {}, make("h3", {}, say("codes")), make("p.hint", {}, say("codes_hint")), list);
-  }
-
   function familyChoice(id, chosen, change) {
-    return make("label", {}, make("span.hidden", {}, say("family")),
-      make("select", { id, on: { change: (event) => change(Number(event.target.value)) } },
+    return make("div", {}, make("label", { for: id }, say("family")),
+      make("select", { id, on: { change: (event) => { change(Number(event.target.value)); byId(id).focus(); } } },
         data.tables.map((one) => make("option", { value: one.family, selected: one.family === chosen }, say("of_family", { family: one.family })))));
   }
 
   function markChosen() {
-    document.querySelectorAll("#grid .chosen").forEach((cell) => cell.classList.remove("chosen"));
+    document.querySelectorAll("#reach .chosen").forEach((cell) => cell.classList.remove("chosen"));
     if (!chosen.grid) return;
-    const place = `${chosen.grid.family} ${chosen.line} ${chosen.sender}`;
-    const cell = [...document.querySelectorAll("#grid td")].find((one) => one.dataset.place === place);
-    if (cell) cell.classList.add("chosen");
+    document.querySelectorAll(`#reach .grid[data-family="${chosen.grid.family}"] a[data-c="${chosen.line} ${chosen.sender}"]`)
+      .forEach((one) => one.classList.add("chosen"));
   }
 
   /* -- the trace ----------------------------------------------------------------------------------------- */
@@ -380,6 +324,10 @@
     const lines = none ? [] : linesOf(grid, chosen.sender).filter((line) => grid.lines[line][0] === receiver);
     const empty = none ? [["", "–"]] : [];
     box.append(make("div.form", {},
+      data.tables.length > 1 && familyChoice("trace-family", grid.family, (family) => {
+        familyShown = family;
+        choose({ grid: null, finding: null });
+      }),
       select("trace-from", say("from"), [...empty, ...grid.senders.map((name, number) => [number, name])], none ? "" : chosen.sender,
         (value) => value !== "" && go(Number(value), none ? "" : receiver, none ? -1 : chosen.line)),
       select("trace-to", say("to"), none ? empty : receivers.map((name) => [name, name]), receiver, (value) => go(chosen.sender, value, chosen.line)),
@@ -393,10 +341,7 @@
 
   function choose(what) {
     Object.assign(chosen, what);
-    if (chosen.grid && chosen.grid.family !== familyShown) {
-      familyShown = chosen.grid.family;
-      showReach();
-    }
+    if (chosen.grid) familyShown = chosen.grid.family;
     showForm();
     showTrace();
     markChosen();
@@ -536,7 +481,7 @@
   }
   function verdictOf(step) {
     const [jump, chain] = step.v.split(/:(.*)/s);
-    return jump === "JUMP" || jump === "GOTO" ? make("span", {}, "→ ", isolated(chain)) : badge(step.p ? say("policy", { policy: step.v }) : step.v, "") ;
+    return jump === "JUMP" || jump === "GOTO" ? make("span", {}, "→ ", isolated(chain)) : badge(step.v, "", step.p ? say("policy", { policy: step.v }) : step.v);
   }
   function entryLine(entry) {
     if (entry.kind === "sent") return [isolated(say("sends", { name: entry.leg.f, flow: flow(entry.packet) }))];
@@ -545,7 +490,7 @@
     if (!step.t && step.r === undefined) return [isolated(data.strings[step.n] || step.v), step.v === "DROP" ? [" ", badge("DROP")] : ""];
     const rule = step.r === undefined ? null : data.rules[step.r];
     const where = rule ? `${rule.t} ${rule.c} ${rule.n}` : `${step.t} ${step.c}`;
-    const verdict = make(`span.badge.v-${tone(step.v)}`, {}, step.p ? say("policy", { policy: step.v }) : step.v);
+    const verdict = badge(step.v, "", step.p ? say("policy", { policy: step.v }) : step.v);
     const [jump, chain] = step.v.split(/:(.*)/s);
     return [
       isolated(where), " ",
@@ -656,64 +601,8 @@
 
   /* -- rules --------------------------------------------------------------------------------------------- */
 
-  /* Chains are filled when they are opened: a host may have tens of thousands of rules. */
-  const OPEN_AT_FIRST = 400;
-  const boxes = new Map();
-
-  function showRules() {
-    const body = byId("rules-body");
-    if (!data.rulesets.length) body.append(make("p", {}, say("no_rulesets")));
-    const all = chainOf.size <= OPEN_AT_FIRST;
-    body.append(make("div.bar", {},
-      make("button", { type: "button", on: { click: () => boxes.forEach((box) => { box.open = true; }) } }, say("open_all")),
-      make("button", { type: "button", on: { click: () => boxes.forEach((box) => { box.open = false; }) } }, say("close_all"))));
-    data.rulesets.forEach((ruleset) => {
-      body.append(make("h3", {}, ruleset.backend ? say("of_backend", { family: ruleset.family, backend: ruleset.backend === "nf_tables" ? "nft" : ruleset.backend }) : say("of_family", { family: ruleset.family })));
-      if (ruleset.warnings.length) body.append(make("ul.bullets", {}, ruleset.warnings.map((one) => make("li", {}, isolated(one)))));
-      let tableName = null;
-      ruleset.chains.forEach((chain) => {
-        if (chain.t !== tableName) body.append(make("h4", {}, (tableName = chain.t)));
-        const box = chainBox(ruleset, chain);
-        boxes.set(chain, box);
-        body.append(box);
-        if (all && chain.r.length) {
-          fill(chain);
-          box.open = true;
-        }
-      });
-    });
-  }
-  function chainBox(ruleset, chain) {
-    const about = chain.p ? say("built_in", { policy: chain.p }) : chain.o === "user" ? say("made_by_hand") : say("made_by", { owner: chain.o });
-    const box = make(`details.chain${ruleCount(chain) ? "" : ".empty"}`, { id: `chain-${boxes.size}`, tabindex: -1 },
-      make("summary", {}, make("h5", {}, isolated(chain.c)),
-        make("span.soft", {}, about), make("span.soft", {}, ruleCount(chain) ? say(ruleCount(chain) === 1 ? "one_rule" : "rule_count", { count: count(ruleCount(chain)) }) : say("no_rules")),
-        make("span.soft", {}, counters(chain.k))));
-    box.addEventListener("toggle", () => box.open && fill(chain));
-    return box;
-  }
-  function fill(chain) {
-    const box = boxes.get(chain);
-    if (box.dataset.full) return;
-    box.dataset.full = "yes";
-    const from = ledFrom.get(chain) || [];
-    if (from.length) box.append(make("p.soft", {}, say("led_from"), " ", from.slice(0, 12).map((number, place) => [place ? ", " : "", ruleLink(number)]), from.length > 12 ? ", …" : ""));
-    else if (!chain.p) box.append(make("p.soft", {}, say("led_from_nowhere")));
-    if (chain.z) box.append(make("p.soft", {}, say("rules_left_out", { count: count(chain.z) })));
-    if (!chain.r.length) return;
-    const counted = chain.r.some((number) => data.rules[number].k);
-    box.append(make("table", {},
-      make("colgroup", {}, make("col.no"), make("col"), make("col.by"), counted && make("col.count")),
-      make("thead", {}, make("tr", {}, [say("number"), say("rule"), say("why"), ...(counted ? [say("matched")] : [])].map((head) => make("th", { scope: "col" }, head)))),
-      make("tbody", {}, chain.r.map((number) => {
-        const rule = data.rules[number];
-        return make("tr", { id: `rule-${number}`, tabindex: -1 },
-          make("th.no", { scope: "row" }, make("a", { href: ruleHash(number), "aria-label": rulePlace(rule) }, String(rule.n))),
-          make("td", {}, make("span.words", {}, isolated(rule.w)), make("code.spec", {}, rule.s)),
-          make("td", {}, isolated(whyText(rule)), rule.e && [" ", make("span.tag", {}, rule.e)]),
-          counted && make("td.count", {}, counters(rule.k)));
-      }))));
-  }
+  const boxes = document.querySelectorAll("#rules-body details.chain");
+  const openAll = (open) => boxes.forEach((box) => { box.open = open; });
 
   /* -- search -------------------------------------------------------------------------------------------- */
 
@@ -723,7 +612,7 @@
   function searchIndex() {
     const found = [];
     const add = (kind, hash, title, about) => found.push({ kind, hash, title, about, text: `${title} ${about}`.toLowerCase() });
-    data.about.containers.forEach((one) => add("kind_container", link("container", one.name), one.name, [...one.networks, ...one.addresses, ...one.published].join(", ")));
+    data.containers.forEach(([name, about]) => add("kind_container", link("container", name), name, about));
     data.findings.forEach((one, number) => add("kind_finding", link("finding", number), one.title, one.code));
     for (const ruleset of data.rulesets) {
       for (const chain of ruleset.chains) add("kind_chain", chainHash(ruleset, chain), `${chain.t} ${chain.c}`, [say("of_family", { family: ruleset.family }), chain.o].join(", "));
@@ -807,29 +696,18 @@
     element.scrollIntoView({ block: highlight ? "center" : "start" });
     element.focus({ preventScroll: true });
   }
-  function findChain(kind, tableName, name) {
-    const ruleset = data.rulesets.find((one) => kindOf(one) === kind);
-    return ruleset && ruleset.chains.find((chain) => chain.t === tableName && chain.c === name);
-  }
+  const SECTIONS = ["open", "findings", "policies", "reach", "trace", "map", "host", "rules"];
   function follow() {
     const [kind, ...rest] = decoded(location.hash);
     closeSearch();
-    if (kind === "rule" || kind === "chain") {
-      const chain = findChain(rest[0], rest[1], rest[2]);
-      if (!chain) return;
-      const box = boxes.get(chain);
-      box.open = true;
-      fill(chain);
-      const number = kind === "rule" ? chain.r[Number(rest[3]) - 1] : undefined;
-      arrive(number === undefined ? box : byId(`rule-${number}`), number !== undefined);
-    } else if (kind === "container") {
-      const number = data.about.containers.findIndex((one) => one.name === rest[0]);
-      arrive(byId(`container-${number}`));
-    } else if (kind === "finding") {
-      arrive(byId(`finding-${Number(rest[0])}`));
-    } else if (kind === "trace" && rest.length) {
+    if (kind === "trace" && rest.length) {
       followTrace(rest);
+      return;
     }
+    const place = rest.length || SECTIONS.includes(kind) ? byId(rest.length ? link(kind, ...rest).slice(1) : kind) : null;
+    if (!place) return;
+    for (let one = place.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+    arrive(place, !place.matches("details, section"));
   }
   function followTrace(rest) {
     const number = (text) => (/^\d{1,6}$/.test(text || "") ? Number(text) : null);
@@ -891,18 +769,16 @@
     }, { rootMargin: "-30% 0px -65% 0px" });
     document.querySelectorAll("main > section").forEach((one) => watcher.observe(one));
   }
-  function beforePrint() {
-    boxes.forEach((box, chain) => { fill(chain); box.open = true; });
-  }
+  const beforePrint = () => document.querySelectorAll("main details").forEach((one) => { one.open = true; });
 
+  document.documentElement.classList.add("scripts");
   theme();
-  showHost();
-  showFindings();
-  showReach();
+  watchGrids();
+  watchMap();
   showForm();
   showTrace();
-  showRules();
-  byId("foot").append(make("p", {}, isolated(say("foot", { version: data.version, source: data.source }))));
+  byId("open-all").addEventListener("click", () => openAll(true));
+  byId("close-all").addEventListener("click", () => openAll(false));
   byId("search").addEventListener("input", search);
   document.querySelector(".top").addEventListener("keydown", (event) => event.target.closest("#search, #found") && searchKeys(event));
   addEventListener("hashchange", follow);

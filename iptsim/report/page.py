@@ -1,5 +1,7 @@
 """A report as one self-contained HTML file.
 
+It is complete as HTML; its script adds what needs one: a search, the steps of a packet's path, the zoom of the map.
+
 The file holds one style sheet and one script of its own, and its Content-Security-Policy names them by their
 hashes: nothing else runs, nothing is fetched, and no text becomes markup (`require-trusted-types-for`). The data of
 the source is JSON in an element that no browser executes; the script puts it into text nodes.
@@ -29,6 +31,7 @@ def page(report: Report) -> str:
     texts = {name: html.escape(text) for name, text in report.data["texts"].items()}
     return Template(_file("page.html")).substitute(
         texts,
+        **{f"s_{name}": section for name, section in report.sections.items()},
         lang=html.escape(report.lang),
         policy=html.escape(_policy(style, script)),
         name=html.escape(report.title),

@@ -119,17 +119,30 @@ def hostile_host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pages_fit_their_window(visit: Open, source: str, width: int) -> None:
     page = visit(source, width=width).page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("main h2").count() == 6
+    assert page.locator("main h2").count() == 8
     page.get_by_role("button", name="Open all chains").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.locator("#grid td a").first.click()
+    page.locator("#reach .grid td a").first.click()
     page.locator("#step-list").wait_for()
     assert page.locator("#step-list a").count() > 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_scripts_the_page_says_what_is_missing(visit: Open) -> None:
-    assert "Allow scripts" in visit(ICC_OFF, java_script_enabled=False).text(".noscript")
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("source", [ICC_OFF, MANY, "hosts/firewalld"])
+def test_without_scripts_all_but_the_packet_path_is_there(visit: Open, source: str, width: int) -> None:
+    seen = visit(source, java_script_enabled=False, width=width)
+    page = seen.page
+    assert "Without scripts" in seen.text(".noscript")
+    for section in ("open", "findings", "policies", "reach", "host", "rules"):
+        assert page.locator(f"#{section}").is_visible()
+    assert page.locator("#trace, #search, #theme, #zoom").evaluate_all(
+        "(all) => all.every((one) => !one.checkVisibility())"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # an entry leads to the rule or chain that decides, also if its chain is folded
+    page.locator("#reach .grid a[href*='rule/']").first.click()
+    assert page.locator("#rules tr:target").is_visible()
 
 
 # -- from a cell to the rule -----------------------------------------------------------------------
@@ -138,16 +151,16 @@ def test_without_scripts_the_page_says_what_is_missing(visit: Open) -> None:
 def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
     seen = visit(ICC_OFF)
     page = seen.page
-    page.get_by_role("checkbox", name="Show each container separately").check()
-    cell = page.get_by_role("link", name="client to web, 80/tcp: DROP, icc-disabled")
-    cell.click()
+    page.get_by_text("Each container separately").first.click()
+    cell = page.locator("#grid-all-4 tr", has=page.locator("th", has_text="client")).locator("td").last
+    cell.get_by_role("link", name="dropped any port icc is off").click()
     page.locator("#step-list").wait_for()
     assert page.url.endswith("#trace/4/client/web/80-tcp")
     assert page.locator("#trace-from option:checked").inner_text() == "client"
     assert "icc is off, and client has no link to web" in seen.text(".answer")
     # kernel trace of this packet in probes.json: policies of raw and nat, then down to DOCKER-FORWARD rule 4
     page.get_by_role("button", name="Deciding step").click()
-    assert seen.text("#step-list [aria-current]").startswith("filter DOCKER-FORWARD 4 DROP")
+    assert "filter DOCKER-FORWARD 4" in seen.text("#step-list [aria-current]")
     detail = seen.text("#step-detail")
     assert "-i docker0 -o docker0 -j DROP" in detail
     assert "containers on docker0 may not connect to each other" in detail
@@ -163,7 +176,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "hash_", "way", "marked"),
+    ("source", "hash_", "way", "marked", "changes"),
     [
         # what enters a bridge with br_netfilter is dropped in FORWARD by the rule of icc
         (
@@ -171,6 +184,7 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
             "#trace/4/client/web/80-tcp",
             "client: eth0 172.17.0.3/16 → veth5fffa19 → docker0 → PREROUTING → FORWARD ✕",
             {"hook FORWARD": "stop"},
+            [],
         ),
         # docker-proxy accepts the connection, and opens one to the container
         (
@@ -179,11 +193,21 @@ def test_a_cell_leads_to_its_trace_and_on_to_the_rule(visit: Open) -> None:
             "client: eth0 172.17.0.3/16 → vethfaea608 → docker0 → PREROUTING → routing → INPUT → programs on the host; "
             "programs on the host → OUTPUT → POSTROUTING → docker0 → vethef1a8ce → web: eth0 172.17.0.2/16 ✓",
             {"plug web eth0": "arrived"},
+            [],
+        ),
+        # the DNAT rule of the published port
+        (
+            "docker-28.5/published",
+            "#trace/4/internet/host/8080-tcp",
+            "Internet → eth0 → PREROUTING → routing → FORWARD → POSTROUTING → docker0 → vethef1a8ce → "
+            "web: eth0 172.17.0.2/16 ✓",
+            {"plug web eth0": "arrived"},
+            ["⇄ 192.0.2.10:8080 → 172.17.0.2:80"],
         ),
     ],
 )
 def test_the_way_is_marked_on_the_map(
-    visit: Open, source: str, hash_: str, way: str, marked: dict[str, str]
+    visit: Open, source: str, hash_: str, way: str, marked: dict[str, str], changes: list[str]
 ) -> None:
     opened = visit(source, hash_)
     assert way in opened.text(".answer .pairs")
@@ -193,6 +217,8 @@ def test_the_way_is_marked_on_the_map(
         "(all) => all.map((one) => [one.dataset.node, one.querySelector('.drawn-end .badge').classList[1]])"
     )
     assert dict(found) == marked
+    told = page.locator("#map .drawn-change text").all_inner_texts()
+    assert told == changes
     assert page.locator("#map path.walked").count() >= 3
 
     page.get_by_role("link", name="See it on the map").click()
@@ -270,15 +296,14 @@ def test_everything_by_keyboard(visit: Open) -> None:
     assert page.locator(".skip").is_visible()
     page.keyboard.press("Enter")
     assert seen.has_focus("#main")
-    page.locator("#grid").focus()
+    page.locator("#grid-4").focus()
     page.keyboard.press("Tab")
-    first = page.evaluate("document.activeElement.getAttribute('aria-label')")
-    assert first.startswith("internet to host")
+    assert page.evaluate("document.activeElement.innerText").startswith("allowed any port")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.closest('#grid') !== null")
-    assert page.locator("#grid a[tabindex='0']").count() == 1
+    assert page.evaluate("document.activeElement.closest('#grid-4') !== null")
+    assert page.locator("#grid-4 a[tabindex='0']").count() == 1
     page.keyboard.press("Enter")
     page.locator("#step-list").wait_for()
     assert seen.has_focus("#step-next")
@@ -293,6 +318,76 @@ def test_everything_by_keyboard(visit: Open) -> None:
     assert seen.text("#step-place") == f"Step {total - 1} of {total}"
     page.keyboard.press("Home")
     assert seen.text("#step-place") == f"Step 1 of {total}"
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_rules_are_reached_by_keyboard(visit: Open, scripts: bool) -> None:
+    page = visit(MANY, java_script_enabled=scripts).page
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.locator("nav a[href='#rules']:focus").count():
+            break
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    inside = page.locator("#rules :focus")
+    inside.wait_for()
+    for _ in range(8):
+        if inside.evaluate("(one) => one.localName") == "summary":
+            break
+        page.keyboard.press("Tab")
+    chain = page.locator("#rules details", has=page.locator("summary:focus"))
+    before = chain.get_attribute("open")
+    page.keyboard.press("Enter")
+    assert (chain.get_attribute("open") is None) != (before is None)
+
+
+# -- the map on a phone ----------------------------------------------------------------------------
+
+
+def test_the_map_is_moved_and_zoomed_with_fingers(visit: Open) -> None:
+    page = visit(MANY, width=390, has_touch=True, is_mobile=True).page
+    frame = page.locator("#map .picture")
+    frame.scroll_into_view_if_needed()
+    width = "document.querySelector('#map svg').getBoundingClientRect().width"
+    before = page.evaluate(width)
+    box = frame.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + min(box["height"], 300) / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        fingers = [{"x": x + dx, "y": y + dy, "id": number} for number, (dx, dy) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", (-20, 0), (20, 0))
+    for apart in range(25, 65, 5):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    page.wait_for_function(f"{width} > {1.5 * before}")
+    left = frame.evaluate("(one) => one.scrollLeft")
+    touch("touchStart", (60, 0))
+    for moved in range(50, -60, -10):
+        touch("touchMove", (moved, 0))
+    touch("touchEnd")
+    page.wait_for_function(f"document.querySelector('#map .picture').scrollLeft > {left + 40}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_map_is_zoomed_by_buttons_and_keys(visit: Open) -> None:
+    page = visit(MANY).page
+    width = "document.querySelector('#map svg').getBoundingClientRect().width"
+    fits = page.evaluate(width)
+    page.get_by_role("button", name="Zoom in").click()
+    nearer = page.evaluate(width)
+    assert nearer > 1.3 * fits
+    page.locator("#map .picture").focus()
+    page.keyboard.press("+")
+    assert page.evaluate(width) > 1.3 * nearer
+    page.keyboard.press("-")
+    assert abs(page.evaluate(width) - nearer) < 2
+    page.keyboard.press("0")
+    assert abs(page.evaluate(width) - fits) < 2
+    assert page.get_by_role("button", name="Zoom out").get_attribute("aria-disabled") == "true"
 
 
 def test_search_by_keyboard(visit: Open) -> None:
@@ -352,7 +447,7 @@ def test_deep_links(visit: Open, hash_: str, focused: str, text: str) -> None:
      "#__proto__/constructor"],
 )  # fmt: skip
 def test_links_that_lead_nowhere_do_nothing(visit: Open, hash_: str) -> None:
-    assert visit(ICC_OFF, hash_).page.locator("main h2").count() == 6
+    assert visit(ICC_OFF, hash_).page.locator("main h2").count() == 8
 
 
 # -- hostile text ----------------------------------------------------------------------------------
@@ -368,8 +463,8 @@ def test_hostile_text_does_nothing(visit: Open, hostile_host: Path) -> None:
     page.get_by_role("searchbox").fill("<img src=x")
     assert page.locator("#found-list a").count() >= 2
     page.locator("#found-list a").first.click()
-    page.get_by_role("checkbox", name="Show each container separately").check()
-    page.locator("#grid td a", has_text="icc-disabled").first.click()
+    page.get_by_text("Each container separately").first.click()
+    page.locator("#grid-all-4 td a", has_text="icc is off").first.click()
     page.locator("#step-list").wait_for()
     assert PAYLOADS[1] in seen.text(".answer")
     for _ in range(page.locator("#step-list a").count()):
@@ -436,7 +531,7 @@ FAINT = """() => {
 @pytest.mark.parametrize("source", [MANY, "docker-28.5/forward-off"])
 def test_text_stands_out_from_its_ground(visit: Open, source: str, scheme: str) -> None:
     page = visit(source, color_scheme=scheme).page
-    page.locator("#grid td a").first.click()
+    page.locator("#reach .grid td a").first.click()
     page.locator("#step-list").wait_for()
     page.get_by_role("searchbox").fill("docker")
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 21, 28)"
@@ -470,7 +565,7 @@ def test_printing_shows_all_rules_and_no_controls(visit: Open, tmp_path: Path) -
     assert page.locator(".controls").is_hidden()
     assert page.locator("#step-list").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert page.evaluate("getComputedStyle(document.querySelector('#grid')).overflow") == "visible"
+    assert page.evaluate("getComputedStyle(document.querySelector('#reach .grid')).overflow") == "visible"
 
 
 # -- for screen readers ----------------------------------------------------------------------------
@@ -517,7 +612,7 @@ STUMBLES = """() => {
 @pytest.mark.parametrize("source", [ICC_OFF, MANY, "hosts/ufw", "docker-28.5/forward-off"])
 def test_nobody_stumbles(visit: Open, source: str, width: int) -> None:
     page = visit(source, width=width).page
-    page.locator("#grid td a").first.click()
+    page.locator("#reach .grid td a").first.click()
     page.locator("#step-list").wait_for()
     page.get_by_role("searchbox").fill("docker")
     assert page.evaluate(STUMBLES) == []
@@ -529,3 +624,22 @@ def test_focus_can_be_seen(visit: Open) -> None:
         page.keyboard.press("Tab")
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", page.evaluate("document.activeElement.outerHTML.slice(0, 80)")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("source", [ICC_OFF, MANY, "hosts/firewalld", "hosts/kube", "hosts/ufw-docker-28.5"])
+def test_axe_finds_no_violation(visit: Open, source: str, width: int, scheme: str, scripts: bool) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="this test needs axe-core")
+    # axe changes the page, so it is not held to its policy here
+    page = visit(source, width=width, color_scheme=scheme, bypass_csp=True).page
+    if scripts:
+        page.locator("#reach .grid td a").first.click()
+        page.locator("#step-list").wait_for()
+        page.get_by_role("searchbox").fill("docker")
+    else:
+        page.evaluate("document.documentElement.classList.remove('scripts')")
+    found = axe.Axe().run(page).response["violations"]
+    shown = [(one["id"], node["html"][:120], node["any"][:1]) for one in found for node in one["nodes"][:3]]
+    assert shown == []

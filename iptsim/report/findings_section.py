@@ -1,0 +1,74 @@
+"""The findings by severity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from iptsim.errors import printable
+from iptsim.findings import Evidence, Finding
+from iptsim.languages import say
+from iptsim.report.markup import Content, Markup, code, element, isolated, pairs, together
+from iptsim.report.places import Places
+from iptsim.report.words import OUTCOMES, SEVERITIES, badge
+
+
+def counts(findings: Sequence[Finding]) -> list[tuple[str, int]]:
+    """Return how many findings there are of each severity that occurs, the gravest first."""
+    found = {name: sum(1 for one in findings if one.severity == name) for name in SEVERITIES}
+    return [(name, count) for name, count in found.items() if count]
+
+
+def findings_section(findings: Sequence[Finding], source: str, places: Places) -> Markup:
+    """Return the findings under the headings of their severities; each leads to its rules and its packet."""
+    if not findings:
+        return element("p", say("No problems found."))
+    return together(_severity(name, count, findings, source, places) for name, count in counts(findings))
+
+
+def _severity(
+    name: str, count: int, findings: Sequence[Finding], source: str, places: Places
+) -> Iterator[Markup]:
+    yield element(
+        f"h3.severity.v-{name}",
+        element("span", SEVERITIES[name].sign, aria_hidden="true"), " ", SEVERITIES[name].word,
+        element("span.soft", f" ({count})"),
+    )  # fmt: skip
+    for number, finding in enumerate(findings):
+        if finding.severity == name:
+            yield _finding(number, finding, source, places)
+
+
+def _finding(number: int, finding: Finding, source: str, places: Places) -> Markup:
+    named = finding.family == 6 and "IPv6" not in str(finding.title)
+    return element(
+        f"article.finding.v-{finding.severity}",
+        element("h4", isolated(finding.title)),
+        element("p", isolated(finding.consequence)),
+        pairs(
+            (say("Remedy"), isolated(finding.remedy)),
+            (say("Shown by"), [_evidence(item, places) for item in finding.evidence]),
+            (say("For example"), list(_example(number, finding, source))),
+            (
+                say("Code"),
+                [element("span.tag", finding.code), element("span.tag", "IPv6") if named else None],
+            ),
+        ),
+        id=f"finding/{number}",
+        tabindex=-1,
+    )
+
+
+def _evidence(item: Evidence, places: Places) -> Markup:
+    address = places.rule(item.rule)
+    place = element("a", isolated(item.place), href=f"#{address}") if address else isolated(item.place)
+    return element("div.evidence", place, code(printable(item.text)))
+
+
+def _example(number: int, finding: Finding, source: str) -> Iterator[Content]:
+    if finding.shown is None:
+        return
+    path = element("a.scripted", say("Show the packet path"), href=f"#trace/finding/{number}")
+    ends = f"{finding.shown.sender} → {finding.shown.target}"
+    verdict = finding.shown.verdict
+    yield element("div", badge(OUTCOMES[verdict], verdict), " ", isolated(ends), " ", path)
+    yield code(finding.command(source))

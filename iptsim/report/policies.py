@@ -1,0 +1,152 @@
+"""What the built-in chains do with packets that no rule decides, and how IPv6 compares with IPv4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.errors import printable
+from iptsim.findings.chains import is_unconditional
+from iptsim.host import Host
+from iptsim.languages import Text, message, message_many, message_sentences, say, say_many
+from iptsim.packet import FAMILIES, Family, address_text
+from iptsim.report.markup import Markup, code, element, isolated, table, together
+from iptsim.report.places import Places
+from iptsim.report.words import OUTCOMES, badge
+
+CHAINS = ("INPUT", "FORWARD", "OUTPUT")
+_TOOLS: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
+
+
+def policy_texts(host: Host, family: Family) -> dict[str, str]:
+    """Return the policies of the filter table by chain."""
+    ruleset = host.rulesets.get(family)
+    found = {name: ruleset.chain("filter", name) for name in CHAINS} if ruleset is not None else {}
+    return {name: chain.policy or "ACCEPT" for name, chain in found.items() if chain is not None}
+
+
+def policies_section(host: Host, places: Places) -> Markup:
+    """Return the section: the policies, chains of nftables beside them, and IPv6."""
+    families = [family for family in FAMILIES if policy_texts(host, family)]
+    what = {
+        "INPUT": say("to the host itself"),
+        "FORWARD": say("through the host, to and from containers"),
+        "OUTPUT": say("from the host itself"),
+    }
+    rows = (
+        element(
+            "tr",
+            element("th", code(name), element("span.list.soft", what[name]), scope="row"),
+            (element("td", _policy(host, family, name, places)) for family in families),
+        )
+        for name in CHAINS
+    )
+    heads = [say("Packets"), *(f"IPv{family}" for family in families)]
+    shown = (
+        table(heads, rows, say("Policies"))
+        if families
+        else element("p", say("The source shows no policies."))
+    )
+    return together(
+        element("p.hint", say("The policy decides about packets that no rule decides about.")),
+        shown,
+        _other_policies(host),
+        element("h3", "IPv6"),
+        element("p", ipv6_text(host)),
+    )
+
+
+def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[Markup | str]:
+    ruleset = host.rulesets[family]
+    chain = ruleset.chain("filter", name)
+    if chain is None:
+        yield say("not shown")
+        return
+    policy = chain.policy or "ACCEPT"
+    yield badge(OUTCOMES[policy if policy in OUTCOMES else ""], policy)
+    if chain.counters is not None:
+        packets = chain.counters.packets
+        yield element("span.list.soft", say_many("{count} packet", "{count} packets", packets))
+    last = chain.rules[-1] if chain.rules else None
+    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and is_unconditional(last):
+        text = say(
+            "not reached: rule {number}, {verdict}, matches all",
+            number=last.position,
+            verdict=last.target_name,
+        )
+        yield element(
+            "span.list", element("a", text, href=f"#{places.rule(last)}") if places.rule(last) else text
+        )
+
+
+def _other_policies(host: Host) -> Markup | None:
+    """Return other chains whose policy drops packets: of other tables, and of nftables."""
+    found = [
+        f"{_TOOLS[ruleset.family]} {chain.table} {printable(chain.name)}"
+        for ruleset in (*host.rulesets.values(), *host.extra_rulesets.values())
+        for chain in _dropping(ruleset)
+    ]
+    nftables = host.namespace.nftables
+    found += [
+        printable(f"nftables {one.family} {one.table} {one.name or '?'} (hook {one.hook})")
+        for one in (nftables.chains if nftables is not None else ())
+        if one.policy == "drop" and (one.name or "") not in CHAINS
+    ]
+    if not found:
+        return None
+    return element("p", say("Other chains with policy DROP:"), " ", isolated(", ".join(found)))
+
+
+def _dropping(ruleset: Ruleset) -> Iterator[Chain]:
+    for table_ in ruleset.tables.values():
+        for chain in table_.chains.values():
+            if chain.builtin and chain.policy == "DROP" and table_.name != "filter":
+                yield chain
+
+
+def ipv6_text(host: Host) -> str:
+    """Return what there is of IPv6: addresses, rules, policies, forwarding, containers."""
+    addresses = [
+        printable(address_text(6, one.address))
+        for interface, one in host.namespace.addresses(6)
+        if interface.kind != "loopback" and one.scope != "link"
+    ]
+    containers = [printable(one.name) for one in host.containers.values() if one.running and one.address(6)]
+    texts: list[Text] = [_ipv6_rules(host)]
+    if addresses:
+        texts.append(
+            message_many(
+                "The host has the IPv6 address {addresses}.",
+                "The host has {count} IPv6 addresses: {addresses}.",
+                len(addresses),
+                addresses=", ".join(addresses),
+            )
+        )
+    elif not host.inferred:
+        texts.append(message("The host has no IPv6 address except link-local ones."))
+    forwarding = host.namespace.sysctl("net.ipv6.conf.all.forwarding")
+    if forwarding == "1":
+        texts.append(message("It forwards IPv6."))
+    elif forwarding == "0":
+        texts.append(message("It does not forward IPv6."))
+    if containers:
+        texts.append(
+            message_many(
+                "{count} container has an IPv6 address: {names}.",
+                "{count} containers have IPv6 addresses: {names}.",
+                len(containers),
+                names=", ".join(containers[:6]) + (" …" if len(containers) > 6 else ""),
+            )
+        )
+    return str(message_sentences(*texts))
+
+
+def _ipv6_rules(host: Host) -> Text:
+    policies = policy_texts(host, 6)
+    if not policies:
+        return message("The source has no ip6tables rules, so what IPv6 allows is unknown.")
+    same = policies == policy_texts(host, 4)
+    shown = ", ".join(f"{name} {policy}" for name, policy in policies.items())
+    if same:
+        return message("The IPv6 policies are those of IPv4: {policies}.", policies=shown)
+    return message("The IPv6 policies differ from those of IPv4: {policies}.", policies=shown)

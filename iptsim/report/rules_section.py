@@ -1,0 +1,217 @@
+"""Every rule in words: chain by chain, who wrote it, why, and how many packets it has matched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iptsim.dump.ruleset import Chain, Counters, Jump, Rule, Ruleset
+from iptsim.errors import printable
+from iptsim.languages import say, say_many
+from iptsim.owners.chains import ChainOwners, chain_owners
+from iptsim.report.compact import Traces
+from iptsim.report.markup import Content, Markup, element, isolated, together
+from iptsim.report.places import Places
+
+#: With more rules, chains are folded at first.
+OPEN_AT_FIRST = 400
+_CALLERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ListedChain:
+    """A chain of the page.
+
+    Attributes:
+        rules: those of its rules that the page lists.
+        callers: the rules that jump to it.
+    """
+
+    chain: Chain
+    rules: Sequence[Rule]
+    callers: Sequence[Rule]
+
+    @property
+    def left_out(self) -> int:
+        """How many rules the page does not list."""
+        return len(self.chain.rules) - len(self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRuleset:
+    """A ruleset of the page.
+
+    Attributes:
+        kind: its name in addresses.
+        title: its heading.
+    """
+
+    kind: str
+    title: str
+    ruleset: Ruleset
+    chains: Sequence[ListedChain]
+
+    def as_json(self, traces: Traces) -> dict[str, Any]:
+        """Return for the page's script which rules each chain has."""
+        owners = chain_owners(self.ruleset)
+        return {
+            "kind": self.kind,
+            "family": self.ruleset.family,
+            "chains": [
+                {
+                    "t": one.chain.table,
+                    "c": printable(one.chain.name),
+                    "o": owners.chain(one.chain.name),
+                    "r": [traces.rule(rule) for rule in one.rules],
+                }
+                for one in self.chains
+            ],
+        }
+
+
+def listed(places: Places, room: int) -> list[ListedRuleset]:
+    """Return the rulesets that a page lists, with at most a number of rules, and note where they are."""
+    found = []
+    both = len(places.rulesets) > len({ruleset.family for ruleset in places.rulesets.values()})
+    for kind, ruleset in places.rulesets.items():
+        title = say("IPv{family}", family=ruleset.family)
+        if both:
+            backend = "nft" if ruleset.backend == "nf_tables" else ruleset.backend
+            title = say("IPv{family}, iptables-{backend}", family=ruleset.family, backend=backend)
+        callers: dict[tuple[str, str], list[Rule]] = {}
+        for rule in ruleset.rules():
+            if isinstance(rule.target, Jump):
+                callers.setdefault((rule.table, rule.target.chain), []).append(rule)
+        chains = []
+        for table in ruleset.tables.values():
+            for chain in table.chains.values():
+                rules = chain.rules[:room]
+                room -= len(rules)
+                places.list_rules(kind, rules)
+                chains.append(ListedChain(chain, rules, callers.get((table.name, chain.name), ())))
+        found.append(ListedRuleset(kind, title, ruleset, chains))
+    return found
+
+
+def rules_section(rulesets: Sequence[ListedRuleset], traces: Traces, places: Places) -> Markup:
+    """Return the section."""
+    if not rulesets:
+        return element("p", say("The source contains no rules."))
+    count = sum(len(one.rules) for ruleset in rulesets for one in ruleset.chains)
+    return together(_ruleset(one, traces, places, count <= OPEN_AT_FIRST) for one in rulesets)
+
+
+def _ruleset(listed_: ListedRuleset, traces: Traces, places: Places, is_open: bool) -> Iterator[Markup]:
+    ruleset = listed_.ruleset
+    yield element("h3", listed_.title)
+    if ruleset.warnings:
+        yield element("ul.bullets", (element("li", isolated(str(one))) for one in ruleset.warnings))
+    owners = chain_owners(ruleset)
+    table = ""
+    for one in listed_.chains:
+        if one.chain.table != table:
+            table = one.chain.table
+            yield element("h4", table)
+        yield _chain(one, ruleset, owners, traces, places, is_open)
+
+
+def _chain(
+    one: ListedChain, ruleset: Ruleset, owners: ChainOwners, traces: Traces, places: Places, is_open: bool
+) -> Markup:
+    chain = one.chain
+    count = len(chain.rules)
+    summary = element(
+        "summary",
+        element("h5", isolated(printable(chain.name))),
+        element("span.soft", _about(chain, owners)),
+        element("span.soft", say_many("{count} rule", "{count} rules", count) if count else say("no rules")),
+        element("span.soft", _counters(chain.counters)) if chain.builtin and chain.counters else None,
+    )
+    return element(
+        f"details.chain{'' if count else '.empty'}",
+        summary,
+        _callers(one, places),
+        element("p.soft", _left_out(one.left_out)) if one.left_out else None,
+        _rules(one, traces, places) if one.rules else None,
+        id=places.chain(ruleset, chain.table, chain.name),
+        tabindex=-1,
+        open=is_open and count > 0,
+    )
+
+
+def _about(chain: Chain, owners: ChainOwners) -> str:
+    if chain.builtin:
+        return say("built in, policy {policy}", policy=chain.policy or "ACCEPT")
+    owner = owners.chain(chain.name)
+    if owner == "user":
+        return say("created by hand or by an unknown program")
+    return say("created by {owner}", owner=owner)
+
+
+def _callers(one: ListedChain, places: Places) -> Markup | None:
+    if not one.callers:
+        return None if one.chain.builtin else element("p.soft", say("No rule jumps here."))
+    links: list[Content] = []
+    for rule in one.callers[:_CALLERS]:
+        links += [", " if links else " ", rule_link(rule, places)]
+    return element("p.soft", say("Called from"), links, ", …" if len(one.callers) > _CALLERS else None)
+
+
+def rule_link(rule: Rule, places: Places) -> Markup:
+    """Return the place of a rule as a link to it."""
+    text = say(
+        "{table} {chain} rule {number}", table=rule.table, chain=printable(rule.chain), number=rule.position
+    )
+    address = places.rule(rule)
+    return element("a", isolated(text), href=f"#{address}") if address else isolated(text)
+
+
+def _left_out(count: int) -> str:
+    return say(
+        "{count} more rules are not shown, because there are too many; iptsim rules lists them.",
+        count=f"{count:,}",
+    )
+
+
+def _rules(one: ListedChain, traces: Traces, places: Places) -> Markup:
+    counted = any(rule.counters is not None for rule in one.rules)
+    heads = [say("No."), say("Rule"), say("Purpose"), *([say("Counters")] if counted else [])]
+    return element(
+        "table",
+        element(
+            "colgroup", element("col.no"), element("col"), element("col.by"),
+            element("col.count") if counted else None,
+        ),
+        element("thead", element("tr", (element("th", head, scope="col") for head in heads))),
+        element("tbody", (_rule(rule, traces, places, counted) for rule in one.rules)),
+    )  # fmt: skip
+
+
+def _rule(rule: Rule, traces: Traces, places: Places, counted: bool) -> Markup:
+    told = traces.rules.values[traces.rule(rule)]
+    address = places.rule(rule)
+    return element(
+        "tr",
+        element("th.no", element("a", rule.position, href=f"#{address}"), scope="row"),
+        element("td", element("span.words", isolated(told["w"])), element("code.spec", told["s"])),
+        element("td", isolated(_why(told)), " ", element("span.tag", told["e"]) if "e" in told else None),
+        element("td.count", _counters(rule.counters)) if counted else None,
+        id=address,
+        tabindex=-1,
+    )
+
+
+def _why(told: dict[str, Any]) -> str:
+    owner = told["o"]
+    by = say("by hand or by an unknown program") if owner == "user" else say("by {owner}", owner=owner)
+    return f"{by}: {told['y']}" if "y" in told else by
+
+
+def _counters(counters: Counters | None) -> str:
+    if counters is None:
+        return ""
+    packets = say_many("{count} packet", "{count} packets", counters.packets)
+    if not counters.octets:
+        return packets
+    return say("{packets}, {size} bytes", packets=packets, size=f"{counters.octets:,}")

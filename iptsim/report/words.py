@@ -1,0 +1,106 @@
+"""Verdicts and reasons in a word or two, and their signs: they differ in shape and colour, and are words as well."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from iptsim.languages import Message, message, message_as
+from iptsim.reach import Reach
+from iptsim.report.markup import Markup, element
+
+
+class Outcome(NamedTuple):
+    """What happens to a connection.
+
+    Attributes:
+        tone: the class of its colours.
+        sign: its shape.
+        word: its name.
+    """
+
+    tone: str
+    sign: str
+    word: Message
+
+
+OUTCOMES = {
+    "ACCEPT": Outcome("ACCEPT", "✓", message("allowed")),
+    "DROP": Outcome("DROP", "✕", message("dropped")),
+    "REJECT": Outcome("REJECT", "⊘", message("rejected")),
+    "DEPENDS": Outcome("DEPENDS", "?", message("depends")),
+    "refused": Outcome("REFUSED", "○", message("refused")),
+    "": Outcome("OTHER", "·", message("cannot be checked")),
+}
+SEVERITIES = {
+    "critical": Outcome("critical", "▲", message_as("severity", "critical")),
+    "high": Outcome("high", "◆", message_as("severity", "high")),
+    "medium": Outcome("medium", "●", message_as("severity", "medium")),
+    "low": Outcome("low", "○", message_as("severity", "low")),
+    "info": Outcome("info", "i", message_as("severity", "info")),
+}
+#: The reason codes of :mod:`iptsim.explanation.codes` in few words.
+REASON_WORDS: dict[str, Message] = {
+    "icc-enabled": message("icc is on"),
+    "link": message("opened by --link"),
+    "outgoing": message("outgoing"),
+    "published-port": message("published port"),
+    "docker-proxy": message("through docker-proxy"),
+    "bypasses-iptables": message("bypasses iptables"),
+    "inside-namespace": message("stays in the namespace"),
+    "no-rules": message("no rules"),
+    "rule-accept": message("a rule accepts"),
+    "policy-accept": message("policy ACCEPT"),
+    "icc-disabled": message("icc is off"),
+    "isolated-networks": message("isolated networks"),
+    "internal-network": message("internal network"),
+    "direct-route-drop": message("not from its own network"),
+    "loopback-port": message("published on loopback only"),
+    "unpublished-port": message("not published"),
+    "policy-drop": message("policy DROP"),
+    "rule-drop": message("a rule drops"),
+    "rule-reject": message("a rule rejects"),
+    "queued": message("a program decides"),
+    "rules-not-shown": message("rules not shown"),
+    "ip-forward-off": message("host does not forward"),
+    "interface-forwarding-off": message("interface does not forward"),
+    "no-route": message("no route"),
+    "no-source": message("no source address"),
+    "no-neighbour": message("address not in use"),
+    "martian": message("invalid address"),
+    "rp-filter": message("reverse path filter"),
+    "not-joined": message("group not joined"),
+    "not-for-host": message("not for this host"),
+    "nat-failed": message("cannot be translated"),
+    "ttl-exceeded": message("TTL has run out"),
+    "too-big": message("larger than the MTU"),
+    "hairpin-off": message("hairpin is off"),
+    "isolated-ports": message("isolated bridge ports"),
+    "macvlan-host": message("macvlan: not the host"),
+    "reply-not-recognised": message("reply not recognised"),
+    "reply-dropped": message("reply is dropped"),
+    "proxy-cut-off": message("docker-proxy is cut off"),
+    "nft-chain": message("nftables chain"),
+    "undecided-match": message("undecided match"),
+    "depends-on-source": message("depends on the source"),
+    "depends-on-destination": message("depends on the destination"),
+}
+
+
+def outcome_of(reach: Reach) -> Outcome:
+    """Return what happens to a connection."""
+    return OUTCOMES["refused" if reach.outcome == "refused" else reach.verdict]
+
+
+def reason_words(reach: Reach) -> Message | str:
+    """Return why, in few words; "" where the connection cannot be checked."""
+    return REASON_WORDS.get(reach.reason, reach.reason)
+
+
+def badge(outcome: Outcome, text: Message | str | None = None) -> Markup:
+    """Return an outcome as a coloured word with its sign."""
+    return element(
+        f"span.badge.v-{outcome.tone}",
+        element("span", outcome.sign, aria_hidden="true"),
+        " ",
+        text or outcome.word,
+    )
