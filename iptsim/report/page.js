@@ -694,7 +694,8 @@
     document.querySelectorAll(".arrived").forEach((one) => one.classList.remove("arrived"));
     if (highlight) element.classList.add("arrived");
     element.scrollIntoView({ block: highlight ? "center" : "start" });
-    element.focus({ preventScroll: true });
+    // what is within an element that Tab skips is skipped too, so a chain itself can't take the focus
+    (element.matches("details") ? element.querySelector("summary") : element).focus({ preventScroll: true });
   }
   const SECTIONS = ["open", "findings", "policies", "reach", "trace", "map", "host", "rules"];
   function follow() {

@@ -135,7 +135,6 @@ def _chain(
         element("p.soft", _left_out(one.left_out)) if one.left_out else None,
         _rules(one, traces, places) if one.rules else None,
         id=places.chain(ruleset, chain.table, chain.name),
-        tabindex=-1,
         open=is_open and count > 0,
     )
 

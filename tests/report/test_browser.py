@@ -217,7 +217,7 @@ def test_the_way_is_marked_on_the_map(
         "(all) => all.map((one) => [one.dataset.node, one.querySelector('.drawn-end .badge').classList[1]])"
     )
     assert dict(found) == marked
-    told = page.locator("#map .drawn-change text").all_inner_texts()
+    told = page.locator("#map .drawn-change text").all_text_contents()
     assert told == changes
     assert page.locator("#map path.walked").count() >= 3
 
@@ -328,9 +328,9 @@ def test_the_rules_are_reached_by_keyboard(visit: Open, scripts: bool) -> None:
         if page.locator("nav a[href='#rules']:focus").count():
             break
     page.keyboard.press("Enter")
+    page.locator("#rules:focus").wait_for()
     page.keyboard.press("Tab")
     inside = page.locator("#rules :focus")
-    inside.wait_for()
     for _ in range(8):
         if inside.evaluate("(one) => one.localName") == "summary":
             break
@@ -426,7 +426,7 @@ def test_search_finds_more_than_rules(visit: Open, words: str, kind: str) -> Non
     [
         ("#rule/4/nat/POSTROUTING/1", "#rules tr:focus", "MASQUERADE"),
         ("#rule/6/filter/FORWARD/1", "#rules tr:focus", "DOCKER-USER"),
-        ("#chain/4/filter/DOCKER-FORWARD", "#rules details:focus", "DOCKER-FORWARD"),
+        ("#chain/4/filter/DOCKER-FORWARD", "#rules summary:focus", "DOCKER-FORWARD"),
         ("#container/web", "#host tr:focus", "172.17.0.2"),
         ("#trace/4/client/web/80-tcp/0/9", "#step-list a:focus", "DOCKER-FORWARD 4"),
     ],
@@ -471,7 +471,7 @@ def test_hostile_text_does_nothing(visit: Open, hostile_host: Path) -> None:
         page.keyboard.press("ArrowRight")
     page.get_by_role("searchbox").fill("<b>x</b>")
     page.locator("#found-list a", has=page.locator(".kind", has_text="chain")).first.click()
-    assert "<b>x</b>" in seen.text("#rules details:focus")
+    assert "<b>x</b>" in seen.text("#rules summary:focus")
     assert page.locator("main img, main b img, main script, h5 b").count() == 0
     seen.check()
 
