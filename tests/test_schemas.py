@@ -30,7 +30,7 @@ _WITHIN: dict[str, dict[str, str | None]] = {
         "proposals": "proposal", "teach": "word", "source": "source", "classes": "class",
     },
     "class": {"reason": "reason", "witness": None},
-    "source": {"segments": "segment", "left_out": "segment"},
+    "source": {"segments": "segment", "left_out": "segment", "lines": "logged"},
     "proposal": {"asked": "asked", "also": "shift"},
     "reason": {"rule": "rule", "nftables": "nftables"},
     "decision": {"nftables": "nftables"},
@@ -170,6 +170,7 @@ def _commands(capsys: pytest.CaptureFixture[str], questions: Path) -> Iterator[t
         ("rules", "rules", _ICC_OFF, "--teach"),
         ("findings", "lint", _ICC_OFF, "--teach"),
         ("findings", "lint", str(paste)),
+        ("trace", "explain", str(paste)),
         (
             "trace",
             "explain",

@@ -8,6 +8,7 @@ from typing import Any
 from iptsim.address_sets import AddressSet
 from iptsim.errors import printable
 from iptsim.explanation.known import known_of
+from iptsim.explanation.pasted import Remark, remarks_of
 from iptsim.explanation.reasons import Reason, reason_of
 from iptsim.explanation.story import Story, story_of
 from iptsim.glossary import Word, words_in
@@ -129,6 +130,12 @@ class Explanation(Pictured):
         """The trace as a tree of visits: what decided, and what mattered."""
         return story_of(self.trace, self.reason.step)
 
+    def remarks(self) -> list[Remark]:
+        """Return what the logged lines of a pasted text say, if the answer is about the packet of the first one."""
+        pasted = self.host.pasted
+        asked = [_packet_of(Question(**fields)) for fields in pasted.asked[:1]] if pasted is not None else []
+        return remarks_of(self.host) if _packet_of(self.question) in asked else []
+
     def words(self) -> list[Word]:
         """Return the terms of the glossary that occur in the answer."""
         return words_in(str(self).split("\n"))
@@ -168,6 +175,10 @@ class Explanation(Pictured):
         out["branches"] = [branch.as_json(verbose) for branch in self.branches]
         if self.host.pasted is not None:
             out["source"] = self.host.pasted.as_json()
+            if remarks := self.remarks():
+                out["source"]["lines"] = [
+                    {"line": one.line, "shown": one.shown, "says": str(one.says)} for one in remarks
+                ]
         return out
 
     def _add_role(self, out: dict[str, Any], step: Step) -> None:
@@ -177,6 +188,10 @@ class Explanation(Pictured):
             out |= {"owner": owner, "role": role.code, "why": str(role.why)}
             if owner == "docker":
                 out["docker"] = role_json(role)
+
+
+def _packet_of(question: Question) -> tuple[object, ...]:
+    return question.sender, question.to, question.proto, question.dport
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:

@@ -70,6 +70,31 @@ class Lines(NamedTuple):
     table: str | None = None
 
 
+class LoggedLine(NamedTuple):
+    """A line in which the kernel logged a packet.
+
+    Attributes:
+        line: its number.
+        hook: the hook, inferred from its interfaces.
+        prefix: the prefix of the rule that logged it; for TRACE "".
+        pairs: its fields, in order: ("SRC", "192.0.2.9").
+        flags: those without a value: SYN, DF.
+        place: for TRACE the table, the chain, "rule", "policy" or "return", and the number.
+        fields: the packet, as fields of a batch line.
+        rule: for TRACE of iptables-nft the options of the rule.
+    """
+
+    line: int
+    family: Family
+    hook: str
+    prefix: str
+    pairs: tuple[tuple[str, str], ...]
+    flags: tuple[str, ...]
+    place: tuple[str, str, str, int] | None
+    fields: dict[str, Any]
+    rule: str = ""
+
+
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -78,11 +103,15 @@ class Pasted:
         segments: what was read of it.
         left_out: what was not.
         asked: the packets that it describes, as fields of a batch line.
+        logged: the lines in which the kernel logged a packet.
+        with_rules: it shows rules, besides those that such lines prove.
     """
 
     segments: tuple[Lines, ...] = ()
     left_out: tuple[Lines, ...] = ()
     asked: tuple[dict[str, Any], ...] = ()
+    logged: tuple[LoggedLine, ...] = ()
+    with_rules: bool = False
 
     def summary(self) -> str:
         """Return in a line what was read and what was not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

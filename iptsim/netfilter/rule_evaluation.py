@@ -6,7 +6,9 @@ from typing import Any
 
 from iptsim.dump.ruleset import Rule
 from iptsim.extensions.base import Target, Translation, Verdict
+from iptsim.extensions.hidden import HiddenTarget
 from iptsim.languages import Text, message
+from iptsim.netfilter import hooks
 from iptsim.netfilter.kernel import Kernel
 from iptsim.netfilter.prepared import Condition, Prepared
 from iptsim.netfilter.steps import Skipped, Step
@@ -97,7 +99,7 @@ def apply(
             f"--assume {target.name}=yes",
         )
     if isinstance(outcome, Unknown):
-        outcome = _undecided(kernel, target, outcome, prepared)
+        outcome = _undecided(kernel, context, target, outcome, prepared)
     note: Text = ""
     if isinstance(outcome, Translation):
         if not translate(kernel, context, outcome):
@@ -112,8 +114,12 @@ def apply(
     return outcome
 
 
-def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepared) -> Verdict:
+def _undecided(
+    kernel: Kernel, context: Context, target: Target, unknown: Unknown, prepared: Prepared
+) -> Verdict:
     """Return the verdict of a target whose effect is undecided: the packet continues, or it does not."""
+    # iptables accepts no DROP in table nat
+    translates = prepared.rule.table == "nat" and isinstance(target, HiddenTarget)
     passes = kernel.world.assumed(target.name, prepared.rule)
     if passes is None and not target.terminal and target.status != "unknown":
         # only a value is unknown (a mark that is not saved): the packet continues in any case
@@ -122,6 +128,8 @@ def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepa
         )
         return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None
+    if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
+        return Verdict("CONTINUE", detail=unknown.reason)  # no rule sees the new source
     if passes is None:
         passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it continue"))
     if passes:
@@ -132,7 +140,15 @@ def _undecided(kernel: Kernel, target: Target, unknown: Unknown, prepared: Prepa
         and _decide(kernel, unknown, target.name, prepared.rule, message("accepts it"))
     ):
         return Verdict("ACCEPT", detail=unknown.reason)
+    if translates and not stated and not _is_filtered(kernel, context):
+        return Verdict("ACCEPT", detail=unknown.reason)  # wherever it is sent to
     return Verdict("DROP", detail=unknown.reason)
+
+
+def _is_filtered(kernel: Kernel, context: Context) -> bool:
+    """Return whether any rules could block a packet that is sent elsewhere."""
+    programs = kernel.hooks.programs(context.packet.family)
+    return any(name != "nat" for program in programs for name in program.ruleset.tables)
 
 
 def add_step(

@@ -10,18 +10,20 @@ from typing import Any
 
 from iptsim.dump.ruleset import DumpWarning
 from iptsim.errors import CaptureError
+from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
-from iptsim.host.model import Host, Lines, Pasted
+from iptsim.host.model import Host, Lines, LoggedLine, Pasted
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.evidence import nothing_shown, rules_of
+from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.lines import decode, lines_of
 from iptsim.paste.nothing import nothing_read
-from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned
+from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.rulesets import Builder
-from iptsim.paste.settings_host import host_with
+from iptsim.paste.settings_host import add_status, host_with
 from iptsim.paste.splitting import split
 from iptsim.reading import parse_json
 
@@ -67,14 +69,19 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
                 files[file] = _joined(files[file], data) if file in files else data
     logged = [piece for piece in pieces if isinstance(piece, Logged)]
     rules = [piece for piece in pieces if isinstance(piece, Rules)]
-    rules += rules_of(logged, {piece.family or 4 for piece in rules})
+    if not any(piece.table == "filter" for piece in rules):
+        rules += rules_of_zones([piece for piece in pieces if isinstance(piece, Zone)])
+    with_rules = bool(rules)
+    rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
     rulesets = Builder(name).build(rules or [nothing_shown()])
+    by_rules = not all(piece.status for piece in rules)
     listed = [piece for piece in pieces if isinstance(piece, Listed)]
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
-    if not any(one.services for one in settings) and not rules and not files:
+    if not any(one.services for one in settings) and not by_rules and not files:
         settings += settings_of(listed)
-    if settings and not rules and not files:
+    if settings and not by_rules and not files:
         host = host_with(settings, name)
+        add_status(host.rulesets, rulesets if rules else {})
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}
@@ -87,8 +94,26 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         ruleset.warnings += warned
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
-    host.pasted = Pasted(tuple(read), tuple(left), asked)
+    told = tuple(_logged_line(piece) for piece in logged)
+    host.pasted = Pasted(tuple(read), tuple(left), asked, told, with_rules)
     return host
+
+
+def _logged_line(piece: Logged) -> LoggedLine:
+    visit = piece.visit
+    place = (visit.table, visit.chain, visit.kind, visit.number) if visit is not None else None
+    rule = " ".join(quote(word) for word in visit.words) if visit is not None else ""
+    return LoggedLine(
+        piece.line,
+        piece.family,
+        piece.hook,
+        piece.prefix,
+        piece.pairs,
+        piece.flags,
+        place,
+        piece.fields,
+        rule,
+    )
 
 
 def _set_resolvers(host: Host, found: Sequence[Resolver]) -> None:

@@ -15,20 +15,21 @@ UNKNOWN = "?"
 _SHOWN = ("INPUT", "FORWARD", "OUTPUT")
 
 
-def rules_of(logged: Sequence[Logged], shown: set[int]) -> list[Rules]:
-    """Return the rules that logged lines prove, for each address family without rules in the text.
+def rules_of(logged: Sequence[Logged], shown: set[tuple[int, str]]) -> list[Rules]:
+    """Return the rules that logged lines prove, where the text shows none: of a table for TRACE, else of a family.
 
     Args:
         logged: the lines.
-        shown: the families with rules in the text.
+        shown: the tables with rules in the text, by family and name.
     """
     found: list[Rules] = []
     for family in dict.fromkeys(one.family for one in logged):
         own = [one for one in logged if one.family == family]
-        if family in shown:
-            continue
         traced = [one for one in own if one.visit is not None]
-        found += _of_trace(traced) if traced else [_of_log(own)]
+        if traced:
+            found += [rules for rules in _of_trace(traced) if (family, rules.table) not in shown]
+        elif not any(known == family for known, _ in shown):
+            found.append(_of_log(own))
     return found
 
 

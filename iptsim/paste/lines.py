@@ -98,7 +98,8 @@ def clean(line: str) -> str:
         line = _QUOTE.sub("", line, count=1)
     if _FENCE.fullmatch(line):
         return ""
-    return line.strip("`") if line.count("`") == 1 else line
+    inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
+    return line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
 
 
 #: A line needs cleaning only if it contains one of these characters.

@@ -91,6 +91,7 @@ class Rules:
         filtered: the filter through which the output was piped, so that any rule may be missing.
         cut: the last table of a dump that was cut off; other tables may follow.
         traced: the rules that TRACE shows: the packet matched no other ones between them.
+        status: made from what a firewall's own command shows (ufw, firewalld), without the rules of others.
         printed: iptables printed it, which shows every built-in chain: those that are missing were left out.
     """
 
@@ -106,6 +107,7 @@ class Rules:
     cut: bool = False
     printed: bool = False
     traced: bool = False
+    status: bool = False
 
 
 @dataclass(slots=True)
@@ -160,6 +162,7 @@ class Logged:
         visit: the rule, for a TRACE line.
         conditions: options of a rule that only such packets match.
         packet: what the lines of one packet have in common.
+        pairs / flags: its fields as logged, with and without a value.
     """
 
     family: Family
@@ -171,6 +174,8 @@ class Logged:
     visit: Visit | None = None
     conditions: tuple[str, ...] = ()
     packet: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -205,6 +210,21 @@ class Listed:
 
 
 @dataclass(slots=True)
+class Zone:
+    """A zone of firewalld, as listed; a list of active zones shows only its interfaces and sources.
+
+    Attributes:
+        default: it is the zone of all other packets.
+        fields: each field's words, or its lines.
+    """
+
+    name: str
+    default: bool
+    line: int
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Resolver:
     """A resolv.conf of the host, or of a container.
 
@@ -225,7 +245,7 @@ class Warned:
     line: int
 
 
-Piece = Rules | Facts | Ask | Logged | Settings | Listed | Resolver | Warned
+Piece = Rules | Facts | Ask | Logged | Settings | Listed | Zone | Resolver | Warned
 
 
 @dataclass(slots=True)

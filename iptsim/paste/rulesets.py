@@ -38,6 +38,23 @@ _CALLERS = {
     ("filter", "ufw-user-input"): "INPUT",
     ("filter", "ufw-user-output"): "OUTPUT",
     ("filter", "ufw-user-forward"): "FORWARD",
+    ("filter", "ufw-before-input"): "INPUT",
+    ("filter", "ufw-before-forward"): "FORWARD",
+    ("filter", "KUBE-EXTERNAL-SERVICES"): "INPUT",
+    ("filter", "KUBE-NODEPORTS"): "INPUT",
+    ("filter", "KUBE-FIREWALL"): "INPUT",
+    ("filter", "KUBE-SERVICES"): "FORWARD",
+    ("filter", "KUBE-FORWARD"): "FORWARD",
+    ("filter", "LIBVIRT_INP"): "INPUT",
+    ("filter", "LIBVIRT_FWO"): "FORWARD",
+    ("filter", "LIBVIRT_FWI"): "FORWARD",
+    ("filter", "ts-input"): "INPUT",
+    ("filter", "ts-forward"): "FORWARD",
+    ("filter", "NETAVARK_FORWARD"): "FORWARD",
+    ("filter", "INPUT_ZONES"): "INPUT",
+    ("filter", "INPUT_direct"): "INPUT",
+    ("filter", "cali-INPUT"): "INPUT",
+    ("filter", "cali-FORWARD"): "FORWARD",
     ("nat", "DOCKER"): "PREROUTING",
     ("nat", "KUBE-SERVICES"): "PREROUTING",
 }
@@ -122,7 +139,7 @@ class Builder:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
         if piece.fragment or piece.filtered:
             self._fragments[family, piece.table] = piece
-        if piece.named:
+        if piece.named and not piece.printed:
             self._files.add((family, piece.table))
         if piece.printed:
             self._printed.add((family, piece.table))
@@ -360,7 +377,7 @@ class Builder:
                 continue  # a file for iptables-restore is complete
             home = self._home(table, caller, chain.line)
             # chains of published ports are for packets to the host alone
-            local = ("-m", "addrtype", "--dst-type", "LOCAL") if name == "nat" else ()
+            local = ("-m", "addrtype", "--dst-type", "LOCAL") if called == "DOCKER" else ()
             words = tuple(Word(word, word, 0, 0) for word in (*local, "-j", called))
             binder = self._binder(self.rulesets[family])
             self._rule(RuleItem(caller, words, chain.line, f"-j {called}", position=0), table, binder)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iptsim.docker.model.settings import DockerHost
 from iptsim.docker.sources.compose import read_services
 from iptsim.docker.sources.files import of_daemon
 from iptsim.docker.sources.started import started
+from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import CaptureError
 from iptsim.host import dockerd_options
 from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.model import Host
 from iptsim.languages import message, text_of
+from iptsim.packet import Family
 from iptsim.paste.forms.settings import merged
 from iptsim.paste.pieces import Settings
 
@@ -23,6 +27,23 @@ def host_with(found: list[Settings], source: str) -> Host:
     """
     settings = merged(found)
     return started(_docker(settings, source), source)
+
+
+def add_status(rulesets: dict[Family, Ruleset], more: dict[Family, Ruleset]) -> None:
+    """Add the rules of another firewall, made from what its own command shows: Docker's precede them in each chain."""
+    for family, ruleset in more.items():
+        for name, table in ruleset.tables.items():
+            known = rulesets[family].tables.setdefault(name, Table(name))
+            for chain in table.chains.values():
+                own = known.chains.setdefault(chain.name, chain)
+                if own is not chain:
+                    own.policy = chain.policy
+                    last = max((rule.position for rule in own.rules), default=0)
+                    own.rules += [_behind(rule, last) for rule in chain.rules]
+
+
+def _behind(rule: Rule, last: int) -> Rule:
+    return replace(rule, position=rule.position + last) if rule.position else rule
 
 
 def _docker(settings: Settings, source: str) -> DockerHost:

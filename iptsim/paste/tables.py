@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -20,6 +21,8 @@ TARGETS = {
 _OF_NAT = frozenset(
     {"DOCKER", "DOCKER-INGRESS", "KUBE-SERVICES", "NETAVARK-HOSTPORT-DNAT", "CNI-HOSTPORT-DNAT"}
 )
+#: Chains that kube-proxy has in nat alone.
+_KUBE_NAT = re.compile(r"KUBE-(?:MARK-MASQ|MARK-DROP|(?:SVC|SEP|XLB|EXT|SVL|FW)-)")
 
 
 def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
@@ -37,6 +40,8 @@ def table_of(chains: Iterable[str], targets: Iterable[str]) -> str:
     for table, names in TARGETS.items():
         if names & used:
             return table
+    if any(_KUBE_NAT.match(name) for name in used):
+        return "nat"
     if "PREROUTING" in shown:
         # nat is rarely used without one of its own targets or a chain of Docker or kube-proxy
         return "nat" if _OF_NAT & used or (not used and "OUTPUT" not in shown) else "raw"

@@ -78,8 +78,25 @@ def _lines(explanation: Explanation, verbose: bool) -> Iterator[Text]:
         yield from _legs(explanation, verbose)
         if explanation.branches:
             yield from _other_ways(explanation)
+    yield from _remarks(explanation)
     for sentence in explanation.assumptions:
         yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
+
+
+def _remarks(explanation: Explanation) -> Iterator[Text]:
+    """Yield what the logged lines of a pasted text say, one line each."""
+    found = explanation.remarks()
+    if not found:
+        return
+    width = min(max(len(one.shown) for one in found), 28)
+    number = len(str(max(one.line for one in found)))
+    yield Text(say("What the log shows, by line:"))
+    before = 0
+    for one in found:
+        where = f"{one.line:>{number}}" if one.line != before else " " * number
+        before = one.line
+        yield Text.assemble((f"  {where}  ", "dim"), printable(f"{one.shown:<{width}}  {one.says}"))
+    yield Text("")
 
 
 def asked_text(explanation: Explanation) -> str:

@@ -99,3 +99,22 @@ def test_rules_keep_their_numbers_behind_a_gap(tmp_path: Path) -> None:
     assert "DROP" in {way.verdict for way in answer.branches} | {answer.verdict}
     with pytest.raises(iptsim.IptsimError, match="unknown rule"):
         iptsim.explain(path, "192.0.2.9", "host:22", assume={"filter:INPUT:3": True})
+
+
+def test_a_file_without_built_in_chains_comes_on_top_of_others(tmp_path: Path) -> None:
+    """ufw-docker's after.rules: iptables-restore --noflush adds them to what is there."""
+    text = "*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\nseen on my host\n"
+    assert ask(tmp_path, text, target="172.17.0.2:80").verdict == "DROP"
+    assert ask(tmp_path, text, target="172.17.0.2:81").verdict == "DEPENDS"
+
+
+@pytest.mark.parametrize(
+    ("filtered", "verdict"),
+    [("", "ACCEPT"), ("-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n", "DEPENDS")],
+)
+def test_a_chain_of_nat_that_is_not_shown_blocks_nothing(filtered: str, verdict: str, tmp_path: Path) -> None:
+    """Iptables refuses -j DROP in table nat; but rules of filter may treat another destination otherwise."""
+    nat = "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-A PREROUTING -j MINE\n-A POSTROUTING -j MINE2\n"
+    rule = "-A FORWARD -d 10.2.2.2/32 -j ACCEPT\n" if filtered else ""
+    answer = ask(tmp_path, nat + filtered + rule, target="10.2.2.2:80")
+    assert answer.verdict == verdict

@@ -186,3 +186,22 @@ def test_trace_lines_show_which_rules_did_not_match(tmp_path: Path) -> None:
 def test_prose_is_no_list_of_containers() -> None:
     segments, _ = split(lines_of("The NAME of the image and its COMMAND\nnameserver is missing\npublic\n"))
     assert not segments
+
+
+def test_zones_in_several_listings_are_one_firewall(tmp_path: Path) -> None:
+    active = "[root@host ~]# firewall-cmd --get-active-zones\ndocker\n  interfaces: docker0\npublic\n  interfaces: eth0\n\n"
+    docker = "[root@host ~]# firewall-cmd --zone=docker --list-all\ndocker (active)\n  target: ACCEPT\n"
+    docker += "  interfaces: docker0\n  services:\n\n"
+    text = active + ZONE.replace("--list-all", "--zone=public --list-all") + "\n" + docker
+    answer = iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:3306", in_interface="eth0")
+    assert answer.verdict == "REJECT"
+    # which zone all other interfaces are in, no list shows
+    other = iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:3306", in_interface="wlan0")
+    assert other.verdict == "DEPENDS"
+
+
+def test_published_ports_bypass_a_firewall_that_only_its_command_shows(tmp_path: Path) -> None:
+    text = "docker run -d --name db -p 3306:3306 mysql:8\n\n" + ZONE
+    answer = iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:3306")
+    assert (answer.verdict, answer.reason.code) == ("ACCEPT", "published-port")
+    assert iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:443").verdict == "REJECT"

@@ -224,7 +224,7 @@ class _Reader:
             rules.family = family
             rules.filtered = self.command.filtered if self.command else ""
             rules.version, rules.backend = rules.version or self.version, rules.backend or self.backend
-            rules.printed = not rules.named or self.program is not None
+            rules.printed = not rules.named or self.program is not None or _is_addition(rules)
             if not rules.table:
                 rules.table = given if given in BUILTIN_CHAINS else table_of_rules(rules.items)
         form, tables = self._form(), ", ".join(dict.fromkeys(rules.table for rules in self.pieces))
@@ -244,6 +244,15 @@ class _Reader:
             return "ip6tables-save" if six else "iptables-save"
         listing = any(isinstance(item, ChainItem) for rules in self.pieces for item in rules.items)
         return ("ip6tables -S" if six else "iptables -S") if listing else "rules (-A ...)"
+
+
+def _is_addition(rules: Rules) -> bool:
+    """Return whether a table is for `iptables-restore --noflush`: it has no built-in chain, only others."""
+    chains = {item.name for item in rules.items if isinstance(item, ChainItem)}
+    chains |= {
+        item.words[1].text for item in rules.items if isinstance(item, CommandItem) and len(item.words) > 1
+    }
+    return rules.named and not chains & set(BUILTIN_CHAINS[rules.table])
 
 
 def words_of_rule(text: str) -> list[Word]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
 from iptsim.paste.forms.firewalld_services import SERVICES
 from iptsim.paste.lines import Line
-from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment
+from iptsim.paste.pieces import ChainItem, GapItem, Item, RuleItem, Rules, Segment, Zone
 from iptsim.paste.prompts import Command
 
 _ZONE = re.compile(r"\s*(?P<name>[A-Za-z0-9_-]{1,17})(?:\s+\((?P<flags>[a-z, ]+)\))?\s*$")
@@ -24,8 +23,6 @@ _FIELD = re.compile(
 )
 #: A forward-port or a rich rule, each on its own line.
 _ENTRY = re.compile(r"\s*(?:port=\S|rule\b)")
-#: Rules of dumps and listings, which take precedence if present.
-_RULES = re.compile(r"\s*(?:Chain \S+ \(|\*filter|:INPUT |-P INPUT |-A (?:INPUT|FORWARD|IN_))")
 _FORWARD_PORT = re.compile(
     r"port=(?P<port>\d+(?:-\d+)?):proto=(?P<proto>\w+):(?:toport=(?P<toport>[\d-]*))?:?(?:toaddr=(?P<toaddr>\S*))?"
 )
@@ -44,29 +41,12 @@ _END = ("-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP")
 _REFUSE = ("-j", "REJECT", "--reject-with", "icmp-host-prohibited")
 
 
-@dataclass
-class _Zone:
-    """A zone, as listed: each field's words, or its lines."""
-
-    name: str
-    flags: str
-    at: int
-    fields: dict[str, list[str]] = field(default_factory=dict)
-
-    def words(self, name: str) -> list[str]:
-        return self.fields.get(name, [])
-
-    @property
-    def target(self) -> str:
-        return " ".join(self.words("target")) or "default"
-
-
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     """Return the zones that start at a line, or None."""
-    zones: list[_Zone] = []
+    zones: list[Zone] = []
     first, last = at, at
     while at < len(lines):
-        zone, end = _zone(lines, at)
+        zone, end = _zone(lines, at, command)
         if zone is None:
             break
         zones.append(zone)
@@ -76,19 +56,20 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             at += 1
     if not zones:
         return None
-    title = "firewall-cmd --list-all"
-    if any(_RULES.match(line.text) for line in lines):
-        return Segment(title, title, first, last)
-    rules = _Writer(lines, zones).rules()
-    return Segment(title, title, first, last, [*rules], table="filter")
+    if len(zones) == 1 and command is None and "target" in zones[0].fields:
+        zones[0].default = True
+    return Segment("firewall-cmd", "zones of firewalld", first, last, [*zones], table="filter")
 
 
-def _zone(lines: list[Line], at: int) -> tuple[_Zone | None, int]:
+def _zone(lines: list[Line], at: int, command: Command | None) -> tuple[Zone | None, int]:
     """Return the zone that starts at a line, and the line behind it."""
     heading = _ZONE.match(lines[at].text)
     if heading is None or at + 1 >= len(lines) or not _FIELD.match(lines[at + 1].text):
         return None, at
-    zone = _Zone(heading["name"], heading["flags"] or "", at)
+    default = "default" in (heading["flags"] or "")
+    if command is not None and command.words[:1] == ("--list-all",) and command.option("--zone") is None:
+        default = True
+    zone = Zone(heading["name"], default, lines[at].number)
     current = ""
     at += 1
     while at < len(lines):
@@ -107,12 +88,32 @@ def _zone(lines: list[Line], at: int) -> tuple[_Zone | None, int]:
     return zone, at
 
 
+def rules_of_zones(listed: Sequence[Zone]) -> list[Rules]:
+    """Return the rules that firewalld makes of zones; those of the same name are one zone."""
+    zones: dict[str, Zone] = {}
+    for zone in listed:
+        known = zones.setdefault(zone.name, Zone(zone.name, False, zone.line))
+        known.default |= zone.default
+        known.fields |= zone.fields
+        if "target" in zone.fields:
+            known.line = zone.line
+    return _Writer(list(zones.values())).rules() if zones else []
+
+
+def _words(zone: Zone, name: str) -> list[str]:
+    return zone.fields.get(name, [])
+
+
+def _target(zone: Zone) -> str:
+    return " ".join(_words(zone, "target")) or "default"
+
+
 class _Writer:
     """Writes the rules that firewalld makes of zones."""
 
-    def __init__(self, lines: Sequence[Line], zones: Sequence[_Zone]) -> None:
-        self.lines, self.zones = lines, zones
-        self.line = lines[zones[0].at].number
+    def __init__(self, zones: Sequence[Zone]) -> None:
+        self.zones = zones
+        self.line = zones[0].line
 
     def rules(self) -> list[Rules]:
         """Return table filter, of whose FORWARD nothing is shown, and table nat."""
@@ -128,11 +129,11 @@ class _Writer:
             *self._dispatch(),
         ]
         for zone in self.zones:
-            self.line = self.lines[zone.at].number
+            self.line = zone.line
             items += self._zone(zone)
-        filtered = Rules("filter", 4, items, printed=True)
+        filtered = Rules("filter", 4, items, printed=True, status=True)
         nat = [item for zone in self.zones for item in self._nat(zone)]
-        return [filtered, Rules("nat", 4, nat, printed=True)] if nat else [filtered]
+        return [filtered, Rules("nat", 4, nat, printed=True, status=True)] if nat else [filtered]
 
     def _rule(self, chain: str, *words: str) -> RuleItem:
         made = tuple(Word(quote(word), word, 0, 0) for word in words)
@@ -141,45 +142,46 @@ class _Writer:
     def _dispatch(self) -> Iterator[Item]:
         """Yield the rules that choose the zone: by source, by interface, else the default zone."""
         for zone in self.zones:
-            for source in zone.words("sources"):
+            for source in _words(zone, "sources"):
                 if re.fullmatch(r"[0-9.]+(?:/\d+)?", source):
                     yield self._rule("INPUT_ZONES", "-s", source, "-g", f"IN_{zone.name}")
                 elif not re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:.]*(?:/\d+)?", source):
                     yield GapItem("INPUT_ZONES", self.line, source)
         for zone in self.zones:
-            for interface in zone.words("interfaces"):
+            for interface in _words(zone, "interfaces"):
                 yield self._rule("INPUT_ZONES", "-i", interface, "-g", f"IN_{zone.name}")
-        default = next((zone for zone in self.zones if "default" in zone.flags), None)
-        if default is None and len(self.zones) == 1:
-            default = self.zones[0]
+        default = next((zone for zone in self.zones if zone.default), None)
         if default is not None:
             yield self._rule("INPUT_ZONES", "-g", f"IN_{default.name}")
         else:
             yield GapItem("INPUT_ZONES", self.line, "")
 
-    def _zone(self, zone: _Zone) -> Iterator[Item]:
+    def _zone(self, zone: Zone) -> Iterator[Item]:
         name = f"IN_{zone.name}"
         for chain in (name, f"{name}_deny", f"{name}_allow"):
             yield ChainItem(chain, None, None, self.line, 1)
+        if "target" not in zone.fields:
+            yield GapItem(name, self.line, "")
+            return
         yield self._rule(name, "-j", f"{name}_deny")
         yield self._rule(name, "-j", f"{name}_allow")
         rich = list(self._rich(zone))
         yield from (item for denies, item in rich if denies)
-        for service in zone.words("services"):
+        for service in _words(zone, "services"):
             yield from self._service(f"{name}_allow", service, ())
         for ports, flag in (("ports", "--dport"), ("source-ports", "--sport")):
-            for text in zone.words(ports):
+            for text in _words(zone, ports):
                 yield from self._port(f"{name}_allow", text, flag)
-        for protocol in zone.words("protocols"):
+        for protocol in _words(zone, "protocols"):
             yield self._rule(f"{name}_allow", "-p", protocol, "-j", "ACCEPT")
         yield from (item for denies, item in rich if not denies)
-        if zone.words("icmp-blocks"):
+        if _words(zone, "icmp-blocks"):
             yield GapItem(f"{name}_deny", self.line, "")
-        if zone.target in ("default", "%%REJECT%%"):
+        if _target(zone) in ("default", "%%REJECT%%"):
             yield self._rule(name, "-p", "icmp", "-j", "ACCEPT")
-        if zone.target != "default":
+        if _target(zone) != "default":
             ends = {"ACCEPT": ("-j", "ACCEPT"), "DROP": ("-j", "DROP")}
-            yield self._rule(name, *ends.get(zone.target, _REFUSE))
+            yield self._rule(name, *ends.get(_target(zone), _REFUSE))
         else:
             yield self._rule(name, *_REFUSE)
 
@@ -206,9 +208,9 @@ class _Writer:
         words = ("-p", found[2], "-m", found[2], flag, found[1].replace("-", ":"))
         yield self._rule(chain, *words, "-j", "ACCEPT")
 
-    def _rich(self, zone: _Zone) -> Iterator[tuple[bool, Item]]:
+    def _rich(self, zone: Zone) -> Iterator[tuple[bool, Item]]:
         """Yield the rich rules: whether each denies, and its rule."""
-        for text in zone.words("rich rules"):
+        for text in _words(zone, "rich rules"):
             found = _RICH.fullmatch(text)
             if found is not None and found["family"] == "ipv6":
                 continue
@@ -234,10 +236,10 @@ class _Writer:
                 words += ["-p", found["protocol"]]
             yield denies, self._rule(chain, *words, "-j", target)
 
-    def _nat(self, zone: _Zone) -> Iterator[Item]:
+    def _nat(self, zone: Zone) -> Iterator[Item]:
         """Yield the rules of forward-ports and masquerading, per interface of the zone."""
-        interfaces: list[tuple[str, ...]] = [(name,) for name in zone.words("interfaces")] or [()]
-        for text in zone.words("forward-ports"):
+        interfaces: list[tuple[str, ...]] = [(name,) for name in _words(zone, "interfaces")] or [()]
+        for text in _words(zone, "forward-ports"):
             found = _FORWARD_PORT.fullmatch(text)
             if found is None:
                 yield GapItem("PREROUTING", self.line, text)
@@ -254,7 +256,7 @@ class _Writer:
             for name in interfaces:
                 match = ("-p", proto, "-m", proto, "--dport", port)
                 yield self._rule("PREROUTING", *(("-i", *name) if name else ()), *match, "-j", *target)
-        if zone.words("masquerade") == ["yes"]:
+        if _words(zone, "masquerade") == ["yes"]:
             for name in interfaces:
                 out = ("-o", *name) if name else ("!", "-o", "lo")
                 yield self._rule("POSTROUTING", *out, "-j", "MASQUERADE")

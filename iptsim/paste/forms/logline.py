@@ -65,8 +65,10 @@ class Record(NamedTuple):
     @property
     def identity(self) -> tuple[str, ...]:
         """What stays the same in all lines about one packet, also when its addresses are translated."""
-        names = ("PROTO", "ID", "SPT", "FLOWLBL")
-        return tuple(self.pairs.get(name, "") for name in names)
+        number = self.pairs.get("ID", "0")
+        # a host may give several packets the ID 0; a line that is cut may lack the port
+        names = ("SRC", "FLOWLBL", "SPT") if number == "0" else ("SRC",)
+        return (number, *(self.pairs.get(name, "") for name in names))
 
 
 def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
@@ -95,6 +97,8 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 record.visit,
                 conditions(record),
                 record.identity,
+                tuple(record.pairs.items()),
+                record.flags,
             )
         )
     form = "TRACE lines" if traced else "kernel log lines" if len(records) > 1 else "kernel log line"

@@ -87,7 +87,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
         return Segment(title, title, first, last)
     reader = _Reader(lines)
     items, unread = reader.read(policies, rows)
-    pieces: list[Piece] = [Rules("filter", 4, items)] if items else []
+    pieces: list[Piece] = [Rules("filter", 4, items, status=True)] if items else []
     return Segment(title, title, first, last, pieces, unread, "filter")
 
 

@@ -38,7 +38,7 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
                 pieces.append(
                     Logged(
                         record.family, record.hook, "", None, question_of(record), number, visit, conditions(record),
-                        record.identity,
+                        record.identity, tuple(record.pairs.items()), record.flags,
                     )
                 )  # fmt: skip
         end += 1

@@ -1,0 +1,170 @@
+"""What each logged line of a pasted text says: TRACE lines beside their rules, a LOG line field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation.case import packets_text
+from iptsim.extensions.hidden import HiddenTarget
+from iptsim.host.model import Host, LoggedLine
+from iptsim.languages import Text, message, message_many, message_sentences
+from iptsim.owners.log_prefixes import logged_by
+from iptsim.owners.rules import authorship
+
+#: So many TRACE lines are told.
+_MOST = 60
+
+
+class Remark(NamedTuple):
+    """What one line, or one of its fields, says.
+
+    Attributes:
+        line: the line's number.
+        shown: what it is about: a rule or policy, a field.
+        says: what that means.
+    """
+
+    line: int
+    shown: str
+    says: Text
+
+
+def remarks_of(host: Host) -> list[Remark]:
+    """Return what the logged lines of a pasted text say.
+
+    Of LOG lines only the first one is told, and only where no rule is shown: with rules, the walk tells more.
+    """
+    pasted = host.pasted
+    if pasted is None:
+        return []
+    traced = [line for line in pasted.logged if line.place is not None]
+    if traced:
+        return [_traced(host, line) for line in traced[:_MOST]]
+    if pasted.logged and not pasted.with_rules:
+        return [*_log_line(pasted.logged[0], len(pasted.logged))]
+    return []
+
+
+# -- TRACE -----------------------------------------------------------------------------------------------------------
+
+
+def _traced(host: Host, line: LoggedLine) -> Remark:
+    assert line.place is not None
+    table, chain, kind, number = line.place
+    ruleset = host.rulesets.get(line.family)
+    found = ruleset.chain(table, chain) if ruleset is not None else None
+    if kind == "policy":
+        policy = found.policy if found is not None else None
+        says: Text = message(
+            "no rule of {chain} decided, so its policy does: {policy}", chain=chain, policy=policy or "?"
+        )
+        return Remark(line.line, f"{table} {chain} policy", says)
+    if kind == "return":
+        says = message("the packet leaves {chain}: at its end, or by a RETURN", chain=chain)
+        return Remark(line.line, f"{table} {chain} return", says)
+    shown = f"{table} {chain} rule {number}" if number else f"{table} {chain} rule"
+    if line.rule:
+        return Remark(line.line, shown, message("{rule}: it matched", rule=line.rule))
+    rule = found.at(number) if found is not None else None
+    if rule is None or isinstance(rule.target, HiddenTarget):
+        return Remark(line.line, shown, message("it matched; the source does not show this rule"))
+    return Remark(line.line, shown, _matched(host, rule))
+
+
+def _matched(host: Host, rule: Rule) -> Text:
+    _, role = authorship(rule, host)
+    text = rule.text.partition(f"-A {rule.chain} ")[2] or rule.text
+    if role is not None:
+        return message(
+            "{rule}: it matches {packets}; {why}", rule=text, packets=packets_text(rule), why=role.why
+        )
+    return message("{rule}: it matches {packets}", rule=text, packets=packets_text(rule))
+
+
+# -- LOG -------------------------------------------------------------------------------------------------------------
+
+
+def _log_line(line: LoggedLine, count: int) -> Iterator[Remark]:
+    pairs = dict(line.pairs)
+    yield Remark(line.line, f'"{line.prefix}"' if line.prefix else "-", _logger(line))
+    for name, value in line.pairs:
+        says = _field(name, value, pairs)
+        if says:
+            yield Remark(line.line, f"{name}={value}", says)
+    if "SYN" in line.flags:
+        opens = "ACK" not in line.flags
+        yield Remark(
+            line.line,
+            " ".join(flag for flag in line.flags if flag in ("SYN", "ACK")),
+            message("it opens a connection") if opens else message("it is the reply to a SYN"),
+        )
+    if count > 1:
+        more = message_many("{count} more line is like it", "{count} more lines are like it", count - 1)
+        yield Remark(line.line, "...", more)
+    yield Remark(line.line, "", _next(line))
+
+
+def _logger(line: LoggedLine) -> Text:
+    """Return which chain logged a packet."""
+    known = logged_by(line.prefix)
+    if known is not None:
+        return known
+    if line.prefix:
+        return message(
+            "A rule with -j LOG and this prefix logged it, in {hook} or a chain that it leads to. LOG decides nothing; "
+            "the rules after it do.",
+            hook=line.hook,
+        )
+    return message(
+        "A rule with -j LOG and no prefix logged it, in {hook} or a chain that it leads to. LOG decides nothing; the "
+        "rules after it do.",
+        hook=line.hook,
+    )
+
+
+def _field(name: str, value: str, pairs: dict[str, str]) -> Text:
+    """Return what a field says, "" where it says nothing of use."""
+    if name == "IN":
+        return message("it arrived on {name}", name=value) if value else message("the host itself sent it")
+    if name == "OUT":
+        if value:
+            return message("it is to leave on {name}", name=value)
+        return message("it is for the host itself, so INPUT logged it, not FORWARD or DOCKER-USER")
+    if name == "PHYSIN":
+        return message("it came in by this bridge port, so from a container or guest")
+    if name == "PHYSOUT":
+        return message("it is to leave by this bridge port, so to a container or guest")
+    if name == "MAC" and value.count(":") == 13:
+        return message("from {sender} to {receiver}", sender=value[18:35], receiver=value[:17])
+    if name == "SRC":
+        return message("its source")
+    if name == "DST":
+        if pairs.get("IN") and pairs.get("OUT"):
+            return message("its destination, after DNAT if there was any")
+        return message("its destination")
+    if name == "PROTO":
+        return message("its protocol")
+    if name == "SPT":
+        return message("the source port")
+    if name == "DPT":
+        return (
+            message("the destination port, after DNAT if there was any")
+            if pairs.get("OUT")
+            else message("the destination port")
+        )
+    if name == "TYPE":
+        return message("the ICMP type")
+    return message("the mark that a rule set") if name == "MARK" and value not in ("0", "0x0") else ""
+
+
+def _next(line: LoggedLine) -> Text:
+    tool = "ip6tables" if line.family == 6 else "iptables"
+    return message_sentences(
+        message(
+            "The line does not show the rules. Save them on the host and ask again: {command}.",
+            command=f"{tool}-save -c > rules.txt; iptsim explain rules.txt --packet 'LINE'",
+        ),
+        message("A capture holds the addresses and routes as well: iptsim collect."),
+    )

@@ -1,0 +1,52 @@
+"""Which chain of which program logged a packet, from the prefix in the kernel's log.
+
+Sources: ufw's before.rules and src/backend_iptables.py; ufw-docker's after.rules; firewalld's ipXtables.py and
+nftables.py (log-denied); Shorewall's LOGFORMAT ("Shorewall:%s:%s:", since 5.1 "%s %s "); csf.pl.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from iptsim.languages import Message, message
+
+#: By prefix: the sentence about who wrote such a line, and where.
+_PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
+    (r"\[UFW DOCKER BLOCK\]", lambda found: message(
+        "ufw-docker's rules in DOCKER-USER logged it, in chain ufw-docker-logging-deny, and then dropped it: no "
+        "`ufw route allow` covers the container's address and port.")),
+    (r"\[UFW LIMIT BLOCK\]", lambda found: message(
+        "ufw logged it in chain ufw-user-limit: a `ufw limit` rule is exceeded.")),
+    (r"\[UFW BLOCK\]", lambda found: message(
+        "ufw logged it, in chain ufw-logging-deny or ufw-user-logging-*, and then dropped it: a rule denies it, or no "
+        "`ufw allow` covers it and the default policy is deny.")),
+    (r"\[UFW ALLOW\]", lambda found: message("ufw logged it in chain ufw-logging-allow: a rule allows it.")),
+    (r"\[UFW AUDIT", lambda found: message(
+        "ufw logged it in chain ufw-before-logging-*, before its rules decided anything.")),
+    (r"FINAL_REJECT", lambda found: message(
+        "firewalld logged it at the end of its own chain (log-denied): no zone or policy accepts it.")),
+    (r"STATE_INVALID_DROP", lambda found: message(
+        "firewalld logged it (log-denied): conntrack finds the packet invalid.")),
+    (r"(?:filter_)?IN_(?P<zone>[\w-]+?)_(?:REJECT|DROP|DENY)", lambda found: message(
+        "firewalld logged it at the end of zone {zone} (log-denied): no service, port or rich rule of the zone allows "
+        "it.", zone=found["zone"])),
+    (r"(?:filter_)?FW(?:D|DI|DO)_(?P<zone>[\w-]+?)_(?:REJECT|DROP|DENY)", lambda found: message(
+        "firewalld logged it at the end of what zone {zone} forwards (log-denied): no rule or policy allows it.",
+        zone=found["zone"])),
+    (r"Shorewall:(?P<zone>[\w-]+):(?P<what>[A-Z]+):", lambda found: message(
+        "Shorewall logged it in chain {zone}: the policy or a rule there is {what}.",
+        zone=found["zone"], what=found["what"])),
+    (r"Firewall: \*[A-Z0-9]+_(?P<zone>IN|OUT) Blocked", lambda found: message(
+        "csf logged it in chain LOGDROP{zone}, and then dropped it: its port is not among those that csf.conf opens.",
+        zone=found["zone"])),
+)  # fmt: skip
+
+
+def logged_by(prefix: str) -> Message | None:
+    """Return who logged a packet with a prefix, a sentence; None for an unknown prefix."""
+    for pattern, sentence in _PREFIXES:
+        found = re.search(pattern, prefix)
+        if found is not None:
+            return sentence(found)
+    return None

@@ -1,0 +1,82 @@
+"""What logged lines say: TRACE lines beside their rules, a LOG line without rules field by field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+LOG = (
+    "Nov 28 12:00:00 gw kernel: [  216.3] {prefix}IN=eth0 OUT={out} MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00 "
+    "SRC=203.0.113.9 DST=172.17.0.2 LEN=60 TOS=0x00 PREC=0x00 TTL=51 ID=5 DF PROTO=TCP SPT=33762 DPT=80 SYN URGP=0\n"
+)
+RULES = (
+    "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n"
+    "-A FORWARD -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT\n"
+    "-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n"
+)
+
+
+def told(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "paste.txt"
+    path.write_text(text)
+    host = iptsim.load_host(path)
+    assert host.pasted is not None
+    fields = host.pasted.asked[0]
+    answer = iptsim.explain(
+        host, fields["from"], fields["to"], dport=fields["dport"], in_interface=fields.get("in"), proto="tcp"
+    )
+    return {one.shown: str(one.says) for one in answer.remarks()}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "out", "words"),
+    [
+        ("[UFW BLOCK] ", "", "ufw-logging-deny"),
+        ("[UFW DOCKER BLOCK] ", "docker0", "ufw-docker-logging-deny"),
+        ("filter_IN_public_REJECT: ", "", "zone public"),
+        ("Shorewall:net2fw:DROP:", "", "chain net2fw"),
+        ("Firewall: *TCP_IN Blocked* ", "", "LOGDROPIN"),
+        ("mine: ", "docker0", "in FORWARD"),
+    ],
+)
+def test_the_prefix_tells_who_logged_it(prefix: str, out: str, words: str, tmp_path: Path) -> None:
+    found = told(tmp_path, LOG.format(prefix=prefix, out=out))
+    assert words in found[f'"{prefix.strip()}"']
+
+
+def test_each_field_of_use_is_told(tmp_path: Path) -> None:
+    found = told(tmp_path, LOG.format(prefix="", out=""))
+    assert found["IN=eth0"] == "it arrived on eth0"
+    assert "INPUT" in found["OUT="]
+    assert (
+        found["MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00"]
+        == "from 02:42:ac:11:00:03 to 02:42:ac:11:00:02"
+    )
+    assert found["SYN"] == "it opens a connection"
+    assert "iptables-save -c" in found[""]
+    assert not any(name.startswith(("LEN", "TOS", "PREC", "ID")) for name in found)
+
+
+def test_with_rules_the_walk_tells_more(tmp_path: Path) -> None:
+    assert told(tmp_path, LOG.format(prefix="", out="docker0") + RULES) == {}
+
+
+def test_trace_lines_stand_beside_their_rules(tmp_path: Path) -> None:
+    trace = "".join(
+        LOG.format(prefix=f"TRACE: filter:FORWARD:{what} ", out="docker0") for what in ("rule:2",)
+    )
+    found = told(tmp_path, trace + RULES)
+    assert found == {
+        "filter FORWARD rule 2": "-p tcp -m tcp --dport 80 -j ACCEPT: it matches tcp packets to port 80"
+    }
+
+
+def test_a_trace_names_what_is_not_shown(tmp_path: Path) -> None:
+    lines = ("raw:PREROUTING:policy:1", "filter:FORWARD:rule:9")
+    trace = "".join(LOG.format(prefix=f"TRACE: {what} ", out="docker0") for what in lines)
+    found = told(tmp_path, trace)
+    assert "policy" in found["raw PREROUTING policy"]
+    assert found["filter FORWARD rule 9"] == "it matched; the source does not show this rule"
