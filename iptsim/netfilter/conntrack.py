@@ -8,6 +8,7 @@ from __future__ import annotations
 from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.extensions.targets.ct import Ct
+from iptsim.extensions.unknown import UnknownTarget
 from iptsim.packet import (
     ACK,
     FIN,
@@ -45,7 +46,7 @@ def switched_on(ruleset: Ruleset) -> bool:
             continue
         if rule.target_name in USERS or any(match.name in USERS for match in rule.matches):
             return True
-        if rule.table == "nat" and isinstance(rule.target, HiddenTarget):
+        if rule.table == "nat" and isinstance(rule.target, HiddenTarget | UnknownTarget):
             return True
         if isinstance(rule.target, Ct) and not rule.target.notrack:
             return True

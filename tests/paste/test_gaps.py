@@ -114,7 +114,8 @@ def test_a_file_without_built_in_chains_comes_on_top_of_others(tmp_path: Path) -
 )
 def test_a_chain_of_nat_that_is_not_shown_blocks_nothing(filtered: str, verdict: str, tmp_path: Path) -> None:
     """Iptables refuses -j DROP in table nat; but rules of filter may treat another destination otherwise."""
-    nat = "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-A PREROUTING -j MINE\n-A POSTROUTING -j MINE2\n"
-    rule = "-A FORWARD -d 10.2.2.2/32 -j ACCEPT\n" if filtered else ""
+    nat = "the rules of my host:\n-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n"
+    nat += "-A PREROUTING -j MINE\n-A POSTROUTING -j MINE2\n"
+    rule = "-A FORWARD -d 10.2.2.2/32 -j ACCEPT\n-A FORWARD -s 10.2.2.2/32 -j ACCEPT\n" if filtered else ""
     answer = ask(tmp_path, nat + filtered + rule, target="10.2.2.2:80")
     assert answer.verdict == verdict

@@ -189,7 +189,8 @@ def test_prose_is_no_list_of_containers() -> None:
 
 
 def test_zones_in_several_listings_are_one_firewall(tmp_path: Path) -> None:
-    active = "[root@host ~]# firewall-cmd --get-active-zones\ndocker\n  interfaces: docker0\npublic\n  interfaces: eth0\n\n"
+    active = "[root@host ~]# firewall-cmd --get-active-zones\n"
+    active += "docker\n  interfaces: docker0\npublic\n  interfaces: eth0\n\n"
     docker = "[root@host ~]# firewall-cmd --zone=docker --list-all\ndocker (active)\n  target: ACCEPT\n"
     docker += "  interfaces: docker0\n  services:\n\n"
     text = active + ZONE.replace("--list-all", "--zone=public --list-all") + "\n" + docker
