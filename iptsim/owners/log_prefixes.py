@@ -45,8 +45,8 @@ _PREFIXES: tuple[tuple[str, Callable[[re.Match[str]], Message]], ...] = (
 
 def logged_by(prefix: str) -> Message | None:
     """Return who logged a packet with a prefix, a sentence; None for an unknown prefix."""
-    for pattern, sentence in _PREFIXES:
+    for pattern, made in _PREFIXES:
         found = re.search(pattern, prefix)
         if found is not None:
-            return sentence(found)
+            return made(found)
     return None
