@@ -25,6 +25,7 @@ from iptsim.commands import (
     flows,
     graph,
     lint,
+    reach,
     redact,
     report,
     rules,
@@ -38,7 +39,20 @@ from iptsim.languages import known_language, language, language_of_locale, looke
 __all__ = ["main", "make_parser", "run"]
 
 #: In the order in which `iptsim --help` lists them.
-_COMMANDS = (explain, whatif, lint, flows, report, rules, graph, collect, redact, docker_rules, completion)
+_COMMANDS = (
+    explain,
+    whatif,
+    reach,
+    lint,
+    flows,
+    report,
+    rules,
+    graph,
+    collect,
+    redact,
+    docker_rules,
+    completion,
+)
 #: What a shell reports for a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, BROKEN_PIPE = 128 + 2, 128 + 13
 #: When set to 1, an internal error prints its traceback.

@@ -9,11 +9,15 @@ from iptsim.shown import register
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     import pandas
 
     from iptsim.dump.ruleset import Ruleset
     from iptsim.graph import RuleGraph
+    from iptsim.host import Host
     from iptsim.pictures import Picture
+    from iptsim.reaching import Reaching
     from iptsim.shown import Shown
 
 
@@ -26,6 +30,7 @@ def register_all() -> None:
         ("frame", _frame),
         ("picture", _picture),
         ("graph", _graph),
+        ("reach", _reach),
     ):
         register(form, maker)
 
@@ -65,3 +70,9 @@ def _graph(ruleset: Ruleset) -> RuleGraph:
     from iptsim.graph import ruleset_graph
 
     return ruleset_graph(ruleset)
+
+
+def _reach(host: Host, *ends: str | None, **options: Any) -> Reaching:
+    from iptsim.reaching import reach
+
+    return reach(host, *ends, **options)

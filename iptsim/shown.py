@@ -27,17 +27,17 @@ if TYPE_CHECKING:
         def _repr_mimebundle_(self, **_: Any) -> dict[str, str]: ...
 
 
-_makers: dict[str, Callable[[Any], Any]] = {}
+_makers: dict[str, Callable[..., Any]] = {}
 
 
-def register(form: str, maker: Callable[[Any], Any]) -> None:
-    """Register the function for a form of an object: "text", "html", "folded", "frame", "picture" or "graph"."""
+def register(form: str, maker: Callable[..., Any]) -> None:
+    """Register the function for a form: "text", "html", "folded", "frame", "picture", "graph" or "reach"."""
     _makers[form] = maker
 
 
-def made(form: str, thing: object) -> Any:
+def made(form: str, thing: object, *more: Any, **options: Any) -> Any:
     """Return an object in a registered form."""
-    return _makers[form](thing)
+    return _makers[form](thing, *more, **options)
 
 
 class Shown:

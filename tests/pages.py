@@ -216,6 +216,7 @@ _TITLES = {
         "Reachability",
         "`iptsim.reachability(host).frame()`: which endpoints can reach each other.",
     ),
+    "reach": ("Who can reach what", "`host.reach(...).frame()`: the packets that are treated alike."),
     "shifts": ("What changes", "`iptsim.whatif(host, changes).frame()`: connections whose outcome changes."),
     "comparison": (
         "Before and after",

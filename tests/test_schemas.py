@@ -59,6 +59,8 @@ _WITHIN: dict[str, dict[str, str | None]] = {
     "hosts": {"errors": "unread", "findings": "shared", "outliers": "outlier", "results": "result"},
     "people": {"people": "person", "zones": None, "jails": None},
     "reachability": {"rows": "row"},
+    "reach": {"classes": "reached"},
+    "reached": {"decides": "rule", "reason": "reason", "translated": None, "witness": None},
     "row": {"rule": "rule"},
 }  # fmt: skip
 _CAPTURES = ROOT / "fixtures/captures"
@@ -128,6 +130,8 @@ def _printed() -> Iterator[tuple[str, dict[str, Any]]]:
         given = {key: value for key, value in fields.items() if key not in ("from", "to")}
         answer = iptsim.explain(hosts[name], fields["from"], fields["to"], **given)
         yield "trace", answer.as_json(verbose=fields.get("verbose", False))
+    for name in ("docker-28.5/published", "docker-28.5/listening"):
+        yield "reach", hosts[name].reach().as_json()
     for question in (("client", "web"), (None, None)):
         yield (
             "whatif",

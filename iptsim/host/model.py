@@ -17,7 +17,7 @@ from iptsim.host.dockerd import DockerDaemon
 from iptsim.host.namespace import Frozen, Interface, Namespace
 from iptsim.languages import Text
 from iptsim.packet import Connection, Family
-from iptsim.shown import Pictured
+from iptsim.shown import Pictured, made
 
 
 class IpSet(Frozen):
@@ -182,6 +182,23 @@ class Host(Pictured):
     def __repr__(self) -> str:
         held = f"{len(self.containers)} containers, {len(self.networks)} networks"
         return printable(f"<Host {self.source or 'made in memory'}: {held}>")
+
+    def reach(
+        self,
+        sender: str | None = None,
+        to: str | None = None,
+        *,
+        proto: str | int | None = None,
+        dport: str | int | None = None,
+        state: str = "new",
+        family: Family = 4,
+    ) -> Any:
+        """Return what happens to all packets between two ends, a :class:`iptsim.reaching.Reaching`.
+
+        The arguments are those of :func:`iptsim.reaching.reach`.
+        """
+        options = {"proto": proto, "dport": dport, "state": state, "family": family}
+        return made("reach", self, sender, to, **options)
 
     def container(self, name: str) -> tuple[Container, Endpoint | None] | None:
         """Find a container by name, by the start of its ID, or as `container@network`.

@@ -153,6 +153,9 @@ def explain_options(line: Mapping[str, Any]) -> list[str]:
     ['--from', 'client', '--to', 'web:80', '--set', 'mark=7']
     """
     rest = {name: value for name, value in line.items() if name not in ("id", "reply", "verbose", "family")}
+    for end, address in (("from", "src"), ("to", "dst")):
+        if end not in rest and address in rest:
+            rest[end] = rest.pop(address)
     words = ["--from", str(rest.pop("from"))] if "from" in rest else []
     if "to" in rest:
         words += ["--to", with_port(parse_endpoint(str(rest.pop("to"))), rest.pop("dport", None))]

@@ -20,6 +20,8 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.packet import Family
 from iptsim.reach import Reachability, arrived_at
+from iptsim.reaching import Reaching
+from iptsim.render.reach import command_text, packets_text
 from iptsim.render.rules import rule_json
 from iptsim.render.visits_text import changes_of
 from iptsim.sets.fates import Fates
@@ -126,6 +128,18 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "why": Column("text", "the reason in words, or why the connection cannot be checked"),
         "at": Column("text", "where the packet is delivered in the end, behind docker-proxy too"),
         **_RULE,
+    },
+    "reach": {
+        **_ASKED,
+        "ports": Column("text", 'protocols and ports: "tcp/22,80", "all but tcp/25"'),
+        "verdict": Column("text", "ACCEPT, DROP, REJECT or DEPENDS"),
+        "refused": Column("truth", "no rule blocks it, but no program listens"),
+        "certain": Column("text", '"must", or "may" if it depends on something undecided'),
+        "reason": Column("text", "the reason's stable code (docs/reasons.md)"),
+        "why": Column("text", "the reason in words"),
+        "command": Column("text", "a command that explains one of the packets"),
+        **_RULE,
+        "text": Column("text", "the deciding rule as iptables-save prints it"),
     },
     "shifts": _SHIFTS,
     "comparison": {"when": Column("text", '"before" or "after" the changes'), **_STEPS},
@@ -354,6 +368,25 @@ def _(reachability: Reachability) -> tuple[str, Iterator[dict[str, Any]]]:
             "why": reach.note or None if reach.explanation is None else reach.explanation.reason.text,
         }
         for reach in reachability
+    )
+
+
+@_rows.register
+def _(answer: Reaching) -> tuple[str, Iterator[dict[str, Any]]]:
+    return "reach", (
+        {
+            "from": one.sender,
+            "to": one.receiver,
+            "ports": packets_text(answer, one),
+            "verdict": one.verdict,
+            "refused": one.is_refused,
+            "certain": one.fate.certain,
+            "reason": one.explanation.reason.code.value,
+            "why": one.explanation.reason.text,
+            "command": command_text(answer, one),
+            **_decision(one.explanation),
+        }
+        for one in answer
     )
 
 

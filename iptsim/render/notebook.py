@@ -24,6 +24,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
+from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json
 from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
 from iptsim.render.html import Html, Piece, badge, code, element, folded, number, row, table, whole
@@ -39,6 +40,7 @@ from iptsim.render.plain import (
     outcome_text,
     ruleset_title,
 )
+from iptsim.render.reach import HEADS, kind_text, reach_sheet, title_text
 from iptsim.render.rules import chain_text, rule_words, why_text
 from iptsim.render.visits_html import legs_html, result_html
 from iptsim.render.visits_text import backend_of, spec
@@ -332,6 +334,21 @@ def _(reachability: Reachability) -> Piece:
         element("div", table(message("Reachability"), heads, rows), class_="wide"),
         _legend(reachability) if cell is _reach_in_short else None,
         element("p", left_out_text(left), class_="dim") if left else None,
+    ]
+
+
+@_content.register
+def _(answer: Reaching) -> Piece:
+    rows = [
+        row(*cells[:3], badge(cells[3]), *cells[4:6], code(cells[6]), head=2)
+        for cells in islice(reach_sheet(answer, "").rows, _RULES_SHOWN)
+    ]
+    left = len(answer) - len(rows)
+    more = message("... and {count} more; .frame() has them all.", count=left)
+    return [
+        element("p", element("b", title_text(answer)), f"  {kind_text(answer)}"),
+        element("div", table(None, HEADS, rows), class_="wide"),
+        element("p", more, class_="dim") if left else None,
     ]
 
 

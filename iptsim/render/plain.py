@@ -23,11 +23,13 @@ from iptsim.languages import Message, message_as, say
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
 from iptsim.reach import Reach, Reachability
+from iptsim.reaching import Reaching
 from iptsim.render.console import inert
 from iptsim.render.endpoints import endpoints_lines
 from iptsim.render.explanation import as_text as explanation_text
 from iptsim.render.explanation import when_text
 from iptsim.render.findings import findings_lines
+from iptsim.render.reach import reach_lines
 from iptsim.render.rules import chain_lines, chain_text
 from iptsim.render.visits_text import COLOURS, visit_lines
 from iptsim.render.whatif import as_text as what_if_text
@@ -206,6 +208,11 @@ def _(reachability: Reachability) -> str:
     )
     left = [Text(left_out_text(reachability.left_out))] if reachability.left_out else []
     return _text([_grid(_REACH_HEADS, cells), *left])
+
+
+@plain.register
+def _(answer: Reaching) -> str:
+    return _text(reach_lines(answer))
 
 
 @plain.register

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
-from iptsim.host.namespace import BITS, Namespace
+from iptsim.host.namespace import BITS, Listener, Namespace
 from iptsim.host.policy import own_rules
 from iptsim.host.tables import routes_of
 from iptsim.netfilter.namespaces import Namespaces
@@ -110,8 +110,17 @@ def _shape(host: Host, namespaces: Namespaces, container: Container, family: Fam
         inside,
         routes,
         settings,
-        namespace.listeners,
+        None
+        if namespace.listeners is None
+        else frozenset(_listening(one, own[0]) for one in namespace.listeners),
     )
+
+
+def _listening(listener: Listener, own: int) -> Hashable:
+    """Return a listening socket without the container's own address."""
+    address = "own" if listener.address == own else listener.address
+    families = tuple(sorted(listener.families.items()))
+    return listener.proto, listener.port, address, families, listener.interface, listener.program
 
 
 def _plain(route: Any, own: int) -> Hashable:

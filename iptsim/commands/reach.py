@@ -1,0 +1,244 @@
+"""`iptsim reach`: who can reach what, for all packets at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from iptsim.commands.common import (
+    ANSWERED,
+    BAD,
+    add_command,
+    add_plain,
+    add_source,
+    complain,
+    open_source,
+    output,
+    print_json,
+    rules_of,
+)
+from iptsim.commands.formats import add_formats, written
+from iptsim.errors import IptsimError, printable
+from iptsim.languages import Message, message, say
+
+if TYPE_CHECKING:
+    from iptsim.host import Host
+    from iptsim.pictures.drawing import Drawing
+    from iptsim.reaching import Reaching
+    from iptsim.render.sheets import Sheet
+    from iptsim.sets.classes import AddressClasses
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "reach",
+        run,
+        say("show who can reach what: all packets, all ports"),
+        epilog=say(
+            "END is a container, host, internet, an IP address or prefix, a Docker network, or an interface of the\n"
+            "host; as destination also svc/NAME and nodeport/N. Without --from and --to, the command shows what is\n"
+            "open from the internet, then what each endpoint can reach. Every line comes with a packet that shows it."
+        ),
+    )
+    add_source(parser, several=True)
+    ask = parser.add_argument_group(say("the packets"))
+    ask.add_argument("--from", dest="sender", metavar="END", help=say("source (default: anywhere)"))
+    ask.add_argument("--to", metavar="END[:PORT]", help=say("destination (default: anywhere)"))
+    ask.add_argument(
+        "-p", "--proto", metavar="PROTO", help=say("only this protocol: tcp, udp, icmp ..., or a number")
+    )
+    ask.add_argument(
+        "--dport", metavar="PORTS", help=say("only these destination ports: 80, http, 8000-8080, 80,443")
+    )
+    ask.add_argument(
+        "--state",
+        metavar="STATE",
+        default="new",
+        help=say("connection state: new (default), established, related, invalid, untracked"),
+    )
+    ask.add_argument("-6", dest="family", action="store_const", const=6, default=4, help=say("use IPv6"))
+    ask.add_argument("--open", action="store_true", help=say("show only what gets in"))
+    groups = parser.add_argument_group(say("groups of addresses"))
+    groups.add_argument(
+        "--classes",
+        action="store_true",
+        help=say(
+            "group the addresses that one chain treats alike for a new connection, and show which reach which"
+        ),
+    )
+    groups.add_argument(
+        "--chain",
+        metavar="[TABLE:]CHAIN",
+        default="FORWARD",
+        help=say("this chain (default: filter:FORWARD)"),
+    )
+    groups.add_argument(
+        "--unknown",
+        choices=("accept", "deny"),
+        default="accept",
+        metavar="accept|deny",
+        help=say("what undecided matches do: accept (default) or deny"),
+    )
+    add_plain(parser)
+    add_formats(parser, "text", "json", "markdown", "csv", "html", "mermaid")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer for each source."""
+    with written(arguments):
+        return _reach_all(arguments)
+
+
+def _reach_all(arguments: argparse.Namespace) -> int:
+    view: _View[Any] = _CLASSES if arguments.classes else _REACHING
+    found: list[tuple[str, Any]] = []
+    failed = False
+    console = output(arguments) if arguments.format == "text" else None
+    for source in arguments.source:
+        try:
+            answer = view.find(arguments, open_source(arguments, source))
+        except IptsimError as error:
+            if len(arguments.source) == 1:
+                raise
+            failed = True
+            complain(str(error), BAD)
+            if arguments.format == "json":
+                print_json({"source": source, "error": str(error)})
+            continue
+        found.append((source, answer))
+        if arguments.format in ("text", "json"):
+            _show(arguments, source, answer, view, console)
+    if arguments.format not in ("text", "json"):
+        sys.stdout.write(_as_whole(arguments, view, found))
+    return BAD if failed else ANSWERED
+
+
+def _show(arguments: argparse.Namespace, source: str, answer: Any, view: _View[Any], console: Any) -> None:
+    """Print the answer for one source, headed by its name if there are several sources."""
+    is_one_of_several = len(arguments.source) > 1
+    if console is None:
+        print_json({**answer.as_json(), **({"source": source} if is_one_of_several else {})})
+        return
+    if is_one_of_several:
+        console.print(f"== {printable(source)}", markup=False, highlight=False)
+    for line in view.lines(arguments, answer):
+        console.show(line)
+
+
+def _as_whole(arguments: argparse.Namespace, view: _View[Any], found: list[tuple[str, Any]]) -> str:
+    """Return the answers for all sources in a format that holds them together."""
+    if arguments.format == "mermaid":
+        from iptsim.pictures.notations import mermaid
+
+        return "\n".join(mermaid(view.drawing(answer)) for _, answer in found)
+    from iptsim.render.sheets import comma_separated, markdown, page
+
+    sheets = [view.sheet(answer, source) for source, answer in found]
+    if arguments.format == "markdown":
+        return "\n".join(map(markdown, sheets))
+    return comma_separated(sheets) if arguments.format == "csv" else page(sheets, str(view.title))
+
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class _View(Generic[_Answer]):
+    """What the command shows of a source, and how.
+
+    Attributes:
+        find: the answer for a host.
+        lines / sheet / drawing: the answer as text, as a table, as a picture.
+        title: of a page.
+    """
+
+    find: Callable[[argparse.Namespace, Host], _Answer]
+    lines: Callable[[argparse.Namespace, _Answer], Iterable[Any]]
+    sheet: Callable[[_Answer, str], Sheet]
+    drawing: Callable[[_Answer], Drawing]
+    title: Message
+
+
+# -- all packets -----------------------------------------------------------------------------------
+
+
+def _reach(arguments: argparse.Namespace, host: Host) -> Reaching:
+    from iptsim.reaching import reach
+
+    answer = reach(
+        host,
+        arguments.sender,
+        arguments.to,
+        proto=arguments.proto,
+        dport=arguments.dport,
+        state=arguments.state,
+        family=arguments.family,
+    )
+    return answer.opened if arguments.open else answer
+
+
+def _reach_lines(arguments: argparse.Namespace, answer: Reaching) -> Iterable[Any]:
+    from iptsim.render.reach import reach_lines
+
+    return reach_lines(answer)
+
+
+def _reach_sheet(answer: Reaching, title: str) -> Sheet:
+    from iptsim.render.reach import reach_sheet
+
+    return reach_sheet(answer, title)
+
+
+def _reach_drawing(answer: Reaching) -> Drawing:
+    from iptsim.pictures.reaching import reaching_drawing
+
+    return reaching_drawing(answer)
+
+
+_REACHING = _View(_reach, _reach_lines, _reach_sheet, _reach_drawing, message("Who can reach what"))
+
+
+# -- groups of addresses ---------------------------------------------------------------------------
+
+
+def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
+    from iptsim.netfilter.program import Program
+    from iptsim.reaching.options import read_classes
+    from iptsim.sets.chains import Chains
+    from iptsim.sets.classes import address_classes
+    from iptsim.sets.space import Space
+
+    table, chain, proto, port = read_classes(
+        arguments.chain, arguments.proto, arguments.dport, arguments.family
+    )
+    arguments.table = table
+    rules = Program(rules_of(host, arguments, arguments.family))
+    chains = Chains(Space(arguments.family), rules)
+    return address_classes(chains, table, chain, proto=proto, dport=port, unknown=arguments.unknown)
+
+
+def _classes_lines(arguments: argparse.Namespace, found: AddressClasses) -> Iterable[Any]:
+    from iptsim.render.address_classes import classes_lines
+
+    asked = f"{arguments.proto or 'tcp'}{f'/{arguments.dport}' if arguments.dport else ''}"
+    return classes_lines(found, printable(f"{arguments.chain} {asked}"))
+
+
+def _classes_sheet(found: AddressClasses, title: str) -> Sheet:
+    from iptsim.render.address_classes import classes_sheet
+
+    return classes_sheet(found, title)
+
+
+def _classes_drawing(found: AddressClasses) -> Drawing:
+    from iptsim.pictures.reaching import classes_drawing
+
+    return classes_drawing(found)
+
+
+_CLASSES = _View(_classes, _classes_lines, _classes_sheet, _classes_drawing, message("Address classes"))

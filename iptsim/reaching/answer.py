@@ -1,0 +1,296 @@
+"""All packets between two ends of a host, and what happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from iptsim.address_sets import AddressSet, union
+from iptsim.host import Host, fib
+from iptsim.host.address_regions import unicast_addresses
+from iptsim.packet import PORT_PROTOCOLS, Family, parse_address
+from iptsim.question.header import DEFAULT_SPORT
+from iptsim.reaching.classes import Names, ReachClass, merged, selected
+from iptsim.reaching.ends import End, Target, read_source, read_target, running, usual_host_address
+from iptsim.reaching.options import read_ports, read_protocol, read_state
+from iptsim.reaching.traffic import Traffic
+from iptsim.sets.fates import Fate, fates
+from iptsim.sets.numbering import Words
+from iptsim.sets.packets import PacketSet
+from iptsim.sets.space import Space
+from iptsim.shown import Framed
+from iptsim.sources import load_host
+
+SCHEMA = "iptsim.reach/1"
+#: Senders and receivers that come first, in this order.
+_FIRST = {"internet": 0, "host": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one endpoint can send to another, from a source port that a client usually gets.
+
+    Attributes:
+        open: the protocols and ports that are accepted at its own addresses, and where a program may listen.
+        published: the same at addresses of the host, which forwards them.
+        refused: those that are accepted, but where no program listens.
+        unsure: those that may be accepted: it depends on something undecided.
+    """
+
+    open: Traffic
+    published: Traffic
+    refused: Traffic
+    unsure: Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Reaching(Framed):
+    """What happens to all packets between two ends.
+
+    Attributes:
+        host: the host.
+        family: of the packets, 4 or 6.
+        source / target: the ends as they were given; None for any.
+        state: the state of the packets' connections.
+        asked: the protocols and ports that are asked about.
+        addresses: the addresses of each endpoint.
+        only_open: only what gets in is left.
+        classes: the packets that are treated alike, by sender and receiver; the largest of them last.
+    """
+
+    host: Host = field(repr=False)
+    family: Family
+    source: End | None
+    target: End | None
+    state: str
+    asked: Traffic = field(repr=False)
+    addresses: Mapping[str, AddressSet] = field(repr=False)
+    classes: tuple[ReachClass, ...] = field(repr=False)
+    only_open: bool = False
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __iter__(self) -> Iterator[ReachClass]:
+        return iter(self.classes)
+
+    @property
+    def opened(self) -> Reaching:
+        """Only what gets in, or may get in."""
+        kept = tuple(one for one in self.classes if one.verdict in ("ACCEPT", "DEPENDS"))
+        return replace(self, classes=kept, only_open=True)
+
+    @property
+    def senders(self) -> list[str]:
+        """The endpoints that send: internet, host, then containers by name."""
+        return _ordered({one.sender for one in self.classes if one.sender})
+
+    @property
+    def receivers(self) -> list[str]:
+        """The endpoints that receive, in the same order."""
+        return _ordered({one.receiver for one in self.classes if one.receiver})
+
+    def cell(self, sender: str, receiver: str) -> Cell:
+        """Return what one endpoint can send to another."""
+        here = [one for one in self.classes if (one.sender, one.receiver) == (sender, receiver)]
+        passes = [one for one in here if one.verdict == "ACCEPT" and not one.is_refused]
+        opened = _together(one for one in passes if not self.forwarded_at(one))
+        published = _together(one for one in passes if self.forwarded_at(one))
+        refused = _together(one for one in here if one.is_refused)
+        unsure = _together(one for one in here if one.verdict == "DEPENDS")
+        return Cell(opened, published, refused, unsure - opened - published)
+
+    def sent_to(self, one: ReachClass) -> AddressSet:
+        """Return the destinations of a class as its packets arrive, before any NAT."""
+        values = one.packets.values("dst")
+        assert not isinstance(values, Words)
+        return AddressSet(self.family, values)
+
+    def part_of(self, one: ReachClass) -> AddressSet:
+        """Return the destinations of a class, if other packets between its ends go to others of the receiver."""
+        sent = self.sent_to(one) - self.forwarded_at(one)
+        pair = one.sender, one.receiver
+        others = (self.sent_to(other) for other in self.classes if (other.sender, other.receiver) == pair)
+        every = union(self.family, others) & self.addresses.get(one.receiver, sent)
+        return AddressSet(self.family) if every <= sent else sent
+
+    def forwarded_at(self, one: ReachClass) -> AddressSet:
+        """Return the addresses that packets of a class were sent to, if they are not their receiver's own."""
+        own = self.addresses.get(one.receiver)
+        known = own is not None and one.receiver != "internet"
+        return self.sent_to(one) - own if known and own is not None else AddressSet(self.family)
+
+    def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a batch line about the same packet with names for addresses, and without what goes without saying."""
+        short = {name: value for name, value in line.items() if (name, value) != ("sport", DEFAULT_SPORT)}
+        if "in" in short and "src" in short:
+            back = fib.lookup(self.host.namespace, self.family, parse_address(short["src"])[1])
+            if back.type == "unicast" and back.device == short["in"] and not back.others:
+                del short["in"]
+        for name, end in (("src", "from"), ("dst", "to")):
+            if name in short:
+                short[end] = self._name_of(short.pop(name))
+        return short
+
+    def _name_of(self, address: str) -> str:
+        """Return the endpoint that means an address in a question, if one does; else the address."""
+        number = parse_address(address)[1]
+        if number == usual_host_address(self.host, self.family):
+            return "host"
+        for name, own in self.addresses.items():
+            if name in self.host.containers and own.size == 1 and number in own:
+                return name
+        return address
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data, schema `iptsim.reach/1`."""
+        return {
+            "schema": SCHEMA,
+            "family": self.family,
+            "state": self.state,
+            "classes": [line for one in self.classes for line in one.as_json()],
+        }
+
+
+def reach(
+    source: str | Path | Host,
+    sender: str | None = None,
+    to: str | None = None,
+    *,
+    proto: str | int | None = None,
+    dport: str | int | None = None,
+    state: str = "new",
+    family: Family = 4,
+) -> Reaching:
+    """Return what happens to all packets between two ends.
+
+    Args:
+        source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
+        sender: where they come from: an endpoint, a network or an interface; None for anywhere.
+        to: where they go: the same, with or without a port; None for any single machine, not for groups of them as
+            broadcast and multicast addresses are.
+        proto: their protocol, by name or number; None for all.
+        dport: their destination ports: 80, "http", "80,8000-8080"; None for all.
+        state: the state of their connections.
+        family: 4 or 6.
+
+    Raises:
+        UsageError: the host has no such endpoint, network or interface.
+        CaptureError, DumpSyntaxError, RulesetError, WalkLimitError: as for :func:`iptsim.explain`.
+        TooManyNodesError: the sets of packets become too large.
+    """
+    host = source if isinstance(source, Host) else load_host(source)
+    first = read_source(host, family, sender) if sender is not None else None
+    target = read_target(host, family, to) if to is not None else None
+    state = read_state(state)
+    space = Space(family)
+    asked = _asked(space, proto, dport, target)
+    found = fates(
+        host,
+        family,
+        space=space,
+        senders=_senders(host, family, first),
+        targets=_places(host, family, target),
+        state=state,
+        apart=first is not None or target is not None,
+    )
+    return made(host, space, found, first, target.end if target is not None else None, state, asked)
+
+
+def _senders(host: Host, family: Family, source: End | None) -> list[str]:
+    """Return the senders that are asked about: all endpoints, or those that belong to one end."""
+    if source is None:
+        return [*_FIRST, *running(host, family)]
+    return [source.interface] if source.interface else [*source.names, *source.addresses.prefixes()]
+
+
+def _places(host: Host, family: Family, target: Target | None) -> list[str]:
+    """Return where packets may be sent: to any single machine, or to the addresses of one that has no name here.
+
+    Broadcast and multicast addresses are no machine's, and each machine has loopback addresses of its own.
+    """
+    if target is not None and not target.end.names and not target.end.interface:
+        return list(target.end.addresses.prefixes())
+    return list(unicast_addresses(host, AddressSet.every(family)).prefixes())
+
+
+def _asked(
+    space: Space, proto: str | int | None, dport: str | int | None, target: Target | None
+) -> PacketSet:
+    """Return the packets of the protocol and the ports that are asked about."""
+    asked = space.everything
+    if target is not None and target.proto is not None:
+        proto = target.proto
+    if proto is not None:
+        number = read_protocol(str(proto), space.family)
+        asked &= space.where("proto", ((number, number),))
+    if target is not None and target.port is not None:
+        dport = target.port
+    if dport is not None:
+        ports = ((number, number) for number in PORT_PROTOCOLS)
+        asked &= space.where("dport", read_ports(str(dport))) & space.where("proto", tuple(sorted(ports)))
+    return asked
+
+
+def made(
+    host: Host,
+    space: Space,
+    found: Iterable[Fate],
+    source: End | None,
+    target: End | None,
+    state: str,
+    asked: PacketSet,
+) -> Reaching:
+    """Return the answer from the fates of packets.
+
+    Args:
+        host: the host.
+        space: the space of the fates' sets.
+        found: the fates of all packets.
+        source / target: the ends; None for any.
+        state: the state of the connections.
+        asked: the packets that are asked about.
+    """
+    names = Names.of(host, space.family)
+    kept = (selected(space, fate, source, target, asked) for fate in found)
+    here = [
+        (part.sender or "", receiver, part)
+        for fate in kept
+        if fate is not None
+        for receiver, part in names.receivers(space, fate)
+    ]
+    usual = usual_host_address(host, space.family)
+    preferred = space.where("dst", ((usual, usual),)) if usual is not None else space.nothing
+    classes = list(merged(here, preferred))
+    every = Traffic({})
+    for one in classes:
+        every |= one.traffic
+    classes.sort(key=_order)
+
+    return Reaching(host, space.family, source, target, state, every, names.owned, tuple(classes))
+
+
+def _order(one: ReachClass) -> tuple[Any, ...]:
+    """Return the place of a class: by sender and receiver, then those of few packets first."""
+    sources = one.packets.values("src")
+    assert not isinstance(sources, Words)
+    size = sum(last - first for first, last in sources)
+    ports = tuple(one.traffic.ports.items())
+    return _rank(one.sender), _rank(one.receiver), one.traffic.size, ports, size, sources, one.verdict
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return _FIRST.get(name, 2 if name else 3), name
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=_rank)
+
+
+def _together(classes: Iterable[ReachClass]) -> Traffic:
+    found = Traffic({})
+    for one in classes:
+        found |= one.usual
+    return found

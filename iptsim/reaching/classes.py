@@ -1,0 +1,231 @@
+"""Classes of packets with the same fate between the same ends: what `iptsim reach` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from iptsim.address_sets import AddressSet
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
+from iptsim.explanation.places import decision_of
+from iptsim.host.address_regions import public_addresses
+from iptsim.host.model import Host
+from iptsim.languages import Text
+from iptsim.packet import Family
+from iptsim.question.header import DEFAULT_SPORT
+from iptsim.reaching.ends import End, container_addresses, own_addresses
+from iptsim.reaching.traffic import Traffic
+from iptsim.sets.fates import Fate
+from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.numbering import Words
+from iptsim.sets.packets import FieldValues, PacketSet, union
+from iptsim.sets.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class ReachClass:
+    """Packets from one sender to one receiver that are treated alike.
+
+    Attributes:
+        sender / receiver: "internet", "host", a container; "" for other machines. The receiver is where they arrive,
+            or where they were sent to.
+        packets: the packets, as they arrive at the host.
+        traffic: their protocols and destination ports.
+        usual: those of the packets from a port that a client usually gets.
+        fate: what happens to them; the reason in it is that of one of them.
+    """
+
+    sender: str
+    receiver: str
+    packets: PacketSet
+    traffic: Traffic
+    usual: Traffic
+    fate: Fate
+
+    @property
+    def verdict(self) -> str:
+        """ACCEPT, DROP, REJECT or DEPENDS."""
+        return self.fate.verdict
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether no rule blocks them, but no program listens."""
+        return self.verdict == "ACCEPT" and self.fate.listening is False
+
+    @property
+    def explanation(self) -> Explanation:
+        """The answer of the packet walk for :attr:`witness`."""
+        return self.fate.explanation
+
+    @property
+    def witness(self) -> dict[str, Any]:
+        """One of them, as a batch line."""
+        return self.fate.witness
+
+    @property
+    def decides(self) -> Text:
+        """The rule or policy that decides: "filter FORWARD rule 4"; "" if the kernel itself does."""
+        step = self.explanation.reason.step
+        return decision_of(step) if step is not None and step.table is not None else ""
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule that decides, if one does."""
+        step = self.explanation.reason.step
+        return step.rule if step is not None else None
+
+    def lines(self) -> list[PacketLine]:
+        """Return the packets as lines of values, as few as can be found."""
+        return packet_lines(self.packets, self.packets.layout.family)
+
+    def as_json(self) -> Iterator[dict[str, Any]]:
+        """Yield it as plain data, one object for each line; see `iptsim.reach/1`."""
+        reason = self.fate.reason.as_json()
+        for line in self.lines():
+            values = line.as_json()
+            yield {
+                "sender": self.sender or None,
+                "receiver": self.receiver or None,
+                "from": values.get("from", []),
+                "in": [self.fate.iif] if self.fate.iif else [],
+                "to": values.get("to", []),
+                "out": [self.fate.oif] if self.fate.oif else [],
+                "proto": values.get("proto", []),
+                "sports": values.get("sports", []),
+                "dports": values.get("dports", []),
+                "state": values.get("state", []),
+                "verdict": self.verdict,
+                "listening": self.fate.listening,
+                "certain": self.fate.certain,
+                "hinges": list(map(str, self.fate.hinges)),
+                "decides": reason["rule"],
+                "reason": reason,
+                "translated": [dict(one) for one in self.fate.translated],
+                "witness": self.witness,
+            }
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which endpoint has an address of a host."""
+
+    host: Host
+    family: Family
+    owned: dict[str, AddressSet]
+
+    @classmethod
+    def of(cls, host: Host, family: Family) -> Names:
+        """Return the names of a host's addresses."""
+        owned = {name: container_addresses(host, family, name) for name in host.containers}
+        return cls(
+            host,
+            family,
+            {**owned, "host": own_addresses(host, family), "internet": public_addresses(host, family)},
+        )
+
+    def receivers(self, space: Space, fate: Fate) -> Iterator[tuple[str, Fate]]:
+        """Yield where packets arrive, or where they were sent to, with the part of them; "" for other machines."""
+        if fate.delivered is not None and fate.delivered[0] != "outside":
+            kind, name = fate.delivered
+            yield name if kind == "container" else "host", fate
+            return
+        values = fate.packets.values("dst")
+        assert not isinstance(values, Words)
+        addresses = AddressSet(self.family, values)
+        for name, own in self.owned.items():
+            if (here := addresses & own) and (part := _within(space, fate, "dst", here)) is not None:
+                yield name, part
+                addresses -= here
+        if addresses and (part := _within(space, fate, "dst", addresses)) is not None:
+            yield "", part
+
+
+def selected(
+    space: Space, fate: Fate, source: End | None, target: End | None, asked: PacketSet
+) -> Fate | None:
+    """Return what of a fate is between two ends and among the packets that are asked about; None if nothing is."""
+    found = fate if fate.packets <= asked else fate.within(asked)
+    if source is not None and source.interface:
+        found = found if fate.iif == source.interface else None
+    elif source is not None and found is not None and fate.sender not in source.names:
+        found = _within(space, found, "src", source.addresses) if fate.sender in (None, "internet") else None
+    if target is not None and found is not None:
+        arrives = fate.delivered is not None and fate.delivered[1] in target.names
+        if target.interface:
+            return found if fate.oif == target.interface else None
+        if not arrives:
+            found = _within(space, found, "dst", target.addresses)
+    return found
+
+
+def _within(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate | None:
+    values = fate.packets.values(key)
+    assert not isinstance(values, Words)
+    if AddressSet(addresses.family, values) <= addresses:
+        return fate
+    return fate.within(fate.packets & space.where(key, addresses.spans))
+
+
+def merged(fates: Iterable[tuple[str, str, Fate]], preferred: PacketSet) -> Iterator[ReachClass]:
+    """Yield the classes of packets that are treated alike.
+
+    Args:
+        fates: the fates, with sender and receiver.
+        preferred: packets that are better examples than others.
+    """
+    known: dict[PacketSet, Traffic] = {}
+    groups: dict[Any, list[tuple[str, str, Fate]]] = {}
+    for sender, receiver, fate in fates:
+        groups.setdefault((sender, receiver, *_treatment(fate)), []).append((sender, receiver, fate))
+    for group in groups.values():
+        sender, receiver, fate = group[0]
+        packets = union([one.packets for _, _, one in group])
+        parts = _by_source(packets) if fate.sender in (None, "internet") else [packets]
+        for part in parts:
+            own = fate if len(parts) == len(group) == 1 else None
+            better = part & preferred
+            here = (one.within(better or part) for _, _, one in group)
+            own = own if own is not None and not better else next(filter(None, here))
+            traffic = Traffic.of(part, known)
+            usual = traffic
+            if part.depends_on("sport"):
+                usual = Traffic.of(part.at("sport", DEFAULT_SPORT), known)
+            yield ReachClass(sender, receiver, part, traffic, usual, own)
+
+
+def _by_source(packets: PacketSet) -> list[PacketSet]:
+    """Return a set divided by protocol and port, so that the packets of each part come from the same addresses."""
+    space_of: dict[Any, list[PacketSet]] = {}
+    for line in packets.may.lines("proto", "dport", "src"):
+        part = packets
+        for key in ("proto", "dport"):
+            if key in line:
+                part &= _where(packets, key, line[key])
+        space_of.setdefault(line.get("src"), []).append(part)
+    if len(space_of) == 1:
+        return [packets]
+    return [
+        union(parts) & (packets if source is None else _where(packets, "src", source))
+        for source, parts in space_of.items()
+    ]
+
+
+def _where(packets: PacketSet, key: str, allowed: FieldValues) -> PacketSet:
+    assert not isinstance(allowed, Words)
+    return PacketSet(packets.layout, packets.layout.allowing(key, allowed, ""))
+
+
+def _treatment(fate: Fate) -> tuple[Any, ...]:
+    blocked = fate.verdict in ("DROP", "REJECT")
+    return (
+        fate.verdict,
+        tuple(map(str, fate.hinges)),
+        (fate.code, str(fate.decides)) if blocked else "",
+        fate.iif,
+        fate.oif,
+        fate.delivered if not fate.passes_through else None,
+        any("dst" in one for one in fate.translated),
+        fate.listening,
+    )

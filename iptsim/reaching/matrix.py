@@ -1,0 +1,56 @@
+"""Who can reach what, as a matrix of endpoints; those that are treated alike are one row and one column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iptsim.reaching.answer import Cell, Reaching
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The matrix.
+
+    Attributes:
+        groups: the endpoints; those of one group send and receive the same.
+        cells: by the number of the sending and the receiving group; None for an endpoint to itself.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    cells: dict[tuple[int, int], Cell | None]
+
+
+def matrix_of(answer: Reaching) -> Matrix:
+    """Return the matrix of an answer."""
+    names = list(dict.fromkeys([*answer.senders, *answer.receivers]))
+    names.sort(key=lambda name: [*answer.senders, *answer.receivers].index(name))
+    cells = {
+        (sender, receiver): answer.cell(sender, receiver)
+        for sender in names
+        for receiver in names
+        if sender != receiver
+    }
+    groups: list[list[str]] = []
+    for name in names:
+        group = next((one for one in groups if _are_alike(one, name, names, cells)), None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    found: dict[tuple[int, int], Cell | None] = {}
+    for row, senders in enumerate(groups):
+        for column, receivers in enumerate(groups):
+            pair = senders[0], receivers[-1]
+            found[row, column] = cells[pair] if pair[0] != pair[1] else None
+    return Matrix(tuple(map(tuple, groups)), found)
+
+
+def _are_alike(group: list[str], name: str, names: list[str], cells: dict[tuple[str, str], Cell]) -> bool:
+    """Return whether an endpoint sends and receives the same as those of a group, and they the same of each other."""
+    first = group[0]
+    among = cells[first, group[1]] if len(group) > 1 else cells[first, name]
+    return all(
+        cells[first, other] == cells[name, other] and cells[other, first] == cells[other, name]
+        for other in names
+        if other not in group and other != name
+    ) and all(cells[one, name] == among == cells[name, one] for one in group)

@@ -1,0 +1,124 @@
+"""What the options of `iptsim reach` mean; an error points at the value that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from iptsim.errors import UsageError
+from iptsim.extensions.constraints import Ranges
+from iptsim.extensions.parameters import parse_protocol
+from iptsim.languages import Text, message, text_of
+from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.question import values
+from iptsim.sets.numbering import united
+
+#: The states that a connection may have.
+STATES = ("new", "established", "related", "invalid", "untracked")
+
+
+def read_protocol(text: str, family: Family) -> int:
+    """Read `-p`; in IPv6, icmp is icmpv6.
+
+    Raises:
+        UsageError: there is no such protocol.
+    """
+    with pointing("-p", text):
+        number = parse_protocol(values.protocol(text))
+    return ICMPV6 if number == ICMP and family == 6 else number
+
+
+def read_ports(text: str) -> Ranges:
+    """Read `--dport`: ports, names of services, and ranges.
+
+    >>> read_ports("80,443,8000-8080"), read_ports("http")
+    (((80, 80), (443, 443), (8000, 8080)), ((80, 80),))
+
+    Raises:
+        UsageError: one of them is no port.
+    """
+    spans = []
+    start = 0
+    for part in text.split(","):
+        first, dash, last = part.partition("-") if part[:1].isdigit() else (part, "", "")
+        with pointing("--dport", text, start, len(part)):
+            span = values.port(first), values.port(last if dash else first)
+            if span[0] > span[1]:
+                raise UsageError(message("{range} ends before it begins", range=values.quoted(part)))
+        spans.append(span)
+        start += len(part) + 1
+    return united(sorted(spans))
+
+
+def read_state(text: str) -> str:
+    """Read `--state`.
+
+    Raises:
+        UsageError: there is no such state.
+    """
+    state = text.lower()
+    if state in STATES:
+        return state
+    near = difflib.get_close_matches(state[: values.LONGEST], STATES, 1)
+    with pointing("--state", text):
+        if near:
+            raise UsageError(
+                message(
+                    "unknown state {state}; did you mean {near}?", state=values.quoted(text), near=near[0]
+                )
+            )
+        raise UsageError(
+            message(
+                "unknown state {state}; choose from: {choices}",
+                state=values.quoted(text),
+                choices=", ".join(STATES),
+            )
+        )
+    raise AssertionError
+
+
+def read_classes(
+    chain: str, proto: str | None, dport: str | None, family: Family
+) -> tuple[str, str, int, int | None]:
+    """Read the options of `--classes`: the table and the chain, the protocol and the port.
+
+    Raises:
+        UsageError: the protocol or the port is unknown, or there are several ports.
+    """
+    table, colon, name = chain.rpartition(":")
+    port = None
+    if dport is not None:
+        ports = read_ports(dport)
+        with pointing("--dport", dport):
+            if len(ports) != 1 or ports[0][0] != ports[0][1]:
+                raise UsageError(message("--classes takes one port"))
+        port = ports[0][0]
+    return table if colon else "filter", name, read_protocol(proto or "tcp", family), port
+
+
+@contextmanager
+def pointing(option: str, text: str, start: int = 0, length: int | None = None) -> Iterator[None]:
+    """Show the option and a caret below its value with an error that is raised within.
+
+    Args:
+        option: the option.
+        text: its value.
+        start / length: the part of the value that the error is about; the whole without them.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(_pointed(text_of(error), option, text, start, length)) from None
+
+
+def _pointed(fault: Text, option: str, text: str, start: int, length: int | None) -> Text:
+    shown = text[: values.LONGEST]
+    size = max(min(len(text) if length is None else length, len(shown) - start), 1)
+    lead = " " * (len(option) + 1 + start)
+    return message(
+        "{fault}\n  {line}\n  {mark}",
+        fault=fault,
+        line=f"{option} {shown}",
+        mark=f"{lead}^{'~' * (size - 1)}",
+    )

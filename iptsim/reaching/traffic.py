@@ -1,0 +1,148 @@
+"""Which protocols and destination ports some packets have, in few words: "tcp/22,80,443, udp/53", "all but tcp/25"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from iptsim.extensions.constraints import Ranges
+from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
+from iptsim.sets.numbering import Words, united
+from iptsim.sets.packets import PacketSet
+
+#: The protocols that are named on their own; all others may be "other protocols".
+_NAMED = (TCP, UDP, ICMP, ICMPV6)
+#: How many ranges of ports a text shows.
+_SHOWN = 12
+_ALL_PORTS: Ranges = ((0, 0xFFFF),)
+#: In place of the ports of a protocol that has none.
+_NO_PORTS: Ranges = ((0, 0),)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Protocols, each with its destination ports.
+
+    Attributes:
+        ports: protocol number -> destination ports.
+    """
+
+    ports: Mapping[int, Ranges] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, packets: PacketSet, known: dict[PacketSet, Traffic] | None = None) -> Traffic:
+        """Return the protocols and ports that occur in a set of packets.
+
+        Args:
+            packets: the set.
+            known: what was returned for others of the same space; it is added to.
+        """
+        layout = packets.layout
+        found: dict[int, Ranges] = {}
+        narrowed = packets.only("proto", "dport")
+        known = {} if known is None else known
+        if narrowed in known:
+            return known[narrowed]
+        for first, last in _numbers(narrowed, "proto"):
+            for number in range(first, last + 1):
+                found[number] = _NO_PORTS
+                if number in PORT_PROTOCOLS:
+                    here = PacketSet(layout, narrowed.at("proto", number).function)
+                    found[number] = _numbers(here, "dport")
+        known[narrowed] = cls(found)
+        return known[narrowed]
+
+    def __bool__(self) -> bool:
+        return bool(self.ports)
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        left = {number: _without(spans, other.ports.get(number, ())) for number, spans in self.ports.items()}
+        return Traffic({number: spans for number, spans in left.items() if spans})
+
+    def __or__(self, other: Traffic) -> Traffic:
+        numbers = self.ports.keys() | other.ports.keys()
+        return Traffic(
+            {
+                number: united(sorted((*self.ports.get(number, ()), *other.ports.get(number, ()))))
+                for number in sorted(numbers)
+            }
+        )
+
+    @property
+    def size(self) -> int:
+        """How many ports there are, a protocol without ports counting as one."""
+        return sum(last - first + 1 for spans in self.ports.values() for first, last in spans)
+
+    def says(self, asked: Traffic) -> Text:
+        """Return the traffic in words.
+
+        Args:
+            asked: all traffic that is asked about.
+        """
+        rest = asked - self
+        if not rest and len(asked.ports) > len(_NAMED):
+            return message("all ports")
+        told = message_joined(", ", _parts(self, asked))
+        if rest and len(asked.ports) > len(_NAMED):
+            parts = _parts(rest, asked, plainly=True)
+            others = message("all but {ports}", ports=message_joined(", ", parts))
+            return min(told, others, key=lambda text: len(str(text)))
+        return told
+
+
+def _parts(traffic: Traffic, asked: Traffic, *, plainly: bool = False) -> Iterator[Text]:
+    """Yield a text for each protocol, the usual ones first; those without a name of their own may be one.
+
+    Args:
+        plainly: do not name the ports that a protocol lacks instead of its ports.
+    """
+    for number in _NAMED:
+        if spans := traffic.ports.get(number):
+            yield _part(number, spans, plainly)
+    others = {number: spans for number, spans in traffic.ports.items() if number not in _NAMED}
+    every = {number: spans for number, spans in asked.ports.items() if number not in _NAMED}
+    if len(others) > 1 and others == every:
+        yield message("other protocols")
+        return
+    for number, spans in others.items():
+        yield _part(number, spans, plainly)
+
+
+def _part(number: int, spans: Ranges, plainly: bool) -> Text:
+    name = "icmpv6" if number == ICMPV6 else protocol_name(number)
+    if number not in PORT_PROTOCOLS or spans == _ALL_PORTS:
+        return name
+    ports = _ranges(spans)
+    without = _ranges(_without(_ALL_PORTS, spans))
+    if len(without) < len(ports) and not plainly:
+        return message("{proto} (not {ports})", proto=name, ports=without)
+    left = len(spans) - _SHOWN
+    if left <= 0:
+        return f"{name}/{ports}"
+    return message_many("{ports} and {count} more", "{ports} and {count} more", left, ports=f"{name}/{ports}")
+
+
+def _ranges(spans: Ranges) -> str:
+    """Return ranges of ports, the first of them if they are many."""
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in spans[:_SHOWN])
+
+
+def _numbers(packets: PacketSet, key: str) -> Ranges:
+    found = packets.values(key)
+    assert not isinstance(found, Words)
+    return found
+
+
+def _without(ranges: Ranges, gone: Ranges) -> Ranges:
+    left: list[tuple[int, int]] = []
+    for low, high in ranges:
+        for first, last in gone:
+            if last < low or first > high:
+                continue
+            if first > low:
+                left.append((low, first - 1))
+            low = last + 1
+        if low <= high:
+            left.append((low, high))
+    return tuple(left)

@@ -1,0 +1,272 @@
+"""Who can reach what, as text, as tables, and as a few lines for each pair of ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from iptsim.address_sets import AddressSet
+from iptsim.errors import printable
+from iptsim.explanation import ReasonCode
+from iptsim.explanation.classes import shortened
+from iptsim.languages import Message, joined, message_as, say
+from iptsim.question.options import explain_options
+from iptsim.reaching import Cell, ReachClass, Reaching
+from iptsim.reaching.matrix import Matrix, matrix_of
+from iptsim.render.sheets import Sheet
+from iptsim.render.visits_text import COLOURS
+from iptsim.sets.numbering import Words
+
+#: How wide a matrix may be; wider ones are lists.
+_WIDEST = 110
+#: Up to so many names of a group are shown.
+_NAMES = 4
+_INDENT = "        "
+#: The columns of tables.
+HEADS: tuple[Message, ...] = (
+    message_as("column", "from"), message_as("column", "to"), message_as("column", "ports"),
+    message_as("column", "verdict"), message_as("column", "decided by"), message_as("column", "why"),
+    message_as("column", "example"),
+)  # fmt: skip
+
+
+def reach_lines(answer: Reaching) -> Iterator[Text]:
+    """Yield the lines that show an answer."""
+    if answer.source is None and answer.target is None:
+        yield from _overview(answer)
+        return
+    yield Text.assemble((title_text(answer), "bold"), "   ", kind_text(answer))
+    shown = [one for one in answer.classes if _is_of_interest(answer, one)] or list(answer.classes)
+    if not shown:
+        yield Text(say("Nothing gets in.") if answer.only_open else say("No packet goes this way."))
+    for (sender, receiver), group in groupby(shown, key=lambda one: (one.sender, one.receiver)):
+        yield Text("")
+        yield Text(f"{_name(sender)} → {_name(receiver)}", "bold")
+        classes = list(group)
+        for one in classes:
+            is_rest = (
+                one is classes[-1]
+                and len(classes) > 1
+                and not answer.only_open
+                and one.traffic == answer.asked
+            )
+            yield from _class_lines(answer, one, is_rest=is_rest)
+
+
+def _is_of_interest(answer: Reaching, one: ReachClass) -> bool:
+    """Return whether a class is shown beside others: not to the sender itself, nor to addresses that no machine has."""
+    if one.sender == one.receiver != "":
+        return False
+    asked = answer.target is not None and not answer.target.names
+    return asked or one.receiver != "" or one.verdict == "ACCEPT" or one.fate.code != ReasonCode.NO_NEIGHBOUR
+
+
+def title_text(answer: Reaching) -> str:
+    """Return which ends an answer is about."""
+    if answer.source is None and answer.target is None:
+        return say("Who can reach what")
+    source, target = answer.source, answer.target
+    if source is None and target is not None:
+        return say("To {target}", target=printable(target.text))
+    if target is None and source is not None:
+        return say("From {source}", source=printable(source.text))
+    assert source is not None
+    assert target is not None
+    return say("From {source} to {target}", source=printable(source.text), target=printable(target.text))
+
+
+def kind_text(answer: Reaching) -> str:
+    """Return which packets an answer is about."""
+    if answer.state == "new":
+        return say("IPv{family}, new connections", family=answer.family)
+    return say("IPv{family}, packets of state {state}", family=answer.family, state=answer.state)
+
+
+def _name(name: str) -> str:
+    return printable(name) or say("other machines")
+
+
+# -- classes ---------------------------------------------------------------------------------------
+
+
+def _class_lines(
+    answer: Reaching, one: ReachClass, receiver: str = "", *, is_rest: bool = False
+) -> Iterator[Text]:
+    """Yield the lines of a class: verdict and packets, the reason, a command that shows it."""
+    yield Text.assemble(
+        (f"{one.verdict:<8}", COLOURS[one.verdict]),
+        (f"{receiver}   " if receiver else "", "bold"),
+        say("everything else") if is_rest else packets_text(answer, one),
+        ("   " + say("nothing listens") if one.is_refused else "", "dim"),
+    )
+    yield Text(f"{_INDENT}{why_text(one)}")
+    yield Text(f"{_INDENT}$ {command_text(answer, one)}", "dim", no_wrap=True)
+
+
+def packets_text(answer: Reaching, one: ReachClass) -> str:
+    """Return which packets a class has: their ports, and what else tells them apart."""
+    via = _via(answer, one)
+    parts = [" ".join(filter(None, [str(one.traffic.says(answer.asked)), via]))]
+    targets = answer.part_of(one) if one.receiver or answer.target is not None else answer.sent_to(one)
+    if targets:
+        parts.append(say("to {targets}", targets=printable(str(shortened(targets)))))
+    if sources := _sources(answer, one):
+        parts.append(say("from {sources}", sources=printable(sources)))
+    sports = one.packets.values("sport")
+    if not isinstance(sports, Words) and sports != ((0, 0xFFFF),):
+        shown = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in sports)
+        parts.append(say("from source port {ports}", ports=shown))
+    return joined(", ", parts)
+
+
+def _via(answer: Reaching, one: ReachClass) -> str:
+    """Return the address that packets were sent to, where it is not the receiver's own."""
+    sent = answer.forwarded_at(one)
+    if not sent:
+        return ""
+    if sent <= answer.addresses["host"]:
+        return say("of the host")
+    return say("sent to {address}", address=printable(str(shortened(sent))))
+
+
+def _sources(answer: Reaching, one: ReachClass) -> str:
+    """Return the sources of a class, where they are not all of its sender's addresses."""
+    if one.sender not in ("", "internet"):
+        return ""
+    values = one.packets.values("src")
+    assert not isinstance(values, Words)
+    found = AddressSet(answer.family, values)
+    every = answer.addresses.get(one.sender)
+    if every is None:
+        return str(shortened(found))
+    rest = every - found
+    if not rest:
+        return ""
+    if len(rest.spans) < len(found.spans):
+        return say("all but {addresses}", addresses=str(shortened(rest)))
+    return str(shortened(found))
+
+
+def why_text(one: ReachClass) -> str:
+    """Return why a class is treated as it is."""
+    if one.verdict == "DEPENDS" and one.explanation.verdict != "DEPENDS":
+        return say("It depends on {what}.", what=printable(joined("; on ", one.fate.hinges)))
+    return printable(one.explanation.reason.text)
+
+
+def command_text(answer: Reaching, one: ReachClass) -> str:
+    """Return the command that explains a packet of a class."""
+    words = ["iptsim", "explain", answer.host.source, *explain_options(answer.shortened(one.witness))]
+    return printable(shlex.join(words))
+
+
+# -- the whole host --------------------------------------------------------------------------------
+
+
+def _overview(answer: Reaching) -> Iterator[Text]:
+    """Yield what is open from the internet, then the matrix of endpoints."""
+    yield Text.assemble((say("Open from the internet"), "bold"), "   ", kind_text(answer))
+    outside = [
+        one for one in answer.opened.classes if one.sender == "internet" and one.receiver != "internet"
+    ]
+    for one in sorted(outside, key=lambda one: one.is_refused):
+        yield Text("")
+        yield from _class_lines(answer, one, _name(one.receiver))
+    if not outside:
+        yield Text(say("Nothing."))
+    yield Text("")
+    yield Text.assemble((say("Who can reach what"), "bold"), "   ", say("rows send, columns receive"))
+    yield from matrix_lines(answer)
+    if any(one.is_refused for one in answer.classes):
+        yield Text(say("Ports on which nothing listens are left out."), "dim")
+    if any(one.verdict == "DEPENDS" for one in answer.classes):
+        yield Text(say("?: it depends on something undecided."), "dim")
+
+
+def matrix_lines(answer: Reaching) -> Iterator[Text]:
+    """Yield the matrix of endpoints as a grid, or as a list if it is too wide."""
+    matrix = matrix_of(answer)
+    names = [_group_text(group) for group in matrix.groups]
+    cells = [
+        [_cell_text(answer, matrix, row, column) for column in range(len(names))] for row in range(len(names))
+    ]
+    widths = [
+        max(cell_len(names[column]), *(cell_len(row[column]) for row in cells))
+        for column in range(len(names))
+    ]
+    lead = max(map(cell_len, names), default=0)
+    if sum(widths) + 2 * len(widths) + lead + 2 > _WIDEST:
+        yield from _matrix_list(names, cells)
+        return
+    yield Text(
+        "  "
+        + " " * lead
+        + "".join(f"  {_padded(name, width)}" for name, width in zip(names, widths, strict=True)),
+        "dim",
+    )
+    for name, row in zip(names, cells, strict=True):
+        line = Text(f"  {_padded(name, lead)}", "bold")
+        for cell, width in zip(row, widths, strict=True):
+            line.append(f"  {_padded(cell, width)}", "not bold")
+        line.rstrip()
+        yield line
+
+
+def _matrix_list(names: list[str], cells: list[list[str]]) -> Iterator[Text]:
+    for name, row in zip(names, cells, strict=True):
+        yield Text(f"  {name}", "bold")
+        by_ports: dict[str, list[str]] = {}
+        for receiver, cell in zip(names, row, strict=True):
+            by_ports.setdefault(cell, []).append(receiver)
+        for ports, receivers in by_ports.items():
+            if ports not in ("", "-"):
+                yield Text(f"    → {', '.join(receivers)}   {ports}")
+
+
+def _group_text(group: tuple[str, ...]) -> str:
+    shown = ", ".join(map(printable, group[:_NAMES]))
+    left = len(group) - _NAMES
+    return say("{names} and {count} more", names=shown, count=left) if left > 0 else shown
+
+
+def _cell_text(answer: Reaching, matrix: Matrix, row: int, column: int) -> str:
+    cell = matrix.cells[row, column]
+    return "" if cell is None else cell_text(answer, cell)
+
+
+def cell_text(answer: Reaching, cell: Cell) -> str:
+    """Return what one endpoint can send to another: ports, "-" for nothing, with a question mark what is unsure."""
+    parts = [str(cell.open.says(answer.asked))] if cell.open else []
+    if cell.published:
+        parts.append(say("{ports} of the host", ports=str(cell.published.says(answer.asked))))
+    if cell.unsure:
+        parts.append(f"{cell.unsure.says(answer.asked)}?")
+    return ", ".join(parts) or "-"
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+
+def reach_sheet(answer: Reaching, title: str) -> Sheet:
+    """Return an answer as a table, a row for each class."""
+    rows = [
+        (
+            _name(one.sender),
+            _name(one.receiver),
+            packets_text(answer, one),
+            one.verdict,
+            str(one.decides),
+            why_text(one),
+            command_text(answer, one),
+        )
+        for one in answer.classes
+    ]
+    return Sheet(title, [str(head) for head in HEADS], rows)

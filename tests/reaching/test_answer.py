@@ -1,0 +1,200 @@
+"""`iptsim reach`: judged by the connections that were really made, and by the packet walk."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+import iptsim
+from iptsim.asking import ask
+from iptsim.cli import main
+from iptsim.packet import PROTOCOLS
+from iptsim.question.model import Question
+from iptsim.reaching import Cell, Reaching, reach
+from iptsim.reaching.matrix import matrix_of
+from tests.test_captures import FIXTURES, probes
+
+ICC_OFF, PUBLISHED = FIXTURES / "docker-28.5/icc-off", FIXTURES / "docker-28.5/published"
+LISTENING, FAIL2BAN = FIXTURES / "docker-28.5/listening", FIXTURES / "hosts/fail2ban"
+JUDGED = ["docker-20.10/icc-off-link", "docker-28.5/icc-off", "docker-28.5/two-networks", "docker-28.5/published",
+          "docker-28.5/bridge-nf-off", "hosts/libvirt"]  # fmt: skip
+
+
+@cache
+def whole(capture: str) -> Reaching:
+    return reach(FIXTURES / capture)
+
+
+def has(cell: Cell, proto: str, port: int, kind: str) -> bool:
+    """Return whether a port is open at a receiver's own addresses, or is published at the host's."""
+    spans = getattr(cell, kind).ports.get(PROTOCOLS[proto], ())
+    return any(low <= port <= high for low, high in spans)
+
+
+@pytest.mark.parametrize("capture", JUDGED)
+def test_the_matrix_is_that_of_the_connections_that_were_made(capture: str) -> None:
+    answer, compared = whole(capture), 0
+    for probe in probes(FIXTURES / capture):
+        ends = probe["from"], probe.get("to")
+        if (
+            probe["outcome"] not in ("open", "filtered")
+            or "port" not in probe
+            or ends[1] not in answer.receivers
+        ):
+            continue
+        if ends[0] not in answer.senders or ends[1] == "host":
+            continue
+        cell = answer.cell(ends[0], str(ends[1]))
+        got = has(cell, probe.get("proto", "tcp"), probe["port"], "open")
+        assert got == (probe["outcome"] == "open"), probe
+        compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize(
+    "capture", [*JUDGED, "docker-28.5/listening", "hosts/fail2ban", "hosts/ufw", "hosts/kube"]
+)
+def test_the_walk_confirms_every_line(capture: str) -> None:
+    host = iptsim.load_host(FIXTURES / capture)
+    for one in whole(capture):
+        answer = ask(host, Question(**one.witness))
+        assert one.verdict in (answer.verdict, "DEPENDS"), one.witness
+        if one.verdict == "ACCEPT":
+            assert one.is_refused == (answer.trace.listening is False)
+
+
+def test_short_commands_mean_the_same_packet() -> None:
+    answer = whole("docker-28.5/published")
+    for one in answer:
+        short = ask(answer.host, Question(**answer.shortened(one.witness)))
+        assert short.verdict == one.explanation.verdict
+        assert short.reason.code == one.explanation.reason.code
+
+
+# what icc=false means: dockerd(8)
+def test_a_pair(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(ICC_OFF), "--from", "client", "--to", "web"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("From client to web   IPv4, new connections\n\nclient → web\nDROP    all ports\n")
+    assert "icc is off" in out
+    assert f"$ iptsim explain {ICC_OFF} --from client --to web:80" in out
+
+
+def test_only_what_gets_in(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["reach", str(ICC_OFF), "--from", "client", "--to", "web", "--open"])
+    assert "Nothing gets in." in capsys.readouterr().out
+
+
+def test_a_published_port_is_found_by_the_container_behind_it() -> None:
+    answer = reach(PUBLISHED, "internet", "web", proto="tcp").opened
+    (one,) = answer.classes
+    assert (one.receiver, one.traffic.ports, one.verdict) == ("web", {6: ((8080, 8080),)}, "ACCEPT")
+    assert answer.forwarded_at(one)
+    assert reach(PUBLISHED, "internet", "web", dport=8081).opened.classes == ()
+
+
+def test_sources_that_are_banned_are_left_out() -> None:
+    """fail2ban's own chains: see iptables-save.txt of the capture."""
+    out = str(reach(FAIL2BAN, "internet", "host", dport=22).opened)
+    assert "ACCEPT  tcp/22, from all but 168.95.1.1, 198.51.100.66, 203.0.113.99\n" in out
+
+
+def test_an_interface_and_a_network() -> None:
+    assert {one.sender for one in reach(PUBLISHED, "eth0")} <= {"internet", ""}
+    ends = reach(PUBLISHED, "172.17.0.0/16", "192.0.2.10", proto="tcp", dport=22)
+    assert {"client", "web"} <= {one.sender for one in ends}
+    assert {one.receiver for one in ends} == {"host"}
+
+
+def test_ports_on_which_nothing_listens_are_not_open() -> None:
+    """ss.txt of the capture: sshd's 22 and 9100 at any address, docker-proxy's 8080 and 8082."""
+    cell = whole("docker-28.5/listening").cell("internet", "host")
+    assert has(cell, "tcp", 22, "open")
+    assert not has(cell, "tcp", 23, "open")
+    assert has(cell, "tcp", 23, "refused")
+
+
+def test_endpoints_that_are_treated_alike_are_one_row() -> None:
+    groups = matrix_of(whole("docker-20.10/iptables-off")).groups
+    assert groups == (("internet", "host", "client", "web"),)
+    assert matrix_of(whole("docker-28.5/icc-off")).groups == (("internet",), ("host",), ("client", "web"))
+
+
+def test_formats(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = ["reach", str(PUBLISHED), "--from", "internet", "--to", "web"]
+    main([*asked, "--format", "csv"])
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0][:4] == ["from", "to", "ports", "verdict"]
+    assert ["internet", "web", "tcp/8080, udp/5353 of the host", "ACCEPT"] in [row[:4] for row in rows]
+    main([*asked, "--format", "markdown"])
+    assert "| internet | web | tcp/8080, udp/5353 of the host | ACCEPT |" in capsys.readouterr().out
+    main([*asked, "--format", "mermaid"])
+    assert '==>|"tcp/8080, udp/5353"|' in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    main([*asked, "--format", "html", "-o", str(page)])
+    assert "<script" not in page.read_text("utf-8")
+    assert "tcp/8080, udp/5353 of the host" in page.read_text("utf-8")
+
+
+def test_json_is_as_its_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(iptsim.__file__).parent / "schemas"
+    files = Registry[object]().with_resources(
+        (path.name, Resource.from_contents(json.loads(path.read_text("utf-8"))))
+        for path in folder.glob("*.json")
+    )
+    judge = Draft202012Validator({"$ref": "reach-1.json"}, registry=files)
+    for capture in ("hosts/kube", "hosts/fail2ban", "docker-28.5/listening"):
+        main(["reach", str(FIXTURES / capture), "--json"])
+        out = json.loads(capsys.readouterr().out)
+        assert not list(judge.iter_errors(out))
+        assert all(
+            ask(iptsim.load_host(FIXTURES / capture), Question(**one["witness"]))
+            for one in out["classes"][:5]
+        )
+
+
+def test_several_sources(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    assert main(["reach", str(ICC_OFF), str(missing), str(PUBLISHED), "--from", "client", "--to", "web"]) == 2
+    told = capsys.readouterr()
+    assert told.out.count("From client to web") == 2
+    assert f"== {PUBLISHED}" in told.out
+    assert str(missing) in told.err
+
+
+def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(PUBLISHED), "--from", "clinet"]) == 2
+    told = capsys.readouterr().err
+    assert "did you mean client?" in told
+    assert "  --from clinet\n         ^~~~~~\n" in told
+
+
+def test_frames() -> None:
+    pytest.importorskip("pandas")
+    frame = reach(PUBLISHED, "internet", "web").frame()
+    assert list(frame["verdict"])[-1] in ("ACCEPT", "DROP")
+    assert "command" in frame.columns
+
+
+def test_groups_of_addresses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source = tmp_path / "rules"
+    source.write_text(
+        "*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT ACCEPT\n"
+        "-A FORWARD -s 10.0.0.0/8 -d 192.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    )
+    asked = ["reach", str(source), "--classes", "--chain", "FORWARD", "-p", "tcp", "--dport", "22"]
+    main([*asked, "--json"])
+    out = json.loads(capsys.readouterr().out)
+    inner, outer = out["classes"].index(["10.0.0.0/8"]), out["classes"].index(["192.0.2.0/24"])
+    assert (out["schema"], out["edges"]) == ("iptsim.classes/1", [[inner, outer]])
+    main(asked)
+    assert "10.0.0.0/8" in capsys.readouterr().out
+    assert main([*asked[:2], "--classes", "--chain", "NONE"]) == 2
+    assert main([*asked[:2], "--classes", "--dport", "80,81"]) == 2
