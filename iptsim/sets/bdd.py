@@ -58,6 +58,9 @@ class Engine(Protocol):
     def pick(self, function: Any) -> dict[int, bool]:
         """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
 
+    def meets(self, function: Any, other: Any) -> bool:
+        """Return whether two functions are ever true together."""
+
     def cube(self, variables: Iterable[int]) -> Any:
         """Return some variables as :meth:`exists` takes them."""
 

@@ -49,6 +49,10 @@ class OxiddEngine:
             function = high if needed else low
         return found
 
+    def meets(self, function: BCDDFunction, other: BCDDFunction) -> bool:
+        """Return whether two functions are ever true together."""
+        return (function & other).satisfiable()
+
     def cube(self, variables: Iterable[int]) -> BCDDFunction:
         """Return some variables as :meth:`exists` takes them."""
         cube = self.true

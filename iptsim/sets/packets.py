@@ -78,6 +78,10 @@ class PacketSet:
             raise UsageError(message("the sets belong to different spaces"))
         return other.function
 
+    def meets(self, other: PacketSet) -> bool:
+        """Return whether some packet is in both sets."""
+        return self.layout.engine.meets(self.function, self._same(other))
+
     # -- other sets ------------------------------------------------------------------------------------
 
     def without(self, *fields: str) -> PacketSet:

@@ -57,6 +57,8 @@ class PythonEngine:
         self._known: list[dict[int, int]] = []
         self._conjunctions: dict[int, int] = {}
         self._differences: dict[int, int] = {}
+        #: pairs of functions that are never true together
+        self._apart: set[int] = set()
         self.true, self.false = PythonFunction(self, _TRUE), PythonFunction(self, _FALSE)
         self._both, self._either = self._make_both(), self._make_either()
 
@@ -112,6 +114,34 @@ class PythonEngine:
             found[self._variable[node]] = needed = low == _FALSE
             edge = self._high[node] ^ complement if needed else low
         return found
+
+    def meets(self, function: PythonFunction, other: PythonFunction) -> bool:
+        """Return whether two functions are ever true together; it makes no nodes."""
+        return bool(self._deep(lambda: self._meets(function.edge, other.edge)))
+
+    def _meets(self, one: int, other: int) -> bool:
+        if one == _FALSE or other == _FALSE or one ^ other == 1:
+            return False
+        if one in (_TRUE, other) or other == _TRUE:
+            return True
+        key = one << 32 | other if one < other else other << 32 | one
+        if key in self._apart:
+            return False
+        known = self._conjunctions.get(key)
+        if known is not None:
+            return known != _FALSE
+        first, second = one >> 1, other >> 1
+        top = min(self._variable[first], self._variable[second])
+        high = low = one
+        if self._variable[first] == top:
+            high, low = self._high[first] ^ one & 1, self._low[first] ^ one & 1
+        other_high = other_low = other
+        if self._variable[second] == top:
+            other_high, other_low = self._high[second] ^ other & 1, self._low[second] ^ other & 1
+        if self._meets(high, other_high) or self._meets(low, other_low):
+            return True
+        self._apart.add(key)
+        return False
 
     def cube(self, variables: Iterable[int]) -> tuple[frozenset[int], int]:
         """Return some variables as :meth:`exists` takes them, with the last of them."""

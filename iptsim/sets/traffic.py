@@ -172,7 +172,7 @@ class Traffic:
 
     def _is_alive(self, rule: Rule) -> bool:
         return any(
-            packets and self.entered(summary) & packets
+            self.entered(summary).meets(packets)
             for summary, sets in self._places(rule)
             for packets in sets.takes.values()
         )

@@ -1,0 +1,181 @@
+"""Measures sets of packets on the public rulesets of fffuu, beside the figures that its authors published.
+
+The rulesets are in the repositories diekmann/net-network and diekmann/Iptables_Semantics, which have to be there:
+
+    git clone https://github.com/diekmann/net-network
+    git clone https://github.com/diekmann/Iptables_Semantics
+    python -m benchmarks.sets --net-network net-network --semantics Iptables_Semantics
+
+Each line is one process from its start: reading the dump, what the chain accepts, its address classes for some ports,
+dead rules and spoofing, with its time, its memory and the nodes of all sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+TUM = "configs_chair_for_Network_Architectures_and_Services"
+EXAMPLES = "thy/Iptables_Semantics/Examples"
+#: The interfaces of the network of the dumps of TUM, with what is behind each.
+BEHIND = "haskell_tool/ipassmt_tumi8"
+
+
+class Case(NamedTuple):
+    """A dump, and what its authors publish about it.
+
+    Attributes:
+        name: for the table.
+        repository: "net-network" or "semantics".
+        path: the dump in it.
+        chain: the chain of table filter.
+        ports: destination ports -> published classes and edges of the service matrix.
+        dead: whether dead rules are measured.
+        certified: published number of interfaces certified against spoofing; None for not measured.
+    """
+
+    name: str
+    repository: str
+    path: str
+    chain: str
+    ports: dict[int, tuple[int, int]]
+    dead: bool = False
+    certified: int | None = None
+
+
+CASES = (
+    # fffuu does not know `-p sctp` and takes such rules for all protocols: exactly, tcp/22 has more classes
+    Case(
+        "TUM 2015", "net-network", f"{TUM}/iptables-save-2015-05-15_15-23-41", "FORWARD",
+        {22: (9, 47), 80: (12, 79)}, True,
+    ),
+    Case(
+        "TUM 2015, as fffuu reads it", "semantics",
+        f"{EXAMPLES}/TUM_Net_Firewall/iptables-save-2015-05-15_15-23-41_cheating", "FORWARD",
+        {22: (9, 47), 80: (12, 79)}, certified=21,
+    ),
+    Case(
+        "TUM 2016", "net-network", f"{TUM}/iptables-save-2016-06-27_16-29-01", "FORWARD", {22: (13, 98), 80: (14, 108)},
+        True, 3,
+    ),
+    Case(
+        "SQRL", "semantics", f"{EXAMPLES}/SQRL_Shorewall/2015_aug_iptables-save-spoofing-protection", "FORWARD",
+        {22: (1, 1), 80: (1, 1)},
+    ),
+    Case(
+        "Synology", "semantics", f"{EXAMPLES}/Synology_Diskstation_DS414/iptables-save_jun_2015_cleanup", "INPUT",
+        {22: (1, 1), 8080: (2, 2), 80: (2, 2)},
+    ),
+    Case("topos 4.1", "semantics", f"{EXAMPLES}/containern/iptables-save.topos4.1", "FORWARD", {80: (6, 15)}),
+)  # fmt: skip
+
+
+def read_assignment(text: str) -> dict[str, Any]:
+    """Read which addresses are behind which interface, as fffuu's files say it."""
+    from iptsim.address_sets import AddressSet
+
+    found = {}
+    for name, others, body in re.findall(r"(\S+) = (all_but_those_ips )?\[([^\]]*)\]", text):
+        spans = []
+        for word in filter(None, re.split(r"[,\s]+", body)):
+            first, dash, last = word.partition("-")
+            if dash:
+                spans.append((int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last))))
+            else:
+                network = ipaddress.ip_network(word, strict=False)
+                spans.append((int(network[0]), int(network[-1])))
+        addresses = AddressSet.of(4, spans)
+        found[name] = ~addresses if others else addresses
+    return found
+
+
+def measure(case: Case, path: Path, behind: Path, engine: Any, began: float) -> dict[str, Any]:
+    """Measure a case in this process."""
+    from iptsim.extensions.constraints import named
+    from iptsim.netfilter.program import Program
+    from iptsim.sets.chains import Chains
+    from iptsim.sets.classes import address_classes
+    from iptsim.sets.space import Space
+    from iptsim.sets.spoofing import spoofed_sources
+    from iptsim.sets.traffic import Traffic
+    from iptsim.sources import load
+
+    program = Program(load(path, family=4))
+    read = time.process_time() - began
+    chains = Chains(Space(4, engine), program)
+    chains.base("filter", case.chain).packets("ACCEPT")
+    found: dict[str, Any] = {"read": read, "accepted": time.process_time() - began - read}
+    for port in case.ports:
+        classes = address_classes(chains, "filter", case.chain, dport=port)
+        found[f"tcp/{port}"] = len(classes.classes), len(classes.edges)
+    if case.certified is not None:
+        spoofed = spoofed_sources(chains, read_assignment(behind.read_text()))
+        found["certified"] = sum(not sources for sources in spoofed.values()), len(spoofed)
+    if case.dead:
+        dead = {}
+        for name, within in (("all", None), ("new", chains.space.where("ct.state", named("NEW")))):
+            rules = [one for one in Traffic(chains, "filter", within).dead() if one.reason != "unreached"]
+            dead[name] = len(rules)
+        found["dead"] = dead
+    # Linux counts the memory in KiB
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found | {"seconds": time.process_time() - began, "MB": memory, "nodes": chains.space.nodes}
+
+
+def told(case: Case, engine: str, found: dict[str, Any]) -> str:
+    """Return a line of the table."""
+    parts = [
+        f"{case.name}, {engine}: {found['seconds']:.2f} s ({found['read']:.2f} s to read), {found['MB']:.0f} MB"
+    ]
+    parts.append(f"{found['nodes']:,} nodes")
+    for port, (classes, edges) in case.ports.items():
+        own = "{} classes, {} edges".format(*found[f"tcp/{port}"])
+        parts.append(f"tcp/{port} {own} (fffuu {classes}, {edges})")
+    if case.certified is not None:
+        certified, interfaces = found["certified"]
+        parts.append(f"{certified} of {interfaces} interfaces certified (fffuu {case.certified})")
+    if case.dead:
+        parts.append("{all} dead rules, {new} for new connections".format(**found["dead"]))
+    return "\n    ".join(parts)
+
+
+def main() -> None:
+    began = time.process_time()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--net-network", type=Path, required=True, help="a clone of diekmann/net-network")
+    parser.add_argument(
+        "--semantics", type=Path, required=True, help="a clone of diekmann/Iptables_Semantics"
+    )
+    parser.add_argument("--engine", action="append", choices=("oxidd", "python"), help="by default both")
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    roots = {"net-network": arguments.net_network, "semantics": arguments.semantics}
+    if arguments.case is not None:
+        case = CASES[arguments.case]
+        path, behind = roots[case.repository] / case.path, arguments.semantics / BEHIND
+        print(json.dumps(measure(case, path, behind, arguments.engine[0], began)))
+        return
+    for number, case in enumerate(CASES):
+        for engine in arguments.engine or ("oxidd", "python"):
+            words = [
+                "--net-network", str(arguments.net_network), "--semantics", str(arguments.semantics),
+                "--engine", engine, "--case", str(number),
+            ]  # fmt: skip
+            run = subprocess.run(
+                [sys.executable, "-m", "benchmarks.sets", *words], capture_output=True, text=True, check=True
+            )
+            print(told(case, engine, json.loads(run.stdout)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
