@@ -694,8 +694,7 @@
     document.querySelectorAll(".arrived").forEach((one) => one.classList.remove("arrived"));
     if (highlight) element.classList.add("arrived");
     element.scrollIntoView({ block: highlight ? "center" : "start" });
-    // what is within an element that Tab skips is skipped too, so a chain itself can't take the focus
-    (element.matches("details") ? element.querySelector("summary") : element).focus({ preventScroll: true });
+    element.focus({ preventScroll: true });
   }
   const SECTIONS = ["open", "findings", "policies", "reach", "trace", "map", "host", "rules"];
   function follow() {
@@ -708,7 +707,7 @@
     const place = rest.length || SECTIONS.includes(kind) ? byId(rest.length ? link(kind, ...rest).slice(1) : kind) : null;
     if (!place) return;
     for (let one = place.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
-    arrive(place, !place.matches("details, section"));
+    arrive(place, !place.matches("summary, section"));
   }
   function followTrace(rest) {
     const number = (text) => (/^\d{1,6}$/.test(text || "") ? Number(text) : null);

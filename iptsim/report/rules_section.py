@@ -127,6 +127,8 @@ def _chain(
         element("span.soft", _about(chain, owners)),
         element("span.soft", say_many("{count} rule", "{count} rules", count) if count else say("no rules")),
         element("span.soft", _counters(chain.counters)) if chain.builtin and chain.counters else None,
+        # here, since what is within an element that Tab skips is skipped as well: `details` takes no tabindex
+        id=places.chain(ruleset, chain.table, chain.name),
     )
     return element(
         f"details.chain{'' if count else '.empty'}",
@@ -134,7 +136,6 @@ def _chain(
         _callers(one, places),
         element("p.soft", _left_out(one.left_out)) if one.left_out else None,
         _rules(one, traces, places) if one.rules else None,
-        id=places.chain(ruleset, chain.table, chain.name),
         open=is_open and count > 0,
     )
 
