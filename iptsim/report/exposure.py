@@ -90,7 +90,7 @@ def exposure_of(grids: Sequence[Grid]) -> Exposure:
     """Return what the internet reaches, by the connections that were checked."""
     asked = [reach for grid in grids for reach in grid.table if reach.sender == _SENDER and reach.verdict]
     found = [reach for reach in asked if reach.outcome in _ORDER]
-    found.sort(key=lambda one: (_ORDER[one.outcome], one.port == OTHER_PORT or one.port is None))
+    found.sort(key=lambda one: (_ORDER[one.outcome], not _is_known(one), one.port or 0))
     return Exposure(tuple(found), len(asked))
 
 

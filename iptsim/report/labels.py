@@ -54,7 +54,7 @@ def texts() -> dict[str, str]:
         "reach": say("Reachability"),
         "trace": say("Packet path"),
         "rules": say("Rules"),
-        "map_hint": say("Select a connection in one of the sections below to mark its packet path here."),
+        "map_hint": say("Select a connection in one of the sections above to mark its packet path here."),
         "map_other": say("The map shows the other address family."),
         "trace_hint": say(
             "Select a source, a destination and a port, then follow the packet path step by step."

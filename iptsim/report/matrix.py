@@ -106,7 +106,7 @@ def _entry(grid: Grid, places: Places, entry: Entry) -> Markup:
         f"a.v-{outcome.tone}",
         element("b", outcome.word),
         " ",
-        grid.ports(entry.lines),
+        grid.ports(entry.lines) if entry.reach.verdict else None,
         element("small", reason_words(entry.reach)),
         href=f"#{address}" if address else None,
         data_c=f"{entry.lines[0]} {entry.sender}",

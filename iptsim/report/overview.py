@@ -11,7 +11,7 @@ from iptsim.packet import FAMILIES, Family
 from iptsim.report.exposure import Exposure
 from iptsim.report.findings_section import counts
 from iptsim.report.markup import Content, Markup, element
-from iptsim.report.policies import policy_texts
+from iptsim.report.policies import policy_texts, rest_of_input
 from iptsim.report.words import SEVERITIES
 
 
@@ -59,10 +59,10 @@ def _policies(host: Host, family: Family) -> tuple[str, Content, Content]:
     found = policy_texts(host, family)
     if not found:
         return "OTHER", "–", say("no IPv{family} policies in the source", family=family)
-    closed = found.get("INPUT") == "DROP"
+    verdict = rest_of_input(host, family)
     policies = ", ".join(f"{name} {policy}" for name, policy in found.items())
     text = say("IPv{family} policies: {policies}", family=family, policies=policies)
-    return ("ACCEPT" if closed else "DEPENDS"), f"INPUT {found.get('INPUT', '–')}", text
+    return _closed(verdict), f"INPUT {verdict or '–'}", text
 
 
 def _ipv6(host: Host) -> tuple[str, Content, Content]:
@@ -71,4 +71,9 @@ def _ipv6(host: Host) -> tuple[str, Content, Content]:
         return "OTHER", "IPv6", say("no ip6tables rules in the source")
     same = all(policy_texts(host, family) == found for family in FAMILIES)
     text = say("policies as for IPv4") if same else ", ".join(f"{name} {one}" for name, one in found.items())
-    return ("ACCEPT" if found.get("INPUT") == "DROP" else "DEPENDS"), "IPv6", text
+    return _closed(rest_of_input(host, 6)), "IPv6", text
+
+
+def _closed(verdict: str) -> str:
+    """Return the tone of what a host does with packets to it by default."""
+    return "ACCEPT" if verdict in ("DROP", "REJECT") else "DEPENDS"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iptsim.dump.ruleset import Chain, Ruleset
+from iptsim.dump.ruleset import Chain, Rule, Ruleset
 from iptsim.errors import printable
 from iptsim.findings.chains import is_unconditional
 from iptsim.host import Host
-from iptsim.languages import Text, message, message_many, message_sentences, say, say_many
+from iptsim.languages import Text, joined, message, message_many, message_sentences, say, say_many
 from iptsim.packet import FAMILIES, Family, address_text
 from iptsim.report.markup import Markup, code, element, isolated, table, together
 from iptsim.report.places import Places
@@ -23,6 +23,21 @@ def policy_texts(host: Host, family: Family) -> dict[str, str]:
     ruleset = host.rulesets.get(family)
     found = {name: ruleset.chain("filter", name) for name in CHAINS} if ruleset is not None else {}
     return {name: chain.policy or "ACCEPT" for name, chain in found.items() if chain is not None}
+
+
+def rest(chain: Chain) -> tuple[str, Rule | None]:
+    """Return what happens to packets that no other rule decides about: by a last rule for all, or the policy."""
+    last = chain.rules[-1] if chain.rules else None
+    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and is_unconditional(last):
+        return last.target_name, last
+    return chain.policy or "ACCEPT", None
+
+
+def rest_of_input(host: Host, family: Family) -> str:
+    """Return what the host does with packets to it that no other rule decides about; "" if that is not shown."""
+    ruleset = host.rulesets.get(family)
+    chain = ruleset.chain("filter", "INPUT") if ruleset is not None else None
+    return rest(chain)[0] if chain is not None else ""
 
 
 def policies_section(host: Host, places: Places) -> Markup:
@@ -48,7 +63,7 @@ def policies_section(host: Host, places: Places) -> Markup:
         else element("p", say("The source shows no policies."))
     )
     return together(
-        element("p.hint", say("The policy decides about packets that no rule decides about.")),
+        element("p.hint", say("What happens to packets that no other rule decides about.")),
         shown,
         _other_policies(host),
         element("h3", "IPv6"),
@@ -62,21 +77,18 @@ def _policy(host: Host, family: Family, name: str, places: Places) -> Iterator[M
     if chain is None:
         yield say("not shown")
         return
-    policy = chain.policy or "ACCEPT"
-    yield badge(OUTCOMES[policy if policy in OUTCOMES else ""], policy)
+    verdict, rule = rest(chain)
+    yield badge(OUTCOMES[verdict if verdict in OUTCOMES else ""], verdict)
+    if rule is not None:
+        address = places.rule(rule)
+        text = say("rule {number} matches all others", number=rule.position)
+        yield element("span.list", element("a", text, href=f"#{address}") if address else text)
+        yield element("span.list.soft", say("policy {policy}, never met", policy=chain.policy or "ACCEPT"))
+        return
+    policy = [say("policy")]
     if chain.counters is not None:
-        packets = chain.counters.packets
-        yield element("span.list.soft", say_many("{count} packet", "{count} packets", packets))
-    last = chain.rules[-1] if chain.rules else None
-    if last is not None and last.target_name in ("ACCEPT", "DROP", "REJECT") and is_unconditional(last):
-        text = say(
-            "not reached: rule {number}, {verdict}, matches all",
-            number=last.position,
-            verdict=last.target_name,
-        )
-        yield element(
-            "span.list", element("a", text, href=f"#{places.rule(last)}") if places.rule(last) else text
-        )
+        policy.append(say_many("{count} packet", "{count} packets", chain.counters.packets))
+    yield element("span.list.soft", joined(", ", policy))
 
 
 def _other_policies(host: Host) -> Markup | None:
