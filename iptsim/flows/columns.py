@@ -169,36 +169,55 @@ def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
     _, offsets_buffer, data_buffer = texts.buffers()
     if not count or data_buffer is None or not data_buffer.size:
         return numbers, good
-    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1].astype(
-        np.int64
-    )
-    data = np.frombuffer(data_buffer, np.uint8)
-    first, last = offsets[0], offsets[-1]
-    part = data[first:last]
+    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1]
+    first, last = int(offsets[0]), int(offsets[-1])
+    part = np.frombuffer(data_buffer, np.uint8)[first:last]
     starts, ends = offsets[:-1] - first, offsets[1:] - first
-    dots = np.flatnonzero(part == ord("."))
-    before = np.searchsorted(dots, starts)
-    good = np.searchsorted(dots, ends) - before == 3
-    odd = np.flatnonzero((part != ord(".")) & ((part < ord("0")) | (part > ord("9"))))
-    if odd.size:
-        good &= np.searchsorted(odd, ends) == np.searchsorted(odd, starts)
+    dots = np.flatnonzero(part == ord(".")).astype(np.int32)
+    rows: Any = slice(None)
+    stops = dots
+    if len(dots) != 3 * count or not _are_within(dots, starts, ends):
+        before = np.searchsorted(dots, starts)
+        rows = np.flatnonzero(np.searchsorted(dots, ends) - before == 3)
+        if not rows.size:
+            return numbers, good
+        stops = dots[before[rows][:, None] + np.arange(3)].reshape(-1)
+        starts, ends = starts[rows], ends[rows]
+    # what is no digit is far from one as an unsigned number
+    digits = part - np.uint8(ord("0"))
+    fine = np.ones(len(starts), np.bool_)
+    whole = np.zeros(len(starts), np.int64)
+    begin = starts
+    for octet in range(4):
+        end = stops[octet::3] if octet < 3 else ends
+        value, valid = _octets(digits, begin, end)
+        fine &= valid
+        whole = whole << 8 | value
+        begin = end + 1
+    numbers[rows] = np.where(fine, whole, 0)
+    good[rows] = fine
     if texts.null_count:
         good &= texts.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(good)
-    if not rows.size:
-        return numbers, good
-    stops = dots[before[rows][:, None] + np.arange(3)]
-    begins = np.column_stack([starts[rows], stops + 1])
-    stops = np.column_stack([stops, ends[rows]])
-    lengths = stops - begins
-    digits = part.astype(np.int64) - ord("0")
-    last_place = np.maximum(stops - 1, 0)
-    values = digits[last_place]
-    values += np.where(lengths > 1, digits[np.maximum(stops - 2, 0)] * 10, 0)
-    values += np.where(lengths > 2, digits[np.maximum(stops - 3, 0)] * 100, 0)
-    padded = (lengths > 1) & (digits[np.minimum(begins, len(digits) - 1)] == 0)
-    fine = ((lengths > 0) & (lengths < 4) & (values < 256) & ~padded).all(axis=1)
-    good[rows[~fine]] = False
-    whole = (values << np.array([24, 16, 8, 0])).sum(axis=1)
-    numbers[rows] = np.where(fine, whole, 0)
     return numbers, good
+
+
+def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArray[np.int32]) -> bool:
+    """Return whether each text has three of the dots."""
+    return bool((dots[::3] >= starts).all() and (dots[2::3] < ends).all())
+
+
+def _octets(
+    digits: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
+) -> tuple[_Int, NDArray[np.bool_]]:
+    """Return the numbers between places of texts, and which of them are octets."""
+    length = end - begin
+    one = digits[np.maximum(end - 1, 0)]
+    ten, hundred = digits[np.maximum(end - 2, 0)], digits[np.maximum(end - 3, 0)]
+    value = one.astype(np.int64)
+    long, longer = length > 1, length > 2
+    value += np.where(long, ten, 0) * np.int64(10)
+    value += np.where(longer, hundred, 0) * np.int64(100)
+    valid = (one < 10) & (length > 0) & (length < 4) & (value < 256)
+    valid &= ~long | ((ten < 10) & (longer | (ten > 0)))
+    valid &= ~longer | ((hundred < 10) & (hundred > 0))
+    return value, valid

@@ -37,8 +37,11 @@ def part_of(host: Host, batch: pa.RecordBatch) -> Part:
     """Return the answers to a batch that occur in it. What is prepared is kept with the host."""
     decider = decider_of(host)
     numbers = decider.numbers(batch)
-    used, places = np.unique(numbers, return_inverse=True)
-    return [decider.classes.answers[number] for number in used.tolist()], places.reshape(-1)
+    answers = decider.classes.answers
+    used = np.flatnonzero(np.bincount(numbers, minlength=len(answers)))
+    places = np.zeros(len(answers), np.int64)
+    places[used] = np.arange(len(used))
+    return [answers[number] for number in used.tolist()], places[numbers]
 
 
 @contextmanager

@@ -44,6 +44,16 @@ class Sketch:
             self.error += least
             self.counts = Counter({one: count - least for one, count in self.counts.items() if count > least})
 
+    def add_counts(self, values: pa.Array, counts: NDArray[np.int64]) -> None:
+        """Add counts of many different values."""
+        least = 0
+        if len(counts) > self._size:
+            least = int(np.partition(counts, -self._size - 1)[-self._size - 1])
+        kept = np.flatnonzero(counts > least)
+        self.error += least
+        names = values.take(pa.array(kept)).to_pylist()
+        self.add(dict(zip(names, (counts[kept] - least).tolist(), strict=True)))
+
 
 class Summary:
     """Counts records by what decided about them.
@@ -84,8 +94,10 @@ class Summary:
         blocked = stops[numbers] if len(answers) else np.zeros(0, np.bool_)
         source = next((name for name in ("src", "from") if name in batch.schema.names), None)
         if source is not None and blocked.any():
-            found = pc.value_counts(batch.column(source).filter(pa.array(blocked)).cast(pa.string()))
-            self.blocked.add({one["values"]: one["counts"] for one in found.to_pylist() if one["values"]})
+            found = pc.value_counts(
+                batch.column(source).filter(pa.array(blocked)).drop_null().cast(pa.string())
+            )
+            self.blocked.add_counts(found.field("values"), found.field("counts").to_numpy())
 
     def state(self) -> dict[str, Any]:
         """Return it as plain data, for :meth:`restore`."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+import socket
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pytest
 
 from iptsim.flows import decide
+from iptsim.flows.columns import ipv4_numbers
+from iptsim.flows.deciding import SCHEMA, decider_of
 from iptsim.host.capture import load_host
+from iptsim.host.flows import conntrack_entries
 from tests.flows.comparing import addresses_in, batch_of, differences, random_records
 from tests.netfilter.random_rules import random_fields, random_host
 
@@ -30,3 +36,90 @@ def test_random_rules(seed: int) -> None:
     host = random_host(random)
     records = [random_fields(random) for _ in range(120)]
     assert differences(host, records, decide(host, batch_of(records))) == []
+
+
+TEXTS = (
+    "0.0.0.0", "1.2.3.4", "255.255.255.255", "10.20.30.40", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1..3.4",
+    "1.2.3.", ".1.2.3", "a.b.c.d", "1.2.3.4 ", "", None, "::1", "1.2.3.1000", "...", "100.0.09.1", "1.2.3.4/32",
+    "1.2.3.-",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[1:], ("1.2.3.4", "9.8.7.6"), ("1.2", "3.4.5.6.7"), ("",), ()])
+def test_addresses_are_read_as_inet_pton_reads_them(texts: tuple[str | None, ...]) -> None:
+    def wanted(text: str | None) -> int | None:
+        try:
+            return None if text is None else int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+        except OSError:
+            return None
+
+    numbers, good = ipv4_numbers(pa.array(texts, pa.string()))
+    found = [number if fine else None for number, fine in zip(numbers.tolist(), good.tolist(), strict=True)]
+    assert found == list(map(wanted, texts))
+    part, some = ipv4_numbers(pa.array(["1.1.1.1", *texts], pa.string())[1:])
+    assert (part.tolist(), some.tolist()) == (numbers.tolist(), good.tolist())
+
+
+def test_columns_of_other_types() -> None:
+    """Numbers of IPv4, dictionaries, IPv6 and names; a port that is none."""
+    host = load_host(PUBLISHED)
+    columns = {
+        "src": pa.array([0xAC110003, 0xC0000214], pa.uint32()),
+        "dst": pa.array(["8.8.8.8", "172.17.0.2"]).dictionary_encode(),
+        "dport": pa.array(["53", "70000"]),
+        "proto": pa.array(["udp", "tcp"]),
+    }
+    first, second = decide(host, pa.RecordBatch.from_pydict(columns)).to_pylist()
+    assert (first["verdict"], first["code"], first["nat_src"]) == ("ACCEPT", "outgoing", "192.0.2.10")
+    assert second["verdict"] is None
+    assert second["error"].startswith("dport: ")
+    named: list[dict[str, object]] = [
+        {"from": "client", "to": "web", "dport": 80},
+        {"from": "client", "to": "2001:db8::1"},
+    ]
+    found = decide(host, batch_of(named))
+    assert differences(host, named, found) == []
+    assert found.to_pylist()[0]["code"] == "icc-enabled"
+
+
+def test_a_batch_without_records() -> None:
+    assert decide(load_host(PUBLISHED), batch_of([])).schema == SCHEMA
+
+
+def test_a_host_that_was_pickled_decides_alike() -> None:
+    host = load_host(PUBLISHED)
+    batch = batch_of(random_records(Random(5), addresses_in(PUBLISHED), 50))
+    found = decide(host, batch)
+    assert decide(pickle.loads(pickle.dumps(host)), batch).equals(found)
+
+
+def test_one_walk_answers_for_many_records() -> None:
+    host = load_host(PUBLISHED)
+    records = [
+        {
+            "src": f"203.0.113.{number % 250}",
+            "dst": "192.0.2.10",
+            "proto": "tcp",
+            "sport": 1024 + number,
+            "dport": 8080,
+        }
+        for number in range(2000)
+    ]
+    assert set(decide(host, batch_of(records)).column("verdict").to_pylist()) == {"ACCEPT"}
+    assert decider_of(host).classes.walks <= 4
+
+
+def test_connections_that_conntrack_knows_are_walked_alone() -> None:
+    """A record with the source of a known connection is no new connection of its class."""
+    line = (
+        "tcp      6 431999 ESTABLISHED src=203.0.113.9 dst=172.17.0.2 sport=40000 dport=22 "
+        "src=172.17.0.2 dst=203.0.113.9 sport=22 dport=40000 [ASSURED] mark=0 use=1"
+    )
+    host = load_host(PUBLISHED)
+    host.conntrack = list(conntrack_entries(line))
+    records = [
+        {"src": "203.0.113.9", "dst": "172.17.0.2", "proto": "tcp", "sport": sport, "dport": 22}
+        for sport in (40000, 40001)
+    ]
+    assert differences(host, records, decide(host, batch_of(records))) == []
+    assert decider_of(host).classes.walked_alone == 1
