@@ -48,8 +48,7 @@ def test_every_notebook_is_there_in_both_languages() -> None:
         found = []
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             source = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
-            source = source.replace('iptsim.use_language("zh-TW")\n\n', "")
-            source = re.sub(r'\n\niptsim.use_language\("zh-TW"\)$', "", source)
+            source = "\n".join(line for line in source.splitlines() if line and "use_language" not in line)
             found.append((cell["cell_type"], re.sub(r'folded\("\w+"\)', "folded()", source)))
         return found
 
