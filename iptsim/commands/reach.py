@@ -211,6 +211,7 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     from iptsim.reaching.options import read_classes
     from iptsim.sets.chains import Chains
     from iptsim.sets.classes import address_classes
+    from iptsim.sets.ipset_contents import known_ipsets
     from iptsim.sets.space import Space
 
     table, chain, proto, port = read_classes(
@@ -218,7 +219,8 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     )
     arguments.table = table
     rules = Program(rules_of(host, arguments, arguments.family))
-    chains = Chains(Space(arguments.family), rules)
+    space = Space(arguments.family)
+    chains = Chains(space, rules, known=known_ipsets(space, rules, host.ipsets))
     return address_classes(chains, table, chain, proto=proto, dport=port, unknown=arguments.unknown)
 
 

@@ -9,6 +9,7 @@ the union over its calls: a rule is dead where nothing that enters is left for i
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import and_
@@ -173,11 +174,21 @@ class Chains:
         key = (node, entry.only(self.reads(node)))
         found = self._summaries.get(key)
         if found is None:
-            try:
+            with self.bounded():
                 found = self._summaries[key] = self._summarise(*key)
-            except MemoryError:
-                raise self._too_many() from None
         return found
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        """Work with sets of these chains; where they need too many nodes, say which rules most come from.
+
+        Raises:
+            TooManyNodesError: the sets grow beyond what is allowed.
+        """
+        try:
+            yield
+        except (MemoryError, TooManyNodesError):
+            raise self._too_many() from None
 
     def reads(self, node: Node) -> frozenset[str]:
         """Return the fields whose rewriting may make a difference in a chain, or in one that it calls."""

@@ -86,11 +86,13 @@ class Layout:
     Attributes:
         family: 4 or 6.
         engine: holds the functions.
+        most_nodes: how many nodes it may hold.
         places: the fields that have variables, by key, in the order of the variables.
     """
 
     family: Family
     engine: Engine
+    most_nodes: int
     places: dict[str, Place] = field(default_factory=dict)
     _owners: list[Place] = field(default_factory=list)
     _undecided: tuple[int, Any] = (-1, None)

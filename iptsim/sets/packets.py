@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from iptsim.errors import UsageError
+from iptsim.errors import IptsimError, UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message
 from iptsim.packet import PORT_PROTOCOLS, TCP, address_text, protocol_name
@@ -17,8 +17,35 @@ from iptsim.shown import made
 if TYPE_CHECKING:
     import pandas
 
+_Rest = ParamSpec("_Rest")
+_Found = TypeVar("_Found")
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
+
+
+class TooManyNodesError(IptsimError):
+    """The sets of packets need more nodes than are allowed."""
+
+
+def _bounded(
+    method: Callable[Concatenate[PacketSet, _Rest], _Found],
+) -> Callable[Concatenate[PacketSet, _Rest], _Found]:
+    """Make a method say it when the engine has no nodes left."""
+
+    @wraps(method)
+    def run(self: PacketSet, /, *rest: _Rest.args, **more: _Rest.kwargs) -> _Found:
+        try:
+            return method(self, *rest, **more)
+        except MemoryError:
+            raise too_many_nodes(self.layout) from None
+
+    return run
+
+
+def too_many_nodes(layout: Layout) -> TooManyNodesError:
+    """Return the error that the sets of a layout need too many nodes."""
+    most = f"{layout.most_nodes:,}"
+    return TooManyNodesError(message("the sets of packets need more than {most} nodes", most=most))
 
 
 class PacketSet:
@@ -32,15 +59,19 @@ class PacketSet:
     def __init__(self, layout: Layout, function: Any) -> None:
         self.layout, self.function = layout, function
 
+    @_bounded
     def __and__(self, other: PacketSet) -> PacketSet:
         return PacketSet(self.layout, self.function & self._same(other))
 
+    @_bounded
     def __or__(self, other: PacketSet) -> PacketSet:
         return PacketSet(self.layout, self.function | self._same(other))
 
+    @_bounded
     def __sub__(self, other: PacketSet) -> PacketSet:
         return PacketSet(self.layout, self.function & ~self._same(other))
 
+    @_bounded
     def __xor__(self, other: PacketSet) -> PacketSet:
         return PacketSet(self.layout, self.function ^ self._same(other))
 
@@ -78,6 +109,7 @@ class PacketSet:
             raise UsageError(message("the sets belong to different spaces"))
         return other.function
 
+    @_bounded
     def meets(self, other: PacketSet) -> bool:
         """Return whether some packet is in both sets."""
         return self.layout.engine.meets(self.function, self._same(other))
@@ -89,6 +121,7 @@ class PacketSet:
         gone = [number for key in fields for number in self.layout.places[key].variables]
         return self.without_bits(self.layout.engine.cube(gone))
 
+    @_bounded
     def without_bits(self, cube: Any) -> PacketSet:
         """Return the packets that are in the set for some value of some bits, which the engine has put together."""
         return PacketSet(self.layout, self.layout.engine.exists(self.function, cube))
@@ -107,6 +140,7 @@ class PacketSet:
         """The packets that are in the set whatever way the undecided goes."""
         return ~(~self).may
 
+    @_bounded
     def substituted(self, replacements: Mapping[int, PacketSet]) -> PacketSet:
         """Return the packets that would be in the set if some bits were what other sets say, all at once.
 
@@ -118,6 +152,7 @@ class PacketSet:
         functions = {number: packets.function for number, packets in replacements.items()}
         return PacketSet(self.layout, self.layout.engine.substitute(self.function, functions))
 
+    @_bounded
     def at(self, field: str, value: int, mask: int | None = None) -> PacketSet:
         """Return the packets that would be in the set with these bits of a field; it depends on them no longer.
 

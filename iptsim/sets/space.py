@@ -12,14 +12,13 @@ from functools import partial, reduce
 from operator import and_, or_
 from typing import Any
 
-from iptsim.errors import IptsimError
 from iptsim.extensions.constraints import Allowed, Constraint, Field, Names, Several, Some, membership, named
 from iptsim.extensions.ports import NATIVE_PORTS
 from iptsim.languages import Text, message
 from iptsim.packet import ICMP, ICMPV6, Context, Family, Truth, Unknown
 from iptsim.sets.engines import MOST_NODES, EngineName, make_engine
 from iptsim.sets.layout import Layout, decision
-from iptsim.sets.packets import PacketSet
+from iptsim.sets.packets import PacketSet, TooManyNodesError, too_many_nodes
 
 #: The values of a field and the packets that have each, where something other than the header decides it.
 Known = Mapping[str, Sequence[tuple[Any, PacketSet]]]
@@ -39,10 +38,6 @@ _CERTAIN = frozenset({"chance", "connlimit.any", "recent.set"})
 _ALWAYS = ("fact.", "src.type", "dst.type", "src.own_type", "dst.own_type", "src.eui64")
 
 
-class TooManyNodesError(IptsimError):
-    """The sets of packets need more nodes than are allowed."""
-
-
 class Space:
     """All packets of a family, as they are at one place of the kernel's path, and the sets of them.
 
@@ -54,12 +49,13 @@ class Space:
     Raises:
         UsageError: there is no such engine.
         MissingExtraError: oxidd is not installed.
+        TooManyNodesError: by all that makes sets, when these grow beyond what is allowed.
     """
 
     def __init__(self, family: Family = 4, engine: EngineName = "auto", most_nodes: int = MOST_NODES) -> None:
         self.family, self.most_nodes = family, most_nodes
         self.engine = make_engine(engine, most_nodes)
-        self.layout = Layout(family, self.engine)
+        self.layout = Layout(family, self.engine, most_nodes)
         self.everything = PacketSet(self.layout, self.engine.true)
         self.nothing = PacketSet(self.layout, self.engine.false)
         self._conditions: dict[Hashable, PacketSet] = {}
@@ -81,7 +77,10 @@ class Space:
         key = (field, allowed)
         found = self._conditions.get(key)
         if found is None:
-            function = self.layout.allowing(field, allowed, decision(field))
+            try:
+                function = self.layout.allowing(field, allowed, decision(field))
+            except MemoryError:
+                raise too_many_nodes(self.layout) from None
             found = self.undecided(key, decision(field)) if function is None else self._set(function)
             self._conditions[key] = found
         return found

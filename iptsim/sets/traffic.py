@@ -70,8 +70,9 @@ class Traffic:
         #: what a chain tests as well -> all that is undecided beside it, as the engine takes it
         self._forgotten: dict[frozenset[str], Any] = {}
         self._entered: dict[Summary, PacketSet] = {}
-        for summary in self._callers_first():
-            self._enter(summary)
+        with chains.bounded():
+            for summary in self._callers_first():
+                self._enter(summary)
 
     def entered(self, summary: Summary) -> PacketSet:
         """Return the packets that enter a chain in the state of a summary, over the header with which they came."""
@@ -89,12 +90,13 @@ class Traffic:
     def dead(self) -> list[DeadRule]:
         """Return the rules that take no packet, in the order of the dump, without those that the kernel refuses."""
         table = self.chains.program.ruleset.tables[self.table]
-        return [
-            self._why(rule)
-            for chain in table.chains.values()
-            for rule in chain.rules
-            if not rule.refused and not self._is_alive(rule)
-        ]
+        with self.chains.bounded():
+            return [
+                self._why(rule)
+                for chain in table.chains.values()
+                for rule in chain.rules
+                if not rule.refused and not self._is_alive(rule)
+            ]
 
     # -- callers first --------------------------------------------------------------------------------
 

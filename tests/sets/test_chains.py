@@ -20,7 +20,7 @@ from iptsim.netfilter.surroundings import World
 from iptsim.packet import Connection, Context, Flow, Packet
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
-from iptsim.sets.space import Space, TooManyNodesError
+from iptsim.sets.space import PacketSet, Space, TooManyNodesError
 
 ENGINES = ("oxidd", "python")
 
@@ -176,6 +176,22 @@ def test_too_many_nodes_name_the_rules(engine: Any) -> None:
         TooManyNodesError, match=r"more than 20,000 nodes; most of them come from filter FORWARD rule"
     ):
         chains.base("filter", "FORWARD")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_too_many_nodes_of_sets_alone(engine: Any) -> None:
+    space = Space(4, engine=engine, most_nodes=3000)
+
+    def many() -> PacketSet:
+        odd = space.nothing
+        for number in range(1, 4000, 7):
+            odd ^= space.where("src", ((number * number, number << 20),)) & space.where(
+                "dport", ((number, 5000),)
+            )
+        return odd
+
+    with pytest.raises(TooManyNodesError, match="the sets of packets need more than 3,000 nodes"):
+        many()
 
 
 # -- against the walk -----------------------------------------------------------------------------------

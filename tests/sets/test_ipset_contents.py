@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
 import pytest
 
+from iptsim.cli import main
 from iptsim.host.ipsets import contains, read_ipsets
 from iptsim.packet import Context, Packet
 from iptsim.sets.chains import Chains
@@ -111,3 +113,22 @@ def test_a_set_that_rules_change_is_undecided() -> None:
     dropped = Chains(space, rules, known=known).base("filter", "FORWARD").packets("DROP")
     assert dropped.must.values("src") == ((0x0A000001, 0x0A000002),)
     assert dropped.may == space.everything
+
+
+def test_address_classes_of_a_capture_know_its_ipsets(capsys: pytest.CaptureFixture[str]) -> None:
+    """The fail2ban of the capture has banned two addresses for nginx by an ipset, and one more by rules (recidive)."""
+    asked = [
+        "reach",
+        "fixtures/captures/hosts/fail2ban",
+        "--classes",
+        "--chain",
+        "INPUT",
+        "-p",
+        "tcp",
+        "--dport",
+        "80",
+    ]
+    assert main([*asked, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"][0] == ["168.95.1.1", "198.51.100.66", "203.0.113.99"]
+    assert found["edges"] == [[1, 0], [1, 1]]
