@@ -21,6 +21,7 @@ from iptsim.commands.common import (
     rules_of,
 )
 from iptsim.commands.formats import add_formats, written
+from iptsim.commands.many import sources_of
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import Message, message, say
 
@@ -99,6 +100,7 @@ def _reach_all(arguments: argparse.Namespace) -> int:
     found: list[tuple[str, Any]] = []
     failed = False
     console = output(arguments) if arguments.format == "text" else None
+    arguments.source = sources_of(arguments.source)
     for source in arguments.source:
         try:
             answer = view.find(arguments, open_source(arguments, source))

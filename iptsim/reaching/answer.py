@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from iptsim.address_sets import AddressSet, union
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import unicast_addresses
+from iptsim.languages import Text
 from iptsim.packet import PORT_PROTOCOLS, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
@@ -24,6 +26,8 @@ from iptsim.shown import Framed
 from iptsim.sources import load_host
 
 SCHEMA = "iptsim.reach/1"
+#: How many answers about single packets tell what all of them assume.
+_ASSUMING = 20
 #: Senders and receivers that come first, in this order.
 _FIRST = {"internet": 0, "host": 1}
 
@@ -45,7 +49,7 @@ class Cell:
     unsure: Traffic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reaching(Framed):
     """What happens to all packets between two ends.
 
@@ -92,12 +96,19 @@ class Reaching(Framed):
         """The endpoints that receive, in the same order."""
         return _ordered({one.receiver for one in self.classes if one.receiver})
 
+    @cached_property
+    def _by_ends(self) -> dict[tuple[str, str], list[ReachClass]]:
+        found: dict[tuple[str, str], list[ReachClass]] = {}
+        for one in self.classes:
+            found.setdefault((one.sender, one.receiver), []).append(one)
+        return found
+
     def cell(self, sender: str, receiver: str) -> Cell:
         """Return what one endpoint can send to another."""
-        here = [one for one in self.classes if (one.sender, one.receiver) == (sender, receiver)]
+        here = self._by_ends.get((sender, receiver), [])
         passes = [one for one in here if one.verdict == "ACCEPT" and not one.is_refused]
-        opened = _together(one for one in passes if not self.forwarded_at(one))
-        published = _together(one for one in passes if self.forwarded_at(one))
+        opened = _together(one for one in passes if not one.is_forwarded)
+        published = _together(one for one in passes if one.is_forwarded)
         refused = _together(one for one in here if one.is_refused)
         unsure = _together(one for one in here if one.verdict == "DEPENDS")
         return Cell(opened, published, refused, unsure - opened - published)
@@ -111,16 +122,16 @@ class Reaching(Framed):
     def part_of(self, one: ReachClass) -> AddressSet:
         """Return the destinations of a class, if other packets between its ends go to others of the receiver."""
         sent = self.sent_to(one) - self.forwarded_at(one)
-        pair = one.sender, one.receiver
-        others = (self.sent_to(other) for other in self.classes if (other.sender, other.receiver) == pair)
+        others = (self.sent_to(other) for other in self._by_ends[one.sender, one.receiver])
         every = union(self.family, others) & self.addresses.get(one.receiver, sent)
         return AddressSet(self.family) if every <= sent else sent
 
     def forwarded_at(self, one: ReachClass) -> AddressSet:
         """Return the addresses that packets of a class were sent to, if they are not their receiver's own."""
         own = self.addresses.get(one.receiver)
-        known = own is not None and one.receiver != "internet"
-        return self.sent_to(one) - own if known and own is not None else AddressSet(self.family)
+        if own is None or not one.is_forwarded:
+            return AddressSet(self.family)
+        return self.sent_to(one) - own
 
     def shortened(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch line about the same packet with names for addresses, and without what goes without saying."""
@@ -144,12 +155,20 @@ class Reaching(Framed):
                 return name
         return address
 
+    def assumed(self, classes: Iterable[ReachClass]) -> list[Text]:
+        """Return what all answers about some classes assume, apart from what is about single packets."""
+        found = [one.explanation.assumed for one in classes]
+        if not found:
+            return list(self.host.assumptions)
+        return [one for one in found[0] if all(one in others for others in found)]
+
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data, schema `iptsim.reach/1`."""
         return {
             "schema": SCHEMA,
             "family": self.family,
             "state": self.state,
+            "assumptions": list(map(str, self.assumed(self.classes[:_ASSUMING]))),
             "classes": [line for one in self.classes for line in one.as_json()],
         }
 
@@ -263,10 +282,11 @@ def made(
     ]
     usual = usual_host_address(host, space.family)
     preferred = space.where("dst", ((usual, usual),)) if usual is not None else space.nothing
-    classes = list(merged(here, preferred))
+    apart = source is not None or target is not None
+    classes = list(merged(here, preferred, apart=apart))
     every = Traffic({})
-    for one in classes:
-        every |= one.traffic
+    for traffic in {id(one.traffic): one.traffic for one in classes}.values():
+        every |= traffic
     classes.sort(key=_order)
 
     return Reaching(host, space.family, source, target, state, every, names.owned, tuple(classes))
@@ -291,6 +311,6 @@ def _ordered(names: Iterable[str]) -> list[str]:
 
 def _together(classes: Iterable[ReachClass]) -> Traffic:
     found = Traffic({})
-    for one in classes:
-        found |= one.usual
+    for traffic in {id(one.usual): one.usual for one in classes}.values():
+        found = found | traffic if found else traffic
     return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from iptsim.address_sets import AddressSet
@@ -24,7 +25,7 @@ from iptsim.sets.packets import FieldValues, PacketSet, union
 from iptsim.sets.space import Space
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReachClass:
     """Packets from one sender to one receiver that are treated alike.
 
@@ -34,7 +35,6 @@ class ReachClass:
         packets: the packets, as they arrive at the host.
         traffic: their protocols and destination ports.
         usual: those of the packets from a port that a client usually gets.
-        fate: what happens to them; the reason in it is that of one of them.
     """
 
     sender: str
@@ -42,17 +42,32 @@ class ReachClass:
     packets: PacketSet
     traffic: Traffic
     usual: Traffic
-    fate: Fate
+    _fates: tuple[Fate, ...] = field(repr=False)
+    _preferred: PacketSet = field(repr=False)
+
+    @cached_property
+    def fate(self) -> Fate:
+        """What happens to them; the reason in it is that of one of them."""
+        sample = self.packets & self._preferred or self.packets
+        first = next(one for one in self._fates if one.packets & sample)
+        found = first.within(sample)
+        assert found is not None
+        return found
 
     @property
     def verdict(self) -> str:
         """ACCEPT, DROP, REJECT or DEPENDS."""
-        return self.fate.verdict
+        return self._fates[0].verdict
 
     @property
     def is_refused(self) -> bool:
         """Whether no rule blocks them, but no program listens."""
-        return self.verdict == "ACCEPT" and self.fate.listening is False
+        return self.verdict == "ACCEPT" and self._fates[0].listening is False
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether NAT changes their destination."""
+        return any("dst" in one for one in self._fates[0].translated)
 
     @property
     def explanation(self) -> Explanation:
@@ -168,31 +183,30 @@ def _within(space: Space, fate: Fate, key: str, addresses: AddressSet) -> Fate |
     return fate.within(fate.packets & space.where(key, addresses.spans))
 
 
-def merged(fates: Iterable[tuple[str, str, Fate]], preferred: PacketSet) -> Iterator[ReachClass]:
+def merged(
+    fates: Iterable[tuple[str, str, Fate]], preferred: PacketSet, *, apart: bool
+) -> Iterator[ReachClass]:
     """Yield the classes of packets that are treated alike.
 
     Args:
         fates: the fates, with sender and receiver.
         preferred: packets that are better examples than others.
+        apart: keep apart what is blocked for different reasons.
     """
-    known: dict[PacketSet, Traffic] = {}
+    known: dict[PacketSet, tuple[Traffic, Traffic]] = {}
     groups: dict[Any, list[tuple[str, str, Fate]]] = {}
     for sender, receiver, fate in fates:
-        groups.setdefault((sender, receiver, *_treatment(fate)), []).append((sender, receiver, fate))
+        groups.setdefault((sender, receiver, *_treatment(fate, apart)), []).append((sender, receiver, fate))
     for group in groups.values():
         sender, receiver, fate = group[0]
-        packets = union([one.packets for _, _, one in group])
+        own = tuple(one for _, _, one in group)
+        packets = union([one.packets for one in own])
         parts = _by_source(packets) if fate.sender in (None, "internet") else [packets]
         for part in parts:
-            own = fate if len(parts) == len(group) == 1 else None
-            better = part & preferred
-            here = (one.within(better or part) for _, _, one in group)
-            own = own if own is not None and not better else next(filter(None, here))
-            traffic = Traffic.of(part, known)
-            usual = traffic
-            if part.depends_on("sport"):
-                usual = Traffic.of(part.at("sport", DEFAULT_SPORT), known)
-            yield ReachClass(sender, receiver, part, traffic, usual, own)
+            narrow = part.only("proto", "dport", "sport")
+            if narrow not in known:
+                known[narrow] = Traffic.of(narrow), Traffic.of(narrow.at("sport", DEFAULT_SPORT))
+            yield ReachClass(sender, receiver, part, *known[narrow], own, preferred)
 
 
 def _by_source(packets: PacketSet) -> list[PacketSet]:
@@ -217,12 +231,12 @@ def _where(packets: PacketSet, key: str, allowed: FieldValues) -> PacketSet:
     return PacketSet(packets.layout, packets.layout.allowing(key, allowed, ""))
 
 
-def _treatment(fate: Fate) -> tuple[Any, ...]:
+def _treatment(fate: Fate, apart: bool) -> tuple[Any, ...]:
     blocked = fate.verdict in ("DROP", "REJECT")
     return (
         fate.verdict,
         tuple(map(str, fate.hinges)),
-        (fate.code, str(fate.decides)) if blocked else "",
+        (fate.code, str(fate.decides)) if blocked and apart else "",
         fate.iif,
         fate.oif,
         fate.delivered if not fate.passes_through else None,

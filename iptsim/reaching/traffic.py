@@ -31,27 +31,18 @@ class Traffic:
     ports: Mapping[int, Ranges] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, packets: PacketSet, known: dict[PacketSet, Traffic] | None = None) -> Traffic:
-        """Return the protocols and ports that occur in a set of packets.
-
-        Args:
-            packets: the set.
-            known: what was returned for others of the same space; it is added to.
-        """
+    def of(cls, packets: PacketSet) -> Traffic:
+        """Return the protocols and ports that occur in a set of packets."""
         layout = packets.layout
         found: dict[int, Ranges] = {}
         narrowed = packets.only("proto", "dport")
-        known = {} if known is None else known
-        if narrowed in known:
-            return known[narrowed]
         for first, last in _numbers(narrowed, "proto"):
             for number in range(first, last + 1):
                 found[number] = _NO_PORTS
                 if number in PORT_PROTOCOLS:
                     here = PacketSet(layout, narrowed.at("proto", number).function)
                     found[number] = _numbers(here, "dport")
-        known[narrowed] = cls(found)
-        return known[narrowed]
+        return cls(found)
 
     def __bool__(self) -> bool:
         return bool(self.ports)

@@ -36,9 +36,20 @@ HEADS: tuple[Message, ...] = (
 
 def reach_lines(answer: Reaching) -> Iterator[Text]:
     """Yield the lines that show an answer."""
+    shown: list[ReachClass] = []
     if answer.source is None and answer.target is None:
-        yield from _overview(answer)
-        return
+        yield from _overview(answer, shown)
+    else:
+        yield from _ends_lines(answer, shown)
+    assumed = list(answer.assumed(shown))
+    if assumed:
+        yield Text("")
+    for sentence in assumed:
+        yield Text.assemble((say("Assumed") + "   ", "dim"), printable(sentence))
+
+
+def _ends_lines(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
+    """Yield the lines about the packets between two ends, and keep which classes they show."""
     yield Text.assemble((title_text(answer), "bold"), "   ", kind_text(answer))
     shown = [one for one in answer.classes if _is_of_interest(answer, one)] or list(answer.classes)
     if not shown:
@@ -54,6 +65,7 @@ def reach_lines(answer: Reaching) -> Iterator[Text]:
                 and not answer.only_open
                 and one.traffic == answer.asked
             )
+            printed.append(one)
             yield from _class_lines(answer, one, is_rest=is_rest)
 
 
@@ -153,6 +165,8 @@ def _sources(answer: Reaching, one: ReachClass) -> str:
 
 def why_text(one: ReachClass) -> str:
     """Return why a class is treated as it is."""
+    if not one.fate.confirmed:
+        return say("Not exact: the packet of the example gets {verdict}.", verdict=one.explanation.verdict)
     if one.verdict == "DEPENDS" and one.explanation.verdict != "DEPENDS":
         return say("It depends on {what}.", what=printable(joined("; on ", one.fate.hinges)))
     return printable(one.explanation.reason.text)
@@ -167,13 +181,14 @@ def command_text(answer: Reaching, one: ReachClass) -> str:
 # -- the whole host --------------------------------------------------------------------------------
 
 
-def _overview(answer: Reaching) -> Iterator[Text]:
-    """Yield what is open from the internet, then the matrix of endpoints."""
+def _overview(answer: Reaching, printed: list[ReachClass]) -> Iterator[Text]:
+    """Yield what is open from the internet, then the matrix of endpoints; and keep which classes are shown."""
     yield Text.assemble((say("Open from the internet"), "bold"), "   ", kind_text(answer))
     outside = [
         one for one in answer.opened.classes if one.sender == "internet" and one.receiver != "internet"
     ]
     for one in sorted(outside, key=lambda one: one.is_refused):
+        printed.append(one)
         yield Text("")
         yield from _class_lines(answer, one, _name(one.receiver))
     if not outside:
