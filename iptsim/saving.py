@@ -24,7 +24,10 @@ def save(path: str | Path, content: str | bytes) -> None:
     data = content.encode() if isinstance(content, str) else content
     if path == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+        if isinstance(content, str) and not hasattr(sys.stdout, "buffer"):
+            sys.stdout.write(content)  # replaced by a program or a notebook
+        else:
+            sys.stdout.buffer.write(data)
         return
     try:
         if os.path.exists(path) and not os.path.isfile(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -662,3 +663,10 @@ def test_a_file_without_tables_is_bad_input(capsys: Capture, tmp_path: Path, tex
         0,
         "ACCEPT\n",
     )
+
+
+def test_standard_output_may_be_replaced() -> None:
+    """By a notebook, or by a program that collects what is printed: by something without bytes."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["graph", str(CAPTURES / "docker-28.5/icc-on"), "--topology"]) == 0
+    assert "docker0   bridge" in out.getvalue()
