@@ -59,6 +59,7 @@ docs: $(VENV)/.dev
 benchmark: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.batch
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.scale
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.kernel.fuzz --packets $(N)

@@ -1,0 +1,169 @@
+"""Measures what grows: one question at 1,000 and at 100,000 rules, a million records, many hosts.
+
+Times are those of the processor, in one process, start-up left out; the number of cores is named for the rest. The
+restore of the C tools beside it reads the same dump, and needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.batch import CAPTURE
+from benchmarks.kube import dump
+from benchmarks.load import RESTORE, seconds
+from iptsim.api import explain
+from iptsim.flows.deciding import Decider
+from iptsim.host.capture import load_host
+from iptsim.host.model import Host
+from iptsim.netfilter.walk import Simulator
+
+#: Questions about a service that no rule knows, and the rounds before they are timed.
+_QUESTIONS, _WARM = 200, 20
+
+
+def timed(work: Callable[[], object], rounds: int = 3) -> float:
+    """Return the shortest processor time of some rounds."""
+    found = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def questions(folder: Path) -> None:
+    """Print the cost of one question on nodes of two sizes."""
+    costs = []
+    for services in (50, 5000):
+        file = folder / f"node-{services}.txt"
+        file.write_text(dump(services, 6))
+        host = load_host(file)
+        rules = sum(1 for _ in host.rulesets[4].rules())
+
+        def ask(count: int, host: Host = host) -> None:
+            for number in range(count):
+                explain(host, "host", f"198.51.100.{number % 250 + 1}", dport=80)
+
+        ask(_WARM)
+        costs.append(timed(lambda: ask(_QUESTIONS)) / _QUESTIONS * 1000)
+        print(f"one question at {rules:>7,} rules: {costs[-1]:.2f} ms")
+    print(f"  {costs[1] / costs[0]:.1f} times as long")
+
+
+def firewall(random: Random, chains: int = 40, rules: int = 120) -> str:
+    """Return a dump like that of a campus firewall: a chain for each network, with rules for its hosts."""
+    lines = ["*filter", ":INPUT DROP [0:0]", ":FORWARD DROP [0:0]", ":OUTPUT ACCEPT [0:0]"]
+    lines += [f":net_{number} - [0:0]" for number in range(chains)]
+    lines += ["-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]
+    lines += [f"-A FORWARD -d 10.{number}.0.0/16 -j net_{number}" for number in range(chains)]
+    for number in range(chains):
+        for _ in range(rules):
+            source = (
+                f"-s 172.{random.randrange(16, 32)}.{random.randrange(256)}.0/24 "
+                if random.random() < 0.5
+                else ""
+            )
+            target = f"-d 10.{number}.{random.randrange(4)}.{random.randrange(256)}/32"
+            port = random.choice((22, 25, 80, 443, 3306, 8080))
+            lines.append(f"-A net_{number} {source}{target} -p tcp -m tcp --dport {port} -j ACCEPT")
+    return "\n".join([*lines, "COMMIT"]) + "\n"
+
+
+def addresses(random: np.random.Generator, first: list[tuple[int, int]], count: int) -> pa.Array:
+    """Return random addresses as texts; `first` are the limits of their four numbers."""
+    parts = [random.integers(low, high, count).astype(str) for low, high in first]
+    text = parts[0]
+    for part in parts[1:]:
+        text = np.char.add(np.char.add(text, "."), part)
+    return pa.array(text.astype(object), pa.string())
+
+
+def records(count: int, targets: list[tuple[int, int]]) -> pa.RecordBatch:
+    """Return random records; hardly any two are alike."""
+    random = np.random.default_rng(1)
+    ports = np.array((22, 25, 53, 80, 443, 3306, 5000, 8080))
+    return pa.RecordBatch.from_pydict(
+        {
+            "src": addresses(random, [(172, 174), (0, 256), (0, 256), (1, 255)], count),
+            "dst": addresses(random, targets, count),
+            "proto": pa.array(np.array(("tcp", "udp"), dtype=object)[random.integers(0, 2, count)]),
+            "sport": random.integers(1024, 65536, count),
+            "dport": ports[random.integers(0, len(ports), count)],
+        }
+    )
+
+
+def flows(folder: Path, count: int) -> None:
+    """Print the cost of deciding about many records."""
+    file = folder / "firewall.txt"
+    file.write_text(firewall(Random(1)))
+    wide, docker = [(10, 11), (0, 60), (0, 5), (0, 256)], [(172, 193), (0, 18), (0, 3), (1, 30)]
+    for source, targets in ((file, wide), (CAPTURE, docker)):
+        host = load_host(source)
+        rules = sum(1 for _ in host.rulesets[4].rules())
+        batch = records(count, targets)
+        walks: list[int] = []
+
+        def decide(host: Host = host, batch: pa.RecordBatch = batch, walks: list[int] = walks) -> None:
+            decider = Decider(Simulator(host))
+            decider.decide(batch)
+            walks.append(decider.classes.walks)
+
+        spent = timed(decide, 2)
+        print(
+            f"{count:,} records at {rules:>5,} rules: {spent:.2f} s, {count / spent:,.0f} a second; "
+            f"{walks[-1]:,} packets were walked"
+        )
+
+
+def hosts(folder: Path, count: int) -> None:
+    """Print how long `lint --summary` takes for many dumps of 200 rules."""
+    dumps = folder / "dumps"
+    dumps.mkdir()
+    for number in range(count):
+        (dumps / f"host{number:05}.txt").write_text(firewall(Random(number % 7), 5, 39))
+    began = time.perf_counter()
+    program = shutil.which("iptsim") or "iptsim"
+    subprocess.run([program, "lint", str(dumps), "--summary"], stdout=subprocess.DEVNULL, check=False)
+    spent = time.perf_counter() - began
+    print(f"lint --summary of {count:,} dumps of 200 rules on {os.cpu_count()} cores: {spent:.1f} s, "
+          f"{count / spent:,.0f} a second")  # fmt: skip
+
+
+def restore(folder: Path) -> None:
+    """Print how long the C tool takes to read the larger node."""
+    try:
+        print(
+            f"iptables-nft-restore --test of it: {seconds([*RESTORE, str(folder / 'node-5000.txt')])[0]:.2f} s"
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"iptables-nft-restore --test: not measured ({error})")
+
+
+def main() -> None:
+    """Read the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--hosts", type=int, default=1000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        questions(folder)
+        restore(folder)
+        flows(folder, arguments.records)
+        hosts(folder, arguments.hosts)
+
+
+if __name__ == "__main__":
+    main()
