@@ -87,12 +87,12 @@ def effects(space: Space, target: Target, place: Place, before: Rewriting) -> li
         return _template(space, target, before)
     if target.name == "SYNPROXY":
         return _handshake(space, before)
-    return list(_verdicts(space, target, place))
+    return list(_verdicts(space, target, place, before))
 
 
 def touched(target: Target) -> frozenset[str]:
     """Return the fields that a target may change, or whose value decides what it does."""
-    if target.name in _BITWISE:
+    if target.name in _BITWISE or target.name == "TPROXY":
         return frozenset(_CHANGED)
     if target.name in _OPAQUE:
         return frozenset({_OPAQUE[target.name]})
@@ -102,7 +102,7 @@ def touched(target: Target) -> frozenset[str]:
 # -- verdicts -----------------------------------------------------------------------------------------
 
 
-def _verdicts(space: Space, target: Target, place: Place) -> Iterator[Effect]:
+def _verdicts(space: Space, target: Target, place: Place, before: Rewriting) -> Iterator[Effect]:
     outcome = target.apply(_context(place, space.family))
     everything = space.everything
     if isinstance(outcome, Translation):
@@ -119,7 +119,9 @@ def _verdicts(space: Space, target: Target, place: Place) -> Iterator[Effect]:
         yield Effect(everything, "CONTINUE", {})
         return
     passes = space.decision((), reason, (place.rule, "passes"))
-    yield Effect(passes, "ACCEPT" if target.terminal else "CONTINUE", {})
+    # a packet that TPROXY hands to the proxy is marked
+    bits = _bitwise(space, target, place, before) if target.name == "TPROXY" else {}
+    yield Effect(passes, "ACCEPT" if target.terminal else "CONTINUE", bits)
     accepts = space.nothing
     if target.status == "unknown":
         accepts = space.decision((), reason, (place.rule, "accepts"))

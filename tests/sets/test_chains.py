@@ -165,6 +165,30 @@ def test_what_a_user_space_program_decides_is_undecided(space: Space) -> None:
     assert forward.packets("DROP").may == udp
 
 
+def test_a_packet_for_a_transparent_proxy_is_marked(space: Space) -> None:
+    """xt_TPROXY.c: (mark & ~mask) ^ value, where a listener takes the packet; else it is dropped."""
+    rules = program(
+        "-A PREROUTING -p tcp -j TPROXY --on-port 3129 --on-ip 0.0.0.0 --tproxy-mark 0x1/0x1", table="mangle"
+    )
+    chain = Chains(space, rules).base("mangle", "PREROUTING")
+    tcp = space.where("proto", ((6, 6),))
+    marked = [one for one in chain.outcomes if one.rewriting.number("mark") == (1, 1)]
+    assert [one.kind for one in marked] == ["ACCEPT"]
+    assert chain.leaving(marked[0]).may == tcp
+    assert chain.packets("DROP").may == tcp
+    assert chain.packets("DROP").must == space.nothing
+
+
+@pytest.mark.parametrize("hook", ["SYN", "other"])
+def test_a_handshake_ends_at_synproxy(space: Space, hook: str) -> None:
+    """xt_SYNPROXY: a SYN is replied to, and an ACK checked, by the host; other packets pass."""
+    rules = program("-A FORWARD -p tcp -m tcp --dport 80 -j SYNPROXY --sack-perm --timestamp")
+    stolen = Chains(space, rules).base("filter", "FORWARD").packets("STOLEN")
+    flags = {"SYN": 2, "other": 18}[hook]
+    packet = {"proto": 6, "dport": 80, "tcp_flags": flags, "fragment": "whole"}
+    assert (packet in stolen) is (hook == "SYN")
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_too_many_nodes_name_the_rules(engine: Any) -> None:
     lines = [
