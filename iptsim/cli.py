@@ -18,8 +18,10 @@ from typing import NoReturn
 
 import iptsim
 from iptsim.commands import (
+    check,
     collect,
     completion,
+    diff,
     docker_rules,
     explain,
     flows,
@@ -43,6 +45,8 @@ _COMMANDS = (
     explain,
     whatif,
     reach,
+    diff,
+    check,
     lint,
     flows,
     report,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from iptsim.errors import UsageError
 from iptsim.languages import message, say
 
 #: Docker's settings that are on or off, and what each does.
@@ -99,3 +101,16 @@ def add_host_changes(parser: Any) -> None:
         metavar=("CHAIN", "N"),
         help=say("delete a rule by its number; for other tables: '-t TABLE CHAIN N' (after SOURCE)"),
     )
+
+
+def read_change(text: str) -> tuple[str, str]:
+    """Read a change as one text: NAME=VALUE or NAME VALUE, where NAME is one of the options.
+
+    >>> read_change("icc=false"), read_change("--insert FORWARD -j DROP"), read_change("engine=28")
+    (('icc', 'false'), ('insert', 'FORWARD -j DROP'), ('engine', '28'))
+    """
+    found = re.fullmatch(r"(?:--)?([\w-]+)(?:[=\s]\s*(.*))?", text.strip(), re.DOTALL)
+    if found is None:
+        raise UsageError(message("{text!r} is not a change; write NAME=VALUE, such as icc=false", text=text))
+    name, value = found[1], found[2]
+    return name, "true" if value is None and name in _DOCKER_SWITCHES else value or ""

@@ -16,6 +16,7 @@ from iptsim.findings import (
     forward_policy,
     host_traffic,
     published,
+    redundant,
     replies,
     settings,
     shadow,
@@ -61,6 +62,7 @@ ANALYSES: tuple[Analysis, ...] = (
     chains.unused,
     chains.empty,
     shadow.never_matching,
+    redundant.redundant,
 )
 
 

@@ -132,10 +132,14 @@ CODES: dict[str, Kind] = {
         "low", message("Docker set FORWARD to DROP, and no rule accepts what is forwarded for others.")
     ),
     "never-matches": Kind(
-        "low", message("A rule never matches, because an earlier rule in its chain handles all its packets.")
+        "low",
+        message("A rule never matches: no packet is left for it, or its conditions exclude each other."),
     ),
     "unreferenced-chain": Kind("low", message("A chain has rules, but nothing jumps to it.")),
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
+    "redundant-rule": Kind(
+        "info", message("A rule changes nothing: a later rule does the same with all its packets.")
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from iptsim.dump.chains import ChainGraph, Node, chain_graph, hooks_of
 from iptsim.dump.ruleset import Rule, Ruleset, Table
 from iptsim.errors import IptsimError, UsageError
 from iptsim.explanation import Explanation
+from iptsim.extensions.constraints import Names
 from iptsim.extensions.hidden import Hidden
 from iptsim.findings.finding import Evidence, tool_of
 from iptsim.host import fib
@@ -22,11 +24,15 @@ from iptsim.host.model import Host
 from iptsim.host.namespace import Interface
 from iptsim.host.port_runs import PortRuns
 from iptsim.languages import message
+from iptsim.netfilter.program import Program
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.owners.docker import is_dockers
 from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
+from iptsim.sets.chains import Chains
+from iptsim.sets.space import Space, TooManyNodesError
+from iptsim.sets.traffic import Traffic
 
 #: A port that is rarely used.
 SOME_PORT = 9999
@@ -90,6 +96,7 @@ class Scene:
         self.families: tuple[Family, ...] = tuple(host.rulesets)
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}
+        self._traffic: dict[Family, list[Traffic]] = {}
 
     # -- rules -------------------------------------------------------------------------------------
 
@@ -106,6 +113,21 @@ class Scene:
         """Return the rules of a chain, or none if there is no such chain."""
         found = self.table(family, table).chains.get(chain)
         return found.rules if found else []
+
+    def traffic(self, family: Family) -> list[Traffic]:
+        """Return what passes the rules of each table; without tables whose sets of packets grow too large.
+
+        Later fragments are left aside: nf_tables compares their data with ports, which no administrator means.
+        """
+        if family not in self._traffic:
+            space = Space(family)
+            whole = ~space.where("fragment", Names(frozenset({"middle", "last"})))
+            chains = Chains(space, Program(self.host.rulesets[family]))
+            found = self._traffic[family] = []
+            for table in self.host.rulesets[family].tables:
+                with suppress(TooManyNodesError):
+                    found.append(Traffic(chains, table, whole))
+        return self._traffic[family]
 
     def shown_words(self, rule: Rule) -> str:
         """Return a rule's text after its chain, without the parts that the source does not show."""

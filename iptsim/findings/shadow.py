@@ -1,111 +1,200 @@
-"""Finds rules that can never match, because an earlier rule of the chain handles all their packets.
+"""Finds rules that no packet can match, exactly: for all packets at once, over all chains of a table.
 
-The proof uses only the data of the conditions: equal conditions, a wider network, a wider range of
-ports, a wider interface pattern. Rules after a stateful or random match are not reported.
+A rule is dead if nothing that enters its chain is left for it, from any hook, in any connection state, whatever way the
+undecided goes (`iptsim/sets/traffic.py`). Of rules that a program writes as a fixed set, nothing is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple
 
-from iptsim.dump.ruleset import Chain, Jump, Rule
-from iptsim.extensions.base import Predicate
-from iptsim.extensions.values import Network
+from iptsim.dump.ruleset import Rule
+from iptsim.explanation.places import place_of
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
 from iptsim.findings.scene import Scene
-from iptsim.languages import Text, message, message_joined, message_many
+from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
+from iptsim.owners.rules import authorship
 from iptsim.packet import Family
+from iptsim.sets.traffic import DeadReason, Traffic
 
-#: Matches that depend only on the packet and its connection, which are the same at every rule of a chain.
-_STABLE = frozenset({
-    "tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "multiport", "conntrack", "state", "addrtype",
-    "iprange", "comment", "physdev", "pkttype", "mac", "length", "owner",
-})  # fmt: skip
 _SHOWN = 5
-#: In longer chains, only this many rules are checked.
-_LONGEST = 20_000
-
-_ADDRESSES = ("source", "destination")
-#: (address, mask)
-_Prefix: TypeAlias = tuple[int, int]
-#: source, destination, destination port
-_Key: TypeAlias = tuple[_Prefix | None, _Prefix | None, int | None]
+#: Who writes rules that an administrator chooses one by one.
+_CHOSEN = frozenset({"user", "ufw"})
 
 
-class _Known(NamedTuple):
-    """A rule that handles all packets it matches, with its conditions."""
+class _Dead(NamedTuple):
+    """Rules of one chain that are dead for the same reason.
 
-    rule: Rule
-    conditions: tuple[Predicate, ...]
+    Attributes:
+        reason: why.
+        rules: the rules, in their order.
+        hiders: the rules that hide all of them, in the order in which packets reach them.
+    """
+
+    reason: DeadReason
+    rules: list[Rule]
+    hiders: tuple[Rule, ...]
+
+    @property
+    def first(self) -> Rule:
+        """The first of them."""
+        return self.rules[0]
+
+    @property
+    def differing(self) -> list[Rule]:
+        """Those of them that do something else than what hides them."""
+        return [rule for rule in self.rules if any(rule.target != one.target for one in self.hiders)]
 
 
 def never_matching(scene: Scene) -> Iterator[Finding]:
-    """Find rules that never match because of an earlier rule in their chain."""
+    """Find rules that no packet can match."""
     for family in scene.families:
-        for table in scene.host.rulesets[family].tables.values():
-            hooks = scene.hooks(family, table.name)
-            for chain in table.chains.values():
-                if chain.name not in hooks:
-                    continue
-                for first, covered in covered_rules(chain).items():
-                    yield _finding(scene, family, chain.rules[first], covered, hooks[chain.name])
+        for traffic in scene.traffic(family):
+            hooks = scene.hooks(family, traffic.table)
+            for dead in _dead_rules(scene, traffic):
+                yield _finding(scene, family, dead, hooks.get(dead.first.chain, []))
 
 
-def _finding(scene: Scene, family: Family, first: Rule, covered: list[Rule], hooks: list[str]) -> Finding:
-    tool = tool_of(family)
-    one = covered[0]
-    differs = [rule for rule in covered if rule.target != first.target]
-    title = message_many(
-        "{table} {chain} rule {numbers} never matches: rule {taker} handles all its packets first.",
-        "{table} {chain} rules {numbers} never match: rule {taker} handles all their packets first.",
-        len(covered),
-        table=first.table,
-        chain=first.chain,
-        numbers=_numbers(covered),
-        taker=first.position,
-    )
+def is_chosen(rule: Rule, scene: Scene) -> bool:
+    """Return whether an administrator chose a rule, not a program that writes a fixed set."""
+    return authorship(rule, scene.host)[0] in _CHOSEN
+
+
+def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
+    """Return the dead rules that are worth a finding."""
+    found: dict[Hashable, _Dead] = {}
+    for one in traffic.dead():
+        if one.reason == "unreached" or not one.rule.position or not is_chosen(one.rule, scene):
+            continue
+        if any(accepts_all(rule) or _ends_docker_user(rule) for rule in one.hidden_by):
+            continue  # there is a finding about that rule
+        key = (one.reason, one.rule.chain, *map(id, one.hidden_by))
+        found.setdefault(key, _Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
+    return list(found.values())
+
+
+def _ends_docker_user(rule: Rule) -> bool:
+    return is_dockers(rule) and rule.chain == "DOCKER-USER"
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) -> Finding:
+    differing = dead.differing
     shown = None
-    if first.table == "filter":
-        for rule in (differs or covered)[:_SHOWN]:
+    if dead.first.table == "filter" and dead.reason == "hidden" and hooks:
+        for rule in (differing or dead.rules)[:_SHOWN]:
             found = packet_for(scene, family, rule, hooks[0])
-            if found is not None and any(step.rule is first for step in found.trace.legs[0].steps):
+            if found is not None and any(
+                step.rule is one for one in dead.hiders for step in found.trace.legs[0].steps
+            ):
                 shown = found
                 break
-    if differs:
-        effect = message(
-            "Packets meant for rule {number} get {taken} instead of {meant}.",
-            number=differs[0].position,
-            taken=first.target_name,
-            meant=differs[0].target_name or message("a count"),
-        )
-    else:
-        effect = message_many(
-            "Both do the same, so the rule is only redundant.",
-            "They do the same, so these rules are only redundant.",
-            len(covered),
-        )
-    place = f"-t {first.table} " if first.table != "filter" else ""
-    words = (differs or covered)[0].text.removeprefix(f"-A {first.chain} ")
-    remedy: Text = f"{tool} {place}-D {first.chain} {one.position}"
-    if differs:
-        instead = f"{tool} {place}-I {first.chain} {first.position} {words}"
-        remedy = message("{delete}; or, if it should come first: {insert}", delete=remedy, insert=instead)
     return Finding(
         "never-matches",
-        title,
-        (of_rule(first), *map(of_rule, covered[:_SHOWN])),
-        effect,
-        remedy,
+        _title(dead),
+        (*map(of_rule, dead.hiders[:_SHOWN]), *map(of_rule, dead.rules[:_SHOWN])),
+        message_sentences(_effect(dead, differing), *_counted(dead)),
+        _remedy(dead, differing, tool_of(family)),
         shown,
         family,
     )
 
 
-def _numbers(rules: list[Rule]) -> Text:
+def _title(dead: _Dead) -> Message:
+    where = {"table": dead.first.table, "chain": dead.first.chain, "numbers": _numbers(dead.rules)}
+    count = len(dead.rules)
+    if dead.reason == "contradiction":
+        return message_many(
+            "{table} {chain} rule {numbers} never matches: its conditions exclude each other.",
+            "{table} {chain} rules {numbers} never match: their conditions exclude each other.",
+            count, **where,
+        )  # fmt: skip
+    if dead.reason == "not-entered":
+        return message_many(
+            "{table} {chain} rule {numbers} never matches: no packet that enters the chain satisfies its conditions.",
+            "{table} {chain} rules {numbers} never match: no packet that enters the chain satisfies their conditions.",
+            count, **where,
+        )  # fmt: skip
+    if len(dead.hiders) == 1 and dead.hiders[0].chain == dead.first.chain:
+        return message_many(
+            "{table} {chain} rule {numbers} never matches: rule {taker} handles all its packets first.",
+            "{table} {chain} rules {numbers} never match: rule {taker} handles all their packets first.",
+            count, **where, taker=dead.hiders[0].position,
+        )  # fmt: skip
+    if len(dead.hiders) == 1:
+        return message_many(
+            "{table} {chain} rule {numbers} never matches: {taker} handles all its packets first.",
+            "{table} {chain} rules {numbers} never match: {taker} handles all their packets first.",
+            count, **where, taker=place_of(dead.hiders[0]),
+        )  # fmt: skip
+    return message_many(
+        "{table} {chain} rule {numbers} never matches: {takers} together handle all its packets first.",
+        "{table} {chain} rules {numbers} never match: {takers} together handle all their packets first.",
+        count, **where, takers=_takers(dead),
+    )  # fmt: skip
+
+
+def _takers(dead: _Dead) -> Text:
+    """Return the rules that hide others: "rules 2 and 5", or with their chains."""
+    if all(rule.chain == dead.first.chain for rule in dead.hiders):
+        return message("rules {numbers}", numbers=_numbers(dead.hiders))
+    return message_joined(", ", map(place_of, dead.hiders))
+
+
+def _effect(dead: _Dead, differing: Sequence[Rule]) -> Message:
+    if dead.reason != "hidden":
+        return message_many(
+            "The rule has no effect, so what it was written for does not happen.",
+            "These rules have no effect, so what they were written for does not happen.",
+            len(dead.rules),
+        )
+    if differing:
+        return message(
+            "Packets meant for rule {number} get {taken} instead of {meant}.",
+            number=differing[0].position,
+            taken=message_joined(", ", dict.fromkeys(rule.target_name for rule in dead.hiders)),
+            meant=differing[0].target_name or message("a count"),
+        )
+    return message_many(
+        "Both do the same, so the rule is only redundant.",
+        "They do the same, so these rules are only redundant.",
+        len(dead.rules) + len(dead.hiders) - 1,
+    )
+
+
+def _counted(dead: _Dead) -> Iterator[Message]:
+    """Yield what the counters tell: a rule that has counted packets was not always dead."""
+    for rule in dead.rules:
+        if rule.counters is not None and rule.counters.packets:
+            yield message_many(
+                "Rule {number} has counted {count} packet: it matched until other rules were placed above it.",
+                "Rule {number} has counted {count} packets: it matched until other rules were placed above it.",
+                rule.counters.packets, number=rule.position,
+            )  # fmt: skip
+            return
+
+
+def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
+    first = dead.first
+    place = f"-t {first.table} " if first.table != "filter" else ""
+    delete = f"{tool} {place}-D {first.chain} {first.position}"
+    if dead.reason != "hidden":
+        return message("correct its conditions, or delete it: {delete}", delete=delete)
+    before = [rule.position for rule in dead.hiders if rule.chain == first.chain]
+    if not differing or not before:
+        return delete
+    words = differing[0].text.removeprefix(f"-A {first.chain} ")
+    instead = f"{tool} {place}-I {first.chain} {min(before)} {words}"
+    return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=instead)
+
+
+def _numbers(rules: Sequence[Rule]) -> Text:
     """Return the positions of rules: "4, 5 and 7", shortened if there are many."""
     shown = [str(rule.position) for rule in rules[:_SHOWN]]
     if len(rules) > _SHOWN:
@@ -115,112 +204,3 @@ def _numbers(rules: list[Rule]) -> Text:
     if len(shown) == 1:
         return shown[0]
     return message_joined(" and ", (message_joined(", ", shown[:-1]), shown[-1]))
-
-
-def covered_rules(chain: Chain) -> dict[int, list[Rule]]:
-    """Return the rules that never match, by the index of the rule that handles their packets."""
-    found: dict[int, list[Rule]] = {}
-    takers = _Takers()
-    for rule in chain.rules[:_LONGEST]:
-        if rule.refused:
-            continue
-        conditions = _sure_conditions(rule)
-        taker = takers.first_of(rule, conditions)
-        if taker is None:
-            if _takes(rule) and all(match.name in _STABLE for match in rule.matches):
-                takers.add(rule, conditions)
-        elif not accepts_all(taker) and not (is_dockers(taker) and taker.chain == "DOCKER-USER"):
-            found.setdefault(taker.position - 1, []).append(rule)
-    return found
-
-
-class _Takers:
-    """Rules that handle all packets they match, indexed by what they must share with a covered rule."""
-
-    def __init__(self) -> None:
-        self.rules: dict[_Key, list[_Known]] = {}
-        #: the masks of sources and destinations in use
-        self.masks: set[tuple[int | None, int | None]] = set()
-
-    def add(self, rule: Rule, conditions: tuple[Predicate, ...]) -> None:
-        """Add a rule with its conditions."""
-        source, destination = (_prefix(rule, field) for field in _ADDRESSES)
-        self.masks.add((source and source[1], destination and destination[1]))
-        key = source, destination, _single_port(conditions)
-        self.rules.setdefault(key, []).append(_Known(rule, conditions))
-
-    def first_of(self, rule: Rule, conditions: tuple[Predicate, ...]) -> Rule | None:
-        """Return the first rule that handles every packet of a later one."""
-        fitting = (
-            known.rule
-            for key in self._keys(rule, _single_port(conditions))
-            for known in self.rules.get(key, ())
-            if all(any(_implies(mine, theirs) for mine in conditions) for theirs in known.conditions)
-        )
-        return min(fitting, key=lambda one: one.position, default=None)
-
-    def _keys(self, rule: Rule, port: int | None) -> Iterator[_Key]:
-        """Yield the possible keys of rules that cover a rule."""
-        source, destination = (_prefix(rule, field) for field in _ADDRESSES)
-        for source_mask, destination_mask in self.masks:
-            if _is_within(source, source_mask) and _is_within(destination, destination_mask):
-                cut = _cut(source, source_mask), _cut(destination, destination_mask)
-                yield (*cut, None)
-                if port is not None:
-                    yield (*cut, port)
-
-
-def _prefix(rule: Rule, field: str) -> _Prefix | None:
-    """Return a rule's source or destination as (address, mask); None if it is missing or negated."""
-    found: Network | None = getattr(rule.parameters, field)
-    if found is None or field in rule.parameters.negated:
-        return None
-    return found.address & found.mask, found.mask
-
-
-def _is_within(prefix: _Prefix | None, mask: int | None) -> bool:
-    """Return whether all addresses of a prefix agree in the bits of a mask; a mask of None means no condition."""
-    return mask is None or (prefix is not None and prefix[1] & mask == mask)
-
-
-def _cut(prefix: _Prefix | None, mask: int | None) -> _Prefix | None:
-    """Return a prefix shortened to a mask."""
-    return None if prefix is None or mask is None else (prefix[0] & mask, mask)
-
-
-def _single_port(conditions: tuple[Predicate, ...]) -> int | None:
-    """Return the destination port, if a rule matches a single one."""
-    for one in conditions:
-        if (
-            one.field == "dport"
-            and not one.negated
-            and isinstance(one.allowed, tuple)
-            and len(one.allowed) == 1
-        ):
-            low, high = one.allowed[0]
-            if low == high:
-                return low
-    return None
-
-
-def _takes(rule: Rule) -> bool:
-    """Return whether no packet that matches a rule continues to the next one."""
-    target = rule.target
-    if isinstance(target, Jump):
-        return target.goto
-    return target is not None and (target.terminal or target.name == "RETURN") and target.status == "exact"
-
-
-def _sure_conditions(rule: Rule) -> tuple[Predicate, ...]:
-    """Return a rule's conditions, without those of stateful or random matches."""
-    stable = [match for match in rule.matches if match.name in _STABLE]
-    return (*rule.parameters.predicates(), *(one for match in stable for one in match.predicates()))
-
-
-def _implies(mine: Predicate, theirs: Predicate) -> bool:
-    """Return whether one condition implies another."""
-    if mine.text == theirs.text and mine.negated == theirs.negated:
-        return True
-    if mine.constraint is None or theirs.constraint is None:
-        return False
-    return mine.constraint.implies(theirs.constraint)

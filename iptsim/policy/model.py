@@ -39,11 +39,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A protocol and, if it has ports, destination ports.
+    """A protocol and, if it has ports, destination ports; of ICMP, types.
 
     Attributes:
         proto: the protocol's number; None for all protocols.
-        low / high: the first and the last port; None for all.
+        low / high: the first and the last port, or type of ICMP; None for all.
     """
 
     proto: int | None = None
@@ -77,6 +77,7 @@ class Expectation:
         name: a short name.
         senders / targets: the endpoints.
         services: the protocols and ports.
+        sports: the source ports, as ranges; none for all.
         expect: one of the words of `iptsim explain --expect`.
         severity: how grave it is if it is not so.
         because: why it is expected; may be empty.
@@ -88,6 +89,7 @@ class Expectation:
     senders: Side
     targets: Side
     services: tuple[Service, ...]
+    sports: tuple[tuple[int, int], ...]
     expect: str
     severity: Severity
     because: str

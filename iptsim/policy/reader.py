@@ -14,7 +14,7 @@ from iptsim.extensions.services import PORTS
 from iptsim.extensions.values import NoSuchWord
 from iptsim.findings.finding import Severity
 from iptsim.languages import Text, message, text_of
-from iptsim.packet import PORT_PROTOCOLS, PROTOCOLS, TCP
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, PROTOCOLS, TCP
 from iptsim.policy.model import (
     ANY_SERVICE,
     SEVERITIES,
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 SCHEMA = "iptsim.policy/1"
 _TOP = ("schema", "groups", "expectations", "defaults")
-_KEYS = ("name", "from", "to", "ports", "expect", "severity", "because")
+_KEYS = ("name", "from", "to", "ports", "sports", "expect", "severity", "because")
 #: Most expectations, and most members of all groups of an expectation together.
 _MOST, _MOST_MEMBERS = 10_000, 10_000
 
@@ -161,6 +161,7 @@ class _Reader:
             senders,
             targets,
             services,
+            tuple(self._source_ports(item)) if item.get("sports") is not None else (),
             expect,
             cast(Severity, severity or ("critical" if gravest else "high")),
             self._text(item, "because"),
@@ -204,6 +205,10 @@ class _Reader:
     def _services(self, item: dict[str, Any]) -> Iterator[Service]:
         for text, span in self._texts(item, "ports", numbers=True):
             yield self._tried(span, lambda text=text: parse_service(text))  # type: ignore[misc]
+
+    def _source_ports(self, item: dict[str, Any]) -> Iterator[tuple[int, int]]:
+        for text, span in self._texts(item, "sports", numbers=True):
+            yield self._tried(span, lambda text=text: _port_range(text))  # type: ignore[misc]
 
     # -- values ----------------------------------------------------------------------------------------
 
@@ -275,10 +280,10 @@ def did_you_mean(word: object, choices: Sequence[str]) -> Text:
 
 
 def parse_service(text: str) -> Service:
-    """Read a port, a range of ports, or a protocol.
+    """Read a port, a range of ports, a type of ICMP, or a protocol.
 
-    >>> [str(parse_service(text)) for text in ("443", "http", "53/udp", "8000-8100/tcp", "icmp", "any")]
-    ['443/tcp', '80/tcp', '53/udp', '8000-8100/tcp', 'icmp', 'any']
+    >>> [str(parse_service(text)) for text in ("443", "http", "53/udp", "8000-8100/tcp", "icmp", "8/icmp", "any")]
+    ['443/tcp', '80/tcp', '53/udp', '8000-8100/tcp', 'icmp', '8/icmp', 'any']
 
     Raises:
         UsageError: it is none of these.
@@ -290,18 +295,26 @@ def parse_service(text: str) -> Service:
     if not slash and text.lower() in PROTOCOLS and text not in PORTS:
         return Service(parse_protocol(text))
     proto = parse_protocol(name.strip()) if slash else TCP
+    if proto in (ICMP, ICMPV6):
+        number = values.whole(values.BITS8)(ports.strip())
+        return Service(proto, number, number)
     if proto not in PORT_PROTOCOLS:
         raise UsageError(
             message("{text}: {name} has no ports; give the protocol alone", text=values.quoted(text), name=name)
         )  # fmt: skip
-    found = re.fullmatch(r"\s*(\d+)\s*[-:]\s*(\d+)\s*", ports, re.ASCII)
+    return Service(proto, *_port_range(ports))
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    """Read a port, or the first and the last port of a range."""
+    found = re.fullmatch(r"\s*(\d+)\s*[-:]\s*(\d+)\s*", text, re.ASCII)
     if found is None:
-        port = values.port(ports.strip())
-        return Service(proto, port, port)
+        port = values.port(text.strip())
+        return port, port
     low, high = values.port(found[1]), values.port(found[2])
     if low > high:
         raise UsageError(message("{text}: the first port is greater than the last", text=values.quoted(text)))
-    return Service(proto, low, high)
+    return low, high
 
 
 def _is_address(text: str) -> bool:

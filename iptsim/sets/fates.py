@@ -58,7 +58,7 @@ class Fate:
         delivered: where the request arrives: the kind ("container", "host", "outside") and the name; None where it
             does not arrive, or at one of several places.
         oif: the interface by which they leave the host; None where they do not.
-        translated: what nat makes of them, each as fields and texts: {"dst": "172.17.0.2", "dport": "80"}.
+        parts: the packets that nat changes, by what it makes of them, as fields and texts: {"dst": "172.17.0.2"}.
         reply: the verdict on the reply; None where there is none.
         listening: whether a program listens where they arrive; None where the capture does not tell.
         witness: one of them, as a batch line.
@@ -72,12 +72,17 @@ class Fate:
     hinges: tuple[Text, ...]
     delivered: tuple[str, str] | None
     oif: str | None
-    translated: tuple[Mapping[str, str], ...]
+    parts: tuple[tuple[PacketSet, Mapping[str, str]], ...]
     reply: FinalVerdict | None
     listening: bool | None
     witness: dict[str, Any]
     _fates: Fates = field(repr=False)
     _sender: Sender = field(repr=False)
+
+    @property
+    def translated(self) -> tuple[Mapping[str, str], ...]:
+        """What nat makes of them, each once: {"dst": "172.17.0.2", "dport": "80"}."""
+        return tuple(made for _, made in self.parts)
 
     @cached_property
     def explanation(self) -> Explanation:
@@ -122,8 +127,16 @@ class Fate:
         if not inside:
             return None
         return replace(
-            self, packets=inside, witness=self._fates.classes.one(self._sender, inside.function)[0]
+            self,
+            packets=inside,
+            parts=tuple((part, made) for own, made in self.parts if (part := own & inside)),
+            witness=self._fates.classes.one(self._sender, inside.function)[0],
         )
+
+    def by_translation(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
+        """Return the packets by what nat makes of them; those that it does not change come last, without fields."""
+        rest = self.packets - union([self._fates.space.nothing, *(part for part, _ in self.parts)])
+        return [*self.parts, (rest, {})] if rest else [*self.parts]
 
 
 class Fates(Sequence[Fate]):
@@ -285,11 +298,15 @@ class Fates(Sequence[Fate]):
             sender,
         )
 
-    def _translated(self, group: list[tuple[Class, PacketSet]]) -> Iterator[dict[str, str]]:
-        """Yield what nat makes of packets, each once."""
-        for changed in dict.fromkeys(self.made(part) for one, _ in group for part in one.parts):
-            if changed:
-                yield dict(changed)
+    def _translated(self, group: list[tuple[Class, PacketSet]]) -> list[tuple[PacketSet, dict[str, str]]]:
+        """Return the packets that nat changes, by what it makes of them."""
+        found: dict[tuple[tuple[str, str], ...], PacketSet] = {}
+        for one, own in group:
+            for part in one.parts:
+                packets = own & PacketSet(self.space.layout, part.packets).may
+                if (made := self.made(part)) and packets:
+                    found[made] = found.get(made, self.space.nothing) | packets
+        return [(packets, dict(made)) for made, packets in found.items()]
 
     def made(self, part: Part) -> tuple[tuple[str, str], ...]:
         """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from iptsim.address_sets import AddressSet
 from iptsim.extensions.constraints import Ranges
-from iptsim.packet import Family, protocol_name
+from iptsim.packet import ICMP, ICMPV6, Family, protocol_name
 from iptsim.sets.numbering import Words, united
 from iptsim.sets.packets import FieldValues, PacketSet
 
@@ -25,6 +25,11 @@ FIELDS = {
 }
 #: The greatest number of a field that is no address.
 _GREATEST = {"proto": 0xFF, "sports": 0xFFFF, "dports": 0xFFFF}
+#: Protocols that are none in a family: 0, and the ICMP of the other one.
+_FOREIGN: dict[Family, frozenset[tuple[int, int]]] = {
+    4: frozenset({(0, 0), (ICMPV6, ICMPV6)}),
+    6: frozenset({(0, 0), (ICMP, ICMP), (0, 1)}),
+}
 #: Lines of which it is tried whether two make one.
 _MOST_MERGED = 400
 
@@ -43,8 +48,18 @@ class PacketLine:
 
     def __str__(self) -> str:
         """Return it in one line; what is not restricted is left out, and `!` is before what is excluded."""
-        told = {name: self._brief(name) for name in FIELDS if name in self.values}
-        ends = f"{told.get('from', '*')} → {told.get('to', '*')}"
+        return self.text()
+
+    def text(self, sender: str = "", names: Mapping[str, str] | None = None) -> str:
+        """Return it in one line.
+
+        Args:
+            sender: the name of the sender; where sources are restricted, they follow it.
+            names: of addresses.
+        """
+        told = {name: self._brief(name, names or {}) for name in FIELDS if name in self.values}
+        source = " ".join(filter(None, [sender, told.get("from", "" if sender else "*")]))
+        ends = f"{source} → {told.get('to', '*')}"
         ports = [told.get("proto", ""), told.get("dports", "")]
         if "sports" in told:
             ports.append(f"(from port {told['sports']})")
@@ -53,13 +68,19 @@ class PacketLine:
                 ports.append(f"({name} {told[name]})")
         return " ".join(filter(None, [ends, *ports]))
 
-    def _brief(self, name: str) -> str:
+    def _brief(self, name: str, names: Mapping[str, str]) -> str:
         found = self.values[name]
         if not isinstance(found, Words):
-            excluded = _complement(found, _GREATEST.get(name, (1 << (32 if self.family == 4 else 128)) - 1))
-            if excluded and len(excluded) < len(found):
+            greatest = _GREATEST.get(name, (1 << (32 if self.family == 4 else 128)) - 1)
+            excluded = _complement(found, greatest)
+            if name == "proto":
+                # no packet has these in this family
+                excluded = tuple(span for span in excluded if span not in _FOREIGN[self.family])
+            if not excluded:
+                return ""
+            if len(excluded) < len(found):
                 return "!" + ",".join(PacketLine(self.family, {name: excluded}).texts(name))
-        return ",".join(self.texts(name))
+        return ",".join(f"{names[text]} {text}" if text in names else text for text in self.texts(name))
 
     def as_json(self) -> dict[str, list[str]]:
         """Return it as lists of prefixes, ranges and names."""

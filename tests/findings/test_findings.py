@@ -434,18 +434,18 @@ COVERED = [
     ("-p tcp -m multiport --dports 22,80 -j DROP", "-p tcp -m tcp --dport 22 -j ACCEPT"),
     ("! -s 10.0.0.0/8 -j DROP", "! -s 10.0.0.0/8 -p tcp -j ACCEPT"),
     ("-p tcp -j DROP", "-p tcp -m limit --limit 1/sec -j ACCEPT"),
+    ("-m mark --mark 0x1 -j DROP", "-m mark --mark 0x1 -j ACCEPT"),
+    ("-m recent --name x --rcheck --rsource -j DROP", "-m recent --name x --rcheck --rsource -j ACCEPT"),
 ]
 OPEN = [
     ("-p tcp -m tcp --dport 80 -j ACCEPT", "-p udp -m udp --dport 80 -j DROP"),
     ("-s 10.1.0.0/16 -j DROP", "-s 10.0.0.0/8 -j ACCEPT"),
     ("-p tcp -m limit --limit 1/sec -j ACCEPT", "-p tcp -m limit --limit 1/sec -j DROP"),
-    ("-m recent --name x --rcheck --rsource -j DROP", "-m recent --name x --rcheck --rsource -j ACCEPT"),
     ("-p tcp -j LOG", "-p tcp -j DROP"),
     ("! -s 10.0.0.0/8 -j DROP", "-s 10.0.0.0/8 -j ACCEPT"),
     ("-m conntrack --ctstate NEW -j DROP", "-m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT"),
     ("-i eth0 -j DROP", "-i eth+ -j ACCEPT"),
     ("-p tcp -m tcp ! --dport 80 -j DROP", "-p tcp -m tcp --dport 80 -j ACCEPT"),
-    ("-m mark --mark 0x1 -j DROP", "-m mark --mark 0x1 -j ACCEPT"),
     ("-i eth0 -j DROP", "-o eth0 -j ACCEPT"),
 ]
 
@@ -454,6 +454,51 @@ OPEN = [
 def test_covered_rules(first: str, second: str, tmp_path: Path) -> None:
     finding = one(rules(tmp_path, f"-A INPUT {first}", f"-A INPUT {second}"), "never-matches")
     assert [item.rule.position for item in finding.evidence if item.rule] == [1, 2]
+
+
+def test_rules_that_hide_one_together(tmp_path: Path) -> None:
+    lines = [
+        "-s 10.0.0.0/9 -j DROP",
+        "-p udp -j ACCEPT",
+        "-s 10.128.0.0/9 -j DROP",
+        "-s 10.0.0.0/8 -p tcp -j ACCEPT",
+    ]
+    finding = one(rules(tmp_path, *(f"-A INPUT {line}" for line in lines)), "never-matches")
+    assert str(finding.title) == (
+        "filter INPUT rule 4 never matches: rules 1 and 3 together handle all its packets first."
+    )
+    assert str(finding.consequence) == "Packets meant for rule 4 get DROP instead of ACCEPT."
+
+
+def test_a_rule_of_another_chain_hides_one(tmp_path: Path) -> None:
+    lines = ("-A INPUT -s 10.0.0.0/8 -j DROP", "-A INPUT -p tcp -j web", "-A web -s 10.1.0.0/16 -j ACCEPT")
+    finding = one(rules(tmp_path, *lines, chains=("web",)), "never-matches")
+    assert "filter INPUT rule 1 handles all its packets first" in str(finding.title)
+
+
+def test_a_rule_that_its_callers_exclude(tmp_path: Path) -> None:
+    lines = ("-A INPUT -p tcp -j web", "-A web -p udp -j DROP")
+    finding = one(rules(tmp_path, *lines, chains=("web",)), "never-matches")
+    assert "no packet that enters the chain satisfies its conditions" in str(finding.title)
+
+
+def test_counters_tell_that_a_dead_rule_was_not_always_dead(tmp_path: Path) -> None:
+    lines = ("-A INPUT -s 10.0.0.0/8 -j DROP", "[7:420] -A INPUT -s 10.1.0.0/16 -j ACCEPT")
+    finding = one(rules(tmp_path, *lines), "never-matches")
+    assert "Rule 2 has counted 7 packets: it matched until other rules were placed above it." in str(
+        finding.consequence
+    )
+
+
+def test_a_rule_that_changes_nothing(tmp_path: Path) -> None:
+    lines = ["-s 10.0.0.1/32 -j DROP", "-p tcp -s 192.0.2.0/24 -j ACCEPT", "-s 10.0.0.0/8 -j DROP"]
+    finding = one(rules(tmp_path, *(f"-A INPUT {line}" for line in lines), policy="ACCEPT"), "redundant-rule")
+    assert finding.severity == "info"
+    assert [item.rule.position for item in finding.evidence if item.rule] == [1, 3]
+    lines[1] = "-p tcp -s 10.0.0.0/24 -j ACCEPT"
+    assert "redundant-rule" not in codes(
+        rules(tmp_path, *(f"-A INPUT {line}" for line in lines), policy="ACCEPT")
+    )
 
 
 @pytest.mark.parametrize(("first", "second"), OPEN)

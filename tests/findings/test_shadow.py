@@ -6,11 +6,14 @@ from itertools import product
 
 from iptsim.dump import loads
 from iptsim.dump.ruleset import Rule
-from iptsim.findings.shadow import covered_rules
 from iptsim.host.model import Host
+from iptsim.netfilter.program import Program
 from iptsim.netfilter.surroundings import World
 from iptsim.packet import Connection, Context, Packet, parse_address
 from iptsim.question.model import Question
+from iptsim.sets.chains import Chains
+from iptsim.sets.space import Space
+from iptsim.sets.traffic import Traffic
 
 CLAUSES = {
     "source": ("", "-s 10.0.0.0/8", "-s 10.1.0.0/16", "-s 10.1.2.3", "! -s 10.1.0.0/16", "-s 10.0.0.3/255.0.0.255"),
@@ -58,34 +61,25 @@ def matches(rule: Rule, context: Context) -> bool:
     return all(condition.test(context) is True for condition in conditions)
 
 
-def test_what_is_said_to_be_covered_is_covered() -> None:
+def test_what_is_said_to_be_dead_is_hidden() -> None:
+    """Each packet that a dead rule matches is matched by one of the rules that are said to hide it."""
     clauses = [" ".join(filter(None, words)) for words in product(*CLAUSES.values())]
-    lines = [f"-A INPUT {clause} -j DROP" for clause in clauses]
-    rules = (
-        loads("*filter\n:INPUT ACCEPT [0:0]\n" + "\n".join(lines) + "\nCOMMIT\n")
-        .tables["filter"]
-        .chains["INPUT"]
-    )
-    packets = contexts()
-    fits = [
-        frozenset(index for index, one in enumerate(packets) if matches(rule, one)) for rule in rules.rules
-    ]
+    lines = [f"-A INPUT {clause} -j DROP" for clause in clauses if clause]
     # the pool in its order, and backwards, so that wide rules come last as well
     told = 0
-    for order in (range(len(rules.rules)), range(len(rules.rules) - 1, -1, -1)):
-        chain = (
-            loads(
-                "*filter\n:INPUT ACCEPT [0:0]\n" + "\n".join(lines[index] for index in order) + "\nCOMMIT\n"
+    for order in (lines, lines[::-1]):
+        ruleset = loads("*filter\n:INPUT ACCEPT [0:0]\n" + "\n".join(order) + "\nCOMMIT\n")
+        chain = ruleset.tables["filter"].chains["INPUT"]
+        packets = contexts()
+        fits = [
+            frozenset(index for index, one in enumerate(packets) if matches(rule, one))
+            for rule in chain.rules
+        ]
+        for dead in Traffic(Chains(Space(4), Program(ruleset)), "filter").dead():
+            told += 1
+            hidden = frozenset().union(*(fits[rule.position - 1] for rule in dead.hidden_by))
+            assert fits[dead.rule.position - 1] <= hidden, (
+                dead.rule.text,
+                [rule.text for rule in dead.hidden_by],
             )
-            .tables["filter"]
-            .chains["INPUT"]
-        )
-        place = list(order)
-        for first, covered in covered_rules(chain).items():
-            for rule in covered:
-                told += 1
-                assert fits[place[rule.position - 1]] <= fits[place[first]], (
-                    chain.rules[first].text,
-                    rule.text,
-                )
     assert told > 500

@@ -66,7 +66,8 @@ WRONG = [
     ("expectations:\n- ports: [80, htp]\n  expect: open", "p:2:15: 'htp' is not a port; did you mean http?"),
     ("expectations: [{expect: open, ports: 70000}]", "p:1:38: '70000' is not a port"),
     ("expectations: [{expect: open, ports: 9-3}]", "'9-3': the first port is greater than the last"),
-    ("expectations: [{expect: open, ports: 80/icmp}]", "'80/icmp': icmp has no ports"),
+    ("expectations: [{expect: open, ports: 80/gre}]", "'80/gre': gre has no ports"),
+    ("expectations: [{expect: open, ports: 300/icmp}]", "'300' is not a number from 0 to 255"),
     ("expectations: [{expect: open, ports: 80/tpc}]", "did you mean tcp?"),
     ("expectations: [{expect: open, ports: [[80]]}]", "ports: [80] is neither text nor a list of texts"),
     ("expectations: [{expect: open, severity: hihg}]", "did you mean high?"),
@@ -114,6 +115,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         read_policy(str(tmp_path / "missing"))
 
 
-@pytest.mark.parametrize("text", ["443/tcp", "53/udp", "8000-8100/tcp", "icmp", "any", "9/sctp", "gre"])
+@pytest.mark.parametrize(
+    "text", ["443/tcp", "53/udp", "8000-8100/tcp", "icmp", "any", "9/sctp", "gre", "8/icmp", "128/ipv6-icmp"]
+)
 def test_services_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_service(text)) == text

@@ -1,0 +1,147 @@
+"""Which packets two hosts treat differently: all of them, or the proof that there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from iptsim.address_sets import AddressSet
+from iptsim.diff.texts import TextDifference, text_difference
+from iptsim.dump.ruleset import Rule, Ruleset
+from iptsim.host.address_regions import unicast_addresses
+from iptsim.host.model import Host
+from iptsim.netfilter.program import Program
+from iptsim.packet import Family
+from iptsim.sets.chains import Chains
+from iptsim.sets.differences import differences
+from iptsim.sets.fates import Fate, fates
+from iptsim.sets.packets import PacketSet
+from iptsim.sets.space import Space, TooManyNodesError
+from iptsim.sets.traffic import Traffic
+
+#: Classes of packets that are kept.
+MOST = 200
+
+
+@dataclass(slots=True)
+class Difference:
+    """Packets that two hosts treat differently, in the same way all of them.
+
+    Attributes:
+        family: of the packets.
+        packets: all of them.
+        before / after: what happens to them; each with a witness of its own.
+        is_usual: whether both ends are addresses that one machine has, not broadcast, multicast or link-local ones.
+    """
+
+    family: Family
+    packets: PacketSet
+    before: Fate
+    after: Fate
+    is_usual: bool
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Two hosts compared.
+
+    Attributes:
+        before / after: the hosts.
+        texts: what differs in their rules as they are written.
+        differences: the packets that are treated differently.
+        left_out: how many further classes of them there are.
+        without_effect: rules that no packet matches on the second host, though some did on the first.
+    """
+
+    before: Host
+    after: Host
+    texts: TextDifference
+    differences: list[Difference] = field(default_factory=list)
+    left_out: int = 0
+    without_effect: list[Rule] = field(default_factory=list)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether no packet is treated differently."""
+        return not self.differences
+
+
+def compare(before: Host, after: Host) -> Comparison:
+    """Compare what two hosts do with all packets.
+
+    Where only counters and comments differ, that is a proof in itself. Otherwise the packets of both are divided by
+    what happens to them, in one space, so that their sets can be compared.
+    """
+    comparison = Comparison(before, after, text_difference(before, after))
+    if comparison.texts.is_harmless:
+        return comparison
+    families: list[Family] = [
+        family for family in (4, 6) if family in before.rulesets or family in after.rulesets
+    ]
+    for family in families:
+        space = Space(family)
+        old, new = (fates(host, family, space=space) for host in (before, after))
+        groups: dict[Hashable, Difference] = {}
+        usual = _usual(before, after, space)
+        for packets, one, other in differences(old, new):
+            for is_usual, part in ((True, packets & usual), (False, packets - usual)):
+                first, second = one.within(part), other.within(part)
+                if first is None or second is None:
+                    continue
+                key = is_usual, _shown_together(first), _shown_together(second)
+                if (known := groups.get(key)) is not None:
+                    known.packets |= part
+                elif len(comparison.differences) + len(groups) >= MOST:
+                    comparison.left_out += 1
+                else:
+                    groups[key] = Difference(family, part, first, second, is_usual)
+        comparison.differences += groups.values()
+    comparison.differences.sort(key=lambda one: not one.is_usual)
+    comparison.without_effect = _without_effect(before, after)
+    return comparison
+
+
+def _shown_together(fate: Fate) -> Hashable:
+    """Return what packets must have in common to be shown together."""
+    decides = fate.decides
+    rule = decides.text if isinstance(decides, Rule) else decides
+    # networks behind one interface are shown together
+    sender = fate.iif or fate.sender
+    return sender, fate.verdict, fate.reply, fate.delivered, fate.code, rule, fate.listening is False
+
+
+def _usual(before: Host, after: Host, space: Space) -> PacketSet:
+    """Return the packets between addresses that one machine has; of loopback addresses, only the usual one."""
+    family = space.family
+    local, loopback = _SPECIAL[family]
+    every = AddressSet.every(family) - AddressSet.read(family, *local)
+    found = unicast_addresses(before, every) & unicast_addresses(after, every)
+    found |= AddressSet.read(family, loopback)
+    return space.where("src", found.spans) & space.where("dst", found.spans)
+
+
+#: Networks whose addresses are seldom meant, and the loopback address that is.
+_SPECIAL: dict[Family, tuple[tuple[str, ...], str]] = {
+    4: (("169.254.0.0/16", "240.0.0.0/4"), "127.0.0.1/32"),
+    6: (("fe80::/10", "fec0::/10", "::/96", "::ffff:0:0/96"), "::1/128"),
+}
+
+
+def _without_effect(before: Host, after: Host) -> list[Rule]:
+    """Return the rules that no packet matches on the second host, though some did on the first."""
+    found: list[Rule] = []
+    for family, ruleset in after.rulesets.items():
+        if family not in before.rulesets:
+            continue
+        dead_before = {rule.text for rule in _dead(before.rulesets[family])}
+        known = {rule.text for rule in before.rulesets[family].rules()}
+        found += (one for one in _dead(ruleset) if one.text in known and one.text not in dead_before)
+    return found
+
+
+def _dead(ruleset: Ruleset) -> Iterator[Rule]:
+    chains = Chains(Space(ruleset.family), Program(ruleset))
+    for table in ruleset.tables:
+        with suppress(TooManyNodesError):
+            yield from (one.rule for one in Traffic(chains, table).dead() if one.rule.position)

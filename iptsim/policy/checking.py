@@ -1,0 +1,321 @@
+"""Checks a host against a policy, for all packets at once.
+
+Each expectation is a set of packets on each host. A packet counts as going to an endpoint if it is sent to one of its
+addresses, or if it is delivered there after translation; its port is then the one that it has on arrival. What must be
+closed has to be so for every packet. What must be open has to be so for every source and port, at one of the addresses
+of the endpoint at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
+
+from iptsim.address_sets import AddressSet
+from iptsim.dump.ruleset import Rule
+from iptsim.host.address_regions import public_addresses, unicast_addresses
+from iptsim.host.model import Host
+from iptsim.packet import ICMP, ICMPV6, Family
+from iptsim.policy.model import ANY_SERVICE, Expectation, Policy, Service, Side
+from iptsim.policy.sides import EVERYTHING, Ends, ends_of
+from iptsim.progress import tracked
+from iptsim.sets.fates import Fate, fates
+from iptsim.sets.space import PacketSet, Space
+
+#: Expectations that hold if they do for one address of the destination.
+_SOMEWHERE = frozenset({"open", "accept"})
+#: Classes of offending packets that are walked for an expectation, and that are kept.
+_MOST_ASKED, MOST = 400, 20
+
+
+_LINK_LOCAL: dict[Family, AddressSet] = {
+    4: AddressSet.read(4, "169.254.0.0/16"),
+    6: AddressSet.read(6, "fe80::/10"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """Packets that a host does not treat as a policy expects.
+
+    Attributes:
+        family: of the packets.
+        packets: all of them that are treated alike; without sources, where all of the sender's are among them.
+        fate: what happens to them; its witness is one of them.
+    """
+
+    family: Family
+    packets: PacketSet
+    fate: Fate
+
+
+@dataclass(slots=True)
+class Result:
+    """Whether an expectation holds on a host.
+
+    Attributes:
+        expectation: the expectation.
+        offences: the packets for which it does not; the first :data:`MOST` classes.
+        left_out: how many further classes there are.
+        has_packets: whether there are packets that it is about.
+    """
+
+    expectation: Expectation
+    offences: list[Offence] = field(default_factory=list)
+    left_out: int = 0
+    has_packets: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds: what must be open needs a packet that can be."""
+        expects_some = self.expectation.expect in _SOMEWHERE and not self.expectation.is_default
+        return not self.offences and (self.has_packets or not expects_some)
+
+
+def check(policy: Policy, host: Host) -> list[Result]:
+    """Check a host against a policy.
+
+    Raises:
+        FileSyntaxError: the host has no such endpoint; the text says where the policy has it.
+    """
+    results = [Result(one) for one in policy.expectations]
+    senders = _senders(policy, host)
+    for family in families_of(host):
+        ground = Ground(host, family, senders=senders, policy=policy)
+        for result in tracked(results, "checking expectations"):
+            ground.check(result)
+    return results
+
+
+def families_of(host: Host) -> list[Family]:
+    """Return the address families of which a host has rules."""
+    return [family for family in (4, 6) if family in host.rulesets] or [4]
+
+
+def _senders(policy: Policy, host: Host) -> set[str] | None:
+    """Return the names of all senders of a policy; None if it is about addresses as well."""
+    found = set()
+    for member in (one for expectation in policy.expectations for one in expectation.senders):
+        ends = [ends_of(policy, member, host, family) for family in families_of(host)]
+        names = {one.sender for one in ends if one is not None}
+        if None in names:
+            return None
+        found |= {name for name in names if name is not None}
+    return found
+
+
+class _Part(NamedTuple):
+    """The packets of a class that an expectation is about.
+
+    Attributes:
+        fate: what happens to the class.
+        packets: those of its packets.
+        reached: the sources and ports that they stand for, without the address that they are sent to.
+    """
+
+    fate: Fate
+    packets: PacketSet
+    reached: PacketSet
+
+
+class Ground:
+    """The packets of a host in one address family.
+
+    Args:
+        host: the host.
+        family: 4 or 6.
+        senders: only packets of these senders; None for all.
+        policy: whose expectations are checked.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        family: Family,
+        *,
+        senders: Iterable[str] | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        self.policy, self.host, self.family = policy, host, family
+        self.space = Space(family)
+        self.fates = list(fates(host, family, space=self.space, senders=senders))
+        #: addresses that one machine has, and to which routers forward
+        self.routed_addresses = unicast_addresses(host, AddressSet.every(family)) - _LINK_LOCAL[family]
+        #: packets to such an address
+        self.routed = self.space.where("dst", self.routed_addresses.spans)
+        #: the packets that expectations other than defaults are about
+        self.covered = self.space.nothing
+
+    def check(self, result: Result) -> None:
+        """Add to a result what this family says."""
+        expectation = result.expectation
+        parts = list(self._parts(expectation))
+        if expectation.is_default:
+            parts = [part._replace(packets=part.packets - self.covered) for part in parts]
+        else:
+            self.covered = reduce(or_, (part.packets for part in parts), self.covered)
+        result.has_packets |= any(part.packets for part in parts)
+        wrong = (part for part in parts if not _is_as_expected(part.fate, expectation.expect))
+        failed = [fate for part in wrong if (fate := part.fate.within(part.packets)) is not None]
+        if expectation.expect in _SOMEWHERE:
+            failed = list(self._nowhere(parts, failed))
+        for fate in failed[:_MOST_ASKED]:
+            self._add(result, fate)
+        result.left_out += max(0, len(failed) - _MOST_ASKED)
+
+    def _add(self, result: Result, fate: Fate) -> None:
+        """Add packets that are not treated as expected to those that are treated like them."""
+        packets = self._shown(fate)
+        for number, known in enumerate(result.offences):
+            if known.family == self.family and _alike(known.fate) == _alike(fate):
+                result.offences[number] = replace(known, packets=known.packets | packets)
+                return
+        if len(result.offences) < MOST:
+            result.offences.append(Offence(self.family, packets, fate))
+        else:
+            result.left_out += 1
+
+    def _shown(self, fate: Fate) -> PacketSet:
+        """Return the packets of a class; without their sources, if these are all that the sender has."""
+        rest = fate.packets.without("src", "in_interface")
+        if fate.sender == "internet":
+            public = self.space.where("src", public_addresses(self.host, self.family).spans)
+            return rest if rest & public == fate.packets.without("in_interface") else fate.packets
+        return rest if fate.sender is not None else fate.packets
+
+    # -- what an expectation is about ----------------------------------------------------------------
+
+    def _parts(self, expectation: Expectation) -> Iterator[_Part]:
+        senders, targets = (list(self._ends(side)) for side in (expectation.senders, expectation.targets))
+        services = self._services(expectation.services, "dport")
+        from_ports = (
+            self.space.where("sport", expectation.sports) if expectation.sports else self.space.everything
+        )
+        for fate in self.fates:
+            sent = self._from(fate, senders) & from_ports
+            if not sent:
+                continue
+            received = _is_received_by(fate, targets)
+            for here, made in fate.by_translation():
+                there = sent & here & self._sent_to(targets) & services
+                other = self.space.nothing
+                if received:
+                    other = (sent & here - there) & self._at_the_end(made, expectation.services)
+                if there or other:
+                    yield _Part(fate, there | other, there.without("dst") | _reached(self.space, other, made))
+
+    def _ends(self, side: Side) -> Iterator[Ends]:
+        assert self.policy is not None
+        for member in side:
+            ends = ends_of(self.policy, member, self.host, self.family)
+            if ends is not None:
+                yield ends
+
+    def _from(self, fate: Fate, senders: Iterable[Ends]) -> PacketSet:
+        found = self.space.nothing
+        for ends in senders:
+            if ends is EVERYTHING:
+                return fate.packets
+            if ends.sender is not None and fate.sender != ends.sender:
+                continue
+            packets = fate.packets
+            if ends.sender is None or ends.routed:
+                packets &= self._within("src", ends)
+            if ends.routed:
+                packets &= self.routed
+            found |= packets
+        return found
+
+    def _sent_to(self, targets: Iterable[Ends]) -> PacketSet:
+        allowed = self.space.nothing
+        for ends in targets:
+            allowed |= self.space.everything if ends is EVERYTHING else self._within("dst", ends)
+        return allowed
+
+    def _within(self, key: str, ends: Ends) -> PacketSet:
+        return self.space.where(key, ends.spans or ())
+
+    def _services(self, services: Iterable[Service], key: str) -> PacketSet:
+        found = self.space.nothing
+        for service in services:
+            if service == ANY_SERVICE:
+                return self.space.everything
+            proto = self.space.where("proto", ((service.proto or 0, service.proto or 0),))
+            if service.low is not None:
+                high = service.low if service.high is None else service.high
+                if service.proto in (ICMP, ICMPV6):
+                    proto &= self.space.where("icmp_type", ((service.low << 8, high << 8 | 0xFF),))
+                else:
+                    proto &= self.space.where(key, ((service.low, high),))
+            found |= proto
+        return found
+
+    def _at_the_end(self, made: Mapping[str, str], services: Iterable[Service]) -> PacketSet:
+        """Return the packets that arrive at some ports, by what nat makes of them."""
+        port = _port(made)
+        if port is None:
+            return self._services(services, "dport")
+        found = self.space.nothing
+        for service in services:
+            high = service.low if service.high is None else service.high
+            if service.low is None or service.low <= port <= (high or 0):
+                found |= self._services([Service(service.proto)], "dport")
+        return found
+
+    def _nowhere(self, parts: Sequence[_Part], failed: Sequence[Fate]) -> Iterator[Fate]:
+        """Yield the failing packets for which there is no other address of the destination where they do not fail."""
+        failing = reduce(or_, (fate.packets for fate in failed), self.space.nothing)
+        good = self.space.nothing
+        for part in parts:
+            if not part.packets & failing:
+                good |= part.reached
+        for fate in failed:
+            for here, made in fate.by_translation():
+                elsewhere = good if _port(made) is None else self.space.nothing
+                if (rest := fate.within(here - elsewhere)) is not None:
+                    yield rest
+
+
+def _is_as_expected(fate: Fate, expect: str) -> bool:
+    """Return whether packets are treated as one of the words of `--expect` says."""
+    if expect == "open":
+        return fate.verdict == "ACCEPT" and fate.listening is not False
+    refused = fate.verdict == "ACCEPT" and fate.listening is False
+    if expect == "refused":
+        return refused
+    if expect == "closed":
+        return refused or fate.verdict in ("DROP", "REJECT")
+    return fate.verdict == expect.upper()
+
+
+def _alike(fate: Fate) -> Hashable:
+    """Return what packets must have in common to be shown together."""
+    decides = fate.decides
+    place = (decides.table, decides.chain, decides.position) if isinstance(decides, Rule) else decides
+    return fate.sender, fate.verdict, fate.certain, fate.delivered, fate.code, place
+
+
+def _is_received_by(fate: Fate, targets: Iterable[Ends]) -> bool:
+    """Return whether a class is delivered to one of some endpoints."""
+    if fate.delivered is None:
+        return False
+    kind, name = fate.delivered
+    place = (kind, "" if kind == "outside" else name)
+    return any(ends.receivers is not None and place in ends.receivers for ends in targets)
+
+
+def _reached(space: Space, packets: PacketSet, made: Mapping[str, str]) -> PacketSet:
+    """Return packets by the port that they arrive at, without the address that they are sent to."""
+    port = _port(made)
+    if port is None:
+        return packets.without("dst")
+    return packets.without("dst", "dport") & space.where("dport", ((port, port),))
+
+
+def _port(made: Mapping[str, str]) -> int | None:
+    """Return the port that packets have on arrival, if nat changes it to one."""
+    port = made.get("dport", "")
+    return int(port) if port.isdigit() else None

@@ -1,0 +1,266 @@
+"""A first policy, written from what is open on a host today; it holds there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from iptsim.address_sets import AddressSet, union
+from iptsim.host.address_regions import public_addresses
+from iptsim.host.model import Host
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family
+from iptsim.policy.checking import Ground, check, families_of
+from iptsim.policy.model import Service
+from iptsim.policy.reader import SCHEMA, parse_policy
+from iptsim.policy.sides import addresses_of, addresses_of_host
+from iptsim.sets.numbering import Words
+from iptsim.sets.packets import PacketSet
+
+#: Prefixes that an expectation lists; more have a group; still more are left out.
+_MOST_LISTED, _MOST_GROUPED = 4, 400
+#: Networks whose containers are compared with each other.
+_MOST_NETWORKS = 12
+_PLAIN = re.compile(r"[A-Za-z][\w./@-]*|[0-9]+(?:[./-][\w./-]+)?", re.ASCII)
+#: Addresses that are none of the host's, the containers' or the internet's.
+_ELSEWHERE = "elsewhere"
+#: Texts that YAML takes for something else.
+_OTHER = re.compile(r"(?i)true|false|null|yes|no|on|off|0[xo]\w*")
+#: The first lines of a policy.
+_HEAD = """\
+# What is open from the internet today, and what containers may do; checked by: iptsim check POLICY.yaml {source}
+# `iptsim check --schema` prints a JSON Schema with which editors complete this file.
+schema: {schema}
+"""
+#: An expectation as it is written: its keys and values.
+_Entry = dict[str, str | list[str]]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A policy while it is written."""
+
+    entries: list[_Entry] = field(default_factory=list)
+    defaults: list[_Entry] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return it as YAML."""
+        used = {str(entry.get(key)) for entry in self.entries for key in ("from", "to")}
+        groups = {name: members for name, members in self.groups.items() if name in used}
+        text = "\ngroups:\n" if groups else ""
+        text += "".join(f"  {name}: {_value(members)}\n" for name, members in groups.items())
+        for key, listed in (("expectations", self.entries), ("defaults", self.defaults)):
+            if listed:
+                text += f"\n{key}:\n" + "".join(map(_written, listed))
+        return text
+
+    def keep_what_holds(self, host: Host) -> None:
+        """Leave out the expectations that do not hold on a host."""
+        if not self.entries and not self.defaults:
+            return
+        passed = [result.passed for result in check(parse_policy(self.text()), host)]
+        count = len(self.entries)
+        self.entries = [one for one, holds in zip(self.entries, passed[:count], strict=True) if holds]
+        self.defaults = [one for one, holds in zip(self.defaults, passed[count:], strict=True) if holds]
+
+    def sources(self, prefixes: Sequence[str], name: str = "") -> str | list[str] | None:
+        """Return how some addresses are written: as a list, or as a group; None if there are too many.
+
+        Args:
+            name: of the group.
+        """
+        if len(prefixes) <= _MOST_LISTED:
+            return list(prefixes)
+        if len(prefixes) > _MOST_GROUPED:
+            return None
+        known = next((name for name, members in self.groups.items() if members == list(prefixes)), None)
+        if known is None:
+            known = name or f"sources-{len(self.groups) + 1}"
+            self.groups[known] = list(prefixes)
+        return known
+
+
+def first_policy(sources: Sequence[tuple[str, Host]]) -> str:
+    """Return the text of a policy that holds on all of some hosts.
+
+    Args:
+        sources: the hosts, with their names.
+    """
+    draft = _Draft(defaults=[{"from": "internet", "expect": "closed"}])
+    for _, host in sources:
+        for entry in (*_from_internet(draft, host), *_between_containers(host)):
+            if entry not in draft.entries:
+                draft.entries.append(entry)
+    for _, host in sources:
+        draft.keep_what_holds(host)
+    names = " ".join(json.dumps(name)[1:-1] for name, _ in sources)
+    return _HEAD.format(source=names, schema=SCHEMA) + draft.text()
+
+
+def _written(entry: _Entry) -> str:
+    """Return an expectation as YAML."""
+    lines = [f"{key}: {_value(value)}" for key, value in entry.items()]
+    return "  - " + "\n    ".join(lines) + "\n"
+
+
+def _value(value: str | list[str]) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    # YAML takes JSON's strings
+    plain = _PLAIN.fullmatch(value) and not _OTHER.fullmatch(value)
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+# -- what the internet reaches -----------------------------------------------------------------------
+
+
+class _Open(NamedTuple):
+    """What the internet reaches at some addresses.
+
+    Attributes:
+        expect: how.
+        services: as a policy spells them; none for all.
+        sources: that reach it; None for all.
+        sports: the source ports; none for all.
+    """
+
+    expect: str
+    services: tuple[str, ...] = ()
+    sources: tuple[str, ...] | None = None
+    sports: tuple[str, ...] = ()
+
+
+def _from_internet(draft: _Draft, host: Host) -> Iterator[_Entry]:
+    """Yield what the internet reaches: on the host, on containers by their own addresses, and beyond the host."""
+    by_target: dict[str, dict[Family, list[_Open]]] = {}
+    addresses: dict[tuple[str, Family], list[str]] = {}
+    for family in families_of(host):
+        ground = Ground(host, family, senders=("internet",))
+        for name, spans in _targets(ground).items():
+            by_target.setdefault(name, {})[family] = list(_open_services(ground, spans))
+            addresses[name, family] = _written_addresses(spans & ground.routed_addresses)
+    for name, found in by_target.items():
+        alike = all(one == next(iter(found.values())) for one in found.values())
+        named = name != _ELSEWHERE and alike
+        for family, services in found.items():
+            target = name if named else draft.sources(addresses[name, family], f"{name}-ipv{family}")
+            for one in services if target is not None else ():
+                sources = "internet" if one.sources is None else draft.sources(one.sources)
+                if sources is None:
+                    continue
+                entry: _Entry = {"from": sources, "to": target or name}
+                for key, texts in (("ports", one.services), ("sports", one.sports)):
+                    if texts:
+                        entry[key] = list(texts)
+                yield {**entry, "expect": one.expect}
+            if named:
+                break
+
+
+def _written_addresses(addresses: AddressSet) -> list[str]:
+    """Return addresses as a policy spells them: prefixes, and single addresses without a length."""
+    single = f"/{32 if addresses.family == 4 else 128}"
+    return [text.removesuffix(single) for text in addresses.prefixes()]
+
+
+def _targets(ground: Ground) -> dict[str, AddressSet]:
+    """Return the addresses of what the internet may reach, by name."""
+    host, family = ground.host, ground.family
+    found = {"host": AddressSet.of(family, addresses_of_host(host, family))}
+    for container in host.containers.values():
+        own = addresses_of(container, family)
+        if own:
+            found[container.name] = AddressSet.of(family, ((one, one) for one in own))
+    found["internet"] = public_addresses(host, family)
+    found[_ELSEWHERE] = ground.routed_addresses - union(family, found.values())
+    return found
+
+
+def _open_services(ground: Ground, target: AddressSet) -> Iterator[_Open]:
+    """Yield what the internet reaches at some addresses."""
+    space, family = ground.space, ground.family
+    asked = accepted = undecided = space.nothing
+    public = space.where("src", public_addresses(ground.host, family).spans)
+    sent = space.where("dst", target.spans) & ground.routed & public
+    for fate in ground.fates:
+        packets = (fate.packets & sent).only("src", "sport", "proto", "dport", "icmp_type")
+        asked |= packets
+        if fate.verdict == "DEPENDS":
+            undecided |= packets
+        elif fate.verdict == "ACCEPT" and fate.listening is not False:
+            accepted |= packets
+    for expect, good in (("open", accepted), ("depends", undecided)):
+        failing = asked - good
+        for_all = _services_only(good) - _services_only(failing)
+        if for_all:
+            yield _Open(expect, tuple(_services(for_all)) if failing else ())
+        yield from _for_some(good - for_all, failing, ground, expect)
+
+
+def _services_only(packets: PacketSet) -> PacketSet:
+    return packets.only("proto", "dport", "icmp_type")
+
+
+def _for_some(packets: PacketSet, failing: PacketSet, ground: Ground, expect: str) -> Iterator[_Open]:
+    """Yield what some sources, or packets from some ports, reach."""
+    public = public_addresses(ground.host, ground.family)
+    any_port = packets.without("sport") - failing.without("sport")
+    for some in (any_port, packets - any_port):
+        for line in some.lines("src", "sport", "proto", "dport", "icmp_type"):
+            spans, ports = line.get("src", ()), line.get("sport", ())
+            services = tuple(_services_of_line(line))
+            if not services or isinstance(spans, Words) or isinstance(ports, Words):
+                continue
+            found = AddressSet(ground.family, spans) & public if spans else public
+            yield _Open(
+                expect,
+                services,
+                None if found == public else tuple(_written_addresses(found)),
+                tuple(str(low) if low == high else f"{low}-{high}" for low, high in ports),
+            )
+
+
+def _services(packets: PacketSet) -> list[str]:
+    """Return services as a policy spells them."""
+    lines = packets.lines("proto", "dport", "icmp_type")
+    return list(dict.fromkeys(service for line in lines for service in _services_of_line(line)))
+
+
+def _services_of_line(line: Mapping[str, object]) -> Iterator[str]:
+    protocols, ports, types = line.get("proto"), line.get("dport"), line.get("icmp_type")
+    if not isinstance(protocols, tuple):
+        return
+    for first, last in protocols:
+        for proto in range(first, last + 1):
+            if proto in PORT_PROTOCOLS and isinstance(ports, tuple):
+                yield from (str(Service(proto, low, high)) for low, high in ports)
+            elif proto in (ICMP, ICMPV6) and isinstance(types, tuple):
+                for low, high in types:
+                    yield from (str(Service(proto, one, one)) for one in range(low >> 8, (high >> 8) + 1))
+            else:
+                yield str(Service(proto))
+
+
+# -- what containers reach ---------------------------------------------------------------------------
+
+
+def _between_containers(host: Host) -> Iterator[_Entry]:
+    """Yield what the containers of each network may do, as far as it is the same for all of them."""
+    groups = [_members(host, name) for name in host.networks]
+    groups = [group for group in groups if group][:_MOST_NETWORKS]
+    for senders in groups:
+        for target in (*groups, ["internet"]):
+            if senders == target and len(senders) == 1:
+                continue
+            for expect in ("accept", "closed"):
+                yield {"from": senders, "to": target, "expect": expect}
+
+
+def _members(host: Host, network: str) -> list[str]:
+    found: Iterable[str] = (
+        one.name for one in host.containers.values() if one.running and network in one.endpoints
+    )
+    return sorted(found)

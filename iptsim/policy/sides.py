@@ -1,0 +1,128 @@
+"""What the endpoints of a policy are on a host: senders, addresses, and where packets are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from iptsim.extensions.constraints import Ranges
+from iptsim.host.address_regions import public_addresses
+from iptsim.host.containers import Container
+from iptsim.host.model import Host
+from iptsim.languages import message
+from iptsim.packet import Family
+from iptsim.policy.model import Everywhere, Member, Policy
+from iptsim.policy.reader import did_you_mean
+from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
+
+_LOOPBACK: dict[Family, tuple[int, int]] = {4: (127 << 24, (128 << 24) - 1), 6: (1, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """An endpoint of a policy on a host, in one address family.
+
+    Attributes:
+        sender: the name of the sender of its packets; None for any that has one of the addresses.
+        spans: its addresses; None for all.
+        receivers: what gets the packets to it, as kind and name; None for all.
+        routed: as a sender, only packets to an address that one machine has: no router forwards others.
+    """
+
+    sender: str | None
+    spans: Ranges | None
+    receivers: frozenset[tuple[str, str]] | None = frozenset()
+    routed: bool = False
+
+
+EVERYTHING = Ends(None, None, None)
+
+
+def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends | None:
+    """Return what an endpoint is on a host; None if it has no address of the family.
+
+    Raises:
+        FileSyntaxError: the host has no such endpoint; the text says where the policy has it.
+    """
+    value = member.value
+    if isinstance(value, Everywhere):
+        return EVERYTHING
+    if isinstance(value, Internet):
+        public = public_addresses(host, family).spans
+        return Ends("internet", public, frozenset({("outside", "")}), routed=True)
+    if isinstance(value, Loopback):
+        return Ends("host", (_LOOPBACK[family],), frozenset({("host", "host")}))
+    if isinstance(value, Machine):
+        return Ends("host", addresses_of_host(host, family), frozenset({("host", "host")}))
+    if isinstance(value, Address | Prefix):
+        return _network(value, host, family)
+    if isinstance(value, Named):
+        return _named(policy, member, value, host, family)
+    raise policy.error(
+        member.span,
+        message("{name} cannot be an endpoint of a policy; give its address or port", name=member.text),
+    )
+
+
+def addresses_of_host(host: Host, family: Family) -> Ranges:
+    """Return the addresses of a host."""
+    return _singles(entry.address for _, entry in host.namespace.addresses(family))
+
+
+def _network(value: Address | Prefix, host: Host, family: Family) -> Ends | None:
+    if value.family != family:
+        return None
+    length = value.length if isinstance(value, Prefix) else (32 if family == 4 else 128)
+    rest = (1 << (32 if family == 4 else 128) - length) - 1
+    span = value.value & ~rest, value.value | rest
+    inside = {
+        ("container", container.name)
+        for container in host.containers.values()
+        if any(span[0] <= one <= span[1] for one in addresses_of(container, family))
+    }
+    return Ends(None, (span,), frozenset(inside))
+
+
+def _named(policy: Policy, member: Member, value: Named, host: Host, family: Family) -> Ends | None:
+    found = host.container(str(value))
+    if found is not None:
+        container, endpoint = found
+        own = [endpoint.address(family)] if endpoint is not None else addresses_of(container, family)
+        spans = _singles(one for one in own if one is not None)
+        return Ends(container.name, spans, frozenset({("container", container.name)})) if spans else None
+    network = host.networks.get(value.name)
+    if network is not None and not value.network:
+        spans = tuple(
+            (subnet.address & ~rest, subnet.address | rest)
+            for subnet in network.subnets
+            if subnet.family == family
+            for rest in [(1 << (32 if family == 4 else 128) - subnet.prefix_length) - 1]
+        )
+        members = {("container", one.name) for one in host.containers.values() if value.name in one.endpoints}
+        return Ends(None, spans, frozenset(members)) if spans else None
+    known = [*KEYWORDS, *host.containers, *host.networks]
+    raise policy.error(
+        member.span,
+        message(
+            "unknown endpoint {name} on {source}; choose from: {choices}",
+            name=member.text, source=host.source or "the host", choices=", ".join(known),
+        ),
+        did_you_mean(value.name, known),
+    )  # fmt: skip
+
+
+def addresses_of(container: Container, family: Family) -> list[int]:
+    """Return the addresses of a running container that has a namespace of its own."""
+    if not container.running or container.network_mode == "host":
+        return []
+    found = [endpoint.address(family) for endpoint in container.endpoints.values()]
+    own = [
+        entry.address
+        for interface, entry in container.namespace.addresses(family)
+        if interface.kind != "loopback" and entry.scope != "link"
+    ]
+    return [one for one in dict.fromkeys([*found, *own]) if one is not None]
+
+
+def _singles(addresses: Iterable[int]) -> Ranges:
+    return tuple((one, one) for one in sorted(set(addresses)))

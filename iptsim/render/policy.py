@@ -1,0 +1,291 @@
+"""The result of a check against a policy: as text, as JSON, and as annotations."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from iptsim.address_sets import AddressSet
+from iptsim.errors import printable
+from iptsim.explanation.places import decision_of
+from iptsim.host.address_regions import public_addresses
+from iptsim.host.model import Host
+from iptsim.languages import say, say_many
+from iptsim.packet import FAMILIES, Family, address_text
+from iptsim.policy.checking import Offence, Result
+from iptsim.policy.mending import Mending
+from iptsim.question.header import DEFAULT_SPORT
+from iptsim.question.options import explain_options
+from iptsim.render.annotations import Annotation
+from iptsim.render.findings import file_of
+from iptsim.render.sheets import Sheet
+from iptsim.sets.fates import Fate
+from iptsim.sets.lines import PacketLine, packet_lines
+from iptsim.sets.numbering import Words
+
+SCHEMA = "iptsim.check/1"
+_INDENT = "  "
+#: Lines of packets, and classes, that a text shows.
+_LINES, _CLASSES = 6, 4
+
+
+class Checked:
+    """A host that was checked.
+
+    Attributes:
+        source: as the user named it.
+        results: of each expectation.
+        mendings: what would mend it, by the number of the result.
+    """
+
+    def __init__(
+        self, source: str, host: Host, results: Sequence[Result], mendings: dict[int, Mending]
+    ) -> None:
+        self.source, self.results, self.mendings = source, results, mendings
+        self._host, self._names = host, names_of(host)
+
+    @property
+    def failed(self) -> int:
+        """How many expectations do not hold."""
+        return sum(not result.passed for result in self.results)
+
+    # -- text ----------------------------------------------------------------------------------------
+
+    def lines(self, *, heading: bool = False, quiet: bool = False) -> Iterator[Text]:
+        """Yield the lines of the text.
+
+        Args:
+            heading: begin with the source, if there are several.
+            quiet: leave out what passed.
+        """
+        if heading:
+            yield Text(f"== {printable(self.source)}", "bold")
+        for number, result in enumerate(self.results):
+            if result.passed and not quiet:
+                yield Text.assemble((say("passed"), "green"), f"  {printable(result.expectation.name)}")
+            elif not result.passed:
+                yield from self._failed(number, result)
+        count = len(self.results)
+        if self.failed:
+            text = say_many(
+                "{failed} of {count} expectation failed.",
+                "{failed} of {count} expectations failed.",
+                count, failed=self.failed,
+            )  # fmt: skip
+        else:
+            text = say_many("{count} expectation holds.", "{count} expectations hold.", count)
+        yield Text(text, "bold")
+
+    def _failed(self, number: int, result: Result) -> Iterator[Text]:
+        expectation = result.expectation
+        yield Text.assemble(
+            (say("FAILED"), "bold red"),
+            f"  {expectation.severity}   ",
+            (printable(expectation.name), "bold"),
+            (f"  ({printable(str(expectation.span))})", "dim"),
+        )
+        if expectation.because:
+            yield Text(_INDENT + say("Expected because: {why}", why=printable(expectation.because)))
+        for text in self._details(number, result):
+            yield Text(f"{_INDENT}{printable(text)}", no_wrap=text.startswith("$ "))
+
+    def _details(self, number: int, result: Result) -> Iterator[str]:
+        """Yield what is wrong, in lines: the packets, what decides, an example, what would mend it."""
+        if not result.offences:
+            yield say("There are no such packets on this host: an endpoint has no address, or does not run.")
+            return
+        for offence in result.offences[:_CLASSES]:
+            yield from self._offence(offence)
+        more = len(result.offences) - _CLASSES + result.left_out
+        if more > 0:
+            yield say_many("{count} more class of packets", "{count} more classes of packets", more)
+        mending = self.mendings.get(number)
+        if mending is not None:
+            what = mending.proposal.command or mending.proposal.options
+            if mending.suffices:
+                yield say("To mend it: {what} ({text})", what=what, text=mending.proposal.text)
+            else:
+                yield say("For this packet alone: {what} ({text})", what=what, text=mending.proposal.text)
+
+    def _offence(self, offence: Offence) -> Iterator[str]:
+        lines = offence_lines(offence)
+        verdict = offence.fate.verdict
+        for line in lines[:_LINES]:
+            yield f"{self._shown(offence, line)}: {verdict}"
+        if len(lines) > _LINES:
+            yield say("and {count} more lines", count=len(lines) - _LINES)
+        for hinge in offence.fate.hinges:
+            yield say("This depends on {what}.", what=hinge)
+        step = offence.fate.reason.step
+        if step is not None and step.table is not None:
+            rule = f": {step.rule.text}" if step.rule is not None else ""
+            yield say("Decided by {place}{rule}", place=decision_of(step), rule=rule)
+        yield offence.fate.reason.text
+        yield f"$ {self.command(offence)}"
+
+    def command(self, offence: Offence) -> str:
+        """Return the command that explains what happens to one of the packets."""
+        return shlex.join(["iptsim", "explain", self.source, *witness_options(offence.fate, offence.family)])
+
+    def _packets(self, result: Result) -> Iterator[str]:
+        for offence in result.offences:
+            for line in offence_lines(offence)[:_LINES]:
+                yield self._shown(offence, line)
+
+    def _shown(self, offence: Offence, line: PacketLine) -> str:
+        """Return a line of packets with the names of both ends: "internet → host 192.0.2.10 tcp 8080"."""
+        fate = offence.fate
+        sender = fate.sender or ""
+        if sender == "internet":
+            line, sender = self._from_internet(line)
+        text = line.text(sender, self._names)
+        if fate.delivered is not None and fate.delivered[0] != "outside" and fate.verdict == "ACCEPT":
+            return say("{packets} (delivered to {name})", packets=text, name=fate.delivered[1])
+        return text
+
+    def _from_internet(self, line: PacketLine) -> tuple[PacketLine, str]:
+        """Return a line without the interface, and its sources as what of the internet is not among them."""
+        values = {name: found for name, found in line.values.items() if name != "in"}
+        spans = values.get("from")
+        if isinstance(spans, tuple) and not isinstance(spans, Words):
+            missing = public_addresses(self._host, line.family) - AddressSet(line.family, spans)
+            if len(missing.spans) < len(spans):
+                del values["from"]
+                excluded = f" !{','.join(missing.texts())}" if missing.spans else ""
+                return PacketLine(line.family, values), f"internet{excluded}"
+        return PacketLine(line.family, values), "internet"
+
+    # -- other formats -------------------------------------------------------------------------------
+
+    def as_json(self, policy: str) -> dict[str, Any]:
+        """Return the result as JSON, schema `iptsim.check/1`."""
+        return {
+            "schema": SCHEMA,
+            "policy": policy,
+            "source": self.source,
+            "passed": not self.failed,
+            "failed": self.failed,
+            "expectations": [self._result_json(number, one) for number, one in enumerate(self.results)],
+        }
+
+    def _result_json(self, number: int, result: Result) -> dict[str, Any]:
+        expectation = result.expectation
+        mending = self.mendings.get(number)
+        return {
+            "name": expectation.name,
+            "line": expectation.span.line,
+            "expect": expectation.expect,
+            "severity": expectation.severity,
+            "because": expectation.because,
+            "default": expectation.is_default,
+            "passed": result.passed,
+            "packets": result.has_packets,
+            "offences": [self._offence_json(one) for one in result.offences],
+            "left_out": result.left_out,
+            "mending": None
+            if mending is None
+            else {
+                "changes": [list(change) for change in mending.proposal.changes],
+                "command": mending.proposal.command or mending.proposal.options,
+                "text": str(mending.proposal.text),
+                "suffices": mending.suffices,
+            },
+        }
+
+    def _offence_json(self, offence: Offence) -> dict[str, Any]:
+        fate = offence.fate
+        return {
+            "family": offence.family,
+            "sender": fate.sender,
+            "packets": [line.as_json() for line in offence_lines(offence)],
+            "verdict": fate.verdict,
+            "certain": fate.certain,
+            "hinges": list(map(str, fate.hinges)),
+            "reason": offence.fate.reason.as_json(),
+            "delivered": None
+            if fate.delivered is None
+            else {"kind": fate.delivered[0], "name": fate.delivered[1]},
+            "witness": dict(fate.witness),
+            "command": self.command(offence),
+        }
+
+    def annotations(self) -> list[Annotation]:
+        """Return the results beside the lines of the policy, or of the rules that decide."""
+        return [self._annotation(number, result) for number, result in enumerate(self.results)]
+
+    def _annotation(self, number: int, result: Result) -> Annotation:
+        expectation = result.expectation
+        rules = (
+            step.rule for one in result.offences if (step := one.fate.reason.step) is not None and step.rule
+        )
+        rule = next((one for one in rules if one.line and file_of(one.source)), None)
+        text = "\n".join(self._details(number, result)) if not result.passed else ""
+        if expectation.because:
+            text = say("Expected because: {why}", why=expectation.because) + f"\n{text}"
+        return Annotation(
+            "policy",
+            expectation.severity,
+            say("not as expected: {name}", name=expectation.name),
+            text.strip(),
+            file=rule.source if rule is not None else expectation.span.source,
+            line=rule.line if rule is not None else expectation.span.line,
+            group=self.source,
+            name=expectation.name,
+            passed=result.passed,
+            evidence=f"{self.source}\n{expectation.name}",
+        )
+
+    def sheet(self) -> Sheet:
+        """Return the results as a table."""
+        columns = [
+            say("Result"),
+            say("Severity"),
+            say("Expectation"),
+            say("Because"),
+            say("Packets"),
+            say("Reason"),
+        ]
+        rows = [
+            (
+                say("passed") if result.passed else say("FAILED"),
+                result.expectation.severity,
+                result.expectation.name,
+                result.expectation.because,
+                "\n".join(self._packets(result)),
+                "\n".join(offence.fate.reason.text for offence in result.offences),
+            )
+            for result in self.results
+        ]  # fmt: skip
+        return Sheet(self.source, columns, rows)
+
+
+def names_of(host: Host) -> dict[str, str]:
+    """Return the names of the addresses of a host and its containers."""
+    found: dict[str, str] = {}
+    for family in FAMILIES:
+        for _, entry in host.namespace.addresses(family):
+            found[address_text(family, entry.address)] = "host"
+        for container in host.containers.values():
+            for endpoint in container.endpoints.values() if container.running else ():
+                if (own := endpoint.address(family)) is not None:
+                    found[address_text(family, own)] = container.name
+    return found
+
+
+def witness_options(fate: Fate, family: Family) -> list[str]:
+    """Return the packet that shows a class as options of `iptsim explain`, as a person would write them."""
+    line = {"family": family, **fate.witness}
+    if line.get("sport") == DEFAULT_SPORT:
+        del line["sport"]
+    for end, address in (("from", "src"), ("to", "dst")):
+        if end not in line and address in line:
+            line[end] = line.pop(address)
+    return explain_options(line)
+
+
+def offence_lines(offence: Offence) -> list[PacketLine]:
+    """Return the offending packets as few lines."""
+    return packet_lines(offence.packets, offence.family)
