@@ -81,7 +81,7 @@ def report(host: Host, *, most: int = MOST) -> Report:
     sections = {
         "lead": lead(grids, findings, host),
         "overview": overview(host, exposure, findings),
-        "open": exposure_section(exposure, places),
+        "open": exposure_section(exposure, host.source, places),
         "findings": findings_section(findings, host.source, places),
         "policies": policies_section(host, places),
         "reach": matrices(grids, places),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from iptsim.explanation.places import decision_of
 from iptsim.languages import Text, message, message_sentences, say, say_many
 from iptsim.reach import OTHER_PORT, Reach
 from iptsim.report.grid import Grid, Line, port_words
-from iptsim.report.markup import Markup, element, isolated, table, together
+from iptsim.report.markup import Markup, code, element, isolated, table, together
 from iptsim.report.places import Places
 from iptsim.report.words import Outcome, badge, outcome_of, reason_words
 
@@ -94,8 +95,8 @@ def exposure_of(grids: Sequence[Grid]) -> Exposure:
     return Exposure(tuple(found), len(asked))
 
 
-def exposure_section(exposure: Exposure, places: Places) -> Markup:
-    """Return the section: a sentence, and a table of what is open."""
+def exposure_section(exposure: Exposure, source: str, places: Places) -> Markup:
+    """Return the section: a sentence, a table of what is open, and the command that names the sources of each."""
     summary = element("p", exposure.summary())
     if not exposure.found:
         return summary
@@ -112,9 +113,11 @@ def exposure_section(exposure: Exposure, places: Places) -> Markup:
         element(
             "p.hint",
             say(
-                "Checked from one outside address that arrives by the default route; rules may treat certain "
-                "addresses differently."
+                "Checked from one outside address that arrives by the default route. Rules may treat certain "
+                "addresses differently; this command tells for all addresses and ports:"
             ),
+            " ",
+            code(f"iptsim reach {shlex.quote(printable(source))} --open"),
         ),
     )
 
