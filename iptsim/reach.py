@@ -45,6 +45,8 @@ _HOST_PORTS = 24
 #: The limit on checked listening ports of a namespace.
 _HEARD = 48
 _OTHERS = "other ports"
+#: Targets by which the host forwards what is sent to a port of its own.
+_FORWARDING = frozenset({"DNAT", "REDIRECT"})
 _OUTCOMES = {"ACCEPT": "open", "DROP": "blocked", "REJECT": "blocked", "DEPENDS": "depends"}
 
 
@@ -226,8 +228,8 @@ def reachability(
 ) -> Reachability:
     """Return the reachability of every pair of containers, the host and the internet, on the known ports.
 
-    The known ports are those that containers publish or expose, those that rules for the host itself name, and
-    those on which programs listen. Port 9999 represents all others.
+    The known ports are those that containers publish or expose, those that rules for the host itself name or forward
+    elsewhere, and those on which programs listen. Port 9999 represents all others.
 
     Args:
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
@@ -281,13 +283,21 @@ def questions(host: Host, family: Family = 4) -> list[Row]:
     echo = "icmp" if family == 4 else "icmpv6"
     found = dict.fromkeys(rows(host, family))
     senders = [_name(one) for one in _own(host)]
+    published = {
+        (protocol_name(port.proto), port.host_port)
+        for container in host.containers.values()
+        for port in container.published
+    }
     for sender in ("internet", *senders):
-        for proto, port in _host_ports(host.rulesets.get(family)):
+        for proto, port in _named_ports(host.rulesets.get(family), "filter", "INPUT"):
             found[Row(sender, "host", proto, port)] = None
         for number, port in _heard(host.namespace, family):
             found[Row(sender, "host", protocol_name(number), port)] = None
         found[Row(sender, "host", "tcp", OTHER_PORT)] = None
         found[Row(sender, "host", echo, None)] = None
+    for proto, port in _named_ports(host.rulesets.get(family), "nat", "PREROUTING", _FORWARDING):
+        if (proto, port) not in published:
+            found[Row("internet", "host", proto, port)] = None
     found[Row("host", "internet", "tcp", 443)] = None
     for container in _own(host):
         if container.namespace.nameservers():
@@ -368,14 +378,18 @@ def _is_loopback(family: Family, address: int | None) -> bool:
     return address is not None and (address >> 24 == 127 if family == 4 else address == 1)
 
 
-def _host_ports(ruleset: Ruleset | None) -> list[tuple[str, int]]:
-    """Return the ports that rules for the host itself name; for a range, its first port."""
+def _named_ports(
+    ruleset: Ruleset | None, table: str, hook: str, targets: frozenset[str] | None = None
+) -> list[tuple[str, int]]:
+    """Return the ports that rules below a built-in chain name, those with some targets only; for a range, its first."""
     if ruleset is None:
         return []
     found: dict[tuple[int, int], None] = {}
-    calls = chain_graph(table for name, table in ruleset.tables.items() if name == "filter")
-    for chain in filter(None, map(calls.chain, calls.reached(Node("filter", "INPUT")))):
+    calls = chain_graph(one for name, one in ruleset.tables.items() if name == table)
+    for chain in filter(None, map(calls.chain, calls.reached(Node(table, hook)))):
         for rule in chain.rules:
+            if targets is not None and rule.target_name not in targets:
+                continue
             for match in rule.matches:
                 for low, _ in _destination_ports(match):
                     proto = rule.parameters.protocol

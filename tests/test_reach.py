@@ -170,3 +170,17 @@ def test_ports_on_which_programs_listen_are_asked_about() -> None:
     # 5432 is bound to 127.0.0.1: only the host itself could reach it
     assert {("host", 22), ("host", 9100), ("client", 7000), ("web", 81)} <= asked
     assert ("host", 5432) not in asked
+
+
+def test_a_port_that_the_host_forwards_to_another_machine_is_checked(tmp_path: Path) -> None:
+    dump = tmp_path / "rules.txt"
+    dump.write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:net_dnat - [0:0]\n-A PREROUTING -i eth0 -j net_dnat\n"
+        "-A net_dnat -p tcp -m tcp --dport 8080 -j DNAT --to-destination 192.168.1.5:80\nCOMMIT\n"
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n"
+        "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n"
+        "-A FORWARD -d 192.168.1.5/32 -p tcp -m tcp --dport 80 -j ACCEPT\n"
+        "COMMIT\n"
+    )
+    found = {(row.sender, row.row.what): (row.verdict, row.at) for row in iptsim.reachability(dump)}
+    assert found["internet", "8080/tcp"] == ("ACCEPT", "outside")

@@ -136,7 +136,7 @@ def ipv6_text(host: Host) -> str:
         )
     elif not host.inferred:
         texts.append(message("The host has no IPv6 address except link-local ones."))
-    forwarding = host.namespace.sysctl("net.ipv6.conf.all.forwarding")
+    forwarding = None if host.inferred else host.namespace.sysctl("net.ipv6.conf.all.forwarding")
     if forwarding == "1":
         texts.append(message("It forwards IPv6."))
     elif forwarding == "0":
