@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _Rest = ParamSpec("_Rest")
 _Found = TypeVar("_Found")
+#: A function with more nodes is not read node by node.
+_MANY_NODES = 2000
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
 
@@ -183,6 +185,8 @@ class PacketSet:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields, and the decisions, that it depends on, in the order of the variables."""
+        if self.layout.engine.size(self.function) > _MANY_NODES:
+            return tuple(self._tested(list(self.layout.places)))
         seen: set[Any] = set()
         variables: set[int] = set()
         todo = [self.function]
@@ -194,6 +198,17 @@ class PacketSet:
                 variables.add(split.variable)
                 todo += (split.high, split.low)
         return tuple(dict.fromkeys(self.layout.place_of(variable).key for variable in sorted(variables)))
+
+    def _tested(self, fields: list[str]) -> Iterator[str]:
+        """Yield those of some fields that it depends on: it is another set without them."""
+        if self.without(*fields) == self:
+            return
+        if len(fields) == 1:
+            yield fields[0]
+            return
+        half = len(fields) // 2
+        yield from self._tested(fields[:half])
+        yield from self._tested(fields[half:])
 
     def depends_on(self, field: str) -> bool:
         """Return whether it depends on a field."""
