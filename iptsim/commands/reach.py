@@ -27,6 +27,7 @@ from iptsim.languages import Message, message, say
 
 if TYPE_CHECKING:
     from iptsim.host import Host
+    from iptsim.packet import Family
     from iptsim.pictures.drawing import Drawing
     from iptsim.reaching import Reaching
     from iptsim.render.sheets import Sheet
@@ -62,7 +63,7 @@ def add(commands: Any) -> None:
         default="new",
         help=say("connection state: new (default), established, related, invalid, untracked"),
     )
-    ask.add_argument("-6", dest="family", action="store_const", const=6, default=4, help=say("use IPv6"))
+    ask.add_argument("-6", dest="family", action="store_const", const=6, help=say("use IPv6"))
     ask.add_argument("--open", action="store_true", help=say("show only what gets in"))
     groups = parser.add_argument_group(say("groups of addresses"))
     groups.add_argument(
@@ -216,12 +217,11 @@ def _classes(arguments: argparse.Namespace, host: Host) -> AddressClasses:
     from iptsim.sets.ipset_contents import known_ipsets
     from iptsim.sets.space import Space
 
-    table, chain, proto, port = read_classes(
-        arguments.chain, arguments.proto, arguments.dport, arguments.family
-    )
+    family: Family = arguments.family or 4
+    table, chain, proto, port = read_classes(arguments.chain, arguments.proto, arguments.dport, family)
     arguments.table = table
-    rules = Program(rules_of(host, arguments, arguments.family))
-    space = Space(arguments.family)
+    rules = Program(rules_of(host, arguments, family))
+    space = Space(family)
     chains = Chains(space, rules, known=known_ipsets(space, rules, host.ipsets))
     return address_classes(chains, table, chain, proto=proto, dport=port, unknown=arguments.unknown)
 

@@ -191,7 +191,7 @@ class Host(Pictured):
         proto: str | int | None = None,
         dport: str | int | None = None,
         state: str = "new",
-        family: Family = 4,
+        family: Family | None = None,
     ) -> Any:
         """Return what happens to all packets between two ends, a :class:`iptsim.reaching.Reaching`.
 

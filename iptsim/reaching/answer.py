@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from iptsim.address_sets import AddressSet, union
+from iptsim.errors import UsageError
 from iptsim.host import Host, fib
 from iptsim.host.address_regions import unicast_addresses
-from iptsim.languages import Text
-from iptsim.packet import PORT_PROTOCOLS, Family, parse_address
+from iptsim.languages import Text, message
+from iptsim.packet import PORT_PROTOCOLS, Family, parse_address, protocol_name
 from iptsim.question.header import DEFAULT_SPORT
 from iptsim.reaching.classes import Names, ReachClass, merged, selected
-from iptsim.reaching.ends import End, Target, read_source, read_target, running, usual_host_address
+from iptsim.reaching.ends import End, Target, family_of, read_source, read_target, running, usual_host_address
 from iptsim.reaching.options import read_ports, read_protocol, read_state
 from iptsim.reaching.traffic import Traffic
 from iptsim.sets.fates import Fate, fates
@@ -181,7 +182,7 @@ def reach(
     proto: str | int | None = None,
     dport: str | int | None = None,
     state: str = "new",
-    family: Family = 4,
+    family: Family | None = None,
 ) -> Reaching:
     """Return what happens to all packets between two ends.
 
@@ -193,7 +194,7 @@ def reach(
         proto: their protocol, by name or number; None for all.
         dport: their destination ports: 80, "http", "80,8000-8080"; None for all.
         state: the state of their connections.
-        family: 4 or 6.
+        family: 4 or 6; None for that of the addresses that are given, else 4.
 
     Raises:
         UsageError: the host has no such endpoint, network or interface.
@@ -201,6 +202,7 @@ def reach(
         TooManyNodesError: the sets of packets become too large.
     """
     host = source if isinstance(source, Host) else load_host(source)
+    family = family or family_of(sender, to)
     first = read_source(host, family, sender) if sender is not None else None
     target = read_target(host, family, to) if to is not None else None
     state = read_state(state)
@@ -247,6 +249,8 @@ def _asked(
         asked &= space.where("proto", ((number, number),))
     if target is not None and target.port is not None:
         dport = target.port
+    if proto is not None and dport is not None and number not in PORT_PROTOCOLS:
+        raise UsageError(message("{proto} has no ports: leave out the port", proto=protocol_name(number)))
     if dport is not None:
         ports = ((number, number) for number in PORT_PROTOCOLS)
         asked &= space.where("dport", read_ports(str(dport))) & space.where("proto", tuple(sorted(ports)))

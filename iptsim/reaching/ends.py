@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from iptsim.address_sets import AddressSet, union
@@ -63,6 +64,16 @@ class Target:
     end: End
     proto: str | None = None
     port: int | None = None
+
+
+def family_of(*ends: str | None) -> Family:
+    """Return the address family of the addresses among some ends, 4 without one."""
+    for text in filter(None, ends):
+        with suppress(UsageError):
+            endpoint = parse_endpoint(split_port(text)[0])
+            if isinstance(endpoint, Address | Prefix):
+                return endpoint.family
+    return 4
 
 
 def read_source(host: Host, family: Family, text: str) -> End:
@@ -148,6 +159,9 @@ def _of_endpoint(host: Host, family: Family, text: str, endpoint: Endpoint) -> E
         return End(text, frozenset({str(Machine())}), own_addresses(host, family))
     assert isinstance(place, InContainer)
     found = container_addresses(host, family, place.container.name)
+    if not found:
+        name = place.container.name
+        raise UsageError(message("container {name} has no IPv{family} address", name=name, family=family))
     return End(text, frozenset({place.container.name}), found)
 
 

@@ -176,6 +176,17 @@ def test_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  --from clinet\n         ^~~~~~\n" in told
 
 
+def test_the_family_is_that_of_the_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reach(FIXTURES / "docker-28.5/ipv6", "2001:db8::1", "web").family == 6
+    assert main(["reach", str(PUBLISHED), "-6", "--from", "client"]) == 2
+    assert "container client has no IPv6 address" in capsys.readouterr().err
+
+
+def test_a_protocol_without_ports(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reach", str(PUBLISHED), "-p", "icmp", "--dport", "80"]) == 2
+    assert "icmp has no ports" in capsys.readouterr().err
+
+
 def test_frames() -> None:
     pytest.importorskip("pandas")
     frame = reach(PUBLISHED, "internet", "web").frame()
