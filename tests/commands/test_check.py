@@ -1,0 +1,145 @@
+"""`iptsim check`: policies against recorded hosts, whose probes say what is so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from iptsim.cli import main
+
+ROOT = Path(__file__).parents[2]
+SARIF = Draft202012Validator(json.loads((ROOT / "tests/sarif.json").read_text("utf-8")))
+ICC_OFF = "fixtures/captures/docker-28.5/icc-off"
+#: INPUT accepts 22 and 443, and pings at a rate; 8080 is published.
+FIREWALL = "fixtures/captures/docker-28.5/host-firewall"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def written(folder: Path, *expectations: str, head: str = "expectations") -> str:
+    path = folder / "policy.yaml"
+    path.write_text(f"{head}:\n" + "".join(f"  - {{{one}}}\n" for one in expectations))
+    return str(path)
+
+
+def test_what_holds_and_what_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = written(
+        tmp_path,
+        "from: client, to: web, ports: 80, expect: drop",
+        "from: client, to: web, expect: closed",
+        "from: client, to: web, ports: [80, 443], expect: open, because: it must",
+    )
+    assert main(["check", policy, ICC_OFF, "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["passed"] for one in answer["expectations"]] == [True, True, False]
+    (offence,) = answer["expectations"][2]["offences"]
+    assert offence["packets"] == [{"to": ["172.17.0.2"], "proto": ["tcp"], "dports": ["80", "443"]}]
+    assert (offence["verdict"], offence["reason"]["code"]) == ("DROP", "icc-disabled")
+    # the example can be pasted, and shows the same
+    assert main([*offence["command"].split()[1:], "--quiet", "--expect", "drop"]) == 0
+
+
+def test_a_published_port_reaches_its_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """8080 of the host leads to port 80 of web, and to no other port."""
+    policy = written(
+        tmp_path,
+        "from: 203.0.113.0/24, to: web, ports: 80, expect: open",
+        "from: 203.0.113.0/24, to: web, ports: 81-1000, expect: closed",
+        "from: 203.0.113.0/24, to: host, ports: [22, 443, 8080], expect: accept",
+        "from: 203.0.113.0/24, to: host, ports: 23, expect: drop",
+    )
+    main(["check", policy, FIREWALL, "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["passed"] for one in answer["expectations"]] == [True] * 4
+
+
+def test_defaults_are_about_everything_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "groups: {neighbours: [203.0.113.0/24]}\n"
+        "expectations: [{from: neighbours, to: host, ports: [22, 443, 8080], expect: accept}]\n"
+        "defaults: [{from: neighbours, to: host, expect: closed}]\n"
+    )
+    assert main(["check", str(path), FIREWALL, "--json"]) == 1
+    _, default = json.loads(capsys.readouterr().out)["expectations"]
+    # what is left is the ping, whose rate is limited
+    assert {proto for one in default["offences"] for line in one["packets"] for proto in line["proto"]} == {
+        "icmp"
+    }
+    assert [one["verdict"] for one in default["offences"]] == ["DEPENDS"]
+    assert default["offences"][0]["hinges"]
+
+
+def test_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = written(
+        tmp_path,
+        "name: apart, from: client, to: web, ports: 80, expect: open",
+        "from: web, to: client, expect: closed",
+    )
+    log, cases = tmp_path / "log.sarif", tmp_path / "cases.xml"
+    assert (
+        main(["check", policy, ICC_OFF, "--format", "github", "--sarif", str(log), "--junit", str(cases)])
+        == 1
+    )
+    (command,) = capsys.readouterr().out.splitlines()
+    assert command.startswith(
+        f"::error file={ICC_OFF}/iptables-save.txt,line=29,title=iptsim%3A not as expected%3A apart::"
+    )
+    assert [error.message for error in SARIF.iter_errors(json.loads(log.read_text()))] == []
+    root = ElementTree.parse(cases).getroot()
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    assert next(case.get("name") for case in root.iter("testcase")) == "apart"
+
+
+@pytest.mark.parametrize(
+    ("expectation", "said"),
+    [
+        ("from: clinet, expect: drop", "policy.yaml:2:12: unknown endpoint clinet on"),
+        ("from: clinet, expect: drop", "did you mean client?"),
+        ("from: client, too: web, expect: drop", "policy.yaml:2:20: unknown key 'too'"),
+        (
+            "from: client, ports: htp, expect: drop",
+            "policy.yaml:2:27: 'htp' is not a port; did you mean http?",
+        ),
+        ("from: client, to: svc/web, expect: drop", "svc/web cannot be an endpoint of a policy"),
+    ],
+)
+def test_bad_policies(
+    expectation: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", written(tmp_path, expectation), ICC_OFF]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert "^" in captured.err
+
+
+def test_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = written(tmp_path, "from: client, to: web, expect: drop")
+    assert main(["check", policy, ICC_OFF, "missing"]) == 2
+    assert main(["check", ICC_OFF]) == 2
+    assert main(["check", "missing.yaml", ICC_OFF]) == 2
+
+
+def test_a_first_policy_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "first.yaml"
+    assert main(["check", "--init", FIREWALL, "-o", str(out)]) == 0
+    text = out.read_text()
+    assert "defaults:\n  - from: internet\n    expect: closed\n" in text
+    assert "22/tcp, 443/tcp, 8080/tcp" in text
+    assert main(["check", str(out), FIREWALL]) == 0
+
+
+def test_the_schema_accepts_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--schema"])
+    assert ended.value.code == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "iptsim.policy/1"
