@@ -18,6 +18,7 @@ from iptsim.question.places import Outside
 from iptsim.question.start import first_packet
 from iptsim.sets.fates import Fates, fates
 from iptsim.sets.packets import PacketSet
+from iptsim.sets.space import Space
 from tests.test_captures import question_of, verdict_of
 
 CAPTURES = Path(__file__).parent.parent.parent / "fixtures" / "captures"
@@ -69,6 +70,25 @@ def test_random_packets_of_a_fate_walk_as_it_says(capture: str, family: Family) 
             line, _ = found.classes.one(fate._sender, some(fate.packets, chance).function)
             walked = ask(found.simulator, Question(**line)).verdict
             assert fate.verdict in (walked, "DEPENDS"), line
+
+
+@pytest.mark.parametrize("state", ["established", "related", "invalid", "untracked"])
+def test_packets_of_other_states_walk_as_their_fate_says(state: str) -> None:
+    found, chance = fates(load_host(CAPTURES / "docker-28.5/published"), state=state), random.Random(20261128)
+    for fate in found:
+        line, _ = found.classes.one(fate._sender, some(fate.packets, chance).function)
+        assert ask(found.simulator, Question(**line)).verdict == fate.verdict, line
+
+
+def test_both_engines_find_the_same() -> None:
+    pytest.importorskip("oxidd")
+    host = load_host(CAPTURES / "docker-28.5/icc-off-link")
+    one, other = (fates(host, space=Space(4, engine)) for engine in ("oxidd", "python"))
+    assert [(fate.sender, fate.verdict, fate.witness) for fate in one] == [
+        (fate.sender, fate.verdict, fate.witness) for fate in other
+    ]
+    for fate, same in zip(one, other, strict=True):
+        assert fate.packets.lines() == same.packets.lines()
 
 
 @pytest.mark.parametrize(("capture", "family"), SAMPLE)
