@@ -52,7 +52,7 @@ class Kinds:
     Attributes:
         starts: the first numbers of the intervals between all ends of ranges, in order.
         kinds: the kind of each interval.
-        examples: a number of each kind.
+        examples: the first number of each kind, in order.
     """
 
     def __init__(self, ranges: set[tuple[int, int]], width: int) -> None:

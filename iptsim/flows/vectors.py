@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,23 +96,21 @@ class VectorChain:
         found = self._matrices.get(key)
         if found is not None:
             return found
-        kinds = self._kinds(key[0])
-        starts = np.array(kinds.starts, dtype=object if self._family == 6 else np.int64)
+        # all numbers of a kind are in a range, or none is: its example stands for them
+        examples = self._kinds(key[0]).examples
         alike = self._conditions[key].values()
         tested = 0
         for _, positions in alike:
             for position in positions:
                 tested |= 1 << position
         free = ~tested & (1 << self.width * 64) - 1
-        found = np.tile(np.frombuffer(free.to_bytes(self.width * 8, "little"), "<u8"), (len(starts), 1))
+        found = np.tile(np.frombuffer(free.to_bytes(self.width * 8, "little"), "<u8"), (len(examples), 1))
         for constraint, positions in alike:
             for low, high in ranges_of(constraint, WIDTHS[self._family][key[0]]) or ():
-                rows = slice(int(np.searchsorted(starts, low)), int(np.searchsorted(starts, high, "right")))
+                rows = slice(bisect_left(examples, low), bisect_right(examples, high))
                 for position in positions:
                     found[rows, position >> 6] |= np.uint64(1 << (position & 63))
-        example = np.zeros(len(kinds.examples), np.int64)
-        example[kinds.kinds] = np.arange(len(starts))
-        found = self._matrices[key] = found[example]
+        self._matrices[key] = found
         return found
 
     def _first_of_each(
