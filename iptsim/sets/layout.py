@@ -131,27 +131,30 @@ class Layout:
     def allowing(self, key: str, allowed: Allowed, why: Text) -> Any:
         """Return the function that is true where a field that a packet has is among allowed values.
 
-        None for values of a kind that only an extension understands.
+        None for values of a kind that only an extension understands, or of another kind than the field had before.
         """
         if isinstance(allowed, Some):
             return self._some(key, allowed, why)
         place = self.places.get(key) or self._new(key, allowed, why)
         if place is None:
             return None
+        named = place.numbering is not None or bool(place.values)
+        if isinstance(allowed, Names):
+            if named:
+                return self.ranges(place, place.codes(allowed.names))
+            # numbers that are listed one by one; `True` is the number 1
+            numbers = [name for name in allowed.names if isinstance(name, int)]
+            alike = len(numbers) == len(allowed.names)
+            return self.ranges(place, tuple((int(one), int(one)) for one in numbers)) if alike else None
+        if isinstance(allowed, Pattern):
+            numbering = place.numbering
+            return None if numbering is None else self.ranges(place, numbering.matching(allowed.text))
+        # of a field whose values are names in one rule, numbers in another say nothing
+        if named:
+            return None
         if isinstance(allowed, Masked):
             return self.masked(place, allowed)
-        if isinstance(allowed, Names):
-            return self.ranges(place, self._codes(place, allowed.names))
-        if isinstance(allowed, Pattern):
-            assert place.numbering is not None
-            return self.ranges(place, place.numbering.matching(allowed.text))
         return self.ranges(place, allowed) if isinstance(allowed, tuple) else None
-
-    def _codes(self, place: Place, names: frozenset[Any]) -> Ranges:
-        if place.numbering is None and not place.values:
-            # numbers that are listed one by one; `True` is the number 1
-            return tuple((int(name), int(name)) for name in sorted(names))
-        return place.codes(names)
 
     def _new(self, key: str, allowed: Allowed, why: Text) -> Place | None:
         """Return the place of a field that is mentioned for the first time; its width follows from the values."""

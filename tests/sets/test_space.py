@@ -63,6 +63,19 @@ def test_states_exclude_each_other_and_are_all_there_are(space: Space) -> None:
     assert rest.values("ct.state") == Words(frozenset(others))
 
 
+def test_values_of_another_kind_are_a_decision(space: Space) -> None:
+    """A field that one rule compares with names and another with numbers has no numbers for these names."""
+    names, numbers = space.where("fact.x", named("ftp")), space.where("fact.x", ((1, 5),))
+    assert names <= space.where("fact.x", Names(frozenset(("ftp", "irc"))))
+    assert (numbers.must, numbers.may) == (space.nothing, space.everything)
+    assert numbers & names
+    assert numbers - names
+    first, then = space.where("fact.y", ((1, 5),)), space.where("fact.y", named("ftp"))
+    assert then.may == space.everything
+    assert then & first
+    assert space.where("fact.y", Pattern("f+")).may == space.everything
+
+
 def test_equal_limits_are_two_decisions_and_equal_keys_one(space: Space) -> None:
     limit = undecided("limit", Unknown("whether tokens are left"), "")
     first, second = space.condition(limit, place=1), space.condition(limit, place=2)
