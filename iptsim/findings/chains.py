@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iptsim.dump.ruleset import Chain, Rule
+from iptsim.explanation import Explanation
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Evidence, Finding, of_policy, of_rule, place_of_chain, tool_of
 from iptsim.findings.scene import Scene
@@ -118,6 +120,56 @@ def unused(scene: Scene) -> Iterator[Finding]:
                 ):
                     continue
                 yield _unused(scene, family, chain)
+
+
+#: Names of chains whose packets are meant to be blocked.
+_BLOCKING = re.compile(r"drop|reject|deny|block|ban", re.IGNORECASE)
+_LOGS = ("LOG", "NFLOG", "ULOG")
+
+
+def logs_only(scene: Scene) -> Iterator[Finding]:
+    """Find hand-made chains that are named for blocking, but only log: the packet returns and continues."""
+    for family in scene.families:
+        owners = chain_owners(scene.host.rulesets[family])
+        hooks = scene.hooks(family, "filter")
+        for chain in scene.table(family, "filter").chains.values():
+            if chain.builtin or not _BLOCKING.search(chain.name) or owners.chain(chain.name) != "user":
+                continue
+            if not chain.rules or any(rule.target_name not in (*_LOGS, "RETURN") for rule in chain.rules):
+                continue
+            found = _let_through(scene, family, chain, hooks.get(chain.name, []))
+            if found is not None:
+                yield _logs_only(family, chain, *found)
+
+
+def _let_through(
+    scene: Scene, family: Family, chain: Chain, hooks: list[str]
+) -> tuple[Rule, Explanation] | None:
+    """Return a rule that sends packets into a chain, and a packet that passes it and is accepted all the same."""
+    for caller in scene.jumps(family, "filter", chain.name):
+        for hook in hooks:
+            shown = packet_for(scene, family, caller, hook)
+            if shown is None or shown.verdict != "ACCEPT":
+                continue
+            if any(step.rule is caller for step in shown.trace.legs[0].all_steps):
+                return caller, shown
+    return None
+
+
+def _logs_only(family: Family, chain: Chain, caller: Rule, shown: Explanation) -> Finding:
+    command = f"{tool_of(family)} -A {chain.name} -j DROP"
+    return Finding(
+        "logs-only",
+        message("Chain {chain} only logs: it blocks nothing.", chain=chain.name),
+        (of_rule(caller), *(of_rule(rule) for rule in chain.rules[:_SHOWN])),
+        message(
+            "LOG lets each packet continue, so packets return from the chain, and later rules accept them."
+        ),
+        message("To block them: {command}", command=command),
+        shown,
+        family,
+        (command,),
+    )
 
 
 def _unused(scene: Scene, family: Family, chain: Chain) -> Finding:

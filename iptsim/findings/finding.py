@@ -87,6 +87,12 @@ CODES: dict[str, Kind] = {
     "nat-accept-before-docker": Kind(
         "high", message("Another program's nat rule accepts the packet before Docker can forward it.")
     ),
+    "swarm-ingress-gone": Kind(
+        "high", message("Nothing jumps to DOCKER-INGRESS, so the ports of swarm services are not forwarded.")
+    ),
+    "notrack-stops-nat": Kind(
+        "high", message("A rule in table raw turns tracking off for packets that nat should translate.")
+    ),
     "forward-drop-hits-others": Kind(
         "high",
         message("Docker set the FORWARD policy to DROP, which also cuts off another bridge of this host."),
@@ -108,6 +114,12 @@ CODES: dict[str, Kind] = {
     "accept-all": Kind(
         "high", message("A rule accepts every packet, so the rules after it are never evaluated.")
     ),
+    "hairpin": Kind(
+        "medium", message("A port forward does not work for clients in the network of its own target.")
+    ),
+    "logs-only": Kind(
+        "medium", message("A chain whose name says that it blocks only logs: its packets continue.")
+    ),
     "not-masqueraded": Kind(
         "medium",
         message("Connections leave the host with a private address: replies do not find the way back."),
@@ -123,6 +135,12 @@ CODES: dict[str, Kind] = {
     "mixed-backends": Kind("medium", message("Rules of both iptables-legacy and iptables-nft are active.")),
     "connection-not-translated": Kind(
         "medium", message("A tracked connection was made without the translation that others like it got.")
+    ),
+    "counters-grew": Kind(
+        "low", message("Of two listings of the same rules: the rules whose counters grew in between.")
+    ),
+    "port-forward-not-for-host": Kind(
+        "low", message("A port forward in PREROUTING does not hold for connections of the host itself.")
     ),
     "stale-rule": Kind("low", message("A Docker rule is for an address that no container has.")),
     "docker-user-port": Kind(

@@ -95,6 +95,21 @@ class LoggedLine(NamedTuple):
     rule: str = ""
 
 
+class Grown(NamedTuple):
+    """A counter that grew between two listings of the same chain in a pasted text.
+
+    Attributes:
+        position: of the rule; 0 for the chain's policy.
+        packets: by how many packets.
+    """
+
+    family: Family
+    table: str
+    chain: str
+    position: int
+    packets: int
+
+
 @dataclass(frozen=True)
 class Pasted:
     """How a pasted text was read.
@@ -105,6 +120,8 @@ class Pasted:
         asked: the packets that it describes, as fields of a batch line.
         logged: the lines in which the kernel logged a packet.
         with_rules: it shows rules, besides those that such lines prove.
+        listed_twice: it shows a table twice, with counters.
+        grown: the counters that grew in between.
     """
 
     segments: tuple[Lines, ...] = ()
@@ -112,6 +129,8 @@ class Pasted:
     asked: tuple[dict[str, Any], ...] = ()
     logged: tuple[LoggedLine, ...] = ()
     with_rules: bool = False
+    listed_twice: bool = False
+    grown: tuple[Grown, ...] = ()
 
     def summary(self) -> str:
         """Return in a line what was read and what was not: "read: lines 3-41 iptables -L (filter); left out: 1-2"."""

@@ -87,11 +87,30 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
     assert delivered is not None
     if run.kernel.company is not None:
         packet = run.kernel.company.answering(delivered.packet, packet)
-    leg, _ = send_from(run, delivered, packet, pick_source)
+    if _is_direct(run, delivered, packet):
+        leg = Leg("reply", delivered.name, packet, delivered=Delivery("outside", request.sender, packet))
+    else:
+        leg, _ = send_from(run, delivered, packet, pick_source)
     leg.direction = "reply"
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
         _check_recognised(request, leg)
     return leg
+
+
+def _is_direct(run: Run, delivered: Delivery, reply: Packet) -> bool:
+    """Return whether a machine replies to another one on its own link, so that the reply does not pass the host."""
+    if delivered.kind != "outside" or delivered.interface is None or run.kernel.company is not None:
+        return False
+    interface = run.host.namespace.interfaces.get(delivered.interface)
+    return (
+        interface is not None
+        and interface.kind != "bridge"  # the host's own bridge takes the reply to its rules
+        and run.host.owner_of(reply.family, reply.dst) is None
+        and any(
+            address.family == reply.family and address.covers(reply.src) and address.covers(reply.dst)
+            for address in interface.addresses
+        )
+    )
 
 
 def _check_recognised(request: Leg, reply: Leg) -> None:

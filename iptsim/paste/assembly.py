@@ -73,7 +73,8 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         rules += rules_of_zones([piece for piece in pieces if isinstance(piece, Zone)])
     with_rules = bool(rules)
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
-    rulesets = Builder(name).build(rules or [nothing_shown()])
+    builder = Builder(name)
+    rulesets = builder.build(rules or [nothing_shown()])
     by_rules = not all(piece.status for piece in rules)
     listed = [piece for piece in pieces if isinstance(piece, Listed)]
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
@@ -95,7 +96,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         # in the place where iptables-save itself writes such a line
         ruleset.trailer += tuple(str(piece.text) for piece in pieces if isinstance(piece, Warned))
     told = tuple(_logged_line(piece) for piece in logged)
-    host.pasted = Pasted(tuple(read), tuple(left), asked, told, with_rules)
+    host.pasted = Pasted(
+        tuple(read), tuple(left), asked, told, with_rules, builder.listed_twice, tuple(builder.grown())
+    )
     return host
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from iptsim.dump import commands
 from iptsim.dump.checks import doubt, objections
@@ -16,6 +16,7 @@ from iptsim.extensions.hidden import GAP, Hidden, HiddenEnd, HiddenTarget, is_ga
 from iptsim.extensions.listing import ListingForm
 from iptsim.extensions.parameters import Parameters
 from iptsim.extensions.registry import find_target
+from iptsim.host.model import Grown
 from iptsim.languages import Text, message
 from iptsim.packet import Family
 from iptsim.paste.addresses import SHOW
@@ -85,6 +86,7 @@ class Builder:
         self._fragments: dict[tuple[Family, str], Rules] = {}
         self._files: set[tuple[Family, str]] = set()
         self._traced = False
+        self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
         self._policies: set[tuple[Family, str, str]] = set()
@@ -106,6 +108,32 @@ class Builder:
             text = message("... and {count} more of this kind", count=self._more)
             next(iter(self.rulesets.values())).warnings.append(DumpWarning(text))
         return self.rulesets
+
+    @property
+    def listed_twice(self) -> bool:
+        """Whether the text shows a table twice, with counters."""
+        return any(
+            chain.counters is not None or any(rule.counters is not None for rule in chain.rules)
+            for table in self._before.values()
+            for chain in table.chains.values()
+        )
+
+    def grown(self) -> Iterator[Grown]:
+        """Yield the counters that grew from the first listing of a table to the last."""
+        for (family, name), before in self._before.items():
+            for chain in self.rulesets[family].tables[name].chains.values():
+                old = before.chains.get(chain.name)
+                if old is None:
+                    continue
+                pairs = [(0, old.counters, chain.counters)]
+                pairs += [
+                    (rule.position, known.counters, rule.counters)
+                    for known, rule in zip(old.rules, chain.rules, strict=False)
+                    if known.text == rule.text and rule.position
+                ]
+                for position, first, last in pairs:
+                    if first is not None and last is not None and last.packets > first.packets:
+                        yield Grown(family, name, chain.name, position, last.packets - first.packets)
 
     def _hide_tables(self, ruleset: Ruleset) -> None:
         """Mark the tables that may follow where a dump was cut off."""
@@ -130,6 +158,7 @@ class Builder:
         table = ruleset.tables.get(piece.table)
         line = piece.items[0].line if piece.items else 0
         if table is not None and piece.whole and not piece.fragment and line:
+            self._before.setdefault((family, piece.table), table)
             self._warn(
                 line,
                 f"table {piece.table} appears twice (first at line {table.line}); the second one is used",

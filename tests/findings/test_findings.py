@@ -34,6 +34,8 @@ EXPECTED = {
     "docker-28.5/no-masquerade": ["not-masqueraded"],
     # ferm made the chain for IPv6 too, but no jump
     "hosts/ferm": ["unreferenced-chain"],
+    # two DNAT rules of the set-up in PREROUTING, none in OUTPUT
+    "hosts/libvirt": ["port-forward-not-for-host"],
     # ufw blocks 8080, Docker publishes it
     "hosts/ufw-docker-28.5": ["firewall-bypassed"],
 }
@@ -348,7 +350,7 @@ def test_container_ports_by_policy(changed: Changed) -> None:
 
 def test_other_bridge_with_a_rule_of_its_own() -> None:
     """Libvirt accepts its guests' packets itself."""
-    assert iptsim.lint(CAPTURES / "hosts/libvirt") == []
+    assert "forward-drop" not in " ".join(codes(iptsim.lint(CAPTURES / "hosts/libvirt")))
 
 
 def test_legacy_warning(tmp_path: Path) -> None:

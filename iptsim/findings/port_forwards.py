@@ -1,0 +1,287 @@
+"""Port forwards that work from outside alone, and what stops nat: NOTRACK, a chain of swarm that nothing jumps to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from iptsim.dump.ruleset import Rule, Ruleset, Table
+from iptsim.explanation import Explanation
+from iptsim.extensions.targets.ct import Ct, Notrack
+from iptsim.extensions.targets.dnat import Dnat
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.host import fib
+from iptsim.languages import message, message_many
+from iptsim.owners.chains import chain_owners
+from iptsim.packet import PORT_PROTOCOLS, Family, address_text, protocol_name
+
+#: So many rules are named.
+_SHOWN = 5
+
+
+class _Forward(NamedTuple):
+    """A DNAT rule that a person wrote for a port of the host.
+
+    Attributes:
+        target: the address that it sends to.
+        at: the host's address that it is for, or "host".
+        fields: protocol and port of a packet for it.
+    """
+
+    rule: Rule
+    target: int
+    at: str
+    fields: dict[str, Any]
+
+
+def hairpin(scene: Scene) -> Iterator[Finding]:
+    """Find port forwards to a machine whose neighbours get no reply: it answers them without the host."""
+    for family in scene.families:
+        for forward in _forwards(scene, family):
+            found = fib.lookup(scene.host.namespace, family, forward.target)
+            client = _neighbour(scene, family, forward.target, found.device)
+            if client is None or found.gateway is not None or found.device is None:
+                continue
+            shown = scene.ask(client, forward.at, family, **{"in": found.device}, **forward.fields)
+            if shown is None or shown.reason.code != "reply-not-recognised" or not _uses(shown, forward.rule):
+                continue
+            yield _hairpin(scene, family, forward, shown, found.device)
+
+
+def _hairpin(scene: Scene, family: Family, forward: _Forward, shown: Explanation, device: str) -> Finding:
+    target = address_text(family, forward.target)
+    network = next(
+        f"{address_text(family, address.network)}/{address.prefix_length}"
+        for address in scene.host.namespace.interfaces[device].addresses
+        if address.family == family and address.covers(forward.target)
+    )
+    command = f"{tool_of(family)} -t nat -A POSTROUTING -s {network} -d {target} -j MASQUERADE"
+    return Finding(
+        "hairpin",
+        message("The port forward to {target} does not work from its own network.", target=target),
+        (of_rule(forward.rule),),
+        message(
+            "{target} sends its replies to the client directly, not through the host. The client does not recognise"
+            " them, as they do not come from the address that it asked.",
+            target=target,
+        ),
+        message("Let them come back through the host: {command}", command=command),
+        shown,
+        family,
+        (command,),
+    )
+
+
+def not_for_host(scene: Scene) -> Iterator[Finding]:
+    """Find port forwards that the host's own connections do not use: PREROUTING does not see them."""
+    for family in scene.families:
+        found: list[tuple[_Forward, Explanation]] = []
+        for forward in _forwards(scene, family):
+            if forward.rule.parameters.in_interface is not None:
+                continue  # for packets from outside, on purpose
+            outside = scene.ask("internet", forward.at, family, **forward.fields)
+            shown = scene.ask("host", forward.at, family, **forward.fields)
+            if outside is None or shown is None or not _uses(outside, forward.rule):
+                continue
+            if not _is_translated(shown):
+                found.append((forward, shown))
+        if found:
+            yield _not_for_host(scene, family, found)
+
+
+def _not_for_host(scene: Scene, family: Family, found: list[tuple[_Forward, Explanation]]) -> Finding:
+    forward, shown = found[0]
+    words = scene.shown_words(forward.rule)
+    command = f"{tool_of(family)} -t nat -A OUTPUT -m addrtype --dst-type LOCAL {words}"
+    return Finding(
+        "port-forward-not-for-host",
+        message_many(
+            "The host's own connections to {count} forwarded port are not forwarded.",
+            "The host's own connections to {count} forwarded ports are not forwarded.",
+            len(found),
+        ),
+        tuple(of_rule(one.rule) for one, _ in found[:_SHOWN]),
+        message(
+            "What the host itself sends passes OUTPUT of table nat, not PREROUTING. So a test on the host, with"
+            " localhost or its own address, does not reach {target}; other machines do.",
+            target=address_text(family, forward.target),
+        ),
+        message("To forward them, too: {command}", command=command),
+        shown,
+        family,
+    )
+
+
+def untracked(scene: Scene) -> Iterator[Finding]:
+    """Find connections that nat would translate, had a rule in table raw not told conntrack to leave them alone."""
+    for family in scene.families:
+        rules = [rule for rule in scene.table(family, "raw").rules() if _is_notrack(rule)]
+        if not rules:
+            continue
+        world = scene.suppose("no raw", _without_raw)
+        seen: set[int] = set()
+        for shown in _candidates(scene, family):
+            step = next((one for one in shown.trace.legs[0].all_steps if one.rule in rules), None)
+            if step is None or step.rule is None or id(step.rule) in seen or _is_translated(shown):
+                continue
+            tracked = scene.again(shown, world)
+            if tracked is None or not _is_translated(tracked):
+                continue
+            seen.add(id(step.rule))
+            yield _untracked(family, step.rule, shown, tracked)
+
+
+def _untracked(family: Family, rule: Rule, shown: Explanation, tracked: Explanation) -> Finding:
+    nat = next(step.rule for step in tracked.trace.legs[0].all_steps if _translates(step.table, step.verdict))
+    command = f"{tool_of(family)} -t raw -D {rule.chain} {rule.position}"
+    return Finding(
+        "notrack-stops-nat",
+        message(
+            "raw {chain} rule {position} keeps nat from translating.",
+            chain=rule.chain,
+            position=rule.position,
+        ),
+        (of_rule(rule), *([of_rule(nat)] if nat is not None else [])),
+        message(
+            "Packets that conntrack does not track are never translated, and match no --ctstate but UNTRACKED. So the"
+            " nat rule has no effect on them."
+        ),
+        message("{command}, or except these packets from the rule.", command=command),
+        shown,
+        family,
+    )
+
+
+def ingress_gone(scene: Scene) -> Iterator[Finding]:
+    """Find ports of swarm services that are not forwarded: DOCKER-INGRESS has rules, but no packet reaches them."""
+    for family in scene.families:
+        rules = [
+            rule for rule in scene.rules(family, "nat", "DOCKER-INGRESS") if isinstance(rule.target, Dnat)
+        ]
+        if not rules or "PREROUTING" in scene.hooks(family, "nat").get("DOCKER-INGRESS", ()):
+            continue
+        shown = next(
+            (
+                one
+                for rule in rules
+                if (one := scene.ask("internet", "host", family, **_fields(rule))) is not None
+            ),
+            None,
+        )
+        if shown is None or _is_translated(shown):
+            continue
+        command = f"{tool_of(family)} -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-INGRESS"
+        yield Finding(
+            "swarm-ingress-gone",
+            message("Nothing jumps to nat DOCKER-INGRESS, so the ports of swarm services are not forwarded."),
+            tuple(of_rule(rule) for rule in rules[:_SHOWN]),
+            message(
+                "Another program has flushed or replaced the rules that dockerd wrote when it joined the swarm."
+            ),
+            message("Restart Docker, which writes them again, or: {command}", command=command),
+            shown,
+            family,
+        )
+
+
+# -- the forwards of a host ----------------------------------------------------------------------------------
+
+
+def _forwards(scene: Scene, family: Family) -> Iterator[_Forward]:
+    """Yield the rules by which a person forwards a port of the host to one address."""
+    owners = chain_owners(scene.host.rulesets[family])
+    hooks = scene.hooks(family, "nat")
+    for rule in scene.table(family, "nat").rules():
+        target = rule.target
+        if (
+            not isinstance(target, Dnat)
+            or owners.rule(rule) != "user"
+            or "PREROUTING" not in hooks.get(rule.chain, ())
+        ):
+            continue
+        addresses, fields = target.to_destination.addresses, _fields(rule)
+        if (
+            addresses is None
+            or addresses[0] != addresses[1]
+            or "dport" not in fields
+            or rule.parameters.source
+        ):
+            continue
+        if scene.host.owner_of(family, addresses[0]) != "host":
+            yield _Forward(rule, addresses[0], _own_address(scene, family, rule), fields)
+
+
+def _own_address(scene: Scene, family: Family, rule: Rule) -> str:
+    """Return the host's address that a rule names, else "host"."""
+    wanted = rule.parameters.destination
+    if wanted is None or "destination" in rule.parameters.negated:
+        return "host"
+    return (
+        address_text(family, wanted.address)
+        if scene.host.owner_of(family, wanted.address) == "host"
+        else "host"
+    )
+
+
+def _fields(rule: Rule) -> dict[str, Any]:
+    """Return protocol and port of a packet for a rule; without the port if it names none."""
+    proto = rule.parameters.protocol
+    if proto is None or proto not in PORT_PROTOCOLS or "protocol" in rule.parameters.negated:
+        return {}
+    for one in rule.conditions_on("dport"):
+        if isinstance(one.allowed, tuple) and one.allowed and not one.negated:
+            return {"proto": protocol_name(proto), "dport": one.allowed[0][0]}
+    return {}
+
+
+def _neighbour(scene: Scene, family: Family, target: int, device: str | None) -> str | None:
+    """Return another address of a target's own link; None where the host does not route to it directly."""
+    interface = scene.host.namespace.interfaces.get(device or "")
+    for address in interface.addresses if interface is not None else ():
+        if address.family == family and address.covers(target):
+            others = (address.network + number for number in (20, 21, 22))
+            taken = (target, address.address)
+            return next(
+                (address_text(family, one) for one in others if address.covers(one) and one not in taken),
+                None,
+            )
+    return None
+
+
+def _candidates(scene: Scene, family: Family) -> Iterator[Explanation]:
+    """Yield connections that nat usually translates: to published ports, by forwards, of containers to the outside."""
+    for publication in scene.publications(family):
+        if (shown := scene.ask_port(publication)) is not None:
+            yield shown
+    for forward in _forwards(scene, family):
+        if (shown := scene.ask("internet", forward.at, family, **forward.fields)) is not None:
+            yield shown
+    for network in scene.host.networks.values():
+        for container in scene.members(network, family)[:1]:
+            if (shown := scene.ask(container.name, "internet", family, proto="tcp", dport=443)) is not None:
+                yield shown
+
+
+def _is_notrack(rule: Rule) -> bool:
+    return isinstance(rule.target, Notrack) or (isinstance(rule.target, Ct) and rule.target.notrack)
+
+
+def _without_raw(ruleset: Ruleset) -> Ruleset:
+    """Return the rules with an empty table raw."""
+    table = ruleset.tables.get("raw", Table("raw"))
+    chains = {name: replace(chain, rules=[]) for name, chain in table.chains.items()}
+    return replace(ruleset, tables={**ruleset.tables, "raw": replace(table, chains=chains)})
+
+
+def _translates(table: str | None, verdict: str) -> bool:
+    return table == "nat" and verdict in ("DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP")
+
+
+def _is_translated(shown: Explanation) -> bool:
+    return any(_translates(step.table, step.verdict) for step in shown.trace.legs[0].all_steps)
+
+
+def _uses(shown: Explanation, rule: Rule) -> bool:
+    return any(step.rule is rule for step in shown.trace.legs[0].all_steps)

@@ -1,0 +1,47 @@
+"""Two listings of the same chains: the rules whose counters grew in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import iptsim
+
+LISTING = """\
+Chain INPUT (policy ACCEPT {input} packets, 900 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+
+Chain FORWARD (policy DROP {policy} packets, 5000 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+{accept:>5}  1200 ACCEPT     tcp  --  *      *       0.0.0.0/0            0.0.0.0/0            tcp dpt:80
+{drop:>5}   840 DROP       udp  --  *      *       0.0.0.0/0            0.0.0.0/0            udp dpt:53
+
+Chain OUTPUT (policy ACCEPT 7 packets, 900 bytes)
+ pkts bytes target     prot opt in     out     source               destination
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "title", "evidence"),
+    [
+        ({"policy": 64}, "the policy of filter FORWARD blocked 4 packets", ["4 packets more"]),
+        (
+            {"drop": 13, "accept": 30},
+            "filter FORWARD rule 2 blocked 1 packet.",
+            ["1 packet more", "10 packets more"],
+        ),
+        ({"accept": 30}, "no rule and no policy blocked a packet", ["10 packets more"]),
+        ({}, "", []),
+    ],
+)
+def test_what_grew_is_named(after: dict[str, int], title: str, evidence: list[str], tmp_path: Path) -> None:
+    before = {"input": 5, "policy": 60, "accept": 20, "drop": 12}
+    path = tmp_path / "paste.txt"
+    path.write_text(
+        f"# iptables -nvL\n{LISTING.format(**before)}# iptables -nvL\n{LISTING.format(**before | after)}"
+    )
+    found = [one for one in iptsim.lint(path) if one.code == "counters-grew"]
+    assert [title in str(one.title) for one in found] == ([True] if title else [])
+    texts = [str(one.text) for finding in found for one in finding.evidence]
+    assert [text.rpartition(": ")[2] for text in texts] == evidence
