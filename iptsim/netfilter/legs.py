@@ -87,7 +87,8 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
     assert delivered is not None
     if run.kernel.company is not None:
         packet = run.kernel.company.answering(delivered.packet, packet)
-    if _is_direct(run, delivered, packet):
+    # an address that SNAT made up is on no other machine
+    if packet.dst == request.packet.src and _is_direct(run, delivered, packet):
         leg = Leg("reply", delivered.name, packet, delivered=Delivery("outside", request.sender, packet))
     else:
         leg, _ = send_from(run, delivered, packet, pick_source)
