@@ -17,7 +17,7 @@ from iptsim.report.places import Places
 from iptsim.report.words import Outcome, badge, outcome_of, reason_words
 
 _SENDER = "internet"
-#: Open to everybody, which is worth a warning.
+#: Open to all, which is worth a warning.
 _OPEN = Outcome("REJECT", "●", message("open"))
 _ORDER = {"open": 0, "depends": 1, "refused": 2}
 
