@@ -16,7 +16,7 @@ from iptsim.sets.chains import RuleSets
 from iptsim.sets.packets import PacketSet, union
 
 #: Later rules that are compared with a rule.
-_WINDOW = 200
+_WINDOW = 50
 _ENDS = frozenset({"ACCEPT", "DROP", "REJECT"})
 
 
