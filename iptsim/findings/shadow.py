@@ -1,7 +1,8 @@
 """Finds rules that no packet can match, exactly: for all packets at once, over all chains of a table.
 
 A rule is dead if nothing that enters its chain is left for it, from any hook, in any connection state, whatever way the
-undecided goes (`iptsim/sets/traffic.py`). Of rules that a program writes as a fixed set, nothing is said.
+undecided goes (`iptsim/sets/traffic.py`). Of rules that a program writes as a fixed set, nothing is said, unless
+Docker's are there twice.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from iptsim.languages import Message, Text, message, message_joined, message_man
 from iptsim.owners.docker import is_dockers
 from iptsim.owners.rules import authorship
 from iptsim.packet import Family
-from iptsim.sets.traffic import DeadReason, Traffic
+from iptsim.sets.traffic import DeadReason, DeadRule, Traffic
 
 _SHOWN = 5
 #: Who writes rules that an administrator chooses one by one.
@@ -68,13 +69,20 @@ def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
     """Return the dead rules that are worth a finding."""
     found: dict[Hashable, _Dead] = {}
     for one in traffic.dead():
-        if one.reason == "unreached" or not one.rule.position or not is_chosen(one.rule, scene):
+        if one.reason == "unreached" or not one.rule.position:
+            continue
+        if not is_chosen(one.rule, scene) and not _is_repeated(one):
             continue
         if any(accepts_all(rule) or _ends_docker_user(rule) for rule in one.hidden_by):
             continue  # there is a finding about that rule
         key = (one.reason, one.rule.chain, *map(id, one.hidden_by))
         found.setdefault(key, _Dead(one.reason, [], one.hidden_by)).rules.append(one.rule)
     return list(found.values())
+
+
+def _is_repeated(dead: DeadRule) -> bool:
+    """Return whether a rule of Docker's stands there twice: dockerd never writes one again that it finds."""
+    return is_dockers(dead.rule) and any(rule.text == dead.rule.text for rule in dead.hidden_by)
 
 
 def _ends_docker_user(rule: Rule) -> bool:

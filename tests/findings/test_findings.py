@@ -509,6 +509,17 @@ def test_rules_that_still_match(first: str, second: str, tmp_path: Path) -> None
     assert "never-matches" not in codes(rules(tmp_path, f"-A {chain} {first}", f"-A {chain} {second}"))
 
 
+def test_rules_of_docker_that_are_there_twice(changed: Changed) -> None:
+    # as after `iptables-restore --noflush` of a saved file under a running daemon
+    def twice(text: str) -> str:
+        line = re.search(r"^.*-A POSTROUTING -s 172\.17\.0\.0/16 .*\n", text, flags=re.MULTILINE)
+        assert line is not None
+        return text.replace(line[0], line[0] * 2)
+
+    finding = one(changed("docker-28.5/icc-on", iptables_save=twice), "never-matches")
+    assert str(finding.title) == "nat POSTROUTING rule 2 never matches: rule 1 handles all its packets first."
+
+
 # -- the parts together ----------------------------------------------------------------------------
 
 
