@@ -65,8 +65,12 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
 
 
 def addresses_of_host(host: Host, family: Family) -> Ranges:
-    """Return the addresses of a host."""
-    return _singles(entry.address for _, entry in host.namespace.addresses(family))
+    """Return the addresses of a host that other machines have for it."""
+    return _singles(
+        entry.address
+        for interface, entry in host.namespace.addresses(family)
+        if interface.kind != "loopback" and entry.scope != "link"
+    )
 
 
 def _network(value: Address | Prefix, host: Host, family: Family) -> Ends | None:

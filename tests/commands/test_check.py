@@ -53,7 +53,7 @@ def test_a_published_port_reaches_its_container(tmp_path: Path, capsys: pytest.C
         "from: 203.0.113.0/24, to: web, ports: 80, expect: open",
         "from: 203.0.113.0/24, to: web, ports: 81-1000, expect: closed",
         "from: 203.0.113.0/24, to: host, ports: [22, 443, 8080], expect: accept",
-        "from: 203.0.113.0/24, to: host, ports: 23, expect: drop",
+        "from: 203.0.113.0/24, to: host, ports: 23, expect: reject",
     )
     main(["check", policy, FIREWALL, "--json"])
     answer = json.loads(capsys.readouterr().out)

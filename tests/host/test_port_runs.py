@@ -146,4 +146,5 @@ def test_a_range_is_one_line_everywhere(tmp_path: Path) -> None:
 def test_a_wide_range_is_told_in_a_page_of_reasonable_size(tmp_path: Path) -> None:
     host = with_range(tmp_path / "c", count=1000)
     assert [one.code for one in lint(host)] == [one.code for one in lint(load_host(CAPTURE))]
-    assert len(page(report(host))) < 2_000_000
+    # two thousand rules, in words and as they are written, also for readers without JavaScript
+    assert len(page(report(host))) < 2_500_000

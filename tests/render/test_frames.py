@@ -37,6 +37,9 @@ def framed(host: iptsim.Host, answer: iptsim.Explanation) -> dict[str, Any]:
         "comparison": iptsim.whatif(host, {"icc": True}, "client", "web", dport=80),
         "proposals": iptsim.proposals(host, answer),
         "findings": iptsim.lint(CAPTURES / "docker-28.5/forward-off"),
+        "reach": host.reach("client", "web"),
+        "packets": next(iter(iptsim.fates(host))).packets,
+        "fates": iptsim.fates(host),
     }
 
 
