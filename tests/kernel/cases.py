@@ -100,7 +100,7 @@ class Case(BaseModel):
         if self.asked and (probe := probe_of(trace, self.probe.source)) != self.probe:
             return [f"asks about another packet: {probe}"]
         reply = self.reply
-        if reply is not None and _is_unanswered(self.world, reply):
+        if reply is not None and (_is_unanswered(self.world, reply) or _stays_on_link(self.world, reply)):
             reply = None
         return differences(
             trace,
@@ -119,6 +119,18 @@ def _is_unanswered(world: World, observation: Observation) -> bool:
         return False
     open_bridges = {world.interface(guest.port).master for guest in world.guests if not guest.saved}
     return any(_is_nobody(world, world.interface(name or ""), last.header.dst) for name in open_bridges)
+
+
+def _stays_on_link(world: World, reply: Observation) -> bool:
+    """Return whether the laboratory sent a reply through the host that a machine would send directly."""
+    first = reply.sightings[0] if reply.sightings else None
+    entrance = world.interface(first.in_interface) if first is not None and first.in_interface else None
+    if first is None or entrance is None or entrance.kind == "bridge":
+        return False
+    ends = ipaddress.ip_address(first.header.src), ipaddress.ip_address(first.header.dst)
+    networks = [ipaddress.ip_interface(own).network for own in entrance.addresses]
+    own = {own.split("/")[0] for interface in world.interfaces for own in interface.addresses}
+    return first.header.dst not in own and any(all(end in network for end in ends) for network in networks)
 
 
 def _picks(world: World) -> bool:
