@@ -34,6 +34,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 from iptsim.errors import UsageError
+from iptsim.spacing import add_spaced
 
 if TYPE_CHECKING:
     from gettext import GNUTranslations
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 LANGUAGES = ("en", "zh-TW")
 #: Where the catalogues are: `zh_TW/LC_MESSAGES/iptsim.po` and `.mo`.
 LOCALES = Path(__file__).parent / "locales"
-
-#: Characters that stand on their own beside an ideograph, without a space.
-_CLOSING, _OPENING = frozenset(",.:;)]}%…"), frozenset("([{")
 
 
 class _Catalogue:
@@ -458,56 +456,16 @@ def _join(catalogue: _Catalogue | None, separator: str, items: Iterable[Text]) -
     between = catalogue.messages.gettext(separator)
     parts: list[str] = []
     for item in filter(None, items):
-        _add(parts, between if parts else "", literal=True)
-        _add(parts, str(item))
+        add_spaced(parts, between if parts else "", literal=True)
+        add_spaced(parts, str(item))
     return "".join(parts)
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
     parts: list[str] = []
     for text, name, form, conversion in _pieces(template):
-        _add(parts, text, literal=True)
+        add_spaced(parts, text, literal=True)
         if name is not None:
             value = repr(values[name]) if conversion == "r" else values[name]
-            _add(parts, format(value, form))
+            add_spaced(parts, format(value, form))
     return "".join(parts)
-
-
-def _add(parts: list[str], text: str, *, literal: bool = False) -> None:
-    """Add a piece; the space at a seam follows what meets there, ideographs or letters.
-
-    Only spaces of the message itself are touched: literal pieces are never what a dump holds.
-    """
-    if not text:
-        return
-    before = parts[-1] if parts else ""
-    space = _space(before.rstrip(" ")[-1:], text.lstrip(" ")[:1])
-    if space is not None:
-        if literal:
-            text = text.lstrip(" ")
-        elif parts:
-            parts[-1] = before.rstrip(" ")
-        if space and not parts[-1].endswith(" ") and not text.startswith(" "):
-            parts.append(space)
-    parts.append(text)
-
-
-def _space(left: str, right: str) -> str | None:
-    """Return what belongs between two characters; None: whatever is there."""
-    if not left or not right:
-        return None
-    kinds = _is_wide(left), _is_wide(right)
-    if _is_full_stop(left) or _is_full_stop(right) or all(kinds):
-        return ""
-    if any(kinds) and left not in _OPENING and right not in _CLOSING:
-        return " "
-    return None
-
-
-def _is_wide(character: str) -> bool:
-    return "\u2e80" <= character <= "\u9fff" or "\uf900" <= character <= "\uff60" or character >= "\U00020000"
-
-
-def _is_full_stop(character: str) -> bool:
-    """Return whether a character is punctuation that brings its own space: 。，「（."""
-    return "\u3000" <= character <= "\u303f" or "\uff00" <= character <= "\uff60"

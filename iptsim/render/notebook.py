@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
 from itertools import islice
-from operator import itemgetter
 
 from iptsim.alternatives import Proposal, WhatIf
 from iptsim.alternatives.comparison import change_text
@@ -23,7 +22,7 @@ from iptsim.languages import Text, language, message, message_as, message_joined
 from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Trace
 from iptsim.owners.chains import ChainOwners
-from iptsim.reach import Reach, Reachability
+from iptsim.reach import Reachability
 from iptsim.reaching import Reaching
 from iptsim.render.endpoints import endpoints_json
 from iptsim.render.explanation import WAYS_SHOWN, asked_text, when_text
@@ -37,10 +36,10 @@ from iptsim.render.plain import (
     host_kind,
     left_out_text,
     more_text,
-    outcome_text,
     ruleset_title,
 )
 from iptsim.render.reach import HEADS, kind_text, reach_sheet, title_text
+from iptsim.render.reachability_html import reachability_table
 from iptsim.render.rules import chain_text, rule_words, why_text
 from iptsim.render.visits_html import legs_html, result_html
 from iptsim.render.visits_text import backend_of, spec
@@ -48,8 +47,6 @@ from iptsim.render.whatif import EFFECTS, aligned, legs_of_both, side_effects
 
 #: How many rules and answers are shown; the frame has them all.
 _RULES_SHOWN = 300
-#: Up to so many senders, the cells of a reachability table have the reasons.
-_SENDERS_WIDE = 8
 #: Up to so many findings are shown unfolded.
 _FINDINGS_OPEN = 3
 
@@ -319,22 +316,7 @@ def _(answers: Answers) -> Piece:
 
 @_content.register
 def _(reachability: Reachability) -> Piece:
-    senders = list(dict.fromkeys(reach.sender for reach in reachability))
-    lines: dict[tuple[str, Text], dict[str, Reach]] = {}
-    for one in sorted(reachability, key=lambda one: one.receiver):
-        lines.setdefault((one.receiver, one.row.says), {})[one.sender] = one
-    cell = _reach if len(senders) <= _SENDERS_WIDE else _reach_in_short
-    rows = [
-        row(to, what, *(cell(found.get(sender)) for sender in senders), head=2)
-        for (to, what), found in lines.items()
-    ]
-    heads = [message_as("column", "to"), message_as("column", "what"), *_senders(senders)]
-    left = reachability.left_out
-    return [
-        element("div", table(message("Reachability"), heads, rows), class_="wide"),
-        _legend(reachability) if cell is _reach_in_short else None,
-        element("p", left_out_text(left), class_="dim") if left else None,
-    ]
+    return reachability_table(reachability)
 
 
 @_content.register
@@ -350,44 +332,6 @@ def _(answer: Reaching) -> Piece:
         element("div", table(None, HEADS, rows), class_="wide"),
         element("p", more, class_="dim") if left else None,
     ]
-
-
-def _senders(senders: list[str]) -> list[Text]:
-    first = [message("from {sender}", sender=sender) for sender in senders[:1]]
-    return [*first, *senders[1:]]
-
-
-def _reach(reach: Reach | None) -> Piece:
-    if reach is None:
-        return None
-    if not reach.verdict:
-        return element("span", message("cannot be checked"), title=str(reach.note), class_="dim")
-    elsewhere = reach.at not in ("", "outside", reach.receiver)
-    return [
-        badge(reach.verdict),
-        message(", refused") if reach.outcome == "refused" else None,
-        message(" at {place}", place=reach.at) if elsewhere else None,
-        element("div", reach.reason, class_="dim"),
-    ]
-
-
-def _reach_in_short(reach: Reach | None) -> Piece:
-    if reach is None or not reach.verdict:
-        return None
-    return _sign(reach, f"{outcome_text(reach)}: {reach.reason}")
-
-
-def _sign(reach: Reach, title: str | None = None) -> Html:
-    """Return one sign for a verdict, another for a connection that is allowed but refused."""
-    sign = "∅" if reach.outcome == "refused" else "?" if reach.verdict == "DEPENDS" else reach.verdict[0]
-    return element("span", sign, class_=f"verdict {reach.verdict}", title=title)
-
-
-def _legend(reachability: Reachability) -> Html:
-    found = {(reach.verdict, reach.outcome == "refused"): reach for reach in reachability if reach.verdict}
-    return element(
-        "p", [[_sign(one), f" {outcome_text(one)}  "] for _, one in sorted(found.items(), key=itemgetter(0))]
-    )
 
 
 # -- changes ---------------------------------------------------------------------------------------
