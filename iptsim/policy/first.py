@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from iptsim.address_sets import AddressSet, union
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.model import Host
-from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family
+from iptsim.packet import FAMILIES, ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.policy.checking import Ground, check, families_of
 from iptsim.policy.model import Service
 from iptsim.policy.reader import SCHEMA, parse_policy
 from iptsim.policy.sides import addresses_of, addresses_of_host
+from iptsim.question.endpoints import KEYWORDS
 from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet
 
@@ -58,13 +59,17 @@ class _Draft:
         return text
 
     def keep_what_holds(self, host: Host) -> None:
-        """Leave out the expectations that do not hold on a host."""
-        if not self.entries and not self.defaults:
-            return
-        passed = [result.passed for result in check(parse_policy(self.text()), host)]
-        count = len(self.entries)
-        self.entries = [one for one, holds in zip(self.entries, passed[:count], strict=True) if holds]
-        self.defaults = [one for one, holds in zip(self.defaults, passed[count:], strict=True) if holds]
+        """Leave out the expectations that do not hold on a host.
+
+        A default is about what no other expectation covers, so it may fail once one is left out.
+        """
+        while self.entries or self.defaults:
+            passed = [result.passed for result in check(parse_policy(self.text()), host)]
+            if all(passed):
+                return
+            count = len(self.entries)
+            self.entries = [one for one, holds in zip(self.entries, passed[:count], strict=True) if holds]
+            self.defaults = [one for one, holds in zip(self.defaults, passed[count:], strict=True) if holds]
 
     def sources(self, prefixes: Sequence[str], name: str = "") -> str | list[str] | None:
         """Return how some addresses are written: as a list, or as a group; None if there are too many.
@@ -144,7 +149,8 @@ def _from_internet(draft: _Draft, host: Host) -> Iterator[_Entry]:
             addresses[name, family] = _written_addresses(spans & ground.routed_addresses)
     for name, found in by_target.items():
         alike = all(one == next(iter(found.values())) for one in found.values())
-        named = name != _ELSEWHERE and alike
+        is_word = name in KEYWORDS and name not in ("host", "internet")
+        named = name != _ELSEWHERE and alike and not is_word
         for family, services in found.items():
             target = name if named else draft.sources(addresses[name, family], f"{name}-ipv{family}")
             for one in services if target is not None else ():
@@ -260,7 +266,11 @@ def _between_containers(host: Host) -> Iterator[_Entry]:
 
 
 def _members(host: Host, network: str) -> list[str]:
-    found: Iterable[str] = (
-        one.name for one in host.containers.values() if one.running and network in one.endpoints
-    )
+    """Return the running containers of a network; by its address one whose name is a word of policies ("dns")."""
+    found: list[str] = []
+    for one in host.containers.values():
+        if not one.running or network not in one.endpoints:
+            continue
+        addresses = [(family, own) for family in FAMILIES for own in addresses_of(one, family)]
+        found += [address_text(*own) for own in addresses] if one.name in KEYWORDS else [one.name]
     return sorted(found)

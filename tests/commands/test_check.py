@@ -143,3 +143,11 @@ def test_the_schema_accepts_what_is_written(tmp_path: Path, capsys: pytest.Captu
     assert ended.value.code == 0
     schema = json.loads(capsys.readouterr().out)
     assert schema["title"] == "iptsim.policy/1"
+
+
+@pytest.mark.parametrize("name", ["docker-28.5/published", "hosts/ferm", "hosts/kube", "hosts/ufw"])
+def test_a_first_policy_holds_on_its_own_host(name: str, tmp_path: Path) -> None:
+    """Also where an expectation had to be left out (ferm), and a container is called "dns" (kube)."""
+    source, policy = f"fixtures/captures/{name}", str(tmp_path / "policy.yaml")
+    assert main(["check", "--init", source, "-o", policy]) == 0
+    assert main(["check", policy, source]) == 0
