@@ -1,6 +1,6 @@
 # make demo        explain one packet on a real capture
 # make test        run the tests that need neither root, nor a browser, nor the network
-# make test-all    run these tests with coverage, and those of the kernel, the browser, the documents and the wheel
+# make test-all    run all tests, with coverage: the thorough ones, those of the kernel, the browser, the documents, the wheel too
 # make wheel-test  check that the wheel works outside the repository
 # make docs        build the documentation site in site/
 # make benchmark   measure the speed on this machine
@@ -18,7 +18,8 @@ DEMO   := fixtures/captures/docker-28.5/icc-off
 N      ?= 2000
 # pytest's own options, e.g. make test PYTEST='-k graph'
 PYTEST ?= -n auto
-FAST   := not kernel and not browser and not documents
+BARE   := not kernel and not browser and not documents
+FAST   := $(BARE) and not thorough
 
 # pin the versions of everything that is installed, including build tools
 export PIP_CONSTRAINT = $(CURDIR)/constraints.txt
@@ -33,8 +34,8 @@ test: $(VENV)/.test static
 	$(BIN)/pytest $(PYTEST) -m '$(FAST)'
 
 test-all: $(VENV)/.dev static docs wheel-test
-	$(BIN)/pytest $(PYTEST) -m '$(FAST)' --cov
-	$(BIN)/pytest $(PYTEST) -m 'not ($(FAST))'
+	$(BIN)/pytest $(PYTEST) -m '$(BARE)' --cov
+	$(BIN)/pytest $(PYTEST) -m 'not ($(BARE))'
 
 static: $(VENV)/.test
 	$(BIN)/ruff check .

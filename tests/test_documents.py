@@ -14,6 +14,7 @@ from tests.pages import PAGES, counts, readme
 from tests.readme import DOCUMENTS, ROOT, rendered, unasked
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_sessions_are_real(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")

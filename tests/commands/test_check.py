@@ -145,6 +145,7 @@ def test_the_schema_accepts_what_is_written(tmp_path: Path, capsys: pytest.Captu
     assert schema["title"] == "iptsim.policy/1"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["docker-28.5/published", "hosts/ferm", "hosts/kube", "hosts/ufw"])
 def test_a_first_policy_holds_on_its_own_host(name: str, tmp_path: Path) -> None:
     """Also where an expectation had to be left out (ferm), and a container is called "dns" (kube)."""

@@ -23,6 +23,7 @@ CAPTURES = sorted(file.parent for file in FIXTURES.rglob("iptables-save.txt"))
 PUBLISHED = FIXTURES / "docker-28.5/published"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_captured_hosts(capture: Path) -> None:
     random, host = Random(str(capture.name)), load_host(capture)

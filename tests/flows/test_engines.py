@@ -46,14 +46,17 @@ def answers(engine: str, batches: list[pa.RecordBatch]) -> list[list[Any]]:
         return [[found[number] for number in numbers] for ((found, numbers),) in decide(iter(batches))]
 
 
+@pytest.mark.thorough
 def test_processes(batches: list[pa.RecordBatch]) -> None:
     assert answers("processes=2", batches) == answers("", batches)
 
 
+@pytest.mark.thorough
 def test_a_cluster(batches: list[pa.RecordBatch], cluster: Any) -> None:
     assert answers(f"dask={cluster.scheduler_address}", batches) == answers("", batches)
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_loses_and_doubles_nothing(batches: list[pa.RecordBatch], cluster: Any) -> None:
     killed = []
 
@@ -72,6 +75,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(batches: list[pa.RecordBatch]
     assert found == answers("", batches) * 3
 
 
+@pytest.mark.thorough
 def test_the_command_on_a_cluster(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "read_log", lambda name, columns: logs.read_log(name, columns, 50))
     records = random_records(Random(3), addresses_in(PUBLISHED), 180)

@@ -56,12 +56,14 @@ def some(packets: PacketSet, chance: random.Random) -> PacketSet:
     return packets
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("capture", "family"), SAMPLE)
 def test_the_walk_of_a_packet_confirms_every_fate(capture: str, family: Family) -> None:
     found = all_fates(capture, family)
     assert [(fate.witness, fate.verdict) for fate in found if not fate.confirmed] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("capture", "family"), SAMPLE)
 def test_random_packets_of_a_fate_walk_as_it_says(capture: str, family: Family) -> None:
     found, chance = all_fates(capture, family), random.Random(20261128)
@@ -101,6 +103,7 @@ def test_each_packet_has_one_fate(capture: str, family: Family) -> None:
                 left -= fate.packets
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("capture", [capture for capture, family in SAMPLE if family == 4])
 def test_real_connections_have_the_fate_of_their_set(capture: str) -> None:
     found = all_fates(capture)
