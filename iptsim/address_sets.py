@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network, summarize_address_range
 
 from iptsim.packet import Family, address_text
+from iptsim.ranges import complement, united
 
 Span = tuple[int, int]
 
@@ -27,13 +28,7 @@ class AddressSet:
     @classmethod
     def of(cls, family: Family, spans: Iterable[Span]) -> AddressSet:
         """Return the set of the addresses in any ranges; a range that ends before it begins is empty."""
-        merged: list[Span] = []
-        for first, last in sorted(span for span in spans if span[0] <= span[1]):
-            if merged and first <= merged[-1][1] + 1:
-                merged[-1] = merged[-1][0], max(last, merged[-1][1])
-            else:
-                merged.append((first, last))
-        return cls(family, tuple(merged))
+        return cls(family, united(spans))
 
     @classmethod
     def every(cls, family: Family) -> AddressSet:
@@ -65,13 +60,7 @@ class AddressSet:
         return AddressSet.of(self.family, (*self.spans, *other.spans))
 
     def __invert__(self) -> AddressSet:
-        gaps, first = [], 0
-        for low, high in self.spans:
-            gaps.append((first, low - 1))
-            first = high + 1
-        return AddressSet(
-            self.family, tuple(gap for gap in (*gaps, (first, _last(self.family))) if gap[0] <= gap[1])
-        )
+        return AddressSet(self.family, complement(self.spans, _last(self.family)))
 
     def __and__(self, other: AddressSet) -> AddressSet:
         found: list[Span] = []

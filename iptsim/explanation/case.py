@@ -14,7 +14,7 @@ from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.owners.docker import docker_role
 from iptsim.owners.maker import Role
-from iptsim.packet import Packet, address_text, endpoint_text, parse_address, protocol_name
+from iptsim.packet import Packet, address_text, endpoint_text, protocol_name
 from iptsim.question.model import Question
 
 
@@ -50,12 +50,7 @@ class Case:
         for step in self.leg.steps:
             if step.maybe:
                 continue
-            for name in ("src", "dst"):
-                if name in step.changes:
-                    setattr(packet, name, parse_address(step.changes[name][1])[1])
-            for name in ("sport", "dport"):
-                if name in step.changes:
-                    setattr(packet, name, step.changes[name][1])
+            step.change(packet)
             if step is self.step:
                 break
         return packet

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from iptsim.extensions.base import Value, quote
-from iptsim.extensions.constraints import Masked, Ranges
+from iptsim.extensions.constraints import Masked
 from iptsim.extensions.services import PORTS
 from iptsim.languages import Text, message, message_joined
 from iptsim.packet import address_text
@@ -450,22 +450,6 @@ def choices(expected: Text, known: tuple[str, ...], printed: tuple[str, ...] = (
         return tuple(name for name in printed or known if name in found)
 
     return Value(expected, parse, ",".join, form="words")
-
-
-def complement(ranges: Ranges, high: int) -> Ranges:
-    """Return the integers from 0 to `high` outside the ranges.
-
-    >>> complement(((3, 5),), 9)
-    ((0, 2), (6, 9))
-    """
-    out, start = [], 0
-    for low, end in sorted(ranges):
-        if low > start:
-            out.append((start, low - 1))
-        start = max(start, end + 1)
-    if start <= high:
-        out.append((start, high))
-    return tuple(out)
 
 
 def any_of(words: tuple[Text, ...]) -> Text:

@@ -20,10 +20,9 @@ from iptsim.explanation import Explanation, explain_trace
 from iptsim.flows.cuts import Cuts
 from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
 from iptsim.flows.vectors import VectorChain
-from iptsim.netfilter.steps import Step
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
-from iptsim.packet import Packet, address_text, parse_address
+from iptsim.packet import Packet, address_text
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
@@ -224,17 +223,8 @@ def _translated(leg: Leg) -> Packet | None:
     for step in leg.steps:
         if not step.maybe and step.changes:
             packet = packet or leg.packet.copy()
-            _change(packet, step)
+            step.change(packet)
     return packet
-
-
-def _change(packet: Packet, step: Step) -> None:
-    for name in ("src", "dst"):
-        if name in step.changes:
-            setattr(packet, name, parse_address(step.changes[name][1])[1])
-    for name in ("sport", "dport"):
-        if name in step.changes:
-            setattr(packet, name, step.changes[name][1])
 
 
 def _changed(before: Packet, after: Packet, address: str, port: str) -> tuple[str | None, int | None]:

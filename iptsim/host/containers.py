@@ -120,6 +120,12 @@ class Container:
                     return found
         return None
 
+    def own_addresses(self, family: Family) -> list[int]:
+        """Return its addresses in all networks, and others that its interfaces have."""
+        found = [endpoint.address(family) for endpoint in self.endpoints.values()]
+        found += self.namespace.outer_addresses(family)
+        return [one for one in dict.fromkeys(found) if one is not None]
+
 
 class Subnet(Prefixed):
     """A subnet of a network, and the gateway address of its members."""

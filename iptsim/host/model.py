@@ -257,9 +257,8 @@ class Host(Pictured):
                     own = endpoint.address(family)
                     if own is not None:
                         owners.setdefault(own, (container, endpoint))
-                for interface, entry in container.namespace.addresses(family):
-                    if interface.kind != "loopback" and entry.scope != "link":
-                        owners.setdefault(entry.address, (container, None))
+                for own in container.namespace.outer_addresses(family):
+                    owners.setdefault(own, (container, None))
             self.namespace.cache["owners", family] = owners
         owner: tuple[Container, Endpoint | None] | None = owners.get(address)
         return owner

@@ -304,6 +304,14 @@ class Namespace:
                 if address.family == family:
                     yield interface, address
 
+    def outer_addresses(self, family: int) -> list[int]:
+        """Return the addresses that other machines may have for it: none of loopback, none of a link alone."""
+        return [
+            entry.address
+            for interface, entry in self.addresses(family)
+            if interface.kind != "loopback" and entry.scope != "link"
+        ]
+
     def has_address(self, family: int, address: int) -> bool:
         """Return whether an interface has this address."""
         return self.interface_of(family, address) is not None

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from iptsim.extensions.constraints import Constraint, Masked, membership
+from iptsim.extensions.constraints import Constraint, Masked, Ranges, membership
 from iptsim.netfilter.prepared import Prepared
 from iptsim.packet import Context, Unknown
+from iptsim.ranges import complement, within
 
 #: The fields that are indexed; reading one consults the default of the same name, and nothing else.
 _INDEXED = frozenset({
@@ -243,47 +244,21 @@ def _prefixes(constraint: Constraint, width: int) -> list[tuple[int, int]] | Non
     return None if ranges is None else [prefix for low, high in ranges for prefix in _of_range(low, high)]
 
 
-def ranges_of(constraint: Constraint, width: int) -> list[tuple[int, int]] | None:
+def ranges_of(constraint: Constraint, width: int) -> Ranges | None:
     """Return the numbers of some bits that satisfy a condition as ranges in order; None if they are no ranges."""
     allowed, most = constraint.allowed, (1 << width) - 1
     if isinstance(allowed, Masked):
         free = most & ~allowed.mask
         if free & (free + 1) or allowed.value & ~allowed.mask:
             return None
-        ranges = [(allowed.value, allowed.value | free)]
+        ranges: Ranges = ((allowed.value, allowed.value | free),)
     elif isinstance(allowed, tuple):
-        ranges = united(allowed, most)
+        ranges = within(allowed, most)
     else:
         return None
     if constraint.negated:
-        ranges = outside(ranges, most)
+        ranges = complement(ranges, most)
     return ranges
-
-
-def united(ranges: Iterable[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Return ranges in order, without overlaps and without what is greater than `most`."""
-    found: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        low, high = max(low, 0), min(high, most)
-        if low > high:
-            continue
-        if found and low <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
-        else:
-            found.append((low, high))
-    return found
-
-
-def outside(ranges: list[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """Return the ranges between 0 and `most` that are not in some ranges in order."""
-    found, at = [], 0
-    for low, high in ranges:
-        if at < low:
-            found.append((at, low - 1))
-        at = high + 1
-    if at <= most:
-        found.append((at, most))
-    return found
 
 
 def _of_range(low: int, high: int) -> Iterator[tuple[int, int]]:

@@ -59,9 +59,11 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     context = kernel.context(packet)
     # a reset keeps its source; an error has one before it is routed if the rejected packet was for an address
     # of the host, in IPv6 also if that came in by an interface (icmp_send, icmp6_send)
-    settled = packet.proto == TCP or packet.src == rejected.packet.dst
-    if packet.family == 6 and rejected.entered not in (None, "lo"):
-        settled = True
+    settled = (
+        packet.proto == TCP
+        or packet.src == rejected.packet.dst
+        or (packet.family == 6 and rejected.entered not in (None, "lo"))
+    )
     found = route_output(kernel, packet, source=packet.src if settled else None)
     if found is None or found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))

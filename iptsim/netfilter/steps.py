@@ -8,7 +8,7 @@ from typing import Any, Literal
 from iptsim.dump.ruleset import Rule
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text
-from iptsim.packet import Packet
+from iptsim.packet import Packet, parse_address
 
 
 @dataclass(slots=True)
@@ -79,6 +79,15 @@ class Step:
             self.nftables,
             self.backend,
         )
+
+    def change(self, packet: Packet) -> None:
+        """Make of a packet what the step makes of its addresses and ports."""
+        for name in ("src", "dst"):
+            if name in self.changes:
+                setattr(packet, name, parse_address(self.changes[name][1])[1])
+        for name in ("sport", "dport"):
+            if name in self.changes:
+                setattr(packet, name, self.changes[name][1])
 
     def as_json(self, verbose: bool = False) -> dict[str, Any]:
         """Return the step in the trace schema."""

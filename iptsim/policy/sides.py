@@ -66,11 +66,7 @@ def ends_of(policy: Policy, member: Member, host: Host, family: Family) -> Ends 
 
 def addresses_of_host(host: Host, family: Family) -> Ranges:
     """Return the addresses of a host that other machines have for it."""
-    return _singles(
-        entry.address
-        for interface, entry in host.namespace.addresses(family)
-        if interface.kind != "loopback" and entry.scope != "link"
-    )
+    return _singles(host.namespace.outer_addresses(family))
 
 
 def _network(value: Address | Prefix, host: Host, family: Family) -> Ends | None:
@@ -119,13 +115,7 @@ def addresses_of(container: Container, family: Family) -> list[int]:
     """Return the addresses of a running container that has a namespace of its own."""
     if not container.running or container.network_mode == "host":
         return []
-    found = [endpoint.address(family) for endpoint in container.endpoints.values()]
-    own = [
-        entry.address
-        for interface, entry in container.namespace.addresses(family)
-        if interface.kind != "loopback" and entry.scope != "link"
-    ]
-    return [one for one in dict.fromkeys([*found, *own]) if one is not None]
+    return container.own_addresses(family)
 
 
 def _singles(addresses: Iterable[int]) -> Ranges:

@@ -37,7 +37,7 @@ from iptsim.reaching.options import pointing
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One side of the packets that are asked about.
+    """One side of the packets in question.
 
     Attributes:
         text: as it was given.
@@ -190,14 +190,8 @@ def running(host: Host, family: Family) -> list[str]:
 
 def container_addresses(host: Host, family: Family, name: str) -> AddressSet:
     """Return the addresses of a container."""
-    container = host.containers[name]
-    found = [endpoint.address(family) for endpoint in container.endpoints.values()]
-    found += [
-        entry.address
-        for interface, entry in container.namespace.addresses(family)
-        if interface.kind != "loopback" and entry.scope != "link"
-    ]
-    return AddressSet.of(family, ((one, one) for one in found if one is not None))
+    found = host.containers[name].own_addresses(family)
+    return AddressSet.of(family, ((one, one) for one in found))
 
 
 def _of_name(host: Host, family: Family, name: str) -> AddressSet:

@@ -12,7 +12,7 @@ from iptsim.extensions.parameters import parse_protocol
 from iptsim.languages import Text, message, text_of
 from iptsim.packet import ICMP, ICMPV6, Family
 from iptsim.question import values
-from iptsim.sets.numbering import united
+from iptsim.ranges import united
 
 #: The states that a connection may have.
 STATES = ("new", "established", "related", "invalid", "untracked")
@@ -48,7 +48,7 @@ def read_ports(text: str) -> Ranges:
                 raise UsageError(message("{range} ends before it begins", range=values.quoted(part)))
         spans.append(span)
         start += len(part) + 1
-    return united(sorted(spans))
+    return united(spans)
 
 
 def read_state(text: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message, message_joined, message_many
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, protocol_name
-from iptsim.sets.numbering import Words, united
+from iptsim.ranges import united, without
+from iptsim.sets.numbering import Words
 from iptsim.sets.packets import PacketSet
 
 #: The protocols that are named on their own; all others may be "other protocols".
@@ -48,14 +49,14 @@ class Traffic:
         return bool(self.ports)
 
     def __sub__(self, other: Traffic) -> Traffic:
-        left = {number: _without(spans, other.ports.get(number, ())) for number, spans in self.ports.items()}
+        left = {number: without(spans, other.ports.get(number, ())) for number, spans in self.ports.items()}
         return Traffic({number: spans for number, spans in left.items() if spans})
 
     def __or__(self, other: Traffic) -> Traffic:
         numbers = self.ports.keys() | other.ports.keys()
         return Traffic(
             {
-                number: united(sorted((*self.ports.get(number, ()), *other.ports.get(number, ()))))
+                number: united((*self.ports.get(number, ()), *other.ports.get(number, ())))
                 for number in sorted(numbers)
             }
         )
@@ -69,7 +70,7 @@ class Traffic:
         """Return the traffic in words.
 
         Args:
-            asked: all traffic that is asked about.
+            asked: all traffic in question.
         """
         rest = asked - self
         if not rest and len(asked.ports) > len(_NAMED):
@@ -105,9 +106,9 @@ def _part(number: int, spans: Ranges, plainly: bool) -> Text:
     if number not in PORT_PROTOCOLS or spans == _ALL_PORTS:
         return name
     ports = _ranges(spans)
-    without = _ranges(_without(_ALL_PORTS, spans))
-    if len(without) < len(ports) and not plainly:
-        return message("{proto} (not {ports})", proto=name, ports=without)
+    others = _ranges(without(_ALL_PORTS, spans))
+    if len(others) < len(ports) and not plainly:
+        return message("{proto} (not {ports})", proto=name, ports=others)
     left = len(spans) - _SHOWN
     if left <= 0:
         return f"{name}/{ports}"
@@ -123,17 +124,3 @@ def _numbers(packets: PacketSet, key: str) -> Ranges:
     found = packets.values(key)
     assert not isinstance(found, Words)
     return found
-
-
-def _without(ranges: Ranges, gone: Ranges) -> Ranges:
-    left: list[tuple[int, int]] = []
-    for low, high in ranges:
-        for first, last in gone:
-            if last < low or first > high:
-                continue
-            if first > low:
-                left.append((low, first - 1))
-            low = last + 1
-        if low <= high:
-            left.append((low, high))
-    return tuple(left)

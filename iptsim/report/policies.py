@@ -118,11 +118,7 @@ def _dropping(ruleset: Ruleset) -> Iterator[Chain]:
 
 def ipv6_text(host: Host) -> str:
     """Return what there is of IPv6: addresses, rules, policies, forwarding, containers."""
-    addresses = [
-        printable(address_text(6, one.address))
-        for interface, one in host.namespace.addresses(6)
-        if interface.kind != "loopback" and one.scope != "link"
-    ]
+    addresses = [printable(address_text(6, one)) for one in host.namespace.outer_addresses(6)]
     containers = [printable(one.name) for one in host.containers.values() if one.running and one.address(6)]
     texts: list[Text] = [_ipv6_rules(host)]
     if addresses:

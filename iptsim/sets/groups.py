@@ -1,4 +1,4 @@
-"""Groups of containers that a host tells apart by their addresses alone, so that one can stand for all of them."""
+"""Groups of containers that a host tells apart by their addresses alone, so that one represents all of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Member(NamedTuple):
     address: int
 
 
-#: At least two containers; the first one stands for all.
+#: At least two containers; the first one represents all.
 Group = tuple[Member, ...]
 
 
@@ -91,11 +91,7 @@ def _shape(host: Host, namespaces: Namespaces, container: Container, family: Fam
     if container.network_mode.startswith("container:") or namespace.nftables or own_rules(namespace, family):
         return None
     (endpoint,) = container.endpoints.values()
-    own = [
-        entry.address
-        for interface, entry in namespace.addresses(family)
-        if interface.kind != "loopback" and entry.scope != "link"
-    ]
+    own = namespace.outer_addresses(family)
     if own != [endpoint.address(family)] or not _is_left_alone(namespaces, namespace, family):
         return None
     port = host.namespace.interfaces.get(endpoint.bridge_port or "")

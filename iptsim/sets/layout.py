@@ -14,8 +14,9 @@ from typing import Any
 from iptsim.extensions.constraints import Allowed, Masked, Names, Pattern, Ranges, Some
 from iptsim.languages import Text, message
 from iptsim.packet import Context, Family
+from iptsim.ranges import united
 from iptsim.sets.bdd import Engine
-from iptsim.sets.numbering import Numbering, united
+from iptsim.sets.numbering import Numbering
 
 _ADDRESS_BITS = {4: 32, 6: 128}
 #: Bits of an interface's number, of the number of another name, and of a number that is no field of the header.
@@ -70,7 +71,7 @@ class Place:
         return range(self.first, self.first + self.bits)
 
     def codes(self, names: Iterable[Hashable]) -> Ranges:
-        """Return the numbers that stand for some names."""
+        """Return the numbers of some names."""
         if not self.values:
             assert self.numbering is not None
             return self.numbering.numbers(names)
@@ -192,7 +193,7 @@ class Layout:
 
     def ranges(self, place: Place, ranges: Ranges) -> Any:
         """Return where the number of a field is in one of some ranges."""
-        spans = united(sorted((first, last) for first, last in ranges if first <= last))
+        spans = united(ranges)
         firsts = [first for first, _ in spans]
         true, false = self.engine.true, self.engine.false
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iptsim.address_sets import AddressSet
-from iptsim.extensions.constraints import Ranges
 from iptsim.packet import ICMP, ICMPV6, Family, protocol_name
-from iptsim.sets.numbering import Words, united
+from iptsim.ranges import complement, united
+from iptsim.sets.numbering import Words
 from iptsim.sets.packets import FieldValues, PacketSet
 
 #: The fields of a line, by their names in JSON, in the order in which they are shown.
@@ -25,7 +25,7 @@ FIELDS = {
 }
 #: The greatest number of a field that is no address.
 _GREATEST = {"proto": 0xFF, "sports": 0xFFFF, "dports": 0xFFFF}
-#: Protocols that are none in a family: 0, and the ICMP of the other one.
+#: Protocols that no packet of a family has: 0, and the ICMP of the other one.
 _FOREIGN: dict[Family, frozenset[tuple[int, int]]] = {
     4: frozenset({(0, 0), (ICMPV6, ICMPV6)}),
     6: frozenset({(0, 0), (ICMP, ICMP), (0, 1)}),
@@ -72,7 +72,7 @@ class PacketLine:
         found = self.values[name]
         if not isinstance(found, Words):
             greatest = _GREATEST.get(name, (1 << (32 if self.family == 4 else 128)) - 1)
-            excluded = _complement(found, greatest)
+            excluded = complement(found, greatest)
             if name == "proto":
                 # no packet has these in this family
                 excluded = tuple(span for span in excluded if span not in _FOREIGN[self.family])
@@ -145,10 +145,3 @@ def _united(name: str, group: Iterable[dict[str, FieldValues]]) -> dict[str, Fie
         span for one in values if not isinstance(one, Words) for span in one
     )
     return {**first, name: united(ranges)}
-
-
-def _complement(ranges: Ranges, greatest: int) -> Ranges:
-    """Return the numbers up to the greatest that are in no range."""
-    starts = [0, *(last + 1 for _, last in ranges)]
-    ends = [*(first - 1 for first, _ in ranges), greatest]
-    return tuple((first, last) for first, last in zip(starts, ends, strict=True) if first <= last)

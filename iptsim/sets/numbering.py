@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from iptsim.errors import UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import message
+from iptsim.ranges import united
 
 #: How many numbers a pattern reserves for names that become known later.
 _RESERVED = 16
@@ -48,7 +49,7 @@ class Numbering:
         Raises:
             UsageError: there are too many names.
         """
-        return united((number, number) for number in sorted(map(self._number, names)))
+        return united((number, number) for number in map(self._number, names))
 
     def matching(self, pattern: str) -> Ranges:
         """Return the numbers of the names that fit an interface pattern (`veth+`).
@@ -67,10 +68,10 @@ class Numbering:
             if isinstance(name, str) and name.startswith(beginning)
         )
         spans = (span for begin, span in self._free.items() if begin.startswith(beginning))
-        return united(sorted([*mentioned, *spans]))
+        return united([*mentioned, *spans])
 
     def named(self, ranges: Ranges) -> Words:
-        """Return the names that some numbers stand for."""
+        """Return the names with some numbers."""
         names = {
             name
             for name, number in self._numbers.items()
@@ -82,7 +83,7 @@ class Numbering:
         return Words(frozenset(names), others)
 
     def example(self, number: int) -> Any:
-        """Return a name that a number stands for."""
+        """Return a name with a number."""
         for name, known in self._numbers.items():
             if known == number:
                 return name
@@ -120,14 +121,3 @@ class Numbering:
             )
         self._free[region] = first, last - count
         self._free[beginning] = last - count + 1, last
-
-
-def united(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Return sorted ranges with neighbours made one."""
-    found: list[tuple[int, int]] = []
-    for first, last in ranges:
-        if found and first <= found[-1][1] + 1:
-            found[-1] = found[-1][0], max(found[-1][1], last)
-        else:
-            found.append((first, last))
-    return tuple(found)

@@ -10,8 +10,9 @@ from iptsim.errors import IptsimError, UsageError
 from iptsim.extensions.constraints import Ranges
 from iptsim.languages import Text, message
 from iptsim.packet import PORT_PROTOCOLS, TCP, address_text, protocol_name
+from iptsim.ranges import united
 from iptsim.sets.layout import Layout, Place
-from iptsim.sets.numbering import Words, united
+from iptsim.sets.numbering import Words
 from iptsim.shown import made
 
 if TYPE_CHECKING:

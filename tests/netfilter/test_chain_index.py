@@ -12,10 +12,11 @@ from iptsim.errors import IptsimError
 from iptsim.extensions.constraints import Constraint, Masked, packet_field
 from iptsim.host.model import Host
 from iptsim.netfilter import program
-from iptsim.netfilter.chain_index import _prefixes, outside, united
+from iptsim.netfilter.chain_index import _prefixes
 from iptsim.netfilter.trace import Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.question.model import Question
+from iptsim.ranges import complement, within
 from tests.netfilter.random_rules import random_fields, random_host
 
 
@@ -120,5 +121,5 @@ def test_a_mask_with_gaps_is_no_prefix() -> None:
 
 
 def test_ranges() -> None:
-    assert united([(5, 6), (0, 2), (7, 9), (250, 999)], 255) == [(0, 2), (5, 9), (250, 255)]
-    assert outside([(0, 2), (5, 9)], 10) == [(3, 4), (10, 10)]
+    assert list(within([(5, 6), (0, 2), (7, 9), (250, 999)], 255)) == [(0, 2), (5, 9), (250, 255)]
+    assert list(complement([(0, 2), (5, 9)], 10)) == [(3, 4), (10, 10)]
