@@ -20,7 +20,7 @@ from iptsim.host.model import Host
 from iptsim.packet import FAMILIES, address_text
 
 SCHEMA = "iptsim.hosts/1"
-#: Of how many outliers the rules are told.
+#: The number of outliers whose rules are shown.
 SHOWN = 100
 #: The share of a group that makes a rule common, and the share up to which it is rare; how small a group may be.
 _COMMON, _RARE, _SMALLEST = 0.8, 0.2, 3

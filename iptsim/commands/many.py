@@ -255,7 +255,7 @@ def _start(lang: str) -> None:
     from iptsim.languages import use_language
 
     use_language(lang)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- warnings of 10,000 hosts help nobody; errors are results
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- warnings of 10,000 hosts help no one; errors are results
     gc.disable()
 
 

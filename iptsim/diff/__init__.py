@@ -1,1 +1,1 @@
-"""Two hosts compared: which packets are treated differently, and which differences of their rules are none."""
+"""Two hosts compared: packets that are treated differently, and differences of rules that make no difference."""

@@ -19,7 +19,7 @@ from iptsim.packet import Family
 #: What may differ, the least first.
 Kind = Literal["counters", "comments", "order", "rules", "policies", "chains", "host"]
 KINDS: tuple[Kind, ...] = ("counters", "comments", "order", "rules", "policies", "chains", "host")
-#: Differences of these kinds alone are none to a packet.
+#: Differences of these kinds alone make none to a packet.
 _HARMLESS = frozenset({"counters", "comments"})
 _COMMENT = re.compile(r' -m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)')
 #: Rules between the first and the last difference of a chain that are aligned; of more, only their number is compared.

@@ -47,7 +47,7 @@ def _end(family: int, flow: Flow) -> str:
 
 
 def _is_shown(host: Host) -> Iterator[bool]:
-    """Yield for each rule whether it is a real one; others stand for rules that are not shown."""
+    """Yield for each rule whether it is a real one; others represent rules that are not shown."""
     for ruleset in host.rulesets.values():
         for rule in ruleset.rules():
             yield not is_gap(rule.target)

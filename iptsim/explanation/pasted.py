@@ -13,7 +13,7 @@ from iptsim.languages import Text, message, message_many, message_sentences
 from iptsim.owners.log_prefixes import logged_by
 from iptsim.owners.rules import authorship
 
-#: So many TRACE lines are told.
+#: The limit on TRACE lines in an answer.
 _MOST = 60
 
 

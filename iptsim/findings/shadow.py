@@ -81,7 +81,7 @@ def _dead_rules(scene: Scene, traffic: Traffic) -> list[_Dead]:
 
 
 def _is_repeated(dead: DeadRule) -> bool:
-    """Return whether a rule of Docker's stands there twice: dockerd never writes one again that it finds."""
+    """Return whether one of Docker's rules is there twice: dockerd never writes one again that it finds."""
     return is_dockers(dead.rule) and any(rule.text == dead.rule.text for rule in dead.hidden_by)
 
 

@@ -209,7 +209,7 @@ def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArra
 def _octets(
     digits: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
 ) -> tuple[_Int, NDArray[np.bool_]]:
-    """Return the numbers between places of texts, and which of them are octets."""
+    """Return the numbers between places of texts, and which of them are bytes."""
     length = end - begin
     one = digits[np.maximum(end - 1, 0)]
     ten, hundred = digits[np.maximum(end - 2, 0)], digits[np.maximum(end - 3, 0)]

@@ -1,4 +1,4 @@
-"""Where addresses and ports are told apart: by what is known of a host, and by its rules.
+"""Where addresses and ports are distinguished: by what is known of a host, and by its rules.
 
 Numbers in the same ranges are alike. What the walk asks about an address besides the rules are the routes, the
 interfaces, the containers and the sockets of the host, and the addresses that the kernel treats specially: their
@@ -111,7 +111,7 @@ class _Marks:
             self.address(family, first, first | (1 << BITS[family] - length) - 1)
 
     def network(self, text: str) -> None:
-        """Tell the addresses of a network apart; a text that is none is left out."""
+        """Tell the addresses of a network apart; any other text is left out."""
         try:
             network = ip_network(text.partition("%")[0], strict=False)
         except ValueError:

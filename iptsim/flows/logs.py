@@ -1,4 +1,4 @@
-"""Opening logs: the format is told by the content."""
+"""Opening logs: the format is recognised by the content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iptsim.reading import open_regular
 
 #: Records of a batch.
 SIZE = 1 << 18
-#: Bytes from which the format is told.
+#: Bytes by which the format is recognised.
 _HEAD = 1 << 16
 
 _PCAP = (

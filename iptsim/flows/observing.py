@@ -1,4 +1,4 @@
-"""What a walk asked about the addresses and ports of its packet, so that it can be asked about others."""
+"""What a walk asked about the addresses and ports of its packet, so that they can be tested for others."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Evaluation:
 
 
 class Uneven:
-    """That something was asked that kinds do not tell: each packet must be walked."""
+    """That something was tested that kinds do not tell: each packet must be walked."""
 
 
 #: What a walk asked.
@@ -110,7 +110,7 @@ class Observed:
     Args:
         packet: the packet of the record; of ports that it does not give None.
         chains: the chains as matrices, kept for all walks.
-        kinds: which conditions of a rule are to be asked for other packets, kept for all walks.
+        kinds: which conditions of a rule are to be tested for other packets, kept for all walks.
 
     Attributes:
         asked: what the walk asked, in order.
@@ -193,7 +193,7 @@ def _outcome(truth: object) -> int:
 
 
 class Questions:
-    """Which conditions of a rule must be asked for other packets as well.
+    """Which conditions of a rule must be tested for other packets as well.
 
     Attributes:
         rule: the rule, so that it is kept.

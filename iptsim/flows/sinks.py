@@ -27,7 +27,7 @@ class Sink(Protocol):
         """Return how much was written: bytes, or files."""
 
     def close(self) -> None:
-        """Write no more."""
+        """Stop writing."""
 
 
 def open_sink(name: str, position: int | None) -> Sink:

@@ -96,7 +96,7 @@ class VectorChain:
         found = self._matrices.get(key)
         if found is not None:
             return found
-        # all numbers of a kind are in a range, or none is: its example stands for them
+        # all numbers of a kind are in a range, or none is: its example represents them
         examples = self._kinds(key[0]).examples
         alike = self._conditions[key].values()
         tested = 0

@@ -113,7 +113,7 @@ class _Part(NamedTuple):
     Attributes:
         fate: what happens to the class.
         packets: those of its packets.
-        reached: the sources and ports that they stand for, without the address that they are sent to.
+        reached: the sources and ports that they represent, without the address that they are sent to.
     """
 
     fate: Fate

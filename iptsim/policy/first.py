@@ -25,7 +25,7 @@ _MOST_LISTED, _MOST_GROUPED = 4, 400
 #: Networks whose containers are compared with each other.
 _MOST_NETWORKS = 12
 _PLAIN = re.compile(r"[A-Za-z][\w./@-]*|[0-9]+(?:[./-][\w./-]+)?", re.ASCII)
-#: Addresses that are none of the host's, the containers' or the internet's.
+#: Addresses that are not the host's, the containers' or the internet's.
 _ELSEWHERE = "elsewhere"
 #: Texts that YAML takes for something else.
 _OTHER = re.compile(r"(?i)true|false|null|yes|no|on|off|0[xo]\w*")

@@ -286,7 +286,7 @@ def parse_service(text: str) -> Service:
     ['443/tcp', '80/tcp', '53/udp', '8000-8100/tcp', 'icmp', '8/icmp', 'any']
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is something else.
         NoSuchWord: there is no such protocol.
     """
     if text == "any":

@@ -59,7 +59,7 @@ class Reaching(Framed):
         family: of the packets, 4 or 6.
         source / target: the ends as they were given; None for any.
         state: the state of the packets' connections.
-        asked: the protocols and ports that are asked about.
+        asked: the protocols and ports in question.
         addresses: the addresses of each endpoint.
         only_open: only what gets in is left.
         classes: the packets that are treated alike, by sender and receiver; the largest of them last.
@@ -221,7 +221,7 @@ def reach(
 
 
 def _senders(host: Host, family: Family, source: End | None) -> list[str]:
-    """Return the senders that are asked about: all endpoints, or those that belong to one end."""
+    """Return the senders in question: all endpoints, or those that belong to one end."""
     if source is None:
         return [*_FIRST, *running(host, family)]
     return [source.interface] if source.interface else [*source.names, *source.addresses.prefixes()]
@@ -240,7 +240,7 @@ def _places(host: Host, family: Family, target: Target | None) -> list[str]:
 def _asked(
     space: Space, proto: str | int | None, dport: str | int | None, target: Target | None
 ) -> PacketSet:
-    """Return the packets of the protocol and the ports that are asked about."""
+    """Return the packets of the protocol and the ports in question."""
     asked = space.everything
     if target is not None and target.proto is not None:
         proto = target.proto
@@ -274,7 +274,7 @@ def made(
         found: the fates of all packets.
         source / target: the ends; None for any.
         state: the state of the connections.
-        asked: the packets that are asked about.
+        asked: the packets in question.
     """
     names = Names.of(host, space.family)
     kept = (selected(space, fate, source, target, asked) for fate in found)

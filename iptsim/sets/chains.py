@@ -76,7 +76,7 @@ class Summary:
     Attributes:
         node: the chain.
         entry: the state: the fields that rules have rewritten before.
-        parts: how packets leave it, and functions that return some of those that do: what nobody asks for is not
+        parts: how packets leave it, and functions that return some of those that do: what is not needed is not
             computed, and often large.
         rules: its rules, in order.
     """
@@ -301,7 +301,7 @@ class Chains:
         """Return those of some packets that a chain, when it is called for the so-manieth time, ends in one way."""
         packets = called.leaving(outcome)
         if times > 1 and self.space.anew and packets:
-            # what the chain decides is decided anew
+            # what the chain decides is decided again
             layout = self.space.layout
             packets = packets.substituted(
                 {
@@ -390,7 +390,7 @@ class Chains:
         return found.substituted(rewriting.replacements(self.space.layout))
 
     def _anew_in(self, summary: Summary, outcome: Outcome) -> list[str]:
-        """Return what is decided anew each time that a packet passes a chain, and that an outcome depends on."""
+        """Return what is decided again each time that a packet passes a chain, and that an outcome depends on."""
         key = summary, outcome
         if key not in self._anew:
             self._anew[key] = [one for one in summary.leaving(outcome).fields if one in self.space.anew]
@@ -451,7 +451,7 @@ def _is_plain(predicate: Predicate) -> bool:
 
 
 def _decides(predicate: Predicate) -> bool:
-    """Return whether a condition may be decided anew at each place."""
+    """Return whether a condition may be decided separately at each place."""
     return predicate.constraint is None or _unsteady(predicate.constraint)
 
 

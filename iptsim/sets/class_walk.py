@@ -134,7 +134,7 @@ class Decisions(Choices):
 
 
 class ClassWalk:
-    """A class of packets on its way, beside the walk of the packet that leads it.
+    """A class of packets, beside the walk of the packet that leads it.
 
     Attributes:
         packets: the class: the packets, as they arrived, that have gone the same way so far.

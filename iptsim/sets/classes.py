@@ -62,9 +62,9 @@ def address_classes(
         table: the chain's table.
         chain: the chain.
         proto: the protocol.
-        dport: the port that is asked for; None for any.
-        sport: the port that it is asked from; None for any.
-        unknown: what becomes of packets about which something is undecided: a rate, an Ethernet address ...
+        dport: the destination port; None for any.
+        sport: the source port; None for any.
+        unknown: what happens to packets about which something is undecided: a rate, an Ethernet address ...
 
     Raises:
         UsageError: there is no such chain.

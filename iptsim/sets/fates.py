@@ -140,7 +140,7 @@ class Fate:
 
 
 class Fates(Sequence[Fate]):
-    """The fates of all packets that were asked about; each packet has one of them.
+    """The fates of all packets in question; each packet has one of them.
 
     Attributes:
         host: the host.
@@ -225,7 +225,7 @@ class Fates(Sequence[Fate]):
         return addressed(self.space, self.host, receiver, "dst")
 
     def of(self, packet: Mapping[str, Any]) -> Fate | None:
-        """Return the fate of a packet, given by its fields; None if it was not asked about."""
+        """Return the fate of a packet, given by its fields; None if it is not in question."""
         return next((fate for fate in self._all if packet in fate.packets), None)
 
     # -- from classes to fates ----------------------------------------------------------------------------

@@ -201,7 +201,7 @@ class PythonEngine:
     def _rebuilt(
         self, function: PythonFunction, last: int, step: Callable[[int, int, int], int], *, signed: bool
     ) -> PythonFunction:
-        """Return a function made anew from its end: each variable up to `last` by a step.
+        """Return a function made again from its end: each variable up to `last` by a step.
 
         Args:
             signed: the complement of a function is not made of its complemented halves.

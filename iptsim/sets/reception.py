@@ -14,7 +14,7 @@ from iptsim.netfilter.steps import Delivery
 from iptsim.netfilter.trace import Leg
 from iptsim.packet import TCP, UDP, Packet
 
-#: A protocol without ports, which stands for all protocols that are not named.
+#: A protocol without ports, which represents all protocols that are not named.
 OTHER = 253
 
 

@@ -2,7 +2,7 @@
 
 Whatever the kernel decides by an address outside of the rules, it decides by comparing it with prefixes: those of
 routes, of the interfaces' addresses, of `ip rule`, of a few special networks. Addresses that are in the same of these
-prefixes are treated alike, so one of them can stand for all. As prefixes are nested or disjoint, the longest of them
+prefixes are treated alike, so one of them represents all. As prefixes are nested or disjoint, the longest of them
 that holds an address names its region.
 """
 

@@ -59,7 +59,7 @@ class Rewriting(NamedTuple):
         return number, mask
 
     def replacements(self, layout: Layout) -> dict[int, PacketSet]:
-        """Return what each variable of a rewritten field stands for."""
+        """Return what each variable of a rewritten field means."""
         engine, found = layout.engine, {}
         for key, bits in self.fields:
             for variable, bit in zip(layout.places[key].variables, bits, strict=True):

@@ -153,7 +153,7 @@ class Classes:
         self._of_groups: dict[Any, list[Class]] = {}
         outside = outside_address(land.host, land.family)
         facing = self._picked(land.host.namespace, outside)
-        #: what a packet that stands for others has if it may
+        #: what a packet that represents others has if it may
         self._usual = [
             ("proto", TCP),
             ("sport", DEFAULT_SPORT),

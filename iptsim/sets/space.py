@@ -60,7 +60,7 @@ class Space:
         self.nothing = PacketSet(self.layout, self.engine.false)
         self._conditions: dict[Hashable, PacketSet] = {}
         self._fresh = 0
-        #: the decisions that are made anew at each place, by the key of their place in the layout
+        #: the decisions that are made separately at each place, by the key of their place in the layout
         self.anew: set[str] = set()
         #: the decisions whether packets have a field
         self.presences: set[str] = set()
@@ -156,7 +156,7 @@ class Space:
         return found
 
     def decision(self, key: tuple[Any, ...], why: Text, place: Hashable) -> PacketSet:
-        """Return the packets for which a decision goes one way; with an empty key it is made anew at each place."""
+        """Return the packets for which a decision goes one way; with an empty key, each place makes its own."""
         if key:
             return self.undecided(key, why)
         if place is None:

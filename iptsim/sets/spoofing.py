@@ -42,7 +42,7 @@ def spoofed_sources(
 
 
 def sources_behind(namespace: Namespace, family: Family) -> dict[str, AddressSet]:
-    """Return by interface the addresses to which its routes lead: what comes from there has one of them."""
+    """Return by interface the addresses to which its routes lead: packets from there have one of them."""
     found: dict[str, AddressSet] = {}
     taken = AddressSet(family)
     routes = [route for route in routes_of(namespace, family) if route.table in ("main", "default")]

@@ -129,7 +129,7 @@ class Traffic:
 
     def _forget(self, packets: PacketSet, node: Node) -> PacketSet:
         """Return packets without what was decided about them before, apart from what a chain tests as well."""
-        # what is decided anew is another decision there
+        # what is decided again is another decision there
         kept = self.chains.decisions(node) - self.space.anew
         if kept not in self._forgotten:
             layout = self.space.layout

@@ -22,7 +22,7 @@ Bits = tuple[Any, ...]
 #: The fields that differ from those on arrival.
 Header = Mapping[str, Bits]
 
-#: So many addresses or ports of a range are told apart; of a larger one, only the first stands for all.
+#: So many addresses or ports of a range are distinguished; of a larger one, only the first represents all.
 MOST_CHOICES = 256
 
 

@@ -62,7 +62,7 @@ def test_addresses_are_read_as_inet_pton_reads_them(texts: tuple[str | None, ...
 
 
 def test_columns_of_other_types() -> None:
-    """Numbers of IPv4, dictionaries, IPv6 and names; a port that is none."""
+    """Numbers of IPv4, dictionaries, IPv6 and names; a text that is no port."""
     host = load_host(PUBLISHED)
     columns = {
         "src": pa.array([0xAC110003, 0xC0000214], pa.uint32()),

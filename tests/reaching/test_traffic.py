@@ -31,7 +31,7 @@ TCP, UDP, ICMP = 6, 17, 1
         (of(TCP), EVERY, "tcp"),
         (of(TCP) | of(UDP), EVERY, "tcp, udp"),
         (of(47), EVERY, "gre"),
-        # of what is asked
+        # of the traffic in question
         (of(TCP, (80, 80)), of(TCP, (80, 80)), "tcp/80"),
         (of(TCP, (0, 79), (81, 65535)), of(TCP), "tcp (not 80)"),
     ],

@@ -100,7 +100,7 @@ def test_without_a_field_and_at_a_value(space: Space) -> None:
     assert (web & lan).at("dport", 80) == lan
     assert (web & lan).at("dport", 81) == space.nothing
     assert (web & lan).only("dport") == web
-    # 10.0.0.0/8 whatever the last octet: NETMAP keeps it
+    # 10.0.0.0/8 whatever the last byte: NETMAP keeps it
     assert lan.at("src", 0x0A000000, 0xFF000000) == space.everything
 
 

@@ -178,7 +178,7 @@ def _tables(
     Args:
         names: of the columns; None if the first line has them.
         comment: what begins a line that is left out.
-        nulls: what stands for no value.
+        nulls: what represents a missing value.
         ragged: rows with another number of columns are left out; else each is a record with an error.
     """
     wrong: list[dict[str, Any]] = []

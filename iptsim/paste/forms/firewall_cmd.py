@@ -77,7 +77,7 @@ def _zone(lines: list[Line], at: int, command: Command | None) -> tuple[Zone | N
         if found := _FIELD.match(text):
             current = found["name"]
             value = found["value"]
-            # the first of these may stand behind the colon
+            # the first of these may follow the colon
             entries = [value] if current in ("forward-ports", "rich rules") and value else value.split()
             zone.fields[current] = entries
         elif current in ("forward-ports", "rich rules") and _ENTRY.match(text):

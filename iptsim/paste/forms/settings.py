@@ -11,7 +11,7 @@ from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
 from iptsim.yaml_file import read_yaml
 
-#: Keys of daemon.json by which it is told from other JSON (dockerd(8)).
+#: Keys of daemon.json by which it differs from other JSON (dockerd(8)).
 _DAEMON = frozenset({
     "allow-direct-routing", "bip", "bridge", "data-root", "debug", "default-address-pools",
     "default-gateway", "default-network-opts", "dns", "dns-opts", "dns-search", "exec-opts", "experimental",
