@@ -253,7 +253,7 @@ class Connection:
     secmark: str | None = None
     expires: int | None = None
     packets: dict[Direction, int] | None = None
-    octets: dict[Direction, int] | None = None
+    bytes: dict[Direction, int] | None = None
     nat_done: frozenset[str] = frozenset()
 
     def copy(self) -> Connection:

@@ -174,11 +174,11 @@ class Redactor:
 
     def mac(self, text: str) -> str:
         """Return what represents a MAC address; the bits for groups and local addresses stay."""
-        octets = bytes.fromhex(text.replace(":", ""))
-        if octets[0] & 1 or not any(octets):
+        address = bytes.fromhex(text.replace(":", ""))
+        if address[0] & 1 or not any(address):
             return text
-        digest = hashlib.blake2b(octets, key=self._key[:64], digest_size=6).digest()
-        mixed = bytes([octets[0] & 3 | digest[0] & 0xFC, *digest[1:]])
+        digest = hashlib.blake2b(address, key=self._key[:64], digest_size=6).digest()
+        mixed = bytes([address[0] & 3 | digest[0] & 0xFC, *digest[1:]])
         return ":".join(f"{octet:02x}" for octet in mixed)
 
     def name(self, text: str) -> str:

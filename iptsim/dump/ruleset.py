@@ -44,10 +44,10 @@ class Counters(NamedTuple):
     """The packet and byte counters of a rule or policy: `[packets:bytes]`."""
 
     packets: int
-    octets: int
+    bytes: int
 
     def __str__(self) -> str:
-        return f"[{self.packets}:{self.octets}]"
+        return f"[{self.packets}:{self.bytes}]"
 
 
 @dataclass(slots=True)

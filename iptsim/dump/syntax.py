@@ -52,8 +52,8 @@ _ZERO = Counters(0, 0)
 def _counters(text: str) -> Counters:
     if text == "[0:0]":
         return _ZERO
-    packets, _, octets = text[1:-1].partition(":")
-    return Counters(int(packets), int(octets))
+    packets, _, size = text[1:-1].partition(":")
+    return Counters(int(packets), int(size))
 
 
 def read_counters(text: str) -> Counters | None:

@@ -190,7 +190,7 @@ def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
     begin = starts
     for octet in range(4):
         end = stops[octet::3] if octet < 3 else ends
-        value, valid = _octets(digits, begin, end)
+        value, valid = _byte_numbers(digits, begin, end)
         fine &= valid
         whole = whole << 8 | value
         begin = end + 1
@@ -206,7 +206,7 @@ def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArra
     return bool((dots[::3] >= starts).all() and (dots[2::3] < ends).all())
 
 
-def _octets(
+def _byte_numbers(
     digits: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
 ) -> tuple[_Int, NDArray[np.bool_]]:
     """Return the numbers between places of texts, and which of them are bytes."""

@@ -172,5 +172,5 @@ def _counters(host: Host, decider: Decider) -> dict[str, int] | None:
             if position > len(chain.rules) or chain.rules[position - 1].text != text:
                 continue
             found = chain.rules[position - 1].counters
-        return None if found is None else {"packets": found.packets, "bytes": found.octets}
+        return None if found is None else {"packets": found.packets, "bytes": found.bytes}
     return None

@@ -92,12 +92,12 @@ def read_source(path: str | Path, *, any_text: bool = False) -> Source:
             a capture.
     """
     if str(path) == "-":
-        return _from_octets("<stdin>", _standard_input(), any_text)
+        return _from_bytes("<stdin>", _standard_input(), any_text)
     if os.path.isdir(path):
         files = _read_directory(Path(path))
         texts = _texts_of(Path(path)) if any_text and not _has_dump(files) else {}
         return _checked(Source(str(path), files, texts=texts))
-    return _from_octets(str(path), read_file(path), any_text)
+    return _from_bytes(str(path), read_file(path), any_text)
 
 
 def text_source(name: str, text: str) -> Source:
@@ -148,7 +148,7 @@ def _texts_of(path: Path) -> dict[str, bytes]:
     return found
 
 
-def _from_octets(name: str, data: bytes, any_text: bool) -> Source:
+def _from_bytes(name: str, data: bytes, any_text: bool) -> Source:
     texts: dict[str, bytes] = {}
     try:
         if data.startswith(b"PK\x03\x04"):

@@ -80,7 +80,7 @@ def _entry(line: str) -> ConntrackEntry:
             status=frozenset(_status(original, reply, flags)),
             secmark=both.get("secctx"),
             packets=_counts(one, two, "packets"),
-            octets=_counts(one, two, "bytes"),
+            bytes=_counts(one, two, "bytes"),
             nat_done=frozenset({"src", "dst"}),
         ),
         state,

@@ -185,7 +185,7 @@ def _copy_details(stated: StatedConnection, connection: Connection) -> None:
     if stated.packets is not None:
         connection.packets = {"original": stated.packets, "reply": stated.packets}
     if stated.bytes is not None:
-        connection.octets = {"original": stated.bytes, "reply": stated.bytes}
+        connection.bytes = {"original": stated.bytes, "reply": stated.bytes}
 
 
 def _flow(stated: StatedFlow, packet: Packet, name: str) -> Flow:

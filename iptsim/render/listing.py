@@ -129,8 +129,8 @@ def _heading(chain: Chain, references: int, verbose: bool, exact: bool) -> str:
         return f"Chain {chain.name} ({references} references)"
     counted = ""
     if verbose:
-        packets, octets = (_number(number, exact).strip() for number in chain.counters or _ZERO)
-        counted = f" {packets} packets, {octets} bytes"
+        packets, size = (_number(number, exact).strip() for number in chain.counters or _ZERO)
+        counted = f" {packets} packets, {size} bytes"
     return f"Chain {chain.name} (policy {chain.policy or 'ACCEPT'}{counted})"
 
 
@@ -148,8 +148,8 @@ def _line(rule: Rule, form: ListingForm, verbose: bool, numbers: bool, exact: bo
     given = rule.parameters
     text = f"{rule.position:<4} " if numbers else ""
     if verbose:
-        packets, octets = rule.counters or _ZERO
-        text += f"{_number(packets, exact)} {_number(octets, exact)} "
+        packets, size = rule.counters or _ZERO
+        text += f"{_number(packets, exact)} {_number(size, exact)} "
     target = rule.target_name
     if isinstance(rule.target, Target):
         target = rule.target.listed_name or target

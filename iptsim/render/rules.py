@@ -104,7 +104,7 @@ def rule_json(rule: Rule, host: Host | None = None) -> dict[str, Any]:
         "text": rule.text,
         "words": rule_words(rule),
         "packets": rule.counters.packets if rule.counters is not None else None,
-        "octets": rule.counters.octets if rule.counters is not None else None,
+        "octets": rule.counters.bytes if rule.counters is not None else None,
         "owner": owner,
         **role_json(role),
     }
@@ -176,8 +176,8 @@ def _owner_text(owner: str) -> str:
 def _counted(counters: Counters | None) -> str:
     if counters is None:
         return ""
-    if counters.octets:
+    if counters.bytes:
         return " · " + say(
-            "{packets:,} packets, {size:,} bytes", packets=counters.packets, size=counters.octets
+            "{packets:,} packets, {size:,} bytes", packets=counters.packets, size=counters.bytes
         )
     return " · " + say("{packets:,} packets", packets=counters.packets)

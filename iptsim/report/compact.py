@@ -89,7 +89,7 @@ class Traces:
         if rule.line:
             out["l"] = rule.line
         if rule.counters is not None:
-            out["k"] = [rule.counters.packets, rule.counters.octets]
+            out["k"] = [rule.counters.packets, rule.counters.bytes]
         if isinstance(rule.target, Jump):
             out["j"] = printable(rule.target.chain)
         if role is not None:

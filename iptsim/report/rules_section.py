@@ -212,6 +212,6 @@ def _counters(counters: Counters | None) -> str:
     if counters is None:
         return ""
     packets = say_many("{count} packet", "{count} packets", counters.packets)
-    if not counters.octets:
+    if not counters.bytes:
         return packets
-    return say("{packets}, {size} bytes", packets=packets, size=f"{counters.octets:,}")
+    return say("{packets}, {size} bytes", packets=packets, size=f"{counters.bytes:,}")

@@ -120,7 +120,7 @@ def contexts(random: Random, family: Family, protocol: int | None) -> Iterator[C
             related=random.random() < 0.3,
             master_helper=random.choice((None, "ftp")),
             packets={"original": 3, "reply": 2},
-            octets={"original": 300, "reply": 2},
+            bytes={"original": 300, "reply": 2},
         )
         yield Context(
             packet,

@@ -607,9 +607,7 @@ class TestConnection:
         ],
     )
     def test_connbytes_adds_the_packet(self, amount: str, mode: str, side: str, expected: bool) -> None:
-        connection = connection4(
-            packets={"original": 10, "reply": 5}, octets={"original": 1000, "reply": 500}
-        )
+        connection = connection4(packets={"original": 10, "reply": 5}, bytes={"original": 1000, "reply": 500})
         context = context_of(UDP40, state="ESTABLISHED", connection=connection)
         clause = f"-m connbytes --connbytes {amount} --connbytes-dir {side} --connbytes-mode {mode}"
         assert holds(clause, context) is expected

@@ -446,9 +446,9 @@ def group_mac(address: str) -> str | None:
     if ":" in address:
         packed = ipaddress.ip_address(address).packed
         return "33:33:" + packed[12:].hex(":") if packed[0] == 0xFF else None
-    octets = [int(part) for part in address.split(".")]
-    if 224 <= octets[0] <= 239:
-        return f"01:00:5e:{octets[1] & 127:02x}:{octets[2]:02x}:{octets[3]:02x}"
+    numbers = [int(part) for part in address.split(".")]
+    if 224 <= numbers[0] <= 239:
+        return f"01:00:5e:{numbers[1] & 127:02x}:{numbers[2]:02x}:{numbers[3]:02x}"
     return "ff:ff:ff:ff:ff:ff" if address == "255.255.255.255" else None
 
 

@@ -195,7 +195,7 @@ def test_every_rule_is_there_with_its_words_and_counters() -> None:
     counted = [row[3] for row in listed if len(row) > 3]
     assert counted == [
         say_many("{count} packet", "{count} packets", one.counters.packets)
-        + (f", {one.counters.octets:,} bytes" if one.counters.octets else "")
+        + (f", {one.counters.bytes:,} bytes" if one.counters.bytes else "")
         for one in rules
         if one.counters is not None
     ]

@@ -66,10 +66,10 @@ def _measure(context: Context, mode: _Mode, side: _Side) -> int | Unknown | None
     connection, packet = context.connection, context.packet
     if connection is None:
         return None
-    packets, octets = connection.packets, connection.octets
+    packets, sizes = connection.packets, connection.bytes
     if context.state == "NEW" and "CONFIRMED" not in connection.status:
-        packets = octets = {"original": 0, "reply": 0}
-    if (packets is None and mode != "bytes") or (octets is None and mode != "packets"):
+        packets = sizes = {"original": 0, "reply": 0}
+    if (packets is None and mode != "bytes") or (sizes is None and mode != "packets"):
         return Unknown(
             message("the {what} that the connection has carried", what=_UNITS[mode]),
             message("its line in conntrack.txt"),
@@ -80,7 +80,7 @@ def _measure(context: Context, mode: _Mode, side: _Side) -> int | Unknown | None
     is_counted = context.state != "RELATED" or connection.related
     current = is_counted and context.direction in sides
     count = sum((packets or {}).get(side, 0) for side in sides) + current
-    total = sum((octets or {}).get(side, 0) for side in sides) + current * packet.length
+    total = sum((sizes or {}).get(side, 0) for side in sides) + current * packet.length
     if mode == "packets":
         return count
     if "length" in packet.defaults and current:

@@ -17,10 +17,10 @@ from iptsim.paste.tables import family_of_text, table_of_rules
 
 _TABLE = re.compile(r"\s*\*(filter|nat|mangle|raw|security)\s*$")
 _CHAIN = re.compile(
-    r"\s*:(?P<name>[^\s:]+)\s+(?P<policy>[A-Z]+|-)(?:\s+\[(?P<packets>\d+):(?P<octets>\d+)\])?"
+    r"\s*:(?P<name>[^\s:]+)\s+(?P<policy>[A-Z]+|-)(?:\s+\[(?P<packets>\d+):(?P<bytes>\d+)\])?"
 )
 _RULE = re.compile(
-    r"\s*(?:\[(?P<packets>\d+):(?P<octets>\d+)\]\s*)?"
+    r"\s*(?:\[(?P<packets>\d+):(?P<bytes>\d+)\]\s*)?"
     r"(?P<rule>-(?:[AIDRNPXFEZ]\s+\S|[FXZ]\s*$)|--(?:append|insert|delete|replace|new-chain|policy|flush)\s+\S)"
 )
 _COMMIT = re.compile(r"\s*COMMIT\s*$")
@@ -109,7 +109,7 @@ class _Reader:
 
     def _chain(self, found: re.Match[str], line: Line) -> None:
         rules = self._opened()
-        counters = Counters(int(found["packets"]), int(found["octets"])) if found["packets"] else None
+        counters = Counters(int(found["packets"]), int(found["bytes"])) if found["packets"] else None
         policy = found["policy"] if found["policy"] != "-" else None
         rules.items.append(ChainItem(found["name"], policy, counters, line.number))
         rules.fragment = False
@@ -138,7 +138,7 @@ class _Reader:
         if end > self.at + 1:
             words = words_of_rule(text[found.start("rule") :])
         self.at = end
-        counters = Counters(int(found["packets"]), int(found["octets"])) if found["packets"] else None
+        counters = Counters(int(found["packets"]), int(found["bytes"])) if found["packets"] else None
         if letter == "-P" and len(words) > 2:
             more = re.search(r"-c (\d+) (\d+)", text)
             counters = Counters(int(more[1]), int(more[2])) if more else None
