@@ -33,7 +33,7 @@ from iptsim.commands import (
     rules,
     whatif,
 )
-from iptsim.commands.common import BAD, INTERNAL, complain
+from iptsim.commands.common import BAD, INTERNAL, add_language, complain
 from iptsim.commands.parsing import Parser
 from iptsim.errors import IptsimError, printable
 from iptsim.languages import known_language, language, language_of_locale, looked_up, say
@@ -183,6 +183,7 @@ def make_parser() -> argparse.ArgumentParser:
         version=f"iptsim {iptsim.__version__}",
         help=say("show the version and exit"),
     )
+    add_language(parser)
     commands = parser.add_subparsers(title=say("commands"), required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)

@@ -75,6 +75,8 @@ def test_the_command_line_follows_the_locale(
     chinese = capsys.readouterr().out
     main([*QUESTION, "--lang", "en"])
     assert capsys.readouterr().out == english
+    main(["--lang", "en", *QUESTION])
+    assert capsys.readouterr().out == english
     assert "icc 已關閉，而且 client 沒有連到 web 的 link。" in chinese
 
 

@@ -25,6 +25,8 @@ from iptsim.packet import Family, parse_address
 
 _BRIDGE_NF = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 _SYSCTL = re.compile(r"[\w./-]+")
+#: The value of a kernel parameter that is a number, or several of them.
+_NUMBERS = re.compile(r"-?\d+(\s+-?\d+)*", re.ASCII)
 
 
 class ChangedHost:
@@ -147,7 +149,11 @@ def _sysctl(host: Host, value: str, family: Family) -> Host:
     name, equals, text = value.partition("=")
     if not equals or not _SYSCTL.fullmatch(name.strip()):
         raise ValueError(message("expected NAME=VALUE, such as net.ipv4.ip_forward=0"))
-    return _with_sysctls(host, {name.strip(): text.strip()})
+    name, text = name.strip(), text.strip()
+    present = host.namespace.sysctl(name, "0")
+    if _NUMBERS.fullmatch(present) and not _NUMBERS.fullmatch(text):
+        raise ValueError(message("{name} is a number, not {text}", name=name, text=repr(text)))
+    return _with_sysctls(host, {name: text})
 
 
 # -- rules -----------------------------------------------------------------------------------------

@@ -91,6 +91,11 @@ def add_source(parser: argparse.ArgumentParser, *, several: bool = False) -> Non
         metavar="FRAGMENT",
         help=say("a file with rules to add to the source's, as iptables-restore --noflush does"),
     )
+    add_language(parser)
+
+
+def add_language(parser: Any) -> None:
+    """Add `--lang`, which may stand before the command as well."""
     parser.add_argument(
         "--lang",
         metavar="LANGUAGE",

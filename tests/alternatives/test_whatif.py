@@ -308,6 +308,7 @@ def test_a_bare_dump_can_be_changed() -> None:
         (("delete", "FORWARD 7"), "chain FORWARD has 2 rules, so there is no rule 7"),
         (("delete", "FORWARD"), "expected a chain and the number of a rule"),
         (("sysctl", "net.ipv4.ip_forward"), "expected NAME=VALUE"),
+        (("sysctl", "net.ipv4.ip_forward=yes"), "net.ipv4.ip_forward is a number, not 'yes'"),
         (("engine", "19.03"), "unknown engine '19.03'; choose from: "),
     ],
 )
