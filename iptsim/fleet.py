@@ -1,8 +1,8 @@
 """Many hosts together: which findings they share, and which of them differ from others of their group.
 
-A group are the hosts whose names differ in numbers alone: web01, web02. What most of a group have in common is its
-policy; a host that lacks a rule of it, has another policy of a chain, or has rules of its own where others have none,
-is an outlier.
+A group is the hosts whose names differ only in numbers: web01, web02. What most of a group have in common is its
+policy; a host that lacks one of its rules, has another policy for a chain, or has rules that hardly any other has is an
+outlier.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Outlier:
     """A host that differs from its group.
 
     Attributes:
-        missing: what most of its group have, and it has not.
-        further: what it has, and hardly any other.
+        missing: what most of its group have, and it lacks.
+        further: what it has, and hardly any other host does.
     """
 
     source: str

@@ -157,7 +157,7 @@ def _columns(text: str) -> dict[str, str]:
 
 
 def _about(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what a run is about: another one goes on only with the same."""
+    """Return what identifies a run: it is resumed only by one with the same."""
     return {
         name: getattr(arguments, name)
         for name in ("source", "log", "against", "columns", "extra", "docker_inspect", "noflush", "strict")

@@ -137,7 +137,7 @@ def _print(arguments: argparse.Namespace, summary: dict[str, Any], rows: list[di
 
 
 def sources_of(given: Iterable[str]) -> list[str]:
-    """Return all sources that words of a command line mean.
+    """Return the sources that the words of a command line stand for.
 
     A pattern such as `hosts/*.txt` means all files that fit, `@FILE` the sources in the lines of a file, and a
     directory that is no capture the captures, archives and dumps in it.
@@ -199,7 +199,7 @@ def each(sources: Sequence[str], work: Callable[[str], T], jobs: int = 0) -> Ite
 
 
 class _Counted(Iterable[T]):
-    """Items of which the number is known."""
+    """Items whose number is known."""
 
     def __init__(self, items: Iterator[T], count: int) -> None:
         self._items, self._count = items, count
@@ -251,7 +251,7 @@ def _in_processes(sources: Sequence[str], work: Callable[[str], T], jobs: int) -
 
 
 def _start(lang: str) -> None:
-    """Prepare a process: nothing is collected but between tasks, and what is imported never."""
+    """Prepare a worker process: garbage is collected only between tasks, and imported modules are exempt."""
     from iptsim.languages import use_language
 
     use_language(lang)

@@ -26,7 +26,7 @@ MOST = 200
 
 @dataclass(slots=True)
 class Difference:
-    """Packets that two hosts treat differently, in the same way all of them.
+    """Packets that each of two hosts treats alike, but the one host not as the other.
 
     Attributes:
         family: of the packets.

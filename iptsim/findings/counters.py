@@ -1,4 +1,4 @@
-"""Of two listings in a pasted text: which counters grew in between, so which rules met what was tried."""
+"""Of two listings in a pasted text: which counters grew in between, and so which rules the packets met."""
 
 from __future__ import annotations
 

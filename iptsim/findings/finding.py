@@ -25,7 +25,7 @@ class Kind(NamedTuple):
 
     Attributes:
         severity: critical: open to the internet against what the rules intend; high: a connection that somebody
-            expects fails, or a protection does not work; medium, low: less and less; info: good to know.
+            expects fails, or a protection does not work; medium and low: of less consequence; info: good to know.
         meaning: one sentence.
     """
 
@@ -211,7 +211,7 @@ class Finding(Shown):
 
     @property
     def severity(self) -> Severity:
-        """How grave it is; see :class:`Kind`."""
+        """How serious it is; see :class:`Kind`."""
         return CODES[self.code].severity
 
     def command(self, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Finds rules that match packets, but of which a later rule would make the same."""
+"""Finds rules that match packets for which a later rule would do the same."""
 
 from __future__ import annotations
 

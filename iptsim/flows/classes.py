@@ -74,7 +74,7 @@ class Classes:
     Attributes:
         answers: all different answers so far.
         walks: how many packets were walked.
-        walked_alone: how many records were walked each for itself.
+        walked_alone: how many records were walked individually.
     """
 
     def __init__(self, simulator: Simulator, fine: Cuts) -> None:
@@ -101,7 +101,7 @@ class Classes:
             found: is given the number of each row's answer.
 
         Returns:
-            The rows that must be walked each for itself.
+            The rows that must be walked individually.
         """
         root = self._trees.get(tree)
         if root is None:

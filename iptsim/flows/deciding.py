@@ -130,7 +130,7 @@ class Decider:
         return np.where(which == NONE, 0, table[np.where(which == NONE, 0, which)])
 
     def _alike(self, name: str, value: Any) -> Any:
-        """Return a value, or of a number that matters only in steps its step."""
+        """Return a value; for a number that matters only in steps, its step."""
         steps = self._steps.get(name)
         if steps is None or not str(value).isdecimal():
             return (
@@ -267,7 +267,7 @@ class _Batch:
         return numbers
 
     def _walk_alone(self, records: _Int, rest: _Int, numbers: _Int) -> None:
-        """Walk records of which each may go a way of its own; equal ones are walked once."""
+        """Walk records each of which may go its own way; equal ones are walked once."""
         columns = [rest[records]]
         for side in self._sides.values():
             columns += [side.family[records].astype(np.int64), side.value[records]]

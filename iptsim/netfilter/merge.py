@@ -1,4 +1,4 @@
-"""Making one trace of two ways that part at a decision."""
+"""Merges two ways that part at a decision into one trace."""
 
 from __future__ import annotations
 

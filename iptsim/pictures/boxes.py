@@ -1,4 +1,4 @@
-"""How large the text of nodes and groups is drawn, and so how large their boxes are."""
+"""The size of the text of nodes and groups, and of the boxes around it."""
 
 from __future__ import annotations
 

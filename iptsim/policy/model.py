@@ -79,7 +79,7 @@ class Expectation:
         services: the protocols and ports.
         sports: the source ports, as ranges; none for all.
         expect: one of the words of `iptsim explain --expect`.
-        severity: how grave it is if it is not so.
+        severity: how serious it is if the expectation fails.
         because: why it is expected; may be empty.
         span: where the policy has it.
         is_default: it is only for packets that no other expectation is about.

@@ -160,7 +160,7 @@ class Names:
 def selected(
     space: Space, fate: Fate, source: End | None, target: End | None, asked: PacketSet
 ) -> Fate | None:
-    """Return what of a fate is between two ends and among the packets in question; None if nothing is."""
+    """Return the part of a fate that lies between two ends and among the packets in question; None if it is empty."""
     found = fate if fate.packets <= asked else fate.within(asked)
     if source is not None and source.interface:
         found = found if fate.iif == source.interface else None

@@ -1,7 +1,7 @@
 """Which bits of a packet are which variables, and the functions of these bits that conditions allow.
 
-The order matters: with the addresses that rules compare most at the two ends of it, sets of packets stay small. What
-is no field of the header comes last, when a rule first mentions it: each such field, and each decision, is *undecided*.
+The order matters: with the addresses that rules compare most at the two ends of it, sets of packets stay small. Fields
+that are not in the header come last, each added when a rule first mentions it: these, and the decisions, are *undecided*.
 """
 
 from __future__ import annotations

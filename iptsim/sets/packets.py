@@ -33,7 +33,7 @@ class TooManyNodesError(IptsimError):
 def _bounded(
     method: Callable[Concatenate[PacketSet, _Rest], _Found],
 ) -> Callable[Concatenate[PacketSet, _Rest], _Found]:
-    """Make a method say it when the engine has no nodes left."""
+    """Make a method raise :class:`TooManyNodesError` when the engine runs out of nodes."""
 
     @wraps(method)
     def run(self: PacketSet, /, *rest: _Rest.args, **more: _Rest.kwargs) -> _Found:
@@ -294,7 +294,7 @@ class PacketSet:
 
 
 def union(sets: Sequence[PacketSet]) -> PacketSet:
-    """Return the union of some sets, at least one; united in pairs, and these in pairs, the parts stay small."""
+    """Return the union of some sets, at least one. They are united pairwise, so that the sets in between stay small."""
     left = list(sets)
     while len(left) > 1:
         left = [left[at] | left[at + 1] if at + 1 < len(left) else left[at] for at in range(0, len(left), 2)]

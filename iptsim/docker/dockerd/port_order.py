@@ -86,7 +86,7 @@ def _less(one: _Place, other: _Place) -> bool:
 
 
 def _compare(one: _Place, other: _Place) -> int:
-    """Compare for a sort; where both are less than the other, dockerd's order is random, and here they are equal."""
+    """Compare for a sort. Where each counts as less than the other, dockerd's order is random; here they are equal."""
     return _less(other, one) - _less(one, other)
 
 
