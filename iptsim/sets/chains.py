@@ -298,7 +298,7 @@ class Chains:
         sets.stays[rewriting] = self.space.nothing if jump.goto else called.packets("RETURN")
 
     def _part(self, taken: PacketSet, called: Summary, outcome: Outcome, times: int) -> PacketSet:
-        """Return those of some packets that leave a chain by an outcome; `times` tells how often it was called before."""
+        """Return those of some packets that leave a chain by an outcome; `times` counts its calls."""
         packets = called.leaving(outcome)
         if times > 1 and self.space.anew and packets:
             # what the chain decides is decided again

@@ -1,7 +1,7 @@
 """Which bits of a packet are which variables, and the functions of these bits that conditions allow.
 
 The order matters: with the addresses that rules compare most at the two ends of it, sets of packets stay small. Fields
-that are not in the header come last, each added when a rule first mentions it: these, and the decisions, are *undecided*.
+that are not in the header come last, added when a rule first mentions them: they, and decisions, are *undecided*.
 """
 
 from __future__ import annotations
