@@ -435,6 +435,7 @@ def _without_proxy(host: Host, known: Collection[str]) -> None:
 
 def _parameters(host: Host, known: Iterable[str]) -> None:
     if "sysctl.txt" in known:
+        _other_parameters(host)
         return
     host.namespace.sysctls = {**SYSCTLS, **host.namespace.sysctls}
     host.assumptions.append(
@@ -443,6 +444,22 @@ def _parameters(host: Host, known: Iterable[str]) -> None:
             "(bridge-nf-call-iptables=1); rp_filter and route_localnet are off."
         )
     )
+
+
+def _other_parameters(host: Host) -> None:
+    """Assume the parameters that an excerpt of sysctl leaves out; a capture shows rp_filter of each interface."""
+    shown = host.namespace.sysctls
+    if not shown or any(name.endswith(".rp_filter") for name in shown):
+        return
+    assumed = {name: value for name, value in SYSCTLS.items() if name not in shown}
+    if assumed:
+        host.namespace.sysctls = {**assumed, **shown}
+        host.assumptions.append(
+            message(
+                "Kernel parameters that the source does not show are assumed: {parameters}.",
+                parameters=message_joined(", ", (f"{name}={value}" for name, value in assumed.items())),
+            )
+        )
 
 
 def _docker(host: Host, evidence: Evidence) -> None:

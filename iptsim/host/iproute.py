@@ -320,9 +320,16 @@ def forwarding(entries: Iterable[ForwardingEntry]) -> list[Forwarding]:
     ]
 
 
+#: Another name of net.ipv4.ip_forward (IPV4_DEVCONF_ALL(net, FORWARDING), net/ipv4/devinet.c).
+_SAME_AS_IP_FORWARD = "net.ipv4.conf.all.forwarding"
+
+
 def sysctls(text: str) -> dict[str, str]:
     """Read `NAME = VALUE` lines; other lines (errors of sysctl) are ignored."""
     pairs = (
         line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("sysctl:")
     )
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    found = {name.strip(): value.strip() for name, _, value in pairs}
+    if _SAME_AS_IP_FORWARD in found:
+        found.setdefault("net.ipv4.ip_forward", found[_SAME_AS_IP_FORWARD])
+    return found

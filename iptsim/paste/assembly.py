@@ -14,12 +14,13 @@ from iptsim.extensions.base import quote
 from iptsim.host.capture import host_of
 from iptsim.host.files import FILES, LISTINGS, Source
 from iptsim.host.model import Host, Lines, LoggedLine, Pasted
+from iptsim.languages import message
 from iptsim.packet import Family
 from iptsim.paste.containers import name_containers, settings_of
 from iptsim.paste.evidence import nothing_shown, rules_of
 from iptsim.paste.forms.firewall_cmd import rules_of_zones
 from iptsim.paste.forms.settings import merged
-from iptsim.paste.lines import decode, lines_of
+from iptsim.paste.lines import decode, lines_of, quoted_commands
 from iptsim.paste.nothing import nothing_read
 from iptsim.paste.pieces import Ask, Facts, Listed, Logged, Resolver, Rules, Segment, Settings, Warned, Zone
 from iptsim.paste.rulesets import Builder
@@ -57,6 +58,9 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
     for text_name, text in decoded.items():
         lines = lines_of(text)
         segments, left_out = split(lines)
+        if not segments and len(decoded) == 1:
+            segments, _ = split(quoted_commands(lines))
+            left_out = [at for at in left_out if not any(one.first <= at <= one.last for one in segments)]
         for segment in segments:
             read.append(Lines(text_name, segment.first + 1, segment.last + 1, segment.title, segment.table))
             pieces += _of_family(segment, text_name)
@@ -73,16 +77,29 @@ def _assemble(name: str, texts: Mapping[str, bytes], files: dict[str, bytes]) ->
         rules += rules_of_zones([piece for piece in pieces if isinstance(piece, Zone)])
     with_rules = bool(rules)
     rules += rules_of(logged, {(piece.family or 4, piece.table) for piece in rules})
-    builder = Builder(name)
-    rulesets = builder.build(rules or [nothing_shown()])
-    by_rules = not all(piece.status for piece in rules)
     listed = [piece for piece in pieces if isinstance(piece, Listed)]
     settings = [piece for piece in pieces if isinstance(piece, Settings)]
-    if not any(one.services for one in settings) and not by_rules and not files:
+    by_rules = not all(piece.status for piece in rules)
+    runs = [one for one in settings if one.services]
+    if not runs and not by_rules and not files:
         settings += settings_of(listed)
-    if settings and not by_rules and not files:
+    with_commands = bool(runs) and all(piece.status or piece.commands for piece in rules)
+    # commands behind those of Docker change its rules
+    later = [
+        one for one in rules if with_commands and one.commands and pieces.index(one) > pieces.index(runs[0])
+    ]
+    builder = Builder(name)
+    rulesets = builder.build([one for one in rules if one not in later] or [nothing_shown()])
+    if settings and not files and (with_commands or not by_rules):
         host = host_with(settings, name)
-        add_status(host.rulesets, rulesets if rules else {})
+        add_status(host.rulesets, rulesets if rules and len(later) < len(rules) else {}, builder.policies)
+        if rules:
+            host.assumptions[0] = message(
+                "The rules are those that dockerd would write for these settings, and those that the source shows."
+            )
+        if later:
+            builder = Builder(name, host.rulesets)
+            builder.build(later)
         rulesets = host.rulesets
     else:
         daemon = merged(settings).daemon if settings else {}

@@ -39,6 +39,10 @@ _GAP = re.compile(
 )
 
 
+#: A command that a sentence mentions.
+_MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
+
+
 class Line(NamedTuple):
     """A line of a text: its number, from 1, and its cleaned text, without and with trailing blanks."""
 
@@ -55,6 +59,15 @@ class Line(NamedTuple):
     def is_gap(self) -> bool:
         """Whether it marks omitted lines: `...`, `[truncated]`, `<snip>`."""
         return _GAP.match(self.text) is not None
+
+
+def quoted_commands(lines: list[Line]) -> list[Line]:
+    """Return the commands that sentences mention between backticks, in place of their lines."""
+    return [
+        line._replace(text=found[1], whole=found[1]) if found else line._replace(text="", whole="")
+        for line in lines
+        for found in [_MENTIONED.search(line.text)]
+    ]
 
 
 def decode(data: bytes, name: str) -> str:
@@ -78,6 +91,9 @@ def lines_of(text: str) -> list[Line]:
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if raw and not raw[-1]:
         raw.pop()
+    shown = [line for line in raw if line.strip()]
+    if len(shown) > 1 and all(line.startswith("+") for line in shown):  # the new lines of a patch
+        raw = [line[1:] for line in raw]
     cleaned = map(clean, raw)
     return [Line(number, line.rstrip(), line) for number, line in enumerate(cleaned, 1)]
 
@@ -98,6 +114,8 @@ def clean(line: str) -> str:
         line = _QUOTE.sub("", line, count=1)
     if _FENCE.fullmatch(line):
         return ""
+    if "```" in line:
+        line = line.replace("```", "")
     inline = line.count("`") == 2 and line.lstrip()[:1] == line.rstrip()[-1:] == "`"
     return line.strip("` ") if inline else line.strip("`") if line.count("`") == 1 else line
 

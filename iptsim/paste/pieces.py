@@ -109,6 +109,11 @@ class Rules:
     traced: bool = False
     status: bool = False
 
+    @property
+    def commands(self) -> bool:
+        """Whether all of it are commands, which change what is there."""
+        return not self.whole and all(isinstance(item, CommandItem) for item in self.items)
+
 
 @dataclass(slots=True)
 class Facts:

@@ -71,15 +71,17 @@ class Builder:
 
     Args:
         source: the text's name.
+        rulesets: those that the text changes.
 
     Attributes:
         rulesets: by address family.
         warnings: oddities in the text.
+        policies: the built-in chains whose policies it shows: family, table and name.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, rulesets: dict[Family, Ruleset] | None = None) -> None:
         self.source = source
-        self.rulesets: dict[Family, Ruleset] = {}
+        self.rulesets: dict[Family, Ruleset] = {} if rulesets is None else rulesets
         self.warnings: list[DumpWarning] = []
         self._more = 0
         self._binders: dict[tuple[Family, str | None, str], RuleBinder] = {}
@@ -89,7 +91,7 @@ class Builder:
         self._before: dict[tuple[Family, str], Table] = {}
         self._printed: set[tuple[Family, str]] = set()
         self._homeless: list[tuple[Family, str, RuleItem]] = []
-        self._policies: set[tuple[Family, str, str]] = set()
+        self.policies: set[tuple[Family, str, str]] = set()
         self._references: dict[tuple[Family, str, str], int | None] = {}
 
     def build(self, pieces: Sequence[Rules]) -> dict[Family, Ruleset]:
@@ -228,7 +230,7 @@ class Builder:
         chain.counters, chain.declared = item.counters, True
         if builtin and item.policy in commands.POLICIES:
             chain.policy = item.policy
-            self._policies.add((family, table.name, item.name))
+            self.policies.add((family, table.name, item.name))
 
     def _home(self, table: Table, name: str, line: int) -> Chain:
         """Return a chain; it is created at its first mention."""
@@ -390,7 +392,7 @@ class Builder:
             if piece.filtered and chain.rules and not (wanted and wanted in chain.name):
                 chain.rules.insert(0, gap(table.name, chain.name, chain.rules[0].line))
                 chain.rules.append(gap(table.name, chain.name, chain.rules[-1].line))
-            if chain.builtin and (family, table.name, chain.name) not in self._policies and chain.rules:
+            if chain.builtin and (family, table.name, chain.name) not in self.policies and chain.rules:
                 line = chain.rules[-1].line
                 if is_gap(chain.rules[-1].target):
                     chain.rules.pop()

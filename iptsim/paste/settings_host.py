@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 from iptsim.docker.model.settings import DockerHost
@@ -29,15 +30,26 @@ def host_with(found: list[Settings], source: str) -> Host:
     return started(_docker(settings, source), source)
 
 
-def add_status(rulesets: dict[Family, Ruleset], more: dict[Family, Ruleset]) -> None:
-    """Add the rules of another firewall, made from what its own command shows: Docker's precede them in each chain."""
+def add_status(
+    rulesets: dict[Family, Ruleset], more: dict[Family, Ruleset], policies: Container[tuple[Family, str, str]]
+) -> None:
+    """Add the rules that were there before Docker's: those of another firewall, or of commands.
+
+    Docker's rules precede them in each chain.
+
+    Args:
+        rulesets: Docker's.
+        more: the others.
+        policies: the built-in chains whose policies they set: family, table and name.
+    """
     for family, ruleset in more.items():
         for name, table in ruleset.tables.items():
             known = rulesets[family].tables.setdefault(name, Table(name))
             for chain in table.chains.values():
                 own = known.chains.setdefault(chain.name, chain)
                 if own is not chain:
-                    own.policy = chain.policy
+                    if (family, name, chain.name) in policies:
+                        own.policy = chain.policy
                     last = max((rule.position for rule in own.rules), default=0)
                     own.rules += [_behind(rule, last) for rule in chain.rules]
 
@@ -54,5 +66,20 @@ def _docker(settings: Settings, source: str) -> DockerHost:
     daemon = dockerd_options.make_daemon([(source, options)], None, ()) if options else DockerDaemon()
     if not settings.services:
         return of_daemon(daemon)
+    _forget_unshown(settings)
     document = {"name": "project", "services": settings.services, "networks": settings.networks}
     return read_services(document, source, daemon)
+
+
+def _forget_unshown(settings: Settings) -> None:
+    """Forget links to services that the text leaves out, and assume the networks that it does not declare."""
+    for service in (one for one in settings.services.values() if isinstance(one, dict)):
+        for key in ("depends_on", "links"):
+            names = service.get(key)
+            if isinstance(names, list):
+                service[key] = [name for name in names if str(name).partition(":")[0] in settings.services]
+            elif isinstance(names, dict):
+                service[key] = {name: names[name] for name in names if name in settings.services}
+        networks = service.get("networks")
+        for name in networks if isinstance(networks, (list, dict)) else ():
+            settings.networks.setdefault(str(name), {})

@@ -15,11 +15,13 @@ _ASSIGNMENT = re.compile(
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}|\$([A-Za-z_]\w*)")
 #: Text before commands: of WireGuard, ifupdown, systemd, lists in YAML, numbered steps.
 _LEAD = re.compile(
-    r"\s*(?:(?P<key>PostUp|PreUp|PostDown|PreDown|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*=\s*[-@+!]*"
+    r"\s*(?:(?P<key>(?:WG_)?(?:POST|PRE)_?(?:UP|DOWN)|ExecStart(?:Pre|Post)?|ExecStop(?:Post)?)\s*[=:]\s*[-@+!]*"
+    r"|\[\#\]\s+|\++\s+"
     r"|(?P<if>(?:pre-|post-)?(?:up|down))\s+(?=\S*ip6?tables)|-\s+(?=[\"']?(?:sudo\s+)?\S*ip6?tables)|[0-9]+[.)]\s+"
-    r"|(?:then|do|else|\{)\s+)*"
+    r"|(?:then|do|else|\{)\s+)*",
+    re.IGNORECASE,
 )
-_DOWN = ("PostDown", "PreDown", "ExecStop", "ExecStopPost", "down", "post-down", "pre-down")
+_DOWN = re.compile(r".*down|ExecStop(?:Post)?", re.IGNORECASE)
 _OPENS = re.compile(r"\s*(?:if|for|while|until|case)\b")
 _CLOSES = re.compile(r"\s*(?:fi|done|esac)\b")
 #: Separators of commands, outside of quotes.
@@ -79,9 +81,9 @@ class Script:
             self.depth += 1
         lead = _LEAD.match(text)
         assert lead is not None
-        if (lead["key"] or lead["if"]) in _DOWN:
+        if is_down(text):
             return
-        for part in _SEPARATED.findall(text[lead.end() :]):
+        for part in _SEPARATED.findall(_unquoted(text[lead.end() :]) if lead["key"] else text[lead.end() :]):
             typed = self._command(line, part.strip(" &|"))
             if typed is not None:
                 yield typed
@@ -103,7 +105,13 @@ class Script:
 def is_down(text: str) -> bool:
     """Return whether a line has commands that run when an interface goes down."""
     lead = _LEAD.match(text)
-    return lead is not None and (lead["key"] or lead["if"]) in _DOWN
+    return lead is not None and _DOWN.fullmatch(lead["key"] or lead["if"] or "") is not None
+
+
+def _unquoted(text: str) -> str:
+    """Return the value of a key without the quotes around all of it."""
+    found = re.fullmatch(r"\s*([\"'])(.*)\1\s*", text)
+    return found[2] if found and found[1] not in found[2] else text
 
 
 def is_shell(text: str) -> bool:

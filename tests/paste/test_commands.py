@@ -43,3 +43,28 @@ def test_commands_change_the_dump_before_them() -> None:
         "# iptables -C INPUT -j DROP || iptables -A INPUT -j DROP\n# sudo iptables -D INPUT -i lo -j ACCEPT\n"
     )
     assert rules(text) == ["-A INPUT -j DROP"]
+
+
+def test_post_up_in_quotes_and_in_variables() -> None:
+    """As in add-ons for WireGuard, and in the Compose files of wg-easy."""
+    up = "iptables -A FORWARD -i wg0 -j ACCEPT; iptables -A FORWARD -o wg0 -j ACCEPT"
+    down = up.replace("-A", "-D")
+    wanted = ["-A FORWARD -i wg0 -j ACCEPT", "-A FORWARD -o wg0 -j ACCEPT"]
+    assert rules(f'```post_up="{up}"\npost_down="{down}"```\n') == wanted
+    assert rules(f"      - WG_POST_UP={up}\n      - WG_POST_DOWN={down}\n") == wanted
+
+
+def test_commands_that_a_program_shows_before_it_runs_them() -> None:
+    """wg-quick writes [#] before each command, sh -x a plus."""
+    assert rules("[#] ip link add wg0 type wireguard\n[#] iptables -A FORWARD -i wg0 -j ACCEPT; true\n") == [
+        "-A FORWARD -i wg0 -j ACCEPT"
+    ]
+    assert rules("+ set -e\n++ hostname\n+ iptables -A INPUT -j DROP\nok\n") == ["-A INPUT -j DROP"]
+
+
+def test_a_text_of_added_lines() -> None:
+    assert rules("+```\n+$ sudo iptables -S\n+-P FORWARD DROP\n+-A FORWARD -i lo -j ACCEPT\n") == [
+        "-A FORWARD -i lo -j ACCEPT",
+        "-A INPUT ...",
+        "-A OUTPUT ...",
+    ]

@@ -54,3 +54,36 @@ def test_other_json_is_not_daemon_json() -> None:
 
     with pytest.raises(CaptureError, match="looks like JSON"):
         read('{"name": "left-pad", "version": "1.0.0"}')
+
+
+def test_a_container_that_a_sentence_mentions() -> None:
+    host = read(
+        "For example: `docker run -p 127.0.0.1:9200:9200 elastic`. It is never open to the outside.\n"
+    )
+    assert sorted(host.containers) == ["elastic"]
+    assert verdict(host, "localhost", "localhost:9200") == "ACCEPT"
+
+
+def test_commands_before_and_after_a_container() -> None:
+    """Docker inserts its rules before those that are there; later commands change all of them."""
+    drop = "iptables -P INPUT DROP\niptables -A FORWARD -j DROP\n"
+    run = "docker run -d --name web -p 8080:80 nginx\n"
+    assert verdict(read(drop + run), "internet", "host:8080") == "ACCEPT"
+    assert verdict(read(drop + run), "internet", "host:22") == "DROP"
+    user = "iptables -I DOCKER-USER -i eth0 -j DROP\n"
+    assert verdict(read(run + user), "internet", "host:8080") == "DROP"
+    assert verdict(read(run + "iptables -F FORWARD\niptables -P FORWARD DROP\n"), "web", "internet") == "DROP"
+
+
+def test_a_compose_file_that_was_cut_off() -> None:
+    pytest.importorskip("yaml")
+    text = "services:\n  web:\n    image: nginx\n    ports: ['8080:80']\n    links: [db]\n    networks: [front]\n"
+    host = read(text + "  cache:\n    image: 'red")
+    assert "project-web-1" in host.containers
+    assert verdict(host, "internet", "host:8080") == "ACCEPT"
+
+
+def test_a_quoted_compose_file_with_tabs() -> None:
+    pytest.importorskip("yaml")
+    host = read("> > services:\n> >   web:\n> > \timage: nginx\n> > \tports:\n> > \t  - 8080:80\n")
+    assert verdict(host, "internet", "host:8080") == "ACCEPT"

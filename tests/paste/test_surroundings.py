@@ -149,6 +149,16 @@ def test_kernel_parameters(tmp_path: Path) -> None:
     assert host.namespace.sysctls == {"net.ipv4.ip_forward": "0", "net.ipv4.conf.all.rp_filter": "1"}
 
 
+def test_an_excerpt_of_the_kernel_parameters(tmp_path: Path) -> None:
+    """net.ipv4.conf.all.forwarding is net.ipv4.ip_forward; others that are not shown are not zero."""
+    host = read(tmp_path, "net.ipv4.conf.all.forwarding = 0")
+    assert host.namespace.sysctl("net.ipv4.ip_forward") == "0"
+    assert host.namespace.sysctl("net.bridge.bridge-nf-call-iptables") == "1"
+    assert any("bridge-nf-call-iptables=1" in str(one) for one in host.assumptions)
+    host = read(tmp_path, "net.bridge.bridge-nf-call-iptables = 0")
+    assert host.namespace.sysctl("net.ipv4.ip_forward") == "1"
+
+
 @pytest.mark.parametrize("name", ["docker-inspect", "docker-network-inspect", "docker-info"])
 def test_the_json_of_docker(tmp_path: Path, name: str) -> None:
     text = (FIXTURES / "docker-28.5" / "published" / f"{name}.json").read_text()

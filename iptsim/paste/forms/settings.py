@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from iptsim.errors import FileSyntaxError
 from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Segment, Settings
 from iptsim.paste.prompts import Command, command_of
@@ -20,6 +21,8 @@ _DAEMON = frozenset({
     "live-restore", "log-driver", "log-level", "log-opts", "mtu", "registry-mirrors", "runtimes",
     "storage-driver", "userland-proxy", "userns-remap",
 })  # fmt: skip
+#: The maximum number of lines that a document may lose to a cut.
+_CUT = 4
 _COMPOSE = re.compile(r"(?:version|services|networks|name|x-[\w-]+)\s*:")
 #: Options of `docker run` without an argument.
 _FLAGS = re.compile(
@@ -60,10 +63,10 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
     end = at
     while end < len(lines) and re.match(r"\s*$|\s+\S|#|[\w.-]+\s*:|- ", lines[end].text):
         end += 1
-    text = "\n".join(line.text for line in lines[at:end])
-    if not re.search(r"(?m)^services\s*:", text):
+    texts = [line.text.expandtabs() for line in lines[at:end]]
+    if not any(re.match(r"services\s*:", text) for text in texts):
         return None
-    document = read_yaml(text, "the Compose file")
+    document = _document(texts)
     if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
         return None
     while lines[end - 1].is_blank:
@@ -72,6 +75,20 @@ def _compose(lines: list[Line], at: int) -> Segment | None:
         lines[at].number, services=document["services"], networks=document.get("networks") or {}
     )
     return Segment("a Compose file", "a Compose file", at, end - 1, [settings])
+
+
+def _document(texts: list[str]) -> Any:
+    """Return the document in some lines; if it was cut off, without its last ones.
+
+    Raises:
+        FileSyntaxError: it is not YAML.
+    """
+    for end in range(len(texts), max(len(texts) - _CUT, 0), -1):
+        try:
+            return read_yaml("\n".join(texts[:end]), "the Compose file")
+        except FileSyntaxError:
+            continue
+    return read_yaml("\n".join(texts), "the Compose file")
 
 
 # -- commands ------------------------------------------------------------------------------------------------
