@@ -237,6 +237,7 @@ class Connection:
             first packet).
         accounting: bytes and packets so far by direction, if known (`-m connbytes`).
         nat_done: the settled translations ("src", "dst"), for which no nat chain is evaluated again.
+        masqueraded_on: the interface by which it left when MASQUERADE translated it.
     """
 
     family: Family
@@ -255,6 +256,7 @@ class Connection:
     packets: dict[Direction, int] | None = None
     bytes: dict[Direction, int] | None = None
     nat_done: frozenset[str] = frozenset()
+    masqueraded_on: str | None = None
 
     def copy(self) -> Connection:
         """Return an independent copy."""

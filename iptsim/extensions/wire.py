@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, URG, Context, Packet
 
-DCCP, ESP, AH, IPCOMP, UDPLITE = 33, 50, 51, 108, 136
+GRE, DCCP, ESP, AH, IPCOMP, UDPLITE = 47, 33, 50, 51, 108, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 #: DCCP packet types in the order of their numbers; INVALID is every further number.
 DCCP_TYPES = (

@@ -9,6 +9,7 @@ from iptsim.dump.ruleset import Ruleset
 from iptsim.extensions.hidden import HiddenTarget
 from iptsim.extensions.targets.ct import Ct
 from iptsim.extensions.unknown import UnknownTarget
+from iptsim.extensions.wire import GRE, UDPLITE
 from iptsim.packet import (
     ACK,
     FIN,
@@ -20,6 +21,7 @@ from iptsim.packet import (
     TCP,
     URG,
     Connection,
+    Direction,
     Packet,
     State,
     Zone,
@@ -35,6 +37,8 @@ USERS = frozenset({
     "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "CLUSTERIP",
 })  # fmt: skip
 _ICMP_REDIRECT = 5
+#: The flags that tell the steps of a TCP connection.
+_STEPS = FIN | SYN | RST | ACK
 #: Multicast listener reports and neighbour discovery: conntrack leaves them untracked.
 _ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 
@@ -76,6 +80,20 @@ def find(packet: Packet, connections: list[Connection], zone: Zone) -> State | N
                 return State("ESTABLISHED", connection)
             return State("RELATED" if connection.related else "NEW", connection)
     return None
+
+
+def update(connection: Connection, packet: Packet, direction: Direction) -> None:
+    """Note in an entry what a packet of its connection shows: that the other side replies, and that it is assured.
+
+    What comes after the first reply assures GRE and UDP-Lite, and TCP if it completes the handshake (tcp_packet,
+    gre_packet, udplite_packet). UDP takes two seconds.
+    """
+    if "SEEN_REPLY" in connection.status:
+        handshake = packet.proto == TCP and direction == "original" and packet.tcp_flags & _STEPS == ACK
+        if handshake or packet.proto in (GRE, UDPLITE):
+            connection.status |= {"ASSURED"}
+    elif direction == "reply":
+        connection.status |= {"SEEN_REPLY"}
 
 
 def first_state(packet: Packet, *, zone: Zone, tcp_loose: bool) -> State:

@@ -6,6 +6,7 @@ net/ipv4/netfilter/nf_defrag_ipv4.c, net/ipv6/netfilter/nf_conntrack_reasm.c, an
 
 from __future__ import annotations
 
+from iptsim.extensions.wire import UDPLITE
 from iptsim.languages import message
 from iptsim.netfilter import conntrack, hooks
 from iptsim.netfilter.hooks import Hook
@@ -48,21 +49,25 @@ def track(kernel: Kernel, context: Context) -> None:
     context.state, context.connection, context.direction = found
     if found.connection is None:
         return
-    if found.state == "ESTABLISHED" and found.direction == "reply":
-        found.connection.status |= {"SEEN_REPLY"}
+    if found.state == "ESTABLISHED":
+        conntrack.update(found.connection, context.packet, found.direction)
     if context.helper and found.state == "NEW":
         found.connection.helper = context.helper
 
 
 def _find(kernel: Kernel, context: Context) -> State:
-    packet = context.packet
+    packet, sysctl_number = context.packet, kernel.namespace.sysctl_number
+    verified = context.hook == hooks.PREROUTING and sysctl_number("net.netfilter.nf_conntrack_checksum", 1)
+    if verified and packet.proto == UDPLITE:
+        # the checksum is verified as if it were one of UDP, and so never right (udplite_error)
+        return State("INVALID", None)
     if is_icmp_error(packet):
         found = _find_quoted(kernel, context)
     else:
         found = conntrack.find(packet, kernel.connections, context.zone)
     if found is not None:
         return found
-    loose = kernel.namespace.sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
+    loose = sysctl_number("net.netfilter.nf_conntrack_tcp_loose", 1) != 0
     return conntrack.first_state(packet, zone=context.zone, tcp_loose=loose)
 
 

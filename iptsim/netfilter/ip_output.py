@@ -67,6 +67,11 @@ def send_rejection(kernel: Kernel, packet: Packet, rejected: Context) -> Outcome
     found = route_output(kernel, packet, source=packet.src if settled else None)
     if found is None or found.device is None:
         return kernel.drop("no-route", message("there is no route back to the sender"))
+    if not settled:
+        # it is the one of the next hop that was picked
+        source = fib.source_address(kernel.namespace, packet.family, found, packet.dst)
+        packet.src = packet.src if source is None else source
+    kernel.passage.sent = packet.copy()
     if (refused := refused_output(kernel, packet, found.device)) is not None:
         return refused
     if rejected.connection is not None:

@@ -153,6 +153,7 @@ def _rejection(run: Run, request: Leg, outcome: Outcome) -> Leg | None:
         leg.delivered = Delivery("outside", request.sender, packet)
         return leg
     answer = send_rejection(kernel, packet, context)
+    leg.packet = kernel.passage.sent or leg.packet
     leg.steps, leg.skipped = kernel.passage.steps, kernel.passage.skipped
     leg.verdict, leg.delivered = answer.verdict, answer.delivered
     return leg

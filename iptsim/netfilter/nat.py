@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from iptsim.extensions.base import Translation
 from iptsim.extensions.jhash import jhash_words
+from iptsim.extensions.wire import GRE
 from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Connection, Family, Flow, Packet
 
-GRE = 47
 _GRE_HEADER, _GRE_VERSIONS = 8, (0, 1)
 
 

@@ -78,11 +78,24 @@ def _rewrite(
         return kernel.drop("nat-failed", note, hook.name)
     if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
+    if _leaves_elsewhere(context, connection) and not is_icmp_error(packet):
+        note = message(
+            "its connection was masqueraded for {device}; the kernel drops packets of it that leave elsewhere",
+            device=connection.masqueraded_on or "",
+        )
+        return kernel.drop("nat-failed", note, hook.name)
     if not nat.translate(packet, connection, side, context.direction):
         return kernel.drop("nat-failed", message("its GRE header cannot be translated"), hook.name)
     if kernel.company is not None:
         kernel.company.rewritten(context, side)
     return None
+
+
+def _leaves_elsewhere(context: Context, connection: Connection) -> bool:
+    """Return whether a masqueraded connection's packet leaves by another interface (nf_nat_oif_changed)."""
+    if context.hook != hooks.POSTROUTING or context.direction != "original":
+        return False
+    return connection.masqueraded_on not in (None, context.out_interface)
 
 
 def _is_translated(connection: Connection) -> bool:

@@ -20,6 +20,8 @@ def translate(kernel: Kernel, context: Context, wanted: Translation) -> bool:
         if own is None:
             return False
         addresses = (own, own)
+        if wanted.target == "MASQUERADE":
+            connection.masqueraded_on = context.out_interface
     known = [*kernel.connections, *(entry.connection for entry in kernel.host.conntrack)]
     nat.set_up(connection, context.packet, wanted, addresses, known)
     connection.nat_done |= {wanted.side}

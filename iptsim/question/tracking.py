@@ -76,14 +76,12 @@ def tracking_of(question: Question, packet: Packet, host: Host) -> Tracking:
 
 
 def _saved(packet: Packet, host: Host) -> tuple[Connection, ...]:
-    """Return the connection of the capture that the packet belongs to, if its ports are known to fit."""
+    """Return the connections of the capture that the packet belongs to, in any zone, if its ports are known to fit."""
     flow = packet.flow
     if "sport" in packet.defaults or (packet.proto in (ICMP, ICMPV6) and flow.sport is None):
         return ()
-    for entry in host.conntrack:
-        if flow in (entry.connection.original, entry.connection.reply):
-            return (entry.connection.copy(),)
-    return ()
+    known = (entry.connection for entry in host.conntrack)
+    return tuple(one.copy() for one in known if flow in (one.original, one.reply))
 
 
 def _of_error(question: Question, packet: Packet, host: Host) -> Tracking:
@@ -94,10 +92,10 @@ def _of_error(question: Question, packet: Packet, host: Host) -> Tracking:
         quote_of(packet, (connection,))
         return Tracking(connections=(connection,))
     if packet.quoted is not None:
-        known = tuple(entry.connection for entry in host.conntrack)
-        found = find_quoted(packet, packet.quoted, known)
-        if found is not None and found.connection is not None:
-            return Tracking(connections=(found.connection.copy(),))
+        known = (entry.connection for entry in host.conntrack)
+        found = tuple(one.copy() for one in known if find_quoted(packet, packet.quoted, (one,)) is not None)
+        if found:
+            return Tracking(connections=found)
     if question.state != "related":
         return Tracking()
     quoted = packet.quoted or Flow(packet.dst, None, packet.src, None, packet.proto)

@@ -617,6 +617,18 @@ class TestConnection:
         clause = "-m connbytes --connbytes 10 --connbytes-dir both --connbytes-mode bytes"
         assert isinstance(holds(clause, context), Unknown)
 
+    @pytest.mark.parametrize("status", ["", "CONFIRMED"])
+    def test_ctexpire_depends_on_what_no_capture_holds(self, status: str) -> None:
+        """Of a new connection the kernel compares the timeout with its clock (nf_ct_expires): seen on Linux 6.18.
+
+        With a timeout of 600 seconds it is 0 only if the machine has been up for more than 15 minutes.
+        """
+        connection = connection4(status=frozenset({status} - {""}))
+        context = context_of(UDP40, state="NEW", connection=connection)
+        assert isinstance(holds("-m conntrack ! --ctexpire 0:10", context), Unknown)
+        connection.expires = 0
+        assert holds("-m conntrack ! --ctexpire 0:10", context) is False
+
     def test_connbytes_notes_a_length_that_was_left_open(self) -> None:
         packet = packet4(proto=UDP, defaults=frozenset({"length"}))
         context = context_of(packet, state="NEW", connection=connection4())

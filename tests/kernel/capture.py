@@ -34,6 +34,7 @@ _SYSCTLS = (
     "net/ipv6/conf/*/force_forwarding",
     "net/bridge/bridge-nf-call-ip*tables",
     "net/netfilter/nf_conntrack_tcp_loose",
+    "net/netfilter/nf_conntrack_checksum",
 )
 
 

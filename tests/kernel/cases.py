@@ -108,7 +108,7 @@ class Case(BaseModel):
             reply=reply,
             answerable=_is_answerable(self.world, self.probe),
             doubt="any" if self.asked else _doubt(self.world, self.probe),
-            picks=_picks(self.world),
+            picks=self.world.picks_next_hops,
         )
 
 
@@ -133,10 +133,6 @@ def _stays_on_link(world: World, reply: Observation) -> bool:
     return first.header.dst not in own and any(all(end in network for end in ends) for network in networks)
 
 
-def _picks(world: World) -> bool:
-    return any("nexthop" in route for route in world.routes)
-
-
 #: Options that look at what changes with each packet or second.
 _COUNTED = ("--ctexpire", "--packets-", "--bytes-")
 
@@ -150,7 +146,7 @@ def _doubt(world: World, probe: Probe) -> Doubt:
     dump = world.dump + world.other_dump
     if probe.fragment or world.other_dump or any(word in dump for word in _COUNTED):
         return "any"
-    some = _picks(world) or _PORT_RANGE.search(dump) or any(f"-m {name} " in dump for name in OPEN)
+    some = world.picks_next_hops or _PORT_RANGE.search(dump) or any(f"-m {name} " in dump for name in OPEN)
     return "some" if some else "none"
 
 
@@ -288,9 +284,12 @@ def store_case(case: Case, name: str, folder: Path = FOLDER) -> Path:
 
 
 def same_answers(one: Case, other: Case) -> bool:
-    """Return whether two runs of a case agree in all that does not change from run to run."""
-    replies = [(case.reply.steps, case.reply.verdict) if case.reply else None for case in (one, other)]
-    return _lasting(one.answer) == _lasting(other.answer) and replies[0] == replies[1]
+    """Return whether two runs of a case agree in all that does not change from run to run.
+
+    A run may go without the reply that the other one sent.
+    """
+    replies = [(case.reply.steps, case.reply.verdict) for case in (one, other) if case.reply is not None]
+    return _lasting(one.answer) == _lasting(other.answer) and (len(replies) < 2 or replies[0] == replies[1])
 
 
 def _lasting(observation: Observation) -> tuple[Any, ...]:

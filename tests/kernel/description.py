@@ -106,6 +106,11 @@ class World(_Plain):
         return any("ipproto" in rule or "port" in rule for rule in self.ip_rules)
 
     @property
+    def picks_next_hops(self) -> bool:
+        """Whether a route has several next hops."""
+        return any("nexthop" in route for route in self.routes)
+
+    @property
     def own_addresses(self) -> frozenset[str]:
         """The host's addresses, without their lengths."""
         return frozenset(address.split("/")[0] for one in self.interfaces for address in one.addresses)

@@ -227,7 +227,11 @@ class _Run:
         asked = ask(self.random, self.book.scene)
         trace = self.iptsim.answer(asked.fields)
         made = probe_of(trace, "host")
-        source = asked.source or self.laboratory.interface_towards(made.src, made.dst)
+        try:
+            source = asked.source or self.laboratory.interface_towards(made.src, made.dst)
+        except CommandError:
+            # the host has no route to the sender, so no place for it
+            return
         probe = made.model_copy(update={"source": source})
         if not can_be_sent(self.world, probe) or (probe.src == probe.dst and not probe.local):
             return

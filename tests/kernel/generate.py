@@ -150,6 +150,10 @@ def _make_table(random: Random, book: Rulebook, table: str, makers: list[Maker])
             place = random.randint(0, len(book.chains[table, chain]))
             jump = MadeRule(f"-j {random.choice(below)}", ())
             book.chains[table, chain].insert(place, jump)
+    if any("-j CT --zone" in rule.text for rule in book.rules()):
+        # in table raw, what CONNMARK changes then is the mark of that rule's template, which all packets share
+        for (owner, chain), rules in book.chains.items():
+            book.chains[owner, chain] = [one for one in rules if owner != "raw" or "CONNMARK" not in one.text]
 
 
 def _homes(random: Random, named: tuple[str, ...]) -> frozenset[str]:

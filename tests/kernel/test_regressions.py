@@ -29,4 +29,8 @@ def test_the_kernel_says_it_again(path: Path) -> None:
         if "/proc/sys" not in str(error.filename):
             raise
         pytest.skip(f"this kernel has no {error.filename}")
-    assert same_answers(again, stored)
+    if stored.world.picks_next_hops:
+        # by a hash with a secret that is new with each start of the machine
+        assert again.differences() == []
+    else:
+        assert same_answers(again, stored)

@@ -116,14 +116,15 @@ def _got_flow(connection: Connection, part: str, reply: bool, name: Message) -> 
 
 
 def _expires(connection: Connection) -> int | Unknown:
-    # a connection that is not confirmed yet has no timer: 0
+    if connection.expires is not None:
+        return connection.expires
     if "CONFIRMED" not in connection.status:
-        return 0
-    if connection.expires is None:
-        # the seconds of a conntrack -L line do not count: each packet restarts the timer before any rule
-        # sees it (nf_ct_refresh_acct)
-        return Unknown(message("the remaining lifetime of the connection"), "--set ct.expires=SECONDS")
-    return connection.expires
+        # it has no timer yet; the kernel subtracts its clock from the timeout all the same (nf_ct_expires), which
+        # gives 0 unless the machine has started a few minutes or some weeks ago
+        return Unknown(message("how long the machine has been up"), "--set ct.expires=0")
+    # the seconds of a conntrack -L line do not count: each packet restarts the timer before any rule sees it
+    # (nf_ct_refresh_acct)
+    return Unknown(message("the remaining lifetime of the connection"), "--set ct.expires=SECONDS")
 
 
 def _got_status(connection: Connection) -> Text:
