@@ -101,7 +101,8 @@ def _choose_port(port: int | None, wanted: Translation) -> int | None:
     16 bits, so that below the base it starts again at the top (nf_nat_l4proto_unique_tuple).
     """
     if wanted.ports is None:
-        return None if wanted.random else port
+        # a destination port changes only if the rule names ports
+        return None if wanted.random and wanted.side == "src" else port
     low, high = wanted.ports
     if wanted.base_port is not None:
         return None if port is None else low + (port - wanted.base_port & 0xFFFF) % (high - low + 1)

@@ -64,5 +64,8 @@ def _end(random: Random, scene: Scene, addresses: dict[str, tuple[str, ...]]) ->
         return place, names[address]
     if random.random() < 0.15:
         return "", "internet"
-    near = any(ip_address(address) in net for one in scene.world.interfaces for net in one.networks())
+    # with policy routing, the way to an address may be another one than to its neighbours
+    near = not scene.world.ip_rules and any(
+        ip_address(address) in net for one in scene.world.interfaces for net in one.networks()
+    )
     return place if near else "", address

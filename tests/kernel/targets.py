@@ -39,6 +39,8 @@ _RAW = (
     "-j CT --zone 3",
     "-j CT --zone-orig 3",
     "-j CT --zone-reply 3",
+    "-j CT --zone mark",
+    "-j CT --ctevents new,mark",
     "-j NOTRACK",
     "-j TRACE",
 )
@@ -104,9 +106,9 @@ def _changing(
         f"-j MARK --set-xmark 0x{value:x}/0x{mask:x}",
         f"-j MARK --set-mark 0x{value:x}",
         f"-j MARK --{random.choice(('or', 'and', 'xor'))}-mark 0x{value:x}",
-        f"-j CONNMARK --set-xmark 0x{value:x}/0x{mask:x}",
-        "-j CONNMARK --save-mark",
-        "-j CONNMARK --restore-mark",
+        f"-j CONNMARK {_connmark(random, value, mask)}",
+        f"-j CONNMARK --save-mark{random.choice(_COPIED)}",
+        f"-j CONNMARK --restore-mark{random.choice(_COPIED)}",
         '-j LOG --log-prefix "x: "',
         "-j NFLOG --nflog-group 9",
         f"-j SET {_set_change(random, scene)}",
@@ -119,7 +121,8 @@ def _changing(
             f"-j {hops}-dec 1",
             f"-j {hops}-inc 2",
             f"-j TOS --set-tos 0x{random.choice((0, 8, 0x10, 0xB8)):02x}/0x{random.choice((0xFF, 0x3F)):02x}",
-            f"-j DSCP --set-dscp {random.choice((0, 10, 46))}",
+            f"-j TOS --{random.choice(('and', 'or', 'xor'))}-tos 0x{random.choice((1, 0x10, 0xFC)):02x}",
+            f"-j DSCP {random.choice(('--set-dscp 0', '--set-dscp 46', '--set-dscp-class AF11'))}",
         ]
         if home <= _OUTGOING:
             texts.append("-j CLASSIFY --set-class 1:2")
@@ -132,8 +135,13 @@ def _changing(
             texts.append(
                 "-j ECN --ecn-tcp-remove" if scene.family == 4 else "-j TCPOPTSTRIP --strip-options 2"
             )
+            if scene.family == 4:
+                texts.append(f"-j ECN --ecn-tcp-{random.choice(('cwr', 'ece'))} {random.choice((0, 1))}")
+        if scene.family == 4:
+            texts.append(f"-j ECN --ecn-ip-ect {random.choice((0, 1, 3))}")
         if proto in (None, 6) and home <= _OUTGOING:
-            texts.append("-m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1200")
+            size = random.choice(("--set-mss 1200", "--set-mss 1200", "--clamp-mss-to-pmtu"))
+            texts.append(f"-m tcp --tcp-flags SYN,RST SYN -j TCPMSS {size}")
         if proto in (None, 17):
             texts.append("-j CHECKSUM --checksum-fill")
         gateway, lost = ("10.66.0.1", "10.66.") if scene.family == 4 else ("2001:db8:66::1", "2001:db8:66:")
@@ -143,7 +151,27 @@ def _changing(
         if scene.family == 6:
             texts += _prefixes(random, home)
     text = random.choice(texts)
-    return MadeTarget(text, next((needs for word, needs in _NEEDS.items() if f"-j {word} " in text), None))
+    return MadeTarget(text, next((needs for word, needs in _NEEDS.items() if f"-j {word}" in text), None))
+
+
+#: The bits that CONNMARK copies; all by default.
+_COPIED = ("", "", " --mask 0xf", " --nfmask 0xff --ctmask 0xff", " --nfmask 0xf --ctmask 0xf0")
+
+
+def _connmark(random: Random, value: int, mask: int) -> str:
+    return random.choice(
+        (
+            f"--set-xmark 0x{value:x}/0x{mask:x}",
+            f"--set-mark 0x{value:x}/0x{mask:x}",
+            f"--{random.choice(('or', 'and', 'xor'))}-mark 0x{value:x}",
+            f"--set-xmark 0x{value:x}/0x{mask:x} --{random.choice(('left', 'right'))}-shift-mark 4",
+        )
+    )
+
+
+def _freely(random: Random) -> str:
+    """Return how an address or port of a range is chosen, mostly by default."""
+    return random.choice((" --random", " --persistent")) if random.random() < 0.1 else ""
 
 
 def _set_change(random: Random, scene: Scene) -> str:
@@ -152,7 +180,7 @@ def _set_change(random: Random, scene: Scene) -> str:
 
 
 #: Protocols that a rule must name for a target.
-_NEEDS = {"ECN": 6, "TCPOPTSTRIP": 6, "TCPMSS": 6, "CHECKSUM": 17}
+_NEEDS = {"ECN --ecn-tcp": 6, "TCPOPTSTRIP": 6, "TCPMSS": 6, "CHECKSUM": 17}
 
 
 def _prefixes(random: Random, home: frozenset[str]) -> list[str]:
@@ -173,17 +201,21 @@ def _nat(random: Random, scene: Scene, home: frozenset[str], proto: int | None) 
         return MadeTarget(f"-j NETMAP --to {network}")
     if home <= _DESTINATION_SIDE:
         if random.random() < 0.25:
-            return MadeTarget("-j REDIRECT" + (" --to-ports 8080" if ported else ""), needs)
+            ports = random.choice((" --to-ports 8080", " --to-ports 8080", " --to-ports 8080-8085"))
+            return MadeTarget("-j REDIRECT" + (ports if ported else ""), needs)
         pool = [text for addresses in scene.beyond.values() for text in addresses] + list(scene.own)
         return MadeTarget(
-            f"-j DNAT --to-destination {_address(random, scene, pool, ported, shift=True)}", needs
+            f"-j DNAT --to-destination {_address(random, scene, pool, ported, shift=True)}{_freely(random)}",
+            needs,
         )
     if home == {"POSTROUTING"} and random.random() < 0.5:
         ports = f" --to-ports {random.choice(('6000', '6000-6010'))}" if ported else ""
-        return MadeTarget(f"-j MASQUERADE{ports}", needs)
+        freely = " --random" if random.random() < 0.1 else ""
+        return MadeTarget(f"-j MASQUERADE{ports}{freely}", needs)
     if not home <= _SOURCE_SIDE:
         return MadeTarget("-j ACCEPT")
-    return MadeTarget(f"-j SNAT --to-source {_address(random, scene, list(scene.own), ported)}", needs)
+    source = _address(random, scene, list(scene.own), ported)
+    return MadeTarget(f"-j SNAT --to-source {source}{_freely(random)}", needs)
 
 
 def _address(random: Random, scene: Scene, pool: list[str], ported: bool, *, shift: bool = False) -> str:

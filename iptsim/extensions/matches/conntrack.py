@@ -152,6 +152,7 @@ _EXPIRES = connection_value(
     "expires",
     _expires,
     lambda connection: message("its connection expires in {expires}", expires=str(connection.expires)),
+    steady=False,  # it is another one for each packet
 )
 _DIRECTION = Field(
     "ct.direction",
