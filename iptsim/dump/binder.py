@@ -51,7 +51,7 @@ class Binder:
 
     def __init__(self, form: ListingForm) -> None:
         self.form = form
-        self._jumps: dict[tuple[str, bool], Jump] = {}
+        self._jumps: dict[bool, dict[str, Jump]] = {False: {}, True: {}}
         self._recipes: dict[Any, Recipe] = {}
 
     def plan(self, line: list[Word]) -> Plan:
@@ -64,7 +64,7 @@ class Binder:
             BindError: a word is not allowed in its place.
         """
         plan = _Getopt(self.form.family, line).run()
-        plan.jumps = self._jumps
+        plan.jumps = self._jumps[plan.goto]
         for step in plan.steps():
             if issubclass(step.extension, UnknownMatch | UnknownTarget):
                 self._keep_words(plan, step, line)

@@ -6,9 +6,8 @@ from a hook has no loops, because the kernel rejects such rules; unreferenced ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress, pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import networkx as nx
@@ -140,22 +139,37 @@ def chain_graph(tables: Iterable[Table]) -> ChainGraph:
     return graph
 
 
-def hooks_of(table: Table) -> dict[str, list[str]]:
+def hooks_of(table: Table) -> dict[str, tuple[str, ...]]:
     """Return the hooks from which packets reach each chain of a table.
 
     It builds no graph, because every reading of a dump needs this for all chains.
     """
+    hooks = BUILTIN_CHAINS.get(table.name, ())
+    called: dict[str, list[str]] = {}
+    #: a bit for each hook
+    found: dict[str, int] = {}
+    for place, hook in enumerate(hooks):
+        todo, bit = [hook] if hook in table.chains else [], 1 << place
+        found |= dict.fromkeys(todo, bit)
+        for name in todo:
+            following = called.get(name)
+            if following is None:
+                rules = table.chains[name].rules if name in table.chains else ()
+                following = called[name] = [rule.jump.chain for rule in rules if rule.jump is not None]
+            for callee in following:
+                before = found.get(callee, 0)
+                if not before & bit:
+                    found[callee] = before | bit
+                    todo.append(callee)
+    names = {bits: tuple(compress(hooks, _bits(bits))) for bits in {*found.values()}}
+    return {name: names[bits] for name, bits in found.items()}
 
-    @cache
-    def called(name: str) -> tuple[str, ...]:
-        chain = table.chains.get(name)
-        return tuple(_calls(chain)) if chain else ()
 
-    found: dict[str, list[str]] = {}
-    for hook in BUILTIN_CHAINS.get(table.name, ()):
-        for name in _reached([hook] if hook in table.chains else [], called):
-            found.setdefault(name, []).append(hook)
-    return found
+def _bits(number: int) -> Iterator[bool]:
+    """Yield the bits of a number, lowest first."""
+    while number:
+        yield bool(number & 1)
+        number >>= 1
 
 
 def _reached(starts: Iterable[_Start], following: Callable[[_Start], Iterable[_Start]]) -> list[_Start]:

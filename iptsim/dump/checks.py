@@ -99,7 +99,7 @@ class Doubt(NamedTuple):
     Attributes:
         extensions: the extensions in question.
         protocol: the protocol that the rules match, without `!`.
-        rules: the rules.
+        rules: the rules; they are alike except in their values.
     """
 
     extensions: tuple[Match | Target, ...]
@@ -123,17 +123,24 @@ def objections(table: Table, doubts: Collection[Doubt]) -> list[Objection]:
         doubts: the rules to check.
     """
     hooks = hooks_of(table) if doubts else {}
-    found = [
-        _objection(extension, rule, protocol, hooks.get(rule.chain, []))
-        for extensions, protocol, rules in doubts
-        for rule in rules
-        for extension in extensions
-    ]
-    return sorted(filter(None, found), key=lambda objection: objection.rule.line)
+    found: list[Objection] = []
+    for extensions, protocol, rules in doubts:
+        #: the hooks from which these extensions may be reached
+        allowed: set[tuple[str, ...]] = set()
+        for rule in rules:
+            where = hooks.get(rule.chain, ())
+            if where in allowed:
+                continue
+            objected = [one for each in extensions if (one := _objection(each, rule, protocol, where))]
+            if objected:
+                found += objected
+            else:
+                allowed.add(where)
+    return sorted(found, key=lambda objection: objection.rule.line)
 
 
 def _objection(
-    extension: Match | Target, rule: Rule, protocol: int | None, hooks: list[str]
+    extension: Match | Target, rule: Rule, protocol: int | None, hooks: tuple[str, ...]
 ) -> Objection | None:
     tables = extension.allowed_tables() if isinstance(extension, Target) else extension.tables
     if tables is not None and rule.table not in tables:
@@ -172,7 +179,7 @@ def _any_protocol(protocols: frozenset[int]) -> Text:
     return any_of(tuple(format_protocol(number) for number in sorted(protocols)))
 
 
-def _wrong_hook(extension: Match | Target, rule: Rule, hooks: list[str]) -> Message | None:
+def _wrong_hook(extension: Match | Target, rule: Rule, hooks: tuple[str, ...]) -> Message | None:
     """Return why an extension is not allowed in the chain of a rule, or ""."""
     allowed = extension.allowed_hooks()
     wrong = next((hook for hook in hooks if hook not in allowed), None) if allowed is not None else None

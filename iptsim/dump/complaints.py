@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from iptsim.dump.extension_names import nearest_match, nearest_target
 from iptsim.dump.recipe import Hint
 from iptsim.dump.ruleset import DumpWarning, Rule
@@ -24,19 +26,25 @@ class Complaints:
         warnings: receives the warnings.
 
     Attributes:
-        lines: of the text.
+        text: the whole text.
         named: the subjects of warnings that are given only once: "family", and unknown extensions as in the rule.
     """
 
     def __init__(self, source: str, warnings: list[DumpWarning]) -> None:
         self.source = source
         self.warnings = warnings
-        self.lines: list[str] = []
+        self.text = ""
         self.errors: list[DumpSyntaxError] = []
         self.more_errors = 0
         self.refused = 0
         self.unknown = 0
         self.named: set[str] = set()
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text."""
+        lines = self.text.split("\n")
+        return lines if lines[-1] else lines[:-1]
 
     @property
     def enough(self) -> bool:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from itertools import takewhile
 
 from iptsim.dump import commands
 from iptsim.dump.checks import Doubt, doubt, objections
 from iptsim.dump.commands import CommandError
 from iptsim.dump.complaints import Complaints
-from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Rule, Ruleset, Table
-from iptsim.dump.syntax import Line, read_counters
+from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Rule, Ruleset, Table
+from iptsim.dump.syntax import Line
 from iptsim.extensions.base import Match, Target
 from iptsim.languages import message
 
 DECLARED_FIRST = "declare the chain above all rules"
-#: Words of a chain's line: :NAME POLICY [packets:bytes].
-DECLARATION = 3
 
 
 class Tables:
@@ -213,20 +210,25 @@ class Tables:
             raise self.complaints.error(error.message, number, name.columns, error.hint) from None
         table.chains[name.text] = Chain(table.name, name.text, None, line.counters, [], number)
 
-    def declare_alike(self, words: Sequence[str], _: str, number: int) -> bool:
-        """Declare a chain from a line of a known shape; return whether the shape is known and the chain is allowed."""
+    def declare_alike(self, name: str, policy: str, counters: Counters | None, number: int) -> bool:
+        """Declare a chain from a line of a known shape; return whether the line is valid.
+
+        Args:
+            name: of the chain.
+            policy: as in the line.
+            counters: None if they are not `[packets:bytes]`.
+            number: the line's number.
+        """
         table = self.table
-        if table is None or len(words) != DECLARATION or words[1] not in self.policies:
-            return False
-        counters = read_counters(words[2])
-        name, policy = words[0][1:], words[1]
+        assert table is not None
         builtin = name in BUILTIN_CHAINS[table.name]
         if counters is None or name in table.chains or (policy == "-") is builtin or self.complaints.named:
             return False
-        try:
-            commands.check_name(name)
-        except CommandError:
-            return False
+        if not builtin:
+            try:
+                commands.check_name(name)
+            except CommandError:
+                return False
         table.chains[name] = Chain(table.name, name, policy if builtin else None, counters, [], number)
         return True
 

@@ -232,7 +232,7 @@ def _words(line: str) -> list[str]:
     return words
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Plan:
     """How to read the words of all lines of one shape.
 
@@ -249,12 +249,13 @@ class Plan:
         cacheable: whether this plan may read other lines of the shape.
         misplaced: chain in which the line is not allowed -> index of the word responsible (`-o` in INPUT).
         unknown: the steps of unknown extensions.
-        jumps: chain names -> jumps, shared by all plans of a reader.
+        jumps: chain names -> jumps, shared by all plans of a reader with the same `goto`.
         waiting: the steps whose models can be made on first use.
         made: the other steps.
         doubted: those models of the waiting steps, for the first line, whose validity depends on the whole table.
             The validity is the same for other lines.
         protocol: the protocol that the rule matches, without `!`; part of the shape.
+        words: of the first line.
     """
 
     command: str = ""
@@ -271,11 +272,12 @@ class Plan:
     cacheable: bool = True
     misplaced: dict[str, int] = field(default_factory=dict)
     unknown: list[Step] = field(default_factory=list)
-    jumps: dict[tuple[str, bool], Jump] = field(default_factory=dict)
+    jumps: dict[str, Jump] = field(default_factory=dict)
     waiting: tuple[Step, ...] = ()
     made: tuple[Step, ...] = ()
     doubted: tuple[Match | Target, ...] = ()
     protocol: int | None = None
+    words: tuple[str, ...] = ()
 
     def steps(self) -> list[Step]:
         """Return all steps: parameters, matches, target."""
@@ -307,8 +309,9 @@ class Plan:
             found.append(bound.target)
         return tuple(one for one in found if is_doubtful(one, self.protocol))
 
-    def settle(self, bound: Bound) -> None:
+    def settle(self, words: Sequence[str], bound: Bound) -> None:
         """Prepare :meth:`accept`, after :meth:`run` has read a line."""
+        self.words = tuple(words)
         steps = [*self.matches, *([self.target] if self.target else [])]
         models: list[Any] = [*bound.matches, *([bound.target] if self.target else [])]
         waits = [step.recipe.can_wait(self.protocol) for step in steps]
@@ -343,13 +346,22 @@ class Plan:
 
     def jump_of(self, words: Sequence[str]) -> Jump | None:
         """Return the jump of a line, or None."""
-        return None if self.jump is None else self._jump(words[self.jump])
+        return None if self.jump is None else self.jump_to(words[self.jump])
 
-    def _jump(self, name: str) -> Jump:
-        found = self.jumps.get((name, self.goto))
+    def jump_to(self, name: str) -> Jump:
+        """Return the jump to a chain."""
+        found = self.jumps.get(name)
         if found is None:
-            found = self.jumps[name, self.goto] = Jump(name, self.goto)
+            found = self.jumps[name] = Jump(name, self.goto)
         return found
+
+    def languages(self) -> dict[int, str]:
+        """Return the languages of those values that are always valid, by the indexes of their words; "" for none."""
+        found: dict[int, str] = {}
+        for step in self.steps():
+            for clause, language in zip(step.clauses, step.recipe.plain, strict=True):
+                found |= dict.fromkeys(clause.values, "" if step in self.made else language)
+        return {at: language for at, language in found.items() if at not in self.keep}
 
     def parameters_of(self, line: str) -> Parameters:
         """Make the parameters of an accepted line."""

@@ -12,11 +12,10 @@ from iptsim.dump.binder import Binder
 from iptsim.dump.complaints import Complaints
 from iptsim.dump.header import guess_family, read_header, warns_of_legacy
 from iptsim.dump.open_tables import Tables
-from iptsim.dump.rule_lines import MAX_WORD, RuleLines
+from iptsim.dump.rule_lines import RuleLines
 from iptsim.dump.ruleset import Ruleset
 from iptsim.dump.syntax import read_line
 from iptsim.dump.text import WANTED, clean, decode
-from iptsim.dump.words import split
 from iptsim.errors import DumpSyntaxError, Span
 from iptsim.extensions.listing import ListingForm
 from iptsim.languages import message
@@ -98,21 +97,20 @@ class _Reader:
 
     def read(self, text: str) -> Ruleset:
         text = clean(text, self.complaints, self.lenient)
-        lines = text.split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        self.complaints.lines = lines
+        self.complaints.text = text
         self.ruleset.family = self.wanted or guess_family(text)
         self.binder = Binder(self._form())
         self.rules = RuleLines(self.binder, self.tables, self.complaints)
-        self._read_lines(lines)
+        self._read_lines(text)
         table = self.tables.table
         if table is not None:
             if not self.tables.listing:
                 hint = message("expected COMMIT; was the file cut off?")
                 self.complaints.add(
                     self.complaints.error(
-                        message("table {name} has no COMMIT", name=table.name), len(lines), hint=hint
+                        message("table {name} has no COMMIT", name=table.name),
+                        len(self.complaints.lines),
+                        hint=hint,
                     )
                 )
             self.tables.close()
@@ -126,25 +124,33 @@ class _Reader:
     def _form(self) -> ListingForm:
         return ListingForm.of(self.ruleset.version, self.ruleset.backend, self.ruleset.family)
 
-    def _read_lines(self, lines: list[str]) -> None:
+    def _read_lines(self, text: str) -> None:
         tables = self.tables
-        for number, line in enumerate(lines, 1):
-            first = line[:1]
-            if first in "-:[" and line and tables.table is not None and not tables.skipping:
-                short = len(line) <= MAX_WORD and (len(line) <= MAX_WORD // 4 or line.isascii())
-                words = split(line) if short else None
-                alike = tables.declare_alike if first == ":" else self.rules.read_alike
-                if words is not None and alike(words, line, number):
-                    continue
-            if first == "#":
-                self._comment(line, number)
-            elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
-                self.skipped = True
-                self.complaints.warn(number, message("skipped: not a line of a dump"))
-            elif first == "*" or line == "COMMIT" or (line and not tables.skipping):
-                self._by_grammar(line, number)
-            if self.complaints.enough:
-                return
+        at = number = 0
+        while at < len(text) and not self.complaints.enough:
+            if tables.table is not None and not tables.skipping:
+                at, number = self.rules.read_known(text, at, number)
+                if at == len(text):
+                    return
+            end = text.find("\n", at)
+            if end < 0:
+                end = len(text)
+            number += 1
+            self._read_line(text[at:end], number)
+            at = end + 1
+
+    def _read_line(self, line: str, number: int) -> None:
+        tables, first = self.tables, line[:1]
+        open_table = tables.table is not None and not tables.skipping
+        if line and first in "-:[" and open_table and self.rules.read_alike(line, number):
+            return
+        if first == "#":
+            self._comment(line, number)
+        elif self.lenient and line and first not in "*:[-" and line != "COMMIT":
+            self.skipped = True
+            self.complaints.warn(number, message("skipped: not a line of a dump"))
+        elif first == "*" or line == "COMMIT" or (line and not tables.skipping):
+            self._by_grammar(line, number)
 
     def _comment(self, line: str, number: int) -> None:
         tables, complaints = self.tables, self.complaints

@@ -92,13 +92,12 @@ class Recipe:
         if not self.gathers:
             fields = extension.gather(Given(option, option.constant, negated) for option, negated, _ in rows)
             self.fixed = {name: fields[name] for name in fields if name == "negated"}
-
-        #: if all options have one word: for each, the function that accepts words without parsing them
-        self.plain: list[_Form] | None = [
-            pattern("values", name).fullmatch for row in rows if (name := _plain(row[0], form.family))
-        ]
-        if len(self.plain) < len(rows) or any(count != 1 for _, _, count in rows):
-            self.plain = None
+        #: for each option: the language of those values that are always valid, if it has one word; or ""
+        self.plain = [_plain(row[0], form.family) if row[2] == 1 else "" for row in rows]
+        #: if all options have such a language: for each, the function that accepts words of it
+        self.accepts: list[_Form] = []
+        if all(self.plain):
+            self.accepts = [pattern("values", name).fullmatch for name in self.plain]
 
     def can_wait(self, protocol: int | None) -> bool:
         """Return whether a model can be made later, on first use.
@@ -124,7 +123,7 @@ class Recipe:
             Misread: a value is invalid.
         """
         texts = (key,) if isinstance(key, str) else key
-        if self.plain is not None and all(map(_matches, self.plain, texts)):
+        if self.accepts and all(map(_matches, self.accepts, texts)):
             return
         self.values(texts)
         self.checked.add(key)

@@ -14,14 +14,19 @@ from iptsim.dump.extension_names import is_target_name, target_names
 from iptsim.dump.open_tables import Tables
 from iptsim.dump.plan import MAX_LISTED, TOO_MANY, BindError, Bound, Plan
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Counters, Jump, Rule
+from iptsim.dump.shapes import Kind, Shapes
 from iptsim.dump.syntax import Line, read_counters
-from iptsim.dump.words import Word
-from iptsim.extensions.base import Target
+from iptsim.dump.words import Word, split
+from iptsim.extensions.base import Match, Target
 from iptsim.extensions.unknown import UnknownTarget
 from iptsim.languages import message
 
 #: Limits of iptables-restore: bytes of a word, words of a line.
 MAX_WORD, MAX_WORDS = 1023, 250
+#: A line of so many characters has no more bytes than a word may have.
+_SHORT = MAX_WORD // 4
+#: The words of a chain's declaration: :NAME POLICY [packets:bytes].
+_DECLARATION = 3
 #: The number of rules that lines with -D, -C, -X and -E may search in total: each line may search all rules.
 MAX_SEARCHED = 10_000_000
 #: The number of line shapes that are cached.
@@ -39,6 +44,7 @@ class RuleLines:
     Attributes:
         plans: how to read lines, by their shapes.
         keep: the words that determine a line's shape.
+        shapes: the frequent shapes.
     """
 
     def __init__(self, binder: Binder, tables: Tables, complaints: Complaints) -> None:
@@ -46,15 +52,74 @@ class RuleLines:
         self.tables = tables
         self.complaints = complaints
         self.plans: dict[tuple[str | None, ...], Plan] = {}
+        self.shapes = Shapes()
         # names of targets must be distinguished from names of chains at once
-        self.keep: dict[str, str] = {word: word for word in ("!", "-", *target_names())}
+        self.targets = frozenset(target_names())
+        self.keep: dict[str, str] = {word: word for word in ("!", "-", *self.targets)}
         #: the number of rules made from lists of addresses
         self.from_lists = 0
         #: the number of rules that commands have searched
         self.searched = 0
 
-    def read_alike(self, words: list[str], line: str, number: int) -> bool:
-        """Read a line of a known shape; return whether the shape is known and the line is valid."""
+    def read_known(self, text: str, at: int, number: int) -> tuple[int, int]:
+        """Read lines by the pattern of all frequent shapes.
+
+        Args:
+            text: the whole text.
+            at: the start of a line.
+            number: how many lines are before it.
+
+        Returns:
+            The start of the first line that is of another shape, or not valid, and how many lines are before it.
+        """
+        tables, source = self.tables, self.complaints.source
+        table = tables.table
+        assert table is not None
+        chains, builtin, shapes = table.chains, BUILTIN_CHAINS[table.name], self.shapes.by_group
+        for found in self.shapes.lines.finditer(text, at):
+            shape, end = shapes.get(found.lastindex), found.end()
+            if shape is None or end - at > _SHORT:
+                break
+            values = found.group(*shape.groups)
+            name, plan = values[0], shape.plan
+            if plan is None:
+                if not tables.declare_alike(name, shape.policy, read_counters(values[1]), number + 1):
+                    break
+            else:
+                chain, jump = chains.get(name), None
+                if chain is None or name in plan.misplaced:
+                    break
+                if plan.jump is not None:
+                    target = values[1]
+                    jump = plan.jumps.get(target)
+                    if jump is None and (target not in self.targets or plan.goto):
+                        jump = plan.jump_to(target)
+                    if jump is None or target not in chains or target in builtin:
+                        break
+                begin, counters = at, None
+                if shape.counters:
+                    begin, counters = found.end(shape.counters) + 1, read_counters(found[shape.counters])
+                line = text[begin : end - 1]
+                doubted = shape.accepted.get(values[2:])
+                if doubted is None:
+                    doubted = _accept(plan, line)
+                    if doubted is None:
+                        break
+                    shape.accepted[values[2:]] = doubted
+                rule = Rule.of_line(chain, jump, counters, source, number + 1, plan, line)
+                if doubted:
+                    tables.doubt(rule, doubted, plan.protocol)
+            at, number = end, number + 1
+        return at, number
+
+    def read_alike(self, line: str, number: int) -> bool:
+        """Read a line by its words; return whether its shape is known and it is valid."""
+        short = len(line) <= MAX_WORD and (len(line) <= _SHORT or line.isascii())
+        words = split(line) if short else None
+        if not words:
+            return False
+        if line[0] == ":":
+            return self._declare_alike(words, number)
         table = self.tables.table
         assert table is not None
         counters = None
@@ -62,6 +127,7 @@ class RuleLines:
             counters = read_counters(words.pop(0))
             if counters is None:
                 return False
+            line = line.partition("]")[2]
         plan = self.plans.get(tuple(map(self.keep.get, words)))
         if plan is None:
             return False
@@ -69,24 +135,26 @@ class RuleLines:
         chain = table.chains.get(name)
         if chain is None or name in plan.misplaced:
             return False
-        try:
-            doubted = plan.accept(words)
-        except BindError:
-            return False
+        doubted = _accept(plan, words)
         if doubted is None:
             return False
         jump = plan.jump_of(words)
         if jump is not None and (jump.chain not in table.chains or jump.chain in BUILTIN_CHAINS[table.name]):
             return False
-        if counters is not None:
-            line = line.partition("]")[2]
-        rules = chain.rules
-        place, origin = (table.name, name, len(rules) + 1), (self.complaints.source, number)
-        rule = Rule.of_line(place, jump, counters, origin, plan, line)
-        rules.append(rule)
+        rule = Rule.of_line(chain, jump, counters, self.complaints.source, number, plan, line)
         if doubted:
             self.tables.doubt(rule, doubted, plan.protocol)
+        self.shapes.count(Kind(plan, counters is not None))
         return True
+
+    def _declare_alike(self, words: list[str], number: int) -> bool:
+        if len(words) != _DECLARATION or words[1] not in self.tables.policies:
+            return False
+        policy = words[1]
+        done = self.tables.declare_alike(words[0][1:], policy, read_counters(words[2]), number)
+        if done:
+            self.shapes.count(Kind(None, policy=policy))
+        return done
 
     def read(self, line: Line, text: str, number: int) -> None:
         """Apply a line that the grammar has parsed, and cache its shape.
@@ -111,7 +179,7 @@ class RuleLines:
         if plan.command == "A" and plan.cacheable and not plan.counters and len(self.plans) < _MAX_PLANS:
             for index in plan.keep:
                 self.keep[texts[index]] = texts[index]
-            plan.settle(bound)
+            plan.settle(texts, bound)
             self.plans[tuple(map(self.keep.get, texts))] = plan
 
     def _check_sizes(self, words: Sequence[Word], number: int) -> None:
@@ -273,6 +341,15 @@ class RuleLines:
             at,
             partial(commands.chain_hint, table, name),
         )
+
+
+def _accept(plan: Plan, line: str | list[str]) -> tuple[Match | Target, ...] | None:
+    """Check the values of a line, or of its words: as :meth:`Plan.accept`, but None for invalid values, too."""
+    words = split(line) if isinstance(line, str) else line
+    try:
+        return None if words is None else plan.accept(words)
+    except BindError:
+        return None
 
 
 def _part(word: Word, item: str, column: int | None) -> Word:

@@ -100,9 +100,6 @@ class _Read(Shown):
     _line: str
     _plan: Plan
 
-    def _wait(self, plan: Plan, line: str) -> None:
-        self._plan, self._line = plan, line
-
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
@@ -154,29 +151,34 @@ class Rule(_Read):
     @classmethod
     def of_line(
         cls,
-        place: tuple[str, str, int],
+        chain: Chain,
         jump: Jump | None,
         counters: Counters | None,
-        origin: tuple[str, int],
+        source: str,
+        number: int,
         plan: Plan,
         line: str,
     ) -> Rule:
-        """Make a rule whose parameters, matches and target are made on first use, by a plan from its line.
+        """Append a rule to a chain, whose parameters, matches and target are made on first use.
 
         Args:
-            place: table, chain and position.
-            jump: its target, if that is a jump.
+            chain: the chain.
+            jump: the rule's target, if that is a jump.
             counters: as in the dump.
-            origin: the file's name, and the line's number.
-            plan: the plan for the line's shape.
+            source: the file's name.
+            number: the line's number.
+            plan: makes them from the line.
             line: the line without counters; its values are valid.
         """
         rule = cls.__new__(cls)
-        rule.table, rule.chain, rule.position = place
+        rules = chain.rules
+        rule.table, rule.chain, rule.position = chain.table, chain.name, len(rules) + 1
         rule.jump, rule.counters = jump, counters
-        rule.source, rule.line = origin
-        rule._wait(plan, line)
+        rule.source, rule.line = source, number
+        read: _Read = rule
+        read._plan, read._line = plan, line
         rule.refused = rule._text = ""
+        rules.append(rule)
         return rule
 
     def __getstate__(self) -> tuple[Any, ...]:
