@@ -137,13 +137,13 @@ def logs_only(scene: Scene) -> Iterator[Finding]:
                 continue
             if not chain.rules or any(rule.target_name not in (*_LOGS, "RETURN") for rule in chain.rules):
                 continue
-            found = _let_through(scene, family, chain, hooks.get(chain.name, []))
+            found = _let_through(scene, family, chain, hooks.get(chain.name, ()))
             if found is not None:
                 yield _logs_only(family, chain, *found)
 
 
 def _let_through(
-    scene: Scene, family: Family, chain: Chain, hooks: list[str]
+    scene: Scene, family: Family, chain: Chain, hooks: tuple[str, ...]
 ) -> tuple[Rule, Explanation] | None:
     """Return a rule that sends packets into a chain, and a packet that passes it and is accepted all the same."""
     for caller in scene.jumps(family, "filter", chain.name):

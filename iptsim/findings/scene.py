@@ -142,7 +142,7 @@ class Scene:
         """Return a chain and the chains that packets can reach from it."""
         return [node.name for node in self._calls(family).reached(Node(table, chain))] or [chain]
 
-    def hooks(self, family: Family, table: str) -> dict[str, list[str]]:
+    def hooks(self, family: Family, table: str) -> dict[str, tuple[str, ...]]:
         """Return the built-in chains from which packets reach each chain of a table."""
         return hooks_of(self.table(family, table))
 

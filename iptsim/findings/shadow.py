@@ -57,7 +57,7 @@ def never_matching(scene: Scene) -> Iterator[Finding]:
         for traffic in scene.traffic(family):
             hooks = scene.hooks(family, traffic.table)
             for dead in _dead_rules(scene, traffic):
-                yield _finding(scene, family, dead, hooks.get(dead.first.chain, []))
+                yield _finding(scene, family, dead, hooks.get(dead.first.chain, ()))
 
 
 def is_chosen(rule: Rule, scene: Scene) -> bool:
