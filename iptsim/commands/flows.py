@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,7 +17,7 @@ from iptsim.commands.common import (
     print_json,
 )
 from iptsim.errors import UsageError
-from iptsim.languages import message, say
+from iptsim.languages import message, say, say_many
 
 #: The libraries of the extra `flows`.
 _NEEDED = ("numpy", "pyarrow")
@@ -95,12 +96,22 @@ def run(arguments: argparse.Namespace) -> int:
         finally:
             if result is not None:
                 result.close(complete=complete)
+                if not complete and result.can_resume:
+                    print(f"iptsim: {_done(result.done)}", file=sys.stderr)
     if arguments.summary or arguments.json or arguments.output is None:
         found = {"source": arguments.source, "logs": arguments.log, **summary.as_json(hosts[0])}
         if differences is not None:
             found |= {"against": arguments.against, "differences": differences.as_json()}
         _show(arguments, found)
     return DIFFERS if differences is not None and differences.groups else ANSWERED
+
+
+def _done(records: int) -> str:
+    return say_many(
+        "{count:,} record is done; the same command with --resume continues",
+        "{count:,} records are done; the same command with --resume continues",
+        records,
+    )
 
 
 def _show(arguments: argparse.Namespace, found: dict[str, Any]) -> None:

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer
-from iptsim.flows.deciding import result_batch
+from iptsim.flows.deciding import Part, result_batch
 
 #: Records shown of each group.
 _SAMPLES = 3
 #: What the columns of the other ruleset begin with.
 _OTHER = "other_"
 
-Numbers = NDArray[np.int64]
 #: Verdict, code, table, chain, rule, line, text, and what NAT changes.
 Fate = tuple[Any, ...]
 
@@ -34,11 +32,9 @@ class Differences:
         self.groups: Counter[tuple[Fate, Fate]] = Counter()
         self.samples: dict[tuple[Fate, Fate], list[dict[str, Any]]] = {}
 
-    def add(
-        self, batch: pa.RecordBatch, before: tuple[list[Answer], Numbers], after: tuple[list[Answer], Numbers]
-    ) -> pa.RecordBatch:
+    def add(self, batch: pa.RecordBatch, before: Part, after: Part) -> pa.RecordBatch:
         """Count a batch, and return its records that differ, with both results."""
-        (old, old_numbers), (new, new_numbers) = before, after
+        old, old_numbers, new, new_numbers = before.answers, before.numbers, after.answers, after.numbers
         same = np.array([[_same(one, other) for other in new] for one in old], np.bool_).reshape(
             len(old), len(new)
         )
@@ -56,8 +52,8 @@ class Differences:
         some = pa.array(places)
         own = batch.take(some)
         columns = {name: own.column(name) for name in own.schema.names if name != "error"}
-        for prefix, answers, numbers in (("", old, old_numbers), (_OTHER, new, new_numbers)):
-            found = result_batch(answers, numbers[places])
+        for prefix, part in (("", before), (_OTHER, after)):
+            found = result_batch(part._replace(numbers=part.numbers[places]))
             columns |= {f"{prefix}{name}": found.column(name) for name in found.schema.names}
         return pa.RecordBatch.from_pydict(columns)
 

@@ -19,7 +19,7 @@ from iptsim.errors import IptsimError
 from iptsim.explanation import Explanation, explain_trace
 from iptsim.flows.cuts import Cuts
 from iptsim.flows.observing import Asked, Observed, Places, Questions, Uneven
-from iptsim.flows.vectors import VectorChain
+from iptsim.flows.vectors import COLUMNS, NONE, VectorChain
 from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.walk import Simulator
 from iptsim.packet import Packet, address_text
@@ -74,13 +74,12 @@ class Classes:
     Attributes:
         answers: all different answers so far.
         walks: how many packets were walked.
-        walked_alone: how many records were walked individually.
     """
 
     def __init__(self, simulator: Simulator, fine: Cuts) -> None:
         self.simulator = simulator
         self.answers: list[Answer] = []
-        self.walks = self.walked_alone = 0
+        self.walks = 0
         self._fine = fine
         self._numbers: dict[Answer, int] = {}
         self._chains: dict[int, VectorChain] = {}
@@ -103,9 +102,11 @@ class Classes:
         Returns:
             The rows that must be walked individually.
         """
+        # an end that is a name, and a port that is left open, are the same for all records of a class
+        given = frozenset(column for column in COLUMNS if places(column, rows[:1])[0] != NONE)
         root = self._trees.get(tree)
         if root is None:
-            root = self._trees[tree] = self._walk(fields(int(rows[0])), 0)
+            root = self._trees[tree] = self._walk(fields(int(rows[0])), 0, given)
         alone = []
         left = [(root, rows)]
         while left:
@@ -124,7 +125,7 @@ class Classes:
                         others = rows[results == result]
                         child = node.children.get((number, result))
                         if child is None:
-                            child = self._walk(fields(int(others[0])), number + 1)
+                            child = self._walk(fields(int(others[0])), number + 1, given)
                             node.children[number, result] = child
                         left.append((child, others))
                     rows = rows[same]
@@ -143,21 +144,28 @@ class Classes:
         if number is None:
             if len(self._alone) >= 1 << 20:
                 self._alone.clear()
-            number = self._alone[key] = self._walk(fields(), 0, observed=False).answer
+            number = self._alone[key] = self._walk(fields(), 0, None).answer
         return number
 
-    def _walk(self, fields: Fields, begin: int, *, observed: bool = True) -> _Node:
+    def _walk(self, fields: Fields, begin: int, given: frozenset[str] | None) -> _Node:
+        """Walk one record.
+
+        Args:
+            fields: those of its question.
+            begin: how many questions its class has in common with the one it left.
+            given: the columns that it has; None for a record that stands for itself alone.
+        """
         self.walks += 1
         asked: list[Asked] = []
         host = self.simulator.host
         try:
             question = Question(**fields)
             observer = None
-            if observed and not (question.assume or question.fragment or question.after):
-                packet = _given(question, first_packet(host, question).packet)
-                observer = Observed(packet, self._fine, self._chains, self._kinds)
+            if given is not None and not (question.assume or question.fragment or question.after):
+                packet = first_packet(host, question).packet
+                observer = Observed(packet, given, self._fine, self._chains, self._kinds)
                 asked = observer.asked
-            elif observed:
+            elif given is not None:
                 asked = [Uneven()]
             answer = _answer(explain_trace(host, question, self.simulator.walk(question, observer)))
         except IptsimError as error:
@@ -171,14 +179,6 @@ class Classes:
             number = self._numbers[answer] = len(self.answers)
             self.answers.append(answer)
         return number
-
-
-def _given(question: Question, packet: Packet) -> Packet:
-    """Return a packet without the ports that the question left open."""
-    packet = packet.copy()
-    packet.sport = packet.sport if question.sport is not None else None
-    packet.dport = packet.dport if question.dport is not None else None
-    return packet
 
 
 def _answer(explanation: Explanation) -> Answer:

@@ -11,16 +11,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iptsim.flows.cuts import Cuts, Kinds
+from iptsim.flows.vectors import NONE
 from iptsim.packet import parse_address
 
-#: A number that is not there.
-NONE = -1
 #: The columns of a record's ends: addresses, or the names of endpoints.
 _ENDS = (("src", "from"), ("dst", "to"))
 #: Columns that are only handed on to the result.
 PASSED_ON = frozenset({"id", "error"})
 
+#: Most blocks of 256 parts in a table.
+_BLOCKS = 1 << 14
+
 _Int = NDArray[np.int64]
+_Words = NDArray[np.uint32]
 
 
 @dataclass(slots=True)
@@ -39,22 +42,46 @@ class Side:
 
 
 class Places:
-    """The kinds of IPv4 addresses; blocks of 65,536 that no range divides are looked up at once."""
+    """The kinds of IPv4 addresses, by tables for the first 16 bits of an address, the next 8 and the last 8.
+
+    A table has further ones only for blocks of addresses that a range divides.
+    """
 
     def __init__(self, kinds: Kinds) -> None:
-        self._starts, self._kinds = np.array(kinds.starts, np.int64), np.array(kinds.kinds, np.int64)
-        blocks = np.arange(1 << 16, dtype=np.int64) << 16
-        self._first = np.searchsorted(self._starts, blocks, "right") - 1
-        last = np.searchsorted(self._starts, blocks + 0xFFFF, "right") - 1
-        self._divided = self._first != last
+        self._starts, self._kinds = np.array(kinds.starts, np.int64), np.array(kinds.kinds, np.int32)
+        self._first, divided = self._level(np.arange(1 << 16, dtype=np.int64) << 16, 16)
+        self._further = []
+        for free in (8, 0):
+            if len(divided) > _BLOCKS:
+                break
+            table, divided = self._level(_blocks(divided, free), free)
+            self._further.append((table, free))
 
-    def of(self, addresses: _Int) -> _Int:
+    def _level(self, begins: _Int, free: int) -> tuple[NDArray[np.int32], _Int]:
+        """Return the kinds of blocks of addresses, and those that a range divides: of these, their number, inverted."""
+        first = np.searchsorted(self._starts, begins, "right") - 1
+        last = np.searchsorted(self._starts, begins + ((1 << free) - 1), "right") - 1
+        divided = np.flatnonzero(first != last)
+        table = self._kinds[first]
+        table[divided] = ~np.arange(len(divided), dtype=np.int32)
+        return table, begins[divided]
+
+    def of(self, addresses: _Int) -> NDArray[np.int32]:
         """Return the kinds of addresses."""
-        blocks = addresses >> 16
-        found: _Int = self._first[blocks]
-        divided = np.flatnonzero(self._divided[blocks])
-        found[divided] = np.searchsorted(self._starts, addresses[divided], "right") - 1
-        return self._kinds[found]
+        found: NDArray[np.int32] = self._first[addresses >> 16]
+        divided = np.flatnonzero(found < 0)
+        for table, free in self._further:
+            parts = (addresses[divided] >> free & 0xFF).astype(np.int32)
+            found[divided] = table[~found[divided] << 8 | parts]
+            divided = divided[found[divided] < 0]
+        if divided.size:
+            found[divided] = self._kinds[np.searchsorted(self._starts, addresses[divided], "right") - 1]
+        return found
+
+
+def _blocks(begins: _Int, free: int) -> _Int:
+    """Return the 256 blocks of each block, which leave some bits free."""
+    return (begins[:, None] + (np.arange(256, dtype=np.int64) << free)).reshape(-1)
 
 
 @dataclass(slots=True)
@@ -171,9 +198,11 @@ def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
         return numbers, good
     offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + count + 1]
     first, last = int(offsets[0]), int(offsets[-1])
-    part = np.frombuffer(data_buffer, np.uint8)[first:last]
+    # the first word begins before the first byte
+    part = np.zeros(last - first + 3, np.uint8)
+    part[3:] = np.frombuffer(data_buffer, np.uint8)[first:last]
     starts, ends = offsets[:-1] - first, offsets[1:] - first
-    dots = np.flatnonzero(part == ord(".")).astype(np.int32)
+    dots = np.flatnonzero(part[3:] == ord(".")).astype(np.int32)
     rows: Any = slice(None)
     stops = dots
     if len(dots) != 3 * count or not _are_within(dots, starts, ends):
@@ -183,16 +212,16 @@ def ipv4_numbers(texts: pa.Array) -> tuple[_Int, NDArray[np.bool_]]:
             return numbers, good
         stops = dots[before[rows][:, None] + np.arange(3)].reshape(-1)
         starts, ends = starts[rows], ends[rows]
-    # what is no digit is far from one as an unsigned number
-    digits = part - np.uint8(ord("0"))
+    # the four bytes up to each place, that of the place highest
+    words: _Words = np.ndarray((last - first,), "<u4", part, strides=(1,))
     fine = np.ones(len(starts), np.bool_)
-    whole = np.zeros(len(starts), np.int64)
+    whole: _Words = np.zeros(len(starts), np.uint32)
     begin = starts
     for octet in range(4):
         end = stops[octet::3] if octet < 3 else ends
-        value, valid = _byte_numbers(digits, begin, end)
+        value, valid = _byte_numbers(words, begin, end)
         fine &= valid
-        whole = whole << 8 | value
+        whole = whole << np.uint32(8) | value
         begin = end + 1
     numbers[rows] = np.where(fine, whole, 0)
     good[rows] = fine
@@ -206,18 +235,20 @@ def _are_within(dots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArra
     return bool((dots[::3] >= starts).all() and (dots[2::3] < ends).all())
 
 
+#: Of a number of up to three digits: which bytes of a word are digits, and the least number that has so many.
+_MASKS = np.array([0, 0xFF000000, 0xFFFF0000, 0xFFFFFF00, 0xFFFFFFFF], np.uint32)
+_LEAST = np.array([1000, 0, 10, 100, 1000], np.uint32)
+
+
 def _byte_numbers(
-    digits: NDArray[np.uint8], begin: NDArray[np.int32], end: NDArray[np.int32]
-) -> tuple[_Int, NDArray[np.bool_]]:
+    words: _Words, begin: NDArray[np.int32], end: NDArray[np.int32]
+) -> tuple[_Words, NDArray[np.bool_]]:
     """Return the numbers between places of texts, and which of them are bytes."""
-    length = end - begin
-    one = digits[np.maximum(end - 1, 0)]
-    ten, hundred = digits[np.maximum(end - 2, 0)], digits[np.maximum(end - 3, 0)]
-    value = one.astype(np.int64)
-    long, longer = length > 1, length > 2
-    value += np.where(long, ten, 0) * np.int64(10)
-    value += np.where(longer, hundred, 0) * np.int64(100)
-    valid = (one < 10) & (length > 0) & (length < 4) & (value < 256)
-    valid &= ~long | ((ten < 10) & (longer | (ten > 0)))
-    valid &= ~longer | ((hundred < 10) & (hundred > 0))
-    return value, valid
+    length = np.minimum(end - begin, 4)
+    digits = (words[end - 1] ^ np.uint32(0x30303030)) & _MASKS[length]
+    value: _Words = digits >> np.uint32(24)
+    value += (digits >> np.uint32(16) & np.uint32(0xFF)) * np.uint32(10)
+    value += (digits >> np.uint32(8) & np.uint32(0xFF)) * np.uint32(100)
+    # 9 + 0x76 is the greatest sum that leaves the highest bit of a byte
+    odd = (digits | digits + np.uint32(0x76767676)) & np.uint32(0x80808080)
+    return value, (odd == 0) & (value < 256) & (value >= _LEAST[length])

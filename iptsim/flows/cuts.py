@@ -20,11 +20,13 @@ from iptsim.errors import IptsimError
 from iptsim.extensions.base import Match, Target
 from iptsim.extensions.constraints import Constraint, Masked, Several
 from iptsim.extensions.nat import NatRange
+from iptsim.host.address_regions import known_spans
 from iptsim.host.model import Host
 from iptsim.host.namespace import BITS, Namespace, prefix_mask
 from iptsim.netfilter.chain_index import WIDTHS, ranges_of
 from iptsim.packet import FAMILIES, Family, parse_address
 from iptsim.question.header import DEFAULT_SPORT
+from iptsim.question.internet import outside_address
 
 #: Addresses that the kernel treats specially (include/linux/in.h, include/net/ipv6.h, RFC 6724).
 _SPECIAL: dict[Family, tuple[str, ...]] = {
@@ -165,12 +167,17 @@ def cuts_of(host: Host, rulesets: list[Ruleset]) -> tuple[Cuts, Cuts]:
 
 
 def _mark_host(marks: _Marks, host: Host) -> None:
+    for family in FAMILIES:
+        for first, last in known_spans(host, family):
+            marks.address(family, first, last)
+        # what a destination may be by chance
+        marks.address(family, outside_address(host, family))
     containers = list(host.containers.values())
     for namespace in (host.namespace, *(one.namespace for one in containers)):
         _mark_namespace(marks, namespace)
     for container in containers:
         for endpoint in container.endpoints.values():
-            for family, address in (*endpoint.addresses.items(), *endpoint.gateways.items()):
+            for family, address in endpoint.gateways.items():
                 marks.address(family, address)
         for published in (*container.published, *container.opened):
             marks.port(published.host_port)
@@ -182,17 +189,16 @@ def _mark_host(marks: _Marks, host: Host) -> None:
             marks.network(text)
     for network in host.networks.values():
         for subnet in network.subnets:
-            marks.prefix(subnet.family, subnet.address, subnet.prefix_length)
             marks.address(subnet.family, subnet.gateway)
         marks.network(network.host_binding or "")
 
 
 def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
+    """Tell apart the addresses and ports that a namespace knows besides its prefixes."""
     for interface in namespace.interfaces.values():
         for own in interface.addresses:
             # of IPv6 the kernel compares sources by how much they have in common with the destination
-            lengths = range(BITS[6] + 1) if own.family == 6 else (own.prefix_length, BITS[4])
-            for length in lengths:
+            for length in range(BITS[6] + 1) if own.family == 6 else (own.prefix_length,):
                 marks.prefix(own.family, own.address, length)
             if own.family == 6:
                 marks.address(6, SOLICITED << 24 | own.address & 0xFFFFFF)
@@ -201,15 +207,11 @@ def _mark_namespace(marks: _Marks, namespace: Namespace) -> None:
             marks.address(own.family, own.peer)
             marks.address(own.family, own.broadcast)
     for route in namespace.routes:
-        marks.prefix(route.family, route.destination, route.prefix_length)
-        marks.prefix(route.family, route.from_address, route.from_length)
         marks.address(route.family, route.source)
         marks.address(route.gateway_family or route.family, route.gateway)
         for hop in route.nexthops:
             marks.address(hop.gateway_family or route.family, hop.gateway)
     for rule in namespace.rules:
-        marks.prefix(rule.family, rule.src, rule.src_length)
-        marks.prefix(rule.family, rule.dst, rule.dst_length)
         for span in (rule.sport, rule.dport):
             if span is not None:
                 marks.port(*span)

@@ -6,15 +6,16 @@ from bisect import bisect_right
 from functools import partial
 from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer, Classes, Fields
-from iptsim.flows.columns import NONE, PASSED_ON, Codes, Reader, Side, plain_value
+from iptsim.flows.columns import PASSED_ON, Codes, Reader, Side, plain_value
 from iptsim.flows.cuts import Kinds, cuts_of
+from iptsim.flows.vectors import NONE
 from iptsim.host.model import Host
 from iptsim.netfilter.walk import Simulator, simulator_of
 from iptsim.question.header import DEFAULT_SPORT
@@ -37,6 +38,20 @@ SCHEMA = pa.schema(
 )
 _ENDS = ("src", "dst", "from", "to", "sport", "dport")
 _Int = NDArray[np.int64]
+
+
+class Part(NamedTuple):
+    """The answers to the records of a batch.
+
+    Attributes:
+        answers: the different answers that occur.
+        numbers: which of them each record has.
+        alone: how many records were followed one by one: no class has the same answer for certain.
+    """
+
+    answers: list[Answer]
+    numbers: _Int
+    alone: int
 
 
 def decide(host: Host, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -92,30 +107,36 @@ class Decider:
 
     def decide(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the answers as a batch; see :func:`decide`."""
-        numbers = self.numbers(batch)
-        return result_batch(self.classes.answers, numbers)
+        return result_batch(self.part(batch))
 
-    def numbers(self, batch: pa.RecordBatch) -> _Int:
-        """Return the number of each record's answer in :attr:`Classes.answers`."""
+    def part(self, batch: pa.RecordBatch) -> Part:
+        """Return the answers that occur in a batch, and which of them each record has."""
         with self._lock:
-            return self._numbers(batch)
+            numbers, alone = self._numbers(batch)
+            answers = self.classes.answers
+            used = np.flatnonzero(np.bincount(numbers, minlength=len(answers)))
+            places = np.zeros(len(answers), np.int64)
+            places[used] = np.arange(len(used))
+            return Part([answers[number] for number in used.tolist()], places[numbers], alone)
 
-    def _numbers(self, batch: pa.RecordBatch) -> _Int:
+    def _numbers(self, batch: pa.RecordBatch) -> tuple[_Int, int]:
+        """Return the number of each record's answer, and how many records were followed one by one."""
         errors = _errors(batch)
         if errors is not None:
             return self._beside_errors(batch, errors)
-        return _Batch(self, batch).numbers() if batch.num_rows else np.zeros(0, np.int64)
+        return _Batch(self, batch).numbers() if batch.num_rows else (np.zeros(0, np.int64), 0)
 
-    def _beside_errors(self, batch: pa.RecordBatch, errors: pa.Array) -> _Int:
-        """Return the answers of a batch of which some records could not be read."""
+    def _beside_errors(self, batch: pa.RecordBatch, errors: pa.Array) -> tuple[_Int, int]:
+        """Return the same for a batch of which some records could not be read."""
         wrong = errors.is_valid().to_numpy(zero_copy_only=False)
-        found = np.zeros(batch.num_rows, np.int64)
+        found, alone = np.zeros(batch.num_rows, np.int64), 0
         right = np.flatnonzero(~wrong)
         if right.size:
-            found[right] = _Batch(self, batch.take(pa.array(right)).drop_columns(["error"])).numbers()
+            rest = batch.take(pa.array(right)).drop_columns(["error"])
+            found[right], alone = _Batch(self, rest).numbers()
         for place in np.flatnonzero(wrong).tolist():
             found[place] = self.classes.number(Answer(error=str(errors[place].as_py())))
-        return found
+        return found, alone
 
     # -- for a batch ------------------------------------------------------------------------------
 
@@ -219,8 +240,9 @@ class _Batch:
         self._ports = {name: reader.port(batch, name) for name in ("sport", "dport")}
         self._names = [name for name in batch.schema.names if name not in PASSED_ON]
 
-    def numbers(self) -> _Int:
-        decider, count = self._decider, self._batch.num_rows
+    def numbers(self) -> tuple[_Int, int]:
+        """Return the number of each record's answer, and how many records were followed one by one."""
+        decider = self._decider
         rest, tree = self._rest(), [decider.coarse(side) for side in self._sides.values()]
         tree += [decider.coarse_port(places) for places, _ in self._ports.values()]
         equal = [
@@ -263,8 +285,7 @@ class _Batch:
             alone.append(np.flatnonzero(mark[which]))
         for records in alone:
             self._walk_alone(records, rest, numbers)
-        assert count == len(numbers)
-        return numbers
+        return numbers, sum(map(len, alone))
 
     def _walk_alone(self, records: _Int, rest: _Int, numbers: _Int) -> None:
         """Walk records each of which may go its own way; equal ones are walked once."""
@@ -273,7 +294,6 @@ class _Batch:
             columns += [side.family[records].astype(np.int64), side.value[records]]
         columns += [number[records] for _, number in self._ports.values()]
         classes = self._decider.classes
-        classes.walked_alone += len(records)
         rows, which = _different(_combined(columns))
         found = [
             classes.alone(
@@ -361,18 +381,16 @@ def _grouped(numbers: _Int) -> tuple[_Int, list[slice]]:
     return order, [slice(begin, end) for begin, end in pairwise(edges)]
 
 
-def result_batch(answers: list[Answer], numbers: _Int) -> pa.RecordBatch:
+def result_batch(part: Part) -> pa.RecordBatch:
     """Return answers as a batch with :data:`SCHEMA`."""
-    used, which = _different(numbers)
-    chosen = [answers[numbers[place]] for place in used.tolist()]
     rows = [
         (
             one.verdict or None, one.code or None, one.table, one.chain, one.rule, one.line, *one.source,
             *one.destination, one.error,
         )
-        for one in chosen
+        for one in part.answers
     ]  # fmt: skip
-    indices = pa.array(which, pa.int32())
+    indices = pa.array(part.numbers, pa.int32())
     columns = []
     for place, kind in enumerate(SCHEMA):
         values = pa.array([row[place] for row in rows], kind.type)

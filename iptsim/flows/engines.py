@@ -13,18 +13,13 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from iptsim.errors import IptsimError, UsageError
-from iptsim.flows.classes import Answer
-from iptsim.flows.deciding import decider_of
+from iptsim.flows.deciding import Part, decider_of
 from iptsim.host.model import Host
 from iptsim.languages import message
 
-#: The answers to a batch, and which of them each record has.
-Part = tuple[list[Answer], NDArray[np.int64]]
 #: Decides about batches on several hosts: for each batch a part for each host.
 Engine = Callable[[Iterable[pa.RecordBatch]], Iterator[list[Part]]]
 #: Batches that wait for each process.
@@ -34,14 +29,8 @@ _PATIENCE = "10s"
 
 
 def part_of(host: Host, batch: pa.RecordBatch) -> Part:
-    """Return the answers to a batch that occur in it. What is prepared is kept with the host."""
-    decider = decider_of(host)
-    numbers = decider.numbers(batch)
-    answers = decider.classes.answers
-    used = np.flatnonzero(np.bincount(numbers, minlength=len(answers)))
-    places = np.zeros(len(answers), np.int64)
-    places[used] = np.arange(len(used))
-    return [answers[number] for number in used.tolist()], places[numbers]
+    """Return the answers to a batch. What is prepared is kept with the host."""
+    return decider_of(host).part(batch)
 
 
 @contextmanager

@@ -108,7 +108,8 @@ class Observed:
     """Follows one walk.
 
     Args:
-        packet: the packet of the record; of ports that it does not give None.
+        packet: the packet of the record.
+        given: the columns that the record has: not the address of an endpoint's name, nor a port that is left open.
         chains: the chains as matrices, kept for all walks.
         kinds: which conditions of a rule are to be tested for other packets, kept for all walks.
 
@@ -119,11 +120,18 @@ class Observed:
     def __init__(
         self,
         packet: Packet,
+        given: frozenset[str],
         cuts: Cuts,
         chains: dict[int, VectorChain],
         kinds: dict[int, Questions],
     ) -> None:
         self._packet, self._cuts, self._chains, self._kinds = packet, cuts, chains, kinds
+        #: field of the packet -> the columns whose value it may have
+        self._ways = {
+            name: tuple(way for way in ways if way in given)
+            for ways in (("src", "dst"), ("sport", "dport"))
+            for name in ways
+        }
         self.asked: list[Asked] = []
 
     def following(self, rules: ChainRules, context: Context, start: int) -> int:
@@ -179,12 +187,10 @@ class Observed:
 
         What else can be written into a packet is a coarse class of its own, so that equal values are no chance.
         """
-        if name not in COLUMNS or packet.family != self._packet.family:
+        ways = self._ways.get(name)
+        if not ways or packet.family != self._packet.family:
             return None
         value = getattr(packet, name)
-        if value is None:
-            return None
-        ways = ("src", "dst") if name in ("src", "dst") else ("sport", "dport")
         return next((way for way in ways if getattr(self._packet, way) == value), None)
 
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from iptsim.errors import UsageError
 from iptsim.flows.against import Differences
-from iptsim.flows.deciding import result_batch
-from iptsim.flows.engines import Engine, Part
+from iptsim.flows.deciding import Part, result_batch
+from iptsim.flows.engines import Engine
 from iptsim.flows.logs import read_log
 from iptsim.flows.sinks import Sink, open_sink
 from iptsim.flows.summary import Summary
@@ -64,13 +64,9 @@ def _numbered(batch: pa.RecordBatch, name: str, before: int, *, several: bool) -
     return pa.RecordBatch.from_pydict({**columns, **{one: batch.column(one) for one in batch.schema.names}})
 
 
-#: Columns that are added to the records of a log.
-ADDED = ("record", "log")
-
-
 def with_answers(batch: pa.RecordBatch, part: Part) -> pa.RecordBatch:
     """Return records with the columns of their results beside them."""
-    found = result_batch(*part)
+    found = result_batch(part)
     columns = {name: batch.column(name) for name in batch.schema.names if name != "error"}
     return pa.RecordBatch.from_pydict(
         {**columns, **{name: found.column(name) for name in found.schema.names}}
@@ -167,6 +163,11 @@ class Output:
                 found[name] = pa.nulls(batch.num_rows, wanted)
         return pa.RecordBatch.from_pydict(found)
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether a later run can go on from here."""
+        return self._keeps_note and self._note.exists()
+
     def close(self, *, complete: bool) -> None:
         """End the file; the note stays if not all is done."""
         self._sink.close()
@@ -205,7 +206,7 @@ def run(
 
     for parts in engine(questions()):
         batch = kept.popleft()
-        summary.add(batch, *parts[0])
+        summary.add(batch, parts[0])
         different = differences.add(batch, parts[0], parts[1]) if differences is not None else None
         if output is not None:
             state = {"summary": summary.state(), "differences": differences.state() if differences else None}

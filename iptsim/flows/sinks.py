@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -14,6 +17,7 @@ import pyarrow.parquet as pq
 
 from iptsim.errors import UsageError
 from iptsim.languages import message
+from iptsim.reading import fault_of
 from iptsim.saving import save
 
 
@@ -40,17 +44,25 @@ def open_sink(name: str, position: int | None) -> Sink:
         UsageError: the ending is not known, or there are files that are not replaced.
     """
     if name == "-":
-        return _Lines(sys.stdout.buffer, 0)
+        return _Printed()
     ending = Path(name).suffix.lower()
     if ending == ".parquet":
         return _Parts(Path(name), position)
     if ending not in (".csv", ".jsonl"):
         raise UsageError(message("{name}: unknown format; choose from: .parquet, .csv, .jsonl", name=name))
-    file = open(name, "r+b" if position is not None else "wb")  # noqa: SIM115 -- closed by the sink
+    try:
+        # without a buffer: what is written is there
+        file = open(name, "r+b" if position is not None else "wb", buffering=0)  # noqa: SIM115 -- closed by the sink
+    except OSError as error:
+        raise _cannot_write(name, error) from None
     if position is not None:
         file.truncate(position)
         file.seek(position)
     return _Csv(file, position or 0) if ending == ".csv" else _Lines(file, position or 0)
+
+
+def _cannot_write(name: str, error: OSError) -> UsageError:
+    return UsageError(message("{path}: {error}", path=str(name), error=fault_of(error)))
 
 
 def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -67,31 +79,54 @@ def save_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 class _Lines:
     """JSON lines."""
 
-    def __init__(self, file: IO[bytes], position: int) -> None:
+    def __init__(self, file: FileIO, position: int) -> None:
         self._file, self._position = file, position
 
     def write(self, batch: pa.RecordBatch) -> None:
         text = self._text(batch)
-        self._file.write(text)
-        self._file.flush()
+        try:
+            rest = memoryview(text)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException as error:
+            # no half of a line stays: the disk is full, or Ctrl-C came
+            with suppress(OSError):
+                self._file.truncate(self._position)
+            if isinstance(error, OSError):
+                raise _cannot_write(self._file.name, error) from None
+            raise
         self._position += len(text)
 
     def _text(self, batch: pa.RecordBatch) -> bytes:
-        import json
-
-        dumps = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
-        lines = (
-            dumps({name: value for name, value in row.items() if value is not None})
-            for row in batch.to_pylist()
-        )
-        return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+        return _json_lines(batch).encode("utf-8", "replace")
 
     def position(self) -> int:
         return self._position
 
     def close(self) -> None:
-        if self._file is not sys.stdout.buffer:
-            self._file.close()
+        self._file.close()
+
+
+class _Printed:
+    """JSON lines on standard output."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        sys.stdout.write(_json_lines(batch).encode("utf-8", "replace").decode())
+        sys.stdout.flush()
+
+    def position(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        return
+
+
+def _json_lines(batch: pa.RecordBatch) -> str:
+    dumps = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
+    rows = batch.to_pylist()
+    return "".join(
+        f"{dumps({name: value for name, value in row.items() if value is not None})}\n" for row in rows
+    )
 
 
 class _Csv(_Lines):
@@ -114,7 +149,10 @@ class _Parts:
             raise UsageError(
                 message("{folder} is not empty; remove it, or go on with --resume", folder=str(folder))
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(str(folder), error) from None
         for part in folder.glob("part-*.parquet"):
             if int(part.stem.partition("-")[2]) >= self._count:
                 part.unlink()
@@ -125,6 +163,8 @@ class _Parts:
         try:
             pq.write_table(pa.Table.from_batches([batch]), begun)
             os.replace(begun, part)
+        except OSError as error:
+            raise _cannot_write(str(part), error) from None
         finally:
             begun.unlink(missing_ok=True)
         self._count += 1

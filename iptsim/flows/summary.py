@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from iptsim.flows.classes import Answer
+from iptsim.flows.deciding import Part
 from iptsim.host.model import Host
 from iptsim.packet import FAMILIES
 
@@ -61,26 +62,23 @@ class Summary:
     Attributes:
         records: how many there were.
         errors: how many of them are not valid.
+        alone: how many were followed one by one.
         deciders: how often each rule, policy or reason decided.
         hits: how often each rule matched.
         blocked: the sources of the records that were dropped or rejected; approximate.
     """
 
     def __init__(self) -> None:
-        self.records = self.errors = 0
+        self.records = self.errors = self.alone = 0
         self.deciders: Counter[Decider] = Counter()
         self.hits: Counter[Hit] = Counter()
         self.blocked = Sketch()
 
-    def add(self, batch: pa.RecordBatch, answers: list[Answer], numbers: NDArray[np.int64]) -> None:
-        """Count the records of a batch.
-
-        Args:
-            batch: the records.
-            answers: all answers.
-            numbers: the answer of each record.
-        """
+    def add(self, batch: pa.RecordBatch, part: Part) -> None:
+        """Count the records of a batch with their answers."""
+        answers, numbers = part.answers, part.numbers
         self.records += len(numbers)
+        self.alone += part.alone
         counts = np.bincount(numbers, minlength=len(answers))
         for place in np.flatnonzero(counts).tolist():
             answer, count = answers[place], int(counts[place])
@@ -104,6 +102,7 @@ class Summary:
         return {
             "records": self.records,
             "errors": self.errors,
+            "alone": self.alone,
             "deciders": [[*key, count] for key, count in self.deciders.items()],
             "hits": [[*key, count] for key, count in self.hits.items()],
             "blocked": dict(self.blocked.counts),
@@ -112,7 +111,7 @@ class Summary:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
-        self.records, self.errors = state["records"], state["errors"]
+        self.records, self.errors, self.alone = state["records"], state["errors"], state["alone"]
         self.deciders = Counter({tuple(row[:-1]): row[-1] for row in state["deciders"]})
         self.hits = Counter({tuple(row[:-1]): row[-1] for row in state["hits"]})
         self.blocked.counts, self.blocked.error = Counter(state["blocked"]), state["error"]
@@ -126,6 +125,7 @@ class Summary:
             "schema": SCHEMA,
             "records": self.records,
             "errors": self.errors,
+            "alone": self.alone,
             "verdicts": dict(verdicts.most_common()),
             "deciders": [
                 {

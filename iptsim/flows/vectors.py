@@ -16,6 +16,8 @@ from iptsim.packet import Family
 
 #: Fields whose values differ from record to record.
 COLUMNS = ("src", "dst", "sport", "dport")
+#: The kind of an address or a port that a record does not give.
+NONE = -1
 #: Bytes of one matrix, and of the rows that are looked up at once.
 _MATRIX, _CHUNK = 256 << 20, 8 << 20
 

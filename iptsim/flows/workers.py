@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from distributed import WorkerPlugin, get_worker
 
-from iptsim.flows.engines import Part, part_of
+from iptsim.flows.deciding import Part
+from iptsim.flows.engines import part_of
 from iptsim.host.model import Host
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def region_of(host: Host, family: Family, address: int) -> AddressSet:
     """Return the addresses that no route, policy rule, network or owner tells apart from an address."""
     low, high = AddressSet.every(family).spans[0]
     apart: list[Span] = []
-    for first, last in _known(host, family):
+    for first, last in known_spans(host, family):
         if first <= address <= last:
             low, high = max(low, first), min(high, last)
         else:
@@ -57,7 +57,7 @@ def private_addresses(host: Host, family: Family) -> AddressSet:
 def _routed(host: Host, family: Family) -> AddressSet:
     """Return the addresses that are in a prefix that the host knows, other than that of the default route."""
     every = AddressSet.every(family).spans[0]
-    return AddressSet.of(family, (span for span in _known(host, family) if span != every))
+    return AddressSet.of(family, (span for span in known_spans(host, family) if span != every))
 
 
 def unicast_addresses(host: Host, addresses: AddressSet) -> AddressSet:
@@ -71,8 +71,8 @@ def unicast_addresses(host: Host, addresses: AddressSet) -> AddressSet:
     return addresses - _NOT_UNICAST[family] - AddressSet.of(family, broadcasts)
 
 
-def _known(host: Host, family: Family) -> frozenset[Span]:
-    """Return the prefixes that a host knows, as ranges."""
+def known_spans(host: Host, family: Family) -> frozenset[Span]:
+    """Return the prefixes that a host knows, as ranges: those of routes, policy rules, networks and owners."""
     key = ("known prefixes", family)
     found: frozenset[Span] | None = host.namespace.cache.get(key)
     if found is None:

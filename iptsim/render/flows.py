@@ -18,6 +18,17 @@ _RULES, _UNMATCHED = 30, 10
 def summary_lines(summary: dict[str, Any]) -> Iterator[Text]:
     """Yield the lines of a summary, in the form of its JSON."""
     yield _total(summary)
+    if summary["alone"]:
+        yield Text(
+            say_many(
+                "{count:,} record was followed on its own: rules count, remember or pick addresses, or conntrack "
+                "knows its connection",
+                "{count:,} records were followed one by one: rules count, remember or pick addresses, or conntrack "
+                "knows their connections",
+                summary["alone"],
+            ),
+            "dim",
+        )
     yield Text("")
     for one in summary["deciders"][:_RULES]:
         yield from _decider(one)

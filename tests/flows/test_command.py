@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_a_result_for_each_record(tmp_path: Path, log: str, ending: str) -> None
 def test_summary(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flows", PUBLISHED, log, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["records"], found["errors"]) == (5, 1)
+    assert (found["records"], found["errors"], found["alone"]) == (5, 1, 0)
     assert found["verdicts"] == {"ACCEPT": 3, "DROP": 1}
     first = found["deciders"][0]
     assert (first["table"], first["chain"], first["rule"], first["records"]) == ("filter", "DOCKER", 2, 2)
@@ -81,6 +82,53 @@ def test_summary(log: str, capsys: pytest.CaptureFixture[str]) -> None:
     unmatched = {(rule["table"], rule["chain"], rule["rule"]) for rule in found["unmatched"]}
     assert ("raw", "PREROUTING", 3) in unmatched
     assert not unmatched & {("filter", "DOCKER", 2), ("raw", "PREROUTING", 1)}
+
+
+def test_records_that_are_followed_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A target that picks a new port by the connection's own fields is followed for each record."""
+    dump, file, result = tmp_path / "dump.txt", tmp_path / "log.jsonl", tmp_path / "result.jsonl"
+    dump.write_text(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8000-8003\n"
+        "COMMIT\n"
+    )
+    file.write_text(
+        "".join(
+            f"{json.dumps({'in': 'eth0', 'src': '203.0.113.5', 'dst': '192.0.2.1', 'proto': 'tcp', 'dport': port})}\n"
+            for port in (22, 80, 80, 81)
+        )
+    )
+    assert main(["flows", str(dump), str(file), "-o", str(result), "--summary"]) == 0
+    assert "2 records were followed one by one: rules count, remember or pick" in capsys.readouterr().out
+    assert main(["flows", str(dump), str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["alone"] == 2
+
+
+def test_results_on_standard_output(log: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flows", PUBLISHED, log, "-o", "-"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [tuple(row.get(name) for name in NAMES) for row in rows] == WANTED
+
+
+def test_a_full_disk_leaves_no_half_of_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit on the size of files stands for the disk: it, too, lets a part of the data be written."""
+    monkeypatch.setattr(running, "read_log", lambda name, columns: logs.read_log(name, columns, 200))
+    log, whole, file = (str(tmp_path / name) for name in ("log.csv", "whole.csv", "result.csv"))
+    Path(log).write_text("src,dst,proto,dport\n" + "192.0.2.20,192.0.2.10,tcp,8080\n" * 500)
+    assert main(["flows", PUBLISHED, log, "-o", whole]) == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (Path(whole).stat().st_size - 5, limits[1]))
+    try:
+        assert main(["flows", PUBLISHED, log, "-o", file]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    err = capsys.readouterr().err
+    assert f"{file}: File too large" in err
+    assert "400 records are done; the same command with --resume continues" in err
+    assert len(rows_of(Path(file))) == 400
+    assert main(["flows", PUBLISHED, log, "-o", file, "--resume"]) == 0
+    assert Path(file).read_text() == Path(whole).read_text()
 
 
 def test_summary_as_text(log: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,15 +7,17 @@ import socket
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from iptsim.flows import decide
-from iptsim.flows.columns import ipv4_numbers
+from iptsim.flows.columns import Places, ipv4_numbers
+from iptsim.flows.cuts import Kinds
 from iptsim.flows.deciding import SCHEMA, decider_of
 from iptsim.host.capture import load_host
 from iptsim.host.flows import conntrack_entries
-from tests.flows.comparing import addresses_in, batch_of, differences, random_records
+from tests.flows.comparing import addresses_in, batch_of, differences, random_records, varied_records
 from tests.netfilter.random_rules import random_fields, random_host
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures/captures"
@@ -29,6 +31,27 @@ def test_captured_hosts(capture: Path) -> None:
     random, host = Random(str(capture.name)), load_host(capture)
     records = random_records(random, addresses_in(capture), 150)
     assert differences(host, records, decide(host, batch_of(records))) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_names_interfaces_and_both_families(capture: Path) -> None:
+    random, host = Random(str(capture.name)), load_host(capture)
+    records = list(varied_records(random, capture, host, 150))
+    assert differences(host, records, decide(host, batch_of(records))) == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_address_of_a_name_is_not_a_column(order: int) -> None:
+    """ufw-user-input rule 9 accepts tcp/8443 to 192.0.2.10, which is what `host` means here."""
+    ufw = load_host(FIXTURES / "hosts/ufw")
+    records = [
+        {"src": "203.0.113.5", "to": "host", "proto": "tcp", "dport": port} for port in (9000, 8443, 80)
+    ][::order]
+    found = decide(ufw, batch_of(records)).select(["verdict", "chain", "rule"]).to_pylist()[::order]
+    assert [tuple(one.values()) for one in found] == [
+        ("DROP", "INPUT", None), ("ACCEPT", "ufw-user-input", 9), ("ACCEPT", "ufw-user-input", 2),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -59,6 +82,17 @@ def test_addresses_are_read_as_inet_pton_reads_them(texts: tuple[str | None, ...
     assert found == list(map(wanted, texts))
     part, some = ipv4_numbers(pa.array(["1.1.1.1", *texts], pa.string())[1:])
     assert (part.tolist(), some.tolist()) == (numbers.tolist(), good.tolist())
+
+
+def test_kinds_of_addresses_are_found_in_tables() -> None:
+    """Ranges that divide a block of 65,536 addresses, of 256, and neither; too many for tables of all."""
+    random = Random(3)
+    for count in (5, 300, 40_000):
+        begins = [random.getrandbits(32) for _ in range(count)]
+        kinds = Kinds({(one, min(one + random.choice((0, 1, 255, 70_000)), 2**32 - 1)) for one in begins}, 32)
+        numbers = {0, 2**32 - 1, *kinds.starts[:3000], *(one - 1 for one in kinds.starts[1:3000])}
+        asked = np.array([*numbers, *(random.getrandbits(32) for _ in range(1000))], np.int64)
+        assert Places(kinds).of(asked).tolist() == [kinds.of(one) for one in asked.tolist()]
 
 
 def test_columns_of_other_types() -> None:
@@ -123,4 +157,4 @@ def test_connections_that_conntrack_knows_are_walked_alone() -> None:
         for sport in (40000, 40001)
     ]
     assert differences(host, records, decide(host, batch_of(records))) == []
-    assert decider_of(host).classes.walked_alone == 1
+    assert decider_of(host).part(batch_of(records)).alone == 1

@@ -43,7 +43,7 @@ def cluster() -> Iterator[Any]:
 def answers(engine: str, batches: list[pa.RecordBatch]) -> list[list[Any]]:
     """Return the answer to each record of each batch."""
     with engine_of(engine, [load_host(PUBLISHED)]) as decide:
-        return [[found[number] for number in numbers] for ((found, numbers),) in decide(iter(batches))]
+        return [[one.answers[number] for number in one.numbers] for (one,) in decide(iter(batches))]
 
 
 @pytest.mark.thorough
@@ -70,7 +70,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(batches: list[pa.RecordBatch]
             yield batch
 
     with engine_of(f"dask={cluster.scheduler_address}", [load_host(PUBLISHED)]) as decide:
-        found = [[answers[number] for number in numbers] for ((answers, numbers),) in decide(fed())]
+        found = [[one.answers[number] for number in one.numbers] for (one,) in decide(fed())]
     assert killed
     assert found == answers("", batches) * 3
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -57,8 +59,13 @@ def test_duckdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("DuckDB", duckdb=duckdb)["answers"]["verdict"].to_pylist() == VERDICTS
 
 
-def test_spark() -> None:
+@pytest.mark.thorough
+def test_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    # else its workers are the first python3 of the path
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     spark = sql.SparkSession.builder.master("local[2]").getOrCreate()
     try:
         frame = spark.createDataFrame(list(zip(*TRAFFIC.values(), strict=True)), list(TRAFFIC)).coalesce(1)
@@ -68,6 +75,7 @@ def test_spark() -> None:
     assert [row["verdict"] for row in found] == VERDICTS
 
 
+@pytest.mark.thorough
 def test_ray() -> None:
     ray = pytest.importorskip("ray")
     data = pytest.importorskip("ray.data")
