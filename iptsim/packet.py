@@ -117,7 +117,13 @@ class Zone(NamedTuple):
         """The zone's number, whatever its direction."""
         return self.original or self.reply
 
+    def with_mark(self, mark: int) -> Zone:
+        """Return the zone with the number that a packet's mark names, where a rule left it to the mark."""
+        return Zone(*(mark & 0xFFFF if number == ZONE_OF_MARK else number for number in self))
 
+
+#: The number of a zone that the packet's mark names when conntrack looks the packet up (`CT --zone mark`).
+ZONE_OF_MARK = -1
 NO_ZONE = Zone()
 
 

@@ -39,8 +39,8 @@ USERS = frozenset({
 _ICMP_REDIRECT = 5
 #: The flags that tell the steps of a TCP connection.
 _STEPS = FIN | SYN | RST | ACK
-#: Multicast listener reports and neighbour discovery: conntrack leaves them untracked.
-_ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
+#: Multicast listeners and routers, and neighbour discovery but for redirects: conntrack leaves them untracked.
+_ICMPV6_UNTRACKED = frozenset({130, 131, 132, 133, 134, 135, 136, 143, 151, 152})
 
 
 def switched_on(ruleset: Ruleset) -> bool:

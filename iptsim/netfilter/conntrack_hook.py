@@ -45,6 +45,7 @@ def track(kernel: Kernel, context: Context) -> None:
     if context.notrack:
         context.state = "UNTRACKED"
         return
+    context.zone = context.zone.with_mark(context.packet.mark)
     found = forced or _find(kernel, context)
     context.state, context.connection, context.direction = found
     if found.connection is None:

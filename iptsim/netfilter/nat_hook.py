@@ -76,7 +76,14 @@ def _rewrite(
         # nf_nat_icmp_reply_translation: the route in it is not the sender's
         note = message("the kernel drops ICMP redirects for translated connections")
         return kernel.drop("nat-failed", note, hook.name)
-    if packet.checksum_error and is_icmp_error(packet) and _has_chains(kernel, context, hook):
+    # a sum that was right when the packet came in stays right: the kernel keeps that of the whole packet
+    verified = kernel.passage.sent is None
+    if (
+        packet.checksum_error
+        and not verified
+        and is_icmp_error(packet)
+        and _has_chains(kernel, context, hook)
+    ):
         return kernel.drop("nat-failed", message("its checksum is wrong"), hook.name)
     if _leaves_elsewhere(context, connection) and not is_icmp_error(packet):
         note = message(

@@ -76,10 +76,17 @@ def _sent(host: Host, question: Question) -> Start:
     packet = make_packet(question, ends.family, 0, destination)
     if isinstance(source, Internet | Address):
         return _from_outside(ends, source, packet, target_name)
+    if isinstance(source, InContainer):
+        start = _from_container(ends, source, packet, target_name)
+    else:
+        start = _from_host(ends, source, packet, target_name)
     if destination == 0:
         _send_to_itself(ends, packet)
-    if isinstance(source, InContainer):
-        return _from_container(ends, source, packet, target_name)
+    return start
+
+
+def _from_host(ends: Ends, source: OnHost | Loopback, packet: Packet, target_name: str) -> Start:
+    question = ends.question
     bound = question.src or (source.address if isinstance(source, OnHost) else None)
     if bound is not None:
         packet.src = ends.fitting(bound, "src" if question.src else "from")
@@ -90,8 +97,12 @@ def _sent(host: Host, question: Question) -> Start:
 
 
 def _send_to_itself(ends: Ends, packet: Packet) -> None:
-    """Send to the loopback address what has the unspecified one (ip_route_output_key_hash_rcu, tcp_v6_connect)."""
-    packet.dst = LOOPBACK[ends.family]
+    """Send what has the unspecified address to the sender's own in IPv4, if it is settled, else to the loopback one.
+
+    Sources: ip_route_output_key_hash_rcu, tcp_v6_connect.
+    """
+    own = packet.src if ends.family == 4 else 0
+    packet.dst = own or LOOPBACK[ends.family]
     ends.notes.append(
         message(
             "The destination {unspecified} is the sender itself: {address}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from random import Random
 
 from iptsim.packet import ACK, ICMP, ICMPV6, RST, SYN, TCP
@@ -32,6 +33,9 @@ def reply(world: World, probe: Probe, observation: Observation) -> Probe | None:
         # no host replies to itself, or to a forged source that equals it; the source needs an address
         return None
     if world.is_group(header.dst) or world.is_group(header.src):
+        return None
+    if source != "host" and ip_address(header.dst).is_loopback:
+        # no other machine has that address
         return None
     changes: dict[str, object] = {
         "length": 60,

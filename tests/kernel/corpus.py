@@ -310,6 +310,12 @@ def compare_dump(path: Path) -> tuple[int, list[str]] | str:
         except IptsimError as error:
             return 0, [f"iptsim refuses: {error}"]
         for probe in probes(random, scene, rules):
+            if probe.local and probe.dst == "0.0.0.0":
+                # a program would send to one of the host's addresses instead
+                continue
+            if "--zone" in dump:
+                # an entry made by hand would have to be in that zone
+                probe = probe.model_copy(update={"connection": None})
             answer, back = observe(laboratory, probe)
             count += 1
             case = Case(world=world, probe=probe, capture=capture, answer=answer, reply=back)

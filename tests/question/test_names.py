@@ -185,6 +185,12 @@ def test_the_unspecified_address_is_the_sender_itself(asked: str, reached: str) 
     assert f"The destination {asked} is the sender itself: {reached}." in map(str, answer.assumptions)
 
 
+def test_the_unspecified_address_is_the_one_that_the_sender_is_bound_to() -> None:
+    """A socket that is bound to an address and connects to 0.0.0.0 has that address for its peer."""
+    answer = iptsim.explain(FIXTURES / "docker-28.5/published", "172.17.0.1", "0.0.0.0", dport=8080)
+    assert answer.target == "host 172.17.0.1"
+
+
 def test_a_source_of_zeros_is_kept() -> None:
     """A DHCP client sends from 0.0.0.0 (RFC 2131, 4.1)."""
     host = router(dump(filter=":FORWARD ACCEPT"))

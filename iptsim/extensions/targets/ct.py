@@ -11,7 +11,7 @@ from iptsim.extensions.phrases import Phrase
 from iptsim.extensions.texts import text_value
 from iptsim.extensions.values import bare, integer
 from iptsim.languages import Text, message
-from iptsim.packet import Connection, Context, Flow, Zone
+from iptsim.packet import ZONE_OF_MARK, Connection, Context, Flow, Zone
 
 EVENTS = (
     "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark",
@@ -149,7 +149,7 @@ class Ct(Target):
         if self.helper is not None:
             context.helper = self.helper
         zone = next((value for value in (self.zone, self.zone_orig, self.zone_reply) if value is not None), 0)
-        number = context.packet.mark & 0xFFFF if zone == "mark" else zone
+        number = ZONE_OF_MARK if zone == "mark" else zone
         context.zone = Zone(
             0 if self.zone_reply is not None else number, 0 if self.zone_orig is not None else number
         )
