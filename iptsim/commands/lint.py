@@ -50,6 +50,13 @@ def add(commands: Any) -> None:
         ),
     )
     add_source(parser, several=True)
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help=say(
+            "also list what is open to the internet, and the interfaces that accept addresses not behind them"
+        ),
+    )
     add_plain(parser)
     add_teach(parser)
     add_formats(parser, "text", "json", "markdown", "csv", "html", "github", "sarif", "junit")
@@ -61,18 +68,20 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.source = sources_of(arguments.source)
     with written(arguments):
         if arguments.summary or arguments.parquet:
-            return summarise(arguments, partial(codes_of, options=reading_options(arguments)))
+            return summarise(
+                arguments, partial(codes_of, options=reading_options(arguments), audit=arguments.audit)
+            )
         return _lint_all(arguments)
 
 
-def codes_of(source: str, options: dict[str, Any]) -> HostResult:
+def codes_of(source: str, options: dict[str, Any], *, audit: bool = False) -> HostResult:
     """Return the codes of the findings of one source, and its rules."""
     from iptsim.findings import lint
     from iptsim.fleet import result_of
     from iptsim.sources import load_host
 
     host = load_host(source, **options)
-    return result_of(source, host, tuple(one.code for one in lint(host)))
+    return result_of(source, host, tuple(one.code for one in lint(host, audit=audit)))
 
 
 def _lint_all(arguments: argparse.Namespace) -> int:
@@ -82,7 +91,7 @@ def _lint_all(arguments: argparse.Namespace) -> int:
     console = output(arguments) if arguments.format == "text" else None
     for source in arguments.source:
         try:
-            findings = lint(open_source(arguments, source))
+            findings = lint(open_source(arguments, source), audit=arguments.audit)
         except IptsimError as error:
             if len(arguments.source) == 1:
                 raise

@@ -14,6 +14,7 @@ from iptsim.findings import (
     direct_routing,
     docker_rules,
     docker_user,
+    exposed,
     forward_policy,
     host_traffic,
     port_forwards,
@@ -22,16 +23,19 @@ from iptsim.findings import (
     replies,
     settings,
     shadow,
+    spoofed,
 )
 from iptsim.findings.cause import likeliest_cause
 from iptsim.findings.finding import CODES, Evidence, Finding, Findings
 from iptsim.findings.remedy import tried
 from iptsim.findings.scene import Scene
 from iptsim.host import Host
+from iptsim.languages import message
 from iptsim.progress import tracked
+from iptsim.sets.space import TooManyNodesError
 from iptsim.sources import load_host
 
-__all__ = ["ANALYSES", "CODES", "Evidence", "Finding", "Findings", "lint"]
+__all__ = ["ANALYSES", "AUDITS", "CODES", "Evidence", "Finding", "Findings", "lint"]
 
 Analysis = Callable[[Scene], Iterator[Finding]]
 ANALYSES: tuple[Analysis, ...] = (
@@ -46,6 +50,7 @@ ANALYSES: tuple[Analysis, ...] = (
     published.unreachable_ports,
     published.loopback_ports,
     published.container_ports,
+    exposed.services,
     bridges.icc_not_enforced,
     forward_policy.cut_off,
     backends.mixed,
@@ -71,14 +76,18 @@ ANALYSES: tuple[Analysis, ...] = (
     chains.empty,
     shadow.never_matching,
     redundant.redundant,
+    spoofed.gains,
 )
+#: What is no problem by itself, but belongs in an audit.
+AUDITS: tuple[Analysis, ...] = (exposed.inventory, spoofed.unchecked)
 
 
-def lint(source: str | Path | Host) -> Findings:
+def lint(source: str | Path | Host, *, audit: bool = False) -> Findings:
     """Return the likely problems of a host, most important first.
 
     Args:
         source: a capture directory or archive, a dump file, or a loaded :class:`Host`.
+        audit: list what is open to the internet, and which interfaces accept false sources, as well.
 
     Raises:
         CaptureError: the source cannot be read.
@@ -87,11 +96,30 @@ def lint(source: str | Path | Host) -> Findings:
     """
     host = source if isinstance(source, Host) else load_host(source)
     scene = Scene(host)
-    found = [
-        tried(scene, finding)
-        for analysis in tracked(ANALYSES, "looking for mistakes")
-        for finding in analysis(scene)
-    ]
+    found: list[Finding] = []
+    for analysis in tracked((*ANALYSES, *(AUDITS if audit else ())), "looking for mistakes"):
+        try:
+            found += [tried(scene, finding) for finding in analysis(scene)]
+        except TooManyNodesError as error:
+            scene.left_out.append(error)
+    found += not_checked(scene)
     rank = {code: number for number, code in enumerate(CODES)}
     found.sort(key=lambda finding: (rank[finding.code], finding.family))
     return Findings(found, host.source, likeliest_cause(scene))
+
+
+def not_checked(scene: Scene) -> Iterator[Finding]:
+    """Say what could not be checked, as the sets of packets grew too large."""
+    reasons = list(dict.fromkeys(map(str, scene.left_out)))
+    if not reasons:
+        return
+    source = scene.host.rulesets[scene.families[0]].source
+    yield Finding(
+        "not-checked",
+        message("Some rules were not checked for all packets: there are too many different ones."),
+        tuple(Evidence(source, reason) for reason in reasons),
+        message("Rules that never match, open services and false sources may be missing among the findings."),
+        message("pip install 'iptsim[exact]', which allows larger sets; or check parts of the rules."),
+        None,
+        scene.families[0],
+    )

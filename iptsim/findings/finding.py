@@ -47,6 +47,10 @@ CODES: dict[str, Kind] = {
         "critical", message("Unpublished ports of a container can be reached from outside.")
     ),
     "ipv6-open": Kind("critical", message("Traffic that the IPv4 rules block is accepted over IPv6.")),
+    "service-open": Kind(
+        "high",
+        message("A database, or a service of administration, is open to every address of the internet."),
+    ),
     "docker-rules-flushed": Kind(
         "high", message("Docker runs containers, but some of its rules, or the jumps to them, are missing.")
     ),
@@ -136,6 +140,10 @@ CODES: dict[str, Kind] = {
     "connection-not-translated": Kind(
         "medium", message("A tracked connection was made without the translation that others like it got.")
     ),
+    "spoofing-gains-access": Kind(
+        "medium",
+        message("An interface accepts a false source that is allowed more than those behind the interface."),
+    ),
     "counters-grew": Kind(
         "low", message("Of two listings of the same rules: the rules whose counters grew in between.")
     ),
@@ -157,6 +165,13 @@ CODES: dict[str, Kind] = {
     "empty-chain": Kind("low", message("A rule jumps to a chain that has no rules.")),
     "redundant-rule": Kind(
         "info", message("A rule changes nothing: a later rule does the same with all its packets.")
+    ),
+    "not-checked": Kind(
+        "info", message("Some rules were not checked for all packets: the sets of packets grew too large.")
+    ),
+    "open-to-internet": Kind("info", message("With --audit: what is open to the internet.")),
+    "source-not-checked": Kind(
+        "info", message("With --audit: an interface accepts packets from addresses that are not behind it.")
     ),
 }
 

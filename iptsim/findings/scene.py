@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ from iptsim.packet import Family, address_text, parse_address, protocol_name
 from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.sets.chains import Chains
+from iptsim.sets.engines import MOST_NODES
 from iptsim.sets.space import Space, TooManyNodesError
 from iptsim.sets.traffic import Traffic
 
@@ -89,6 +89,7 @@ class Scene:
     Attributes:
         host: the host.
         families: the address families whose rules are known.
+        left_out: why something could not be checked: sets of packets that grew too large.
     """
 
     def __init__(self, host: Host) -> None:
@@ -97,6 +98,7 @@ class Scene:
         self._graphs: dict[Family, ChainGraph] = {}
         self._simulators = {"": simulator_of(host)}
         self._traffic: dict[Family, list[Traffic]] = {}
+        self.left_out: list[TooManyNodesError] = []
 
     # -- rules -------------------------------------------------------------------------------------
 
@@ -120,13 +122,15 @@ class Scene:
         Later fragments are left aside: nf_tables compares their data with ports, which no administrator means.
         """
         if family not in self._traffic:
-            space = Space(family)
+            space = Space(family, most_nodes=MOST_NODES)
             whole = ~space.where("fragment", Names(frozenset({"middle", "last"})))
             chains = Chains(space, Program(self.host.rulesets[family]))
             found = self._traffic[family] = []
             for table in self.host.rulesets[family].tables:
-                with suppress(TooManyNodesError):
+                try:
                     found.append(Traffic(chains, table, whole))
+                except TooManyNodesError as error:
+                    self.left_out.append(error)
         return self._traffic[family]
 
     def shown_words(self, rule: Rule) -> str:

@@ -44,6 +44,11 @@ def region_of(host: Host, family: Family, address: int) -> AddressSet:
     return region
 
 
+def every_public_address(family: Family) -> AddressSet:
+    """Return the addresses that routers forward to the outside."""
+    return _PUBLIC[family]
+
+
 def public_addresses(host: Host, family: Family) -> AddressSet:
     """Return the public addresses to which only a default route leads."""
     return _PUBLIC[family] - _routed(host, family)

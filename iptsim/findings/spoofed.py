@@ -1,0 +1,261 @@
+"""Spoofed sources: interfaces that accept addresses that are not behind them.
+
+That alone is usual on hosts without strict reverse path filters, and harmless where packets with their true source may
+do the same. A finding is what only a false source gets through: a rule trusts the addresses of a network behind the
+host, but does not name the interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice, product
+from typing import Any, NamedTuple
+
+from iptsim.address_sets import AddressSet, union
+from iptsim.errors import IptsimError
+from iptsim.explanation import Explanation
+from iptsim.extensions.constraints import named
+from iptsim.findings.finding import Evidence, Finding, of_rule
+from iptsim.findings.scene import SOME_PORT, Scene
+from iptsim.host.address_regions import unicast_addresses
+from iptsim.languages import Message, message, message_joined
+from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, Family
+from iptsim.reaching.ends import own_addresses
+from iptsim.reaching.traffic import Traffic
+from iptsim.sets.numbering import Words
+from iptsim.sets.packets import PacketSet
+from iptsim.sets.spoofing import sources_behind
+
+#: Packets that are walked to confirm one interface, and addresses that are shown.
+_TRIES, _SHOWN = 12, 5
+_DNS = 53
+#: All protocols and ports.
+_EVERY = Traffic({number: ((0, 0xFFFF),) if number in PORT_PROTOCOLS else ((0, 0),) for number in range(256)})
+
+
+class _Spoofed(NamedTuple):
+    """What an interface accepts from addresses that are not behind it.
+
+    Attributes:
+        interface: the interface.
+        sources: the addresses.
+        packets: the packets.
+        shown: one of them, walked.
+    """
+
+    interface: str
+    sources: AddressSet
+    packets: PacketSet
+    shown: Explanation
+
+
+def gains(scene: Scene) -> Iterator[Finding]:
+    """Find interfaces by which packets with a false source get where others do not."""
+    for family, found in _spoofed(scene, only_gains=True):
+        yield _gain(scene, family, found)
+
+
+def unchecked(scene: Scene) -> Iterator[Finding]:
+    """List the interfaces that accept packets from addresses that are not behind them."""
+    known: set[tuple[Family, str]] = set()
+    for family, found in _spoofed(scene, only_gains=False):
+        if (family, found.interface) not in known:
+            known.add((family, found.interface))
+            yield _unchecked(scene, family, found)
+
+
+def _spoofed(scene: Scene, *, only_gains: bool) -> Iterator[tuple[Family, _Spoofed]]:
+    """Yield what interfaces accept from addresses that are not behind them, confirmed by a packet.
+
+    Args:
+        only_gains: what they would accept from the addresses behind them as well is left out.
+    """
+    if scene.host.inferred:
+        return  # the routes are a guess
+    for family in scene.families:
+        behind = _behind(scene, family)
+        for traffic in scene.traffic(family):
+            for hook in ("FORWARD", "INPUT") if traffic.table == "filter" and len(behind) > 1 else ():
+                base = traffic.bases.get(hook)
+                if base is None:
+                    continue
+                accepted = (base.packets("ACCEPT") & traffic.at_hook(hook)).having({"ct.state": "NEW"})
+                for interface in behind:
+                    here = accepted & traffic.space.where("in_interface", named(interface))
+                    if only_gains and not here.depends_on("src"):
+                        continue
+                    found = _of_interface(scene, hook, interface, behind, here, only_gains)
+                    if found is not None:
+                        yield family, found
+
+
+def _behind(scene: Scene, family: Family) -> dict[str, AddressSet]:
+    """Return the addresses behind each interface to other machines; ports of bridges are parts of their bridge."""
+    interfaces = scene.host.namespace.interfaces
+    return {
+        name: addresses
+        for name, addresses in sources_behind(scene.host.namespace, family).items()
+        if name != "lo" and not (name in interfaces and interfaces[name].master)
+    }
+
+
+def _of_interface(
+    scene: Scene,
+    hook: str,
+    interface: str,
+    behind: Mapping[str, AddressSet],
+    accepted: PacketSet,
+    only_gains: bool,
+) -> _Spoofed | None:
+    own = behind[interface]
+    family = own.family
+    foreign = unicast_addresses(scene.host, ~own) - own_addresses(scene.host, family)
+    if only_gains:
+        foreign &= _inner(scene, family, behind)
+    packets = (accepted & _from(accepted, foreign, "src")).must
+    if hook == "FORWARD":
+        packets -= PacketSet(packets.layout, packets.layout.allowing("out_interface", named(interface), ""))
+    if only_gains:
+        packets -= (accepted & _from(accepted, own, "src")).may.without("src")
+    if not packets:
+        return None
+    shown = _confirmed(scene, hook, interface, behind, packets)
+    if shown is None:
+        return None
+    sources = packets.values("src")
+    assert not isinstance(sources, Words)
+    found = AddressSet(family, sources)
+    # the host's own addresses, which the kernel never accepts as sources, would only make gaps in the text
+    gaps = [first for first, _ in own_addresses(scene.host, family).spans if first - 1 in found]
+    whole = found | AddressSet.of(family, ((one, one) for one in gaps))
+    return _Spoofed(interface, whole, packets, shown)
+
+
+def _inner(scene: Scene, family: Family, behind: Mapping[str, AddressSet]) -> AddressSet:
+    """Return the addresses behind interfaces other than that to the outside."""
+    outside = scene.outside_interface(family)
+    inner = (found for name, found in behind.items() if outside is None or name != outside.name)
+    return union(family, inner)
+
+
+def _from(packets: PacketSet, addresses: AddressSet, field: str) -> PacketSet:
+    function = packets.layout.allowing(field, addresses.spans, "")
+    return PacketSet(packets.layout, function)
+
+
+def _confirmed(
+    scene: Scene, hook: str, interface: str, behind: Mapping[str, AddressSet], packets: PacketSet
+) -> Explanation | None:
+    """Return the walk of one of some packets that the host accepts: the reverse path filter may drop them all."""
+    family = behind[interface].family
+    targets: dict[str, AddressSet] = (
+        {"": own_addresses(scene.host, family)} if hook == "INPUT" else dict(behind)
+    )
+    pairs = ((source, target) for source, target in product(behind, targets) if source != interface)
+    tries = 0
+    for source, target in pairs:
+        here = packets & _from(packets, behind[source], "src") & _from(packets, targets[target], "dst")
+        if target:
+            here &= PacketSet(here.layout, here.layout.allowing("out_interface", named(target), ""))
+        if not here:
+            continue
+        tries += 1
+        if tries > _TRIES:
+            return None
+        fields = {**_usual(here, ICMPV6 if family == 6 else ICMP).witness(), "in": interface}
+        with suppress(IptsimError):
+            shown = scene.ask_fields({**fields, "reply": False})
+            if shown.verdict == "ACCEPT":
+                return shown
+    return None
+
+
+def _usual(packets: PacketSet, icmp: int) -> PacketSet:
+    """Return those of some packets that are the best example: of UDP, for which one packet is enough."""
+    for key, values in (("proto", (UDP, TCP, icmp)), ("dport", (_DNS, SOME_PORT))):
+        for value in values:
+            found = packets & PacketSet(packets.layout, packets.layout.allowing(key, ((value, value),), ""))
+            if found:
+                packets = found
+                break
+    return packets
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def _gain(scene: Scene, family: Family, found: _Spoofed) -> Finding:
+    return Finding(
+        "spoofing-gains-access",
+        message(
+            "Packets that arrive on {interface} with a source in {addresses} are accepted, although these addresses "
+            "are not behind it.",
+            interface=found.interface,
+            addresses=_addresses(found.sources),
+        ),
+        _evidence(scene, family, found),
+        message(
+            "Rules trust these addresses on every interface: with such a source, {ports} is accepted that other "
+            "packets on {interface} may not send. Replies go to the real owner of the address; a single packet, as of "
+            "UDP, needs none.",
+            interface=found.interface,
+            ports=Traffic.of(found.packets).says(_EVERY),
+        ),
+        _remedy(family, found.interface),
+        found.shown,
+        family,
+        *([_commands(found.interface)] if family == 4 else []),
+    )
+
+
+def _unchecked(scene: Scene, family: Family, found: _Spoofed) -> Finding:
+    return Finding(
+        "source-not-checked",
+        message(
+            "{interface} accepts packets from addresses that are not behind it: {addresses}.",
+            interface=found.interface,
+            addresses=_addresses(found.sources),
+        ),
+        _evidence(scene, family, found),
+        message("The sender of a packet that arrives there may be another than its source says."),
+        _remedy(family, found.interface),
+        found.shown,
+        family,
+    )
+
+
+def _evidence(scene: Scene, family: Family, found: _Spoofed) -> tuple[Evidence, ...]:
+    steps = found.shown.trace.legs[0].steps
+    rules = [of_rule(step.rule) for step in steps if step.rule is not None and step.verdict == "ACCEPT"]
+    name = f"net.ipv4.conf.{found.interface}.rp_filter"
+    value = scene.host.namespace.sysctls.get(name)
+    told = [Evidence("sysctl.txt", f"{name} = {value}")] if family == 4 and value is not None else []
+    return (*rules, *told) or (
+        Evidence(scene.host.rulesets[family].source, message("no rule about sources")),
+    )
+
+
+def _commands(interface: str) -> tuple[str, ...]:
+    return (f"sysctl -w net.ipv4.conf.{interface}.rp_filter=1",)
+
+
+def _remedy(family: Family, interface: str) -> Message:
+    if family == 6:
+        return message(
+            "ip6tables -t raw -I PREROUTING -i {interface} -m rpfilter --invert -j DROP, unless packets come and go by "
+            "different interfaces.",
+            interface=interface,
+        )
+    return message(
+        "{command}, unless packets come and go by different interfaces; or name the interface, with -i, in the rules "
+        "that accept the addresses.",
+        command=_commands(interface)[0],
+    )
+
+
+def _addresses(found: AddressSet) -> Message:
+    texts: list[Any] = list(islice(found.texts(), _SHOWN))
+    more = len(found.spans) - len(texts)
+    listed = message_joined(", ", texts)
+    return message("{addresses} and {count} more", addresses=listed, count=more) if more else listed
