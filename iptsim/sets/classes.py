@@ -100,7 +100,7 @@ def connections(
     # only the host's own packets come by lo
     loopback = space.where("src", _LOOPBACK[space.family])
     asked -= space.where("in_interface", named("lo")) - loopback
-    unsure = [key for key in asked.fields if key not in _STATED]
+    unsure = [key for key in space.layout.places if key not in _STATED]
     decided = asked.without(*unsure) if unknown == "accept" else ~(~asked).without(*unsure)
     # a packet that comes by no interface, or leaves by none, is not between two of them
     for key in ("in_interface", "out_interface"):

@@ -213,7 +213,7 @@ class PacketSet:
 
     def depends_on(self, field: str) -> bool:
         """Return whether it depends on a field."""
-        return field in self.fields
+        return self.without(field) != self
 
     @property
     def hinges(self) -> tuple[Text, ...]:
