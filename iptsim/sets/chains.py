@@ -351,11 +351,11 @@ class Chains:
         """Return the packets that satisfy all conditions of a rule."""
         if prepared.rule.refused:
             return self.space.nothing
-        sets = (
+        sets = [
             self._condition(node, condition.predicate, rewriting, place, number)
             for number, condition in enumerate(prepared.conditions)
-        )
-        return reduce(and_, sets, self.space.everything)
+        ]
+        return reduce(and_, sets) if sets else self.space.everything
 
     def _condition(
         self, node: Node, predicate: Predicate, rewriting: Rewriting, place: _Place, number: int

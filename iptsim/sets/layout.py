@@ -95,7 +95,14 @@ class Layout:
     engine: Engine
     most_nodes: int
     places: dict[str, Place] = field(default_factory=dict)
+    #: the ranges of the numbers that fields have in functions, once asked for
+    ranges_in: dict[tuple[str, Any], Ranges] = field(default_factory=dict)
     _owners: list[Place] = field(default_factory=list)
+    #: each variable, and where it is false
+    _literals: list[tuple[Any, Any]] = field(default_factory=list)
+    _bytes: dict[tuple[int, int, int], Any] = field(default_factory=dict)
+    _cubes: dict[tuple[str, ...], Any] = field(default_factory=dict)
+    _others: dict[tuple[str, ...], tuple[int, Any]] = field(default_factory=dict)
     _undecided: tuple[int, Any] = (-1, None)
 
     def __post_init__(self) -> None:
@@ -113,7 +120,28 @@ class Layout:
     def _place(self, place: Place) -> Place:
         self.places[place.key] = place
         self._owners += [place] * place.bits
+        variables = map(self.engine.variable, place.variables)
+        self._literals += [(variable, ~variable) for variable in variables]
         return place
+
+    def cube(self, fields: Iterable[str]) -> Any:
+        """Return the variables of some fields, as the engine takes them."""
+        key = tuple(fields)
+        found = self._cubes.get(key)
+        if found is None:
+            numbers = (number for one in key for number in self.places[one].variables)
+            found = self._cubes[key] = self.engine.cube(numbers)
+        return found
+
+    def cube_without(self, fields: Iterable[str]) -> Any:
+        """Return the variables of all fields but some, as the engine takes them."""
+        key, count = tuple(fields), len(self._owners)
+        known, found = self._others.get(key, (-1, None))
+        if known != count:
+            numbers = (number for number, place in enumerate(self._owners) if place.key not in key)
+            found = self.engine.cube(numbers)
+            self._others[key] = count, found
+        return found
 
     def undecided(self) -> Any:
         """Return the variables of what is no field of the header, as the engine takes them."""
@@ -179,21 +207,35 @@ class Layout:
 
     def variable(self, number: int) -> Any:
         """Return the function of one variable."""
-        return self.engine.variable(number)
+        return self._literals[number][0]
 
     def masked(self, place: Place, allowed: Masked) -> Any:
         """Return where the number of a field has some bits."""
         if allowed.value & ~allowed.mask or allowed.value >> place.bits:
             return self.engine.false
         found = self.engine.true
-        for bit, number in enumerate(reversed(place.variables)):
-            if allowed.mask >> bit & 1:
-                found &= self.variable(number) if allowed.value >> bit & 1 else ~self.variable(number)
+        for start in range(0, place.bits, 8):
+            mask = allowed.mask >> start & 0xFF
+            if mask:
+                found = self._byte(place.first + place.bits - 1 - start, allowed.value >> start & 0xFF, mask) & found
+        return found
+
+    def _byte(self, last: int, value: int, mask: int) -> Any:
+        """Return where up to eight variables, of which the last is given, have the bits of a value."""
+        found = self._bytes.get((last, value, mask))
+        if found is None:
+            found = self.engine.true
+            for bit in range(mask.bit_length()):
+                if mask >> bit & 1:
+                    found = self._literals[last - bit][not value >> bit & 1] & found
+            self._bytes[last, value, mask] = found
         return found
 
     def ranges(self, place: Place, ranges: Ranges) -> Any:
         """Return where the number of a field is in one of some ranges."""
         spans = united(ranges)
+        if len(spans) == 1 and spans[0][0] == spans[0][1]:
+            return self.masked(place, Masked(spans[0][0], (1 << place.bits) - 1))
         firsts = [first for first, _ in spans]
         true, false = self.engine.true, self.engine.false
 
@@ -205,10 +247,10 @@ class Layout:
                 return false
             if spans[at][0] <= low and high <= spans[at][1]:
                 return true
-            variable = self.variable(place.first + depth)
+            variable, otherwise = self._literals[place.first + depth]
             lower = within(low, depth + 1)
             upper = within(low + (1 << place.bits - depth - 1), depth + 1)
-            return (variable & upper) | (~variable & lower)
+            return (variable & upper) | (otherwise & lower)
 
         return within(0, 0)
 

@@ -55,9 +55,9 @@ class OxiddEngine:
 
     def cube(self, variables: Iterable[int]) -> BCDDFunction:
         """Return some variables as :meth:`exists` takes them."""
-        cube = self.true
+        cube, variable = self.true, self._manager.var
         for number in sorted(variables, reverse=True):
-            cube = self._manager.var(number) & cube
+            cube = variable(number) & cube
         return cube
 
     def exists(self, function: BCDDFunction, cube: BCDDFunction) -> BCDDFunction:

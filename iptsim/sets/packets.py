@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
+from operator import and_, or_, xor
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from iptsim.errors import IptsimError, UsageError
@@ -45,6 +46,25 @@ def _bounded(
     return run
 
 
+def _combining(operation: Callable[[Any, Any], Any]) -> Callable[[PacketSet, PacketSet], PacketSet]:
+    """Return the operation of two sets that an operation of their functions makes."""
+
+    def combined(self: PacketSet, other: PacketSet) -> PacketSet:
+        layout = self.layout
+        if other.layout is not layout:
+            raise _other_space()
+        try:
+            return PacketSet(layout, operation(self.function, other.function))
+        except MemoryError:
+            raise too_many_nodes(layout) from None
+
+    return combined
+
+
+def _other_space() -> UsageError:
+    return UsageError(message("the sets belong to different spaces"))
+
+
 def too_many_nodes(layout: Layout) -> TooManyNodesError:
     """Return the error that the sets of a layout need too many nodes."""
     most = f"{layout.most_nodes:,}"
@@ -62,21 +82,10 @@ class PacketSet:
     def __init__(self, layout: Layout, function: Any) -> None:
         self.layout, self.function = layout, function
 
-    @_bounded
-    def __and__(self, other: PacketSet) -> PacketSet:
-        return PacketSet(self.layout, self.function & self._same(other))
-
-    @_bounded
-    def __or__(self, other: PacketSet) -> PacketSet:
-        return PacketSet(self.layout, self.function | self._same(other))
-
-    @_bounded
-    def __sub__(self, other: PacketSet) -> PacketSet:
-        return PacketSet(self.layout, self.function & ~self._same(other))
-
-    @_bounded
-    def __xor__(self, other: PacketSet) -> PacketSet:
-        return PacketSet(self.layout, self.function ^ self._same(other))
+    __and__ = _combining(and_)
+    __or__ = _combining(or_)
+    __sub__ = _combining(lambda one, other: one & ~other)
+    __xor__ = _combining(xor)
 
     def __invert__(self) -> PacketSet:
         return PacketSet(self.layout, ~self.function)
@@ -109,7 +118,7 @@ class PacketSet:
 
     def _same(self, other: PacketSet) -> Any:
         if other.layout is not self.layout:
-            raise UsageError(message("the sets belong to different spaces"))
+            raise _other_space()
         return other.function
 
     @_bounded
@@ -121,8 +130,7 @@ class PacketSet:
 
     def without(self, *fields: str) -> PacketSet:
         """Return the packets that are in the set for some value of the fields."""
-        gone = [number for key in fields for number in self.layout.places[key].variables]
-        return self.without_bits(self.layout.engine.cube(gone))
+        return self.without_bits(self.layout.cube(fields))
 
     @_bounded
     def without_bits(self, cube: Any) -> PacketSet:
@@ -131,7 +139,7 @@ class PacketSet:
 
     def only(self, *fields: str) -> PacketSet:
         """Return the packets whose values of the fields some packet of the set has."""
-        return self.without(*(key for key in self.layout.places if key not in fields))
+        return self.without_bits(self.layout.cube_without(fields))
 
     @property
     def may(self) -> PacketSet:
@@ -223,12 +231,12 @@ class PacketSet:
 
     def values(self, field: str) -> FieldValues:
         """Return the values that a field has in the set: ranges of numbers, or names."""
-        place = self.layout.places[field]
-        ranges = united(
-            (first, last)
-            for first, last, rest in _spans(self.layout, self.only(field).function, place)
-            if rest
-        )
+        place, key = self.layout.places[field], (field, self.function)
+        ranges = self.layout.ranges_in.get(key)
+        if ranges is None:
+            spans = _spans(self.layout, self.only(field).function, place)
+            ranges = united((first, last) for first, last, rest in spans if rest)
+            self.layout.ranges_in[key] = ranges
         return self._values(place, ranges)
 
     def lines(self, *fields: str) -> list[dict[str, FieldValues]]:
