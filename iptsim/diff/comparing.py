@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from iptsim.address_sets import AddressSet
 from iptsim.diff.texts import TextDifference, text_difference
 from iptsim.dump.ruleset import Rule, Ruleset
 from iptsim.host.address_regions import unicast_addresses
 from iptsim.host.model import Host
-from iptsim.netfilter.program import Program
 from iptsim.packet import Family
 from iptsim.sets.chains import Chains
 from iptsim.sets.differences import differences
-from iptsim.sets.fates import Fate, fates
+from iptsim.sets.fates import Fate, Fates, fates
 from iptsim.sets.packets import PacketSet
 from iptsim.sets.space import Space, TooManyNodesError
 from iptsim.sets.traffic import Traffic
@@ -97,8 +97,8 @@ def compare(before: Host, after: Host) -> Comparison:
                 else:
                     groups[key] = Difference(family, part, first, second, is_usual)
         comparison.differences += groups.values()
+        comparison.without_effect += _without_effect(old, new)
     comparison.differences.sort(key=lambda one: not one.is_usual)
-    comparison.without_effect = _without_effect(before, after)
     return comparison
 
 
@@ -128,20 +128,39 @@ _SPECIAL: dict[Family, tuple[tuple[str, ...], str]] = {
 }
 
 
-def _without_effect(before: Host, after: Host) -> list[Rule]:
-    """Return the rules that no packet matches on the second host, though some did on the first."""
-    found: list[Rule] = []
-    for family, ruleset in after.rulesets.items():
-        if family not in before.rulesets:
+def _without_effect(before: Fates, after: Fates) -> Iterator[Rule]:
+    """Yield the rules that no packet matches on the second host, though some did on the first."""
+    earlier_rules, rules = (one.host.rulesets.get(before.family) for one in (before, after))
+    if earlier_rules is None or rules is None:
+        return
+    old, new = _chains(before, earlier_rules), _chains(after, rules)
+    traffic = cache(partial(_traffic, old))
+    for table in rules.tables:
+        if new.is_like(old, table) or (passing := _traffic(new, table)) is None:
             continue
-        dead_before = {rule.text for rule in _dead(before.rulesets[family])}
-        known = {rule.text for rule in before.rulesets[family].rules()}
-        found += (one for one in _dead(ruleset) if one.text in known and one.text not in dead_before)
-    return found
-
-
-def _dead(ruleset: Ruleset) -> Iterator[Rule]:
-    chains = Chains(Space(ruleset.family), Program(ruleset))
-    for table in ruleset.tables:
+        earlier = traffic(table) if table in earlier_rules.tables else None
         with suppress(TooManyNodesError):
-            yield from (one.rule for one in Traffic(chains, table).dead() if one.rule.position)
+            changed = passing.changed(earlier) if earlier is not None else rules.tables[table].rules()
+            for rule in changed:
+                if not _is_dead(passing, rule):
+                    continue
+                same = [one for one in earlier_rules.rules() if one.text == rule.text]
+                if same and not any(_is_dead(traffic(one.table), one) for one in same):
+                    yield rule
+
+
+def _chains(fates: Fates, ruleset: Ruleset) -> Chains:
+    """Return what the chains of one of the rulesets of a host do."""
+    hooks = fates.land.namespaces.hooks_of(fates.host.namespace)
+    return fates.land.chains_of(next(one for one in hooks.programs(fates.family) if one.ruleset is ruleset))
+
+
+def _traffic(chains: Chains, table: str) -> Traffic | None:
+    """Return the packets that come to the rules of a table; None if their sets grow too large."""
+    with suppress(TooManyNodesError):
+        return Traffic(chains, table)
+    return None
+
+
+def _is_dead(traffic: Traffic | None, rule: Rule) -> bool:
+    return traffic is not None and rule.position > 0 and not rule.refused and traffic.is_dead(rule)

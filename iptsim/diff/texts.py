@@ -125,11 +125,12 @@ def _compared(before: Ruleset, after: Ruleset) -> Iterator[tuple[ChainChange | N
         elif one.comments != other.comments:
             yield None, {"comments"}
         for chain in dict.fromkeys((*one.chains, *other.chains)):
-            yield _chain(after.family, name, chain, one.chains.get(chain), other.chains.get(chain))
+            pair = one.chains.get(chain), other.chains.get(chain)
+            yield _chain(after.family, name, chain, *pair, as_written=before.version == after.version)
 
 
 def _chain(
-    family: Family, table: str, name: str, old: Chain | None, new: Chain | None
+    family: Family, table: str, name: str, old: Chain | None, new: Chain | None, *, as_written: bool
 ) -> tuple[ChainChange | None, set[Kind]]:
     kinds: set[Kind] = set()
     one, other = (found or Chain(table, name) for found in (old, new))
@@ -147,17 +148,29 @@ def _chain(
         kinds.add("policies")
     if change.only_in and not (one.builtin and not one.rules and not other.rules):
         kinds.add("chains")
-    texts = [[rule.text for rule in chain.rules] for chain in (one, other)]
+    rules = _differing(one.rules, other.rules) if as_written else (one.rules, other.rules)
+    texts = [[rule.text for rule in found] for found in rules]
     if texts[0] != texts[1]:
         plain = [[_COMMENT.sub("", text) for text in found] for found in texts]
         if plain[0] == plain[1]:
             kinds.add("comments")
         else:
-            change = _aligned(change, one.rules, other.rules, plain)
+            change = _aligned(change, *rules, plain)
             kinds |= {"order"} if change.moved else set()
             kinds |= {"rules"} if change.removed or change.added else set()
     says = change.removed or change.added or change.moved or change.policies or "chains" in kinds
     return (change if says else None), kinds
+
+
+def _differing(before: list[Rule], after: list[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules of two chains without those at their beginning and end that are written alike."""
+    shorter = min(len(before), len(after))
+    start = end = 0
+    while start < shorter and before[start].is_written_like(after[start]):
+        start += 1
+    while end < shorter - start and before[-1 - end].is_written_like(after[-1 - end]):
+        end += 1
+    return before[start : len(before) - end], after[start : len(after) - end]
 
 
 def _counters(chain: Chain) -> Iterable[object]:

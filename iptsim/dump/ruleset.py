@@ -206,6 +206,11 @@ class Rule(_Read):
             self._text = " ".join(filter(None, words))
         return self._text
 
+    def is_written_like(self, other: Rule) -> bool:
+        """Return whether both were read from equal lines of dumps; they mean the same if their versions are."""
+        line = getattr(self, "_line", None)
+        return line is not None and line == getattr(other, "_line", None)
+
     def conditions_on(self, field: str) -> list[Predicate]:
         """Return the conditions of its matches on one field, such as "dport"."""
         return [one for match in self.matches for one in match.predicates() if one.field == field]

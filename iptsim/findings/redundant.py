@@ -12,8 +12,8 @@ from iptsim.findings.scene import Scene
 from iptsim.findings.shadow import is_chosen
 from iptsim.languages import message
 from iptsim.packet import Family
-from iptsim.sets.chains import RuleSets
 from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.summaries import RuleSets
 
 #: Later rules that are compared with a rule.
 _WINDOW = 50

@@ -157,6 +157,11 @@ class Evidence:
                 # With docker-proxy: -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
                 self.userland_proxy = "destination" in parameters.negated
             return
+        if parameters.in_interface is None is parameters.out_interface and not isinstance(
+            rule.target, Dnat | Snat
+        ):
+            # most rules of large dumps: nothing below is about them
+            return
         if isinstance(rule.target, Dnat):
             self._port_forwarding(rule, rule.target)
         elif isinstance(rule.target, Snat) and rule.target.to_source.addresses:

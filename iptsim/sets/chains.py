@@ -8,16 +8,15 @@ the union over its calls: a rule is dead where nothing that enters is left for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import and_
-from typing import Any, NamedTuple
+from typing import Any
 
 from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import Rule
-from iptsim.extensions.base import Predicate, Translation
+from iptsim.extensions.base import Predicate
 from iptsim.extensions.constraints import Constraint, Several
 from iptsim.languages import message, message_joined
 from iptsim.netfilter.prepared import Prepared
@@ -26,94 +25,12 @@ from iptsim.packet import Context, Truth, negate
 from iptsim.sets.effects import Effect, Place, effects, touched
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+from iptsim.sets.sharing import Alike
 from iptsim.sets.space import Known, Space, TooManyNodesError
+from iptsim.sets.summaries import Outcome, RuleSets, Summary
 
 #: States of the rewritten fields in which one chain may be, before its rules are taken to explode.
 _MOST_STATES = 4096
-
-
-class Outcome(NamedTuple):
-    """How packets leave a chain.
-
-    Attributes:
-        kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
-        rewriting: what has changed of them.
-        translation: what nat does to them.
-        rule: the rule that decides, where rules are kept apart; None for a policy, and for RETURN.
-    """
-
-    kind: str
-    rewriting: Rewriting = AS_IT_CAME
-    translation: Translation | None = None
-    rule: int | None = None
-
-
-@dataclass(slots=True)
-class RuleSets:
-    """A rule in a summary.
-
-    Attributes:
-        rule: the rule.
-        reaches: the packets that reach it, by what was rewritten; as if all packets entered the chain.
-        matches: the packets that match, whether or not they reach it.
-        takes: the packets that reach it and match.
-        calls: the summary of the chain that it jumps to, by what was rewritten.
-        stays: the packets that reach the next rule after they match, by what was rewritten before.
-    """
-
-    rule: Rule
-    reaches: dict[Rewriting, PacketSet] = field(default_factory=dict)
-    matches: dict[Rewriting, PacketSet] = field(default_factory=dict)
-    takes: dict[Rewriting, PacketSet] = field(default_factory=dict)
-    calls: dict[Rewriting, Summary] = field(default_factory=dict)
-    stays: dict[Rewriting, PacketSet] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Summary:
-    """What a chain does with all packets, in one state of the fields that it reads.
-
-    Attributes:
-        node: the chain.
-        entry: the state: the fields that rules have rewritten before.
-        parts: how packets leave it, and functions that return some of those that do: what is not needed is not
-            computed, and often large.
-        rules: its rules, in order.
-    """
-
-    node: Node
-    entry: Rewriting
-    nothing: PacketSet
-    parts: dict[Outcome, list[Callable[[], PacketSet]]] = field(default_factory=dict)
-    rules: list[RuleSets] = field(default_factory=list)
-
-    _left: dict[Outcome, PacketSet] = field(default_factory=dict)
-
-    def end(self, outcome: Outcome, packets: PacketSet) -> None:
-        """Let packets leave the chain."""
-        if packets:
-            self.end_later(outcome, lambda: packets)
-
-    def end_later(self, outcome: Outcome, packets: Callable[[], PacketSet]) -> None:
-        """Let packets leave the chain that are computed when they are needed."""
-        self.parts.setdefault(outcome, []).append(packets)
-
-    def leaving(self, outcome: Outcome) -> PacketSet:
-        """Return the packets that leave the chain by an outcome."""
-        found = self._left.get(outcome)
-        if found is None:
-            found = self._left[outcome] = union([self.nothing, *(part() for part in self.parts[outcome])])
-        return found
-
-    @property
-    def outcomes(self) -> dict[Outcome, PacketSet]:
-        """How packets leave the chain, and which."""
-        found = {outcome: self.leaving(outcome) for outcome in self.parts}
-        return {outcome: packets for outcome, packets in found.items() if packets}
-
-    def packets(self, kind: str) -> PacketSet:
-        """Return the packets that leave the chain in one way, whatever was rewritten."""
-        return union([self.nothing, *(self.leaving(one) for one in self.parts if one.kind == kind)])
 
 
 class Chains:
@@ -125,7 +42,8 @@ class Chains:
         known: values of fields that the host decides, such as the contents of ipsets.
         apart: keep outcomes of different rules apart.
 
-    A base chain's outcomes hold everything: what falls through gets its policy.
+    A base chain's outcomes hold everything: what falls through gets its policy. Chains that another program in this
+    space has as well are not summarised again, unless rules are kept apart.
     """
 
     def __init__(
@@ -150,6 +68,15 @@ class Chains:
         self._anew: dict[tuple[Summary, Outcome], list[str]] = {}
         self._decided: dict[Node, set[str]] = {}
         self._growth: dict[tuple[str, str, int], int] = {}
+        #: the summaries of other programs that may hold here as well, with the chains for which they do
+        self._others = [
+            (one, Alike(one.program, program))
+            for one in space.summarised
+            if not apart and not one.apart and one.known == self.known
+        ]
+        #: the summaries that were taken over from them
+        self._taken_over: dict[Summary, Summary] = {}
+        space.summarised.append(self)
 
     # -- summaries --------------------------------------------------------------------------------------
 
@@ -175,7 +102,7 @@ class Chains:
         found = self._summaries.get(key)
         if found is None:
             with self.bounded():
-                found = self._summaries[key] = self._summarise(*key)
+                found = self._summaries[key] = self._take_over(*key) or self._summarise(*key)
         return found
 
     @contextmanager
@@ -193,6 +120,11 @@ class Chains:
     def reads(self, node: Node) -> frozenset[str]:
         """Return the fields whose rewriting may make a difference in a chain, or in one that it calls."""
         found = self._reads.get(node)
+        if found is None:
+            known = (one._reads[node] for one, alike in self._others if node in one._reads and alike(node))
+            found = next(known, None)
+            if found is not None:
+                self._reads[node] = found
         if found is None:
             chain = self.program.chain(*node)
             keys = {"src", "dst"}
@@ -220,6 +152,47 @@ class Chains:
         if chain is not None:
             rules = self.program.rules(chain)
             yield from (rules[place] for place in range(len(rules)))
+
+    def is_like(self, other: Chains, table: str) -> bool:
+        """Return whether all chains of a table do the same as those of another program in this space."""
+        names = [
+            dict.fromkeys(found.chains) if (found := one.program.ruleset.tables.get(table)) else {}
+            for one in (self, other)
+        ]
+        alike = next((alike for one, alike in self._others if one is other), None)
+        return (
+            alike is not None and names[0] == names[1] and all(alike(Node(table, name)) for name in names[0])
+        )
+
+    def _take_over(self, node: Node, entry: Rewriting) -> Summary | None:
+        """Return the summary of the same chain of another program, with the rules of this one."""
+        for other, alike in self._others:
+            known = other._summaries.get((node, entry))
+            if known is None or not alike(node):
+                continue
+            found = Summary(node, entry, self.space.nothing, known.parts, [], known._left)
+            times = dict[Summary, int]()
+            chain = self.program.chain(*node)
+            for rule, sets in zip(chain.rules if chain is not None else (), known.rules, strict=True):
+                calls = dict[Rewriting, Summary]()
+                for rewriting, called in sets.calls.items():
+                    mine = calls[rewriting] = self.summary(called.node, called.entry)
+                    times[mine] = times.get(mine, self._calls.get(mine, 0)) + 1
+                    # what is decided again each time has to be decided for the same time
+                    later = (
+                        times[mine] != sets.times[rewriting]
+                        and other.decisions(called.node) & self.space.anew
+                    )
+                    if later or self._taken_over.get(mine) is not called:
+                        return None
+                found.rules.append(
+                    RuleSets(rule, sets.reaches, sets.matches, sets.takes, calls, sets.times, sets.stays)
+                )
+            self._calls.update(times)
+            self._taken_over[found] = known
+            self._decided.setdefault(node, set()).update(other._decided.get(node, ()))
+            return found
+        return None
 
     def _summarise(self, node: Node, entry: Rewriting) -> Summary:
         summary = Summary(node, entry, self.space.nothing)
@@ -283,7 +256,7 @@ class Chains:
         jump, taken = prepared.jump, sets.takes[rewriting]
         assert jump is not None
         called = sets.calls[rewriting] = self.summary(Node(summary.node.place, jump.chain), rewriting)
-        times = self._calls[called] = self._calls.get(called, 0) + 1
+        times = sets.times[rewriting] = self._calls[called] = self._calls.get(called, 0) + 1
         for outcome in called.parts:
             now = rewriting.then(self.space.layout, dict(outcome.rewriting.fields))
             if outcome.kind != "RETURN":

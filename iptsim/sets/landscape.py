@@ -80,11 +80,12 @@ class Landscape:
         found = self._results.get(key)
         if found is None:
             idle = program.is_idle(table, hook) or program.chain(table, hook) is None
-            found = () if idle else tuple(results_of(self._chains_of(program), self.regions, table, hook))
+            found = () if idle else tuple(results_of(self.chains_of(program), self.regions, table, hook))
             self._results[key] = found
         return found
 
-    def _chains_of(self, program: Program) -> Chains:
+    def chains_of(self, program: Program) -> Chains:
+        """Return what the chains of a program do."""
         found = self._chains.get(id(program))
         if found is None:
             known = known_ipsets(self.space, program, self.host.ipsets)

@@ -217,7 +217,10 @@ class Layout:
         for start in range(0, place.bits, 8):
             mask = allowed.mask >> start & 0xFF
             if mask:
-                found = self._byte(place.first + place.bits - 1 - start, allowed.value >> start & 0xFF, mask) & found
+                found = (
+                    self._byte(place.first + place.bits - 1 - start, allowed.value >> start & 0xFF, mask)
+                    & found
+                )
         return found
 
     def _byte(self, last: int, value: int, mask: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce, wraps
 from operator import and_, or_, xor
+from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from iptsim.errors import IptsimError, UsageError
@@ -23,6 +24,8 @@ _Rest = ParamSpec("_Rest")
 _Found = TypeVar("_Found")
 #: A function with more nodes is not read node by node.
 _MANY_NODES = 2000
+#: So many ways through it are followed to find the fields that it depends on.
+_WAYS = 32
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
 
@@ -195,7 +198,9 @@ class PacketSet:
     def fields(self) -> tuple[str, ...]:
         """The fields, and the decisions, that it depends on, in the order of the variables."""
         if self.layout.engine.size(self.function) > _MANY_NODES:
-            return tuple(self._tested(list(self.layout.places)))
+            passed = self._passed()
+            tested = passed.union(self._tested([key for key in self.layout.places if key not in passed]))
+            return tuple(key for key in self.layout.places if key in tested)
         seen: set[Any] = set()
         variables: set[int] = set()
         todo = [self.function]
@@ -208,9 +213,21 @@ class PacketSet:
                 todo += (split.high, split.low)
         return tuple(dict.fromkeys(self.layout.place_of(variable).key for variable in sorted(variables)))
 
+    def _passed(self) -> set[str]:
+        """Return fields that it depends on: those on some ways through it."""
+        engine, layout, found = self.layout.engine, self.layout, set[str]()
+        turns = Random(0)  # noqa: S311
+        for _ in range(_WAYS):
+            function = self.function
+            while (split := engine.split(function)) is not None:
+                found.add(layout.place_of(split.variable).key)
+                ways = [half for half in (split.low, split.high) if half not in (engine.true, engine.false)]
+                function = turns.choice(ways) if ways else engine.true
+        return found
+
     def _tested(self, fields: list[str]) -> Iterator[str]:
         """Yield those of some fields that it depends on: it is another set without them."""
-        if self.without(*fields) == self:
+        if not fields or self.without(*fields) == self:
             return
         if len(fields) == 1:
             yield fields[0]

@@ -64,6 +64,8 @@ class Space:
         self.anew: set[str] = set()
         #: the decisions whether packets have a field
         self.presences: set[str] = set()
+        #: the summaries that were made here, by program (:class:`iptsim.sets.chains.Chains`)
+        self.summarised: list[Any] = []
 
     @property
     def nodes(self) -> int:

@@ -14,9 +14,10 @@ from typing import Any, Literal, NamedTuple
 from iptsim.dump.chains import Node
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Rule
 from iptsim.extensions.constraints import named
-from iptsim.sets.chains import Chains, RuleSets, Summary
+from iptsim.sets.chains import Chains
 from iptsim.sets.packets import PacketSet, union
 from iptsim.sets.rewriting import Rewriting
+from iptsim.sets.summaries import RuleSets, Summary
 
 #: The reasons why a rule is dead: its conditions exclude each other; no packet enters its chain; none that it is about
 #: does; earlier rules take them all.
@@ -86,6 +87,34 @@ class Traffic:
             for packets in sets.takes.values()
         ]
         return union([self.space.nothing, *found])
+
+    def is_dead(self, rule: Rule) -> bool:
+        """Return whether a rule takes no packet."""
+        return not self._is_alive(rule)
+
+    def changed(self, other: Traffic) -> Iterator[Rule]:
+        """Yield the rules that may take other packets than the same rule of another program in this space."""
+        theirs = other.chains.program
+        for name, chain in self.chains.program.ruleset.tables[self.table].chains.items():
+            before = theirs.chain(self.table, name)
+            rules = before.rules if before is not None else []
+            places = self._alike_in(other, name)
+            for rule in chain.rules:
+                at = rule.position - 1
+                same = places is not None and 0 <= at < len(rules) and _is_same(rules[at], rule)
+                if not same or any(
+                    one.rules[at].takes != known.rules[at].takes for one, known in places or ()
+                ):
+                    yield rule
+
+    def _alike_in(self, other: Traffic, name: str) -> list[tuple[Summary, Summary]] | None:
+        """Return the summaries of a chain in pairs, if the same packets enter it in both; None if not."""
+        known = {one.entry: one for one in other._summaries.get(name, ())}
+        own = self._summaries.get(name, ())
+        if known.keys() != {one.entry for one in own}:
+            return None
+        pairs = [(one, known[one.entry]) for one in own]
+        return pairs if all(self.entered(one) == other.entered(same) for one, same in pairs) else None
 
     def dead(self) -> list[DeadRule]:
         """Return the rules that take no packet, in the order of the dump, without those that the kernel refuses."""
@@ -215,6 +244,10 @@ class Traffic:
             wanted = packets & caller.rules[call.place].matches[call.rewriting] & self.entered(caller)
             if wanted:
                 yield wanted, [*own, *_removing(caller.rules[: call.place], call.rewriting)]
+
+
+def _is_same(one: Rule, other: Rule) -> bool:
+    return one.is_written_like(other) or one.text == other.text
 
 
 def _removing(rules: Sequence[RuleSets], rewriting: Rewriting) -> Iterator[tuple[Rule, PacketSet]]:

@@ -308,3 +308,40 @@ def test_packets_walk_as_the_sets_say(engine: Any, dump: str, packets: list[Cont
         if context.packet.mark != values["mark"] or mask:
             assert copied != ()
             assert context.packet.mark & mask == number
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=60, deadline=None)
+@given(dump=made_rulesets(), data=st.data())
+def test_summaries_of_another_ruleset_are_those_that_would_be_made(
+    engine: Any, dump: str, data: st.DataObject
+) -> None:
+    rules = [line for line in dump.splitlines() if line.startswith("-A ")]
+    gone = data.draw(st.sampled_from([None, *rules]))
+    changed = "\n".join(line for line in dump.splitlines() if line != gone) + "\n"
+    space = Space(4, engine=engine)
+    for hook in ("PREROUTING", "FORWARD"):
+        assert Chains(space, Program(loads(dump))).base("mangle", hook).rules is not None
+    shared = Chains(space, Program(loads(changed)))
+    for hook in ("PREROUTING", "FORWARD"):
+        shared.base("mangle", hook)
+    space.summarised.clear()
+    alone = Chains(space, Program(loads(changed)))
+    for hook in ("PREROUTING", "FORWARD"):
+        assert shared.base("mangle", hook).outcomes == alone.base("mangle", hook).outcomes
+
+
+def test_a_chain_of_another_ruleset_is_not_summarised_again() -> None:
+    lines = ["-A FORWARD -p tcp -j a", "-A FORWARD -j b", "-A a -m limit --limit 1/s -j ACCEPT", "-A b -j a"]
+    space = Space(4)
+    before = Chains(space, program(*lines))
+    after = Chains(space, program(*lines, "-A FORWARD -p udp -j DROP"))
+    one, other = (chains.base("filter", "FORWARD") for chains in (before, after))
+    called = [
+        next(iter(rule.calls.values())).rules[0].takes for chain in (one, other) for rule in chain.rules[:2]
+    ]
+    assert called[0] is called[2]
+    assert called[1] is called[3]
+    assert [rule.rule for rule in other.rules] == [
+        rule for rule in after.program.ruleset.rules() if rule.chain == "FORWARD"
+    ]

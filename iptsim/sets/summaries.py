@@ -1,0 +1,99 @@
+"""What a chain does with packets: how they leave it, rule by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from iptsim.dump.chains import Node
+from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Translation
+from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.rewriting import AS_IT_CAME, Rewriting
+
+
+class Outcome(NamedTuple):
+    """How packets leave a chain.
+
+    Attributes:
+        kind: ACCEPT, DROP, REJECT, STOLEN, TRANSLATE, or RETURN for those that fall through.
+        rewriting: what has changed of them.
+        translation: what nat does to them.
+        rule: the rule that decides, where rules are kept apart; None for a policy, and for RETURN.
+    """
+
+    kind: str
+    rewriting: Rewriting = AS_IT_CAME
+    translation: Translation | None = None
+    rule: int | None = None
+
+
+@dataclass(slots=True)
+class RuleSets:
+    """A rule in a summary.
+
+    Attributes:
+        rule: the rule.
+        reaches: the packets that reach it, by what was rewritten; as if all packets entered the chain.
+        matches: the packets that match, whether or not they reach it.
+        takes: the packets that reach it and match.
+        calls: the summary of the chain that it jumps to, by what was rewritten.
+        times: for the so-manieth time it is called there.
+        stays: the packets that reach the next rule after they match, by what was rewritten before.
+    """
+
+    rule: Rule
+    reaches: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    matches: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    takes: dict[Rewriting, PacketSet] = field(default_factory=dict)
+    calls: dict[Rewriting, Summary] = field(default_factory=dict)
+    times: dict[Rewriting, int] = field(default_factory=dict)
+    stays: dict[Rewriting, PacketSet] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Summary:
+    """What a chain does with all packets, in one state of the fields that it reads.
+
+    Attributes:
+        node: the chain.
+        entry: the state: the fields that rules have rewritten before.
+        parts: how packets leave it, and functions that return some of those that do: what is not needed is not
+            computed, and often large.
+        rules: its rules, in order.
+    """
+
+    node: Node
+    entry: Rewriting
+    nothing: PacketSet
+    parts: dict[Outcome, list[Callable[[], PacketSet]]] = field(default_factory=dict)
+    rules: list[RuleSets] = field(default_factory=list)
+
+    _left: dict[Outcome, PacketSet] = field(default_factory=dict)
+
+    def end(self, outcome: Outcome, packets: PacketSet) -> None:
+        """Let packets leave the chain."""
+        if packets:
+            self.end_later(outcome, lambda: packets)
+
+    def end_later(self, outcome: Outcome, packets: Callable[[], PacketSet]) -> None:
+        """Let packets leave the chain that are computed when they are needed."""
+        self.parts.setdefault(outcome, []).append(packets)
+
+    def leaving(self, outcome: Outcome) -> PacketSet:
+        """Return the packets that leave the chain by an outcome."""
+        found = self._left.get(outcome)
+        if found is None:
+            found = self._left[outcome] = union([self.nothing, *(part() for part in self.parts[outcome])])
+        return found
+
+    @property
+    def outcomes(self) -> dict[Outcome, PacketSet]:
+        """How packets leave the chain, and which."""
+        found = {outcome: self.leaving(outcome) for outcome in self.parts}
+        return {outcome: packets for outcome, packets in found.items() if packets}
+
+    def packets(self, kind: str) -> PacketSet:
+        """Return the packets that leave the chain in one way, whatever was rewritten."""
+        return union([self.nothing, *(self.leaving(one) for one in self.parts if one.kind == kind)])
