@@ -432,4 +432,6 @@ class Context:
 
         Packets of the host itself do not, nor do the copies of its own broadcasts.
         """
-        return self.in_interface in (None, "lo") or self.packet.pkttype == "loopback"
+        # a packet that a bridge switches has no input interface in POSTROUTING, and its frame all the same
+        own = self.in_interface in (None, "lo") and self.physical_in is None
+        return own or self.packet.pkttype == "loopback"

@@ -157,6 +157,7 @@ fi
 # sysctls: as sysctl prints them, with a slash for a dot in an interface's name.
 sysctls() {
     for name in net/ipv4/ip_forward net/ipv4/ip_default_ttl net/ipv4/ip_local_port_range net/ipv4/fwmark_reflect \
+        net/ipv6/fwmark_reflect \
         net/bridge/bridge-nf-call-iptables net/bridge/bridge-nf-call-ip6tables \
         net/bridge/bridge-nf-call-arptables net/bridge/bridge-nf-filter-vlan-tagged \
         net/netfilter/nf_conntrack_tcp_loose net/netfilter/nf_conntrack_tcp_be_liberal \

@@ -37,7 +37,11 @@ def rejection(context: Context, kind: str, host: Host) -> Packet | None:
         return None
     if packet.checksum_error and packet.proto not in _UNVERIFIED and not _was_verified(context, kind):
         return None
-    return _reset(packet) if kind == TCP_RESET else _icmp_error(context, kind, host)
+    answer = _reset(packet) if kind == TCP_RESET else _icmp_error(context, kind, host)
+    version = "ipv4" if packet.family == 4 else "ipv6"
+    if answer is not None and host.namespace.sysctl_number(f"net.{version}.fwmark_reflect"):
+        answer.mark = packet.mark
+    return answer
 
 
 def _was_verified(context: Context, kind: str) -> bool:

@@ -35,6 +35,8 @@ _SYSCTLS = (
     "net/bridge/bridge-nf-call-ip*tables",
     "net/netfilter/nf_conntrack_tcp_loose",
     "net/netfilter/nf_conntrack_checksum",
+    "net/ipv4/fwmark_reflect",
+    "net/ipv6/fwmark_reflect",
 )
 
 

@@ -176,7 +176,10 @@ def _freely(random: Random) -> str:
 
 def _set_change(random: Random, scene: Scene) -> str:
     name, directions = random.choice([*set_uses(scene)])
-    return random.choice((f"--add-set {name} {directions} --exist", f"--del-set {name} {directions}"))
+    lasting = random.choice(("", " --timeout 60")) if name == "timed" else ""
+    return random.choice(
+        (f"--add-set {name} {directions} --exist{lasting}", f"--del-set {name} {directions}")
+    )
 
 
 #: Protocols that a rule must name for a target.

@@ -243,9 +243,14 @@ def _switches(random: Random, scene: Scene) -> World:
     """Turn some of the host's settings."""
     sysctls = dict(scene.world.sysctls)
     link = random.choice([one.name for one in scene.world.interfaces if not one.master]).replace(".", "/")
-    choices: list[tuple[str, int]] = [("net.ipv6.conf.all.forwarding", 0)]
-    if scene.family == 4:
-        choices = [
+    choices: list[tuple[str, int]] = [
+        ("net.netfilter.nf_conntrack_tcp_loose", 0),
+        (f"net.ipv{scene.family}.fwmark_reflect", 1),
+    ]
+    if scene.family == 6:
+        choices.append(("net.ipv6.conf.all.forwarding", 0))
+    else:
+        choices += [
             ("net.ipv4.ip_forward", 0),
             (f"net.ipv4.conf.{link}.rp_filter", 1),
             (f"net.ipv4.conf.{link}.rp_filter", 2),

@@ -93,7 +93,7 @@ _USES = (
     ("ips", "src"), ("ips", "dst"), ("nets", "src"), ("nets", "dst"), ("ports", "dst"), ("ports", "src"),
     ("ipports", "dst,dst"), ("ipports", "src,dst"), ("netports", "src,dst"), ("netports", "dst,dst"),
     ("ipportip", "src,dst,dst"), ("ipportip", "dst,dst,src"), ("ipportnet", "src,dst,dst"),
-    ("netiface", "src,src"), ("netiface", "dst,src"),
+    ("netiface", "src,src"), ("netiface", "dst,src"), ("timed", "src"), ("timed", "dst"),
 )  # fmt: skip
 _USES4 = (("bits", "src"), ("bits", "dst"), ("ipmacs", "src,src"))
 
@@ -134,6 +134,9 @@ def ipsets(scene: Scene) -> str:
         *(f"add netiface {network},{links[0]}" for network in networks[::2]),
         f"create counted hash:ip family {family} counters",
         *(f"add counted {address} packets 5 bytes 500" for address in addresses[::2]),
+        f"create timed hash:ip family {family} timeout 600",
+        *(f"add timed {address} timeout 300" for address in addresses[::3]),
+        *(f"add timed {address} timeout 0" for address in addresses[1::3]),
         "create lists list:set",
         "add lists ips",
         "add lists nets",
