@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from iptsim.dump.binder import Binder
+from iptsim.dump.extension_names import target_names
 from iptsim.dump.plan import BindError, Bound, Plan
 from iptsim.dump.words import Word
 from iptsim.extensions.base import quote
@@ -19,6 +21,10 @@ from iptsim.paste.listed import REMARK
 
 #: With more unreadable parts than this, the whole rule is unreadable.
 _MOST = 24
+#: The number of shapes of rules that are remembered.
+_MOST_PLANS = 8192
+#: Words without placeholders, remarks and quotes.
+_PLAIN = re.compile(r"(?:[\w.,:!+=-]|/(?!/))*", re.ASCII)
 _ADDRESSES = {"-s": "-s", "--source": "-s", "--src": "-s", "-d": "-d", "--destination": "-d", "--dst": "-d"}
 #: Placeholders for values that a shell would fill in, or that were left out.
 _VARIABLE = re.compile(r"\$[A-Za-z_{(0-9]|`|%i$|^<[^>]*>$|\{\{")
@@ -54,6 +60,9 @@ class RuleBinder:
     def __init__(self, form: ListingForm) -> None:
         self.binder = Binder(form)
         self.family: Family = 6 if form.family == 6 else 4
+        #: how to read whole rules, by their shapes, and the words that determine a shape
+        self._plans: dict[tuple[str | None, ...], Plan] = {}
+        self._keep = {word: word for word in ("!", "-", *target_names())}
 
     def read(self, words: Sequence[Word], line: int) -> Reading:
         """Read a rule.
@@ -62,6 +71,11 @@ class RuleBinder:
             words: the words from its command on: `-A INPUT -p tcp ...`.
             line: its line.
         """
+        texts = [word.text for word in words]
+        known = self._plans.get(tuple(map(self._keep.get, texts)))
+        if known is not None and _PLAIN.fullmatch("".join(texts)):
+            with suppress(BindError):
+                return Reading(known, known.run(texts), (), None, ())
         left = _without_remark(list(words))
         hidden: list[Hidden] = []
         left = _without_variables(left, line, hidden)
@@ -86,6 +100,8 @@ class RuleBinder:
                 if not (hidden and hidden[-1].words.startswith(("-s", "-d", "! "))):
                     complaints.append(error.message)
                 continue
+            if line_words == list(words) and not hidden and plan.cacheable and not plan.counters:
+                self._remember(plan, texts)
             return Reading(plan, bound, tuple(hidden), target, tuple(complaints))
         text = " ".join(word.raw for word in words[2:])
         complaints.append(message("the rule can't be read"))
@@ -98,6 +114,13 @@ class RuleBinder:
             ),
             tuple(complaints),
         )  # fmt: skip
+
+    def _remember(self, plan: Plan, texts: Sequence[str]) -> None:
+        """Read further rules of the same shape by the same plan."""
+        if len(self._plans) < _MOST_PLANS and not plan.ignored:
+            for index in plan.keep:
+                self._keep[texts[index]] = texts[index]
+            self._plans[tuple(map(self._keep.get, texts))] = plan
 
     def _address(self, part: list[Word], line: int, hidden: list[Hidden]) -> list[Word]:
         """Return the readable words of a faulty part; the rest goes to `hidden`."""

@@ -55,6 +55,9 @@ class Engine(Protocol):
     def split(self, function: Any) -> Split | None:
         """Return a function's first variable and its two halves; None for a constant."""
 
+    def variables(self, function: Any) -> set[int]:
+        """Return the variables that a function depends on; it is read node by node."""
+
     def pick(self, function: Any) -> dict[int, bool]:
         """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
 

@@ -38,6 +38,22 @@ class OxiddEngine:
         halves = function.cofactors()
         return None if number is None or halves is None else Split(number, *halves)
 
+    def variables(self, function: BCDDFunction) -> set[int]:
+        """Return the variables that a function depends on; it is read node by node."""
+        found, seen, todo = set[int](), {function}, [function]
+        while todo:
+            one = todo.pop()
+            halves = one.cofactors()
+            if halves is not None:
+                number = one.node_var()
+                assert number is not None
+                found.add(number)
+                for half in halves:
+                    if half not in seen:
+                        seen.add(half)
+                        todo.append(half)
+        return found
+
     def pick(self, function: BCDDFunction) -> dict[int, bool]:
         """Return values of variables for which a function is true, the lowest possible; what is left out is free."""
         found, false = dict[int, bool](), self.false

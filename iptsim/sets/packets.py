@@ -25,7 +25,7 @@ _Found = TypeVar("_Found")
 #: A function with more nodes is not read node by node.
 _MANY_NODES = 2000
 #: So many ways through it are followed to find the fields that it depends on.
-_WAYS = 32
+_WAYS, _STRAIGHT = 64, 0.98
 #: The values of a field: numbers as ranges, or names.
 FieldValues = Ranges | Words
 
@@ -201,16 +201,7 @@ class PacketSet:
             passed = self._passed()
             tested = passed.union(self._tested([key for key in self.layout.places if key not in passed]))
             return tuple(key for key in self.layout.places if key in tested)
-        seen: set[Any] = set()
-        variables: set[int] = set()
-        todo = [self.function]
-        while todo:
-            function = todo.pop()
-            split = None if function in seen else self.layout.engine.split(function)
-            seen.add(function)
-            if split is not None:
-                variables.add(split.variable)
-                todo += (split.high, split.low)
+        variables = self.layout.engine.variables(self.function)
         return tuple(dict.fromkeys(self.layout.place_of(variable).key for variable in sorted(variables)))
 
     def _passed(self) -> set[str]:
@@ -218,11 +209,15 @@ class PacketSet:
         engine, layout, found = self.layout.engine, self.layout, set[str]()
         turns = Random(0)  # noqa: S311
         for _ in range(_WAYS):
-            function = self.function
-            while (split := engine.split(function)) is not None:
+            split = engine.split(self.function)
+            while split is not None:
                 found.add(layout.place_of(split.variable).key)
-                ways = [half for half in (split.low, split.high) if half not in (engine.true, engine.false)]
-                function = turns.choice(ways) if ways else engine.true
+                ways = [way for half in (split.low, split.high) if (way := engine.split(half)) is not None]
+                # nearly always one that leaves out the fewest fields
+                if ways and turns.random() < _STRAIGHT:
+                    next_ = min(way.variable for way in ways)
+                    ways = [way for way in ways if way.variable == next_]
+                split = turns.choice(ways) if ways else None
         return found
 
     def _tested(self, fields: list[str]) -> Iterator[str]:

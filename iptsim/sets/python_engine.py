@@ -172,13 +172,21 @@ class PythonEngine:
 
     def size(self, function: PythonFunction) -> int:
         """Return the number of nodes of one function."""
+        return len(self._below(function))
+
+    def variables(self, function: PythonFunction) -> set[int]:
+        """Return the variables that a function depends on; it is read node by node."""
+        return {self._variable[node] for node in self._below(function) if node}
+
+    def _below(self, function: PythonFunction) -> set[int]:
+        """Return the nodes of a function."""
         seen, todo = {0}, [function.edge >> 1]
         while todo:
             node = todo.pop()
             if node not in seen:
                 seen.add(node)
                 todo += (self._high[node] >> 1, self._low[node] >> 1)
-        return len(seen)
+        return seen
 
     def _node(self, variable: int, high: int, low: int) -> int:
         """Return the edge to the node with a variable and two halves, which are edges."""

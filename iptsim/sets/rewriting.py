@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 from iptsim.sets.layout import Layout
@@ -66,7 +67,7 @@ class Rewriting(NamedTuple):
                 if bit < _FIRST:
                     function = engine.true if bit else engine.false
                 else:
-                    function = engine.variable((bit - _FIRST) // 2)
+                    function = layout.variable((bit - _FIRST) // 2)
                     function = ~function if bit & 1 else function
                 found[variable] = PacketSet(layout, function)
         return found
@@ -74,7 +75,13 @@ class Rewriting(NamedTuple):
 
 def own_bits(layout: Layout, field: str) -> tuple[Bit, ...]:
     """Return the bits of a field that nothing has changed."""
-    return tuple(map(variable_bit, layout.places[field].variables))
+    place = layout.places[field]
+    return _variable_bits(place.first, place.bits)
+
+
+@cache
+def _variable_bits(first: int, count: int) -> tuple[Bit, ...]:
+    return tuple(map(variable_bit, range(first, first + count)))
 
 
 #: Nothing is rewritten.

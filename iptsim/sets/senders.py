@@ -154,14 +154,11 @@ class Classes:
         outside = outside_address(land.host, land.family)
         facing = self._picked(land.host.namespace, outside)
         #: what a packet that represents others has if it may
-        self._usual = [
-            ("proto", TCP),
-            ("sport", DEFAULT_SPORT),
-            ("dport", 80),
-            ("src", outside),
-            *([("dst", facing)] if facing is not None else []),
-            ("dst", outside),
-        ]
+        usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80), ("src", outside)]
+        ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
+        self._usual = [land.space.point({key: value}).function for key, value in (*usual, *ends)]
+        #: all but the destination at once, which is found faster
+        self._usual_ends = land.space.point(dict(usual)).function
 
     def of(self, sender: Sender, asked: Any) -> Iterator[Class]:
         """Yield the classes of some packets that set out at one place."""
@@ -295,9 +292,10 @@ class Classes:
     def one(self, sender: Sender, packets: Any) -> tuple[dict[str, Any], Any]:
         """Return one of some packets, as a batch line and as a set."""
         space, nothing, family = self.space, self.land.bits.false, self.land.family
-        for key, value in self._usual:
-            likely = packets & space.where(key, ((value, value),)).function
-            packets = packets if likely == nothing else likely
+        for usual in (self._usual_ends, *self._usual):
+            likely = packets & usual
+            if likely != nothing:
+                packets = likely
         values = self._values(packets)
         proto, names = values["proto"], ["src", "dst", "proto"]
         line: dict[str, Any] = {}
@@ -319,11 +317,9 @@ class Classes:
             line["state"] = self.state
         if proto == TCP:
             names.append("tcp_flags")
-        for name in names:
-            value = values[name]
-            allowed = named(value) if isinstance(value, str) else ((value, value),)
-            packets &= space.where(name, allowed).function
-        return line, packets
+        # together they are much smaller than the packets
+        chosen = space.point({name: values[name] for name in names})
+        return line, packets & chosen.function
 
     def _values(self, packets: Any) -> dict[str, Any]:
         """Return the header of one of some packets."""
