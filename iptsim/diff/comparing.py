@@ -108,7 +108,7 @@ def _shown_together(fate: Fate) -> Hashable:
     rule = decides.text if isinstance(decides, Rule) else decides
     # networks behind one interface are shown together
     sender = fate.iif or fate.sender
-    return sender, fate.verdict, fate.reply, fate.delivered, fate.code, rule, fate.listening is False
+    return sender, fate.verdict, fate.reply, fate.reaches, fate.code, rule, fate.listening is False
 
 
 def _usual(before: Host, after: Host, space: Space) -> PacketSet:

@@ -6,10 +6,12 @@ has happened to the packet so far.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from iptsim.errors import WalkLimitError
+from iptsim.extensions.base import Translation
 from iptsim.host.fib import RouteResult
 from iptsim.host.model import Host
 from iptsim.languages import Text, message
@@ -71,6 +73,15 @@ class Company(Protocol):
     def evaluate(self, kernel: Kernel, context: Context, program: Program, table: str) -> Outcome | None:
         """Pass the base chain of a table at the packet's hook. Return None if the packet continues."""
 
+    def opening(self, packet: Packet) -> Packet:
+        """Return the packet that opens a connection, with those that open the connections of the others."""
+
+    def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
+        """Follow that the protocol and the port of the packet are compared with some."""
+
+    def translated(self, context: Context, wanted: Translation) -> None:
+        """Follow that the connection of the packet is translated by rules that are not shown."""
+
     def rewritten(self, context: Context, side: str) -> None:
         """Follow that nat has rewritten one side ("src" or "dst") of the packet, as its connection says."""
 
@@ -79,6 +90,9 @@ class Company(Protocol):
 
     def answering(self, request: Packet, reply: Packet) -> Packet:
         """Return the reply to a delivered packet, with the replies to those that go with it."""
+
+    def recognised(self, request: Packet, reply: Packet) -> None:
+        """Follow that the sender of the request compares the addresses of a reply with those that it asked."""
 
 
 @dataclass(slots=True)

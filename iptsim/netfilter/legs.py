@@ -94,13 +94,15 @@ def _reply(run: Run, request: Leg, packet: Packet, *, pick_source: bool = False)
         leg, _ = send_from(run, delivered, packet, pick_source)
     leg.direction = "reply"
     if leg.verdict == "ACCEPT" and leg.delivered is not None:
+        if run.kernel.company is not None:
+            run.kernel.company.recognised(request.packet, leg.delivered.packet)
         _check_recognised(request, leg)
     return leg
 
 
 def _is_direct(run: Run, delivered: Delivery, reply: Packet) -> bool:
     """Return whether a machine replies to another one on its own link, so that the reply does not pass the host."""
-    if delivered.kind != "outside" or delivered.interface is None or run.kernel.company is not None:
+    if delivered.kind != "outside" or delivered.interface is None:
         return False
     interface = run.host.namespace.interfaces.get(delivered.interface)
     return (

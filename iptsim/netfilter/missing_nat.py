@@ -71,6 +71,26 @@ def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) ->
         yield _forwarding(packet.family, target, packet.proto, packet.dport)
 
 
+def services(host: Host, rulesets: list[Ruleset], family: Family) -> frozenset[tuple[int, int]]:
+    """Return the protocols and ports that :func:`unseen_forwardings` tells from others."""
+    engine = [container for container in host.containers.values() if container.id]
+    if engine:
+        ports = (port for container in engine for port in container.published if port.family == family)
+        return frozenset((port.proto, port.host_port) for port in ports)
+    return frozenset(
+        (proto, target.port)
+        for rule in _docker_rules(rulesets)
+        if (proto := rule.parameters.protocol) is not None
+        if (target := _published(rule, proto)) is not None
+    )
+
+
+def _docker_rules(rulesets: list[Ruleset]) -> Iterator[Rule]:
+    for ruleset in rulesets:
+        if "filter" in ruleset.tables and ruleset.chain("filter", "DOCKER") is not None:
+            yield from ruleset.tables["filter"].chains["DOCKER"].rules
+
+
 def _forwarding(family: Family, target: _Target, proto: int, port: int) -> Forwarding:
     address = address_text(family, target.address)
     container = f"{address}:{target.port}" if family == 4 else f"[{address}]:{target.port}"
@@ -106,11 +126,7 @@ def _targets(host: Host, rulesets: list[Ruleset], context: Context) -> list[_Tar
             if family == packet.family
         ]
     found = [
-        target
-        for ruleset in rulesets
-        if "filter" in ruleset.tables and ruleset.chain("filter", "DOCKER") is not None
-        for rule in ruleset.tables["filter"].chains["DOCKER"].rules
-        if (target := _published(rule, packet.proto)) is not None
+        target for rule in _docker_rules(rulesets) if (target := _published(rule, packet.proto)) is not None
     ]
     return sorted(dict.fromkeys(found), key=lambda target: target.port != packet.dport)
 

@@ -11,7 +11,7 @@ from iptsim.netfilter.chain_evaluation import evaluate
 from iptsim.netfilter.hook_order import in_order
 from iptsim.netfilter.hooks import Hook, NftablesChain
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.missing_nat import unseen_forwardings
+from iptsim.netfilter.missing_nat import services, unseen_forwardings
 from iptsim.netfilter.nftables import pass_chain
 from iptsim.netfilter.outcome import Outcome
 from iptsim.netfilter.translation import translate
@@ -59,11 +59,17 @@ def _evaluate(
 
 def _forward_unseen(kernel: Kernel, context: Context) -> None:
     """Follow the ways on which rules of a table nat that is not shown forward a connection to a container."""
-    rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
-    for found in unseen_forwardings(kernel.host, rulesets, context):
+    family, company = context.packet.family, kernel.company
+    rulesets = [program.ruleset for program in kernel.hooks.programs(family)]
+    forwardings = list(unseen_forwardings(kernel.host, rulesets, context))
+    if company is not None:
+        company.compared(context.packet, services(kernel.host, rulesets, family))
+    for found in forwardings:
         if kernel.choices.choose(found.unknown, "unseen", found.words):
             kernel.choices.settled["nat", _ANY_CHAIN.key] = True
             translate(kernel, context, found.wanted)
+            if company is not None:
+                company.translated(context, found.wanted)
             return
 
 

@@ -19,6 +19,8 @@ def open_connection(run: Run) -> None:
     if packet.proto == TCP:
         packet.tcp_flags = SYN
     kernel = run.kernel
+    if kernel.company is not None:
+        packet = kernel.company.opening(packet)
     before = len(kernel.connections)
     leg, _ = send(run, run.start.origin, run.start.sender_name, packet, pick_source=run.start.pick_source)
     made = kernel.connections[before:]

@@ -199,7 +199,7 @@ class Ground:
             if not sent:
                 continue
             received = _is_received_by(fate, targets)
-            for here, made in fate.by_translation():
+            for here, made in fate.by_arrival():
                 there = sent & here & self._sent_to(targets) & services
                 other = self.space.nothing
                 if received:
@@ -273,7 +273,7 @@ class Ground:
             if not part.packets & failing:
                 good |= part.reached
         for fate in failed:
-            for here, made in fate.by_translation():
+            for here, made in fate.by_arrival():
                 elsewhere = good if _port(made) is None else self.space.nothing
                 if (rest := fate.within(here - elsewhere)) is not None:
                     yield rest
@@ -295,16 +295,13 @@ def _alike(fate: Fate) -> Hashable:
     """Return what packets must have in common to be shown together."""
     decides = fate.decides
     place = (decides.table, decides.chain, decides.position) if isinstance(decides, Rule) else decides
-    return fate.sender, fate.verdict, fate.certain, fate.delivered, fate.code, place
+    return fate.sender, fate.verdict, fate.certain, fate.reaches, fate.code, place
 
 
 def _is_received_by(fate: Fate, targets: Iterable[Ends]) -> bool:
     """Return whether a class is delivered to one of some endpoints."""
-    if fate.delivered is None:
-        return False
-    kind, name = fate.delivered
-    place = (kind, "" if kind == "outside" else name)
-    return any(ends.receivers is not None and place in ends.receivers for ends in targets)
+    places = {(kind, "" if kind == "outside" else name) for kind, name in fate.reaches}
+    return any(ends.receivers is not None and places & ends.receivers for ends in targets)
 
 
 def _reached(space: Space, packets: PacketSet, made: Mapping[str, str]) -> PacketSet:

@@ -10,7 +10,7 @@ from iptsim.host.address_regions import public_addresses
 from iptsim.host.containers import Container
 from iptsim.host.model import Host
 from iptsim.languages import message
-from iptsim.packet import Family
+from iptsim.packet import FAMILIES, Family
 from iptsim.policy.model import Everywhere, Member, Policy
 from iptsim.policy.reader import did_you_mean
 from iptsim.question.endpoints import KEYWORDS, Address, Internet, Loopback, Machine, Named, Prefix
@@ -89,7 +89,10 @@ def _named(policy: Policy, member: Member, value: Named, host: Host, family: Fam
         container, endpoint = found
         own = [endpoint.address(family)] if endpoint is not None else addresses_of(container, family)
         spans = _singles(one for one in own if one is not None)
-        return Ends(container.name, spans, frozenset({("container", container.name)})) if spans else None
+        if not spans and not any(addresses_of(container, other) for other in FAMILIES):
+            return None
+        # docker-proxy connects to it by IPv4 for clients that use IPv6
+        return Ends(container.name, spans, frozenset({("container", container.name)}))
     network = host.networks.get(value.name)
     if network is not None and not value.network:
         spans = tuple(

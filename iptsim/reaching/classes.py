@@ -66,8 +66,8 @@ class ReachClass:
 
     @property
     def is_forwarded(self) -> bool:
-        """Whether NAT changes their destination."""
-        return any("dst" in one for one in self._fates[0].translated)
+        """Whether the host forwards them to another address than the one that they were sent to."""
+        return self._fates[0].is_forwarded
 
     @property
     def explanation(self) -> Explanation:
@@ -142,9 +142,10 @@ class Names:
 
     def receivers(self, space: Space, fate: Fate) -> Iterator[tuple[str, Fate]]:
         """Yield where packets arrive, or where they were sent to, with the part of them; "" for other machines."""
-        if fate.delivered is not None and fate.delivered[0] != "outside":
-            kind, name = fate.delivered
-            yield name if kind == "container" else "host", fate
+        for kind, name in fate.reaches:
+            if kind != "outside":
+                yield name if kind == "container" else "host", fate
+        if fate.reaches and not any(kind == "outside" for kind, _ in fate.reaches):
             return
         values = fate.packets.values("dst")
         assert not isinstance(values, Words)
@@ -167,7 +168,7 @@ def selected(
     elif source is not None and found is not None and fate.sender not in source.names:
         found = _within(space, found, "src", source.addresses) if fate.sender in (None, "internet") else None
     if target is not None and found is not None:
-        arrives = fate.delivered is not None and fate.delivered[1] in target.names
+        arrives = any(name in target.names for _, name in fate.reaches)
         if target.interface:
             return found if fate.oif == target.interface else None
         if not arrives:
@@ -239,7 +240,7 @@ def _treatment(fate: Fate, apart: bool) -> tuple[Any, ...]:
         (fate.code, str(fate.decides)) if blocked and apart else "",
         fate.iif,
         fate.oif,
-        fate.delivered if not fate.passes_through else None,
-        any("dst" in one for one in fate.translated),
+        fate.reaches if not fate.passes_through else None,
+        fate.is_forwarded,
         fate.listening,
     )

@@ -9,13 +9,14 @@ class keeps to the addresses of one region. What is left of the class in the end
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, replace
 from functools import reduce
-from operator import attrgetter, or_
-from typing import Any, NamedTuple
+from operator import or_
+from typing import Any
 
 from iptsim.dump.ruleset import Rule
+from iptsim.extensions.base import Translation
 from iptsim.host.model import Host
 from iptsim.host.namespace import NftChain
 from iptsim.languages import Text
@@ -29,10 +30,8 @@ from iptsim.netfilter.trace import MATCHES, Leg
 from iptsim.netfilter.translation import own_address, translate
 from iptsim.packet import (
     ACK,
-    ICMP,
-    ICMP_REPLIES,
-    ICMPV6,
     RST,
+    SYN,
     TCP,
     Connection,
     Context,
@@ -40,72 +39,21 @@ from iptsim.packet import (
     Unknown,
 )
 from iptsim.sets.landscape import Landscape
+from iptsim.sets.parts import Leader, Option, Part, may_join
 from iptsim.sets.reception import OTHER, same_reception
 from iptsim.sets.regions import Prefix
 from iptsim.sets.results import Result
-from iptsim.sets.translating import Bits, Ends, Header, Rewritten, Tracked, renewed, translations, with_ends
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Some packets of a class, whose fields have been changed alike.
-
-    Attributes:
-        packets: which, as a function of the packet as it arrived and of what is undecided.
-        header: the fields that differ from those on arrival.
-        tracked: the connections that the packets belong to, by that of the leading packet.
-    """
-
-    packets: Any
-    header: Header
-    tracked: Mapping[int, Tracked] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Leader(Packet):
-    """The packet that leads a class; `parts` are the packets that go with it."""
-
-    parts: tuple[Part, ...] = ()
-
-    def copy(self) -> Leader:
-        """Return an independent copy."""
-        return Leader(*_VALUES(self))
-
-
-_VALUES = attrgetter(*(entry.name for entry in fields(Leader)))
-
-
-class _Option(NamedTuple):
-    """What a base chain may do to some packets of a class.
-
-    Attributes:
-        part: the packets before, those among them to which it applies, and what applies.
-        ends: the addresses and ports that a translation gives them.
-        region: that of the new address.
-        same: whether the new destination is the source itself.
-    """
-
-    part: Part
-    packets: Any
-    result: Result
-    rewritten: Rewritten | None = None
-    region: Prefix | None = None
-    same: bool = False
-
-    @property
-    def effect(self) -> tuple[Any, ...]:
-        """What packets must have in common to go on together."""
-        result = self.result
-        side = result.translation.side if result.translation is not None else ""
-        written = tuple(one for one in result.rewriting.fields if one[0] not in ("mark", "ct.mark"))
-        return (
-            result.kind,
-            side,
-            self.region,
-            self.same,
-            written,
-            result.rule if result.kind != "ACCEPT" else None,
-        )
+from iptsim.sets.translating import (
+    Bits,
+    Ends,
+    Header,
+    Rewritten,
+    Tracked,
+    icmp_replies,
+    renewed,
+    translations,
+    with_ends,
+)
 
 
 class Decisions(Choices):
@@ -179,7 +127,7 @@ class ClassWalk:
         leading = next(self._options(kernel, context, packet, results, self.leading))
         result = leading.result
         self.leading &= leading.packets
-        alike = [one for one in results if _may_join(one, leading)]
+        alike = [one for one in results if may_join(one, leading)]
         options = self._options(kernel, context, packet, alike, self.packets)
         together = [one for one in options if one.effect == leading.effect]
         self.keep(_any(self.bits.false, (one.packets for one in together)))
@@ -190,6 +138,49 @@ class ClassWalk:
         self._lead(kernel, context, leading)
         self._note_seen(context, packet)
         return None
+
+    def opening(self, packet: Packet) -> Packet:
+        """Return the packet that opens a connection, with those that open the connections of the others."""
+        assert isinstance(packet, Leader)
+        flags = self.bits.constant("tcp_flags", SYN)
+        packet.parts = tuple(
+            replace(part, header={**part.header, "tcp_flags": flags}) for part in packet.parts
+        )
+        return packet
+
+    def compared(self, packet: Packet, services: Collection[tuple[int, int]]) -> None:
+        """Keep to the packets of the same service among some, or of none of them."""
+        if not services or not isinstance(packet, Leader):
+            return
+        bits, same = self.bits, self.nothing
+        for part in packet.parts:
+            proto, port = bits.of(part.header, "proto"), bits.of(part.header, "dport")
+            left = part.packets & self.packets
+            for number, one in sorted(services):
+                here = (
+                    left & bits.within("proto", proto, number, number) & bits.within("dport", port, one, one)
+                )
+                left &= ~here
+                if (number, one) == (packet.proto, packet.dport):
+                    same |= here
+            if (packet.proto, packet.dport) not in services:
+                for number in {number for number, _ in services}:
+                    own = bits.within("proto", proto, number, number)
+                    left &= own if number == packet.proto else ~own
+                same |= left
+        self.keep(same)
+
+    def translated(self, context: Context, wanted: Translation) -> None:
+        """Translate the packets as the leading one."""
+        packet = self._joined(context)
+        assert context.connection is not None
+        parts = []
+        for part in packet.parts:
+            ends = self.bits.ends(part.header)
+            for made in translations(self.bits, wanted, part.packets & self.packets, ends, None, wanted):
+                parts.append(self._renewed(part, made, wanted.side, id(context.connection)))
+        packet.parts = tuple(parts)
+        self._note_seen(context, packet)
 
     def rewritten(self, context: Context, side: str) -> None:
         """Rewrite one side of the packets as their connections say (`nat.translate`)."""
@@ -242,7 +233,7 @@ class ClassWalk:
 
     def _options(
         self, kernel: Kernel, context: Context, packet: Leader, results: Sequence[Result], packets: Any
-    ) -> Iterator[_Option]:
+    ) -> Iterator[Option]:
         """Yield what a base chain does to some of the packets."""
         shared = self._shared(context, results)
         for part in packet.parts:
@@ -255,32 +246,50 @@ class ClassWalk:
                 if inside == self.nothing:
                     continue
                 if result.translation is None or context.connection is None:
-                    yield _Option(part, inside, result)
+                    yield Option(part, inside, result)
                 else:
                     yield from self._translated(kernel, context, part, inside, result)
 
     def _translated(
         self, kernel: Kernel, context: Context, part: Part, packets: Any, result: Result
-    ) -> Iterator[_Option]:
+    ) -> Iterator[Option]:
         wanted = result.translation
         assert wanted is not None
         own = None
         if wanted.addresses is None and wanted.target in ("MASQUERADE", "REDIRECT"):
             own = own_address(kernel, context, wanted.target)
             if own is None:
-                yield _Option(part, packets, result._replace(kind="DROP", translation=None))
+                yield Option(part, packets, result._replace(kind="DROP", translation=None))
                 return
         ends = self.bits.ends(part.header)
-        for made in translations(self.bits, wanted, packets, ends, own, wanted):
-            address = made.ends.dst if wanted.side == "dst" else made.ends.src
-            for region, inside in self._by_region(wanted.side, address, made.packets, ends):
-                known = self.bits.number(made.ends.src), self.bits.number(made.ends.dst)
-                same = self.nothing
-                if known != (None, None):
-                    same = inside & self.bits.equal(made.ends.src, made.ends.dst)
-                for packets_, to_itself in ((inside & ~same, False), (same, True)):
-                    if packets_ != self.nothing:
-                        yield _Option(part, packets_, result, made, region, to_itself)
+        for whole in translations(self.bits, wanted, packets, ends, own, wanted):
+            for made in self._by_change(whole, ends):
+                address = made.ends.dst if wanted.side == "dst" else made.ends.src
+                for region, inside in self._by_region(wanted.side, address, made.packets, ends):
+                    known = self.bits.number(made.ends.src), self.bits.number(made.ends.dst)
+                    same = self.nothing
+                    if known != (None, None):
+                        same = inside & self.bits.equal(made.ends.src, made.ends.dst)
+                    for packets_, to_itself in ((inside & ~same, False), (same, True)):
+                        if packets_ != self.nothing:
+                            changed = tuple(one != other for one, other in zip(made.ends, ends, strict=True))
+                            yield Option(part, packets_, result, made, region, to_itself, changed)
+
+    def _by_change(self, made: Rewritten, before: Ends) -> Iterator[Rewritten]:
+        """Divide packets by what a translation changes of them: what fits already stays (nf_nat_setup_info)."""
+        if made.at_random:
+            yield made
+            return
+        kinds = [made]
+        for key, old, new in zip(Ends._fields, before, made.ends, strict=True):
+            if old != new:
+                equal = self.bits.equal(old, new)
+                kept = [
+                    one._replace(ends=one.ends._replace(**{key: old}), packets=one.packets & equal)
+                    for one in kinds
+                ]
+                kinds = [*(one._replace(packets=one.packets & ~equal) for one in kinds), *kept]
+        yield from (one for one in kinds if one.packets != self.nothing)
 
     def _by_region(
         self, side: str, address: Bits, packets: Any, before: Ends
@@ -298,7 +307,7 @@ class ClassWalk:
             if inside != self.nothing:
                 yield region, inside
 
-    def _after(self, context: Context, option: _Option) -> Part:
+    def _after(self, context: Context, option: Option) -> Part:
         """Return the part of a class behind a base chain."""
         part, result, made = option.part, option.result, option.rewritten
         header, tracked = dict(part.header), dict(part.tracked)
@@ -309,11 +318,17 @@ class ClassWalk:
                     tracked[known] = replace(tracked[known], mark=bits)
             elif key != "ct.state":
                 header[key] = bits
-        if made is not None and result.translation is not None:
-            if made.ends != self.bits.ends(header):
-                tracked[known] = renewed(tracked[known], result.translation.side, made.ends)
-            header = dict(with_ends(self.bits, header, made.ends))
-        return Part(option.packets, header, tracked)
+        changed = Part(option.packets, header, tracked)
+        if made is None or result.translation is None:
+            return changed
+        return self._renewed(changed, made._replace(packets=option.packets), result.translation.side, known)
+
+    def _renewed(self, part: Part, made: Rewritten, side: str, known: int) -> Part:
+        """Return packets as a translation makes them, with their connections."""
+        tracked = dict(part.tracked)
+        if made.ends != self.bits.ends(part.header):
+            tracked[known] = renewed(tracked[known], side, made.ends)
+        return Part(made.packets, with_ends(self.bits, part.header, made.ends), tracked)
 
     def _written(self, part: Part, context: Context, result: Result) -> Iterator[tuple[str, Bits]]:
         """Yield the fields that rules have written, in terms of the packet as it arrived."""
@@ -333,7 +348,7 @@ class ClassWalk:
                 bits.append(~one if bit & 1 else one)
             yield key, tuple(bits)
 
-    def _lead(self, kernel: Kernel, context: Context, leading: _Option) -> None:
+    def _lead(self, kernel: Kernel, context: Context, leading: Option) -> None:
         """Do to the leading packet what a base chain does to the class."""
         part = next(
             part
@@ -402,9 +417,10 @@ class ClassWalk:
         """Return the packet with its connection known in all its parts."""
         packet, connection = context.packet, context.connection
         assert isinstance(packet, Leader)
-        if connection is None or all(id(connection) in part.tracked for part in packet.parts):
+        seen = self._seen.get(id(connection))
+        if connection is None or (seen is not None and packet.parts is seen):
             return packet
-        if not any(connection is known for known in self._connections):
+        if seen is None:
             self._connections.append(connection)
         packet.parts = tuple(self._with_connection(packet.parts, context, connection))
         return packet
@@ -413,11 +429,8 @@ class ClassWalk:
         self, parts: Sequence[Part], context: Context, connection: Connection
     ) -> Iterator[Part]:
         key = id(connection)
+        seen = self._seen.get(key)
         for part in parts:
-            if key in part.tracked:
-                yield part
-                continue
-            seen = self._seen.get(key)
             if seen is None:
                 ends = self.bits.ends(part.header)
                 original, reply = ends, ends.reversed()
@@ -432,6 +445,7 @@ class ClassWalk:
                     yield replace(part, packets=inside, tracked={**part.tracked, key: other.tracked[key]})
 
     def _note_seen(self, context: Context, packet: Leader) -> None:
+        """Keep what is known of a connection for its other packets: a copy, a reply."""
         if context.connection is not None:
             self._seen[id(context.connection)] = packet.parts
 
@@ -452,23 +466,24 @@ class ClassWalk:
             header = dict(with_ends(bits, part.header, bits.ends(part.header).reversed()))
             header.pop("mark", None)
             header["tcp_flags"] = bits.constant("tcp_flags", flags)
-            for packets, icmp in self._icmp_replies(here, part.header):
+            for packets, icmp in icmp_replies(bits, self.land.family, here, part.header):
                 if packets != self.nothing:
                     made = header if icmp is None else {**header, "icmp_type": icmp}
                     parts.append(Part(packets, made, part.tracked))
         values = {entry.name: getattr(reply, entry.name) for entry in fields(Packet)}
         return Leader(**values, parts=tuple(parts))
 
-    def _icmp_replies(self, packets: Any, header: Header) -> Iterator[tuple[Any, Bits | None]]:
-        """Divide packets by the type of the ICMP message that replies to them; None for other protocols."""
-        bits, proto = self.bits, ICMP if self.land.family == 4 else ICMPV6
-        icmp = packets & bits.within("proto", bits.of(header, "proto"), proto, proto)
-        yield packets & ~icmp, None
-        own = bits.of(header, "icmp_type")
-        for request, answer in ICMP_REPLIES[proto].items():
-            inside = icmp & bits.within("icmp_type", own, request << 8, request << 8 | 0xFF)
-            if inside != self.nothing:
-                yield inside, (*bits.constant("icmp_type", answer << 8)[:8], *own[8:])
+    def recognised(self, request: Packet, reply: Packet) -> None:
+        """Keep to the packets whose sender takes the reply for one to them, if that of the leading packet does."""
+        if not isinstance(reply, Leader):
+            return
+        bits, same = self.bits, self.nothing
+        for part in reply.parts:
+            got = bits.ends(part.header)
+            fits = bits.equal(got.src, bits.own("dst")) & bits.equal(got.dst, bits.own("src"))
+            fits &= bits.equal(got.sport, bits.own("dport")) | ~bits.ported
+            same |= part.packets & fits
+        self.keep(same if self.leading & same != self.nothing else ~same)
 
 
 #: What each part of a class carries with it.
@@ -477,14 +492,6 @@ _CARRIED = frozenset({
     "ct.state=SNAT", "ct.state=DNAT",
 })  # fmt: skip
 _OF_CONNECTION = ("ct.ctorig", "ct.ctrepl")
-
-
-def _may_join(result: Result, leading: _Option) -> bool:
-    """Return whether packets to which a result applies may go on with those that lead."""
-    other = leading.result
-    if (result.kind, result.rule) != (other.kind, other.rule) and result.translation is None:
-        return result.kind == other.kind == "ACCEPT"
-    return result.region is None or leading.region is None or result.region == leading.region
 
 
 def _any(nothing: Any, functions: Iterator[Any]) -> Any:

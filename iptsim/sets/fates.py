@@ -29,9 +29,9 @@ from iptsim.packet import ICMP, ICMPV6, PORT_PROTOCOLS, Family, address_text
 from iptsim.question.endpoints import Address, Prefix, parse_endpoint
 from iptsim.question.model import Question
 from iptsim.question.places import InContainer, place_of
-from iptsim.sets.class_walk import Part
 from iptsim.sets.landscape import Landscape
-from iptsim.sets.packets import PacketSet, union
+from iptsim.sets.packets import PacketSet, too_many_nodes, union
+from iptsim.sets.parts import Part
 from iptsim.sets.senders import Class, Classes, Sender, senders_of
 from iptsim.sets.space import Space
 from iptsim.shown import made
@@ -57,8 +57,11 @@ class Fate:
         hinges: what is undecided.
         delivered: where the request arrives: the kind ("container", "host", "outside") and the name; None where it
             does not arrive, or at one of several places.
+        reaches: the places where it may arrive in the end: behind docker-proxy, the container.
         oif: the interface by which they leave the host; None where they do not.
-        parts: the packets that nat changes, by what it makes of them, as fields and texts: {"dst": "172.17.0.2"}.
+        parts: the packets by what nat makes of them, as fields and texts ({"dst": "172.17.0.2"}); last those that it
+            does not change. What is undecided may put a packet into several.
+        proxied: what docker-proxy, which takes them, connects to, as such fields; empty where it does not.
         reply: the verdict on the reply; None where there is none.
         listening: whether a program listens where they arrive; None where the capture does not tell.
         witness: one of them, as a batch line.
@@ -71,8 +74,10 @@ class Fate:
     certain: Certain
     hinges: tuple[Text, ...]
     delivered: tuple[str, str] | None
+    reaches: tuple[tuple[str, str], ...]
     oif: str | None
     parts: tuple[tuple[PacketSet, Mapping[str, str]], ...]
+    proxied: Mapping[str, str]
     reply: FinalVerdict | None
     listening: bool | None
     witness: dict[str, Any]
@@ -82,7 +87,7 @@ class Fate:
     @property
     def translated(self) -> tuple[Mapping[str, str], ...]:
         """What nat makes of them, each once: {"dst": "172.17.0.2", "dport": "80"}."""
-        return tuple(made for _, made in self.parts)
+        return tuple(made for _, made in self.parts if made)
 
     @cached_property
     def explanation(self) -> Explanation:
@@ -119,7 +124,12 @@ class Fate:
     @property
     def passes_through(self) -> bool:
         """Whether the packets leave the host again for the outside."""
-        return self.delivered is not None and self.delivered[0] == "outside"
+        return bool(self.reaches) and all(kind == "outside" for kind, _ in self.reaches)
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether some of them reach another address than the one that they were sent to."""
+        return bool(self.proxied) or any("dst" in made for made in self.translated)
 
     def within(self, packets: PacketSet) -> Fate | None:
         """Return the fate of those of the packets that are in another set, with a witness of its own."""
@@ -133,10 +143,9 @@ class Fate:
             witness=self._fates.classes.one(self._sender, inside.function)[0],
         )
 
-    def by_translation(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
-        """Return the packets by what nat makes of them; those that it does not change come last, without fields."""
-        rest = self.packets - union([self._fates.space.nothing, *(part for part, _ in self.parts)])
-        return [*self.parts, (rest, {})] if rest else [*self.parts]
+    def by_arrival(self) -> list[tuple[PacketSet, Mapping[str, str]]]:
+        """Return the packets by what has become of them where they arrive in the end, as in :attr:`parts`."""
+        return [(self.packets, self.proxied)] if self.proxied else list(self.parts)
 
 
 class Fates(Sequence[Fate]):
@@ -159,11 +168,10 @@ class Fates(Sequence[Fate]):
         self.simulator = Simulator(land.host)
         #: by sender: the ways that its packets go, with what is undecided
         self.ways: dict[tuple[str | None, str], list[Class]] = {}
-        found: list[Fate] = []
-        for sender, packets in asked:
-            classes = list(self.classes.of(sender, packets.function))
-            self.ways.setdefault((sender.name, sender.interface), []).extend(classes)
-            found += self._of(sender, classes)
+        try:
+            found = [fate for sender, packets in asked for fate in self._from(sender, packets)]
+        except MemoryError:
+            raise too_many_nodes(land.space.layout) from None
         self._all = tuple(found)
 
     def __len__(self) -> int:
@@ -206,7 +214,7 @@ class Fates(Sequence[Fate]):
         for fate in self._all:
             if fate.sender != sender:
                 continue
-            if fate.delivered is not None and fate.delivered[1] == receiver:
+            if any(name == receiver for _, name in fate.reaches):
                 found.append(fate)
             elif (part := fate.within(to)) is not None:
                 found.append(part)
@@ -228,55 +236,50 @@ class Fates(Sequence[Fate]):
         """Return the fate of a packet, given by its fields; None if it is not in question."""
         return next((fate for fate in self._all if packet in fate.packets), None)
 
+    def _from(self, sender: Sender, packets: PacketSet) -> list[Fate]:
+        """Return the fates of packets that set out at one place."""
+        classes = list(self.classes.of(sender, packets.function))
+        self.ways.setdefault((sender.name, sender.interface), []).extend(classes)
+        return list(self._of(sender, classes))
+
     # -- from classes to fates ----------------------------------------------------------------------------
 
     def _of(self, sender: Sender, classes: list[Class]) -> Iterator[Fate]:
         groups: dict[Any, list[tuple[Class, PacketSet]]] = {}
-        open_: list[tuple[Class, PacketSet]] = []
+        # what is undecided takes the packets of these one way or another
+        ways: dict[Any, tuple[list[Class], PacketSet]] = {}
         for one in classes:
             packets = PacketSet(self.space.layout, one.packets)
             if packets.may == packets:
                 groups.setdefault(_kind(one), []).append((one, packets))
-            else:
-                open_.append((one, packets.may))
-        by_verdict: dict[FinalVerdict, PacketSet] = {}
-        for one, packets in open_:
-            verdict = one.trace.verdict
-            by_verdict[verdict] = by_verdict.get(verdict, self.space.nothing) | packets
-        left = union([self.space.nothing, *by_verdict.values()])
-        for verdict, packets in by_verdict.items():
-            others = union(
-                [self.space.nothing, *(one for name, one in by_verdict.items() if name != verdict)]
-            )
-            sure = (packets - others) & left
-            for one, own in open_:
-                inside = own & sure
-                if one.trace.verdict == verdict and inside:
-                    groups.setdefault(_kind(one), []).append((one, inside))
-                    sure -= inside
-            left -= packets - others
+                continue
+            alike, known = ways.get(key := (_kind(one), packets.hinges), ([], self.space.nothing))
+            ways[key] = [*alike, one], known | packets.may
         for group in groups.values():
             yield self._fate(sender, group, group[0][0].trace.verdict)
-        depending: dict[Any, list[tuple[Class, PacketSet]]] = {}
+        left = union([self.space.nothing, *(packets for _, packets in ways.values())])
+        together: dict[Any, list[tuple[Class, PacketSet]]] = {}
         while left:
             point = self.space.point(_header(left.one(), self.space))
-            here = [(one, own) for one, own in open_ if own & point]
-            inside = reduce(and_, (own for _, own in here), left)
-            inside -= union([self.space.nothing, *(own for one, own in open_ if not own & point)])
+            here = {key: packets for key, (_, packets) in ways.items() if packets & point}
+            inside = reduce(and_, here.values(), left)
+            inside -= union([self.space.nothing, *(own for key, (_, own) in ways.items() if key not in here)])
             left -= inside
-            alike = frozenset(
-                (_kind(one), PacketSet(self.space.layout, one.packets).hinges) for one, _ in here
-            )
-            depending.setdefault(alike, []).extend((one, inside) for one, _ in here)
-        for group in depending.values():
-            yield self._fate(sender, group, "DEPENDS")
+            verdicts = {kind[0] for kind, *_ in here}
+            same = frozenset((kind, hinges if len(verdicts) > 1 else ()) for kind, hinges in here)
+            together.setdefault(same, []).extend((one, inside) for key in here for one in ways[key][0])
+        for group in together.values():
+            verdicts = {one.trace.verdict for one, _ in group}
+            yield self._fate(sender, group, verdicts.pop() if len(verdicts) == 1 else "DEPENDS")
 
     def _fate(self, sender: Sender, group: list[tuple[Class, PacketSet]], verdict: FinalVerdict) -> Fate:
         packets = union([own for _, own in group])
         traces = [one.trace for one, _ in group]
         arrivals = {one.arrival for one, _ in group}
         arrival = arrivals.pop() if len(arrivals) == 1 else None
+        ends = {one.end for one, _ in group if one.end is not None}
         replies = {trace.legs[1].verdict if len(trace.legs) > 1 else None for trace in traces}
+        listening = {trace.listening for trace in traces}
         hinges: dict[str, Text] = {}
         for one, _ in group if verdict == "DEPENDS" else ():
             for hinge in PacketSet(self.space.layout, one.packets).hinges:
@@ -289,24 +292,30 @@ class Fates(Sequence[Fate]):
             "may" if verdict == "DEPENDS" else "must",
             tuple(hinges.values()),
             arrival[:2] if arrival is not None else None,
+            tuple(sorted(ends)),
             arrival[2] if arrival is not None and arrival[0] != "host" else None,
             tuple(self._translated(group)),
+            group[0][0].proxied if len(ends) == 1 else {},
             replies.pop() if len(replies) == 1 else None,
-            traces[0].listening,
+            listening.pop() if len(listening) == 1 else None,
             self.classes.one(sender, packets.function)[0],
             self,
             sender,
         )
 
     def _translated(self, group: list[tuple[Class, PacketSet]]) -> list[tuple[PacketSet, dict[str, str]]]:
-        """Return the packets that nat changes, by what it makes of them."""
+        """Return the packets by what nat makes of them."""
         found: dict[tuple[tuple[str, str], ...], PacketSet] = {}
         for one, own in group:
+            left = own & PacketSet(self.space.layout, one.packets).may
             for part in one.parts:
-                packets = own & PacketSet(self.space.layout, part.packets).may
-                if (made := self.made(part)) and packets:
-                    found[made] = found.get(made, self.space.nothing) | packets
-        return [(packets, dict(made)) for made, packets in found.items()]
+                packets = left & PacketSet(self.space.layout, part.packets).may
+                made = self.made(part)
+                found[made] = found.get(made, self.space.nothing) | packets
+            if not one.parts:
+                found[()] = found.get((), self.space.nothing) | left
+        ordered = sorted(found, key=lambda made: not made)
+        return [(found[made], dict(made)) for made in ordered if found[made]]
 
     def made(self, part: Part) -> tuple[tuple[str, str], ...]:
         """Return what nat makes of some packets: fields and texts, `*` for one that is not the same for all."""
@@ -329,7 +338,8 @@ def _kind(one: Class) -> tuple[Any, ...]:
         key for part in one.parts for key in part.header if key in ("src", "dst", "sport", "dport")
     )
     verdicts = tuple(leg.verdict for leg in trace.legs)
-    return trace.verdict, verdicts, one.arrival, tuple(end), fields, trace.listening
+    proxied = tuple(one.proxied.items())
+    return trace.verdict, verdicts, one.arrival, one.end, proxied, tuple(end), fields, trace.listening
 
 
 def _header(values: Mapping[str, Any], space: Space) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from iptsim.sets.ipset_contents import known_ipsets
 from iptsim.sets.layout import Place
 from iptsim.sets.regions import Prefix, Regions
 from iptsim.sets.results import Result, results_of
+from iptsim.sets.sources import compared_addresses
 from iptsim.sets.space import Space
 from iptsim.sets.translating import Bits, Fields, Header
 
@@ -62,6 +63,11 @@ class Landscape:
             for rule in program.ruleset.rules()
             for match in rule.matches
         )
+
+    @cached_property
+    def compared(self) -> list[int]:
+        """Where the ranges of addresses begin that a rule tells apart."""
+        return compared_addresses(self.namespaces.hooks_of(self.host.namespace).programs(self.family))
 
     def decision(self, key: Hashable, why: Text) -> Any:
         """Return the function that is true if something undecided goes one way."""

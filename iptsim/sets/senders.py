@@ -13,7 +13,7 @@ from iptsim.host import fib
 from iptsim.host.address_regions import public_addresses
 from iptsim.host.namespace import Namespace
 from iptsim.netfilter.kernel import Kernel
-from iptsim.netfilter.trace import Trace
+from iptsim.netfilter.trace import Leg, Trace
 from iptsim.netfilter.ways import Ways
 from iptsim.packet import (
     ACK,
@@ -34,11 +34,13 @@ from iptsim.question.internet import outside_address
 from iptsim.question.model import Question
 from iptsim.question.places import is_loopback
 from iptsim.question.start import first_packet
-from iptsim.sets.class_walk import ClassWalk, Decisions, Leader, Part
+from iptsim.sets.class_walk import ClassWalk, Decisions
 from iptsim.sets.groups import Group
 from iptsim.sets.landscape import Landscape
 from iptsim.sets.packets import PacketSet
+from iptsim.sets.parts import Leader, Part
 from iptsim.sets.regions import Prefix
+from iptsim.sets.sources import by_source, picked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,29 @@ class Class:
     parts: tuple[Part, ...]
     arrival: Arrival | None
     trace: Trace
+
+    @property
+    def end(self) -> tuple[str, str] | None:
+        """Where what was sent arrives in the end: the kind of place and its name."""
+        proxied = _proxied(self.trace)
+        if proxied is not None and proxied.delivered is not None:
+            return proxied.delivered.kind, proxied.delivered.name
+        return self.arrival[:2] if self.arrival is not None else None
+
+    @property
+    def proxied(self) -> dict[str, str]:
+        """What docker-proxy connects to, as fields and texts; empty where it does not get the packets."""
+        proxied = _proxied(self.trace)
+        if proxied is None:
+            return {}
+        packet = proxied.packet
+        return {"dst": address_text(packet.family, packet.dst), "dport": str(packet.dport)}
+
+
+def _proxied(trace: Trace) -> Leg | None:
+    """Return docker-proxy's connection to a container, if there is one and it arrives."""
+    found = (leg for leg in trace.legs if leg.proxy and leg.direction == "original")
+    return next((leg for leg in found if leg.verdict == "ACCEPT"), None)
 
 
 class _ClassWays(Ways):
@@ -152,7 +177,7 @@ class Classes:
         self._unspecified = land.regions.of(0)
         self._of_groups: dict[Any, list[Class]] = {}
         outside = outside_address(land.host, land.family)
-        facing = self._picked(land.host.namespace, outside)
+        facing = picked(land.host.namespace, land.family, outside)
         #: what a packet that represents others has if it may
         usual = [("proto", TCP), ("sport", DEFAULT_SPORT), ("dport", 80), ("src", outside)]
         ends = [("dst", facing), ("dst", outside)] if facing is not None else [("dst", outside)]
@@ -187,8 +212,9 @@ class Classes:
         if sender.group and not is_loopback(self.land.family, target.address):
             yield from self._of_group(sender, namespace, packets, target)
             return
-        source = self._picked(namespace, self.land.regions.ranges(target)[0][0]) or 0
-        yield from self._divided(sender, packets & self._from(source))
+        ranges, land = self.land.regions.ranges(target), self.land
+        for to, source in by_source(self.space, namespace, ranges, land.compared):
+            yield from self._divided(sender, packets & to & self._from(source or 0))
 
     def _of_group(
         self, sender: Sender, namespace: Namespace, packets: Any, target: Prefix
@@ -213,11 +239,14 @@ class Classes:
     ) -> Iterator[Class]:
         group, regions = sender.group, self.land.regions
         own = next(member.address for member in group if member.name == sender.name)
-        source = self._picked(namespace, regions.ranges(target)[0][0]) or 0
-        if source not in {member.address for member in group}:
-            yield from self._divided(sender, packets & self._from(source))
-            return
-        packets &= self.land.within(regions.of(own), "src")
+        members = {member.address for member in group}
+        ranges, kept = regions.ranges(target), self.land.bits.false
+        for to, source in by_source(self.space, namespace, ranges, self.land.compared):
+            if source in members:
+                kept |= to
+            else:
+                yield from self._divided(sender, packets & to & self._from(source or 0))
+        packets &= kept & self.land.within(regions.of(own), "src")
         if target != regions.of(own):
             yield from self._divided(sender, packets)
             return
@@ -230,13 +259,6 @@ class Classes:
 
     def _from(self, address: int) -> Any:
         return self.space.where("src", ((address, address),)).function
-
-    def _picked(self, namespace: Namespace, destination: int) -> int | None:
-        family = self.land.family
-        found = fib.lookup(namespace, family, destination)
-        if found.type not in ("unicast", "local", "broadcast", "multicast", "anycast"):
-            return None
-        return fib.source_address(namespace, family, found, destination)
 
     def _divided(self, sender: Sender, left: Any) -> Iterator[Class]:
         while left != self.land.bits.false:
@@ -350,7 +372,7 @@ class Classes:
             return space.where("proto", ((number, number),))
 
         asked = ~proto(0) - proto(foreign)
-        flags = SYN if self.state == "new" else ACK
+        flags = ACK if self.state == "established" else SYN
         asked &= ~proto(TCP) | space.where("tcp_flags", ((flags, flags),))
         if self.state in ("new", "established"):
             requests = tuple((kind << 8, kind << 8 | 0xFF) for kind in sorted(ICMP_REPLIES[own]))

@@ -181,7 +181,7 @@ class Space:
     def _inside(self, field: Field, allowed: Allowed, known: Known, place: Hashable) -> PacketSet:
         """Return the packets whose value is allowed, apart from those that have none."""
         key = field.key
-        if key in _CERTAIN:
+        if key in _CERTAIN and field.unknown is None:
             return self.everything if membership(allowed)(True) else self.nothing
         if key in known:
             return self._of_known(key, allowed, known[key])

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from iptsim.extensions.base import Translation
 from iptsim.languages import Text, message
-from iptsim.packet import PORT_PROTOCOLS
+from iptsim.packet import ICMP, ICMP_REPLIES, ICMPV6, PORT_PROTOCOLS, Family
 from iptsim.sets.layout import Layout
 
 #: The bits of a field, highest first, each a function.
@@ -138,11 +138,13 @@ class Rewritten(NamedTuple):
         packets: which of them.
         ends: their addresses and ports then.
         address: the address that was picked, None where it is the host's own, or kept.
+        at_random: whether the port is any.
     """
 
     packets: Any
     ends: Ends
     address: int | None = None
+    at_random: bool = False
 
 
 def translations(
@@ -161,14 +163,14 @@ def translations(
     side = wanted.side
     address, port = (ends.dst, ends.dport) if side == "dst" else (ends.src, ends.sport)
     for chosen, new_address, picked in _addresses(fields, wanted, packets, address, port, own, key):
-        for inside, new_port in _ports(fields, wanted, chosen, port, key):
+        for inside, new_port, at_random in _ports(fields, wanted, chosen, port, key):
             if inside == fields.false:
                 continue
             if side == "dst":
                 made = ends._replace(dst=new_address, dport=new_port)
             else:
                 made = ends._replace(src=new_address, sport=new_port)
-            yield Rewritten(inside, made, picked)
+            yield Rewritten(inside, made, picked, at_random)
 
 
 def _addresses(
@@ -222,33 +224,35 @@ def _addresses(
 
 def _ports(
     fields: Fields, wanted: Translation, packets: Any, port: Bits, key: Hashable
-) -> Iterator[tuple[Any, Bits]]:
-    """Yield the ports that a translation gives packets (_choose_port in `iptsim/netfilter/nat.py`)."""
+) -> Iterator[tuple[Any, Bits, bool]]:
+    """Yield the ports that a translation gives packets, and whether they are any (`iptsim/netfilter/nat.py`)."""
     if wanted.ports is None and not wanted.random:
-        yield packets, port
+        yield packets, port, False
         return
-    yield packets & ~fields.ported, port
+    yield packets & ~fields.ported, port, False
     packets &= fields.ported
     name = "dport" if wanted.side == "dst" else "sport"
     why = message("a port that is picked at random")
     if wanted.ports is None:
-        yield packets, fields.fresh(name, ("port", key), why)
+        yield packets, fields.fresh(name, ("port", key), why), True
         return
     low, high = wanted.ports
     if wanted.base_port is not None:
-        yield from _shifted(fields, wanted, packets, port, name)
+        yield from (
+            (inside, shifted, False) for inside, shifted in _shifted(fields, wanted, packets, port, name)
+        )
     elif low == high:
-        yield packets, fields.constant(name, low)
+        yield packets, fields.constant(name, low), False
     elif wanted.random:
-        yield packets, fields.fresh(name, ("port", key), why)
+        yield packets, fields.fresh(name, ("port", key), why), True
     else:
         kept = packets & fields.within(name, port, low, high)
-        yield kept, port
+        yield kept, port, False
         others = packets & ~kept
-        yield (
-            others,
-            fields.constant(name, low) if name == "dport" else fields.fresh(name, ("port", key), why),
-        )
+        if name == "dport":
+            yield others, fields.constant(name, low), False
+        else:
+            yield others, fields.fresh(name, ("port", key), why), True
 
 
 def _shifted(
@@ -284,3 +288,17 @@ def renewed(tracked: Tracked, side: str, ends: Ends) -> Tracked:
     """Return a connection whose first packet has been translated on one side."""
     kind = "DNAT" if side == "dst" else "SNAT"
     return replace(tracked, reply=ends.reversed(), status=tracked.status | {kind})
+
+
+def icmp_replies(
+    bits: Fields, family: Family, packets: Any, header: Header
+) -> Iterator[tuple[Any, Bits | None]]:
+    """Divide packets by the type of the ICMP message that replies to them; None for other protocols."""
+    proto = ICMP if family == 4 else ICMPV6
+    icmp = packets & bits.within("proto", bits.of(header, "proto"), proto, proto)
+    yield packets & ~icmp, None
+    own = bits.of(header, "icmp_type")
+    for request, answer in ICMP_REPLIES[proto].items():
+        inside = icmp & bits.within("icmp_type", own, request << 8, request << 8 | 0xFF)
+        if inside != bits.false:
+            yield inside, (*bits.constant("icmp_type", answer << 8)[:8], *own[8:])

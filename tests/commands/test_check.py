@@ -46,6 +46,21 @@ def test_what_holds_and_what_does_not(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*offence["command"].split()[1:], "--quiet", "--expect", "drop"]) == 0
 
 
+def test_what_docker_proxy_takes_reaches_its_container(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The containers have no IPv6 address: docker-proxy connects clients to 172.17.0.2 (probes.json: 200 from web)."""
+    policy = written(
+        tmp_path,
+        "from: '2001:db8:ffff::/48', to: web, ports: 80, expect: accept",
+        "from: '2001:db8:ffff::/48', to: web, ports: 81-9000, expect: closed",
+        "from: '2001:db8:ffff::/48', to: client, expect: closed",
+    )
+    main(["check", policy, "fixtures/captures/docker-28.5/published", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["passed"] for one in answer["expectations"]] == [True] * 3
+
+
 def test_a_published_port_reaches_its_container(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """8080 of the host leads to port 80 of web, and to no other port."""
     policy = written(

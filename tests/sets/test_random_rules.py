@@ -55,6 +55,7 @@ DNAT = st.sampled_from([
     "DNAT --to-destination 172.18.0.2:80-82",
     "DNAT --to-destination 192.0.2.10:53",
     "REDIRECT --to-ports 8080",
+    "NETMAP --to 172.17.0.0/24",
     "RETURN",
     "ACCEPT",
 ])  # fmt: skip

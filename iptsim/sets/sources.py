@@ -1,0 +1,121 @@
+"""Which source address a kernel picks for its own packets, for all destinations of a region at once.
+
+The rules for it are in `iptsim/host/source.py`. Within a region, where the routes are the same, they compare the
+destination with the kernel's own addresses (IPv6) or with nothing (IPv4), and a packet to an IPv4 address of the
+machine itself has that address for its source, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from iptsim.extensions.constraints import Constraint, Masked, Ranges, Several
+from iptsim.host import fib
+from iptsim.host.namespace import BITS, Namespace, prefix_mask
+from iptsim.host.source import is_multicast
+from iptsim.netfilter.program import Program
+from iptsim.packet import Family
+from iptsim.ranges import complement, united
+from iptsim.sets.space import Space
+
+#: The routes of these types have packets sent.
+_SENT = ("unicast", "local", "broadcast", "multicast", "anycast")
+#: The bits of an IPv6 group that tell its scope.
+_SCOPE = 0xF << 112
+
+
+def picked(namespace: Namespace, family: Family, destination: int) -> int | None:
+    """Return the source address of a packet to a destination; None if there is none, or no route."""
+    found = fib.lookup(namespace, family, destination)
+    if found.type not in _SENT:
+        return None
+    return fib.source_address(namespace, family, found, destination)
+
+
+def by_source(
+    space: Space, namespace: Namespace, ranges: Ranges, compared: Iterable[int]
+) -> Iterator[tuple[Any, int | None]]:
+    """Divide the destinations of a region by the source address that the kernel picks.
+
+    Args:
+        space: of the sets.
+        namespace: whose kernel it is.
+        ranges: the destinations; the routes do not tell them apart.
+        compared: where ranges of addresses begin that rules tell apart.
+
+    Yields:
+        Packets to some of the destinations, as a function, and their source. Where it is the destination itself, one
+        source stands for all that the rules treat like it.
+    """
+    family, found = space.family, dict[int | None, Any]()
+    for packets, destination in _parts(space, namespace, ranges, compared):
+        source = picked(namespace, family, destination)
+        found[source] = found[source] | packets if source in found else packets
+    for source, packets in found.items():
+        yield packets, source
+
+
+def _parts(
+    space: Space, namespace: Namespace, ranges: Ranges, compared: Iterable[int]
+) -> Iterator[tuple[Any, int]]:
+    """Yield parts of some destinations for each of which one source is picked, with one destination of each."""
+    family, first = space.family, ranges[0][0]
+    if family == 6 and is_multicast(6, first) and first & ~_SCOPE == 0xFF << 120:
+        whole = space.where("dst", ranges).function
+        for scope in range(16):
+            group = 0xFF << 120 | scope << 112
+            yield whole & space.where("dst", Masked(group, 0xFF << 120 | _SCOPE)).function, group
+        return
+    starts = {one for one, _ in ranges}
+    if family == 6:
+        starts.update(_starts_of_prefixes(namespace))
+    elif fib.lookup(namespace, family, first).type == "local":
+        starts.update(compared)
+    ordered = sorted(starts)
+    for low, high in ranges:
+        inside = [one for one in ordered if low <= one <= high]
+        for start, after in zip(inside, [*inside[1:], high + 1], strict=True):
+            yield space.where("dst", ((start, after - 1),)).function, start
+
+
+def _starts_of_prefixes(namespace: Namespace) -> Iterator[int]:
+    """Yield where ranges begin that have equally many first bits in common with the IPv6 addresses of a kernel."""
+    for _, own in namespace.addresses(6):
+        for length in range(1, own.prefix_length + 1):
+            start = own.address & prefix_mask(6, length)
+            yield start
+            yield start + (1 << BITS[6] - length)
+
+
+def compared_addresses(programs: Iterable[Program]) -> list[int]:
+    """Return where the ranges of addresses begin that rules tell apart by a condition on an address."""
+    found: set[int] = set()
+    for program in programs:
+        for table in program.ruleset.tables.values():
+            for chain in table.chains.values():
+                rules = program.rules(chain)
+                for condition in (one for place in range(len(rules)) for one in rules[place].conditions):
+                    for constraint in _constraints(condition.predicate.constraint):
+                        found.update(_starts(constraint, program.ruleset.family))
+    return sorted(found)
+
+
+def _constraints(constraint: Constraint | Several | None) -> Iterator[Constraint]:
+    if isinstance(constraint, Several):
+        for part in constraint.parts:
+            yield from _constraints(part)
+    elif constraint is not None:
+        yield constraint
+
+
+def _starts(constraint: Constraint, family: Family) -> Iterator[int]:
+    if not constraint.field.key.endswith(("src", "dst")):
+        return
+    allowed, greatest = constraint.allowed, (1 << BITS[family]) - 1
+    if isinstance(allowed, Masked):
+        low = allowed.mask & -allowed.mask
+        allowed = ((allowed.value, allowed.value + max(low, 1) - 1),) if allowed.mask else ()
+    if isinstance(allowed, tuple):
+        for first, _ in (*united(allowed), *complement(united(allowed), greatest)):
+            yield first

@@ -1,0 +1,157 @@
+"""Rules for which a set once said something else than the walk of its packets, each with what it was about."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from iptsim.dump import loads
+from iptsim.host import load_host
+from iptsim.packet import Family
+from iptsim.sets.fates import Fates, fates
+from tests.sets.hunting import CAPTURES, Report, compare_all
+
+
+class Case(NamedTuple):
+    """A captured host with other rules, and the packets of one sender; if `unseen`, table nat is not shown."""
+
+    capture: str
+    rules: str
+    sender: str
+    family: Family = 4
+    state: str = "new"
+    unseen: bool = False
+
+
+CASES = {
+    "a rule that matches by chance": Case(
+        "docker-26.1/ipv6",
+        """*filter
+:OUTPUT ACCEPT
+-A OUTPUT -d 128.0.0.0/1 -m statistic --mode random --probability 0.5 -j REJECT
+COMMIT""",
+        "client",
+    ),
+    "endpoints that are picked by chance": Case(
+        "docker-28.5/published",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -i eth0 -p tcp -m statistic --mode random --probability 0.5 -j DNAT --to-destination 172.17.0.2:80
+-A PREROUTING -i eth0 -p tcp -j DNAT --to-destination 172.17.0.3:80
+COMMIT""",
+        "internet",
+    ),
+    "a rule that translates or does not": Case(
+        "docker-28.5/published",
+        """*nat
+:INPUT ACCEPT
+-A INPUT -p tcp -m limit --limit 10/sec -j SNAT --to-source 172.17.0.1:2000-2003
+COMMIT""",
+        "internet",
+    ),
+    "a destination that is the new one already": Case(
+        "docker-28.5/published",
+        """*nat
+:PREROUTING ACCEPT
+-A PREROUTING -p tcp -j DNAT --to-destination 172.17.0.2:80
+COMMIT
+*filter
+:FORWARD DROP
+-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT
+COMMIT""",
+        "client",
+    ),
+    "a broadcast of the host, of which it gets a copy": Case(
+        "docker-28.5/published",
+        """*nat
+:POSTROUTING ACCEPT
+-A POSTROUTING -j SNAT --to-source 198.51.100.7
+COMMIT""",
+        "host",
+    ),
+    "an open connection, which a SYN began": Case(
+        "docker-28.5/published",
+        """*nat
+:POSTROUTING ACCEPT
+-A POSTROUTING -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j MASQUERADE --to-ports 8080
+COMMIT""",
+        "client",
+        state="established",
+    ),
+    "a related connection begins with a SYN, too": Case(
+        "docker-28.5/published",
+        """*filter
+:FORWARD ACCEPT
+-A FORWARD -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP
+COMMIT""",
+        "internet",
+        state="related",
+    ),
+    "groups of each scope are sent to from another address": Case(
+        "docker-28.5/ipv6",
+        """*filter
+:OUTPUT ACCEPT
+-A OUTPUT -s 2001:db8::/32 -j DROP
+COMMIT""",
+        "host",
+        6,
+    ),
+    "a loopback address is the source of what is sent to it": Case(
+        "docker-28.5/published",
+        """*filter
+:OUTPUT ACCEPT
+-A OUTPUT -s 127.0.0.53/32 -d 127.0.0.0/8 -j DROP
+COMMIT""",
+        "host",
+    ),
+    "a machine replies to another one on its own link": Case(
+        "docker-28.5/published",
+        """*filter
+:FORWARD ACCEPT
+-A FORWARD -m conntrack --ctdir REPLY -j DROP
+COMMIT""",
+        "internet",
+    ),
+    "a table nat that is not shown, but without which Docker publishes nothing": Case(
+        "docker-20.10/published",
+        """*filter
+:FORWARD DROP
+-A FORWARD -d 172.17.0.2/32 -p tcp -m tcp --dport 80 -j ACCEPT
+COMMIT""",
+        "internet",
+        unseen=True,
+    ),
+}
+
+
+#: The base chains of a table nat without rules: one that is not shown might forward to containers.
+NAT = "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
+
+
+def fates_of(case: Case) -> Fates:
+    host = load_host(CAPTURES / case.capture)
+    rules = re.sub(r"\*nat\n(:.*\n)*", NAT, case.rules)
+    if "*nat" not in rules and not case.unseen:
+        rules += f"\n{NAT}COMMIT"
+    host.rulesets[case.family] = loads(f"{rules}\n", family=case.family)
+    return fates(host, case.family, senders=[case.sender], state=case.state)
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_packets_walk_as_their_set_says(what: str) -> None:
+    found, report = fates_of(CASES[what]), Report()
+    assert compare_all(found, Random(20261128), report, 60, 4) == ""
+    assert report.packets
+
+
+def test_all_endpoints_of_a_service_may_get_its_packets() -> None:
+    found = fates_of(CASES["endpoints that are picked by chance"])
+    to_host = found.space.where("dst", ((0xC000020A, 0xC000020A),))
+    (fate,) = [one for one in found if len(one.reaches) > 1 and one.packets & to_host]
+    assert set(fate.reaches) == {("container", "web"), ("container", "client")}
+    assert fate.verdict == "ACCEPT"
+    assert fate.delivered is None
+    assert {made["dst"] for made in fate.translated} == {"172.17.0.2", "172.17.0.3"}
