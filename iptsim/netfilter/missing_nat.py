@@ -53,26 +53,41 @@ def unseen_forwardings(host: Host, rulesets: list[Ruleset], context: Context) ->
         rulesets: its rules of the packet's family.
         context: the packet at PREROUTING or OUTPUT.
     """
-    packet, daemon = context.packet, host.daemon
-    if context.hook not in (hooks.PREROUTING, hooks.OUTPUT):
+    packet = context.packet
+    if packet.dport is None or not _may_forward(host, rulesets, context):
         return
-    if "nat" not in unseen_tables(rulesets) and ("nat", context.hook) not in unseen_chains(rulesets):
-        return
-    if packet.dport is None or (daemon is not None and daemon.iptables is False):
-        return
-    if fib.lookup(host.namespace, packet.family, packet.dst).type != "local":
-        return
-    proxied = daemon is None or daemon.userland_proxy is not False
-    if proxied and (packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1):
-        return  # left to docker-proxy
+    proxied = _has_proxy(host)
     for target in _targets(host, rulesets, context)[:_MOST]:
         if proxied and target.bridge is not None and target.bridge == context.in_interface:
             continue
         yield _forwarding(packet.family, target, packet.proto, packet.dport)
 
 
-def services(host: Host, rulesets: list[Ruleset], family: Family) -> frozenset[tuple[int, int]]:
+def _may_forward(host: Host, rulesets: list[Ruleset], context: Context) -> bool:
+    """Return whether rules that are not shown may forward what is sent to a packet's address."""
+    packet, daemon = context.packet, host.daemon
+    if context.hook not in (hooks.PREROUTING, hooks.OUTPUT):
+        return False
+    if "nat" not in unseen_tables(rulesets) and ("nat", context.hook) not in unseen_chains(rulesets):
+        return False
+    if daemon is not None and daemon.iptables is False:
+        return False
+    if fib.lookup(host.namespace, packet.family, packet.dst).type != "local":
+        return False
+    # what is sent to a loopback address is left to docker-proxy
+    loopback = packet.dst >> 24 == 127 if packet.family == 4 else packet.dst == 1
+    return not (loopback and _has_proxy(host))
+
+
+def _has_proxy(host: Host) -> bool:
+    return host.daemon is None or host.daemon.userland_proxy is not False
+
+
+def services(host: Host, rulesets: list[Ruleset], context: Context) -> frozenset[tuple[int, int]]:
     """Return the protocols and ports that :func:`unseen_forwardings` tells from others."""
+    if not _may_forward(host, rulesets, context):
+        return frozenset()
+    family = context.packet.family
     engine = [container for container in host.containers.values() if container.id]
     if engine:
         ports = (port for container in engine for port in container.published if port.family == family)

@@ -59,11 +59,11 @@ def _evaluate(
 
 def _forward_unseen(kernel: Kernel, context: Context) -> None:
     """Follow the ways on which rules of a table nat that is not shown forward a connection to a container."""
-    family, company = context.packet.family, kernel.company
-    rulesets = [program.ruleset for program in kernel.hooks.programs(family)]
+    company = kernel.company
+    rulesets = [program.ruleset for program in kernel.hooks.programs(context.packet.family)]
     forwardings = list(unseen_forwardings(kernel.host, rulesets, context))
     if company is not None:
-        company.compared(context.packet, services(kernel.host, rulesets, family))
+        company.compared(context.packet, services(kernel.host, rulesets, context))
     for found in forwardings:
         if kernel.choices.choose(found.unknown, "unseen", found.words):
             kernel.choices.settled["nat", _ANY_CHAIN.key] = True
