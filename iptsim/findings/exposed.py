@@ -243,14 +243,14 @@ def _open(fates_: Fates) -> Iterator[Fate]:
 
 
 def _receiver(fate: Fate) -> str:
-    kind, name = fate.delivered or ("", "")
+    kind, name = fate.delivered or next(iter(fate.reaches), ("", ""))
     return name if kind == "container" else "host" if kind == "host" else ""
 
 
 def _open_ports(scene: Scene, found: Fates, fate: Fate, ports: Iterable[int]) -> Iterator[_Open]:
     """Yield the ports of services that are open to most of the internet, where something shows that they are used."""
     internet = public_addresses(scene.host, found.family)
-    for packets, made in fate.by_translation():
+    for packets, made in fate.parts:
         for proto, spans in Traffic.of(packets).ports.items():
             for port in ports if proto in (TCP, UDP) else ():
                 if not any(first <= port <= last for first, last in spans):
