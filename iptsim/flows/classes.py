@@ -26,6 +26,9 @@ from iptsim.packet import Packet, address_text
 from iptsim.question.model import Question
 from iptsim.question.start import first_packet
 
+#: Columns whose value may be another field of the question.
+_NAMES = {"src": "from", "dst": "to"}
+
 Rows = NDArray[np.int64]
 #: The fields of a record -> those of its question.
 Fields = dict[str, Any]
@@ -170,6 +173,11 @@ class Classes:
             answer = _answer(explain_trace(host, question, self.simulator.walk(question, observer)))
         except IptsimError as error:
             answer = Answer(error=str(error))
+            if any(
+                str(fields.get(one, fields.get(_NAMES.get(one, one)))) in str(error) for one in given or ()
+            ):
+                # it is about this record's own address or port
+                asked = [Uneven()]
         return _Node(self.number(answer), asked, begin)
 
     def number(self, answer: Answer) -> int:

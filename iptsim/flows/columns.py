@@ -97,14 +97,18 @@ class Codes:
 
 
 class Reader:
-    """Reads batches with the fine cuts of a host."""
+    """Reads batches with the fine cuts of a host.
+
+    Attributes:
+        names: the codes of IPv6 addresses and of names.
+    """
 
     def __init__(self, cuts: Cuts) -> None:
         self._cuts = cuts
         self._places = Places(cuts.addresses[4])
         starts, kinds = np.array(cuts.ports.starts, np.int64), np.array(cuts.ports.kinds, np.int64)
         self._ports = kinds[np.searchsorted(starts, np.arange(1 << 16), "right") - 1]
-        self._names = Codes()
+        self.names = Codes()
 
     def side(self, batch: pa.RecordBatch, name: str) -> Side:
         """Return the source ("src") or the destination ("dst")."""
@@ -144,7 +148,7 @@ class Reader:
         return Side(family, place, value)
 
     def _other(self, text: Any) -> tuple[int, int, int]:
-        code = self._names.known.setdefault(text, len(self._names.known))
+        code = self.names.known.setdefault(text, len(self.names.known))
         try:
             family, address = parse_address(str(text))
         except ValueError:

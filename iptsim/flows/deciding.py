@@ -36,7 +36,8 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-_ENDS = ("src", "dst", "from", "to", "sport", "dport")
+#: Of how many walks, and how many different values and answers, so much is kept that memory stays bounded.
+_WALKS, _KEPT = 50_000, 1 << 20
 _Int = NDArray[np.int64]
 
 
@@ -92,11 +93,8 @@ class Decider:
         #: a worker of a cluster may have several threads
         self._lock = Lock()
         coarse, fine = cuts_of(simulator.host, simulator.rulesets())
-        self._fine = fine
-        self.classes = Classes(simulator, fine)
-        self._reader = Reader(fine)
-        self._codes: dict[str, Codes] = {}
-        self._rest = Codes()
+        self._simulator, self._fine = simulator, fine
+        self._begin()
         #: fine kind -> coarse kind
         self._coarse = {
             family: _coarser(coarse.addresses[family], kinds) for family, kinds in fine.addresses.items()
@@ -105,6 +103,20 @@ class Decider:
         self._tracked = _tracked_sources(simulator.host)
         self._steps = _steps(simulator)
 
+    def _begin(self) -> None:
+        """Begin without classes and codes."""
+        self.classes = Classes(self._simulator, self._fine)
+        self._reader = Reader(self._fine)
+        self._codes: dict[str, Codes] = {}
+        self._rest = Codes()
+
+    def _is_full(self) -> bool:
+        """Return whether so much is kept of the records so far that it is better forgotten."""
+        codes = [self._rest, self._reader.names, *self._codes.values()]
+        classes = self.classes
+        kept = sum(len(one.known) for one in codes) + len(classes.answers)
+        return classes.walks > _WALKS or kept > _KEPT
+
     def decide(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the answers as a batch; see :func:`decide`."""
         return result_batch(self.part(batch))
@@ -112,6 +124,8 @@ class Decider:
     def part(self, batch: pa.RecordBatch) -> Part:
         """Return the answers that occur in a batch, and which of them each record has."""
         with self._lock:
+            if self._is_full():
+                self._begin()
             numbers, alone = self._numbers(batch)
             answers = self.classes.answers
             used = np.flatnonzero(np.bincount(numbers, minlength=len(answers)))

@@ -6,8 +6,9 @@ import gzip
 import io
 import re
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ _PCAP = (
     b"\xa1\xb2\xc3\xd4",
     b"\x4d\x3c\xb2\xa1",
     b"\xa1\xb2\x3c\x4d",
-    b"\x0a\x0d\x0d\x0a",
+    packets.PCAPNG,
 )
 _VPC = re.compile(rb"\d+ (?:\d{12}|unknown) \S+ [0-9a-fA-F.:-]+ [0-9a-fA-F.:-]+ ")
 _KERNEL = re.compile(rb"\bIN=\S* OUT=.*\bSRC=")
@@ -43,39 +44,91 @@ def read_log(name: str, mapped: Mapping[str, str], size: int = SIZE) -> Iterator
 
     Raises:
         CaptureError: the file cannot be read.
-        UsageError: the format is not known, or has no source and destination.
+        UsageError: the format is not known, or has no source and destination; or the file is damaged: the records
+            before that are yielded first.
     """
-    for batch in _batches(name, mapped, size):
-        for begin in range(0, batch.num_rows, size):
-            yield batch.slice(begin, size)
+    try:
+        for batch in _batches(name, mapped, size):
+            for begin in range(0, batch.num_rows, size):
+                yield batch.slice(begin, size)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(
+            message("{name}: the log is damaged: {error}", name=name, error=str(error).split("\n")[0])
+        ) from None
 
 
 def _batches(name: str, mapped: Mapping[str, str], size: int) -> Iterator[pa.RecordBatch]:
     raw: IO[bytes] = sys.stdin.buffer if name == "-" else open_regular(name)
     with raw:
         stream: io.BufferedReader = io.BufferedReader(raw, 1 << 20)  # type: ignore[arg-type]
+        unpacked = None
         if stream.peek(2)[:2] == b"\x1f\x8b":
-            stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
+            unpacked = _Unpacked(stream)
+            stream = io.BufferedReader(unpacked, 1 << 20)
         head = stream.peek(_HEAD)[:_HEAD]
         if head[:4] == b"PAR1":
             if name == "-":
                 raise UsageError(message("a Parquet file can't be read from standard input; give its name"))
             yield from tables.parquet_batches(name, mapped, size)
         elif head[:4] in _PCAP:
-            yield from _of_records(packets.records(stream), size)
+            yield from _of_records(packets.records(stream, head[:4]), size)
         else:
             yield from _of_text(name, stream, head, mapped, size)
+        if unpacked is not None and unpacked.fault is not None:
+            raise unpacked.fault
+
+
+class _Unpacked(io.RawIOBase):
+    """What is in a gzip file; where it is damaged, it ends with the last whole line.
+
+    Attributes:
+        fault: what is wrong with it.
+    """
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._file = gzip.GzipFile(fileobj=packed)
+        self._held, self._more = b"", True
+        self.fault: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._more and len(self._held) < len(buffer):
+            self._fill()
+        end = min(len(self._held), len(buffer))
+        if self._more:
+            # the begin of a line stays here until its end is known, unless the line is longer than the buffer
+            end = self._held.rfind(b"\n", 0, end) + 1 or end
+        buffer[:end], self._held = self._held[:end], self._held[end:]
+        return end
+
+    def _fill(self) -> None:
+        try:
+            part = self._file.read1(1 << 20)
+        except (EOFError, OSError, zlib.error) as error:
+            self.fault, self._more = OSError(str(error)), False
+            self._held = self._held[: self._held.rfind(b"\n") + 1]
+            return
+        self._more = bool(part)
+        self._held += part
 
 
 def _of_records(records: Iterator[text.Fields], size: int) -> Iterator[pa.RecordBatch]:
     held: list[text.Fields] = []
-    for record in records:
-        held.append(record)
-        if len(held) >= size:
-            yield text.batch_of(held)
-            held = []
+    fault = None
+    try:
+        for record in records:
+            held.append(record)
+            if len(held) >= size:
+                yield text.batch_of(held)
+                held = []
+    except (UsageError, OSError) as error:
+        fault = error
     if held:
         yield text.batch_of(held)
+    if fault is not None:
+        raise fault
 
 
 def _of_text(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from iptsim.flows import decide
+from iptsim.flows import decide, deciding
 from iptsim.flows.columns import Places, ipv4_numbers
 from iptsim.flows.cuts import Kinds
 from iptsim.flows.deciding import SCHEMA, decider_of
@@ -142,6 +142,20 @@ def test_one_walk_answers_for_many_records() -> None:
     ]
     assert set(decide(host, batch_of(records)).column("verdict").to_pylist()) == {"ACCEPT"}
     assert decider_of(host).classes.walks <= 4
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch has other names and addresses; what is forgotten is found again."""
+    monkeypatch.setattr(deciding, "_WALKS", 60)
+    monkeypatch.setattr(deciding, "_KEPT", 100)
+    host, random = load_host(PUBLISHED), Random(9)
+    decider, pool = decider_of(host), addresses_in(PUBLISHED)
+    begun = decider.classes
+    for number in range(6):
+        records = random_records(random, [*pool, f"name-{number}", f"2001:db8::{number}"], 40)
+        assert differences(host, records, decider.decide(batch_of(records))) == []
+        assert decider.classes.walks <= 60 + 40
+    assert decider.classes is not begun
 
 
 def test_connections_that_conntrack_knows_are_walked_alone() -> None:

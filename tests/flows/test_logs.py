@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import dpkt
@@ -225,3 +226,78 @@ def test_no_known_format(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a log of a known format"):
         records(tmp_path, "nothing to see here\n")
     assert records(tmp_path, "") == []
+
+
+ROW = "192.0.2.20,192.0.2.10,tcp,8080\n"
+
+
+def read_until_damaged(file: Path, size: int = 1 << 18) -> tuple[int, str]:
+    """Return how many records of a log are read, and the error after them."""
+    count = 0
+    try:
+        for batch in read_log(str(file), {}, size):
+            count += batch.num_rows
+    except UsageError as error:
+        return count, str(error)
+    raise AssertionError("no error")
+
+
+@pytest.mark.parametrize("missing", [1, 9, 200])
+def test_gzip_that_ends_too_early(tmp_path: Path, missing: int) -> None:
+    """All whole lines are read: the last one may be a shorter number than it was."""
+    random, file = Random(1), tmp_path / "log.csv.gz"
+    rows = "".join(f"192.0.2.{random.randrange(256)},192.0.2.10,tcp,{10000 + n}\n" for n in range(5000))
+    file.write_bytes(gzip.compress(f"src,dst,proto,dport\n{rows}".encode())[:-missing])
+    found: list[str] = []
+    batches = read_log(str(file), {})
+    found += next(batches).column("dport").to_pylist()
+    with pytest.raises(UsageError, match=r"log.csv.gz: the log is damaged: "):
+        next(batches)
+    assert found == [str(10000 + n) for n in range(len(found))]
+    assert 4000 < len(found) <= 5000
+
+
+def test_parquet_that_is_cut_or_damaged(tmp_path: Path) -> None:
+    whole, file = tmp_path / "whole.parquet", tmp_path / "log.parquet"
+    columns = {"src": ["192.0.2.20"] * 40_000, "dst": [f"10.0.{n >> 8}.{n & 255}" for n in range(40_000)]}
+    pq.write_table(pa.table(columns), whole, row_group_size=10_000)
+    data = bytearray(whole.read_bytes())
+    file.write_bytes(data[: len(data) // 2])
+    count, error = read_until_damaged(file)
+    assert count == 0
+    assert error.startswith(f"{file}: the log is damaged: ")
+    begin = pq.ParquetFile(whole).metadata.row_group(2).column(1).dictionary_page_offset or 0
+    data[begin : begin + 3000] = bytes(3000)
+    file.write_bytes(data)
+    count, error = read_until_damaged(file, 5000)
+    assert count == 20_000
+    assert error.startswith(f"{file}: the log is damaged: ")
+
+
+def test_pcap_that_is_cut(tmp_path: Path) -> None:
+    file = tmp_path / "log.pcap"
+    frame = bytes(12) + b"\x08\0" + bytes.fromhex("4500002800000000400600000a0000010a000002") + bytes(20)
+    packets = b"".join(
+        struct.pack("<4I", 0, 0, len(frame), len(frame))
+        + frame[:34]
+        + struct.pack("!HH", 1000 + n, 80)
+        + frame[38:]
+        for n in range(10)
+    )
+    file.write_bytes(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + packets[:-30])
+    count, error = read_until_damaged(file)
+    assert count == 9
+    assert "damaged" in error
+
+
+def test_csv_with_bad_rows(tmp_path: Path) -> None:
+    """A row with other columns, bytes that are not UTF-8, a quote that is not closed: each is a record."""
+    file = tmp_path / "log.csv"
+    bad = b"one,two\n192.0.2.20,\xff\xfe,tcp,80\n"
+    file.write_bytes(f"src,dst,proto,dport\n{ROW}".encode() + bad + f'{ROW}"192.0.2.1,a\n{ROW}'.encode())
+    found = [row for batch in read_log(str(file), {}) for row in batch.to_pylist()]
+    errors = [row["error"] for row in found if row["error"]]
+    assert len(found) == 6
+    assert [row["dst"] for row in found if not row["error"]] == ["192.0.2.10", "\ufffd\ufffd", "192.0.2.10"]
+    assert errors[0] == "the row has 2 columns instead of 4: 'one,two'"
+    assert errors[2] == "a quote before this row is not closed"

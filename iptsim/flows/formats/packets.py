@@ -21,10 +21,29 @@ _VLANS = (0x8100, 0x88A8, 0x9100)
 #: Extension headers of IPv6 before the transport header.
 _EXTENSIONS = (0, 43, 60, 135)
 _FRAGMENT = 44
+#: The first bytes of pcapng; otherwise it is pcap.
+PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 
-def records(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+class _Exact:
+    """A stream whose parts are all there, or it is damaged: dpkt takes half a packet for a packet."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if 0 < len(data) < size:
+            raise EOFError(str(message("it ends within a packet")))
+        return data
+
+
+def records(stream: IO[bytes], begin: bytes) -> Iterator[dict[str, Any]]:
     """Yield the first packet of each connection.
+
+    Args:
+        stream: the capture.
+        begin: its first four bytes.
 
     Raises:
         UsageError: the extra `flows` is not installed, or the file is damaged.
@@ -35,7 +54,8 @@ def records(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
         raise UsageError(message("reading pcap requires dpkt: pip install 'iptsim[flows]'")) from None
     known: OrderedDict[Any, None] = OrderedDict()
     try:
-        reader = dpkt.pcap.UniversalReader(stream)
+        kind = dpkt.pcapng if begin == PCAPNG else dpkt.pcap
+        reader = kind.Reader(_Exact(stream))
         link = reader.datalink()
         if link != _ETHERNET and link not in _HEADERS:
             raise UsageError(message("the link type {link} of the capture is not known", link=link))

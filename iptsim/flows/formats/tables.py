@@ -186,13 +186,16 @@ def _tables(
     def invalid(row: Any) -> str:
         is_comment = comment and str(row.text).startswith(comment.decode())
         if not ragged and not is_comment:
+            first, *others = str(row.text).splitlines() or [""]
             text = message(
                 "the row has {count} columns instead of {wanted}: {text!r}",
                 count=row.actual_columns,
                 wanted=row.expected_columns,
-                text=str(row.text)[:80],
+                text=first[:80],
             )
             wrong.append({"error": str(text)})
+            # a quote that is not closed takes in what follows
+            wrong.extend({"error": str(message("a quote before this row is not closed"))} for _ in others)
         return "skip"
 
     if names is None:
@@ -201,11 +204,12 @@ def _tables(
     read = pyarrow.csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False)
     parse = pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=invalid)
     convert = pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), null_values=list(nulls), strings_can_be_null=True
+        column_types=dict.fromkeys(names, pa.binary()), null_values=list(nulls), strings_can_be_null=True
     )
     try:
         reader = pyarrow.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert)
-        for batch in reader:
+        for read_batch in reader:
+            batch = _texts(read_batch)
             if comment:
                 batch = batch.filter(
                     pc.invert(pc.starts_with(batch.column(0).fill_null(""), comment.decode()))
@@ -223,6 +227,19 @@ def _tables(
     if wrong:
         empty = pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in names})
         yield _side_by_side(empty, batch_of(wrong))
+
+
+def _texts(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return columns of bytes as texts; what is not UTF-8 is replaced."""
+    return pa.RecordBatch.from_pydict({name: _text(batch.column(name)) for name in batch.schema.names})
+
+
+def _text(values: pa.Array) -> pa.Array:
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = (None if one is None else one.decode("utf-8", "replace") for one in values.to_pylist())
+        return pa.array(texts, pa.string())
 
 
 def _side_by_side(batch: pa.RecordBatch, errors: pa.RecordBatch) -> pa.RecordBatch:
