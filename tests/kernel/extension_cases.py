@@ -60,7 +60,7 @@ UNTRIED_TARGETS = {
     "LED": "the kernel of the tests has no LED triggers",
     "QUEUE": "only the legacy backend accepts it; the random rules have NFQUEUE",
     "SECMARK": "needs SELinux or Smack, which the kernel of the tests does not run",
-    "SYNPROXY": "replies to the packet itself; not tested",
+    "SYNPROXY": "replies to the packet itself; cases of its own",
     "ULOG": "no longer in the kernel (since Linux 3.17)",
 }
 

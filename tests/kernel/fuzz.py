@@ -229,6 +229,9 @@ class _Run:
     def _ask(self) -> None:
         """Ask a question as people do, and send the packet that iptsim makes of it."""
         asked = ask(self.random, self.book.scene)
+        if self.world.ip_rules and not asked.source:
+            # where it comes from, policy routing leaves to guesses
+            return
         try:
             made = probe_of(self.iptsim.answer(asked.fields), "host")
             source = asked.source or self.laboratory.interface_towards(made.src, made.dst)

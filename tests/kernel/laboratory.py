@@ -318,18 +318,24 @@ class Laboratory:
 
         The legacy trace names no verdicts.
         """
-        last, place = tracked.steps[-1] if tracked.steps else None, tracked.last
-        if last is None or last.rule is None or "legacy" not in self._chains:
+        two = len(self._chains) == 2
+        # of two backends the steps have no common order
+        number = next(
+            (one for one in range(len(tracked.steps) - 1, -1, -1) if not two or tracked.steps[one].legacy),
+            None,
+        )
+        if number is None or "legacy" not in self._chains:
             return tracked
-        if len(self._chains) == 2 and not last.legacy:
+        last, place = tracked.steps[number], tracked.last
+        if last.rule is None or any(step.verdict == "DROP" for step in tracked.steps):
             return tracked
         target = self._chains["legacy"].targets[last.table, last.chain][last.rule - 1]
         if (
             target in ("SNPT", "DNPT", "REDIRECT", "MASQUERADE")
             and place is not None
-            and place.place == "head"
+            and (place.hook, place.place) == (last.hook, "head")
         ):
-            tracked.steps[-1] = last._replace(verdict="DROP")
+            tracked.steps[number] = last._replace(verdict="DROP")
         return tracked
 
     def _rejects(self, steps: Sequence[Step]) -> bool:

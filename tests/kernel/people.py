@@ -65,7 +65,7 @@ def _end(random: Random, scene: Scene, addresses: dict[str, tuple[str, ...]]) ->
     if random.random() < 0.15:
         return "", "internet"
     # with policy routing, the way to an address may be another one than to its neighbours
-    routed = scene.world.ip_rules and address not in [guest.address for guest in scene.world.guests]
+    routed = scene.world.ip_rules and address not in names
     near = not routed and any(
         ip_address(address) in net for one in scene.world.interfaces for net in one.networks()
     )
