@@ -116,8 +116,8 @@ def apply(
 
 def _undecided(
     kernel: Kernel, context: Context, target: Target, unknown: Unknown, prepared: Prepared
-) -> Verdict:
-    """Return the verdict of a target whose effect is undecided: the packet continues, or it does not."""
+) -> Verdict | Translation:
+    """Return the result of a target whose effect is undecided: the packet continues, or it does not."""
     # iptables accepts no DROP in table nat
     translates = prepared.rule.table == "nat" and isinstance(target, HiddenTarget)
     passes = kernel.world.assumed(target.name, prepared.rule)
@@ -129,7 +129,12 @@ def _undecided(
         return Verdict("CONTINUE", detail=unknown.reason)
     stated = passes is not None
     if translates and not stated and hooks.NAT_SIDE[context.hook] == "src":
-        return Verdict("CONTINUE", detail=unknown.reason)  # no rule sees the new source
+        # the only rules that see the new source are those that a reply meets before it is translated back
+        if not _precedes_nat(kernel, context) or _decide(
+            kernel, unknown, target.name, prepared.rule, message("lets it continue")
+        ):
+            return Verdict("CONTINUE", detail=unknown.reason)
+        return Translation("MASQUERADE", "src")
     if passes is None:
         passes = _decide(kernel, unknown, target.name, prepared.rule, message("lets it continue"))
     if passes:
@@ -143,6 +148,16 @@ def _undecided(
     if translates and not stated and not _is_filtered(kernel, context):
         return Verdict("ACCEPT", detail=unknown.reason)  # wherever it is sent to
     return Verdict("DROP", detail=unknown.reason)
+
+
+def _precedes_nat(kernel: Kernel, context: Context) -> bool:
+    """Return whether PREROUTING has rules before nat."""
+    tables = [
+        program.ruleset.tables.get(name)
+        for program in kernel.hooks.programs(context.packet.family)
+        for name in ("raw", "mangle")
+    ]
+    return any(table is not None and table.chains[hooks.PREROUTING].rules for table in tables)
 
 
 def _is_filtered(kernel: Kernel, context: Context) -> bool:

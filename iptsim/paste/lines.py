@@ -26,7 +26,7 @@ _DASH = re.compile(r"[–—]")
 _ESCAPES = re.compile(
     r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x0d\x0e-\x1f\x7f]"
 )
-_QUOTE = re.compile(r"(?:> ?)+")
+_QUOTE = re.compile(r"^\s*(?:> ?)+")
 _FENCE = re.compile(
     r"\s*(?:```|~~~)[\w-]*\s*|\[/?(?:code|quote)[^]]*\]\s*|</?(?:pre|code)[^>]*>\s*", re.IGNORECASE
 )
@@ -44,11 +44,18 @@ _MENTIONED = re.compile(r"`((?:sudo\s+)?(?:docker|podman|ip6?tables)\s[^`]+)`")
 
 
 class Line(NamedTuple):
-    """A line of a text: its number, from 1, and its cleaned text, without and with trailing blanks."""
+    """A line of a text.
+
+    Attributes:
+        number: from 1.
+        text / whole: its cleaned text, without and with trailing blanks.
+        ended: it has a line end; the last line of a text that was cut off has none.
+    """
 
     number: int
     text: str
     whole: str
+    ended: bool = True
 
     @property
     def is_blank(self) -> bool:
@@ -89,13 +96,17 @@ def decode(data: bytes, name: str) -> str:
 def lines_of(text: str) -> list[Line]:
     """Return the cleaned lines of a text, with Unix, Windows or old Mac line ends."""
     raw = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if raw and not raw[-1]:
+    ended = not raw[-1]
+    if ended:
         raw.pop()
     shown = [line for line in raw if line.strip()]
     if len(shown) > 1 and all(line.startswith("+") for line in shown):  # the new lines of a patch
         raw = [line[1:] for line in raw]
     cleaned = map(clean, raw)
-    return [Line(number, line.rstrip(), line) for number, line in enumerate(cleaned, 1)]
+    return [
+        Line(number, line.rstrip(), line, ended or number < len(raw))
+        for number, line in enumerate(cleaned, 1)
+    ]
 
 
 def clean(line: str) -> str:
@@ -110,8 +121,7 @@ def clean(line: str) -> str:
     line = _DASH.sub("-", _LONG_DASH.sub("--", line))
     if "&" in line:
         line = _ENTITY.sub(lambda found: html.unescape(found[0]).replace("\xa0", " "), line)
-    if line.startswith(">"):
-        line = _QUOTE.sub("", line, count=1)
+    line = _QUOTE.sub("", line, count=1)
     if _FENCE.fullmatch(line):
         return ""
     if "```" in line:

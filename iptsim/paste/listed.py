@@ -102,6 +102,8 @@ def _phrase_at(text: str) -> tuple[int, tuple[str, ...]] | None:
 
 def _target_options(text: str, target: str) -> tuple[str, ...] | None:
     """Return the target options of a text, or None."""
+    if target == "CT" and text.partition(" ")[0] == "NOTRACK":  # iptables-nft lists -j NOTRACK so
+        return ("--notrack",)
     symbol = f"{'nat' if target in _NAT else target.lower()}_target"
     if symbol not in _symbols("target"):
         return None

@@ -168,7 +168,7 @@ class Builder:
             table = None
         if table is None:
             table = ruleset.tables[piece.table] = Table(piece.table, line=line)
-        if piece.fragment or piece.filtered:
+        if piece.fragment or piece.filtered or (piece.named and _has_gap(piece)):
             self._fragments[family, piece.table] = piece
         if piece.named and not piece.printed:
             self._files.add((family, piece.table))
@@ -465,6 +465,10 @@ def gap(table: str, chain: str, line: int, *, policy: bool = False, hidden_chain
     rule = Rule(table, chain, 0, Parameters(), (), target, None, line=line)
     rule._text = f"-A {chain} ..."
     return rule
+
+
+def _has_gap(piece: Rules) -> bool:
+    return any(isinstance(item, GapItem) for item in piece.items)
 
 
 def _make_unknown(table: Table, name: str) -> None:

@@ -119,3 +119,30 @@ def test_a_chain_of_nat_that_is_not_shown_blocks_nothing(filtered: str, verdict:
     rule = "-A FORWARD -d 10.2.2.2/32 -j ACCEPT\n-A FORWARD -s 10.2.2.2/32 -j ACCEPT\n" if filtered else ""
     answer = ask(tmp_path, nat + filtered + rule, target="10.2.2.2:80")
     assert answer.verdict == verdict
+
+
+def test_the_policy_of_a_chain_may_be_among_what_was_left_out(tmp_path: Path) -> None:
+    text = DUMP.replace(":INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n", "...\n") + "COMMIT\n"
+    assert ask(tmp_path, text, target="host:80").verdict == "ACCEPT"
+    assert ask(tmp_path, text, target="host:81").verdict == "DEPENDS"
+
+
+def test_a_listing_that_breaks_off(tmp_path: Path) -> None:
+    """Its last rule may be longer, and rules may follow; a listing with a last line end shows what it shows."""
+    text = INPUT_ALONE.replace("dpt:22", "dpt:220")
+    assert ask(tmp_path, text[:-2]).verdict == "DEPENDS"
+    assert ask(tmp_path, text[:-2] + "\n").verdict == "ACCEPT"
+    assert ask(tmp_path, text).verdict == "DROP"
+
+
+def test_a_source_translation_that_is_not_shown_changes_where_the_reply_goes(tmp_path: Path) -> None:
+    """Docker's rules in raw drop a reply to the container's own address, but not one to the host's."""
+    text = (
+        "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A PREROUTING -d 172.17.0.2/32 ! -i docker0 -j DROP\n"
+        "COMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+        ":POSTROUTING ACCEPT [0:0]\n{rule}\nCOMMIT\n"
+    )
+    assert ask(tmp_path, text.format(rule="..."), "172.17.0.2", "203.0.113.5:80").verdict == "DEPENDS"
+    masquerade = "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"
+    assert ask(tmp_path, text.format(rule=masquerade), "172.17.0.2", "203.0.113.5:80").verdict == "ACCEPT"
+    assert ask(tmp_path, text.format(rule=""), "172.17.0.2", "203.0.113.5:80").verdict == "DROP"

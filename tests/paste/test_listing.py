@@ -174,3 +174,28 @@ def test_the_table_is_told_from_its_chains(chains: tuple[str, ...], table: str) 
     head = "target     prot opt source               destination\n"
     text = "\n".join(f"Chain {chain} (policy ACCEPT)\n{head}" for chain in chains)
     assert list(read(text).rulesets[4].tables) == [table]
+
+
+def test_hardware_addresses_and_times_are_not_ipv6() -> None:
+    text = (
+        "Chain INPUT (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0  MAC 02:42:ac:11:00:02\n"
+        "    0     0 DROP       all  --  *      *       0.0.0.0/0            0.0.0.0/0 TIME from 08:00:00 to 18:30:00\n"
+    )
+    assert set(read(text).rulesets) == {4}
+
+
+def test_notrack_as_iptables_nft_lists_it() -> None:
+    text = (
+        "Chain PREROUTING (policy ACCEPT 0 packets, 0 bytes)\n"
+        " pkts bytes target     prot opt in     out     source               destination\n"
+        "    0     0 CT         all  --  *      *       10.0.0.0/8           0.0.0.0/0            NOTRACK\n"
+    )
+    assert rules(text, "raw") == ["-A PREROUTING -s 10.0.0.0/8 -j CT --notrack"]
+
+
+def test_a_quoted_text_that_was_indented() -> None:
+    assert rules("    > *filter\n    > -A INPUT -i lo -j ACCEPT\n    > COMMIT\n") == [
+        "-A INPUT -i lo -j ACCEPT"
+    ]

@@ -37,10 +37,8 @@ _ANY_INTERFACE = ("*", "any")
 _WRAPPED = 4
 #: A line with at least this many characters may have been wrapped by a terminal.
 _FULL = 72
-#: Signs of IPv6.
-_IPV6 = re.compile(
-    r"(?:^|\s)!?(?:::/0|[0-9a-fA-F]{0,4}:[0-9a-fA-F:]*::?[0-9a-fA-F]*(?:/[0-9]+)?|ipv6-icmp|icmpv6)(?:\s|$)"
-)
+_IPV4 = re.compile(r"!?\d+\.\d+\.\d+\.\d+")
+_ICMP6 = ("ipv6-icmp", "icmpv6", "58")
 
 
 class Columns(NamedTuple):
@@ -230,6 +228,10 @@ class _Reader:
         family = self._family()
         filtered = self.command.filtered if self.command else ""
         rules = Rules(table, family, filtered=filtered, printed=True)
+        if self._is_cut(table) and self.order:
+            if isinstance(self.order[-1], int):
+                self.order.pop()  # its end may be missing
+            self.order.append(GapItem(self.chain, self.lines[self.last].number, ""))
         if self.command and "legacy" in self.command.program:
             rules.backend = "legacy"
         for item in self.order:
@@ -248,6 +250,15 @@ class _Reader:
             table,
         )
 
+    def _is_cut(self, table: str) -> bool:
+        """Return whether the text breaks off in this listing: its last line has no end, and chains are missing."""
+        if self.lines[self.last].ended:
+            return False
+        shown = {item.name for item in self.order if isinstance(item, ChainItem)}
+        expected = set(BUILTIN_CHAINS[table]) - ({"INPUT"} if table == "nat" else set())
+        jumps = {columns.target for columns, *_ in self.rules if columns.target}
+        return not expected <= shown or any(_leads_on(one, 4) and one not in shown for one in jumps)
+
     def _flags(self, verbose: bool) -> str:
         flags = " -n" if any("0.0.0.0/0" in text or "::/0" in text for text in self.texts) else ""
         flags += " -v" if verbose else ""
@@ -256,10 +267,15 @@ class _Reader:
     def _family(self) -> Family | None:
         if self.command is not None and self.command.program.startswith("ip"):
             return 6 if self.command.program.startswith("ip6") else 4
-        if any(_IPV6.search(text) for text in self.texts if not _HEADING.match(text)):
+        shown = [columns for columns, *_ in self.rules]
+        addresses = [text for columns in shown for text in (columns.source, columns.destination)]
+        if any(":" in text for text in addresses):
             return 6
-        blank = self.rules and all(not columns.options for columns, *_ in self.rules)
-        return 6 if blank else None
+        if any(_IPV4.match(text) for text in addresses):
+            return 4
+        if any(columns.protocol.lstrip("!") in _ICMP6 for columns in shown):
+            return 6
+        return 6 if shown and not any(columns.options for columns in shown) else None
 
     def _table(self) -> str:
         """Return the table, from the command, its chains, or its targets."""
