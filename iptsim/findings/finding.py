@@ -118,6 +118,12 @@ CODES: dict[str, Kind] = {
     "accept-all": Kind(
         "high", message("A rule accepts every packet, so the rules after it are never evaluated.")
     ),
+    "behind-final-rule": Kind(
+        "high", message("A rule blocks every packet, and the rules of another program come after it.")
+    ),
+    "wrong-interface": Kind(
+        "high", message("A rule names a network card that the host does not have, instead of its uplink.")
+    ),
     "hairpin": Kind(
         "medium", message("A port forward does not work for clients in the network of its own target.")
     ),

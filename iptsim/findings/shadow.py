@@ -11,10 +11,12 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from iptsim.dump.ruleset import Rule
+from iptsim.explanation import Explanation
 from iptsim.explanation.places import place_of
 from iptsim.findings.chains import accepts_all
 from iptsim.findings.examples import packet_for
 from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.remedy import first_that_mends
 from iptsim.findings.scene import Scene
 from iptsim.languages import Message, Text, message, message_joined, message_many, message_sentences
 from iptsim.owners.docker import is_dockers
@@ -111,7 +113,16 @@ def _finding(scene: Scene, family: Family, dead: _Dead, hooks: Sequence[str]) ->
         _remedy(dead, differing, tool_of(family)),
         shown,
         family,
+        _first_place(scene, family, dead, differing, shown),
     )
+
+
+def _first_place(
+    scene: Scene, family: Family, dead: _Dead, differing: Sequence[Rule], shown: Explanation | None
+) -> tuple[str, ...]:
+    """Return the command that puts a rule before those that hide it, if that changes what the packet gets."""
+    insert = _insertion(dead, differing, tool_of(family))
+    return first_that_mends(scene, family, [(insert,)], shown) if insert and shown is not None else ()
 
 
 def _title(dead: _Dead) -> Message:
@@ -194,12 +205,21 @@ def _remedy(dead: _Dead, differing: Sequence[Rule], tool: str) -> Text:
     delete = f"{tool} {place}-D {first.chain} {first.position}"
     if dead.reason != "hidden":
         return message("correct its conditions, or delete it: {delete}", delete=delete)
-    before = [rule.position for rule in dead.hiders if rule.chain == first.chain]
-    if not differing or not before:
+    insert = _insertion(dead, differing, tool)
+    if not insert:
         return delete
+    return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=insert)
+
+
+def _insertion(dead: _Dead, differing: Sequence[Rule], tool: str) -> str:
+    """Return the command that puts a rule before those that hide it; "" if they are in other chains, or do the same."""
+    first = dead.first
+    before = [rule.position for rule in dead.hiders if rule.chain == first.chain]
+    if dead.reason != "hidden" or not differing or not before:
+        return ""
+    place = f"-t {first.table} " if first.table != "filter" else ""
     words = differing[0].text.removeprefix(f"-A {first.chain} ")
-    instead = f"{tool} {place}-I {first.chain} {min(before)} {words}"
-    return message("{delete}; or, if it should come first: {insert}", delete=delete, insert=instead)
+    return f"{tool} {place}-I {first.chain} {min(before)} {words}"
 
 
 def _numbers(rules: Sequence[Rule]) -> Text:

@@ -1,0 +1,99 @@
+"""Rules of one program behind a rule of another that ends the chain: a firewall's final REJECT before Docker's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iptsim.dump.ruleset import Chain, Jump, Rule
+from iptsim.explanation import Explanation
+from iptsim.findings.behind import SOME_GUEST, Behind, ask_outside
+from iptsim.findings.chains import is_unconditional
+from iptsim.findings.examples import packet_for
+from iptsim.findings.finding import Finding, of_rule, tool_of
+from iptsim.findings.scene import Scene
+from iptsim.languages import message, message_joined, message_many
+from iptsim.owners.rules import authorship
+from iptsim.packet import Family, address_text
+
+_SHOWN = 5
+
+
+def behind_final_rule(scene: Scene) -> Iterator[Finding]:
+    """Find rules of a program that no packet reaches, because a rule of another blocks everything before them."""
+    for family in scene.families:
+        for name in ("INPUT", "FORWARD", "OUTPUT"):
+            chain = scene.table(family, "filter").chains.get(name)
+            final = next((rule for rule in chain.rules if _blocks_all(rule)), None) if chain else None
+            if chain is None or final is None:
+                continue
+            author = authorship(final, scene.host)[0]
+            behind = [
+                rule
+                for rule in chain.rules[chain.rules.index(final) + 1 :]
+                if authorship(rule, scene.host)[0] not in (author, "user") and _lets_through(rule)
+            ]
+            shown = _example(scene, family, final, behind) if behind else None
+            if shown is not None:
+                yield _finding(scene, family, chain, final, behind, shown)
+
+
+def _blocks_all(rule: Rule) -> bool:
+    return rule.target_name in ("DROP", "REJECT") and is_unconditional(rule)
+
+
+def _lets_through(rule: Rule) -> bool:
+    return rule.target_name == "ACCEPT" or isinstance(rule.target, Jump)
+
+
+def _example(scene: Scene, family: Family, final: Rule, behind: list[Rule]) -> Explanation | None:
+    """Return a packet of one of the rules, as the final rule blocks it."""
+    for rule in behind:
+        arriving = rule.parameters.in_interface
+        shown = packet_for(scene, family, rule, rule.chain)
+        if shown is None and arriving and "in_interface" not in rule.parameters.negated:
+            shown = ask_outside(scene, family, Behind(arriving, _guest(scene, family, arriving)))
+        if shown is not None and any(step.rule is final for step in shown.trace.legs[0].all_steps):
+            return shown
+    return None
+
+
+def _guest(scene: Scene, family: Family, interface: str) -> str:
+    """Return an address behind an interface: in the subnet of Docker's bridge, else a made-up one."""
+    network = scene.host.network_of_bridge(interface)
+    for prefix in network.subnets if network is not None else ():
+        if prefix.family == family:
+            return address_text(family, prefix.address + 2)
+    return SOME_GUEST[family]
+
+
+def _finding(
+    scene: Scene, family: Family, chain: Chain, final: Rule, behind: list[Rule], shown: Explanation
+) -> Finding:
+    tool = tool_of(family)
+    last = final.text.removeprefix(f"-A {chain.name} ")
+    commands = (f"{tool} -D {chain.name} {final.position}", f"{tool} -A {chain.name} {last}")
+    return Finding(
+        "behind-final-rule",
+        message_many(
+            "{chain} rule {final} blocks every packet that reaches it, so rule {numbers} ({program}) has no effect.",
+            "{chain} rule {final} blocks every packet that reaches it, so rules {numbers} ({program}) have no effect.",
+            len(behind),
+            chain=chain.name,
+            final=final.position,
+            numbers=message_joined(", ", (str(rule.position) for rule in behind[:_SHOWN])),
+            program=authorship(behind[0], scene.host)[0],
+        ),
+        (of_rule(final), *map(of_rule, behind[:_SHOWN])),
+        message(
+            "Rules are evaluated in order. Those that were appended behind the {target} never see a packet.",
+            target=final.target_name,
+        ),
+        message(
+            "Move the {target} to the end: {commands}. The firewall's own configuration may restore the old order.",
+            target=final.target_name,
+            commands="; ".join(commands),
+        ),
+        shown,
+        family,
+        () if shown.verdict == "DEPENDS" else commands,
+    )

@@ -1,0 +1,73 @@
+"""Rules of a program behind another's final rule, and rules for network cards that the host does not have."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import iptsim
+from iptsim.findings import Finding
+
+CAPTURES = Path(__file__).parents[2] / "fixtures/captures"
+HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+DOCKER = "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n"
+REPLIES = "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+REJECT = "-A FORWARD -j REJECT --reject-with icmp-host-prohibited\n"
+
+
+def lint(path: Path, text: str) -> dict[str, Finding]:
+    path.write_text(text)
+    return {finding.code: finding for finding in iptsim.lint(path)}
+
+
+def test_dockers_rules_behind_the_final_reject_of_a_firewall(tmp_path: Path) -> None:
+    """As on hosts whose rules file is loaded before Docker starts, or where only IPv6 rules are appended."""
+    found = lint(tmp_path / "rules", f"{HEAD}{REJECT}{REPLIES}{DOCKER}COMMIT\n")["behind-final-rule"]
+    assert str(found.title).startswith("FORWARD rule 1 blocks every packet")
+    assert found.shown is not None
+    assert found.shown.verdict == "REJECT"
+    assert found.commands == ("iptables -D FORWARD 1", f"iptables -A FORWARD {REJECT[11:].strip()}")
+    assert "usual remedy does not help" not in str(found.remedy)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        f"{REPLIES}{DOCKER}{REJECT}",  # the reject comes last
+        f"-A FORWARD -i eth1 -j DROP\n{REPLIES}{DOCKER}",  # it blocks some packets only
+        f"{REJECT}-A FORWARD -i eth1 -j ACCEPT\n",  # one author wrote both
+    ],
+)
+def test_no_rule_of_a_program_is_behind_a_final_one(tmp_path: Path, rules: str) -> None:
+    assert "behind-final-rule" not in lint(tmp_path / "rules", f"{HEAD}{rules}COMMIT\n")
+
+
+def test_an_accept_behind_a_reject_goes_before_it(tmp_path: Path) -> None:
+    rules = "-A INPUT -j REJECT\n-A INPUT -p tcp -m tcp --dport 8080 -j ACCEPT\n"
+    found = lint(tmp_path / "rules", f"{HEAD}{rules}COMMIT\n")["never-matches"]
+    assert found.commands == ("iptables -I INPUT 1 -p tcp -m tcp --dport 8080 -j ACCEPT",)
+
+
+def moved(folder: Path, interface: str) -> dict[str, Finding]:
+    """Return the findings of a host with the uplink eth0 whose INPUT has a rule for an interface."""
+    shutil.copytree(CAPTURES / "docker-26.1/published", folder / "host")
+    path = folder / "host/iptables-save.txt"
+    rule = f"[0:0] -A INPUT -i {interface} -p tcp -m tcp --dport 443 -j ACCEPT\n[0:0] -A FORWARD"
+    text = path.read_text().replace(":INPUT ACCEPT", ":INPUT DROP", 1).replace("[0:0] -A FORWARD", rule, 1)
+    path.write_text(text)
+    return {finding.code: finding for finding in iptsim.lint(folder / "host")}
+
+
+@pytest.mark.parametrize("interface", ["ens3", "eth1", "enp+"])
+def test_a_rule_for_a_network_card_that_is_not_there(tmp_path: Path, interface: str) -> None:
+    found = moved(tmp_path, interface)["wrong-interface"]
+    assert found.commands == ("iptables -R INPUT 1 -i eth0 -p tcp -m tcp --dport 443 -j ACCEPT",)
+    assert found.shown is not None
+    assert found.shown.verdict == "DROP"
+
+
+@pytest.mark.parametrize("interface", ["eth0", "eth+", "wg0", "tun+", "br-0123456789ab"])
+def test_interfaces_that_are_there_or_come_and_go(tmp_path: Path, interface: str) -> None:
+    assert "wrong-interface" not in moved(tmp_path, interface)
