@@ -206,3 +206,42 @@ def test_published_ports_bypass_a_firewall_that_only_its_command_shows(tmp_path:
     answer = iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:3306")
     assert (answer.verdict, answer.reason.code) == ("ACCEPT", "published-port")
     assert iptsim.explain(write(tmp_path, text), "203.0.113.9", "host:443").verdict == "REJECT"
+
+
+def test_changes_of_rules_that_xtables_monitor_showed() -> None:
+    """The file was printed by xtables-monitor 1.8.9: an inserted rule looks like an appended one."""
+    host = iptsim.load_host(FOLDER / "xtables-monitor-events.txt")
+    assert host.pasted is not None
+    assert [one.form for one in host.pasted.segments] == ["xtables-monitor --event (filter, nat)"]
+    assert not host.pasted.left_out
+    table = host.rulesets[4].tables["filter"]
+    assert [rule.text for rule in table.chains["INPUT"].rules if rule.position] == [
+        "-A INPUT -p tcp -m tcp --dport 23 -j DROP",
+        "-A INPUT -j WEB",
+    ]
+    assert table.chains["FORWARD"].policy == "DROP"
+    assert iptsim.explain(host, "203.0.113.9", "host:22").verdict == "DEPENDS"
+
+
+def test_events_of_connections(tmp_path: Path) -> None:
+    """The last event of a connection counts; the format is that of conntrack(8), with `-o timestamp`."""
+    one = "src=10.0.0.2 dst=10.1.1.1 sport=40000 dport=80"
+    reply = "src=172.17.0.2 dst=10.0.0.2 sport=80 dport=40000"
+    other = "src=10.0.0.2 dst=10.1.1.1 sport=5353 dport=53"
+    back = "src=10.1.1.1 dst=10.0.0.2 sport=53 dport=5353"
+    text = (
+        f"[1700000000.123456]\t    [NEW] tcp      6 120 SYN_SENT {one} [UNREPLIED] {reply}\n"
+        f"[1700000000.125001]\t [UPDATE] tcp      6 60 SYN_RECV {one} {reply}\n"
+        f"    [NEW] udp      17 30 {other} [UNREPLIED] {back}\n"
+        f" [UPDATE] udp      17 180 {other} {back} [ASSURED]\n"
+        f"[DESTROY] tcp      6 {one} {reply} [ASSURED]\n"
+    )
+    path = tmp_path / "events"
+    path.write_text(text)
+    host = iptsim.load_host(path)
+    assert host.pasted is not None
+    assert [one.form for one in host.pasted.segments] == ["conntrack -E"]
+    assert [one["dport"] for one in host.pasted.asked] == [80, 53]
+    (left,) = host.conntrack
+    assert left.connection.original.dport == 53
+    assert "ASSURED" in left.connection.status

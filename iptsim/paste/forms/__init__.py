@@ -23,6 +23,7 @@ FORMS = (
     "commands",
     "nft_trace",
     "xtables_monitor",
+    "xtables_events",
     "nft",
     "listing",
     "dump",

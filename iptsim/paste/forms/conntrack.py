@@ -1,4 +1,7 @@
-"""`conntrack -L`: the kernel's connections, each of which gives a packet to ask about."""
+"""`conntrack -L` and `conntrack -E`: the kernel's connections, each of which gives a packet to ask about.
+
+Of several events of a connection the last one counts; what was destroyed is gone.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from iptsim.paste.lines import Line
 from iptsim.paste.pieces import Ask, Facts, Piece, Segment
 from iptsim.paste.prompts import Command
 
+#: What precedes an entry: a time, and the event.
+_EVENT = re.compile(r"\s*(?:\[[0-9.]+\s*\]\s*)?(?:\[(?P<event>[A-Z]+)\]\s+)?")
 _ENTRY = re.compile(
-    r"\s*(?:\[\w+\]\s+)?(?:ipv[46]\s+\d+\s+)?\w+\s+\d+\s.*\bsrc=\S+ dst=\S+.*\bsrc=\S+ dst=\S+"
+    rf"{_EVENT.pattern}(?:ipv[46]\s+\d+\s+)?\w+\s+\d+\s.*\bsrc=\S+ dst=\S+.*\bsrc=\S+ dst=\S+"
 )
 _STATISTICS = re.compile(r"conntrack v[\d.]+ \(conntrack-tools\)")
 
@@ -22,20 +27,27 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
     if not _ENTRY.match(lines[at].text):
         return None
     end = at
-    texts: list[str] = []
-    while end < len(lines) and (_ENTRY.match(lines[end].text) or _STATISTICS.match(lines[end].text)):
-        texts.append(re.sub(r"^\s*\[\w+\]\s+", "", lines[end].text).strip())
-        end += 1
+    events = False
     pieces: list[Piece] = []
-    known: list[str] = []
-    for number, text in enumerate(texts, lines[at].number):
+    known: dict[object, str] = {}
+    while end < len(lines) and (_ENTRY.match(lines[end].text) or _STATISTICS.match(lines[end].text)):
+        line = lines[end]
+        end += 1
+        event = _EVENT.match(line.text)
+        assert event is not None
+        events |= event["event"] is not None
+        text = line.text[event.end() :].strip()
         try:
             entries = list(conntrack_entries(text))
         except ValueError:
             continue  # redacted
-        known.append(text)
         for entry in entries:
             flow, family = entry.connection.original, entry.connection.family
+            is_new = known.pop(flow, None) is None
+            if event["event"] != "DESTROY":
+                known[flow] = text
+            if not is_new:
+                continue
             fields: dict[str, Any] = {
                 "from": address_text(family, flow.src),
                 "to": address_text(family, flow.dst),
@@ -43,8 +55,9 @@ def find(lines: list[Line], at: int, command: Command | None) -> Segment | None:
             }
             if flow.proto in PORT_PROTOCOLS:
                 fields |= {"sport": flow.sport, "dport": flow.dport}
-            pieces.append(Ask(fields, number))
-    if not known:
+            pieces.append(Ask(fields, line.number))
+    if not pieces:
         return None
-    pieces.append(Facts({"conntrack.txt": "".join(f"{text}\n" for text in known).encode()}))
-    return Segment("conntrack -L", "conntrack -L", at, end - 1, pieces)
+    pieces.append(Facts({"conntrack.txt": "".join(f"{text}\n" for text in known.values()).encode()}))
+    form = "conntrack -E" if events else "conntrack -L"
+    return Segment(form, form, at, end - 1, pieces)
