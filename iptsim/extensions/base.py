@@ -17,7 +17,7 @@ Names and semantics follow iptables-extensions(8) and the kernel's net/netfilter
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -181,6 +181,11 @@ class Extension(BaseModel):
 
     negated: frozenset[str] = frozenset()
 
+    @property
+    def changes_memory(self) -> frozenset[Hashable]:
+        """What outlives a packet and is changed by it; see :class:`Predicate`."""
+        return frozenset()
+
     @classmethod
     def gather(cls, given: Iterable[Given]) -> dict[str, Any]:
         """Return the model's fields for the options of one `-m` or `-j`, in the order written.
@@ -282,6 +287,7 @@ class Predicate:
             the result; None for nothing.
         same: for a condition that is no constraint: equal ones hold for the same packets, apart from negation;
             empty where it may hold another time for the same packet.
+        memory: what it looks at that outlives a packet, and that rules may change; None for nothing.
     """
 
     text: str
@@ -291,6 +297,7 @@ class Predicate:
     negated: bool = False
     effect: Callable[[Context], None] | None = None
     same: tuple[Any, ...] = ()
+    memory: Hashable = None
 
     @property
     def field(self) -> str | None:

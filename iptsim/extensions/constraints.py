@@ -6,7 +6,7 @@ The walk of a packet, the explanation of a miss and the search for rules that ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from iptsim.languages import Message, Text, message
@@ -290,6 +290,13 @@ def _includes(wide: Allowed, narrow: Allowed) -> bool:
     if isinstance(wide, tuple) and isinstance(narrow, tuple):
         return all(any(low <= first and last <= high for low, high in wide) for first, last in narrow)
     return False
+
+
+def unsteady(constraint: Constraint | Several) -> Constraint | Several:
+    """Return a condition of which an unknown value need not be the same for each rule."""
+    if isinstance(constraint, Several):
+        return replace(constraint, parts=tuple(map(unsteady, constraint.parts)))
+    return replace(constraint, field=replace(constraint.field, steady=False))
 
 
 def interface_matches(pattern: str, interface: str | None) -> bool:

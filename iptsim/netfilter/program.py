@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import cached_property
 
 from iptsim.dump.chains import Node, chain_graph
 from iptsim.dump.checks import refuse
 from iptsim.dump.ruleset import BUILTIN_CHAINS, Chain, Jump, Rule, Ruleset
-from iptsim.extensions.base import Match, Predicate
+from iptsim.extensions.base import Extension, Match, Predicate
+from iptsim.extensions.constraints import unsteady
 from iptsim.netfilter import conntrack
 from iptsim.netfilter.chain_index import ChainIndex
 from iptsim.netfilter.prepared import Condition, Prepared
-from iptsim.packet import Context
+from iptsim.packet import Context, Truth, Unknown
 
 
 def _passed_by(rule: Rule) -> Condition:
@@ -157,7 +159,32 @@ class Program:
         found = self._conditions.get(id(match))
         if found is None:
             found = tuple(
-                Condition(predicate.test, predicate, match.name) for predicate in match.predicates()
+                Condition(predicate.test, predicate, match.name)
+                for predicate in map(self._remembering, match.predicates())
             )
             self._conditions[id(match)] = found
         return found
+
+    def _remembering(self, predicate: Predicate) -> Predicate:
+        """Return a condition; where a rule changes what it looks at, it may hold another time for the same packet."""
+        if predicate.memory is None or predicate.memory not in self.changed_memories:
+            return predicate
+        if predicate.constraint is not None:
+            return replace(predicate, constraint=unsteady(predicate.constraint))
+
+        def test(context: Context) -> Truth:
+            truth = predicate.test(context)
+            return truth._replace(key=()) if isinstance(truth, Unknown) else truth
+
+        return replace(predicate, test=test, same=())
+
+    @cached_property
+    def changed_memories(self) -> frozenset[Hashable]:
+        """What outlives a packet and is changed by a rule: ("ipset", NAME), ("recent", LIST)."""
+        return frozenset(
+            memory
+            for rule in self.ruleset.rules()
+            for one in (*rule.matches, rule.target)
+            if isinstance(one, Extension)
+            for memory in one.changes_memory
+        )

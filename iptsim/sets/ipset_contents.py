@@ -13,7 +13,6 @@ from typing import Any
 
 from iptsim.extensions.constraints import Constraint, Masked, Names, Pattern, Several, named
 from iptsim.extensions.matches.set import Set
-from iptsim.extensions.targets.set import Set as SetTarget
 from iptsim.host.ipset_members import ADDRESSES, InterfaceName, Members
 from iptsim.host.ipsets import PORTED, address_mask, mark_mask, members_of
 from iptsim.host.model import IpSet
@@ -38,18 +37,11 @@ def known_ipsets(space: Space, program: Program, ipsets: Mapping[str, IpSet] | N
     if not ipsets:
         return {}
     rules = list(program.ruleset.rules())
-    changed = {
-        reference[0]
-        for rule in rules
-        if isinstance(rule.target, SetTarget)
-        for reference in (rule.target.add_set, rule.target.del_set)
-        if reference is not None
-    }
     found: dict[str, list[tuple[bool, PacketSet]]] = {}
     for match in (match for rule in rules for match in rule.matches if isinstance(match, Set)):
         name, directions = match.match_set
         for key in _keys(match):
-            if name in changed or key in found:
+            if ("ipset", name) in program.changed_memories or key in found:
                 continue
             packets = contents(space, ipsets, name, directions, holes=match.return_nomatch)
             if packets is None:

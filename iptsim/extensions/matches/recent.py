@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -168,7 +169,16 @@ class Recent(Match):
             always = Constraint(Field("recent.set", lambda context: True, got), named(True), negated)
             return (replace(constrained(self.save(), always), effect=enter),)
         same = (self._repeatable, side, self.mask) if self.rcheck else ()
-        return (Predicate(self.save(), test, got, negated=negated, same=same),)
+        return (Predicate(self.save(), test, got, negated=negated, same=same, memory=self._memory),)
+
+    @property
+    def _memory(self) -> tuple[str, str]:
+        return "recent", self._list
+
+    @property
+    def changes_memory(self) -> frozenset[Hashable]:
+        # with --reap, xt_recent.c also takes out an entry that is too old
+        return frozenset() if self.rcheck and not self.reap else frozenset({self._memory})
 
     @property
     def _repeatable(self) -> tuple[Any, ...]:

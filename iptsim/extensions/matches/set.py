@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
@@ -136,13 +137,13 @@ class Set(Match):
         key = f"ipset {self.match_set}{' return-nomatch' if self.return_nomatch else ''}"
         inside = Constraint(Field(key, read, got), named(True), negated)
         if not given(self, *(field for fields in _COUNTERS.values() for field in fields)):
-            return self.one(inside)
+            return tuple(replace(one, memory=("ipset", name)) for one in self.one(inside))
         # the negation covers the counters as well
         unknown = Unknown(
             message("the counters of the packet's entry in ipset {name}", name=name), "--assume set=yes"
         )
         counted = Several((inside, undecided("ipset.counters", unknown, "")), every=not negated)
-        return (combined(self.save(), counted, got, negated=negated),)
+        return (replace(combined(self.save(), counted, got, negated=negated), memory=("ipset", name)),)
 
 
 EXTENSIONS = (Set,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar, NamedTuple
 
 from pydantic import model_validator
@@ -130,6 +131,10 @@ class Set(Target):
     def allowed_hooks(self) -> frozenset[str] | None:
         """Return the hooks of packets that go out, where their priority or queue is mapped."""
         return frozenset({"FORWARD", "OUTPUT", "POSTROUTING"}) if self.map_prio or self.map_queue else None
+
+    @property
+    def changes_memory(self) -> frozenset[Hashable]:
+        return frozenset(("ipset", one.name) for one in (self.add_set, self.del_set) if one is not None)
 
     def apply(self, context: Context) -> Verdict | Unknown:
         # which mark a set has for the packet is known only if it has no entry for it
